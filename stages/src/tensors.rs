@@ -1,0 +1,136 @@
+//! Tensors as canonical safetensors: sorted names, no metadata, so that equal values are equal bytes. NumPy, PyTorch and
+//! the `safetensors` tools read them.
+
+use std::collections::BTreeMap;
+
+use pipe_store::Bytes;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::stage::StageError;
+
+/// Named tensors to be written.
+#[derive(Debug, Default)]
+pub struct TensorsWriter {
+    tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
+}
+
+impl TensorsWriter {
+    /// Adds bytes of shape `shape`.
+    pub fn u8(&mut self, name: impl Into<String>, shape: &[usize], values: Vec<u8>) {
+        self.insert(name.into(), Dtype::U8, shape, values);
+    }
+
+    /// Adds 32-bit integers of shape `shape`.
+    pub fn i32(&mut self, name: impl Into<String>, shape: &[usize], values: &[i32]) {
+        self.insert(name.into(), Dtype::I32, shape, values.iter().flat_map(|x| x.to_le_bytes()).collect());
+    }
+
+    /// Adds 32-bit floats of shape `shape`.
+    pub fn f32(&mut self, name: impl Into<String>, shape: &[usize], values: &[f32]) {
+        self.insert(name.into(), Dtype::F32, shape, values.iter().flat_map(|x| x.to_le_bytes()).collect());
+    }
+
+    fn insert(&mut self, name: String, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) {
+        let previous = self.tensors.insert(name, (dtype, shape.to_vec(), bytes));
+        assert!(previous.is_none(), "a tensor is written once");
+    }
+
+    /// Returns the file's bytes.
+    ///
+    /// # Panics
+    /// If a shape does not fit its values.
+    pub fn finish(&self) -> Vec<u8> {
+        let views = self.tensors.iter().map(|(name, (dtype, shape, bytes))| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes).expect("the shape fits the values");
+            (name.as_str(), view)
+        });
+        safetensors::serialize(views, None).expect("names are unique")
+    }
+}
+
+/// A safetensors file, read without copying.
+pub struct TensorsReader {
+    bytes: Bytes,
+    /// name -> (type, shape, range in `bytes`)
+    entries: BTreeMap<String, (Dtype, Vec<usize>, std::ops::Range<usize>)>,
+}
+
+impl TensorsReader {
+    /// Returns a reader of `bytes`.
+    ///
+    /// # Errors
+    /// If they are no safetensors file.
+    pub fn new(bytes: Bytes) -> Result<Self, StageError> {
+        let entries = {
+            let file = SafeTensors::deserialize(&bytes)
+                .map_err(|error| StageError::failed(format!("not a safetensors file: {error}")))?;
+            let start = bytes.as_ptr() as usize;
+            file.iter()
+                .map(|(name, view)| {
+                    let begin = view.data().as_ptr() as usize - start;
+                    (name.to_owned(), (view.dtype(), view.shape().to_vec(), begin..begin + view.data().len()))
+                })
+                .collect()
+        };
+        Ok(Self { bytes, entries })
+    }
+
+    /// Returns the names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Returns the shape of `name`, if it is there.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(|(_, shape, _)| shape.as_slice())
+    }
+
+    /// Returns bytes and their shape.
+    pub fn u8(&self, name: &str) -> Result<(&[u8], &[usize]), StageError> {
+        self.get(name, Dtype::U8)
+    }
+
+    /// Returns 32-bit integers and their shape.
+    pub fn i32(&self, name: &str) -> Result<(Vec<i32>, &[usize]), StageError> {
+        let (bytes, shape) = self.get(name, Dtype::I32)?;
+        Ok((bytes.as_chunks().0.iter().map(|x| i32::from_le_bytes(*x)).collect(), shape))
+    }
+
+    /// Returns 32-bit floats and their shape.
+    pub fn f32(&self, name: &str) -> Result<(Vec<f32>, &[usize]), StageError> {
+        let (bytes, shape) = self.get(name, Dtype::F32)?;
+        Ok((bytes.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect(), shape))
+    }
+
+    fn get(&self, name: &str, expected: Dtype) -> Result<(&[u8], &[usize]), StageError> {
+        match self.entries.get(name) {
+            Some((dtype, shape, range)) if *dtype == expected => Ok((&self.bytes[range.clone()], shape)),
+            Some((dtype, ..)) => {
+                Err(StageError::failed(format!("tensor `{name}` holds {dtype:?}, expected {expected:?}")))
+            }
+            None => Err(StageError::failed(format!("there is no tensor `{name}`"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_values_are_equal_bytes_and_come_back() {
+        let write = |names: [&str; 2]| {
+            let mut writer = TensorsWriter::default();
+            for name in names {
+                writer.f32(name, &[2, 1], &[1.5, -0.0]);
+            }
+            writer.u8("images", &[3], vec![1, 2, 3]);
+            writer.finish()
+        };
+        assert_eq!(write(["a", "b"]), write(["b", "a"]));
+        let reader = TensorsReader::new(write(["a", "b"]).into()).unwrap();
+        assert_eq!(reader.f32("a").unwrap(), (vec![1.5, -0.0], &[2, 1][..]));
+        assert_eq!(reader.u8("images").unwrap().0, [1, 2, 3]);
+        assert!(reader.f32("images").is_err() && reader.u8("no").is_err());
+    }
+}

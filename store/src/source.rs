@@ -1,0 +1,63 @@
+//! Where bytes are read from by name: the store itself, or memory in tests.
+
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
+
+use crate::{Digest, StoreError};
+
+/// An object's uncompressed bytes, owned or mapped. Cheap to clone.
+#[derive(Clone)]
+pub struct Bytes(Inner);
+
+#[derive(Clone)]
+enum Inner {
+    Owned(Arc<Vec<u8>>),
+    Mapped(Arc<memmap2::Mmap>),
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Inner::Owned(Arc::new(bytes)))
+    }
+}
+
+impl From<memmap2::Mmap> for Bytes {
+    fn from(map: memmap2::Mmap) -> Self {
+        Self(Inner::Mapped(Arc::new(map)))
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Inner::Owned(bytes) => bytes,
+            Inner::Mapped(map) => map,
+        }
+    }
+}
+
+/// Reads objects by name. Invariant: what is returned hashes to the name.
+pub trait ObjectSource: Send + Sync {
+    /// Returns the verified bytes of the object named `digest`.
+    fn read(&self, digest: &Digest) -> Result<Bytes, StoreError>;
+}
+
+/// Objects in memory, for tests and for work that leaves nothing behind.
+#[derive(Default)]
+pub struct MemoryObjects(BTreeMap<Digest, Bytes>);
+
+impl MemoryObjects {
+    /// Adds `bytes` and returns their name.
+    pub fn put(&mut self, bytes: Vec<u8>) -> Digest {
+        let digest = Digest::of(&bytes);
+        self.0.insert(digest, bytes.into());
+        digest
+    }
+}
+
+impl ObjectSource for MemoryObjects {
+    fn read(&self, digest: &Digest) -> Result<Bytes, StoreError> {
+        self.0.get(digest).cloned().ok_or(StoreError::Missing(*digest))
+    }
+}
