@@ -1,1 +1,2 @@
 //! pipe
+pub mod pipeline;

@@ -1,0 +1,132 @@
+//! What one execution is a function of, and the key that names it.
+
+use std::collections::BTreeMap;
+
+use pipe_stages::{params, stage::Stage};
+use pipe_store::{ActionKey, Digest};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The format of the action record. Another one re-keys everything.
+const FORMAT: u32 = 1;
+
+/// Everything an execution is a function of. Its record is an object of the store, and the record's digest is its key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    pub format: u32,
+    /// The stage's name and the version of what it computes.
+    pub stage: String,
+    pub version: u32,
+    /// The stage's parameters; those at their defaults are left out.
+    pub params: Value,
+    /// slot -> digest of the input file.
+    pub inputs: BTreeMap<String, Digest>,
+    /// Where the stage draws random numbers: a number of 64 bits, as a string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
+    /// Where the stage computes with burn: `Cpu` or `Cuda`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceKind>,
+    /// Where the stage computes with burn: the kernels whose sums the outputs hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numerics: Option<String>,
+}
+
+/// The kind of device a study computes on. Which one of several is provenance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DeviceKind {
+    #[default]
+    Cpu,
+    Cuda,
+}
+
+impl Action {
+    /// Returns the action of `stage` on `inputs`.
+    pub fn new(
+        stage: &dyn Stage,
+        params: Value,
+        inputs: BTreeMap<String, Digest>,
+        seed: u64,
+        device: DeviceKind,
+    ) -> Self {
+        let (id, needs) = (stage.id(), stage.needs());
+        Self {
+            format: FORMAT,
+            stage: id.name.to_owned(),
+            version: id.version,
+            params,
+            inputs,
+            seed: needs.seed.then(|| seed.to_string()),
+            device: needs.device.then_some(device),
+            numerics: needs.device.then(|| pipe_stages::numerics(device == DeviceKind::Cuda)),
+        }
+    }
+
+    /// Returns the canonical record.
+    pub fn record(&self) -> Vec<u8> {
+        params::record(self)
+    }
+
+    /// Returns the key: the digest of the record.
+    pub fn key(&self) -> ActionKey {
+        ActionKey(Digest::of(&self.record()))
+    }
+
+    /// Returns the digest of the trajectory that `stage`, whose action this is, follows, if it keeps checkpoints.
+    pub fn trajectory(&self, stage: &dyn Stage) -> Option<Digest> {
+        let params = stage.trajectory()?;
+        Some(Digest::of(&Self { params, ..self.clone() }.record()))
+    }
+
+    /// Returns the seed, 0 for a stage that draws no random numbers.
+    pub fn seed(&self) -> u64 {
+        self.seed.as_deref().and_then(|seed| seed.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Returns the seed of a kind of stage in a study: never from a node's name or a trial's index, so that equal work has
+/// equal keys. `repeat` tells independent estimates apart.
+pub fn derive_seed(study_seed: u64, stage: &str, repeat: u64) -> u64 {
+    let mut hasher = Vec::from(b"pipe seed 1\0".as_slice());
+    hasher.extend(study_seed.to_le_bytes());
+    hasher.extend(repeat.to_le_bytes());
+    hasher.extend(stage.as_bytes());
+    let digest = Digest::of(&hasher);
+    u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_and_its_key_are_pinned() {
+        let action = Action {
+            format: FORMAT,
+            stage: "train".into(),
+            version: 1,
+            params: serde_json::json!({ "epochs": 2 }),
+            inputs: [("train".to_owned(), Digest::of(b""))].into(),
+            seed: Some("7".into()),
+            device: Some(DeviceKind::Cpu),
+            numerics: Some("f32".into()),
+        };
+        let record = concat!(
+            r#"{"device":"Cpu","format":1,"inputs":{"train":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"},"#,
+            r#""numerics":"f32","params":{"epochs":2},"seed":"7","stage":"train","version":1}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(action.record()).unwrap(), record);
+        assert_eq!(action.key(), ActionKey(Digest::of(record.as_bytes())));
+        assert_eq!(serde_json::from_str::<Action>(record).unwrap(), action);
+    }
+
+    #[test]
+    fn seeds_differ_by_study_stage_and_repeat_and_are_pinned() {
+        assert_eq!(derive_seed(7, "train", 0), derive_seed(7, "train", 0));
+        let seeds = [derive_seed(7, "train", 0), derive_seed(8, "train", 0), derive_seed(7, "propose", 0), derive_seed(7, "train", 1)];
+        let distinct: std::collections::BTreeSet<_> = seeds.iter().collect();
+        assert_eq!(distinct.len(), 4);
+    }
+}

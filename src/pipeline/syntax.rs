@@ -1,0 +1,485 @@
+//! RON text as a tree of values with their places.
+//!
+//! `ron` reads the text; each container hands out its parts as raw text, whose place is where it lies in the source. So
+//! every later complaint, about a name as well as about a number, can point at what it means.
+
+use std::fmt;
+
+use ron::value::RawValue;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Number, Value};
+
+use super::{
+    problem::Problem,
+    source::{Place, Source, Span},
+};
+
+/// A value and its place.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub span: Span,
+    pub kind: Kind,
+}
+
+/// What a value is written as.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(String),
+    /// `Name`
+    Unit(String),
+    /// `[a, b]`
+    List(Vec<Node>),
+    /// `{"a": 1}`, `(a: 1)` or `Name(a: 1)`
+    Fields {
+        name: Option<String>,
+        fields: Vec<Field>,
+    },
+    /// `(a, b)` or `Name(a, b)`
+    Tuple {
+        name: Option<String>,
+        items: Vec<Node>,
+    },
+}
+
+/// A name and its value.
+#[derive(Debug, Clone)]
+pub struct Field {
+    pub key: String,
+    pub key_span: Span,
+    pub value: Node,
+}
+
+impl Node {
+    /// Returns the JSON value this text is a notation of (see `pipe_stages::params`).
+    pub fn to_json(&self) -> Value {
+        match &self.kind {
+            Kind::Null => Value::Null,
+            Kind::Bool(value) => Value::Bool(*value),
+            Kind::Number(value) => Value::Number(value.clone()),
+            Kind::String(value) | Kind::Unit(value) => Value::String(value.clone()),
+            Kind::List(items) => items.iter().map(Self::to_json).collect(),
+            Kind::Fields { name, fields } => {
+                let fields = fields.iter().map(|field| (field.key.clone(), field.value.to_json())).collect();
+                tagged(name.as_deref(), Value::Object(fields))
+            }
+            Kind::Tuple { name, items } => {
+                let content = match items.as_slice() {
+                    [item] => item.to_json(),
+                    items => items.iter().map(Self::to_json).collect(),
+                };
+                tagged(name.as_deref(), content)
+            }
+        }
+    }
+
+    /// Returns what kind of value this is, for people.
+    pub fn describe(&self) -> &'static str {
+        match self.kind {
+            Kind::Null => "None",
+            Kind::Bool(_) => "a boolean",
+            Kind::Number(_) => "a number",
+            Kind::String(_) => "a string",
+            Kind::Unit(_) => "a name",
+            Kind::List(_) => "a list",
+            Kind::Fields { .. } => "a set of fields",
+            Kind::Tuple { .. } => "a tuple",
+        }
+    }
+
+    /// Returns the name before the parentheses, or the bare name.
+    pub fn name(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Unit(name) => Some(name),
+            Kind::Fields { name, .. } | Kind::Tuple { name, .. } => name.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+fn tagged(name: Option<&str>, content: Value) -> Value {
+    match name {
+        Some(name) => Value::Object([(name.to_owned(), content)].into_iter().collect()),
+        None => content,
+    }
+}
+
+/// Returns the tree of `sources[index]`.
+///
+/// # Errors
+/// If the text is not RON, names a key twice, or holds a number that is not finite. All such mistakes but the first
+/// syntax error are returned together.
+pub fn parse(sources: &[Source], index: usize) -> Result<Node, Vec<Problem>> {
+    let source = &sources[index];
+    let mut parser = Parser { source, index, problems: Vec::new() };
+    // The whole text once, so that what is no RON is complained about where it is.
+    if let Err(error) = ron::Options::default().from_str::<&RawValue>(&source.text) {
+        return Err(vec![parser.syntax_error(&error.code, error.span.start, 0)]);
+    }
+    match parser.node(&source.text) {
+        Ok(node) if parser.problems.is_empty() => Ok(node),
+        Ok(_) => Err(parser.problems),
+        Err(problem) => Err(parser.problems.into_iter().chain([problem]).collect()),
+    }
+}
+
+struct Parser<'s> {
+    source: &'s Source,
+    index: usize,
+    problems: Vec<Problem>,
+}
+
+impl<'s> Parser<'s> {
+    fn span(&self, part: &str) -> Span {
+        let start = part.as_ptr() as usize - self.source.text.as_ptr() as usize;
+        Span { source: self.index, start, end: start + part.len() }
+    }
+
+    fn syntax_error(&self, code: &ron::Error, at: ron::error::Position, base: usize) -> Problem {
+        let part = Source { name: String::new(), text: self.source.text[base..].to_owned() };
+        let offset = base + part.offset(Place { line: at.line, column: at.col });
+        Problem::at(Span { source: self.index, start: offset, end: offset + 1 }, lower(&code.to_string()))
+    }
+
+    fn node(&mut self, raw: &'s str) -> Result<Node, Problem> {
+        let text = trim(raw);
+        let span = self.span(text);
+        let kind = match text.chars().next() {
+            None => return Err(Problem::at(span, "nothing is here").expected("a value")),
+            Some('[') => Kind::List(self.items(text)?),
+            Some('{') => Kind::Fields { name: None, fields: self.fields(text)? },
+            Some('(') => self.parenthesised(None, text)?,
+            Some(c) if is_identifier_start(c) && !is_string_literal(text) => self.named(text)?,
+            Some(_) => self.scalar(text)?,
+        };
+        Ok(Node { span, kind })
+    }
+
+    fn named(&mut self, text: &'s str) -> Result<Kind, Problem> {
+        let end = text.find(|c: char| !is_identifier(c)).unwrap_or(text.len());
+        let (name, rest) = text.split_at(end);
+        let rest = trim(rest);
+        if !rest.is_empty() {
+            return match self.parenthesised(Some(name), rest)? {
+                Kind::Tuple { name: Some(name), mut items } if name == "Some" && items.len() == 1 => {
+                    Ok(items.remove(0).kind)
+                }
+                kind => Ok(kind),
+            };
+        }
+        Ok(match name {
+            "true" => Kind::Bool(true),
+            "false" => Kind::Bool(false),
+            "None" => Kind::Null,
+            "inf" | "NaN" => {
+                self.problems.push(Problem::at(self.span(text), format!("`{name}`")).expected("a finite number"));
+                Kind::Null
+            }
+            name => Kind::Unit(name.to_owned()),
+        })
+    }
+
+    fn parenthesised(&mut self, name: Option<&str>, text: &'s str) -> Result<Kind, Problem> {
+        let name = name.map(str::to_owned);
+        let inner = trim_start(text.strip_prefix('(').unwrap_or(text));
+        let end = inner.find(|c: char| !is_identifier(c)).unwrap_or(inner.len());
+        let has_fields = end > 0 && trim_start(&inner[end..]).starts_with(':');
+        Ok(if has_fields {
+            Kind::Fields { name, fields: self.fields(text)? }
+        } else if inner.starts_with(')') {
+            Kind::Fields { name, fields: Vec::new() }
+        } else {
+            Kind::Tuple { name, items: self.items(text)? }
+        })
+    }
+
+    fn items(&mut self, text: &'s str) -> Result<Vec<Node>, Problem> {
+        let raw = self.read(text, Items)?;
+        raw.into_iter().map(|raw| self.node(raw.get_ron())).collect()
+    }
+
+    fn fields(&mut self, text: &'s str) -> Result<Vec<Field>, Problem> {
+        let mut fields: Vec<Field> = Vec::new();
+        for (key, value) in self.read(text, Fields { named: text.starts_with('(') })? {
+            let (key, key_span) = match key {
+                Key::Identifier(key) => {
+                    let end = self.span(value.get_ron()).start;
+                    let start = self.source.text[..end].rfind(&key).unwrap_or(end);
+                    let span = Span { source: self.index, start, end: start + key.len() };
+                    (key, span)
+                }
+                Key::Raw(raw) => {
+                    let node = self.node(raw.get_ron())?;
+                    match node.kind {
+                        Kind::String(key) | Kind::Unit(key) => (key, node.span),
+                        _ => return Err(Problem::at(node.span, node.describe()).expected("a string as the key")),
+                    }
+                }
+            };
+            if fields.iter().any(|field| field.key == key) {
+                self.problems.push(
+                    Problem::at(key_span, format!("`{key}` is named twice"))
+                        .help("remove one of the two, or rename it"),
+                );
+            }
+            let value = self.node(value.get_ron())?;
+            fields.push(Field { key, key_span, value });
+        }
+        Ok(fields)
+    }
+
+    fn scalar(&mut self, text: &str) -> Result<Kind, Problem> {
+        let span = self.span(text);
+        let value: ron::Value =
+            ron::from_str(text).map_err(|error| self.syntax_error(&error.code, error.span.start, span.start))?;
+        Ok(match value {
+            ron::Value::Bool(value) => Kind::Bool(value),
+            ron::Value::Char(value) => Kind::String(value.to_string()),
+            ron::Value::String(value) => Kind::String(value),
+            ron::Value::Number(number) => match finite(number) {
+                Some(number) => Kind::Number(number),
+                None => {
+                    self.problems.push(Problem::at(span, format!("`{text}`")).expected("a finite number"));
+                    Kind::Null
+                }
+            },
+            _ => return Err(Problem::at(span, "a value of a kind that has no meaning here")),
+        })
+    }
+
+    fn read<S: DeserializeSeed<'s>>(&self, text: &'s str, seed: S) -> Result<S::Value, Problem> {
+        let base = self.span(text).start;
+        let mut deserializer = ron::Deserializer::from_str(text)
+            .map_err(|error| self.syntax_error(&error.code, error.span.start, base))?;
+        let value = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+        value.map_err(|error| {
+            let error = deserializer.span_error(error);
+            self.syntax_error(&error.code, error.span.start, base)
+        })
+    }
+}
+
+fn finite(number: ron::value::Number) -> Option<Number> {
+    let float = number.into_f64();
+    if !float.is_finite() {
+        return None;
+    }
+    match number {
+        ron::value::Number::F32(_) | ron::value::Number::F64(_) => Number::from_f64(float),
+        ron::value::Number::U64(n) => Some(n.into()),
+        ron::value::Number::I64(n) => Some(n.into()),
+        ron::value::Number::U32(n) => Some(n.into()),
+        ron::value::Number::I32(n) => Some(n.into()),
+        ron::value::Number::U16(n) => Some(n.into()),
+        ron::value::Number::I16(n) => Some(n.into()),
+        ron::value::Number::U8(n) => Some(n.into()),
+        ron::value::Number::I8(n) => Some(n.into()),
+        _ => Number::from_f64(float),
+    }
+}
+
+struct Items;
+
+impl<'de> DeserializeSeed<'de> for Items {
+    type Value = Vec<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+}
+
+enum Key<'de> {
+    /// `a` of `(a: 1)`.
+    Identifier(String),
+    /// `"a"` of `{"a": 1}`.
+    Raw(&'de RawValue),
+}
+
+struct Identifier;
+
+impl<'de> DeserializeSeed<'de> for Identifier {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for Identifier {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<String, E> {
+        Ok(name.to_owned())
+    }
+}
+
+/// The fields of `(a: 1)` if they are `named`, otherwise those of `{"a": 1}`.
+struct Fields {
+    named: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Fields {
+    type Value = Vec<(Key<'de>, &'de RawValue)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Vec<(Key<'de>, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("named fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        loop {
+            let key = if self.named {
+                map.next_key_seed(Identifier)?.map(Key::Identifier)
+            } else {
+                map.next_key()?.map(Key::Raw)
+            };
+            let Some(key) = key else { return Ok(fields) };
+            fields.push((key, map.next_value()?));
+        }
+    }
+}
+
+fn is_identifier_start(c: char) -> bool {
+    c.is_alphabetic() || c == '_'
+}
+
+fn is_identifier(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Returns whether the text begins with a raw or a byte string rather than with a name.
+fn is_string_literal(text: &str) -> bool {
+    let rest = text.strip_prefix('b').unwrap_or(text);
+    let rest = rest.strip_prefix('r').map_or(rest, |rest| rest.trim_start_matches('#'));
+    rest.len() < text.len() && (rest.starts_with('"') || rest.starts_with('\''))
+}
+
+/// Returns `text` without white space and comments before its value, and white space after.
+fn trim(text: &str) -> &str {
+    trim_start(text).trim_end()
+}
+
+fn trim_start(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start();
+        if text.starts_with("//") {
+            text = text.find('\n').map_or("", |end| &text[end..]);
+        } else if text.starts_with("/*") {
+            text = skip_block_comment(text);
+        } else {
+            return text;
+        }
+    }
+}
+
+/// Returns what follows the block comment that `text` begins with. They nest.
+fn skip_block_comment(text: &str) -> &str {
+    let (mut depth, mut at) = (0_usize, 0);
+    while at < text.len() {
+        let rest = &text.as_bytes()[at..];
+        if rest.starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if rest.starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return &text[at..];
+            }
+        } else {
+            at += 1;
+        }
+    }
+    ""
+}
+
+fn lower(message: &str) -> String {
+    let mut chars = message.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Node, Vec<Problem>> {
+        parse(&[Source { name: "test.ron".into(), text: text.into() }], 0)
+    }
+
+    fn check(text: &str, json: &str) {
+        assert_eq!(read(text).unwrap().to_json().to_string(), json);
+    }
+
+    #[test]
+    fn ron_is_a_notation_for_json() {
+        check("Study(name: \"a\", seed: 7)", r#"{"Study":{"name":"a","seed":7}}"#);
+        check("[Flip(0.5), Same, Some(1), None, (1, 2), ()]", r#"[{"Flip":0.5},"Same",1,null,[1,2],{}]"#);
+        check("{\"a b\": uniform(-1, 2.5)}", r#"{"a b":{"uniform":[-1,2.5]}}"#);
+        check("(\"raw\", Fetch(Embedded(train: 1_000)))", r#"["raw",{"Fetch":{"Embedded":{"train":1000}}}]"#);
+        check("[r#\"a\"b\"#, 'c', true, +3, 0x10, -0.0]", r#"["a\"b","c",true,3,16,-0.0]"#);
+    }
+
+    #[test]
+    fn comments_and_white_space_mean_nothing() {
+        let plain = "(a: [1, 2], b: choice([\"x\", None]))";
+        let spaced = "// head\n( /* a /* nested */ */ a : [ 1 , // one\n 2 , ] ,\n b: choice ( [ \"x\" , None /* n */ ] ) , )\n// end\n";
+        assert_eq!(read(plain).unwrap().to_json(), read(spaced).unwrap().to_json());
+    }
+
+    #[test]
+    fn every_value_knows_its_place() {
+        let text = "(a: [1, Flip(  0.5 )],\n b: /* c */ \"é\")";
+        let node = read(text).unwrap();
+        let Kind::Fields { fields, .. } = &node.kind else { panic!("fields") };
+        let of = |span: Span| &text[span.start..span.end];
+        assert_eq!(of(fields[0].key_span), "a");
+        let Kind::List(items) = &fields[0].value.kind else { panic!("list") };
+        assert_eq!(of(items[1].span), "Flip(  0.5 )");
+        assert_eq!(of(fields[1].value.span), "\"é\"");
+    }
+
+    #[test]
+    fn mistakes_of_form_are_refused_together() {
+        let problems = read("{\"a\": 1, \"a\": NaN, \"b\": inf}").unwrap_err();
+        let messages: Vec<_> = problems.iter().map(|p| p.message.as_str()).collect();
+        assert_eq!(messages, ["`a` is named twice", "`NaN`", "`inf`"]);
+    }
+
+    #[test]
+    fn a_syntax_error_is_shown_where_it_is() {
+        let source = [Source { name: "test.ron".into(), text: "(a: 1,\n b: ]\n)".into() }];
+        let problems = parse(&source, 0).unwrap_err();
+        assert_eq!(source[0].place(problems[0].span.unwrap().start).line, 2, "{problems:?}");
+        assert!(read("(a: 1").is_err() && read("").is_err() && read("1 2").is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! The manifest of one whole run, its digest, and where it stands in the store.
+
+use std::collections::BTreeMap;
+
+use pipe_stages::params;
+use pipe_store::{ActionKey, Digest, ObjectSource, RefEntry, Store, StoreError, Tree};
+use serde::{Deserialize, Serialize};
+
+use crate::action::Action;
+
+const FORMAT: u32 = 1;
+
+/// One whole run: every node with its action and what it gave. Its digest is the **study hash**. The study's name is
+/// outside, so that two names can share a hash.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    pub format: u32,
+    /// The pipeline as a canonical record: what was asked.
+    pub pipeline: Digest,
+    /// The stages or nodes asked for with `--stage`; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<String>,
+    pub status: StudyStatus,
+    /// name -> what became of it.
+    pub nodes: BTreeMap<String, StudyNode>,
+}
+
+/// Whether all of it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StudyStatus {
+    Complete,
+    Failed,
+}
+
+/// One node of a study.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudyNode {
+    /// The kind of stage: `train`.
+    pub stage: String,
+    /// The stage of the pipeline it belongs to: `search` for `search/train/003`.
+    pub part_of: String,
+    /// Its action; absent if its inputs never came to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Digest>,
+    pub outcome: Outcome,
+}
+
+/// What became of a node. How it came by it (executed or reused) is no part of a study.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The digest of its output tree.
+    Tree(Digest),
+    /// A failure that is a result: the same action fails the same way every time.
+    Failure(String),
+    /// It crashed or something outside it failed: no result.
+    Crash,
+    /// A node it needs has no outputs: its name.
+    Skipped(String),
+}
+
+impl StudyNode {
+    /// Returns the digest of the output tree, if there is one.
+    pub fn tree(&self) -> Option<Digest> {
+        match self.outcome {
+            Outcome::Tree(tree) => Some(tree),
+            _ => None,
+        }
+    }
+
+    /// Returns the action's key, if there is one.
+    pub fn key(&self) -> Option<ActionKey> {
+        self.action.map(ActionKey)
+    }
+}
+
+impl Study {
+    /// Returns the study of these nodes.
+    pub fn new(pipeline: Digest, selection: Vec<String>, nodes: BTreeMap<String, StudyNode>) -> Self {
+        let complete = nodes.values().all(|node| node.tree().is_some());
+        let status = if complete { StudyStatus::Complete } else { StudyStatus::Failed };
+        Self { format: FORMAT, pipeline, selection, status, nodes }
+    }
+
+    /// Returns the canonical record.
+    pub fn record(&self) -> Vec<u8> {
+        params::record(self)
+    }
+
+    /// Returns the study hash.
+    pub fn hash(&self) -> Digest {
+        Digest::of(&self.record())
+    }
+
+    /// Returns the study named `hash`.
+    pub fn load(store: &Store, hash: &Digest) -> Result<Self, StudyError> {
+        read_record(store, hash, "study")
+    }
+
+    /// Returns the nodes of the pipeline's stage `part_of`, in order.
+    pub fn part<'a>(&'a self, part_of: &'a str) -> impl Iterator<Item = (&'a str, &'a StudyNode)> {
+        self.nodes.iter().filter(move |(_, node)| node.part_of == part_of).map(|(name, node)| (name.as_str(), node))
+    }
+}
+
+/// Returns a node's output tree; nothing if it has none.
+pub fn tree_of(store: &Store, node: &StudyNode) -> Result<Option<Tree>, StoreError> {
+    node.tree().map(|tree| store.tree(&tree)).transpose()
+}
+
+/// Returns an action by its key.
+pub fn action(store: &Store, key: &Digest) -> Result<Action, StudyError> {
+    read_record(store, key, "action")
+}
+
+fn read_record<T: serde::de::DeserializeOwned>(store: &Store, digest: &Digest, kind: &'static str) -> Result<T, StudyError> {
+    let bytes = store.read(digest)?;
+    serde_json::from_slice(&bytes).map_err(|source| StudyError::NotA { kind, digest: *digest, source })
+}
+
+/// Why a study or a part of it cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyError {
+    #[error("{digest} is no {kind}")]
+    NotA { kind: &'static str, digest: Digest, source: serde_json::Error },
+    #[error("there is no study `{name}`")]
+    Unknown { name: String, known: Vec<String> },
+    #[error("there are no studies in this store yet")]
+    Empty,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A study as a user named it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The name it was last run under, if it is known by one.
+    pub name: Option<String>,
+    pub hash: Digest,
+    pub study: Study,
+}
+
+/// Returns the study that `text` names: a study's name, `name~n` for the n-th before its latest, a hash or a unique
+/// prefix of one. Without `text`, the study that was run last.
+pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
+    let all = list(store)?;
+    let Some(text) = text else {
+        let latest = all.iter().max_by_key(|(_, entry)| entry.at).ok_or(StudyError::Empty)?;
+        return load(store, Some(latest.0.clone()), latest.1.digest);
+    };
+    let (name, back) = match text.rsplit_once('~') {
+        Some((name, back)) if !name.is_empty() => (name, back.parse().unwrap_or(usize::MAX)),
+        _ => (text, 0),
+    };
+    let of_name: Vec<_> = all.iter().filter(|(known, _)| known == name).collect();
+    if let Some((name, entry)) = of_name.iter().rev().nth(back) {
+        return load(store, Some(name.clone()), entry.digest);
+    }
+    let by_hash = all.iter().rev().find(|(_, entry)| text.len() >= 4 && entry.digest.to_string().starts_with(text));
+    if let Some((name, entry)) = by_hash {
+        let others = all.iter().any(|(_, other)| other.digest != entry.digest && other.digest.to_string().starts_with(text));
+        // An ambiguous prefix goes the way of any digest, which names the candidates.
+        let hash = if others { store.resolve_prefix(text)? } else { entry.digest };
+        return load(store, Some(name.clone()), hash);
+    }
+    if text.len() >= 4 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return load(store, None, store.resolve_prefix(text)?);
+    }
+    let mut known: Vec<_> = all.into_iter().map(|(name, _)| name).collect();
+    known.dedup();
+    if known.is_empty() { Err(StudyError::Empty) } else { Err(StudyError::Unknown { name: text.to_owned(), known }) }
+}
+
+fn load(store: &Store, name: Option<String>, hash: Digest) -> Result<Found, StudyError> {
+    Ok(Found { name, hash, study: Study::load(store, &hash)? })
+}
+
+/// Returns every entry of every study's log: by name, oldest first.
+pub fn list(store: &Store) -> Result<Vec<(String, RefEntry)>, StudyError> {
+    let mut all = Vec::new();
+    for name in store.ref_names()? {
+        all.extend(store.ref_log(&name)?.into_iter().map(|entry| (name.clone(), entry)));
+    }
+    Ok(all)
+}
