@@ -79,7 +79,7 @@ fn models_equal_hyperopts_on_its_golden_cases() {
 
 #[test]
 fn old_observations_are_forgotten_linearly() {
-    assert_eq!(forgetting_weights(0, 25), []);
+    assert!(forgetting_weights(0, 25).is_empty());
     assert_eq!(forgetting_weights(25, 25), [1.0; 25]);
     assert_eq!(forgetting_weights(26, 25)[..2], [1.0 / 26.0, 1.0]);
     close(&forgetting_weights(28, 25)[..4], &[1.0 / 28.0, 14.5 / 28.0, 1.0, 1.0], 1e-15, "28");
@@ -116,7 +116,7 @@ fn check(label: &str, sample: &[f64], posterior: &Posterior) {
             assert!(sample.iter().all(|x| support.contains(x)), "{label}");
             let share = |x: f64| sample.iter().filter(|y| **y == x).count() as f64 / n;
             let distance: f64 = support.iter().zip(pmf).map(|(x, p)| 0.5 * (share(*x) - p).abs()).sum();
-            assert!(distance <= 0.04, "{label}: total variation {distance}");
+            assert!(distance <= 0.03, "{label}: total variation {distance}");
         }
         Posterior::Continuous { cdf } => {
             let share = |x: f64| sample.iter().filter(|y| **y <= x).count() as f64 / n;
@@ -128,7 +128,7 @@ fn check(label: &str, sample: &[f64], posterior: &Posterior) {
 
 #[test]
 fn suggestions_after_the_seeds_42_trials_are_distributed_as_hyperopts() {
-    const SEEDS: u64 = 1000;
+    const SEEDS: u64 = 2000;
     let space = seed_space();
     let seed_history: SeedHistory = serde_json::from_str(include_str!("../fixtures/seed_history.json")).unwrap();
     let losses: Vec<f64> = seed_history.trials.iter().map(|trial| trial.loss).collect();
