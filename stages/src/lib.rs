@@ -3,5 +3,6 @@
 
 pub mod params;
 pub mod philox;
+pub mod search;
 pub mod stage;
 pub mod tensors;
