@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 mod chain;
 mod history;
+mod kind;
 mod parse;
 mod parzen;
 mod propose;
@@ -55,10 +56,11 @@ pub struct TpeParams {
     /// Of n trials, `min(ceil(gamma * sqrt(n)), 25)` are good. Above 0.
     #[serde(default = "gamma::value", skip_serializing_if = "gamma::is")]
     pub gamma: f64,
-    /// How many candidates are drawn for each label. At least 1.
+    /// How many candidates are drawn for each label. 1 to 10,000.
     #[serde(default = "candidates::value", skip_serializing_if = "candidates::is")]
     pub candidates: u32,
-    /// Weight of the prior against that of one observation. Above 0.
+    /// Weight of the prior against that of one observation. 0.001 (the model of a label whose steps left its bounds has
+    /// little else within them) to 1,000,000.
     #[serde(default = "prior_weight::value", skip_serializing_if = "prior_weight::is")]
     pub prior_weight: f64,
     /// How many of the newest observations have full weight. At least 1.
@@ -114,7 +116,7 @@ impl Sampler {
         [
             ("gamma", positive(params.gamma), "a number above 0"),
             ("candidates", (1..=10_000).contains(&params.candidates), "1 to 10000"),
-            ("prior_weight", positive(params.prior_weight), "a number above 0"),
+            ("prior_weight", (0.001..=1e6).contains(&params.prior_weight), "0.001 to 1000000"),
             ("forgetting", params.forgetting >= 1, "at least 1"),
         ]
         .into_iter()

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::space::{Expr, Kind, Numeric, Shape, Space, SpaceProblem};
+use super::{
+    kind::{Kind, Numeric, Shape},
+    space::{Expr, Space, SpaceProblem},
+};
 
 /// name -> how it is written
 const KINDS: [(&str, &str); 13] = [
@@ -237,6 +240,10 @@ impl Parser {
         let q = if whole_valued { Some(1.0) } else { numbers.get(2).copied() };
         if let Some(q) = q.filter(|q| *q <= 0.0) {
             self.problem(path, format!("the step {q} is not above 0"), usage(name));
+        }
+        let largest = if log { libm::exp(greatest) } else { greatest.abs().max(least.abs()) };
+        if q.is_some_and(|q| q > 0.0 && !(largest / q).is_finite()) {
+            self.problem(path, "the step is too small for the range", usage(name));
         }
         let sound = self.problems.len() == before;
         sound.then_some(Kind::Numeric(Numeric { shape, log, q, whole: whole_valued }))

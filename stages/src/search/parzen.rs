@@ -5,8 +5,8 @@
 //! in the order of trials instead of NumPy's unstable sort.
 
 use super::{
+    kind::{Numeric, Shape},
     random::Draws,
-    space::{Numeric, Shape},
 };
 
 /// What Hyperopt keeps arguments of logarithms above.

@@ -2,7 +2,7 @@
 
 use pipe_store::Digest;
 
-use super::space::{Kind, Shape};
+use super::kind::{Kind, Shape};
 use crate::philox::{Purpose, Stream};
 
 /// The random numbers of one label in one trial. A label's numbers depend on its name alone, so another label in the

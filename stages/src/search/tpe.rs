@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use super::{
     Proposal, TpeParams, TrialParameters,
+    kind::Kind,
     parzen::{Parzen, forgetting_weights},
     random::Draws,
-    space::{Kind, Space},
+    space::Space,
 };
 
 /// Returns the proposal for trial `trial_idx` after `history`, of which the trials in `good` are good and all others bad.
@@ -71,4 +72,19 @@ fn first_greatest(candidates: impl Iterator<Item = (f64, f64)>) -> f64 {
     let greater = |score: f64, best: f64| !best.is_nan() && (score.is_nan() || score > best);
     let best = candidates.reduce(|best, next| if greater(next.1, best.1) { next } else { best });
     best.expect("at least one candidate is drawn").0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equal_scores_the_first_wins_and_nan_wins_over_all() {
+        let check = |scores: &[f64], winner: f64| {
+            assert_eq!(first_greatest((0..).map(f64::from).zip(scores.iter().copied())), winner, "{scores:?}");
+        };
+        check(&[1.0, 3.0, 3.0, 2.0], 1.0);
+        check(&[1.0, f64::NAN, 3.0, f64::NAN], 1.0);
+        check(&[f64::NEG_INFINITY, f64::NEG_INFINITY], 0.0);
+    }
 }

@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use super::*;
 use crate::search::{
+    kind::Kind,
     parzen::{Parzen, forgetting_weights},
-    space::{Expr, Kind},
+    space::Expr,
 };
 
 #[derive(Deserialize)]

@@ -57,6 +57,7 @@ fn wrong_arguments_are_refused_where_they_stand() {
     refused(json!({"uniform": [null, 1]}), "x.uniform[0]", "expected a finite number, found null");
     refused(json!({"uniform": [-1e308, 1e308]}), "x.uniform", "the range is too wide for 64-bit numbers");
     refused(json!({"quniform": [0, 1, 0]}), "x.quniform", "the step 0 is not above 0");
+    refused(json!({"quniform": [0, 1, 1e-310]}), "x.quniform", "the step is too small for the range");
     refused(json!({"normal": [0, -1]}), "x.normal", "the deviation -1 is not above 0");
     refused(json!({"loguniform": [0, 800]}), "x.loguniform", "`loguniform` reaches beyond exp(-700) or exp(700)");
     refused(json!({"uniformint": [0, 1.5]}), "x.uniformint", "`uniformint` takes integers, found [0,1.5]");
@@ -127,7 +128,7 @@ fn the_chosen_option_is_known_from_the_labels() {
     let space = space(json!({"x": {"choice": [
         3.0, {"label": ["y", {"quniform": [2.6, 3.4, 1]}]}, {"z": {"randint": 2}}, {"z": 5}, [1, 2],
     ]}}));
-    let super::super::space::Expr::Labelled { kind, .. } = &space.keys["x"] else { panic!("x is a choice") };
+    let crate::search::space::Expr::Labelled { kind, .. } = &space.keys["x"] else { panic!("x is a choice") };
     let mut seen = BTreeSet::new();
     for trial in 0..100 {
         let mut chosen = None;
