@@ -74,7 +74,7 @@ impl Record {
 }
 
 /// Returns a result's canonical bytes: one line of JSON with sorted keys.
-fn encode(key: &ActionKey, result: &ActionResult) -> Vec<u8> {
+pub(crate) fn encode(key: &ActionKey, result: &ActionResult) -> Vec<u8> {
     let (tree, failure) = match result {
         ActionResult::Tree(tree) => (Some(*tree), None),
         ActionResult::Failure(failure) => (None, Some(failure.clone())),

@@ -160,7 +160,7 @@ impl Store {
         Ok(None)
     }
 
-    fn read_checkpoint(&self, trajectory: &Digest, step: u64) -> Result<BTreeMap<String, Bytes>> {
+    pub(crate) fn read_checkpoint(&self, trajectory: &Digest, step: u64) -> Result<BTreeMap<String, Bytes>> {
         let (_, tree) = self.checkpoint_tree(trajectory, step)?;
         tree.files.into_iter().map(|(path, part)| Ok((path, self.part(trajectory, &part.digest)?))).collect()
     }

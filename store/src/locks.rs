@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     ActionKey, Digest, Store,
-    disk::{self, if_present},
+    disk::{self, Entry, if_present},
     error::{At, Result, StoreError},
     layout::LOCKS,
 };
@@ -58,6 +58,11 @@ impl Store {
         Ok(file.expect("a lock that is waited for is got"))
     }
 
+    /// Takes the lock of a trajectory's checkpoints, unless another holds it.
+    pub(crate) fn try_lock_trajectory(&self, trajectory: &Digest) -> Result<Option<File>> {
+        acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), Patience::Try)
+    }
+
     /// Waits for the lock under which a result that does not stand is removed.
     pub(crate) fn lock_dead_records(&self) -> Result<File> {
         let path = self.dir(LOCKS).join("records");
@@ -83,10 +88,10 @@ impl Store {
     }
 
     /// Returns the lock files that come and go.
-    pub(crate) fn lock_files(&self) -> Result<Vec<PathBuf>> {
+    pub(crate) fn lock_files(&self) -> Result<Vec<Entry>> {
         let mut files = Vec::new();
         for folder in [ACTION_LOCKS, TRAJECTORY_LOCKS] {
-            files.extend(disk::list(&self.dir(LOCKS).join(folder))?.into_iter().map(|entry| entry.path));
+            files.extend(disk::list(&self.dir(LOCKS).join(folder))?);
         }
         Ok(files)
     }

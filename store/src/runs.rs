@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ActionKey, Store,
-    disk::{self, Existing},
+    disk::{self, Entry, Existing},
     error::{At, FORMAT, Result, StoreError},
     layout::{APPENDED, REFS},
     lines, locks,
@@ -103,7 +103,7 @@ impl Store {
     /// Returns the runs that are not finished, sorted by id.
     pub fn runs(&self) -> Result<Vec<RunLog>> {
         let mut runs = Vec::new();
-        for entry in disk::list(&self.dir(REFS).join("runs"))? {
+        for entry in self.run_entries()? {
             runs.extend(self.read_run(&entry.name)?);
         }
         Ok(runs)
@@ -128,7 +128,11 @@ impl Store {
         self.dir(REFS).join("runs").join(id)
     }
 
-    fn read_run(&self, id: &str) -> Result<Option<RunLog>> {
+    pub(crate) fn run_entries(&self) -> Result<Vec<Entry>> {
+        disk::list(&self.dir(REFS).join("runs"))
+    }
+
+    pub(crate) fn read_run(&self, id: &str) -> Result<Option<RunLog>> {
         let path = self.run_path(id);
         // First whether it runs: one that ends meanwhile counts as running, which keeps more.
         let Some(file) = lines::open(&path)? else { return Ok(None) };

@@ -1,7 +1,7 @@
 //! What the tests of this package share.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     path::Path,
     time::{Duration, SystemTime},
@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{ActionKey, Digest, Store, objects::Encoding};
+use crate::{ActionKey, ActionResult, Digest, Store, Tree, actions, layout::OBJECTS, objects::Encoding};
 
 /// Returns a new store; it goes when the folder is dropped.
 pub(crate) fn store() -> (TempDir, Store) {
@@ -55,6 +55,12 @@ pub(crate) fn at(seconds: u64) -> SystemTime {
 }
 
 impl Store {
+    /// Returns the names of all objects.
+    pub(crate) fn objects(&self) -> BTreeSet<Digest> {
+        let files = self.list_sharded(OBJECTS).expect("the store can be listed");
+        files.into_iter().filter_map(|file| file.name.map(|(name, _)| name)).collect()
+    }
+
     /// Writes an object without the cost of making it durable.
     pub(crate) fn dummy(&self, text: &str) -> Digest {
         let digest = Digest::of(text.as_bytes());
@@ -62,5 +68,21 @@ impl Store {
         std::fs::create_dir_all(path.parent().expect("an object is in a shard")).expect("the store is writable");
         std::fs::write(path, text).expect("the store is writable");
         digest
+    }
+
+    /// Writes a tree and its files without the cost of making them durable.
+    pub(crate) fn dummy_tree(&self, files: &BTreeMap<String, Vec<u8>>) -> Digest {
+        let text = |bytes| String::from_utf8(bytes).expect("the files of these tests are text");
+        for bytes in files.values() {
+            self.dummy(&text(bytes.clone()));
+        }
+        self.dummy(&text(Tree::of(files).expect("the paths are fine").to_bytes()))
+    }
+
+    /// Writes a record without the cost of making it durable.
+    pub(crate) fn dummy_record(&self, key: &ActionKey, result: &ActionResult) {
+        let path = self.record_path(key);
+        std::fs::create_dir_all(path.parent().expect("a record is in a shard")).expect("the store is writable");
+        std::fs::write(path, actions::encode(key, result)).expect("the store is writable");
     }
 }
