@@ -1,2 +1,7 @@
 //! pipe
+pub mod action;
 pub mod pipeline;
+pub mod show;
+pub mod study;
+pub mod trials;
+pub mod view;
