@@ -178,7 +178,7 @@ impl From<crate::study::StudyError> for Failure {
                 Self::usage(&error).hint(hint)
             }
             StudyError::Empty => Self::usage(&error).hint("make one with `pipe run`"),
-            StudyError::Store(StoreError::UnknownPrefix { .. } | StoreError::AmbiguousPrefix { .. }) => Self::usage(&error),
+            StudyError::Store(StoreError::Prefix(_) | StoreError::UnknownPrefix(_) | StoreError::AmbiguousPrefix { .. }) => Self::usage(&error),
             _ => Self::from_error(&error),
         }
     }

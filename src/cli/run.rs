@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use pipe_store::{ActionKey, Store};
+use pipe_store::{ActionKey, RefKind, Store};
 
 use super::{EXIT_CODES, Failure, StoreArgs, logging::{LogFormat, Logging}, print, printer::{Printer, Summary}};
 use crate::{
@@ -255,11 +255,11 @@ fn partial_folder(store: &Store) -> PathBuf {
 /// Stores the study and names it, unless it is the latest of its name already: then nothing is written.
 fn record(store: &Store, plan: &Plan, study: &Study) -> Result<pipe_store::Digest, Failure> {
     let hash = study.hash();
-    let latest = store.ref_latest(&plan.name)?;
-    if latest.is_none_or(|entry| entry.digest != hash) || !store.contains(&hash) {
+    let latest = store.ref_latest(RefKind::Studies, &plan.name)?;
+    if latest.is_none_or(|entry| entry.digest != hash) || !store.contains(&hash)? {
         store.put(&plan.pipeline)?;
         store.put(&study.record())?;
-        store.ref_append(&plan.name, &hash, SystemTime::now())?;
+        store.ref_append(RefKind::Studies, &plan.name, &hash, SystemTime::now())?;
     }
     Ok(hash)
 }

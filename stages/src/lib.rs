@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod model;
 pub mod params;
 pub mod philox;
+pub mod registry;
 pub mod search;
 pub mod sheet;
 pub mod stage;

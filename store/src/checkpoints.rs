@@ -73,6 +73,18 @@ impl Store {
         })
     }
 
+    /// Drops all checkpoints of a trajectory but the `newest`.
+    pub fn keep_checkpoints(&self, trajectory: &Digest, newest: usize) -> Result<()> {
+        if !self.trajectory_dir(trajectory).exists() {
+            return Ok(());
+        }
+        let _lock = self.lock_trajectory(trajectory)?;
+        for old in self.steps(trajectory)?.iter().rev().skip(newest) {
+            disk::remove(&self.step_path(trajectory, *old))?;
+        }
+        self.drop_unnamed_parts(trajectory)
+    }
+
     /// Returns the checkpoints of all trajectories, sorted.
     pub fn checkpoints(&self) -> Result<Vec<CheckpointEntry>> {
         let mut entries = Vec::new();

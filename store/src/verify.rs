@@ -68,7 +68,9 @@ impl VerifyReport {
 }
 
 /// The folders and files that a store's folder holds.
-const TOP: [&str; 9] = [ACTIONS, CHECKPOINTS, "format", LOCKS, OBJECTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY];
+/// `partial` (broken downloads) and `reports` (views of studies) belong to whoever uses the store.
+const TOP: [&str; 11] =
+    [ACTIONS, CHECKPOINTS, "format", LOCKS, OBJECTS, "partial", PROVENANCE, QUARANTINE, REFS, "reports", TEMPORARY];
 
 impl Store {
     /// Hashes every object on all processors, reads every record, log and checkpoint, and looks for every object they name.
