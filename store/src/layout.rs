@@ -49,6 +49,13 @@ pub(crate) struct Listed {
     pub(crate) name: Option<(Digest, String)>,
 }
 
+impl Listed {
+    /// Returns the action that a result or a provenance is named for.
+    pub(crate) fn key(&self) -> Option<ActionKey> {
+        self.name.as_ref().filter(|(_, suffix)| suffix == ".json").map(|(digest, _)| ActionKey(*digest))
+    }
+}
+
 impl Store {
     pub(crate) fn dir(&self, name: &str) -> PathBuf {
         self.root().join(name)

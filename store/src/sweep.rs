@@ -34,7 +34,7 @@ impl Store {
         let noted: BTreeSet<_> = self.runs()?.into_iter().flat_map(|run| run.keys).collect();
         let reached = self.reach(&noted, &mut BTreeSet::new())?;
         let spares = |item: &GcItem| match &item.kind {
-            GcKind::Record { key } => noted.contains(key),
+            GcKind::Record { key } | GcKind::Provenance { key } => noted.contains(key),
             GcKind::Object { name } => reached.contains(name),
             _ => false,
         };
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        ActionKey, ActionResult, Digest, GcRoots, RefKind,
+        ActionKey, ActionResult, Digest, GcRoots, ObjectSource, RefKind,
         testing::{action, age, age_all, at, files, store},
     };
 
@@ -298,6 +298,75 @@ mod tests {
             assert!(store.gc_plan(&roots, SystemTime::now(), Duration::ZERO).is_err());
             fs::write(&path, &right).unwrap();
         }
+    }
+
+    /// Returns what the latest study of the name names, as a caller that knows studies would.
+    fn study_roots(store: &Store) -> GcRoots {
+        let mut roots = store.gc_roots().unwrap();
+        let log = store.ref_log(RefKind::Studies, "s").unwrap();
+        if let Some((latest, superseded)) = log.split_last() {
+            store.ref_retain(RefKind::Studies, "s", |entry| !superseded.contains(entry)).unwrap();
+            let study = store.read(&latest.digest).unwrap();
+            let text = std::str::from_utf8(&study).unwrap();
+            roots.actions.extend(text.lines().map(|key| key.parse::<ActionKey>().unwrap()));
+            roots.objects.insert(latest.digest);
+        }
+        roots
+    }
+
+    /// Runs a study of some actions as an engine would, and returns their keys.
+    fn run_study(store: &Store, round: u64, state: &mut u64) -> Vec<ActionKey> {
+        let run = store.open_run("r", "s", SystemTime::now()).unwrap();
+        let mut keys = Vec::new();
+        for _ in 0..4 {
+            let name = format!("action {}", draw(state, 12));
+            let key = ActionKey(Digest::of(name.as_bytes()));
+            run.append(&key).unwrap();
+            if store.result(&key).unwrap().is_none() {
+                assert_eq!(action(store, &name.replace("action ", "")), key);
+                let shared = format!("file {}", draw(state, 3));
+                commit(store, &name.replace("action ", ""), &[("own", &name), ("shared", &shared)]);
+            }
+            keys.push(key);
+        }
+        let study: String = keys.iter().map(|key| format!("{key}\n")).collect();
+        let study = store.put(study.as_bytes()).unwrap();
+        store.ref_append(RefKind::Studies, "s", &study, at(round)).unwrap();
+        run.finish().unwrap();
+        keys
+    }
+
+    #[test]
+    fn a_study_that_runs_beside_collections_has_all_its_results_in_the_end() {
+        let (_folder, store) = store();
+        let state = &mut 5;
+        let mut swept = 0;
+        for round in 0..25 {
+            let running = std::sync::atomic::AtomicBool::new(true);
+            let keys = std::thread::scope(|scope| {
+                let collector = scope.spawn(|| {
+                    let mut removed = 0;
+                    while running.load(std::sync::atomic::Ordering::Relaxed) {
+                        match store.sweep(&plan(&store, &study_roots(&store), 1)) {
+                            Ok(swept) => removed += swept.removed.count,
+                            Err(StoreError::StalePlan) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                    removed
+                });
+                let keys = run_study(&store, round, state);
+                running.store(false, std::sync::atomic::Ordering::Relaxed);
+                swept += collector.join().unwrap();
+                keys
+            });
+            assert!(keys.iter().all(|key| known(&store, key)), "round {round}");
+            let report = store.verify(&mut |_, _| ()).unwrap();
+            assert!(report.is_clean(), "{report:?}");
+            // What earlier rounds gave is old, and what the latest study does not name can go while the next one uses it.
+            age_all(store.root(), 10 * DAY);
+        }
+        assert!(swept > 20, "the collections came to something: {swept}");
     }
 
     /// A pseudo-random number below `n`.

@@ -13,7 +13,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    ActionKey, ActionResult, Damage, Digest, RefKind, Store, Tally,
+    ActionResult, Damage, Digest, RefKind, Store, Tally,
     checkpoints::parse_step,
     disk,
     error::{Result, StoreError},
@@ -142,7 +142,7 @@ impl Store {
 
     fn verify_records(&self, report: &mut VerifyReport) -> Result<()> {
         for record in self.list_sharded(ACTIONS)? {
-            let Some(key) = key(&record) else {
+            let Some(key) = record.key() else {
                 report.foreign.push(self.relative(&record.path));
                 continue;
             };
@@ -168,7 +168,7 @@ impl Store {
         }
         for provenance in self.list_sharded(PROVENANCE)? {
             let path = self.relative(&provenance.path);
-            match key(&provenance) {
+            match provenance.key() {
                 Some(key) => drop(report.readable(&path, self.provenance(&key))?),
                 None => report.foreign.push(path),
             }
@@ -232,10 +232,6 @@ impl VerifyReport {
             }
         }
     }
-}
-
-fn key(file: &Listed) -> Option<ActionKey> {
-    file.name.as_ref().filter(|(_, suffix)| suffix == ".json").map(|(digest, _)| ActionKey(*digest))
 }
 
 #[cfg(test)]
