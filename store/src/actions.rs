@@ -140,7 +140,11 @@ impl Store {
         }
         let mut provenance = serde_json::to_vec(provenance).expect("a JSON value serialises");
         provenance.push(b'\n');
-        self.write(&provenance, &self.provenance_path(key), Existing::Replace)?;
+        let draft = self.draft(READ_ONLY)?;
+        draft.file().write_all(&provenance).at("write", draft.path())?;
+        draft.sync()?;
+        // The name may be lost with the power: nothing rests on it.
+        draft.name(&self.provenance_path(key), Existing::Replace)?;
         Ok(result.clone())
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Bytes, Digest, ObjectSource, Store,
-    disk::{self, Existing, Freshened},
+    disk::{self, Draft, Freshened},
     error::{At, Damage, Result, StoreError},
     layout::{OBJECTS, READ_ONLY},
     verified,
@@ -84,6 +84,13 @@ impl Encoding {
     }
 }
 
+/// An object that has no name yet.
+struct Written {
+    name: Digest,
+    encoding: Encoding,
+    draft: Draft,
+}
+
 /// Hashes what is read through it.
 struct Hashing<R> {
     source: R,
@@ -102,12 +109,25 @@ impl Store {
     /// Stores `bytes` and returns their name. Bytes that are there already are not written again; their time is set to
     /// the present, so that a collection planned before spares them.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest> {
-        let digest = Digest::of(bytes);
-        let length = bytes.len() as u64;
-        if !self.freshen_object(&digest, Some(length))? {
-            self.write_object(&digest, &mut Cursor::new(bytes), length, None)?;
+        self.put_all(std::iter::once(bytes)).map(|digests| digests[0])
+    }
+
+    /// Stores several objects and returns their names. Cheaper than one by one: see [`disk::publish_all`].
+    pub(crate) fn put_all<'a>(&self, objects: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Digest>> {
+        let (mut names, mut written) = (Vec::new(), Vec::new());
+        for bytes in objects {
+            let (name, length) = (Digest::of(bytes), bytes.len() as u64);
+            if !self.freshen_object(&name, Some(length))? {
+                written.push(self.write_object(name, &mut Cursor::new(bytes), length, None)?);
+            }
+            names.push(name);
+            // Each is an open file.
+            if written.len() == 64 {
+                self.publish_objects(std::mem::take(&mut written))?;
+            }
         }
-        Ok(digest)
+        self.publish_objects(written)?;
+        Ok(names)
     }
 
     /// Stores the bytes of a file, a piece at a time, and returns their name.
@@ -118,7 +138,9 @@ impl Store {
         let (digest, length) = (hasher.finalize().into(), hasher.count());
         if !self.freshen_object(&digest, Some(length))? {
             file.rewind().at("read", path)?;
-            self.write_object(&digest, &mut BufReader::with_capacity(1 << 20, file), length, Some(path))?;
+            let mut reader = BufReader::with_capacity(1 << 20, file);
+            let written = self.write_object(digest, &mut reader, length, Some(path))?;
+            self.publish_objects(vec![written])?;
         }
         Ok(digest)
     }
@@ -196,14 +218,14 @@ impl Store {
         Ok(false)
     }
 
-    /// Writes an object that is not there, or not as it should be.
+    /// Writes an object that is not there, or not as it should be, for [`publish_objects`](Self::publish_objects).
     fn write_object(
         &self,
-        name: &Digest,
+        name: Digest,
         source: &mut (impl Read + Seek),
         length: u64,
         origin: Option<&Path>,
-    ) -> Result<()> {
+    ) -> Result<Written> {
         let draft = self.draft(READ_ONLY)?;
         let blamed = origin.unwrap_or(draft.path()).to_owned();
         let encoding = Encoding::judge(source, length).at("read", &blamed)?;
@@ -214,14 +236,22 @@ impl Store {
         };
         written.at("write", draft.path())?;
         let found = Digest::from(source.hasher.finalize());
-        if found != *name {
-            return Err(StoreError::Corrupt { name: *name, found: Damage::Hash(found), path: blamed });
+        if found != name {
+            return Err(StoreError::Corrupt { name, found: Damage::Hash(found), path: blamed });
         }
-        draft.publish(&self.object_path(name, encoding), Existing::Replace)?;
-        for other in Encoding::ALL.into_iter().filter(|other| *other != encoding) {
-            disk::remove(&self.object_path(name, other))?;
+        Ok(Written { name, encoding, draft })
+    }
+
+    fn publish_objects(&self, objects: Vec<Written>) -> Result<()> {
+        let mut outdated = Vec::new();
+        for Written { name, encoding, .. } in &objects {
+            let others = Encoding::ALL.into_iter().filter(|other| other != encoding);
+            outdated.extend(others.map(|other| self.object_path(name, other)));
         }
-        Ok(())
+        let place = |object: Written| (object.draft, self.object_path(&object.name, object.encoding));
+        disk::publish_all(objects.into_iter().map(place).collect())?;
+        // What was there in the other encoding was damaged.
+        outdated.iter().try_for_each(|path| disk::remove(path).map(drop))
     }
 }
 

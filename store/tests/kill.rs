@@ -99,11 +99,14 @@ fn writers_killed_at_random_leave_a_clean_store() {
     let mut random = 1u64;
     let mut round = 0;
     // At least so often, and until they came to something: on a busy machine few get far.
-    while round < 40 || Store::open(&root).unwrap().usage().unwrap().results.count < 10 {
+    let enough = |store: Store| {
+        store.usage().unwrap().results.count >= 10 && !store.ref_log(STUDIES, "study").unwrap().is_empty()
+    };
+    while round < 40 || !enough(Store::open(&root).unwrap()) {
         round += 1;
         let mut writers = [spawn(&root), spawn(&root)];
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(Duration::from_micros(2000 + (random >> 33) % 50_000));
+        thread::sleep(Duration::from_micros(2000 + (random >> 33) % (40_000 + 1000 * round)));
         for writer in &mut writers {
             assert!(writer.try_wait().unwrap().is_none(), "a writer failed in round {round}");
             writer.kill().unwrap();
@@ -118,7 +121,6 @@ fn writers_killed_at_random_leave_a_clean_store() {
         }
     }
     let store = Store::open(&root).unwrap();
-    assert!(!store.ref_log(STUDIES, "study").unwrap().is_empty());
     // What they left behind goes like everything else that nothing needs.
     store.open_run("last", "study", SystemTime::now()).unwrap().finish().unwrap();
     assert!(store.runs().unwrap().is_empty());
