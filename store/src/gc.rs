@@ -1,4 +1,7 @@
 //! Decides what a collection removes. Nothing is removed here: the plan can be printed, and [`Store::sweep`] carries it out.
+//!
+//! The caller knows what studies name, the store does not. In this order: [`Store::gc_roots`]; read the refs and add what
+//! the studies to be kept name; [`Store::gc_plan`]; drop the other values with [`Store::ref_retain`]; [`Store::sweep`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,9 +15,9 @@ use serde::Serialize;
 use crate::{
     ActionKey, ActionResult, Digest, RefEntry, RefKind, Store,
     disk::{self, Entry},
+    encoding::Encoding,
     error::{Result, StoreError},
     layout::{ACTIONS, Listed, OBJECTS, PARTS, PROVENANCE, TEMPORARY},
-    objects::Encoding,
     store::UNBORN,
 };
 

@@ -22,8 +22,8 @@ use std::{
 use crate::{
     ActionKey, Digest, Store,
     disk::{self, Draft},
+    encoding::Encoding,
     error::Result,
-    objects::Encoding,
 };
 
 pub(crate) const OBJECTS: &str = "objects";

@@ -16,9 +16,9 @@ use crate::{
     ActionResult, Damage, Digest, RefKind, Store, Tally,
     checkpoints::parse_step,
     disk,
+    encoding::Encoding,
     error::{Result, StoreError},
     layout::{ACTIONS, CHECKPOINTS, LOCKS, Listed, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY},
-    objects::Encoding,
     verified,
 };
 
@@ -40,6 +40,7 @@ pub struct VerifyReport {
     pub foreign: Vec<PathBuf>,
 }
 
+/// An object that is not what its name says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct DamagedObject {
     pub name: Digest,
@@ -47,6 +48,7 @@ pub struct DamagedObject {
     pub reason: String,
 }
 
+/// An object that should be there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct MissingObject {
     pub name: Digest,
@@ -54,6 +56,7 @@ pub struct MissingObject {
     pub named_by: PathBuf,
 }
 
+/// A file that the store wrote and cannot read or use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct UnreadableFile {
     pub path: PathBuf,
