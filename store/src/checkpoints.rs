@@ -14,9 +14,9 @@ use std::{
 use crate::{
     Bytes, Digest, Store, Tree,
     disk::{self, Existing},
+    encoding::Encoding,
     error::{At, Result, StoreError},
     layout::{CHECKPOINTS, PARTS, READ_ONLY},
-    objects::Encoding,
     verified,
 };
 

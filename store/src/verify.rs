@@ -13,12 +13,12 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    ActionKey, ActionResult, Damage, Digest, RefKind, Store, Tally,
+    ActionResult, Damage, Digest, RefKind, Store, Tally,
     checkpoints::parse_step,
     disk,
+    encoding::Encoding,
     error::{Result, StoreError},
     layout::{ACTIONS, CHECKPOINTS, LOCKS, Listed, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY},
-    objects::Encoding,
     verified,
 };
 
@@ -40,6 +40,7 @@ pub struct VerifyReport {
     pub foreign: Vec<PathBuf>,
 }
 
+/// An object that is not what its name says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct DamagedObject {
     pub name: Digest,
@@ -47,6 +48,7 @@ pub struct DamagedObject {
     pub reason: String,
 }
 
+/// An object that should be there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct MissingObject {
     pub name: Digest,
@@ -54,6 +56,7 @@ pub struct MissingObject {
     pub named_by: PathBuf,
 }
 
+/// A file that the store wrote and cannot read or use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct UnreadableFile {
     pub path: PathBuf,
@@ -144,7 +147,7 @@ impl Store {
 
     fn verify_records(&self, report: &mut VerifyReport) -> Result<()> {
         for record in self.list_sharded(ACTIONS)? {
-            let Some(key) = key(&record) else {
+            let Some(key) = record.key() else {
                 report.foreign.push(self.relative(&record.path));
                 continue;
             };
@@ -170,7 +173,7 @@ impl Store {
         }
         for provenance in self.list_sharded(PROVENANCE)? {
             let path = self.relative(&provenance.path);
-            match key(&provenance) {
+            match provenance.key() {
                 Some(key) => drop(report.readable(&path, self.provenance(&key))?),
                 None => report.foreign.push(path),
             }
@@ -234,10 +237,6 @@ impl VerifyReport {
             }
         }
     }
-}
-
-fn key(file: &Listed) -> Option<ActionKey> {
-    file.name.as_ref().filter(|(_, suffix)| suffix == ".json").map(|(digest, _)| ActionKey(*digest))
 }
 
 #[cfg(test)]
