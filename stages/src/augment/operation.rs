@@ -113,7 +113,8 @@ impl Augmentation {
 
 /// Returns two numbers below `n` and `m`, from the upper and the lower 16 bits; their bias is below n / 2^16.
 fn halves(bits: u32, n: u32, m: u32) -> [usize; 2] {
-    [((bits >> 16) * n >> 16) as usize, ((bits & 0xffff) * m >> 16) as usize]
+    let below = |half: u32, n: u32| ((u64::from(half) * u64::from(n)) >> 16) as usize;
+    [below(bits >> 16, n), below(bits & 0xffff, m)]
 }
 
 /// Returns which rows of `side` are inside the source when it is shifted by `at - padding`, and the source's first.

@@ -89,7 +89,6 @@ pub(super) fn untar(
         }
         files.insert(path, content);
     }
-    drop(archive);
     gzip.finish(&last)?;
     Ok(files)
 }

@@ -11,14 +11,20 @@ use super::{
 };
 use crate::{
     dataset::{Head, ImageShape},
-    stage::StageError,
+    stage::{Host, Progress, StageError},
 };
 
 /// (class, file) -> (path in the archive, bytes): sorted, so that neither the archive's order nor threads can matter.
 type Files = BTreeMap<(String, String), (String, Vec<u8>)>;
 
 /// Returns the pictures in the folders `train` and `test`, scaled to `size` = [height, width]. Classes are sorted by name.
-pub(super) fn read(bytes: &[u8], train: &str, test: &str, size: [u32; 2]) -> Result<Collection, StageError> {
+pub(super) fn read(
+    bytes: &[u8],
+    train: &str,
+    test: &str,
+    size: [u32; 2],
+    host: &dyn Host,
+) -> Result<Collection, StageError> {
     let mut parts = [Files::new(), Files::new()];
     let mut root: Option<(String, String)> = None;
     for (path, content) in archive::untar(bytes, archive::LIMITS, is_picture)? {
@@ -48,14 +54,17 @@ pub(super) fn read(bytes: &[u8], train: &str, test: &str, size: [u32; 2]) -> Res
     {
         return Err(StageError::failed(format!("entry `{path}` is of class `{class}`, which `{train}` does not have")));
     }
-    let [train, test] = parts.map(|files| decode(&files, &classes, size));
+    let total = parts.iter().map(|files| files.len() as u64).sum();
+    let mut progress = Progress { total, unit: "images".to_owned(), ..Progress::default() };
+    let [train, test] = parts.map(|files| decode(&files, &classes, size, host, &mut progress));
     let shape = ImageShape { channels: 3, height: size[0] as usize, width: size[1] as usize };
     Ok(Collection { shape, heads: vec![Head { name: "class".to_owned(), classes }], train: train?, test: test? })
 }
 
 fn is_picture(path: &str) -> bool {
-    path.rsplit_once('.')
-        .is_some_and(|(_, end)| ["jpg", "jpeg", "png"].iter().any(|known| end.eq_ignore_ascii_case(known)))
+    // Those that cannot be read are wanted too, so that they are refused and not lost in silence.
+    let endings = ["jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp"];
+    path.rsplit_once('.').is_some_and(|(_, end)| endings.iter().any(|known| end.eq_ignore_ascii_case(known)))
 }
 
 /// Where in a dataset a picture lies.
@@ -80,16 +89,32 @@ impl Place {
     }
 }
 
-fn decode(files: &Files, classes: &[String], [height, width]: [u32; 2]) -> Result<Part, StageError> {
+/// Pictures that are decoded between two looks at the host.
+const BATCH: usize = 1024;
+
+fn decode(
+    files: &Files,
+    classes: &[String],
+    [height, width]: [u32; 2],
+    host: &dyn Host,
+    progress: &mut Progress,
+) -> Result<Part, StageError> {
     let files: Vec<_> = files.iter().collect();
-    let pictures: Vec<Result<Vec<u8>, String>> =
-        files.par_iter().map(|(_, (_, bytes))| picture::planes(bytes, height, width)).collect();
     let mut part = Part::new(1);
-    // In order, so that of several broken pictures the first is named whatever the threads did.
-    for (((class, _), (path, _)), picture) in files.into_iter().zip(pictures) {
-        part.images.extend(picture.map_err(|why| StageError::failed(format!("entry `{path}` is {why}")))?);
-        let label = classes.binary_search(class).expect("unknown classes were refused");
-        part.labels[0].push(i32::try_from(label).expect("an archive has fewer than 2^31 entries"));
+    for batch in files.chunks(BATCH) {
+        if host.interrupted() {
+            return Err(StageError::Interrupted);
+        }
+        let decoded = batch.par_iter().map(|(_, (_, bytes))| picture::planes(bytes, height, width));
+        let pictures: Vec<Result<Vec<u8>, String>> = decoded.collect();
+        // In order, so that of several broken pictures the first is named whatever the threads did.
+        for (((class, _), (path, _)), picture) in batch.iter().zip(pictures) {
+            part.images.extend(picture.map_err(|why| StageError::failed(format!("entry `{path}` is {why}")))?);
+            let label = classes.binary_search(class).expect("unknown classes were refused");
+            part.labels[0].push(i32::try_from(label).expect("an archive has fewer than 2^31 entries"));
+        }
+        progress.done += batch.len() as u64;
+        host.progress(progress);
     }
     Ok(part)
 }
@@ -100,7 +125,7 @@ pub(super) mod tests {
     use pipe_store::Digest;
 
     use super::{archive::tests::archive, *};
-    use crate::decode::archive::tests::gzip;
+    use crate::{decode::archive::tests::gzip, stage::QuietHost};
 
     pub(in crate::decode) const COLOUR: &[u8] = include_bytes!("fixtures/colour.jpg");
     const GRAY: &[u8] = include_bytes!("fixtures/gray.jpg");
@@ -127,6 +152,7 @@ pub(super) mod tests {
             "Training",
             "Test",
             [1, 1],
+            &QuietHost,
         );
         let found = found.unwrap();
         assert_eq!(found.heads[0].classes, ["Apple 10", "Pear 2"]);
@@ -152,7 +178,18 @@ pub(super) mod tests {
         let progressive = include_bytes!("fixtures/progressive.jpg");
         let pictures = [(COLOUR, 12, 20), (GRAY, 12, 20), (progressive, 12, 20), (COLOUR, 7, 9), (COLOUR, 30, 30)];
         let digest = |(bytes, height, width)| Digest::of(&picture::planes(bytes, height, width).unwrap()).short();
-        assert_eq!(pictures.map(digest), ["?"; 5]);
+        assert_eq!(
+            pictures.map(digest),
+            ["38b302adbdd4", "443b432f2e5b", "cd89793db1e7", "58f33f73ce21", "65be484fc7a0"]
+        );
+    }
+
+    #[test]
+    fn pixels_are_the_same_with_vector_instructions() {
+        for bytes in [COLOUR, GRAY, include_bytes!("fixtures/progressive.jpg")] {
+            let decode = |simd| picture::jpeg(bytes, picture::options().set_use_unsafe(simd)).unwrap();
+            assert_eq!(decode(true), decode(false));
+        }
     }
 
     #[test]
@@ -168,7 +205,7 @@ pub(super) mod tests {
     }
 
     fn check(files: &[(&str, &[u8])], expected: &str) {
-        let error = read(&archive(files), "Training", "Test", [2, 2]).unwrap_err().to_string();
+        let error = read(&archive(files), "Training", "Test", [2, 2], &QuietHost).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
 
@@ -199,7 +236,7 @@ pub(super) mod tests {
         );
         let cut = &png(9, 9, ExtendedColorType::L8, &[7; 81])[..50];
         check(&[("r/Training/a/1.png", cut), ("r/Test/a/1.jpg", COLOUR)], "entry `r/Training/a/1.png` is broken PNG");
-        assert!(read(&gzip(b""), "Training", "Test", [2, 2]).is_err());
+        assert!(read(&gzip(b""), "Training", "Test", [2, 2], &QuietHost).is_err());
     }
 
     #[test]

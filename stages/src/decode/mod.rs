@@ -20,7 +20,7 @@ pub use statistics::{Counts, Duplicates, Pixels, Statistics, pixels};
 
 use crate::{
     dataset::{self, Labels},
-    stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
+    stage::{Context, Host, Inputs, Outputs, Stage, StageError, StageId},
 };
 
 /// The input slot of every format but [`Format::Idx`].
@@ -44,11 +44,11 @@ impl Decode {
         }
     }
 
-    fn read(&self, inputs: &Inputs<'_>) -> Result<Collection, StageError> {
+    fn read(&self, inputs: &Inputs<'_>, host: &dyn Host) -> Result<Collection, StageError> {
         match &self.format {
             Format::Cifar10 => cifar::cifar10(&inputs.bytes(ARCHIVE)?),
             Format::Cifar100 => cifar::cifar100(&inputs.bytes(ARCHIVE)?),
-            Format::Folders { train, test, size } => folders::read(&inputs.bytes(ARCHIVE)?, train, test, *size),
+            Format::Folders { train, test, size } => folders::read(&inputs.bytes(ARCHIVE)?, train, test, *size, host),
             Format::Idx => {
                 let [a, b, c, d] = idx::SLOTS.map(|slot| inputs.bytes(slot));
                 idx::read([&a?, &b?, &c?, &d?], self.classes.as_deref())
@@ -93,7 +93,7 @@ impl Stage for Decode {
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
-        let all = self.read(inputs)?;
+        let all = self.read(inputs, context.host)?;
         if context.host.interrupted() {
             return Err(StageError::Interrupted);
         }

@@ -18,7 +18,7 @@ const MAX_PIXELS: usize = 1 << 26;
 /// without fused operations; a picture that has the size already is left as it is.
 pub(super) fn planes(bytes: &[u8], height: u32, width: u32) -> Result<Vec<u8>, String> {
     let mut picture = match bytes {
-        [0xff, 0xd8, ..] => jpeg(bytes)?,
+        [0xff, 0xd8, ..] => jpeg(bytes, options())?,
         [0x89, b'P', b'N', b'G', ..] => png(bytes)?,
         _ => return Err("neither a JPEG nor a PNG picture".to_owned()),
     };
@@ -34,14 +34,18 @@ fn check_size(width: usize, height: usize) -> Result<(), String> {
         .ok_or_else(|| format!("{width} x {height} pixels, expected at most {MAX_SIDE} a side and {MAX_PIXELS} in all"))
 }
 
-fn jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
-    // Without `unsafe` there are no SIMD paths, whatever features another package has switched on.
-    let options = DecoderOptions::default()
+/// Returns how JPEGs are decoded. Without `unsafe` there are no SIMD paths, whatever features another package has switched
+/// on; strict, a truncated picture is an error and not half gray.
+pub(super) fn options() -> DecoderOptions {
+    DecoderOptions::default()
         .set_use_unsafe(false)
         .set_strict_mode(true)
         .set_max_width(MAX_SIDE)
         .set_max_height(MAX_SIDE)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
+        .jpeg_set_out_colorspace(ColorSpace::RGB)
+}
+
+pub(super) fn jpeg(bytes: &[u8], options: DecoderOptions) -> Result<RgbImage, String> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     let broken = |error: zune_jpeg::errors::DecodeErrors| format!("broken JPEG: {error}");
     decoder.decode_headers().map_err(broken)?;

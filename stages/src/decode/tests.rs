@@ -138,7 +138,27 @@ fn golden_outputs() {
         ]
     );
     let record = str::from_utf8(&outputs.files()["statistics.json"]).unwrap();
-    assert_eq!(record, "?");
+    assert_eq!(
+        record,
+        concat!(
+            r#"{"duplicates":{"across":{"test/train":1,"test/validation":0,"train/validation":0},"#,
+            r#""conflicting":{"test":0,"train":0,"validation":1},"within":{"test":0,"train":0,"#,
+            r#""validation":1}},"format":1,"pixels":{"deviation":[5.383713866839507,5.383713866839507,"#,
+            r#"5.383713866839507],"mean":[8.875,8.875,8.875]},"#,
+            r#""published_duplicates":{"across":{"test/train":1},"conflicting":{"test":0,"train":1},"#,
+            r#""within":{"test":0,"train":1}},"splits":{"test":{"classes":{"coarse":[2,2],"fine":[2,1,1]},"#,
+            r#""images":4},"train":{"classes":{"coarse":[8,8],"fine":[8,4,4]},"images":16},"#,
+            r#""validation":{"classes":{"coarse":[2,2],"fine":[2,1,1]},"images":4}}}"#,
+            "\n"
+        )
+    );
     let record = str::from_utf8(&outputs.files()["labels.json"]).unwrap();
-    assert_eq!(record, "?");
+    assert_eq!(
+        record,
+        concat!(
+            r#"{"format":1,"heads":[{"classes":["ape","bear","fern"],"name":"fine"},{"classes":["animal","#,
+            r#""plant"],"name":"coarse"}],"image":{"channels":3,"height":32,"width":32}}"#,
+            "\n"
+        )
+    );
 }

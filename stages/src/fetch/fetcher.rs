@@ -49,9 +49,12 @@ impl Stage for Fetcher {
         let mut outputs = Outputs::default();
         let mut done = 0;
         for file in files {
+            // Without a digest any bytes would do.
+            let digest = file.sha256.as_deref().or(file.blake3.as_deref());
+            let digest = digest.ok_or_else(|| StageError::failed(format!("`{}` has no digest", file.name)))?;
             let transfer = Transfer {
                 file,
-                partial: self.partial_dir.join(format!("{}.partial", digest_of(file))),
+                partial: self.partial_dir.join(format!("{digest}.partial")),
                 host: context.host,
                 done,
                 total,
@@ -332,11 +335,6 @@ impl Transfer<'_> {
         let unit = "bytes".to_owned();
         self.host.progress(&Progress { done: self.done + bytes, total: self.total, unit, ..Progress::default() });
     }
-}
-
-/// Returns the name under which a broken download is kept.
-fn digest_of(file: &Expected) -> &str {
-    file.sha256.as_deref().or(file.blake3.as_deref()).unwrap_or("without-digest")
 }
 
 /// Returns what stands behind the last slash of a URL's path, if it can be a file's name.

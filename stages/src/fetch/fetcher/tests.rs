@@ -159,6 +159,9 @@ fn a_broken_download_goes_on_where_it_broke() {
 #[test]
 fn a_server_without_ranges_is_read_from_the_start() {
     check(vec![Reply::Whole(data())], Some(&data()[..70_000]), &[Some("70000-")]);
+    // What was kept makes way for what such a server sends, of which a part is kept in turn.
+    let replies = vec![Reply::Break(data(), 150_000), Reply::Ranges(data())];
+    check(replies, Some(&data()[..70_000]), &[Some("70000-"), Some("150000-")]);
 }
 
 #[test]
