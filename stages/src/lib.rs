@@ -5,6 +5,7 @@ pub mod augment;
 pub mod dataset;
 pub mod decode;
 pub mod evaluate;
+pub mod fetch;
 pub mod model;
 pub mod params;
 pub mod philox;
