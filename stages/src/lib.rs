@@ -4,6 +4,7 @@
 pub mod augment;
 pub mod dataset;
 pub mod decode;
+pub mod evaluate;
 pub mod fetch;
 pub mod model;
 pub mod params;
@@ -13,3 +14,4 @@ pub mod search;
 pub mod sheet;
 pub mod stage;
 pub mod tensors;
+pub mod train;

@@ -260,7 +260,8 @@ impl Builder {
         let names: BTreeSet<_> = self.architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
         if names.len() < self.architecture.layers.len() || names.contains("input") {
             let taken = |head: &&Head| {
-                head.name == "input" || self.architecture.layers.iter().filter(|layer| layer.name == head.name).count() > 1
+                head.name == "input"
+                    || self.architecture.layers.iter().filter(|layer| layer.name == head.name).count() > 1
             };
             let head = heads.iter().find(taken).expect("only heads are named from outside");
             return Err(ModelError::Name(head.name.clone()));
@@ -332,7 +333,8 @@ mod tests {
         let mut builder = Builder::new([1, 4, 4]);
         let conv = builder.add(Kind::Conv { filters: 2, kernel: 3, stride: 1, padding: Padding::Same }, &["input"]);
         let flat = builder.add(Kind::Flatten, &[&conv]);
-        let network = builder.finish(&flat, &[Head { name: "class".into(), classes: 3, output: Output::Softmax }]).unwrap();
+        let network =
+            builder.finish(&flat, &[Head { name: "class".into(), classes: 3, output: Output::Softmax }]).unwrap();
         assert_eq!(network.parameters, 2 * 9 + 2 + 32 * 3 + 3);
         let record = crate::params::record(&network);
         assert_eq!(serde_json::from_slice::<Architecture>(&record).unwrap(), network);

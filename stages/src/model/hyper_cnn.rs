@@ -232,11 +232,8 @@ impl HyperCnn {
 
     fn resolve(&self, values: &Map<String, Value>) -> Result<Resolved, ModelError> {
         let value = |key: &str| self.value(values, key).unwrap_or(Value::Null);
-        let wrong = |key: &str, expected| ModelError::Value {
-            key: key.to_owned(),
-            found: value(key).to_string(),
-            expected,
-        };
+        let wrong =
+            |key: &str, expected| ModelError::Value { key: key.to_owned(), found: value(key).to_string(), expected };
         // The space proposes quantised floats; the seed rounds them where it uses them.
         let whole = |key: &str, min: f64, max: f64, expected| {
             let x = value(key).as_f64().map(libm::rint).filter(|x| (min..=max).contains(x));
@@ -387,7 +384,9 @@ impl Blocks<'_> {
     }
 
     fn pooling(&mut self, filters: usize) -> Result<(), ModelError> {
-        let &[_, height, width] = self.builder.shape(&self.at) else { unreachable!("blocks come before the flattening") };
+        let &[_, height, width] = self.builder.shape(&self.at) else {
+            unreachable!("blocks come before the flattening")
+        };
         if height < 2 || width < 2 {
             return Err(ModelError::TooSmall {
                 width: self.input[2],

@@ -46,7 +46,8 @@ impl<'a> Network<'a> {
         let tensor = |parameter: super::architecture::ParameterShape| {
             let values = &weights.0[&parameter.name].values;
             // Straight to the inner device: only trained numbers belong on the tape.
-            let tensor = Tensor::<1>::from_data(TensorData::new(values.clone(), [values.len()]), &device.clone().inner());
+            let tensor =
+                Tensor::<1>::from_data(TensorData::new(values.clone(), [values.len()]), &device.clone().inner());
             let trained = parameter.trained && device.is_autodiff();
             (parameter.name, if trained { tensor.autodiff().require_grad() } else { tensor })
         };
@@ -68,9 +69,8 @@ impl<'a> Network<'a> {
     /// Returns the trained parameters' gradients, by name.
     pub fn gradients(&self, gradients: &mut Gradients) -> BTreeMap<String, Vec<f32>> {
         let numbers = |tensor: Tensor<1>| tensor.into_data().try_into_vec::<f32>().expect("networks compute with f32");
-        let gradient = |(name, weight): (&String, &Tensor<1>)| {
-            Some((name.clone(), numbers(weight.grad_remove(gradients)?)))
-        };
+        let gradient =
+            |(name, weight): (&String, &Tensor<1>)| Some((name.clone(), numbers(weight.grad_remove(gradients)?)));
         self.weights.iter().filter(|(_, weight)| weight.is_autodiff()).filter_map(gradient).collect()
     }
 

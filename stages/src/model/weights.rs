@@ -88,7 +88,10 @@ fn glorot(shape: &[usize], elements: usize, stream: &Stream) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Builder, Kind, Padding, architecture::{Head, Output}};
+    use crate::model::{
+        Builder, Kind, Padding,
+        architecture::{Head, Output},
+    };
 
     #[test]
     fn kernels_fill_glorots_interval_and_weights_come_back() {
@@ -96,7 +99,8 @@ mod tests {
         let conv = builder.add(Kind::Conv { filters: 16, kernel: 3, stride: 1, padding: Padding::Same }, &["input"]);
         let norm = builder.add(Kind::BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&conv]);
         let flat = builder.add(Kind::Flatten, &[&norm]);
-        let network = builder.finish(&flat, &[Head { name: "class".into(), classes: 3, output: Output::Softmax }]).unwrap();
+        let network =
+            builder.finish(&flat, &[Head { name: "class".into(), classes: 3, output: Output::Softmax }]).unwrap();
         let weights = Weights::initial(&network, 7);
         let kernel = &weights.0["conv2d_1.kernel"].values;
         let limit = (6.0f32 / (27.0 + 144.0)).sqrt();

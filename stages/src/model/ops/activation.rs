@@ -55,7 +55,9 @@ impl Backward<Flex, 1> for Elu {
             let mut dx = vec![0.0; flex::values(&y).len()];
             let given = flex::values(&y).par_chunks(CHUNK).zip(flex::values(&dy).par_chunks(CHUNK));
             dx.par_chunks_mut(CHUNK).zip(given).for_each(|(dx, (y, dy))| {
-                dx.iter_mut().zip(y.iter().zip(dy)).for_each(|(dx, (y, dy))| *dx = if *y > 0.0 { *dy } else { dy * (y + 1.0) });
+                dx.iter_mut()
+                    .zip(y.iter().zip(dy))
+                    .for_each(|(dx, (y, dy))| *dx = if *y > 0.0 { *dy } else { dy * (y + 1.0) });
             });
             flex::tensor(dx, y.layout().shape())
         });
@@ -95,7 +97,8 @@ mod tests {
         let leaf = Tensor::<1>::from_data(x, &device.clone().autodiff()).require_grad();
         let y = elu(leaf.clone().reshape([1, 1, 3, 3]));
         let gradient = leaf.grad(&y.clone().sum().backward()).unwrap();
-        let (y, gradient) = (y.into_data().try_to_vec::<f32>().unwrap(), gradient.into_data().try_to_vec::<f32>().unwrap());
+        let (y, gradient) =
+            (y.into_data().try_to_vec::<f32>().unwrap(), gradient.into_data().try_to_vec::<f32>().unwrap());
         for (i, x) in x.into_iter().map(f64::from).enumerate() {
             let (expected, slope) = if x > 0.0 { (x, 1.0) } else { (x.exp_m1(), x.exp()) };
             assert!((f64::from(y[i]) - expected).abs() < 2e-7 * (1.0 + expected.abs()), "{x}: {}", y[i]);

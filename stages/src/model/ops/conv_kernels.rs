@@ -339,9 +339,7 @@ mod tests {
                 dx[ix] += dy[iy] * kernel[ik];
                 dkernel[ik] += dy[iy] * x[ix];
             });
-            let dbias: Vec<f32> = (0..o)
-                .map(|o| dy.chunks(oh * ow).skip(o).step_by(g.o).flatten().sum())
-                .collect();
+            let dbias: Vec<f32> = (0..o).map(|o| dy.chunks(oh * ow).skip(o).step_by(g.o).flatten().sum()).collect();
             let close = |a: &[f32], b: &[f32]| {
                 assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-4 * (1.0 + b.abs())), "{g:?}");
             };
