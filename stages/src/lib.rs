@@ -1,6 +1,7 @@
 //! The stages of `pipe`: pure functions from inputs, parameters and a seed to output files.
 //! The only package that knows burn.
 
+pub mod model;
 pub mod params;
 pub mod philox;
 pub mod search;
