@@ -12,3 +12,4 @@ pub mod search;
 pub mod sheet;
 pub mod stage;
 pub mod tensors;
+pub mod visualize;
