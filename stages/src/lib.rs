@@ -15,3 +15,6 @@ pub mod sheet;
 pub mod stage;
 pub mod tensors;
 pub mod train;
+pub mod visualize;
+
+pub use registry::{cuda_devices, instantiate, numerics, use_threads};

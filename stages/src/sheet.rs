@@ -63,14 +63,23 @@ impl Sheet {
                 }
             }
         }
-        let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
-        let mut png = Vec::new();
-        let size = |pixels: usize| u32::try_from(pixels).expect("a sheet has fewer than 2^32 pixels a side");
-        PngEncoder::new_with_quality(&mut png, CompressionType::Default, FilterType::Adaptive)
-            .write_image(&pixels, size(sheet_width), size(sheet_height), color)
-            .expect("the buffer fits the size, and memory takes the bytes");
-        png
+        encode(&pixels, sheet_width, sheet_height, channels)
     }
+}
+
+/// Returns `pixels`, `[height, width, channels]`, as PNG: gray for one channel, otherwise colour. Equal pixels are equal
+/// bytes.
+///
+/// # Panics
+/// If the pixels are not as many, or there are not 1 or 3 channels.
+pub(crate) fn encode(pixels: &[u8], width: usize, height: usize, channels: usize) -> Vec<u8> {
+    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let mut png = Vec::new();
+    let size = |pixels: usize| u32::try_from(pixels).expect("a sheet has fewer than 2^32 pixels a side");
+    PngEncoder::new_with_quality(&mut png, CompressionType::Default, FilterType::Adaptive)
+        .write_image(pixels, size(width), size(height), color)
+        .expect("the buffer fits the size, and memory takes the bytes");
+    png
 }
 
 #[cfg(test)]
