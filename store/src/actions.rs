@@ -1,0 +1,394 @@
+//! The action cache: what each action gave, and beside it how that came about.
+
+use std::{fmt, io::Write, path::Path, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Digest, ParseDigestError, Store,
+    disk::{self, Existing},
+    error::{At, Damage, FORMAT, Result, StoreError},
+    layout::READ_ONLY,
+    objects::Encoding,
+};
+
+/// The digest of an action: everything an execution is a function of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ActionKey(pub Digest);
+
+impl fmt::Display for ActionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for ActionKey {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// What an action gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionResult {
+    /// Its output tree.
+    Tree(Digest),
+    /// It fails the same way every time.
+    Failure(FailureRecord),
+}
+
+/// A deterministic failure, as it is remembered. The fields are sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailureRecord {
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// What went wrong.
+    pub message: String,
+}
+
+/// A result as it is written; the fields are sorted.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    action: ActionKey,
+    /// The digest of the record's JSON without this field: a result has no name of its own to be verified by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<FailureRecord>,
+    format: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tree: Option<Digest>,
+}
+
+impl Record {
+    fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a record is plain data with string keys")
+    }
+}
+
+/// Returns a result's canonical bytes: one line of JSON with sorted keys.
+pub(crate) fn encode(key: &ActionKey, result: &ActionResult) -> Vec<u8> {
+    let (tree, failure) = match result {
+        ActionResult::Tree(tree) => (Some(*tree), None),
+        ActionResult::Failure(failure) => (None, Some(failure.clone())),
+    };
+    let mut record = Record { action: *key, check: None, failure, format: FORMAT, tree };
+    record.check = Some(Digest::of(&record.json()));
+    let mut bytes = record.json();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Reads what [`encode`] wrote, and nothing else.
+fn decode(key: &ActionKey, bytes: &[u8]) -> Result<ActionResult, String> {
+    let record: Record = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let result = match (record.tree, record.failure) {
+        (Some(tree), None) => ActionResult::Tree(tree),
+        (None, Some(failure)) => ActionResult::Failure(failure),
+        _ => return Err("it holds neither a tree nor a failure alone".to_owned()),
+    };
+    if encode(key, &result) != bytes {
+        return Err("its check does not fit".to_owned());
+    }
+    Ok(result)
+}
+
+impl Store {
+    /// Returns what the action gave, if that is known and everything it names is there: the action itself, the tree, and
+    /// each of the tree's files. Otherwise a warning says what is missing, and the action is to run again.
+    ///
+    /// Beside a collection, what is found here stays only if the key was [appended](crate::Run::append) to an open run before.
+    ///
+    /// # Errors
+    /// If the record, the tree or (as far as lengths tell) a file is damaged.
+    pub fn result(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
+        let Some(result) = self.record(key)? else { return Ok(None) };
+        match self.first_missing(key, &result)? {
+            None => Ok(Some(result)),
+            Some(missing) => {
+                tracing::warn!(action = %key, object = %missing, "a known result names an object that is missing: it does not count");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Stores what an action gave. The first result stands: returns the one that does, with which `provenance` was
+    /// stored, or not. A result that names a missing object, or is damaged, does not stand.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if the action, the tree or one of its files is not stored.
+    pub fn commit(&self, key: &ActionKey, result: &ActionResult, provenance: &Value) -> Result<ActionResult> {
+        self.freshen_named(key, result)?;
+        let path = self.record_path(key);
+        while !self.write(&encode(key, result), &path, Existing::Keep)? {
+            if let Some(stands) = self.standing(key)? {
+                return Ok(stands);
+            }
+            // One at a time, so that nobody removes what another has just put in the place of a dead record.
+            let _lock = self.lock_dead_records()?;
+            if let Some(stands) = self.standing(key)? {
+                return Ok(stands);
+            }
+            disk::remove(&path)?;
+        }
+        let mut provenance = serde_json::to_vec(provenance).expect("a JSON value serialises");
+        provenance.push(b'\n');
+        self.write(&provenance, &self.provenance_path(key), Existing::Replace)?;
+        Ok(result.clone())
+    }
+
+    /// Forgets what an action gave, so that it runs again. Its objects stay until they are collected.
+    pub fn forget(&self, key: &ActionKey) -> Result<()> {
+        disk::remove(&self.record_path(key))?;
+        disk::remove(&self.provenance_path(key)).map(drop)
+    }
+
+    /// Returns when, where and how the action's result came about, if it was noted.
+    pub fn provenance(&self, key: &ActionKey) -> Result<Option<Value>> {
+        let path = self.provenance_path(key);
+        let Some(bytes) = disk::read(&path)? else { return Ok(None) };
+        let damaged = |error: serde_json::Error| StoreError::Record { path, reason: error.to_string() };
+        serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    }
+
+    /// Returns the action's result, unless its record or what it names is damaged.
+    fn standing(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
+        match self.result(key) {
+            Err(StoreError::Record { .. } | StoreError::Corrupt { .. } | StoreError::NotATree { .. }) => Ok(None),
+            result => result,
+        }
+    }
+
+    /// Returns the record of an action, whether or not what it names is there.
+    pub(crate) fn record(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
+        let path = self.record_path(key);
+        let Some(bytes) = disk::read(&path)? else { return Ok(None) };
+        decode(key, &bytes).map(Some).map_err(|reason| StoreError::Record { path, reason })
+    }
+
+    /// Returns the first object that is missing for `result` to count.
+    fn first_missing(&self, key: &ActionKey, result: &ActionResult) -> Result<Option<Digest>> {
+        if !self.contains(&key.0)? {
+            return Ok(Some(key.0));
+        }
+        let ActionResult::Tree(name) = result else { return Ok(None) };
+        // By the disk, not by what is remembered.
+        if !self.contains(name)? {
+            return Ok(Some(*name));
+        }
+        for file in self.tree(name)?.files.values() {
+            match self.find(&file.digest)? {
+                None => return Ok(Some(file.digest)),
+                Some((Encoding::Raw, found)) if found != file.size => {
+                    let path = self.object_path(&file.digest, Encoding::Raw);
+                    let found = Damage::Length { found, expected: file.size };
+                    return Err(StoreError::Corrupt { name: file.digest, found, path });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sets the time of all that `result` names to the present: a sweep that was planned before will spare it.
+    fn freshen_named(&self, key: &ActionKey, result: &ActionResult) -> Result<()> {
+        let mut named = vec![key.0];
+        if let ActionResult::Tree(name) = result {
+            named.push(*name);
+            named.extend(self.tree(name)?.files.values().map(|file| file.digest));
+        }
+        for digest in named {
+            // What is another user's cannot be freshened, but is there.
+            if !self.freshen_object(&digest, None)? && !self.contains(&digest)? {
+                return Err(StoreError::Missing(digest));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a small file. Returns false if there is one and it is to be kept.
+    pub(crate) fn write(&self, bytes: &[u8], path: &Path, existing: Existing) -> Result<bool> {
+        let draft = self.draft(READ_ONLY)?;
+        draft.file().write_all(bytes).at("write", draft.path())?;
+        Ok(draft.publish(path, existing)?.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        Tree,
+        testing::{action, files, store},
+    };
+
+    fn tree(store: &Store, text: &str) -> ActionResult {
+        ActionResult::Tree(store.put_tree(&files(&[("out.txt", text)])).unwrap().0)
+    }
+
+    fn failure(message: &str) -> ActionResult {
+        ActionResult::Failure(FailureRecord { message: message.to_owned(), hint: Some("mend it".to_owned()) })
+    }
+
+    #[test]
+    fn a_records_bytes_are_as_they_have_always_been() {
+        let key = ActionKey(Digest::from_bytes([1; 32]));
+        let zeros = "01".repeat(32);
+        let check = |result, unchecked: String, checked: &dyn Fn(&str) -> String| {
+            let digest = Digest::of(unchecked.as_bytes()).to_string();
+            assert_eq!(String::from_utf8(encode(&key, &result)).unwrap(), checked(&digest));
+            assert_eq!(decode(&key, checked(&digest).as_bytes()), Ok(result));
+        };
+        check(
+            ActionResult::Tree(Digest::from_bytes([1; 32])),
+            format!(r#"{{"action":"{zeros}","format":1,"tree":"{zeros}"}}"#),
+            &|digest| format!("{{\"action\":\"{zeros}\",\"check\":\"{digest}\",\"format\":1,\"tree\":\"{zeros}\"}}\n"),
+        );
+        check(
+            failure("no"),
+            format!(r#"{{"action":"{zeros}","failure":{{"hint":"mend it","message":"no"}},"format":1}}"#),
+            &|digest| {
+                format!(
+                    "{{\"action\":\"{zeros}\",\"check\":\"{digest}\",\"failure\":{{\"hint\":\"mend it\",\"message\":\"no\"}},\"format\":1}}\n"
+                )
+            },
+        );
+    }
+
+    #[test]
+    fn the_first_committed_result_stands() {
+        let (_folder, store) = store();
+        let key = action(&store, "a");
+        let (one, two) = (tree(&store, "one"), tree(&store, "two"));
+        assert_eq!(store.result(&key).unwrap(), None);
+        assert_eq!(store.commit(&key, &one, &json!({"seconds": 1})).unwrap(), one);
+        assert_eq!(store.commit(&key, &two, &json!({"seconds": 2})).unwrap(), one);
+        assert_eq!(store.result(&key).unwrap(), Some(one));
+        assert_eq!(store.provenance(&key).unwrap(), Some(json!({"seconds": 1})));
+    }
+
+    #[test]
+    fn of_two_that_commit_at_once_one_stands_for_both() {
+        let (_folder, store) = store();
+        for i in 0..20 {
+            let key = action(&store, &format!("a{i}"));
+            let (one, two) = (failure("one"), tree(&store, "two"));
+            let (by_one, by_two) = std::thread::scope(|scope| {
+                let by_one = scope.spawn(|| store.commit(&key, &one, &Value::Null).unwrap());
+                let by_two = scope.spawn(|| store.commit(&key, &two, &Value::Null).unwrap());
+                (by_one.join().unwrap(), by_two.join().unwrap())
+            });
+            assert_eq!(by_one, by_two);
+            assert_eq!(store.result(&key).unwrap(), Some(by_one));
+        }
+    }
+
+    #[test]
+    fn a_failure_is_a_result() {
+        let (_folder, store) = store();
+        let key = action(&store, "a");
+        store.commit(&key, &failure("three classes expected"), &Value::Null).unwrap();
+        assert_eq!(store.result(&key).unwrap(), Some(failure("three classes expected")));
+    }
+
+    #[test]
+    fn a_forgotten_result_gives_way_to_the_next() {
+        let (_folder, store) = store();
+        let key = action(&store, "a");
+        store.commit(&key, &tree(&store, "one"), &json!(1)).unwrap();
+        store.forget(&key).unwrap();
+        store.forget(&key).unwrap();
+        assert_eq!((store.result(&key).unwrap(), store.provenance(&key).unwrap()), (None, None));
+        assert_eq!(store.commit(&key, &tree(&store, "two"), &json!(2)).unwrap(), tree(&store, "two"));
+    }
+
+    #[test]
+    fn nothing_that_names_a_missing_object_is_committed() {
+        let (_folder, store) = store();
+        let key = action(&store, "a");
+        let absent = Digest::of(b"absent");
+        let commit = |key, tree| store.commit(key, &ActionResult::Tree(tree), &Value::Null);
+        assert!(matches!(commit(&key, absent), Err(StoreError::Missing(name)) if name == absent));
+        let unstored = store.put(&Tree::of(&files(&[("a", "not put")])).unwrap().to_bytes()).unwrap();
+        assert!(matches!(commit(&key, unstored), Err(StoreError::Missing(_))));
+        let stored = store.put_tree(&files(&[])).unwrap().0;
+        assert!(matches!(commit(&ActionKey(absent), stored), Err(StoreError::Missing(name)) if name == absent));
+        assert_eq!(store.result(&key).unwrap(), None);
+    }
+
+    #[test]
+    fn a_result_counts_only_while_all_it_names_is_there() {
+        let (_folder, store) = store();
+        let key = action(&store, "a");
+        let result = tree(&store, "one");
+        let ActionResult::Tree(name) = result else { unreachable!() };
+        let file = store.tree(&name).unwrap().files["out.txt"].digest;
+        for digest in [file, name, key.0] {
+            store.commit(&key, &result, &Value::Null).unwrap();
+            let path = store.object_path(&digest, Encoding::Raw);
+            let aside = store.root().join("aside");
+            fs::rename(&path, &aside).unwrap();
+            assert_eq!(store.result(&key).unwrap(), None);
+            assert_eq!(Store::open(store.root()).unwrap().result(&key).unwrap(), None);
+            fs::rename(&aside, &path).unwrap();
+            assert_eq!(store.result(&key).unwrap(), Some(result.clone()));
+        }
+        // What does not stand gives way.
+        store.quarantine(&file).unwrap();
+        assert_eq!(store.commit(&key, &tree(&store, "two"), &Value::Null).unwrap(), tree(&store, "two"));
+    }
+
+    #[test]
+    fn a_truncated_output_is_damage_not_a_miss() {
+        let (_folder, store) = store();
+        let key = action(&store, "a");
+        store.commit(&key, &tree(&store, "one"), &Value::Null).unwrap();
+        let path = store.object_path(&Digest::of(b"one"), Encoding::Raw);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "on").unwrap();
+        let error = store.result(&key).unwrap_err();
+        assert!(error.to_string().contains("it has 2 bytes instead of 3"), "{error}");
+    }
+
+    #[test]
+    fn every_flipped_byte_of_a_record_is_noticed() {
+        let (_folder, store) = store();
+        for result in [tree(&store, "one"), failure("a message")] {
+            let key = action(&store, &format!("{result:?}"));
+            store.commit(&key, &result, &Value::Null).unwrap();
+            let path = store.record_path(&key);
+            let right = fs::read(&path).unwrap();
+            for i in 0..right.len() {
+                for bit in 0..8 {
+                    let mut wrong = right.clone();
+                    wrong[i] ^= 1 << bit;
+                    fs::remove_file(&path).unwrap();
+                    fs::write(&path, &wrong).unwrap();
+                    assert!(matches!(store.result(&key), Err(StoreError::Record { .. })), "byte {i}, bit {bit}");
+                }
+            }
+            assert_eq!(store.commit(&key, &result, &Value::Null).unwrap(), result);
+        }
+    }
+
+    #[test]
+    fn a_result_under_anothers_name_does_not_count() {
+        let (_folder, store) = store();
+        let (a, b) = (action(&store, "a"), action(&store, "b"));
+        store.commit(&a, &tree(&store, "one"), &Value::Null).unwrap();
+        disk::make_dir(store.record_path(&b).parent().unwrap()).unwrap();
+        fs::copy(store.record_path(&a), store.record_path(&b)).unwrap();
+        assert!(matches!(store.result(&b), Err(StoreError::Record { .. })));
+    }
+}

@@ -1,0 +1,311 @@
+//! States of a training, kept so that it can go on after a kill. A memo: losing one costs time, never a result.
+//!
+//! Their bytes lie apart from the objects, beside the checkpoints of the same trajectory, which alone name them. So what a
+//! newer checkpoint replaces is freed at once: a training of eight hours would leave hundreds of states for gc to find.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use crate::{
+    Bytes, Digest, Store, Tree,
+    disk::{self, Existing},
+    error::{At, Result, StoreError},
+    layout::{CHECKPOINTS, PARTS, READ_ONLY},
+    objects::Encoding,
+    verified,
+};
+
+/// A checkpoint, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointEntry {
+    /// The digest of what the training is, without its length.
+    pub trajectory: Digest,
+    pub step: u64,
+    /// When it was written.
+    pub modified: SystemTime,
+    /// The tree of its parts, if it can be read.
+    pub tree: Option<Digest>,
+    /// Of the parts that no earlier step of the trajectory has; in bytes.
+    pub size: u64,
+}
+
+impl Store {
+    /// Keeps the complete state of a trajectory at a step, then drops the earlier ones but for the `keep_newest - 1` latest.
+    /// Those of later steps stay: a longer training of the same trajectory goes on from them.
+    pub fn save_checkpoint(
+        &self,
+        trajectory: &Digest,
+        step: u64,
+        parts: &BTreeMap<String, Vec<u8>>,
+        keep_newest: usize,
+    ) -> Result<()> {
+        let tree = Tree::of(parts)?.to_bytes();
+        let _lock = self.lock_trajectory(trajectory)?;
+        for bytes in parts.values().chain([&tree]) {
+            self.save_part(trajectory, bytes)?;
+        }
+        let line = format!("{}\n", Digest::of(&tree));
+        self.write(line.as_bytes(), &self.step_path(trajectory, step), Existing::Replace)?;
+        let steps = self.steps(trajectory)?;
+        let earlier = steps.iter().rev().filter(|other| **other < step);
+        for old in earlier.skip(keep_newest.saturating_sub(1)) {
+            disk::remove(&self.step_path(trajectory, *old))?;
+        }
+        self.drop_unnamed_parts(trajectory)
+    }
+
+    /// Returns the complete, undamaged checkpoint of the largest step not beyond `at_most`. One that is damaged or lacks a
+    /// part is dropped with a warning, and the next older one is tried.
+    pub fn latest_checkpoint(&self, trajectory: &Digest, at_most: u64) -> Option<(u64, BTreeMap<String, Bytes>)> {
+        if !self.trajectory_dir(trajectory).exists() {
+            return None;
+        }
+        let found = self.find_checkpoint(trajectory, at_most);
+        found.unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(%trajectory, error, "the checkpoints cannot be read: starting from the beginning");
+            None
+        })
+    }
+
+    /// Returns the checkpoints of all trajectories, sorted.
+    pub fn checkpoints(&self) -> Result<Vec<CheckpointEntry>> {
+        let mut entries = Vec::new();
+        for trajectory in self.trajectories()? {
+            let mut counted = BTreeSet::new();
+            for step in self.steps(&trajectory)? {
+                let path = self.step_path(&trajectory, step);
+                let Some(metadata) = disk::metadata(&path)? else { continue };
+                let modified = disk::modified(&path, &metadata)?;
+                let tree = self.checkpoint_tree(&trajectory, step).ok();
+                let files = tree.iter().flat_map(|(_, tree)| tree.files.values());
+                let size = files.filter(|part| counted.insert(part.digest)).map(|part| part.size).sum();
+                entries.push(CheckpointEntry { trajectory, step, modified, tree: tree.map(|(name, _)| name), size });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Returns the trajectories that have checkpoints, sorted.
+    pub(crate) fn trajectories(&self) -> Result<Vec<Digest>> {
+        Ok(disk::list(&self.dir(CHECKPOINTS))?.iter().filter_map(|entry| entry.name.parse().ok()).collect())
+    }
+
+    /// Returns the steps that a trajectory has checkpoints of, in order.
+    pub(crate) fn steps(&self, trajectory: &Digest) -> Result<Vec<u64>> {
+        let entries = disk::list(&self.trajectory_dir(trajectory))?;
+        let mut steps: Vec<u64> = entries.iter().filter_map(|entry| parse_step(&entry.name)).collect();
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    pub(crate) fn step_path(&self, trajectory: &Digest, step: u64) -> PathBuf {
+        self.trajectory_dir(trajectory).join(step.to_string())
+    }
+
+    pub(crate) fn part_path(&self, trajectory: &Digest, part: &Digest) -> PathBuf {
+        self.trajectory_dir(trajectory).join(PARTS).join(part.to_string())
+    }
+
+    /// Returns the name and the tree of a checkpoint's parts.
+    pub(crate) fn checkpoint_tree(&self, trajectory: &Digest, step: u64) -> Result<(Digest, Tree)> {
+        let path = self.step_path(trajectory, step);
+        let damaged = |reason: String| StoreError::Record { path: path.clone(), reason };
+        let text = disk::read(&path)?.ok_or_else(|| damaged("it is gone".to_owned()))?;
+        let line = std::str::from_utf8(&text).ok().and_then(|text| text.strip_suffix('\n'));
+        let name = line.unwrap_or_default().parse().map_err(|error| damaged(format!("{error}")))?;
+        let bytes = self.part(trajectory, &name)?;
+        let tree = Tree::from_bytes(&bytes).map_err(|reason| StoreError::NotATree { name, reason })?;
+        Ok((name, tree))
+    }
+
+    /// Removes the parts that no checkpoint of the trajectory names, and the folder if nothing is left in it. The caller
+    /// holds the trajectory's lock.
+    pub(crate) fn drop_unnamed_parts(&self, trajectory: &Digest) -> Result<()> {
+        let mut named = BTreeSet::new();
+        for step in self.steps(trajectory)? {
+            match self.checkpoint_tree(trajectory, step) {
+                Ok((name, tree)) => {
+                    named.insert(name.to_string());
+                    named.extend(tree.files.values().map(|part| part.digest.to_string()));
+                }
+                Err(error @ StoreError::Io { .. }) => return Err(error),
+                Err(error) => self.drop_damaged(trajectory, step, &error)?,
+            }
+        }
+        let folder = self.trajectory_dir(trajectory);
+        for part in disk::list(&folder.join(PARTS))?.into_iter().filter(|part| !named.contains(&part.name)) {
+            disk::remove(&part.path)?;
+        }
+        if named.is_empty() {
+            remove_empty(&folder.join(PARTS))?;
+            remove_empty(&folder)?;
+        }
+        Ok(())
+    }
+
+    fn find_checkpoint(&self, trajectory: &Digest, at_most: u64) -> Result<Option<(u64, BTreeMap<String, Bytes>)>> {
+        let _lock = self.lock_trajectory(trajectory)?;
+        for step in self.steps(trajectory)?.into_iter().rev().filter(|step| *step <= at_most) {
+            match self.read_checkpoint(trajectory, step) {
+                Ok(parts) => return Ok(Some((step, parts))),
+                Err(error) => self.drop_damaged(trajectory, step, &error)?,
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn read_checkpoint(&self, trajectory: &Digest, step: u64) -> Result<BTreeMap<String, Bytes>> {
+        let (_, tree) = self.checkpoint_tree(trajectory, step)?;
+        tree.files.into_iter().map(|(path, part)| Ok((path, self.part(trajectory, &part.digest)?))).collect()
+    }
+
+    fn drop_damaged(&self, trajectory: &Digest, step: u64, error: &StoreError) -> Result<()> {
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(%trajectory, step, error, "a checkpoint is damaged and is dropped");
+        disk::remove(&self.step_path(trajectory, step)).map(drop)
+    }
+
+    /// Returns the verified bytes of a part.
+    fn part(&self, trajectory: &Digest, name: &Digest) -> Result<Bytes> {
+        let bytes = verified::read_once(&self.part_path(trajectory, name), name)?;
+        bytes.ok_or(StoreError::Missing(*name))
+    }
+
+    fn save_part(&self, trajectory: &Digest, bytes: &[u8]) -> Result<()> {
+        let name = Digest::of(bytes);
+        let path = self.part_path(trajectory, &name);
+        if verified::digest_of_file(&path, Encoding::Raw)? == Some(Ok(name)) {
+            return Ok(());
+        }
+        let draft = self.draft(READ_ONLY)?;
+        draft.file().write_all(bytes).at("write", draft.path())?;
+        draft.publish(&path, Existing::Replace).map(drop)
+    }
+}
+
+/// Returns the step that a file is named for; only the shortest form is one.
+pub(crate) fn parse_step(name: &str) -> Option<u64> {
+    name.parse().ok().filter(|step: &u64| step.to_string() == name)
+}
+
+fn remove_empty(folder: &Path) -> Result<()> {
+    match fs::remove_dir(folder) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(error).at("remove folder", folder)
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{files, noise, store};
+
+    fn trajectory() -> Digest {
+        Digest::of(b"a training")
+    }
+
+    fn save(store: &Store, step: u64, keep: usize) {
+        let state = format!("state at {step}");
+        store.save_checkpoint(&trajectory(), step, &files(&[("state", &state), ("best", "same")]), keep).unwrap();
+    }
+
+    fn latest(store: &Store, at_most: u64) -> Option<u64> {
+        let (step, parts) = store.latest_checkpoint(&trajectory(), at_most)?;
+        assert_eq!(*parts["state"], *format!("state at {step}").as_bytes());
+        assert_eq!(*parts["best"], *b"same");
+        Some(step)
+    }
+
+    fn names(store: &Store, folder: &str) -> Vec<String> {
+        let folder = store.trajectory_dir(&trajectory()).join(folder);
+        disk::list(&folder).unwrap().into_iter().map(|entry| entry.name).collect()
+    }
+
+    #[test]
+    fn the_largest_step_not_beyond_the_target_is_found() {
+        let (_folder, store) = store();
+        assert_eq!(latest(&store, u64::MAX), None);
+        [9, 10, 100].into_iter().for_each(|step| save(&store, step, 9));
+        for (at_most, expected) in [(8, None), (9, Some(9)), (99, Some(10)), (100, Some(100)), (u64::MAX, Some(100))] {
+            assert_eq!(latest(&store, at_most), expected, "{at_most}");
+        }
+    }
+
+    #[test]
+    fn what_a_newer_checkpoint_replaces_is_freed_at_once() {
+        let (_folder, store) = store();
+        (1..=5).for_each(|step| save(&store, step, 2));
+        assert_eq!(names(&store, ""), ["4", "5", "parts"]);
+        // Two states, two trees, and the part that both share.
+        assert_eq!(names(&store, "parts").len(), 5);
+        save(&store, 6, 1);
+        assert_eq!((names(&store, ""), names(&store, "parts").len()), (vec!["6".into(), "parts".into()], 3));
+    }
+
+    #[test]
+    fn a_shorter_training_leaves_the_states_of_a_longer_one() {
+        let (_folder, store) = store();
+        for step in [1000, 2000, 10, 20, 30] {
+            save(&store, step, 2);
+        }
+        assert_eq!(names(&store, ""), ["1000", "20", "2000", "30", "parts"]);
+    }
+
+    #[test]
+    fn where_a_checkpoint_is_damaged_the_one_before_is_used() {
+        for part in [true, false] {
+            let (_folder, store) = store();
+            (1..=3).for_each(|step| save(&store, step, 9));
+            let path = match part {
+                true => store.part_path(&trajectory(), &Digest::of(b"state at 3")),
+                false => store.step_path(&trajectory(), 3),
+            };
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, "rot").unwrap();
+            assert_eq!(latest(&store, 9), Some(2));
+            assert_eq!(names(&store, ""), ["1", "2", "parts"], "the damaged one is dropped");
+            fs::remove_file(store.part_path(&trajectory(), &Digest::of(b"state at 2"))).unwrap();
+            assert_eq!(latest(&store, 9), Some(1));
+            save(&store, 3, 1);
+            assert_eq!((latest(&store, 9), names(&store, "parts").len()), (Some(3), 3));
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_damaged_is_written_again() {
+        let (_folder, store) = store();
+        save(&store, 1, 1);
+        let path = store.part_path(&trajectory(), &Digest::of(b"same"));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "sane").unwrap();
+        save(&store, 2, 1);
+        assert_eq!(latest(&store, 9), Some(2));
+    }
+
+    #[test]
+    fn large_parts_can_be_read_after_they_are_dropped() {
+        let (_folder, store) = store();
+        let parts = |step: u8| BTreeMap::from([("weights".to_owned(), [noise(100_000), vec![step]].concat())]);
+        store.save_checkpoint(&trajectory(), 1, &parts(1), 1).unwrap();
+        let (_, read) = store.latest_checkpoint(&trajectory(), 9).unwrap();
+        store.save_checkpoint(&trajectory(), 2, &parts(2), 1).unwrap();
+        assert_eq!(*read["weights"], *parts(1)["weights"]);
+    }
+
+    #[test]
+    fn checkpoints_are_listed_with_what_each_adds() {
+        let (_folder, store) = store();
+        [1, 2].into_iter().for_each(|step| save(&store, step, 2));
+        let list = store.checkpoints().unwrap();
+        let listed: Vec<_> = list.iter().map(|entry| (entry.trajectory, entry.step, entry.size)).collect();
+        assert_eq!(listed, [(trajectory(), 1, 14), (trajectory(), 2, 10)]);
+    }
+}

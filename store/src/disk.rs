@@ -1,0 +1,164 @@
+//! The few operations of the file system that the store is made of, each with the path in its error.
+
+use std::{
+    fs::{self, File, Metadata, Permissions},
+    io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use tempfile::{Builder, NamedTempFile};
+
+use crate::error::{At, Result};
+
+/// Turns "not found" into nothing.
+pub(crate) fn if_present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns a file's bytes, if it is there.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    if_present(fs::read(path)).at("read", path)
+}
+
+/// Returns a file's metadata, if it is there.
+pub(crate) fn metadata(path: &Path) -> Result<Option<Metadata>> {
+    if_present(fs::metadata(path)).at("look at", path)
+}
+
+/// Returns when a file was written or freshened.
+pub(crate) fn modified(path: &Path, metadata: &Metadata) -> Result<SystemTime> {
+    metadata.modified().at("read the time of", path)
+}
+
+/// Removes a file. Returns whether it was there.
+pub(crate) fn remove(path: &Path) -> Result<bool> {
+    Ok(if_present(fs::remove_file(path)).at("remove", path)?.is_some())
+}
+
+/// Makes a folder with its parents, so that it outlives a loss of power.
+pub(crate) fn make_dir(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        make_dir(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).at("create folder", path),
+        _ => sync_dir(parent.unwrap_or(Path::new("."))),
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<()> {
+    File::open(path).and_then(|dir| dir.sync_all()).at("sync folder", path)
+}
+
+/// What became of a file whose time was to be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshened {
+    Done,
+    Absent,
+    /// The file is another user's.
+    Refused,
+}
+
+/// Sets a file's time to the present, so that a collection that was planned before leaves it.
+///
+/// The clock is read here, and only as the time of a file.
+pub(crate) fn freshen(path: &Path) -> Result<Freshened> {
+    match File::open(path).and_then(|file| file.set_modified(SystemTime::now())) {
+        Ok(()) => Ok(Freshened::Done),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Freshened::Absent),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Freshened::Refused),
+        Err(error) => Err(error).at("set the time of", path),
+    }
+}
+
+/// Returns whether `path` still names the open `file`.
+pub(crate) fn still_names(path: &Path, file: &File) -> Result<bool> {
+    let open = file.metadata().at("look at", path)?;
+    Ok(metadata(path)?.is_some_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())))
+}
+
+/// A name in a folder.
+pub(crate) struct Entry {
+    /// What is not UTF-8 is shown with replacement characters: no name of the store's has any.
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) is_dir: bool,
+}
+
+/// Returns what is in a folder, sorted by name; nothing where there is no folder.
+pub(crate) fn list(path: &Path) -> Result<Vec<Entry>> {
+    let Some(entries) = if_present(fs::read_dir(path)).at("list", path)? else { return Ok(Vec::new()) };
+    let mut list = Vec::new();
+    for entry in entries {
+        let entry = entry.at("list", path)?;
+        // Gone since it was listed.
+        let Some(kind) = if_present(entry.file_type()).at("look at", &entry.path())? else { continue };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        list.push(Entry { name, path: entry.path(), is_dir: kind.is_dir() });
+    }
+    list.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(list)
+}
+
+/// A file that has no name of the store's yet. Dropped without being published, it is removed; after a kill it stays in
+/// `tmp/`, until a collection takes it.
+pub(crate) struct Draft(NamedTempFile);
+
+/// Whether a draft may take the place of a file of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    Replace,
+    Keep,
+}
+
+impl Draft {
+    /// Returns an empty draft in `folder`, which must be in the file system of the place that it will be published at.
+    /// Once published it can be read by whom the umask lets, and written by whom `mode` lets.
+    pub(crate) fn new(folder: &Path, mode: u32) -> Result<Self> {
+        make_dir(folder)?;
+        let mut builder = Builder::new();
+        builder.prefix("pipe-").permissions(Permissions::from_mode(mode));
+        builder.tempfile_in(folder).map(Self).at("create a file in", folder)
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        self.0.as_file()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Makes the bytes durable, then gives them the name `path`, then makes the name durable. Returns the open file, or
+    /// nothing if `path` is taken and `existing` is to be kept.
+    ///
+    /// Invariant: at no moment is anything but the complete file seen under `path`.
+    pub(crate) fn publish(self, path: &Path, existing: Existing) -> Result<Option<File>> {
+        self.file().sync_all().at("sync", self.path())?;
+        let folder = path.parent().expect("every place in a store has a parent");
+        make_dir(folder)?;
+        let named = match existing {
+            Existing::Replace => self.0.persist(path),
+            Existing::Keep => self.0.persist_noclobber(path),
+        };
+        match named {
+            Ok(file) => {
+                sync_dir(folder)?;
+                Ok(Some(file))
+            }
+            Err(error) if existing == Existing::Keep && error.error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error.error).at("create", path),
+        }
+    }
+}

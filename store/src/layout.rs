@@ -1,0 +1,109 @@
+//! Where everything lies in a store's folder.
+//!
+//! ```text
+//! format                        the number of this layout
+//! objects/ab/<62 digits>        an object's bytes; with `.zst`, compressed
+//! actions/ab/<62 digits>.json   what an action gave
+//! provenance/ab/<62>.json       when, where and how long
+//! refs/studies/<name>           one line for each value a study has had
+//! refs/runs/<id>                the action keys of a run that is not finished
+//! checkpoints/<trajectory>/<step>          names a tree among the parts
+//! checkpoints/<trajectory>/parts/<digest>  bytes
+//! locks/                        empty files that kernel locks are held on
+//! tmp/                          files that have no name yet
+//! quarantine/                   damaged files, set aside
+//! ```
+
+use std::{
+    fs::Metadata,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    ActionKey, Digest, Store,
+    disk::{self, Draft},
+    error::Result,
+    objects::Encoding,
+};
+
+pub(crate) const OBJECTS: &str = "objects";
+pub(crate) const ACTIONS: &str = "actions";
+pub(crate) const PROVENANCE: &str = "provenance";
+pub(crate) const REFS: &str = "refs";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const PARTS: &str = "parts";
+pub(crate) const LOCKS: &str = "locks";
+pub(crate) const TEMPORARY: &str = "tmp";
+pub(crate) const QUARANTINE: &str = "quarantine";
+
+/// Objects and records are replaced, never changed.
+pub(crate) const READ_ONLY: u32 = 0o444;
+/// Logs are appended to.
+pub(crate) const APPENDED: u32 = 0o644;
+
+/// A file in one of the folders that are divided by the first two digits.
+pub(crate) struct Listed {
+    pub(crate) path: PathBuf,
+    pub(crate) metadata: Metadata,
+    /// The digest and what follows it, or nothing if the file's name is none of the store's.
+    pub(crate) name: Option<(Digest, String)>,
+}
+
+impl Store {
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
+
+    pub(crate) fn object_path(&self, digest: &Digest, encoding: Encoding) -> PathBuf {
+        self.sharded(OBJECTS, digest, encoding.suffix())
+    }
+
+    pub(crate) fn record_path(&self, key: &ActionKey) -> PathBuf {
+        self.sharded(ACTIONS, &key.0, ".json")
+    }
+
+    pub(crate) fn provenance_path(&self, key: &ActionKey) -> PathBuf {
+        self.sharded(PROVENANCE, &key.0, ".json")
+    }
+
+    pub(crate) fn trajectory_dir(&self, trajectory: &Digest) -> PathBuf {
+        self.dir(CHECKPOINTS).join(trajectory.to_string())
+    }
+
+    /// Returns a new file in `tmp/`.
+    pub(crate) fn draft(&self, mode: u32) -> Result<Draft> {
+        Draft::new(&self.dir(TEMPORARY), mode)
+    }
+
+    /// Returns `path` from the store's folder on, as it is shown and planned with.
+    pub(crate) fn relative(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(self.root()).unwrap_or(path).to_owned()
+    }
+
+    fn sharded(&self, folder: &str, digest: &Digest, suffix: &str) -> PathBuf {
+        let digits = digest.to_string();
+        self.root().join(folder).join(&digits[..2]).join(format!("{}{suffix}", &digits[2..]))
+    }
+
+    /// Returns the files of a divided folder, sorted by path.
+    pub(crate) fn list_sharded(&self, folder: &str) -> Result<Vec<Listed>> {
+        let mut files = Vec::new();
+        for shard in disk::list(&self.dir(folder))? {
+            let inner = if shard.is_dir { disk::list(&shard.path)? } else { Vec::new() };
+            let loose = (!shard.is_dir).then_some(&shard);
+            for entry in inner.iter().chain(loose) {
+                let name = if shard.is_dir && !entry.is_dir { parse(&shard.name, &entry.name) } else { None };
+                let Some(metadata) = disk::metadata(&entry.path)? else { continue };
+                files.push(Listed { path: entry.path.clone(), metadata, name });
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Returns the digest that a shard's and a file's name make, and what follows it.
+fn parse(shard: &str, file: &str) -> Option<(Digest, String)> {
+    let (digits, suffix) = file.split_at_checked(62)?;
+    let digest = format!("{shard}{digits}").parse().ok()?;
+    (shard.len() == 2).then(|| (digest, suffix.to_owned()))
+}

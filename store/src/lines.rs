@@ -1,0 +1,66 @@
+//! Append-only logs: one line per entry. A last line without its line feed was cut off by a kill, and does not count.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Seek, SeekFrom, Write},
+    path::Path,
+};
+
+use crate::{
+    disk::{self, if_present},
+    error::{At, Result, StoreError},
+};
+
+/// Returns the complete lines of a log, if it is there.
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<String>>> {
+    let Some(bytes) = disk::read(path)? else { return Ok(None) };
+    let complete = &bytes[..complete(&bytes)];
+    let text = std::str::from_utf8(complete).map_err(|error| damaged(path, &error))?;
+    Ok(Some(text.lines().map(str::to_owned).collect()))
+}
+
+/// Opens a log to append to, if it is there.
+pub(crate) fn open(path: &Path) -> Result<Option<File>> {
+    if_present(OpenOptions::new().read(true).write(true).open(path)).at("open", path)
+}
+
+/// Takes away a last line that was cut off, and puts the file's position at the end. The caller holds the log's lock.
+pub(crate) fn mend(file: &mut File, path: &Path) -> Result<()> {
+    let bytes = disk::read(path)?.unwrap_or_default();
+    let end = complete(&bytes);
+    if end < bytes.len() {
+        file.set_len(end as u64).at("truncate", path)?;
+    }
+    file.seek(SeekFrom::Start(end as u64)).at("seek in", path).map(drop)
+}
+
+/// Appends a line in one write.
+pub(crate) fn append(file: &mut File, path: &Path, line: &str) -> Result<()> {
+    file.write_all(format!("{line}\n").as_bytes()).at("append to", path)
+}
+
+/// Returns the error that says what is wrong with a log.
+pub(crate) fn damaged(path: &Path, reason: &dyn ToString) -> StoreError {
+    StoreError::Record { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// Refuses what cannot be the name of a log.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let reason = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > 200 {
+        "it is longer than 200 bytes"
+    } else if name.starts_with('.') {
+        "it starts with a dot"
+    } else if name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\' | ':')) {
+        "it holds a control character, `/`, `\\` or `:`"
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Name { name: name.to_owned(), reason })
+}
+
+/// Returns the length of the complete lines.
+fn complete(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
+}

@@ -1,0 +1,204 @@
+//! Locks that the kernel holds, and lets go of when a process ends, however it ends.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    ActionKey, Digest, Store,
+    disk::{self, Entry, if_present},
+    error::{At, Result, StoreError},
+    layout::LOCKS,
+};
+
+/// The folders of lock files that come and go; the others stay.
+const ACTION_LOCKS: &str = "actions";
+const TRAJECTORY_LOCKS: &str = "checkpoints";
+
+/// Held while an action is executed: of several processes with the same action, one does the work.
+#[derive(Debug)]
+pub struct ActionLock {
+    _file: File,
+}
+
+/// While one is held, no sweep removes anything.
+pub(crate) struct HeldOff {
+    _file: File,
+}
+
+/// While it is held, nothing is freshened, no key is appended to a run and no value to a ref.
+pub(crate) struct Sweeping {
+    _file: File,
+}
+
+/// Whether to wait for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Wait,
+    Try,
+}
+
+impl Store {
+    /// Waits for the lock of an action.
+    pub fn lock_action(&self, key: &ActionKey) -> Result<ActionLock> {
+        let file = acquire(&self.lock_path(ACTION_LOCKS, &key.0), Patience::Wait)?;
+        Ok(ActionLock { _file: file.expect("a lock that is waited for is got") })
+    }
+
+    /// Takes the lock of an action, unless another holds it.
+    pub fn try_lock_action(&self, key: &ActionKey) -> Result<Option<ActionLock>> {
+        Ok(acquire(&self.lock_path(ACTION_LOCKS, &key.0), Patience::Try)?.map(|_file| ActionLock { _file }))
+    }
+
+    /// Waits for the lock of a trajectory's checkpoints.
+    pub(crate) fn lock_trajectory(&self, trajectory: &Digest) -> Result<File> {
+        let file = acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), Patience::Wait)?;
+        Ok(file.expect("a lock that is waited for is got"))
+    }
+
+    /// Takes the lock of a trajectory's checkpoints, unless another holds it.
+    pub(crate) fn try_lock_trajectory(&self, trajectory: &Digest) -> Result<Option<File>> {
+        acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), Patience::Try)
+    }
+
+    /// Waits for the lock under which a result that does not stand is removed.
+    pub(crate) fn lock_dead_records(&self) -> Result<File> {
+        let path = self.dir(LOCKS).join("records");
+        let file = open(&path)?;
+        file.lock().at("lock", &path)?;
+        Ok(file)
+    }
+
+    /// Keeps sweeps from removing anything, for the moment between finding something and making sure that it stays.
+    pub(crate) fn hold_off_sweeps(&self) -> Result<HeldOff> {
+        let path = self.dir(LOCKS).join("sweep");
+        let file = open(&path)?;
+        file.lock_shared().at("lock", &path)?;
+        Ok(HeldOff { _file: file })
+    }
+
+    /// Waits until nobody holds sweeps off.
+    pub(crate) fn start_sweeping(&self) -> Result<Sweeping> {
+        let path = self.dir(LOCKS).join("sweep");
+        let file = open(&path)?;
+        file.lock().at("lock", &path)?;
+        Ok(Sweeping { _file: file })
+    }
+
+    /// Returns the lock files that come and go.
+    pub(crate) fn lock_files(&self) -> Result<Vec<Entry>> {
+        let mut files = Vec::new();
+        for folder in [ACTION_LOCKS, TRAJECTORY_LOCKS] {
+            files.extend(disk::list(&self.dir(LOCKS).join(folder))?);
+        }
+        Ok(files)
+    }
+
+    fn lock_path(&self, folder: &str, digest: &Digest) -> PathBuf {
+        self.dir(LOCKS).join(folder).join(digest.to_string())
+    }
+}
+
+/// Removes a lock file unless somebody holds the lock. Returns whether it did.
+pub(crate) fn remove_unused(path: &Path) -> Result<bool> {
+    let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(false) };
+    // Who waits for this lock meanwhile finds the file without a name, and makes another.
+    if !try_lock(&file, path)? || !disk::still_names(path, &file)? {
+        return Ok(false);
+    }
+    disk::remove(path)
+}
+
+/// Takes the lock on the file `path`, which is made if it is absent.
+fn acquire(path: &Path, patience: Patience) -> Result<Option<File>> {
+    loop {
+        let file = open(path)?;
+        match patience {
+            Patience::Wait => file.lock().at("lock", path)?,
+            Patience::Try if !try_lock(&file, path)? => return Ok(None),
+            Patience::Try => {}
+        }
+        // A sweep may have removed the file between our opening and locking it; others lock its successor.
+        if disk::still_names(path, &file)? {
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Takes the lock on an open file, unless another holds it. Returns whether it did.
+pub(crate) fn try_lock(file: &File, path: &Path) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(source)) => Err(StoreError::Io { action: "lock", path: path.to_owned(), source }),
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            disk::make_dir(path.parent().expect("every lock file is in a folder"))?;
+            options.open(path).at("create", path)
+        }
+        opened => opened.at("open", path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+    use crate::testing::{action, store};
+
+    #[test]
+    fn an_action_is_locked_by_one_at_a_time() {
+        let (_folder, store) = store();
+        let (a, b) = (action(&store, "a"), action(&store, "b"));
+        let held = store.try_lock_action(&a).unwrap();
+        assert!(held.is_some());
+        assert!(store.try_lock_action(&a).unwrap().is_none());
+        assert!(store.try_lock_action(&b).unwrap().is_some());
+        drop(held);
+        assert!(store.try_lock_action(&a).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_not_removed() {
+        let (_folder, store) = store();
+        let key = action(&store, "a");
+        let held = store.lock_action(&key).unwrap();
+        let path = store.lock_path(ACTION_LOCKS, &key.0);
+        assert!(!remove_unused(&path).unwrap());
+        drop(held);
+        assert!(remove_unused(&path).unwrap());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn who_waited_for_a_lock_that_was_removed_takes_its_successor() {
+        let (_folder, store) = store();
+        let key = action(&store, "a");
+        let path = store.lock_path(ACTION_LOCKS, &key.0);
+        let held = store.lock_action(&key).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let lock = store.lock_action(&key).unwrap();
+                sender.send(()).unwrap();
+                std::thread::sleep(Duration::from_millis(50));
+                drop(lock);
+            });
+            std::thread::sleep(Duration::from_millis(20));
+            // As a sweep would, had it got the lock first.
+            std::fs::remove_file(&path).unwrap();
+            drop(held);
+            receiver.recv().unwrap();
+            assert!(store.try_lock_action(&key).unwrap().is_none(), "two hold one action's lock");
+        });
+    }
+}

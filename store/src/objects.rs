@@ -1,0 +1,461 @@
+//! Immutable bytes under the name they hash to.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Cursor, Read, Seek, SeekFrom},
+    path::Path,
+    sync::PoisonError,
+};
+
+use crate::{
+    Bytes, Digest, ObjectSource, Store,
+    disk::{self, Existing, Freshened},
+    error::{At, Damage, Result, StoreError},
+    layout::{OBJECTS, READ_ONLY},
+    verified,
+};
+
+/// How an object's bytes lie on the disk. Its name is that of the uncompressed bytes in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Encoding {
+    Raw,
+    Zstd,
+}
+
+/// Objects up to this size stay raw: they take one block of the disk in any case, and any tool can read them.
+const RAW_UP_TO: u64 = 4 << 10;
+/// A sample is this many windows, spread evenly, of this many bytes each; a smaller object is its own sample.
+const WINDOWS: u64 = 4;
+const WINDOW: u64 = 16 << 10;
+const LEVEL: i32 = 3;
+
+impl Encoding {
+    pub(crate) const ALL: [Self; 2] = [Self::Raw, Self::Zstd];
+
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Raw => "",
+            Self::Zstd => ".zst",
+        }
+    }
+
+    pub(crate) fn from_suffix(suffix: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|encoding| encoding.suffix() == suffix)
+    }
+
+    /// Returns how to store `source`: compressed if a sample of it shrinks by more than an eighth.
+    ///
+    /// An eighth, because float weights shrink by some 7 % in their exponents, and are better mapped than that much smaller.
+    fn judge(source: &mut (impl Read + Seek), length: u64) -> io::Result<Self> {
+        if length <= RAW_UP_TO {
+            return Ok(Self::Raw);
+        }
+        let mut sample = Vec::new();
+        if length <= WINDOWS * WINDOW {
+            source.read_to_end(&mut sample)?;
+        } else {
+            for window in 0..WINDOWS {
+                source.seek(SeekFrom::Start((length - WINDOW) / (WINDOWS - 1) * window))?;
+                source.take(WINDOW).read_to_end(&mut sample)?;
+            }
+        }
+        source.rewind()?;
+        let compressed = zstd::bulk::compress(&sample, LEVEL)?;
+        Ok(if compressed.len() < sample.len() / 8 * 7 { Self::Zstd } else { Self::Raw })
+    }
+
+    /// Returns a reader of the uncompressed bytes.
+    pub(crate) fn decoder<'a>(self, file: &'a File) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Self::Raw => Box::new(file),
+            Self::Zstd => Box::new(zstd::Decoder::new(file)?),
+        })
+    }
+
+    /// Returns the length of the uncompressed bytes as far as the first few bytes of the file tell.
+    fn declared_length(self, path: &Path, on_disk: u64) -> Result<Option<u64>> {
+        if self == Self::Raw {
+            return Ok(Some(on_disk));
+        }
+        let mut header = Vec::new();
+        let Some(file) = disk::if_present(File::open(path)).at("open", path)? else { return Ok(None) };
+        file.take(18).read_to_end(&mut header).at("read", path)?;
+        Ok(zstd::zstd_safe::get_frame_content_size(&header).unwrap_or(None))
+    }
+}
+
+/// Hashes what is read through it.
+struct Hashing<R> {
+    source: R,
+    hasher: blake3::Hasher,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buffer)?;
+        self.hasher.update(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+impl Store {
+    /// Stores `bytes` and returns their name. Bytes that are there already are not written again; their time is set to
+    /// the present, so that a collection planned before spares them.
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(bytes);
+        let length = bytes.len() as u64;
+        if !self.freshen_object(&digest, Some(length))? {
+            self.write_object(&digest, &mut Cursor::new(bytes), length, None)?;
+        }
+        Ok(digest)
+    }
+
+    /// Stores the bytes of a file, a piece at a time, and returns their name.
+    pub fn put_file(&self, path: &Path) -> Result<Digest> {
+        let mut file = File::open(path).at("open", path)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(&file).at("read", path)?;
+        let (digest, length) = (hasher.finalize().into(), hasher.count());
+        if !self.freshen_object(&digest, Some(length))? {
+            file.rewind().at("read", path)?;
+            self.write_object(&digest, &mut BufReader::with_capacity(1 << 20, file), length, Some(path))?;
+        }
+        Ok(digest)
+    }
+
+    /// Returns whether there is an object of this name. Its bytes are not read.
+    pub fn contains(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.find(digest)?.is_some())
+    }
+
+    /// Returns the length of an object on the disk, and how it lies there.
+    pub(crate) fn find(&self, digest: &Digest) -> Result<Option<(Encoding, u64)>> {
+        for encoding in Encoding::ALL {
+            if let Some(metadata) = disk::metadata(&self.object_path(digest, encoding))? {
+                return Ok(Some((encoding, metadata.len())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the name that starts with `prefix`, 4 to 64 hexadecimal digits. Action keys are found, too: an action is an
+    /// object.
+    ///
+    /// # Errors
+    /// If no object's name starts so, or several do: then they are listed.
+    pub fn resolve_prefix(&self, prefix: &str) -> Result<Digest> {
+        let prefix = prefix.to_ascii_lowercase();
+        if !(4..=64).contains(&prefix.len()) || !prefix.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(StoreError::Prefix(prefix));
+        }
+        let mut candidates = Vec::new();
+        let shard = &prefix[..2];
+        for entry in disk::list(&self.dir(OBJECTS).join(shard))? {
+            let Some(digits) = entry.name.get(..62) else { continue };
+            if let Ok(digest) = format!("{shard}{digits}").parse::<Digest>()
+                && digits.starts_with(&prefix[2..])
+                && Encoding::from_suffix(&entry.name[62..]).is_some()
+            {
+                candidates.push(digest);
+            }
+        }
+        candidates.dedup();
+        match candidates[..] {
+            [] => Err(StoreError::UnknownPrefix(prefix)),
+            [digest] => Ok(digest),
+            _ => Err(StoreError::AmbiguousPrefix { prefix, candidates }),
+        }
+    }
+
+    /// Moves a damaged object's files to `quarantine/`: it is missing then, results that name it count no more, and the
+    /// action runs again. Returns where they are now.
+    pub fn quarantine(&self, digest: &Digest) -> Result<Vec<std::path::PathBuf>> {
+        let mut moved = Vec::new();
+        for encoding in Encoding::ALL {
+            let path = self.object_path(digest, encoding);
+            moved.extend(self.set_aside(&self.relative(&path))?);
+        }
+        Ok(moved)
+    }
+
+    /// Sets the object's time to the present. Returns whether it is there, is ours to freshen and can be of this length.
+    ///
+    /// Beside a sweep this waits: an object that was found here is not removed a moment later.
+    pub(crate) fn freshen_object(&self, digest: &Digest, length: Option<u64>) -> Result<bool> {
+        let _sweeps_wait = self.hold_off_sweeps()?;
+        for encoding in Encoding::ALL {
+            let path = self.object_path(digest, encoding);
+            let Some(metadata) = disk::metadata(&path)? else { continue };
+            if length.is_some() && encoding.declared_length(&path, metadata.len())? != length {
+                continue;
+            }
+            if disk::freshen(&path)? == Freshened::Done {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes an object that is not there, or not as it should be.
+    fn write_object(
+        &self,
+        name: &Digest,
+        source: &mut (impl Read + Seek),
+        length: u64,
+        origin: Option<&Path>,
+    ) -> Result<()> {
+        let draft = self.draft(READ_ONLY)?;
+        let blamed = origin.unwrap_or(draft.path()).to_owned();
+        let encoding = Encoding::judge(source, length).at("read", &blamed)?;
+        let mut source = Hashing { source, hasher: blake3::Hasher::new() };
+        let written = match encoding {
+            Encoding::Raw => io::copy(&mut source, &mut draft.file()).map(drop),
+            Encoding::Zstd => compress(&mut source, length, draft.file()),
+        };
+        written.at("write", draft.path())?;
+        let found = Digest::from(source.hasher.finalize());
+        if found != *name {
+            return Err(StoreError::Corrupt { name: *name, found: Damage::Hash(found), path: blamed });
+        }
+        draft.publish(&self.object_path(name, encoding), Existing::Replace)?;
+        for other in Encoding::ALL.into_iter().filter(|other| *other != encoding) {
+            disk::remove(&self.object_path(name, other))?;
+        }
+        Ok(())
+    }
+}
+
+fn compress(source: &mut impl Read, length: u64, file: &File) -> io::Result<()> {
+    let mut encoder = zstd::Encoder::new(file, LEVEL)?;
+    encoder.set_pledged_src_size(Some(length))?;
+    io::copy(source, &mut encoder)?;
+    encoder.finish().map(drop)
+}
+
+impl ObjectSource for Store {
+    /// Returns the verified bytes of the object named `digest`: large ones mapped and hashed once in this process, small
+    /// ones remembered.
+    fn read(&self, digest: &Digest) -> Result<Bytes> {
+        let remembered = self.0.verified.lock().unwrap_or_else(PoisonError::into_inner).small(digest);
+        if let Some(bytes) = remembered {
+            return Ok(bytes);
+        }
+        for encoding in Encoding::ALL {
+            if let Some(bytes) =
+                verified::read(&self.0.verified, &self.object_path(digest, encoding), digest, encoding)?
+            {
+                return Ok(bytes);
+            }
+        }
+        Err(StoreError::Missing(*digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::testing::{noise, store};
+
+    /// The place of an object, from `objects/` on.
+    fn place(store: &Store, digest: &Digest) -> String {
+        let (encoding, _) = store.find(digest).unwrap().unwrap();
+        store.relative(&store.object_path(digest, encoding)).display().to_string()
+    }
+
+    #[test]
+    fn the_empty_object_lies_where_it_always_has() {
+        let (_folder, store) = store();
+        let digest = store.put(b"").unwrap();
+        let expected = "objects/af/1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(place(&store, &digest), expected);
+        assert_eq!(&*store.read(&digest).unwrap(), b"");
+    }
+
+    #[test]
+    fn what_is_put_is_read_at_every_size_and_in_both_encodings() {
+        let (_folder, store) = store();
+        for size in [0, 1, 4096, 4097, 65_535, 65_536, 65_537, 300_000] {
+            for (bytes, suffix) in [(noise(size), ""), (vec![7; size], if size > 4096 { ".zst" } else { "" })] {
+                let digest = store.put(&bytes).unwrap();
+                assert_eq!(digest, Digest::of(&bytes));
+                assert!(place(&store, &digest).ends_with(&format!("{}{suffix}", &digest.to_string()[2..])), "{size}");
+                let again = Store::open(store.root()).unwrap();
+                for _ in 0..2 {
+                    assert_eq!(*again.read(&digest).unwrap(), *bytes, "{size}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn float_weights_stay_raw_so_that_they_can_be_mapped() {
+        let (_folder, store) = store();
+        // A sum of uniforms is near enough to the normal distribution of initial weights.
+        let uniforms = noise(12 * 40_000);
+        let weights: Vec<u8> = (uniforms.chunks_exact(12))
+            .flat_map(|u| {
+                (u.iter().map(|x| f32::from(*x) / 255.0 + 1e-3 * f32::from(u[0])).sum::<f32>() - 6.0).to_le_bytes()
+            })
+            .collect();
+        assert_eq!(place(&store, &store.put(&weights).unwrap()).len(), "objects/ab/".len() + 62);
+    }
+
+    #[test]
+    fn a_file_is_stored_as_its_bytes_are() {
+        let (folder, store) = store();
+        for bytes in [noise(200_000), vec![1; 200_000], Vec::new()] {
+            let path = folder.path().join("input");
+            fs::write(&path, &bytes).unwrap();
+            let digest = store.put_file(&path).unwrap();
+            assert_eq!(*store.read(&digest).unwrap(), *bytes);
+            assert_eq!(store.put_file(&path).unwrap(), digest);
+            assert_eq!(store.put(&bytes).unwrap(), digest);
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_freshened_but_not_written_again() {
+        let (_folder, store) = store();
+        for bytes in [noise(10_000), vec![3; 10_000]] {
+            let digest = store.put(&bytes).unwrap();
+            let path = store.root().join(place(&store, &digest));
+            crate::testing::age(&path, 1000);
+            let before = fs::metadata(&path).unwrap();
+            store.put(&bytes).unwrap();
+            let after = fs::metadata(&path).unwrap();
+            assert_eq!(
+                std::os::unix::fs::MetadataExt::ino(&before),
+                std::os::unix::fs::MetadataExt::ino(&after),
+                "the file was written again"
+            );
+            assert!(after.modified().unwrap() > before.modified().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_truncated_object_is_written_again_when_it_is_put() {
+        let (_folder, store) = store();
+        for bytes in [noise(10_000), vec![3; 10_000]] {
+            let digest = store.put(&bytes).unwrap();
+            let path = store.root().join(place(&store, &digest));
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, "").unwrap();
+            store.put(&bytes).unwrap();
+            assert_eq!(*store.read(&digest).unwrap(), *bytes);
+        }
+    }
+
+    #[test]
+    fn objects_are_read_only() {
+        let (_folder, store) = store();
+        let digest = store.put(b"x").unwrap();
+        assert!(fs::metadata(store.root().join(place(&store, &digest))).unwrap().permissions().readonly());
+    }
+
+    #[test]
+    fn a_missing_object_is_an_error_that_names_it() {
+        let (_folder, store) = store();
+        let digest = Digest::of(b"never stored");
+        assert_eq!(store.read(&digest).err().unwrap().to_string(), format!("object {digest} is missing"));
+        assert!(!store.contains(&digest).unwrap());
+    }
+
+    #[test]
+    fn every_flipped_byte_is_noticed() {
+        let (_folder, store) = store();
+        let text: Vec<u8> = (0..5000u32).map(|i| (i * i % 7) as u8).collect();
+        for bytes in [b"a small record\n".to_vec(), text, noise(4500)] {
+            let digest = store.put(&bytes).unwrap();
+            let path = store.root().join(place(&store, &digest));
+            let right = fs::read(&path).unwrap();
+            for i in 0..right.len() {
+                let mut wrong = right.clone();
+                wrong[i] ^= 1 << (i % 8);
+                fs::remove_file(&path).unwrap();
+                fs::write(&path, &wrong).unwrap();
+                match Store::open(store.root()).unwrap().read(&digest) {
+                    Err(error @ StoreError::Corrupt { .. }) => {
+                        let message = error.to_string();
+                        assert!(message.contains(&digest.to_string()) && message.contains("pipe verify --repair"));
+                    }
+                    // A few bits of zstd's header say nothing about the bytes.
+                    Ok(read) => assert!(path.extension().is_some() && *read == *bytes, "byte {i} was not noticed"),
+                    Err(other) => panic!("byte {i}: {other}"),
+                }
+            }
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, &right).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_mapped_object_that_changes_is_hashed_again() {
+        let (_folder, store) = store();
+        let mut bytes = noise(100_000);
+        let digest = store.put(&bytes).unwrap();
+        assert_eq!(*store.read(&digest).unwrap(), *bytes);
+        let path = store.root().join(place(&store, &digest));
+        bytes[50_000] ^= 1;
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        crate::testing::age(&path, 7);
+        assert!(matches!(store.read(&digest), Err(StoreError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn a_unique_prefix_names_an_object() {
+        let (_folder, store) = store();
+        let digests: Vec<_> = (0..400u32).map(|i| store.dummy(&i.to_string())).collect();
+        for digest in &digests {
+            assert_eq!(store.resolve_prefix(&digest.to_string()[..12]).unwrap(), *digest);
+            assert_eq!(store.resolve_prefix(&digest.to_string().to_uppercase()).unwrap(), *digest);
+        }
+        let large = store.put(&vec![0; 10_000]).unwrap();
+        assert_eq!(store.resolve_prefix(&large.short()).unwrap(), large);
+    }
+
+    #[test]
+    fn an_ambiguous_prefix_lists_what_it_may_be() {
+        let (_folder, store) = store();
+        let name = |end: &str| format!("abcd{}{end}", "0".repeat(60 - end.len()));
+        fs::create_dir_all(store.root().join("objects/ab")).unwrap();
+        for end in ["1", "2"] {
+            fs::write(store.root().join("objects/ab").join(&name(end)[2..]), "").unwrap();
+        }
+        let error = store.resolve_prefix("abcd").unwrap_err();
+        assert_eq!(error.to_string(), format!("`abcd` is the start of 2 hashes: {}, {}", name("1"), name("2")));
+        assert_eq!(store.resolve_prefix(&name("2")).unwrap().to_string(), name("2"));
+        assert!(matches!(store.resolve_prefix("abce"), Err(StoreError::UnknownPrefix(_))));
+        for prefix in ["", "abc", "wxyz", "../../etc/passwd", "äöüä"] {
+            assert!(matches!(store.resolve_prefix(prefix), Err(StoreError::Prefix(_))), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn two_threads_that_put_the_same_bytes_both_succeed() {
+        let (_folder, store) = store();
+        let bytes = noise(50_000);
+        for round in 0..20u8 {
+            let bytes = [&bytes[..], &[round]].concat();
+            let put = || store.put(&bytes).unwrap();
+            let (one, two) = std::thread::scope(|scope| {
+                let (one, two) = (scope.spawn(put), scope.spawn(put));
+                (one.join().unwrap(), two.join().unwrap())
+            });
+            assert_eq!(one, two);
+            assert_eq!(*store.read(&one).unwrap(), *bytes);
+        }
+        assert_eq!(fs::read_dir(store.root().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_unwritable_store_is_an_error_with_the_path() {
+        let (_folder, store) = store();
+        // Not by permissions: the tests may run as root.
+        fs::write(store.root().join("objects"), "in the way").unwrap();
+        let error = store.put(b"x").unwrap_err();
+        assert!(matches!(&error, StoreError::Io { path, .. } if path.starts_with(store.root())), "{error}");
+    }
+}

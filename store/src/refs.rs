@@ -1,0 +1,243 @@
+//! Movable names for digests, with their history.
+
+use std::{
+    fs::File,
+    io::Write,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Digest, Store,
+    disk::{self, Existing},
+    error::{At, Result, StoreError},
+    layout::{APPENDED, REFS},
+    lines,
+};
+
+/// What kind of thing a ref names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RefKind {
+    Studies,
+}
+
+impl RefKind {
+    pub(crate) const ALL: [Self; 1] = [Self::Studies];
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Studies => "studies",
+        }
+    }
+}
+
+/// A value that a ref has had. The fields are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RefEntry {
+    /// When it was given, in seconds since 1970.
+    pub at: u64,
+    pub digest: Digest,
+}
+
+/// Returns a time as seconds since 1970, rounded down; 0 before that.
+pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+impl Store {
+    /// Returns the values a ref has had, oldest first; none if there is no such ref.
+    pub fn ref_log(&self, kind: RefKind, name: &str) -> Result<Vec<RefEntry>> {
+        lines::check_name(name)?;
+        let path = self.ref_path(kind, name);
+        let parse = |line: &String| serde_json::from_str(line).map_err(|error| lines::damaged(&path, &error));
+        lines::read(&path)?.unwrap_or_default().iter().map(parse).collect()
+    }
+
+    /// Returns the value a ref has.
+    pub fn ref_latest(&self, kind: RefKind, name: &str) -> Result<Option<RefEntry>> {
+        Ok(self.ref_log(kind, name)?.last().copied())
+    }
+
+    /// Returns the refs of a kind, sorted.
+    pub fn ref_names(&self, kind: RefKind) -> Result<Vec<String>> {
+        Ok(disk::list(&self.ref_dir(kind))?.into_iter().map(|entry| entry.name).collect())
+    }
+
+    /// Gives a ref a value, which it keeps until the next. Writes nothing if it has that value already; returns whether it
+    /// wrote.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if the object is not stored.
+    pub fn ref_append(&self, kind: RefKind, name: &str, digest: &Digest, at: SystemTime) -> Result<bool> {
+        lines::check_name(name)?;
+        let entry = RefEntry { at: unix_seconds(at), digest: *digest };
+        if self.ref_latest(kind, name)?.is_some_and(|latest| latest.digest == *digest) {
+            return Ok(false);
+        }
+        let _sweeps_wait = self.hold_off_sweeps()?;
+        if !self.freshen_object(digest, None)? && !self.contains(digest)? {
+            return Err(StoreError::Missing(*digest));
+        }
+        let (mut file, path) = self.lock_ref(kind, name)?;
+        lines::mend(&mut file, &path)?;
+        lines::append(&mut file, &path, &line(&entry))?;
+        file.sync_all().at("sync", &path)?;
+        Ok(true)
+    }
+
+    /// Drops the values that `keep` does not want; a ref without values is gone. Returns how many were dropped.
+    pub fn ref_retain(&self, kind: RefKind, name: &str, mut keep: impl FnMut(&RefEntry) -> bool) -> Result<usize> {
+        lines::check_name(name)?;
+        if !self.ref_path(kind, name).exists() {
+            return Ok(0);
+        }
+        let _sweeps_wait = self.hold_off_sweeps()?;
+        let (_locked, path) = self.lock_ref(kind, name)?;
+        let mut entries = self.ref_log(kind, name)?;
+        let before = entries.len();
+        entries.retain(&mut keep);
+        let dropped = before - entries.len();
+        if entries.is_empty() {
+            disk::remove(&path)?;
+        } else if dropped > 0 {
+            let draft = self.draft(APPENDED)?;
+            let text: String = entries.iter().map(|entry| line(entry) + "\n").collect();
+            draft.file().write_all(text.as_bytes()).at("write", draft.path())?;
+            draft.publish(&path, Existing::Replace)?;
+        }
+        Ok(dropped)
+    }
+
+    pub(crate) fn ref_path(&self, kind: RefKind, name: &str) -> PathBuf {
+        self.ref_dir(kind).join(name)
+    }
+
+    fn ref_dir(&self, kind: RefKind) -> PathBuf {
+        self.dir(REFS).join(kind.folder())
+    }
+
+    /// Returns a ref's log, locked; it is made if it is absent.
+    fn lock_ref(&self, kind: RefKind, name: &str) -> Result<(File, PathBuf)> {
+        let path = self.ref_path(kind, name);
+        loop {
+            let Some(file) = lines::open(&path)? else {
+                self.draft(APPENDED)?.publish(&path, Existing::Keep)?;
+                continue;
+            };
+            file.lock().at("lock", &path)?;
+            // Another may have put a shorter log in its place before we got the lock.
+            if disk::still_names(&path, &file)? {
+                return Ok((file, path));
+            }
+        }
+    }
+}
+
+fn line(entry: &RefEntry) -> String {
+    serde_json::to_string(entry).expect("an entry is plain data")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::testing::{at, store};
+
+    const STUDIES: RefKind = RefKind::Studies;
+
+    #[test]
+    fn a_ref_remembers_the_values_it_had() {
+        let (_folder, store) = store();
+        let values: Vec<_> = ["a", "b", "a"].iter().map(|text| store.put(text.as_bytes()).unwrap()).collect();
+        for (i, value) in values.iter().enumerate() {
+            assert!(store.ref_append(STUDIES, "shapes", value, at(i as u64)).unwrap());
+            assert!(!store.ref_append(STUDIES, "shapes", value, at(9)).unwrap(), "the same value twice");
+        }
+        let log = store.ref_log(STUDIES, "shapes").unwrap();
+        assert_eq!(
+            log.iter().map(|entry| (entry.digest, entry.at)).collect::<Vec<_>>(),
+            [(values[0], 0), (values[1], 1), (values[2], 2)]
+        );
+        assert_eq!(store.ref_latest(STUDIES, "shapes").unwrap(), log.last().copied());
+        assert_eq!(store.ref_names(STUDIES).unwrap(), ["shapes"]);
+        assert_eq!(store.ref_log(STUDIES, "other").unwrap(), []);
+        let text = fs::read_to_string(store.root().join("refs/studies/shapes")).unwrap();
+        assert_eq!(text.lines().next().unwrap(), format!("{{\"at\":0,\"digest\":\"{}\"}}", values[0]));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_ignored_and_then_written_over() {
+        let (_folder, store) = store();
+        let (a, b) = (store.put(b"a").unwrap(), store.put(b"b").unwrap());
+        store.ref_append(STUDIES, "s", &a, at(1)).unwrap();
+        let path = store.ref_path(STUDIES, "s");
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(&path, [&whole[..], &whole[..cut]].concat()).unwrap();
+            assert_eq!(store.ref_log(STUDIES, "s").unwrap().len(), 1, "{cut}");
+        }
+        store.ref_append(STUDIES, "s", &b, at(2)).unwrap();
+        assert_eq!(store.ref_log(STUDIES, "s").unwrap().iter().map(|e| e.digest).collect::<Vec<_>>(), [a, b]);
+    }
+
+    #[test]
+    fn a_damaged_line_is_an_error_that_names_the_file() {
+        let (_folder, store) = store();
+        fs::create_dir_all(store.root().join("refs/studies")).unwrap();
+        fs::write(store.ref_path(STUDIES, "s"), "nonsense\n").unwrap();
+        let error = store.ref_log(STUDIES, "s").unwrap_err();
+        assert!(error.to_string().contains("refs/studies/s` is damaged"), "{error}");
+    }
+
+    #[test]
+    fn a_ref_names_nothing_that_is_missing() {
+        let (_folder, store) = store();
+        let absent = Digest::of(b"absent");
+        assert!(matches!(store.ref_append(STUDIES, "s", &absent, at(0)), Err(StoreError::Missing(_))));
+        assert!(store.ref_names(STUDIES).unwrap().is_empty());
+    }
+
+    #[test]
+    fn names_that_are_no_file_names_are_refused() {
+        let (_folder, store) = store();
+        let digest = store.put(b"a").unwrap();
+        for name in ["", ".", "..", ".hidden", "a/b", "a\nb", &"x".repeat(201)] {
+            assert!(matches!(store.ref_append(STUDIES, name, &digest, at(0)), Err(StoreError::Name { .. })), "{name}");
+        }
+        assert!(store.ref_append(STUDIES, "Früchte 360", &digest, at(0)).unwrap());
+    }
+
+    #[test]
+    fn values_can_be_dropped_from_the_history() {
+        let (_folder, store) = store();
+        for i in 0..5u8 {
+            store.ref_append(STUDIES, "s", &store.put(&[i]).unwrap(), at(u64::from(i))).unwrap();
+        }
+        assert_eq!(store.ref_retain(STUDIES, "s", |entry| entry.at >= 3).unwrap(), 3);
+        assert_eq!(store.ref_log(STUDIES, "s").unwrap().iter().map(|e| e.at).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(store.ref_retain(STUDIES, "s", |_| false).unwrap(), 2);
+        assert!(store.ref_names(STUDIES).unwrap().is_empty());
+        assert_eq!(store.ref_retain(STUDIES, "s", |_| false).unwrap(), 0);
+    }
+
+    #[test]
+    fn many_that_append_at_once_lose_nothing() {
+        let (_folder, store) = store();
+        std::thread::scope(|scope| {
+            for thread in 0..4u8 {
+                let store = &store;
+                scope.spawn(move || {
+                    for i in 0..10 {
+                        let digest = store.put(&[thread, i]).unwrap();
+                        store.ref_append(STUDIES, "s", &digest, at(0)).unwrap();
+                        store.ref_retain(STUDIES, "s", |_| true).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(store.ref_log(STUDIES, "s").unwrap().len(), 40);
+    }
+}

@@ -1,0 +1,58 @@
+//! The place for damaged files: out of the way, but not lost.
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use crate::{
+    Store,
+    disk::{self, if_present},
+    error::{At, Result, StoreError},
+    layout::QUARANTINE,
+};
+
+impl Store {
+    /// Moves a file of the store, named from the store's folder on, to `quarantine/`. Returns where it is now, if it was
+    /// there. Works for whatever a [`VerifyReport`](crate::VerifyReport) lists by path.
+    pub fn set_aside(&self, path: &Path) -> Result<Option<PathBuf>> {
+        if path.components().any(|part| !matches!(part, Component::Normal(_))) {
+            return Err(StoreError::Path { path: path.display().to_string(), reason: "it is not within the store" });
+        }
+        let from = self.root().join(path);
+        let name = path.to_string_lossy().replace('/', "-");
+        disk::make_dir(&self.dir(QUARANTINE))?;
+        // Among the files set aside before, the first number that is free.
+        let free = |n: u32| self.dir(QUARANTINE).join(if n == 0 { name.clone() } else { format!("{name}.{n}") });
+        let to = (0..).map(free).find(|to| !to.exists()).expect("there are more numbers than files");
+        let moved = if_present(fs::rename(&from, &to)).at("set aside", &from)?;
+        Ok(moved.map(|()| to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{ObjectSource, StoreError, testing::store};
+
+    #[test]
+    fn a_quarantined_object_is_missing_and_can_be_put_again() {
+        let (_folder, store) = store();
+        let digest = store.put(b"x").unwrap();
+        for n in 0..2 {
+            let moved = store.quarantine(&digest).unwrap();
+            assert_eq!(moved.len(), 1);
+            assert_eq!(moved[0].extension().is_some(), n > 0, "{moved:?}");
+            assert!(matches!(store.read(&digest), Err(StoreError::Missing(_))));
+            assert!(store.quarantine(&digest).unwrap().is_empty());
+            store.put(b"x").unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_outside_the_store_is_set_aside() {
+        let (folder, store) = store();
+        std::fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        assert!(store.set_aside("../thesis.tex".as_ref()).is_err());
+        assert!(store.set_aside(&folder.path().join("thesis.tex")).is_err());
+    }
+}

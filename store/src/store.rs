@@ -1,0 +1,125 @@
+//! The store: a folder that several processes read and write at once.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use crate::{
+    disk::{self, Draft, Existing},
+    error::{At, FORMAT, Result, StoreError},
+    layout::READ_ONLY,
+    verified::Verified,
+};
+
+/// A content-addressed store in a folder. Cheap to clone.
+///
+/// Invariants: nothing partial is ever seen under a name; a record names only what was stored before it; a process killed
+/// at any instruction leaves nothing that must be cleaned up by hand; several processes may use one store at once.
+#[derive(Clone)]
+pub struct Store(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    root: PathBuf,
+    pub(crate) verified: Mutex<Verified>,
+}
+
+/// What a store that is being made is called before it is one.
+const UNBORN: &str = "pipe-";
+
+impl Store {
+    /// Opens the store in the folder `root`; makes one there if the folder is empty or absent.
+    /// Opening a store that exists writes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] if the folder holds something else, [`StoreError::Format`] if a newer `pipe` wrote it.
+    pub fn open(root: &Path) -> Result<Self> {
+        let root = std::path::absolute(root).at("find", root)?;
+        let format = root.join("format");
+        match disk::read(&format) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => {
+                return Err(StoreError::Foreign(root));
+            }
+            found => Self::check_format(&root, &format, found?)?,
+        }
+        Ok(Self(Arc::new(Inner { root, verified: Mutex::default() })))
+    }
+
+    /// Makes a store where there is no file `format`, and refuses one of another format.
+    fn check_format(root: &Path, path: &Path, found: Option<Vec<u8>>) -> Result<()> {
+        match found {
+            None => create(root, path),
+            Some(found) if found == format!("{FORMAT}\n").as_bytes() => Ok(()),
+            Some(found) => {
+                let found = String::from_utf8_lossy(&found).trim().to_owned();
+                Err(StoreError::Format { path: root.to_owned(), found })
+            }
+        }
+    }
+
+    /// Returns the store's folder, as an absolute path.
+    pub fn root(&self) -> &Path {
+        &self.0.root
+    }
+}
+
+/// Makes a store. Its file `format` is what makes it one: a kill before leaves a folder that counts as empty.
+fn create(root: &Path, format: &Path) -> Result<()> {
+    let entries = disk::list(root)?;
+    if entries.iter().any(|entry| entry.is_dir || !entry.name.starts_with(UNBORN)) {
+        // Unless another process made it since we looked.
+        return if format.exists() { Ok(()) } else { Err(StoreError::Foreign(root.to_owned())) };
+    }
+    let draft = Draft::new(root, READ_ONLY)?;
+    let published = (writeln!(draft.file(), "{FORMAT}").at("write", draft.path()))
+        .and_then(|()| draft.publish(format, Existing::Replace));
+    match published {
+        // Another process that made it at the same time has taken our draft for one left over.
+        Err(_) if format.exists() => {}
+        published => drop(published?),
+    }
+    entries.iter().try_for_each(|entry| disk::remove(&entry.path).map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_store_is_made_in_an_absent_or_empty_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a/b");
+        assert_eq!(Store::open(&root).unwrap().root(), root);
+        assert_eq!(fs::read(root.join("format")).unwrap(), b"1\n");
+        let before = fs::metadata(&root).unwrap().modified().unwrap();
+        Store::open(&root).unwrap();
+        assert_eq!(fs::metadata(&root).unwrap().modified().unwrap(), before);
+    }
+
+    #[test]
+    fn a_store_whose_making_was_killed_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("pipe-x7f"), "").unwrap();
+        Store::open(folder.path()).unwrap();
+        assert!(!folder.path().join("pipe-x7f").exists());
+    }
+
+    #[test]
+    fn a_folder_with_something_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(StoreError::Foreign(_))));
+        assert!(matches!(Store::open(&folder.path().join("thesis.tex")), Err(StoreError::Foreign(_))));
+    }
+
+    #[test]
+    fn a_store_of_a_newer_format_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("format"), "2\n").unwrap();
+        let error = Store::open(folder.path()).err().unwrap();
+        assert!(error.to_string().contains("has format `2`; this build reads format 1"), "{error}");
+    }
+}

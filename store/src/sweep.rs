@@ -1,0 +1,367 @@
+//! Carries out what a collection has decided.
+
+use std::{collections::BTreeSet, fs::File};
+
+use crate::{
+    GcItem, GcKind, GcPlan, Store, Tally, disk,
+    error::{Result, StoreError},
+    locks,
+};
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Swept {
+    pub removed: Tally,
+    /// What was planned to go, and has been used or removed since.
+    pub spared: Tally,
+}
+
+impl Store {
+    /// Removes what `plan` lists, in its order: records before the objects they name, so that a kill in between leaves
+    /// objects that nothing names, and no result without its objects. What has been used since the plan was made stays:
+    /// its time has changed, or a run has noted it.
+    ///
+    /// # Errors
+    /// [`StoreError::StalePlan`] if a study was added since the roots were read: plan again.
+    pub fn sweep(&self, plan: &GcPlan) -> Result<Swept> {
+        // From here on nobody finds an object, appends a key or names a study, until we are done.
+        let _sweeping = self.start_sweeping()?;
+        let added = |(value, count): (_, &usize)| plan.seen.get(value).is_none_or(|seen| seen < count);
+        if self.seen_refs()?.iter().any(added) {
+            return Err(StoreError::StalePlan);
+        }
+        let (cutoff, _) = self.gc_cutoff(plan.cutoff)?;
+        let noted: BTreeSet<_> = self.runs()?.into_iter().flat_map(|run| run.keys).collect();
+        let reached = self.reach(&noted, &mut BTreeSet::new())?;
+        let spares = |item: &GcItem| match &item.kind {
+            GcKind::Record { key } => noted.contains(key),
+            GcKind::Object { name } => reached.contains(name),
+            _ => false,
+        };
+        let mut swept = Swept::default();
+        for item in &plan.items {
+            let removed = item.modified <= cutoff && !spares(item) && self.remove_item(item)?;
+            if removed { &mut swept.removed } else { &mut swept.spared }.add(item.size);
+        }
+        Ok(swept)
+    }
+
+    /// Removes a file if it is as it was when the plan was made. Returns whether it did.
+    fn remove_item(&self, item: &GcItem) -> Result<bool> {
+        let path = self.root().join(&item.path);
+        let _lock: Option<File> = match &item.kind {
+            GcKind::Checkpoint { trajectory } | GcKind::CheckpointPart { trajectory } => {
+                // A training that is writing one has every right to its trajectory.
+                let Some(lock) = self.try_lock_trajectory(trajectory)? else { return Ok(false) };
+                Some(lock)
+            }
+            _ => None,
+        };
+        let Some(metadata) = disk::metadata(&path)? else { return Ok(false) };
+        if disk::modified(&path, &metadata)? != item.modified {
+            return Ok(false);
+        }
+        match &item.kind {
+            GcKind::Lock => locks::remove_unused(&path),
+            GcKind::Checkpoint { trajectory } => {
+                disk::remove(&path)?;
+                self.drop_unnamed_parts(trajectory).map(|()| true)
+            }
+            GcKind::CheckpointPart { trajectory } => {
+                // A checkpoint that was completed meanwhile may name it.
+                self.drop_unnamed_parts(trajectory)?;
+                Ok(!path.exists())
+            }
+            _ => disk::remove(&path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        fs,
+        time::{Duration, SystemTime},
+    };
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        ActionKey, ActionResult, Digest, GcRoots, RefKind,
+        testing::{action, age, age_all, at, files, store},
+    };
+
+    const DAY: u64 = 86_400;
+
+    fn commit(store: &Store, name: &str, outputs: &[(&str, &str)]) -> ActionKey {
+        let key = action(store, name);
+        let (tree, _) = store.put_tree(&files(outputs)).unwrap();
+        store.commit(&key, &ActionResult::Tree(tree), &Value::Null).unwrap();
+        key
+    }
+
+    fn plan(store: &Store, roots: &GcRoots, grace_days: u64) -> GcPlan {
+        store.gc_plan(roots, SystemTime::now(), Duration::from_secs(grace_days * DAY)).unwrap()
+    }
+
+    fn collect(store: &Store, actions: &[ActionKey], grace_days: u64) -> Swept {
+        let mut roots = store.gc_roots().unwrap();
+        roots.actions.extend(actions);
+        store.sweep(&plan(store, &roots, grace_days)).unwrap()
+    }
+
+    fn known(store: &Store, key: &ActionKey) -> bool {
+        Store::open(store.root()).unwrap().result(key).unwrap().is_some()
+    }
+
+    #[test]
+    fn what_the_roots_reach_stays_and_the_rest_goes() {
+        let (_folder, store) = store();
+        let kept = commit(&store, "kept", &[("a", "shared"), ("b", "only kept")]);
+        let gone = commit(&store, "gone", &[("a", "shared"), ("b", "only gone")]);
+        age_all(store.root(), 10 * DAY);
+        collect(&store, &[kept], 1);
+        assert!(known(&store, &kept) && !known(&store, &gone));
+        assert!(store.provenance(&kept).unwrap().is_some() && store.provenance(&gone).unwrap().is_none());
+        assert!(store.contains(&Digest::of(b"shared")).unwrap());
+        assert!(!store.contains(&Digest::of(b"only gone")).unwrap() && !store.contains(&gone.0).unwrap());
+        assert_eq!(store.objects().len(), 4);
+        assert_eq!(collect(&store, &[kept], 1), Swept::default(), "there is nothing left to do");
+    }
+
+    #[test]
+    fn within_the_grace_period_a_result_stays_with_all_it_names() {
+        let (_folder, store) = store();
+        let key = commit(&store, "a", &[("a", "one")]);
+        store.put(b"lonely").unwrap();
+        age_all(store.root(), 10 * DAY);
+        // The record alone is new, as when a new action gave outputs that were there.
+        File::open(store.record_path(&key)).unwrap().set_modified(SystemTime::now()).unwrap();
+        collect(&store, &[], 1);
+        assert!(known(&store, &key));
+        assert!(!store.contains(&Digest::of(b"lonely")).unwrap());
+        age_all(store.root(), 10 * DAY);
+        collect(&store, &[], 1);
+        assert_eq!((known(&store, &key), store.objects().len()), (false, 0));
+    }
+
+    #[test]
+    fn a_plan_says_what_goes_and_changes_nothing() {
+        let (_folder, store) = store();
+        commit(&store, "a", &[("a", "one")]);
+        age_all(store.root(), 10 * DAY);
+        let plan = plan(&store, &store.gc_roots().unwrap(), 1);
+        assert_eq!(store.objects().len(), 3);
+        let kinds: Vec<_> = plan.items.iter().map(|item| item.kind.to_string()).collect();
+        let object = "object that nothing names";
+        assert_eq!(kinds, ["result that no study or run names", "provenance of such a result", object, object, object]);
+        let text = plan.to_string();
+        assert!(text.contains("bytes in 5 files go; 0 bytes in 0 objects stay"), "{text}");
+        assert_eq!(serde_json::to_value(&plan).unwrap()["items"].as_array().unwrap().len(), 5);
+    }
+
+    #[test]
+    fn what_an_unfinished_run_has_noted_stays_until_it_is_abandoned() {
+        let (_folder, store) = store();
+        let key = commit(&store, "a", &[("a", "one")]);
+        let run = store.open_run("r", "s", SystemTime::now()).unwrap();
+        run.append(&key).unwrap();
+        age_all(store.root(), 10 * DAY);
+        collect(&store, &[], 1);
+        assert!(known(&store, &key));
+        drop(run);
+        collect(&store, &[], 1);
+        assert!(known(&store, &key));
+        store.abandon_run("r").unwrap();
+        collect(&store, &[], 1);
+        assert!(!known(&store, &key));
+    }
+
+    #[test]
+    fn beside_a_running_run_nothing_newer_than_its_start_goes() {
+        let (_folder, store) = store();
+        let (old, new) = (store.put(b"old").unwrap(), store.put(b"new").unwrap());
+        age(&store.object_path(&old, crate::objects::Encoding::Raw), 3 * DAY);
+        age(&store.object_path(&new, crate::objects::Encoding::Raw), DAY);
+        let run = store.open_run("r", "s", SystemTime::now() - Duration::from_secs(2 * DAY)).unwrap();
+        let plan = plan(&store, &store.gc_roots().unwrap(), 0);
+        assert_eq!(plan.held_back_by.as_deref(), Some("r"));
+        store.sweep(&plan).unwrap();
+        assert_eq!(store.objects(), [new].into());
+        drop(run);
+        collect(&store, &[], 0);
+        assert!(store.objects().is_empty());
+    }
+
+    #[test]
+    fn what_is_used_between_plan_and_sweep_stays() {
+        let (_folder, store) = store();
+        let (noted, put, gone) = (
+            commit(&store, "noted", &[("a", "noted")]),
+            commit(&store, "put", &[("a", "put")]),
+            commit(&store, "gone", &[("a", "gone")]),
+        );
+        age_all(store.root(), 10 * DAY);
+        let plan = plan(&store, &store.gc_roots().unwrap(), 1);
+        let run = store.open_run("r", "s", SystemTime::now()).unwrap();
+        run.append(&noted).unwrap();
+        store.put(b"put").unwrap();
+        store.sweep(&plan).unwrap();
+        assert!(known(&store, &noted));
+        assert!(store.contains(&Digest::of(b"put")).unwrap() && !known(&store, &put) && !known(&store, &gone));
+    }
+
+    #[test]
+    fn a_study_added_between_plan_and_sweep_makes_the_plan_stale() {
+        let (_folder, store) = store();
+        let study = store.put(b"study").unwrap();
+        store.ref_append(RefKind::Studies, "s", &study, at(1)).unwrap();
+        let roots = store.gc_roots().unwrap();
+        let plan = plan(&store, &roots, 0);
+        // What is dropped is no reason: it was a root, and is kept once more.
+        store.ref_retain(RefKind::Studies, "s", |_| false).unwrap();
+        store.sweep(&plan).unwrap();
+        store.ref_append(RefKind::Studies, "t", &store.put(b"study").unwrap(), at(1)).unwrap();
+        assert!(matches!(store.sweep(&plan), Err(StoreError::StalePlan)));
+    }
+
+    #[test]
+    fn a_sweep_killed_anywhere_leaves_no_result_without_its_objects() {
+        let steps = {
+            let (_folder, store) = sweepable();
+            plan(&store, &store.gc_roots().unwrap(), 1).items.len()
+        };
+        assert!(steps > 16);
+        for step in 0..=steps {
+            let (_folder, store) = sweepable();
+            let mut plan = plan(&store, &store.gc_roots().unwrap(), 1);
+            plan.items.truncate(step);
+            store.sweep(&plan).unwrap();
+            for record in store.list_sharded(crate::layout::ACTIONS).unwrap() {
+                let (name, _) = record.name.unwrap();
+                assert!(known(&store, &ActionKey(name)), "after {step} steps a result names what is gone");
+            }
+        }
+    }
+
+    /// A store without roots, all of it old.
+    fn sweepable() -> (tempfile::TempDir, Store) {
+        let (folder, store) = store();
+        for i in 0..4 {
+            let tree = store.dummy_tree(&files(&[("a", &format!("{i}")), ("b", "shared")]));
+            store.dummy_record(&ActionKey(store.dummy(&format!("action {i}"))), &ActionResult::Tree(tree));
+        }
+        age_all(store.root(), 10 * DAY);
+        (folder, store)
+    }
+
+    #[test]
+    fn checkpoints_and_what_killed_processes_left_go_after_the_grace_period() {
+        let (_folder, store) = store();
+        let trajectory = Digest::of(b"t");
+        for step in [1, 2] {
+            store.save_checkpoint(&trajectory, step, &files(&[("state", &step.to_string())]), 2).unwrap();
+        }
+        fs::write(store.part_path(&trajectory, &Digest::of(b"torn")), "torn").unwrap();
+        fs::write(store.root().join("tmp/pipe-killed"), "half of it").unwrap();
+        drop(store.lock_action(&ActionKey(trajectory)).unwrap());
+        collect(&store, &[], 1);
+        assert_eq!(store.checkpoints().unwrap().len(), 2, "too new to go");
+        assert!(store.root().join("tmp/pipe-killed").exists());
+        age_all(store.root(), 10 * DAY);
+        let lock = store.lock_action(&ActionKey(Digest::of(b"held"))).unwrap();
+        age_all(&store.root().join("locks"), 10 * DAY);
+        collect(&store, &[], 1);
+        assert!(store.checkpoints().unwrap().is_empty());
+        for path in ["checkpoints", "tmp"] {
+            assert_eq!(fs::read_dir(store.root().join(path)).unwrap().count(), 0, "{path}");
+        }
+        drop(lock);
+        let left = fs::read_dir(store.root().join("locks/actions")).unwrap().count();
+        assert_eq!(left, 1, "the lock that is held stays");
+    }
+
+    #[test]
+    fn nothing_goes_while_a_record_that_would_tell_is_damaged() {
+        let (_folder, store) = store();
+        let key = commit(&store, "a", &[("a", "one")]);
+        let tree = store.put_tree(&files(&[("a", "one")])).unwrap().0;
+        for path in [store.record_path(&key), store.object_path(&tree, crate::objects::Encoding::Raw)] {
+            let right = fs::read(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, "rot").unwrap();
+            let store = Store::open(store.root()).unwrap();
+            let mut roots = store.gc_roots().unwrap();
+            roots.actions.insert(key);
+            assert!(store.gc_plan(&roots, SystemTime::now(), Duration::ZERO).is_err());
+            fs::write(&path, &right).unwrap();
+        }
+    }
+
+    /// A pseudo-random number below `n`.
+    fn draw(state: &mut u64, n: usize) -> usize {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((*state >> 33) % n as u64) as usize
+    }
+
+    /// Random actions share random files; each thing is old or new; some actions are roots, some are in an unfinished run.
+    #[test]
+    fn a_collection_agrees_with_an_obvious_model() {
+        for seed in 0..60 {
+            let state = &mut (seed as u64);
+            let (_folder, store) = store();
+            let mut names: BTreeMap<ActionKey, Vec<Digest>> = BTreeMap::new();
+            for i in 0..6 {
+                let outputs: Vec<_> = (0..draw(state, 4)).map(|_| format!("file {}", draw(state, 8))).collect();
+                let outputs: BTreeMap<_, _> =
+                    (outputs.iter().enumerate()).map(|(n, text)| (n.to_string(), text.clone().into_bytes())).collect();
+                let tree_name = store.dummy_tree(&outputs);
+                let tree = crate::Tree::of(&outputs).unwrap();
+                let key = ActionKey(store.dummy(&format!("action {i}")));
+                store.dummy_record(&key, &ActionResult::Tree(tree_name));
+                let files = tree.files.values().map(|file| file.digest);
+                names.insert(key, [key.0, tree_name].into_iter().chain(files).collect());
+            }
+            for i in 0..3 {
+                store.dummy(&format!("lonely {i}"));
+            }
+            let mut old = BTreeSet::new();
+            for object in store.objects() {
+                if draw(state, 3) > 0 {
+                    age(&store.object_path(&object, crate::objects::Encoding::Raw), 10 * DAY);
+                    old.insert(object);
+                }
+            }
+            let mut live_actions = BTreeSet::new();
+            let mut roots = store.gc_roots().unwrap();
+            let run = store.open_run("r", "s", at(0)).unwrap();
+            for key in names.keys() {
+                match draw(state, 5) {
+                    0 => drop(roots.actions.insert(*key)),
+                    1 => run.append(key).unwrap(),
+                    // A record within the grace period.
+                    2 => {}
+                    _ => {
+                        age(&store.record_path(key), 10 * DAY);
+                        continue;
+                    }
+                }
+                live_actions.insert(*key);
+            }
+            drop(run);
+            let lonely_root = Digest::of(b"lonely 0");
+            roots.objects.insert(lonely_root);
+
+            let named = |object: &Digest| live_actions.iter().any(|key| names[key].contains(object));
+            let stays = |object: &Digest| !old.contains(object) || named(object) || *object == lonely_root;
+            let expected: BTreeSet<_> = store.objects().into_iter().filter(stays).collect();
+            store.sweep(&plan(&store, &roots, 1)).unwrap();
+            assert_eq!(store.objects(), expected, "seed {seed}");
+            for key in names.keys() {
+                assert_eq!(known(&store, key), live_actions.contains(key), "seed {seed}");
+            }
+        }
+    }
+}

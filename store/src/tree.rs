@@ -1,0 +1,161 @@
+//! The manifest of a node's output files.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Digest, ObjectSource, Store,
+    error::{FORMAT, Result, StoreError},
+};
+
+/// Output files by path. Its canonical JSON is an object, and that object's digest is the tree's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// Path -> file. Paths are relative and divided by `/`.
+    pub files: BTreeMap<String, TreeEntry>,
+}
+
+/// One file of a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeEntry {
+    pub digest: Digest,
+    /// Uncompressed, in bytes.
+    pub size: u64,
+}
+
+/// A tree as it is written; the fields are sorted.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    files: BTreeMap<String, TreeEntry>,
+    format: u32,
+}
+
+impl Tree {
+    /// Returns the tree of `files`, whose bytes need not be stored.
+    ///
+    /// # Errors
+    /// If a path is not one that [`check_path`] lets through.
+    pub fn of(files: &BTreeMap<String, Vec<u8>>) -> Result<Self> {
+        let entry = |(path, bytes): (&String, &Vec<u8>)| {
+            check_path(path)?;
+            Ok((path.clone(), TreeEntry { digest: Digest::of(bytes), size: bytes.len() as u64 }))
+        };
+        Ok(Self { files: files.iter().map(entry).collect::<Result<_>>()? })
+    }
+
+    /// Returns the canonical bytes: one line of JSON with sorted keys, and a line feed.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let manifest = Manifest { files: self.files.clone(), format: FORMAT };
+        let mut bytes = serde_json::to_vec(&manifest).expect("a manifest is plain data with string keys");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads a tree.
+    ///
+    /// # Errors
+    /// A text that says why these are not the bytes of a tree.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if manifest.format != FORMAT {
+            return Err(format!("format {} is not {FORMAT}", manifest.format));
+        }
+        let tree = Self { files: manifest.files };
+        if let Some(error) = tree.files.keys().find_map(|path| check_path(path).err()) {
+            return Err(error.to_string());
+        }
+        if tree.to_bytes() != bytes { Err("it is not written canonically".to_owned()) } else { Ok(tree) }
+    }
+}
+
+/// Refuses a path that could leave the folder it is exported to, or that some system cannot write.
+pub fn check_path(path: &str) -> Result<()> {
+    let reason = if path.is_empty() {
+        "it is empty"
+    } else if path.starts_with('/') {
+        "it is absolute"
+    } else if path.contains(|c: char| c.is_control() || c == '\\' || c == ':') {
+        "it holds a control character, `\\` or `:`"
+    } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        "a part of it is empty, `.` or `..`"
+    } else if path.split('/').any(|part| part.len() > 255) {
+        "a part of it is longer than 255 bytes"
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Path { path: path.to_owned(), reason })
+}
+
+impl Store {
+    /// Stores files, then the tree of them. Returns the tree's name and the tree.
+    pub fn put_tree(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<(Digest, Tree)> {
+        let tree = Tree::of(files)?;
+        for bytes in files.values() {
+            self.put(bytes)?;
+        }
+        Ok((self.put(&tree.to_bytes())?, tree))
+    }
+
+    /// Returns the tree of this name.
+    ///
+    /// # Errors
+    /// If there is no such object, or it is damaged, or no tree.
+    pub fn tree(&self, name: &Digest) -> Result<Tree> {
+        let bytes = self.read(name)?;
+        Tree::from_bytes(&bytes).map_err(|reason| StoreError::NotATree { name: *name, reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{files, store};
+
+    #[test]
+    fn a_trees_bytes_and_name_are_as_they_have_always_been() {
+        let (_folder, store) = store();
+        let (name, tree) = store.put_tree(&files(&[("b.txt", "two"), ("a/x.txt", "")])).unwrap();
+        let expected = concat!(
+            r#"{"files":{"a/x.txt":{"digest":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262","size":0},"#,
+            r#""b.txt":{"digest":"dc770fff53f50835f8cc957e01c0d5731d3c2ed544c375493a28c09be5e09763","size":3}},"format":1}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(tree.to_bytes()).unwrap(), expected);
+        assert_eq!(name, Digest::of(expected.as_bytes()));
+        assert_eq!(store.tree(&name).unwrap(), tree);
+        assert_eq!(&*store.read(&tree.files["b.txt"].digest).unwrap(), b"two");
+    }
+
+    #[test]
+    fn an_empty_tree_is_a_tree() {
+        let (_folder, store) = store();
+        let (name, _) = store.put_tree(&BTreeMap::new()).unwrap();
+        assert_eq!(store.tree(&name).unwrap(), Tree::default());
+    }
+
+    #[test]
+    fn paths_that_leave_the_folder_are_refused() {
+        let (_folder, store) = store();
+        for path in ["", "/etc/passwd", "..", "a/../b", "a//b", "a/", "./a", "a\\b", "c:x", "a\n", &"x".repeat(256)] {
+            assert!(matches!(store.put_tree(&files(&[(path, "")])), Err(StoreError::Path { .. })), "{path}");
+        }
+        for path in ["a", "a/b.png", "sheets/conv 1.png", "..a", "ä.txt"] {
+            check_path(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_tree_is_said_to_be_none() {
+        let (_folder, store) = store();
+        for bytes in
+            ["", "{}", "{\"files\":{},\"format\":2}\n", "{\"files\":{},\"format\":1}", "{\"format\":1,\"files\":{}}\n"]
+        {
+            let name = store.put(bytes.as_bytes()).unwrap();
+            assert!(matches!(store.tree(&name), Err(StoreError::NotATree { .. })), "{bytes}");
+        }
+        assert!(matches!(store.tree(&Digest::of(b"absent")), Err(StoreError::Missing(_))));
+    }
+}

@@ -1,0 +1,81 @@
+//! How much lies where.
+
+use serde::Serialize;
+
+use crate::{
+    Store, Tally,
+    disk::{self, Entry},
+    error::Result,
+    layout::{ACTIONS, CHECKPOINTS, OBJECTS, PROVENANCE, QUARANTINE, TEMPORARY},
+};
+
+/// What a store holds: files, and bytes on the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    pub objects: Tally,
+    /// Those of the objects that are compressed.
+    pub compressed: Tally,
+    pub results: Tally,
+    pub provenance: Tally,
+    pub checkpoints: Tally,
+    pub temporary: Tally,
+    pub quarantine: Tally,
+}
+
+impl Store {
+    /// Returns how many files the store holds of each kind, and how large they are.
+    pub fn usage(&self) -> Result<Usage> {
+        let mut usage = Usage {
+            results: self.tally(ACTIONS)?,
+            provenance: self.tally(PROVENANCE)?,
+            checkpoints: self.tally(CHECKPOINTS)?,
+            temporary: self.tally(TEMPORARY)?,
+            quarantine: self.tally(QUARANTINE)?,
+            ..Usage::default()
+        };
+        for object in self.list_sharded(OBJECTS)? {
+            usage.objects.add(object.metadata.len());
+            if object.name.is_some_and(|(_, suffix)| !suffix.is_empty()) {
+                usage.compressed.add(object.metadata.len());
+            }
+        }
+        Ok(usage)
+    }
+
+    fn tally(&self, folder: &str) -> Result<Tally> {
+        let mut tally = Tally::default();
+        let mut folders = vec![self.dir(folder)];
+        while let Some(folder) = folders.pop() {
+            for Entry { path, is_dir, .. } in disk::list(&folder)? {
+                if is_dir {
+                    folders.push(path);
+                } else if let Some(metadata) = disk::metadata(&path)? {
+                    tally.add(metadata.len());
+                }
+            }
+        }
+        Ok(tally)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Digest,
+        testing::{files, noise, store},
+    };
+
+    #[test]
+    fn what_is_stored_is_counted() {
+        let (_folder, store) = store();
+        assert_eq!(store.usage().unwrap(), Usage::default());
+        store.put(&noise(100)).unwrap();
+        store.put(&vec![0; 100_000]).unwrap();
+        store.save_checkpoint(&Digest::of(b"t"), 1, &files(&[("a", "state")]), 1).unwrap();
+        let usage = store.usage().unwrap();
+        assert_eq!((usage.objects.count, usage.compressed.count, usage.checkpoints.count), (2, 1, 3));
+        assert_eq!(usage.objects.bytes, 100 + usage.compressed.bytes);
+        assert!(usage.compressed.bytes < 200);
+    }
+}

@@ -1,0 +1,163 @@
+//! Reads a file whose name says what its bytes hash to, and hands out nothing else.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    Bytes, Digest,
+    disk::if_present,
+    error::{At, Damage, Result, StoreError},
+    objects::Encoding,
+};
+
+/// Files from this size on are mapped: below, copying is cheaper than the page faults.
+const MAP_FROM: u64 = 64 << 10;
+/// Objects up to this size are remembered with their bytes: chains of thousands of tiny records are read again by every
+/// proposal.
+const REMEMBER_UP_TO: usize = 4 << 10;
+/// Bytes of small objects that are remembered.
+const MEMORY: usize = 64 << 20;
+
+/// What this process has read and found to be right.
+#[derive(Default)]
+pub(crate) struct Verified {
+    small: BTreeMap<Digest, Bytes>,
+    /// The small ones, oldest first.
+    order: VecDeque<Digest>,
+    size: usize,
+    /// The files that mapped objects were hashed from.
+    mapped: BTreeMap<Digest, Stamp>,
+}
+
+/// Tells one file from the next under the same path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        // Not the time of change: freshening moves that, and so would hash again.
+        let changed = (metadata.mtime(), metadata.mtime_nsec());
+        Self { device: metadata.dev(), inode: metadata.ino(), length: metadata.len(), changed }
+    }
+}
+
+impl Verified {
+    pub(crate) fn small(&self, digest: &Digest) -> Option<Bytes> {
+        self.small.get(digest).cloned()
+    }
+
+    fn remember(&mut self, digest: Digest, bytes: &Bytes) {
+        if bytes.len() > REMEMBER_UP_TO || self.small.contains_key(&digest) {
+            return;
+        }
+        self.size += bytes.len();
+        self.order.push_back(digest);
+        self.small.insert(digest, bytes.clone());
+        while self.size > MEMORY {
+            let oldest = self.order.pop_front().expect("what has a size has an entry");
+            self.size -= self.small.remove(&oldest).expect("every entry is in the order once").len();
+        }
+    }
+}
+
+/// Returns the verified bytes of the file `path`, if it is there.
+pub(crate) fn read(
+    verified: &Mutex<Verified>,
+    path: &Path,
+    name: &Digest,
+    encoding: Encoding,
+) -> Result<Option<Bytes>> {
+    let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(None) };
+    let metadata = file.metadata().at("look at", path)?;
+    let lock = || verified.lock().unwrap_or_else(PoisonError::into_inner);
+    if encoding == Encoding::Raw && metadata.len() >= MAP_FROM {
+        // SAFETY: the file is read-only, and the store replaces and removes files but never writes to one that has a
+        // name: what is mapped stays as it is for as long as it is mapped.
+        let map = unsafe { memmap2::Mmap::map(&file) }.at("map", path)?;
+        let stamp = Stamp::of(&metadata);
+        if lock().mapped.get(name) != Some(&stamp) {
+            check(name, Digest::of(&map), path)?;
+            lock().mapped.insert(*name, stamp);
+        }
+        return Ok(Some(map.into()));
+    }
+    let mut bytes = Vec::new();
+    match encoding.decoder(&file).and_then(|mut decoder| decoder.read_to_end(&mut bytes)) {
+        Err(error) if encoding == Encoding::Zstd && is_damage(&error) => {
+            let found = Damage::Undecodable(error.to_string());
+            return Err(StoreError::Corrupt { name: *name, found, path: path.to_owned() });
+        }
+        read => read.at("read", path)?,
+    };
+    check(name, Digest::of(&bytes), path)?;
+    let bytes = Bytes::from(bytes);
+    lock().remember(*name, &bytes);
+    Ok(Some(bytes))
+}
+
+/// Returns the verified bytes of a raw file that is not an object, if it is there; nothing is remembered.
+pub(crate) fn read_once(path: &Path, name: &Digest) -> Result<Option<Bytes>> {
+    read(&Mutex::default(), path, name, Encoding::Raw)
+}
+
+/// Returns the digest of the uncompressed bytes of the file `path`, if it is there; nothing is remembered or kept in
+/// memory.
+pub(crate) fn digest_of_file(path: &Path, encoding: Encoding) -> Result<Option<Result<Digest, Damage>>> {
+    let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(None) };
+    let mut hasher = blake3::Hasher::new();
+    let read = encoding.decoder(&file).and_then(|decoder| hasher.update_reader(decoder).map(drop));
+    match read {
+        Err(error) if encoding == Encoding::Zstd && is_damage(&error) => {
+            Ok(Some(Err(Damage::Undecodable(error.to_string()))))
+        }
+        read => read.at("read", path).map(|()| Some(Ok(hasher.finalize().into()))),
+    }
+}
+
+/// Returns whether a decoder's error is about the bytes, not about the disk.
+fn is_damage(error: &io::Error) -> bool {
+    error.raw_os_error().is_none()
+}
+
+fn check(name: &Digest, found: Digest, path: &Path) -> Result<()> {
+    if found == *name {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt { name: *name, found: Damage::Hash(found), path: path.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_objects_are_remembered_up_to_the_memory_set_aside() {
+        let mut verified = Verified::default();
+        let objects = MEMORY / REMEMBER_UP_TO;
+        let digest = |i: usize| Digest::of(&i.to_le_bytes());
+        for i in 0..objects + 10 {
+            verified.remember(digest(i), &vec![0; REMEMBER_UP_TO].into());
+        }
+        verified.remember(digest(objects), &vec![0; REMEMBER_UP_TO].into());
+        assert_eq!((verified.size, verified.small.len()), (MEMORY, objects));
+        assert!(verified.small(&digest(9)).is_none() && verified.small(&digest(10)).is_some());
+    }
+
+    #[test]
+    fn large_objects_are_not_remembered() {
+        let mut verified = Verified::default();
+        verified.remember(Digest::of(b"x"), &vec![0; REMEMBER_UP_TO + 1].into());
+        assert!(verified.small(&Digest::of(b"x")).is_none());
+    }
+}

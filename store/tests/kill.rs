@@ -1,0 +1,94 @@
+//! Writers that are killed at any moment leave a store that is clean and goes on, with nothing to tidy up by hand.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use pipe_store::{ActionKey, ActionResult, Digest, RefKind, Store};
+use serde_json::json;
+
+/// Tells the test binary that it is a writer, and where.
+const WRITER: &str = "PIPE_STORE_TEST_WRITER";
+const STUDIES: RefKind = RefKind::Studies;
+
+/// Not a test: what the killed processes do. Does everything a store is for, again and again.
+#[test]
+fn writer() {
+    let Ok(root) = std::env::var(WRITER) else { return };
+    let store = Store::open(Path::new(&root)).unwrap();
+    let run = store.open_run(&format!("run {}", std::process::id()), "study", SystemTime::now()).unwrap();
+    for i in std::process::id() % 7.. {
+        let action = format!("action {}", i % 50).into_bytes();
+        let key = ActionKey(Digest::of(&action));
+        run.append(&key).unwrap();
+        store.put(&action).unwrap();
+        let _lock = store.lock_action(&key).unwrap();
+        let outputs = outputs(i % 50);
+        let (tree, _) = store.put_tree(&outputs).unwrap();
+        store.commit(&key, &ActionResult::Tree(tree), &json!({ "process": std::process::id() })).unwrap();
+        store.save_checkpoint(&Digest::of(b"trajectory"), u64::from(i), &outputs, 2).unwrap();
+        store.ref_append(STUDIES, "study", &tree, SystemTime::now()).unwrap();
+        if i % 5 == 0 {
+            store.forget(&key).unwrap();
+        }
+        if i % 11 == 0 {
+            let roots = store.gc_roots().unwrap();
+            let plan = store.gc_plan(&roots, SystemTime::now(), Duration::ZERO).unwrap();
+            drop(store.sweep(&plan));
+        }
+    }
+}
+
+fn outputs(i: u32) -> BTreeMap<String, Vec<u8>> {
+    let large = Digest::of(&i.to_le_bytes()).as_bytes().repeat(300 + i as usize);
+    let noise = (0..i * 300).flat_map(|n| *Digest::of(&n.to_le_bytes()).as_bytes()).take(8000).collect();
+    [("score.json", format!("{{\"n\":{i}}}\n").into_bytes()), ("repeated", large), ("noise", noise)]
+        .map(|(path, bytes)| (path.to_owned(), bytes))
+        .into()
+}
+
+fn spawn(root: &Path) -> Child {
+    let binary = std::env::current_exe().unwrap();
+    let mut command = Command::new(binary);
+    command.args(["writer", "--exact"]).env(WRITER, root).stdout(Stdio::null()).stderr(Stdio::inherit());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn writers_killed_at_random_leave_a_clean_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    let mut random = 1u64;
+    for round in 0..40 {
+        let mut writers = [spawn(&root), spawn(&root)];
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        thread::sleep(Duration::from_micros(2000 + (random >> 33) % 50_000));
+        for writer in &mut writers {
+            assert!(writer.try_wait().unwrap().is_none(), "a writer failed in round {round}");
+            writer.kill().unwrap();
+            writer.wait().unwrap();
+        }
+        let store = Store::open(&root).unwrap();
+        let report = store.verify(&mut |_, _| ()).unwrap();
+        assert!(report.is_clean() && report.foreign.is_empty(), "round {round}: {report:?}");
+        assert!(store.runs().unwrap().iter().all(|run| !run.running), "locks end with their process");
+        if let Some((_, parts)) = store.latest_checkpoint(&Digest::of(b"trajectory"), u64::MAX) {
+            assert_eq!(parts.len(), 3);
+        }
+    }
+    let store = Store::open(&root).unwrap();
+    assert!(store.usage().unwrap().results.count > 10, "the writers came to something");
+    assert!(store.ref_log(STUDIES, "study").unwrap().len() > 10);
+    // What they left behind goes like everything else that nothing needs.
+    store.open_run("last", "study", SystemTime::now()).unwrap().finish().unwrap();
+    assert!(store.runs().unwrap().is_empty());
+    store.ref_retain(STUDIES, "study", |_| false).unwrap();
+    let roots = store.gc_roots().unwrap();
+    store.sweep(&store.gc_plan(&roots, SystemTime::now() + Duration::from_secs(60), Duration::ZERO).unwrap()).unwrap();
+    let usage = store.usage().unwrap();
+    assert_eq!(usage, pipe_store::Usage::default(), "all of it");
+}
