@@ -1,5 +1,6 @@
 //! pipe
 pub mod action;
+pub mod diff;
 pub mod pipeline;
 pub mod show;
 pub mod study;
