@@ -47,7 +47,7 @@ pub(crate) struct Builder {
 /// How one trial went.
 #[derive(Debug, Clone)]
 pub(crate) struct Trial {
-    value: Option<f64>,
+    pub(crate) value: Option<f64>,
     pub(crate) epochs: u32,
     /// Trainings with equal trajectories have equal weights in equal epochs.
     pub(crate) trajectory: String,
