@@ -300,6 +300,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_sweep_and_the_use_of_what_is_there_wait_for_each_other() {
+        let (_folder, store) = store();
+        let digest = store.put(b"x").unwrap();
+        let (key, run) = (action(&store, "a"), store.open_run("r", "s", SystemTime::now()).unwrap());
+        let waits = |held: &dyn Fn() -> File, wanting: &(dyn Fn() + Sync)| {
+            let held = held();
+            std::thread::scope(|scope| {
+                let wanting = scope.spawn(wanting);
+                std::thread::sleep(Duration::from_millis(30));
+                assert!(!wanting.is_finished());
+                drop(held);
+                wanting.join().unwrap();
+            });
+        };
+        let sweeping = || store.start_sweeping().unwrap();
+        waits(&sweeping, &|| drop(store.put(b"x")));
+        waits(&sweeping, &|| run.append(&key).unwrap());
+        waits(&sweeping, &|| assert!(store.ref_append(RefKind::Studies, "s", &digest, at(1)).unwrap()));
+        waits(&sweeping, &|| drop(store.open_run("q", "s", at(1)).unwrap()));
+        let plan = plan(&store, &store.gc_roots().unwrap(), 1);
+        waits(&|| store.hold_off_sweeps().unwrap(), &|| assert!(store.sweep(&plan).is_ok()));
+    }
+
     /// Returns what the latest study of the name names, as a caller that knows studies would.
     fn study_roots(store: &Store) -> GcRoots {
         let mut roots = store.gc_roots().unwrap();
