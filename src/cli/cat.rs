@@ -14,7 +14,7 @@ use crate::study;
 /// Write an object or an output file to standard output: `pipe cat search/train/003/history.csv`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Cat {
+pub(super) struct Cat {
     /// A hash or a unique prefix of one, or a node's file
     #[arg(value_name = "HASH|NODE/PATH")]
     what: String,

@@ -8,7 +8,7 @@ use super::{Cli, EXIT_CODES, Failure, print};
 /// Print the completions of a shell: `pipe completions bash > ~/.local/share/bash-completion/completions/pipe`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Completions {
+pub(super) struct Completions {
     shell: Shell,
 }
 

@@ -15,7 +15,7 @@ Exit codes:
   1    they differ
   2    they could not be compared
   3    the store is damaged")]
-pub struct Diff {
+pub(super) struct Diff {
     /// A study's name (`name~1` is the one before its latest) or hash
     a: String,
     /// The other one
@@ -42,7 +42,7 @@ impl Diff {
         let a = study::find(&store, Some(&self.a))?;
         let b = study::find(&store, Some(&self.b))?;
         let diff = diff::compare(&store, &a.study, &b.study)?;
-        print(&if self.json { json(&diff) } else { diff::render(&diff, &self.a, &self.b) })?;
+        print(&if self.json { json(&diff) } else { diff::render(&diff, [&self.a, &self.b]) })?;
         Ok(diff.is_same())
     }
 }

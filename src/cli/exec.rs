@@ -22,7 +22,7 @@ use crate::{
 /// An action is self-describing: this is all that `pipe run` does for a node. If the result is known, nothing is done.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Exec {
+pub(super) struct Exec {
     /// The action key, or a unique prefix of it
     key: String,
     /// The store

@@ -19,7 +19,7 @@ use crate::{
 /// The copies are plain files of their own: changing them changes nothing in the store.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Export {
+pub(super) struct Export {
     /// A node, or one of its files
     #[arg(value_name = "NODE[/PATH]")]
     what: String,

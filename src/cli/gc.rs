@@ -1,9 +1,6 @@
 //! `pipe gc`
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
@@ -16,7 +13,7 @@ use crate::gc;
 /// or used within the grace period. Safe beside a running `pipe run`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Gc {
+pub(super) struct Gc {
     #[command(flatten)]
     store: StoreArgs,
     /// Only tell what would go

@@ -12,7 +12,7 @@ pub const DEFAULT: &str = include_str!("../../pipeline.ron");
 /// Write a commented pipeline.ron to start from: a search on generated pictures, minutes on two cores, no network.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Init {
+pub(super) struct Init {
     /// Where to write it
     #[arg(default_value = "pipeline.ron")]
     path: PathBuf,

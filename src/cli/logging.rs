@@ -7,7 +7,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 /// How much is said.
 #[derive(Debug, Clone, Args)]
-pub struct Logging {
+pub(super) struct Logging {
     /// Say more (-vv: everything)
     #[arg(long, short, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,

@@ -75,7 +75,7 @@ enum Command {
 
 /// Where the store is.
 #[derive(Debug, Clone, Args)]
-pub struct StoreArgs {
+pub(super) struct StoreArgs {
     /// The store [default: `.pipe` beside the pipeline file]
     #[arg(long, value_name = "DIR", env = "PIPE_STORE", global = false)]
     store: Option<PathBuf>,
@@ -109,7 +109,7 @@ impl StoreArgs {
 
 /// Why a command failed: what it says, and its exit code.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     pub code: u8,
     pub message: String,
     pub hint: Option<String>,
@@ -161,6 +161,23 @@ impl Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        Self::from_error(&error)
+    }
+}
+
+impl From<crate::view::ViewError> for Failure {
+    fn from(error: crate::view::ViewError) -> Self {
+        use crate::view::ViewError;
+        match error {
+            ViewError::Study(error) => error.into(),
+            ViewError::UnknownNode { .. } | ViewError::AmbiguousNode { .. } | ViewError::UnknownColumn { .. } => Self::usage(&error),
+            _ => Self::from_error(&error),
+        }
+    }
+}
+
+impl From<crate::views::ViewsError> for Failure {
+    fn from(error: crate::views::ViewsError) -> Self {
         Self::from_error(&error)
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::engine::{Event, How};
 
 /// What became of a run.
-pub struct Summary<'a> {
+pub(super) struct Summary<'a> {
     pub study: Digest,
     pub name: &'a str,
     pub executed: usize,
@@ -28,7 +28,7 @@ pub struct Summary<'a> {
 }
 
 /// Shows a run while it goes on.
-pub struct Printer {
+pub(super) struct Printer {
     form: Form,
     quiet: bool,
     /// Whether every reused node has a line of its own even where there are many.

@@ -10,7 +10,7 @@ use crate::{report, study, views};
 /// Write a study's report, one self-contained HTML page: the same bytes that `pipe run` wrote.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Report {
+pub(super) struct Report {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
     #[command(flatten)]

@@ -30,7 +30,7 @@ use crate::{
 /// Running it again goes on where it stopped, whatever stopped it.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Run {
+pub(super) struct Run {
     #[command(flatten)]
     store: StoreArgs,
     /// Run only this stage or node, and what it reads from (repeatable)

@@ -12,7 +12,7 @@ use crate::{
 /// Show a study, one of its nodes, or any object.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Show {
+pub(super) struct Show {
     /// A study's name or hash, a node such as `search/train/003`, or the hash of any object [default: the latest study]
     #[arg(value_name = "STUDY|NODE|HASH")]
     what: Option<String>,

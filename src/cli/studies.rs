@@ -8,7 +8,7 @@ use crate::study::{self, Study, StudyStatus};
 /// List the studies in the store, the latest of each name last.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Studies {
+pub(super) struct Studies {
     #[command(flatten)]
     store: StoreArgs,
     /// As JSON

@@ -8,7 +8,7 @@ use crate::{study, trials};
 /// List the trials of a study with their hyperparameters and scores.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Trials {
+pub(super) struct Trials {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
     #[command(flatten)]

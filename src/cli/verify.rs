@@ -12,7 +12,7 @@ use super::{EXIT_CODES, Failure, StoreArgs, json, print};
 /// With `--repair`, what is damaged is set aside in `.pipe/quarantine`, and `pipe run` makes it again.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Verify {
+pub(super) struct Verify {
     #[command(flatten)]
     store: StoreArgs,
     /// Set aside what is damaged

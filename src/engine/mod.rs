@@ -25,6 +25,7 @@ use crate::{
     plan::Plan,
     study::{Outcome, Study, StudyNode},
 };
+pub(crate) use local::{hint_of, with_causes};
 use local::{Ended, Job, Message};
 use worker::StopFlag;
 

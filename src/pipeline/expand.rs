@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use pipe_stages::{
-    decode::Format,
     fetch::{FetchSpec, Fetcher},
     search::{History, Propose, Sampler, Select, Split},
     stage::Stage,
-    train::{Epochs, Keep, Objective, Train},
+    train::{At, Epochs, Keep, NamedEpochs, Objective, Train},
+    params::Hyper,
 };
 use serde::Serialize;
 
@@ -66,11 +66,7 @@ impl Expansion<'_> {
             StageSpec::Fetch(fetch) => self.fetch(name, fetch),
             StageSpec::Decode { from, decode } => {
                 let source = self.stage(from).node;
-                let files: &[&str] = match decode.format {
-                    Format::Idx => &["train-images", "train-labels", "test-images", "test-labels"],
-                    _ => &["archive"],
-                };
-                let inputs = files.iter().map(|file| (*file, source, *file));
+                let inputs = decode.slots().iter().map(|slot| (*slot, source, *slot));
                 self.add(name, name, decode.clone(), inputs, 0)
             }
             StageSpec::Augment { data, augment } => {
@@ -107,11 +103,11 @@ impl Expansion<'_> {
     }
 
     fn fetch(&mut self, name: &str, spec: &FetchSpec) -> usize {
-        let action = spec.action();
+        let (action, urls) = spec.divide();
         let params = plain(&action);
         let fetcher = Fetcher {
             action,
-            sources: spec.sources(),
+            sources: urls,
             mirrors: self.sources.mirrors.clone(),
             partial_dir: self.sources.partial.clone(),
         };
@@ -204,19 +200,21 @@ impl Expansion<'_> {
         let trial = self.training_of(&spec.of).clone();
         let mut inputs = self.training_inputs(&trial);
         inputs.push(("proposal", select, "proposal.json"));
+        let best_epoch = Epochs::Named(NamedEpochs::BestEpoch);
+        let epochs = spec.own.epochs.unwrap_or(best_epoch);
         let mut train = Train {
             keep: kept(&trial, spec),
             early_stopping: spec.own.early_stopping.clone(),
-            epochs: spec.own.epochs.clone().unwrap_or(Epochs::BestEpoch),
+            epochs: Hyper::Value(epochs),
             ..trial.train.clone()
         };
-        if matches!(train.epochs, Epochs::BestEpoch) {
+        if epochs == best_epoch {
             inputs.push(("best", select, "best.json"));
         }
         if spec.own.data == RetrainData::TrainAndValidation {
             // Nothing is left to validate on: the last state is the model.
             inputs.iter_mut().filter(|(slot, ..)| *slot == "validation").for_each(|input| input.0 = "extra");
-            train.objective = Objective::last_training_loss();
+            train.objective = Objective::Minimise(At::Last("train.loss".to_owned()));
         }
         let repeat = match spec.own.seed {
             RetrainSeed::Same => 0,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipe_stages::{
-    augment::Augment, decode::{Decode, Validation}, evaluate::{Evaluate, Split}, fetch::FetchSpec, train::Train, visualize::VisualizeFilters,
+    augment::Augment, decode::Decode, evaluate::{Evaluate, Split}, fetch::FetchSpec, train::Train, visualize::VisualizeFilters,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -395,9 +395,8 @@ fn is_name(name: &str) -> bool {
 
 /// Returns whether a decoded dataset has a test split and a validation split.
 pub(crate) fn splits(decode: &Decode) -> BTreeMap<&'static str, bool> {
-    let has_validation = !matches!(decode.validation, Validation::None);
-    let has_test = !matches!(decode.validation, Validation::OfficialTest);
-    [("validation", has_validation), ("test", has_test)].into()
+    let written = decode.splits();
+    ["validation", "test"].map(|split| (split, written.contains(&split))).into()
 }
 
 /// Returns the name of the split that an evaluation reads.

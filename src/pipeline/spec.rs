@@ -9,7 +9,7 @@ use pipe_stages::{
     fetch::FetchSpec,
     params,
     search::{Sampler, Space},
-    train::{EarlyStopping, Epochs, Keep, Objective, Train},
+    train::{EarlyStopping, Epochs, Keep, Train},
     visualize::VisualizeFilters,
 };
 use serde::{Deserialize, Serialize};
@@ -143,7 +143,7 @@ impl StageSpec {
     fn to_json(&self) -> Value {
         let content = match self {
             // Where bytes come from is outside the study: only what they are is in its record.
-            Self::Fetch(fetch) => plain(&fetch.action()),
+            Self::Fetch(fetch) => plain(&fetch.divide().0),
             Self::Decode { from, decode } => with(plain(decode), [("from", json!(from))]),
             Self::Augment { data, augment } => with(plain(augment), [("data", json!(data))]),
             Self::Train(spec) => spec.to_json(),
