@@ -1,6 +1,9 @@
 //! Paths to values inside a pipeline: `search.trial.epochs`, `flip.policy[0].RandomFlip`.
 
-use super::syntax::{Field, Kind, Node};
+use super::{
+    source::Span,
+    syntax::{Field, Kind, Node},
+};
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +65,12 @@ fn next<'n>(node: &'n Node, step: &Step) -> Option<&'n Node> {
 }
 
 /// Returns a place for writing at the end of `steps`, where names of variants may be left out. A field that is not
-/// written yet is added.
+/// written yet is added, with `key` as the place of its name.
 ///
 /// # Errors
 /// If a step leads nowhere: its index, and what is allowed there.
-pub fn place<'n>(node: &'n mut Node, steps: &[Step]) -> Result<&'n mut Node, (usize, String)> {
-    place_at(node, steps, 0)
+pub fn place<'n>(node: &'n mut Node, steps: &[Step], key: Span) -> Result<&'n mut Node, (usize, String)> {
+    place_at(node, steps, key, 0)
 }
 
 /// Where a step leads.
@@ -103,22 +106,22 @@ fn way(node: &Node, steps: &[Step], at: usize) -> Result<Way, String> {
     }
 }
 
-fn place_at<'n>(node: &'n mut Node, steps: &[Step], at: usize) -> Result<&'n mut Node, (usize, String)> {
+fn place_at<'n>(node: &'n mut Node, steps: &[Step], key: Span, at: usize) -> Result<&'n mut Node, (usize, String)> {
     if at == steps.len() {
         return Ok(node);
     }
     let way = way(node, steps, at).map_err(|known| (at, known))?;
     let span = node.span;
     if let (Way::Into(taken), Kind::Fields { .. }) = (&way, &node.kind) {
-        return place_at(node, steps, at + taken);
+        return place_at(node, steps, key, at + taken);
     }
     match (way, &mut node.kind) {
-        (Way::Field(index), Kind::Fields { fields, .. }) => place_at(&mut fields[index].value, steps, at + 1),
-        (Way::Item(index), Kind::List(items) | Kind::Tuple { items, .. }) => place_at(&mut items[index], steps, at + 1),
-        (Way::Into(taken), Kind::Tuple { items, .. }) => place_at(&mut items[0], steps, at + taken),
+        (Way::Field(index), Kind::Fields { fields, .. }) => place_at(&mut fields[index].value, steps, key, at + 1),
+        (Way::Item(index), Kind::List(items) | Kind::Tuple { items, .. }) => place_at(&mut items[index], steps, key, at + 1),
+        (Way::Into(taken), Kind::Tuple { items, .. }) => place_at(&mut items[0], steps, key, at + taken),
         (Way::Add, Kind::Fields { fields, .. }) => {
-            let Step::Name(key) = &steps[at] else { unreachable!("only a name is added") };
-            fields.push(Field { key: key.clone(), key_span: span, value: Node { span, kind: Kind::Null } });
+            let Step::Name(name) = &steps[at] else { unreachable!("only a name is added") };
+            fields.push(Field { key: name.clone(), key_span: key, value: Node { span, kind: Kind::Null } });
             Ok(&mut fields.last_mut().expect("a field was just added").value)
         }
         _ => unreachable!("`way` looked at the same node"),

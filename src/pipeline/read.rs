@@ -58,14 +58,6 @@ struct Reader<'p> {
     problems: &'p mut Vec<Problem>,
 }
 
-/// A stage's text and what it means.
-pub(super) struct Read<'n> {
-    pub name: String,
-    pub name_span: Span,
-    pub node: &'n Node,
-    pub spec: StageSpec,
-}
-
 impl Reader<'_> {
     fn pipeline(&mut self, root: &Node) -> Option<Pipeline> {
         const FIELDS: [&str; 4] = ["name", "seed", "device", "stages"];
@@ -173,7 +165,11 @@ impl Reader<'_> {
                 self.ranges(node, augment.problems());
                 StageSpec::Augment { data: data?, augment }
             }
-            "Train" => StageSpec::Train(self.train(node, form)?),
+            "Train" => {
+                let train = self.train(node, form)?;
+                check::no_labels(node, &train, self.problems);
+                StageSpec::Train(train)
+            }
             "Search" => StageSpec::Search(self.search(node, form)?),
             "Retrain" => {
                 let of = self.reference(&mut form, "of");

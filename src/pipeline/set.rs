@@ -63,7 +63,7 @@ fn apply_one(root: &mut Node, over: &Override, sources: &mut [Source], index: us
             ]);
         }
     };
-    match path::place(root, steps) {
+    match path::place(root, steps, at_path) {
         Ok(place) => {
             *place = value;
             Ok(())
