@@ -157,6 +157,8 @@ struct Engine<'a> {
     /// What a node gave before it was run again on request.
     before: BTreeMap<usize, Digest>,
     run: Option<Run>,
+    /// Results that were found before there was a log of this run.
+    hits: Vec<ActionKey>,
     counts: BTreeMap<&'static str, usize>,
 }
 
@@ -192,6 +194,7 @@ impl<'a> Engine<'a> {
             readers,
             before: BTreeMap::new(),
             run: None,
+            hits: Vec::new(),
             counts: BTreeMap::new(),
         }
     }
@@ -221,6 +224,11 @@ impl<'a> Engine<'a> {
             self.actions[index] = Some(key);
             let before = self.previous.and_then(|study| study.nodes.get(&node.name));
             let rerun = self.options.rerun.contains(&index);
+            match &self.run {
+                // In the log before it is looked up: from then on no collection takes it.
+                Some(run) => run.append(&key)?,
+                None => self.hits.push(key),
+            }
             match self.store.result(&key)? {
                 Some(result) if !rerun => {
                     let why = why::reused(before, &key);
@@ -288,7 +296,7 @@ impl<'a> Engine<'a> {
             unreachable!("only ready nodes are in `ready`")
         };
         let key = action.key();
-        self.log(&key)?;
+        self.open_log()?;
         self.store.put(&action.record())?;
         if self.options.rerun.contains(&index) {
             self.store.forget(&key)?;
@@ -300,18 +308,32 @@ impl<'a> Engine<'a> {
         Ok(Some(job))
     }
 
-    /// Appends to the log of this run, so that gc keeps what is being made.
-    fn log(&mut self, key: &ActionKey) -> Result<(), StoreError> {
-        let run = match &mut self.run {
-            Some(run) => run,
-            none => {
-                let now = SystemTime::now();
-                let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-                let id = format!("{:x}-{:x}", since.as_nanos(), std::process::id());
-                none.insert(self.store.open_run(&id, &self.plan.name, now)?)
+    /// Opens the log of this run, so that gc keeps what is being made and what it is made from. A run that executes
+    /// nothing has no log, and writes nothing.
+    fn open_log(&mut self) -> Result<(), StoreError> {
+        if self.run.is_some() {
+            return Ok(());
+        }
+        let now = SystemTime::now();
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let id = format!("{:x}-{:x}", since.as_nanos(), std::process::id());
+        let run = self.store.open_run(&id, &self.plan.name, now)?;
+        for key in std::mem::take(&mut self.hits) {
+            run.append(&key)?;
+        }
+        // What was found before the log was open may have been collected since.
+        for (tree, state) in self.trees.iter().zip(&self.states) {
+            if let (Some(tree), State::Settled(Outcome::Tree(name))) = (tree, state) {
+                let names = tree.files.values().map(|entry| entry.digest).chain([*name]);
+                for digest in names {
+                    if !self.store.contains(&digest)? {
+                        return Err(StoreError::Missing(digest));
+                    }
+                }
             }
-        };
-        run.append(key)
+        }
+        self.run = Some(run);
+        Ok(())
     }
 
     fn hear(&mut self, message: Message, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), StoreError> {
