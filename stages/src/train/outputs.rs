@@ -14,7 +14,7 @@ use crate::{model::ModelError, params::Float, stage::Outputs};
 /// Returns the outputs of a training that came to its end, good or bad.
 pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric: &Metric, state: &State) -> Outputs {
     let heads = &settings.architecture.heads;
-    let status = if state.diverged_at.is_some() { "diverged" } else { "complete" };
+    let status = if state.diverged_at.is_some() { "diverged" } else { "completed" };
     let at = if train.objective.is_last() {
         state.epochs.len() as u32
     } else {

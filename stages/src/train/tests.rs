@@ -146,7 +146,7 @@ impl Keeper {
 fn a_network_learns_which_side_is_light() {
     let outputs = Study::new().run(&train(json!({ "epochs": 12 })), &QuietHost).unwrap();
     let (score, trial) = (record(&outputs, "score.json"), record(&outputs, "trial.json"));
-    assert_eq!((&score["status"], &score["metric"]), (&json!("complete"), &json!("valid.side_accuracy")));
+    assert_eq!((&score["status"], &score["metric"]), (&json!("completed"), &json!("valid.side_accuracy")));
     assert!(score["value"].as_f64().unwrap() > 0.8, "{score}");
     assert_eq!(score["loss"].as_f64().unwrap(), -score["value"].as_f64().unwrap());
     assert_eq!(trial["figures"]["valid.side_accuracy"]["best"], score["value"]);
