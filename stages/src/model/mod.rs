@@ -5,12 +5,14 @@ pub mod device;
 pub mod hyper_cnn;
 mod network;
 pub mod ops;
+mod predictor;
 mod weights;
 
 pub use architecture::{Architecture, Builder, Kind, Layer, Padding};
 pub use device::{burn_device, numerics};
 pub use hyper_cnn::HyperCnn;
 pub use network::{Forward, Mode, Network};
+pub use predictor::Predictor;
 pub use weights::{Weight, Weights};
 
 /// Why a network cannot be built from these hyperparameters.
