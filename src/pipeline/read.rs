@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipe_stages::{
-    augment::Augment, decode::Decode, evaluate::{Evaluate, Split}, fetch::FetchSpec, train::Train, visualize::VisualizeFilters,
+    augment::Augment, decode::Decode, evaluate::{Evaluate, EvaluateOn}, fetch::FetchSpec, train::Train, visualize::VisualizeFilters,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -398,7 +398,7 @@ pub(crate) fn splits(decode: &Decode) -> BTreeMap<&'static str, bool> {
 /// Returns the name of the split that an evaluation reads.
 pub(crate) fn split_of(evaluate: &Evaluate) -> &'static str {
     match evaluate.split {
-        Split::Test => "test",
-        Split::Validation => "validation",
+        EvaluateOn::Test => "test",
+        EvaluateOn::Validation => "validation",
     }
 }

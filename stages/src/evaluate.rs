@@ -56,9 +56,8 @@ impl Stage for Evaluate {
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
         let labels: Labels = inputs.json("labels")?;
-        let policy: Policy = inputs.json("policy")?;
+        let policy = Policy::of_inputs(inputs, labels.image)?;
         let data = checked(Dataset::read(inputs.bytes("data")?)?, "data", &labels)?;
-        policy.check(labels.image)?;
         if data.is_empty() {
             return Err(StageError::failed("there are no images to evaluate on"));
         }

@@ -6,7 +6,7 @@ use super::Augmentation;
 use crate::{
     dataset::{Dataset, ImageShape},
     philox::{Purpose, Stream},
-    stage::StageError,
+    stage::{Inputs, StageError},
 };
 
 /// `policy.json`: what is done to images before a network sees them.
@@ -62,6 +62,24 @@ impl TryFrom<Record> for Policy {
 impl Policy {
     pub(super) fn new(normalise: Normalisation, policy: Vec<Augmentation>) -> Self {
         Self { format: 1, normalise, policy }
+    }
+
+    /// Returns the policy without any change: x / 255 - 0.5. What an absent `policy.json` means.
+    pub fn plain(channels: usize) -> Self {
+        Self::new(Normalisation { scale: vec![1.0 / 255.0; channels], offset: vec![-0.5; channels] }, Vec::new())
+    }
+
+    /// Returns the policy in the slot `policy`, the plain one if nothing is connected.
+    ///
+    /// # Errors
+    /// If the record does not fit, or not images of `shape`.
+    pub fn of_inputs(inputs: &Inputs<'_>, shape: ImageShape) -> Result<Self, StageError> {
+        let policy = match inputs.digest("policy") {
+            Some(_) => inputs.json("policy")?,
+            None => Self::plain(shape.channels),
+        };
+        policy.check(shape)?;
+        Ok(policy)
     }
 
     /// Returns how bytes become numbers.

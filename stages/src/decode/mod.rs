@@ -19,12 +19,32 @@ use split::{Choice, stratified};
 pub use statistics::{Counts, Duplicates, Pixels, Statistics, pixels};
 
 use crate::{
-    dataset::{self, Labels},
+    dataset::{self, ImageShape, Labels},
     stage::{Context, Host, Inputs, Outputs, Stage, StageError, StageId},
 };
 
 /// The input slot of every format but [`Format::Idx`].
 pub const ARCHIVE: &str = "archive";
+
+/// Returns the pixels `[c, h, w]` of a JPEG or PNG picture, scaled to `shape` as [`Format::Folders`] scales; of one
+/// channel, its luma (ITU-R BT.601, in whole thousandths).
+///
+/// # Errors
+/// If the bytes are no such picture: what is wrong with them.
+pub fn picture(bytes: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
+    let side = |side: usize| u32::try_from(side).map_err(|_| format!("a side of {side} pixels"));
+    let planes = picture::planes(bytes, side(shape.height)?, side(shape.width)?)?;
+    if shape.channels == 3 {
+        return Ok(planes);
+    }
+    let size = shape.height * shape.width;
+    let [red, green, blue] = [0, 1, 2].map(|channel| &planes[channel * size..][..size]);
+    let luma = |((r, g), b): ((&u8, &u8), &u8)| {
+        let thousandths = 299 * u32::from(*r) + 587 * u32::from(*g) + 114 * u32::from(*b);
+        ((thousandths + 500) / 1000) as u8
+    };
+    Ok(red.iter().zip(green).zip(blue).map(luma).collect())
+}
 
 impl Decode {
     /// Returns the input slots that must be connected.

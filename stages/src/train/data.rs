@@ -43,10 +43,9 @@ impl Data {
     /// If one cannot be read, or they do not fit each other.
     pub(crate) fn read(inputs: &Inputs<'_>, output: Output) -> Result<Self, StageError> {
         let labels: Labels = inputs.json("labels")?;
-        let policy: Policy = inputs.json("policy")?;
+        let policy = Policy::of_inputs(inputs, labels.image)?;
         let heads = heads(&labels, output);
         let shape = [labels.image.channels, labels.image.height, labels.image.width];
-        policy.check(labels.image)?;
         let split =
             |slot: &str| inputs.optional(slot)?.map(|bytes| checked(Dataset::read(bytes)?, slot, &labels)).transpose();
         let train: Vec<_> =
