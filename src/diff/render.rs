@@ -85,7 +85,7 @@ fn answer(diff: &Diff, text: &mut String) {
     if !answer.metrics.is_empty() {
         let rows: Vec<_> = capped(&answer.metrics).iter().map(metric).collect();
         let table = columns(&["", "", "old", "new", "difference"], &rows, &|at| if at < 2 { Align::Left } else { Align::Right });
-        table.lines().for_each(|line| drop(writeln!(text, "  {line}")));
+        table.lines().for_each(|line| *text += &format!("  {line}\n"));
         rest(answer.metrics.len(), "figures", text);
     }
     answer.best.iter().for_each(|change| best(change, text));
