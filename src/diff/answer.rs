@@ -106,8 +106,15 @@ fn metrics(
     Ok(())
 }
 
+/// Returns the figures of each head, without those of each class.
 fn evaluation(record: &Value) -> Figures {
-    numbers(record).into_iter().map(|(path, x)| (path.strip_prefix("heads.").unwrap_or(&path).to_owned(), x)).collect()
+    let of_head = |(head, figures): (&String, &Value)| {
+        let mut figures = figures.clone();
+        // A hundred classes would hide the rest.
+        figures.as_object_mut().map(|figures| figures.remove("classes"));
+        numbers(&figures).into_iter().map(|(path, x)| (format!("{head}.{path}"), x)).collect::<Vec<_>>()
+    };
+    record.get("heads").and_then(Value::as_object).into_iter().flatten().flat_map(of_head).collect()
 }
 
 /// Returns what was optimised; the loss where that has no name.

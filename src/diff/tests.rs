@@ -85,7 +85,7 @@ fn an_evaluation_is_compared_figure_by_figure() {
     let (_, text) = compared(builder, better);
     check(&text, &[
         "  test.split: Test -> Validation\n    from which follow\n      test: 1 evaluation\n",
-        "  test  fine.accuracy     0.402   0.45      +0.048\n  test  fine.interval[0]   0.36  0.408      +0.048\n",
+        "  test  fine.accuracy        0.402   0.45      +0.048\n  test  fine.interval_95[0]   0.36  0.408      +0.048\n",
         "  file test/predictions.csv: ",
     ]);
 }
@@ -109,7 +109,7 @@ fn equal_keys_with_different_outputs_are_told_apart_and_loudly() {
     let (diff, text) = compared(builder, other);
     check(&text, &[
         "\nThe same was asked.\n",
-        "test  fine.accuracy     0.402   0.45      +0.048\n",
+        "test  fine.accuracy        0.402   0.45      +0.048\n",
         "\n!! 1 NODE HAS EQUAL KEYS AND DIFFERENT RESULTS !!\n",
         "!   evaluation.json: ",
         "from: (cpu: \"avx2\")\n",

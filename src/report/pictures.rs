@@ -136,15 +136,9 @@ fn duplicates(record: &Value) -> Vec<String> {
 fn filter_counts(record: &Value) -> Markup {
     let empty = Vec::new();
     let layers = record.get("layers").and_then(Value::as_array).unwrap_or(&empty);
-    let text = |layer: &Value, names: &[&str]| names.iter().find_map(|name| layer.get(name)?.as_str().map(str::to_owned));
-    let count = |layer: &Value, names: &[&str]| {
-        names.iter().find_map(|name| match layer.get(name)? {
-            Value::Array(items) => Some(items.len() as u64),
-            other => other.as_u64(),
-        })
-    };
-    let dead: u64 = layers.iter().filter_map(|layer| count(layer, &["dead"])).sum();
-    let show = |n: Option<u64>| n.map(grouped).unwrap_or_default();
+    let text = |layer: &Value, name: &str| layer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let count = |layer: &Value, name: &str| layer.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let dead: u64 = layers.iter().map(|layer| count(layer, "dead")).sum();
     html! {
         @if !layers.is_empty() {
             p.quiet {
@@ -157,10 +151,10 @@ fn filter_counts(record: &Value) -> Markup {
                     tbody {
                         @for layer in layers {
                             tr {
-                                th scope="row" { (text(layer, &["layer", "name"]).unwrap_or_default()) }
-                                td.number { (show(count(layer, &["filters", "count"]))) }
-                                td.number { (show(count(layer, &["drawn"]))) }
-                                td.number { (show(count(layer, &["dead"]))) }
+                                th scope="row" { (text(layer, "layer")) }
+                                td.number { (grouped(count(layer, "filters"))) }
+                                td.number { (grouped(count(layer, "drawn"))) }
+                                td.number { (grouped(count(layer, "dead"))) }
                             }
                         }
                     }

@@ -64,76 +64,36 @@ struct Evaluation {
     split: String,
     head: String,
     accuracy: f64,
-    interval: Option<[f64; 2]>,
-    classes: Option<u64>,
+    interval: Option<(f64, f64)>,
+    chance: Option<f64>,
     images: Option<u64>,
 }
 
 fn evaluations(page: &Page<'_>) -> Result<Vec<Evaluation>, ViewError> {
     let mut found = Vec::new();
-    let classes = classes(page)?;
     for (name, node) in page.nodes("evaluate") {
         let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
         let record = outputs.json("evaluation.json")?.unwrap_or_default();
-        let split = record.get("split").and_then(Value::as_str).unwrap_or("test").to_lowercase();
-        let images = record.get("images").and_then(Value::as_u64);
-        for (head, figures) in heads(&record) {
+        let split = record.get("split").and_then(Value::as_str).unwrap_or("Test").to_owned();
+        let images = record.get("n").and_then(Value::as_u64);
+        for (head, figures) in record.get("heads").and_then(Value::as_object).into_iter().flatten() {
             let Some(accuracy) = figures.get("accuracy").and_then(number) else { continue };
-            let interval = ["accuracy_interval", "interval"].iter().find_map(|name| pair(figures.get(name)?));
-            let of_record = figures.get("classes").and_then(Value::as_u64);
-            let classes = of_record.or_else(|| classes.get(&head).copied());
-            found.push(Evaluation { node: name.clone(), split: split.clone(), head, accuracy, interval, classes, images });
-        }
-    }
-    Ok(found)
-}
-
-/// Returns the heads of an evaluation: a map by name, or a list of records with names.
-fn heads(record: &Value) -> Vec<(String, &Value)> {
-    match record.get("heads") {
-        Some(Value::Object(heads)) => heads.iter().map(|(name, head)| (name.clone(), head)).collect(),
-        Some(Value::Array(heads)) => {
-            heads.iter().filter_map(|head| Some((head.get("name")?.as_str()?.to_owned(), head))).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Returns an interval: `[low, high]` or `{"low": .., "high": ..}`.
-fn pair(value: &Value) -> Option<[f64; 2]> {
-    match value {
-        Value::Array(items) => Some([number(items.first()?)?, number(items.get(1)?)?]),
-        Value::Object(items) => {
-            let bound = |names: [&str; 2]| names.iter().find_map(|name| number(items.get(*name)?));
-            Some([bound(["low", "lower"])?, bound(["high", "upper"])?])
-        }
-        _ => None,
-    }
-}
-
-/// Returns how many classes each head has, by the first dataset that has it.
-fn classes(page: &Page<'_>) -> Result<BTreeMap<String, u64>, ViewError> {
-    let mut found = BTreeMap::new();
-    for (name, node) in page.nodes("decode") {
-        let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
-        let labels = outputs.json("labels.json")?.unwrap_or_default();
-        for (head, record) in heads(&labels) {
-            let n = ["classes", "names"].iter().find_map(|key| record.get(key)?.as_array().map(Vec::len));
-            if let Some(n) = n {
-                found.entry(head).or_insert(n as u64);
-            }
+            let bound = |at: usize| figures.get("interval_95")?.get(at).and_then(number);
+            let interval = bound(0).zip(bound(1));
+            let chance = figures.get("chance").and_then(number);
+            let (node, split, head) = (name.clone(), split.clone(), head.clone());
+            found.push(Evaluation { node, split, head, accuracy, interval, chance, images });
         }
     }
     Ok(found)
 }
 
 fn accuracy(evaluation: &Evaluation) -> Markup {
-    let interval = evaluation.interval.map(|[low, high]| format!("95 % interval {:.2} to {}", 100.0 * low, percent(high)));
-    let chance = evaluation.classes.map(|n| format!("chance {}", percent(1.0 / n.max(1) as f64)));
+    let interval = evaluation.interval.map(|(low, high)| format!("95 % interval {:.2} to {}", 100.0 * low, percent(high)));
+    let chance = evaluation.chance.map(|chance| format!("chance {}", percent(chance)));
     let images = evaluation.images.map(|n| counted(n as usize, "image"));
     let notes: Vec<_> = interval.into_iter().chain(chance).chain(images).collect();
-    let mut split = evaluation.split.clone();
-    split[..1].make_ascii_uppercase();
+    let split = &evaluation.split;
     figure(&format!("{split} accuracy, {} ({})", evaluation.head, evaluation.node), &percent(evaluation.accuracy), &notes.join("; "))
 }
 
@@ -168,7 +128,7 @@ fn honesty(page: &Page<'_>, evaluations: &[Evaluation]) -> Markup {
         } @else if searched {
             p {
                 "Trials are chosen on the validation split alone."
-                @if evaluations.iter().any(|evaluation| evaluation.split == "test") {
+                @if evaluations.iter().any(|evaluation| evaluation.split == "Test") {
                     " The test split is read by the evaluation alone."
                 } @else {
                     " Nothing has been measured on the test split."

@@ -164,7 +164,7 @@ mod tests {
         let node = &study.nodes["data"];
         check(&store, &study.hash(), "a study of 15 nodes");
         check(&store, &study.pipeline, "a JSON record");
-        check(&store, &node.tree().unwrap(), "a tree of 3 files");
+        check(&store, &node.tree().unwrap(), "a tree of 4 files");
         check(&store, &node.action.unwrap(), "the action of a decoding");
         for (bytes, expected) in [
             (safetensors("x"), "safetensors with 1 tensor"),

@@ -84,17 +84,16 @@ impl Trial {
             let weights = Digest::of(format!("{} {epoch}", self.trajectory).as_bytes());
             history += &format!("{epoch},{train_loss},{train_loss},{train},{valid_loss},{valid_loss},{valid},{weights}\n");
         }
-        let figures = |epoch: u32| {
-            let ((train, train_loss), (valid, valid_loss)) = (self.at(epoch, 0.2), self.at(epoch, 0.0));
-            json!({ "epoch": epoch,
-                "train": { "loss": Float(train_loss), "fine_accuracy": Float(train) },
-                "valid": { "loss": Float(valid_loss), "fine_accuracy": Float(valid) } })
+        let figures = |of: fn((f64, f64)) -> f64| {
+            let at = |epoch| Float(of(self.at(epoch, 0.0)));
+            json!({ "best": at(epoch), "best_epoch": epoch, "end": at(self.epochs) })
         };
-        let trial = json!({ "format": 1, "best": figures(epoch), "end": figures(self.epochs) });
+        let figures = json!({ "valid.fine_accuracy": figures(|(accuracy, _)| accuracy), "valid.loss": figures(|(_, loss)| loss) });
+        let trial = json!({ "format": 1, "epochs": self.epochs, "parameters": 4030, "figures": figures });
         let metric = "valid.fine_accuracy";
         let score = match self.value {
             Some(value) => json!({ "format": 1, "status": "completed", "loss": -value, "metric": metric, "value": value, "epoch": epoch }),
-            None => json!({ "format": 1, "status": "diverged", "loss": "Infinity", "metric": metric, "value": "NaN",
+            None => json!({ "format": 1, "status": "diverged", "loss": "Infinity", "metric": metric, "value": "NaN", "epoch": null,
                 "reason": "the loss is no number" }),
         };
         vec![
@@ -125,8 +124,11 @@ impl Builder {
         builder.stage("raw", json!({ "Fetch": { "Embedded": { "name": "shapes100", "train": 2000, "test": 500 } } }));
         builder.add("raw", "fetch", "raw", json!({ "name": "shapes100" }), &[], vec![("archive", b"gzip".to_vec())]);
         builder.stage("data", json!({ "Decode": { "from": "raw", "format": "Cifar100", "validation": { "Stratified": 0.1 } } }));
-        let labels = json!({ "format": 1, "fine": ["a", "b"] });
-        let files = vec![("train.safetensors", safetensors("train")), ("labels.json", params::record(&labels)), ("contact.png", png(340, 170, 1))];
+        let labels = json!({ "format": 1, "heads": [{ "name": "fine", "classes": ["a", "b"] }] });
+        let split = |n: u32| json!({ "images": n, "classes": { "fine": [n / 2, n / 2] } });
+        let statistics = json!({ "format": 1, "splits": { "train": split(1800), "validation": split(200), "test": split(500) },
+            "duplicates": { "within": { "train": 0 }, "across": { "test/train": 10 } } });
+        let files = vec![("train.safetensors", safetensors("train")), ("labels.json", params::record(&labels)), ("statistics.json", params::record(&statistics)), ("contact.png", png(340, 170, 1))];
         builder.add("data", "decode", "data", json!({ "format": "Cifar100" }), &[("archive", "raw/archive")], files);
         builder.stage("flip", json!({ "Augment": { "data": "data", "policy": [{ "RandomFlip": 0.5 }] } }));
         let files = vec![("policy.json", b"{\"format\":1}\n".to_vec()), ("preview.png", png(340, 136, 2))];
@@ -138,16 +140,17 @@ impl Builder {
         builder.stage("test", json!({ "Evaluate": { "of": "retrain_best", "split": "Test" } }));
         builder.evaluation(0.402);
         builder.stage("visualize_filters", json!({ "VisualizeFilters": { "of": "retrain_best" } }));
-        let filters = json!({ "format": 1, "layers": [{ "layer": "add_1", "file": "add_1.png", "drawn": 49, "dead": 3,
-            "filters": [{ "filter": 0, "start": 0.1, "end": 3.5 }] }] });
+        let filters = json!({ "format": 1, "layers": [{ "layer": "add_1", "kind": "add", "filters": 63, "kept": 60,
+            "dead": 3, "drawn": 49, "sheet": "add_1.png", "activations": [{ "filter": 0, "start": 0.1, "end": 3.5 }] }] });
         let files = vec![("filters.json", params::record(&filters)), ("add_1.png", png(260, 260, 3))];
         builder.add("visualize_filters", "visualize_filters", "visualize_filters", json!({}), &[("weights", "retrain_best/best/weights.safetensors")], files);
         builder
     }
 
     pub(crate) fn evaluation(&mut self, accuracy: f64) {
-        let evaluation = json!({ "format": 1, "split": "test", "images": 500, "heads": {
-            "fine": { "loss": 2.51, "accuracy": accuracy, "interval": [accuracy - 0.042, accuracy + 0.043], "classes": 100 } } });
+        let evaluation = json!({ "format": 1, "split": "Test", "n": 500, "heads": {
+            "fine": { "loss": 2.51, "accuracy": accuracy, "interval_95": [accuracy - 0.042, accuracy + 0.043], "chance": 0.01,
+                "classes": [{ "name": "a", "n": 5, "accuracy": accuracy }] } } });
         let files = vec![("evaluation.json", params::record(&evaluation)), ("predictions.csv", format!("image,{accuracy}\n").into_bytes())];
         self.add("test", "evaluate", "test", json!({ "split": "Test" }), &[("weights", "retrain_best/best/weights.safetensors")], files);
     }
