@@ -4,8 +4,10 @@ use maud::{Markup, html};
 
 use crate::view::text::significant;
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 300.0;
+/// Width of a chart on its own, and of one of two side by side, in CSS pixels: text has the same size in both.
+pub(super) const FULL: f64 = 680.0;
+pub(super) const HALF: f64 = 500.0;
+const HEIGHT: f64 = 290.0;
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
@@ -56,6 +58,7 @@ impl Series {
 pub(super) struct Chart {
     /// What it shows, for those who cannot see it.
     pub(super) title: String,
+    pub(super) width: f64,
     pub(super) x_axis: String,
     pub(super) y_axis: String,
     pub(super) series: Vec<Series>,
@@ -113,14 +116,14 @@ impl Chart {
         let y_axis = Axis::new(points().map(|(_, y)| y.min(cut)), 5.0, false, true)?;
         let legend = self.legend();
         let top = TOP + LEGEND * legend.len().div_ceil(LEGEND_COLUMNS) as f64;
-        let (right, bottom) = (WIDTH - RIGHT, top + HEIGHT - TOP - BOTTOM);
+        let (right, bottom) = (self.width - RIGHT, top + HEIGHT - TOP - BOTTOM);
         let height = bottom + BOTTOM;
         let x = |value: f64| x_axis.at(value, LEFT + 8.0, right - 8.0);
         let y = |value: f64| y_axis.at(value.min(cut), bottom, top);
         Some(html! {
-            svg.chart viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(self.title) {
+            svg.chart viewBox=(format!("0 0 {} {height}", self.width)) role="img" aria-label=(self.title) {
                 @for (i, (label, entry)) in legend.iter().enumerate() {
-                    (legend_entry(label, *entry, i))
+                    (legend_entry(label, *entry, i, self.width))
                 }
                 @for tick in &y_axis.ticks {
                     line.grid x1=(LEFT) x2=(right) y1=(px(y(*tick))) y2=(px(y(*tick))) {}
@@ -161,7 +164,8 @@ impl Chart {
 
     /// Returns whether values above the top of the chart are drawn at its edge.
     pub(super) fn is_cut(&self) -> bool {
-        let values: Vec<_> = self.series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).filter(|y| y.is_finite()).collect();
+        let values: Vec<_> =
+            self.series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).filter(|y| y.is_finite()).collect();
         let cut = cut(values.clone());
         values.iter().any(|value| *value > cut)
     }
@@ -182,8 +186,8 @@ enum Entry {
     Cross,
 }
 
-fn legend_entry(label: &str, entry: Entry, i: usize) -> Markup {
-    let column = (WIDTH - LEFT - RIGHT) / LEGEND_COLUMNS as f64;
+fn legend_entry(label: &str, entry: Entry, i: usize, width: f64) -> Markup {
+    let column = (width - LEFT - RIGHT) / LEGEND_COLUMNS as f64;
     let (x, y) = (LEFT + column * (i % LEGEND_COLUMNS) as f64, 10.0 + LEGEND * (i / LEGEND_COLUMNS) as f64);
     html! {
         @match entry {
@@ -243,6 +247,7 @@ mod tests {
     fn chart(points: Vec<(f64, f64)>) -> Chart {
         Chart {
             title: "t".into(),
+            width: FULL,
             x_axis: "epoch".into(),
             y_axis: "loss".into(),
             series: vec![Series::line(Some("a < b".into()), Style::One, points)],

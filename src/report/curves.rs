@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     Page,
-    chart::{Chart, Series, Style},
+    chart::{Chart, HALF, Series, Style},
     trials::axis,
 };
 use crate::{
@@ -38,8 +38,10 @@ fn of_search(page: &Page<'_>, trials: &[TrialRow]) -> Result<Option<Markup>, Vie
         }
     }
     let metric = trials.iter().find_map(|row| row.metric.as_deref());
-    let metrics: Vec<_> = metric.into_iter().chain(["valid.loss"].into_iter().filter(|loss| metric != Some(loss))).collect();
-    let charts: Vec<_> = metrics.iter().filter_map(|metric| chart_of_search(metric, trials.len(), &histories)).collect();
+    let metrics: Vec<_> =
+        metric.into_iter().chain(["valid.loss"].into_iter().filter(|loss| metric != Some(loss))).collect();
+    let charts: Vec<_> =
+        metrics.iter().filter_map(|metric| chart_of_search(metric, trials.len(), &histories)).collect();
     Ok((!charts.is_empty()).then(|| {
         html! {
             h3 { "Trials of " (trials[0].search) }
@@ -107,5 +109,5 @@ fn chart_of_training(name: &str, figure: &str, history: &History) -> Option<Mark
 
 fn plain(title: String, metric: &str, series: Vec<Series>) -> Chart {
     let (x_axis, y_axis) = ("epoch".to_owned(), axis(metric));
-    Chart { title, x_axis, y_axis, series, rule: None, crosses: Vec::new(), cross_label: String::new() }
+    Chart { title, width: HALF, x_axis, y_axis, series, rule: None, crosses: Vec::new(), cross_label: String::new() }
 }

@@ -131,7 +131,8 @@ fn in_order(stages: &Map<String, Value>) -> Vec<(&String, &Value)> {
     let mut open: Vec<_> = stages.iter().collect();
     let mut ordered = Vec::new();
     while !open.is_empty() {
-        let is_free = |(name, stage): &(&String, &Value)| open.iter().all(|(other, _)| other == name || !names(stage, other));
+        let is_free =
+            |(name, stage): &(&String, &Value)| open.iter().all(|(other, _)| other == name || !names(stage, other));
         // A word that happens to be a stage's name may seem to make a cycle.
         let next = open.iter().position(is_free).unwrap_or(0);
         ordered.push(open.remove(next));

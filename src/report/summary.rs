@@ -89,12 +89,17 @@ fn evaluations(page: &Page<'_>) -> Result<Vec<Evaluation>, ViewError> {
 }
 
 fn accuracy(evaluation: &Evaluation) -> Markup {
-    let interval = evaluation.interval.map(|(low, high)| format!("95 % interval {:.2} to {}", 100.0 * low, percent(high)));
+    let interval =
+        evaluation.interval.map(|(low, high)| format!("95 % interval {:.2} to {}", 100.0 * low, percent(high)));
     let chance = evaluation.chance.map(|chance| format!("chance {}", percent(chance)));
     let images = evaluation.images.map(|n| counted(n as usize, "image"));
     let notes: Vec<_> = interval.into_iter().chain(chance).chain(images).collect();
     let split = &evaluation.split;
-    figure(&format!("{split} accuracy, {} ({})", evaluation.head, evaluation.node), &percent(evaluation.accuracy), &notes.join("; "))
+    figure(
+        &format!("{split} accuracy, {} ({})", evaluation.head, evaluation.node),
+        &percent(evaluation.accuracy),
+        &notes.join("; "),
+    )
 }
 
 fn done(page: &Page<'_>) -> Markup {
@@ -104,7 +109,8 @@ fn done(page: &Page<'_>) -> Markup {
     nodes.values().for_each(|node| *counts.entry(&node.stage).or_default() += 1);
     // What belongs to a search goes with its trials.
     let light = ["propose", "history", "split", "select"];
-    let works: Vec<_> = counts.into_iter().filter(|(stage, _)| !light.contains(stage)).map(|(stage, n)| works(stage, n)).collect();
+    let works: Vec<_> =
+        counts.into_iter().filter(|(stage, _)| !light.contains(stage)).map(|(stage, n)| works(stage, n)).collect();
     figure("Nodes done", &format!("{with_outputs} of {}", nodes.len()), &works.join(", "))
 }
 

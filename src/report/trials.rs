@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Page,
-    chart::{Chart, Series, Style},
+    chart::{Chart, FULL, Series, Style},
     heading,
     summary::metric_value,
 };
@@ -13,7 +13,7 @@ use crate::{
     trials::{TrialRow, label_names},
     view::{
         ViewError,
-        outputs::{number_at},
+        outputs::number_at,
         text::{cell, grouped},
     },
 };
@@ -48,7 +48,8 @@ fn objective(row: &TrialRow, metric: Option<&str>) -> f64 {
 fn progress(page: &Page<'_>, trials: &[TrialRow]) -> Markup {
     let metric = metric(trials);
     let points: Vec<_> = trials.iter().map(|row| (f64::from(row.index), objective(row, metric))).collect();
-    let points: Vec<_> = points.into_iter().zip(trials).filter(|(_, row)| row.is_ranked()).map(|(point, _)| point).collect();
+    let points: Vec<_> =
+        points.into_iter().zip(trials).filter(|(_, row)| row.is_ranked()).map(|(point, _)| point).collect();
     let mut steps: Vec<(f64, f64)> = Vec::new();
     let mut least = f64::INFINITY;
     for row in trials {
@@ -65,6 +66,7 @@ fn progress(page: &Page<'_>, trials: &[TrialRow]) -> Markup {
     let rule = startup.filter(|n| *n > 0.0 && *n < trials.len() as f64).map(|n| (n - 0.5, "TPE from here".to_owned()));
     let chart = Chart {
         title: format!("Objective of each trial of {}", trials[0].search),
+        width: FULL,
         x_axis: "trial".to_owned(),
         y_axis: axis(metric.unwrap_or("loss")),
         series: vec![
@@ -96,9 +98,13 @@ fn startup(sampler: &Value) -> Option<f64> {
 
 /// Returns an axis's name with its unit: `valid.fine_accuracy (share of images)`.
 pub(super) fn axis(metric: &str) -> String {
-    let unit = if metric.contains("accuracy") { "share of images" } else { "nats" };
-    let known = metric.contains("accuracy") || metric.contains("loss");
-    if known { format!("{metric} ({unit})") } else { metric.to_owned() }
+    let unit = match metric {
+        accuracy if accuracy.contains("accuracy") => "share of images",
+        head if head.ends_with("_loss") => "nats",
+        whole if whole.ends_with("loss") => "nats, with penalties",
+        _ => return metric.to_owned(),
+    };
+    format!("{metric} ({unit})")
 }
 
 fn best(trials: &[TrialRow]) -> Markup {
@@ -130,6 +136,7 @@ fn table(trials: &[TrialRow]) -> Markup {
     let has_reason = rows.iter().any(|row| row.reason.is_some());
     let count = |n: Option<u64>| n.map(grouped).unwrap_or_default();
     html! {
+        div.landscape {
         h3 { "All trials, best first" }
         div.wide {
             table {
@@ -154,6 +161,7 @@ fn table(trials: &[TrialRow]) -> Markup {
                     }
                 }
             }
+        }
         }
     }
 }

@@ -151,7 +151,8 @@ fn mark_best(store: &Store, study: &Study, rows: &mut [TrialRow]) -> Result<(), 
         let outputs = study.nodes.get(&select).map(|node| Outputs::of(store, &select, node)).transpose()?.flatten();
         let best = outputs.map(|outputs| outputs.json("best.json")).transpose()?.flatten();
         let selected = best.as_ref().and_then(|best| best.get("trial")?.as_u64());
-        let least = || rows.iter().filter(|row| row.is_ranked()).min_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()));
+        let least =
+            || rows.iter().filter(|row| row.is_ranked()).min_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()));
         let index = selected.or_else(|| least().map(|row| row.index.into()));
         for row in rows {
             row.best = index == Some(row.index.into());
