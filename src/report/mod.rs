@@ -18,6 +18,9 @@ use crate::{
     view::{ViewError, notation},
 };
 
+/// What wrote a page, in its head: another one when equal studies no longer give equal bytes.
+pub const GENERATOR: &str = "pipe report 1";
+
 /// What the sections are made of.
 struct Page<'a> {
     store: &'a Store,
@@ -67,6 +70,7 @@ fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content=(GENERATOR);
                 title { (name) " · " (hash.short()) }
                 style { (PreEscaped(include_str!("style.css"))) }
             }
