@@ -59,7 +59,7 @@ impl Action {
             inputs,
             seed: needs.seed.then(|| seed.to_string()),
             device: needs.device.then_some(device),
-            numerics: needs.device.then(|| pipe_stages::numerics(device == DeviceKind::Cuda)),
+            numerics: needs.device.then(|| pipe_stages::numerics(device == DeviceKind::Cuda).to_owned()),
         }
     }
 

@@ -1,9 +1,21 @@
-//! pipe
+//! `pipe` runs a machine-learning study as a content-addressed pipeline. See ARCHITECTURE.md for the map.
+//!
+//! ```text
+//! pipeline.ron -pipeline-> Pipeline -expand-> Plan -engine-> Study -views-> report, trials, diff, show
+//! ```
+
 pub mod action;
+pub mod cli;
 pub mod diff;
+pub mod engine;
+pub mod gc;
+pub mod leaves;
 pub mod pipeline;
+pub mod plan;
+pub mod predict;
 pub mod report;
 pub mod show;
 pub mod study;
 pub mod trials;
 pub mod view;
+pub mod views;

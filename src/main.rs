@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `pipe`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pipe::cli::main()
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipe_stages::params;
-use pipe_store::{ActionKey, Digest, ObjectSource, RefEntry, Store, StoreError, Tree};
+use pipe_store::{ActionKey, Digest, ObjectSource, RefEntry, RefKind, Store, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
@@ -181,8 +181,17 @@ fn load(store: &Store, name: Option<String>, hash: Digest) -> Result<Found, Stud
 /// Returns every entry of every study's log: by name, oldest first.
 pub fn list(store: &Store) -> Result<Vec<(String, RefEntry)>, StudyError> {
     let mut all = Vec::new();
-    for name in store.ref_names()? {
-        all.extend(store.ref_log(&name)?.into_iter().map(|entry| (name.clone(), entry)));
+    for name in store.ref_names(RefKind::Studies)? {
+        all.extend(store.ref_log(RefKind::Studies, &name)?.into_iter().map(|entry| (name.clone(), entry)));
     }
     Ok(all)
+}
+
+/// Returns the latest study of a name, if there is one that can be read.
+pub fn find_latest(store: &Store, name: &str) -> Result<Option<Study>, StudyError> {
+    match store.ref_latest(RefKind::Studies, name)? {
+        // A study that was lost is no reason not to run: it only explains less.
+        Some(entry) => Ok(Study::load(store, &entry.digest).ok()),
+        None => Ok(None),
+    }
 }

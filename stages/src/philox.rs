@@ -17,9 +17,9 @@ pub enum Purpose {
     Propose = 5,
     /// Start images of filter visualisation: (0, layer, element).
     Filters = 6,
-    /// Stratified splits and subsets: (0, class, position).
+    /// Stratified splits and subsets: (0 validation, 1 training subset, 2 test subset; class; position).
     Split = 7,
-    /// The embedded dataset: (split, image, draw).
+    /// The embedded dataset: (split, image, draw); splits 2 and 3 order the classes.
     Shapes = 8,
 }
 
@@ -61,13 +61,13 @@ impl Stream {
     #[inline]
     pub fn f64(&self, index: u64) -> f64 {
         let (high, low) = (u64::from(self.u32(2 * index)), u64::from(self.u32(2 * index + 1)));
-        ((high << 32 | low) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        (((high << 32) | low) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
     /// Returns a number below `n` (by multiplication; its bias is below n / 2^32).
     #[inline]
     pub fn below(&self, element: u64, n: u32) -> u32 {
-        (u64::from(self.u32(element)) * u64::from(n) >> 32) as u32
+        ((u64::from(self.u32(element)) * u64::from(n)) >> 32) as u32
     }
 
     /// Shuffles `items` (Fisher and Yates), using elements 0 to `items.len()`.

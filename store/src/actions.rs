@@ -8,9 +8,9 @@ use serde_json::Value;
 use crate::{
     Digest, ParseDigestError, Store,
     disk::{self, Existing},
+    encoding::Encoding,
     error::{At, Damage, FORMAT, Result, StoreError},
     layout::READ_ONLY,
-    objects::Encoding,
 };
 
 /// The digest of an action: everything an execution is a function of.
@@ -119,8 +119,8 @@ impl Store {
         }
     }
 
-    /// Stores what an action gave. The first result stands: returns the one that does, with which `provenance` was
-    /// stored, or not. A result that names a missing object, or is damaged, does not stand.
+    /// Stores what an action gave, with how that came about. The first result stands: where there is one, nothing is
+    /// written. Returns the one that stands. A result that is damaged or names a missing object gives way.
     ///
     /// # Errors
     /// [`StoreError::Missing`] if the action, the tree or one of its files is not stored.
@@ -140,7 +140,11 @@ impl Store {
         }
         let mut provenance = serde_json::to_vec(provenance).expect("a JSON value serialises");
         provenance.push(b'\n');
-        self.write(&provenance, &self.provenance_path(key), Existing::Replace)?;
+        let draft = self.draft(READ_ONLY)?;
+        draft.file().write_all(&provenance).at("write", draft.path())?;
+        draft.sync()?;
+        // The name may be lost with the power: nothing rests on it.
+        draft.name(&self.provenance_path(key), Existing::Replace)?;
         Ok(result.clone())
     }
 

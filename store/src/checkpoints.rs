@@ -14,9 +14,9 @@ use std::{
 use crate::{
     Bytes, Digest, Store, Tree,
     disk::{self, Existing},
+    encoding::Encoding,
     error::{At, Result, StoreError},
     layout::{CHECKPOINTS, PARTS, READ_ONLY},
-    objects::Encoding,
     verified,
 };
 
@@ -71,6 +71,18 @@ impl Store {
             tracing::warn!(%trajectory, error, "the checkpoints cannot be read: starting from the beginning");
             None
         })
+    }
+
+    /// Drops all checkpoints of a trajectory but the `newest`.
+    pub fn keep_checkpoints(&self, trajectory: &Digest, newest: usize) -> Result<()> {
+        if !self.trajectory_dir(trajectory).exists() {
+            return Ok(());
+        }
+        let _lock = self.lock_trajectory(trajectory)?;
+        for old in self.steps(trajectory)?.iter().rev().skip(newest) {
+            disk::remove(&self.step_path(trajectory, *old))?;
+        }
+        self.drop_unnamed_parts(trajectory)
     }
 
     /// Returns the checkpoints of all trajectories, sorted.

@@ -59,6 +59,13 @@ pub enum StoreError {
     StalePlan,
 }
 
+impl StoreError {
+    /// Returns whether the store's contents are not what they should be, rather than out of reach.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Corrupt { .. } | Self::Record { .. } | Self::NotATree { .. })
+    }
+}
+
 /// What is wrong with an object's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {

@@ -1,4 +1,7 @@
 //! Decides what a collection removes. Nothing is removed here: the plan can be printed, and [`Store::sweep`] carries it out.
+//!
+//! The caller knows what studies name, the store does not. In this order: [`Store::gc_roots`]; read the refs and add what
+//! the studies to be kept name; [`Store::gc_plan`]; drop the other values with [`Store::ref_retain`]; [`Store::sweep`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,9 +15,10 @@ use serde::Serialize;
 use crate::{
     ActionKey, ActionResult, Digest, RefEntry, RefKind, Store,
     disk::{self, Entry},
+    encoding::Encoding,
     error::{Result, StoreError},
     layout::{ACTIONS, Listed, OBJECTS, PARTS, PROVENANCE, TEMPORARY},
-    objects::Encoding,
+    store::UNBORN,
 };
 
 /// What a collection keeps, with all that it names. From [`Store::gc_roots`]; the caller adds what studies name.
@@ -66,7 +70,7 @@ pub enum GcKind {
     /// The result of an action that no study and no run names.
     Record { key: ActionKey },
     /// What is noted beside such a result.
-    Provenance,
+    Provenance { key: ActionKey },
     /// A state of a training, past the grace period.
     Checkpoint { trajectory: Digest },
     /// Bytes that a killed process kept for a checkpoint it did not complete.
@@ -107,7 +111,7 @@ impl fmt::Display for GcKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Record { .. } => "result that no study or run names",
-            Self::Provenance => "provenance of such a result",
+            Self::Provenance { .. } => "provenance of such a result",
             Self::Checkpoint { .. } => "checkpoint past the grace period",
             Self::CheckpointPart { .. } => "part of an incomplete checkpoint",
             Self::Object { .. } => "object that nothing names",
@@ -159,7 +163,7 @@ impl Store {
         let mut actions = roots.actions.clone();
         actions.extend(self.runs()?.into_iter().flat_map(|run| run.keys));
         for record in &records {
-            if let Some(key) = key(record)
+            if let Some(key) = record.key()
                 && !old(record)?
             {
                 actions.insert(key);
@@ -171,15 +175,17 @@ impl Store {
 
         let mut items = Vec::new();
         for record in &records {
-            if let Some(key) = key(record)
+            if let Some(key) = record.key()
                 && !actions.contains(&key)
             {
                 self.doom(&mut items, cutoff, GcKind::Record { key }, record)?;
             }
         }
         for provenance in &self.list_sharded(PROVENANCE)? {
-            if key(provenance).is_some_and(|key| !actions.contains(&key)) {
-                self.doom(&mut items, cutoff, GcKind::Provenance, provenance)?;
+            if let Some(key) = provenance.key()
+                && !actions.contains(&key)
+            {
+                self.doom(&mut items, cutoff, GcKind::Provenance { key }, provenance)?;
             }
         }
         self.doom_checkpoints(&mut items, cutoff)?;
@@ -279,7 +285,9 @@ impl Store {
     }
 
     fn doom_leftovers(&self, items: &mut Vec<GcItem>, cutoff: SystemTime) -> Result<()> {
-        for entry in disk::list(&self.dir(TEMPORARY))? {
+        // Two processes that make one store at once may leave a file beside `format`.
+        let unborn = disk::list(self.root())?.into_iter().filter(|entry| entry.name.starts_with(UNBORN));
+        for entry in disk::list(&self.dir(TEMPORARY))?.into_iter().chain(unborn) {
             self.doom_entry(items, cutoff, GcKind::Temporary, &entry)?;
         }
         for entry in self.lock_files()? {
@@ -287,9 +295,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Returns the action that a record or a provenance is named for.
-fn key(file: &Listed) -> Option<ActionKey> {
-    file.name.as_ref().filter(|(_, suffix)| suffix == ".json").map(|(digest, _)| ActionKey(*digest))
 }

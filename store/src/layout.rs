@@ -22,8 +22,8 @@ use std::{
 use crate::{
     ActionKey, Digest, Store,
     disk::{self, Draft},
+    encoding::Encoding,
     error::Result,
-    objects::Encoding,
 };
 
 pub(crate) const OBJECTS: &str = "objects";
@@ -47,6 +47,13 @@ pub(crate) struct Listed {
     pub(crate) metadata: Metadata,
     /// The digest and what follows it, or nothing if the file's name is none of the store's.
     pub(crate) name: Option<(Digest, String)>,
+}
+
+impl Listed {
+    /// Returns the action that a result or a provenance is named for.
+    pub(crate) fn key(&self) -> Option<ActionKey> {
+        self.name.as_ref().filter(|(_, suffix)| suffix == ".json").map(|(digest, _)| ActionKey(*digest))
+    }
 }
 
 impl Store {

@@ -7,6 +7,7 @@ mod actions;
 mod checkpoints;
 mod digest;
 mod disk;
+mod encoding;
 mod error;
 mod gc;
 mod layout;

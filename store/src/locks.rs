@@ -23,16 +23,6 @@ pub struct ActionLock {
     _file: File,
 }
 
-/// While one is held, no sweep removes anything.
-pub(crate) struct HeldOff {
-    _file: File,
-}
-
-/// While it is held, nothing is freshened, no key is appended to a run and no value to a ref.
-pub(crate) struct Sweeping {
-    _file: File,
-}
-
 /// Whether to wait for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Patience {
@@ -71,20 +61,22 @@ impl Store {
         Ok(file)
     }
 
-    /// Keeps sweeps from removing anything, for the moment between finding something and making sure that it stays.
-    pub(crate) fn hold_off_sweeps(&self) -> Result<HeldOff> {
+    /// While the file is open no sweep removes anything. For the moment between finding something and making sure that it
+    /// stays.
+    pub(crate) fn hold_off_sweeps(&self) -> Result<File> {
         let path = self.dir(LOCKS).join("sweep");
         let file = open(&path)?;
         file.lock_shared().at("lock", &path)?;
-        Ok(HeldOff { _file: file })
+        Ok(file)
     }
 
-    /// Waits until nobody holds sweeps off.
-    pub(crate) fn start_sweeping(&self) -> Result<Sweeping> {
+    /// Waits until nobody holds sweeps off. While the file is open, nothing that is there is freshened, no key is appended
+    /// to a run and no value to a ref.
+    pub(crate) fn start_sweeping(&self) -> Result<File> {
         let path = self.dir(LOCKS).join("sweep");
         let file = open(&path)?;
         file.lock().at("lock", &path)?;
-        Ok(Sweeping { _file: file })
+        Ok(file)
     }
 
     /// Returns the lock files that come and go.

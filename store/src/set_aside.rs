@@ -6,13 +6,25 @@ use std::{
 };
 
 use crate::{
-    Store,
+    Digest, Store,
     disk::{self, if_present},
+    encoding::Encoding,
     error::{At, Result, StoreError},
     layout::QUARANTINE,
 };
 
 impl Store {
+    /// Moves a damaged object's files to `quarantine/`: it is missing then, results that name it count no more, and the
+    /// action runs again. Returns where they are now.
+    pub fn quarantine(&self, digest: &Digest) -> Result<Vec<PathBuf>> {
+        let mut moved = Vec::new();
+        for encoding in Encoding::ALL {
+            let path = self.object_path(digest, encoding);
+            moved.extend(self.set_aside(&self.relative(&path))?);
+        }
+        Ok(moved)
+    }
+
     /// Moves a file of the store, named from the store's folder on, to `quarantine/`. Returns where it is now, if it was
     /// there. Works for whatever a [`VerifyReport`](crate::VerifyReport) lists by path.
     pub fn set_aside(&self, path: &Path) -> Result<Option<PathBuf>> {

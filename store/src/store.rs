@@ -26,7 +26,7 @@ pub(crate) struct Inner {
 }
 
 /// What a store that is being made is called before it is one.
-const UNBORN: &str = "pipe-";
+pub(crate) const UNBORN: &str = "pipe-";
 
 impl Store {
     /// Opens the store in the folder `root`; makes one there if the folder is empty or absent.

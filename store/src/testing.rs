@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{ActionKey, ActionResult, Digest, Store, Tree, actions, layout::OBJECTS, objects::Encoding};
+use crate::{ActionKey, ActionResult, Digest, Store, Tree, actions, encoding::Encoding, layout::OBJECTS};
 
 /// Returns a new store; it goes when the folder is dropped.
 pub(crate) fn store() -> (TempDir, Store) {

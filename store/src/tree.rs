@@ -93,10 +93,9 @@ impl Store {
     /// Stores files, then the tree of them. Returns the tree's name and the tree.
     pub fn put_tree(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<(Digest, Tree)> {
         let tree = Tree::of(files)?;
-        for bytes in files.values() {
-            self.put(bytes)?;
-        }
-        Ok((self.put(&tree.to_bytes())?, tree))
+        let manifest = tree.to_bytes();
+        let names = self.put_all(files.values().chain([&manifest]).map(Vec::as_slice))?;
+        Ok((*names.last().expect("the tree itself is put, too"), tree))
     }
 
     /// Returns the tree of this name.

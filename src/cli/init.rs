@@ -1,0 +1,42 @@
+//! `pipe init`
+
+use std::{fs, io::Write, path::PathBuf};
+
+use clap::Args;
+
+use super::{EXIT_CODES, Failure};
+
+/// The default study: the file at the root of the repository.
+pub const DEFAULT: &str = include_str!("../../pipeline.ron");
+
+/// Write a commented pipeline.ron to start from: a search on generated pictures, minutes on two cores, no network.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct Init {
+    /// Where to write it
+    #[arg(default_value = "pipeline.ron")]
+    path: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    force: bool,
+}
+
+impl Init {
+    pub fn run(self) -> Result<(), Failure> {
+        let path = if self.path.is_dir() { self.path.join("pipeline.ron") } else { self.path };
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        if !self.force {
+            options.create_new(true);
+        }
+        let written = options.open(&path).and_then(|mut file| file.write_all(DEFAULT.as_bytes()));
+        written.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                Failure::usage(format!("`{}` exists already", path.display())).hint("`--force` writes over it")
+            }
+            _ => Failure::work(format!("`{}` cannot be written: {error}", path.display())),
+        })?;
+        eprintln!("wrote {}; run it with `pipe run`", path.display());
+        Ok(())
+    }
+}

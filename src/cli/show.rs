@@ -1,0 +1,66 @@
+//! `pipe show`
+
+use clap::Args;
+use pipe_store::Store;
+
+use super::{EXIT_CODES, Failure, StoreArgs, json, print};
+use crate::{
+    show,
+    study::{self, StudyError},
+};
+
+/// Show a study, one of its nodes, or any object.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct Show {
+    /// A study's name or hash, a node such as `search/train/003`, or the hash of any object [default: the latest study]
+    #[arg(value_name = "STUDY|NODE|HASH")]
+    what: Option<String>,
+    /// The study a node is looked for in [default: the latest]
+    #[arg(long, value_name = "STUDY")]
+    study: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    pub fn run(self) -> Result<(), Failure> {
+        let store = self.store.open_existing()?;
+        let (text, data) = self.view(&store)?;
+        print(&if self.json { data } else { text })
+    }
+
+    fn view(&self, store: &Store) -> Result<(String, String), Failure> {
+        let Some(what) = &self.what else {
+            let view = show::study(&study::find(store, self.study.as_deref())?);
+            return Ok((view.render(), json(&view)));
+        };
+        if self.study.is_none()
+            && let Ok(found) = study::find(store, Some(what))
+        {
+            let view = show::study(&found);
+            return Ok((view.render(), json(&view)));
+        }
+        let found = match study::find(store, self.study.as_deref()) {
+            Ok(found) => Some(found),
+            Err(StudyError::Empty) if self.study.is_none() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let unresolved = match found.as_ref().map(|found| show::resolve(&found.study, what).map(|name| (found, name))) {
+            Some(Ok((found, name))) => {
+                let view = show::node(store, found, name)?;
+                return Ok((view.render(), json(&view)));
+            }
+            Some(Err(error)) => Failure::from(error),
+            None => StudyError::Empty.into(),
+        };
+        if what.len() < 4 || !what.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(unresolved);
+        }
+        let view = show::object(store, &store.resolve_prefix(what).map_err(StudyError::from)?)?;
+        Ok((view.render(), json(&view)))
+    }
+}

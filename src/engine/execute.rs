@@ -1,0 +1,73 @@
+//! One execution: the action's stage on its inputs, its outputs into the store, its result into the action cache.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use pipe_stages::stage::{ComputeDevice, Context, Host, Inputs, Stage, StageError};
+use pipe_store::{ActionKey, ActionResult, FailureRecord, Store, StoreError};
+use serde_json::{Value, json};
+
+use crate::action::Action;
+
+/// Why an execution left no result. It is run again next time.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    #[error("interrupted")]
+    Interrupted,
+    #[error(transparent)]
+    Stage(StageError),
+    #[error("the stage panicked: {0}")]
+    Panic(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How an execution came by its result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Executed {
+    pub result: ActionResult,
+    /// Whether somebody else had committed it by the time this execution held the lock.
+    pub found: bool,
+    pub seconds: f64,
+}
+
+/// Runs `stage`, whose action is `action`, and commits what it gives. Objects are stored before the record that names
+/// them; whoever commits first is right.
+pub fn execute(
+    store: &Store,
+    stage: &dyn Stage,
+    action: &Action,
+    device: ComputeDevice,
+    host: &dyn Host,
+    provenance: Value,
+) -> Result<Executed, ExecuteError> {
+    let key: ActionKey = action.key();
+    let _lock = store.lock_action(&key)?;
+    if let Some(result) = store.result(&key)? {
+        return Ok(Executed { result, found: true, seconds: 0.0 });
+    }
+    let started = SystemTime::now();
+    let inputs = Inputs::new(&action.inputs, store);
+    let context = Context { seed: action.seed(), device, host };
+    let result = match catch_unwind(AssertUnwindSafe(|| stage.run(&inputs, &context))) {
+        Ok(Ok(outputs)) => ActionResult::Tree(store.put_tree(outputs.files())?.0),
+        Ok(Err(StageError::Failed { message, hint })) => ActionResult::Failure(FailureRecord { message, hint }),
+        Ok(Err(StageError::Interrupted)) => return Err(ExecuteError::Interrupted),
+        Ok(Err(StageError::Input { source, .. })) => return Err(source.into()),
+        Ok(Err(error)) => return Err(ExecuteError::Stage(error)),
+        Err(panic) => return Err(ExecuteError::Panic(panic_message(&*panic))),
+    };
+    let seconds = started.elapsed().unwrap_or_default().as_secs_f64();
+    let mut provenance = provenance;
+    provenance["started"] = json!(started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    provenance["seconds"] = json!((seconds * 1000.0).round() / 1000.0);
+    let result = store.commit(&key, &result, &provenance)?;
+    Ok(Executed { result, found: false, seconds })
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

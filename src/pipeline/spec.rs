@@ -1,0 +1,194 @@
+//! A pipeline as typed values: what the text means.
+
+use std::collections::BTreeMap;
+
+use pipe_stages::{
+    augment::Augment,
+    decode::Decode,
+    evaluate::Evaluate,
+    fetch::FetchSpec,
+    params,
+    search::{Sampler, Space},
+    train::{EarlyStopping, Epochs, Keep, Train},
+    visualize::VisualizeFilters,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::action::DeviceKind;
+
+/// A study as a user describes it.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    pub name: String,
+    pub seed: u64,
+    pub device: DeviceKind,
+    /// In the order of the file, which means nothing.
+    pub stages: Vec<(String, StageSpec)>,
+}
+
+/// One stage with its parameters and the names of the stages it reads from.
+#[derive(Debug, Clone)]
+pub enum StageSpec {
+    Fetch(FetchSpec),
+    Decode { from: String, decode: Decode },
+    Augment { data: String, augment: Augment },
+    Train(TrainSpec),
+    Search(SearchSpec),
+    Retrain(RetrainSpec),
+    Evaluate { of: String, evaluate: Evaluate },
+    VisualizeFilters { of: String, visualize: VisualizeFilters },
+}
+
+/// A training, of its own or as the trial of a search.
+#[derive(Debug, Clone)]
+pub struct TrainSpec {
+    pub data: String,
+    /// Without one: x/255 - 0.5, and no augmentation.
+    pub augment: Option<String>,
+    pub train: Train,
+}
+
+/// A search: trials proposed one after the other, each trained.
+#[derive(Debug, Clone)]
+pub struct SearchSpec {
+    pub own: SearchParams,
+    pub trial: TrainSpec,
+}
+
+/// The parameters of a search beside its trial.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchParams {
+    pub trials: u32,
+    /// How many trials at the end a proposal does not know the scores of: so many can run side by side. Default: 8.
+    #[serde(default = "lag::value", skip_serializing_if = "lag::is")]
+    pub lag: u32,
+    /// Default: `Tpe`.
+    #[serde(default = "sampler::value", skip_serializing_if = "sampler::is")]
+    pub sampler: Sampler,
+    pub space: Space,
+}
+
+pipe_stages::defaults! {
+    lag: u32 = 8;
+    sampler: Sampler = Sampler::Tpe(pipe_stages::search::TpeParams::default());
+}
+
+/// The training of a search's best trial.
+#[derive(Debug, Clone)]
+pub struct RetrainSpec {
+    pub of: String,
+    pub own: RetrainParams,
+}
+
+/// The parameters of a retraining.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetrainParams {
+    /// A number, or `BestEpoch`: as many as the best trial had at its best. Needed unless the data are
+    /// `TrainAndValidation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<Epochs>,
+    /// Which weights are kept. Default: the trial's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Vec<Keep>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
+    #[serde(default, skip_serializing_if = "params::is_default")]
+    pub data: RetrainData,
+    #[serde(default, skip_serializing_if = "params::is_default")]
+    pub seed: RetrainSeed,
+}
+
+/// What a retraining trains on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RetrainData {
+    /// The training split: with the same seed it continues the trial's own trajectory.
+    #[default]
+    Train,
+    /// Both, for a model to be used: nothing is left to validate on.
+    TrainAndValidation,
+}
+
+/// The seed of a retraining.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RetrainSeed {
+    /// The trial's.
+    #[default]
+    Same,
+    /// Another one, for an independent estimate.
+    Fresh(u32),
+}
+
+impl StageSpec {
+    /// The kinds of stages, as they are written.
+    pub const KINDS: [&str; 8] =
+        ["Fetch", "Decode", "Augment", "Train", "Search", "Retrain", "Evaluate", "VisualizeFilters"];
+
+    /// Returns the kind, as it is written.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Fetch(_) => "Fetch",
+            Self::Decode { .. } => "Decode",
+            Self::Augment { .. } => "Augment",
+            Self::Train(_) => "Train",
+            Self::Search(_) => "Search",
+            Self::Retrain(_) => "Retrain",
+            Self::Evaluate { .. } => "Evaluate",
+            Self::VisualizeFilters { .. } => "VisualizeFilters",
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let content = match self {
+            // Where bytes come from is outside the study: only what they are is in its record.
+            Self::Fetch(fetch) => plain(&fetch.divide().0),
+            Self::Decode { from, decode } => with(plain(decode), [("from", json!(from))]),
+            Self::Augment { data, augment } => with(plain(augment), [("data", json!(data))]),
+            Self::Train(spec) => spec.to_json(),
+            Self::Search(spec) => with(plain(&spec.own), [("trial", json!({ "Train": spec.trial.to_json() }))]),
+            Self::Retrain(spec) => with(plain(&spec.own), [("of", json!(spec.of))]),
+            Self::Evaluate { of, evaluate } => with(plain(evaluate), [("of", json!(of))]),
+            Self::VisualizeFilters { of, visualize } => with(plain(visualize), [("of", json!(of))]),
+        };
+        json!({ self.kind(): content })
+    }
+}
+
+impl TrainSpec {
+    fn to_json(&self) -> Value {
+        let mut wiring = vec![("data", json!(self.data))];
+        wiring.extend(self.augment.as_ref().map(|augment| ("augment", json!(augment))));
+        with(plain(&self.train), wiring)
+    }
+}
+
+impl Pipeline {
+    /// Returns the canonical record: the same for every text that means the same. The study's name is not in it.
+    pub fn record(&self) -> Vec<u8> {
+        let stages: BTreeMap<&str, Value> = self.stages.iter().map(|(name, spec)| (name.as_str(), spec.to_json())).collect();
+        params::record(&json!({
+            "format": 1,
+            "seed": self.seed.to_string(),
+            "device": self.device,
+            "stages": stages,
+        }))
+    }
+
+    /// Returns the stage called `name`.
+    pub fn stage(&self, name: &str) -> Option<&StageSpec> {
+        self.stages.iter().find(|(known, _)| known == name).map(|(_, spec)| spec)
+    }
+}
+
+/// Returns parameters as they enter an action.
+pub(crate) fn plain(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("parameters are plain data")
+}
+
+fn with<'a>(value: Value, fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+    let Value::Object(mut map) = value else { return value };
+    map.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Value::Object(map)
+}

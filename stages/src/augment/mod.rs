@@ -1,0 +1,91 @@
+//! `augment`: a policy of normalisation and random changes, resolved against a dataset.
+
+mod operation;
+mod policy;
+mod preview;
+
+pub use operation::Augmentation;
+pub use policy::{Normalisation, Policy};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    dataset::Dataset,
+    decode::pixels,
+    stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
+};
+
+/// The input slot: the training split.
+pub const TRAIN: &str = "train";
+
+/// How training images are changed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augment {
+    #[serde(skip_serializing_if = "crate::params::is_default")]
+    pub normalise: Normalise,
+    /// What is done to each training image, in this order. Default: nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<Augmentation>,
+}
+
+/// How bytes become numbers, in every split.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Normalise {
+    /// x / 255 - 0.5: from -0.5 to 0.5.
+    #[default]
+    HalfCentred,
+    /// (x - mean) / deviation of each channel of the training split. A channel that is constant is only shifted.
+    PerChannel,
+}
+
+impl Augment {
+    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let problem = |(i, operation): (usize, &Augmentation)| {
+            let message = operation.problem()?;
+            Some((format!("policy[{i}].{}", operation.name()), message))
+        };
+        self.policy.iter().enumerate().filter_map(problem).collect()
+    }
+
+    /// Returns the policy for `train`.
+    ///
+    /// # Errors
+    /// If a change does not fit the size of the images.
+    pub fn resolve(&self, train: &Dataset) -> Result<Policy, StageError> {
+        let shape = train.image_shape();
+        if let Some(message) = self.policy.iter().find_map(|operation| operation.misfit(shape)) {
+            return Err(StageError::failed(message));
+        }
+        let (scale, offset) = match self.normalise {
+            Normalise::HalfCentred => (vec![1.0 / 255.0; shape.channels], vec![-0.5; shape.channels]),
+            Normalise::PerChannel => {
+                let pixels = pixels(train.images(), shape);
+                let scale = |deviation: &f64| if *deviation > 0.0 { (1.0 / deviation) as f32 } else { 1.0 };
+                let offset = |(mean, scale): (&f64, &f32)| (-mean * f64::from(*scale)) as f32;
+                let scales: Vec<f32> = pixels.deviation.iter().map(scale).collect();
+                let offsets = pixels.mean.iter().zip(&scales).map(offset).collect();
+                (scales, offsets)
+            }
+        };
+        Ok(Policy::new(Normalisation { scale, offset }, self.policy.clone()))
+    }
+}
+
+impl Stage for Augment {
+    fn id(&self) -> StageId {
+        StageId { name: "augment", version: 1 }
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
+        let train = Dataset::read(inputs.bytes(TRAIN)?)?;
+        if train.is_empty() {
+            return Err(StageError::failed(format!("the split in the slot `{TRAIN}` has no images")));
+        }
+        let policy = self.resolve(&train)?;
+        Ok(Outputs::default().with_json("policy.json", &policy).with("preview.png", preview::sheet(&policy, &train)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! The preview of a policy: images as they are, and below them as they are seen in some epochs.
+
+use super::Policy;
+use crate::{dataset::Dataset, sheet::Sheet};
+
+const COLUMNS: u32 = 10;
+const EPOCHS: u32 = 5;
+
+/// The preview shows what is possible, not what a study will do: its seed is its own.
+const SEED: u64 = 0;
+
+/// Returns the sheet: evenly spaced images of `train` in the first row, each epoch a row below.
+pub(super) fn sheet(policy: &Policy, train: &Dataset) -> Vec<u8> {
+    let n = u32::try_from(train.len()).expect("a split has fewer than 2^32 images");
+    let columns = n.min(COLUMNS);
+    let size = train.image_shape().bytes();
+    let images: Vec<u32> = (0..columns).map(|i| (u64::from(i) * u64::from(n) / u64::from(columns)) as u32).collect();
+    let mut values = vec![0.0; images.len() * size];
+    let mut sheet = Sheet::new(train.image_shape(), columns as usize);
+    for epoch in std::iter::once(None).chain((0..EPOCHS).map(Some)) {
+        policy.fill(train, &images, epoch, SEED, &mut values);
+        values.chunks_exact(size).for_each(|image| sheet.push(&policy.denormalise(image)));
+    }
+    sheet.png()
+}

@@ -1,0 +1,172 @@
+//! Reading a split of a dataset, and what is known of its labels.
+
+use std::collections::BTreeMap;
+
+use pipe_store::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    stage::StageError,
+    tensors::{TensorsReader, TensorsWriter},
+};
+
+/// The name of the tensor of images; no head may be called so.
+const IMAGES: &str = "images";
+
+/// What `labels.json` says: the heads with the names of their classes, and the shape of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Labels {
+    /// 1.
+    pub format: u32,
+    /// At least one; the first is the main one.
+    pub heads: Vec<Head>,
+    pub image: ImageShape,
+}
+
+/// One way in which images are labelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    pub name: String,
+    /// The classes' names; label `i` means `classes[i]`.
+    pub classes: Vec<String>,
+}
+
+/// The shape of every image of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageShape {
+    /// 1 (gray) or 3 (red, green, blue).
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// Returns how many bytes an image takes.
+    pub fn bytes(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+}
+
+/// One split of a dataset: images `u8 [n, c, h, w]`, and labels `i32 [n]` for each head.
+pub struct Dataset {
+    tensors: TensorsReader,
+    shape: [usize; 4],
+    labels: BTreeMap<String, Vec<i32>>,
+}
+
+impl Dataset {
+    /// Returns the split in a file that `decode` wrote; images are not copied.
+    ///
+    /// # Errors
+    /// If it is no safetensors file, or its tensors do not fit each other.
+    pub fn read(bytes: Bytes) -> Result<Self, StageError> {
+        let tensors = TensorsReader::new(bytes)?;
+        let (_, shape) = tensors.u8(IMAGES)?;
+        let shape = <[usize; 4]>::try_from(shape)
+            .map_err(|_| StageError::failed(format!("tensor `images` has shape {shape:?}, expected [n, c, h, w]")))?;
+        let mut labels = BTreeMap::new();
+        for head in tensors.names().filter(|name| *name != IMAGES) {
+            let (values, found) = tensors.i32(head)?;
+            if found != [shape[0]] {
+                return Err(StageError::failed(format!(
+                    "tensor `{head}` has shape {found:?}, expected {:?}",
+                    [shape[0]]
+                )));
+            }
+            labels.insert(head.to_owned(), values);
+        }
+        Ok(Self { tensors, shape, labels })
+    }
+
+    /// Returns all pixels: `[n, c, h, w]`, each 0 to 255.
+    pub fn images(&self) -> &[u8] {
+        self.tensors.u8(IMAGES).expect("`read` found it").0
+    }
+
+    /// Returns the pixels of image `index`: `[c, h, w]`.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let size = self.image_shape().bytes();
+        &self.images()[index * size..][..size]
+    }
+
+    /// Returns `[n, c, h, w]`.
+    pub fn shape(&self) -> [usize; 4] {
+        self.shape
+    }
+
+    /// Returns the shape of each image.
+    pub fn image_shape(&self) -> ImageShape {
+        let [_, channels, height, width] = self.shape;
+        ImageShape { channels, height, width }
+    }
+
+    /// Returns how many images there are.
+    pub fn len(&self) -> usize {
+        self.shape[0]
+    }
+
+    /// Returns whether there are no images.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the heads' names, sorted; which one is the main one, [`Labels`] says.
+    pub fn heads(&self) -> impl Iterator<Item = &str> {
+        self.labels.keys().map(String::as_str)
+    }
+
+    /// Returns the labels of `head`, one per image.
+    ///
+    /// # Errors
+    /// If there is no such head.
+    pub fn labels(&self, head: &str) -> Result<&[i32], StageError> {
+        self.labels.get(head).map(Vec::as_slice).ok_or_else(|| {
+            let heads: Vec<_> = self.heads().collect();
+            StageError::failed(format!("there is no head `{head}`; there are: {}", heads.join(", ")))
+        })
+    }
+}
+
+/// Returns the file of a split: `images` and one tensor of labels per head.
+///
+/// # Panics
+/// If the shapes do not fit the values.
+pub fn write(shape: ImageShape, images: Vec<u8>, labels: &[(&str, &[i32])]) -> Vec<u8> {
+    let n = images.len() / shape.bytes();
+    let mut writer = TensorsWriter::default();
+    writer.u8(IMAGES, &[n, shape.channels, shape.height, shape.width], images);
+    for (head, values) in labels {
+        writer.i32(*head, &[n], values);
+    }
+    writer.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: ImageShape = ImageShape { channels: 1, height: 1, width: 2 };
+
+    #[test]
+    fn what_is_written_is_read() {
+        let bytes = write(SHAPE, vec![1, 2, 3, 4], &[("fine", &[7, 8]), ("coarse", &[0, 1])]);
+        let dataset = Dataset::read(bytes.into()).unwrap();
+        assert_eq!((dataset.shape(), dataset.len(), dataset.image(1)), ([2, 1, 1, 2], 2, &[3, 4][..]));
+        assert_eq!(dataset.labels("fine").unwrap(), [7, 8]);
+        assert_eq!(dataset.heads().collect::<Vec<_>>(), ["coarse", "fine"]);
+        let error = dataset.labels("class").unwrap_err();
+        assert_eq!(error.to_string(), "there is no head `class`; there are: coarse, fine");
+    }
+
+    #[test]
+    fn labels_that_do_not_fit_the_images_are_refused() {
+        let mut writer = TensorsWriter::default();
+        writer.u8("images", &[2, 1, 1, 1], vec![1, 2]);
+        writer.i32("class", &[1], &[0]);
+        let error = Dataset::read(writer.finish().into()).err().unwrap();
+        assert_eq!(error.to_string(), "tensor `class` has shape [1], expected [2]");
+    }
+}

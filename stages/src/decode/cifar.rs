@@ -1,0 +1,220 @@
+//! CIFAR-10 and CIFAR-100 in their binary versions (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images",
+//! 2009): records of label bytes and 3072 bytes of pixels, red, green and blue planes of 32 x 32.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    archive,
+    collection::{Collection, Part},
+};
+use crate::{
+    dataset::{Head, ImageShape},
+    stage::StageError,
+};
+
+const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
+
+/// How one of the two lays its records out.
+struct Layout {
+    train: &'static [&'static str],
+    test: &'static str,
+    /// (head, file of its names, which byte of a record is its label), the main one first.
+    heads: &'static [(&'static str, &'static str, usize)],
+}
+
+const CIFAR10: Layout = Layout {
+    train: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
+    test: "test_batch.bin",
+    heads: &[("class", "batches.meta.txt", 0)],
+};
+
+const CIFAR100: Layout = Layout {
+    train: &["train.bin"],
+    test: "test.bin",
+    heads: &[("fine", "fine_label_names.txt", 1), ("coarse", "coarse_label_names.txt", 0)],
+};
+
+/// Returns the images of a CIFAR-10 archive.
+pub(super) fn cifar10(bytes: &[u8]) -> Result<Collection, StageError> {
+    read(bytes, &CIFAR10)
+}
+
+/// Returns the images of a CIFAR-100 archive.
+pub(super) fn cifar100(bytes: &[u8]) -> Result<Collection, StageError> {
+    read(bytes, &CIFAR100)
+}
+
+fn read(bytes: &[u8], layout: &Layout) -> Result<Collection, StageError> {
+    let files = Files::read(bytes, layout)?;
+    let heads =
+        layout.heads.iter().map(|(head, file, _)| files.names(head, file)).collect::<Result<Vec<_>, StageError>>()?;
+    let mut train = Part::new(heads.len());
+    for name in layout.train {
+        files.records(name, layout, &heads, &mut train)?;
+    }
+    let mut test = Part::new(heads.len());
+    files.records(layout.test, layout, &heads, &mut test)?;
+    Ok(Collection { shape: SHAPE, heads, train, test })
+}
+
+/// The archive's files that matter, by name: the folder they lie in does not.
+struct Files(BTreeMap<String, (String, Vec<u8>)>);
+
+impl Files {
+    fn read(bytes: &[u8], layout: &Layout) -> Result<Self, StageError> {
+        let names: BTreeSet<&str> =
+            layout.train.iter().copied().chain([layout.test]).chain(layout.heads.iter().map(|head| head.1)).collect();
+        let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+        let mut files = BTreeMap::new();
+        for (path, content) in archive::untar(bytes, archive::LIMITS, |path| names.contains(base(path).as_str()))? {
+            if let Some((other, _)) = files.insert(base(&path), (path.clone(), content)) {
+                return Err(StageError::failed(format!(
+                    "entries `{other}` and `{path}` collide: expected one `{}`",
+                    base(&path)
+                )));
+            }
+        }
+        match names.iter().find(|name| !files.contains_key(**name)) {
+            Some(missing) => Err(StageError::failed_with_hint(
+                format!("the archive has no entry `{missing}`"),
+                "is `format` the format of this archive? The binary version is read, not the Python or Matlab one",
+            )),
+            None => Ok(Self(files)),
+        }
+    }
+
+    fn names(&self, head: &str, file: &str) -> Result<Head, StageError> {
+        let (path, content) = &self.0[file];
+        let text =
+            str::from_utf8(content).map_err(|_| StageError::failed(format!("entry `{path}` is not UTF-8 text")))?;
+        let classes: Vec<String> =
+            text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+        if classes.is_empty() || classes.len() > 256 {
+            let n = classes.len();
+            return Err(StageError::failed(format!("entry `{path}` holds {n} names, expected 1 to 256")));
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = classes.iter().find(|name| !seen.insert(name.as_str())) {
+            return Err(StageError::failed(format!("entry `{path}` names `{}` twice", twice.escape_debug())));
+        }
+        Ok(Head { name: head.to_owned(), classes })
+    }
+
+    fn records(&self, file: &str, layout: &Layout, heads: &[Head], part: &mut Part) -> Result<(), StageError> {
+        let (path, content) = &self.0[file];
+        let size = heads.len() + SHAPE.bytes();
+        if content.is_empty() || content.len() % size != 0 {
+            return Err(StageError::failed(format!(
+                "entry `{path}` holds {} bytes, expected a whole number of records of {size} bytes",
+                content.len()
+            )));
+        }
+        part.images.reserve(content.len() / size * SHAPE.bytes());
+        for (index, record) in content.chunks_exact(size).enumerate() {
+            for (at, (head, (name, _, byte))) in heads.iter().zip(layout.heads).enumerate() {
+                let label = record[*byte];
+                if usize::from(label) >= head.classes.len() {
+                    return Err(StageError::failed(format!(
+                        "entry `{path}`, record {index}: {name} label is {label}, expected below {}",
+                        head.classes.len()
+                    )));
+                }
+                part.labels[at].push(i32::from(label));
+            }
+            part.images.extend_from_slice(&record[heads.len()..]);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::{archive::tests::archive, *};
+
+    /// Returns a record whose pixels are all `pixel`.
+    pub(in crate::decode) fn record(labels: &[u8], pixel: u8) -> Vec<u8> {
+        [labels, &[pixel; 3072]].concat()
+    }
+
+    /// Returns a CIFAR-100 archive with 2 coarse and 3 fine classes, of (coarse, fine, pixel).
+    pub(in crate::decode) fn tiny100(train: &[[u8; 3]], test: &[[u8; 3]]) -> Vec<u8> {
+        let records = |part: &[[u8; 3]]| part.iter().flat_map(|[c, f, p]| record(&[*c, *f], *p)).collect::<Vec<u8>>();
+        archive(&[
+            ("cifar-100-binary/coarse_label_names.txt", b"animal\nplant\n"),
+            ("cifar-100-binary/fine_label_names.txt", b"ape\nbear\nfern\n\n"),
+            ("cifar-100-binary/train.bin", &records(train)),
+            ("cifar-100-binary/test.bin", &records(test)),
+        ])
+    }
+
+    #[test]
+    fn both_labels_and_their_names_are_read() {
+        let found = cifar100(&tiny100(&[[0, 1, 9], [1, 2, 8]], &[[0, 0, 7]])).unwrap();
+        assert_eq!(
+            found.heads[0],
+            Head { name: "fine".into(), classes: ["ape", "bear", "fern"].map(String::from).into() }
+        );
+        assert_eq!(found.heads[1].classes, ["animal", "plant"]);
+        assert_eq!(found.train.labels, [[1, 2], [0, 1]]);
+        assert_eq!(found.test.labels, [[0], [0]]);
+        assert_eq!((found.train.images[0], found.train.images[3072], found.test.images.len()), (9, 8, 3072));
+    }
+
+    #[test]
+    fn cifar10_is_five_batches_in_order_and_a_test_batch() {
+        let names = CIFAR10.train.iter().chain([&CIFAR10.test]);
+        let batches: Vec<_> = names.zip(0..).map(|(name, i)| (*name, record(&[i % 2], i))).collect();
+        let mut files: Vec<(&str, &[u8])> = batches.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+        files.push(("batches.meta.txt", b"cat\ndog\n\n"));
+        files.push(("readme.html", b"<html>"));
+        let found = cifar10(&archive(&files)).unwrap();
+        assert_eq!(found.train.labels, [[0, 1, 0, 1, 0]]);
+        assert_eq!(found.test.labels, [[1]]);
+        assert_eq!(found.train.images.chunks(3072).map(|image| image[0]).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        let error = cifar10(&archive(&files[1..])).unwrap_err();
+        assert_eq!(error.to_string(), "the archive has no entry `data_batch_1.bin`");
+    }
+
+    fn check(files: &[(&str, &[u8])], expected: &str) {
+        let names: [(&str, &[u8]); 2] = [("coarse_label_names.txt", b"a\n"), ("fine_label_names.txt", b"b\nc\n")];
+        let files: Vec<_> = names.into_iter().chain(files.iter().copied()).collect();
+        assert_eq!(cifar100(&archive(&files)).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn wrong_counts_labels_and_collisions_name_the_entry() {
+        let good = record(&[0, 1], 5);
+        check(
+            &[("x/train.bin", &good[1..]), ("test.bin", &good)],
+            "entry `x/train.bin` holds 3073 bytes, expected a whole number of records of 3074 bytes",
+        );
+        check(
+            &[("train.bin", &good), ("test.bin", b"")],
+            "entry `test.bin` holds 0 bytes, expected a whole number of records of 3074 bytes",
+        );
+        check(
+            &[("train.bin", &[good.clone(), record(&[0, 2], 5)].concat()), ("test.bin", &good)],
+            "entry `train.bin`, record 1: fine label is 2, expected below 2",
+        );
+        check(
+            &[("train.bin", &record(&[1, 0], 0)), ("test.bin", &good)],
+            "entry `train.bin`, record 0: coarse label is 1, expected below 1",
+        );
+        check(
+            &[("a/train.bin", &good), ("b/train.bin", &good), ("test.bin", &good)],
+            "entries `a/train.bin` and `b/train.bin` collide: expected one `train.bin`",
+        );
+    }
+
+    #[test]
+    fn a_class_is_named_once() {
+        let files: [(&str, &[u8]); 4] = [
+            ("coarse_label_names.txt", b"a\na\n"),
+            ("fine_label_names.txt", b"b\n"),
+            ("train.bin", &record(&[0, 0], 0)),
+            ("test.bin", &record(&[0, 0], 0)),
+        ];
+        let error = cifar100(&archive(&files)).unwrap_err();
+        assert_eq!(error.to_string(), "entry `coarse_label_names.txt` names `a` twice");
+    }
+}

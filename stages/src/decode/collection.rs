@@ -1,0 +1,42 @@
+//! A dataset as its publisher divides it: what every format is read into.
+
+use crate::dataset::{Head, ImageShape};
+
+/// A dataset before it is split further.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Collection {
+    pub(super) shape: ImageShape,
+    /// The main head first.
+    pub(super) heads: Vec<Head>,
+    pub(super) train: Part,
+    pub(super) test: Part,
+}
+
+/// Some labelled images.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Part {
+    /// `[n, c, h, w]`.
+    pub(super) images: Vec<u8>,
+    /// For each head, the label of each image.
+    pub(super) labels: Vec<Vec<i32>>,
+}
+
+impl Part {
+    /// Returns no images, labelled in `heads` ways.
+    pub(super) fn new(heads: usize) -> Self {
+        Self { images: Vec::new(), labels: vec![Vec::new(); heads] }
+    }
+
+    /// Returns how many images there are.
+    pub(super) fn len(&self) -> usize {
+        self.labels[0].len()
+    }
+
+    /// Returns the images at `indices`, in that order.
+    pub(super) fn select(&self, shape: ImageShape, indices: &[usize]) -> Self {
+        let size = shape.bytes();
+        let images = indices.iter().flat_map(|i| &self.images[i * size..][..size]).copied().collect();
+        let labels = self.labels.iter().map(|values| indices.iter().map(|i| values[*i]).collect()).collect();
+        Self { images, labels }
+    }
+}

@@ -1,0 +1,62 @@
+//! The contact sheet of a dataset: some images of each of some classes.
+
+use super::collection::{Collection, Part};
+use crate::sheet::Sheet;
+
+/// The most rows; of more classes, evenly spaced ones are shown.
+const ROWS: usize = 20;
+/// Images in a row.
+const COLUMNS: usize = 10;
+
+/// Returns the sheet of `part`, a row per class of the head with the fewest classes. A row shows the classes of the main
+/// head in turn, equal ones side by side, and of each the first images.
+pub(super) fn sheet(collection: &Collection, part: &Part) -> Vec<u8> {
+    let shape = collection.shape;
+    let rows_by = (0..collection.heads.len())
+        .min_by_key(|head| collection.heads[*head].classes.len())
+        .expect("a dataset has a head");
+    let n_classes = collection.heads[rows_by].classes.len();
+    let rows = n_classes.min(ROWS);
+    let mut sheet = Sheet::new(shape, COLUMNS);
+    for row in 0..rows {
+        let class = (row * n_classes / rows) as i32;
+        for image in row_of(&part.labels[rows_by], &part.labels[0], class) {
+            sheet.push(&part.images[image * shape.bytes()..][..shape.bytes()]);
+        }
+        sheet.end_row();
+    }
+    sheet.png()
+}
+
+/// Returns up to [`COLUMNS`] images labelled `class`: as many of each of their main labels as can be, sorted by it.
+fn row_of(labels: &[i32], main: &[i32], class: i32) -> Vec<usize> {
+    let images: Vec<usize> = (0..labels.len()).filter(|i| labels[*i] == class).collect();
+    let mut taken = std::collections::BTreeMap::<i32, usize>::new();
+    let mut turns: Vec<(usize, i32, usize)> = images
+        .into_iter()
+        .map(|image| {
+            let turn = taken.entry(main[image]).or_default();
+            *turn += 1;
+            (*turn, main[image], image)
+        })
+        .collect();
+    turns.sort_unstable();
+    turns.truncate(COLUMNS);
+    turns.sort_unstable_by_key(|(turn, main, _)| (*main, *turn));
+    turns.into_iter().map(|(.., image)| image).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_takes_its_classes_in_turn() {
+        let coarse = [0, 0, 0, 0, 1, 0];
+        let fine = [3, 3, 3, 2, 9, 3];
+        assert_eq!(row_of(&coarse, &fine, 0), [3, 0, 1, 2, 5]);
+        assert_eq!(row_of(&coarse, &fine, 1), [4]);
+        let many: Vec<i32> = (0..100).map(|i| i % 5).collect();
+        assert_eq!(row_of(&[0; 100], &many, 0), [0, 5, 1, 6, 2, 7, 3, 8, 4, 9]);
+    }
+}

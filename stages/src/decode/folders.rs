@@ -1,0 +1,250 @@
+//! An archive with a folder per class of JPEG and PNG files: `<root>/<train>/<class>/<file>`, `<root>/<test>/...`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+
+use super::{
+    archive,
+    collection::{Collection, Part},
+    picture,
+};
+use crate::{
+    dataset::{Head, ImageShape},
+    stage::{Host, Progress, StageError},
+};
+
+/// (class, file) -> (path in the archive, bytes): sorted, so that neither the archive's order nor threads can matter.
+type Files = BTreeMap<(String, String), (String, Vec<u8>)>;
+
+/// Returns the pictures in the folders `train` and `test`, scaled to `size` = [height, width]. Classes are sorted by name.
+pub(super) fn read(
+    bytes: &[u8],
+    train: &str,
+    test: &str,
+    size: [u32; 2],
+    host: &dyn Host,
+) -> Result<Collection, StageError> {
+    let mut parts = [Files::new(), Files::new()];
+    let mut root: Option<(String, String)> = None;
+    for (path, content) in archive::untar(bytes, archive::LIMITS, is_picture)? {
+        let Some(place) = Place::of(&path, train, test)? else { continue };
+        match &root {
+            Some((known, first)) if *known != place.root => {
+                return Err(StageError::failed(format!(
+                    "entries `{first}` and `{path}` lie in two datasets: expected one `{train}` and one `{test}`"
+                )));
+            }
+            Some(_) => {}
+            None => root = Some((place.root, path.clone())),
+        }
+        parts[usize::from(place.is_test)].insert((place.class, place.file), (path, content));
+    }
+    for (name, files) in [train, test].iter().zip(&parts) {
+        if files.is_empty() {
+            return Err(StageError::failed_with_hint(
+                format!("the archive has no picture in `{name}/<class>/`"),
+                "name the folders by `Folders(train: .., test: .., size: ..)`",
+            ));
+        }
+    }
+    let classes: BTreeSet<String> = parts[0].keys().map(|(class, _)| class.clone()).collect();
+    let classes: Vec<String> = classes.into_iter().collect();
+    if let Some(((class, _), (path, _))) = parts[1].iter().find(|((class, _), _)| classes.binary_search(class).is_err())
+    {
+        return Err(StageError::failed(format!("entry `{path}` is of class `{class}`, which `{train}` does not have")));
+    }
+    let total = parts.iter().map(|files| files.len() as u64).sum();
+    let mut progress = Progress { total, unit: "images".to_owned(), ..Progress::default() };
+    let [train, test] = parts.map(|files| decode(&files, &classes, size, host, &mut progress));
+    let shape = ImageShape { channels: 3, height: size[0] as usize, width: size[1] as usize };
+    Ok(Collection { shape, heads: vec![Head { name: "class".to_owned(), classes }], train: train?, test: test? })
+}
+
+fn is_picture(path: &str) -> bool {
+    // Those that cannot be read are wanted too, so that they are refused and not lost in silence.
+    let endings = ["jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp"];
+    path.rsplit_once('.').is_some_and(|(_, end)| endings.iter().any(|known| end.eq_ignore_ascii_case(known)))
+}
+
+/// Where in a dataset a picture lies.
+struct Place {
+    root: String,
+    is_test: bool,
+    class: String,
+    file: String,
+}
+
+impl Place {
+    /// Returns the place of `path`, or nothing if it lies in neither folder.
+    fn of(path: &str, train: &str, test: &str) -> Result<Option<Self>, StageError> {
+        let parts: Vec<&str> = path.split('/').collect();
+        let Some(at) = parts.iter().position(|part| *part == train || *part == test) else { return Ok(None) };
+        let &[class, file] = &parts[at + 1..] else {
+            let folder = parts[at];
+            return Err(StageError::failed(format!("entry `{path}` is not at `{folder}/<class>/<picture>`")));
+        };
+        let (class, file) = (class.to_owned(), file.to_owned());
+        Ok(Some(Self { root: parts[..at].join("/"), is_test: parts[at] == test, class, file }))
+    }
+}
+
+/// Pictures that are decoded between two looks at the host.
+const BATCH: usize = 1024;
+
+fn decode(
+    files: &Files,
+    classes: &[String],
+    [height, width]: [u32; 2],
+    host: &dyn Host,
+    progress: &mut Progress,
+) -> Result<Part, StageError> {
+    let files: Vec<_> = files.iter().collect();
+    let mut part = Part::new(1);
+    for batch in files.chunks(BATCH) {
+        if host.interrupted() {
+            return Err(StageError::Interrupted);
+        }
+        let decoded = batch.par_iter().map(|(_, (_, bytes))| picture::planes(bytes, height, width));
+        let pictures: Vec<Result<Vec<u8>, String>> = decoded.collect();
+        // In order, so that of several broken pictures the first is named whatever the threads did.
+        for (((class, _), (path, _)), picture) in batch.iter().zip(pictures) {
+            part.images.extend(picture.map_err(|why| StageError::failed(format!("entry `{path}` is {why}")))?);
+            let label = classes.binary_search(class).expect("unknown classes were refused");
+            part.labels[0].push(i32::try_from(label).expect("an archive has fewer than 2^31 entries"));
+        }
+        progress.done += batch.len() as u64;
+        host.progress(progress);
+    }
+    Ok(part)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+    use pipe_store::Digest;
+
+    use super::{archive::tests::archive, *};
+    use crate::{decode::archive::tests::gzip, stage::QuietHost};
+
+    pub(in crate::decode) const COLOUR: &[u8] = include_bytes!("fixtures/colour.jpg");
+    const GRAY: &[u8] = include_bytes!("fixtures/gray.jpg");
+
+    fn png(width: u32, height: u32, color: ExtendedColorType, bytes: &[u8]) -> Vec<u8> {
+        let mut png = Vec::new();
+        PngEncoder::new(&mut png).write_image(bytes, width, height, color).unwrap();
+        png
+    }
+
+    #[test]
+    fn classes_and_files_are_sorted_whatever_the_archives_order() {
+        let dot = |value| png(1, 1, ExtendedColorType::Rgb8, &[value, 0, 9]);
+        let [one, two, three, four] = [1, 2, 3, 4].map(dot);
+        let found = read(
+            &archive(&[
+                ("fruits/LICENSE", b"text"),
+                ("fruits/Test/Pear 2/x.png", &four),
+                ("fruits/Training/Pear 2/a.PNG", &three),
+                ("fruits/Training/Apple 10/b.png", &two),
+                ("fruits/Training/Apple 10/a.png", &one),
+                ("fruits/elsewhere/x.jpg", b"not read"),
+            ]),
+            "Training",
+            "Test",
+            [1, 1],
+            &QuietHost,
+        );
+        let found = found.unwrap();
+        assert_eq!(found.heads[0].classes, ["Apple 10", "Pear 2"]);
+        assert_eq!(found.train, Part { images: vec![1, 0, 9, 2, 0, 9, 3, 0, 9], labels: vec![vec![0, 0, 1]] });
+        assert_eq!(found.test, Part { images: vec![4, 0, 9], labels: vec![vec![1]] });
+    }
+
+    #[test]
+    fn gray_alpha_and_16_bits_become_three_bytes() {
+        let check = |bytes: &[u8], expected: &[u8]| assert_eq!(picture::planes(bytes, 1, 2).unwrap(), expected);
+        check(&png(2, 1, ExtendedColorType::L8, &[1, 2]), &[1, 2, 1, 2, 1, 2]);
+        check(&png(2, 1, ExtendedColorType::La8, &[1, 0, 2, 0]), &[1, 2, 1, 2, 1, 2]);
+        check(&png(2, 1, ExtendedColorType::Rgba8, &[1, 2, 3, 0, 4, 5, 6, 255]), &[1, 4, 2, 5, 3, 6]);
+        let wide: Vec<u8> = [257_u16, 65535, 0, 514, 300, 1000].iter().flat_map(|x| x.to_ne_bytes()).collect();
+        check(&png(2, 1, ExtendedColorType::Rgb16, &wide), &[1, 2, 255, 1, 0, 4]);
+        let gray = picture::planes(GRAY, 12, 20).unwrap();
+        assert_eq!(gray[..240], gray[240..480]);
+        assert_eq!(gray[..240], gray[480..]);
+    }
+
+    #[test]
+    fn pixels_of_jpegs_are_pinned() {
+        let progressive = include_bytes!("fixtures/progressive.jpg");
+        let pictures = [(COLOUR, 12, 20), (GRAY, 12, 20), (progressive, 12, 20), (COLOUR, 7, 9), (COLOUR, 30, 30)];
+        let digest = |(bytes, height, width)| Digest::of(&picture::planes(bytes, height, width).unwrap()).short();
+        assert_eq!(
+            pictures.map(digest),
+            ["38b302adbdd4", "443b432f2e5b", "cd89793db1e7", "58f33f73ce21", "65be484fc7a0"]
+        );
+    }
+
+    #[test]
+    fn pixels_are_the_same_with_vector_instructions() {
+        for bytes in [COLOUR, GRAY, include_bytes!("fixtures/progressive.jpg")] {
+            let decode = |simd| picture::jpeg(bytes, picture::options().set_use_unsafe(simd)).unwrap();
+            assert_eq!(decode(true), decode(false));
+        }
+    }
+
+    #[test]
+    fn shrinking_by_a_whole_number_weighs_by_a_triangle() {
+        // Centre between 1 and 2, support 2: weights 1/4, 3/4, 3/4, 1/4 at 0, 1, 2, 3, of which the first is cut off.
+        let wide = png(4, 1, ExtendedColorType::L8, &[0, 80, 160, 240]);
+        let expected = |weights: [f32; 4]| {
+            let sum: f32 = weights.iter().sum();
+            (weights.iter().zip([0.0, 80.0, 160.0, 240.0]).map(|(w, x)| w * x).sum::<f32>() / sum).round() as u8
+        };
+        let found = picture::planes(&wide, 1, 2).unwrap();
+        assert_eq!(found[..2], [expected([0.75, 0.75, 0.25, 0.0]), expected([0.0, 0.25, 0.75, 0.75])]);
+    }
+
+    fn check(files: &[(&str, &[u8])], expected: &str) {
+        let error = read(&archive(files), "Training", "Test", [2, 2], &QuietHost).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn folders_that_do_not_fit_are_refused() {
+        check(&[("r/Test/a/1.jpg", COLOUR)], "the archive has no picture in `Training/<class>/`");
+        check(&[("r/Training/a/1.jpg", COLOUR)], "the archive has no picture in `Test/<class>/`");
+        check(
+            &[("r/Training/a/1.jpg", COLOUR), ("r/Test/b/1.jpg", COLOUR)],
+            "entry `r/Test/b/1.jpg` is of class `b`, which `Training` does not have",
+        );
+        check(
+            &[("q/Training/a/1.jpg", COLOUR), ("r/Training/a/1.jpg", COLOUR)],
+            "entries `q/Training/a/1.jpg` and `r/Training/a/1.jpg` lie in two datasets",
+        );
+        check(&[("r/Training/1.jpg", COLOUR)], "entry `r/Training/1.jpg` is not at `Training/<class>/<picture>`");
+        check(
+            &[("r/Training/a/b/1.jpg", COLOUR)],
+            "entry `r/Training/a/b/1.jpg` is not at `Training/<class>/<picture>`",
+        );
+        check(
+            &[("r/Training/a/1.jpg", b"GIF89a"), ("r/Test/a/1.jpg", COLOUR)],
+            "entry `r/Training/a/1.jpg` is neither a JPEG nor a PNG picture",
+        );
+        check(
+            &[("r/Training/a/1.jpg", &COLOUR[..200]), ("r/Test/a/1.jpg", COLOUR)],
+            "entry `r/Training/a/1.jpg` is broken JPEG",
+        );
+        let cut = &png(9, 9, ExtendedColorType::L8, &[7; 81])[..50];
+        check(&[("r/Training/a/1.png", cut), ("r/Test/a/1.jpg", COLOUR)], "entry `r/Training/a/1.png` is broken PNG");
+        assert!(read(&gzip(b""), "Training", "Test", [2, 2], &QuietHost).is_err());
+    }
+
+    #[test]
+    fn a_picture_of_enormous_size_is_refused_before_it_is_decoded() {
+        let mut huge = COLOUR.to_vec();
+        let at = huge.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        huge[at + 5..at + 9].copy_from_slice(&[0x3f, 0xff, 0x3f, 0xff]); // height, width
+        let error = picture::planes(&huge, 2, 2).unwrap_err();
+        assert!(error.starts_with("16383 x 16383 pixels, expected at most"), "{error}");
+    }
+}

@@ -1,0 +1,156 @@
+//! `decode`: from a publisher's archive to splits, labels, statistics and a contact sheet.
+
+mod archive;
+mod cifar;
+mod collection;
+mod contact;
+mod folders;
+mod idx;
+mod params;
+mod picture;
+mod split;
+mod statistics;
+
+use std::collections::BTreeMap;
+
+use collection::{Collection, Part};
+pub use params::{Decode, Format, Fraction, Validation};
+use split::{Choice, stratified};
+pub use statistics::{Counts, Duplicates, Pixels, Statistics, pixels};
+
+use crate::{
+    dataset::{self, ImageShape, Labels},
+    stage::{Context, Host, Inputs, Outputs, Stage, StageError, StageId},
+};
+
+/// The input slot of every format but [`Format::Idx`].
+pub const ARCHIVE: &str = "archive";
+
+/// Returns the pixels `[c, h, w]` of a JPEG or PNG picture, scaled to `shape` as [`Format::Folders`] scales; of one
+/// channel, its luma (ITU-R BT.601, in whole thousandths).
+///
+/// # Errors
+/// If the bytes are no such picture: what is wrong with them.
+pub fn picture(bytes: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
+    let side = |side: usize| u32::try_from(side).map_err(|_| format!("a side of {side} pixels"));
+    let planes = picture::planes(bytes, side(shape.height)?, side(shape.width)?)?;
+    if shape.channels == 3 {
+        return Ok(planes);
+    }
+    let size = shape.height * shape.width;
+    let [red, green, blue] = [0, 1, 2].map(|channel| &planes[channel * size..][..size]);
+    let luma = |((r, g), b): ((&u8, &u8), &u8)| {
+        let thousandths = 299 * u32::from(*r) + 587 * u32::from(*g) + 114 * u32::from(*b);
+        ((thousandths + 500) / 1000) as u8
+    };
+    Ok(red.iter().zip(green).zip(blue).map(luma).collect())
+}
+
+impl Decode {
+    /// Returns the input slots that must be connected.
+    pub fn slots(&self) -> &'static [&'static str] {
+        match self.format {
+            Format::Idx => &idx::SLOTS,
+            _ => &[ARCHIVE],
+        }
+    }
+
+    /// Returns the splits there will be; split `x` is the file `x.safetensors`.
+    pub fn splits(&self) -> &'static [&'static str] {
+        match self.validation {
+            Validation::None => &["train", "test"],
+            Validation::Stratified(_) => &["train", "validation", "test"],
+            Validation::OfficialTest => &["train", "validation"],
+        }
+    }
+
+    fn read(&self, inputs: &Inputs<'_>, host: &dyn Host) -> Result<Collection, StageError> {
+        match &self.format {
+            Format::Cifar10 => cifar::cifar10(&inputs.bytes(ARCHIVE)?),
+            Format::Cifar100 => cifar::cifar100(&inputs.bytes(ARCHIVE)?),
+            Format::Folders { train, test, size } => folders::read(&inputs.bytes(ARCHIVE)?, train, test, *size, host),
+            Format::Idx => {
+                let [a, b, c, d] = idx::SLOTS.map(|slot| inputs.bytes(slot));
+                idx::read([&a?, &b?, &c?, &d?], self.classes.as_deref())
+            }
+        }
+    }
+
+    /// Returns the splits by name.
+    fn split(&self, all: &Collection) -> BTreeMap<&'static str, Part> {
+        let subset = |part: &Part, choice| match &self.subset {
+            Some(subset) => {
+                let (chosen, _) = stratified(&part.labels[0], subset.fraction, subset.seed, choice);
+                part.select(all.shape, &chosen)
+            }
+            None => part.clone(),
+        };
+        let (train, test) = (subset(&all.train, Choice::TrainSubset), subset(&all.test, Choice::TestSubset));
+        match &self.validation {
+            Validation::None => BTreeMap::from([("train", train), ("test", test)]),
+            Validation::OfficialTest => BTreeMap::from([("train", train), ("validation", test)]),
+            Validation::Stratified(share) => {
+                let (chosen, left) = stratified(&train.labels[0], share.fraction, share.seed, Choice::Validation);
+                let (validation, train) = (train.select(all.shape, &chosen), train.select(all.shape, &left));
+                BTreeMap::from([("train", train), ("validation", validation), ("test", test)])
+            }
+        }
+    }
+}
+
+impl Stage for Decode {
+    fn id(&self) -> StageId {
+        StageId { name: "decode", version: 1 }
+    }
+
+    fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
+        // The pixels are there as read, as chosen and as written; deflated bytes unpack to a few times their size.
+        let mut input = 0;
+        for slot in self.slots() {
+            input += inputs.bytes(slot)?.len() as u64;
+        }
+        Ok((64 << 20) + 12 * input)
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
+        let all = self.read(inputs, context.host)?;
+        if context.host.interrupted() {
+            return Err(StageError::Interrupted);
+        }
+        let splits = self.split(&all);
+        let train = &splits["train"];
+        let by_name = splits.iter().map(|(name, part)| (*name, part)).collect();
+        let statistics = Statistics {
+            format: 1,
+            splits: splits
+                .iter()
+                .map(|(name, part)| ((*name).to_owned(), statistics::counts(part, &all.heads)))
+                .collect(),
+            pixels: pixels(&train.images, all.shape),
+            duplicates: statistics::duplicates(&by_name, all.shape),
+            published_duplicates: statistics::duplicates(
+                &BTreeMap::from([("train", &all.train), ("test", &all.test)]),
+                all.shape,
+            ),
+        };
+        let contact = contact::sheet(&all, train);
+        let labels = Labels { format: 1, heads: all.heads, image: all.shape };
+        let mut outputs = Outputs::default()
+            .with_json("labels.json", &labels)
+            .with_json("statistics.json", &statistics)
+            .with("contact.png", contact);
+        for (name, part) in splits {
+            let heads: Vec<(&str, &[i32])> = labels
+                .heads
+                .iter()
+                .zip(&part.labels)
+                .map(|(head, values)| (head.name.as_str(), values.as_slice()))
+                .collect();
+            outputs.insert(format!("{name}.safetensors"), dataset::write(labels.image, part.images, &heads));
+        }
+        Ok(outputs)
+    }
+}
+
+#[cfg(test)]
+mod tests;

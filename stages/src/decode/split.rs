@@ -1,0 +1,69 @@
+//! Stratified choices: some of the images, as many of each class as its share.
+
+use crate::philox::{Purpose, Stream};
+
+/// What a choice is for, so that no two choices draw the same numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Choice {
+    Validation = 0,
+    TrainSubset = 1,
+    TestSubset = 2,
+}
+
+/// Returns which images are chosen and which are left, each in the order of the images.
+///
+/// Of a class with n images round(`fraction` * n) are chosen, halves upwards, at least one; for [`Choice::Validation`]
+/// at least one stays, so that a class with a single image has none chosen.
+pub(super) fn stratified(labels: &[i32], fraction: f64, seed: u32, choice: Choice) -> (Vec<usize>, Vec<usize>) {
+    let classes = labels.iter().map(|label| *label + 1).max().unwrap_or(0);
+    let mut chosen = vec![false; labels.len()];
+    for class in 0..classes {
+        let mut images: Vec<usize> = (0..labels.len()).filter(|i| labels[*i] == class).collect();
+        let n = images.len();
+        let most = if matches!(choice, Choice::Validation) { n.saturating_sub(1) } else { n };
+        let count = ((fraction * n as f64 + 0.5).floor() as usize).max(1).min(most);
+        let class = u32::try_from(class).expect("labels are not negative");
+        Stream::new(u64::from(seed), Purpose::Split, choice as u32, class).shuffle(&mut images);
+        for image in &images[..count] {
+            chosen[*image] = true;
+        }
+    }
+    (0..labels.len()).partition(|i| chosen[*i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_gives_its_share() {
+        let labels: Vec<i32> = (0..230).map(|i| if i < 200 { i % 2 } else { 2 }).collect();
+        let (chosen, left) = stratified(&labels, 0.1, 0, Choice::Validation);
+        let count = |class| chosen.iter().filter(|i| labels[**i] == class).count();
+        assert_eq!([count(0), count(1), count(2)], [10, 10, 3]);
+        let mut all = [chosen.clone(), left.clone()].concat();
+        assert!(chosen.is_sorted() && left.is_sorted());
+        all.sort_unstable();
+        assert_eq!(all, (0..230).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn seeds_and_purposes_choose_differently_and_repeatably() {
+        let labels = [0; 100];
+        let choose = |seed, choice| stratified(&labels, 0.3, seed, choice).0;
+        assert_eq!(choose(1, Choice::Validation), choose(1, Choice::Validation));
+        assert_ne!(choose(1, Choice::Validation), choose(2, Choice::Validation));
+        assert_ne!(choose(1, Choice::Validation), choose(1, Choice::TrainSubset));
+        assert_ne!(choose(1, Choice::TrainSubset), choose(1, Choice::TestSubset));
+    }
+
+    #[test]
+    fn no_class_is_lost() {
+        let (validation, train) = stratified(&[0, 1, 1], 0.01, 0, Choice::Validation);
+        assert_eq!((validation.len(), train[0]), (1, 0));
+        let (validation, train) = stratified(&[0, 0, 1], 0.99, 0, Choice::Validation);
+        assert_eq!((validation.len(), train.len()), (1, 2));
+        let (subset, _) = stratified(&[0, 1, 1], 0.01, 0, Choice::TestSubset);
+        assert_eq!(subset.len(), 2);
+    }
+}

@@ -1,0 +1,136 @@
+//! What is worth knowing of a dataset: how many of what, mean and deviation of its pixels, pictures that are there twice.
+
+use std::collections::BTreeMap;
+
+use pipe_store::Digest;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::collection::Part;
+use crate::dataset::{Head, ImageShape};
+
+/// `statistics.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// 1.
+    pub format: u32,
+    /// By split.
+    pub splits: BTreeMap<String, Counts>,
+    /// Of the training split, in units of a byte (0 to 255).
+    pub pixels: Pixels,
+    /// Within and across the splits as they are here.
+    pub duplicates: Duplicates,
+    /// Within and across `train` and `test` as the publisher divides them, before a subset or a validation split is taken.
+    pub published_duplicates: Duplicates,
+}
+
+/// How many images a split has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub images: usize,
+    /// head -> for each class, its images.
+    pub classes: BTreeMap<String, Vec<usize>>,
+}
+
+/// Mean and deviation (of the whole, not of a sample: divided by n) of each channel, computed from whole sums.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pixels {
+    pub mean: Vec<f64>,
+    pub deviation: Vec<f64>,
+}
+
+/// Pictures whose pixels are all equal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Duplicates {
+    /// split -> images beyond the first of each picture.
+    pub within: BTreeMap<String, usize>,
+    /// split -> pictures that are in it with different labels of the main head.
+    pub conflicting: BTreeMap<String, usize>,
+    /// "test/train" -> pictures that are in both.
+    pub across: BTreeMap<String, usize>,
+}
+
+/// Returns how many images of each class `part` has.
+pub(super) fn counts(part: &Part, heads: &[Head]) -> Counts {
+    let count = |(head, labels): (&Head, &Vec<i32>)| {
+        let mut counts = vec![0; head.classes.len()];
+        labels.iter().for_each(|label| counts[*label as usize] += 1);
+        (head.name.clone(), counts)
+    };
+    Counts { images: part.len(), classes: heads.iter().zip(&part.labels).map(count).collect() }
+}
+
+/// Returns mean and deviation of each channel of `images`, `[n, c, h, w]` with n of at least 1.
+pub fn pixels(images: &[u8], shape: ImageShape) -> Pixels {
+    let plane = shape.height * shape.width;
+    let n = (images.len() / shape.channels) as u128;
+    let moments = |channel: usize| {
+        let (mut sum, mut squares) = (0_u128, 0_u128);
+        for pixels in images.chunks_exact(plane).skip(channel).step_by(shape.channels) {
+            sum += u128::from(pixels.iter().map(|x| u64::from(*x)).sum::<u64>());
+            squares += u128::from(pixels.iter().map(|x| u64::from(*x).pow(2)).sum::<u64>());
+        }
+        // Whole numbers up to here; division and root are exactly rounded everywhere.
+        let variance = (n * squares - sum * sum) as f64 / (n * n) as f64;
+        (sum as f64 / n as f64, variance.sqrt())
+    };
+    let (mean, deviation) = (0..shape.channels).map(moments).unzip();
+    Pixels { mean, deviation }
+}
+
+/// Returns the pictures that are there twice within and across `parts`, given by name.
+pub(super) fn duplicates(parts: &BTreeMap<&str, &Part>, shape: ImageShape) -> Duplicates {
+    let mut found = Duplicates::default();
+    let mut pictures: BTreeMap<&str, BTreeMap<Digest, Vec<i32>>> = BTreeMap::new();
+    for (name, part) in parts {
+        let names: Vec<Digest> = part.images.par_chunks_exact(shape.bytes()).map(Digest::of).collect();
+        let mut labels: BTreeMap<Digest, Vec<i32>> = BTreeMap::new();
+        for (digest, label) in names.into_iter().zip(&part.labels[0]) {
+            labels.entry(digest).or_default().push(*label);
+        }
+        found.within.insert((*name).to_owned(), part.len() - labels.len());
+        let conflicting = labels.values().filter(|labels| labels.iter().any(|label| *label != labels[0])).count();
+        found.conflicting.insert((*name).to_owned(), conflicting);
+        for (other, others) in &pictures {
+            let both = labels.keys().filter(|digest| others.contains_key(digest)).count();
+            found.across.insert(format!("{other}/{name}"), both);
+        }
+        pictures.insert(name, labels);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_deviation_are_those_of_the_slow_formula() {
+        let shape = ImageShape { channels: 2, height: 1, width: 3 };
+        let images: Vec<u8> = (0..60).map(|i| (i * i * 7 % 256) as u8).collect();
+        let found = pixels(&images, shape);
+        for channel in 0..2 {
+            let values: Vec<f64> = (0..60).filter(|i| i / 3 % 2 == channel).map(|i| f64::from(images[i])).collect();
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64;
+            assert!((found.mean[channel] - mean).abs() < 1e-12);
+            assert!((found.deviation[channel] - variance.sqrt()).abs() < 1e-12);
+        }
+        assert_eq!(pixels(&[7; 6], shape), Pixels { mean: vec![7.0; 2], deviation: vec![0.0; 2] });
+    }
+
+    #[test]
+    fn equal_pictures_are_counted_within_and_across() {
+        let shape = ImageShape { channels: 1, height: 1, width: 2 };
+        let part = |images: &[[u8; 2]], labels: &[i32]| Part { images: images.concat(), labels: vec![labels.to_vec()] };
+        let train = part(&[[1, 1], [1, 1], [1, 1], [2, 2], [2, 2], [3, 3]], &[0, 0, 1, 4, 4, 5]);
+        let test = part(&[[1, 1], [3, 3], [3, 3], [1, 3]], &[0, 0, 0, 0]);
+        let found = duplicates(&BTreeMap::from([("train", &train), ("test", &test)]), shape);
+        let counts = |pairs: &[(&str, usize)]| {
+            pairs.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(found.within, counts(&[("test", 1), ("train", 3)]));
+        assert_eq!(found.conflicting, counts(&[("test", 0), ("train", 1)]));
+        assert_eq!(found.across, counts(&[("test/train", 2)]));
+    }
+}

@@ -1,0 +1,365 @@
+//! Getting files from mirrors and URLs: the only part of a stage that touches network and file system.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+
+use super::{
+    Expected, FetchAction, FetchSources,
+    http::{self, HttpError},
+    verify::{Mismatch, Verifier},
+};
+use crate::stage::{Context, Host, Inputs, Outputs, Progress, Stage, StageError, StageId};
+
+/// A fetch with what its key leaves out. Same outputs as its action, wherever they come from.
+#[derive(Debug, Clone)]
+pub struct Fetcher {
+    pub action: FetchAction,
+    pub sources: FetchSources,
+    /// Base URLs (`file://` too) that are tried first, in this order: base + the URL's last segment, then base + digest.
+    pub mirrors: Vec<String>,
+    /// Where broken downloads are kept, to be gone on with.
+    pub partial_dir: PathBuf,
+}
+
+/// How often a source is asked without any byte coming.
+const ATTEMPTS: u32 = 3;
+/// How often a source is asked in all: a server that ends each answer early is not asked for ever.
+const ATTEMPTS_IN_ALL: u32 = 20;
+/// The pause after the first attempt that gave nothing; twice that after the second.
+const PAUSE: Duration = Duration::from_millis(200);
+const CHUNK: usize = 1 << 16;
+
+impl Stage for Fetcher {
+    fn id(&self) -> StageId {
+        self.action.id()
+    }
+
+    fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
+        self.action.memory(inputs)
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
+        let FetchAction::Files(files) = &self.action else { return self.action.run(inputs, context) };
+        let total = files.iter().map(|file| file.size).sum();
+        let mut outputs = Outputs::default();
+        let mut done = 0;
+        for file in files {
+            // Without a digest any bytes would do.
+            let digest = file.sha256.as_deref().or(file.blake3.as_deref());
+            let digest = digest.ok_or_else(|| StageError::failed(format!("`{}` has no digest", file.name)))?;
+            let transfer = Transfer {
+                file,
+                partial: self.partial_dir.join(format!("{digest}.partial")),
+                host: context.host,
+                done,
+                total,
+            };
+            outputs.insert(&file.name, self.fetch(&transfer)?);
+            done += file.size;
+        }
+        Ok(outputs)
+    }
+}
+
+impl Fetcher {
+    fn fetch(&self, transfer: &Transfer<'_>) -> Result<Vec<u8>, StageError> {
+        let name = &transfer.file.name;
+        let mut failures = Vec::new();
+        let mut is_wrong = false;
+        let mut cause = None;
+        for (url, is_mirror) in self.places(transfer.file) {
+            match transfer.from(&url) {
+                Ok(bytes) => return Ok(bytes),
+                Err(SourceError::Interrupted) => return Err(StageError::Interrupted),
+                Err(SourceError::Absent(_)) if is_mirror => tracing::debug!("`{name}` is not at the mirror `{url}`"),
+                Err(error) => {
+                    tracing::warn!("`{name}` cannot be fetched from `{url}`: {error}");
+                    is_wrong |= matches!(error, SourceError::Wrong(_));
+                    failures.push(format!("from `{url}`: {error}"));
+                    cause = Some(error);
+                }
+            }
+        }
+        if failures.is_empty() {
+            failures.push("there is no URL for it, and no mirror has it".to_owned());
+        }
+        let hint = if is_wrong {
+            "the file there is damaged or another one: compare size and digest in the pipeline file with the publisher's, \
+             or remove it from the mirror; nothing was stored"
+        } else {
+            "check the connection and the URL, or put the file into a folder and name that: PIPE_MIRRORS=file:///folder"
+        };
+        Err(StageError::Environment {
+            message: format!("`{name}` cannot be fetched {}", failures.join("; ")),
+            hint: Some(hint.to_owned()),
+            source: cause.and_then(SourceError::into_cause),
+        })
+    }
+
+    /// Returns the URLs to try, and whether each is a mirror's.
+    fn places(&self, file: &Expected) -> Vec<(String, bool)> {
+        let url = self.sources.urls.get(&file.name);
+        let segment = url.and_then(|url| last_segment(url));
+        let names: Vec<&str> =
+            [segment, file.sha256.as_deref(), file.blake3.as_deref()].into_iter().flatten().collect();
+        let bases = self.mirrors.iter().map(|base| base.trim_end_matches('/'));
+        let mirrored = bases.flat_map(|base| names.iter().map(move |name| (format!("{base}/{name}"), true)));
+        mirrored.chain(url.map(|url| (url.clone(), false))).collect()
+    }
+}
+
+/// Why a source did not give the file.
+#[derive(Debug, thiserror::Error)]
+enum SourceError {
+    #[error("{0}")]
+    Absent(String),
+    #[error("{0}")]
+    Unreachable(String),
+    #[error(transparent)]
+    Wrong(#[from] Mismatch),
+    #[error("`{path}` cannot be used")]
+    Disk { path: PathBuf, source: io::Error },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl SourceError {
+    fn into_cause(self) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+        match self {
+            Self::Disk { source, .. } => Some(Box::new(source)),
+            _ => None,
+        }
+    }
+}
+
+/// How one request ended, other than with the file.
+enum Attempt {
+    /// It may go better another time; whether any bytes came.
+    Passing {
+        why: String,
+        came: bool,
+    },
+    /// What was there from an earlier download did not fit what came: it has been removed.
+    Stale(Mismatch),
+    Final(SourceError),
+}
+
+impl From<SourceError> for Attempt {
+    fn from(error: SourceError) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// One file on its way.
+struct Transfer<'a> {
+    file: &'a Expected,
+    /// Where its beginning is kept.
+    partial: PathBuf,
+    host: &'a dyn Host,
+    /// Bytes of earlier files, and of all.
+    done: u64,
+    total: u64,
+}
+
+impl Transfer<'_> {
+    fn from(&self, url: &str) -> Result<Vec<u8>, SourceError> {
+        if let Some(path) = url.strip_prefix("file://") {
+            self.copy(path)
+        } else if url.starts_with("https://") || url.starts_with("http://") {
+            self.download(url)
+        } else {
+            Err(SourceError::Unreachable("allowed are https://.., http://.. and file://..".to_owned()))
+        }
+    }
+
+    fn copy(&self, path: &str) -> Result<Vec<u8>, SourceError> {
+        let path = path.strip_prefix("localhost").unwrap_or(path);
+        let path = percent_decoded(path).filter(|path| path.starts_with('/')).ok_or_else(|| {
+            SourceError::Unreachable("a file URL has three slashes and an absolute path: file:///..".to_owned())
+        })?;
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => SourceError::Absent("there is no such file".to_owned()),
+            _ => SourceError::Disk { path: PathBuf::from(&path), source },
+        };
+        let mut file = File::open(&path).map_err(failed)?;
+        let mut verifier = Verifier::new(self.file);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            self.check_interrupted()?;
+            match file.read(&mut chunk) {
+                Ok(0) => return Ok(verifier.finish()?),
+                Ok(n) => verifier.update(&chunk[..n])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+            self.report(verifier.len());
+        }
+    }
+
+    fn download(&self, url: &str) -> Result<Vec<u8>, SourceError> {
+        let agent = http::agent();
+        let (mut fruitless, mut was_stale) = (0, false);
+        for attempt in 1.. {
+            match self.attempt(&agent, url) {
+                Ok(bytes) => return Ok(bytes),
+                Err(Attempt::Final(error)) => return Err(error),
+                Err(Attempt::Stale(mismatch)) if was_stale => return Err(mismatch.into()),
+                Err(Attempt::Stale(mismatch)) => {
+                    tracing::warn!(
+                        "a broken download of `{}` does not fit: {mismatch}; from the start",
+                        self.file.name
+                    );
+                    was_stale = true;
+                }
+                Err(Attempt::Passing { why, came }) => {
+                    fruitless = if came { 0 } else { fruitless + 1 };
+                    if fruitless == ATTEMPTS || attempt >= ATTEMPTS_IN_ALL {
+                        return Err(SourceError::Unreachable(format!("{why} (attempt {attempt})")));
+                    }
+                    tracing::debug!("`{url}`: {why}; once more");
+                    if !came {
+                        thread::sleep(PAUSE * fruitless);
+                    }
+                }
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// Asks once for what is not there yet.
+    fn attempt(&self, agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, Attempt> {
+        let (mut partial, mut verifier) = self.open_partial()?;
+        let resumed = verifier.len();
+        if resumed == self.file.size {
+            return self.finish(verifier, true);
+        }
+        self.check_interrupted()?;
+        let answer = match http::get(agent, url, resumed) {
+            Ok(answer) => answer,
+            Err(HttpError::Range) if resumed > 0 => {
+                self.remove_partial()?;
+                return Err(Attempt::Stale(Mismatch::TooShort { found: resumed, expected: self.file.size }));
+            }
+            Err(HttpError::Range) => {
+                return Err(SourceError::Unreachable("the server answers with a part of it".to_owned()).into());
+            }
+            Err(HttpError::Passing(why)) => return Err(Attempt::Passing { why, came: false }),
+            Err(HttpError::Final(why)) => return Err(SourceError::Absent(why).into()),
+        };
+        if answer.from == 0 && resumed > 0 {
+            partial.set_len(0).map_err(|error| self.disk(error))?;
+            verifier = Verifier::new(self.file);
+        }
+        let start = verifier.len();
+        let mut body = answer.body;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            self.check_interrupted()?;
+            let broken = |why: String, len: u64| {
+                let why = format!("the answer ended after {len} of {} bytes{why}", self.file.size);
+                Attempt::Passing { why, came: len > start }
+            };
+            let n = match body.read(&mut chunk) {
+                Ok(0) if verifier.len() < self.file.size => return Err(broken(String::new(), verifier.len())),
+                Ok(0) => return self.finish(verifier, start > 0),
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(broken(format!(": {error}"), verifier.len())),
+            };
+            if let Err(mismatch) = verifier.update(&chunk[..n]) {
+                return Err(self.refuse(mismatch, start > 0)?);
+            }
+            partial.write_all(&chunk[..n]).map_err(|error| self.disk(error))?;
+            self.report(verifier.len());
+        }
+    }
+
+    /// Opens what is there from an earlier download, to be appended to.
+    fn open_partial(&self) -> Result<(File, Verifier<'_>), SourceError> {
+        if let Some(folder) = self.partial.parent() {
+            fs::create_dir_all(folder).map_err(|error| self.disk(error))?;
+        }
+        let open = OpenOptions::new().read(true).append(true).create(true).open(&self.partial);
+        let mut partial = open.map_err(|error| self.disk(error))?;
+        let mut verifier = Verifier::new(self.file);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match partial.read(&mut chunk) {
+                Ok(0) => return Ok((partial, verifier)),
+                Ok(n) => {
+                    if verifier.update(&chunk[..n]).is_err() {
+                        partial.set_len(0).map_err(|error| self.disk(error))?;
+                        return Ok((partial, Verifier::new(self.file)));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.disk(error)),
+            }
+        }
+    }
+
+    fn finish(&self, verifier: Verifier<'_>, resumed: bool) -> Result<Vec<u8>, Attempt> {
+        match verifier.finish() {
+            Ok(bytes) => {
+                self.remove_partial()?;
+                Ok(bytes)
+            }
+            Err(mismatch) => Err(self.refuse(mismatch, resumed)?),
+        }
+    }
+
+    /// Removes what came. If a part of it was there before, it may be that part which is wrong.
+    fn refuse(&self, mismatch: Mismatch, resumed: bool) -> Result<Attempt, SourceError> {
+        self.remove_partial()?;
+        Ok(if resumed { Attempt::Stale(mismatch) } else { Attempt::Final(mismatch.into()) })
+    }
+
+    fn remove_partial(&self) -> Result<(), SourceError> {
+        fs::remove_file(&self.partial).map_err(|error| self.disk(error))
+    }
+
+    fn disk(&self, source: io::Error) -> SourceError {
+        SourceError::Disk { path: self.partial.clone(), source }
+    }
+
+    fn check_interrupted(&self) -> Result<(), SourceError> {
+        if self.host.interrupted() { Err(SourceError::Interrupted) } else { Ok(()) }
+    }
+
+    fn report(&self, bytes: u64) {
+        let unit = "bytes".to_owned();
+        self.host.progress(&Progress { done: self.done + bytes, total: self.total, unit, ..Progress::default() });
+    }
+}
+
+/// Returns what stands behind the last slash of a URL's path, if it can be a file's name.
+fn last_segment(url: &str) -> Option<&str> {
+    let path = url.split(['?', '#']).next()?.split_once("://")?.1;
+    let (_, segment) = path.rsplit_once('/')?;
+    (!matches!(segment, "" | "." | "..")).then_some(segment)
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, tail) = rest.split_at_checked(2)?;
+        let digit = |byte: u8| (byte as char).to_digit(16);
+        bytes.push((digit(digits[0])? * 16 + digit(digits[1])?) as u8);
+        rest = tail;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! `fetch`: how data comes in. The key is what is expected (digests and sizes); where it comes from is outside the key.
+
+mod cifar_archive;
+mod fetcher;
+mod http;
+mod shapes;
+mod spec;
+mod verify;
+
+pub use fetcher::Fetcher;
+use serde::{Deserialize, Serialize};
+pub use spec::{FetchSources, FetchSpec, NamedRemote, Remote};
+
+use crate::stage::{Context, Inputs, Outputs, Stage, StageError, StageId};
+
+/// The output of every fetch but one of several files.
+pub const ARCHIVE: &str = "archive";
+
+/// What the action says: generated data, or files by their digests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum FetchAction {
+    Embedded(Embedded),
+    /// Sorted by name.
+    Files(Vec<Expected>),
+}
+
+/// Data that is generated: no network is needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embedded {
+    pub name: EmbeddedName,
+    /// How many training images.
+    pub train: u32,
+    /// How many test images.
+    pub test: u32,
+}
+
+/// Which data is generated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EmbeddedName {
+    /// 32 x 32 colour pictures of 20 shapes in 5 textures, as a CIFAR-100 binary archive.
+    #[serde(rename = "shapes100")]
+    Shapes100,
+}
+
+/// A file that is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// The name of the output.
+    pub name: String,
+    /// In bytes.
+    pub size: u64,
+    /// 64 lower-case hexadecimal digits. There is a sha256, a blake3, or both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<String>,
+}
+
+impl FetchAction {
+    /// Returns the names of the output files.
+    pub fn outputs(&self) -> Vec<&str> {
+        match self {
+            Self::Embedded(_) => vec![ARCHIVE],
+            Self::Files(files) => files.iter().map(|file| file.name.as_str()).collect(),
+        }
+    }
+}
+
+impl Stage for FetchAction {
+    fn id(&self) -> StageId {
+        StageId { name: "fetch", version: 1 }
+    }
+
+    fn memory(&self, _: &Inputs<'_>) -> Result<u64, StageError> {
+        let bytes = match self {
+            Self::Embedded(embedded) => 3 * 3074 * (u64::from(embedded.train) + u64::from(embedded.test)),
+            Self::Files(files) => files.iter().map(|file| file.size).fold(0, u64::saturating_add),
+        };
+        Ok(bytes.saturating_add(64 << 20))
+    }
+
+    fn run(&self, _: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
+        match self {
+            Self::Embedded(Embedded { name: EmbeddedName::Shapes100, train, test }) => {
+                Ok(Outputs::default().with(ARCHIVE, cifar_archive::shapes100(*train, *test)))
+            }
+            Self::Files(files) => {
+                let names: Vec<_> = files.iter().map(|file| format!("`{}`", file.name)).collect();
+                Err(StageError::Environment {
+                    message: format!("nothing says where {} can be fetched from", names.join(", ")),
+                    hint: Some("run it through `pipe run`, which knows the pipeline file's URLs".to_owned()),
+                    source: None,
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,534 @@
+//! The family `HyperCnn`: the convolutional networks of Hyperopt on CIFAR-100 (G. Chevalier, Hyperopt-Keras-CNN-CIFAR-100,
+//! 2017), built from up to 19 hyperparameters.
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Error as _},
+};
+use serde_json::{Map, Value};
+
+use super::{
+    Architecture, Builder, Kind, ModelError, Padding,
+    architecture::{Activation, Head},
+};
+
+/// Settings of the family, and those hyperparameters that are fixed rather than searched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HyperCnn {
+    /// Filters of the first block where `conv_hiddn_units_mult` is 1; doubled by each block. Default 40.
+    pub base_filters: u32,
+    /// Filters of the convolution before the blocks, where `first_conv` is set. Default 16.
+    pub first_conv_filters: u32,
+    /// Units of the first and second dense layer where their multipliers are 1. Default [1000, 750].
+    pub fc_units: [u32; 2],
+    /// Momentum of batch normalisation as Keras has it. Default 0.99.
+    pub bn_momentum: f64,
+    /// Epsilon of batch normalisation. Default 0.001.
+    pub bn_epsilon: f64,
+    /// Hyperparameters with a value of the user's, by key. `null` is none.
+    pub fixed: Map<String, Value>,
+}
+
+impl Default for HyperCnn {
+    fn default() -> Self {
+        Self {
+            base_filters: 40,
+            first_conv_filters: 16,
+            fc_units: [1000, 750],
+            bn_momentum: 0.99,
+            bn_epsilon: 1e-3,
+            fixed: Map::new(),
+        }
+    }
+}
+
+/// The settings that are no hyperparameters.
+const SETTINGS: [&str; 5] = ["base_filters", "first_conv_filters", "fc_units", "bn_momentum", "bn_epsilon"];
+
+/// The hyperparameters that build the network.
+const ARCHITECTURE_KEYS: [&str; 14] = [
+    "activation",
+    "conv_dropout_drop_proba",
+    "conv_hiddn_units_mult",
+    "conv_kernel_size",
+    "conv_pool_res_start_idx",
+    "fc_dropout_drop_proba",
+    "fc_units_1_mult",
+    "first_conv",
+    "nb_conv_pool_layers",
+    "one_more_fc",
+    "pooling_type",
+    "res_conv_kernel_size",
+    "residual",
+    "use_BN",
+];
+
+/// The hyperparameters that steer its training.
+const TRAINING_KEYS: [&str; 5] =
+    ["batch_size", "coarse_labels_weight", "l2_weight_reg_mult", "lr_rate_mult", "optimizer"];
+
+/// All fields, for messages.
+const FIELDS: [&str; 24] = [
+    "base_filters",
+    "first_conv_filters",
+    "fc_units",
+    "bn_momentum",
+    "bn_epsilon",
+    "activation",
+    "conv_dropout_drop_proba",
+    "conv_hiddn_units_mult",
+    "conv_kernel_size",
+    "conv_pool_res_start_idx",
+    "fc_dropout_drop_proba",
+    "fc_units_1_mult",
+    "first_conv",
+    "nb_conv_pool_layers",
+    "one_more_fc",
+    "pooling_type",
+    "res_conv_kernel_size",
+    "residual",
+    "use_BN",
+    "batch_size",
+    "coarse_labels_weight",
+    "l2_weight_reg_mult",
+    "lr_rate_mult",
+    "optimizer",
+];
+
+impl Serialize for HyperCnn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let default = Self::default();
+        let mut map = self.fixed.clone();
+        let mut setting = |name: &str, value: Value, default: Value| {
+            if value != default {
+                map.insert(name.to_owned(), value);
+            }
+        };
+        setting("base_filters", self.base_filters.into(), default.base_filters.into());
+        setting("first_conv_filters", self.first_conv_filters.into(), default.first_conv_filters.into());
+        setting("fc_units", serde_json::json!(self.fc_units), serde_json::json!(default.fc_units));
+        setting("bn_momentum", self.bn_momentum.into(), default.bn_momentum.into());
+        setting("bn_epsilon", self.bn_epsilon.into(), default.bn_epsilon.into());
+        map.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for HyperCnn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Settings {
+            base_filters: Option<u32>,
+            first_conv_filters: Option<u32>,
+            fc_units: Option<[u32; 2]>,
+            bn_momentum: Option<f64>,
+            bn_epsilon: Option<f64>,
+        }
+        // `HyperCnn` without fields is the text "HyperCnn" to the enum around it, or null.
+        let mut map = Option::<Map<String, Value>>::deserialize(deserializer)?.unwrap_or_default();
+        if let Some(unknown) = map.keys().find(|key| !FIELDS.contains(&key.as_str())) {
+            return Err(D::Error::unknown_field(unknown, &FIELDS));
+        }
+        let settings = SETTINGS.iter().filter_map(|&name| Some((name.to_owned(), map.remove(name)?))).collect();
+        let settings: Settings = serde_json::from_value(Value::Object(settings)).map_err(de::Error::custom)?;
+        let default = Self::default();
+        Ok(Self {
+            base_filters: settings.base_filters.unwrap_or(default.base_filters),
+            first_conv_filters: settings.first_conv_filters.unwrap_or(default.first_conv_filters),
+            fc_units: settings.fc_units.unwrap_or(default.fc_units),
+            bn_momentum: settings.bn_momentum.unwrap_or(default.bn_momentum),
+            bn_epsilon: settings.bn_epsilon.unwrap_or(default.bn_epsilon),
+            fixed: map,
+        })
+    }
+}
+
+/// The hyperparameters that build a network of this family, read and checked.
+#[derive(Debug, Clone, PartialEq)]
+struct Resolved {
+    /// Kernel of the first convolution, if there is one.
+    first_conv: Option<usize>,
+    /// Units of a residual block, if there are any.
+    residual: Option<usize>,
+    filters: usize,
+    n_blocks: u32,
+    residual_from: u32,
+    pooling: Pooling,
+    conv_kernel: usize,
+    residual_kernel: usize,
+    conv_dropout: f32,
+    fc_dropout: f32,
+    batch_norm: bool,
+    fc_1: usize,
+    fc_2: Option<usize>,
+    activation: Activation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Pooling {
+    Max,
+    Avg,
+    AllConv,
+    Inception,
+}
+
+impl HyperCnn {
+    /// Returns every hyperparameter of the family: a label of a search with another name reaches nothing by itself.
+    pub fn keys() -> &'static [&'static str] {
+        const { FIELDS.split_at(SETTINGS.len()).1 }
+    }
+
+    /// Returns whether `key` belongs to the training rather than to the network.
+    pub fn is_training_key(key: &str) -> bool {
+        TRAINING_KEYS.contains(&key)
+    }
+
+    /// Returns the hyperparameter `key`: of the proposal's `values`, else the user's, else the family's default (none for
+    /// those of the training, whose defaults are the training's parameters).
+    pub fn value<'a>(&'a self, values: &'a Map<String, Value>, key: &str) -> Option<Value> {
+        values.get(key).or_else(|| self.fixed.get(key)).cloned().or_else(|| default_of(key))
+    }
+
+    /// Returns the network of these hyperparameters for images of shape [channels, height, width].
+    ///
+    /// # Errors
+    /// If a hyperparameter is no sense, or the images are too small for the number of blocks.
+    pub fn architecture(
+        &self,
+        values: &Map<String, Value>,
+        input: [usize; 3],
+        heads: &[Head],
+    ) -> Result<Architecture, ModelError> {
+        if input.contains(&0) {
+            let found = format!("images of {}x{}x{}", input[0], input[1], input[2]);
+            return Err(ModelError::Data { found, expected: "at least one pixel" });
+        }
+        Blocks { family: self, hyper: self.resolve(values)?, builder: Builder::new(input), input, at: "input".into() }
+            .build(heads)
+    }
+
+    /// Returns what is wrong with the settings and the fixed values: (path, message).
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        let mut check = |fine: bool, name: &str, message: &str| {
+            if !fine {
+                problems.push((name.to_owned(), message.to_owned()));
+            }
+        };
+        check((1..=65_536).contains(&self.base_filters), "base_filters", "expected 1 to 65536");
+        check((1..=65_536).contains(&self.first_conv_filters), "first_conv_filters", "expected 1 to 65536");
+        check(self.fc_units.iter().all(|x| (1..=1 << 20).contains(x)), "fc_units", "expected 1 to 1048576 each");
+        check((0.0..1.0).contains(&self.bn_momentum), "bn_momentum", "expected at least 0 and below 1");
+        check(self.bn_epsilon > 0.0 && self.bn_epsilon <= 1.0, "bn_epsilon", "expected above 0 and at most 1");
+        let fixed = |key: &str| self.fixed.get(key);
+        let number = |key: &str, fine: fn(f64) -> bool| fixed(key).is_none_or(|x| x.as_f64().is_some_and(fine));
+        let whole = |x: f64| x.fract() == 0.0 && (1.0..=65_536.0).contains(&x);
+        check(number("batch_size", whole), "batch_size", "expected a whole number of 1 to 65536");
+        for key in ["coarse_labels_weight", "l2_weight_reg_mult"] {
+            check(number(key, |x| x >= 0.0 && x.is_finite()), key, "expected a number of at least 0");
+        }
+        check(number("lr_rate_mult", |x| x > 0.0 && x.is_finite()), "lr_rate_mult", "expected a number above 0");
+        let known = |x: &Value| matches!(x.as_str(), Some("Adam" | "Nadam" | "RMSprop"));
+        check(fixed("optimizer").is_none_or(known), "optimizer", "expected `Adam`, `Nadam` or `RMSprop`");
+        for key in self.fixed.keys() {
+            let alone = Map::from_iter([(key.clone(), self.fixed[key].clone())]);
+            if ARCHITECTURE_KEYS.contains(&key.as_str())
+                && let Err(error) = Self::default().resolve(&alone)
+            {
+                problems.push((key.clone(), error.to_string()));
+            }
+        }
+        problems
+    }
+
+    fn resolve(&self, values: &Map<String, Value>) -> Result<Resolved, ModelError> {
+        let value = |key: &str| self.value(values, key).unwrap_or(Value::Null);
+        let wrong =
+            |key: &str, expected| ModelError::Value { key: key.to_owned(), found: value(key).to_string(), expected };
+        // The space proposes quantised floats; the seed rounds them where it uses them.
+        let whole = |key: &str, min: f64, max: f64, expected| {
+            let x = value(key).as_f64().map(libm::rint).filter(|x| (min..=max).contains(x));
+            x.map(|x| x as usize).ok_or_else(|| wrong(key, expected))
+        };
+        let optional = |key: &str, max: f64, expected| {
+            if value(key).is_null() { Ok(None) } else { whole(key, 1.0, max, expected).map(Some) }
+        };
+        let proba = |key: &str| {
+            let x = value(key).as_f64().filter(|x| (0.0..1.0).contains(x));
+            x.map(|x| x as f32).ok_or_else(|| wrong(key, "a number at least 0 and below 1"))
+        };
+        // Truncated, as Python's `int` does.
+        let scaled = |base: u32, key: &str| {
+            let units = value(key).as_f64().map(|x| (f64::from(base) * x).trunc());
+            let units = units.filter(|units| (1.0..=f64::from(1 << 24)).contains(units));
+            units.map(|units| units as usize).ok_or_else(|| wrong(key, "a multiplier that leaves at least one unit"))
+        };
+        let text = |key: &str| value(key).as_str().map(str::to_owned);
+        Ok(Resolved {
+            first_conv: optional("first_conv", 15.0, "none or a kernel size of 1 to 15")?,
+            residual: optional("residual", 100.0, "none or 1 to 100")?,
+            filters: scaled(self.base_filters, "conv_hiddn_units_mult")?,
+            n_blocks: whole("nb_conv_pool_layers", 1.0, 10.0, "1 to 10")? as u32,
+            residual_from: whole("conv_pool_res_start_idx", 0.0, 10.0, "0 to 10")? as u32,
+            pooling: match text("pooling_type").as_deref() {
+                Some("max") => Pooling::Max,
+                Some("avg") => Pooling::Avg,
+                Some("all_conv") => Pooling::AllConv,
+                Some("inception") => Pooling::Inception,
+                _ => return Err(wrong("pooling_type", "`max`, `avg`, `all_conv` or `inception`")),
+            },
+            conv_kernel: whole("conv_kernel_size", 1.0, 15.0, "a kernel size of 1 to 15")?,
+            residual_kernel: whole("res_conv_kernel_size", 1.0, 15.0, "a kernel size of 1 to 15")?,
+            conv_dropout: proba("conv_dropout_drop_proba")?,
+            fc_dropout: proba("fc_dropout_drop_proba")?,
+            batch_norm: value("use_BN").as_bool().ok_or_else(|| wrong("use_BN", "true or false"))?,
+            fc_1: scaled(self.fc_units[0], "fc_units_1_mult")?,
+            fc_2: match value("one_more_fc") {
+                Value::Null => None,
+                _ => Some(scaled(self.fc_units[1], "one_more_fc")?),
+            },
+            activation: match text("activation").as_deref() {
+                Some("relu") => Activation::Relu,
+                Some("elu") => Activation::Elu,
+                _ => return Err(wrong("activation", "`relu` or `elu`")),
+            },
+        })
+    }
+}
+
+/// Returns the family's default: a plain network of two blocks.
+fn default_of(key: &str) -> Option<Value> {
+    Some(match key {
+        "activation" => "relu".into(),
+        "pooling_type" => "max".into(),
+        "use_BN" => true.into(),
+        "first_conv" | "residual" | "one_more_fc" => Value::Null,
+        "conv_hiddn_units_mult" | "fc_units_1_mult" => 1.0.into(),
+        "nb_conv_pool_layers" => 2.into(),
+        "conv_kernel_size" | "res_conv_kernel_size" => 3.into(),
+        "conv_pool_res_start_idx" => 0.into(),
+        "conv_dropout_drop_proba" | "fc_dropout_drop_proba" => 0.0.into(),
+        "lr_rate_mult" | "l2_weight_reg_mult" => 1.0.into(),
+        _ => return None,
+    })
+}
+
+/// The network so far. Each method adds layers behind `at`.
+struct Blocks<'a> {
+    family: &'a HyperCnn,
+    hyper: Resolved,
+    builder: Builder,
+    input: [usize; 3],
+    at: String,
+}
+
+impl Blocks<'_> {
+    fn build(mut self, heads: &[Head]) -> Result<Architecture, ModelError> {
+        if let Some(kernel) = self.hyper.first_conv {
+            self.conv(self.family.first_conv_filters as usize, kernel);
+            self.activation();
+        }
+        let mut filters = self.hyper.filters;
+        for block in 0..self.hyper.n_blocks {
+            self.conv(filters, self.hyper.conv_kernel);
+            self.activation();
+            self.batch_norm_if_used();
+            if let Some(units) = self.hyper.residual.filter(|_| block >= self.hyper.residual_from) {
+                self.residual(filters, units);
+            }
+            self.pooling(filters)?;
+            self.dropout(self.hyper.conv_dropout);
+            filters *= 2;
+        }
+        self.push(Kind::Flatten);
+        for units in [Some(self.hyper.fc_1), self.hyper.fc_2].into_iter().flatten() {
+            self.push(Kind::Dense { units });
+            self.activation();
+            self.dropout(self.hyper.fc_dropout);
+        }
+        self.builder.finish(&self.at, heads)
+    }
+
+    fn push(&mut self, kind: Kind) {
+        self.at = self.builder.add(kind, &[&self.at]);
+    }
+
+    fn conv(&mut self, filters: usize, kernel: usize) {
+        self.push(Kind::Conv { filters, kernel, stride: 1, padding: Padding::Same });
+    }
+
+    fn activation(&mut self) {
+        self.push(Kind::Activation { function: self.hyper.activation });
+    }
+
+    fn dropout(&mut self, p: f32) {
+        self.push(Kind::Dropout { p });
+    }
+
+    fn batch_norm(&mut self) {
+        let (momentum, epsilon) = (self.family.bn_momentum as f32, self.family.bn_epsilon as f32);
+        self.push(Kind::BatchNorm { momentum, epsilon });
+    }
+
+    fn batch_norm_if_used(&mut self) {
+        if self.hyper.batch_norm {
+            self.batch_norm();
+        }
+    }
+
+    /// A block of `units` sums of a linear 1x1 convolution and a convolution behind dropout.
+    fn residual(&mut self, filters: usize, units: usize) {
+        for _ in 0..units {
+            let start = self.at.clone();
+            self.conv(filters, 1);
+            let linear = std::mem::replace(&mut self.at, start);
+            self.dropout(self.hyper.conv_dropout);
+            self.conv(filters, self.hyper.residual_kernel);
+            self.activation();
+            self.at = self.builder.add(Kind::Add, &[&linear, &self.at]);
+            self.batch_norm_if_used();
+        }
+        if !self.hyper.batch_norm {
+            self.batch_norm();
+        }
+        self.batch_norm();
+    }
+
+    fn pooling(&mut self, filters: usize) -> Result<(), ModelError> {
+        let &[_, height, width] = self.builder.shape(&self.at) else {
+            unreachable!("blocks come before the flattening")
+        };
+        if height < 2 || width < 2 {
+            return Err(ModelError::TooSmall {
+                width: self.input[2],
+                height: self.input[1],
+                depth: self.hyper.n_blocks,
+                layer: self.at.clone(),
+                found_width: width,
+                found_height: height,
+            });
+        }
+        match self.hyper.pooling {
+            Pooling::Max => self.push(Kind::MaxPool { size: 2, stride: 2, padding: Padding::Valid }),
+            Pooling::Avg => self.push(Kind::AvgPool { size: 2, stride: 2, padding: Padding::Valid }),
+            Pooling::AllConv => self.all_conv(filters),
+            Pooling::Inception => self.inception(filters),
+        }
+        Ok(())
+    }
+
+    fn all_conv(&mut self, filters: usize) {
+        self.push(Kind::Conv { filters, kernel: 3, stride: 2, padding: Padding::Same });
+        self.batch_norm_if_used();
+    }
+
+    /// Three ways of halving side by side, with 2b + a channels.
+    fn inception(&mut self, filters: usize) {
+        let share = |part: f64| (part * filters as f64 + 1.0).trunc() as usize;
+        let (a, b) = (share(0.33), share(0.4));
+        let start = self.at.clone();
+        self.all_conv(b);
+        let first = std::mem::replace(&mut self.at, start.clone());
+        self.conv(a, 1);
+        self.activation();
+        self.conv(b, 3);
+        self.activation();
+        self.all_conv(b);
+        let second = std::mem::replace(&mut self.at, start);
+        self.conv(a, 1);
+        self.activation();
+        self.push(Kind::MaxPool { size: 3, stride: 2, padding: Padding::Same });
+        self.at = self.builder.add(Kind::Concat, &[&first, &second, &self.at]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::architecture::Output;
+
+    fn heads() -> Vec<Head> {
+        let head = |name: &str, classes| Head { name: name.into(), classes, output: Output::Softmax };
+        vec![head("fine", 100), head("coarse", 20)]
+    }
+
+    fn build(values: Value, input: [usize; 3]) -> Result<Architecture, ModelError> {
+        HyperCnn::default().architecture(values.as_object().unwrap(), input, &heads())
+    }
+
+    #[test]
+    fn the_seeds_best_network_has_7_061_116_parameters() {
+        let best = json!({
+            "activation": "elu", "conv_hiddn_units_mult": 1.59583, "conv_kernel_size": 3.0, "conv_pool_res_start_idx": 0.0,
+            "fc_units_1_mult": 1.30840, "first_conv": 3, "nb_conv_pool_layers": 3, "one_more_fc": null,
+            "pooling_type": "avg", "res_conv_kernel_size": 2.0, "residual": 3.0, "use_BN": true,
+            "conv_dropout_drop_proba": 0.25924, "fc_dropout_drop_proba": 0.43223,
+        });
+        let network = build(best, [3, 32, 32]).unwrap();
+        assert_eq!(network.parameters, 7_061_116);
+        for (add, filters) in [("add_1", 63), ("add_4", 126), ("add_9", 252)] {
+            assert_eq!(network.layer(add).unwrap().shape[0], filters);
+        }
+    }
+
+    #[test]
+    fn every_pooling_halves() {
+        for (pooling, channels) in [("max", 40), ("avg", 40), ("all_conv", 40), ("inception", 17 + 17 + 14)] {
+            for use_bn in [true, false] {
+                let values = json!({ "pooling_type": pooling, "nb_conv_pool_layers": 1, "use_BN": use_bn });
+                let network = build(values, [1, 28, 30]).unwrap();
+                let dropout = network.layers.iter().find(|layer| matches!(layer.kind, Kind::Dropout { .. })).unwrap();
+                assert_eq!(dropout.shape, [channels, 14, 15], "{pooling}");
+            }
+        }
+    }
+
+    #[test]
+    fn images_too_small_for_the_depth_are_refused() {
+        let error = build(json!({ "nb_conv_pool_layers": 3 }), [3, 6, 32]).unwrap_err();
+        assert!(matches!(error, ModelError::TooSmall { found_height: 1, .. }), "{error}");
+        assert!(build(json!({ "nb_conv_pool_layers": 2 }), [3, 6, 32]).is_ok());
+    }
+
+    #[test]
+    fn a_proposal_wins_over_a_fixed_value_and_that_over_the_default() {
+        let family: HyperCnn = serde_json::from_value(json!({ "base_filters": 8, "residual": 2 })).unwrap();
+        let adds = |values: Value| {
+            let network = family.architecture(values.as_object().unwrap(), [3, 8, 8], &heads()).unwrap();
+            network.layers.iter().filter(|layer| layer.kind == Kind::Add).count()
+        };
+        assert_eq!((adds(json!({})), adds(json!({ "residual": null })), adds(json!({ "residual": 3.0 }))), (4, 0, 6));
+        assert_eq!(serde_json::to_value(&family).unwrap(), json!({ "base_filters": 8, "residual": 2 }));
+        assert!(serde_json::from_value::<HyperCnn>(json!({ "residuals": 2 })).is_err());
+    }
+
+    #[test]
+    fn values_without_sense_are_named() {
+        for (key, value) in [
+            ("activation", json!("tanh")),
+            ("conv_dropout_drop_proba", json!(1.0)),
+            ("residual", json!("many")),
+            ("conv_hiddn_units_mult", json!(0.001)),
+            ("use_BN", json!(1)),
+        ] {
+            let error = build(json!({ key: value }), [3, 32, 32]).unwrap_err();
+            assert!(matches!(&error, ModelError::Value { key: found, .. } if found == key), "{error}");
+            let fixed = HyperCnn { fixed: Map::from_iter([(key.to_owned(), value)]), ..HyperCnn::default() };
+            assert_eq!(fixed.problems()[0].0, key);
+        }
+        for (key, value) in [("batch_size", json!(2.5)), ("lr_rate_mult", json!(0)), ("optimizer", json!("SGD"))] {
+            let fixed = HyperCnn { fixed: Map::from_iter([(key.to_owned(), value)]), ..HyperCnn::default() };
+            assert_eq!(fixed.problems()[0].0, key);
+        }
+    }
+
+    #[test]
+    fn the_19_keys_are_the_networks_and_the_trainings() {
+        let mut keys: Vec<_> = ARCHITECTURE_KEYS.iter().chain(&TRAINING_KEYS).copied().collect();
+        keys.sort_unstable();
+        let mut all = HyperCnn::keys().to_vec();
+        all.sort_unstable();
+        assert_eq!((keys, all.len()), (all.clone(), 19));
+    }
+}

@@ -1,0 +1,37 @@
+//! Networks: an [`Architecture`] is plain data, a family builds one from a proposal, [`Network`] computes with it.
+
+pub mod architecture;
+pub mod device;
+pub mod hyper_cnn;
+mod network;
+pub mod ops;
+mod predictor;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+pub use architecture::{Architecture, Builder, Kind, Layer, Padding};
+pub use device::{burn_device, numerics};
+pub use hyper_cnn::HyperCnn;
+pub use network::{Forward, Mode, Network};
+pub use predictor::Predictor;
+pub use weights::{Weight, Weights};
+
+/// Why a network cannot be built from these hyperparameters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// A hyperparameter is missing its meaning: wrong type or out of range.
+    #[error("`{key}` is {found}, expected {expected}")]
+    Value { key: String, found: String, expected: &'static str },
+    /// The image has been halved too often for its size.
+    #[error(
+        "images of {width}x{height} pixels are too small for {depth} pooling layers: `{layer}` would read {found_width}x{found_height}"
+    )]
+    TooSmall { width: usize, height: usize, depth: u32, layer: String, found_width: usize, found_height: usize },
+    /// A head has the name of a layer, or of another head.
+    #[error("the head `{0}` has the name of another layer")]
+    Name(String),
+    /// There is nothing to learn.
+    #[error("the data has {found}, expected {expected}")]
+    Data { found: String, expected: &'static str },
+}

@@ -1,0 +1,77 @@
+//! A trained network for use: probabilities for images.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+use pipe_store::Bytes;
+
+use super::{Architecture, Mode, Network, Weights, burn_device};
+use crate::{
+    stage::{ComputeDevice, StageError},
+    train::loss,
+};
+
+/// An architecture with its weights on a device.
+pub struct Predictor {
+    architecture: Architecture,
+    weights: Weights,
+    device: Device,
+}
+
+impl Predictor {
+    /// Returns the network in `architecture` (a record architecture.json) with `weights` (a file weights.safetensors).
+    ///
+    /// # Errors
+    /// If they cannot be read or do not fit each other, or the device is not there.
+    pub fn load(architecture: &[u8], weights: Bytes, device: ComputeDevice) -> Result<Self, StageError> {
+        let architecture: Architecture = serde_json::from_slice(architecture)
+            .map_err(|error| StageError::failed(format!("the architecture cannot be read: {error}")))?;
+        let weights = Weights::read(&architecture, weights)?;
+        Ok(Self { architecture, weights, device: burn_device(device)? })
+    }
+
+    /// Returns the network's architecture.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// Returns the network on its device, for inference: its tensors carry no gradients. For gradients by the images give
+    /// it images with autodiff.
+    pub fn network(&self) -> Network<'_> {
+        Network::new(&self.architecture, &self.weights, &self.device)
+    }
+
+    /// Returns the logits of each head, [n, classes], for normalised `images` [n, c, h, w], computed `batch` at a time.
+    ///
+    /// # Panics
+    /// If `images` are no whole number of images, or `batch` is 0.
+    pub fn logits(&self, images: &[f32], batch: usize) -> BTreeMap<String, Vec<f32>> {
+        let size: usize = self.architecture.input.iter().product();
+        assert!(images.len().is_multiple_of(size), "images are whole");
+        let network = self.network();
+        let mut logits: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+        for images in images.chunks(batch * size) {
+            let images = network.images(images.to_vec(), images.len() / size);
+            for (head, values) in network.forward(images, Mode::Inference, &[]).logits {
+                let values = values.into_data().try_into_vec::<f32>().expect("networks compute with f32");
+                logits.entry(head).or_default().extend(values);
+            }
+        }
+        logits
+    }
+
+    /// Returns the probabilities of each head's classes, [n, classes], for normalised `images` [n, c, h, w], computed
+    /// `batch` at a time.
+    ///
+    /// # Panics
+    /// As [`logits`](Self::logits).
+    pub fn probabilities(&self, images: &[f32], batch: usize) -> BTreeMap<String, Vec<f32>> {
+        let mut logits = self.logits(images, batch);
+        for head in &self.architecture.heads {
+            if let Some(values) = logits.get_mut(&head.name) {
+                *values = loss::probabilities(head.output, values, head.classes);
+            }
+        }
+        logits
+    }
+}

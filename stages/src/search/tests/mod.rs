@@ -1,0 +1,117 @@
+//! Tests of the whole module; `fixtures/` was extracted from Hyperopt 0.3.0 and from the 42 trials of
+//! github.com/guillaume-chevalier/Hyperopt-Keras-CNN-CIFAR-100 (MIT).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipe_store::Digest;
+use serde_json::{Value, json};
+
+use super::*;
+
+mod hyperopt;
+mod prior;
+mod spaces;
+mod stages;
+
+fn space(json: Value) -> Space {
+    let space: Space = serde_json::from_value(json).expect("an object is a space");
+    assert_eq!(space.validate(), []);
+    space
+}
+
+/// The space of the CIFAR-100 study: 19 keys, 22 labels.
+fn seed_space() -> Space {
+    space(json!({
+        "lr_rate_mult": {"loguniform": [-0.5, 0.5]},
+        "l2_weight_reg_mult": {"loguniform": [-1.3, 1.3]},
+        "batch_size": {"quniform": [100, 450, 5]},
+        "optimizer": {"choice": ["Adam", "Nadam", "RMSprop"]},
+        "coarse_labels_weight": {"uniform": [0.1, 0.7]},
+        "conv_dropout_drop_proba": {"label": ["conv_dropout_proba", {"uniform": [0, 0.35]}]},
+        "fc_dropout_drop_proba": {"label": ["fc_dropout_proba", {"uniform": [0, 0.6]}]},
+        "use_BN": {"choice": [false, true]},
+        "first_conv": {"choice": [null, {"label": ["first_conv_size", {"choice": [3, 4]}]}]},
+        "residual": {"choice": [null, {"label": ["residual_units", {"quniform": [0.501, 4.499, 1]}]}]},
+        "conv_hiddn_units_mult": {"loguniform": [-0.6, 0.6]},
+        "nb_conv_pool_layers": {"choice": [2, 3]},
+        "conv_pool_res_start_idx": {"quniform": [0, 2, 1]},
+        "pooling_type": {"choice": ["max", "avg", "all_conv", "inception"]},
+        "conv_kernel_size": {"quniform": [2, 4, 1]},
+        "res_conv_kernel_size": {"quniform": [2, 4, 1]},
+        "fc_units_1_mult": {"loguniform": [-0.6, 0.6]},
+        "one_more_fc": {"choice": [null, {"label": ["fc_units_2_mult", {"loguniform": [-0.6, 0.6]}]}]},
+        "activation": {"choice": ["relu", "elu"]},
+    }))
+}
+
+fn random(space: &Space, seed: u64, trial_idx: u32) -> Proposal {
+    Sampler::Random.propose(space, seed, trial_idx, &[], &BTreeSet::new())
+}
+
+/// Returns `trials` proposals, each from all before it, with a loss of additions and products alone.
+fn searched(space: &Space, sampler: &Sampler, seed: u64, trials: u32) -> Vec<Proposal> {
+    let mut history: Vec<TrialParameters> = Vec::new();
+    let mut losses: Vec<f64> = Vec::new();
+    let mut proposals = Vec::new();
+    for id in 0..trials {
+        let good = split::good(&losses, id, 0.25);
+        let proposal = sampler.propose(space, seed, id, &history, &good);
+        let number = |label: &str| proposal.labels[label].as_f64().unwrap_or(1.0);
+        let miss = (number("lr_rate_mult") - 0.8) * (number("lr_rate_mult") - 0.8);
+        losses.push(miss + 0.1 * number("residual") + 0.001 * number("batch_size"));
+        history.push(TrialParameters { id, labels: proposal.labels.clone() });
+        proposals.push(proposal);
+    }
+    proposals
+}
+
+#[test]
+fn golden_proposals_on_the_seeds_space() {
+    let digest = |sampler| {
+        let proposals = searched(&seed_space(), &sampler, 7, 40);
+        Digest::of(&proposals.iter().flat_map(Proposal::to_record).collect::<Vec<u8>>()).short()
+    };
+    assert_eq!([digest(Sampler::Random), digest(Sampler::Tpe(TpeParams::default()))], ["056f24313686", "ae6f01b71b1e"]);
+}
+
+#[test]
+fn more_trials_keep_the_earlier_proposals() {
+    let sampler = Sampler::Tpe(TpeParams { startup: 4, ..TpeParams::default() });
+    let (short, long) = (searched(&seed_space(), &sampler, 3, 8), searched(&seed_space(), &sampler, 3, 12));
+    assert_eq!(short, long[..8]);
+    assert_eq!(BTreeSet::from_iter(long.iter().map(Proposal::to_record)).len(), 12);
+}
+
+#[test]
+fn the_order_of_the_history_does_not_matter() {
+    let space = seed_space();
+    let proposals = searched(&space, &Sampler::Random, 5, 30);
+    let labels = proposals.into_iter().map(|proposal| proposal.labels);
+    let mut history: Vec<_> = (0..).zip(labels).map(|(id, labels)| TrialParameters { id, labels }).collect();
+    let propose =
+        |history: &[_]| Sampler::Tpe(TpeParams::default()).propose(&space, 5, 30, history, &BTreeSet::from([4, 17]));
+    let expected = propose(&history);
+    history.reverse();
+    history.swap(3, 20);
+    assert_eq!(propose(&history), expected);
+}
+
+#[test]
+fn samplers_leave_their_defaults_out_and_read_them_back() {
+    let check = |written: &str, sampler: Sampler, canonical: &str| {
+        assert_eq!(serde_json::from_str::<Sampler>(written).unwrap(), sampler);
+        assert_eq!(serde_json::to_string(&sampler).unwrap(), canonical);
+        assert_eq!(serde_json::from_str::<Sampler>(canonical).unwrap(), sampler);
+    };
+    let tpe = TpeParams::default();
+    check(r#""Random""#, Sampler::Random, r#""Random""#);
+    check(r#""Tpe""#, Sampler::Tpe(tpe), r#"{"Tpe":{}}"#);
+    check(r#"{"Tpe":{"startup":20}}"#, Sampler::Tpe(tpe), r#"{"Tpe":{}}"#);
+    check(r#"{"Tpe":{"startup":4}}"#, Sampler::Tpe(TpeParams { startup: 4, ..tpe }), r#"{"Tpe":{"startup":4}}"#);
+    for wrong in [r#""Grid""#, r#"{"Tpe":{"start":4}}"#, r#"{"Random":{}}"#, "{}", "3"] {
+        assert!(serde_json::from_str::<Sampler>(wrong).is_err(), "{wrong}");
+    }
+    let wrong =
+        Sampler::Tpe(TpeParams { gamma: f64::NAN, candidates: 0, prior_weight: 0.0, forgetting: 0, startup: 0 });
+    assert_eq!(wrong.validate().len(), 4);
+}

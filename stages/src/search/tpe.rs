@@ -1,0 +1,90 @@
+//! Tree-structured Parzen estimator, exactly as in Hyperopt: for each label on its own, the candidate that is likeliest
+//! among good trials as against bad ones.
+//!
+//! Source: Bergstra, Bardenet, Bengio and Kégl, "Algorithms for hyper-parameter optimization", NIPS 2011; Hyperopt's
+//! `tpe.py`. The tree is this alone: a choice is settled before the labels of its chosen option.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Proposal, TpeParams, TrialParameters,
+    kind::Kind,
+    parzen::{Parzen, forgetting_weights},
+    random::Draws,
+    space::Space,
+};
+
+/// Returns the proposal for trial `trial_idx` after `history`, of which the trials in `good` are good and all others bad.
+/// The order of `history` does not matter.
+pub(super) fn propose(
+    space: &Space,
+    params: &TpeParams,
+    seed: u64,
+    trial_idx: u32,
+    history: &[TrialParameters],
+    good: &BTreeSet<u32>,
+) -> Proposal {
+    let mut trials: Vec<&TrialParameters> = history.iter().collect();
+    trials.sort_by_key(|trial| trial.id);
+    let (good, bad): (Vec<_>, Vec<_>) = trials.into_iter().partition(|trial| good.contains(&trial.id));
+    space.settle(&mut |label, kind| {
+        let observed = |trials: &[&TrialParameters]| -> Vec<f64> {
+            trials.iter().filter_map(|trial| kind.coordinate(label, &trial.labels)).collect()
+        };
+        suggest(kind, &observed(&good), &observed(&bad), params, &mut Draws::new(seed, trial_idx, label))
+    })
+}
+
+/// Returns the coordinate suggested for a label whose coordinates were `good` and `bad`, each in trial order: of
+/// `params.candidates` drawn from the model of the good, the first with the greatest ln good(x) - ln bad(x).
+pub(super) fn suggest(kind: &Kind, good: &[f64], bad: &[f64], params: &TpeParams, draws: &mut Draws) -> f64 {
+    let forgetting = params.forgetting as usize;
+    match kind {
+        Kind::Numeric(numeric) => {
+            let good = Parzen::new(*numeric, good, params.prior_weight, forgetting);
+            let bad = Parzen::new(*numeric, bad, params.prior_weight, forgetting);
+            let candidates = (0..params.candidates).map(|_| good.sample(draws));
+            first_greatest(candidates.map(|x| (x, good.ln_density(x) - bad.ln_density(x))))
+        }
+        Kind::Choice { .. } | Kind::Randint { .. } => {
+            let prior = kind.probabilities().expect("these kinds have options");
+            let good = posterior(&prior, good, params.prior_weight, forgetting);
+            let bad = posterior(&prior, bad, params.prior_weight, forgetting);
+            let candidates = (0..params.candidates).map(|_| draws.index(&good));
+            first_greatest(candidates.map(|k| (k as f64, libm::log(good[k]) - libm::log(bad[k]))))
+        }
+    }
+}
+
+/// Returns the probability of each option: its observations, each with its forgetting weight, and
+/// K * `prior_weight` * its prior probability as pseudo-counts (`ap_categorical_sampler`, `ap_randint_sampler`).
+pub(super) fn posterior(prior: &[f64], observed: &[f64], prior_weight: f64, forgetting: usize) -> Vec<f64> {
+    let mut counts: Vec<f64> = prior.iter().map(|p| prior.len() as f64 * prior_weight * p).collect();
+    for (k, weight) in observed.iter().zip(forgetting_weights(observed.len(), forgetting)) {
+        counts[*k as usize] += weight;
+    }
+    let sum: f64 = counts.iter().sum();
+    counts.into_iter().map(|count| count / sum).collect()
+}
+
+/// Returns the first candidate with the greatest score; as in NumPy's `argmax`, no number is greater than NaN.
+fn first_greatest(candidates: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let greater = |score: f64, best: f64| !best.is_nan() && (score.is_nan() || score > best);
+    let best = candidates.reduce(|best, next| if greater(next.1, best.1) { next } else { best });
+    best.expect("at least one candidate is drawn").0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equal_scores_the_first_wins_and_nan_wins_over_all() {
+        let check = |scores: &[f64], winner: f64| {
+            assert_eq!(first_greatest((0..).map(f64::from).zip(scores.iter().copied())), winner, "{scores:?}");
+        };
+        check(&[1.0, 3.0, 3.0, 2.0], 1.0);
+        check(&[1.0, f64::NAN, 3.0, f64::NAN], 1.0);
+        check(&[f64::NEG_INFINITY, f64::NEG_INFINITY], 0.0);
+    }
+}

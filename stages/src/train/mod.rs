@@ -1,0 +1,88 @@
+//! `train`: a network of a family, trained on labelled images; its scores, its history and its weights.
+//!
+//! The state after each step is a pure function of the *trajectory* (parameters without length, early stopping and what
+//! is kept; inputs; seed) and the step. Checkpoints are a memo of it.
+
+pub(crate) mod data;
+mod history;
+pub(crate) mod loss;
+mod optimizer;
+mod outputs;
+mod params;
+pub(crate) mod run;
+mod settings;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use optimizer::OptimizerKind;
+pub use params::{At, EarlyStopping, Epochs, Keep, Model, NamedEpochs, Objective, Train};
+use serde_json::Value;
+
+use self::{
+    data::{Data, Proposal},
+    history::Metric,
+    run::Training,
+    settings::{Settings, Unsettled},
+};
+use crate::{
+    model::burn_device,
+    stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
+};
+
+impl Stage for Train {
+    fn id(&self) -> StageId {
+        StageId { name: "train", version: 1 }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { seed: true, device: true }
+    }
+
+    fn trajectory(&self) -> Option<Value> {
+        let mut params = serde_json::to_value(self).expect("parameters are plain data");
+        let fields = params.as_object_mut().expect("parameters are a struct");
+        for field in ["epochs", "early_stopping", "keep"] {
+            fields.remove(field);
+        }
+        Some(params)
+    }
+
+    fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
+        const PROCESS: u64 = 64 << 20;
+        let data = Data::read(inputs, self.head)?;
+        let proposal = proposal(inputs)?.unwrap_or_default();
+        match Settings::resolve(self, &proposal, &data, inputs) {
+            Ok(settings) => {
+                let judged = if data.n_validation().is_some() { run::JUDGED_AT_A_TIME } else { 0 };
+                // Judging keeps no outputs for a backward pass: about a third.
+                let images = settings.batch.max(judged / 3) as u64;
+                Ok(PROCESS + settings.architecture.memory(images))
+            }
+            Err(Unsettled::Infeasible(_)) => Ok(PROCESS),
+            Err(Unsettled::Stage(error)) => Err(error),
+        }
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
+        let data = Data::read(inputs, self.head)?;
+        let proposed = proposal(inputs)?;
+        let proposal = proposed.clone().unwrap_or_default();
+        let settings = match (Settings::resolve(self, &proposal, &data, inputs), proposed) {
+            (Ok(settings), _) => settings,
+            (Err(Unsettled::Infeasible(error)), Some(_)) => return Ok(outputs::of_infeasible(self, &proposal, &error)),
+            (Err(Unsettled::Infeasible(error)), None) => return Err(StageError::failed(error.to_string())),
+            (Err(Unsettled::Stage(error)), _) => return Err(error),
+        };
+        let metric = Metric::new(self.objective.metric(), &data.heads, data.n_validation().is_some())?;
+        let device = burn_device(context.device)?.autodiff();
+        let training = Training { params: self, settings: &settings, data: &data, metric: &metric, device };
+        let state = training.run(context)?;
+        Ok(outputs::of(self, &settings, &proposal, &metric, &state))
+    }
+}
+
+/// Returns the search's proposal, if one is connected.
+fn proposal(inputs: &Inputs<'_>) -> Result<Option<Proposal>, StageError> {
+    inputs.digest("proposal").map(|_| inputs.json("proposal")).transpose()
+}

@@ -1,0 +1,120 @@
+//! The files that a training leaves.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    data::Proposal,
+    history::{self, Epoch, Metric, metric_names},
+    params::{Keep, Train},
+    settings::Settings,
+    state::{State, epoch_name},
+};
+use crate::{model::ModelError, params::Float, stage::Outputs};
+
+/// Returns the outputs of a training that came to its end, good or bad.
+pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric: &Metric, state: &State) -> Outputs {
+    let heads = &settings.architecture.heads;
+    let status = if state.diverged_at.is_some() { "diverged" } else { "completed" };
+    let at = if train.objective.is_last() {
+        state.epochs.len() as u32
+    } else {
+        state.best.as_ref().map_or(0, |(epoch, _)| *epoch)
+    };
+    // A training that diverged is no better for the epochs before.
+    let value = if state.diverged_at.is_some() { f64::NAN } else { metric.of(&state.epochs[at as usize - 1]) };
+    let score = json!({
+        "format": 1,
+        "status": status,
+        "metric": metric.name,
+        "value": Float(value),
+        "loss": Float(train.objective.loss(value)),
+        "epoch": (at > 0).then_some(at),
+    });
+    let trial = json!({
+        "format": 1,
+        "status": status,
+        "epochs": state.epochs.len(),
+        "steps": state.step,
+        "diverged_at": state.diverged_at,
+        "hyperparameters": settings.hyperparameters,
+        "labels": proposal.labels,
+        "settings": {
+            "epochs": settings.epochs,
+            "batch": settings.batch,
+            "learning_rate": settings.learning_rate,
+            "l2": settings.l2,
+            "optimizer": settings.optimizer,
+            "head_weights": settings.head_weights,
+            "head": train.head,
+            "objective": train.objective,
+        },
+        "parameters": settings.architecture.parameters,
+        "flops": settings.architecture.flops,
+        "figures": figures(&state.epochs, &metric_names(heads, has_validation(&state.epochs)), settings),
+        "best_epoch": state.best.as_ref().map(|(epoch, _)| *epoch),
+    });
+    let mut outputs = Outputs::default()
+        .with_json("trial.json", &trial)
+        .with_json("score.json", &score)
+        .with("history.csv", history::csv(&state.epochs, heads))
+        .with_json("architecture.json", &settings.architecture);
+    for keep in &train.keep {
+        match keep {
+            Keep::Best => {
+                if let Some((_, weights)) = &state.best {
+                    outputs.insert("best/weights.safetensors", weights.write());
+                }
+            }
+            Keep::Last => outputs.insert("last/weights.safetensors", state.weights.write()),
+            // Those of several `Every` are listed once.
+            Keep::Every(_) => {}
+        }
+    }
+    for (&epoch, weights) in &state.kept {
+        outputs.insert(format!("{}/weights.safetensors", epoch_name(epoch)), weights.write());
+    }
+    outputs
+}
+
+/// Returns the outputs of a proposal for a network that cannot be built.
+pub(crate) fn of_infeasible(train: &Train, proposal: &Proposal, error: &ModelError) -> Outputs {
+    let score = json!({
+        "format": 1,
+        "status": "failed",
+        "metric": train.objective.metric(),
+        "value": Float(f64::NAN),
+        "loss": Float(f64::NAN),
+        "epoch": null,
+        "reason": error.to_string(),
+    });
+    let trial = json!({
+        "format": 1,
+        "status": "failed",
+        "reason": error.to_string(),
+        "hyperparameters": proposal.values,
+        "labels": proposal.labels,
+    });
+    Outputs::default().with_json("trial.json", &trial).with_json("score.json", &score)
+}
+
+fn has_validation(epochs: &[Epoch]) -> bool {
+    epochs.iter().any(|epoch| epoch.valid.is_some())
+}
+
+/// Returns each metric's best value, its epoch, and the value of the last epoch.
+fn figures(epochs: &[Epoch], names: &[String], settings: &Settings) -> Map<String, Value> {
+    let heads = &settings.architecture.heads;
+    let of_metric = |name: &String| {
+        let metric = Metric::new(name, heads, has_validation(epochs)).expect("the name is of the list");
+        let sign = if name.ends_with("accuracy") { -1.0 } else { 1.0 };
+        let (end, ..) = epochs.split_last()?;
+        let first = (1, metric.of(&epochs[0]));
+        let best = (2..).zip(&epochs[1..]).fold(first, |best, (number, epoch)| {
+            let value = metric.of(epoch);
+            if sign * value < sign * best.1 { (number, value) } else { best }
+        });
+        let figures = json!({ "best": Float(best.1), "best_epoch": best.0, "end": Float(metric.of(end)) });
+        Some((name.clone(), figures))
+    };
+    names.iter().filter_map(of_metric).collect()
+}

@@ -1,0 +1,265 @@
+//! What a user may set of a training.
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+use super::optimizer::OptimizerKind;
+use crate::{
+    model::{HyperCnn, architecture::Output},
+    params::{Hyper, is_default},
+};
+
+/// `train`: a network of a family, trained on labelled images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// The family and its settings.
+    pub model: Model,
+    /// How often every training image is seen; `BestEpoch`: as often as up to the best epoch of the trial in slot `best`.
+    pub epochs: Hyper<Epochs>,
+    /// Images per step; the last step of an epoch takes what is left. A family's `batch_size` goes before. Default 64.
+    #[serde(default = "batch::value", skip_serializing_if = "batch::is")]
+    pub batch: Hyper<u32>,
+    /// Times the family's `lr_rate_mult`. Default 0.001.
+    #[serde(default = "learning_rate::value", skip_serializing_if = "learning_rate::is")]
+    pub learning_rate: Hyper<f64>,
+    /// Factor of the sum of the squares of all kernels in the loss, times the family's `l2_weight_reg_mult`. Default 0.0007.
+    #[serde(default = "l2::value", skip_serializing_if = "l2::is")]
+    pub l2: Hyper<f64>,
+    /// The family's `optimizer` goes before. Default Adam.
+    #[serde(default = "optimizer::value", skip_serializing_if = "optimizer::is")]
+    pub optimizer: Hyper<OptimizerKind>,
+    /// Weight of the second head's loss, where there is one; the first has 1. The family's `coarse_labels_weight` goes
+    /// before. Default 1.
+    #[serde(default = "coarse_labels_weight::value", skip_serializing_if = "coarse_labels_weight::is")]
+    pub coarse_labels_weight: Hyper<f64>,
+    /// How logits become probabilities. Default Softmax.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub head: Output,
+    /// What makes a training good. Default `maximise: Best("valid.accuracy")`, the accuracy of the first head.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub objective: Objective,
+    /// When to stop before the last epoch. Default never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
+    /// Which weights become outputs. Default the best epoch's.
+    #[serde(default = "keep::value", skip_serializing_if = "keep::is")]
+    pub keep: Vec<Keep>,
+}
+
+crate::defaults! {
+    batch: Hyper<u32> = Hyper::Value(64);
+    learning_rate: Hyper<f64> = Hyper::Value(0.001);
+    l2: Hyper<f64> = Hyper::Value(0.0007);
+    optimizer: Hyper<OptimizerKind> = Hyper::Value(OptimizerKind::Adam);
+    coarse_labels_weight: Hyper<f64> = Hyper::Value(1.0);
+    keep: Vec<Keep> = vec![Keep::Best];
+}
+
+/// A family of networks with its settings.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Model {
+    HyperCnn(HyperCnn),
+}
+
+impl<'de> Deserialize<'de> for Model {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        enum Settings {
+            HyperCnn(HyperCnn),
+        }
+        let value = match Value::deserialize(deserializer)? {
+            // A family without settings is only its name.
+            Value::String(name) => serde_json::json!({ name: {} }),
+            value => value,
+        };
+        let Settings::HyperCnn(family) = serde_json::from_value(value).map_err(de::Error::custom)?;
+        Ok(Self::HyperCnn(family))
+    }
+}
+
+/// The length of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Epochs {
+    Count(u32),
+    Named(NamedEpochs),
+}
+
+/// A length that an input gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NamedEpochs {
+    /// The epoch in the record in slot `best`.
+    BestEpoch,
+}
+
+/// Which way a metric is better.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objective {
+    Maximise(At),
+    Minimise(At),
+}
+
+impl Default for Objective {
+    fn default() -> Self {
+        Self::Maximise(At::Best("valid.accuracy".into()))
+    }
+}
+
+impl Objective {
+    /// Returns the metric's name.
+    pub fn metric(&self) -> &str {
+        let (Self::Maximise(at) | Self::Minimise(at)) = self;
+        let (At::Best(metric) | At::Last(metric)) = at;
+        metric
+    }
+
+    /// Returns `value` as a loss to be minimised.
+    pub fn loss(&self, value: f64) -> f64 {
+        if matches!(self, Self::Maximise(_)) { -value } else { value }
+    }
+
+    /// Returns whether the last epoch counts rather than the best.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Maximise(At::Last(_)) | Self::Minimise(At::Last(_)))
+    }
+}
+
+/// The epoch that counts, and the metric: `valid.` or `train.` with `loss`, `accuracy` (of the first head),
+/// `<head>_loss` or `<head>_accuracy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum At {
+    /// The epoch where it is best; the first of equals.
+    Best(String),
+    /// The last epoch.
+    Last(String),
+}
+
+/// Stops a training whose objective's metric does not become better.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyStopping {
+    /// Epochs without improvement after which to stop.
+    pub patience: u32,
+    /// What counts as an improvement: more than this. Default 0.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub min_delta: f64,
+}
+
+/// Weights that become outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keep {
+    /// `best/weights.safetensors`: of the epoch where the objective's metric is best (the last epoch, where there is no
+    /// validation split).
+    Best,
+    /// `last/weights.safetensors`
+    Last,
+    /// `epoch-0010/weights.safetensors` and so on: every so many epochs.
+    Every(u32),
+}
+
+impl Train {
+    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let Model::HyperCnn(family) = &self.model;
+        let mut problems: Vec<_> = family.problems();
+        problems.iter_mut().for_each(|(path, _)| *path = format!("model.HyperCnn.{path}"));
+        let mut check = |fine: bool, path: &str, message: String| {
+            if !fine {
+                problems.push((path.to_owned(), message));
+            }
+        };
+        if let Hyper::Value(Epochs::Count(epochs)) = self.epochs {
+            check(EPOCHS.contains(&epochs), "epochs", format!("{epochs} epochs, expected 1 to 100000"));
+        }
+        if let Hyper::Value(batch) = self.batch {
+            check(BATCH.contains(&batch), "batch", format!("{batch} images, expected 1 to 65536"));
+        }
+        if let Hyper::Value(rate) = self.learning_rate {
+            let fine = rate > 0.0 && rate.is_finite();
+            check(fine, "learning_rate", format!("{rate}, expected a number above 0"));
+        }
+        if let Hyper::Value(l2) = self.l2 {
+            check(l2 >= 0.0 && l2.is_finite(), "l2", format!("{l2}, expected a number of at least 0"));
+        }
+        if let Hyper::Value(weight) = self.coarse_labels_weight {
+            let fine = weight >= 0.0 && weight.is_finite();
+            check(fine, "coarse_labels_weight", format!("{weight}, expected a number of at least 0"));
+        }
+        if let Some(stopping) = &self.early_stopping {
+            check(stopping.patience >= 1, "early_stopping.patience", "0, expected at least 1".into());
+            let delta = stopping.min_delta;
+            let fine = delta >= 0.0 && delta.is_finite();
+            check(fine, "early_stopping.min_delta", format!("{delta}, expected a number of at least 0"));
+        }
+        for (i, keep) in self.keep.iter().enumerate() {
+            let path = format!("keep[{i}]");
+            check(*keep != Keep::Every(0), &path, "every 0 epochs, expected at least 1".into());
+            check(!self.keep[..i].contains(keep), &path, format!("{keep:?} is listed twice"));
+        }
+        let metric = self.objective.metric();
+        let fine = metric.strip_prefix("valid.").or_else(|| metric.strip_prefix("train.")).is_some_and(|rest| {
+            rest == "loss" || rest == "accuracy" || rest.ends_with("_loss") || rest.ends_with("_accuracy")
+        });
+        let expected = "expected `valid.` or `train.` with `loss`, `accuracy`, `<head>_loss` or `<head>_accuracy`";
+        check(fine, "objective", format!("`{metric}` is no metric; {expected}"));
+        problems
+    }
+}
+
+/// Allowed numbers of epochs.
+pub(super) const EPOCHS: std::ops::RangeInclusive<u32> = 1..=100_000;
+
+/// Allowed numbers of images in a step.
+pub(super) const BATCH: std::ops::RangeInclusive<u32> = 1..=65_536;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn train(value: Value) -> Result<Train, serde_json::Error> {
+        serde_json::from_value(value)
+    }
+
+    #[test]
+    fn defaults_written_out_are_left_out() {
+        let short = json!({ "model": "HyperCnn", "epochs": 3 });
+        let long = json!({
+            "model": { "HyperCnn": { "base_filters": 40 } }, "epochs": 3, "batch": 64, "learning_rate": 0.001, "l2": 0.0007,
+            "optimizer": "Adam", "coarse_labels_weight": 1.0, "head": "Softmax", "early_stopping": null, "keep": ["Best"],
+            "objective": { "maximise": { "Best": "valid.accuracy" } },
+        });
+        let (short, long) = (train(short).unwrap(), train(long).unwrap());
+        assert_eq!(short, long);
+        assert_eq!(serde_json::to_value(&long).unwrap(), json!({ "model": { "HyperCnn": {} }, "epochs": 3 }));
+        assert_eq!(short.problems(), []);
+    }
+
+    #[test]
+    fn unknown_fields_and_values_out_of_range_are_refused() {
+        assert!(train(json!({ "model": "HyperCnn", "epochs": 3, "epoch": 3 })).is_err());
+        assert!(train(json!({ "model": { "HyperCnn": { "filters": 3 } }, "epochs": 3 })).is_err());
+        let wrong = train(json!({
+            "model": { "HyperCnn": { "conv_dropout_drop_proba": 1.5 } }, "epochs": 0, "batch": 0, "learning_rate": -1.0,
+            "keep": [{ "Every": 0 }, "Best", "Best"], "objective": { "maximise": { "Best": "accuracy" } },
+        }));
+        let paths: Vec<_> = wrong.unwrap().problems().into_iter().map(|(path, _)| path).collect();
+        let expected = ["model.HyperCnn.conv_dropout_drop_proba", "epochs", "batch", "learning_rate"];
+        assert_eq!(paths, [&expected[..], &["keep[0]", "keep[2]", "objective"]].concat());
+    }
+
+    #[test]
+    fn a_length_may_be_a_number_a_label_or_the_best_epoch() {
+        for (json, expected) in [
+            (json!(3), Hyper::Value(Epochs::Count(3))),
+            (json!({ "hp": "epochs" }), Hyper::Label("epochs".into())),
+            (json!("BestEpoch"), Hyper::Value(Epochs::Named(NamedEpochs::BestEpoch))),
+        ] {
+            let train = train(json!({ "model": "HyperCnn", "epochs": json.clone() })).unwrap();
+            assert_eq!((&train.epochs, &serde_json::to_value(&train).unwrap()["epochs"]), (&expected, &json));
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The training loop.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::{
+    data::{Batch, Data},
+    history::{Epoch, Figures, HeadFigures, Metric, stopped_after},
+    loss,
+    params::{Keep, Train},
+    settings::Settings,
+    state::{HeadSums, State, Sums},
+};
+use crate::{
+    model::{Architecture, Kind, Mode, Network, Weights},
+    philox::{Purpose, Stream},
+    stage::{Context, Host, Progress, StageError},
+};
+
+/// Images of validation that are judged at a time. A constant: the last bits of a product depend on its size.
+pub(crate) const JUDGED_AT_A_TIME: usize = 250;
+
+/// A training of `settings` on `data`.
+pub(crate) struct Training<'a> {
+    pub(crate) params: &'a Train,
+    pub(crate) settings: &'a Settings,
+    pub(crate) data: &'a Data,
+    pub(crate) metric: &'a Metric,
+    /// With autodiff.
+    pub(crate) device: Device,
+}
+
+impl Training<'_> {
+    /// Trains to the end, from the latest checkpoint that fits, and returns the state there.
+    ///
+    /// # Errors
+    /// [`StageError::Interrupted`] where the host asks, after a checkpoint.
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<State, StageError> {
+        let host = context.host;
+        let mut state = self.start(context);
+        let mut order = Vec::new();
+        let mut order_of = 0;
+        while !self.is_over(&state) {
+            let epoch = state.epochs.len() as u32 + 1;
+            if order_of != epoch {
+                (order, order_of) = (self.order(epoch, context.seed), epoch);
+            }
+            let position = (state.step % self.steps_per_epoch()) as usize;
+            let indices = order.chunks(self.settings.batch).nth(position).expect("an epoch has so many steps");
+            let batch = self.data.train_batch(indices, epoch, context.seed);
+            self.step(&mut state, batch, context.seed);
+            if state.diverged_at.is_none() && state.step.is_multiple_of(self.steps_per_epoch()) {
+                self.end_epoch(&mut state);
+            }
+            self.tell(&state, epoch, host);
+            if host.interrupted() {
+                host.save_checkpoint(&state.checkpoint());
+                return Err(StageError::Interrupted);
+            }
+            if host.checkpoint_due() && !self.is_over(&state) {
+                host.save_checkpoint(&state.checkpoint());
+            }
+        }
+        // A longer training of this trajectory goes on from here.
+        host.save_checkpoint(&state.checkpoint());
+        Ok(state)
+    }
+
+    /// Returns how many steps an epoch has; the last one takes the images that are left.
+    fn steps_per_epoch(&self) -> u64 {
+        self.data.n_train().div_ceil(self.settings.batch) as u64
+    }
+
+    fn is_over(&self, state: &State) -> bool {
+        let done = state.epochs.len() as u32;
+        state.diverged_at.is_some() || done >= self.settings.epochs || self.stops(state).is_some()
+    }
+
+    /// Returns the epoch after which early stopping ends the training, if `state` has come so far.
+    fn stops(&self, state: &State) -> Option<u32> {
+        let stopping = self.params.early_stopping.as_ref()?;
+        stopped_after(&state.epochs, stopping, &self.params.objective, self.metric)
+    }
+
+    fn order(&self, epoch: u32, seed: u64) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.data.n_train() as u32).collect();
+        Stream::new(seed, Purpose::Order, epoch, 0).shuffle(&mut order);
+        order
+    }
+
+    /// Returns the state of the latest checkpoint from which this training can go on, else the initial state.
+    ///
+    /// A checkpoint may be of a longer training, or of one with other outputs: it is too late if early stopping would
+    /// have ended this one before, or if it has passed an epoch whose weights are to be kept and has not kept them.
+    fn start(&self, context: &Context<'_>) -> State {
+        let architecture = &self.settings.architecture;
+        let mut at_most = u64::from(self.settings.epochs) * self.steps_per_epoch();
+        while let Some(checkpoint) = context.host.latest_checkpoint(at_most) {
+            let step = checkpoint.step;
+            if step > at_most {
+                break;
+            }
+            let too_late_after = match State::restore(architecture, checkpoint) {
+                Ok(mut state) => {
+                    self.keep_epochs(&mut state);
+                    match self.too_late_after(&state) {
+                        None => return state,
+                        Some(epoch) => u64::from(epoch) * self.steps_per_epoch(),
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!("a checkpoint is not used: {error}");
+                    step
+                }
+            };
+            if step == 0 {
+                break;
+            }
+            at_most = too_late_after.min(step - 1);
+        }
+        State::initial(architecture, self.settings.optimizer, context.seed)
+    }
+
+    /// Returns the last epoch whose end this training has in common with `state`, if it is not the state's own.
+    fn too_late_after(&self, state: &State) -> Option<u32> {
+        let done = state.epochs.len() as u32;
+        // Beyond the end of the epoch: in the next one.
+        let beyond = |epoch: u32| state.step > u64::from(epoch) * self.steps_per_epoch();
+        let missing = (1..=done).find(|&epoch| self.keeps(epoch) && !state.kept.contains_key(&epoch));
+        missing.or_else(|| self.stops(state).filter(|&epoch| beyond(epoch)))
+    }
+
+    /// Keeps the weights at the end of an epoch, if they are to be, and none that are not.
+    fn keep_epochs(&self, state: &mut State) {
+        state.kept.retain(|&epoch, _| self.keeps(epoch));
+        let done = state.epochs.len() as u32;
+        if self.keeps(done) && state.step == u64::from(done) * self.steps_per_epoch() {
+            state.kept.entry(done).or_insert_with(|| state.weights.clone());
+        }
+    }
+
+    fn keeps(&self, epoch: u32) -> bool {
+        epoch > 0 && self.params.keep.iter().any(|keep| matches!(keep, Keep::Every(n) if epoch.is_multiple_of(*n)))
+    }
+
+    /// Makes one step on `batch`, or marks the state as diverged.
+    fn step(&self, state: &mut State, batch: Batch, seed: u64) {
+        let Settings { architecture, head_weights, learning_rate, l2, .. } = self.settings;
+        let network = Network::new(architecture, &state.weights, &self.device);
+        let step = u32::try_from(state.step).expect("fewer than 2^32 steps");
+        let forward = network.forward(network.images(batch.images, batch.n), Mode::Training { seed, step }, &[]);
+
+        let mut sums = Sums { n: batch.n as u64, loss: 0.0, heads: Vec::new() };
+        // A scalar whose gradient by the logits is the loss's, which is worked out on the host.
+        let mut scalar: Option<Tensor<1>> = None;
+        for ((head, labels), &weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
+            let logits = forward.logits[&head.name].clone(); // [n, classes]
+            let values = numbers(logits.clone());
+            let score = loss::score(head.output, &values, labels, head.classes);
+            sums.loss += weight * score.loss;
+            sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
+            let gradient = loss::gradient(head.output, &values, labels, head.classes, weight);
+            let gradient = TensorData::new(gradient, [batch.n, head.classes]);
+            let term = (logits * Tensor::from_data(gradient, &self.device.clone().inner())).sum();
+            scalar = Some(scalar.map_or(term.clone(), |sum| sum + term));
+        }
+        sums.loss += batch.n as f64 * penalty(architecture, &state.weights, *l2);
+        if !sums.loss.is_finite() {
+            state.diverged_at = Some(state.step);
+            return;
+        }
+        let mut gradients = scalar.expect("there is a head").backward();
+        let gradients = network.gradients(&mut gradients);
+
+        state.optimizer.step(&mut state.weights, &gradients, *learning_rate, *l2, |name| name.ends_with(".kernel"));
+        move_statistics(architecture, &mut state.weights, &forward.statistics);
+        state.sums.add(&sums);
+        state.step += 1;
+    }
+
+    /// Judges the epoch that ends with `state`.
+    fn end_epoch(&self, state: &mut State) {
+        let train = std::mem::take(&mut state.sums).figures();
+        let valid = self.data.n_validation().map(|n| {
+            let Settings { architecture, head_weights, l2, .. } = self.settings;
+            let batch = |from: usize| self.data.validation_batch(from, (from + JUDGED_AT_A_TIME).min(n));
+            let batches = (0..n).step_by(JUDGED_AT_A_TIME).map(batch);
+            let mut sums = judge(architecture, &state.weights, &self.device.clone().inner(), batches, head_weights);
+            sums.loss += sums.n as f64 * penalty(architecture, &state.weights, *l2);
+            sums.figures()
+        });
+        if valid.as_ref().is_some_and(|figures| !figures.loss.is_finite()) {
+            state.diverged_at = Some(state.step);
+            return;
+        }
+        let epoch = Epoch { train, valid, weights: state.weights.digest() };
+        let number = state.epochs.len() as u32 + 1;
+        let loss = |epoch: &Epoch| self.params.objective.loss(self.metric.of(epoch));
+        let best = state.best.as_ref().map(|&(number, _)| loss(&state.epochs[number as usize - 1]));
+        // Without a split to judge by, no epoch is better than a later one.
+        if epoch.valid.is_none() || best.is_none_or(|best| loss(&epoch) < best) {
+            state.best = Some((number, state.weights.clone()));
+        }
+        state.epochs.push(epoch);
+        self.keep_epochs(state);
+    }
+
+    fn tell(&self, state: &State, epoch: u32, host: &dyn Host) {
+        let n = self.data.n_train() as u64;
+        let latest = state.epochs.last().filter(|_| state.sums.n == 0).map(|epoch| epoch.train.clone());
+        let latest = latest.unwrap_or_else(|| state.sums.clone().figures());
+        host.progress(&Progress {
+            done: state.epochs.len() as u64 * n + state.sums.n,
+            total: u64::from(self.settings.epochs) * n,
+            unit: "images".into(),
+            epoch: Some((epoch, self.settings.epochs)),
+            loss: Some(latest.loss as f32),
+            accuracy: latest.heads.first().map(|head| head.accuracy as f32),
+        });
+    }
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.n += other.n;
+        self.loss += other.loss;
+        self.heads.resize(other.heads.len(), HeadSums::default());
+        for (sum, head) in self.heads.iter_mut().zip(&other.heads) {
+            sum.loss += head.loss;
+            sum.correct += head.correct;
+        }
+    }
+
+    pub(crate) fn figures(self) -> Figures {
+        let n = self.n as f64;
+        let head = |head: &HeadSums| HeadFigures { loss: head.loss / n, accuracy: head.correct as f64 / n };
+        Figures { loss: self.loss / n, heads: self.heads.iter().map(head).collect() }
+    }
+}
+
+/// Returns the sums of the heads' losses and hits over `batches`, without the penalty.
+pub(crate) fn judge(
+    architecture: &Architecture,
+    weights: &Weights,
+    device: &Device,
+    batches: impl Iterator<Item = Batch>,
+    head_weights: &[f64],
+) -> Sums {
+    let network = Network::new(architecture, weights, device);
+    let mut sums = Sums::default();
+    for batch in batches {
+        let forward = network.forward(network.images(batch.images, batch.n), Mode::Inference, &[]);
+        let mut of_batch = Sums { n: batch.n as u64, ..Sums::default() };
+        for ((head, labels), weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
+            let values = numbers(forward.logits[&head.name].clone());
+            let score = loss::score(head.output, &values, labels, head.classes);
+            of_batch.loss += weight * score.loss;
+            of_batch.heads.push(HeadSums { loss: score.loss, correct: score.correct });
+        }
+        sums.add(&of_batch);
+    }
+    sums
+}
+
+/// Returns the L2 penalty: `l2` times the sum of the squares of all kernels.
+fn penalty(architecture: &Architecture, weights: &Weights, l2: f64) -> f64 {
+    let kernels = architecture.parameter_shapes().into_iter().filter(|parameter| parameter.kernel);
+    l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
+}
+
+/// Returns the sum of squares: of each 4096 in eight lanes of f32, those in f64, in order.
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let of_block = |block: &[f32]| {
+        let mut lanes = [0.0f32; 8];
+        for values in block.chunks(8) {
+            lanes.iter_mut().zip(values).for_each(|(lane, x)| *lane += x * x);
+        }
+        lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>()
+    };
+    values.chunks(4096).map(of_block).sum()
+}
+
+/// Moves the moving statistics towards the batch's: moving * momentum + batch * (1 - momentum), with the biased variance,
+/// as Keras does.
+fn move_statistics(
+    architecture: &Architecture,
+    weights: &mut Weights,
+    statistics: &std::collections::BTreeMap<String, [Vec<f32>; 2]>,
+) {
+    for layer in &architecture.layers {
+        let Kind::BatchNorm { momentum, .. } = layer.kind else { continue };
+        for (part, batch) in ["moving_mean", "moving_variance"].iter().zip(&statistics[&layer.name]) {
+            let moving = weights.0.get_mut(&format!("{}.{part}", layer.name)).expect("the layer has statistics");
+            let pairs = moving.values.iter_mut().zip(batch);
+            pairs.for_each(|(moving, batch)| *moving = *moving * momentum + batch * (1.0 - momentum));
+        }
+    }
+}
+
+/// Returns a tensor's numbers, in the order of its shape.
+pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec::<f32>().expect("networks compute with f32")
+}

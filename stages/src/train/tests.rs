@@ -1,0 +1,358 @@
+//! Training as a whole: what it gives, and that how often it was stopped does not matter.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use pipe_store::{Digest, MemoryObjects};
+use serde_json::json;
+
+use super::*;
+use crate::{
+    dataset::{self, ImageShape},
+    philox::{Purpose, Stream},
+    stage::{Checkpoint, ComputeDevice, Host, Progress, QuietHost},
+};
+
+const SHAPE: ImageShape = ImageShape { channels: 2, height: 6, width: 5 };
+
+/// The inputs of a training on images that are lighter on one side, in noise: class = side.
+struct Study {
+    objects: MemoryObjects,
+    slots: BTreeMap<String, Digest>,
+}
+
+impl Study {
+    fn new() -> Self {
+        Self::with(SHAPE, 2)
+    }
+
+    /// `classes` 2: two heads, `side` and `other`; 1: only `side`.
+    fn with(shape: ImageShape, heads: usize) -> Self {
+        let mut study = Self { objects: MemoryObjects::default(), slots: BTreeMap::new() };
+        let names = &["side", "other"][..heads];
+        for (i, (slot, n)) in [("train", 25), ("validation", 11), ("extra", 4)].into_iter().enumerate() {
+            let stream = Stream::new(3, Purpose::Shapes, i as u32, 0);
+            let side = |image: usize| (image % 2) as i32;
+            let pixel = |p: usize| {
+                let (image, column) = (p / shape.bytes(), p % shape.width);
+                let light = (column * 2 >= shape.width) == (side(image) == 1);
+                (stream.u32(p as u64) % 120) as u8 + if light { 120 } else { 0 }
+            };
+            let images = (0..n * shape.bytes()).map(pixel).collect();
+            let labels: [Vec<i32>; 2] = [(0..n).map(side).collect(), (0..n as i32).map(|i| i % 3).collect()];
+            let labels: Vec<_> = names.iter().zip(&labels).map(|(name, labels)| (*name, labels.as_slice())).collect();
+            study.put(slot, dataset::write(shape, images, &labels));
+        }
+        study.slots.remove("extra");
+        let classes = [
+            json!({ "name": "side", "classes": ["left", "right"] }),
+            json!({ "name": "other", "classes": ["a", "b", "c"] }),
+        ];
+        let labels = json!({ "format": 1, "heads": &classes[..heads], "image": shape });
+        study.put("labels", crate::params::record(&labels));
+        let c = shape.channels;
+        let normalise = json!({ "scale": vec![1.0 / 255.0; c], "offset": vec![-0.5; c] });
+        study.put(
+            "policy",
+            crate::params::record(&json!({ "format": 1, "normalise": normalise, "policy": [{ "RandomCrop": 1 }] })),
+        );
+        study
+    }
+
+    fn put(&mut self, slot: &str, bytes: Vec<u8>) {
+        let digest = self.objects.put(bytes);
+        self.slots.insert(slot.to_owned(), digest);
+    }
+
+    fn propose(mut self, values: Value, labels: Value) -> Self {
+        self.put("proposal", crate::params::record(&json!({ "format": 1, "values": values, "labels": labels })));
+        self
+    }
+
+    fn run(&self, train: &Train, host: &dyn Host) -> Result<Outputs, StageError> {
+        assert_eq!(train.problems(), []);
+        let context = Context { seed: 5, device: ComputeDevice::Cpu, host };
+        train.run(&Inputs::new(&self.slots, &self.objects), &context)
+    }
+}
+
+fn train(changes: Value) -> Train {
+    let mut params = json!({
+        "model": { "HyperCnn": {
+            "base_filters": 3, "fc_units": [6, 5], "bn_momentum": 0.9, "nb_conv_pool_layers": 1, "residual": 1,
+            "conv_dropout_drop_proba": 0.1, "fc_dropout_drop_proba": 0.1, "activation": "elu",
+        } },
+        "epochs": 3, "batch": 8, "learning_rate": 0.01, "optimizer": "Nadam", "keep": ["Best", "Last"],
+    });
+    params.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    serde_json::from_value(params).unwrap()
+}
+
+fn record(outputs: &Outputs, path: &str) -> Value {
+    serde_json::from_slice(&outputs.files()[path]).unwrap()
+}
+
+/// Keeps every checkpoint it is given; asks for one every `every` steps, and to stop after `stop_at` steps.
+#[derive(Default)]
+struct Keeper {
+    every: u64,
+    stop_after: u64,
+    steps: AtomicU64,
+    checkpoints: Mutex<BTreeMap<u64, Checkpoint>>,
+}
+
+impl Host for Keeper {
+    fn progress(&self, _: &Progress) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        self.every > 0 && self.steps.load(Ordering::Relaxed).is_multiple_of(self.every)
+    }
+
+    fn interrupted(&self) -> bool {
+        self.stop_after > 0 && self.steps.load(Ordering::Relaxed).is_multiple_of(self.stop_after)
+    }
+
+    fn latest_checkpoint(&self, at_most: u64) -> Option<Checkpoint> {
+        self.checkpoints.lock().unwrap().range(..=at_most).next_back().map(|(_, checkpoint)| checkpoint.clone())
+    }
+
+    fn save_checkpoint(&self, checkpoint: &Checkpoint) {
+        self.checkpoints.lock().unwrap().insert(checkpoint.step, checkpoint.clone());
+    }
+}
+
+impl Keeper {
+    /// Runs until the training is not interrupted any more, and returns its outputs and how often it was.
+    fn insist(&self, study: &Study, train: &Train) -> (Outputs, u32) {
+        for interruptions in 0.. {
+            match study.run(train, self) {
+                Ok(outputs) => return (outputs, interruptions),
+                Err(StageError::Interrupted) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        unreachable!()
+    }
+}
+
+#[test]
+fn a_network_learns_which_side_is_light() {
+    let outputs = Study::new().run(&train(json!({ "epochs": 12 })), &QuietHost).unwrap();
+    let (score, trial) = (record(&outputs, "score.json"), record(&outputs, "trial.json"));
+    assert_eq!((&score["status"], &score["metric"]), (&json!("completed"), &json!("valid.side_accuracy")));
+    assert!(score["value"].as_f64().unwrap() > 0.8, "{score}");
+    assert_eq!(score["loss"].as_f64().unwrap(), -score["value"].as_f64().unwrap());
+    assert_eq!(trial["figures"]["valid.side_accuracy"]["best"], score["value"]);
+    assert_eq!(trial["best_epoch"], score["epoch"]);
+    let history = std::str::from_utf8(&outputs.files()["history.csv"]).unwrap();
+    assert_eq!(history.lines().count(), 13);
+    let digest = Digest::of(&outputs.files()["last/weights.safetensors"]).to_string();
+    assert!(history.lines().last().unwrap().ends_with(&digest));
+}
+
+#[test]
+fn how_often_it_was_stopped_does_not_matter() {
+    let study = Study::new();
+    for (optimizer, keep) in [
+        ("Nadam", json!(["Best", "Last"])),
+        ("Adam", json!(["Best", { "Every": 1 }])),
+        ("RMSprop", json!(["Last", { "Every": 2 }])),
+    ] {
+        let train = train(json!({ "optimizer": optimizer, "keep": keep }));
+        let expected = study.run(&train, &QuietHost).unwrap();
+        // 12 steps; with a checkpoint after every one, and stopped after each one, two or five.
+        let keeper = Keeper { every: 1, ..Keeper::default() };
+        assert_eq!(keeper.insist(&study, &train).0, expected);
+        assert_eq!(
+            keeper.checkpoints.lock().unwrap().keys().copied().collect::<Vec<_>>(),
+            (1..=12).collect::<Vec<_>>()
+        );
+        for stop_after in [1, 2, 5] {
+            let (outputs, interruptions) = Keeper { stop_after, ..Keeper::default() }.insist(&study, &train);
+            assert_eq!(outputs, expected, "{optimizer} stopped after {stop_after}");
+            assert_eq!(u64::from(interruptions), 12 / stop_after);
+        }
+        // From each checkpoint on.
+        for checkpoint in keeper.checkpoints.lock().unwrap().values() {
+            let host = Keeper::default();
+            host.save_checkpoint(checkpoint);
+            assert_eq!(study.run(&train, &host).unwrap(), expected, "from step {}", checkpoint.step);
+            let steps = 12 - checkpoint.step;
+            assert_eq!(host.steps.load(Ordering::Relaxed), steps, "from step {}", checkpoint.step);
+        }
+    }
+}
+
+#[test]
+fn a_longer_training_goes_on_from_a_shorter_one_and_a_shorter_one_from_a_checkpoint_on_its_way() {
+    let study = Study::new();
+    let (short, long) = (train(json!({ "epochs": 2 })), train(json!({ "epochs": 4 })));
+    assert_eq!(short.trajectory(), long.trajectory());
+    let host = Keeper { every: 3, ..Keeper::default() };
+    study.run(&short, &host).unwrap();
+    assert_eq!(study.run(&long, &host).unwrap(), study.run(&long, &QuietHost).unwrap());
+    assert_eq!(host.steps.load(Ordering::Relaxed), 16);
+    // The checkpoint at the end of the shorter one is among those of the longer.
+    assert_eq!(study.run(&short, &host).unwrap(), study.run(&short, &QuietHost).unwrap());
+    assert_eq!(host.steps.load(Ordering::Relaxed), 16);
+}
+
+#[test]
+fn checkpoints_that_passed_a_kept_epoch_or_an_early_stop_are_not_used() {
+    let study = Study::new();
+    let host = Keeper { every: 1, ..Keeper::default() };
+    study.run(&train(json!({ "epochs": 4, "keep": ["Last"] })), &host).unwrap();
+    host.checkpoints.lock().unwrap().retain(|step, _| *step > 4);
+    let every = train(json!({ "epochs": 4, "keep": [{ "Every": 1 }] }));
+    assert_eq!(study.run(&every, &host).unwrap(), study.run(&every, &QuietHost).unwrap());
+    assert_eq!(every.trajectory(), train(json!({})).trajectory());
+
+    let stopping = train(json!({ "epochs": 4, "early_stopping": { "patience": 1, "min_delta": 0.9 } }));
+    let outputs = study.run(&stopping, &host).unwrap();
+    assert_eq!(outputs, study.run(&stopping, &QuietHost).unwrap());
+    assert_eq!(record(&outputs, "trial.json")["epochs"], 2);
+}
+
+#[test]
+fn a_damaged_checkpoint_costs_only_time() {
+    let study = Study::new();
+    let host = Keeper { every: 1, ..Keeper::default() };
+    let train = train(json!({}));
+    let expected = study.run(&train, &host).unwrap();
+    for (i, checkpoint) in host.checkpoints.lock().unwrap().values_mut().enumerate() {
+        let parts: Vec<_> = checkpoint.parts.keys().cloned().collect();
+        checkpoint.parts.get_mut(&parts[i % parts.len()]).unwrap().truncate(20);
+    }
+    assert_eq!(study.run(&train, &host).unwrap(), expected);
+}
+
+#[test]
+fn the_number_of_threads_does_not_matter() {
+    let shape = ImageShape { channels: 3, height: 20, width: 18 };
+    let study = Study::with(shape, 1);
+    let train = train(json!({
+        "model": { "HyperCnn": { "base_filters": 5, "fc_units": [40, 5], "residual": 1, "pooling_type": "inception" } },
+        "batch": 9, "epochs": 2,
+    }));
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| study.run(&train, &QuietHost).unwrap())
+    };
+    let one = run(1);
+    assert_eq!(one, run(2));
+    assert_eq!(one, run(3));
+}
+
+#[test]
+fn a_training_that_diverges_is_a_result() {
+    let study = Study::new();
+    let train = train(json!({ "learning_rate": 1e30, "keep": ["Best", "Last"] }));
+    let outputs = study.run(&train, &QuietHost).unwrap();
+    let score = record(&outputs, "score.json");
+    assert_eq!((&score["status"], &score["loss"], &score["value"]), (&json!("diverged"), &json!("NaN"), &json!("NaN")));
+    assert_eq!(Keeper { stop_after: 1, ..Keeper::default() }.insist(&study, &train).0, outputs);
+}
+
+#[test]
+fn a_proposal_that_cannot_be_built_is_a_result_but_a_network_of_the_users_is_an_error() {
+    let study = Study::new().propose(json!({ "nb_conv_pool_layers": 3.0 }), json!({}));
+    let score = record(&study.run(&train(json!({})), &QuietHost).unwrap(), "score.json");
+    assert_eq!((&score["status"], &score["loss"]), (&json!("failed"), &json!("NaN")));
+    assert!(score["reason"].as_str().unwrap().contains("too small"), "{score}");
+    let fixed = train(json!({ "model": { "HyperCnn": { "nb_conv_pool_layers": 3 } } }));
+    let error = Study::new().run(&fixed, &QuietHost).unwrap_err();
+    assert!(error.to_string().contains("images of 5x6 pixels are too small"), "{error}");
+}
+
+#[test]
+fn a_proposals_values_go_before_parameters_and_labels_fill_them() {
+    let values = json!({
+        "batch_size": 5.0, "optimizer": "RMSprop", "lr_rate_mult": 2.0, "l2_weight_reg_mult": 0.5,
+        "coarse_labels_weight": 0.25, "use_BN": false,
+    });
+    let study = Study::new().propose(values, json!({ "length": 2.0 }));
+    let outputs = study.run(&train(json!({ "epochs": { "hp": "length" } })), &QuietHost).unwrap();
+    let trial = record(&outputs, "trial.json");
+    let expected = json!({
+        "epochs": 2, "batch": 5, "learning_rate": 0.02, "l2": 0.00035, "optimizer": "RMSprop", "head_weights": [1.0, 0.25],
+        "head": "Softmax", "objective": { "maximise": { "Best": "valid.accuracy" } },
+    });
+    assert_eq!(trial["settings"], expected);
+    assert_eq!((&trial["steps"], &trial["hyperparameters"]["use_BN"]), (&json!(10), &json!(false)));
+}
+
+#[test]
+fn without_validation_the_last_epoch_is_the_best_and_added_images_are_trained_on() {
+    let mut study = Study::new();
+    let extra = study.objects.put(vec![]);
+    let validation = study.slots.remove("validation").unwrap();
+    assert_ne!(validation, extra);
+    study.slots.insert("extra".into(), validation);
+    study.put("best", crate::params::record(&json!({ "format": 1, "epoch": 2 })));
+    let outputs = study.run(&train(json!({ "epochs": "BestEpoch" })), &QuietHost).unwrap();
+    let (score, trial) = (record(&outputs, "score.json"), record(&outputs, "trial.json"));
+    assert_eq!((&score["metric"], &score["epoch"]), (&json!("train.side_accuracy"), &json!(2)));
+    assert_eq!(trial["steps"], 2 * 36u32.div_ceil(8));
+    assert_eq!(outputs.files()["best/weights.safetensors"], outputs.files()["last/weights.safetensors"]);
+}
+
+#[test]
+fn data_that_do_not_fit_are_named() {
+    let mut study = Study::new();
+    let images = vec![0; SHAPE.bytes()];
+    study.put("train", dataset::write(SHAPE, images, &[("side", &[2]), ("other", &[0])]));
+    let error = study.run(&train(json!({})), &QuietHost).unwrap_err();
+    assert_eq!(error.to_string(), "the split `train` has the label 2 for `side`, expected 0 to 1");
+    let error =
+        Study::new().run(&train(json!({ "objective": { "minimise": { "Last": "valid.fine_loss" } } })), &QuietHost);
+    assert_eq!(error.unwrap_err().to_string(), "there is no metric `valid.fine_loss`");
+}
+
+/// Pins the bytes of version 1. Other bytes are a new version of the stage or a new numerics class, and the digest here
+/// follows.
+#[test]
+fn the_outputs_are_those_of_version_1() {
+    let train = train(json!({ "keep": ["Best", "Last", { "Every": 2 }] }));
+    assert_eq!((train.id().version, crate::model::numerics()), (1, "f32 flex-0.22.1 kernels-1"));
+    let outputs = Study::new().run(&train, &QuietHost).unwrap();
+    assert_eq!(
+        outputs.files().keys().collect::<Vec<_>>(),
+        [
+            "architecture.json",
+            "best/weights.safetensors",
+            "epoch-0002/weights.safetensors",
+            "history.csv",
+            "last/weights.safetensors",
+            "score.json",
+            "trial.json",
+        ]
+    );
+    // No product, sum or root is in the architecture: equal on every machine.
+    let digest = |path: &str| Digest::of(&outputs.files()[path]).short();
+    assert_eq!(digest("architecture.json"), "a6817c3a07b7");
+    if !has_pinned_instructions() {
+        eprintln!("this processor is of another class: its digests are not pinned");
+        return;
+    }
+    assert_eq!(
+        ["history.csv", "score.json", "trial.json"].map(digest),
+        ["cfec9971679d", "9a44432dd1a9", "1cff538c0a7a"]
+    );
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_pinned_instructions() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx512f")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_pinned_instructions() -> bool {
+    false
+}

@@ -1,0 +1,147 @@
+//! Gradient ascent in input space.
+
+use std::ops::Range;
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::target::Target;
+use crate::{
+    augment::Normalisation,
+    dataset::ImageShape,
+    model::Network,
+    philox::{Purpose, Stream},
+    stage::StageError,
+};
+
+/// Start images are grey noise: bytes uniform within so much of mid-grey.
+const NOISE: f32 = 10.0;
+const MID_GREY: f32 = 128.0;
+
+/// Keeps a gradient of 0 from being divided by 0.
+const EPSILON: f64 = 1e-5;
+
+/// How images climb.
+pub(super) struct Ascent<'a> {
+    pub(super) network: &'a Network<'a>,
+    pub(super) shape: ImageShape,
+    pub(super) normalisation: &'a Normalisation,
+    pub(super) steps: u32,
+    /// Root mean square of a step, in bytes.
+    pub(super) step: f32,
+    pub(super) seed: u64,
+}
+
+/// What one filter's climb gave.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Climb {
+    pub(super) filter: usize,
+    /// Normalised, `[c, h, w]`.
+    pub(super) image: Vec<f32>,
+    /// The filter's mean activation by the start image.
+    pub(super) start: f64,
+    /// The filter's mean activation by `image`.
+    pub(super) end: f64,
+}
+
+impl Climb {
+    /// Returns whether the filter answers at all: to its last image above 0. (False for NaN.)
+    pub(super) fn is_alive(&self) -> bool {
+        self.end > 0.0
+    }
+}
+
+impl Ascent<'_> {
+    /// Climbs for the `filters` of a layer, side by side. Before each step `at_step` is told how many are done.
+    ///
+    /// # Errors
+    /// Those of `at_step`.
+    pub(super) fn climb(
+        &self,
+        target: &Target,
+        filters: Range<usize>,
+        at_step: &mut dyn FnMut(u32) -> Result<(), StageError>,
+    ) -> Result<Vec<Climb>, StageError> {
+        let n = filters.len();
+        let mut images: Vec<f32> = filters.clone().flat_map(|filter| self.start_image(target, filter)).collect();
+        let mut start = vec![0.0; n];
+        for step in 0..self.steps {
+            at_step(step)?;
+            let (activations, gradients) = self.gradients(target, &filters, images.clone());
+            if step == 0 {
+                start = activations;
+            }
+            let size = self.shape.bytes();
+            images.chunks_exact_mut(size).zip(gradients.chunks_exact(size)).for_each(|(x, g)| self.move_along(x, g));
+        }
+        // Of the last image itself; the classic method tells that of the image before the last step.
+        let end = activations(self.picked(target, &filters, self.network.images(images.clone(), n)));
+        let images = images.chunks_exact(self.shape.bytes()).map(<[f32]>::to_vec);
+        let climbs = filters.zip(images).zip(start.into_iter().zip(end));
+        Ok(climbs.map(|((filter, image), (start, end))| Climb { filter, image, start, end }).collect())
+    }
+
+    /// Returns a filter's start image: grey noise as the network would be given it. Value `e` of filter `f` is element
+    /// `f * values + e` of the stream (0, layer).
+    pub(super) fn start_image(&self, target: &Target, filter: usize) -> Vec<f32> {
+        let stream = Stream::new(self.seed, Purpose::Filters, 0, target.index);
+        let size = self.shape.bytes();
+        let byte = |e: usize| MID_GREY + NOISE * (2.0 * stream.f32((filter * size + e) as u64) - 1.0);
+        let normalised = |e: usize| {
+            let (scale, offset) = self.scale_and_offset(e);
+            byte(e) * scale + offset
+        };
+        (0..size).map(normalised).collect()
+    }
+
+    /// Moves an image along its gradient, not beyond black and white.
+    fn move_along(&self, image: &mut [f32], gradient: &[f32]) {
+        let squares: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
+        let rms = (squares / gradient.len() as f64).sqrt() + EPSILON;
+        for (e, (x, &g)) in image.iter_mut().zip(gradient).enumerate() {
+            let (scale, offset) = self.scale_and_offset(e);
+            let moved = *x + self.step * scale * (f64::from(g) / rms) as f32;
+            *x = moved.clamp(offset, 255.0 * scale + offset);
+        }
+    }
+
+    fn scale_and_offset(&self, element: usize) -> (f32, f32) {
+        let channel = element / (self.shape.height * self.shape.width);
+        (self.normalisation.scale[channel], self.normalisation.offset[channel])
+    }
+
+    /// Returns, for each image, its filter's mean activation, and the gradient of that by the image.
+    pub(super) fn gradients(&self, target: &Target, filters: &Range<usize>, images: Vec<f32>) -> (Vec<f64>, Vec<f32>) {
+        let leaf = self.network.images(images, filters.len()).autodiff().require_grad();
+        let picked = self.picked(target, filters, leaf.clone()); // [n, 1, h, w]
+        let [_, _, h, w] = picked.dims();
+        // An image reaches its own activation alone, so the gradient of the sum is each image's own.
+        let gradients = (picked.clone().sum() / (h * w) as f64).backward();
+        let gradient = leaf.grad(&gradients).expect("every layer's output depends on the images");
+        (activations(picked.inner()), numbers(gradient))
+    }
+
+    /// Returns image i's activations of filter `filters[i]`: [n, 1, h, w].
+    fn picked(&self, target: &Target, filters: &Range<usize>, images: Tensor<4>) -> Tensor<4> {
+        let (n, layer) = (filters.len(), target.layer.as_str());
+        let mut picks = vec![0.0f32; n * target.filters];
+        filters.clone().enumerate().for_each(|(i, filter)| picks[i * target.filters + filter] = 1.0);
+        let picks = TensorData::new(picks, [n, target.filters, 1, 1]);
+        let picks = Tensor::<4>::from_data(picks, &self.network.device().clone().inner());
+        let output = self.network.forward_taps(images, &[layer]).remove(layer).expect("the tap was asked for");
+        (output * picks).sum_dim(1)
+    }
+}
+
+/// Returns the mean of each image's activations [n, 1, h, w].
+fn activations(picked: Tensor<4>) -> Vec<f64> {
+    let [n, _, h, w] = picked.dims();
+    let values = numbers(picked);
+    let mean = |plane: &[f32]| plane.iter().map(|&x| f64::from(x)).sum::<f64>() / (h * w) as f64;
+    let means: Vec<_> = values.chunks_exact(h * w).map(mean).collect();
+    debug_assert_eq!(means.len(), n);
+    means
+}
+
+fn numbers(tensor: Tensor<4>) -> Vec<f32> {
+    tensor.into_data().try_into_vec::<f32>().expect("networks compute with f32")
+}

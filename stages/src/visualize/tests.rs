@@ -1,0 +1,291 @@
+//! The stage on small networks.
+
+use pipe_store::{Digest, MemoryObjects};
+
+use super::*;
+use crate::{
+    model::{
+        Builder, Kind, Network, Padding, Weights,
+        architecture::{Activation, Head},
+        burn_device,
+    },
+    params::record,
+    philox::{Purpose, Stream},
+    stage::{Checkpoint, ComputeDevice, Host, QuietHost},
+};
+
+const FILTERS: usize = 7;
+
+/// A residual network with every kind of layer that can lie before a tap: images of 3 x 9 x 8, two halvings.
+fn residual() -> (Architecture, Weights) {
+    let mut builder = Builder::new([3, 9, 8]);
+    let conv = |filters, kernel| Kind::Conv { filters, kernel, stride: 1, padding: Padding::Same };
+    let elu = Kind::Activation { function: Activation::Elu };
+    let mut at = builder.add(conv(FILTERS, 3), &["input"]);
+    at = builder.add(elu.clone(), &[&at]);
+    at = builder.add(Kind::BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&at]);
+    at = builder.add(Kind::AvgPool { size: 2, stride: 2, padding: Padding::Same }, &[&at]);
+    let branch = builder.add(conv(FILTERS, 2), &[&at]);
+    let branch = builder.add(elu, &[&branch]);
+    at = builder.add(Kind::Add, &[&branch, &at]);
+    at = builder.add(Kind::Dropout { p: 0.5 }, &[&at]);
+    at = builder.add(Kind::Flatten, &[&at]);
+    finish(builder, &at)
+}
+
+/// A convolution of 5 filters with a relu.
+fn plain() -> (Architecture, Weights) {
+    let mut builder = Builder::new([1, 6, 6]);
+    let conv = builder.add(Kind::Conv { filters: 5, kernel: 3, stride: 2, padding: Padding::Valid }, &["input"]);
+    let relu = builder.add(Kind::Activation { function: Activation::Relu }, &[&conv]);
+    let flat = builder.add(Kind::Flatten, &[&relu]);
+    finish(builder, &flat)
+}
+
+/// Initial weights, with biases and statistics as if trained.
+fn finish(builder: Builder, at: &str) -> (Architecture, Weights) {
+    let architecture =
+        builder.finish(at, &[Head { name: "class".into(), classes: 3, output: Default::default() }]).unwrap();
+    let mut weights = Weights::initial(&architecture, 3);
+    for (array, (name, weight)) in (0..).zip(&mut weights.0) {
+        let stream = Stream::new(9, Purpose::Weights, 0, array);
+        for (element, value) in (0..).zip(&mut weight.values) {
+            let noise = stream.f32(element) - 0.5;
+            if name.ends_with(".bias") || name.ends_with(".beta") || name.ends_with(".moving_mean") {
+                *value += 0.1 * noise;
+            } else if name.ends_with(".moving_variance") {
+                *value = 0.5 + noise;
+            }
+        }
+    }
+    (architecture, weights)
+}
+
+fn run_with(
+    stage: &VisualizeFilters,
+    (architecture, weights): &(Architecture, Weights),
+    policy: Option<&str>,
+    host: &dyn Host,
+) -> Result<Outputs, StageError> {
+    let mut objects = MemoryObjects::default();
+    let mut slots: std::collections::BTreeMap<String, Digest> = [
+        (ARCHITECTURE.to_owned(), objects.put(record(architecture))),
+        (WEIGHTS.to_owned(), objects.put(weights.write())),
+    ]
+    .into();
+    if let Some(policy) = policy {
+        slots.insert(POLICY.to_owned(), objects.put(policy.as_bytes().to_vec()));
+    }
+    let inputs = Inputs::new(&slots, &objects);
+    assert!(stage.memory(&inputs).is_ok() || stage.run(&inputs, &context(host)).is_err());
+    stage.run(&inputs, &context(host))
+}
+
+fn context(host: &dyn Host) -> Context<'_> {
+    Context { seed: 5, device: ComputeDevice::Cpu, host }
+}
+
+fn run(stage: &VisualizeFilters, network: &(Architecture, Weights)) -> Outputs {
+    run_with(stage, network, None, &QuietHost).unwrap()
+}
+
+fn read(outputs: &Outputs) -> Vec<LayerRecord> {
+    serde_json::from_slice::<FiltersRecord>(&outputs.files()["filters.json"]).unwrap().layers
+}
+
+/// Calls `f` with the ascent that the stage would make through `network`, and its first target.
+fn with_ascent<T>((architecture, weights): &(Architecture, Weights), f: impl FnOnce(&Ascent<'_>, &Target) -> T) -> T {
+    let [channels, height, width] = architecture.input;
+    let shape = ImageShape { channels, height, width };
+    let network = Network::new(architecture, weights, &burn_device(ComputeDevice::Cpu).unwrap());
+    let normalisation = &normalisation(None, shape).unwrap();
+    let ascent = Ascent { network: &network, shape, normalisation, steps: 20, step: step::value() as f32, seed: 5 };
+    f(&ascent, &target::select(architecture, &[]).unwrap()[0])
+}
+
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    with_ascent(&residual(), |ascent, target| {
+        let size = ascent.shape.bytes();
+        let images: Vec<f32> = (2..5).flat_map(|filter| ascent.start_image(target, filter)).collect();
+        let (activations, gradients) = ascent.gradients(target, &(2..5), images.clone());
+        assert_eq!(gradients.len(), 3 * size);
+        for e in (0..3 * size).step_by(7) {
+            let moved = |by: f32| {
+                let mut moved = images.clone();
+                moved[e] += by;
+                ascent.gradients(target, &(2..5), moved).0
+            };
+            let (up, down) = (moved(0.02), moved(-0.02));
+            let expected = (up[e / size] - down[e / size]) / 0.04;
+            let found = f64::from(gradients[e]);
+            assert!((found - expected).abs() < 2e-5 + 1e-2 * expected.abs(), "{e}: {found} {expected}");
+            // No image reaches another's activation.
+            let other = (e / size + 1) % 3;
+            assert!((up[other] - activations[other]).abs() < 1e-6);
+        }
+    });
+}
+
+#[test]
+fn start_images_are_grey_noise_and_every_image_stays_in_the_trained_range() {
+    with_ascent(&residual(), |ascent, target| {
+        let start = ascent.start_image(target, 0);
+        assert!(start.iter().all(|x| ((118.0 / 255.0 - 0.501)..(138.0 / 255.0 - 0.499)).contains(x)));
+        assert!(start != ascent.start_image(target, 1));
+        let far = Ascent { step: 200.0, ..*ascent };
+        let image = &far.climb(target, 0..1, &mut |_| Ok(())).unwrap()[0].image;
+        assert!(image.iter().all(|x| (-0.5..=0.5).contains(x)) && image.contains(&-0.5) && image.contains(&0.5));
+    });
+}
+
+#[test]
+fn batches_do_not_matter() {
+    with_ascent(&residual(), |ascent, target| {
+        let climb = |batch: usize| -> Vec<Climb> {
+            let batches = (0..FILTERS).step_by(batch).map(|from| from..FILTERS.min(from + batch));
+            batches.flat_map(|filters| ascent.climb(target, filters, &mut |_| Ok(())).unwrap()).collect()
+        };
+        let together = climb(FILTERS);
+        for batch in [1, 3] {
+            for (a, b) in together.iter().zip(climb(batch)) {
+                assert_eq!(a.filter, b.filter);
+                // Not bit for bit: a product's sums may be rounded otherwise in one of another size.
+                assert!((a.end - b.end).abs() < 1e-5, "{} {}", a.end, b.end);
+                assert!(a.image.iter().zip(&b.image).all(|(a, b)| (a - b).abs() < 1e-4));
+            }
+        }
+    });
+}
+
+#[test]
+fn activations_rise_and_the_last_image_gives_the_end() {
+    let network = residual();
+    let layers = read(&run(&VisualizeFilters::default(), &network));
+    assert_eq!((layers.len(), layers[0].layer.as_str(), layers[0].kind.as_str()), (1, "add_1", "add"));
+    assert_eq!((layers[0].filters, layers[0].activations.len()), (FILTERS, FILTERS));
+    for activation in &layers[0].activations {
+        assert!(activation.end.0 > activation.start.0 + 0.01, "{activation:?}");
+    }
+    with_ascent(&network, |ascent, target| {
+        let climbs = ascent.climb(target, 0..FILTERS, &mut |_| Ok(())).unwrap();
+        for (climb, activation) in climbs.iter().zip(&layers[0].activations) {
+            // A number read from JSON may differ in its last bit.
+            assert!((climb.start - activation.start.0).abs() < 1e-12 && (climb.end - activation.end.0).abs() < 1e-12);
+            // Alone, through a plain walk in inference mode: no dropout, the moving statistics.
+            let image = ascent.network.images(climb.image.clone(), 1);
+            let tap = ascent.network.forward(image, crate::model::Mode::Inference, &["add_1"]).taps["add_1"].clone();
+            let tap = tap.into_data().try_into_vec::<f32>().unwrap();
+            let plane = tap.len() / FILTERS;
+            let mean = tap[climb.filter * plane..][..plane].iter().sum::<f32>() / plane as f32;
+            assert!((f64::from(mean) - climb.end).abs() < 1e-5);
+        }
+    });
+}
+
+#[test]
+fn dead_filters_are_counted_and_not_drawn() {
+    let (architecture, mut weights) = plain();
+    let bias = &mut weights.0.get_mut("conv2d_1.bias").unwrap().values;
+    bias.copy_from_slice(&[-9.0, 0.5, -9.0, 0.5, 0.5]);
+    let stage = VisualizeFilters { layers: vec!["activation_1".into()], ..Default::default() };
+    let outputs = run(&stage, &(architecture, weights));
+    let layer = &read(&outputs)[0];
+    assert_eq!((layer.filters, layer.kept, layer.dead, layer.drawn), (5, 3, 2, 1));
+    assert_eq!((layer.activations[0].start, layer.activations[2].end), (Float(0.0), Float(0.0)));
+    assert_eq!(layer.sheet.as_deref(), Some("activation_1_best_filters_1_(1x1)_out_of_5.png"));
+    let paths: Vec<_> = outputs.files().keys().map(String::as_str).collect();
+    assert_eq!(paths, ["activation_1_best_filters_1_(1x1)_out_of_5.png", "filters.json"]);
+    let sheet = image::load_from_memory(&outputs.files()[paths[0]]).unwrap();
+    assert_eq!((sheet.width(), sheet.height(), sheet.color()), (6, 6, image::ColorType::L8));
+}
+
+#[test]
+fn a_layer_without_a_living_filter_has_no_sheet() {
+    let (architecture, mut weights) = plain();
+    weights.0.get_mut("conv2d_1.bias").unwrap().values.fill(f32::NAN);
+    let outputs = run(&VisualizeFilters::default(), &(architecture, weights));
+    let layer = &read(&outputs)[0];
+    assert_eq!((layer.kept, layer.dead, layer.drawn, &layer.sheet), (0, 5, 0, &None));
+    assert!(layer.activations[0].end.0.is_nan());
+    assert_eq!(outputs.files().len(), 1);
+}
+
+#[test]
+fn a_network_without_convolutions_is_an_error() {
+    let mut builder = Builder::new([1, 4, 4]);
+    let flat = builder.add(Kind::Flatten, &["input"]);
+    let error = run_with(&VisualizeFilters::default(), &finish(builder, &flat), None, &QuietHost).unwrap_err();
+    assert_eq!(error.to_string(), "the network has no convolution, so there are no filters to look into");
+}
+
+#[test]
+fn the_number_of_threads_does_not_matter() {
+    let digests = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let outputs = pool.install(|| run(&VisualizeFilters::default(), &residual()));
+        outputs.files().iter().map(|(path, bytes)| (path.clone(), Digest::of(bytes))).collect::<Vec<_>>()
+    };
+    assert_eq!(digests(1), digests(2));
+}
+
+#[test]
+fn how_bytes_are_normalised_matters_to_the_network_alone() {
+    let policy = |scale: f32, offset: f32| {
+        format!(
+            r#"{{"format":1,"normalise":{{"offset":[{offset}],"scale":[{scale}]}},"policy":[{{"RandomFlip":0.5}}]}}"#
+        )
+    };
+    let run = |policy: Option<&str>, network: (Architecture, Weights)| {
+        run_with(&VisualizeFilters::default(), &network, policy, &QuietHost)
+    };
+    let half_centred = run(None, plain()).unwrap();
+    assert_eq!(half_centred, run(Some(&policy(1.0 / 255.0, -0.5)), plain()).unwrap());
+    // A network that halves its input's weight sees through a policy that doubles it.
+    let (architecture, mut weights) = plain();
+    weights.0.get_mut("conv2d_1.kernel").unwrap().values.iter_mut().for_each(|x| *x /= 2.0);
+    let doubled = run(Some(&policy(2.0 / 255.0, -1.0)), (architecture, weights)).unwrap();
+    for (a, b) in read(&half_centred)[0].activations.iter().zip(&read(&doubled)[0].activations) {
+        assert!((a.start.0 - b.start.0).abs() < 1e-6 && (a.end.0 - b.end.0).abs() < 1e-3, "{a:?} {b:?}");
+    }
+    let three = r#"{"format":1,"normalise":{"offset":[0,0,0],"scale":[1,1,1]},"policy":[]}"#;
+    assert!(run(Some(three), plain()).unwrap_err().to_string().contains("3 channels"));
+}
+
+#[test]
+fn it_stops_when_asked_to() {
+    struct Impatient(std::sync::Mutex<Vec<u64>>);
+    impl Host for Impatient {
+        fn progress(&self, progress: &Progress) {
+            assert_eq!((progress.total, progress.unit.as_str()), (5, "filters"));
+            self.0.lock().unwrap().push(progress.done);
+        }
+        fn checkpoint_due(&self) -> bool {
+            false
+        }
+        fn interrupted(&self) -> bool {
+            self.0.lock().unwrap().len() > 5
+        }
+        fn latest_checkpoint(&self, _: u64) -> Option<Checkpoint> {
+            None
+        }
+        fn save_checkpoint(&self, _: &Checkpoint) {}
+    }
+    let host = Impatient(Default::default());
+    let result = run_with(&VisualizeFilters::default(), &plain(), None, &host);
+    assert!(matches!(result, Err(StageError::Interrupted)));
+    assert_eq!(*host.0.lock().unwrap(), [0, 0, 0, 0, 1, 1]);
+}
+
+#[test]
+fn parameters_at_their_defaults_are_left_out_and_wrong_ones_refused() {
+    let stage: VisualizeFilters = serde_json::from_str(r#"{"steps":20,"look":"Classic","layers":[]}"#).unwrap();
+    assert_eq!(stage, VisualizeFilters::default());
+    assert_eq!(serde_json::to_string(&stage).unwrap(), "{}");
+    assert!(serde_json::from_str::<VisualizeFilters>(r#"{"stride":1}"#).is_err());
+    assert_eq!(stage.problems(), []);
+    let stage: VisualizeFilters =
+        serde_json::from_str(r#"{"steps":0,"step":0,"columns":0,"layers":["a","b","a"]}"#).unwrap();
+    let paths: Vec<_> = stage.problems().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["layers[2]", "steps", "step", "columns"]);
+}

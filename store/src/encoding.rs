@@ -1,0 +1,92 @@
+//! Raw or compressed: how an object's bytes lie on the disk.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+};
+
+use crate::{
+    disk,
+    error::{At, Result},
+};
+
+/// How an object's bytes lie on the disk. Its name is that of the uncompressed bytes in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Encoding {
+    Raw,
+    Zstd,
+}
+
+/// Objects up to this size stay raw: they take one block of the disk in any case, and any tool can read them.
+const RAW_UP_TO: u64 = 4 << 10;
+/// A sample is this many windows, spread evenly, of this many bytes each; a smaller object is its own sample.
+const WINDOWS: u64 = 4;
+const WINDOW: u64 = 16 << 10;
+const LEVEL: i32 = 3;
+
+impl Encoding {
+    pub(crate) const ALL: [Self; 2] = [Self::Raw, Self::Zstd];
+
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Raw => "",
+            Self::Zstd => ".zst",
+        }
+    }
+
+    pub(crate) fn from_suffix(suffix: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|encoding| encoding.suffix() == suffix)
+    }
+
+    /// Returns how to store `source`: compressed if a sample of it shrinks by more than an eighth.
+    ///
+    /// An eighth, because float weights shrink by some 7 % in their exponents, and are better mapped than that much smaller.
+    pub(crate) fn judge(source: &mut (impl Read + Seek), length: u64) -> io::Result<Self> {
+        if length <= RAW_UP_TO {
+            return Ok(Self::Raw);
+        }
+        let mut sample = Vec::new();
+        if length <= WINDOWS * WINDOW {
+            source.read_to_end(&mut sample)?;
+        } else {
+            for window in 0..WINDOWS {
+                source.seek(SeekFrom::Start((length - WINDOW) / (WINDOWS - 1) * window))?;
+                source.take(WINDOW).read_to_end(&mut sample)?;
+            }
+        }
+        source.rewind()?;
+        let compressed = zstd::bulk::compress(&sample, LEVEL)?;
+        Ok(if compressed.len() < sample.len() / 8 * 7 { Self::Zstd } else { Self::Raw })
+    }
+
+    /// Returns a reader of the uncompressed bytes.
+    pub(crate) fn decoder<'a>(self, file: &'a File) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Self::Raw => Box::new(file),
+            Self::Zstd => Box::new(zstd::Decoder::new(file)?),
+        })
+    }
+
+    /// Returns the length of the uncompressed bytes as far as the first few bytes of the file tell.
+    pub(crate) fn declared_length(self, path: &Path, on_disk: u64) -> Result<Option<u64>> {
+        if self == Self::Raw {
+            return Ok(Some(on_disk));
+        }
+        let mut header = Vec::new();
+        let Some(file) = disk::if_present(File::open(path)).at("open", path)? else { return Ok(None) };
+        file.take(18).read_to_end(&mut header).at("read", path)?;
+        Ok(zstd::zstd_safe::get_frame_content_size(&header).unwrap_or(None))
+    }
+
+    /// Writes the `length` bytes of `source` to `file`.
+    pub(crate) fn encode(self, source: &mut impl Read, length: u64, mut file: &File) -> io::Result<()> {
+        if self == Self::Raw {
+            return io::copy(source, &mut file).map(drop);
+        }
+        let mut encoder = zstd::Encoder::new(file, LEVEL)?;
+        encoder.set_pledged_src_size(Some(length))?;
+        io::copy(source, &mut encoder)?;
+        encoder.finish().map(drop)
+    }
+}
