@@ -12,8 +12,7 @@ use pipe_stages::{
 use serde::Serialize;
 
 use super::{
-    read::{split_of, splits},
-    spec::{Pipeline, RetrainData, RetrainSeed, RetrainSpec, SearchSpec, StageSpec, TrainSpec, plain},
+    spec::{Pipeline, RetrainData, RetrainSeed, RetrainSpec, SearchSpec, StageSpec, TrainSpec, plain, split_of, splits},
 };
 use crate::{
     action::derive_seed,

@@ -5,6 +5,11 @@
 //! ```
 
 mod check;
+mod explain;
+mod form;
+mod labels;
+#[cfg(test)]
+mod tests;
 pub mod expand;
 pub mod path;
 pub mod problem;

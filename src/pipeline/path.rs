@@ -59,6 +59,8 @@ fn next<'n>(node: &'n Node, step: &Step) -> Option<&'n Node> {
             Some(if let [item] = items.as_slice() { item } else { node })
         }
         (Step::Name(name), Kind::Unit(unit)) if unit == name => Some(node),
+        // `(x)` is x.
+        (step, Kind::Tuple { name: None, items }) if items.len() == 1 => next(&items[0], step),
         (Step::Index(index), Kind::List(items) | Kind::Tuple { items, .. }) => items.get(*index),
         _ => None,
     }

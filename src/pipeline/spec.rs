@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pipe_stages::{
     augment::Augment,
     decode::Decode,
-    evaluate::Evaluate,
+    evaluate::{Evaluate, EvaluateOn},
     fetch::FetchSpec,
     params,
     search::{Sampler, Space},
@@ -191,4 +191,18 @@ fn with<'a>(value: Value, fields: impl IntoIterator<Item = (&'a str, Value)>) ->
     let Value::Object(mut map) = value else { return value };
     map.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
     Value::Object(map)
+}
+
+/// Returns whether a decoded dataset has a test split and a validation split.
+pub(super) fn splits(decode: &Decode) -> BTreeMap<&'static str, bool> {
+    let written = decode.splits();
+    ["validation", "test"].map(|split| (split, written.contains(&split))).into()
+}
+
+/// Returns the name of the split that an evaluation reads.
+pub(super) fn split_of(evaluate: &Evaluate) -> &'static str {
+    match evaluate.split {
+        EvaluateOn::Test => "test",
+        EvaluateOn::Validation => "validation",
+    }
 }

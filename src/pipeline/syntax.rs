@@ -89,6 +89,17 @@ impl Node {
         }
     }
 
+    /// Returns the value with its name, for people.
+    pub fn described(&self) -> String {
+        self.name().map_or_else(|| self.describe().to_owned(), |name| format!("`{name}`"))
+    }
+
+    /// Returns the field called `key`.
+    pub fn field(&self, key: &str) -> Option<&Field> {
+        let Kind::Fields { fields, .. } = &self.kind else { return None };
+        fields.iter().find(|field| field.key == key)
+    }
+
     /// Returns the name before the parentheses, or the bare name.
     pub fn name(&self) -> Option<&str> {
         match &self.kind {
@@ -140,7 +151,8 @@ impl<'s> Parser<'s> {
     fn syntax_error(&self, code: &ron::Error, at: ron::error::Position, base: usize) -> Problem {
         let part = Source { name: String::new(), text: self.source.text[base..].to_owned() };
         let offset = base + part.offset(Place { line: at.line, column: at.col });
-        Problem::at(Span { source: self.index, start: offset, end: offset + 1 }, lower(&code.to_string()))
+        let end = offset + self.source.text[offset..].chars().next().map_or(0, char::len_utf8);
+        Problem::at(Span { source: self.index, start: offset, end }, lower(&code.to_string()))
     }
 
     fn node(&mut self, raw: &'s str) -> Result<Node, Problem> {
