@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pipe_stages::train::Keep;
+
 use super::{
     path::{Step, locate},
     problem::{Problem, one_of},
@@ -24,22 +26,36 @@ struct Reference<'a> {
 
 /// Complains about references: names that no stage has, kinds that do not fit, cycles, splits that do not exist.
 pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
-    let kinds: BTreeMap<&str, &str> = entries.iter().map(|(name, _, node, _)| (name.as_str(), node.name().unwrap_or(""))).collect();
+    let kinds: BTreeMap<&str, &str> =
+        entries.iter().map(|(name, _, node, _)| (name.as_str(), node.name().unwrap_or(""))).collect();
     for (_, _, node, _) in entries {
         for reference in references(node) {
             let at = locate(reference.node, &[Step::Name(reference.field.to_owned())]).span;
             match kinds.get(reference.to) {
                 None => {
                     let problem = Problem::at(at, format!("there is no stage `{}`", reference.to));
-                    let fitting = kinds.iter().filter(|(_, kind)| reference.allowed.contains(kind)).map(|(name, _)| *name);
-                    let known: Vec<_> = if fitting.clone().next().is_some() { fitting.collect() } else { kinds.keys().copied().collect() };
-                    problems.push(problem.expected(one_of(known.iter().copied())).did_you_mean(reference.to, kinds.keys().copied()));
+                    let fitting =
+                        kinds.iter().filter(|(_, kind)| reference.allowed.contains(kind)).map(|(name, _)| *name);
+                    let known: Vec<_> = if fitting.clone().next().is_some() {
+                        fitting.collect()
+                    } else {
+                        kinds.keys().copied().collect()
+                    };
+                    problems.push(
+                        problem
+                            .expected(one_of(known.iter().copied()))
+                            .did_you_mean(reference.to, kinds.keys().copied()),
+                    );
                 }
                 Some(kind) if !reference.allowed.contains(kind) && !kind.is_empty() => {
                     let problem = Problem::at(at, format!("`{}` is {}", reference.to, article(kind)));
-                    let mut problem = problem.expected(format!("a stage of kind {}", one_of(reference.allowed.iter().copied())));
+                    let mut problem =
+                        problem.expected(format!("a stage of kind {}", one_of(reference.allowed.iter().copied())));
                     if *kind == "Search" {
-                        problem = problem.help(format!("a search has many networks: `Retrain(of: \"{}\")` makes one of its best trial", reference.to));
+                        problem = problem.help(format!(
+                            "a search has many networks: `Retrain(of: \"{}\")` makes one of its best trial",
+                            reference.to
+                        ));
                     }
                     problems.push(problem);
                 }
@@ -49,6 +65,7 @@ pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
     }
     cycles(entries, problems);
     missing_splits(entries, problems);
+    missing_weights(entries, problems);
 }
 
 /// Returns the references of a stage, also of one that could not be read whole.
@@ -79,15 +96,21 @@ fn trial_of(node: &Node) -> Option<&Node> {
 
 /// Complains about each cycle once, naming all of it.
 fn cycles(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
-    let edges: BTreeMap<&str, Vec<&str>> =
-        entries.iter().map(|(name, _, node, _)| (name.as_str(), references(node).iter().map(|r| r.to).collect())).collect();
+    let edges: BTreeMap<&str, Vec<&str>> = entries
+        .iter()
+        .map(|(name, _, node, _)| (name.as_str(), references(node).iter().map(|r| r.to).collect()))
+        .collect();
     let spans: BTreeMap<&str, Span> = entries.iter().map(|(name, span, ..)| (name.as_str(), *span)).collect();
     let mut done = BTreeSet::new();
     for start in edges.keys() {
         let mut way: Vec<&str> = Vec::new();
         follow(start, &edges, &mut way, &mut done, &mut |cycle| {
-            let text = cycle.iter().chain(cycle.first()).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" -> ");
-            problems.push(Problem::at(spans[cycle[0]], format!("a cycle: {text}")).help("a stage can read only from stages that do not read from it"));
+            let text =
+                cycle.iter().chain(cycle.first()).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" -> ");
+            problems.push(
+                Problem::at(spans[cycle[0]], format!("a cycle: {text}"))
+                    .help("a stage can read only from stages that do not read from it"),
+            );
         });
     }
 }
@@ -162,10 +185,39 @@ fn missing_splits(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
     }
 }
 
-fn objective_needs(train: &pipe_stages::train::Train, splits: Option<BTreeMap<&'static str, bool>>, at: Span, problems: &mut Vec<Problem>) {
+/// Complains about stages that look at a network whose weights are not kept.
+fn missing_weights(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
+    let spec = |name: &str| entries.iter().find(|(known, ..)| known == name).and_then(|(_, _, _, spec)| spec.as_ref());
+    for (_, _, node, read) in entries {
+        let Some(StageSpec::Evaluate { of, .. } | StageSpec::VisualizeFilters { of, .. }) = read else { continue };
+        let keep = match spec(of) {
+            Some(StageSpec::Train(own)) => own.train.keep.clone(),
+            Some(StageSpec::Retrain(retrain)) => match spec(&retrain.of) {
+                Some(StageSpec::Search(search)) => retrain.kept(&search.trial),
+                _ => continue,
+            },
+            _ => continue,
+        };
+        if !keep.contains(&Keep::Best) && !keep.contains(&Keep::Last) {
+            let at = locate(node, &[Step::Name("of".into())]).span;
+            let problem = Problem::at(at, format!("`{of}` keeps neither its best nor its last weights"));
+            problems.push(problem.help(format!("add `Best` or `Last` to the `keep` of `{of}`")));
+        }
+    }
+}
+
+fn objective_needs(
+    train: &pipe_stages::train::Train,
+    splits: Option<BTreeMap<&'static str, bool>>,
+    at: Span,
+    problems: &mut Vec<Problem>,
+) {
     let has_validation = splits.is_none_or(|splits| splits["validation"]);
     if !has_validation && train.objective.metric().starts_with("valid.") {
-        let problem = Problem::at(at, format!("the objective `{}` on a dataset without a validation split", train.objective.metric()));
+        let problem = Problem::at(
+            at,
+            format!("the objective `{}` on a dataset without a validation split", train.objective.metric()),
+        );
         problems.push(problem.help("give `Decode` a `validation`, or go for a `train.` metric"));
     }
 }

@@ -40,10 +40,7 @@ pub(super) fn read<T: DeserializeOwned>(
             problems.push(complaint.explain(more));
         }
         let wrong = complaint.wrong();
-        if !remove(&mut json, &wrong) {
-            return None;
-        }
-        left_out.push(wrong);
+        left_out.push(remove(&mut json, wrong)?);
     }
     None
 }
@@ -79,12 +76,16 @@ impl<T: DeserializeOwned> Complaint<'_, T> {
                 None => format!("`{field}: ..`"),
             });
         }
-        let field = self.steps.iter().rev().find_map(|step| match step {
-            Step::Name(name) => Some(format!("`{name}`: ")),
-            Step::Index(_) => None,
-        });
-        let problem =
-            |found: String| Problem::at(at.span, format!("{}found {found}", field.as_deref().unwrap_or_default()));
+        let names = || {
+            self.steps.iter().rev().filter_map(|step| match step {
+                Step::Name(name) => Some(name.as_str()),
+                Step::Index(_) => None,
+            })
+        };
+        // A bare name is not its own content.
+        let field = names().find(|name| !matches!(&at.kind, Kind::Unit(unit) if unit == name));
+        let field = field.map(|name| format!("`{name}`: ")).unwrap_or_default();
+        let problem = |found: String| Problem::at(at.span, format!("{field}found {found}"));
         if let Some(length) = message.strip_prefix("invalid length ") {
             let length = length.split(',').next().unwrap_or_default();
             let problem = problem(format!("a list of {length}"));
@@ -101,7 +102,7 @@ impl<T: DeserializeOwned> Complaint<'_, T> {
                 let is_too_large = matches!(&at.kind, Kind::Number(number) if number.as_u64().is_some());
                 let mut expected = match self.names(&self.steps) {
                     Some(names) if !expected.contains("variant") => names,
-                    _ => wording(expected, is_too_large, at.name()),
+                    _ => wording(expected, is_too_large, names().next()),
                 };
                 if self.takes_a_label() {
                     expected += ", or in a search `hp(\"label\")`";
@@ -160,9 +161,13 @@ impl<T: DeserializeOwned> Complaint<'_, T> {
         (found == "?").then(|| one_of(names.iter().map(String::as_str)))
     }
 
+    /// Returns whether `hp("label")` may stand there.
     fn takes_a_label(&self) -> bool {
-        let probe = serde_json::json!({ "hp": "label" });
-        !matches!(self.json, Value::Null) && !self.steps.is_empty() && self.attempt(&self.steps, probe).is_none()
+        let mut json = self.json.clone();
+        let Some(place) = place(&mut json, &self.steps).filter(|_| !self.steps.is_empty()) else { return false };
+        *place = serde_json::json!({ "hp": "label" });
+        let error = serde_path_to_error::deserialize::<_, T>(json).err();
+        error.is_none_or(|error| !steps_of(error.path()).starts_with(&self.steps))
     }
 
     /// Returns what serde says of `probe` at `steps`; nothing if it is content with it, or complains about another place.
@@ -187,11 +192,19 @@ fn place<'v>(json: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
     }
 }
 
-/// Leaves out the value at `steps`; returns whether it could be.
-fn remove(json: &mut Value, steps: &[Step]) -> bool {
-    let Some((Step::Name(field), parent)) = steps.split_last() else { return false };
-    let Some(Value::Object(map)) = place(json, parent) else { return false };
-    map.remove(field).is_some()
+/// Leaves out the field around `steps`, and what would be left empty without it, such as a name with parentheses. Returns
+/// where that was; nothing if all would be left out.
+fn remove(json: &mut Value, mut steps: Vec<Step>) -> Option<Vec<Step>> {
+    loop {
+        let (last, parent) = steps.split_last()?;
+        if let (Step::Name(field), Value::Object(map)) = (last, place(json, parent)?) {
+            map.remove(field)?;
+            if !map.is_empty() {
+                return Some(steps);
+            }
+        }
+        steps.pop();
+    }
 }
 
 /// Returns what serde does not know, and what it knows, in "unknown field `a`, expected `b` or `c`".
@@ -218,8 +231,7 @@ fn wording(expected: &str, is_too_large: bool, name: Option<&str>) -> String {
         true => format!("a whole number from 0 to {max}"),
         false => "a whole number of at least 0".to_owned(),
     };
-    let own = |variant: &str| variant.rsplit("::").next().filter(|name| !name.contains(' ')).map(str::to_owned);
-    let name = || own(expected.rsplit(' ').next().unwrap_or_default()).filter(|n| n != "variant").or(name.map(str::to_owned));
+    let name = || expected.rsplit_once("::").map(|(_, variant)| variant).or(name);
     match expected {
         "u8" => whole(u8::MAX.into()),
         "u16" => whole(u16::MAX.into()),
@@ -229,8 +241,8 @@ fn wording(expected: &str, is_too_large: bool, name: Option<&str>) -> String {
         "f32" | "f64" => "a number".to_owned(),
         "a sequence" | "sequence" => "a list".to_owned(),
         "map" | "a map" => "fields: `(..)`".to_owned(),
-        _ if expected.contains("unit") => name().map_or("a name".to_owned(), |name| format!("`{name}` alone")),
-        _ if expected.contains("variant") => name().map_or("fields".to_owned(), |name| format!("`{name}(..)`")),
+        _ if expected.contains("unit") => name().map_or_else(|| "a name".to_owned(), |name| format!("`{name}` alone")),
+        _ if expected.contains("variant") => name().map_or_else(|| "fields".to_owned(), |name| format!("`{name}(..)`")),
         _ if expected.starts_with("struct ") => "fields: `(..)`".to_owned(),
         _ => expected.replace("an array of length ", "a list of "),
     }

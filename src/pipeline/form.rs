@@ -67,7 +67,11 @@ impl<'n> Form<'n> {
 
     /// Takes the name of a stage to read from, if there is one. `None` stands for what was complained about.
     #[expect(clippy::option_option, reason = "a wrong name is not an absent one")]
-    pub(super) fn optional_reference(&mut self, field: &'static str, problems: &mut Vec<Problem>) -> Option<Option<String>> {
+    pub(super) fn optional_reference(
+        &mut self,
+        field: &'static str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Option<String>> {
         match self.take(field) {
             None | Some(Value::Null) => Some(None),
             Some(Value::String(name)) => Some(Some(name)),

@@ -20,14 +20,21 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
         problems.push(Problem::at(at("trials"), format!("{} trials", own.trials)).expected("1 to 100000"));
     }
     if !(1..=1000).contains(&own.lag) {
-        problems.push(Problem::at(at("lag"), format!("a lag of {}", own.lag)).expected("1 (one trial at a time) to 1000"));
+        problems
+            .push(Problem::at(at("lag"), format!("a lag of {}", own.lag)).expected("1 (one trial at a time) to 1000"));
+    }
+    for found in own.sampler.validate() {
+        let place = locate(node, &path::parse(&format!("sampler.{}", found.path)).unwrap_or_default());
+        let field = found.path.rsplit('.').next().unwrap_or_default();
+        let problem = Problem::at(place.span, format!("`{field}`: found {}", place.to_json()));
+        let hint = found.hint.unwrap_or_default();
+        problems.push(problem.expected(hint.strip_prefix("it must be ").unwrap_or(&hint)));
     }
     let mut complain = |prefix: &str, found: SpaceProblem| {
         let mut problem = Problem::at(at(&format!("{prefix}.{}", found.path)), found.message);
         problem.help = found.hint;
         problems.push(problem);
     };
-    own.sampler.validate().into_iter().for_each(|found| complain("sampler", found));
     let space_problems = own.space.validate();
     let sound = space_problems.is_empty();
     space_problems.into_iter().for_each(|found| complain("space", found));
@@ -40,18 +47,27 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
         let reaches = keys.contains(&key) || own.space.labels_of(key).iter().any(|label| named.contains(*label));
         let span = key_span(node, key).unwrap_or_else(|| at("space"));
         if !reaches {
-            let problem = Problem::at(span, format!("unused axis: label `{key}` reaches nothing")).expected(one_of(keys.iter().copied()));
+            let problem = Problem::at(span, format!("unused axis: label `{key}` reaches nothing"))
+                .expected(one_of(keys.iter().copied()));
             let problem = problem.did_you_mean(key, keys.iter().copied());
-            problems.push(if problem.help.is_some() { problem } else { problem.help(format!("use it in the trial as `hp(\"{key}\")`, or remove it")) });
+            problems.push(if problem.help.is_some() {
+                problem
+            } else {
+                problem.help(format!("use it in the trial as `hp(\"{key}\")`, or remove it"))
+            });
         } else if family.fixed.contains_key(key) {
-            problems.push(Problem::at(span, format!("`{key}` is fixed in the trial's model and searched as well")).help("remove one of the two"));
+            problems.push(
+                Problem::at(span, format!("`{key}` is fixed in the trial's model and searched as well"))
+                    .help("remove one of the two"),
+            );
         }
     }
     let always = own.space.unconditional_labels();
     for label in named {
         let span = label_span(node, &label).unwrap_or_else(|| at("trial"));
         if !own.space.labels().contains(label.as_str()) {
-            let problem = Problem::at(span, format!("the space has no label `{label}`")).expected(one_of(own.space.labels()));
+            let problem =
+                Problem::at(span, format!("the space has no label `{label}`")).expected(one_of(own.space.labels()));
             problems.push(problem.did_you_mean(&label, own.space.labels()));
         } else if !always.contains(label.as_str()) {
             let problem = Problem::at(span, format!("label `{label}` is not proposed in every trial"));
@@ -105,4 +121,3 @@ fn label_span(node: &Node, label: &str) -> Option<Span> {
         _ => None,
     }
 }
-

@@ -5,12 +5,10 @@
 //! ```
 
 mod check;
+pub mod expand;
 mod explain;
 mod form;
 mod labels;
-#[cfg(test)]
-mod tests;
-pub mod expand;
 pub mod path;
 pub mod problem;
 pub mod read;
@@ -18,3 +16,5 @@ pub mod set;
 pub mod source;
 pub mod spec;
 pub mod syntax;
+#[cfg(test)]
+mod tests;

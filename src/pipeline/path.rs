@@ -20,6 +20,9 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     for part in text.split('.') {
         let (name, mut indices) = part.split_at(part.find('[').unwrap_or(part.len()));
+        if text.is_empty() {
+            return Err("no path".to_owned());
+        }
         if name.is_empty() {
             return Err(format!("`{text}` has an empty step"));
         }
@@ -119,7 +122,9 @@ fn place_at<'n>(node: &'n mut Node, steps: &[Step], key: Span, at: usize) -> Res
     }
     match (way, &mut node.kind) {
         (Way::Field(index), Kind::Fields { fields, .. }) => place_at(&mut fields[index].value, steps, key, at + 1),
-        (Way::Item(index), Kind::List(items) | Kind::Tuple { items, .. }) => place_at(&mut items[index], steps, key, at + 1),
+        (Way::Item(index), Kind::List(items) | Kind::Tuple { items, .. }) => {
+            place_at(&mut items[index], steps, key, at + 1)
+        }
         (Way::Into(taken), Kind::Tuple { items, .. }) => place_at(&mut items[0], steps, key, at + taken),
         (Way::Add, Kind::Fields { fields, .. }) => {
             let Step::Name(name) = &steps[at] else { unreachable!("only a name is added") };

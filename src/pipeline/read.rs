@@ -123,7 +123,8 @@ impl Reader<'_> {
         for (name, name_span, stage) in self.named_stages(node) {
             self.name(&name, name_span);
             if entries.iter().any(|(known, ..)| *known == name) {
-                self.problems.push(Problem::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
+                self.problems
+                    .push(Problem::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
                 continue;
             }
             let spec = self.stage(stage);
@@ -135,16 +136,24 @@ impl Reader<'_> {
     fn named_stages<'n>(&mut self, node: &'n Node) -> Vec<(String, Span, &'n Node)> {
         const EXPECTED: &str = "`(\"name\", Kind(..))`";
         match &node.kind {
-            Kind::Fields { fields, .. } => fields.iter().map(|field| (field.key.clone(), field.key_span, &field.value)).collect(),
+            Kind::Fields { fields, .. } => {
+                fields.iter().map(|field| (field.key.clone(), field.key_span, &field.value)).collect()
+            }
             Kind::List(items) => {
                 let mut named = Vec::new();
                 for item in items {
                     match &item.kind {
                         Kind::Tuple { name: None, items } => match items.as_slice() {
-                            [Node { span, kind: Kind::String(name) }, stage] => named.push((name.clone(), *span, stage)),
-                            _ => self.problems.push(Problem::at(name_of(item), "a stage without a name").expected(EXPECTED)),
+                            [Node { span, kind: Kind::String(name) }, stage] => {
+                                named.push((name.clone(), *span, stage))
+                            }
+                            _ => self
+                                .problems
+                                .push(Problem::at(name_of(item), "a stage without a name").expected(EXPECTED)),
                         },
-                        _ => self.problems.push(Problem::at(name_of(item), format!("found {}", item.describe())).expected(EXPECTED)),
+                        _ => self
+                            .problems
+                            .push(Problem::at(name_of(item), format!("found {}", item.described())).expected(EXPECTED)),
                     }
                 }
                 named

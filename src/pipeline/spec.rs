@@ -156,6 +156,17 @@ impl StageSpec {
     }
 }
 
+impl RetrainSpec {
+    /// Returns which weights are kept, of a search with this `trial`.
+    pub fn kept(&self, trial: &TrainSpec) -> Vec<Keep> {
+        match (&self.own.keep, self.own.data) {
+            (Some(keep), _) => keep.clone(),
+            (None, RetrainData::Train) => trial.train.keep.clone(),
+            (None, RetrainData::TrainAndValidation) => vec![Keep::Last],
+        }
+    }
+}
+
 impl TrainSpec {
     fn to_json(&self) -> Value {
         let mut wiring = vec![("data", json!(self.data))];
@@ -167,7 +178,8 @@ impl TrainSpec {
 impl Pipeline {
     /// Returns the canonical record: the same for every text that means the same. The study's name is not in it.
     pub fn record(&self) -> Vec<u8> {
-        let stages: BTreeMap<&str, Value> = self.stages.iter().map(|(name, spec)| (name.as_str(), spec.to_json())).collect();
+        let stages: BTreeMap<&str, Value> =
+            self.stages.iter().map(|(name, spec)| (name.as_str(), spec.to_json())).collect();
         params::record(&json!({
             "format": 1,
             "seed": self.seed.to_string(),
