@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipe_stages::train::Keep;
 
 use super::{
+    node::{Kind, Node},
     path::{Step, locate},
     problem::{Problem, one_of},
     source::Span,
     spec::{RetrainData, StageSpec, TrainSpec, split_of, splits},
-    syntax::{Kind, Node},
 };
 
 /// A stage as it was read: its name, the name's place, its text, and what it means if it means something.

@@ -4,10 +4,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
+    node::{Kind, Node},
     path::{Step, locate},
     problem::{Problem, one_of},
     source::Span,
-    syntax::{Kind, Node},
 };
 
 /// More complaints about one stage than these help nobody.
@@ -227,9 +227,8 @@ fn split_expected(message: &str) -> Option<(&str, &str)> {
 
 /// Returns serde's "expected .." in words for people. `name` is what is written there.
 fn wording(expected: &str, is_too_large: bool, name: Option<&str>) -> String {
-    let whole = |max: u64| match is_too_large {
-        true => format!("a whole number from 0 to {max}"),
-        false => "a whole number of at least 0".to_owned(),
+    let whole = |max: u64| {
+        if is_too_large { format!("a whole number from 0 to {max}") } else { "a whole number of at least 0".to_owned() }
     };
     let name = || expected.rsplit_once("::").map(|(_, variant)| variant).or(name);
     match expected {

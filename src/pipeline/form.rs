@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::{
     explain::{self, name_of},
+    node::{Kind, Node},
     problem::Problem,
-    syntax::{Kind, Node},
 };
 
 /// What stands in the parentheses of a stage.
@@ -66,7 +66,6 @@ impl<'n> Form<'n> {
     }
 
     /// Takes the name of a stage to read from, if there is one. `None` stands for what was complained about.
-    #[expect(clippy::option_option, reason = "a wrong name is not an absent one")]
     pub(super) fn optional_reference(
         &mut self,
         field: &'static str,

@@ -6,11 +6,11 @@ use pipe_stages::{model::HyperCnn, search::SpaceProblem, train::Model};
 use serde_json::Value;
 
 use super::{
+    node::{Kind, Node},
     path::{self, Step, locate},
     problem::{Problem, one_of},
     source::Span,
     spec::{SearchParams, TrainSpec, plain},
-    syntax::{Kind, Node},
 };
 
 /// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.

@@ -9,12 +9,14 @@ pub mod expand;
 mod explain;
 mod form;
 mod labels;
-pub mod path;
+mod node;
+mod parts;
+mod path;
 pub mod problem;
 pub mod read;
 pub mod set;
-pub mod source;
+mod source;
 pub mod spec;
-pub mod syntax;
+mod syntax;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
 //! Paths to values inside a pipeline: `search.trial.epochs`, `flip.policy[0].RandomFlip`.
 
 use super::{
+    node::{Field, Kind, Node},
     source::Span,
-    syntax::{Field, Kind, Node},
 };
 
 /// One step of a path.

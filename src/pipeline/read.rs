@@ -12,12 +12,13 @@ use super::{
     explain::name_of,
     form::Form,
     labels,
+    node::{Kind, Node},
     path::{self, locate},
     problem::{Problem, one_of},
     set::{self, Override},
     source::{Source, Span},
     spec::{Pipeline, RetrainSpec, SearchParams, SearchSpec, StageSpec, TrainSpec, plain},
-    syntax::{self, Kind, Node},
+    syntax,
 };
 use crate::action::DeviceKind;
 

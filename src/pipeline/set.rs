@@ -1,10 +1,11 @@
 //! Values from the command line and the environment that stand in place of those in the file.
 
 use super::{
+    node::{Field, Kind, Node},
     path::{self, Step},
     problem::{Problem, one_of},
     source::{Source, Span},
-    syntax::{self, Kind, Node},
+    syntax,
 };
 
 /// The environment variable with overrides, separated by semicolons: `PIPE_SET='seed=3; search.trials=20'`. Those of
@@ -27,7 +28,7 @@ pub fn from_variable(text: &str) -> Vec<Override> {
 
 /// Puts each override in its place in the tree of a pipeline. The override's text becomes a source, which complaints
 /// about its value point at.
-pub fn apply(root: &mut Node, overrides: &[Override], sources: &mut Vec<Source>) -> Vec<Problem> {
+pub(super) fn apply(root: &mut Node, overrides: &[Override], sources: &mut Vec<Source>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for over in overrides {
         let index = sources.len();
@@ -121,7 +122,7 @@ fn start<'n>(root: &'n mut Node, first: &str) -> Option<&'n mut Node> {
     if STUDY.contains(&first) {
         if !fields.iter().any(|field| field.key == first) {
             let value = Node { span, kind: Kind::Null };
-            fields.push(syntax::Field { key: first.to_owned(), key_span: span, value });
+            fields.push(Field { key: first.to_owned(), key_span: span, value });
         }
         return fields.iter_mut().find(|field| field.key == first).map(|field| &mut field.value);
     }
