@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipe_stages::train::Keep;
 
 use super::{
-    node::{Kind, Node},
+    node::Node,
     path::{Step, locate},
     problem::{Problem, one_of},
     source::Span,
@@ -18,7 +18,7 @@ pub(super) type Entry<'n> = (String, Span, &'n Node, Option<StageSpec>);
 /// A field that names another stage.
 struct Reference<'a> {
     field: &'static str,
-    to: &'a str,
+    to: String,
     allowed: &'static [&'static str],
     /// Where the field stands.
     node: &'a Node,
@@ -31,7 +31,7 @@ pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
     for (_, _, node, _) in entries {
         for reference in references(node) {
             let at = locate(reference.node, &[Step::Name(reference.field.to_owned())]).span;
-            match kinds.get(reference.to) {
+            match kinds.get(reference.to.as_str()) {
                 None => {
                     let problem = Problem::at(at, format!("there is no stage `{}`", reference.to));
                     let fitting =
@@ -44,7 +44,7 @@ pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
                     problems.push(
                         problem
                             .expected(one_of(known.iter().copied()))
-                            .did_you_mean(reference.to, kinds.keys().copied()),
+                            .did_you_mean(&reference.to, kinds.keys().copied()),
                     );
                 }
                 Some(kind) if !reference.allowed.contains(kind) && !kind.is_empty() => {
@@ -79,15 +79,12 @@ fn references(node: &Node) -> Vec<Reference<'_>> {
         Some("Search") => return trial_of(node).map(references).unwrap_or_default(),
         _ => &[],
     };
-    let Kind::Fields { fields, .. } = &node.kind else { return Vec::new() };
-    let find = |name: &str| fields.iter().find(|field| field.key == name);
-    table
-        .iter()
-        .filter_map(|&(field, allowed)| match &find(field)?.value.kind {
-            Kind::String(to) => Some(Reference { field, to, allowed, node }),
-            _ => None,
-        })
-        .collect()
+    let reference = |&(field, allowed): &(&'static str, &'static [&'static str])| {
+        // However it is written, as it will be read.
+        let to = node.field(field)?.value.to_json().as_str()?.to_owned();
+        Some(Reference { field, to, allowed, node: node.content() })
+    };
+    table.iter().filter_map(reference).collect()
 }
 
 fn trial_of(node: &Node) -> Option<&Node> {
@@ -96,10 +93,13 @@ fn trial_of(node: &Node) -> Option<&Node> {
 
 /// Complains about each cycle once, naming all of it.
 fn cycles(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
-    let edges: BTreeMap<&str, Vec<&str>> = entries
+    let targets: Vec<Vec<String>> = entries
         .iter()
-        .map(|(name, _, node, _)| (name.as_str(), references(node).iter().map(|r| r.to).collect()))
+        .map(|(_, _, node, _)| references(node).into_iter().map(|reference| reference.to).collect())
         .collect();
+    let names = entries.iter().map(|(name, ..)| name.as_str());
+    let edges: BTreeMap<&str, Vec<&str>> =
+        names.zip(&targets).map(|(name, to)| (name, to.iter().map(String::as_str).collect())).collect();
     let spans: BTreeMap<&str, Span> = entries.iter().map(|(name, span, ..)| (name.as_str(), *span)).collect();
     let mut done = BTreeSet::new();
     for start in edges.keys() {

@@ -161,13 +161,16 @@ impl<T: DeserializeOwned> Complaint<'_, T> {
         (found == "?").then(|| one_of(names.iter().map(String::as_str)))
     }
 
-    /// Returns whether `hp("label")` may stand there.
+    /// Returns whether `hp("label")` may stand there, and not just anything with fields.
     fn takes_a_label(&self) -> bool {
-        let mut json = self.json.clone();
-        let Some(place) = place(&mut json, &self.steps).filter(|_| !self.steps.is_empty()) else { return false };
-        *place = serde_json::json!({ "hp": "label" });
-        let error = serde_path_to_error::deserialize::<_, T>(json).err();
-        error.is_none_or(|error| !steps_of(error.path()).starts_with(&self.steps))
+        let takes = |field: &str| {
+            let mut json = self.json.clone();
+            let Some(place) = place(&mut json, &self.steps) else { return false };
+            *place = serde_json::json!({ field: "label" });
+            let error = serde_path_to_error::deserialize::<_, T>(json).err();
+            error.is_none_or(|error| !steps_of(error.path()).starts_with(&self.steps))
+        };
+        !self.steps.is_empty() && takes("hp") && !takes("?")
     }
 
     /// Returns what serde says of `probe` at `steps`; nothing if it is content with it, or complains about another place.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     explain::{self, name_of},
-    node::{Kind, Node},
+    node::Node,
     problem::Problem,
 };
 
@@ -28,10 +28,7 @@ impl<'n> Form<'n> {
             (Some(name), Value::Object(mut map)) => map.remove(name).unwrap_or_default(),
             (_, json) => json,
         };
-        let node = match &node.kind {
-            Kind::Tuple { items, .. } if items.len() == 1 => &items[0],
-            _ => node,
-        };
+        let node = node.content();
         Self { node, content, taken: Vec::new() }
     }
 

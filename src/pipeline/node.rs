@@ -84,10 +84,25 @@ impl Node {
         self.name().map_or_else(|| self.describe().to_owned(), |name| format!("`{name}`"))
     }
 
+    /// Returns what `Name(value)` and `(value)` mean the same as, but for the name; other values as they are.
+    pub fn content(&self) -> &Self {
+        match &self.kind {
+            Kind::Tuple { items, .. } if items.len() == 1 => items[0].content(),
+            _ => self,
+        }
+    }
+
+    /// Returns the fields of `Name(a: 1)`, or none.
+    pub fn fields(&self) -> &[Field] {
+        match &self.content().kind {
+            Kind::Fields { fields, .. } => fields,
+            _ => &[],
+        }
+    }
+
     /// Returns the field called `key`.
     pub fn field(&self, key: &str) -> Option<&Field> {
-        let Kind::Fields { fields, .. } = &self.kind else { return None };
-        fields.iter().find(|field| field.key == key)
+        self.fields().iter().find(|field| field.key == key)
     }
 
     /// Returns the name before the parentheses, or the bare name.

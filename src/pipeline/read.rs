@@ -17,7 +17,7 @@ use super::{
     problem::{Problem, one_of},
     set::{self, Override},
     source::{Source, Span},
-    spec::{Pipeline, RetrainSpec, SearchParams, SearchSpec, StageSpec, TrainSpec, plain},
+    spec::{Pipeline, RetrainParams, RetrainSpec, SearchParams, SearchSpec, StageSpec, TrainSpec, plain},
     syntax,
 };
 use crate::action::DeviceKind;
@@ -189,13 +189,13 @@ impl Reader<'_> {
             "Decode" => {
                 let from = form.reference("from", self.problems);
                 let decode: Decode = form.read(self.problems)?;
-                self.ranges(node, decode.problems(), None);
+                self.ranges(form.node(), decode.problems(), None);
                 StageSpec::Decode { from: from?, decode }
             }
             "Augment" => {
                 let data = form.reference("data", self.problems);
                 let augment: Augment = form.read(self.problems)?;
-                self.ranges(node, augment.problems(), None);
+                self.ranges(form.node(), augment.problems(), None);
                 StageSpec::Augment { data: data?, augment }
             }
             "Train" => {
@@ -206,7 +206,8 @@ impl Reader<'_> {
             "Search" => StageSpec::Search(self.search(node, form)?),
             "Retrain" => {
                 let of = form.reference("of", self.problems);
-                let own = form.read(self.problems)?;
+                let own: RetrainParams = form.read(self.problems)?;
+                self.ranges(form.node(), own.problems(), None);
                 StageSpec::Retrain(RetrainSpec { of: of?, own })
             }
             "Evaluate" => {
@@ -217,7 +218,7 @@ impl Reader<'_> {
             "VisualizeFilters" => {
                 let of = form.reference("of", self.problems);
                 let visualize: VisualizeFilters = form.read(self.problems)?;
-                self.ranges(node, visualize.problems(), None);
+                self.ranges(form.node(), visualize.problems(), None);
                 StageSpec::VisualizeFilters { of: of?, visualize }
             }
             _ => unreachable!("the kinds were just compared"),
@@ -310,8 +311,7 @@ impl Reader<'_> {
     /// Trials are chosen on validation; the test split is read once, by `Evaluate`.
     fn refuse_test_split(&mut self, node: &Node) {
         const READS: [&str; 8] = ["data", "from", "of", "on", "split", "train", "validation", "augment"];
-        let Kind::Fields { fields, .. } = &node.kind else { return };
-        for field in fields.iter().filter(|field| READS.contains(&field.key.as_str())) {
+        for field in node.fields().iter().filter(|field| READS.contains(&field.key.as_str())) {
             let names_it = match &field.value.kind {
                 Kind::Unit(name) => name.eq_ignore_ascii_case("test"),
                 Kind::String(name) => name.ends_with("/test") || name.ends_with("test.safetensors"),

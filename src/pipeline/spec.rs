@@ -7,7 +7,7 @@ use pipe_stages::{
     decode::Decode,
     evaluate::{Evaluate, EvaluateOn},
     fetch::FetchSpec,
-    params,
+    params::{self, Hyper},
     search::{Sampler, Space},
     train::{EarlyStopping, Epochs, Keep, Train},
     visualize::VisualizeFilters,
@@ -153,6 +153,17 @@ impl StageSpec {
             Self::VisualizeFilters { of, visualize } => with(plain(visualize), [("of", json!(of))]),
         };
         json!({ self.kind(): content })
+    }
+}
+
+impl RetrainParams {
+    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
+    pub fn problems(&self) -> Vec<(String, String)> {
+        // What is allowed of a training is allowed of a retraining.
+        let any: Train = serde_json::from_value(json!({ "model": "HyperCnn", "epochs": 1 })).expect("it is a training");
+        let epochs = self.epochs.map_or_else(|| any.epochs.clone(), Hyper::Value);
+        let keep = self.keep.clone().unwrap_or_else(|| any.keep.clone());
+        Train { epochs, keep, early_stopping: self.early_stopping.clone(), ..any }.problems()
     }
 }
 

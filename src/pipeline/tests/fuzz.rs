@@ -1,12 +1,16 @@
 //! Whatever the text is, it is read or refused, and every complaint has its place in a text.
 
 use super::{TINY, accepted, edited, read};
+use crate::pipeline::expand::{Sources, expand};
 
 const DEFAULT: &str = include_str!("../../../pipeline.ron");
 
-/// Reads `text`, and checks that every complaint lies inside its source and can be shown.
+/// Reads `text` and expands it, or checks that every complaint lies inside its source and can be shown.
 fn survive(text: &str) {
-    let Err(refused) = read("pipeline.ron", text, &[]) else { return };
+    let refused = match read("pipeline.ron", text, &[]) {
+        Ok(pipeline) => return drop(expand(&pipeline, &Sources::default())),
+        Err(refused) => refused,
+    };
     assert!(!refused.problems.is_empty(), "refused without a word: {text}");
     for problem in &refused.problems {
         let span = problem.span.expect("every complaint has a place");

@@ -160,3 +160,40 @@ error: `search` does not say for how long to train
 "#,
     );
 }
+
+#[test]
+fn a_reference_is_checked_however_it_is_written() {
+    for written in ["serch", "'s'", "(\"serch\")", "Some(\"serch\")"] {
+        let text = super::edited(&[("of: \"search\"", &format!("of: {written}"))]);
+        assert!(super::read("pipeline.ron", &text, &[]).is_err(), "{written}");
+        let text =
+            super::edited(&[("Retrain(of: \"search\", epochs: 3)", &format!("Retrain((of: {written}, epochs: 3))"))]);
+        assert!(super::read("pipeline.ron", &text, &[]).is_err(), "{written}");
+    }
+}
+
+#[test]
+fn a_retraining_has_the_ranges_of_a_training() {
+    check(
+        &[("epochs: 3", "epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)]")],
+        r#"
+error: `epochs`: found 0 epochs
+  --> pipeline.ron:10:44
+   |
+10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)])),
+   |                                            ^ expected 1 to 100000
+
+error: `patience`: found 0
+  --> pipeline.ron:10:74
+   |
+10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)])),
+   |                                                                          ^ expected at least 1
+
+error: `keep[1]`: every 0 epochs
+  --> pipeline.ron:10:91
+   |
+10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)])),
+   |                                                                                           ^^^^^^^^ expected at least 1
+"#,
+    );
+}

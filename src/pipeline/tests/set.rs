@@ -114,6 +114,13 @@ error: a lag of 0
   |
 1 | search.lag=0
   |            ^ expected 1 (one trial at a time) to 1000
+
+error: there is no stage `bst`
+ --> --set:1:9
+  |
+1 | test.of=bst
+  |         ^^^ expected `best`
+  = help: did you mean `best`?
 "#,
     );
 }
