@@ -125,7 +125,12 @@ mod tests {
     #[test]
     fn seeds_differ_by_study_stage_and_repeat_and_are_pinned() {
         assert_eq!(derive_seed(7, "train", 0), derive_seed(7, "train", 0));
-        let seeds = [derive_seed(7, "train", 0), derive_seed(8, "train", 0), derive_seed(7, "propose", 0), derive_seed(7, "train", 1)];
+        let seeds = [
+            derive_seed(7, "train", 0),
+            derive_seed(8, "train", 0),
+            derive_seed(7, "propose", 0),
+            derive_seed(7, "train", 1),
+        ];
         let distinct: std::collections::BTreeSet<_> = seeds.iter().collect();
         assert_eq!(distinct.len(), 4);
     }

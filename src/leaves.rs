@@ -58,10 +58,9 @@ mod tests {
         let old = json!({ "a": 1, "policy": [{ "RandomFlip": 0.5 }], "gone": {"x": 1} });
         let new = json!({ "a": 1, "policy": [{ "RandomFlip": 0.25 }, "Cutout"] });
         let texts: Vec<_> = differences(&old, &new).iter().map(ToString::to_string).collect();
-        assert_eq!(texts, [
-            r#"gone {"x":1} -> default"#,
-            "policy[0].RandomFlip 0.5 -> 0.25",
-            r#"policy[1] default -> "Cutout""#
-        ]);
+        assert_eq!(
+            texts,
+            [r#"gone {"x":1} -> default"#, "policy[0].RandomFlip 0.5 -> 0.25", r#"policy[1] default -> "Cutout""#]
+        );
     }
 }

@@ -104,10 +104,10 @@ impl Plan {
         let mut inputs = BTreeMap::new();
         for (slot, edge) in &node.inputs {
             let tree = trees[edge.node].as_ref().expect("a node is asked for its action when its inputs are known");
-            let entry = tree.files.get(&edge.path).ok_or_else(|| MissingFile {
-                node: self.nodes[edge.node].name.clone(),
-                path: edge.path.clone(),
-            })?;
+            let entry = tree
+                .files
+                .get(&edge.path)
+                .ok_or_else(|| MissingFile { node: self.nodes[edge.node].name.clone(), path: edge.path.clone() })?;
             inputs.insert(slot.clone(), entry.digest);
         }
         Ok(Action::new(&*node.stage, node.params.clone(), inputs, node.seed, self.device))

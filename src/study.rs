@@ -116,7 +116,11 @@ pub fn action(store: &Store, key: &Digest) -> Result<Action, StudyError> {
     read_record(store, key, "action")
 }
 
-fn read_record<T: serde::de::DeserializeOwned>(store: &Store, digest: &Digest, kind: &'static str) -> Result<T, StudyError> {
+fn read_record<T: serde::de::DeserializeOwned>(
+    store: &Store,
+    digest: &Digest,
+    kind: &'static str,
+) -> Result<T, StudyError> {
     let bytes = store.read(digest)?;
     serde_json::from_slice(&bytes).map_err(|source| StudyError::NotA { kind, digest: *digest, source })
 }
@@ -161,7 +165,8 @@ pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
     }
     let by_hash = all.iter().rev().find(|(_, entry)| text.len() >= 4 && entry.digest.to_string().starts_with(text));
     if let Some((name, entry)) = by_hash {
-        let others = all.iter().any(|(_, other)| other.digest != entry.digest && other.digest.to_string().starts_with(text));
+        let others =
+            all.iter().any(|(_, other)| other.digest != entry.digest && other.digest.to_string().starts_with(text));
         // An ambiguous prefix goes the way of any digest, which names the candidates.
         let hash = if others { store.resolve_prefix(text)? } else { entry.digest };
         return load(store, Some(name.clone()), hash);

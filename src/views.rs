@@ -76,12 +76,18 @@ fn pictures(store: &Store, study: &Study) -> Result<Vec<(String, Digest)>, Store
         }
         let tree = study::tree_of(store, node)?;
         let files = tree.into_iter().flat_map(|tree| tree.files);
-        pictures.extend(files.filter(|(path, _)| path.ends_with(".png")).map(|(path, entry)| (format!("{name}/{path}"), entry.digest)));
+        pictures.extend(
+            files
+                .filter(|(path, _)| path.ends_with(".png"))
+                .map(|(path, entry)| (format!("{name}/{path}"), entry.digest)),
+        );
     }
     Ok(pictures)
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ViewsError> {
     let folder = path.parent().expect("views lie in a folder");
-    fs::create_dir_all(folder).and_then(|()| fs::write(path, bytes)).map_err(|source| ViewsError::Write { path: path.to_owned(), source })
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, bytes))
+        .map_err(|source| ViewsError::Write { path: path.to_owned(), source })
 }

@@ -37,7 +37,8 @@ impl Cat {
                 match find_output(&store, &found, &self.what)? {
                     Output::File { digest, .. } => digest,
                     Output::Tree(files) => {
-                        let files: Vec<_> = files.into_iter().map(|(path, _)| format!("{}/{path}", self.what)).collect();
+                        let files: Vec<_> =
+                            files.into_iter().map(|(path, _)| format!("{}/{path}", self.what)).collect();
                         return Err(Failure::usage(format!("`{}` is several files", self.what)).hint(files.join(", ")));
                     }
                 }
@@ -45,7 +46,9 @@ impl Cat {
         };
         let bytes = store.read(&digest)?;
         match std::io::stdout().lock().write_all(&bytes) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::work(format!("standard output: {error}"))),
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Failure::work(format!("standard output: {error}")))
+            }
             _ => Ok(()),
         }
     }

@@ -84,14 +84,17 @@ pub(super) enum Output {
 /// Returns the outputs that `what` names in a study: the longest beginning that is a node, then a path in its tree.
 pub(super) fn find_output(store: &Store, found: &Found, what: &str) -> Result<Output, Failure> {
     let ends = what.match_indices('/').map(|(at, _)| at).chain([what.len()]);
-    let node = ends.rev().find_map(|end| Some((show::resolve(&found.study, &what[..end]).ok()?, what[end..].trim_start_matches('/'))));
+    let node = ends
+        .rev()
+        .find_map(|end| Some((show::resolve(&found.study, &what[..end]).ok()?, what[end..].trim_start_matches('/'))));
     let Some((name, path)) = node else {
         return Err(match show::resolve(&found.study, what) {
             Err(error) => error.into(),
             Ok(_) => unreachable!("the whole text was tried"),
         });
     };
-    let tree = study::tree_of(store, &found.study.nodes[name])?.ok_or_else(|| Failure::work(format!("`{name}` has no outputs")))?;
+    let tree = study::tree_of(store, &found.study.nodes[name])?
+        .ok_or_else(|| Failure::work(format!("`{name}` has no outputs")))?;
     if path.is_empty() {
         return Ok(Output::Tree(tree.files.into_iter().map(|(path, entry)| (path, entry.digest)).collect()));
     }
@@ -99,7 +102,11 @@ pub(super) fn find_output(store: &Store, found: &Found, what: &str) -> Result<Ou
         return Ok(Output::File { path: path.to_owned(), digest: entry.digest });
     }
     let folder = format!("{path}/");
-    let inside: Vec<_> = tree.files.iter().filter_map(|(file, entry)| Some((file.strip_prefix(&folder)?.to_owned(), entry.digest))).collect();
+    let inside: Vec<_> = tree
+        .files
+        .iter()
+        .filter_map(|(file, entry)| Some((file.strip_prefix(&folder)?.to_owned(), entry.digest)))
+        .collect();
     if !inside.is_empty() {
         return Ok(Output::Tree(inside));
     }

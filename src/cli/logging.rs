@@ -39,6 +39,8 @@ pub fn start(logging: &Logging) {
     let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
     match logging.log_format {
         LogFormat::Json => builder.json().init(),
-        LogFormat::Text => builder.with_target(false).without_time().with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
+        LogFormat::Text => {
+            builder.with_target(false).without_time().with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init()
+        }
     }
 }

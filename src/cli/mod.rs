@@ -103,7 +103,8 @@ impl StoreArgs {
         if root.is_dir() {
             return Ok(Store::open(&root)?);
         }
-        Err(Failure::usage(format!("there is no store at `{}`", root.display())).hint("make one with `pipe run`, or name another with `--store`"))
+        Err(Failure::usage(format!("there is no store at `{}`", root.display()))
+            .hint("make one with `pipe run`, or name another with `--store`"))
     }
 }
 
@@ -170,7 +171,9 @@ impl From<crate::view::ViewError> for Failure {
         use crate::view::ViewError;
         match error {
             ViewError::Study(error) => error.into(),
-            ViewError::UnknownNode { .. } | ViewError::AmbiguousNode { .. } | ViewError::UnknownColumn { .. } => Self::usage(&error),
+            ViewError::UnknownNode { .. } | ViewError::AmbiguousNode { .. } | ViewError::UnknownColumn { .. } => {
+                Self::usage(&error)
+            }
             _ => Self::from_error(&error),
         }
     }
@@ -195,7 +198,9 @@ impl From<crate::study::StudyError> for Failure {
                 Self::usage(&error).hint(hint)
             }
             StudyError::Empty => Self::usage(&error).hint("make one with `pipe run`"),
-            StudyError::Store(StoreError::Prefix(_) | StoreError::UnknownPrefix(_) | StoreError::AmbiguousPrefix { .. }) => Self::usage(&error),
+            StudyError::Store(
+                StoreError::Prefix(_) | StoreError::UnknownPrefix(_) | StoreError::AmbiguousPrefix { .. },
+            ) => Self::usage(&error),
             _ => Self::from_error(&error),
         }
     }

@@ -202,7 +202,10 @@ impl Printer {
         let skipped = if summary.skipped > 0 { format!(", {} skipped", summary.skipped) } else { String::new() };
         self.line(&format!(
             "{} executed, {} reused, {} failed{skipped} in {}",
-            summary.executed, summary.reused, summary.failed, duration(summary.seconds)
+            summary.executed,
+            summary.reused,
+            summary.failed,
+            duration(summary.seconds)
         ));
         self.line(&format!("report:   {}", summary.report.display()));
         if let Some(pictures) = summary.pictures {
@@ -276,7 +279,11 @@ fn details(progress: &Progress) -> String {
 fn describe(progress: &Progress, from: u64, since: Duration) -> String {
     let Progress { done, total, unit, .. } = progress;
     let rate = done.saturating_sub(from) as f64 / since.as_secs_f64().max(1e-3);
-    let left = if rate > 0.0 { format!(", {} left", duration(total.saturating_sub(*done) as f64 / rate)) } else { String::new() };
+    let left = if rate > 0.0 {
+        format!(", {} left", duration(total.saturating_sub(*done) as f64 / rate))
+    } else {
+        String::new()
+    };
     format!("{:.0} %, {}, {rate:.0} {unit}/s{left}", *done as f64 * 100.0 / (*total).max(1) as f64, details(progress))
 }
 

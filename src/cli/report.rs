@@ -34,7 +34,8 @@ impl Report {
                 if path.as_os_str() == "-" {
                     return print(&html);
                 }
-                fs::write(&path, html).map_err(|error| Failure::work(format!("`{}` cannot be written: {error}", path.display())))?;
+                fs::write(&path, html)
+                    .map_err(|error| Failure::work(format!("`{}` cannot be written: {error}", path.display())))?;
                 path
             }
         };

@@ -10,7 +10,12 @@ use std::{
 use clap::Args;
 use pipe_store::{ActionKey, RefKind, Store};
 
-use super::{EXIT_CODES, Failure, StoreArgs, logging::{LogFormat, Logging}, print, printer::{Printer, Summary}};
+use super::{
+    EXIT_CODES, Failure, StoreArgs,
+    logging::{LogFormat, Logging},
+    print,
+    printer::{Printer, Summary},
+};
 use crate::{
     action::DeviceKind,
     engine::{self, machine, worker::StopFlag},
@@ -127,13 +132,25 @@ impl Run {
             program: std::env::current_exe().map_err(|error| Failure::work(format!("this program's path: {error}")))?,
             memory: machine::available_memory(),
         };
-        let mut printer = Printer::new(self.json, logging.quiet, logging.verbose > 0, logging.log_format == LogFormat::Json, wanted.len());
-        let ran = engine::run(&store, &plan, &wanted, &options, previous.as_ref(), &STOP, &mut |event| printer.event(&event))?;
+        let mut printer = Printer::new(
+            self.json,
+            logging.quiet,
+            logging.verbose > 0,
+            logging.log_format == LogFormat::Json,
+            wanted.len(),
+        );
+        let ran = engine::run(&store, &plan, &wanted, &options, previous.as_ref(), &STOP, &mut |event| {
+            printer.event(&event)
+        })?;
         if ran.interrupted {
             printer.interrupted();
             return Err(Failure::silent(130));
         }
-        let study = Study::new(pipe_store::Digest::of(&plan.pipeline), selection.iter().map(|s| (*s).to_owned()).collect(), ran.nodes);
+        let study = Study::new(
+            pipe_store::Digest::of(&plan.pipeline),
+            selection.iter().map(|s| (*s).to_owned()).collect(),
+            ran.nodes,
+        );
         let hash = record(&store, &plan, &study)?;
         if let Some(run) = ran.run {
             run.finish()?;
@@ -184,9 +201,13 @@ impl Run {
                 ordinal
             }
             DeviceChoice::Cuda(ordinal) => match found {
-                Err(why) => return Err(Failure::usage(why).hint("build it with `cargo build --release --features cuda`, or say `--device cpu`")),
+                Err(why) => {
+                    return Err(Failure::usage(why)
+                        .hint("build it with `cargo build --release --features cuda`, or say `--device cpu`"));
+                }
                 Ok(n) if ordinal >= n => {
-                    let failure = Failure::usage(format!("there is no device `cuda:{ordinal}`: {n} CUDA devices were found"));
+                    let failure =
+                        Failure::usage(format!("there is no device `cuda:{ordinal}`: {n} CUDA devices were found"));
                     return Err(failure.hint("is the driver installed (`nvidia-smi`)? `--device cpu` needs none"));
                 }
                 Ok(_) => Some(ordinal),
@@ -196,7 +217,13 @@ impl Run {
         Ok(ordinal.unwrap_or(0))
     }
 
-    fn show_plan(&self, store: &Store, plan: &Plan, wanted: &BTreeSet<usize>, rerun: &BTreeSet<usize>) -> Result<(), Failure> {
+    fn show_plan(
+        &self,
+        store: &Store,
+        plan: &Plan,
+        wanted: &BTreeSet<usize>,
+        rerun: &BTreeSet<usize>,
+    ) -> Result<(), Failure> {
         let expected = plan.resolve(store, wanted)?;
         let mut text = String::new();
         let mut counts = [0_usize; 3];
@@ -248,7 +275,8 @@ fn unknown(error: UnknownNode) -> Failure {
 
 fn sources(store: &Store) -> Sources {
     let mirrors = std::env::var("PIPE_MIRRORS").unwrap_or_default();
-    let mirrors = mirrors.split([',', '\n']).map(str::trim).filter(|base| !base.is_empty()).map(str::to_owned).collect();
+    let mirrors =
+        mirrors.split([',', '\n']).map(str::trim).filter(|base| !base.is_empty()).map(str::to_owned).collect();
     Sources { mirrors, partial: partial_folder(store) }
 }
 

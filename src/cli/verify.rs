@@ -27,7 +27,10 @@ impl Verify {
     pub fn run(self) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        bar.set_style(ProgressStyle::with_template("verify {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}").expect("the template is constant"));
+        bar.set_style(
+            ProgressStyle::with_template("verify {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+                .expect("the template is constant"),
+        );
         let report = store.verify(&mut |done, total| {
             bar.set_length(total);
             bar.set_position(done);
@@ -63,7 +66,8 @@ impl Verify {
             return Ok(());
         }
         if !self.repair {
-            return Err(Failure { code: 3, ..Failure::work("the store is damaged") }.hint("`pipe verify --repair` sets aside what is damaged"));
+            return Err(Failure { code: 3, ..Failure::work("the store is damaged") }
+                .hint("`pipe verify --repair` sets aside what is damaged"));
         }
         for object in &report.damaged {
             store.quarantine(&object.name)?;

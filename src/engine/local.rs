@@ -26,7 +26,9 @@ pub(super) enum Message {
 }
 
 pub(super) enum Ended {
-    Committed { found: bool },
+    Committed {
+        found: bool,
+    },
     Interrupted,
     Error {
         message: String,
@@ -67,7 +69,13 @@ impl Stop {
 }
 
 impl Job {
-    pub(super) fn new(index: usize, stage: Arc<dyn Stage>, action: Action, threads: usize, fresh: bool) -> (Self, Stop) {
+    pub(super) fn new(
+        index: usize,
+        stage: Arc<dyn Stage>,
+        action: Action,
+        threads: usize,
+        fresh: bool,
+    ) -> (Self, Stop) {
         let stop = Stop::default();
         (Self { index, stage, action, threads, fresh, stop: stop.clone() }, stop)
     }
@@ -126,7 +134,13 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> Ended {
     let mut child = match command(job, store, options).spawn() {
         Ok(child) => child,
-        Err(error) => return Ended::Error { message: format!("the worker cannot be started: {error}"), hint: None, damaged: false },
+        Err(error) => {
+            return Ended::Error {
+                message: format!("the worker cannot be started: {error}"),
+                hint: None,
+                damaged: false,
+            };
+        }
     };
     *job.stop.0.pipe.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
     if job.stop.0.flag.is_set() {
@@ -161,7 +175,9 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
                 damaged: false,
             }
         }
-        (_, Err(error)) => Ended::Error { message: format!("the worker was lost: {error}"), hint: None, damaged: false },
+        (_, Err(error)) => {
+            Ended::Error { message: format!("the worker was lost: {error}"), hint: None, damaged: false }
+        }
     }
 }
 

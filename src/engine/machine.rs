@@ -20,7 +20,8 @@ pub fn available_memory() -> Option<u64> {
 /// Returns the processor's model, as the system names it.
 pub fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
     model.map_or_else(|| std::env::consts::ARCH.to_owned(), str::to_owned)
 }
 

@@ -25,8 +25,8 @@ use crate::{
     plan::Plan,
     study::{Outcome, Study, StudyNode},
 };
-pub(crate) use local::{hint_of, with_causes};
 use local::{Ended, Job, Message};
+pub(crate) use local::{hint_of, with_causes};
 use worker::StopFlag;
 
 /// How a plan is run. Nothing here reaches a digest.
@@ -51,11 +51,27 @@ pub struct Options {
 /// What happens while a plan is run.
 #[derive(Debug)]
 pub enum Event<'a> {
-    Started { node: &'a str, why: &'a str },
-    Progress { node: &'a str, progress: &'a Progress },
+    Started {
+        node: &'a str,
+        why: &'a str,
+    },
+    Progress {
+        node: &'a str,
+        progress: &'a Progress,
+    },
     /// A line that a worker wrote to its standard error.
-    Talk { node: &'a str, line: &'a str },
-    Settled { node: &'a str, how: How, why: &'a str, key: Option<ActionKey>, tree: Option<Digest>, seconds: f64 },
+    Talk {
+        node: &'a str,
+        line: &'a str,
+    },
+    Settled {
+        node: &'a str,
+        how: How,
+        why: &'a str,
+        key: Option<ActionKey>,
+        tree: Option<Digest>,
+        seconds: f64,
+    },
 }
 
 /// How a node came by what it has.
@@ -127,7 +143,11 @@ enum State {
     /// Inputs are missing.
     Waiting,
     /// It is to be executed.
-    Ready { action: Box<Action>, why: String, memory: u64 },
+    Ready {
+        action: Box<Action>,
+        why: String,
+        memory: u64,
+    },
     Running,
     Settled(Outcome),
 }
@@ -255,7 +275,13 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    fn make_ready(&mut self, index: usize, action: Action, why: String, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), StoreError> {
+    fn make_ready(
+        &mut self,
+        index: usize,
+        action: Action,
+        why: String,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), StoreError> {
         let stage = &self.plan.nodes[index].stage;
         let memory = match stage.memory(&Inputs::new(&action.inputs, self.store)) {
             Ok(memory) => memory,
@@ -353,7 +379,8 @@ impl<'a> Engine<'a> {
                     Ended::Committed { found } => {
                         let key = self.actions[index].expect("a running node has an action");
                         let Some(result) = self.store.result(&key)? else {
-                            let why = "its result was committed and is gone: is the store being swept by another program?";
+                            let why =
+                                "its result was committed and is gone: is the store being swept by another program?";
                             return self.settled(index, Outcome::Crash, How::Failed, why, seconds, tell);
                         };
                         let how = match (&result, found) {
@@ -363,12 +390,23 @@ impl<'a> Engine<'a> {
                         };
                         let mut why = if found { "executed meanwhile by another run".to_owned() } else { running.why };
                         if let (Some(before), ActionResult::Tree(tree)) = (self.before.get(&index), &result) {
-                            why += if before == tree { "; the same bytes as before" } else { "; DIFFERENT BYTES than before" };
+                            why += if before == tree {
+                                "; the same bytes as before"
+                            } else {
+                                "; DIFFERENT BYTES than before"
+                            };
                         }
                         self.concluded(index, result, how, why, seconds, tell)?;
                     }
                     Ended::Interrupted => {
-                        self.settled(index, Outcome::Crash, How::Interrupted, "it goes on from here next time", seconds, tell)?;
+                        self.settled(
+                            index,
+                            Outcome::Crash,
+                            How::Interrupted,
+                            "it goes on from here next time",
+                            seconds,
+                            tell,
+                        )?;
                     }
                     Ended::Error { message, hint, damaged } => {
                         self.damaged |= damaged;

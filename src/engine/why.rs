@@ -62,7 +62,11 @@ fn differences(old: &Action, new: &Action) -> Vec<String> {
         }
     }
     let slots: BTreeMap<_, _> = old.inputs.iter().chain(&new.inputs).collect();
-    let changed: Vec<_> = slots.keys().filter(|slot| old.inputs.get(**slot) != new.inputs.get(**slot)).map(|slot| format!("`{slot}`")).collect();
+    let changed: Vec<_> = slots
+        .keys()
+        .filter(|slot| old.inputs.get(**slot) != new.inputs.get(**slot))
+        .map(|slot| format!("`{slot}`"))
+        .collect();
     match changed.as_slice() {
         [] => {}
         [slot] => texts.push(format!("input {slot} changed")),

@@ -109,7 +109,14 @@ struct Clock {
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 impl WorkerHost {
-    pub fn new(store: Store, trajectory: Option<Digest>, fresh: bool, stop: &'static StopFlag, cadence: Duration, protocol: bool) -> Self {
+    pub fn new(
+        store: Store,
+        trajectory: Option<Digest>,
+        fresh: bool,
+        stop: &'static StopFlag,
+        cadence: Duration,
+        protocol: bool,
+    ) -> Self {
         let clock = Mutex::new(Clock { checkpoint: Instant::now(), progress: None });
         Self { store, trajectory, fresh, stop, cadence, protocol, clock }
     }

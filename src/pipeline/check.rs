@@ -174,11 +174,13 @@ fn missing_splits(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
                 let at = at.into_iter().find(|at| *at != node.span).unwrap_or(*span);
                 objective_needs(&search.trial.train, splits_of(&search.trial.data), at, problems);
             }
-            Some(StageSpec::Retrain(retrain)) => {
-                if retrain.own.epochs.is_none() && retrain.own.data == RetrainData::Train {
-                    let problem = Problem::at(*span, format!("`{}` does not say for how long to train", retrain.of));
-                    problems.push(problem.expected("`epochs: 20`, or `data: TrainAndValidation`, which trains as long as the best trial's best epoch"));
-                }
+            Some(StageSpec::Retrain(retrain))
+                if retrain.own.epochs.is_none() && retrain.own.data == RetrainData::Train =>
+            {
+                let problem = Problem::at(*span, format!("`{}` does not say for how long to train", retrain.of));
+                let long =
+                    "`epochs: 20`, or `data: TrainAndValidation`, which trains as long as the best trial's best epoch";
+                problems.push(problem.expected(long));
             }
             _ => {}
         }

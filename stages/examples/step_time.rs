@@ -1,6 +1,8 @@
 //! Prints how long a training step takes: `cargo run --release -p pipe-stages --example step_time -- BASE_FILTERS BATCH [best]`.
 //! With `best` the network is the seed's best, else a middling one of its search space. Threads: `RAYON_NUM_THREADS`.
 
+#![expect(clippy::disallowed_methods, reason = "it is no stage: it times one")]
+
 use std::{
     collections::BTreeMap,
     sync::Mutex,

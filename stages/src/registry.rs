@@ -41,7 +41,8 @@ pub fn instantiate(name: &str, version: u32, params: &Value) -> Result<Box<dyn S
 }
 
 fn read<S: Stage + DeserializeOwned + 'static>(name: &str, params: &Value) -> Result<Box<dyn Stage>, String> {
-    let stage: S = serde_json::from_value(params.clone()).map_err(|error| format!("the parameters of `{name}` do not fit: {error}"))?;
+    let stage: S = serde_json::from_value(params.clone())
+        .map_err(|error| format!("the parameters of `{name}` do not fit: {error}"))?;
     Ok(Box::new(stage))
 }
 

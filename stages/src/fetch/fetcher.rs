@@ -177,7 +177,10 @@ impl Transfer<'_> {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a `file://` source: fetch is where bytes from outside come in, checked")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a `file://` source: fetch is where bytes from outside come in, checked"
+    )]
     fn copy(&self, path: &str) -> Result<Vec<u8>, SourceError> {
         let path = path.strip_prefix("localhost").unwrap_or(path);
         let path = percent_decoded(path).filter(|path| path.starts_with('/')).ok_or_else(|| {
