@@ -1,50 +1,110 @@
 //! What came out differently.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_stages::params::Float;
 use pipe_store::{Digest, Store};
 use serde_json::Value;
 
-use super::{Answer, BestChange, Change, CurveChange, FileChange, MetricChange, OutcomeChange, Pair, question::changes};
+use super::{
+    Answer, BestChange, Change, CurveChange, FileChange, MetricChange, OutcomeChange, Pair, question::changes,
+};
 use crate::{
     show,
+    trials::trial_index,
     view::{
         ViewError,
         outputs::{Outputs, is_picture, number, numbers},
     },
 };
 
+/// From so many nodes on, reading is shared among threads.
+const ALONE: usize = 64;
+
 pub(super) fn compare(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
+    let threads =
+        if pairs.len() < ALONE { 1 } else { std::thread::available_parallelism().map_or(1, usize::from).min(4) };
+    let parts: Vec<_> = std::thread::scope(|scope| {
+        let part = |pairs| scope.spawn(move || each(store, pairs));
+        let threads: Vec<_> = pairs.chunks(pairs.len().div_ceil(threads).max(1)).map(part).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a comparison does not panic")).collect()
+    });
+    let mut answer = Answer::default();
+    for part in parts {
+        let part = part?;
+        answer.outcomes.extend(part.outcomes);
+        answer.metrics.extend(part.metrics);
+        answer.best.extend(part.best);
+        answer.pictures.extend(part.pictures);
+        answer.files.extend(part.files);
+    }
+    // Evaluations first, then trainings, then trials.
+    let rank: BTreeMap<_, _> = pairs.iter().map(|pair| (pair.name, rank(pair))).collect();
+    answer.metrics.sort_by_key(|change| rank[change.node.as_str()]);
+    answer.curves = curves(store, pairs)?;
+    Ok(answer)
+}
+
+fn rank(pair: &Pair<'_>) -> u8 {
+    let node = pair.any();
+    match trial_index(pair.name, &node.part_of, "train") {
+        Some(_) => 2,
+        None if node.stage == "train" => 1,
+        None => 0,
+    }
+}
+
+/// Returns what differs in each node by itself.
+fn each(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
     let mut answer = Answer::default();
     for pair in pairs {
         outcome(pair, &mut answer);
-        let (old, new) = (pair.old.and_then(|node| node.tree()), pair.new.and_then(|node| node.tree()));
-        if old == new {
-            continue;
-        }
         // What is in one study alone is new in all its parts: but for evaluations, saying that once is enough.
         let kind = pair.any().stage.as_str();
-        if (old.is_none() || new.is_none()) && !matches!(kind, "evaluate" | "select") {
+        if !pair.came_out_differently() || (pair.trees().contains(&None) && !matches!(kind, "evaluate" | "select")) {
             continue;
         }
         let outputs = pair.outputs(store)?;
         match kind {
             "evaluate" => metrics(pair.name, &outputs, "evaluation.json", evaluation, &mut answer)?,
-            "train" => {
-                metrics(pair.name, &outputs, "score.json", score, &mut answer)?;
-                answer.curves.extend(curve(pair.name, &outputs)?);
-            }
+            "train" => metrics(pair.name, &outputs, "score.json", score, &mut answer)?,
             "select" => answer.best.extend(best(&pair.any().part_of, &outputs)?),
             _ => {}
         }
         if pair.is_asked_differently() {
-            let (pictures, files) = file_changes(pair.name, &outputs).into_iter().partition(|change| is_picture(&change.path));
+            let (pictures, files) =
+                file_changes(pair.name, &outputs).into_iter().partition(|change| is_picture(&change.path));
             answer.pictures.extend::<Vec<_>>(pictures);
             answer.files.extend::<Vec<_>>(files);
         }
     }
     Ok(answer)
+}
+
+/// Returns the trainings that went the same way for a while.
+///
+/// Two trials with one number can only do so if their proposals are equal. All trials of a search are trained alike but for
+/// their proposals: once a pair with equal proposals is seen to differ from the first epoch on, so do all others.
+fn curves(store: &Store, pairs: &[Pair<'_>]) -> Result<Vec<CurveChange>, ViewError> {
+    let changed: BTreeSet<_> = pairs.iter().filter(|pair| pair.came_out_differently()).map(|pair| pair.name).collect();
+    let mut parted = BTreeSet::new();
+    let mut found = Vec::new();
+    for pair in pairs.iter().filter(|pair| pair.any().stage == "train" && changed.contains(pair.name)) {
+        let part_of = pair.any().part_of.as_str();
+        let is_trial = trial_index(pair.name, part_of, "train").is_some() && pair.is_asked_differently();
+        let proposal = pair.name.replacen("/train/", "/propose/", 1);
+        if pair.trees().contains(&None)
+            || (is_trial && (parted.contains(part_of) || changed.contains(proposal.as_str())))
+        {
+            continue;
+        }
+        let curve = curve(pair.name, &pair.outputs(store)?)?;
+        if is_trial && curve.is_none() {
+            parted.insert(part_of);
+        }
+        found.extend(curve);
+    }
+    Ok(found)
 }
 
 fn outcome(pair: &Pair<'_>, answer: &mut Answer) {
@@ -92,7 +152,7 @@ fn metrics(
         Ok(record.as_ref().map(figures).unwrap_or_default())
     };
     let (old, new) = (read(old)?, read(new)?);
-    let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     for name in names {
         let (old, new) = (old.get(name).copied(), new.get(name).copied());
         // By bits: NaN equals NaN here.
@@ -106,8 +166,15 @@ fn metrics(
     Ok(())
 }
 
+/// Returns the figures of each head, without those of each class.
 fn evaluation(record: &Value) -> Figures {
-    numbers(record).into_iter().map(|(path, x)| (path.strip_prefix("heads.").unwrap_or(&path).to_owned(), x)).collect()
+    let of_head = |(head, figures): (&String, &Value)| {
+        let mut figures = figures.clone();
+        // A hundred classes would hide the rest.
+        figures.as_object_mut().map(|figures| figures.remove("classes"));
+        numbers(&figures).into_iter().map(|(path, x)| (format!("{head}.{path}"), x)).collect::<Vec<_>>()
+    };
+    record.get("heads").and_then(Value::as_object).into_iter().flatten().flat_map(of_head).collect()
 }
 
 /// Returns what was optimised; the loss where that has no name.
@@ -124,7 +191,8 @@ fn curve(node: &str, [old, new]: &[Option<Outputs<'_>>; 2]) -> Result<Option<Cur
     }
     let (Some(old), Some(new)) = (old.history()?, new.history()?) else { return Ok(None) };
     let equal_until = old.equal_until(&new).unwrap_or(0);
-    let change = || CurveChange { node: node.to_owned(), equal_until, old_epochs: old.epochs(), new_epochs: new.epochs() };
+    let change =
+        || CurveChange { node: node.to_owned(), equal_until, old_epochs: old.epochs(), new_epochs: new.epochs() };
     Ok((equal_until > 0).then(change))
 }
 
@@ -137,8 +205,9 @@ fn best(search: &str, [old, new]: &[Option<Outputs<'_>>; 2]) -> Result<Option<Be
     let empty = Value::Object(serde_json::Map::new());
     let of = |best: &Value| best.get("labels").unwrap_or(&empty).clone();
     let (old_labels, new_labels) = (of(&old), of(&new));
-    let keys = |labels: &Value| labels.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-    let names: std::collections::BTreeSet<_> = keys(&old_labels).into_iter().chain(keys(&new_labels)).collect();
+    let keys =
+        |labels: &Value| labels.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    let names: BTreeSet<_> = keys(&old_labels).into_iter().chain(keys(&new_labels)).collect();
     for name in names {
         changes(&name, old_labels.get(&name), new_labels.get(&name), &mut labels);
     }

@@ -186,9 +186,22 @@ impl<'a> Pair<'a> {
         self.both().is_none_or(|(old, new)| old.action != new.action)
     }
 
-    /// Returns the output trees, where they differ.
+    /// Returns the digests of the output trees.
+    fn trees(&self) -> [Option<Digest>; 2] {
+        [self.old, self.new].map(|node| node.and_then(StudyNode::tree))
+    }
+
+    /// Returns whether its output trees differ, or it has one in one study alone.
+    fn came_out_differently(&self) -> bool {
+        let [old, new] = self.trees();
+        old != new
+    }
+
+    /// Returns the outputs.
     fn outputs(&self, store: &'a Store) -> Result<[Option<Outputs<'a>>; 2], ViewError> {
-        let of = |node: Option<&StudyNode>| node.map(|node| Outputs::of(store, self.name, node)).transpose().map(Option::flatten);
+        let of = |node: Option<&StudyNode>| {
+            node.map(|node| Outputs::of(store, self.name, node)).transpose().map(Option::flatten)
+        };
         Ok([of(self.old)?, of(self.new)?])
     }
 }

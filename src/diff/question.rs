@@ -72,7 +72,9 @@ fn pipeline_changes(old: &Value, new: &Value) -> Vec<(Option<String>, Vec<Change
                 (Some((old_kind, old)), Some((new_kind, new))) if old_kind == new_kind => {
                     changes(name, Some(old), Some(new), &mut changed);
                 }
-                _ if old != new => changed.push(Change { path: name.clone(), old: Some(old.clone()), new: Some(new.clone()) }),
+                _ if old != new => {
+                    changed.push(Change { path: name.clone(), old: Some(old.clone()), new: Some(new.clone()) })
+                }
                 _ => {}
             },
             (old, new) => changed.push(Change { path: name.clone(), old: old.cloned(), new: new.cloned() }),
@@ -189,8 +191,12 @@ fn follows(pairs: &[&Pair<'_>]) -> Vec<Follow> {
         };
         counts.entry((&node.part_of, &node.stage)).or_default()[at] += 1;
     }
-    let follow = |((part_of, stage), [changed, removed, added]): ((&str, &str), [usize; 3])| {
-        Follow { part_of: part_of.to_owned(), stage: stage.to_owned(), changed, removed, added }
+    let follow = |((part_of, stage), [changed, removed, added]): ((&str, &str), [usize; 3])| Follow {
+        part_of: part_of.to_owned(),
+        stage: stage.to_owned(),
+        changed,
+        removed,
+        added,
     };
     counts.into_iter().map(follow).collect()
 }

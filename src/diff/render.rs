@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{BestChange, Change, Diff, Divergence, FileChange, Follow, MetricChange};
 use crate::view::{
     notation,
-    text::{Align, columns, significant, works},
+    text::{Align, cell, columns, significant, works},
 };
 
 /// How many rows of one kind are written; the rest is counted.
@@ -44,7 +44,11 @@ fn question(diff: &Diff, text: &mut String) {
         let list = |names: &[String]| if names.is_empty() { "everything".to_owned() } else { names.join(", ") };
         let _ = writeln!(text, "  selection: {} -> {}", list(old), list(new));
     }
-    let title = if question.selection.is_some() { "nodes of one study alone, or with other inputs" } else { "nodes with other inputs" };
+    let title = if question.selection.is_some() {
+        "nodes of one study alone, or with other inputs"
+    } else {
+        "nodes with other inputs"
+    };
     follows(title, &question.unexplained, text);
 }
 
@@ -84,8 +88,10 @@ fn answer(diff: &Diff, text: &mut String) {
     rest(answer.outcomes.len(), "nodes", text);
     if !answer.metrics.is_empty() {
         let rows: Vec<_> = capped(&answer.metrics).iter().map(metric).collect();
-        let table = columns(&["", "", "old", "new", "difference"], &rows, &|at| if at < 2 { Align::Left } else { Align::Right });
-        table.lines().for_each(|line| drop(writeln!(text, "  {line}")));
+        let table = columns(&["", "", "old", "new", "difference"], &rows, &|at| {
+            if at < 2 { Align::Left } else { Align::Right }
+        });
+        table.lines().for_each(|line| *text += &format!("  {line}\n"));
         rest(answer.metrics.len(), "figures", text);
     }
     answer.best.iter().for_each(|change| best(change, text));
@@ -104,13 +110,16 @@ fn answer(diff: &Diff, text: &mut String) {
 fn metric(change: &MetricChange) -> Vec<String> {
     let show = |x: Option<Float>| x.map_or_else(|| "none".to_owned(), |x| significant(x.0, 5));
     let difference = change.difference.filter(|x| x.0.is_finite());
-    let difference = difference.map_or_else(String::new, |x| format!("{}{}", if x.0 > 0.0 { "+" } else { "" }, significant(x.0, 3)));
+    let difference =
+        difference.map_or_else(String::new, |x| format!("{}{}", if x.0 > 0.0 { "+" } else { "" }, significant(x.0, 3)));
     vec![change.node.clone(), change.metric.clone(), show(change.old), show(change.new), difference]
 }
 
 fn best(change: &BestChange, text: &mut String) {
     let show = |trial: Option<u64>, loss: Option<Float>| match trial {
-        Some(trial) => format!("trial {trial} (loss {})", loss.map_or_else(|| "unknown".to_owned(), |loss| significant(loss.0, 5))),
+        Some(trial) => {
+            format!("trial {trial} (loss {})", loss.map_or_else(|| "unknown".to_owned(), |loss| significant(loss.0, 5)))
+        }
         None => "none".to_owned(),
     };
     let (old, new) = (show(change.old_trial, change.old_loss), show(change.new_trial, change.new_loss));
@@ -150,23 +159,27 @@ fn divergences(divergences: &[Divergence], text: &mut String) {
     let n = divergences.len();
     let nodes = if n == 1 { "1 NODE HAS".to_owned() } else { format!("{n} NODES HAVE") };
     let _ = writeln!(text, "\n!! {nodes} EQUAL KEYS AND DIFFERENT RESULTS !!");
-    text.push_str("The same work gave something else: it is not deterministic, or other kernels or another build did it.\n");
+    text.push_str(
+        "The same work gave something else: it is not deterministic, or other kernels or another build did it.\n",
+    );
     for divergence in capped(divergences) {
         let _ = writeln!(text, "! {} (key {})", divergence.node, divergence.key.0.short());
         let _ = writeln!(text, "!   old {}\n!   new {}", divergence.old, divergence.new);
         for file in &divergence.files {
             let _ = writeln!(text, "!   {}: {}", file.path, digests(file));
         }
-        if let Some(class) = divergence.provenance.as_ref().and_then(numerics_class) {
-            let _ = writeln!(text, "!   the result in the store is from: {}", notation::line(class));
+        if let Some(origin) = divergence.provenance.as_ref().and_then(origin) {
+            let _ = writeln!(text, "!   the result in the store was computed by: {origin}");
         }
     }
     rest(n, "nodes", text);
 }
 
-/// Returns the part of a provenance that says which results are comparable, bit for bit.
-fn numerics_class(provenance: &Value) -> Option<&Value> {
-    ["numerics_class", "class", "numerics"].iter().find_map(|name| provenance.get(name))
+/// Returns the part of a provenance that tells which results are comparable, bit for bit.
+fn origin(provenance: &Value) -> Option<String> {
+    let fact = |name: &str| Some(format!("{} {}", name.replace('_', " "), cell(provenance.get(name)?)));
+    let facts: Vec<_> = ["instruction_set", "device", "pipe"].into_iter().filter_map(fact).collect();
+    (!facts.is_empty()).then(|| facts.join(", "))
 }
 
 fn capped<T>(items: &[T]) -> &[T] {

@@ -50,12 +50,15 @@ fn a_parameter_that_differs_is_said_first_with_what_follows() {
     let question = "old  old\nnew  new\n\nAsked differently\n  flip.policy[0].RandomFlip: 0.5 -> 0.25\n    from which follow\n      \
                     flip: 1 augmentation\n      search: 4 trainings\n\nCame out differently\n";
     assert!(text.starts_with(question), "{text}");
-    check(&text, &[
-        "search/train/000  valid.fine_accuracy   0.6  0.35       -0.25\n",
-        "best of search: trial 3 (loss -0.63) -> trial 3 (loss -0.38)\n",
-        "  picture flip/preview.png: ",
-        "  file search/train/*/score.json: of 4 nodes\n",
-    ]);
+    check(
+        &text,
+        &[
+            "search/train/000  valid.fine_accuracy   0.6  0.35       -0.25\n",
+            "best of search: trial 3 (loss -0.63) -> trial 3 (loss -0.38)\n",
+            "  picture flip/preview.png: ",
+            "  file search/train/*/score.json: of 4 nodes\n",
+        ],
+    );
     assert!(diff.divergences.iter().all(|divergence| divergence.node == "search/select"));
 }
 
@@ -65,10 +68,13 @@ fn more_trials_are_more_nodes_and_perhaps_another_best() {
     let builder = Builder::new();
     let (old, new) = (builder.clone().search("search", &trials[..2]), builder.search("search", &trials));
     let (diff, text) = compared(old, new);
-    check(&text, &[
-        "  search.trials: 2 -> 4\n    from which follow\n      search: 2 proposals more, 1 selection, 2 trainings more\n",
-        "  best of search: trial 1 (loss -0.2) -> trial 3 (loss -0.4)\n    lr_rate_mult: 1.25 -> 1.75\n",
-    ]);
+    check(
+        &text,
+        &[
+            "  search.trials: 2 -> 4\n    from which follow\n      search: 2 proposals more, 1 selection, 2 trainings more\n",
+            "  best of search: trial 1 (loss -0.2) -> trial 3 (loss -0.4)\n    lr_rate_mult: 1.25 -> 1.75\n",
+        ],
+    );
     assert_eq!((diff.answer.metrics.len(), diff.divergences.len()), (0, 0));
 }
 
@@ -83,11 +89,14 @@ fn an_evaluation_is_compared_figure_by_figure() {
     action.params = json!({ "split": "Validation" });
     node.action = Some(better.store.put(&action.record()).unwrap());
     let (_, text) = compared(builder, better);
-    check(&text, &[
-        "  test.split: Test -> Validation\n    from which follow\n      test: 1 evaluation\n",
-        "  test  fine.accuracy     0.402   0.45      +0.048\n  test  fine.interval[0]   0.36  0.408      +0.048\n",
-        "  file test/predictions.csv: ",
-    ]);
+    check(
+        &text,
+        &[
+            "  test.split: Test -> Validation\n    from which follow\n      test: 1 evaluation\n",
+            "  test  fine.accuracy        0.402   0.45      +0.048\n  test  fine.interval_95[0]   0.36  0.408      +0.048\n",
+            "  file test/predictions.csv: ",
+        ],
+    );
 }
 
 #[test]
@@ -99,21 +108,37 @@ fn trainings_of_one_trajectory_are_equal_until_they_part() {
 }
 
 #[test]
+fn trials_with_other_proposals_do_not_hide_those_that_part_later() {
+    let builder = Builder::new();
+    let trial = |epochs: u32, value: f64| Trial { epochs, ..Trial::completed(value) };
+    let old = builder.clone().search("search", &[trial(4, 0.1), trial(6, 0.2), trial(6, 0.3)]);
+    let mut new = builder.search("search", &[trial(9, 0.5), trial(9, 0.2), trial(9, 0.3)]);
+    let other = new.nodes["search/propose/002"].outcome.clone();
+    new.outcome("search/propose/000", other);
+    let (diff, _) = compared(old, new);
+    let curves: Vec<_> = diff.answer.curves.iter().map(|curve| (curve.node.as_str(), curve.equal_until)).collect();
+    assert_eq!(curves, [("search/train/001", 6), ("search/train/002", 6)]);
+}
+
+#[test]
 fn equal_keys_with_different_outputs_are_told_apart_and_loudly() {
     let builder = Builder::whole(4);
     let mut other = builder.clone();
     other.evaluation(0.45);
     let node = &builder.nodes["test"];
-    let provenance = json!({ "seconds": 3, "class": { "cpu": "avx2" } });
+    let provenance = json!({ "seconds": 3, "instruction_set": "x86-64 AVX2 FMA", "pipe": "0.1.0" });
     builder.store.commit(&node.key().unwrap(), &ActionResult::Tree(node.tree().unwrap()), &provenance).unwrap();
     let (diff, text) = compared(builder, other);
-    check(&text, &[
-        "\nThe same was asked.\n",
-        "test  fine.accuracy     0.402   0.45      +0.048\n",
-        "\n!! 1 NODE HAS EQUAL KEYS AND DIFFERENT RESULTS !!\n",
-        "!   evaluation.json: ",
-        "from: (cpu: \"avx2\")\n",
-    ]);
+    check(
+        &text,
+        &[
+            "\nThe same was asked.\n",
+            "test  fine.accuracy        0.402   0.45      +0.048\n",
+            "\n!! 1 NODE HAS EQUAL KEYS AND DIFFERENT RESULTS !!\n",
+            "!   evaluation.json: ",
+            "was computed by: instruction set x86-64 AVX2 FMA, pipe 0.1.0\n",
+        ],
+    );
     assert_eq!(diff.divergences.len(), 1);
     assert!(!text.contains("  file test/"), "{text}");
 }
@@ -135,11 +160,14 @@ fn stages_come_and_go() {
     without.nodes.remove("visualize_filters");
     without.pipeline["stages"].as_object_mut().unwrap().remove("visualize_filters");
     let (_, text) = compared(builder, without);
-    check(&text, &[
-        "  visualize_filters: VisualizeFilters(of: \"retrain_best\") -> absent\n",
-        "      visualize_filters: 1 filter visualisation fewer\n",
-        "\nThe same came out.\n",
-    ]);
+    check(
+        &text,
+        &[
+            "  visualize_filters: VisualizeFilters(of: \"retrain_best\") -> absent\n",
+            "      visualize_filters: 1 filter visualisation fewer\n",
+            "\nThe same came out.\n",
+        ],
+    );
 }
 
 #[test]
@@ -166,4 +194,24 @@ fn a_selection_explains_what_is_missing() {
     let new = Study::new(old.pipeline, vec!["visualize_filters".into()], nodes);
     let text = render(&compare(&store, &old, &new).unwrap(), ["a", "b"]);
     check(&text, &["  selection: everything -> visualize_filters\n", "      test: 1 evaluation fewer\n"]);
+}
+
+#[test]
+#[ignore = "measures"]
+fn a_thousand_trials_are_compared_in_a_blink() {
+    let trials = |n: usize, shift: f64| (0..n).map(|i| Trial::completed(shift + 0.0001 * i as f64)).collect::<Vec<_>>();
+    let builder = Builder::new();
+    let few = builder.clone().search("search", &trials(1000, 0.2)).done();
+    let more = builder.clone().search("search", &trials(1014, 0.2)).done();
+    let mut builder = builder;
+    builder.add("flip", "augment", "flip", json!({}), &[], vec![("policy.json", b"{}".to_vec())]);
+    let others = builder.search("search", &trials(1000, 0.3)).done();
+    for (old, new) in [(&few, &more), (&few, &others)] {
+        // As a new process has it: nothing is remembered.
+        let store = pipe_store::Store::open(old.0.root()).unwrap();
+        let start = std::time::Instant::now();
+        let diff = compare(&store, &old.1, &new.1).unwrap();
+        println!("{} metrics, {} files: {:?}", diff.answer.metrics.len(), diff.answer.files.len(), start.elapsed());
+        println!("{}", render(&diff, ["a", "b"]));
+    }
 }

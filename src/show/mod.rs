@@ -7,6 +7,7 @@ mod resolve;
 use pipe_store::{ActionKey, Digest};
 use serde::Serialize;
 
+pub(crate) use self::object::png_size;
 pub use self::{
     node::{InputView, NodeView, OutputView, node},
     object::{ObjectKind, ObjectView, TensorView, object},
@@ -96,7 +97,14 @@ impl StudyView {
         let short = |digest: Option<Digest>| digest.map(|digest| digest.short()).unwrap_or_default();
         let row = |line: &NodeLine| {
             let reason = line.reason.clone().unwrap_or_default();
-            vec![line.name.clone(), line.stage.clone(), line.outcome.to_owned(), short(line.key.map(|key| key.0)), short(line.tree), reason]
+            vec![
+                line.name.clone(),
+                line.stage.clone(),
+                line.outcome.to_owned(),
+                short(line.key.map(|key| key.0)),
+                short(line.tree),
+                reason,
+            ]
         };
         let rows: Vec<_> = self.nodes.iter().map(row).collect();
         let table = columns(&["node", "stage", "outcome", "key", "tree", "reason"], &rows, &|_| Align::Left);

@@ -108,7 +108,12 @@ pub fn node(store: &Store, found: &Found, name: &str) -> Result<NodeView, ViewEr
 }
 
 /// Returns the inputs with the outputs that they are. Trees are read until each input is found.
-fn inputs(store: &Store, study: &Study, reader: &str, slots: &BTreeMap<String, Digest>) -> Result<Vec<InputView>, ViewError> {
+fn inputs(
+    store: &Store,
+    study: &Study,
+    reader: &str,
+    slots: &BTreeMap<String, Digest>,
+) -> Result<Vec<InputView>, ViewError> {
     let mut sought: BTreeMap<Digest, Option<String>> = slots.values().map(|digest| (*digest, None)).collect();
     for (name, node) in study.nodes.iter().filter(|(name, _)| *name != reader) {
         if sought.values().all(Option::is_some) {
@@ -120,7 +125,11 @@ fn inputs(store: &Store, study: &Study, reader: &str, slots: &BTreeMap<String, D
             }
         }
     }
-    let view = |(slot, digest): (&String, &Digest)| InputView { slot: slot.clone(), digest: *digest, output: sought[digest].clone() };
+    let view = |(slot, digest): (&String, &Digest)| InputView {
+        slot: slot.clone(),
+        digest: *digest,
+        output: sought[digest].clone(),
+    };
     Ok(slots.iter().map(view).collect())
 }
 
@@ -138,7 +147,8 @@ impl NodeView {
         facts.extend(self.numerics.clone().map(|numerics| ("numerics", numerics)));
         facts.extend(self.tree.map(|tree| ("tree", tree.to_string())));
         let mut text = facts_text(&facts);
-        if let Some(params) = self.params.as_ref().filter(|params| params.as_object().is_none_or(|map| !map.is_empty())) {
+        if let Some(params) = self.params.as_ref().filter(|params| params.as_object().is_none_or(|map| !map.is_empty()))
+        {
             text += &format!("\nparameters\n{}\n", indented(&notation::pretty(params)));
         }
         let input = |input: &InputView| {
@@ -158,7 +168,8 @@ fn section(title: &str, rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let table = columns(&["", "", ""], &rows, &|at| if at == 2 && title == "outputs" { Align::Right } else { Align::Left });
+    let table =
+        columns(&["", "", ""], &rows, &|at| if at == 2 && title == "outputs" { Align::Right } else { Align::Left });
     let lines: Vec<_> = table.lines().skip(1).collect();
     format!("\n{title}\n{}\n", indented(&lines.join("\n")))
 }

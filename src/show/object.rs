@@ -29,15 +29,30 @@ pub struct ObjectView {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ObjectKind {
-    Study { study: Study },
+    Study {
+        study: Study,
+    },
     /// path -> digest and size
-    Tree { files: BTreeMap<String, (Digest, u64)> },
-    Action { action: Action },
-    Json { value: Value },
-    Safetensors { tensors: BTreeMap<String, TensorView> },
-    Png { width: u32, height: u32 },
+    Tree {
+        files: BTreeMap<String, (Digest, u64)>,
+    },
+    Action {
+        action: Action,
+    },
+    Json {
+        value: Value,
+    },
+    Safetensors {
+        tensors: BTreeMap<String, TensorView>,
+    },
+    Png {
+        width: u32,
+        height: u32,
+    },
     Gzip,
-    Text { lines: usize },
+    Text {
+        lines: usize,
+    },
     Bytes,
 }
 
@@ -123,10 +138,15 @@ impl ObjectKind {
         match self {
             Self::Study { study } => (format!("a study of {}", counted(study.nodes.len(), "node")), String::new()),
             Self::Tree { files } => {
-                let row = |(path, (digest, size)): (&String, &(Digest, u64))| vec![path.clone(), digest.short(), bytes(*size)];
+                let row = |(path, (digest, size)): (&String, &(Digest, u64))| {
+                    vec![path.clone(), digest.short(), bytes(*size)]
+                };
                 let rows: Vec<_> = files.iter().map(row).collect();
                 let align = |at| if at == 2 { Align::Right } else { Align::Left };
-                (format!("a tree of {}", counted(files.len(), "file")), columns(&["path", "digest", "size"], &rows, &align))
+                (
+                    format!("a tree of {}", counted(files.len(), "file")),
+                    columns(&["path", "digest", "size"], &rows, &align),
+                )
             }
             Self::Action { action } => {
                 let record = serde_json::to_value(action).expect("an action is plain data");
@@ -136,9 +156,14 @@ impl ObjectKind {
             }
             Self::Json { value } => ("a JSON record".to_owned(), notation::pretty(value) + "\n"),
             Self::Safetensors { tensors } => {
-                let row = |(name, tensor): (&String, &TensorView)| vec![name.clone(), tensor.dtype.clone(), format!("{:?}", tensor.shape)];
+                let row = |(name, tensor): (&String, &TensorView)| {
+                    vec![name.clone(), tensor.dtype.clone(), format!("{:?}", tensor.shape)]
+                };
                 let rows: Vec<_> = tensors.iter().map(row).collect();
-                (format!("safetensors with {}", counted(rows.len(), "tensor")), columns(&["tensor", "type", "shape"], &rows, &|_| Align::Left))
+                (
+                    format!("safetensors with {}", counted(rows.len(), "tensor")),
+                    columns(&["tensor", "type", "shape"], &rows, &|_| Align::Left),
+                )
             }
             Self::Png { width, height } => (format!("a PNG picture, {width} x {height} pixels"), String::new()),
             Self::Gzip => ("gzip-compressed bytes".to_owned(), String::new()),
@@ -164,7 +189,7 @@ mod tests {
         let node = &study.nodes["data"];
         check(&store, &study.hash(), "a study of 15 nodes");
         check(&store, &study.pipeline, "a JSON record");
-        check(&store, &node.tree().unwrap(), "a tree of 3 files");
+        check(&store, &node.tree().unwrap(), "a tree of 4 files");
         check(&store, &node.action.unwrap(), "the action of a decoding");
         for (bytes, expected) in [
             (safetensors("x"), "safetensors with 1 tensor"),

@@ -18,7 +18,7 @@ use crate::{
     study::{Outcome, Study},
     view::{
         ViewError,
-        outputs::{Outputs, number, number_at, numbers},
+        outputs::{Outputs, number},
     },
 };
 
@@ -133,22 +133,13 @@ fn read_score(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError
 
 fn read_trial(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError> {
     let trial = outputs.json("trial.json")?.unwrap_or_default();
-    let of_an_epoch = |path: &str| path.starts_with("best.") || path.starts_with("end.");
-    row.metrics = numbers(&trial)
-        .into_iter()
-        .filter(|(path, _)| of_an_epoch(path) && !path.ends_with(".epoch"))
-        .map(|(path, x)| (path, Float(x)))
-        .collect();
-    let whole = |path: &[&str]| number_at(&trial, path).map(|x| x as u64);
-    row.epochs = whole(&["epochs"]).or(whole(&["end", "epoch"]));
-    if row.epochs.is_none() {
-        row.epochs = outputs.history()?.map(|history| history.epochs() as u64);
+    for (metric, figures) in trial.get("figures").and_then(Value::as_object).into_iter().flatten() {
+        for of in ["best", "end"] {
+            row.metrics.extend(figures.get(of).and_then(number).map(|x| (format!("{of}.{metric}"), Float(x))));
+        }
     }
-    row.parameters = whole(&["parameters"]);
-    if row.parameters.is_none() {
-        let architecture = outputs.json("architecture.json")?.unwrap_or_default();
-        row.parameters = architecture.get("parameters").and_then(Value::as_u64);
-    }
+    row.epochs = trial.get("epochs").and_then(Value::as_u64);
+    row.parameters = trial.get("parameters").and_then(Value::as_u64);
     Ok(())
 }
 
@@ -160,7 +151,8 @@ fn mark_best(store: &Store, study: &Study, rows: &mut [TrialRow]) -> Result<(), 
         let outputs = study.nodes.get(&select).map(|node| Outputs::of(store, &select, node)).transpose()?.flatten();
         let best = outputs.map(|outputs| outputs.json("best.json")).transpose()?.flatten();
         let selected = best.as_ref().and_then(|best| best.get("trial")?.as_u64());
-        let least = || rows.iter().filter(|row| row.is_ranked()).min_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()));
+        let least =
+            || rows.iter().filter(|row| row.is_ranked()).min_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()));
         let index = selected.or_else(|| least().map(|row| row.index.into()));
         for row in rows {
             row.best = index == Some(row.index.into());

@@ -20,13 +20,21 @@ pub fn render_text(rows: &[TrialRow]) -> String {
     let line = |row: &TrialRow| {
         let trial = if several { format!("{}/{:03}", row.search, row.index) } else { format!("{:03}", row.index) };
         let mark = if row.best { "*" } else { "" };
-        let own = [mark.to_owned(), trial, row.status.clone(), float(row.value.or(row.loss)), count(row.best_epoch), count(row.epochs)];
+        let own = [
+            mark.to_owned(),
+            trial,
+            row.status.clone(),
+            float(row.value.or(row.loss)),
+            count(row.best_epoch),
+            count(row.epochs),
+        ];
         let label = |label: &String| row.labels.get(label).map(|value| cell(value)).unwrap_or_default();
         let own = own.into_iter().chain([count(row.parameters)]);
         own.chain(labels.iter().map(label)).chain([row.reason.clone().unwrap_or_default()]).collect::<Vec<_>>()
     };
     let lines: Vec<_> = rows.iter().map(line).collect();
-    let is_text = |name: &String| rows.iter().any(|row| matches!(row.labels.get(name), Some(Value::String(_) | Value::Bool(_))));
+    let is_text =
+        |name: &String| rows.iter().any(|row| matches!(row.labels.get(name), Some(Value::String(_) | Value::Bool(_))));
     let left: Vec<_> = labels.iter().map(is_text).collect();
     columns(&header, &lines, &|at| match at {
         0..3 => Align::Left,
@@ -49,7 +57,20 @@ fn objective(rows: &[TrialRow]) -> String {
 /// `label.<name>`, then the other figures.
 pub fn render_csv(rows: &[TrialRow]) -> String {
     let (labels, metrics) = (label_names(rows), metric_names(rows));
-    let own = ["search", "trial", "node", "status", "best", "metric", "value", "loss", "best_epoch", "epochs", "parameters", "reason"];
+    let own = [
+        "search",
+        "trial",
+        "node",
+        "status",
+        "best",
+        "metric",
+        "value",
+        "loss",
+        "best_epoch",
+        "epochs",
+        "parameters",
+        "reason",
+    ];
     let header = own.map(str::to_owned).into_iter();
     let header = header.chain(labels.iter().map(|label| format!("label.{label}"))).chain(metrics.iter().cloned());
     let mut csv = record(header);
@@ -102,13 +123,15 @@ mod tests {
     };
 
     fn rows() -> Vec<TrialRow> {
-        let (store, study) = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged(), Trial::completed(0.5)]).done();
+        let (store, study) =
+            Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged(), Trial::completed(0.5)]).done();
         table(&store, &study).unwrap()
     }
 
     #[test]
     fn text_has_aligned_columns_and_a_mark_at_the_best() {
-        let expected = "   trial  status     valid.fine_accuracy  epoch  epochs  parameters  activation  lr_rate_mult  reason
+        let expected =
+            "   trial  status     valid.fine_accuracy  epoch  epochs  parameters  activation  lr_rate_mult  reason
    000    completed                  0.3      3       4       4,030  relu                   1
    001    diverged                   NaN              4       4,030  elu                 1.25  the loss is no number
 *  002    completed                  0.5      3       4       4,030  relu                 1.5
@@ -123,7 +146,9 @@ mod tests {
         rows[2].value = Some(Float(0.123_456_789_012_345_6));
         let csv = render_csv(&rows);
         let lines: Vec<_> = csv.split_terminator("\r\n").collect();
-        assert!(lines[0].starts_with("search,trial,node,status,best,metric,value,loss,best_epoch,epochs,parameters,reason,label.activation"));
+        assert!(lines[0].starts_with(
+            "search,trial,node,status,best,metric,value,loss,best_epoch,epochs,parameters,reason,label.activation"
+        ));
         assert!(lines[2].contains("\"a \"\"b\"\", c\""), "{}", lines[2]);
         assert!(lines[3].contains(",0.1234567890123456,"), "{}", lines[3]);
         assert_eq!(lines.len(), 4);

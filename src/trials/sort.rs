@@ -8,7 +8,8 @@ use super::{TrialRow, label_names, metric_names};
 use crate::{pipeline::problem::closest, view::ViewError};
 
 /// Columns that every trial has.
-const COLUMNS: [&str; 9] = ["index", "trial", "status", "value", "objective", "loss", "best_epoch", "epochs", "parameters"];
+const COLUMNS: [&str; 9] =
+    ["index", "trial", "status", "value", "objective", "loss", "best_epoch", "epochs", "parameters"];
 
 /// Sorts trials by a column: one of a trial's own (`value`, `loss`, `index`, `parameters` ..), a figure
 /// (`end.valid.loss`, or the end of its name where that is unique) or a label. Figures go from good to bad: accuracies
@@ -51,7 +52,8 @@ fn find(rows: &[TrialRow], name: &str) -> Result<Column, ViewError> {
     if labels.iter().any(|label| label == name) {
         return Ok(Column::Label(name.to_owned()));
     }
-    let ends_so = |metric: &&String| *metric == name || metric.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
+    let ends_so =
+        |metric: &&String| *metric == name || metric.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
     let of_that_end: Vec<_> = metrics.iter().filter(ends_so).cloned().collect();
     match of_that_end.as_slice() {
         [metric] => Ok(Column::Metric(metric.clone())),

@@ -60,7 +60,12 @@ fn write(value: &Value, indent: usize, text: &mut String) {
     }
 }
 
-fn block<'a>(text: &mut String, indent: usize, [open, close]: [&str; 2], items: impl Iterator<Item = (Option<&'a str>, &'a Value)>) {
+fn block<'a>(
+    text: &mut String,
+    indent: usize,
+    [open, close]: [&str; 2],
+    items: impl Iterator<Item = (Option<&'a str>, &'a Value)>,
+) {
     text.push_str(open);
     for (key, item) in items {
         text.push('\n');
@@ -123,7 +128,10 @@ mod tests {
     #[test]
     fn values_are_written_as_in_a_pipeline_file() {
         check(json!({ "RandomFlip": 0.5 }), "RandomFlip(0.5)");
-        check(json!({ "Augment": { "data": "data", "policy": [{ "RandomFlip": 0.5 }] } }), r#"Augment(data: "data", policy: [RandomFlip(0.5)])"#);
+        check(
+            json!({ "Augment": { "data": "data", "policy": [{ "RandomFlip": 0.5 }] } }),
+            r#"Augment(data: "data", policy: [RandomFlip(0.5)])"#,
+        );
         check(json!({ "lr": { "loguniform": [-0.5, 0.5] } }), "(lr: loguniform(-0.5, 0.5))");
         check(json!({ "choice": ["relu", null, { "choice": [3, 4] }] }), r#"choice(["relu", None, choice([3, 4])])"#);
         check(json!({ "batch": { "hp": "batch size" } }), r#"(batch: hp("batch size"))"#);

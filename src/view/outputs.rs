@@ -81,7 +81,9 @@ pub(crate) fn numbers(record: &Value) -> Vec<(String, f64)> {
         let child = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         match value {
             Value::Object(items) => items.iter().for_each(|(key, item)| walk(item, &child(key), found)),
-            Value::Array(items) => items.iter().enumerate().for_each(|(i, item)| walk(item, &format!("{path}[{i}]"), found)),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(i, item)| walk(item, &format!("{path}[{i}]"), found))
+            }
             other => found.extend(number(other).filter(|_| path != "format").map(|x| (path.to_owned(), x))),
         }
     }

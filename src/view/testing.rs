@@ -42,6 +42,8 @@ pub(crate) struct Builder {
     pub(crate) store: TestStore,
     pub(crate) pipeline: Value,
     pub(crate) nodes: BTreeMap<String, StudyNode>,
+    /// How many labels a search has.
+    pub(crate) n_labels: usize,
 }
 
 /// How one trial went.
@@ -72,7 +74,11 @@ impl Trial {
         let (t, best) = (f64::from(epoch), f64::from(self.best_epoch()));
         let rise = (1.0 - (-3.0 * t / best).exp()) / (1.0 - (-3.0_f64).exp());
         let fall = 0.01 * (t - best).max(0.0) * (1.0 - advantage);
-        let accuracy = if epoch == self.best_epoch() && advantage == 0.0 { value } else { value * rise * (1.0 + advantage) - fall };
+        let accuracy = if epoch == self.best_epoch() && advantage == 0.0 {
+            value
+        } else {
+            value * rise * (1.0 + advantage) - fall
+        };
         (accuracy, 4.6 * (1.0 - 0.8 * accuracy))
     }
 
@@ -82,20 +88,24 @@ impl Trial {
         for epoch in 1..=self.epochs {
             let ((train, train_loss), (valid, valid_loss)) = (self.at(epoch, 0.2), self.at(epoch, 0.0));
             let weights = Digest::of(format!("{} {epoch}", self.trajectory).as_bytes());
-            history += &format!("{epoch},{train_loss},{train_loss},{train},{valid_loss},{valid_loss},{valid},{weights}\n");
+            history +=
+                &format!("{epoch},{train_loss},{train_loss},{train},{valid_loss},{valid_loss},{valid},{weights}\n");
         }
-        let figures = |epoch: u32| {
-            let ((train, train_loss), (valid, valid_loss)) = (self.at(epoch, 0.2), self.at(epoch, 0.0));
-            json!({ "epoch": epoch,
-                "train": { "loss": Float(train_loss), "fine_accuracy": Float(train) },
-                "valid": { "loss": Float(valid_loss), "fine_accuracy": Float(valid) } })
+        let figures = |of: fn((f64, f64)) -> f64| {
+            let at = |epoch| Float(of(self.at(epoch, 0.0)));
+            json!({ "best": at(epoch), "best_epoch": epoch, "end": at(self.epochs) })
         };
-        let trial = json!({ "format": 1, "best": figures(epoch), "end": figures(self.epochs) });
+        let figures = json!({ "valid.fine_accuracy": figures(|(accuracy, _)| accuracy), "valid.loss": figures(|(_, loss)| loss) });
+        let trial = json!({ "format": 1, "epochs": self.epochs, "parameters": 4030, "figures": figures });
         let metric = "valid.fine_accuracy";
         let score = match self.value {
-            Some(value) => json!({ "format": 1, "status": "completed", "loss": -value, "metric": metric, "value": value, "epoch": epoch }),
-            None => json!({ "format": 1, "status": "diverged", "loss": "Infinity", "metric": metric, "value": "NaN",
-                "reason": "the loss is no number" }),
+            Some(value) => {
+                json!({ "format": 1, "status": "completed", "loss": -value, "metric": metric, "value": value, "epoch": epoch })
+            }
+            None => {
+                json!({ "format": 1, "status": "diverged", "loss": "Infinity", "metric": metric, "value": "NaN", "epoch": null,
+                "reason": "the loss is no number" })
+            }
         };
         vec![
             ("trial.json", params::record(&trial)),
@@ -110,46 +120,93 @@ impl Trial {
 impl Builder {
     pub(crate) fn new() -> Self {
         let pipeline = json!({ "format": 1, "seed": "7", "device": "Cpu", "stages": {} });
-        Self { store: TestStore::new(), pipeline, nodes: BTreeMap::new() }
+        Self { store: TestStore::new(), pipeline, nodes: BTreeMap::new(), n_labels: 2 }
     }
 
     /// Returns the study of the default pipeline's shape, with `n` trials.
     pub(crate) fn whole(n: usize) -> Self {
+        Self::new().into_whole(n)
+    }
+
+    pub(crate) fn into_whole(mut self, n: usize) -> Self {
         let trials: Vec<_> = (0..n)
             .map(|i| match i {
                 3 => Trial::diverged(),
                 i => Trial { epochs: 6, ..Trial::completed(0.12 + 0.04 * ((i * 7) % 10) as f64 + 0.001 * i as f64) },
             })
             .collect();
-        let mut builder = Self::new();
+        let builder = &mut self;
         builder.stage("raw", json!({ "Fetch": { "Embedded": { "name": "shapes100", "train": 2000, "test": 500 } } }));
         builder.add("raw", "fetch", "raw", json!({ "name": "shapes100" }), &[], vec![("archive", b"gzip".to_vec())]);
-        builder.stage("data", json!({ "Decode": { "from": "raw", "format": "Cifar100", "validation": { "Stratified": 0.1 } } }));
-        let labels = json!({ "format": 1, "fine": ["a", "b"] });
-        let files = vec![("train.safetensors", safetensors("train")), ("labels.json", params::record(&labels)), ("contact.png", png(340, 170, 1))];
+        builder.stage(
+            "data",
+            json!({ "Decode": { "from": "raw", "format": "Cifar100", "validation": { "Stratified": 0.1 } } }),
+        );
+        let labels = json!({ "format": 1, "heads": [{ "name": "fine", "classes": ["a", "b"] }] });
+        let split = |n: u32| json!({ "images": n, "classes": { "fine": [n / 2, n / 2] } });
+        let statistics = json!({ "format": 1, "splits": { "train": split(1800), "validation": split(200), "test": split(500) },
+            "duplicates": { "within": { "train": 0 }, "across": { "test/train": 10 } } });
+        let files = vec![
+            ("train.safetensors", safetensors("train")),
+            ("labels.json", params::record(&labels)),
+            ("statistics.json", params::record(&statistics)),
+            ("contact.png", png(340, 170, 1)),
+        ];
         builder.add("data", "decode", "data", json!({ "format": "Cifar100" }), &[("archive", "raw/archive")], files);
         builder.stage("flip", json!({ "Augment": { "data": "data", "policy": [{ "RandomFlip": 0.5 }] } }));
         let files = vec![("policy.json", b"{\"format\":1}\n".to_vec()), ("preview.png", png(340, 136, 2))];
-        builder.add("flip", "augment", "flip", json!({ "policy": [{ "RandomFlip": 0.5 }] }), &[("train", "data/train.safetensors")], files);
-        let mut builder = builder.search("search", &trials);
+        builder.add(
+            "flip",
+            "augment",
+            "flip",
+            json!({ "policy": [{ "RandomFlip": 0.5 }] }),
+            &[("train", "data/train.safetensors")],
+            files,
+        );
+        let mut builder = self.search("search", &trials);
         builder.stage("retrain_best", json!({ "Retrain": { "of": "search", "epochs": 20, "keep": ["Best", "Last"] } }));
         let longer = Trial { epochs: 20, ..Trial::completed(0.46) };
-        builder.add("retrain_best", "train", "retrain_best", json!({ "epochs": 20 }), &[("proposal", "search/select/proposal.json")], longer.files());
+        builder.add(
+            "retrain_best",
+            "train",
+            "retrain_best",
+            json!({ "epochs": 20 }),
+            &[("proposal", "search/select/proposal.json")],
+            longer.files(),
+        );
         builder.stage("test", json!({ "Evaluate": { "of": "retrain_best", "split": "Test" } }));
         builder.evaluation(0.402);
         builder.stage("visualize_filters", json!({ "VisualizeFilters": { "of": "retrain_best" } }));
-        let filters = json!({ "format": 1, "layers": [{ "layer": "add_1", "file": "add_1.png", "drawn": 49, "dead": 3,
-            "filters": [{ "filter": 0, "start": 0.1, "end": 3.5 }] }] });
+        let filters = json!({ "format": 1, "layers": [{ "layer": "add_1", "kind": "add", "filters": 63, "kept": 60,
+            "dead": 3, "drawn": 49, "sheet": "add_1.png", "activations": [{ "filter": 0, "start": 0.1, "end": 3.5 }] }] });
         let files = vec![("filters.json", params::record(&filters)), ("add_1.png", png(260, 260, 3))];
-        builder.add("visualize_filters", "visualize_filters", "visualize_filters", json!({}), &[("weights", "retrain_best/best/weights.safetensors")], files);
+        builder.add(
+            "visualize_filters",
+            "visualize_filters",
+            "visualize_filters",
+            json!({}),
+            &[("weights", "retrain_best/best/weights.safetensors")],
+            files,
+        );
         builder
     }
 
     pub(crate) fn evaluation(&mut self, accuracy: f64) {
-        let evaluation = json!({ "format": 1, "split": "test", "images": 500, "heads": {
-            "fine": { "loss": 2.51, "accuracy": accuracy, "interval": [accuracy - 0.042, accuracy + 0.043], "classes": 100 } } });
-        let files = vec![("evaluation.json", params::record(&evaluation)), ("predictions.csv", format!("image,{accuracy}\n").into_bytes())];
-        self.add("test", "evaluate", "test", json!({ "split": "Test" }), &[("weights", "retrain_best/best/weights.safetensors")], files);
+        let evaluation = json!({ "format": 1, "split": "Test", "n": 500, "heads": {
+            "fine": { "loss": 2.51, "accuracy": accuracy, "interval_95": [accuracy - 0.042, accuracy + 0.043], "chance": 0.01,
+                "classes": [{ "name": "a", "n": 5, "accuracy": accuracy }] } } });
+        let files = vec![
+            ("evaluation.json", params::record(&evaluation)),
+            ("predictions.csv", format!("image,{accuracy}\n").into_bytes()),
+        ];
+        self.add(
+            "test",
+            "evaluate",
+            "test",
+            json!({ "split": "Test" }),
+            &[("weights", "retrain_best/best/weights.safetensors")],
+            files,
+        );
     }
 
     /// Adds a stage to the pipeline's record.
@@ -158,7 +215,15 @@ impl Builder {
     }
 
     /// Adds a node whose inputs are outputs of earlier nodes: slot -> `node/path`.
-    pub(crate) fn add(&mut self, name: &str, stage: &str, part_of: &str, params: Value, inputs: &[(&str, &str)], files: Vec<(&str, Vec<u8>)>) {
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        stage: &str,
+        part_of: &str,
+        params: Value,
+        inputs: &[(&str, &str)],
+        files: Vec<(&str, Vec<u8>)>,
+    ) {
         let inputs = inputs.iter().map(|(slot, output)| ((*slot).to_owned(), self.output(output))).collect();
         let action = Action {
             format: 1,
@@ -173,12 +238,17 @@ impl Builder {
         let files = files.into_iter().map(|(path, bytes)| (path.to_owned(), bytes)).collect();
         let (tree, _) = self.store.put_tree(&files).unwrap();
         let action = Some(self.store.put(&action.record()).unwrap());
-        let node = StudyNode { stage: stage.to_owned(), part_of: part_of.to_owned(), action, outcome: Outcome::Tree(tree) };
+        let node =
+            StudyNode { stage: stage.to_owned(), part_of: part_of.to_owned(), action, outcome: Outcome::Tree(tree) };
         self.nodes.insert(name.to_owned(), node);
     }
 
     fn output(&self, output: &str) -> Digest {
-        let (name, node) = self.nodes.iter().find(|(name, _)| output.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('/'))).unwrap();
+        let (name, node) = self
+            .nodes
+            .iter()
+            .find(|(name, _)| output.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('/')))
+            .unwrap();
         self.store.tree(&node.tree().unwrap()).unwrap().files[&output[name.len() + 1..]].digest
     }
 
@@ -188,16 +258,30 @@ impl Builder {
 
     /// Adds a search whose trials went like this.
     pub(crate) fn search(mut self, name: &str, trials: &[Trial]) -> Self {
-        let space = json!({ "activation": { "choice": ["relu", "elu"] }, "lr_rate_mult": { "loguniform": [-0.5, 0.5] } });
-        self.stage(name, json!({ "Search": { "trials": trials.len(), "lag": 2, "sampler": { "Tpe": { "startup": 4 } },
+        let space =
+            json!({ "activation": { "choice": ["relu", "elu"] }, "lr_rate_mult": { "loguniform": [-0.5, 0.5] } });
+        self.stage(
+            name,
+            json!({ "Search": { "trials": trials.len(), "lag": 2, "sampler": { "Tpe": { "startup": 4 } },
             "maximise": { "Best": "valid.fine_accuracy" }, "space": space,
-            "trial": { "Train": { "data": "data", "augment": "flip", "epochs": 6 } } } }));
+            "trial": { "Train": { "data": "data", "augment": "flip", "epochs": 6 } } } }),
+        );
         let mut best: Option<(usize, f64, Value)> = None;
         for (i, trial) in trials.iter().enumerate() {
-            let labels = json!({ "activation": (if i % 2 == 0 { "relu" } else { "elu" }), "lr_rate_mult": 1.0 + 0.25 * i as f64 });
+            let mut labels = json!({ "activation": (if i % 2 == 0 { "relu" } else { "elu" }), "lr_rate_mult": 1.0 + 0.25 * i as f64 });
+            for label in 2..self.n_labels {
+                labels[format!("conv_hiddn_units_{label}")] = (0.123_456_7 * (label + i) as f64).into();
+            }
             let proposal = json!({ "format": 1, "labels": labels, "values": labels });
             let node = |work: &str| format!("{name}/{work}/{i:03}");
-            self.add(&node("propose"), "propose", name, json!({ "trial": i }), &[], vec![("proposal.json", params::record(&proposal))]);
+            self.add(
+                &node("propose"),
+                "propose",
+                name,
+                json!({ "trial": i }),
+                &[],
+                vec![("proposal.json", params::record(&proposal))],
+            );
             let proposal = format!("{}/proposal.json", node("propose"));
             let policy = self.nodes.contains_key("flip").then_some(("augment", "flip/policy.json"));
             let inputs: Vec<_> = [("proposal", proposal.as_str())].into_iter().chain(policy).collect();
@@ -225,9 +309,7 @@ impl Builder {
 }
 
 fn architecture() -> Value {
-    let layer = |name: &str, kind: &str, input: &str, shape: &[u32], parameters: u32, flops: u64| {
-        json!({ "name": name, "kind": kind, "inputs": [input], "shape": shape, "parameters": parameters, "statistics": 0, "flops": flops })
-    };
+    let layer = |name: &str, kind: &str, input: &str, shape: &[u32], parameters: u32, flops: u64| json!({ "name": name, "kind": kind, "inputs": [input], "shape": shape, "parameters": parameters, "statistics": 0, "flops": flops });
     json!({ "format": 1, "input": [3, 32, 32], "parameters": 4030, "flops": 1_228_800, "heads": [{ "name": "fine", "classes": 100 }],
         "layers": [
             layer("conv2d_1", "conv", "input", &[8, 32, 32], 224, 442_368),

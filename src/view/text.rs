@@ -29,9 +29,9 @@ fn trimmed(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
-/// Returns a fraction as percent with two decimals: `41.88 %`.
+/// Returns a fraction as percent with two decimals and a space that does not break: `41.88 %`.
 pub(crate) fn percent(fraction: f64) -> String {
-    if fraction.is_finite() { format!("{:.2} %", 100.0 * fraction) } else { significant(fraction, 3) }
+    if fraction.is_finite() { format!("{:.2}\u{a0}%", 100.0 * fraction) } else { significant(fraction, 3) }
 }
 
 /// Returns an integer with its digits in groups of three: `7,061,116`.
@@ -138,7 +138,7 @@ mod tests {
     fn counts_sizes_and_shares() {
         assert_eq!([0, 999, 1000, 7_061_116].map(grouped), ["0", "999", "1,000", "7,061,116"]);
         assert_eq!([12, 1_440, 8_000_000].map(bytes), ["12 B", "1.44 kB", "8 MB"]);
-        assert_eq!(percent(0.41884), "41.88 %");
+        assert_eq!(percent(0.41884), "41.88\u{a0}%");
         assert_eq!((works("train", 1), works("train", 2)), ("1 training".into(), "2 trainings".into()));
     }
 

@@ -87,7 +87,8 @@ impl Stage for Evaluate {
             let labels = data.labels(&head.name)?;
             judged.push(Judged { head, names: &names.classes, logits, labels });
         }
-        let of_heads: serde_json::Map<_, _> = judged.iter().map(|judged| (judged.head.name.clone(), judged.record())).collect();
+        let of_heads: serde_json::Map<_, _> =
+            judged.iter().map(|judged| (judged.head.name.clone(), judged.record())).collect();
         let record = json!({ "format": 1, "split": self.split, "n": data.len(), "heads": of_heads });
         Ok(Outputs::default().with_json("evaluation.json", &record).with("predictions.csv", predictions(&judged)))
     }
@@ -98,7 +99,9 @@ fn fits(architecture: &Architecture, labels: &Labels) -> Result<(), StageError> 
     let shape = [labels.image.channels, labels.image.height, labels.image.width];
     if architecture.input != shape {
         let found = architecture.input;
-        return Err(StageError::failed(format!("the network is for images of shape {found:?}, the data have {shape:?}")));
+        return Err(StageError::failed(format!(
+            "the network is for images of shape {found:?}, the data have {shape:?}"
+        )));
     }
     let names = |heads: &[Head]| heads.iter().map(|head| (head.name.clone(), head.classes)).collect::<Vec<_>>();
     let expected = names(&heads(labels, Default::default()));
@@ -148,9 +151,7 @@ impl Judged<'_> {
             counts[label].0 += 1;
             counts[label].1 += u64::from(loss::largest(row) == label);
         }
-        let class = |(name, (n, correct)): (&String, (u64, u64))| {
-            json!({ "name": name, "n": n, "accuracy": (n > 0).then(|| correct as f64 / n as f64) })
-        };
+        let class = |(name, (n, correct)): (&String, (u64, u64))| json!({ "name": name, "n": n, "accuracy": (n > 0).then(|| correct as f64 / n as f64) });
         self.names.iter().zip(counts).map(class).collect()
     }
 }
@@ -208,7 +209,9 @@ mod tests {
     #[test]
     fn wilsons_interval_is_the_published_one() {
         // Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
-        for (hits, n, low, high) in [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)] {
+        for (hits, n, low, high) in
+            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
+        {
             let found = wilson(hits, n);
             assert!((found.0 - low).abs() < 5e-5 && (found.1 - high).abs() < 5e-5, "{found:?}");
         }
@@ -234,8 +237,16 @@ mod tests {
         let mut objects = MemoryObjects::default();
         let slots: BTreeMap<_, _> = [
             ("data", dataset::write(shape, pixels.concat(), &[("class", labels)])),
-            ("labels", params::record(&json!({ "format": 1, "heads": [{ "name": "class", "classes": names }], "image": shape }))),
-            ("policy", params::record(&json!({ "format": 1, "normalise": { "scale": [1.0], "offset": [0.0] }, "policy": [] }))),
+            (
+                "labels",
+                params::record(
+                    &json!({ "format": 1, "heads": [{ "name": "class", "classes": names }], "image": shape }),
+                ),
+            ),
+            (
+                "policy",
+                params::record(&json!({ "format": 1, "normalise": { "scale": [1.0], "offset": [0.0] }, "policy": [] })),
+            ),
             ("architecture", params::record(&architecture)),
             ("weights", weights.write()),
         ]
@@ -253,7 +264,10 @@ mod tests {
         let record: Value = serde_json::from_slice(&outputs.files()["evaluation.json"]).unwrap();
         let class = &record["heads"]["class"];
         assert_eq!((&record["n"], &record["split"]), (&json!(4), &json!("Test")));
-        assert_eq!((&class["accuracy"], &class["top_5_accuracy"], &class["chance"]), (&json!(0.5), &json!(0.75), &json!(0.1)));
+        assert_eq!(
+            (&class["accuracy"], &class["top_5_accuracy"], &class["chance"]),
+            (&json!(0.5), &json!(0.75), &json!(0.1))
+        );
         assert_eq!(class["classes"][9], json!({ "name": "c9", "n": 1, "accuracy": 1.0 }));
         assert_eq!(class["classes"][1], json!({ "name": "c1", "n": 0, "accuracy": null }));
         let sum: f64 = (0..10).map(|i| f64::from(i).exp()).sum();

@@ -240,6 +240,16 @@ impl HyperCnn {
         check(self.fc_units.iter().all(|x| (1..=1 << 20).contains(x)), "fc_units", "expected 1 to 1048576 each");
         check((0.0..1.0).contains(&self.bn_momentum), "bn_momentum", "expected at least 0 and below 1");
         check(self.bn_epsilon > 0.0 && self.bn_epsilon <= 1.0, "bn_epsilon", "expected above 0 and at most 1");
+        let fixed = |key: &str| self.fixed.get(key);
+        let number = |key: &str, fine: fn(f64) -> bool| fixed(key).is_none_or(|x| x.as_f64().is_some_and(fine));
+        let whole = |x: f64| x.fract() == 0.0 && (1.0..=65_536.0).contains(&x);
+        check(number("batch_size", whole), "batch_size", "expected a whole number of 1 to 65536");
+        for key in ["coarse_labels_weight", "l2_weight_reg_mult"] {
+            check(number(key, |x| x >= 0.0 && x.is_finite()), key, "expected a number of at least 0");
+        }
+        check(number("lr_rate_mult", |x| x > 0.0 && x.is_finite()), "lr_rate_mult", "expected a number above 0");
+        let known = |x: &Value| matches!(x.as_str(), Some("Adam" | "Nadam" | "RMSprop"));
+        check(fixed("optimizer").is_none_or(known), "optimizer", "expected `Adam`, `Nadam` or `RMSprop`");
         for key in self.fixed.keys() {
             let alone = Map::from_iter([(key.clone(), self.fixed[key].clone())]);
             if ARCHITECTURE_KEYS.contains(&key.as_str())
@@ -525,6 +535,10 @@ mod tests {
         ] {
             let error = build(json!({ key: value }), [3, 32, 32]).unwrap_err();
             assert!(matches!(&error, ModelError::Value { key: found, .. } if found == key), "{error}");
+            let fixed = HyperCnn { fixed: Map::from_iter([(key.to_owned(), value)]), ..HyperCnn::default() };
+            assert_eq!(fixed.problems()[0].0, key);
+        }
+        for (key, value) in [("batch_size", json!(2.5)), ("lr_rate_mult", json!(0)), ("optimizer", json!("SGD"))] {
             let fixed = HyperCnn { fixed: Map::from_iter([(key.to_owned(), value)]), ..HyperCnn::default() };
             assert_eq!(fixed.problems()[0].0, key);
         }

@@ -6,6 +6,8 @@ pub mod hyper_cnn;
 mod network;
 pub mod ops;
 mod predictor;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 pub use architecture::{Architecture, Builder, Kind, Layer, Padding};

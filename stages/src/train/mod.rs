@@ -51,27 +51,28 @@ impl Stage for Train {
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
         const PROCESS: u64 = 64 << 20;
         let data = Data::read(inputs, self.head)?;
-        match self.settle(&data, inputs) {
-            Ok((settings, _)) => {
+        let proposal = proposal(inputs)?.unwrap_or_default();
+        match Settings::resolve(self, &proposal, &data, inputs) {
+            Ok(settings) => {
                 let judged = if data.n_validation().is_some() { run::JUDGED_AT_A_TIME } else { 0 };
                 // Judging keeps no outputs for a backward pass: about a third.
                 let images = settings.batch.max(judged / 3) as u64;
                 Ok(PROCESS + settings.architecture.memory(images))
             }
-            Err((Unsettled::Infeasible(_), _)) => Ok(PROCESS),
-            Err((Unsettled::Stage(error), _)) => Err(error),
+            Err(Unsettled::Infeasible(_)) => Ok(PROCESS),
+            Err(Unsettled::Stage(error)) => Err(error),
         }
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
         let data = Data::read(inputs, self.head)?;
-        let (settings, proposal) = match self.settle(&data, inputs) {
-            Ok(settled) => settled,
-            Err((Unsettled::Infeasible(error), Some(proposal))) => {
-                return Ok(outputs::of_infeasible(self, &proposal, &error));
-            }
-            Err((Unsettled::Infeasible(error), None)) => return Err(StageError::failed(error.to_string())),
-            Err((Unsettled::Stage(error), _)) => return Err(error),
+        let proposed = proposal(inputs)?;
+        let proposal = proposed.clone().unwrap_or_default();
+        let settings = match (Settings::resolve(self, &proposal, &data, inputs), proposed) {
+            (Ok(settings), _) => settings,
+            (Err(Unsettled::Infeasible(error)), Some(_)) => return Ok(outputs::of_infeasible(self, &proposal, &error)),
+            (Err(Unsettled::Infeasible(error)), None) => return Err(StageError::failed(error.to_string())),
+            (Err(Unsettled::Stage(error)), _) => return Err(error),
         };
         let metric = Metric::new(self.objective.metric(), &data.heads, data.n_validation().is_some())?;
         let device = burn_device(context.device)?.autodiff();
@@ -81,17 +82,7 @@ impl Stage for Train {
     }
 }
 
-impl Train {
-    /// Returns the settings, and the proposal they come from; on failure the proposal, if there is one.
-    fn settle(&self, data: &Data, inputs: &Inputs<'_>) -> Result<(Settings, Proposal), (Unsettled, Option<Proposal>)> {
-        let proposal: Option<Proposal> = match inputs.digest("proposal") {
-            Some(_) => Some(inputs.json("proposal").map_err(|error| (error.into(), None))?),
-            None => None,
-        };
-        let values = proposal.clone().unwrap_or_default();
-        match Settings::resolve(self, &values, data, inputs) {
-            Ok(settings) => Ok((settings, values)),
-            Err(unsettled) => Err((unsettled, proposal)),
-        }
-    }
+/// Returns the search's proposal, if one is connected.
+fn proposal(inputs: &Inputs<'_>) -> Result<Option<Proposal>, StageError> {
+    inputs.digest("proposal").map(|_| inputs.json("proposal")).transpose()
 }

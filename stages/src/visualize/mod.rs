@@ -26,7 +26,7 @@ use self::{
 use crate::{
     augment::{Normalisation, Policy},
     dataset::ImageShape,
-    model::{Architecture, Network, Weights, burn_device},
+    model::{Architecture, Predictor},
     params::Float,
     stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
 };
@@ -164,18 +164,17 @@ impl Stage for VisualizeFilters {
         if let Some((path, message)) = self.problems().into_iter().next() {
             return Err(StageError::failed(format!("{path}: {message}")));
         }
-        let architecture: Architecture = inputs.json(ARCHITECTURE)?;
-        let targets = target::select(&architecture, &self.layers)?;
+        let predictor = Predictor::load(&inputs.bytes(ARCHITECTURE)?, inputs.bytes(WEIGHTS)?, context.device)?;
+        let architecture = predictor.architecture();
+        let targets = target::select(architecture, &self.layers)?;
         let [channels, height, width] = architecture.input;
         let shape = ImageShape { channels, height, width };
         if channels != 1 && channels != 3 {
             return Err(StageError::failed(format!("images of {channels} channels cannot be drawn: expected 1 or 3")));
         }
         let normalisation = normalisation(inputs.optional(POLICY)?, shape)?;
-        let weights = Weights::read(&architecture, inputs.bytes(WEIGHTS)?)?;
-        let network = Network::new(&architecture, &weights, &burn_device(context.device)?);
         let ascent = Ascent {
-            network: &network,
+            network: &predictor.network(),
             shape,
             normalisation: &normalisation,
             steps: self.steps,
@@ -196,6 +195,9 @@ impl VisualizeFilters {
         context: &Context<'_>,
     ) -> Result<Outputs, StageError> {
         let total = targets.iter().map(|target| target.filters as u64).sum();
+        let tell = |done: u64| {
+            context.host.progress(&Progress { done, total, unit: "filters".into(), ..Progress::default() });
+        };
         let mut done = 0;
         let mut outputs = Outputs::default();
         let mut layers = Vec::new();
@@ -204,8 +206,7 @@ impl VisualizeFilters {
             for filters in target.batches() {
                 let n = filters.len() as u64;
                 climbs.extend(ascent.climb(target, filters, &mut |step| {
-                    let done = done + n * u64::from(step) / u64::from(self.steps);
-                    context.host.progress(&Progress { done, total, unit: "filters".into(), ..Progress::default() });
+                    tell(done + n * u64::from(step) / u64::from(self.steps));
                     if context.host.interrupted() { Err(StageError::Interrupted) } else { Ok(()) }
                 })?);
                 done += n;
@@ -216,6 +217,7 @@ impl VisualizeFilters {
                 outputs.insert(name, sheet.png());
             }
         }
+        tell(done);
         Ok(outputs.with_json("filters.json", &FiltersRecord { format: FORMAT, layers }))
     }
 }

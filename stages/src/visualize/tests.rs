@@ -5,8 +5,9 @@ use pipe_store::{Digest, MemoryObjects};
 use super::*;
 use crate::{
     model::{
-        Builder, Kind, Padding,
+        Builder, Kind, Network, Padding, Weights,
         architecture::{Activation, Head},
+        burn_device,
     },
     params::record,
     philox::{Purpose, Stream},
