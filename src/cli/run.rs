@@ -244,7 +244,7 @@ fn unknown(error: UnknownNode) -> Failure {
 
 fn sources(store: &Store) -> Sources {
     let mirrors = std::env::var("PIPE_MIRRORS").unwrap_or_default();
-    let mirrors = mirrors.split([',', ' ', '\n']).map(str::trim).filter(|base| !base.is_empty()).map(str::to_owned).collect();
+    let mirrors = mirrors.split([',', '\n']).map(str::trim).filter(|base| !base.is_empty()).map(str::to_owned).collect();
     Sources { mirrors, partial: partial_folder(store) }
 }
 

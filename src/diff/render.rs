@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{BestChange, Change, Diff, Divergence, FileChange, Follow, MetricChange};
 use crate::view::{
     notation,
-    text::{Align, columns, significant, works},
+    text::{Align, cell, columns, significant, works},
 };
 
 /// How many rows of one kind are written; the rest is counted.
@@ -168,16 +168,18 @@ fn divergences(divergences: &[Divergence], text: &mut String) {
         for file in &divergence.files {
             let _ = writeln!(text, "!   {}: {}", file.path, digests(file));
         }
-        if let Some(class) = divergence.provenance.as_ref().and_then(numerics_class) {
-            let _ = writeln!(text, "!   the result in the store is from: {}", notation::line(class));
+        if let Some(origin) = divergence.provenance.as_ref().and_then(origin) {
+            let _ = writeln!(text, "!   the result in the store was computed by: {origin}");
         }
     }
     rest(n, "nodes", text);
 }
 
-/// Returns the part of a provenance that says which results are comparable, bit for bit.
-fn numerics_class(provenance: &Value) -> Option<&Value> {
-    ["numerics_class", "class", "numerics"].iter().find_map(|name| provenance.get(name))
+/// Returns the part of a provenance that tells which results are comparable, bit for bit.
+fn origin(provenance: &Value) -> Option<String> {
+    let fact = |name: &str| Some(format!("{} {}", name.replace('_', " "), cell(provenance.get(name)?)));
+    let facts: Vec<_> = ["instruction_set", "device", "pipe"].into_iter().filter_map(fact).collect();
+    (!facts.is_empty()).then(|| facts.join(", "))
 }
 
 fn capped<T>(items: &[T]) -> &[T] {

@@ -126,7 +126,7 @@ fn equal_keys_with_different_outputs_are_told_apart_and_loudly() {
     let mut other = builder.clone();
     other.evaluation(0.45);
     let node = &builder.nodes["test"];
-    let provenance = json!({ "seconds": 3, "class": { "cpu": "avx2" } });
+    let provenance = json!({ "seconds": 3, "instruction_set": "x86-64 AVX2 FMA", "pipe": "0.1.0" });
     builder.store.commit(&node.key().unwrap(), &ActionResult::Tree(node.tree().unwrap()), &provenance).unwrap();
     let (diff, text) = compared(builder, other);
     check(
@@ -136,7 +136,7 @@ fn equal_keys_with_different_outputs_are_told_apart_and_loudly() {
             "test  fine.accuracy        0.402   0.45      +0.048\n",
             "\n!! 1 NODE HAS EQUAL KEYS AND DIFFERENT RESULTS !!\n",
             "!   evaluation.json: ",
-            "from: (cpu: \"avx2\")\n",
+            "was computed by: instruction set x86-64 AVX2 FMA, pipe 0.1.0\n",
         ],
     );
     assert_eq!(diff.divergences.len(), 1);

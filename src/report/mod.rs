@@ -18,7 +18,7 @@ use crate::{
     view::{ViewError, notation},
 };
 
-/// Which page this is: another number for other bytes of the same study, so that pages of older versions are written anew.
+/// What wrote a page, in its head: another one when equal studies no longer give equal bytes.
 pub const GENERATOR: &str = "pipe report 1";
 
 /// What the sections are made of.
