@@ -79,7 +79,8 @@ impl Exec {
             }
             Err(Stopped::Failure(failure)) => {
                 if self.protocol {
-                    worker::say(&Line::Error { message: failure.message.clone(), causes: Vec::new(), hint: failure.hint.clone() });
+                    let Failure { message, hint, code, .. } = &failure;
+                    worker::say(&Line::Error { message: message.clone(), hint: hint.clone(), damaged: *code == 3 });
                     return Err(Failure::silent(failure.code));
                 }
                 Err(failure)

@@ -36,8 +36,8 @@ pub(super) struct Printer {
     total: usize,
     settled: usize,
     reused_unshown: usize,
-    /// node -> when it last said in a plain line how far it is
-    told: BTreeMap<String, (Instant, Instant)>,
+    /// Running nodes in plain form.
+    told: BTreeMap<String, Told>,
 }
 
 enum Form {
@@ -53,6 +53,14 @@ struct Bars {
     all: MultiProgress,
     study: ProgressBar,
     running: BTreeMap<String, ProgressBar>,
+}
+
+/// What plain lines know of a running node.
+struct Told {
+    since: Instant,
+    last: Instant,
+    /// Where it began: a training goes on from a checkpoint, whose images do not count as done by this run.
+    from: Option<u64>,
 }
 
 /// Without a terminal, a long node says this often how far it is.
@@ -97,7 +105,8 @@ impl Printer {
             Form::Events => emit(&json!({ "event": "start", "node": node, "why": why })),
             Form::Log => tracing::info!(node, why, "start"),
             Form::Plain => {
-                self.told.insert(node.to_owned(), (Instant::now(), Instant::now()));
+                let now = Instant::now();
+                self.told.insert(node.to_owned(), Told { since: now, last: now, from: None });
             }
             Form::Bars(bars) => {
                 let bar = bars.all.insert_before(&bars.study, ProgressBar::new(0));
@@ -119,9 +128,13 @@ impl Printer {
             }
             Form::Log => tracing::debug!(node, done = progress.done, total = progress.total, "progress"),
             Form::Plain => {
-                let Some((since, last)) = self.told.get_mut(node).filter(|(_, last)| last.elapsed() >= PLAIN_EVERY) else { return };
-                *last = Instant::now();
-                let text = describe(progress, since.elapsed());
+                let Some(told) = self.told.get_mut(node) else { return };
+                let from = *told.from.get_or_insert(progress.done);
+                if told.last.elapsed() < PLAIN_EVERY {
+                    return;
+                }
+                told.last = Instant::now();
+                let text = describe(progress, from, told.since.elapsed());
                 self.line(&format!("          {node}  {text}"));
             }
             Form::Bars(bars) => {
@@ -259,11 +272,12 @@ fn details(progress: &Progress) -> String {
     if parts.is_empty() { progress.unit.clone() } else { parts.join(", ") }
 }
 
-fn describe(progress: &Progress, since: Duration) -> String {
-    let seconds = since.as_secs_f64();
-    let share = progress.done as f64 / progress.total.max(1) as f64;
-    let left = if share > 0.0 { format!(", {} left", duration(seconds * (1.0 - share) / share)) } else { String::new() };
-    format!("{:.0} %, {}, {:.0} {}/s{left}", share * 100.0, details(progress), progress.done as f64 / seconds, progress.unit)
+/// Returns how far a node is that began at `from`, `since` ago.
+fn describe(progress: &Progress, from: u64, since: Duration) -> String {
+    let Progress { done, total, unit, .. } = progress;
+    let rate = done.saturating_sub(from) as f64 / since.as_secs_f64().max(1e-3);
+    let left = if rate > 0.0 { format!(", {} left", duration(total.saturating_sub(*done) as f64 / rate)) } else { String::new() };
+    format!("{:.0} %, {}, {rate:.0} {unit}/s{left}", *done as f64 * 100.0 / (*total).max(1) as f64, details(progress))
 }
 
 fn duration(seconds: f64) -> String {

@@ -151,7 +151,11 @@ impl Run {
             report: &views.report,
             pictures: views.pictures.as_deref(),
         });
-        if ran.failed > 0 { Err(Failure::silent(1)) } else { Ok(()) }
+        match (ran.damaged, ran.failed) {
+            (true, _) => Err(Failure::silent(3)),
+            (false, 0) => Ok(()),
+            (false, _) => Err(Failure::silent(1)),
+        }
     }
 
     fn read(&self) -> Result<crate::pipeline::spec::Pipeline, Failure> {

@@ -28,7 +28,12 @@ pub(super) enum Message {
 pub(super) enum Ended {
     Committed { found: bool },
     Interrupted,
-    Error { message: String, hint: Option<String> },
+    Error {
+        message: String,
+        hint: Option<String>,
+        /// Whether the store is damaged.
+        damaged: bool,
+    },
 }
 
 /// A node to be executed.
@@ -90,8 +95,8 @@ fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
         Ok(executed) => Ended::Committed { found: executed.found },
         Err(ExecuteError::Interrupted) => Ended::Interrupted,
         Err(error) => {
-            let hint = hint_of(&error);
-            Ended::Error { message: with_causes(&error), hint }
+            let damaged = matches!(&error, ExecuteError::Store(error) if error.is_damage());
+            Ended::Error { message: with_causes(&error), hint: hint_of(&error), damaged }
         }
     }
 }
@@ -121,7 +126,7 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> Ended {
     let mut child = match command(job, store, options).spawn() {
         Ok(child) => child,
-        Err(error) => return Ended::Error { message: format!("the worker cannot be started: {error}"), hint: None },
+        Err(error) => return Ended::Error { message: format!("the worker cannot be started: {error}"), hint: None, damaged: false },
     };
     *job.stop.0.pipe.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
     if job.stop.0.flag.is_set() {
@@ -147,18 +152,16 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
     match (last, status) {
         (Some(Line::Committed { found, .. }), _) => Ended::Committed { found },
         (_, Ok(status)) if status.code() == Some(130) => Ended::Interrupted,
-        (Some(Line::Error { message, causes, hint }), _) => {
-            let causes: String = causes.iter().map(|cause| format!("\n  cause: {cause}")).collect();
-            Ended::Error { message: message + &causes, hint }
-        }
+        (Some(Line::Error { message, hint, damaged }), _) => Ended::Error { message, hint, damaged },
         (_, Ok(status)) => {
             let tail = tail.iter().map(|line| format!("\n  | {line}")).collect::<String>();
             Ended::Error {
                 message: format!("the worker ended without a result ({status}){tail}"),
                 hint: Some("if the system was short of memory, run fewer nodes at a time with `--jobs 1`".to_owned()),
+                damaged: false,
             }
         }
-        (_, Err(error)) => Ended::Error { message: format!("the worker was lost: {error}"), hint: None },
+        (_, Err(error)) => Ended::Error { message: format!("the worker was lost: {error}"), hint: None, damaged: false },
     }
 }
 

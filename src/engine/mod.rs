@@ -78,6 +78,8 @@ pub struct Ran {
     pub skipped: usize,
     /// Whether it was stopped before its end: then there is no study.
     pub interrupted: bool,
+    /// Whether an input turned out to be damaged.
+    pub damaged: bool,
     /// The log of what was executed. Dropped once the study is recorded.
     pub run: Option<Run>,
 }
@@ -159,6 +161,7 @@ struct Engine<'a> {
     run: Option<Run>,
     /// Results that were found before there was a log of this run.
     hits: Vec<ActionKey>,
+    damaged: bool,
     counts: BTreeMap<&'static str, usize>,
 }
 
@@ -195,6 +198,7 @@ impl<'a> Engine<'a> {
             before: BTreeMap::new(),
             run: None,
             hits: Vec::new(),
+            damaged: false,
             counts: BTreeMap::new(),
         }
     }
@@ -366,7 +370,8 @@ impl<'a> Engine<'a> {
                     Ended::Interrupted => {
                         self.settled(index, Outcome::Crash, How::Interrupted, "it goes on from here next time", seconds, tell)?;
                     }
-                    Ended::Error { message, hint } => {
+                    Ended::Error { message, hint, damaged } => {
+                        self.damaged |= damaged;
                         let hint = hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
                         self.settled(index, Outcome::Crash, How::Failed, &format!("{message}{hint}"), seconds, tell)?;
                     }
@@ -451,6 +456,7 @@ impl<'a> Engine<'a> {
             failed: count("failed"),
             skipped: count("skipped"),
             interrupted: count("interrupted") > 0 || (stopped && unsettled),
+            damaged: self.damaged,
             run: self.run,
         }
     }

@@ -27,7 +27,12 @@ pub enum Line {
     /// A result stands in the action cache. `found`: somebody else's.
     Committed { found: bool, seconds: f64 },
     /// No result: it is run again next time.
-    Error { message: String, causes: Vec<String>, hint: Option<String> },
+    Error {
+        message: String,
+        hint: Option<String>,
+        /// Whether the store is damaged.
+        damaged: bool,
+    },
 }
 
 /// The line on a worker's standard input that asks it to leave a checkpoint and end. The end of its input ends it at once.

@@ -4,16 +4,15 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use pipe_stages::{
     fetch::{FetchSpec, Fetcher},
+    params::Hyper,
     search::{History, Propose, Sampler, Select, Split},
     stage::Stage,
     train::{At, Epochs, Keep, NamedEpochs, Objective, Train},
-    params::Hyper,
 };
 use serde::Serialize;
 
-use super::{
-    read::{split_of, splits},
-    spec::{Pipeline, RetrainData, RetrainSeed, RetrainSpec, SearchSpec, StageSpec, TrainSpec, plain},
+use super::spec::{
+    Pipeline, RetrainData, RetrainSeed, RetrainSpec, SearchSpec, StageSpec, TrainSpec, plain, split_of, splits,
 };
 use crate::{
     action::derive_seed,
@@ -31,7 +30,8 @@ pub struct Sources {
 
 /// Returns the plan of `pipeline`, which must have been checked by reading it.
 pub fn expand(pipeline: &Pipeline, sources: &Sources) -> Plan {
-    let plan = Plan { name: pipeline.name.clone(), pipeline: pipeline.record(), device: pipeline.device, nodes: Vec::new() };
+    let plan =
+        Plan { name: pipeline.name.clone(), pipeline: pipeline.record(), device: pipeline.device, nodes: Vec::new() };
     let mut expansion = Expansion { pipeline, sources, plan, made: BTreeMap::new() };
     for (name, _) in &pipeline.stages {
         expansion.stage(name);
@@ -146,7 +146,7 @@ impl Expansion<'_> {
     /// Returns the inputs of what looks at a trained network.
     fn model_inputs(&mut self, of: &str, model: usize, spec: &TrainSpec) -> Vec<(&'static str, usize, &'static str)> {
         let keep = match self.pipeline.stage(of) {
-            Some(StageSpec::Retrain(retrain)) => kept(spec, retrain),
+            Some(StageSpec::Retrain(retrain)) => retrain.kept(spec),
             _ => spec.train.keep.clone(),
         };
         let weights = if keep.contains(&Keep::Best) { "best/weights.safetensors" } else { "last/weights.safetensors" };
@@ -158,9 +158,11 @@ impl Expansion<'_> {
     }
 
     /// Unrolls a search: per trial a proposal, a training and a link of the history; where the sampler reads scores, the
-    /// split of those it may see. See DESIGN.md, "How data flows".
+    /// split of those it may see. See ARCHITECTURE.md.
     fn search(&mut self, name: &str, spec: &SearchSpec) -> usize {
         let shared = self.training_inputs(&spec.trial);
+        let training_params = plain(&spec.trial.train);
+        let training: Arc<dyn Stage> = Arc::new(spec.trial.train.clone());
         let (mut proposals, mut history) = (Vec::new(), Vec::<usize>::new());
         for trial in 0..spec.own.trials {
             let i = trial as usize;
@@ -184,7 +186,7 @@ impl Expansion<'_> {
             proposals.push(proposal);
 
             let inputs = shared.iter().copied().chain([("proposal", proposal, "proposal.json")]);
-            let train = self.add(&node("train"), name, spec.trial.train.clone(), inputs, 0);
+            let train = self.push(&node("train"), name, training.clone(), training_params.clone(), inputs, 0);
 
             let previous = history.last().map(|last| ("previous", *last, "history.json"));
             let inputs = previous.into_iter().chain([("score", train, "score.json")]);
@@ -203,7 +205,7 @@ impl Expansion<'_> {
         let best_epoch = Epochs::Named(NamedEpochs::BestEpoch);
         let epochs = spec.own.epochs.unwrap_or(best_epoch);
         let mut train = Train {
-            keep: kept(&trial, spec),
+            keep: spec.kept(&trial),
             early_stopping: spec.own.early_stopping.clone(),
             epochs: Hyper::Value(epochs),
             ..trial.train.clone()
@@ -244,18 +246,12 @@ impl Expansion<'_> {
         inputs: impl IntoIterator<Item = (&'s str, usize, &'s str)>,
         repeat: u64,
     ) -> usize {
-        let inputs = inputs.into_iter().map(|(slot, node, path)| (slot.to_owned(), Edge { node, path: path.to_owned() })).collect();
+        let inputs = inputs
+            .into_iter()
+            .map(|(slot, node, path)| (slot.to_owned(), Edge { node, path: path.to_owned() }))
+            .collect();
         let seed = derive_seed(self.pipeline.seed, stage.id().name, repeat);
         self.plan.nodes.push(Node { name: name.to_owned(), part_of: part_of.to_owned(), stage, params, seed, inputs });
         self.plan.nodes.len() - 1
-    }
-}
-
-/// Returns which weights a retraining keeps.
-fn kept(trial: &TrainSpec, spec: &RetrainSpec) -> Vec<Keep> {
-    match (&spec.own.keep, spec.own.data) {
-        (Some(keep), _) => keep.clone(),
-        (None, RetrainData::Train) => trial.train.keep.clone(),
-        (None, RetrainData::TrainAndValidation) => vec![Keep::Last],
     }
 }

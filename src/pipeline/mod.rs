@@ -6,10 +6,17 @@
 
 mod check;
 pub mod expand;
-pub mod path;
+mod explain;
+mod form;
+mod labels;
+mod node;
+mod parts;
+mod path;
 pub mod problem;
 pub mod read;
 pub mod set;
-pub mod source;
+mod source;
 pub mod spec;
-pub mod syntax;
+mod syntax;
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! Paths to values inside a pipeline: `search.trial.epochs`, `flip.policy[0].RandomFlip`.
 
 use super::{
+    node::{Field, Kind, Node},
     source::Span,
-    syntax::{Field, Kind, Node},
 };
 
 /// One step of a path.
@@ -20,6 +20,9 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     for part in text.split('.') {
         let (name, mut indices) = part.split_at(part.find('[').unwrap_or(part.len()));
+        if text.is_empty() {
+            return Err("no path".to_owned());
+        }
         if name.is_empty() {
             return Err(format!("`{text}` has an empty step"));
         }
@@ -59,6 +62,8 @@ fn next<'n>(node: &'n Node, step: &Step) -> Option<&'n Node> {
             Some(if let [item] = items.as_slice() { item } else { node })
         }
         (Step::Name(name), Kind::Unit(unit)) if unit == name => Some(node),
+        // `(x)` is x.
+        (step, Kind::Tuple { name: None, items }) if items.len() == 1 => next(&items[0], step),
         (Step::Index(index), Kind::List(items) | Kind::Tuple { items, .. }) => items.get(*index),
         _ => None,
     }
@@ -117,7 +122,9 @@ fn place_at<'n>(node: &'n mut Node, steps: &[Step], key: Span, at: usize) -> Res
     }
     match (way, &mut node.kind) {
         (Way::Field(index), Kind::Fields { fields, .. }) => place_at(&mut fields[index].value, steps, key, at + 1),
-        (Way::Item(index), Kind::List(items) | Kind::Tuple { items, .. }) => place_at(&mut items[index], steps, key, at + 1),
+        (Way::Item(index), Kind::List(items) | Kind::Tuple { items, .. }) => {
+            place_at(&mut items[index], steps, key, at + 1)
+        }
         (Way::Into(taken), Kind::Tuple { items, .. }) => place_at(&mut items[0], steps, key, at + taken),
         (Way::Add, Kind::Fields { fields, .. }) => {
             let Step::Name(name) = &steps[at] else { unreachable!("only a name is added") };

@@ -1,21 +1,24 @@
 //! Reads a pipeline: text -> tree -> typed values, complaining about every mistake at its place.
 
-use std::collections::BTreeMap;
-
 use pipe_stages::{
-    augment::Augment, decode::Decode, evaluate::{Evaluate, EvaluateOn}, fetch::FetchSpec, train::Train, visualize::VisualizeFilters,
+    augment::Augment, decode::Decode, evaluate::Evaluate, fetch::FetchSpec, train::Objective, train::Train,
+    visualize::VisualizeFilters,
 };
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::{
     check,
-    path::{self, Step, locate},
+    explain::name_of,
+    form::Form,
+    labels,
+    node::{Kind, Node},
+    path::{self, locate},
     problem::{Problem, one_of},
     set::{self, Override},
     source::{Source, Span},
-    spec::{Pipeline, RetrainSpec, SearchSpec, StageSpec, TrainSpec},
-    syntax::{self, Kind, Node},
+    spec::{Pipeline, RetrainParams, RetrainSpec, SearchParams, SearchSpec, StageSpec, TrainSpec, plain},
+    syntax,
 };
 use crate::action::DeviceKind;
 
@@ -38,13 +41,19 @@ impl Refused {
 /// # Errors
 /// If anything is wrong with it: all that can be told together.
 pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, Refused> {
+    // A byte order mark is no part of the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = vec![Source { name: name.to_owned(), text: text.to_owned() }];
     let mut root = match syntax::parse(&sources, 0) {
         Ok(root) => root,
         Err(problems) => return Err(Refused { problems, sources }),
     };
     let mut problems = set::apply(&mut root, overrides, &mut sources);
-    let pipeline = Reader { problems: &mut problems }.pipeline(&root);
+    let mut reader = Reader { problems: &mut problems, test_split: Vec::new() };
+    let pipeline = reader.pipeline(&root);
+    let test_split = reader.test_split;
+    problems.retain(|problem| problem.span.is_none_or(|span| !test_split.contains(&span)));
+    problems.extend(test_split.chunks_exact(2).map(|spans| test_split_named(spans[1])));
     match pipeline {
         Some(pipeline) if problems.is_empty() => Ok(pipeline),
         _ => {
@@ -56,53 +65,67 @@ pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, 
 
 struct Reader<'p> {
     problems: &'p mut Vec<Problem>,
+    /// The places, key and value, where the test split is named by what may not read it.
+    test_split: Vec<Span>,
+}
+
+/// The fields of a study beside its stages.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    name: String,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default)]
+    device: DeviceKind,
 }
 
 impl Reader<'_> {
     fn pipeline(&mut self, root: &Node) -> Option<Pipeline> {
-        const FIELDS: [&str; 4] = ["name", "seed", "device", "stages"];
-        let Kind::Fields { name, fields } = &root.kind else {
-            self.problems.push(Problem::at(root.span, root.describe()).expected("`Study(name: .., seed: .., stages: [..])`"));
+        const STUDY: &str = "`Study(name: \"..\", seed: 1, stages: [..])`";
+        if !matches!(root.kind, Kind::Fields { .. }) {
+            self.problems.push(Problem::at(name_of(root), format!("found {}", root.describe())).expected(STUDY));
             return None;
+        }
+        if let Some(other) = root.name().filter(|name| *name != "Study") {
+            let problem = Problem::at(name_of(root), format!("unknown name `{other}`")).expected("`Study`");
+            self.problems.push(problem.did_you_mean(other, ["Study"]));
+        }
+        let mut form = Form::new(root);
+        form.take("stages");
+        let read = match root.field("stages") {
+            Some(stages) => self.stages(&stages.value),
+            None => {
+                let problem = Problem::at(name_of(root), "missing field `stages`");
+                self.problems.push(problem.expected("`stages: [(\"name\", Kind(..)), ..]`"));
+                Vec::new()
+            }
         };
-        if let Some(other) = name.as_deref().filter(|name| *name != "Study") {
-            self.problems.push(Problem::at(root.span, format!("`{other}`")).expected("`Study`"));
+        let head: Option<Head> = form.read(self.problems);
+        if let (Some(head), Some(field)) = (&head, root.field("name")) {
+            self.name(&head.name, field.value.span);
         }
-        for field in fields.iter().filter(|field| !FIELDS.contains(&field.key.as_str())) {
-            let problem = Problem::at(field.key_span, format!("unknown field `{}`", field.key)).expected(one_of(FIELDS));
-            self.problems.push(problem.did_you_mean(&field.key, FIELDS));
-        }
-        let field = |key: &str| fields.iter().find(|field| field.key == key).map(|field| &field.value);
-        let mut missing = |key: &str| self.problems.push(Problem::at(root.span, format!("missing field `{key}`")));
-        for key in ["name", "stages"].into_iter().filter(|key| field(key).is_none()) {
-            missing(key);
-        }
-        let name = field("name").and_then(|node| self.study_name(node));
-        let seed = field("seed").map_or(Some(0), |node| self.value::<u64>(node, node.to_json(), &[]));
-        let device = field("device").map_or(Some(DeviceKind::Cpu), |node| self.value(node, node.to_json(), &[]));
-        let read = field("stages").map(|node| self.stages(node)).unwrap_or_default();
         check::graph(&read, self.problems);
+        let Head { name, seed, device } = head?;
         let stages = read.into_iter().filter_map(|(name, _, _, spec)| Some((name, spec?))).collect();
-        Some(Pipeline { name: name?, seed: seed?, device: device?, stages })
+        Some(Pipeline { name, seed, device, stages })
     }
 
-    fn study_name(&mut self, node: &Node) -> Option<String> {
-        let name: String = self.value(node, node.to_json(), &[])?;
-        if is_name(&name) {
-            return Some(name);
+    fn name(&mut self, name: &str, at: Span) {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > 100 || !name.chars().all(is_plain) {
+            let problem = Problem::at(at, format!("`{name}` is no name"));
+            self.problems.push(problem.expected("1 to 100 letters (a to z, A to Z), digits, `-` and `_`"));
         }
-        self.problems.push(Problem::at(node.span, format!("the name `{name}`")).expected("letters, digits, `-` and `_`"));
-        None
     }
 
     fn stages<'n>(&mut self, node: &'n Node) -> Vec<check::Entry<'n>> {
         let mut entries: Vec<check::Entry<'n>> = Vec::new();
         for (name, name_span, stage) in self.named_stages(node) {
-            if !is_name(&name) {
-                self.problems.push(Problem::at(name_span, format!("the name `{name}`")).expected("letters, digits, `-` and `_`"));
-            }
+            self.name(&name, name_span);
             if entries.iter().any(|(known, ..)| *known == name) {
-                self.problems.push(Problem::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
+                self.problems
+                    .push(Problem::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
                 continue;
             }
             let spec = self.stage(stage);
@@ -114,22 +137,31 @@ impl Reader<'_> {
     fn named_stages<'n>(&mut self, node: &'n Node) -> Vec<(String, Span, &'n Node)> {
         const EXPECTED: &str = "`(\"name\", Kind(..))`";
         match &node.kind {
-            Kind::Fields { fields, .. } => fields.iter().map(|field| (field.key.clone(), field.key_span, &field.value)).collect(),
+            Kind::Fields { fields, .. } => {
+                fields.iter().map(|field| (field.key.clone(), field.key_span, &field.value)).collect()
+            }
             Kind::List(items) => {
                 let mut named = Vec::new();
                 for item in items {
                     match &item.kind {
                         Kind::Tuple { name: None, items } => match items.as_slice() {
-                            [Node { span, kind: Kind::String(name) }, stage] => named.push((name.clone(), *span, stage)),
-                            _ => self.problems.push(Problem::at(item.span, "a stage without a name").expected(EXPECTED)),
+                            [Node { span, kind: Kind::String(name) }, stage] => {
+                                named.push((name.clone(), *span, stage))
+                            }
+                            _ => self
+                                .problems
+                                .push(Problem::at(name_of(item), "a stage without a name").expected(EXPECTED)),
                         },
-                        _ => self.problems.push(Problem::at(item.span, item.describe()).expected(EXPECTED)),
+                        _ => self
+                            .problems
+                            .push(Problem::at(name_of(item), format!("found {}", item.described())).expected(EXPECTED)),
                     }
                 }
                 named
             }
             _ => {
-                self.problems.push(Problem::at(node.span, node.describe()).expected(format!("a list of {EXPECTED}")));
+                let problem = Problem::at(name_of(node), format!("`stages`: found {}", node.describe()));
+                self.problems.push(problem.expected(format!("a list of {EXPECTED}")));
                 Vec::new()
             }
         }
@@ -138,267 +170,161 @@ impl Reader<'_> {
     fn stage(&mut self, node: &Node) -> Option<StageSpec> {
         let kind = node.name().unwrap_or_default();
         if !StageSpec::KINDS.contains(&kind) {
-            let found = if kind.is_empty() { node.describe().to_owned() } else { format!("unknown stage `{kind}`") };
-            let span = Span { end: node.span.start + kind.len().max(1), ..node.span };
-            self.problems.push(Problem::at(span, found).expected(one_of(StageSpec::KINDS)).did_you_mean(kind, StageSpec::KINDS));
+            let what = if kind.is_empty() { "found" } else { "unknown stage" };
+            let found = if kind.is_empty() { node.describe().to_owned() } else { format!("`{kind}`") };
+            let problem = Problem::at(name_of(node), format!("{what} {found}")).expected(one_of(StageSpec::KINDS));
+            self.problems.push(problem.did_you_mean(kind, StageSpec::KINDS));
             return None;
         }
         if kind != "Evaluate" {
             self.refuse_test_split(node);
         }
-        let mut form = Form::new(node, kind);
+        let mut form = Form::new(node);
         Some(match kind {
             "Fetch" => {
-                let fetch: FetchSpec = self.rest(form)?;
-                self.ranges(node, fetch.problems());
+                let fetch: FetchSpec = form.read(self.problems)?;
+                self.ranges(form.node(), fetch.problems(), None);
                 StageSpec::Fetch(fetch)
             }
             "Decode" => {
-                let from = self.reference(&mut form, "from");
-                let decode: Decode = self.rest(form)?;
-                self.ranges(node, decode.problems());
+                let from = form.reference("from", self.problems);
+                let decode: Decode = form.read(self.problems)?;
+                self.ranges(form.node(), decode.problems(), None);
                 StageSpec::Decode { from: from?, decode }
             }
             "Augment" => {
-                let data = self.reference(&mut form, "data");
-                let augment: Augment = self.rest(form)?;
-                self.ranges(node, augment.problems());
+                let data = form.reference("data", self.problems);
+                let augment: Augment = form.read(self.problems)?;
+                self.ranges(form.node(), augment.problems(), None);
                 StageSpec::Augment { data: data?, augment }
             }
             "Train" => {
-                let train = self.train(node, form)?;
-                check::no_labels(node, &train, self.problems);
+                let train = self.train(form, None)?;
+                labels::none(node, &train, self.problems);
                 StageSpec::Train(train)
             }
             "Search" => StageSpec::Search(self.search(node, form)?),
             "Retrain" => {
-                let of = self.reference(&mut form, "of");
-                let own = self.rest(form)?;
+                let of = form.reference("of", self.problems);
+                let own: RetrainParams = form.read(self.problems)?;
+                self.ranges(form.node(), own.problems(), None);
                 StageSpec::Retrain(RetrainSpec { of: of?, own })
             }
             "Evaluate" => {
-                let of = self.reference(&mut form, "of");
-                let evaluate: Evaluate = self.rest(form)?;
+                let of = form.reference("of", self.problems);
+                let evaluate: Evaluate = form.read(self.problems)?;
                 StageSpec::Evaluate { of: of?, evaluate }
             }
             "VisualizeFilters" => {
-                let of = self.reference(&mut form, "of");
-                let visualize: VisualizeFilters = self.rest(form)?;
-                self.ranges(node, visualize.problems());
+                let of = form.reference("of", self.problems);
+                let visualize: VisualizeFilters = form.read(self.problems)?;
+                self.ranges(form.node(), visualize.problems(), None);
                 StageSpec::VisualizeFilters { of: of?, visualize }
             }
             _ => unreachable!("the kinds were just compared"),
         })
     }
 
-    fn train(&mut self, node: &Node, mut form: Form<'_>) -> Option<TrainSpec> {
-        let data = self.reference(&mut form, "data");
-        let augment = form.fields.contains_key("augment").then(|| self.reference(&mut form, "augment"));
-        form.wiring.push("augment");
-        let train: Train = self.rest(form)?;
-        self.ranges(node, train.problems());
-        Some(TrainSpec { data: data?, augment: augment.map_or(Some(None), |augment| augment.map(Some))?, train })
+    /// Reads a training. `objective` is what it goes for, and where that is written, if it is not among its own fields.
+    fn train(&mut self, mut form: Form<'_>, objective: Option<(Objective, &Node)>) -> Option<TrainSpec> {
+        let node = form.node();
+        let data = form.reference("data", self.problems);
+        let augment = form.optional_reference("augment", self.problems);
+        if let Some((objective, _)) = &objective {
+            form.put("objective", plain(objective));
+        }
+        let train: Train = form.read(self.problems)?;
+        self.ranges(node, train.problems(), objective.map(|(_, at)| at));
+        Some(TrainSpec { data: data?, augment: augment?, train })
     }
 
     fn search(&mut self, node: &Node, mut form: Form<'_>) -> Option<SearchSpec> {
-        form.wiring.push("trial");
-        let trial = form.fields.remove("trial");
-        let objective = ["maximise", "minimise"].map(|mode| (mode, form.fields.remove(mode)));
-        form.wiring.extend(["maximise", "minimise"]);
-        let trial_node = locate(node, &[Step::Name("trial".into())]);
-        let trial = match trial {
+        let objective = self.search_objective(node, &mut form);
+        form.take("trial");
+        let trial = match node.field("trial").map(|field| &field.value) {
             None => {
-                self.problems.push(Problem::at(head(node), "missing field `trial`").expected("`trial: Train(..)`"));
+                let problem = Problem::at(name_of(node), "missing field `trial`");
+                self.problems.push(problem.expected("`trial: Train(data: \"..\", model: .., epochs: ..)`"));
                 None
             }
-            Some(_) if trial_node.name() == Some("Train") => {
-                self.refuse_test_split(trial_node);
-                let mut form = Form::new(trial_node, "Train");
-                // What a search goes for is what its trials are scored by.
-                let given: Vec<_> = objective.into_iter().filter_map(|(mode, value)| Some((mode, value?))).collect();
-                match given.as_slice() {
-                    [] => {}
-                    [(mode, value)] => {
-                        let value = serde_json::json!({ *mode: value });
-                        if form.fields.insert("objective".to_owned(), value).is_some() {
-                            let at = locate(trial_node, &[Step::Name("objective".into())]).span;
-                            self.problems.push(Problem::at(at, format!("the search has a `{mode}` already")));
-                        }
-                    }
-                    _ => self.problems.push(Problem::at(head(node), "both `maximise` and `minimise`").expected("one of them")),
+            Some(trial) if trial.name() == Some("Train") => {
+                self.refuse_test_split(trial);
+                let own = trial.field("objective").filter(|_| objective.is_some());
+                if let Some(own) = own {
+                    let problem = Problem::at(own.key_span, "the search says already what its trials go for");
+                    self.problems.push(problem.help("remove `objective`, or the search's `maximise` or `minimise`"));
                 }
-                self.train(trial_node, form)
+                self.train(Form::new(trial), objective)
             }
-            Some(_) => {
-                self.problems.push(Problem::at(trial_node.span, trial_node.describe()).expected("`Train(..)`"));
+            Some(trial) => {
+                let problem = Problem::at(name_of(trial), format!("`trial`: found {}", trial.described()));
+                self.problems.push(problem.expected("`Train(..)`"));
                 None
             }
         };
-        let own: super::spec::SearchParams = self.rest(form)?;
-        check::search(node, &own, trial.as_ref(), self.problems);
+        let own: Option<SearchParams> = form.read(self.problems);
+        let own = own?;
+        labels::search(node, &own, trial.as_ref(), self.problems);
         Some(SearchSpec { own, trial: trial? })
     }
 
-    /// Takes the name of a stage to read from.
-    fn reference(&mut self, form: &mut Form<'_>, field: &'static str) -> Option<String> {
-        form.wiring.push(field);
-        match form.fields.remove(field) {
-            Some(Value::String(name)) => Some(name),
-            Some(_) => {
-                let node = locate(form.node, &[Step::Name(field.into())]);
-                self.problems.push(Problem::at(node.span, node.describe()).expected("the name of a stage, as a string"));
-                None
-            }
-            None => {
-                let problem = Problem::at(head(form.node), format!("missing field `{field}`"));
-                self.problems.push(problem.expected(format!("`{field}: \"name of a stage\"`")));
-                None
-            }
+    /// Takes what a search goes for, which is what its trials are scored by.
+    fn search_objective<'n>(&mut self, node: &'n Node, form: &mut Form<'_>) -> Option<(Objective, &'n Node)> {
+        let given = ["maximise", "minimise"].map(|mode| (mode, form.take(mode)));
+        let mut given = given.into_iter().filter_map(|(mode, value)| Some((mode, value?)));
+        let (mode, value) = given.next()?;
+        if given.next().is_some() {
+            let at = node.field("minimise").map_or(node.span, |field| field.key_span);
+            self.problems.push(Problem::at(at, "both `maximise` and `minimise`").help("remove one of the two"));
         }
+        let at = &node.field(mode)?.value;
+        let objective = super::explain::read(node, json!({ mode: value }), &[], self.problems)?;
+        Some((objective, at))
     }
 
-    /// Reads what is left of a form.
-    fn rest<T: DeserializeOwned>(&mut self, form: Form<'_>) -> Option<T> {
-        self.value(form.node, form.content(), &form.wiring)
-    }
-
-    /// Reads `json`, which `node` is the text of. `more` are fields that were taken out of it.
-    fn value<T: DeserializeOwned>(&mut self, node: &Node, json: Value, more: &[&str]) -> Option<T> {
-        match serde_path_to_error::deserialize(json) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let steps = steps_of(error.path());
-                self.problems.push(explain(node, &steps, &error.inner().to_string(), more));
-                None
-            }
-        }
-    }
-
-    fn ranges(&mut self, node: &Node, found: Vec<(String, String)>) {
+    /// Complains about values out of range, each "found, expected allowed" at a path inside `node`; what is said of an
+    /// objective is said of `objective` if that stands elsewhere.
+    fn ranges(&mut self, node: &Node, found: Vec<(String, String)>, objective: Option<&Node>) {
         for (at, message) in found {
-            let steps = path::parse(&at).unwrap_or_default();
-            let message = if at.is_empty() { message } else { format!("`{at}`: {message}") };
-            self.problems.push(Problem::at(locate(node, &steps).span, message));
+            let place = match objective {
+                Some(objective) if at == "objective" => objective,
+                _ => locate(node, &path::parse(&at).unwrap_or_default()),
+            };
+            let split = [", expected ", "; expected ", ", allowed: "].iter().find_map(|by| message.split_once(by));
+            let (found, expected) = match split.or_else(|| message.strip_prefix("expected ").map(|rest| ("", rest))) {
+                Some((found, expected)) => (found, Some(expected)),
+                None => (message.as_str(), None),
+            };
+            let field = at.rsplit('.').next().filter(|field| !field.is_empty() && !found.starts_with('`'));
+            let field = field.map(|field| format!("`{field}`: ")).unwrap_or_default();
+            let found = match found {
+                "" => format!("found {}", place.to_json()),
+                found if found.starts_with(|c: char| c.is_ascii_digit() || c == '-') => format!("found {found}"),
+                found => found.to_owned(),
+            };
+            let mut problem = Problem::at(place.span, field + &found);
+            problem.expected = expected.map(str::to_owned);
+            self.problems.push(problem);
         }
     }
 
     /// Trials are chosen on validation; the test split is read once, by `Evaluate`.
     fn refuse_test_split(&mut self, node: &Node) {
-        let Kind::Fields { fields, .. } = &node.kind else { return };
-        for field in fields.iter().filter(|field| ["split", "data", "from", "validation", "on"].contains(&field.key.as_str())) {
-            let text = field.value.to_json().to_string().to_lowercase();
-            if text.contains("\"test\"") || text.contains("/test") || text.contains("test.safetensors") {
-                self.problems.push(
-                    Problem::at(field.value.span, "the test split")
-                        .expected("a stage other than the test split here")
-                        .help("only `Evaluate` reads the test split; trials are chosen on the validation split"),
-                );
+        const READS: [&str; 8] = ["data", "from", "of", "on", "split", "train", "validation", "augment"];
+        for field in node.fields().iter().filter(|field| READS.contains(&field.key.as_str())) {
+            let names_it = match &field.value.kind {
+                Kind::Unit(name) => name.eq_ignore_ascii_case("test"),
+                Kind::String(name) => name.ends_with("/test") || name.ends_with("test.safetensors"),
+                _ => false,
+            };
+            if names_it {
+                self.test_split.extend([field.key_span, field.value.span]);
             }
         }
     }
 }
 
-/// The fields of a stage while they are taken apart.
-struct Form<'n> {
-    node: &'n Node,
-    fields: Map<String, Value>,
-    /// What stands there instead of fields.
-    other: Option<Value>,
-    /// Fields that were asked for, for "expected one of".
-    wiring: Vec<&'static str>,
-}
-
-impl<'n> Form<'n> {
-    fn new(node: &'n Node, kind: &str) -> Self {
-        let json = node.to_json();
-        let content = json.get(kind).cloned().unwrap_or_else(|| Value::Object(Map::new()));
-        let (fields, other) = match content {
-            Value::Object(fields) => (fields, None),
-            other => (Map::new(), Some(other)),
-        };
-        Self { node, fields, other, wiring: Vec::new() }
-    }
-
-    fn content(&self) -> Value {
-        self.other.clone().unwrap_or_else(|| Value::Object(self.fields.clone()))
-    }
-}
-
-/// Returns the place of a value's name, rather than all of it.
-fn head(node: &Node) -> Span {
-    let length = node.name().map_or(1, str::len);
-    Span { end: node.span.start + length, ..node.span }
-}
-
-/// Returns what serde says, pointing at what it says it of.
-fn explain(node: &Node, steps: &[Step], message: &str, more: &[&str]) -> Problem {
-    let at = locate(node, steps);
-    let quoted = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
-    if let Some(rest) = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant ")) {
-        let mut names = quoted(rest);
-        if !names.is_empty() {
-            let found = names.remove(0);
-            let is_field = message.starts_with("unknown field");
-            let top = steps.is_empty() || (steps.len() == 1 && matches!(&steps[0], Step::Name(name) if *name == found));
-            if is_field && top {
-                names.extend(more.iter().map(|name| (*name).to_owned()));
-            }
-            names.sort();
-            let span = if is_field { key_span(at, &found).or_else(|| key_span(node, &found)) } else { None };
-            let what = if is_field { "field" } else { "name" };
-            let known = || names.iter().map(String::as_str);
-            return Problem::at(span.unwrap_or_else(|| if is_field { at.span } else { head(at) }), format!("unknown {what} `{found}`"))
-                .expected(one_of(known()))
-                .did_you_mean(&found, known());
-        }
-    }
-    if message.starts_with("missing field") {
-        return Problem::at(head(at), message.to_owned());
-    }
-    match message.rsplit_once(", expected ") {
-        Some((found, expected)) => Problem::at(at.span, found.to_owned()).expected(expected),
-        None => Problem::at(at.span, message.to_owned()),
-    }
-}
-
-fn key_span(node: &Node, key: &str) -> Option<Span> {
-    match &node.kind {
-        Kind::Fields { fields, .. } => fields
-            .iter()
-            .find(|field| field.key == key)
-            .map(|field| field.key_span)
-            .or_else(|| fields.iter().find_map(|field| key_span(&field.value, key))),
-        Kind::Tuple { items, .. } | Kind::List(items) => items.iter().find_map(|item| key_span(item, key)),
-        _ => None,
-    }
-}
-
-fn steps_of(path: &serde_path_to_error::Path) -> Vec<Step> {
-    use serde_path_to_error::Segment;
-    path.iter()
-        .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Map { key } => Some(Step::Name(key.clone())),
-            Segment::Enum { variant } => Some(Step::Name(variant.clone())),
-            Segment::Unknown => None,
-        })
-        .collect()
-}
-
-fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 100 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-}
-
-/// Returns whether a decoded dataset has a test split and a validation split.
-pub(crate) fn splits(decode: &Decode) -> BTreeMap<&'static str, bool> {
-    let written = decode.splits();
-    ["validation", "test"].map(|split| (split, written.contains(&split))).into()
-}
-
-/// Returns the name of the split that an evaluation reads.
-pub(crate) fn split_of(evaluate: &Evaluate) -> &'static str {
-    match evaluate.split {
-        EvaluateOn::Test => "test",
-        EvaluateOn::Validation => "validation",
-    }
+fn test_split_named(at: Span) -> Problem {
+    Problem::at(at, "the test split is named by a stage other than `Evaluate`")
+        .help("leave it out: trials are chosen on validation, and only `Evaluate` reads the test split")
 }

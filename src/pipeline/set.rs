@@ -1,10 +1,11 @@
 //! Values from the command line and the environment that stand in place of those in the file.
 
 use super::{
+    node::{Field, Kind, Node},
     path::{self, Step},
-    problem::Problem,
+    problem::{Problem, one_of},
     source::{Source, Span},
-    syntax::{self, Kind, Node},
+    syntax,
 };
 
 /// The environment variable with overrides, separated by semicolons: `PIPE_SET='seed=3; search.trials=20'`. Those of
@@ -27,7 +28,7 @@ pub fn from_variable(text: &str) -> Vec<Override> {
 
 /// Puts each override in its place in the tree of a pipeline. The override's text becomes a source, which complaints
 /// about its value point at.
-pub fn apply(root: &mut Node, overrides: &[Override], sources: &mut Vec<Source>) -> Vec<Problem> {
+pub(super) fn apply(root: &mut Node, overrides: &[Override], sources: &mut Vec<Source>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for over in overrides {
         let index = sources.len();
@@ -41,34 +42,41 @@ pub fn apply(root: &mut Node, overrides: &[Override], sources: &mut Vec<Source>)
 
 fn apply_one(root: &mut Node, over: &Override, sources: &mut [Source], index: usize) -> Result<(), Vec<Problem>> {
     let span = |start, end| Span { source: index, start, end };
-    let Some((path, _)) = over.text.split_once('=') else {
+    let Some((path, value)) = over.text.split_once('=') else {
         let problem = Problem::at(span(0, over.text.len()), "no `=`").expected("`path=value`");
         return Err(vec![problem.help("for example `--set search.trials=20`")]);
     };
+    if value.trim().is_empty() {
+        let end = over.text.len();
+        return Err(vec![Problem::at(span(end, end), "no value").expected("a value after `=`")]);
+    }
     // The value keeps its place in the override's text: what stands before it is blanked out.
     let text = std::mem::replace(&mut sources[index].text, " ".repeat(path.len() + 1) + &over.text[path.len() + 1..]);
     let value = syntax::parse(sources, index).or_else(|problems| as_string(&sources[index], index).ok_or(problems));
     sources[index].text = text;
     let value = value?;
-    let at_path = span(0, path.len());
-    let steps = path::parse(path.trim())
+    let before = path.len() - path.trim_start().len();
+    let path = path.trim();
+    let at_path = span(before, before + path.len());
+    let steps = path::parse(path)
         .map_err(|what| vec![Problem::at(at_path, what).expected("a path such as `search.trials`")])?;
-    let root = stages_by_name(root, steps.first());
-    let (root, steps) = match root {
-        Some(stage) => (stage, &steps[1..]),
-        None => {
-            return Err(vec![
-                Problem::at(at_path, format!("there is no `{path}`"))
-                    .expected("a field of the study or the name of a stage first"),
-            ]);
-        }
+    let first = match &steps[0] {
+        Step::Name(first) => first.clone(),
+        Step::Index(_) => unreachable!("a path begins with a name"),
     };
+    let known = first_steps(root);
+    let Some(root) = start(root, &first) else {
+        let problem = Problem::at(span(before, before + first.len()), format!("there is no `{first}`"));
+        let known = known.iter().map(String::as_str);
+        return Err(vec![problem.expected(one_of(known.clone())).did_you_mean(&first, known)]);
+    };
+    let steps = &steps[1..];
     match path::place(root, steps, at_path) {
         Ok(place) => {
             *place = value;
             Ok(())
         }
-        Err((_, known)) => Err(vec![Problem::at(at_path, format!("there is no `{}`", path.trim())).expected(known)]),
+        Err((_, known)) => Err(vec![Problem::at(at_path, format!("there is no `{path}`")).expected(known)]),
     }
 }
 
@@ -83,31 +91,51 @@ fn as_string(source: &Source, index: usize) -> Option<Node> {
     })
 }
 
-/// Returns where a path begins: a stage by its name, or a field of the study.
-fn stages_by_name<'n>(root: &'n mut Node, first: Option<&Step>) -> Option<&'n mut Node> {
-    let Some(Step::Name(first)) = first else { return None };
-    let Kind::Fields { fields, .. } = &mut root.kind else { return None };
-    if !["name", "seed", "device"].contains(&first.as_str()) {
-        let stages = fields.iter_mut().find(|field| field.key == "stages")?;
-        return match &mut stages.value.kind {
-            Kind::List(items) => items.iter_mut().find_map(|item| match &mut item.kind {
-                Kind::Tuple { items, .. } => match items.as_mut_slice() {
-                    [name, stage] if matches!(&name.kind, Kind::String(name) if name == first) => Some(stage),
-                    _ => None,
-                },
-                _ => None,
-            }),
-            Kind::Fields { fields, .. } => {
-                fields.iter_mut().find(|field| field.key == *first).map(|field| &mut field.value)
-            }
+/// The fields of a study that a path may begin with.
+const STUDY: [&str; 3] = ["name", "seed", "device"];
+
+/// Returns what a path may begin with: a field of the study, or a stage's name.
+fn first_steps(root: &Node) -> Vec<String> {
+    let stages: Vec<String> = match root.field("stages").map(|field| &field.value.kind) {
+        Some(Kind::List(items)) => items.iter().filter_map(|item| stage_name(item).map(str::to_owned)).collect(),
+        Some(Kind::Fields { fields, .. }) => fields.iter().map(|field| field.key.clone()).collect(),
+        _ => Vec::new(),
+    };
+    STUDY.into_iter().map(str::to_owned).chain(stages).collect()
+}
+
+/// Returns the name in `("name", Kind(..))`.
+fn stage_name(item: &Node) -> Option<&str> {
+    match &item.kind {
+        Kind::Tuple { items, .. } => match items.as_slice() {
+            [Node { kind: Kind::String(name), .. }, _] => Some(name),
             _ => None,
-        };
+        },
+        _ => None,
     }
-    if !fields.iter().any(|field| field.key == *first) {
-        let (key_span, span) = (root.span, root.span);
-        fields.push(syntax::Field { key: first.clone(), key_span, value: Node { span, kind: Kind::Null } });
+}
+
+/// Returns where a path begins: a stage by its name, or a field of the study.
+fn start<'n>(root: &'n mut Node, first: &str) -> Option<&'n mut Node> {
+    let span = root.span;
+    let Kind::Fields { fields, .. } = &mut root.kind else { return None };
+    if STUDY.contains(&first) {
+        if !fields.iter().any(|field| field.key == first) {
+            let value = Node { span, kind: Kind::Null };
+            fields.push(Field { key: first.to_owned(), key_span: span, value });
+        }
+        return fields.iter_mut().find(|field| field.key == first).map(|field| &mut field.value);
     }
-    fields.iter_mut().find(|field| field.key == *first).map(|field| &mut field.value)
+    let stages = fields.iter_mut().find(|field| field.key == "stages")?;
+    match &mut stages.value.kind {
+        Kind::List(items) => {
+            let item = items.iter_mut().find(|item| stage_name(item) == Some(first))?;
+            let Kind::Tuple { items, .. } = &mut item.kind else { return None };
+            items.last_mut()
+        }
+        Kind::Fields { fields, .. } => fields.iter_mut().find(|field| field.key == first).map(|field| &mut field.value),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use pipe_stages::{
     augment::Augment,
     decode::Decode,
-    evaluate::Evaluate,
+    evaluate::{Evaluate, EvaluateOn},
     fetch::FetchSpec,
-    params,
+    params::{self, Hyper},
     search::{Sampler, Space},
     train::{EarlyStopping, Epochs, Keep, Train},
     visualize::VisualizeFilters,
@@ -156,6 +156,28 @@ impl StageSpec {
     }
 }
 
+impl RetrainParams {
+    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
+    pub fn problems(&self) -> Vec<(String, String)> {
+        // What is allowed of a training is allowed of a retraining.
+        let any: Train = serde_json::from_value(json!({ "model": "HyperCnn", "epochs": 1 })).expect("it is a training");
+        let epochs = self.epochs.map_or_else(|| any.epochs.clone(), Hyper::Value);
+        let keep = self.keep.clone().unwrap_or_else(|| any.keep.clone());
+        Train { epochs, keep, early_stopping: self.early_stopping.clone(), ..any }.problems()
+    }
+}
+
+impl RetrainSpec {
+    /// Returns which weights are kept, of a search with this `trial`.
+    pub fn kept(&self, trial: &TrainSpec) -> Vec<Keep> {
+        match (&self.own.keep, self.own.data) {
+            (Some(keep), _) => keep.clone(),
+            (None, RetrainData::Train) => trial.train.keep.clone(),
+            (None, RetrainData::TrainAndValidation) => vec![Keep::Last],
+        }
+    }
+}
+
 impl TrainSpec {
     fn to_json(&self) -> Value {
         let mut wiring = vec![("data", json!(self.data))];
@@ -167,7 +189,8 @@ impl TrainSpec {
 impl Pipeline {
     /// Returns the canonical record: the same for every text that means the same. The study's name is not in it.
     pub fn record(&self) -> Vec<u8> {
-        let stages: BTreeMap<&str, Value> = self.stages.iter().map(|(name, spec)| (name.as_str(), spec.to_json())).collect();
+        let stages: BTreeMap<&str, Value> =
+            self.stages.iter().map(|(name, spec)| (name.as_str(), spec.to_json())).collect();
         params::record(&json!({
             "format": 1,
             "seed": self.seed.to_string(),
@@ -191,4 +214,18 @@ fn with<'a>(value: Value, fields: impl IntoIterator<Item = (&'a str, Value)>) ->
     let Value::Object(mut map) = value else { return value };
     map.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
     Value::Object(map)
+}
+
+/// Returns whether a decoded dataset has a test split and a validation split.
+pub(super) fn splits(decode: &Decode) -> BTreeMap<&'static str, bool> {
+    let written = decode.splits();
+    ["validation", "test"].map(|split| (split, written.contains(&split))).into()
+}
+
+/// Returns the name of the split that an evaluation reads.
+pub(super) fn split_of(evaluate: &Evaluate) -> &'static str {
+    match evaluate.split {
+        EvaluateOn::Test => "test",
+        EvaluateOn::Validation => "validation",
+    }
 }

@@ -1,110 +1,18 @@
-//! RON text as a tree of values with their places.
+//! Reads RON text.
 //!
 //! `ron` reads the text; each container hands out its parts as raw text, whose place is where it lies in the source. So
 //! every later complaint, about a name as well as about a number, can point at what it means.
 
-use std::fmt;
-
 use ron::value::RawValue;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Number, Value};
+use serde::de::DeserializeSeed;
+use serde_json::Number;
 
 use super::{
+    node::{Field, Kind, Node},
+    parts::{Fields, Items, Key, is_identifier, is_identifier_start, is_string_literal, trim, trim_start},
     problem::Problem,
     source::{Place, Source, Span},
 };
-
-/// A value and its place.
-#[derive(Debug, Clone)]
-pub struct Node {
-    pub span: Span,
-    pub kind: Kind,
-}
-
-/// What a value is written as.
-#[derive(Debug, Clone)]
-pub enum Kind {
-    Null,
-    Bool(bool),
-    Number(Number),
-    String(String),
-    /// `Name`
-    Unit(String),
-    /// `[a, b]`
-    List(Vec<Node>),
-    /// `{"a": 1}`, `(a: 1)` or `Name(a: 1)`
-    Fields {
-        name: Option<String>,
-        fields: Vec<Field>,
-    },
-    /// `(a, b)` or `Name(a, b)`
-    Tuple {
-        name: Option<String>,
-        items: Vec<Node>,
-    },
-}
-
-/// A name and its value.
-#[derive(Debug, Clone)]
-pub struct Field {
-    pub key: String,
-    pub key_span: Span,
-    pub value: Node,
-}
-
-impl Node {
-    /// Returns the JSON value this text is a notation of (see `pipe_stages::params`).
-    pub fn to_json(&self) -> Value {
-        match &self.kind {
-            Kind::Null => Value::Null,
-            Kind::Bool(value) => Value::Bool(*value),
-            Kind::Number(value) => Value::Number(value.clone()),
-            Kind::String(value) | Kind::Unit(value) => Value::String(value.clone()),
-            Kind::List(items) => items.iter().map(Self::to_json).collect(),
-            Kind::Fields { name, fields } => {
-                let fields = fields.iter().map(|field| (field.key.clone(), field.value.to_json())).collect();
-                tagged(name.as_deref(), Value::Object(fields))
-            }
-            Kind::Tuple { name, items } => {
-                let content = match items.as_slice() {
-                    [item] => item.to_json(),
-                    items => items.iter().map(Self::to_json).collect(),
-                };
-                tagged(name.as_deref(), content)
-            }
-        }
-    }
-
-    /// Returns what kind of value this is, for people.
-    pub fn describe(&self) -> &'static str {
-        match self.kind {
-            Kind::Null => "None",
-            Kind::Bool(_) => "a boolean",
-            Kind::Number(_) => "a number",
-            Kind::String(_) => "a string",
-            Kind::Unit(_) => "a name",
-            Kind::List(_) => "a list",
-            Kind::Fields { .. } => "a set of fields",
-            Kind::Tuple { .. } => "a tuple",
-        }
-    }
-
-    /// Returns the name before the parentheses, or the bare name.
-    pub fn name(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Unit(name) => Some(name),
-            Kind::Fields { name, .. } | Kind::Tuple { name, .. } => name.as_deref(),
-            _ => None,
-        }
-    }
-}
-
-fn tagged(name: Option<&str>, content: Value) -> Value {
-    match name {
-        Some(name) => Value::Object([(name.to_owned(), content)].into_iter().collect()),
-        None => content,
-    }
-}
 
 /// Returns the tree of `sources[index]`.
 ///
@@ -140,7 +48,8 @@ impl<'s> Parser<'s> {
     fn syntax_error(&self, code: &ron::Error, at: ron::error::Position, base: usize) -> Problem {
         let part = Source { name: String::new(), text: self.source.text[base..].to_owned() };
         let offset = base + part.offset(Place { line: at.line, column: at.col });
-        Problem::at(Span { source: self.index, start: offset, end: offset + 1 }, lower(&code.to_string()))
+        let end = offset + self.source.text[offset..].chars().next().map_or(0, char::len_utf8);
+        Problem::at(Span { source: self.index, start: offset, end }, lower(&code.to_string()))
     }
 
     fn node(&mut self, raw: &'s str) -> Result<Node, Problem> {
@@ -278,149 +187,6 @@ fn finite(number: ron::value::Number) -> Option<Number> {
         ron::value::Number::I8(n) => Some(n.into()),
         _ => Number::from_f64(float),
     }
-}
-
-struct Items;
-
-impl<'de> DeserializeSeed<'de> for Items {
-    type Value = Vec<&'de RawValue>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Items {
-    type Value = Vec<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(items)
-    }
-}
-
-enum Key<'de> {
-    /// `a` of `(a: 1)`.
-    Identifier(String),
-    /// `"a"` of `{"a": 1}`.
-    Raw(&'de RawValue),
-}
-
-struct Identifier;
-
-impl<'de> DeserializeSeed<'de> for Identifier {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        deserializer.deserialize_identifier(self)
-    }
-}
-
-impl Visitor<'_> for Identifier {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field's name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<String, E> {
-        Ok(name.to_owned())
-    }
-}
-
-/// The fields of `(a: 1)` if they are `named`, otherwise those of `{"a": 1}`.
-struct Fields {
-    named: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Fields {
-    type Value = Vec<(Key<'de>, &'de RawValue)>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Fields {
-    type Value = Vec<(Key<'de>, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("named fields")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Vec::new();
-        loop {
-            let key = if self.named {
-                map.next_key_seed(Identifier)?.map(Key::Identifier)
-            } else {
-                map.next_key()?.map(Key::Raw)
-            };
-            let Some(key) = key else { return Ok(fields) };
-            fields.push((key, map.next_value()?));
-        }
-    }
-}
-
-fn is_identifier_start(c: char) -> bool {
-    c.is_alphabetic() || c == '_'
-}
-
-fn is_identifier(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-/// Returns whether the text begins with a raw or a byte string rather than with a name.
-fn is_string_literal(text: &str) -> bool {
-    let rest = text.strip_prefix('b').unwrap_or(text);
-    let rest = rest.strip_prefix('r').map_or(rest, |rest| rest.trim_start_matches('#'));
-    rest.len() < text.len() && (rest.starts_with('"') || rest.starts_with('\''))
-}
-
-/// Returns `text` without white space and comments before its value, and white space after.
-fn trim(text: &str) -> &str {
-    trim_start(text).trim_end()
-}
-
-fn trim_start(mut text: &str) -> &str {
-    loop {
-        text = text.trim_start();
-        if text.starts_with("//") {
-            text = text.find('\n').map_or("", |end| &text[end..]);
-        } else if text.starts_with("/*") {
-            text = skip_block_comment(text);
-        } else {
-            return text;
-        }
-    }
-}
-
-/// Returns what follows the block comment that `text` begins with. They nest.
-fn skip_block_comment(text: &str) -> &str {
-    let (mut depth, mut at) = (0_usize, 0);
-    while at < text.len() {
-        let rest = &text.as_bytes()[at..];
-        if rest.starts_with(b"/*") {
-            depth += 1;
-            at += 2;
-        } else if rest.starts_with(b"*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                return &text[at..];
-            }
-        } else {
-            at += 1;
-        }
-    }
-    ""
 }
 
 fn lower(message: &str) -> String {

@@ -85,6 +85,11 @@ fn evaluations(page: &Page<'_>) -> Result<Vec<Evaluation>, ViewError> {
             found.push(Evaluation { node, split, head, accuracy, interval, chance, images });
         }
     }
+    // The finer of two heads is the main one.
+    let chance = |evaluation: &Evaluation| evaluation.chance.unwrap_or(1.0);
+    for of_node in found.chunk_by_mut(|a, b| a.node == b.node) {
+        of_node.sort_by(|a, b| chance(a).total_cmp(&chance(b)));
+    }
     Ok(found)
 }
 

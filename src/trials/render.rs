@@ -28,7 +28,7 @@ pub fn render_text(rows: &[TrialRow]) -> String {
             count(row.best_epoch),
             count(row.epochs),
         ];
-        let label = |label: &String| row.labels.get(label).map(|value| cell(value)).unwrap_or_default();
+        let label = |label: &String| row.labels.get(label).map(cell).unwrap_or_default();
         let own = own.into_iter().chain([count(row.parameters)]);
         own.chain(labels.iter().map(label)).chain([row.reason.clone().unwrap_or_default()]).collect::<Vec<_>>()
     };

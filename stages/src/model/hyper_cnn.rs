@@ -1,10 +1,9 @@
 //! The family `HyperCnn`: the convolutional networks of Hyperopt on CIFAR-100 (G. Chevalier, Hyperopt-Keras-CNN-CIFAR-100,
 //! 2017), built from up to 19 hyperparameters.
 
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, Error as _},
-};
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
 use super::{
@@ -98,7 +97,9 @@ const FIELDS: [&str; 24] = [
 impl Serialize for HyperCnn {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let default = Self::default();
-        let mut map = self.fixed.clone();
+        // A default written out is left out.
+        let fixed = self.fixed.iter().filter(|(key, value)| default_of(key).as_ref() != Some(*value));
+        let mut map: Map<String, Value> = fixed.map(|(key, value)| (key.clone(), value.clone())).collect();
         let mut setting = |name: &str, value: Value, default: Value| {
             if value != default {
                 map.insert(name.to_owned(), value);
@@ -115,30 +116,50 @@ impl Serialize for HyperCnn {
 
 impl<'de> Deserialize<'de> for HyperCnn {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Settings {
-            base_filters: Option<u32>,
-            first_conv_filters: Option<u32>,
-            fc_units: Option<[u32; 2]>,
-            bn_momentum: Option<f64>,
-            bn_epsilon: Option<f64>,
+        struct Settings;
+
+        impl<'de> de::Visitor<'de> for Settings {
+            type Value = HyperCnn;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the settings of `HyperCnn`")
+            }
+
+            fn visit_unit<E>(self) -> Result<HyperCnn, E> {
+                Ok(HyperCnn::default())
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<HyperCnn, A::Error> {
+                let mut family = HyperCnn::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "base_filters" => family.base_filters = map.next_value()?,
+                        "first_conv_filters" => family.first_conv_filters = map.next_value()?,
+                        "fc_units" => family.fc_units = map.next_value()?,
+                        "bn_momentum" => family.bn_momentum = map.next_value()?,
+                        "bn_epsilon" => family.bn_epsilon = map.next_value()?,
+                        _ if FIELDS.contains(&key.as_str()) => {
+                            let value = canonical(&key, map.next_value()?);
+                            family.fixed.insert(key, value);
+                        }
+                        _ => return Err(de::Error::unknown_field(&key, &FIELDS)),
+                    }
+                }
+                Ok(family)
+            }
         }
-        // `HyperCnn` without fields is the text "HyperCnn" to the enum around it, or null.
-        let mut map = Option::<Map<String, Value>>::deserialize(deserializer)?.unwrap_or_default();
-        if let Some(unknown) = map.keys().find(|key| !FIELDS.contains(&key.as_str())) {
-            return Err(D::Error::unknown_field(unknown, &FIELDS));
-        }
-        let settings = SETTINGS.iter().filter_map(|&name| Some((name.to_owned(), map.remove(name)?))).collect();
-        let settings: Settings = serde_json::from_value(Value::Object(settings)).map_err(de::Error::custom)?;
-        let default = Self::default();
-        Ok(Self {
-            base_filters: settings.base_filters.unwrap_or(default.base_filters),
-            first_conv_filters: settings.first_conv_filters.unwrap_or(default.first_conv_filters),
-            fc_units: settings.fc_units.unwrap_or(default.fc_units),
-            bn_momentum: settings.bn_momentum.unwrap_or(default.bn_momentum),
-            bn_epsilon: settings.bn_epsilon.unwrap_or(default.bn_epsilon),
-            fixed: map,
-        })
+
+        deserializer.deserialize_any(Settings)
+    }
+}
+
+/// Returns the value that stands for all that mean the same: `1` and `1.0` are one hyperparameter.
+fn canonical(key: &str, value: Value) -> Value {
+    let Some(x) = value.as_f64() else { return value };
+    match default_of(key) {
+        Some(default) if default.as_f64() == Some(x) => default,
+        _ if x.fract() == 0.0 && x.abs() < 9e15 => Value::from(x as i64),
+        _ => value,
     }
 }
 

@@ -77,6 +77,15 @@ impl Space {
         labels
     }
 
+    /// Returns the labels under a top-level key.
+    pub fn labels_of(&self, key: &str) -> BTreeSet<&str> {
+        let mut labels = BTreeSet::new();
+        if let Some(expr) = self.keys.get(key) {
+            expr.collect_labels(true, &mut labels);
+        }
+        labels
+    }
+
     /// Returns the labels that every proposal has: those that are not inside an option of a choice.
     pub fn unconditional_labels(&self) -> BTreeSet<&str> {
         let mut labels = BTreeSet::new();

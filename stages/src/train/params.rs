@@ -1,7 +1,8 @@
 //! What a user may set of a training.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::Value;
 
 use super::optimizer::OptimizerKind;
 use crate::{
@@ -64,22 +65,38 @@ pub enum Model {
 
 impl<'de> Deserialize<'de> for Model {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        enum Settings {
-            HyperCnn(HyperCnn),
-        }
-        let value = match Value::deserialize(deserializer)? {
+        const NAMES: &[&str] = &["HyperCnn"];
+        struct NameOrSettings;
+
+        impl<'de> de::Visitor<'de> for NameOrSettings {
+            type Value = Model;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a family of networks: `HyperCnn` or `HyperCnn(..)`")
+            }
+
             // A family without settings is only its name.
-            Value::String(name) => serde_json::json!({ name: {} }),
-            value => value,
-        };
-        let Settings::HyperCnn(family) = serde_json::from_value(value).map_err(de::Error::custom)?;
-        Ok(Self::HyperCnn(family))
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Model, E> {
+                match name {
+                    "HyperCnn" => Ok(Model::HyperCnn(HyperCnn::default())),
+                    other => Err(E::unknown_variant(other, NAMES)),
+                }
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Model, A::Error> {
+                match map.next_key::<String>()?.as_deref() {
+                    Some("HyperCnn") => map.next_value().map(Model::HyperCnn),
+                    other => Err(de::Error::unknown_variant(other.unwrap_or(""), NAMES)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(NameOrSettings)
     }
 }
 
 /// The length of a training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Epochs {
     Count(u32),
@@ -87,10 +104,37 @@ pub enum Epochs {
 }
 
 /// A length that an input gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum NamedEpochs {
     /// The epoch in the record in slot `best`.
     BestEpoch,
+}
+
+impl<'de> Deserialize<'de> for Epochs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CountOrName;
+
+        impl de::Visitor<'_> for CountOrName {
+            type Value = Epochs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number of at least 1, or `BestEpoch`")
+            }
+
+            fn visit_u64<E: de::Error>(self, n: u64) -> Result<Epochs, E> {
+                u32::try_from(n).map(Epochs::Count).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(n), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Epochs, E> {
+                match name {
+                    "BestEpoch" => Ok(Epochs::Named(NamedEpochs::BestEpoch)),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(CountOrName)
+    }
 }
 
 /// Which way a metric is better.
@@ -216,7 +260,7 @@ pub(super) const BATCH: std::ops::RangeInclusive<u32> = 1..=65_536;
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

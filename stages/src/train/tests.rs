@@ -356,3 +356,22 @@ fn has_pinned_instructions() -> bool {
 fn has_pinned_instructions() -> bool {
     false
 }
+
+#[test]
+fn a_label_at_a_parameter_is_what_is_proposed_for_it() {
+    let labels = json!({ "n": 2.0, "images": 16.0, "rate": 0.02, "l2": 0, "rule": "RMSprop", "second": 0.5 });
+    let labelled = train(json!({
+        "epochs": { "hp": "n" }, "batch": { "hp": "images" }, "learning_rate": { "hp": "rate" }, "l2": { "hp": "l2" },
+        "optimizer": { "hp": "rule" }, "coarse_labels_weight": { "hp": "second" },
+    }));
+    let written = train(json!({
+        "epochs": 2, "batch": 16, "learning_rate": 0.02, "l2": 0, "optimizer": "RMSprop", "coarse_labels_weight": 0.5,
+    }));
+    let study = Study::new().propose(json!({}), labels);
+    assert_eq!(study.run(&labelled, &QuietHost).unwrap(), study.run(&written, &QuietHost).unwrap());
+    let other = Study::new().propose(json!({}), json!({ "n": 2.5 }));
+    let error = other.run(&train(json!({ "epochs": { "hp": "n" } })), &QuietHost).unwrap_err();
+    let expected = "`epochs`: label `n` proposes 2.5: invalid type: floating point `2.5`, expected a whole number of at \
+                    least 1, or `BestEpoch`";
+    assert_eq!(error.to_string(), expected);
+}

@@ -1,0 +1,123 @@
+//! What a search proposes and what its trials take: bad expressions, labels used twice, labels that reach nothing.
+
+use std::collections::BTreeSet;
+
+use pipe_stages::{model::HyperCnn, search::SpaceProblem, train::Model};
+use serde_json::Value;
+
+use super::{
+    node::{Kind, Node},
+    path::{self, Step, locate},
+    problem::{Problem, one_of},
+    source::Span,
+    spec::{SearchParams, TrainSpec, plain},
+};
+
+/// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
+pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>, problems: &mut Vec<Problem>) {
+    let at = |path: &str| locate(node, &path::parse(path).unwrap_or_default()).span;
+    if !(1..=100_000).contains(&own.trials) {
+        problems.push(Problem::at(at("trials"), format!("{} trials", own.trials)).expected("1 to 100000"));
+    }
+    if !(1..=1000).contains(&own.lag) {
+        problems
+            .push(Problem::at(at("lag"), format!("a lag of {}", own.lag)).expected("1 (one trial at a time) to 1000"));
+    }
+    for found in own.sampler.validate() {
+        let place = locate(node, &path::parse(&format!("sampler.{}", found.path)).unwrap_or_default());
+        let field = found.path.rsplit('.').next().unwrap_or_default();
+        let problem = Problem::at(place.span, format!("`{field}`: found {}", place.to_json()));
+        let hint = found.hint.unwrap_or_default();
+        problems.push(problem.expected(hint.strip_prefix("it must be ").unwrap_or(&hint)));
+    }
+    let mut complain = |prefix: &str, found: SpaceProblem| {
+        let mut problem = Problem::at(at(&format!("{prefix}.{}", found.path)), found.message);
+        problem.help = found.hint;
+        problems.push(problem);
+    };
+    let space_problems = own.space.validate();
+    let sound = space_problems.is_empty();
+    space_problems.into_iter().for_each(|found| complain("space", found));
+    let Some(trial) = trial.filter(|_| sound) else { return };
+
+    let named = labels_of(trial);
+    let Model::HyperCnn(family) = &trial.train.model;
+    let keys = HyperCnn::keys();
+    for key in own.space.keys() {
+        let reaches = keys.contains(&key) || own.space.labels_of(key).iter().any(|label| named.contains(*label));
+        let span = key_span(node, key).unwrap_or_else(|| at("space"));
+        if !reaches {
+            let problem = Problem::at(span, format!("unused axis: label `{key}` reaches nothing"))
+                .expected(one_of(keys.iter().copied()));
+            let problem = problem.did_you_mean(key, keys.iter().copied());
+            problems.push(if problem.help.is_some() {
+                problem
+            } else {
+                problem.help(format!("use it in the trial as `hp(\"{key}\")`, or remove it"))
+            });
+        } else if family.fixed.contains_key(key) {
+            problems.push(
+                Problem::at(span, format!("`{key}` is fixed in the trial's model and searched as well"))
+                    .help("remove one of the two"),
+            );
+        }
+    }
+    let always = own.space.unconditional_labels();
+    for label in named {
+        let span = label_span(node, &label).unwrap_or_else(|| at("trial"));
+        if !own.space.labels().contains(label.as_str()) {
+            let problem =
+                Problem::at(span, format!("the space has no label `{label}`")).expected(one_of(own.space.labels()));
+            problems.push(problem.did_you_mean(&label, own.space.labels()));
+        } else if !always.contains(label.as_str()) {
+            let problem = Problem::at(span, format!("label `{label}` is not proposed in every trial"));
+            problems.push(problem.help("a value outside the space needs a label that no choice can leave out"));
+        }
+    }
+}
+
+/// Complains about `hp("label")` where no search is around.
+pub(super) fn none(node: &Node, trial: &TrainSpec, problems: &mut Vec<Problem>) {
+    for label in labels_of(trial) {
+        let span = label_span(node, &label).unwrap_or(node.span);
+        problems.push(Problem::at(span, format!("`hp(\"{label}\")` outside a search")).expected("a value"));
+    }
+}
+
+/// Returns the labels in the `hp("label")`s of a training.
+fn labels_of(trial: &TrainSpec) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    labels_named(&plain(&trial.train), &mut named);
+    named
+}
+
+fn labels_named(json: &Value, labels: &mut BTreeSet<String>) {
+    match json {
+        Value::Object(map) => match map.get("hp").and_then(Value::as_str).filter(|_| map.len() == 1) {
+            Some(label) => {
+                labels.insert(label.to_owned());
+            }
+            None => map.values().for_each(|value| labels_named(value, labels)),
+        },
+        Value::Array(items) => items.iter().for_each(|value| labels_named(value, labels)),
+        _ => {}
+    }
+}
+
+fn key_span(node: &Node, key: &str) -> Option<Span> {
+    let space = locate(node, &[Step::Name("space".into())]);
+    let Kind::Fields { fields, .. } = &space.kind else { return None };
+    fields.iter().find(|field| field.key == key).map(|field| field.key_span)
+}
+
+/// Returns the place of `hp("label")`.
+fn label_span(node: &Node, label: &str) -> Option<Span> {
+    match &node.kind {
+        Kind::Tuple { name: Some(name), items } if name == "hp" => {
+            matches!(items.as_slice(), [Node { kind: Kind::String(text), .. }] if text == label).then_some(node.span)
+        }
+        Kind::Tuple { items, .. } | Kind::List(items) => items.iter().find_map(|item| label_span(item, label)),
+        Kind::Fields { fields, .. } => fields.iter().find_map(|field| label_span(&field.value, label)),
+        _ => None,
+    }
+}

@@ -1,0 +1,116 @@
+//! Fields that are unknown or missing.
+
+use super::check;
+
+#[test]
+fn an_unknown_field_of_the_study() {
+    check(
+        &[(r#"name: "tiny""#, r#"nam: "tiny""#)],
+        r#"
+error: unknown field `nam`
+ --> pipeline.ron:1:7
+  |
+1 | Study(nam: "tiny", stages: [
+  |       ^^^ expected `device`, `name`, `seed` or `stages`
+  = help: did you mean `name`?
+"#,
+    );
+}
+
+#[test]
+fn an_unknown_field_of_a_stage() {
+    check(
+        &[("trials: 4", "trails: 4")],
+        r#"
+error: missing field `trials`
+ --> pipeline.ron:5:16
+  |
+5 |     ("search", Search(
+  |                ^^^^^^ expected `trials: ..` with a whole number of at least 0
+
+error: unknown field `trails`
+ --> pipeline.ron:6:9
+  |
+6 |         trails: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |         ^^^^^^ expected `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+  = help: did you mean `trials`?
+"#,
+    );
+}
+
+#[test]
+fn an_unknown_nested_field() {
+    check(
+        &[("startup: 2", "startups: 2")],
+        r#"
+error: unknown field `startups`
+ --> pipeline.ron:6:41
+  |
+6 |         trials: 4, lag: 2, sampler: Tpe(startups: 2), maximise: Best("valid.fine_accuracy"),
+  |                                         ^^^^^^^^ expected `candidates`, `forgetting`, `gamma`, `prior_weight` or `startup`
+  = help: did you mean `startup`?
+"#,
+    );
+}
+
+#[test]
+fn an_unknown_field_of_a_trial() {
+    check(
+        &[("epochs: 2", "epoch: 2")],
+        r#"
+error: missing field `epochs`
+ --> pipeline.ron:8:16
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epoch: 2),
+  |                ^^^^^ expected `epochs: ..` with a whole number of at least 1, or `BestEpoch`
+
+error: unknown field `epoch`
+ --> pipeline.ron:8:87
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epoch: 2),
+  |                                                                                       ^^^^^ expected `augment`, `batch`, `coarse_labels_weight`, `data`, `early_stopping`, `epochs`, `head`, `keep`, `l2`, `learning_rate`, `model`, `objective` or `optimizer`
+  = help: did you mean `epochs`?
+"#,
+    );
+}
+
+#[test]
+fn an_unknown_field_of_a_model() {
+    check(
+        &[("base_filters: 4", "base_filter: 4")],
+        r#"
+error: unknown field `base_filter`
+ --> pipeline.ron:8:69
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filter: 4), epochs: 2),
+  |                                                                     ^^^^^^^^^^^ expected `activation`, `base_filters`, `batch_size`, `bn_epsilon`, `bn_momentum`, `coarse_labels_weight`, `conv_dropout_drop_proba`, `conv_hiddn_units_mult`, `conv_kernel_size`, `conv_pool_res_start_idx`, `fc_dropout_drop_proba`, `fc_units`, `fc_units_1_mult`, `first_conv`, `first_conv_filters`, `l2_weight_reg_mult`, `lr_rate_mult`, `nb_conv_pool_layers`, `one_more_fc`, `optimizer`, `pooling_type`, `res_conv_kernel_size`, `residual` or `use_BN`
+  = help: did you mean `base_filters`?
+"#,
+    );
+}
+
+#[test]
+fn a_missing_field() {
+    check(
+        &[(r#"of: "search", "#, ""), ("trials: 4, ", ""), (", format: Cifar100", "")],
+        r#"
+error: missing field `format`
+ --> pipeline.ron:3:14
+  |
+3 |     ("data", Decode(from: "raw")),
+  |              ^^^^^^ expected `format: ..` with `Cifar10`, `Cifar100`, `Idx` or `Folders`
+
+error: missing field `trials`
+ --> pipeline.ron:5:16
+  |
+5 |     ("search", Search(
+  |                ^^^^^^ expected `trials: ..` with a whole number of at least 0
+
+error: missing field `of`
+  --> pipeline.ron:10:14
+   |
+10 |     ("best", Retrain(epochs: 3)),
+   |              ^^^^^^^ expected `of: "name of a stage"`
+"#,
+    );
+}

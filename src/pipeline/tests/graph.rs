@@ -1,0 +1,199 @@
+//! References, kinds, cycles, splits and weights.
+
+use super::check;
+
+#[test]
+fn a_reference_to_nothing() {
+    check(
+        &[(r#"of: "search""#, r#"of: "serch""#)],
+        r#"
+error: there is no stage `serch`
+  --> pipeline.ron:10:26
+   |
+10 |     ("best", Retrain(of: "serch", epochs: 3)),
+   |                          ^^^^^^^ expected `search`
+  = help: did you mean `search`?
+"#,
+    );
+}
+
+#[test]
+fn an_input_of_a_wrong_kind() {
+    check(
+        &[
+            (r#"Augment(data: "data""#, r#"Augment(data: "raw""#),
+            (r#"VisualizeFilters(of: "best""#, r#"VisualizeFilters(of: "search""#),
+        ],
+        r#"
+error: `raw` is a `Fetch`
+ --> pipeline.ron:4:28
+  |
+4 |     ("flip", Augment(data: "raw", policy: [RandomFlip(0.5)])),
+  |                            ^^^^^ expected a stage of kind `Decode`
+
+error: `search` is a `Search`
+  --> pipeline.ron:12:38
+   |
+12 |     ("filters", VisualizeFilters(of: "search")),
+   |                                      ^^^^^^^^ expected a stage of kind `Train` or `Retrain`
+  = help: a search has many networks: `Retrain(of: "search")` makes one of its best trial
+"#,
+    );
+}
+
+#[test]
+fn a_cycle() {
+    check(
+        &[(r#"Decode(from: "raw""#, r#"Decode(from: "flip""#)],
+        r#"
+error: a cycle: `data` -> `flip` -> `data`
+ --> pipeline.ron:3:6
+  |
+3 |     ("data", Decode(from: "flip", format: Cifar100)),
+  |      ^^^^^^
+  = help: a stage can read only from stages that do not read from it
+
+error: `flip` is an `Augment`
+ --> pipeline.ron:3:27
+  |
+3 |     ("data", Decode(from: "flip", format: Cifar100)),
+  |                           ^^^^^^ expected a stage of kind `Fetch`
+"#,
+    );
+}
+
+#[test]
+fn the_test_split_is_for_evaluate() {
+    check(
+        &[
+            (r#"VisualizeFilters(of: "best""#, r#"VisualizeFilters(of: "best", split: Test"#),
+            ("epochs: 3", "data: Test"),
+            (r#"Train(data: "data""#, r#"Train(data: "data/test""#),
+        ],
+        r#"
+error: the test split is named by a stage other than `Evaluate`
+ --> pipeline.ron:8:28
+  |
+8 |         trial: Train(data: "data/test", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2),
+  |                            ^^^^^^^^^^^
+  = help: leave it out: trials are chosen on validation, and only `Evaluate` reads the test split
+
+error: the test split is named by a stage other than `Evaluate`
+  --> pipeline.ron:10:42
+   |
+10 |     ("best", Retrain(of: "search", data: Test)),
+   |                                          ^^^^
+  = help: leave it out: trials are chosen on validation, and only `Evaluate` reads the test split
+
+error: the test split is named by a stage other than `Evaluate`
+  --> pipeline.ron:12:53
+   |
+12 |     ("filters", VisualizeFilters(of: "best", split: Test)),
+   |                                                     ^^^^
+  = help: leave it out: trials are chosen on validation, and only `Evaluate` reads the test split
+"#,
+    );
+}
+
+#[test]
+fn a_test_split_that_is_not_there() {
+    check(
+        &[("Cifar100", "Cifar100, validation: OfficialTest")],
+        r#"
+error: the dataset has no test split
+  --> pipeline.ron:11:42
+   |
+11 |     ("test", Evaluate(of: "best", split: Test)),
+   |                                          ^^^^
+  = help: its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split
+"#,
+    );
+}
+
+#[test]
+fn a_validation_split_that_is_not_there() {
+    check(
+        &[("Cifar100", "Cifar100, validation: None")],
+        r#"
+error: the objective `valid.fine_accuracy` on a dataset without a validation split
+ --> pipeline.ron:6:64
+  |
+6 |         trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: give `Decode` a `validation`, or go for a `train.` metric
+"#,
+    );
+}
+
+#[test]
+fn weights_that_are_not_kept() {
+    check(
+        &[("epochs: 3", "epochs: 3, keep: [Every(2)]")],
+        r#"
+error: `best` keeps neither its best nor its last weights
+  --> pipeline.ron:11:27
+   |
+11 |     ("test", Evaluate(of: "best", split: Test)),
+   |                           ^^^^^^
+  = help: add `Best` or `Last` to the `keep` of `best`
+
+error: `best` keeps neither its best nor its last weights
+  --> pipeline.ron:12:38
+   |
+12 |     ("filters", VisualizeFilters(of: "best")),
+   |                                      ^^^^^^
+  = help: add `Best` or `Last` to the `keep` of `best`
+"#,
+    );
+}
+
+#[test]
+fn a_retraining_without_an_end() {
+    check(
+        &[("epochs: 3", "")],
+        r#"
+error: `search` does not say for how long to train
+  --> pipeline.ron:10:6
+   |
+10 |     ("best", Retrain(of: "search", )),
+   |      ^^^^^^ expected `epochs: 20`, or `data: TrainAndValidation`, which trains as long as the best trial's best epoch
+"#,
+    );
+}
+
+#[test]
+fn a_reference_is_checked_however_it_is_written() {
+    for written in ["serch", "'s'", "(\"serch\")", "Some(\"serch\")"] {
+        let text = super::edited(&[("of: \"search\"", &format!("of: {written}"))]);
+        assert!(super::read("pipeline.ron", &text, &[]).is_err(), "{written}");
+        let text =
+            super::edited(&[("Retrain(of: \"search\", epochs: 3)", &format!("Retrain((of: {written}, epochs: 3))"))]);
+        assert!(super::read("pipeline.ron", &text, &[]).is_err(), "{written}");
+    }
+}
+
+#[test]
+fn a_retraining_has_the_ranges_of_a_training() {
+    check(
+        &[("epochs: 3", "epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)]")],
+        r#"
+error: `epochs`: found 0 epochs
+  --> pipeline.ron:10:44
+   |
+10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)])),
+   |                                            ^ expected 1 to 100000
+
+error: `patience`: found 0
+  --> pipeline.ron:10:74
+   |
+10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)])),
+   |                                                                          ^ expected at least 1
+
+error: `keep[1]`: every 0 epochs
+  --> pipeline.ron:10:91
+   |
+10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)])),
+   |                                                                                           ^^^^^^^^ expected at least 1
+"#,
+    );
+}

@@ -1,0 +1,64 @@
+//! Pipelines that are refused, with all that is said of them, and what the others expand to.
+
+mod expand;
+mod fields;
+mod form;
+mod fuzz;
+mod graph;
+mod names;
+mod ranges;
+mod set;
+mod space;
+mod types;
+
+use super::{read::read, set::Override, spec::Pipeline};
+
+/// A pipeline with a stage of almost every kind.
+const TINY: &str = r#"Study(name: "tiny", stages: [
+    ("raw", Fetch(Embedded(name: "shapes100", train: 200, test: 50))),
+    ("data", Decode(from: "raw", format: Cifar100)),
+    ("flip", Augment(data: "data", policy: [RandomFlip(0.5)])),
+    ("search", Search(
+        trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+        space: {"activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+        trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2),
+    )),
+    ("best", Retrain(of: "search", epochs: 3)),
+    ("test", Evaluate(of: "best", split: Test)),
+    ("filters", VisualizeFilters(of: "best")),
+])
+"#;
+
+/// Returns [`TINY`] with each `(old, new)` replaced once.
+fn edited(edits: &[(&str, &str)]) -> String {
+    edits.iter().fold(TINY.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "`{old}` is not in the text");
+        text.replacen(old, new, 1)
+    })
+}
+
+/// Reads what must be accepted.
+#[track_caller]
+fn accepted(text: &str) -> Pipeline {
+    read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render()))
+}
+
+/// Checks what is said of [`TINY`] with `edits`.
+#[track_caller]
+fn check(edits: &[(&str, &str)], complaints: &str) {
+    refused(&edited(edits), &[], complaints);
+}
+
+/// Checks what is said of [`TINY`] with each of `overrides` as a `--set`.
+#[track_caller]
+fn check_set(overrides: &[&str], complaints: &str) {
+    refused(TINY, overrides, complaints);
+}
+
+#[track_caller]
+fn refused(text: &str, overrides: &[&str], complaints: &str) {
+    let overrides: Vec<_> =
+        overrides.iter().map(|text| Override { origin: "--set", text: (*text).to_owned() }).collect();
+    let found = read("pipeline.ron", text, &overrides).expect_err("it is wrong").render();
+    assert!(found.trim() == complaints.trim(), "found:\n{found}\nexpected:\n{complaints}");
+}

@@ -1,0 +1,161 @@
+//! What a search proposes and what its trials take.
+
+use super::check;
+
+#[test]
+fn a_label_that_reaches_nothing() {
+    check(
+        &[(r#""l2_weight_reg_mult""#, r#""l2_weight_rg_mult""#), (r#""activation""#, r#""moon""#)],
+        r#"
+error: unused axis: label `moon` reaches nothing
+ --> pipeline.ron:7:17
+  |
+7 |         space: {"moon": choice(["relu", "elu"]), "l2_weight_rg_mult": loguniform(-1, 1)},
+  |                 ^^^^^^ expected `activation`, `conv_dropout_drop_proba`, `conv_hiddn_units_mult`, `conv_kernel_size`, `conv_pool_res_start_idx`, `fc_dropout_drop_proba`, `fc_units_1_mult`, `first_conv`, `nb_conv_pool_layers`, `one_more_fc`, `pooling_type`, `res_conv_kernel_size`, `residual`, `use_BN`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  = help: use it in the trial as `hp("moon")`, or remove it
+
+error: unused axis: label `l2_weight_rg_mult` reaches nothing
+ --> pipeline.ron:7:50
+  |
+7 |         space: {"moon": choice(["relu", "elu"]), "l2_weight_rg_mult": loguniform(-1, 1)},
+  |                                                  ^^^^^^^^^^^^^^^^^^^ expected `activation`, `conv_dropout_drop_proba`, `conv_hiddn_units_mult`, `conv_kernel_size`, `conv_pool_res_start_idx`, `fc_dropout_drop_proba`, `fc_units_1_mult`, `first_conv`, `nb_conv_pool_layers`, `one_more_fc`, `pooling_type`, `res_conv_kernel_size`, `residual`, `use_BN`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  = help: did you mean `l2_weight_reg_mult`?
+"#,
+    );
+}
+
+#[test]
+fn a_label_used_twice() {
+    check(
+        &[(
+            r#""activation": choice(["relu", "elu"])"#,
+            r#""activation": label("a", choice(["relu", "elu"])), "use_BN": label("a", choice([true, false]))"#,
+        )],
+        r#"
+error: label `a` is used twice
+ --> pipeline.ron:7:89
+  |
+7 |         space: {"activation": label("a", choice(["relu", "elu"])), "use_BN": label("a", choice([true, false])), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                                         ^^^^^^^^^^^^^^^^^^^^^
+  = help: the other is at `activation.label[1]`: name one with label("another", choice(..))
+"#,
+    );
+}
+
+#[test]
+fn a_value_fixed_and_searched() {
+    check(
+        &[("base_filters: 4", r#"activation: "elu""#)],
+        r#"
+error: `activation` is fixed in the trial's model and searched as well
+ --> pipeline.ron:7:17
+  |
+7 |         space: {"activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                 ^^^^^^^^^^^^
+  = help: remove one of the two
+"#,
+    );
+}
+
+#[test]
+fn a_label_that_is_not_there() {
+    check(
+        &[("epochs: 2", r#"epochs: hp("epoch")"#), (r#"{"act"#, r#"{"epochs": quniform(1, 3, 1), "act"#)],
+        r#"
+error: unused axis: label `epochs` reaches nothing
+ --> pipeline.ron:7:17
+  |
+7 |         space: {"epochs": quniform(1, 3, 1), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                 ^^^^^^^^ expected `activation`, `conv_dropout_drop_proba`, `conv_hiddn_units_mult`, `conv_kernel_size`, `conv_pool_res_start_idx`, `fc_dropout_drop_proba`, `fc_units_1_mult`, `first_conv`, `nb_conv_pool_layers`, `one_more_fc`, `pooling_type`, `res_conv_kernel_size`, `residual`, `use_BN`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  = help: use it in the trial as `hp("epochs")`, or remove it
+
+error: the space has no label `epoch`
+ --> pipeline.ron:8:95
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: hp("epoch")),
+  |                                                                                               ^^^^^^^^^^^ expected `activation`, `epochs` or `l2_weight_reg_mult`
+  = help: did you mean `epochs`?
+"#,
+    );
+}
+
+#[test]
+fn a_label_that_is_not_always_there() {
+    check(
+        &[("epochs: 2", r#"epochs: hp("n")"#), (r#""relu", "elu""#, r#""relu", label("n", randint(3))"#)],
+        r#"
+error: label `n` is not proposed in every trial
+ --> pipeline.ron:8:95
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: hp("n")),
+  |                                                                                               ^^^^^^^
+  = help: a value outside the space needs a label that no choice can leave out
+"#,
+    );
+}
+
+#[test]
+fn a_label_outside_a_search() {
+    check(
+        &[(r#"("test""#, r#"("alone", Train(data: "data", model: HyperCnn, epochs: 2, batch: hp("b"))), ("test""#)],
+        r#"
+error: `hp("b")` outside a search
+  --> pipeline.ron:11:70
+   |
+11 |     ("alone", Train(data: "data", model: HyperCnn, epochs: 2, batch: hp("b"))), ("test", Evaluate(of: "best", split: Test)),
+   |                                                                      ^^^^^^^ expected a value
+"#,
+    );
+}
+
+#[test]
+fn expressions_that_are_wrong() {
+    check(
+        &[(r#"choice(["relu", "elu"])"#, r#"choise(["relu", "elu"])"#), ("-1, 1", "1, -1")],
+        r#"
+error: there is no expression `choise`
+ --> pipeline.ron:7:38
+  |
+7 |         space: {"activation": choise(["relu", "elu"]), "l2_weight_reg_mult": loguniform(1, -1)},
+  |                                      ^^^^^^^^^^^^^^^
+  = help: did you mean `choice`?
+
+error: the lower bound 1 is not below the upper bound -1
+ --> pipeline.ron:7:78
+  |
+7 |         space: {"activation": choise(["relu", "elu"]), "l2_weight_reg_mult": loguniform(1, -1)},
+  |                                                                              ^^^^^^^^^^^^^^^^^
+  = help: write loguniform(lo, hi)
+"#,
+    );
+}
+
+#[test]
+fn what_a_search_goes_for_is_said_once() {
+    check(
+        &[("epochs: 2", r#"epochs: 2, objective: (minimise: Last("train.loss"))"#)],
+        r#"
+error: the search says already what its trials go for
+ --> pipeline.ron:8:98
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, objective: (minimise: Last("train.loss"))),
+  |                                                                                                  ^^^^^^^^^
+  = help: remove `objective`, or the search's `maximise` or `minimise`
+"#,
+    );
+}
+
+#[test]
+fn one_direction() {
+    check(
+        &[("lag: 2", r#"lag: 2, minimise: Last("train.loss")"#)],
+        r#"
+error: both `maximise` and `minimise`
+ --> pipeline.ron:6:28
+  |
+6 |         trials: 4, lag: 2, minimise: Last("train.loss"), sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                            ^^^^^^^^
+  = help: remove one of the two
+"#,
+    );
+}
