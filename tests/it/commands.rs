@@ -77,7 +77,32 @@ exit 0
 #[test]
 fn a_node_is_shown_with_all_that_it_is_a_function_of() {
     let sandbox = Sandbox::after_run();
-    check(&sandbox.pipe("show flip"), "");
+    let mut flip = sandbox.pipe("show flip");
+    let (before, provenance) = flip.out.split_once("provenance\n").unwrap();
+    assert!(provenance.contains("\n  seconds "), "{provenance}");
+    flip.out = before.to_owned();
+    check(
+        &flip,
+        "  node     flip
+  study    DIGEST
+  stage    augment, version 1
+  outcome  done
+  key      DIGEST
+  tree     DIGEST
+
+  parameters
+    (policy: [RandomFlip(0.5)])
+
+  inputs
+    train  SHORT  data/train.safetensors
+
+  outputs
+    policy.json  SHORT   156 B
+    preview.png  SHORT  152 kB
+
+exit 0
+",
+    );
     let by_end = sandbox.pipe("show train/1").ok().out;
     assert_eq!(by_end, sandbox.pipe("show search/train/001").ok().out);
     assert!(by_end.contains("\n  proposal    "), "{by_end}");

@@ -19,7 +19,21 @@ const TOO_DEEP: &str = r#"Study(
 #[test]
 fn siblings_of_a_failed_node_go_on_and_dependants_are_skipped() {
     let sandbox = Sandbox::with(TOO_DEEP);
-    check(&sandbox.pipe("run --jobs 1"), "");
+    check(
+        &sandbox.pipe("run --jobs 1"),
+        "  study deep DIGEST
+!    executed  raw  (first run)  TIME
+!    executed  data  (first run)  TIME
+!      failed  deep: images of 32x32 pixels are too small for 7 pooling layers: `batch_normalization_6` would read 1x1  TIME
+!     skipped  test  (it needs `deep`)
+!    executed  fine  (first run)  TIME
+!    executed  fine_test  (first run)  TIME
+! 4 executed, 0 reused, 1 failed, 1 skipped in TIME
+! report:   SANDBOX/.pipe/reports/deep-SHORT/report.html
+! pictures: SANDBOX/.pipe/reports/deep-SHORT/pictures
+exit 1
+",
+    );
     let before = sandbox.listing();
     let events = sandbox.run("");
     assert_eq!(events.code, Some(1));
@@ -74,7 +88,31 @@ fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
     sandbox.edit("Augment(data", "Augmnet(data");
     sandbox.edit("epochs: 1", "epochs: 0");
     sandbox.edit("of: \"search\"", "of: \"serach\"");
-    check(&sandbox.pipe("run"), "");
+    check(
+        &sandbox.pipe("run"),
+        "! error: unknown stage `Augmnet`
+!  --> pipeline.ron:8:18
+!   |
+! 8 |         (\"flip\", Augmnet(data: \"data\", policy: [RandomFlip(0.5)])),
+!   |                  ^^^^^^^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate` or `VisualizeFilters`
+!   = help: did you mean `Augment`?
+!
+! error: `epochs`: found 0 epochs
+!   --> pipeline.ron:23:25
+!    |
+! 23 |                 epochs: 0,
+!    |                         ^ expected 1 to 100000
+!
+! error: there is no stage `serach`
+!   --> pipeline.ron:26:38
+!    |
+! 26 |         (\"retrain_best\", Retrain(of: \"serach\", epochs: 2, keep: [Best, Last])),
+!    |                                      ^^^^^^^^ expected `search`
+!   = help: did you mean `search`?
+!
+exit 2
+",
+    );
     assert!(!sandbox.path(".pipe").exists(), "nothing is made before the pipeline is understood");
 }
 

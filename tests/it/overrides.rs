@@ -43,11 +43,27 @@ fn an_override_with_the_value_that_is_there_changes_nothing() {
 #[test]
 fn a_wrong_override_is_shown_like_a_mistake_in_the_file() {
     let sandbox = Sandbox::after_run();
-    check(&sandbox.pipe("run --set search.trails=5"), "");
-    check(&sandbox.pipe("run --set search.trials=0"), "");
-    check(&sandbox.pipe("run --set search.trial.epochs=NaN"), "");
+    check(
+        &sandbox.pipe("run --set search.trails=5"),
+        "! error: unknown field `trails`
+!  --> --set:1:1
+!   |
+! 1 | search.trails=5
+!   | ^^^^^^^^^^^^^ expected `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+!   = help: did you mean `trials`?
+!
+exit 2
+",
+    );
+    for (set, value) in [("search.trials=0", "0"), ("search.trial.learning_rate=NaN", "NaN"), ("serch.trials=4", "serch")] {
+        let output = sandbox.pipe(&format!("run --set {set}"));
+        assert_eq!(output.code, Some(2), "{}", output.err);
+        assert!(output.err.contains("--> --set:1:") && output.err.contains(value), "{}", output.err);
+    }
     let mut command = sandbox.command("run");
-    check(&sandbox.output(command.env("PIPE_SET", "seed")), "");
+    let output = sandbox.output(command.env("PIPE_SET", "seed"));
+    assert_eq!(output.code, Some(2));
+    assert!(output.err.contains("--> PIPE_SET:1:1"), "{}", output.err);
 }
 
 #[test]
