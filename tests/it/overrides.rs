@@ -55,7 +55,9 @@ fn a_wrong_override_is_shown_like_a_mistake_in_the_file() {
 exit 2
 ",
     );
-    for (set, value) in [("search.trials=0", "0"), ("search.trial.learning_rate=NaN", "NaN"), ("serch.trials=4", "serch")] {
+    for (set, value) in
+        [("search.trials=0", "0"), ("search.trial.learning_rate=NaN", "NaN"), ("serch.trials=4", "serch")]
+    {
         let output = sandbox.pipe(&format!("run --set {set}"));
         assert_eq!(output.code, Some(2), "{}", output.err);
         assert!(output.err.contains("--> --set:1:") && output.err.contains(value), "{}", output.err);
