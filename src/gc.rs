@@ -54,6 +54,7 @@ pub fn leave_out_unfinished(store: &Store, roots: &mut GcRoots) -> Result<(), St
     for key in unfinished.iter().flat_map(|run| &run.keys).filter(|key| !held.contains(key)) {
         roots.actions.remove(key);
     }
+    roots.abandoned = unfinished.into_iter().map(|run| run.id).collect();
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::{
     action::{Action, DeviceKind},
     pipeline::problem::closest,
+    show::parts,
 };
 
 /// One execution of a stage.
@@ -59,15 +60,15 @@ pub struct UnknownNode {
 
 impl Plan {
     /// Returns the nodes that `name` means: all of a stage of the pipeline, one node, or the only node whose name ends in
-    /// `/name`.
+    /// `/name`. Numbers may be written without their zeros.
     pub fn find(&self, name: &str) -> Result<BTreeSet<usize>, UnknownNode> {
         let nodes = || self.nodes.iter().enumerate();
         let exact: BTreeSet<_> = nodes().filter(|(_, n)| n.part_of == name || n.name == name).map(|(i, _)| i).collect();
         if !exact.is_empty() {
             return Ok(exact);
         }
-        let tail = format!("/{name}");
-        let by_tail: BTreeSet<_> = nodes().filter(|(_, n)| n.name.ends_with(&tail)).map(|(i, _)| i).collect();
+        let wanted = parts(name);
+        let by_tail: BTreeSet<_> = nodes().filter(|(_, n)| parts(&n.name).ends_with(&wanted)).map(|(i, _)| i).collect();
         if by_tail.len() == 1 {
             return Ok(by_tail);
         }

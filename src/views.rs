@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -50,9 +51,7 @@ pub fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<
     }
     let found = Found { name: Some(name.to_owned()), hash: *hash, study: study.clone() };
     let html = report::html(store, &found)?;
-    let partial = folder.join("report.html.partial");
-    write_file(&partial, html.as_bytes())?;
-    fs::rename(&partial, &report).map_err(|source| ViewsError::Write { path: report, source })?;
+    publish(&folder, &report, html.as_bytes()).map_err(|source| ViewsError::Write { path: report, source })?;
     Ok(views)
 }
 
@@ -83,6 +82,15 @@ fn pictures(store: &Store, study: &Study) -> Result<Vec<(String, Digest)>, Store
         );
     }
     Ok(pictures)
+}
+
+/// Writes a file under its name only when it is whole, whoever else writes it at the same time.
+fn publish(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let mut draft = tempfile::Builder::new().prefix(".partial-").permissions(fs::Permissions::from_mode(0o644)).tempfile_in(folder)?;
+    io::Write::write_all(&mut draft, bytes)?;
+    draft.persist(path)?;
+    Ok(())
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ViewsError> {

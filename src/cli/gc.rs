@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use pipe_store::{GcPlan, Store, StoreError};
 
 use super::{EXIT_CODES, Failure, StoreArgs, json, print};
-use crate::gc;
+use crate::gc::{self, Forgotten};
 
 /// Remove what no study needs.
 ///
@@ -38,12 +39,7 @@ impl Gc {
         let store = self.store.open_existing()?;
         let now = SystemTime::now();
         let forgotten = gc::forget(&store, self.keep_last)?;
-        let mut roots = store.gc_roots()?;
-        if self.abandon {
-            gc::leave_out_unfinished(&store, &mut roots)?;
-        }
-        gc::add_studies(&store, &mut roots, &forgotten)?;
-        let plan = store.gc_plan(&roots, now, self.grace)?;
+        let mut plan = self.plan(&store, &forgotten, now)?;
         if self.dry_run {
             return print(&if self.json { json(&plan) } else { gc::render(&plan, &forgotten, true) });
         }
@@ -54,7 +50,13 @@ impl Gc {
         }
         // Names first: a record that is swept must not be named any more.
         forgotten.carry_out(&store)?;
-        let swept = store.sweep(&plan)?;
+        let swept = loop {
+            match store.sweep(&plan) {
+                // A run ended meanwhile: what its study needs stays.
+                Err(StoreError::StalePlan) => plan = self.plan(&store, &Forgotten::default(), now)?,
+                swept => break swept?,
+            }
+        };
         if self.json {
             return print(&json(&swept));
         }
@@ -63,5 +65,13 @@ impl Gc {
             eprintln!("{} files stayed: they were used meanwhile", swept.spared.count);
         }
         Ok(())
+    }
+    fn plan(&self, store: &Store, forgotten: &Forgotten, now: SystemTime) -> Result<GcPlan, Failure> {
+        let mut roots = store.gc_roots()?;
+        if self.abandon {
+            gc::leave_out_unfinished(store, &mut roots)?;
+        }
+        gc::add_studies(store, &mut roots, forgotten)?;
+        Ok(store.gc_plan(&roots, now, self.grace)?)
     }
 }

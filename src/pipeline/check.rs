@@ -47,7 +47,8 @@ pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
                             .did_you_mean(&reference.to, kinds.keys().copied()),
                     );
                 }
-                Some(kind) if !reference.allowed.contains(kind) && !kind.is_empty() => {
+                // Of a kind that there is not, that is all that needs to be said.
+                Some(kind) if !reference.allowed.contains(kind) && StageSpec::KINDS.contains(kind) => {
                     let problem = Problem::at(at, format!("`{}` is {}", reference.to, article(kind)));
                     let mut problem =
                         problem.expected(format!("a stage of kind {}", one_of(reference.allowed.iter().copied())));

@@ -7,7 +7,7 @@ mod resolve;
 use pipe_store::{ActionKey, Digest};
 use serde::Serialize;
 
-pub(crate) use self::object::png_size;
+pub(crate) use self::{object::png_size, resolve::parts};
 pub use self::{
     node::{InputView, NodeView, OutputView, node},
     object::{ObjectKind, ObjectView, TensorView, object},

@@ -29,7 +29,7 @@ pub fn resolve<'a>(study: &'a Study, text: &str) -> Result<&'a str, ViewError> {
 }
 
 /// Returns the parts of a node's name; numbers without zeros in front.
-fn parts(name: &str) -> Vec<&str> {
+pub(crate) fn parts(name: &str) -> Vec<&str> {
     name.split('/')
         .map(|part| if part.bytes().all(|b| b.is_ascii_digit()) { significant(part) } else { part })
         .collect()

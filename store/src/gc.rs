@@ -28,6 +28,8 @@ pub struct GcRoots {
     pub actions: BTreeSet<ActionKey>,
     /// These objects stay.
     pub objects: BTreeSet<Digest>,
+    /// Unfinished runs that are given up: what they have noted is no root.
+    pub abandoned: BTreeSet<String>,
     /// The values that the refs had before the caller began to read them.
     seen: SeenRefs,
 }
@@ -144,7 +146,7 @@ impl Store {
     pub fn gc_roots(&self) -> Result<GcRoots> {
         let seen = self.seen_refs()?;
         let actions = self.runs()?.into_iter().flat_map(|run| run.keys).collect();
-        Ok(GcRoots { actions, objects: BTreeSet::new(), seen })
+        Ok(GcRoots { actions, objects: BTreeSet::new(), abandoned: BTreeSet::new(), seen })
     }
 
     /// Decides what to remove: what the roots do not reach, as long as neither it nor a result that names it was written or
@@ -161,7 +163,8 @@ impl Store {
         let old = |file: &Listed| disk::modified(&file.path, &file.metadata).map(|modified| modified <= cutoff);
 
         let mut actions = roots.actions.clone();
-        actions.extend(self.runs()?.into_iter().flat_map(|run| run.keys));
+        let kept_runs = self.runs()?.into_iter().filter(|run| !roots.abandoned.contains(&run.id));
+        actions.extend(kept_runs.flat_map(|run| run.keys));
         for record in &records {
             if let Some(key) = record.key()
                 && !old(record)?

@@ -1,0 +1,286 @@
+//! What the other commands print.
+
+use std::fs;
+
+use crate::sandbox::{NODES, Sandbox, base, check, text};
+
+#[test]
+fn init_writes_a_study_that_can_be_run_and_overwrites_nothing() {
+    let sandbox = Sandbox::new();
+    fs::remove_file(sandbox.path("pipeline.ron")).unwrap();
+    check(&sandbox.pipe("init"), "! wrote pipeline.ron; run it with `pipe run`\nexit 0\n");
+    let plan = sandbox.pipe("run --plan").ok();
+    assert!(plan.out.contains("may run  visualize_filters\n"), "{}", plan.out);
+    sandbox.write("pipeline.ron", "mine");
+    check(
+        &sandbox.pipe("init"),
+        "! error: `pipeline.ron` exists already\n!   hint: `--force` writes over it\nexit 2\n",
+    );
+    assert_eq!(fs::read_to_string(sandbox.path("pipeline.ron")).unwrap(), "mine");
+    sandbox.pipe("init --force").ok();
+    sandbox.pipe("init other.ron").ok();
+    assert_eq!(fs::read(sandbox.path("pipeline.ron")).unwrap(), fs::read(sandbox.path("other.ron")).unwrap());
+}
+
+#[test]
+fn studies_are_listed_with_their_history() {
+    let sandbox = Sandbox::after_run();
+    sandbox.run("--stage raw").ok();
+    sandbox.run("--stage raw --set name=other").ok();
+    check(
+        &sandbox.pipe("studies"),
+        "  other  DIGEST      1 nodes  complete
+  tiny   DIGEST     17 nodes  complete
+  tiny   DIGEST      1 nodes  complete
+exit 0
+",
+    );
+    let studies = sandbox.json("studies --json");
+    assert_eq!((&studies[1]["name"], text(&studies[1]["study"])), (&"tiny".into(), base().hash.clone()));
+}
+
+#[test]
+fn a_study_is_shown_by_name_hash_or_prefix() {
+    let sandbox = Sandbox::after_run();
+    let expected = "  name      tiny
+  study     DIGEST
+  status    complete
+  pipeline  DIGEST
+
+  node                stage              outcome  key           tree
+  data                decode             done     SHORT  SHORT
+  flip                augment            done     SHORT  SHORT
+  raw                 fetch              done     SHORT  SHORT
+  retrain_best        train              done     SHORT  SHORT
+  search/history/000  history            done     SHORT  SHORT
+  search/history/001  history            done     SHORT  SHORT
+  search/history/002  history            done     SHORT  SHORT
+  search/propose/000  propose            done     SHORT  SHORT
+  search/propose/001  propose            done     SHORT  SHORT
+  search/propose/002  propose            done     SHORT  SHORT
+  search/select       select             done     SHORT  SHORT
+  search/split/002    split              done     SHORT  SHORT
+  search/train/000    train              done     SHORT  SHORT
+  search/train/001    train              done     SHORT  SHORT
+  search/train/002    train              done     SHORT  SHORT
+  test                evaluate           done     SHORT  SHORT
+  visualize_filters   visualize_filters  done     SHORT  SHORT
+exit 0
+";
+    check(&sandbox.pipe("show"), expected);
+    check(&sandbox.pipe("show tiny"), expected);
+    check(&sandbox.pipe(&format!("show {}", base().hash)), expected);
+    check(&sandbox.pipe(&format!("show {}", &base().hash[..8])), expected);
+    assert_eq!(sandbox.json("show --json")["nodes"].as_array().unwrap().len(), NODES);
+}
+
+#[test]
+fn a_node_is_shown_with_all_that_it_is_a_function_of() {
+    let sandbox = Sandbox::after_run();
+    let mut flip = sandbox.pipe("show flip");
+    let (before, provenance) = flip.out.split_once("provenance\n").unwrap();
+    assert!(provenance.contains("\n  seconds "), "{provenance}");
+    flip.out = before.to_owned();
+    check(
+        &flip,
+        "  node     flip
+  study    DIGEST
+  stage    augment, version 1
+  outcome  done
+  key      DIGEST
+  tree     DIGEST
+
+  parameters
+    (policy: [RandomFlip(0.5)])
+
+  inputs
+    train  SHORT  data/train.safetensors
+
+  outputs
+    policy.json  SHORT   156 B
+    preview.png  SHORT  152 kB
+
+exit 0
+",
+    );
+    let by_end = sandbox.pipe("show train/1").ok().out;
+    assert_eq!(by_end, sandbox.pipe("show search/train/001").ok().out);
+    assert!(by_end.contains("\n  proposal    "), "{by_end}");
+}
+
+#[test]
+fn unknown_names_are_refused_with_a_suggestion() {
+    let sandbox = Sandbox::after_run();
+    check(&sandbox.pipe("show flop"), "! error: there is no node `flop` in this study: did you mean `flip`?\nexit 2\n");
+    check(
+        &sandbox.pipe("show --study tinny flip"),
+        "! error: there is no study `tinny`\n!   hint: did you mean `tiny`?\nexit 2\n",
+    );
+    check(
+        &sandbox.pipe("trials tinny"),
+        "! error: there is no study `tinny`\n!   hint: did you mean `tiny`?\nexit 2\n",
+    );
+    check(
+        &sandbox.pipe("diff tiny tiny~1"),
+        "! error: there is no study `tiny~1`\n!   hint: did you mean `tiny`?\nexit 2\n",
+    );
+    let ambiguous = sandbox.pipe("show 000").err;
+    assert!(ambiguous.contains("search/history/000") && ambiguous.contains("search/train/000"), "{ambiguous}");
+    let empty = Sandbox::new();
+    for command in ["studies", "show", "trials", "gc", "verify", "report", "export a b", "cat a", "diff a b"] {
+        let output = empty.pipe(command);
+        assert_eq!(output.code, Some(2), "{command}: {}", output.err);
+        assert!(!empty.path(".pipe").exists(), "{command} makes no store");
+    }
+}
+
+#[test]
+fn trials_are_a_table_csv_or_json() {
+    let sandbox = Sandbox::after_run();
+    let table = sandbox.pipe("trials").ok().out;
+    let header: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(
+        header,
+        ["trial", "status", "valid.fine_accuracy", "epoch", "epochs", "parameters", "activation", "lr_rate_mult"]
+    );
+    assert_eq!((table.lines().count(), table.lines().filter(|line| line.starts_with("* ")).count()), (4, 1));
+    let csv = sandbox.pipe("trials --csv").ok().out;
+    assert_eq!(csv.lines().count(), 4);
+    assert!(csv.starts_with("search,trial,node,status,best,metric,value,"), "{csv}");
+    let json = sandbox.json("trials --json");
+    assert_eq!(json.as_array().unwrap().len(), 3);
+    assert_eq!((&json[1]["node"], &json[1]["status"]), (&"search/train/001".into(), &"completed".into()));
+
+    let sorted = sandbox.json("trials --json --sort lr_rate_mult");
+    let rates: Vec<_> =
+        sorted.as_array().unwrap().iter().map(|trial| trial["labels"]["lr_rate_mult"].as_f64().unwrap()).collect();
+    assert!(rates.is_sorted() || rates.iter().rev().is_sorted(), "{rates:?}");
+    let best = sandbox.json("trials --json --sort valid.fine_accuracy");
+    let values: Vec<_> = best.as_array().unwrap().iter().map(|trial| trial["value"].as_f64().unwrap()).collect();
+    assert!(values.iter().rev().is_sorted(), "best first: {values:?}");
+    let unknown = sandbox.pipe("trials --sort lr_rate_mul");
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.err.contains("lr_rate_mult"), "{}", unknown.err);
+}
+
+#[test]
+fn outputs_are_exported_as_plain_files_and_nothing_is_overwritten() {
+    let sandbox = Sandbox::after_run();
+    check(&sandbox.pipe("export retrain_best/best/weights.safetensors w.safetensors"), "! w.safetensors\nexit 0\n");
+    let bytes = fs::read(sandbox.path("w.safetensors")).unwrap();
+    assert_eq!(blake3::hash(&bytes).to_string(), sandbox.digest("retrain_best", "best/weights.safetensors"));
+    check(
+        &sandbox.pipe("export retrain_best/history.csv w.safetensors"),
+        "! error: `w.safetensors` exists already\n!   hint: `--force` writes over it\nexit 2\n",
+    );
+    assert_eq!(fs::read(sandbox.path("w.safetensors")).unwrap(), bytes);
+    check(
+        &sandbox.pipe("export retrain_best net"),
+        "! net/architecture.json
+! net/best/weights.safetensors
+! net/history.csv
+! net/last/weights.safetensors
+! net/score.json
+! net/trial.json
+exit 0
+",
+    );
+    check(
+        &sandbox.pipe("export retrain_best net"),
+        "! error: `net/architecture.json` exists already\n!   hint: `--force` writes over it\nexit 2\n",
+    );
+    check(
+        &sandbox.pipe("export train/1/history.csv net"),
+        "! error: `net/history.csv` exists already\n!   hint: `--force` writes over it\nexit 2\n",
+    );
+    check(
+        &sandbox.pipe("export flip/polcy.json ."),
+        "! error: `flip` has no output `polcy.json`\n!   hint: did you mean `policy.json`?\nexit 2\n",
+    );
+    // A copy is a file of its own.
+    fs::write(sandbox.path("net/score.json"), "mine").unwrap();
+    sandbox.pipe("verify").ok();
+}
+
+#[test]
+fn cat_writes_an_output_or_any_object() {
+    let sandbox = Sandbox::after_run();
+    let by_path = sandbox.pipe("cat search/train/001/score.json").ok().out;
+    let digest = sandbox.digest("search/train/001", "score.json");
+    assert_eq!(by_path, sandbox.pipe(&format!("cat {digest}")).ok().out);
+    assert_eq!(by_path, sandbox.pipe(&format!("cat {}", &digest[..10])).ok().out);
+    let score: serde_json::Value = serde_json::from_str(&by_path).unwrap();
+    assert_eq!(score["status"], "completed");
+    assert_eq!(sandbox.pipe("cat flip").code, Some(2));
+}
+
+#[test]
+fn a_study_differs_from_itself_in_nothing() {
+    let sandbox = Sandbox::after_run();
+    let same = sandbox.pipe("diff tiny tiny").ok();
+    assert_eq!((same.out.as_str(), same.err.as_str()), ("", ""));
+    assert_eq!(sandbox.pipe(&format!("diff tiny {}", &base().hash[..6])).code, Some(0));
+}
+
+#[test]
+fn a_report_is_made_again_with_the_same_bytes() {
+    let sandbox = Sandbox::after_run();
+    let events = sandbox.run("").ok();
+    let path = text(&events.study()["report"]).replace("SANDBOX", sandbox.path("").to_str().unwrap());
+    let page = fs::read(sandbox.path(&path)).unwrap();
+    let folder = sandbox.path(&path);
+    fs::remove_dir_all(folder.parent().unwrap()).unwrap();
+    sandbox.pipe("report").ok();
+    assert!(fs::read(sandbox.path(&path)).unwrap() == page, "the same page");
+    let html = String::from_utf8(page).unwrap();
+    assert!(html.contains(&base().hash));
+    assert!(!html.contains("http://") && !html.contains("https://"), "it needs no network");
+}
+
+#[test]
+fn an_action_is_executed_by_its_key_alone() {
+    let sandbox = Sandbox::after_run();
+    let node = sandbox.node("search/train/001");
+    let (key, tree) = (text(&node["key"]), text(&node["tree"]));
+    assert_eq!(sandbox.pipe(&format!("exec {key}")).ok().out, format!("{tree}\n"), "known");
+    fs::remove_file(sandbox.path(format!(".pipe/actions/{}/{}.json", &key[..2], &key[2..]))).unwrap();
+    assert_eq!(sandbox.pipe(&format!("exec {} --fresh", &key[..12])).ok().out, format!("{tree}\n"), "executed");
+    assert_eq!(sandbox.run("").ok().nodes("executed").len(), 0);
+}
+
+#[test]
+fn every_command_is_told_about_with_its_exit_codes() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.pipe("--help").ok().out;
+    let commands: Vec<_> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let expected = "run init studies show trials diff gc verify report export cat predict completions exec help";
+    assert_eq!(commands.join(" "), expected);
+    for command in commands.iter().filter(|command| **command != "help") {
+        for flag in ["-h", "--help"] {
+            let help = sandbox.pipe(&format!("{command} {flag}")).ok().out;
+            let codes =
+                help.split("Exit codes:\n").nth(1).unwrap_or_else(|| panic!("{command} {flag} tells its exit codes"));
+            let count = codes
+                .lines()
+                .filter(|line| line.split_whitespace().next().is_some_and(|code| code.parse::<u8>().is_ok()))
+                .count();
+            assert!(count >= 4 && help.ends_with(codes), "{help}");
+        }
+    }
+}
+
+#[test]
+fn shells_complete_every_command() {
+    let sandbox = Sandbox::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = sandbox.pipe(&format!("completions {shell}")).ok().out;
+        assert!(script.contains("visualize") || script.contains("verify"), "{shell}");
+    }
+    assert_eq!(sandbox.pipe("completions tcsh").code, Some(2));
+}

@@ -1,0 +1,94 @@
+//! A damaged object is told, never used, and made again.
+
+use std::fs;
+
+use crate::sandbox::{Sandbox, base, check, names};
+
+/// Returns a sandbox in which the training images are not what they were, and their digest.
+fn damaged() -> (Sandbox, String) {
+    let sandbox = Sandbox::after_run();
+    let digest = sandbox.digest("data", "train.safetensors");
+    let path = sandbox.object(&digest);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    (sandbox, digest)
+}
+
+#[test]
+fn a_run_that_needs_a_damaged_object_names_it_and_ends_with_3() {
+    let (sandbox, digest) = damaged();
+    sandbox.edit("epochs: 2", "epochs: 3");
+    let output = sandbox.pipe("run");
+    assert_eq!(output.code, Some(3), "{}{}", output.out, output.err);
+    assert!(output.err.contains(&digest), "{}", output.err);
+    assert!(output.err.contains("pipe verify --repair"), "{}", output.err);
+}
+
+#[test]
+fn what_is_damaged_is_found_set_aside_and_made_again() {
+    let (sandbox, digest) = damaged();
+    let found = sandbox.pipe("verify");
+    assert_eq!(found.code, Some(3));
+    let (shard, rest) = digest.split_at(2);
+    assert!(found.out.contains(&format!("objects/{shard}/{rest}")), "{}", found.out);
+    assert_eq!(sandbox.pipe("verify --repair").code, Some(0));
+    // Missing, now, but not damaged any more.
+    let events = sandbox.run("").ok();
+    assert_eq!((events.hash(), events.nodes("executed")), (base().hash.clone(), names(["data"])));
+    sandbox.pipe("verify").ok();
+}
+
+#[test]
+fn a_missing_object_is_made_again() {
+    let sandbox = Sandbox::after_run();
+    fs::remove_file(sandbox.object(&sandbox.digest("search/train/001", "best/weights.safetensors"))).unwrap();
+    let events = sandbox.run("").ok();
+    assert_eq!((events.hash(), events.nodes("executed")), (base().hash.clone(), names(["search/train/001"])));
+}
+
+#[test]
+fn a_damaged_checkpoint_costs_time_and_nothing_else() {
+    let sandbox = Sandbox::after_run();
+    let whole = Sandbox::new();
+    for file in sandbox.stored("checkpoints").into_iter().filter(|path| path.components().count() == 3) {
+        let path = sandbox.path(".pipe/checkpoints").join(file);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "damaged").unwrap();
+    }
+    let [resumed, fresh] = [&sandbox, &whole].map(|sandbox| {
+        sandbox.edit("epochs: 2", "epochs: 3");
+        sandbox.run("").ok()
+    });
+    assert_eq!(resumed.hash(), fresh.hash());
+    assert_eq!(resumed.first_progress("retrain_best"), Some((16, 300)));
+    // Those that nobody needed are still there.
+    sandbox.pipe("verify --repair");
+    sandbox.pipe("verify").ok();
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_told() {
+    let sandbox = Sandbox::after_run();
+    let record = sandbox.path(".pipe/actions").join(sandbox.stored("actions").first().unwrap());
+    fs::remove_file(&record).unwrap();
+    fs::write(&record, "{").unwrap();
+    assert_eq!(sandbox.pipe("verify").code, Some(3));
+    assert_eq!(sandbox.pipe("run").code, Some(3));
+    sandbox.pipe("verify --repair").ok();
+    assert_eq!(sandbox.run("").ok().hash(), base().hash);
+    sandbox.pipe("verify").ok();
+}
+
+#[test]
+fn a_sound_store_is_said_to_be_sound() {
+    let sandbox = Sandbox::after_run();
+    let output = sandbox.pipe("verify").ok();
+    assert!(output.out.ends_with(" 17 results and 3 checkpoints read: all as they should be\n"), "{}", output.out);
+    check(
+        &Sandbox::new().pipe("verify"),
+        "! error: there is no store at `.pipe`\n!   hint: make one with `pipe run`, or name another with `--store`\nexit 2\n",
+    );
+}

@@ -1,0 +1,197 @@
+//! How a run ends that does not end well; and what looks like a failure and is a result.
+
+use crate::sandbox::{Sandbox, TINY, base, check, names};
+
+/// Two trainings: one of a network that is too deep for its images, one that is fine; and what looks at them.
+const TOO_DEEP: &str = r#"Study(
+    name: "deep",
+    seed: 7,
+    stages: [
+        ("raw", Fetch(Embedded(name: "shapes100", train: 200, test: 100))),
+        ("data", Decode(from: "raw", format: Cifar100, validation: Stratified(0.2))),
+        ("deep", Train(data: "data", model: HyperCnn(base_filters: 4, fc_units: (16, 12), nb_conv_pool_layers: 7), epochs: 1)),
+        ("test", Evaluate(of: "deep")),
+        ("fine", Train(data: "data", model: HyperCnn(base_filters: 4, fc_units: (16, 12)), epochs: 1)),
+        ("fine_test", Evaluate(of: "fine")),
+    ],
+)"#;
+
+#[test]
+fn siblings_of_a_failed_node_go_on_and_dependants_are_skipped() {
+    let sandbox = Sandbox::with(TOO_DEEP);
+    check(
+        &sandbox.pipe("run --jobs 1"),
+        "  study deep DIGEST
+!    executed  raw  (first run)  TIME
+!    executed  data  (first run)  TIME
+!      failed  deep: images of 32x32 pixels are too small for 7 pooling layers: `batch_normalization_6` would read 1x1  TIME
+!     skipped  test  (it needs `deep`)
+!    executed  fine  (first run)  TIME
+!    executed  fine_test  (first run)  TIME
+! 4 executed, 0 reused, 1 failed, 1 skipped in TIME
+! report:   SANDBOX/.pipe/reports/deep-SHORT/report.html
+! pictures: SANDBOX/.pipe/reports/deep-SHORT/pictures
+exit 1
+",
+    );
+    let before = sandbox.listing();
+    let events = sandbox.run("");
+    assert_eq!(events.code, Some(1));
+    assert_eq!(sandbox.listing(), before, "the failure is remembered");
+    assert_eq!(events.nodes("reused"), names(["raw", "data", "fine", "fine_test"]));
+    assert_eq!((events.nodes("failed"), events.nodes("skipped")), (names(["deep"]), names(["test"])));
+    assert_eq!(sandbox.pipe("studies").shown(), "  deep  DIGEST      6 nodes  failed\nexit 0\n");
+    // What does not need it can be had.
+    assert_eq!(sandbox.run("--stage fine_test").code, Some(0));
+}
+
+#[test]
+fn a_trial_that_diverges_is_a_result_and_the_search_goes_on() {
+    let sandbox = Sandbox::with(
+        &TINY
+            .replace("\"lr_rate_mult\": loguniform(-0.5, 0.5)", "\"rate\": choice([1e30, 0.001])")
+            .replace("batch: 16,", "batch: 16, learning_rate: hp(\"rate\"),"),
+    );
+    let events = sandbox.run("--set search.trials=5").ok();
+    assert_eq!(events.nodes("failed").len(), 0);
+    let trials = sandbox.json("trials --json");
+    let statuses: Vec<_> =
+        trials.as_array().unwrap().iter().map(|trial| (&trial["labels"]["rate"], &trial["status"])).collect();
+    println!("{statuses:?}");
+    for (rate, status) in &statuses {
+        assert_eq!(**status, if rate.as_f64() == Some(1e30) { "diverged" } else { "completed" });
+    }
+    let diverged = statuses.iter().filter(|(_, status)| **status == "diverged").count();
+    assert!((1..5).contains(&diverged), "{diverged} of 5 trials diverged");
+    // The best one is one of the others.
+    let best = trials.as_array().unwrap().iter().find(|trial| trial["best"] == true).unwrap();
+    assert_eq!(best["status"], "completed");
+}
+
+#[test]
+fn an_infeasible_trial_is_a_result_too() {
+    let sandbox = Sandbox::with(
+        &TINY.replace("\"activation\": choice([\"relu\", \"elu\"])", "\"nb_conv_pool_layers\": choice([2, 7])"),
+    );
+    let events = sandbox.run("--set search.trials=5 --stage search").ok();
+    assert_eq!((events.nodes("failed").len(), events.nodes("skipped").len()), (0, 0));
+    let trials = sandbox.json("trials --json");
+    for trial in trials.as_array().unwrap() {
+        let expected = if trial["labels"]["nb_conv_pool_layers"] == 7 { "failed" } else { "completed" };
+        assert_eq!(trial["status"], expected, "{trial}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
+    let sandbox = Sandbox::new();
+    sandbox.edit("Augment(data", "Augmnet(data");
+    sandbox.edit("epochs: 1", "epochs: 0");
+    sandbox.edit("of: \"search\"", "of: \"serach\"");
+    check(
+        &sandbox.pipe("run"),
+        "! error: unknown stage `Augmnet`
+!  --> pipeline.ron:8:18
+!   |
+! 8 |         (\"flip\", Augmnet(data: \"data\", policy: [RandomFlip(0.5)])),
+!   |                  ^^^^^^^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate` or `VisualizeFilters`
+!   = help: did you mean `Augment`?
+!
+! error: `epochs`: found 0 epochs
+!   --> pipeline.ron:23:25
+!    |
+! 23 |                 epochs: 0,
+!    |                         ^ expected 1 to 100000
+!
+! error: there is no stage `serach`
+!   --> pipeline.ron:26:38
+!    |
+! 26 |         (\"retrain_best\", Retrain(of: \"serach\", epochs: 2, keep: [Best, Last])),
+!    |                                      ^^^^^^^^ expected `search`
+!   = help: did you mean `search`?
+!
+exit 2
+",
+    );
+    assert!(!sandbox.path(".pipe").exists(), "nothing is made before the pipeline is understood");
+}
+
+#[test]
+fn the_test_split_is_refused_where_trials_could_see_it() {
+    let sandbox = Sandbox::new();
+    sandbox.edit("data: \"data\",\n", "data: \"data/test\",\n");
+    let output = sandbox.pipe("run");
+    assert_eq!(output.code, Some(2));
+    assert!(output.err.contains("only `Evaluate` reads the test split"), "{}", output.err);
+}
+
+#[test]
+fn a_data_set_without_test_images_cannot_be_tested_on() {
+    let sandbox = Sandbox::new();
+    sandbox.edit("Stratified(0.2)", "OfficialTest");
+    let output = sandbox.pipe("run");
+    assert_eq!(output.code, Some(2), "{}", output.err);
+    assert!(output.err.contains("test"), "{}", output.err);
+}
+
+#[test]
+fn wrong_use_ends_with_2() {
+    let sandbox = Sandbox::new();
+    for args in [
+        "run --jobs 0",
+        "run --jobs many",
+        "run --device gpu",
+        "run --checkpoint-every -1",
+        "nonsense",
+        "run --nonsense",
+        "",
+    ] {
+        assert_eq!(sandbox.pipe(args).code, Some(2), "{args}");
+    }
+    check(
+        &sandbox.pipe("run --file absent.ron"),
+        "! error: `absent.ron` cannot be read: No such file or directory (os error 2)
+!   hint: `pipe init` writes one to start from; `--file` names another
+exit 2
+",
+    );
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn a_device_that_this_build_has_not_is_refused() {
+    let sandbox = Sandbox::new();
+    let expected = "! error: this build of `pipe` has no CUDA
+!   hint: build it with `cargo build --release --features cuda`, or say `--device cpu`
+exit 2
+";
+    check(&sandbox.pipe("run --device cuda"), expected);
+    check(&sandbox.pipe("run --set device=Cuda"), expected);
+    let auto = sandbox.pipe("run --device auto --stage raw --quiet");
+    assert_eq!((auto.code, auto.err.as_str()), (Some(0), "device: cpu\n"));
+}
+
+#[test]
+fn a_store_of_another_format_is_refused() {
+    let sandbox = Sandbox::after_run();
+    std::fs::write(sandbox.path(".pipe/format"), "999\n").unwrap();
+    let output = sandbox.pipe("run");
+    assert_eq!(output.code, Some(1), "{}", output.err);
+    assert!(output.err.contains("999"), "{}", output.err);
+}
+
+#[test]
+fn bytes_that_are_not_the_expected_ones_enter_no_store() {
+    let sandbox = Sandbox::new();
+    sandbox.write("archive", "not what was asked for");
+    let url = format!("file://{}", sandbox.path("archive").display());
+    sandbox.edit(
+        "Embedded(name: \"shapes100\", train: 200, test: 100)",
+        &format!("Url(url: \"{url}\", size: 22, blake3: \"{}\")", "0".repeat(64)),
+    );
+    let events = sandbox.run("");
+    assert_eq!((events.code, events.nodes("failed")), (Some(1), names(["raw"])));
+    // It is no result: with the right bytes there, it is run again.
+    assert_eq!(sandbox.stored("actions").len(), 2, "two proposals need no data");
+    assert_ne!(events.hash(), base().hash);
+}

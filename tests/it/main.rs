@@ -1,0 +1,30 @@
+//! `pipe` from outside: each test gives the program a fresh folder and a cleared environment, and looks at what it says,
+//! what it leaves and how it ends. What a lower level can show is tested there.
+//!
+//! | file             | what holds                                                                        |
+//! |------------------|-----------------------------------------------------------------------------------|
+//! | [`sandbox`]      | (the folder, the commands, the tiny study that the tests share)                   |
+//! | [`reuse`]        | what is known is not run again, and nothing else decides                          |
+//! | [`selection`]    | `--stage` runs its ancestors and itself, `--plan` runs nothing, `--rerun` again   |
+//! | [`same_hash`]    | folder, jobs, threads, environment and cadence of checkpoints reach no digest     |
+//! | [`kills`]        | killed or interrupted at any moment, a run goes on and ends with the same hash    |
+//! | [`graphs`]       | two data sets, two searches, none; stages left out; the kinds of retraining       |
+//! | [`failures`]     | exit codes; what failed is remembered, siblings go on; divergence is a result     |
+//! | [`damage`]       | a damaged object is told, never used, and made again                              |
+//! | [`overrides`]    | `--set` and `PIPE_SET` are as good as the file                                    |
+//! | [`collection`]   | gc takes what no study needs, and only that                                       |
+//! | [`commands`]     | what the other commands print                                                     |
+//! | [`test_split`]   | evaluations alone read the test images                                            |
+
+mod collection;
+mod commands;
+mod damage;
+mod failures;
+mod graphs;
+mod kills;
+mod overrides;
+mod reuse;
+mod same_hash;
+mod sandbox;
+mod selection;
+mod test_split;

@@ -1,0 +1,177 @@
+//! What is known is not run again, and nothing but what a node is a function of decides whether it is known.
+
+use crate::sandbox::{NODES, Sandbox, base, check, names};
+
+#[test]
+fn a_second_run_executes_nothing_and_writes_nothing() {
+    let sandbox = Sandbox::after_run();
+    // The first run here finds files that another folder's run has made: the report may be written again, but not twice.
+    assert_eq!(sandbox.run("").ok().hash(), base().hash);
+    let before = sandbox.listing();
+    let again = sandbox.run("").ok();
+    assert_eq!(sandbox.listing(), before);
+    assert_eq!((again.hash(), again.nodes("reused").len()), (base().hash.clone(), NODES));
+}
+
+#[test]
+fn the_last_event_is_the_study() {
+    let sandbox = Sandbox::after_run();
+    let events = sandbox.run("").ok();
+    let study = events.study().as_object().unwrap();
+    let fields: Vec<_> = study.keys().map(String::as_str).collect();
+    let expected =
+        ["event", "executed", "failed", "name", "pictures", "report", "reused", "seconds", "skipped", "study"];
+    assert_eq!(fields, expected);
+    assert_eq!((&study["name"], &study["executed"], &study["reused"]), (&"tiny".into(), &0.into(), &NODES.into()));
+    assert_eq!((&study["failed"], &study["skipped"]), (&0.into(), &0.into()));
+    assert!(study["seconds"].is_f64() && study["study"].as_str().unwrap().len() == 64);
+    for view in ["report", "pictures"] {
+        let path = study[view].as_str().unwrap().replace("SANDBOX", sandbox.path("").to_str().unwrap());
+        assert!(sandbox.path(&path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn every_node_has_a_line_that_says_why() {
+    let sandbox = Sandbox::new();
+    check(
+        &sandbox.pipe("run --jobs 1"),
+        "  study tiny DIGEST
+!    executed  raw  (first run)  TIME
+!    executed  data  (first run)  TIME
+!    executed  flip  (first run)  TIME
+!    executed  search/propose/000  (first run)  TIME
+!    executed  search/train/000  (first run)  TIME
+!    executed  search/history/000  (first run)  TIME
+!    executed  search/propose/001  (first run)  TIME
+!    executed  search/train/001  (first run)  TIME
+!    executed  search/history/001  (first run)  TIME
+!    executed  search/split/002  (first run)  TIME
+!    executed  search/propose/002  (first run)  TIME
+!    executed  search/train/002  (first run)  TIME
+!    executed  search/history/002  (first run)  TIME
+!    executed  search/select  (first run)  TIME
+!    executed  retrain_best  (first run)  TIME
+!    executed  test  (first run)  TIME
+!    executed  visualize_filters  (first run)  TIME
+! 17 executed, 0 reused, 0 failed in TIME
+! report:   SANDBOX/.pipe/reports/tiny-SHORT/report.html
+! pictures: SANDBOX/.pipe/reports/tiny-SHORT/pictures
+exit 0
+",
+    );
+    check(&sandbox.pipe("run --quiet"), "  study tiny DIGEST\nexit 0\n");
+}
+
+#[test]
+fn what_means_the_same_is_the_same_study() {
+    let sandbox = Sandbox::after_run();
+    let check = |what: &str, pipeline: &str| {
+        sandbox.write("pipeline.ron", pipeline);
+        let events = sandbox.run("").ok();
+        assert_eq!((events.nodes("reused").len(), events.hash()), (NODES, base().hash.clone()), "{what}");
+    };
+    check(
+        "comments and white space",
+        &crate::sandbox::TINY.replace(": ", " :\n // a comment\n").replace("),", ") /* another */ ,"),
+    );
+    check(
+        "the order of stages and fields, defaults written out",
+        r#"Study(stages: [
+            ("visualize_filters", VisualizeFilters(step: 2.0, steps: 3, layers: [], look: Classic, of: "retrain_best")),
+            ("test", Evaluate(of: "retrain_best")),
+            ("retrain_best", Retrain(keep: [Best, Last], epochs: 2, data: Train, seed: Same, of: "search")),
+            ("search", Search(
+                trial: Train(
+                    optimizer: Adam, learning_rate: 0.001, l2: 0.0007, head: Softmax, coarse_labels_weight: 1,
+                    epochs: 1, batch: 16, keep: [Best], augment: "flip", data: "data",
+                    model: HyperCnn(fc_units: (16, 12), first_conv_filters: 4, base_filters: 4, bn_momentum: 0.99),
+                ),
+                space: { "activation": choice(["relu", "elu"]), "lr_rate_mult": loguniform(-0.5, 0.5) },
+                maximise: Best("valid.fine_accuracy"), sampler: Tpe(startup: 2, candidates: 24), lag: 2, trials: 3,
+            )),
+            ("flip", Augment(policy: [RandomFlip(0.5)], normalise: HalfCentred, data: "data")),
+            ("data", Decode(validation: Stratified((seed: 0, fraction: 0.2)), format: Cifar100, from: "raw")),
+            ("raw", Fetch(Embedded(test: 100, train: 200, name: "shapes100"))),
+        ], device: Cpu, seed: 7, name: "tiny")"#,
+    );
+}
+
+#[test]
+fn another_name_is_the_same_study() {
+    let sandbox = Sandbox::after_run();
+    sandbox.edit("\"tiny\"", "\"other\"");
+    let events = sandbox.run("").ok();
+    assert_eq!((events.hash(), events.nodes("executed")), (base().hash.clone(), names([])));
+    assert_eq!(sandbox.pipe("diff tiny other").shown(), "exit 0\n");
+}
+
+#[test]
+fn another_chance_of_flipping_keeps_the_data_and_is_what_a_diff_says_first() {
+    let sandbox = Sandbox::after_run();
+    sandbox.edit("RandomFlip(0.5)", "RandomFlip(0.25)");
+    let events = sandbox.run("").ok();
+    // Random proposals know no scores.
+    let reused = names(["raw", "data", "search/propose/000", "search/propose/001"]);
+    assert!(events.nodes("reused").is_superset(&reused), "{:?}", events.nodes("reused"));
+    let trained = ["flip", "search/train/000", "search/train/001", "search/train/002", "retrain_best", "test"];
+    assert!(events.nodes("executed").is_superset(&names(trained)), "{:?}", events.nodes("executed"));
+    assert_eq!(events.why("flip"), "policy[0].RandomFlip 0.5 -> 0.25");
+
+    let diff = sandbox.pipe("diff tiny~1 tiny");
+    assert_eq!(diff.code, Some(1), "{}{}", diff.out, diff.err);
+    let first = "old  tiny~1\nnew  tiny\n\nAsked differently\n  flip.policy[0].RandomFlip: 0.5 -> 0.25\n";
+    assert!(diff.out.starts_with(first), "{}", diff.out);
+    // Nothing else was.
+    assert_eq!(diff.out.matches(" -> 0.25\n").count(), 1);
+    assert!(!diff.out.contains("EQUAL KEYS"), "{}", diff.out);
+}
+
+#[test]
+fn more_trials_keep_the_first_ones() {
+    let sandbox = Sandbox::after_run();
+    sandbox.edit("trials: 3", "trials: 4");
+    let events = sandbox.run("").ok();
+    let search: Vec<_> = events.nodes("executed").into_iter().filter(|node| node.starts_with("search/")).collect();
+    let new = ["search/history/003", "search/propose/003", "search/select", "search/split/003", "search/train/003"];
+    assert_eq!(search, new);
+    assert_eq!(events.nodes("reused").intersection(&names(["raw", "data", "flip"])).count(), 3);
+}
+
+#[test]
+fn a_longer_retraining_goes_on_from_its_checkpoint() {
+    let with = Sandbox::after_run();
+    let without = Sandbox::after_run();
+    std::fs::remove_dir_all(without.path(".pipe/checkpoints")).unwrap();
+    let [resumed, fresh] = [&with, &without].map(|sandbox| {
+        sandbox.edit("epochs: 2", "epochs: 3");
+        let events = sandbox.run("").ok();
+        // The others only if the third epoch is the best.
+        let others = names(["test", "visualize_filters"]);
+        assert!(events.nodes("executed").difference(&others).eq(["retrain_best"]), "{:?}", events.nodes("executed"));
+        assert_eq!(events.why("retrain_best"), "epochs 2 -> 3");
+        (events.first_progress("retrain_best").unwrap(), events.hash())
+    });
+    assert_eq!(resumed.1, fresh.1);
+    // 100 images an epoch: the first step after two epochs, and the first of all.
+    assert_eq!((resumed.0, fresh.0), ((216, 300), (16, 300)));
+}
+
+#[test]
+fn the_retraining_continues_the_best_trial() {
+    let sandbox = Sandbox::new();
+    let events = sandbox.run("").ok();
+    assert_eq!(events.first_progress("retrain_best"), Some((116, 200)));
+}
+
+#[test]
+fn a_deleted_result_is_made_again_with_the_same_bytes() {
+    let sandbox = Sandbox::after_run();
+    let flip = sandbox.node("flip");
+    let (key, tree) = (crate::sandbox::text(&flip["key"]), crate::sandbox::text(&flip["tree"]));
+    std::fs::remove_file(sandbox.object(&tree)).unwrap();
+    let events = sandbox.run("").ok();
+    assert_eq!((events.nodes("executed"), events.hash()), (names(["flip"]), base().hash.clone()));
+    assert_eq!(events.why("flip"), "its result is no longer in the store");
+    assert_eq!(crate::sandbox::text(&sandbox.node("flip")["key"]), key);
+}

@@ -1,0 +1,358 @@
+//! A fresh folder with a pipeline file, in which the program is run.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+    time::SystemTime,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A whole study in little: each kind of stage, TPE from the third trial on, and a training in a dozen steps.
+pub const TINY: &str = r#"// A whole study in little.
+Study(
+    name: "tiny",
+    seed: 7,
+    stages: [
+        ("raw", Fetch(Embedded(name: "shapes100", train: 200, test: 100))),
+        ("data", Decode(from: "raw", format: Cifar100, validation: Stratified(0.2))),
+        ("flip", Augment(data: "data", policy: [RandomFlip(0.5)])),
+        ("search", Search(
+            trials: 3,
+            lag: 2,
+            sampler: Tpe(startup: 2),
+            maximise: Best("valid.fine_accuracy"),
+            space: {
+                "lr_rate_mult": loguniform(-0.5, 0.5),
+                "activation": choice(["relu", "elu"]),
+            },
+            trial: Train(
+                data: "data",
+                augment: "flip",
+                model: HyperCnn(base_filters: 4, first_conv_filters: 4, fc_units: (16, 12)),
+                batch: 16,
+                epochs: 1,
+            ),
+        )),
+        ("retrain_best", Retrain(of: "search", epochs: 2, keep: [Best, Last])),
+        ("test", Evaluate(of: "retrain_best", split: Test)),
+        ("visualize_filters", VisualizeFilters(of: "retrain_best", steps: 3)),
+    ],
+)
+"#;
+
+/// How many nodes [`TINY`] has.
+pub const NODES: usize = 17;
+
+/// A fresh folder, removed at the end.
+pub struct Sandbox {
+    folder: TempDir,
+}
+
+impl Sandbox {
+    /// Returns a folder with [`TINY`] as its pipeline, and no store.
+    pub fn new() -> Self {
+        Self::with(TINY)
+    }
+
+    /// Returns a folder with this pipeline, and no store.
+    pub fn with(pipeline: &str) -> Self {
+        let sandbox = Self { folder: tempfile::tempdir().unwrap() };
+        sandbox.write("pipeline.ron", pipeline);
+        sandbox
+    }
+
+    /// Returns a folder in which [`TINY`] has been run.
+    pub fn after_run() -> Self {
+        let sandbox = Self::new();
+        for (path, (mode, bytes)) in &base().files {
+            let path = sandbox.path(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, bytes).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
+        }
+        sandbox
+    }
+
+    /// Returns a path in the folder.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        fs::write(self.path(path), text).unwrap();
+    }
+
+    /// Puts `to` in the place of `from` in the pipeline file.
+    #[track_caller]
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path("pipeline.ron")).unwrap();
+        assert_eq!(text.matches(from).count(), 1, "`{from}` stands once in the pipeline");
+        self.write("pipeline.ron", &text.replace(from, to));
+    }
+
+    /// Returns the program with arguments, which are separated by white space.
+    pub fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
+        // Without the environment: neither PIPE_* nor RUST_LOG of whoever runs the tests.
+        command.args(args.split_whitespace()).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program and returns what came of it.
+    pub fn pipe(&self, args: &str) -> Output {
+        self.output(&mut self.command(args))
+    }
+
+    /// Runs a command and returns what came of it.
+    pub fn output(&self, command: &mut Command) -> Output {
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| {
+            // macOS has its temporary folders behind a link.
+            let folder = self.folder.path().to_str().unwrap();
+            String::from_utf8_lossy(&bytes).replace(&format!("/private{folder}"), "SANDBOX").replace(folder, "SANDBOX")
+        };
+        Output { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Runs `pipe run --json` with more arguments and returns its events.
+    #[track_caller]
+    pub fn run(&self, args: &str) -> Events {
+        self.pipe(&format!("run --json {args}")).events()
+    }
+
+    /// Runs a command that must end well and returns its JSON.
+    #[track_caller]
+    pub fn json(&self, args: &str) -> Value {
+        serde_json::from_str(&self.pipe(args).ok().out).unwrap()
+    }
+
+    /// Returns everything below the folder: path -> (when it was last changed, its length).
+    pub fn listing(&self) -> BTreeMap<PathBuf, (SystemTime, u64)> {
+        let entry = |path: PathBuf| {
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            (path, (metadata.modified().unwrap(), metadata.len()))
+        };
+        walk(self.folder.path()).into_iter().map(entry).collect()
+    }
+
+    /// Returns the files of a folder of the store, as paths below it.
+    pub fn stored(&self, folder: &str) -> BTreeSet<PathBuf> {
+        let folder = self.path(".pipe").join(folder);
+        let files = walk(&folder).into_iter().filter(|path| path.is_file());
+        files.map(|path| path.strip_prefix(&folder).unwrap().to_owned()).collect()
+    }
+
+    /// Returns the file that holds an object.
+    pub fn object(&self, digest: &str) -> PathBuf {
+        let plain = self.path(format!(".pipe/objects/{}/{}", &digest[..2], &digest[2..]));
+        let packed = plain.with_extension("zst");
+        if packed.exists() { packed } else { plain }
+    }
+
+    /// Returns the digest of a file of a node's outputs in the latest study.
+    #[track_caller]
+    pub fn digest(&self, node: &str, path: &str) -> String {
+        let tree: Value = self.json(&format!("cat {}", text(&self.node(node)["tree"])));
+        text(&tree["files"][path]["digest"])
+    }
+
+    /// Returns what `pipe show --json` says of a node of the latest study.
+    #[track_caller]
+    pub fn node(&self, name: &str) -> Value {
+        let study = self.json("show --json");
+        let nodes = study["nodes"].as_array().unwrap();
+        nodes.iter().find(|node| node["name"] == name).unwrap_or_else(|| panic!("there is a node `{name}`")).clone()
+    }
+}
+
+/// Returns a JSON string's text.
+#[track_caller]
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is a string")).to_owned()
+}
+
+/// Returns names as a set to compare with.
+pub fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(str::to_owned).into()
+}
+
+/// Returns all paths below a folder; none if it is absent.
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            paths.extend(walk(&path));
+        }
+        paths.push(path);
+    }
+    paths
+}
+
+/// What a command said, and how it ended.
+pub struct Output {
+    /// Absent after a signal.
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Output {
+    /// Returns it if the command ended well.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
+        self
+    }
+
+    /// Returns all of it, with what differs from run to run replaced.
+    pub fn shown(&self) -> String {
+        let part = |name: &str, text: &str| {
+            let lines = filtered(text)
+                .lines()
+                .map(|line| format!("{name} {line}").trim_end().to_owned() + "\n")
+                .collect::<String>();
+            lines
+        };
+        format!("{}{}exit {}\n", part(" ", &self.out), part("!", &self.err), self.code.unwrap_or(-1))
+    }
+
+    /// Returns the events of `run --json`.
+    #[track_caller]
+    pub fn events(self) -> Events {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        Events { all: self.out.lines().map(parse).collect(), code: self.code, err: self.err }
+    }
+}
+
+/// Asserts that a command says `expected`, with digests and times replaced: lines of standard output begin with two
+/// spaces, those of standard error with `! `, and the last one tells the exit code.
+#[track_caller]
+pub fn check(output: &Output, expected: &str) {
+    let shown = output.shown();
+    assert!(shown == expected, "expected:\n{expected}\nfound:\n{shown}");
+}
+
+/// Returns text with digests (64 or 12 hexadecimal digits) and times replaced.
+fn filtered(text: &str) -> String {
+    let mut result = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let word = rest.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        let is_hex = word.bytes().all(|b| b.is_ascii_hexdigit());
+        let (shown, length) = match word.len() {
+            64 if is_hex => ("DIGEST", 64),
+            12 if is_hex => ("SHORT", 12),
+            0 => ("", 0),
+            n => (&rest[..n], n),
+        };
+        result += shown;
+        if length == 0 {
+            result.push(first);
+            rest = &rest[first.len_utf8()..];
+        } else {
+            rest = &rest[length..];
+        }
+    }
+    without_times(&result)
+}
+
+/// Returns text with `12 ms`, `1.2 s` and `1m 02s` replaced by `TIME`.
+fn without_times(text: &str) -> String {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let line = |line: &str| {
+        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let mut i = 0;
+        while i + 1 < words.len() {
+            let minutes = words[i].strip_suffix('m').is_some_and(is_number)
+                && words[i + 1].strip_suffix('s').is_some_and(is_number);
+            if is_number(&words[i]) && ["ms", "s"].contains(&words[i + 1].as_str()) || minutes {
+                words.splice(i..i + 2, ["TIME".to_owned()]);
+            }
+            i += 1;
+        }
+        words.join(" ")
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The events of `pipe run --json`.
+pub struct Events {
+    pub all: Vec<Value>,
+    pub code: Option<i32>,
+    pub err: String,
+}
+
+impl Events {
+    /// Returns them if the run ended well.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}\n{:?}", self.err, self.all.last());
+        self
+    }
+
+    /// Returns the last event, which is the study's.
+    #[track_caller]
+    pub fn study(&self) -> &Value {
+        let last = self.all.last().unwrap_or_else(|| panic!("there are events: {}", self.err));
+        assert_eq!(last["event"], "study", "{last}\n{}", self.err);
+        last
+    }
+
+    /// Returns the study hash.
+    #[track_caller]
+    pub fn hash(&self) -> String {
+        text(&self.study()["study"])
+    }
+
+    /// Returns the nodes that were `executed`, `reused`, `failed` or `skipped`.
+    pub fn nodes(&self, how: &str) -> BTreeSet<String> {
+        self.of("node").filter(|event| event["how"] == how).map(|event| text(&event["node"])).collect()
+    }
+
+    /// Returns why a node is what it is.
+    #[track_caller]
+    pub fn why(&self, node: &str) -> String {
+        let event = self.of("node").find(|event| event["node"] == node);
+        text(&event.unwrap_or_else(|| panic!("`{node}` is in the run"))["why"])
+    }
+
+    /// Returns the first `done` that a node told: where its work began.
+    pub fn first_progress(&self, node: &str) -> Option<(u64, u64)> {
+        let event = self.of("progress").find(|event| event["node"] == node)?;
+        Some((event["done"].as_u64()?, event["total"].as_u64()?))
+    }
+
+    fn of(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        self.all.iter().filter(move |event| event["event"] == kind)
+    }
+}
+
+/// What a run of [`TINY`] leaves, made once for all tests.
+pub struct Base {
+    pub hash: String,
+    /// path -> (mode, bytes)
+    files: BTreeMap<PathBuf, (u32, Vec<u8>)>,
+}
+
+pub fn base() -> &'static Base {
+    static BASE: OnceLock<Base> = OnceLock::new();
+    BASE.get_or_init(|| {
+        let sandbox = Sandbox::new();
+        let hash = sandbox.run("").ok().hash();
+        let folder = sandbox.folder.path();
+        let file = |path: PathBuf| {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            let bytes = fs::read(&path).unwrap();
+            (path.strip_prefix(folder).unwrap().to_owned(), (mode, bytes))
+        };
+        let files = walk(&sandbox.path(".pipe")).into_iter().filter(|path| path.is_file()).map(file).collect();
+        Base { hash, files }
+    })
+}
