@@ -87,7 +87,10 @@ fn pictures(store: &Store, study: &Study) -> Result<Vec<(String, Digest)>, Store
 /// Writes a file under its name only when it is whole, whoever else writes it at the same time.
 fn publish(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let mut draft = tempfile::Builder::new().prefix(".partial-").permissions(fs::Permissions::from_mode(0o644)).tempfile_in(folder)?;
+    let mut draft = tempfile::Builder::new()
+        .prefix(".partial-")
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder)?;
     io::Write::write_all(&mut draft, bytes)?;
     draft.persist(path)?;
     Ok(())

@@ -7,12 +7,12 @@ mod resolve;
 use pipe_store::{ActionKey, Digest};
 use serde::Serialize;
 
-pub(crate) use self::{object::png_size, resolve::parts};
 pub use self::{
     node::{InputView, NodeView, OutputView, node},
     object::{ObjectKind, ObjectView, TensorView, object},
     resolve::resolve,
 };
+pub(crate) use self::{object::png_size, resolve::parts};
 use crate::{
     study::{Found, Outcome, StudyStatus},
     view::text::{Align, columns},
