@@ -66,6 +66,7 @@ impl Gc {
         }
         Ok(())
     }
+
     fn plan(&self, store: &Store, forgotten: &Forgotten, now: SystemTime) -> Result<GcPlan, Failure> {
         let mut roots = store.gc_roots()?;
         if self.abandon {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::PathBuf,
+    path::Path,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -103,18 +103,18 @@ impl Run {
         let started = Instant::now();
         let mut pipeline = self.read()?;
         let ordinal = self.resolve_device(&mut pipeline.device)?;
-        let store = self.store.open()?;
-        let plan = expand(&pipeline, &sources(&store));
+        let plan = expand(&pipeline, &sources(&self.store.root()));
         let selection: BTreeSet<&str> = self.stage.iter().map(String::as_str).collect();
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();
         for name in &self.rerun {
             rerun.extend(plan.find(name).map_err(unknown)?.intersection(&wanted));
         }
-        let previous = study::find_latest(&store, &plan.name)?;
         if self.plan {
-            return self.show_plan(&store, &plan, &wanted, &rerun);
+            return self.show_plan(&plan, &wanted, &rerun);
         }
+        let store = self.store.open()?;
+        let previous = study::find_latest(&store, &plan.name)?;
 
         // The first ^C leaves checkpoints, the second one does not wait for them.
         let _ = ctrlc::set_handler(|| {
@@ -217,14 +217,12 @@ impl Run {
         Ok(ordinal.unwrap_or(0))
     }
 
-    fn show_plan(
-        &self,
-        store: &Store,
-        plan: &Plan,
-        wanted: &BTreeSet<usize>,
-        rerun: &BTreeSet<usize>,
-    ) -> Result<(), Failure> {
-        let expected = plan.resolve(store, wanted)?;
+    fn show_plan(&self, plan: &Plan, wanted: &BTreeSet<usize>, rerun: &BTreeSet<usize>) -> Result<(), Failure> {
+        // To look makes no store: where there is none, nothing is known.
+        let nowhere = tempfile::tempdir().map_err(|error| Failure::work(format!("a temporary folder: {error}")))?;
+        let root = self.store.root();
+        let store = Store::open(if root.is_dir() { &root } else { nowhere.path() })?;
+        let expected = plan.resolve(&store, wanted)?;
         let mut text = String::new();
         let mut counts = [0_usize; 3];
         for (index, outlook) in &expected {
@@ -273,15 +271,11 @@ fn unknown(error: UnknownNode) -> Failure {
     Failure::usage(&error).hint(error.hint)
 }
 
-fn sources(store: &Store) -> Sources {
+fn sources(root: &Path) -> Sources {
     let mirrors = std::env::var("PIPE_MIRRORS").unwrap_or_default();
     let mirrors =
         mirrors.split([',', '\n']).map(str::trim).filter(|base| !base.is_empty()).map(str::to_owned).collect();
-    Sources { mirrors, partial: partial_folder(store) }
-}
-
-fn partial_folder(store: &Store) -> PathBuf {
-    store.root().join("partial")
+    Sources { mirrors, partial: root.join("partial") }
 }
 
 /// Stores the study and names it, unless it is the latest of its name already: then nothing is written.

@@ -24,7 +24,7 @@ fn siblings_of_a_failed_node_go_on_and_dependants_are_skipped() {
         "  study deep DIGEST
 !    executed  raw  (first run)  TIME
 !    executed  data  (first run)  TIME
-!      failed  deep: images of 32x32 pixels are too small for 7 pooling layers: `batch_normalization_6` would read 1x1  TIME
+!      failed  deep: images of 32x32 pixels are too small for 7 pooling layers: the one after `batch_normalization_6` would read 1x1  TIME
 !     skipped  test  (it needs `deep`)
 !    executed  fine  (first run)  TIME
 !    executed  fine_test  (first run)  TIME

@@ -214,11 +214,8 @@ impl Output {
     /// Returns all of it, with what differs from run to run replaced.
     pub fn shown(&self) -> String {
         let part = |name: &str, text: &str| {
-            let lines = filtered(text)
-                .lines()
-                .map(|line| format!("{name} {line}").trim_end().to_owned() + "\n")
-                .collect::<String>();
-            lines
+            let text = filtered(text);
+            text.lines().map(|line| format!("{name} {line}").trim_end().to_owned() + "\n").collect::<String>()
         };
         format!("{}{}exit {}\n", part(" ", &self.out), part("!", &self.err), self.code.unwrap_or(-1))
     }

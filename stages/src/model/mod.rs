@@ -25,7 +25,7 @@ pub enum ModelError {
     Value { key: String, found: String, expected: &'static str },
     /// The image has been halved too often for its size.
     #[error(
-        "images of {width}x{height} pixels are too small for {depth} pooling layers: `{layer}` would read {found_width}x{found_height}"
+        "images of {width}x{height} pixels are too small for {depth} pooling layers: the one after `{layer}` would read {found_width}x{found_height}"
     )]
     TooSmall { width: usize, height: usize, depth: u32, layer: String, found_width: usize, found_height: usize },
     /// A head has the name of a layer, or of another head.
