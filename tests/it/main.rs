@@ -14,15 +14,19 @@
 //! | [`overrides`]    | `--set` and `PIPE_SET` are as good as the file                                    |
 //! | [`collection`]   | gc takes what no study needs, and only that                                       |
 //! | [`commands`]     | what the other commands print                                                     |
+//! | [`golden`]       | the bytes of every stage are pinned                                               |
+//! | [`predict`]      | a trained network names what it sees                                              |
 //! | [`test_split`]   | evaluations alone read the test images                                            |
 
 mod collection;
 mod commands;
 mod damage;
 mod failures;
+mod golden;
 mod graphs;
 mod kills;
 mod overrides;
+mod predict;
 mod reuse;
 mod same_hash;
 mod sandbox;
