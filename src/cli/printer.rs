@@ -36,7 +36,7 @@ pub(super) struct Printer {
     total: usize,
     settled: usize,
     reused_unshown: usize,
-    /// Running nodes in plain form.
+    /// The nodes that are running.
     told: BTreeMap<String, Told>,
 }
 
@@ -55,7 +55,7 @@ struct Bars {
     running: BTreeMap<String, ProgressBar>,
 }
 
-/// What plain lines know of a running node.
+/// Since when a node runs, and when a plain line last told how far it is.
 struct Told {
     since: Instant,
     last: Instant,
@@ -101,13 +101,12 @@ impl Printer {
     }
 
     fn started(&mut self, node: &str, why: &str) {
+        let now = Instant::now();
+        self.told.insert(node.to_owned(), Told { since: now, last: now, from: None });
         match &mut self.form {
             Form::Events => emit(&json!({ "event": "start", "node": node, "why": why })),
             Form::Log => tracing::info!(node, why, "start"),
-            Form::Plain => {
-                let now = Instant::now();
-                self.told.insert(node.to_owned(), Told { since: now, last: now, from: None });
-            }
+            Form::Plain => {}
             Form::Bars(bars) => {
                 let bar = bars.all.insert_before(&bars.study, ProgressBar::new(0));
                 bar.set_style(style("{prefix:<28} {spinner} {msg}"));
@@ -119,6 +118,8 @@ impl Printer {
     }
 
     fn progress(&mut self, node: &str, progress: &Progress) {
+        let Some(told) = self.told.get_mut(node) else { return };
+        let from = *told.from.get_or_insert(progress.done);
         match &mut self.form {
             Form::Events => {
                 let mut line = serde_json::to_value(progress).expect("progress is plain data");
@@ -128,26 +129,22 @@ impl Printer {
             }
             Form::Log => tracing::debug!(node, done = progress.done, total = progress.total, "progress"),
             Form::Plain => {
-                let Some(told) = self.told.get_mut(node) else { return };
-                let from = *told.from.get_or_insert(progress.done);
                 if told.last.elapsed() < PLAIN_EVERY {
                     return;
                 }
                 told.last = Instant::now();
-                let text = describe(progress, from, told.since.elapsed());
+                let share = progress.done as f64 * 100.0 / progress.total.max(1) as f64;
+                let text = format!("{share:.0} %, {}", describe(progress, from, told.since.elapsed()));
                 self.line(&format!("          {node}  {text}"));
             }
             Form::Bars(bars) => {
                 let Some(bar) = bars.running.get(node) else { return };
                 if bar.length() != Some(progress.total) {
                     bar.set_length(progress.total);
-                    // The first message tells where a resumed training begins; rates count from there.
-                    bar.set_position(progress.done);
-                    bar.reset_eta();
-                    bar.set_style(style("{prefix:<28} {bar:24.cyan/blue} {percent:>3}% {msg} {per_sec} {eta}"));
+                    bar.set_style(style("{prefix:<28} {bar:24.cyan/blue} {percent:>3}% {msg}"));
                 }
                 bar.set_position(progress.done);
-                bar.set_message(details(progress));
+                bar.set_message(describe(progress, from, told.since.elapsed()));
             }
         }
     }
@@ -259,32 +256,22 @@ impl Bars {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the templates are constants").with_key("per_sec", per_second)
+    ProgressStyle::with_template(template).expect("the templates are constants")
 }
 
-fn per_second(state: &indicatif::ProgressState, f: &mut dyn std::fmt::Write) {
-    let _ = write!(f, "{:.0}/s", state.per_sec());
-}
-
-/// Returns epoch, loss and accuracy, as far as there are any.
-fn details(progress: &Progress) -> String {
-    let epoch = progress.epoch.map(|(epoch, epochs)| format!("epoch {epoch}/{epochs}"));
-    let loss = progress.loss.map(|loss| format!("loss {loss:.3}"));
-    let accuracy = progress.accuracy.map(|accuracy| format!("accuracy {:.1} %", accuracy * 100.0));
-    let parts: Vec<_> = [epoch, loss, accuracy].into_iter().flatten().collect();
-    if parts.is_empty() { progress.unit.clone() } else { parts.join(", ") }
-}
-
-/// Returns how far a node is that began at `from`, `since` ago.
+/// Returns epoch, loss and accuracy, as far as there are any, with rate and remaining time of a node that began at `from`,
+/// `since` ago.
 fn describe(progress: &Progress, from: u64, since: Duration) -> String {
     let Progress { done, total, unit, .. } = progress;
     let rate = done.saturating_sub(from) as f64 / since.as_secs_f64().max(1e-3);
-    let left = if rate > 0.0 {
-        format!(", {} left", duration(total.saturating_sub(*done) as f64 / rate))
-    } else {
-        String::new()
-    };
-    format!("{:.0} %, {}, {rate:.0} {unit}/s{left}", *done as f64 * 100.0 / (*total).max(1) as f64, details(progress))
+    let left = || duration(total.saturating_sub(*done) as f64 / rate);
+    let parts = [
+        progress.epoch.map(|(epoch, epochs)| format!("epoch {epoch}/{epochs}")),
+        progress.loss.map(|loss| format!("loss {loss:.3}")),
+        progress.accuracy.map(|accuracy| format!("accuracy {:.1} %", accuracy * 100.0)),
+        (rate > 0.0).then(|| format!("{rate:.0} {unit}/s, {} left", left())),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn duration(seconds: f64) -> String {
