@@ -195,23 +195,3 @@ fn a_selection_explains_what_is_missing() {
     let text = render(&compare(&store, &old, &new).unwrap(), ["a", "b"]);
     check(&text, &["  selection: everything -> visualize_filters\n", "      test: 1 evaluation fewer\n"]);
 }
-
-#[test]
-#[ignore = "measures"]
-fn a_thousand_trials_are_compared_in_a_blink() {
-    let trials = |n: usize, shift: f64| (0..n).map(|i| Trial::completed(shift + 0.0001 * i as f64)).collect::<Vec<_>>();
-    let builder = Builder::new();
-    let few = builder.clone().search("search", &trials(1000, 0.2)).done();
-    let more = builder.clone().search("search", &trials(1014, 0.2)).done();
-    let mut builder = builder;
-    builder.add("flip", "augment", "flip", json!({}), &[], vec![("policy.json", b"{}".to_vec())]);
-    let others = builder.search("search", &trials(1000, 0.3)).done();
-    for (old, new) in [(&few, &more), (&few, &others)] {
-        // As a new process has it: nothing is remembered.
-        let store = pipe_store::Store::open(old.0.root()).unwrap();
-        let start = std::time::Instant::now();
-        let diff = compare(&store, &old.1, &new.1).unwrap();
-        println!("{} metrics, {} files: {:?}", diff.answer.metrics.len(), diff.answer.files.len(), start.elapsed());
-        println!("{}", render(&diff, ["a", "b"]));
-    }
-}

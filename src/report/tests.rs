@@ -89,11 +89,3 @@ fn stages_stand_after_those_they_read() {
     let names: Vec<_> = in_order(stages).into_iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["raw", "data", "flip", "search", "retrain_best", "test", "visualize_filters"]);
 }
-
-#[test]
-#[ignore = "writes a page to look at, to the path in PIPE_TEST_PAGE"]
-fn a_page_to_look_at() {
-    if let Some(path) = std::env::var_os("PIPE_TEST_PAGE") {
-        std::fs::write(path, page(Builder { n_labels: 22, ..Builder::new() }.into_whole(10))).unwrap();
-    }
-}
