@@ -92,7 +92,7 @@ pub struct Layer {
     pub kind: Kind,
     /// Names of earlier layers, or `input`.
     pub inputs: Vec<String>,
-    /// Shape of one image's output: [channels, height, width] or [units].
+    /// Shape of one image's output: `[channels, height, width]` or `[units]`.
     pub shape: Vec<usize>,
     /// Trained parameters.
     pub parameters: u64,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::model::Padding;
 
-/// Returns the convolution of `x` [n, c, h, w] with `kernel` [o, c, k, k], plus `bias` [o]: [n, o, oh, ow].
+/// Returns the convolution of `x` `[n, c, h, w]` with `kernel` `[o, c, k, k]`, plus `bias` `[o]`: `[n, o, oh, ow]`.
 pub fn conv2d(x: Tensor<4>, kernel: Tensor<4>, bias: Tensor<1>, stride: usize, padding: Padding) -> Tensor<4> {
     let [n, c, h, w] = x.dims();
     let [o, _, k, _] = kernel.dims();
