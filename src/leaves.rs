@@ -1,66 +1,73 @@
 //! In which leaves two JSON values differ.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
-/// One difference. A side that has nothing at `path` is `None`.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Leaf {
-    /// `policy[0].RandomFlip`
+/// One value that differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// `flip.policy[0].RandomFlip`
     pub path: String,
+    /// Absent where there is nothing at the path: the value is the default, or what it belongs to is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
 }
 
-impl fmt::Display for Leaf {
+impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |value: &Option<Value>| value.as_ref().map_or_else(|| "default".to_owned(), Value::to_string);
         write!(f, "{} {} -> {}", self.path, text(&self.old), text(&self.new))
     }
 }
 
-/// Returns the leaves in which `old` and `new` differ, in order of their paths.
-pub fn differences(old: &Value, new: &Value) -> Vec<Leaf> {
-    let mut leaves = Vec::new();
-    compare(String::new(), Some(old), Some(new), &mut leaves);
-    leaves
-}
-
-fn compare(path: String, old: Option<&Value>, new: Option<&Value>, leaves: &mut Vec<Leaf>) {
+/// Adds the leaves that differ, in order of their paths, which begin with `path`. A value that is in one alone is whole.
+pub fn changes(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Change>) {
     match (old, new) {
         (old, new) if old == new => {}
-        (Some(Value::Object(a)), Some(Value::Object(b))) => {
-            let mut keys: Vec<_> = a.keys().chain(b.keys()).collect();
-            keys.sort_unstable();
-            keys.dedup();
+        (Some(Value::Object(old)), Some(Value::Object(new))) if comparable(old, new) => {
+            let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
             for key in keys {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                compare(path, a.get(key), b.get(key), leaves);
+                changes(&path, old.get(key), new.get(key), found);
             }
         }
-        (Some(Value::Array(a)), Some(Value::Array(b))) => {
-            for index in 0..a.len().max(b.len()) {
-                compare(format!("{path}[{index}]"), a.get(index), b.get(index), leaves);
+        (Some(Value::Array(old)), Some(Value::Array(new))) => {
+            for i in 0..old.len().max(new.len()) {
+                changes(&format!("{path}[{i}]"), old.get(i), new.get(i), found);
             }
         }
-        (old, new) => leaves.push(Leaf { path, old: old.cloned(), new: new.cloned() }),
+        (old, new) => found.push(Change { path: path.to_owned(), old: old.cloned(), new: new.cloned() }),
     }
+}
+
+/// Returns whether two objects are the same thing with other fields: `RandomFlip(0.5)` and `RandomCrop(4)` are not.
+fn comparable(old: &Map<String, Value>, new: &Map<String, Value>) -> bool {
+    old.len() != 1 || new.len() != 1 || old.keys().eq(new.keys())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
 
+    use super::*;
+
+    fn check(old: Value, new: Value, expected: &[&str]) {
+        let mut found = Vec::new();
+        changes("x", Some(&old), Some(&new), &mut found);
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+    }
+
     #[test]
-    fn only_what_differs_is_listed_with_its_path() {
-        let old = json!({ "a": 1, "policy": [{ "RandomFlip": 0.5 }], "gone": {"x": 1} });
-        let new = json!({ "a": 1, "policy": [{ "RandomFlip": 0.25 }, "Cutout"] });
-        let texts: Vec<_> = differences(&old, &new).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            texts,
-            [r#"gone {"x":1} -> default"#, "policy[0].RandomFlip 0.5 -> 0.25", r#"policy[1] default -> "Cutout""#]
-        );
+    fn the_leaves_that_differ_are_named_by_path() {
+        check(json!({ "a": 1, "b": [1, 2] }), json!({ "a": 1, "b": [1, 3] }), &["x.b[1] 2 -> 3"]);
+        check(json!({ "a": 1 }), json!({ "a": 1, "b": { "c": 2 } }), &["x.b default -> {\"c\":2}"]);
+        check(json!([{ "RandomFlip": 0.5 }]), json!([{ "RandomFlip": 0.25 }]), &["x[0].RandomFlip 0.5 -> 0.25"]);
+        check(json!([{ "Flip": 0.5 }]), json!([{ "Crop": 4 }]), &["x[0] {\"Flip\":0.5} -> {\"Crop\":4}"]);
+        check(json!([1]), json!([1, 2]), &["x[1] default -> 2"]);
+        check(json!("a"), json!({ "a": 1 }), &["x \"a\" -> {\"a\":1}"]);
     }
 }

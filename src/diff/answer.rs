@@ -6,10 +6,9 @@ use pipe_stages::params::Float;
 use pipe_store::{Digest, Store};
 use serde_json::Value;
 
-use super::{
-    Answer, BestChange, Change, CurveChange, FileChange, MetricChange, OutcomeChange, Pair, question::changes,
-};
+use super::{Answer, BestChange, CurveChange, FileChange, MetricChange, OutcomeChange, Pair};
 use crate::{
+    leaves::{Change, changes},
     show,
     trials::trial_index,
     view::{

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub use self::render::render;
 use crate::{
+    leaves::Change,
     study::{Outcome, Study, StudyNode},
     view::{ViewError, outputs::Outputs},
 };
@@ -50,18 +51,6 @@ pub struct Cause {
     pub changes: Vec<Change>,
     /// The nodes whose actions differ for this reason, perhaps among others.
     pub follows: Vec<Follow>,
-}
-
-/// One value that differs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Change {
-    /// `flip.policy[0].RandomFlip`
-    pub path: String,
-    /// Absent where the value is the default, or the stage is not there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub old: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub new: Option<Value>,
 }
 
 /// Nodes of one kind of one of the pipeline's stages.

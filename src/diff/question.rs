@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipe_store::{Digest, ObjectSource, Store};
 use serde_json::{Map, Value};
 
-use super::{Cause, Change, Follow, Pair, Question};
+use super::{Cause, Follow, Pair, Question};
 use crate::{
     action::Action,
+    leaves::{Change, changes},
     study::{Study, StudyError, action},
     view::ViewError,
 };
@@ -97,30 +98,6 @@ fn keys<'a>(old: &'a Map<String, Value>, new: &'a Map<String, Value>) -> BTreeSe
     old.keys().chain(new.keys()).collect()
 }
 
-/// Adds the leaves that differ. A value that is in one alone is shown whole.
-pub(super) fn changes(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Change>) {
-    match (old, new) {
-        (Some(old), Some(new)) if old == new => {}
-        (Some(Value::Object(old)), Some(Value::Object(new))) if comparable(old, new) => {
-            for key in keys(old, new) {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                changes(&path, old.get(key), new.get(key), found);
-            }
-        }
-        (Some(Value::Array(old)), Some(Value::Array(new))) => {
-            for i in 0..old.len().max(new.len()) {
-                changes(&format!("{path}[{i}]"), old.get(i), new.get(i), found);
-            }
-        }
-        (old, new) => found.push(Change { path: path.to_owned(), old: old.cloned(), new: new.cloned() }),
-    }
-}
-
-/// Returns whether two objects are the same thing with other fields: `RandomFlip(0.5)` and `RandomCrop(4)` are not.
-fn comparable(old: &Map<String, Value>, new: &Map<String, Value>) -> bool {
-    old.len() != 1 || new.len() != 1 || old.keys().eq(new.keys())
-}
-
 /// Returns which stages read which: name -> names of those that name it.
 fn readers(pipelines: &[&Value]) -> BTreeMap<String, BTreeSet<String>> {
     fn strings<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
@@ -206,24 +183,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn check(old: Value, new: Value, expected: &[&str]) {
-        let mut found = Vec::new();
-        changes("x", Some(&old), Some(&new), &mut found);
-        let show = |value: &Option<Value>| value.as_ref().map_or("default".to_owned(), Value::to_string);
-        let found: Vec<_> = found.iter().map(|c| format!("{}: {} -> {}", c.path, show(&c.old), show(&c.new))).collect();
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn the_leaves_that_differ_are_named_by_path() {
-        check(json!({ "a": 1, "b": [1, 2] }), json!({ "a": 1, "b": [1, 3] }), &["x.b[1]: 2 -> 3"]);
-        check(json!({ "a": 1 }), json!({ "a": 1, "b": { "c": 2 } }), &["x.b: default -> {\"c\":2}"]);
-        check(json!([{ "RandomFlip": 0.5 }]), json!([{ "RandomFlip": 0.25 }]), &["x[0].RandomFlip: 0.5 -> 0.25"]);
-        check(json!([{ "Flip": 0.5 }]), json!([{ "Crop": 4 }]), &["x[0]: {\"Flip\":0.5} -> {\"Crop\":4}"]);
-        check(json!([1]), json!([1, 2]), &["x[1]: default -> 2"]);
-        check(json!("a"), json!({ "a": 1 }), &["x: \"a\" -> {\"a\":1}"]);
-    }
 
     #[test]
     fn readers_of_readers_are_found_once() {

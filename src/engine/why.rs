@@ -43,9 +43,9 @@ fn differences(old: &Action, new: &Action) -> Vec<String> {
     if old.version != new.version {
         texts.push(format!("version of {} {} -> {}", new.stage, old.version, new.version));
     }
-    for leaf in leaves::differences(&old.params, &new.params) {
-        texts.push(leaf.to_string());
-    }
+    let mut changed = Vec::new();
+    leaves::changes("", Some(&old.params), Some(&new.params), &mut changed);
+    texts.extend(changed.iter().map(ToString::to_string));
     if texts.len() > 3 {
         let more = texts.len() - 3;
         texts.truncate(3);
