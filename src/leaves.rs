@@ -19,7 +19,8 @@ pub struct Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |value: &Option<Value>| value.as_ref().map_or_else(|| "default".to_owned(), Value::to_string);
+        let none = if self.path.ends_with(']') { "absent" } else { "default" };
+        let text = |value: &Option<Value>| value.as_ref().map_or_else(|| none.to_owned(), Value::to_string);
         write!(f, "{} {} -> {}", self.path, text(&self.old), text(&self.new))
     }
 }
@@ -67,7 +68,7 @@ mod tests {
         check(json!({ "a": 1 }), json!({ "a": 1, "b": { "c": 2 } }), &["x.b default -> {\"c\":2}"]);
         check(json!([{ "RandomFlip": 0.5 }]), json!([{ "RandomFlip": 0.25 }]), &["x[0].RandomFlip 0.5 -> 0.25"]);
         check(json!([{ "Flip": 0.5 }]), json!([{ "Crop": 4 }]), &["x[0] {\"Flip\":0.5} -> {\"Crop\":4}"]);
-        check(json!([1]), json!([1, 2]), &["x[1] default -> 2"]);
+        check(json!([1]), json!([1, 2]), &["x[1] absent -> 2"]);
         check(json!("a"), json!({ "a": 1 }), &["x \"a\" -> {\"a\":1}"]);
     }
 }

@@ -116,7 +116,10 @@ impl Exec {
             ExecuteError::Interrupted => Stopped::Interrupted,
             error => {
                 let hint = engine::hint_of(&error);
-                let failure = Failure::from_error(&error);
+                let failure = match error {
+                    ExecuteError::Store(error) => error.into(),
+                    error => Failure::from_error(&error),
+                };
                 Stopped::Failure(match hint {
                     Some(hint) => failure.hint(hint),
                     None => failure,

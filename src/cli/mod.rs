@@ -150,9 +150,17 @@ impl Failure {
         let mut failure = Self::work(crate::engine::with_causes(error));
         let mut cause = Some(error);
         while let Some(error) = cause {
-            if error.downcast_ref::<StoreError>().is_some_and(StoreError::is_damage) {
-                failure.code = 3;
-                failure.hint = Some("`pipe verify` lists all damage, `pipe verify --repair` sets it aside so that `pipe run` makes it again".to_owned());
+            match error.downcast_ref::<StoreError>() {
+                Some(error) if error.is_damage() => {
+                    let hint = "`pipe verify` lists all damage, `pipe verify --repair` sets it aside so that `pipe run` \
+                                makes it again";
+                    failure = Self { code: 3, ..failure }.hint(hint);
+                }
+                Some(StoreError::Foreign(_) | StoreError::Format { .. } | StoreError::Name { .. }) => failure.code = 2,
+                Some(StoreError::Prefix(_) | StoreError::UnknownPrefix(_) | StoreError::AmbiguousPrefix { .. }) => {
+                    failure.code = 2;
+                }
+                _ => {}
             }
             cause = error.source();
         }
@@ -171,6 +179,7 @@ impl From<crate::view::ViewError> for Failure {
         use crate::view::ViewError;
         match error {
             ViewError::Study(error) => error.into(),
+            ViewError::Store(error) => error.into(),
             ViewError::UnknownNode { .. } | ViewError::AmbiguousNode { .. } | ViewError::UnknownColumn { .. } => {
                 Self::usage(&error)
             }
@@ -181,15 +190,20 @@ impl From<crate::view::ViewError> for Failure {
 
 impl From<crate::views::ViewsError> for Failure {
     fn from(error: crate::views::ViewsError) -> Self {
-        Self::from_error(&error)
+        use crate::views::ViewsError;
+        match error {
+            ViewsError::View(error) => error.into(),
+            ViewsError::Store(error) => error.into(),
+            error @ ViewsError::Write { .. } => Self::from_error(&error),
+        }
     }
 }
 
 impl From<crate::study::StudyError> for Failure {
     fn from(error: crate::study::StudyError) -> Self {
         use crate::study::StudyError;
-        match &error {
-            StudyError::Unknown { name, known } => {
+        match error {
+            StudyError::Unknown { ref name, ref known } => {
                 let close = crate::pipeline::problem::closest(name, known.iter().map(String::as_str));
                 let hint = close.map_or_else(
                     || format!("studies are {}; a hash needs at least four digits", known.join(", ")),
@@ -198,10 +212,8 @@ impl From<crate::study::StudyError> for Failure {
                 Self::usage(&error).hint(hint)
             }
             StudyError::Empty => Self::usage(&error).hint("make one with `pipe run`"),
-            StudyError::Store(
-                StoreError::Prefix(_) | StoreError::UnknownPrefix(_) | StoreError::AmbiguousPrefix { .. },
-            ) => Self::usage(&error),
-            _ => Self::from_error(&error),
+            StudyError::Store(error) => error.into(),
+            StudyError::NotA { .. } => Self::from_error(&error),
         }
     }
 }

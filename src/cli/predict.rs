@@ -5,6 +5,8 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 
 use super::{EXIT_CODES, Failure, StoreArgs, json, print};
+use pipe_stages::stage::StageError;
+
 use crate::{
     predict::{Model, PredictError},
     show, study,
@@ -71,6 +73,8 @@ impl From<PredictError> for Failure {
             PredictError::NoNetwork(_) => Self::usage(&error).hint("name a training, such as `retrain_best`"),
             PredictError::NoWeights(_) => Self::usage(&error).hint("`keep: [Best]` keeps them"),
             PredictError::Study(error) => error.into(),
+            PredictError::Store(error) => error.into(),
+            PredictError::Stage(StageError::Input { source, .. }) => source.into(),
             error => Self::from_error(&error),
         }
     }

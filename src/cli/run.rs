@@ -108,7 +108,12 @@ impl Run {
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();
         for name in &self.rerun {
-            rerun.extend(plan.find(name).map_err(unknown)?.intersection(&wanted));
+            let nodes = plan.find(name).map_err(unknown)?;
+            if nodes.is_disjoint(&wanted) {
+                let failure = Failure::usage(format!("`--rerun {name}` names nothing that `--stage` runs"));
+                return Err(failure.hint(format!("add `--stage {name}`")));
+            }
+            rerun.extend(nodes.intersection(&wanted));
         }
         if self.plan {
             return self.show_plan(&plan, &wanted, &rerun);

@@ -38,11 +38,15 @@ impl Show {
             let view = show::study(&study::find(store, self.study.as_deref())?);
             return Ok((view.render(), json(&view)));
         };
-        if self.study.is_none()
-            && let Ok(found) = study::find(store, Some(what))
-        {
-            let view = show::study(&found);
-            return Ok((view.render(), json(&view)));
+        let named = if self.study.is_none() { Some(study::find(store, Some(what))) } else { None };
+        match named {
+            Some(Ok(found)) => {
+                let view = show::study(&found);
+                return Ok((view.render(), json(&view)));
+            }
+            // Damage is damage; what is only no study may be a node or another object.
+            Some(Err(StudyError::Store(error))) if error.is_damage() => return Err(error.into()),
+            _ => {}
         }
         let found = match study::find(store, self.study.as_deref()) {
             Ok(found) => Some(found),

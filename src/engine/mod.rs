@@ -253,7 +253,14 @@ impl<'a> Engine<'a> {
                 Some(run) => run.append(&key)?,
                 None => self.hits.push(key),
             }
-            match self.store.result(&key)? {
+            let mut known = self.store.result(&key)?;
+            if known.is_none() && !self.store.contains(&key.0)? {
+                // A result counts only beside the record of its action, which may be all that was lost.
+                self.open_log()?;
+                self.store.put(&action.record())?;
+                known = self.store.result(&key)?;
+            }
+            match known {
                 Some(result) if !rerun => {
                     let why = why::reused(before, &key);
                     let how = if matches!(result, ActionResult::Tree(_)) { How::Reused } else { How::Failed };
@@ -327,7 +334,6 @@ impl<'a> Engine<'a> {
         };
         let key = action.key();
         self.open_log()?;
-        self.store.put(&action.record())?;
         if self.options.rerun.contains(&index) {
             self.store.forget(&key)?;
         }

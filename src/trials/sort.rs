@@ -22,6 +22,11 @@ pub fn sort(rows: &mut [TrialRow], by: &str) -> Result<(), ViewError> {
         Some(name) => (name, true),
         None => (by, false),
     };
+    // As the table and the CSV head their columns.
+    let name = match name.strip_prefix("label.").unwrap_or(name) {
+        "epoch" | "best epoch" => "best_epoch",
+        name => name,
+    };
     let column = find(rows, name)?;
     let falls = matches!(&column, Column::Metric(name) if name.contains("accuracy"));
     rows.sort_by(|a, b| {
