@@ -1,6 +1,7 @@
 //! Writes a study's views where a person finds them: the report, and its pictures as plain files.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -37,7 +38,7 @@ pub enum ViewsError {
 /// Writes the views of a study beside the store's objects, unless they are there: they are a function of the study and of
 /// this version of the program, so nothing is written twice.
 pub fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<Views, ViewsError> {
-    let folder = store.root().join("reports").join(format!("{name}-{}", hash.short()));
+    let folder = store.root().join(FOLDER).join(folder_name(name, hash));
     let report = folder.join("report.html");
     let pictures = pictures(store, study)?;
     let views = Views { report: report.clone(), pictures: (!pictures.is_empty()).then(|| folder.join("pictures")) };
@@ -53,6 +54,25 @@ pub fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<
     let html = report::html(store, &found)?;
     publish(&folder, &report, html.as_bytes()).map_err(|source| ViewsError::Write { path: report, source })?;
     Ok(views)
+}
+
+/// Returns the folders of views of studies that no log names, given the logs' entries that stay.
+pub fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<PathBuf> {
+    let kept: BTreeSet<String> = kept.iter().map(|(name, hash)| folder_name(name, hash)).collect();
+    let entries = fs::read_dir(store.root().join(FOLDER)).into_iter().flatten().flatten();
+    let mut stale: Vec<_> = entries
+        .filter(|entry| !kept.contains(&*entry.file_name().to_string_lossy()))
+        .map(|entry| entry.path())
+        .collect();
+    stale.sort();
+    stale
+}
+
+/// The folder of all views, in the store's.
+const FOLDER: &str = "reports";
+
+fn folder_name(name: &str, hash: &Digest) -> String {
+    format!("{name}-{}", hash.short())
 }
 
 /// Returns whether the page is there and was written by this version.

@@ -1,12 +1,19 @@
 //! `pipe gc`
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use clap::Args;
 use pipe_store::{GcPlan, Store, StoreError};
 
 use super::{EXIT_CODES, Failure, StoreArgs, json, print};
-use crate::gc::{self, Forgotten};
+use crate::{
+    gc::{self, Forgotten},
+    study, views,
+};
 
 /// Remove what no study needs.
 ///
@@ -41,7 +48,9 @@ impl Gc {
         let forgotten = gc::forget(&store, self.keep_last)?;
         let mut plan = self.plan(&store, &forgotten, now)?;
         if self.dry_run {
-            return print(&if self.json { json(&plan) } else { gc::render(&plan, &forgotten, true) });
+            let views = self.stale_views(&store, &forgotten, now)?;
+            let text = gc::render(&plan, &forgotten, true) + &render_views(&views);
+            return print(&if self.json { json(&plan) } else { text });
         }
         if self.abandon {
             for run in store.runs()?.into_iter().filter(|run| !run.running) {
@@ -57,14 +66,35 @@ impl Gc {
                 swept => break swept?,
             }
         };
+        let views = self.stale_views(&store, &Forgotten::default(), now)?;
+        for folder in &views {
+            fs::remove_dir_all(folder)
+                .map_err(|error| Failure::work(format!("`{}` cannot be removed: {error}", folder.display())))?;
+        }
         if self.json {
             return print(&json(&swept));
         }
-        print(&gc::render(&plan, &forgotten, false))?;
+        print(&(gc::render(&plan, &forgotten, false) + &render_views(&views)))?;
         if swept.spared.count > 0 {
             eprintln!("{} files stayed: they were used meanwhile", swept.spared.count);
         }
         Ok(())
+    }
+
+    /// Returns the folders of reports whose studies are forgotten, past the grace period: they can be written again at any
+    /// time as long as their study is there.
+    fn stale_views(&self, store: &Store, forgotten: &Forgotten, now: SystemTime) -> Result<Vec<PathBuf>, Failure> {
+        let mut kept: Vec<_> = study::list(store)?.into_iter().map(|(name, entry)| (name, entry.digest)).collect();
+        for entry in &forgotten.entries {
+            if let Some(at) = kept.iter().position(|kept| kept == entry) {
+                kept.remove(at);
+            }
+        }
+        let is_old = |path: &PathBuf| {
+            let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+            modified.is_ok_and(|modified| now.duration_since(modified).unwrap_or_default() >= self.grace)
+        };
+        Ok(views::stale(store, &kept.into_iter().collect()).into_iter().filter(is_old).collect())
     }
 
     fn plan(&self, store: &Store, forgotten: &Forgotten, now: SystemTime) -> Result<GcPlan, Failure> {
@@ -74,5 +104,13 @@ impl Gc {
         }
         gc::add_studies(store, &mut roots, forgotten)?;
         Ok(store.gc_plan(&roots, now, self.grace)?)
+    }
+}
+
+fn render_views(folders: &[PathBuf]) -> String {
+    if folders.is_empty() {
+        String::new()
+    } else {
+        format!("reports of forgotten studies that go, too: {}\n", folders.len())
     }
 }

@@ -36,7 +36,8 @@ impl Init {
             }
             _ => Failure::work(format!("`{}` cannot be written: {error}", path.display())),
         })?;
-        let file = if path.as_os_str() == "pipeline.ron" { String::new() } else { format!(" --file '{}'", path.display()) };
+        let file =
+            if path.as_os_str() == "pipeline.ron" { String::new() } else { format!(" --file '{}'", path.display()) };
         eprintln!("wrote {}; run it with `pipe run{file}`", path.display());
         Ok(())
     }

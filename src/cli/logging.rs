@@ -28,19 +28,32 @@ pub enum LogFormat {
 
 /// Starts logging to standard error.
 pub fn start(logging: &Logging) {
-    let level = match (logging.quiet, logging.verbose) {
-        (true, _) => "error",
-        (_, 0) => "warn",
-        (_, 1) => "info",
-        (_, 2) => "debug",
-        _ => "trace",
+    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).unwrap_or_else(|error| {
+            eprintln!("warning: RUST_LOG is not heeded: {error}");
+            EnvFilter::new(logging.level())
+        }),
+        _ => EnvFilter::new(logging.level()),
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
     match logging.log_format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => {
-            builder.with_target(false).without_time().with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init()
+            let colour = io::IsTerminal::is_terminal(&io::stderr());
+            builder.with_target(false).without_time().with_ansi(colour).init();
+        }
+    }
+}
+
+impl Logging {
+    /// Returns the level of log lines that the flags ask for. In JSON the nodes' lines are log lines, too.
+    pub fn level(&self) -> &'static str {
+        match (self.quiet, self.verbose, self.log_format) {
+            (true, ..) => "error",
+            (_, 0, LogFormat::Text) => "warn",
+            (_, 0, LogFormat::Json) | (_, 1, _) => "info",
+            (_, 2, _) => "debug",
+            _ => "trace",
         }
     }
 }

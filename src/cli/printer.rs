@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{IsTerminal, Write},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -85,7 +86,10 @@ impl Printer {
         match event {
             Event::Started { node, why } => self.started(node, why),
             Event::Progress { node, progress } => self.progress(node, progress),
-            Event::Talk { node, line } => self.line(&format!("{node}: {line}")),
+            Event::Talk { node, line } => match self.form {
+                Form::Log => tracing::info!(node, line, "worker"),
+                _ => self.line(&format!("{node}: {line}")),
+            },
             Event::Settled { node, how, why, key, tree, seconds } => {
                 self.settled += 1;
                 if let Form::Events = self.form {
@@ -193,6 +197,12 @@ impl Printer {
                 "seconds": round(summary.seconds), "report": summary.report, "pictures": summary.pictures,
             }));
         }
+        if let Form::Log = self.form {
+            let Summary { study, name, executed, reused, failed, skipped, .. } = summary;
+            let (report, seconds) = (summary.report.display(), round(summary.seconds));
+            tracing::info!(%study, name, executed, reused, failed, skipped, seconds, %report, "study");
+            return self.result(summary);
+        }
         if self.reused_unshown > 0 {
             self.line(&format!("{:>11}  {} more nodes (-v names them)", "reused", self.reused_unshown));
         }
@@ -208,9 +218,18 @@ impl Printer {
         if let Some(pictures) = summary.pictures {
             self.line(&format!("pictures: {}", pictures.display()));
         }
-        // The one line of data.
+        self.result(summary);
+    }
+
+    /// Writes the one line of data.
+    fn result(&self, summary: &Summary<'_>) {
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "study {} {}", summary.name, summary.study);
+        note(writeln!(out, "study {} {}", summary.name, summary.study).and_then(|()| out.flush()));
+    }
+
+    /// Returns whether something could not be written to standard output.
+    pub fn lost_lines(&self) -> bool {
+        LOST.load(Ordering::Relaxed)
     }
 
     /// Ends without a study.
@@ -218,6 +237,7 @@ impl Printer {
         self.clear();
         match self.form {
             Form::Events => emit(&json!({ "event": "interrupted" })),
+            Form::Log => tracing::warn!("interrupted"),
             _ => self.complain("interrupted: `pipe run` goes on from here"),
         }
     }
@@ -289,6 +309,15 @@ fn round(seconds: f64) -> f64 {
 
 fn emit(line: &Value) {
     let mut out = std::io::stdout().lock();
-    // A reader that has gone does not stop the run.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    note(writeln!(out, "{line}").and_then(|()| out.flush()));
+}
+
+/// Whether something could not be written to standard output.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Remembers that a line was lost. That its reader has gone is no loss.
+fn note(written: std::io::Result<()>) {
+    if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        LOST.store(true, Ordering::Relaxed);
+    }
 }

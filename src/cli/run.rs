@@ -135,6 +135,7 @@ impl Run {
             rerun,
             cadence: Duration::from_secs_f64(self.checkpoint_every),
             program: std::env::current_exe().map_err(|error| Failure::work(format!("this program's path: {error}")))?,
+            log_level: logging.level(),
             memory: machine::available_memory(),
         };
         let mut printer = Printer::new(
@@ -173,6 +174,9 @@ impl Run {
             report: &views.report,
             pictures: views.pictures.as_deref(),
         });
+        if printer.lost_lines() {
+            return Err(Failure::work("standard output could not be written: events are missing"));
+        }
         match (ran.damaged, ran.failed) {
             (true, _) => Err(Failure::silent(3)),
             (false, 0) => Ok(()),

@@ -36,7 +36,11 @@ fn question(diff: &Diff, text: &mut String) {
     for cause in &question.causes {
         for change in &cause.changes {
             let is_stage = cause.stage.as_deref() == Some(&change.path);
-            let _ = writeln!(text, "  {}", change_line(change, if is_stage || change.path.ends_with(']') { "absent" } else { "default" }));
+            let _ = writeln!(
+                text,
+                "  {}",
+                change_line(change, if is_stage || change.path.ends_with(']') { "absent" } else { "default" })
+            );
         }
         follows("from which follow", &cause.follows, text);
     }

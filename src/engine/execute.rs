@@ -48,6 +48,7 @@ pub fn execute(
     if let Some(result) = store.result(&key)? {
         return Ok(Executed { result, found: true, seconds: 0.0 });
     }
+    tracing::debug!(stage = action.stage, key = %key.0, "executing");
     let started = SystemTime::now();
     let inputs = Inputs::new(&action.inputs, store);
     let context = Context { seed: action.seed(), device, host };

@@ -202,6 +202,9 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
     if job.fresh {
         command.arg("--fresh");
     }
+    if std::env::var_os("RUST_LOG").is_none() {
+        command.env("RUST_LOG", options.log_level);
+    }
     command
 }
 

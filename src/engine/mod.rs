@@ -44,6 +44,8 @@ pub struct Options {
     pub cadence: Duration,
     /// The program that is run as a worker: this one.
     pub program: PathBuf,
+    /// The level of log lines, for workers.
+    pub log_level: &'static str,
     /// Memory that all nodes together may take, in bytes, if it is known.
     pub memory: Option<u64>,
 }
@@ -339,6 +341,7 @@ impl<'a> Engine<'a> {
         }
         let node = &self.plan.nodes[index];
         tell(Event::Started { node: &node.name, why: &why });
+        tracing::info!(node = node.name, key = %key.0, threads, memory, "start");
         let (job, stop) = Job::new(index, node.stage.clone(), *action, threads, self.options.rerun.contains(&index));
         self.running.insert(index, Running { stop, why, threads, memory, since: Instant::now() });
         Ok(Some(job))
@@ -467,6 +470,7 @@ impl<'a> Engine<'a> {
         *self.counts.entry(count).or_default() += 1;
         self.states[index] = State::Settled(outcome);
         let node = &self.plan.nodes[index].name;
+        tracing::debug!(node, why, key = self.actions[index].map(|key| key.0.to_string()), "settled");
         tell(Event::Settled { node, how, why, key: self.actions[index], tree, seconds });
         for &reader in &self.readers[index] {
             self.missing[reader] -= 1;

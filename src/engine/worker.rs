@@ -149,6 +149,7 @@ impl Host for WorkerHost {
             return None;
         }
         let (step, parts) = self.store.latest_checkpoint(&self.trajectory?, at_most)?;
+        tracing::info!(step, "goes on from a checkpoint");
         let parts = parts.into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
         Some(Checkpoint { step, parts })
     }
@@ -157,6 +158,8 @@ impl Host for WorkerHost {
         let Some(trajectory) = self.trajectory else { return };
         if let Err(error) = self.store.save_checkpoint(&trajectory, checkpoint.step, &checkpoint.parts, KEEP_RUNNING) {
             tracing::warn!("no checkpoint at step {}: {error}", checkpoint.step);
+        } else {
+            tracing::debug!(step = checkpoint.step, "checkpoint");
         }
         self.clock().checkpoint = Instant::now();
     }
