@@ -176,7 +176,7 @@ fn a_store_of_another_format_is_refused() {
     let sandbox = Sandbox::after_run();
     std::fs::write(sandbox.path(".pipe/format"), "999\n").unwrap();
     let output = sandbox.pipe("run");
-    assert_eq!(output.code, Some(1), "{}", output.err);
+    assert_eq!(output.code, Some(2), "{}", output.err);
     assert!(output.err.contains("999"), "{}", output.err);
 }
 
