@@ -62,6 +62,11 @@ pub fn leave_out_unfinished(store: &Store, roots: &mut GcRoots) -> Result<(), St
 pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) -> Result<(), StoreError> {
     for name in store.ref_names(RefKind::Studies)? {
         let log = store.ref_log(RefKind::Studies, &name)?;
+        let path = store.root().join("refs/studies").join(&name);
+        if log.is_empty() && path.exists() {
+            // Not "no studies": what they were is lost, and with it what they need.
+            return Err(StoreError::Record { path, reason: "no study in it can be read".to_owned() });
+        }
         let keep = forgotten.keep.get(&name).copied().unwrap_or(log.len());
         for entry in &log[log.len() - keep.min(log.len())..] {
             if !roots.objects.insert(entry.digest) {

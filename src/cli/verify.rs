@@ -9,13 +9,14 @@ use super::{EXIT_CODES, Failure, StoreArgs, json, print};
 
 /// Read everything in the store and check it against its name.
 ///
-/// With `--repair`, what is damaged is set aside in `.pipe/quarantine`, and `pipe run` makes it again.
+/// With `--repair`, what is damaged and results that name something missing are set aside in `.pipe/quarantine`, and
+/// `pipe run` makes them again; studies whose manifest is gone are forgotten.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct Verify {
     #[command(flatten)]
     store: StoreArgs,
-    /// Set aside what is damaged
+    /// Set aside what is damaged, and what names something missing
     #[arg(long)]
     repair: bool,
     /// As JSON
@@ -69,13 +70,15 @@ impl Verify {
             return Err(Failure { code: 3, ..Failure::work("the store is damaged") }
                 .hint("`pipe verify --repair` sets aside what is damaged"));
         }
-        for object in &report.damaged {
-            store.quarantine(&object.name)?;
+        let repaired = store.repair(&report)?;
+        for (name, study) in &repaired.forgotten {
+            eprintln!("forgot study {name} {study}: its manifest is gone");
         }
-        for file in &report.unreadable {
-            store.set_aside(&file.path)?;
+        for (name, lines) in &repaired.dropped {
+            eprintln!("dropped {lines} unreadable lines of the log of study {name}");
         }
-        eprintln!("set aside in `{}`; `pipe run` makes it again", store.root().join("quarantine").display());
+        let quarantine = store.root().join("quarantine");
+        eprintln!("{} files set aside in `{}`; `pipe run` makes them again", repaired.files, quarantine.display());
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     disk::{self, Existing},
     encoding::Encoding,
     error::{At, Damage, FORMAT, Result, StoreError},
-    layout::READ_ONLY,
+    layout::{ACTIONS, READ_ONLY},
 };
 
 /// The digest of an action: everything an execution is a function of.
@@ -167,6 +167,37 @@ impl Store {
         match self.result(key) {
             Err(StoreError::Record { .. } | StoreError::Corrupt { .. } | StoreError::NotATree { .. }) => Ok(None),
             result => result,
+        }
+    }
+
+    /// Sets aside the results that do not stand, so that their actions run again. Returns how many.
+    pub(crate) fn set_aside_dead_records(&self) -> Result<usize> {
+        let mut count = 0;
+        for listed in self.list_sharded(ACTIONS)? {
+            let Some(key) = listed.key() else { continue };
+            if !self.is_dead(&key)? {
+                continue;
+            }
+            // As when one is committed in its place: nobody takes away what another has just put there.
+            let _lock = self.lock_dead_records()?;
+            if self.is_dead(&key)? {
+                count += usize::from(self.set_aside(&self.relative(&listed.path))?.is_some());
+            }
+        }
+        Ok(count)
+    }
+
+    /// Returns whether there is a result of the action that does not stand: it is damaged, or what it names is damaged or
+    /// missing.
+    fn is_dead(&self, key: &ActionKey) -> Result<bool> {
+        let missing = self.record(key).and_then(|result| match result {
+            Some(result) => self.first_missing(key, &result),
+            None => Ok(None),
+        });
+        match missing {
+            Ok(missing) => Ok(missing.is_some()),
+            Err(error) if error.is_damage() => Ok(true),
+            Err(error) => Err(error),
         }
     }
 

@@ -19,6 +19,19 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<String>>> {
     Ok(Some(text.lines().map(str::to_owned).collect()))
 }
 
+/// Returns the complete lines of a log's bytes, whatever they hold.
+pub(crate) fn split(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes[..complete(bytes)].split_inclusive(|byte| *byte == b'\n')
+}
+
+/// Returns what is wrong with the end of a log that is written whole at first, if something is.
+pub(crate) fn tear(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.is_empty() {
+        return Some("it is empty");
+    }
+    (complete(bytes) < bytes.len()).then_some("its last line is cut off")
+}
+
 /// Opens a log to append to, if it is there.
 pub(crate) fn open(path: &Path) -> Result<Option<File>> {
     if_present(OpenOptions::new().read(true).write(true).open(path)).at("open", path)

@@ -48,6 +48,21 @@ impl Store {
         Ok(file.expect("a lock that is waited for is got"))
     }
 
+    /// Waits for the lock of a trajectory's checkpoints, to read them. Who may not write gets the lock if its file is there:
+    /// where nobody has locked, nobody writes.
+    pub(crate) fn lock_trajectory_to_read(&self, trajectory: &Digest) -> Result<Option<File>> {
+        match self.lock_trajectory(trajectory) {
+            Err(StoreError::Io { source, .. })
+                if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+            {
+                let path = self.lock_path(TRAJECTORY_LOCKS, trajectory);
+                let file = if_present(File::open(&path)).at("open", &path)?;
+                file.map(|file| file.lock_shared().at("lock", &path).map(|()| file)).transpose()
+            }
+            locked => locked.map(Some),
+        }
+    }
+
     /// Takes the lock of a trajectory's checkpoints, unless another holds it.
     pub(crate) fn try_lock_trajectory(&self, trajectory: &Digest) -> Result<Option<File>> {
         acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), Patience::Try)

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Digest, Store,
-    disk::{self, Existing},
-    error::{At, Result, StoreError},
+    disk::{self, Existing, if_present},
+    error::{At, FORMAT, Result, StoreError},
     layout::{APPENDED, REFS},
     lines,
 };
@@ -39,6 +39,15 @@ pub struct RefEntry {
     /// When it was given, in seconds since 1970.
     pub at: u64,
     pub digest: Digest,
+}
+
+/// What was taken out of a log.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct MendedRef {
+    /// The values whose object is missing.
+    pub(crate) forgotten: Vec<Digest>,
+    /// How many lines could not be read; an empty log counts as one.
+    pub(crate) unreadable: usize,
 }
 
 /// Returns a time as seconds since 1970, rounded down; 0 before that.
@@ -72,42 +81,81 @@ impl Store {
     /// [`StoreError::Missing`] if the object is not stored.
     pub fn ref_append(&self, kind: RefKind, name: &str, digest: &Digest, at: SystemTime) -> Result<bool> {
         lines::check_name(name)?;
-        let entry = RefEntry { at: unix_seconds(at), digest: *digest };
-        if self.ref_latest(kind, name)?.is_some_and(|latest| latest.digest == *digest) {
-            return Ok(false);
-        }
+        let line = line(&RefEntry { at: unix_seconds(at), digest: *digest });
         let _sweeps_wait = self.hold_off_sweeps()?;
         if !self.freshen_object(digest, None)? && !self.contains(digest)? {
             return Err(StoreError::Missing(*digest));
         }
-        let (mut file, path) = self.lock_ref(kind, name)?;
-        lines::mend(&mut file, &path)?;
-        lines::append(&mut file, &path, &line(&entry))?;
-        file.sync_all().at("sync", &path)?;
-        Ok(true)
+        loop {
+            let Some((mut file, path)) = self.lock_ref(kind, name)? else {
+                // Whole from its first moment: a log that is empty has lost what it held.
+                if self.write_log(&(line.clone() + "\n"), &self.ref_path(kind, name), Existing::Keep)? {
+                    return Ok(true);
+                }
+                continue;
+            };
+            // Under the lock: of two that give it the same value at once, one writes.
+            if self.ref_latest(kind, name)?.is_some_and(|latest| latest.digest == *digest) {
+                return Ok(false);
+            }
+            lines::mend(&mut file, &path)?;
+            lines::append(&mut file, &path, &line)?;
+            file.sync_all().at("sync", &path)?;
+            return Ok(true);
+        }
     }
 
     /// Drops the values that `keep` does not want; a ref without values is gone. Returns how many were dropped.
     pub fn ref_retain(&self, kind: RefKind, name: &str, mut keep: impl FnMut(&RefEntry) -> bool) -> Result<usize> {
         lines::check_name(name)?;
-        if !self.ref_path(kind, name).exists() {
-            return Ok(0);
-        }
         let _sweeps_wait = self.hold_off_sweeps()?;
-        let (_locked, path) = self.lock_ref(kind, name)?;
+        let Some((_locked, path)) = self.lock_ref(kind, name)? else { return Ok(0) };
         let mut entries = self.ref_log(kind, name)?;
         let before = entries.len();
         entries.retain(&mut keep);
         let dropped = before - entries.len();
-        if entries.is_empty() {
-            disk::remove(&path)?;
-        } else if dropped > 0 {
-            let draft = self.draft(APPENDED)?;
-            let text: String = entries.iter().map(|entry| line(entry) + "\n").collect();
-            draft.file().write_all(text.as_bytes()).at("write", draft.path())?;
-            draft.publish(&path, Existing::Replace)?;
+        if entries.is_empty() || dropped > 0 {
+            self.replace_log(&entries, &path)?;
         }
         Ok(dropped)
+    }
+
+    /// Returns what is wrong with a ref's log as a whole, if something is: it is empty, or its last line is cut off, as by
+    /// a loss of power. Whoever reads it takes what is before the cut.
+    pub(crate) fn ref_tear(&self, kind: RefKind, name: &str) -> Result<Option<&'static str>> {
+        let path = self.ref_path(kind, name);
+        loop {
+            let Some(file) = if_present(File::open(&path)).at("open", &path)? else { return Ok(None) };
+            // Nobody is in the middle of a line.
+            file.lock_shared().at("lock", &path)?;
+            if disk::still_names(&path, &file)? {
+                return Ok(lines::tear(&disk::read(&path)?.unwrap_or_default()));
+            }
+        }
+    }
+
+    /// Takes out of a ref's log what is of no use: values whose object is missing, which it returns, and lines that cannot
+    /// be read. The log as it was goes to `quarantine/` before.
+    pub(crate) fn mend_ref(&self, kind: RefKind, name: &str) -> Result<MendedRef> {
+        lines::check_name(name)?;
+        let _sweeps_wait = self.hold_off_sweeps()?;
+        let mut mended = MendedRef::default();
+        let Some((_locked, path)) = self.lock_ref(kind, name)? else { return Ok(mended) };
+        let bytes = disk::read(&path)?.unwrap_or_default();
+        let (torn, mut kept) = (lines::tear(&bytes).is_some(), Vec::new());
+        for line in lines::split(&bytes) {
+            match serde_json::from_slice::<RefEntry>(line) {
+                Ok(entry) if self.contains(&entry.digest)? => kept.push(entry),
+                Ok(entry) => mended.forgotten.push(entry.digest),
+                Err(_) => mended.unreadable += 1,
+            }
+        }
+        mended.unreadable += usize::from(torn);
+        if mended != MendedRef::default() {
+            self.copy_aside(&self.relative(&path), &bytes)?;
+            self.replace_log(&kept, &path)?;
+        }
+        Ok(mended)
     }
 
     pub(crate) fn ref_path(&self, kind: RefKind, name: &str) -> PathBuf {
@@ -118,25 +166,47 @@ impl Store {
         self.dir(REFS).join(kind.folder())
     }
 
-    /// Returns a ref's log, locked; it is made if it is absent.
-    fn lock_ref(&self, kind: RefKind, name: &str) -> Result<(File, PathBuf)> {
+    /// Returns a ref's log, locked, if it is there.
+    fn lock_ref(&self, kind: RefKind, name: &str) -> Result<Option<(File, PathBuf)>> {
         let path = self.ref_path(kind, name);
         loop {
-            let Some(file) = lines::open(&path)? else {
-                self.draft(APPENDED)?.publish(&path, Existing::Keep)?;
-                continue;
-            };
+            let Some(file) = lines::open(&path)? else { return Ok(None) };
             file.lock().at("lock", &path)?;
             // Another may have put a shorter log in its place before we got the lock.
             if disk::still_names(&path, &file)? {
-                return Ok((file, path));
+                return Ok(Some((file, path)));
             }
         }
     }
+
+    /// Puts a log of these values in the place of the one at `path`, or none if there are none.
+    fn replace_log(&self, entries: &[RefEntry], path: &Path) -> Result<()> {
+        if entries.is_empty() {
+            return disk::remove(path).map(drop);
+        }
+        let text: String = entries.iter().map(|entry| line(entry) + "\n").collect();
+        self.write_log(&text, path, Existing::Replace).map(drop)
+    }
+
+    /// Writes a whole log. Returns false if there is one and it is to be kept.
+    fn write_log(&self, text: &str, path: &Path, existing: Existing) -> Result<bool> {
+        let draft = self.draft(APPENDED)?;
+        draft.file().write_all(text.as_bytes()).at("write", draft.path())?;
+        Ok(draft.publish(path, existing)?.is_some())
+    }
+}
+
+/// A line of a log; the fields are sorted. Whoever reads it takes the entry alone: there has been one format so far.
+#[derive(Serialize)]
+struct Line {
+    at: u64,
+    digest: Digest,
+    format: u32,
 }
 
 fn line(entry: &RefEntry) -> String {
-    serde_json::to_string(entry).expect("an entry is plain data")
+    let line = Line { at: entry.at, digest: entry.digest, format: FORMAT };
+    serde_json::to_string(&line).expect("a line is plain data")
 }
 
 #[cfg(test)]
@@ -165,7 +235,7 @@ mod tests {
         assert_eq!(store.ref_names(STUDIES).unwrap(), ["shapes"]);
         assert_eq!(store.ref_log(STUDIES, "other").unwrap(), []);
         let text = fs::read_to_string(store.root().join("refs/studies/shapes")).unwrap();
-        assert_eq!(text.lines().next().unwrap(), format!("{{\"at\":0,\"digest\":\"{}\"}}", values[0]));
+        assert_eq!(text.lines().next().unwrap(), format!("{{\"at\":0,\"digest\":\"{}\",\"format\":1}}", values[0]));
     }
 
     #[test]
@@ -221,6 +291,34 @@ mod tests {
         assert_eq!(store.ref_retain(STUDIES, "s", |_| false).unwrap(), 2);
         assert!(store.ref_names(STUDIES).unwrap().is_empty());
         assert_eq!(store.ref_retain(STUDIES, "s", |_| false).unwrap(), 0);
+    }
+
+    #[test]
+    fn lines_without_a_format_are_read() {
+        let (_folder, store) = store();
+        let digest = store.put(b"a").unwrap();
+        store.ref_append(STUDIES, "s", &digest, at(3)).unwrap();
+        fs::write(store.ref_path(STUDIES, "s"), format!("{{\"at\":3,\"digest\":\"{digest}\"}}\n")).unwrap();
+        assert_eq!(store.ref_log(STUDIES, "s").unwrap(), [RefEntry { at: 3, digest }]);
+    }
+
+    #[test]
+    fn of_many_that_append_the_same_value_at_once_one_writes() {
+        let (_folder, store) = store();
+        for round in 0..20u8 {
+            let digest = store.put(&[round]).unwrap();
+            let barrier = std::sync::Barrier::new(4);
+            let append = || {
+                barrier.wait();
+                store.ref_append(STUDIES, "s", &digest, at(0)).unwrap()
+            };
+            let wrote: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(append)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert_eq!(wrote.iter().filter(|wrote| **wrote).count(), 1);
+            assert_eq!(store.ref_log(STUDIES, "s").unwrap().len(), usize::from(round) + 1);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Digest, Store,
-    disk::{self, if_present},
+    disk::{self, Existing, if_present},
     encoding::Encoding,
     error::{At, Result, StoreError},
     layout::QUARANTINE,
@@ -32,13 +32,23 @@ impl Store {
             return Err(StoreError::Path { path: path.display().to_string(), reason: "it is not within the store" });
         }
         let from = self.root().join(path);
-        let name = path.to_string_lossy().replace('/', "-");
         disk::make_dir(&self.dir(QUARANTINE))?;
-        // Among the files set aside before, the first number that is free.
-        let free = |n: u32| self.dir(QUARANTINE).join(if n == 0 { name.clone() } else { format!("{name}.{n}") });
-        let to = (0..).map(free).find(|to| !to.exists()).expect("there are more numbers than files");
+        let to = self.free_place(path);
         let moved = if_present(fs::rename(&from, &to)).at("set aside", &from)?;
         Ok(moved.map(|()| to))
+    }
+
+    /// Writes `bytes`, which are those of the file `path` from the store's folder on, to `quarantine/`.
+    pub(crate) fn copy_aside(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        while !self.write(bytes, &self.free_place(path), Existing::Keep)? {}
+        Ok(())
+    }
+
+    /// Returns where a file can be set aside: among those set aside before, under the first number that is free.
+    fn free_place(&self, path: &Path) -> PathBuf {
+        let name = path.to_string_lossy().replace('/', "-");
+        let free = |n: u32| self.dir(QUARANTINE).join(if n == 0 { name.clone() } else { format!("{name}.{n}") });
+        (0..).map(free).find(|to| !to.exists()).expect("there are more numbers than files")
     }
 }
 

@@ -30,11 +30,11 @@ pub struct VerifyReport {
     /// Results that were read.
     pub records: u64,
     pub checkpoints: u64,
-    /// Objects that are not what their names say. [`Store::quarantine`] sets one aside.
+    /// Objects that are not what their names say. [`Store::repair`] sets them aside.
     pub damaged: Vec<DamagedObject>,
-    /// Objects that something names and that are not there.
+    /// Objects that something names and that are not there. [`Store::repair`] forgets what names them.
     pub missing: Vec<MissingObject>,
-    /// Results, logs and checkpoints that cannot be read or used. [`Store::set_aside`] takes one away.
+    /// Results, logs and checkpoints that cannot be read or used. [`Store::repair`] takes them away.
     pub unreadable: Vec<UnreadableFile>,
     /// Files that the store did not write. They do no harm.
     pub foreign: Vec<PathBuf>,
@@ -185,6 +185,9 @@ impl Store {
         for kind in RefKind::ALL {
             for name in self.ref_names(kind)? {
                 let path = self.relative(&self.ref_path(kind, &name));
+                if let Some(reason) = self.ref_tear(kind, &name)? {
+                    report.unreadable.push(UnreadableFile { path: path.clone(), reason: reason.to_owned() });
+                }
                 for entry in report.readable(&path, self.ref_log(kind, &name))?.unwrap_or_default() {
                     // Unless the value was dropped meanwhile.
                     if !self.contains(&entry.digest)? && self.ref_log(kind, &name)?.contains(&entry) {
@@ -206,7 +209,7 @@ impl Store {
                 report.foreign.push(self.relative(&entry.path));
                 continue;
             };
-            let _lock = self.lock_trajectory(&trajectory)?;
+            let _lock = self.lock_trajectory_to_read(&trajectory)?;
             for entry in disk::list(&entry.path)?.into_iter().filter(|entry| entry.name != PARTS) {
                 let path = self.relative(&entry.path);
                 let Some(step) = parse_step(&entry.name) else {
@@ -335,12 +338,7 @@ mod tests {
         }
         let report = verify(&store);
         assert_eq!((report.damaged.len(), report.unreadable.len()), (7, 5), "{report:?}");
-        for object in &report.damaged {
-            store.quarantine(&object.name).unwrap();
-        }
-        for file in &report.unreadable {
-            assert!(store.set_aside(&file.path).unwrap().is_some());
-        }
+        store.repair(&report).unwrap();
         let report = verify(&store);
         assert!(report.is_clean() && report.foreign.is_empty(), "{report:?}");
         assert_eq!(store.result(&key).unwrap(), None);

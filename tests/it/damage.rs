@@ -41,6 +41,84 @@ fn what_is_damaged_is_found_set_aside_and_made_again() {
     sandbox.pipe("verify").ok();
 }
 
+/// Returns a sandbox with two values of the study, the manifest of the older one damaged, and its digest.
+fn older_damaged() -> (Sandbox, String) {
+    let sandbox = Sandbox::after_run();
+    let older = sandbox.run("--stage raw").ok().hash();
+    assert_eq!(sandbox.run("").ok().hash(), base().hash);
+    let path = sandbox.object(&older);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "rot").unwrap();
+    (sandbox, older)
+}
+
+#[test]
+fn a_damaged_older_study_is_repaired_at_once_and_blocks_no_collection() {
+    let (sandbox, older) = older_damaged();
+    for command in ["gc --grace 0s", "gc --grace 0s --dry-run", "verify"] {
+        let output = sandbox.pipe(command);
+        assert_eq!(output.code, Some(3), "{command}: {}", output.err);
+        assert!(output.err.contains("pipe verify --repair"), "{command}: {}", output.err);
+    }
+    let log = fs::read(sandbox.path(".pipe/refs/studies/tiny")).unwrap();
+    let repaired = sandbox.pipe("verify --repair").ok();
+    let told = format!("forgot study tiny {older}: its manifest is gone\n");
+    assert!(repaired.err.contains(&told), "{}", repaired.err);
+    assert_eq!(fs::read(sandbox.path(".pipe/quarantine/refs-studies-tiny")).unwrap(), log);
+    sandbox.pipe("verify").ok();
+    sandbox.pipe("gc --grace 0s").ok();
+    sandbox.pipe("verify").ok();
+    let events = sandbox.run("").ok();
+    assert_eq!((events.hash(), events.nodes("executed").len()), (base().hash.clone(), 0));
+    assert_eq!(sandbox.json("studies --json").as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_missing_manifest_stops_a_collection_until_it_is_repaired() {
+    let (sandbox, older) = older_damaged();
+    fs::remove_file(sandbox.object(&older)).unwrap();
+    let output = sandbox.pipe("gc --grace 0s");
+    assert_eq!(output.code, Some(3), "{}", output.err);
+    assert!(output.err.contains("pipe verify --repair"), "{}", output.err);
+    sandbox.pipe("verify --repair").ok();
+    sandbox.pipe("gc --grace 0s").ok();
+    sandbox.pipe("verify").ok();
+}
+
+#[test]
+fn results_that_name_a_missing_object_are_set_aside_and_made_again() {
+    let sandbox = Sandbox::after_run();
+    fs::remove_file(sandbox.object(&sandbox.digest("flip", "preview.png"))).unwrap();
+    assert_eq!(sandbox.pipe("verify").code, Some(3));
+    sandbox.pipe("verify --repair").ok();
+    sandbox.pipe("verify").ok();
+    sandbox.pipe("gc").ok();
+    let events = sandbox.run("").ok();
+    assert_eq!((events.hash(), events.nodes("executed")), (base().hash.clone(), names(["flip"])));
+    sandbox.pipe("verify").ok();
+}
+
+#[test]
+fn a_log_of_studies_that_lost_its_end_is_told_and_repaired() {
+    let sandbox = Sandbox::after_run();
+    let log = sandbox.path(".pipe/refs/studies/tiny");
+    let whole = fs::read(&log).unwrap();
+    let cases = [(&[][..], "it is empty"), (&whole[..whole.len() / 2], "its last line is cut off")];
+    for (bytes, reason) in cases {
+        fs::write(&log, bytes).unwrap();
+        let found = sandbox.pipe("verify");
+        assert_eq!(found.code, Some(3));
+        assert!(found.out.contains(&format!("unreadable  refs/studies/tiny  {reason}\n")), "{}", found.out);
+        let before = sandbox.listing();
+        assert_eq!(sandbox.pipe("gc --grace 0s").code, Some(3), "what the lost studies need is not known");
+        assert_eq!(sandbox.listing(), before);
+        sandbox.pipe("verify --repair").ok();
+        sandbox.pipe("verify").ok();
+        let events = sandbox.run("").ok();
+        assert_eq!((events.hash(), events.nodes("executed").len()), (base().hash.clone(), 0));
+    }
+}
+
 #[test]
 fn a_missing_object_is_made_again() {
     let sandbox = Sandbox::after_run();
