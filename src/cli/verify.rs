@@ -75,10 +75,10 @@ impl Verify {
             eprintln!("forgot study {name} {study}: its manifest is gone");
         }
         for (name, lines) in &repaired.dropped {
-            eprintln!("dropped {lines} unreadable lines of the log of study {name}");
+            eprintln!("dropped from the log of study {name} what cannot be read: {lines} lines");
         }
         let quarantine = store.root().join("quarantine");
-        eprintln!("{} files set aside in `{}`; `pipe run` makes them again", repaired.files, quarantine.display());
+        eprintln!("what was taken away is in `{}`; `pipe run` makes it again", quarantine.display());
         Ok(())
     }
 }
