@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipe_stages::train::Keep;
+use pipe_stages::{decode::Format, train::Keep};
 
 use super::{
     node::Node,
@@ -67,6 +67,7 @@ pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
     cycles(entries, problems);
     missing_splits(entries, problems);
     missing_weights(entries, problems);
+    missing_files(entries, problems);
 }
 
 /// Returns the references of a stage, also of one that could not be read whole.
@@ -153,6 +154,10 @@ fn missing_splits(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
         StageSpec::Decode { decode, .. } => Some(splits(decode)),
         _ => None,
     };
+    let heads_of = |data: &str| match spec(data)? {
+        StageSpec::Decode { decode, .. } => Some(heads(&decode.format)),
+        _ => None,
+    };
     for (_, span, node, read) in entries {
         match read {
             Some(StageSpec::Evaluate { of, evaluate }) => {
@@ -168,12 +173,15 @@ fn missing_splits(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
                 }
             }
             Some(StageSpec::Train(TrainSpec { data, train, .. })) => {
-                objective_needs(train, splits_of(data), locate(node, &[Step::Name("objective".into())]).span, problems);
+                let at = locate(node, &[Step::Name("objective".into())]).span;
+                objective_needs(train, splits_of(data), at, problems);
+                objective_names(train, heads_of(data), at, problems);
             }
             Some(StageSpec::Search(search)) => {
                 let at = ["maximise", "minimise"].map(|mode| locate(node, &[Step::Name(mode.into())]).span);
                 let at = at.into_iter().find(|at| *at != node.span).unwrap_or(*span);
                 objective_needs(&search.trial.train, splits_of(&search.trial.data), at, problems);
+                objective_names(&search.trial.train, heads_of(&search.trial.data), at, problems);
             }
             Some(StageSpec::Retrain(retrain))
                 if retrain.own.epochs.is_none() && retrain.own.data == RetrainData::Train =>
@@ -184,6 +192,24 @@ fn missing_splits(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
                 problems.push(problem.expected(long));
             }
             _ => {}
+        }
+    }
+}
+
+/// Complains about formats whose files are not among those that are fetched.
+fn missing_files(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
+    for (_, _, node, read) in entries {
+        let Some(StageSpec::Decode { from, decode }) = read else { continue };
+        let source = entries.iter().find(|(name, ..)| name == from);
+        let Some((.., Some(StageSpec::Fetch(fetch)))) = source else { continue };
+        let action = fetch.divide().0;
+        let has = action.outputs();
+        let missing: Vec<_> = decode.slots().iter().copied().filter(|slot| !has.contains(slot)).collect();
+        if !missing.is_empty() {
+            let at = locate(node, &[Step::Name("format".into())]).span;
+            let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let problem = Problem::at(at, format!("the format reads {}, which `{from}` lacks", list(&missing)));
+            problems.push(problem.expected(format!("a format that reads {}", list(&has))));
         }
     }
 }
@@ -222,6 +248,37 @@ fn objective_needs(
             format!("the objective `{}` on a dataset without a validation split", train.objective.metric()),
         );
         problems.push(problem.help("give `Decode` a `validation`, or go for a `train.` metric"));
+    }
+}
+
+/// Returns the names of the heads that images of a format have.
+fn heads(format: &Format) -> &'static [&'static str] {
+    match format {
+        Format::Cifar100 => &["fine", "coarse"],
+        Format::Cifar10 | Format::Idx | Format::Folders { .. } => &["class"],
+    }
+}
+
+/// Complains about an objective's metric of a head that there is not.
+fn objective_names(
+    train: &pipe_stages::train::Train,
+    heads: Option<&'static [&'static str]>,
+    at: Span,
+    problems: &mut Vec<Problem>,
+) {
+    let metric = train.objective.metric();
+    let (Some(heads), Some((split, figure))) = (heads, metric.split_once('.')) else { return };
+    // Of another form, it was refused by itself.
+    if !figure.ends_with("_loss") && !figure.ends_with("_accuracy") {
+        return;
+    }
+    let of_heads = heads.iter().flat_map(|head| [format!("{split}.{head}_loss"), format!("{split}.{head}_accuracy")]);
+    let known: Vec<_> =
+        ["loss", "accuracy"].map(|figure| format!("{split}.{figure}")).into_iter().chain(of_heads).collect();
+    let names = || known.iter().map(String::as_str);
+    if names().all(|name| name != metric) {
+        let problem = Problem::at(at, format!("there is no metric `{metric}`"));
+        problems.push(problem.expected(one_of(names())).did_you_mean(metric, names()));
     }
 }
 

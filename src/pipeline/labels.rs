@@ -62,6 +62,14 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
             );
         }
     }
+    for key in own.space.keys().filter(|key| keys.contains(key)) {
+        let space = locate(node, &[Step::Name("space".into())]);
+        let Some(written) = space.to_json().get(key).cloned() else { continue };
+        values(key, &written, &format!("space.{key}"), &mut |path, value, expected| {
+            let message = format!("`{key}`: found `{}`", value.to_string().trim_matches('"'));
+            problems.push(Problem::at(at(path), message).expected(expected));
+        });
+    }
     let always = own.space.unconditional_labels();
     for label in named {
         let span = label_span(node, &label).unwrap_or_else(|| at("trial"));
@@ -74,6 +82,56 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
             problems.push(problem.help("a value outside the space needs a label that no choice can leave out"));
         }
     }
+}
+
+/// Multipliers: whether they leave a unit depends on the other settings of the network, so that it is a trial's result.
+const RELATIVE: [&str; 3] = ["conv_hiddn_units_mult", "fc_units_1_mult", "one_more_fc"];
+
+/// Complains about each value of `key` that the expression `json` at `path` can propose and that is never allowed: its
+/// place, the value, and what is expected there.
+fn values(key: &str, json: &Value, path: &str, complain: &mut dyn FnMut(&str, &Value, String)) {
+    let single = json.as_object().and_then(|map| map.iter().next().filter(|_| map.len() == 1));
+    let Some((kind, content)) = single else {
+        if let Some(expected) = refusal(key, json) {
+            complain(path, json, expected);
+        }
+        return;
+    };
+    let items = content.as_array().map(Vec::as_slice).unwrap_or_default();
+    match (kind.as_str(), items) {
+        ("choice", options) => {
+            for (i, option) in options.iter().enumerate() {
+                values(key, option, &format!("{path}.choice[{i}]"), complain);
+            }
+        }
+        ("pchoice", pairs) => {
+            for (i, option) in pairs.iter().enumerate().filter_map(|(i, pair)| Some((i, pair.get(1)?))) {
+                values(key, option, &format!("{path}.pchoice[{i}][1]"), complain);
+            }
+        }
+        ("label", [_, expression]) => values(key, expression, &format!("{path}.label[1]"), complain),
+        ("uniform" | "quniform", [lo, hi, ..]) if key.ends_with("_drop_proba") => {
+            if let Some(expected) = refusal(key, lo) {
+                complain(&format!("{path}.{kind}[0]"), lo, expected);
+            }
+            // A uniform number is below its upper bound, a quantised one can be it.
+            if let Some(expected) = refusal(key, hi).filter(|_| kind == "quniform" || hi.as_f64() != Some(1.0)) {
+                complain(&format!("{path}.{kind}[1]"), hi, expected);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns what is expected instead of `value`, if the family refuses it as a fixed value of `key`.
+fn refusal(key: &str, value: &Value) -> Option<String> {
+    if RELATIVE.contains(&key) || value.is_array() || value.is_object() {
+        return None;
+    }
+    let mut family = HyperCnn::default();
+    family.fixed.insert(key.to_owned(), value.clone());
+    let (_, message) = family.problems().into_iter().find(|(path, _)| path == key)?;
+    Some(message.split_once("expected ").map_or(message.clone(), |(_, expected)| expected.to_owned()))
 }
 
 /// Complains about `hp("label")` where no search is around.

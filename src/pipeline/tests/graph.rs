@@ -197,3 +197,32 @@ error: `keep[1]`: every 0 epochs
 "#,
     );
 }
+
+#[test]
+fn a_metric_of_a_head_that_there_is_not() {
+    check(
+        &[("valid.fine_accuracy", "valid.fin_accuracy")],
+        r#"
+error: there is no metric `valid.fin_accuracy`
+ --> pipeline.ron:6:64
+  |
+6 |         trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fin_accuracy"),
+  |                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `valid.loss`, `valid.accuracy`, `valid.fine_loss`, `valid.fine_accuracy`, `valid.coarse_loss` or `valid.coarse_accuracy`
+  = help: did you mean `valid.fine_accuracy`?
+"#,
+    );
+}
+
+#[test]
+fn a_format_whose_files_are_not_fetched() {
+    check(
+        &[("format: Cifar100", "format: Idx"), ("valid.fine_accuracy", "valid.accuracy")],
+        r#"
+error: the format reads `train-images`, `train-labels`, `test-images`, `test-labels`, which `raw` lacks
+ --> pipeline.ron:3:42
+  |
+3 |     ("data", Decode(from: "raw", format: Idx)),
+  |                                          ^^^ expected a format that reads `archive`
+"#,
+    );
+}

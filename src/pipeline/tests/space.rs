@@ -159,3 +159,38 @@ error: both `maximise` and `minimise`
 "#,
     );
 }
+
+#[test]
+fn values_that_no_trial_can_use() {
+    check(
+        &[(
+            r#""relu", "elu"])"#,
+            r#""relu", label("a", pchoice([(0.5, "elu"), (0.5, "gelu")]))]), "batch_size": choice([0, 16]), "use_BN": choice([true, "no"]), "conv_dropout_drop_proba": uniform(0, 1), "fc_dropout_drop_proba": quniform(0, 1.5, 0.1)"#,
+        )],
+        r#"
+error: `activation`: found `gelu`
+ --> pipeline.ron:7:87
+  |
+7 |         space: {"activation": choice(["relu", label("a", pchoice([(0.5, "elu"), (0.5, "gelu")]))]), "batch_size": choice([0, 16]), "use_BN": choice([true, "no"]), "conv_dropout_drop_proba": uniform(0, 1), "fc_dropout_drop_proba": quniform(0, 1.5, 0.1), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                                       ^^^^^^ expected `relu` or `elu`
+
+error: `batch_size`: found `0`
+ --> pipeline.ron:7:123
+  |
+7 |         space: {"activation": choice(["relu", label("a", pchoice([(0.5, "elu"), (0.5, "gelu")]))]), "batch_size": choice([0, 16]), "use_BN": choice([true, "no"]), "conv_dropout_drop_proba": uniform(0, 1), "fc_dropout_drop_proba": quniform(0, 1.5, 0.1), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                                                                           ^ expected a whole number of 1 to 65536
+
+error: `use_BN`: found `no`
+ --> pipeline.ron:7:156
+  |
+7 |         space: {"activation": choice(["relu", label("a", pchoice([(0.5, "elu"), (0.5, "gelu")]))]), "batch_size": choice([0, 16]), "use_BN": choice([true, "no"]), "conv_dropout_drop_proba": uniform(0, 1), "fc_dropout_drop_proba": quniform(0, 1.5, 0.1), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                                                                                                            ^^^^ expected true or false
+
+error: `fc_dropout_drop_proba`: found `1.5`
+ --> pipeline.ron:7:243
+  |
+7 |         space: {"activation": choice(["relu", label("a", pchoice([(0.5, "elu"), (0.5, "gelu")]))]), "batch_size": choice([0, 16]), "use_BN": choice([true, "no"]), "conv_dropout_drop_proba": uniform(0, 1), "fc_dropout_drop_proba": quniform(0, 1.5, 0.1), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                                                                                                                                                                                                   ^^^ expected a number at least 0 and below 1
+"#,
+    );
+}

@@ -11,7 +11,7 @@ mod picture;
 mod split;
 mod statistics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use collection::{Collection, Part};
 pub use params::{Decode, Format, Fraction, Validation};
@@ -77,7 +77,10 @@ impl Decode {
     }
 
     /// Returns the splits by name.
-    fn split(&self, all: &Collection) -> BTreeMap<&'static str, Part> {
+    ///
+    /// # Errors
+    /// If a stratified validation split would have no image.
+    fn split(&self, all: &Collection) -> Result<BTreeMap<&'static str, Part>, StageError> {
         let subset = |part: &Part, choice| match &self.subset {
             Some(subset) => {
                 let (chosen, _) = stratified(&part.labels[0], subset.fraction, subset.seed, choice);
@@ -86,16 +89,28 @@ impl Decode {
             None => part.clone(),
         };
         let (train, test) = (subset(&all.train, Choice::TrainSubset), subset(&all.test, Choice::TestSubset));
-        match &self.validation {
+        Ok(match &self.validation {
             Validation::None => BTreeMap::from([("train", train), ("test", test)]),
             Validation::OfficialTest => BTreeMap::from([("train", train), ("validation", test)]),
             Validation::Stratified(share) => {
                 let (chosen, left) = stratified(&train.labels[0], share.fraction, share.seed, Choice::Validation);
+                if chosen.is_empty() {
+                    return Err(no_validation(&train.labels[0], share.fraction));
+                }
                 let (validation, train) = (train.select(all.shape, &chosen), train.select(all.shape, &left));
                 BTreeMap::from([("train", train), ("validation", validation), ("test", test)])
             }
-        }
+        })
     }
+}
+
+/// Returns why images with these labels give no stratified validation split.
+fn no_validation(labels: &[i32], fraction: f64) -> StageError {
+    let (images, classes) = (labels.len(), labels.iter().collect::<BTreeSet<_>>().len());
+    StageError::failed_with_hint(
+        format!("the validation split, {fraction} of {images} images in {classes} classes, has no image"),
+        "it needs a class with two training images: more images, a larger `subset`, or another `validation`",
+    )
 }
 
 impl Stage for Decode {
@@ -117,7 +132,7 @@ impl Stage for Decode {
         if context.host.interrupted() {
             return Err(StageError::Interrupted);
         }
-        let splits = self.split(&all);
+        let splits = self.split(&all)?;
         let train = &splits["train"];
         let by_name = splits.iter().map(|(name, part)| (*name, part)).collect();
         let statistics = Statistics {

@@ -162,3 +162,15 @@ fn golden_outputs() {
         )
     );
 }
+
+#[test]
+fn a_validation_split_without_an_image_is_an_error() {
+    let alone = cifar::tests::tiny100(&[[0, 0, 1], [1, 1, 2], [1, 2, 3]], &[[0, 0, 4]]);
+    let run = |validation: &str| {
+        let params = format!(r#"{{"format":"Cifar100","validation":{validation}}}"#);
+        run(&params, &[("archive", alone.clone())])
+    };
+    let error = run(r#"{"Stratified":0.5}"#).unwrap_err();
+    assert_eq!(error.to_string(), "the validation split, 0.5 of 3 images in 3 classes, has no image");
+    assert_eq!(split(&run("null").unwrap(), "train").len(), 3);
+}

@@ -73,10 +73,10 @@ pub(crate) fn metric_names(heads: &[Head], validation: bool) -> Vec<String> {
 }
 
 impl Metric {
-    /// Returns the metric `name`. Without a validation split a metric of it means that of the training split.
+    /// Returns the metric `name`.
     ///
     /// # Errors
-    /// If there is none of that name.
+    /// If there is none of that name, or it is of a validation split and there is none.
     pub(crate) fn new(name: &str, heads: &[Head], validation: bool) -> Result<Self, StageError> {
         let unknown = || {
             let all = metric_names(heads, validation).join("`, `");
@@ -84,7 +84,13 @@ impl Metric {
         };
         let (split, figure) = name.split_once('.').ok_or_else(unknown)?;
         let valid = match split {
-            "valid" => validation,
+            "valid" if !validation => {
+                return Err(StageError::failed_with_hint(
+                    format!("the objective is `{name}`, and there is no validation split"),
+                    "go for a `train.` metric, or give the data a validation split",
+                ));
+            }
+            "valid" => true,
             "train" => false,
             _ => return Err(unknown()),
         };
@@ -179,7 +185,9 @@ mod tests {
             assert_eq!(Metric::new(&name, &heads, true).unwrap().name, name);
         }
         assert_eq!(Metric::new("valid.accuracy", &heads, true).unwrap().name, "valid.fine_accuracy");
-        assert_eq!(Metric::new("valid.accuracy", &heads, false).unwrap().name, "train.fine_accuracy");
+        assert_eq!(Metric::new("train.accuracy", &heads, false).unwrap().name, "train.fine_accuracy");
+        let error = Metric::new("valid.accuracy", &heads, false).unwrap_err();
+        assert_eq!(error.to_string(), "the objective is `valid.accuracy`, and there is no validation split");
         for name in ["valid.class_accuracy", "test.loss", "loss", "valid.fine_f1"] {
             assert!(Metric::new(name, &heads, true).is_err(), "{name}");
         }

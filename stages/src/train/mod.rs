@@ -66,15 +66,15 @@ impl Stage for Train {
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
         let data = Data::read(inputs, self.head)?;
+        let metric = Metric::new(self.objective.metric(), &data.heads, data.n_validation().is_some())?;
         let proposed = proposal(inputs)?;
         let proposal = proposed.clone().unwrap_or_default();
         let settings = match (Settings::resolve(self, &proposal, &data, inputs), proposed) {
             (Ok(settings), _) => settings,
-            (Err(Unsettled::Infeasible(error)), Some(_)) => return Ok(outputs::of_infeasible(self, &proposal, &error)),
-            (Err(Unsettled::Infeasible(error)), None) => return Err(StageError::failed(error.to_string())),
+            (Err(Unsettled::Infeasible(why)), Some(_)) => return Ok(outputs::of_infeasible(self, &proposal, &why)),
+            (Err(Unsettled::Infeasible(why)), None) => return Err(StageError::failed(why)),
             (Err(Unsettled::Stage(error)), _) => return Err(error),
         };
-        let metric = Metric::new(self.objective.metric(), &data.heads, data.n_validation().is_some())?;
         let device = burn_device(context.device)?.autodiff();
         let training = Training { params: self, settings: &settings, data: &data, metric: &metric, device };
         let state = training.run(context)?;

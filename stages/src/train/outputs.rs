@@ -9,7 +9,7 @@ use super::{
     settings::Settings,
     state::{State, epoch_name},
 };
-use crate::{model::ModelError, params::Float, stage::Outputs};
+use crate::{params::Float, stage::Outputs};
 
 /// Returns the outputs of a training that came to its end, good or bad.
 pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric: &Metric, state: &State) -> Outputs {
@@ -76,8 +76,8 @@ pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric
     outputs
 }
 
-/// Returns the outputs of a proposal for a network that cannot be built.
-pub(crate) fn of_infeasible(train: &Train, proposal: &Proposal, error: &ModelError) -> Outputs {
+/// Returns the outputs of a proposal that cannot be trained, for `reason`.
+pub(crate) fn of_infeasible(train: &Train, proposal: &Proposal, reason: &str) -> Outputs {
     let score = json!({
         "format": 1,
         "status": "failed",
@@ -85,12 +85,12 @@ pub(crate) fn of_infeasible(train: &Train, proposal: &Proposal, error: &ModelErr
         "value": Float(f64::NAN),
         "loss": Float(f64::NAN),
         "epoch": null,
-        "reason": error.to_string(),
+        "reason": reason,
     });
     let trial = json!({
         "format": 1,
         "status": "failed",
-        "reason": error.to_string(),
+        "reason": reason,
         "hyperparameters": proposal.values,
         "labels": proposal.labels,
     });

@@ -8,7 +8,7 @@ use super::{
     params::{BATCH, EPOCHS, Epochs, Model, NamedEpochs, Train},
 };
 use crate::{
-    model::{Architecture, HyperCnn, ModelError},
+    model::{Architecture, HyperCnn},
     params::Hyper,
     stage::{Inputs, StageError},
 };
@@ -30,8 +30,8 @@ pub(crate) struct Settings {
 
 /// Why there are no settings.
 pub(crate) enum Unsettled {
-    /// The proposal is for a network that cannot be built: a result of the trial.
-    Infeasible(ModelError),
+    /// A value cannot be used, or the network cannot be built; of a proposal, a result of the trial.
+    Infeasible(String),
     Stage(StageError),
 }
 
@@ -50,19 +50,22 @@ impl Settings {
         inputs: &Inputs<'_>,
     ) -> Result<Self, Unsettled> {
         let Model::HyperCnn(family) = &train.model;
-        let architecture =
-            family.architecture(&proposal.values, data.shape, &data.heads).map_err(Unsettled::Infeasible)?;
+        let architecture = family
+            .architecture(&proposal.values, data.shape, &data.heads)
+            .map_err(|error| Unsettled::Infeasible(error.to_string()))?;
         let keys = Keys { family, proposal };
         let epochs = epochs(train, proposal, inputs)?;
-        let batch = keys.or("batch_size", &train.batch)?;
-        check(BATCH.contains(&batch), "batch", batch, "1 to 65536")?;
-        let learning_rate = resolve("learning_rate", &train.learning_rate, proposal)? * keys.factor("lr_rate_mult")?;
-        check(learning_rate > 0.0 && learning_rate.is_finite(), "learning_rate", learning_rate, "above 0")?;
-        let l2 = resolve("l2", &train.l2, proposal)? * keys.factor("l2_weight_reg_mult")?;
-        check(l2 >= 0.0 && l2.is_finite(), "l2", l2, "at least 0")?;
-        let optimizer = keys.or("optimizer", &train.optimizer)?;
-        let second: f64 = keys.or("coarse_labels_weight", &train.coarse_labels_weight)?;
-        check(second >= 0.0 && second.is_finite(), "coarse_labels_weight", second, "at least 0")?;
+        let whole = "a whole number of 1 to 65536";
+        let batch = keys.or("batch_size", &train.batch, whole, |batch| BATCH.contains(batch))?;
+        let rate = resolve("learning_rate", &train.learning_rate, &proposal.labels, POSITIVE, is_positive)?;
+        let learning_rate = rate * keys.or("lr_rate_mult", &Hyper::Value(1.0), POSITIVE, is_positive)?;
+        check(is_positive(&learning_rate), "learning_rate", learning_rate, POSITIVE)?;
+        let l2 = resolve("l2", &train.l2, &proposal.labels, NOT_NEGATIVE, is_not_negative)?
+            * keys.or("l2_weight_reg_mult", &Hyper::Value(1.0), NOT_NEGATIVE, is_not_negative)?;
+        check(is_not_negative(&l2), "l2", l2, NOT_NEGATIVE)?;
+        let optimizer = keys.or("optimizer", &train.optimizer, "`Adam`, `Nadam` or `RMSprop`", |_| true)?;
+        let second: f64 =
+            keys.or("coarse_labels_weight", &train.coarse_labels_weight, NOT_NEGATIVE, is_not_negative)?;
         let mut hyperparameters: Map<String, Value> = HyperCnn::keys()
             .iter()
             .filter_map(|&key| Some((key.to_owned(), family.value(&proposal.values, key)?)))
@@ -86,31 +89,64 @@ impl Settings {
     }
 }
 
-fn epochs(train: &Train, proposal: &Proposal, inputs: &Inputs<'_>) -> Result<u32, StageError> {
+const POSITIVE: &str = "a number above 0";
+const NOT_NEGATIVE: &str = "a number of at least 0";
+
+fn is_positive(x: &f64) -> bool {
+    *x > 0.0 && x.is_finite()
+}
+
+fn is_not_negative(x: &f64) -> bool {
+    *x >= 0.0 && x.is_finite()
+}
+
+fn epochs(train: &Train, proposal: &Proposal, inputs: &Inputs<'_>) -> Result<u32, Unsettled> {
     #[derive(serde::Deserialize)]
     struct Best {
         epoch: Option<u32>,
     }
-    let epochs = match resolve("epochs", &train.epochs, proposal)? {
-        Epochs::Count(epochs) => epochs,
-        Epochs::Named(NamedEpochs::BestEpoch) => {
-            let best: Best = inputs.json("best")?;
-            best.epoch.ok_or_else(|| StageError::failed("no trial has a best epoch: none came to an end"))?
-        }
-    };
-    check(EPOCHS.contains(&epochs), "epochs", epochs, "1 to 100000")?;
-    Ok(epochs)
+    const EXPECTED: &str = "a whole number of 1 to 100000";
+    if train.epochs == Hyper::Value(Epochs::Named(NamedEpochs::BestEpoch)) {
+        let best: Best = inputs.json("best")?;
+        let epochs = best.epoch.ok_or_else(|| StageError::failed("no trial has a best epoch: none came to an end"))?;
+        check(EPOCHS.contains(&epochs), "epochs", epochs, EXPECTED)?;
+        return Ok(epochs);
+    }
+    let fine = |epochs: &Epochs| matches!(epochs, Epochs::Count(n) if EPOCHS.contains(n));
+    match resolve("epochs", &train.epochs, &proposal.labels, EXPECTED, fine)? {
+        Epochs::Count(epochs) => Ok(epochs),
+        Epochs::Named(_) => unreachable!("only a count is fine"),
+    }
 }
 
-fn check(fine: bool, name: &str, found: impl std::fmt::Display, expected: &str) -> Result<(), StageError> {
-    if fine { Ok(()) } else { Err(StageError::failed(format!("`{name}` is {found}, expected {expected}"))) }
+fn check(fine: bool, name: &str, found: impl std::fmt::Display, expected: &str) -> Result<(), Unsettled> {
+    if fine { Ok(()) } else { Err(Unsettled::Infeasible(format!("`{name}` is {found}, expected {expected}"))) }
 }
 
-fn resolve<T>(name: &str, value: &Hyper<T>, proposal: &Proposal) -> Result<T, StageError>
+/// Returns the value of the parameter `name`, looked up among `labels` if it is a label.
+fn resolve<T>(
+    name: &str,
+    value: &Hyper<T>,
+    labels: &Map<String, Value>,
+    expected: &str,
+    fine: impl Fn(&T) -> bool,
+) -> Result<T, Unsettled>
 where
-    T: serde::de::DeserializeOwned + Clone,
+    T: serde::de::DeserializeOwned + serde::Serialize + Clone,
 {
-    value.resolve(&proposal.labels).map_err(|error| StageError::failed(format!("`{name}`: {error}")))
+    match value {
+        Hyper::Value(value) => {
+            check(fine(value), name, serde_json::json!(value), expected)?;
+            Ok(value.clone())
+        }
+        Hyper::Label(label) => {
+            let missing = || StageError::failed(format!("`{name}`: the proposal has no label `{label}`"));
+            let proposed = labels.get(label).ok_or_else(missing)?;
+            let unusable =
+                || Unsettled::Infeasible(format!("label `{label}` proposes {proposed}, expected {expected}"));
+            value.resolve(labels).ok().filter(fine).ok_or_else(unusable)
+        }
+    }
 }
 
 /// The family's hyperparameters that steer the training.
@@ -121,22 +157,17 @@ struct Keys<'a> {
 
 impl Keys<'_> {
     /// Returns the hyperparameter `key`, else the parameter `otherwise`.
-    fn or<T>(&self, key: &str, otherwise: &Hyper<T>) -> Result<T, StageError>
+    fn or<T>(&self, key: &str, otherwise: &Hyper<T>, expected: &str, fine: impl Fn(&T) -> bool) -> Result<T, Unsettled>
     where
-        T: serde::de::DeserializeOwned + Clone,
+        T: serde::de::DeserializeOwned + serde::Serialize + Clone,
     {
         match self.family.value(&self.proposal.values, key) {
             // By way of a label, so that a quantised 32.0 is read as the integer it is.
-            Some(value) => resolve(
-                key,
-                &Hyper::<T>::Label(key.to_owned()),
-                &Proposal { labels: Map::from_iter([(key.to_owned(), value)]), ..Proposal::default() },
-            ),
-            None => resolve(key, otherwise, self.proposal),
+            Some(value) => {
+                let alone = Map::from_iter([(key.to_owned(), value)]);
+                resolve(key, &Hyper::<T>::Label(key.to_owned()), &alone, expected, fine)
+            }
+            None => resolve(key, otherwise, &self.proposal.labels, expected, fine),
         }
-    }
-
-    fn factor(&self, key: &str) -> Result<f64, StageError> {
-        self.or(key, &Hyper::Value(1.0))
     }
 }
