@@ -83,6 +83,28 @@ fn an_infeasible_trial_is_a_result_too() {
 }
 
 #[test]
+fn a_proposed_value_that_no_training_can_use_is_a_result_too() {
+    let sandbox = Sandbox::with(
+        &TINY
+            .replace("\"activation\": choice", "\"ep\": choice([0, 1]), \"activation\": choice")
+            .replace("epochs: 1", "epochs: hp(\"ep\")"),
+    );
+    let events = sandbox.run("--set search.trials=5 --stage search").ok();
+    assert_eq!((events.nodes("failed").len(), events.nodes("skipped").len()), (0, 0));
+    for trial in sandbox.json("trials --json").as_array().unwrap() {
+        assert_eq!(trial["status"], if trial["labels"]["ep"] == 0 { "failed" } else { "completed" }, "{trial}");
+    }
+}
+
+#[test]
+fn a_search_never_goes_for_another_metric_because_validation_is_empty() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.pipe("run --set raw.train=100");
+    assert_eq!(output.code, Some(1), "{}", output.err);
+    assert!(output.err.contains("of 100 images in 100 classes, has no image"), "{}", output.err);
+}
+
+#[test]
 fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
     let sandbox = Sandbox::new();
     sandbox.edit("Augment(data", "Augmnet(data");
