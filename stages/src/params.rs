@@ -25,16 +25,17 @@ pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Defines, for each parameter whose default is not its type's, a module with `value()` and `is(&value)`, for
+/// Defines, for each parameter whose default is not its type's, a type called like it with `value()` and `is(&value)`, for
 /// `#[serde(default = "name::value", skip_serializing_if = "name::is")]`.
 #[macro_export]
 macro_rules! defaults {
     ($($name:ident: $type:ty = $value:expr;)*) => { $(
-        pub(crate) mod $name {
-            #[allow(unused_imports, reason = "only some defaults name a type of the parent module")]
-            use super::*;
+        #[expect(non_camel_case_types, reason = "it is called like the parameter")]
+        pub(crate) enum $name {}
+
+        impl $name {
             pub(crate) fn value() -> $type { $value }
-            pub(crate) fn is(value: &$type) -> bool { *value == self::value() }
+            pub(crate) fn is(value: &$type) -> bool { *value == Self::value() }
         }
     )* };
 }
