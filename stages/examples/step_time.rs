@@ -44,8 +44,8 @@ impl Host for Clock {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |i: usize, default| arguments.get(i).map_or(default, |text| text.parse().expect("a number"));
-    let (base, batch) = (number(0, 8), number(1, 64));
+    let number = |i: usize, default: u32| arguments.get(i).map_or(default, |text| text.parse().expect("a number"));
+    let (base, batch): (u32, u32) = (number(0, 8), number(1, 64));
     let mut network = json!({
         "activation": "elu", "conv_kernel_size": 3, "fc_units_1_mult": 1.0, "first_conv": 3, "nb_conv_pool_layers": 3,
         "pooling_type": "inception", "res_conv_kernel_size": 3, "residual": 2, "use_BN": true,
@@ -59,7 +59,7 @@ fn main() {
         network.as_object_mut().expect("a map").extend(best.as_object().expect("a map").clone());
     }
     let shape = ImageShape { channels: 3, height: 32, width: 32 };
-    let n = 8 * batch as usize;
+    let n = number(3, 24) as usize * batch as usize;
     let stream = Stream::new(1, Purpose::Shapes, 0, 0);
     let images = (0..n * shape.bytes()).map(|i| stream.u32(i as u64) as u8).collect();
     let labels: Vec<i32> = (0..n as i32).map(|i| i % 100).collect();
@@ -76,7 +76,7 @@ fn main() {
     .into_iter()
     .map(|(slot, bytes)| (slot.to_owned(), objects.put(bytes)))
     .collect();
-    let train = json!({ "model": { "HyperCnn": network }, "epochs": 1, "batch": batch });
+    let train = json!({ "model": { "HyperCnn": network }, "epochs": 1, "batch": batch, "objective": { "maximise": { "Last": "train.fine_accuracy" } } });
     let train: Train = serde_json::from_value(train).expect("the parameters fit");
     let clock = Clock(Mutex::new(vec![Instant::now()]));
     let context = Context { seed: 1, device: ComputeDevice::Cpu, host: &clock };

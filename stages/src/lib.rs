@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod decode;
 pub mod evaluate;
 pub mod fetch;
+mod kernels;
 pub mod model;
 pub mod params;
 pub mod philox;

@@ -44,6 +44,27 @@ impl Stream {
         philox4x32_10([self.purpose, self.major, self.minor, block], self.key)
     }
 
+    /// Returns `N` blocks side by side from `first`: number `i` of block `first + lane` is at `[i][lane]`.
+    #[inline(always)]
+    pub fn blocks<const N: usize>(&self, first: u32) -> [[u32; N]; 4] {
+        let mut counter = [[self.purpose; N], [self.major; N], [self.minor; N], [0; N]];
+        (0..N).for_each(|lane| counter[3][lane] = first.wrapping_add(lane as u32));
+        let mut key = self.key;
+        for round in 0..10 {
+            if round > 0 {
+                key = next_key(key);
+            }
+            let mut next = [[0; N]; 4];
+            for lane in 0..N {
+                let c = std::array::from_fn(|i| counter[i][lane]);
+                let c = philox_round(c, key);
+                (0..4).for_each(|i| next[i][lane] = c[i]);
+            }
+            counter = next;
+        }
+        counter
+    }
+
     /// Returns the 32-bit number at `element`, below 2^34.
     #[inline]
     pub fn u32(&self, element: u64) -> u32 {
@@ -90,14 +111,23 @@ pub fn unit_f32(bits: u32) -> f32 {
 pub fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for round in 0..10 {
         if round > 0 {
-            key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
+            key = next_key(key);
         }
-        let p0 = u64::from(counter[0]) * 0xD251_1F53;
-        let p1 = u64::from(counter[2]) * 0xCD9E_8D57;
-        counter =
-            [(p1 >> 32) as u32 ^ counter[1] ^ key[0], p1 as u32, (p0 >> 32) as u32 ^ counter[3] ^ key[1], p0 as u32];
+        counter = philox_round(counter, key);
     }
     counter
+}
+
+#[inline(always)]
+fn next_key(key: [u32; 2]) -> [u32; 2] {
+    [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)]
+}
+
+#[inline(always)]
+fn philox_round(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let p0 = u64::from(counter[0]) * 0xD251_1F53;
+    let p1 = u64::from(counter[2]) * 0xCD9E_8D57;
+    [(p1 >> 32) as u32 ^ counter[1] ^ key[0], p1 as u32, (p0 >> 32) as u32 ^ counter[3] ^ key[1], p0 as u32]
 }
 
 #[cfg(test)]
@@ -115,6 +145,15 @@ mod tests {
             [0xa409_3822, 0x299f_31d0],
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1],
         );
+    }
+
+    #[test]
+    fn blocks_side_by_side_are_the_blocks() {
+        let stream = Stream::new(7, Purpose::Dropout, 5, 3);
+        let blocks = stream.blocks::<16>(1000);
+        for lane in 0..16 {
+            assert_eq!(blocks.map(|numbers| numbers[lane]), stream.block(1000 + lane as u32));
+        }
     }
 
     #[test]

@@ -4,16 +4,18 @@ pub mod architecture;
 pub mod device;
 pub mod hyper_cnn;
 mod network;
-pub mod ops;
+#[cfg(any(feature = "cuda", test))]
+mod on_burn;
+mod on_cpu;
 mod predictor;
 #[cfg(test)]
 mod tests;
 mod weights;
 
 pub use architecture::{Architecture, Builder, Kind, Layer, Padding};
-pub use device::{burn_device, numerics};
+pub use device::{Place, numerics};
 pub use hyper_cnn::HyperCnn;
-pub use network::{Forward, Mode, Network};
+pub use network::{Forward, Mode, Network, Pass};
 pub use predictor::Predictor;
 pub use weights::{Weight, Weights};
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
 use pipe_store::Bytes;
 
-use super::{Architecture, Mode, Network, Weights, burn_device};
+use super::{Architecture, Mode, Network, Pass, Place, Weights};
 use crate::{
     stage::{ComputeDevice, StageError},
     train::loss,
@@ -15,7 +14,7 @@ use crate::{
 pub struct Predictor {
     architecture: Architecture,
     weights: Weights,
-    device: Device,
+    place: Place,
 }
 
 impl Predictor {
@@ -27,7 +26,15 @@ impl Predictor {
         let architecture: Architecture = serde_json::from_slice(architecture)
             .map_err(|error| StageError::failed(format!("the architecture cannot be read: {error}")))?;
         let weights = Weights::read(&architecture, weights)?;
-        Ok(Self { architecture, weights, device: burn_device(device)? })
+        Ok(Self::new(architecture, weights, Place::of(device)?))
+    }
+
+    /// Returns the network of these weights.
+    ///
+    /// # Panics
+    /// At its first use, if the weights are not the architecture's.
+    pub fn new(architecture: Architecture, weights: Weights, place: Place) -> Self {
+        Self { architecture, weights, place }
     }
 
     /// Returns the network's architecture.
@@ -35,10 +42,14 @@ impl Predictor {
         &self.architecture
     }
 
-    /// Returns the network on its device, for inference: its tensors carry no gradients. For gradients by the images give
-    /// it images with autodiff.
-    pub fn network(&self) -> Network<'_> {
-        Network::new(&self.architecture, &self.weights, &self.device)
+    /// Returns the network that computes the outputs of the layers named `outputs`, with its weights.
+    ///
+    /// # Panics
+    /// If one is no layer.
+    pub fn network(&self, pass: Pass, outputs: &[&str]) -> Network {
+        let mut network = Network::new(&self.architecture, pass, outputs, &self.place);
+        network.set_weights(&self.weights);
+        network
     }
 
     /// Returns the logits of each head, [n, classes], for normalised `images` [n, c, h, w], computed `batch` at a time.
@@ -48,12 +59,11 @@ impl Predictor {
     pub fn logits(&self, images: &[f32], batch: usize) -> BTreeMap<String, Vec<f32>> {
         let size: usize = self.architecture.input.iter().product();
         assert!(images.len().is_multiple_of(size), "images are whole");
-        let network = self.network();
+        let mut network = Network::of_heads(&self.architecture, Pass::Inference, &self.place);
+        network.set_weights(&self.weights);
         let mut logits: BTreeMap<String, Vec<f32>> = BTreeMap::new();
         for images in images.chunks(batch * size) {
-            let images = network.images(images.to_vec(), images.len() / size);
-            for (head, values) in network.forward(images, Mode::Inference, &[]).logits {
-                let values = values.into_data().try_into_vec::<f32>().expect("networks compute with f32");
+            for (head, values) in network.forward(images, Mode::Inference).outputs {
                 logits.entry(head).or_default().extend(values);
             }
         }

@@ -1,13 +1,19 @@
 //! The interpreter against definitions: slopes by finite differences, batch normalisation by its formula.
 
-use burn::tensor::{Device, Tensor};
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
 use serde_json::{Value, json};
 
 use super::{
     architecture::{Activation, Head, Output},
     *,
 };
-use crate::philox::{Purpose, Stream};
+use crate::{
+    kernels::Isa,
+    philox::{Purpose, Stream},
+    stage::ComputeDevice,
+};
 
 fn head(name: &str, classes: usize) -> Head {
     Head { name: name.into(), classes, output: Output::Softmax }
@@ -45,34 +51,50 @@ fn weights(architecture: &Architecture) -> Weights {
     weights
 }
 
-/// Returns a sum of the logits with fixed factors: a smooth scalar of everything.
-fn scalar(network: &Network<'_>, images: Tensor<4>, mode: Mode) -> Tensor<1> {
-    let forward = network.forward(images, mode, &[]);
-    let terms = forward.logits.into_values().enumerate().map(|(id, logits)| {
-        let [n, classes] = logits.dims();
-        let factors = Tensor::<1>::from_data(numbers(n * classes, 100 + id as u32).as_slice(), &Device::flex());
-        (logits * factors.reshape([n, classes])).sum()
-    });
-    terms.reduce(|sum, term| sum + term).unwrap()
+/// The kernels on this processor, and burn's operations.
+fn places() -> [Place; 2] {
+    [Place::of(ComputeDevice::Cpu).unwrap(), Place::Burn(Device::flex())]
 }
 
-fn check_slopes(kind: Kind, mode: Mode) {
+fn loaded(architecture: &Architecture, weights: &Weights, pass: Pass, outputs: &[&str], place: &Place) -> Network {
+    let mut network = Network::new(architecture, pass, outputs, place);
+    network.set_weights(weights);
+    network
+}
+
+/// Fixed factors of the outputs: their sum of products is a smooth scalar of everything.
+fn factors(outputs: &BTreeMap<String, Vec<f32>>) -> BTreeMap<String, Vec<f32>> {
+    let factors = |(id, (name, output)): (u32, (&String, &Vec<f32>))| (name.clone(), numbers(output.len(), 100 + id));
+    (0..).zip(outputs).map(factors).collect()
+}
+
+fn scalar(outputs: &BTreeMap<String, Vec<f32>>) -> f64 {
+    let products = factors(outputs).into_iter().map(|(name, factors)| {
+        factors.iter().zip(&outputs[&name]).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>()
+    });
+    products.sum()
+}
+
+fn check_slopes(kind: Kind, training: Option<Mode>, place: &Place) {
     let architecture = network(kind.clone());
     let mut weights = weights(&architecture);
     let mut images = numbers(3 * 60, 50);
-    let device = Device::flex();
+    let heads = ["a", "b"];
+    let (pass, mode) = training.map_or((Pass::ImageGradients, Mode::Inference), |mode| (Pass::Training, mode));
     let value = |weights: &Weights, images: &[f32]| {
-        let network = Network::new(&architecture, weights, &device);
-        let scalar = scalar(&network, network.images(images.to_vec(), 3), mode);
-        f64::from(scalar.into_data().try_to_vec::<f32>().unwrap()[0])
+        scalar(&loaded(&architecture, weights, pass, &heads, place).forward(images, mode).outputs)
     };
-    let tracked = Network::new(&architecture, &weights, &device.clone().autodiff());
-    let leaf = tracked.images(images.clone(), 3).autodiff().require_grad();
-    let mut gradients = scalar(&tracked, leaf.clone(), mode).backward();
-    let of_images = leaf.grad_remove(&mut gradients).unwrap().into_data().try_to_vec::<f32>().unwrap();
-    let of_weights = tracked.gradients(&mut gradients);
-    let trained = architecture.parameter_shapes().iter().filter(|parameter| parameter.trained).count();
-    assert_eq!(of_weights.len(), trained, "{kind:?}");
+    let mut tracked = loaded(&architecture, &weights, pass, &heads, place);
+    let outputs = tracked.forward(&images, mode).outputs;
+    let mut of_weights = BTreeMap::new();
+    let mut of_images = Vec::new();
+    if training.is_some() {
+        of_weights = tracked.gradients_by_weights(&factors(&outputs)).clone();
+        let trained = architecture.parameter_shapes().iter().filter(|parameter| parameter.trained).count();
+        assert_eq!(of_weights.len(), trained, "{kind:?}");
+    } else {
+        of_images = tracked.gradients_by_images(&factors(&outputs));
+    }
 
     // Where a step crosses a kink the difference is no slope: a few may.
     const STEP: f32 = 4e-3;
@@ -92,7 +114,7 @@ fn check_slopes(kind: Kind, mode: Mode) {
             compare((up - down) / f64::from(2.0 * STEP), gradient[i]);
         }
     }
-    for i in (0..images.len()).step_by(7) {
+    for i in (0..of_images.len()).step_by(3) {
         let start = images[i];
         let mut at = |x: f32| {
             images[i] = x;
@@ -102,7 +124,7 @@ fn check_slopes(kind: Kind, mode: Mode) {
         images[i] = start;
         compare((up - down) / f64::from(2.0 * STEP), of_images[i]);
     }
-    assert!(wrong * 25 <= all, "{kind:?} {mode:?}: {wrong} of {all} slopes are wrong");
+    assert!(wrong * 25 <= all, "{kind:?} {mode:?} {place:?}: {wrong} of {all} slopes are wrong");
 }
 
 #[test]
@@ -124,22 +146,138 @@ fn gradients_are_slopes_for_every_kind_of_layer() {
         Kind::Add,
         Kind::Concat,
     ] {
-        check_slopes(kind.clone(), training);
-        check_slopes(kind, Mode::Inference);
+        for place in &places() {
+            check_slopes(kind.clone(), Some(training), place);
+            check_slopes(kind.clone(), None, place);
+        }
     }
+}
+
+/// A network of every kind of layer, one way to pool after the other.
+fn every_kind() -> Architecture {
+    let mut builder = Builder::new([3, 13, 12]);
+    let relu = Kind::Activation { function: Activation::Relu };
+    let elu = Kind::Activation { function: Activation::Elu };
+    let conv = |filters, kernel, stride| Kind::Conv { filters, kernel, stride, padding: Padding::Same };
+    let mut add = |kind, inputs: &[&str]| builder.add(kind, inputs);
+    let a = add(conv(5, 3, 1), &["input"]);
+    let a = add(elu, &[&a]);
+    let b = add(Kind::Dropout { p: 0.3 }, &[&a]);
+    let b = add(conv(5, 2, 1), &[&b]);
+    let b = add(relu, &[&b]);
+    let sum = add(Kind::Add, &[&a, &b, &a]);
+    let norm = add(Kind::BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&sum]);
+    let max = add(Kind::MaxPool { size: 3, stride: 2, padding: Padding::Same }, &[&norm]);
+    let avg = add(Kind::AvgPool { size: 2, stride: 2, padding: Padding::Same }, &[&norm]);
+    let stride = add(conv(18, 3, 2), &[&norm]);
+    let all = add(Kind::Concat, &[&max, &avg, &stride]);
+    let all = add(Kind::Activation { function: Activation::Elu }, &[&all]);
+    let flat = add(Kind::Flatten, &[&all]);
+    let dense = add(Kind::Dense { units: 21 }, &[&flat]);
+    let dense = add(Kind::Activation { function: Activation::Relu }, &[&dense]);
+    builder.finish(&dense, &[head("a", 3), head("b", 2)]).unwrap()
+}
+
+/// Asserts that numbers agree within 1e-4 of the largest.
+fn agree(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    let furthest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(furthest <= 1e-4 * largest, "{what}: {furthest} of {largest}");
+}
+
+#[test]
+fn kernels_agree_with_burns_operations() {
+    let architecture = every_kind();
+    let weights = weights(&architecture);
+    let names: Vec<&str> = architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
+    let images = numbers(7 * 3 * 13 * 12, 50);
+    let training = Mode::Training { seed: 3, step: 4 };
+    for (pass, mode) in [(Pass::Training, training), (Pass::ImageGradients, Mode::Inference)] {
+        let [mut ours, mut burns] = places().map(|place| loaded(&architecture, &weights, pass, &names, &place));
+        let (found, expected) = (ours.forward(&images, mode), burns.forward(&images, mode));
+        for (name, output) in &expected.outputs {
+            agree(&found.outputs[name], output, name);
+        }
+        assert_eq!(found.statistics.keys().collect::<Vec<_>>(), expected.statistics.keys().collect::<Vec<_>>());
+        for (name, expected) in &expected.statistics {
+            (0..2).for_each(|i| agree(&found.statistics[name][i], &expected[i], name));
+        }
+        // Heads alone: activations are joined with the convolutions before them.
+        let heads = ["a", "b"];
+        let [mut ours, mut burns] = places().map(|place| loaded(&architecture, &weights, pass, &heads, &place));
+        let found = ours.forward(&images, mode).outputs;
+        let factors = factors(&found);
+        burns.forward(&images, mode);
+        if pass == Pass::Training {
+            let (found, expected) = (ours.gradients_by_weights(&factors), burns.gradients_by_weights(&factors));
+            assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+            for (name, expected) in expected {
+                agree(&found[name], expected, name);
+            }
+        } else {
+            agree(&ours.gradients_by_images(&factors), &burns.gradients_by_images(&factors), "by images");
+        }
+    }
+}
+
+/// Whole steps, forward and back, for every instruction set and several numbers of threads.
+#[test]
+fn a_network_has_the_same_bits_everywhere() {
+    let architecture = every_kind();
+    let weights = weights(&architecture);
+    let images = numbers(7 * 3 * 13 * 12, 50);
+    let run = |isa| {
+        let mut network = loaded(&architecture, &weights, Pass::Training, &["a", "b"], &Place::Cpu(isa));
+        let mut bits = Vec::new();
+        for step in 0..2 {
+            let outputs = network.forward(&images, Mode::Training { seed: 1, step }).outputs;
+            let gradients = network.gradients_by_weights(&factors(&outputs)).clone();
+            bits.extend(outputs.into_values().chain(gradients.into_values()).flatten().map(f32::to_bits));
+        }
+        bits
+    };
+    let expected = run(Isa::available()[0]);
+    for &isa in Isa::available() {
+        for threads in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert!(pool.install(|| run(isa)) == expected, "{isa}, {threads} threads");
+        }
+    }
+}
+
+/// A step after others, on fewer images, gives what the first would: nothing of them is left in a buffer.
+#[test]
+fn what_a_network_computed_before_does_not_matter() {
+    let architecture = every_kind();
+    let weights = weights(&architecture);
+    let place = Place::of(ComputeDevice::Cpu).unwrap();
+    let images = numbers(7 * 3 * 13 * 12, 50);
+    let few = &images[3 * 3 * 13 * 12..];
+    let step = |network: &mut Network, images: &[f32]| {
+        let outputs = network.forward(images, Mode::Training { seed: 1, step: 2 }).outputs;
+        let gradients = network.gradients_by_weights(&factors(&outputs)).clone();
+        (outputs, gradients)
+    };
+    let mut used = loaded(&architecture, &weights, Pass::Training, &["a", "b"], &place);
+    step(&mut used, &images);
+    let mut fresh = loaded(&architecture, &weights, Pass::Training, &["a", "b"], &place);
+    assert_eq!(step(&mut used, few), step(&mut fresh, few));
 }
 
 #[test]
 fn batch_normalisation_is_its_formula_in_both_modes() {
     let architecture = network(Kind::BatchNorm { momentum: 0.9, epsilon: 0.1 });
     let weights = weights(&architecture);
-    let network = Network::new(&architecture, &weights, &Device::flex());
-    let images = network.images(numbers(3 * 60, 50), 3);
+    let images = numbers(3 * 60, 50);
     let part = |part: &str| &weights.0[&format!("batch_normalization_1.{part}")].values;
-    for mode in [Mode::Inference, Mode::Training { seed: 0, step: 0 }] {
-        let forward = network.forward(images.clone(), mode, &["conv2d_1", "batch_normalization_1"]);
-        let values = |name: &str| forward.taps[name].clone().into_data().try_to_vec::<f32>().unwrap();
-        let (x, y) = (values("conv2d_1"), values("batch_normalization_1"));
+    let outputs = ["conv2d_1", "batch_normalization_1"];
+    let training = (Pass::Training, Mode::Training { seed: 0, step: 0 });
+    for ((pass, mode), place) in
+        [(Pass::Inference, Mode::Inference), training].into_iter().flat_map(|pass| places().map(|place| (pass, place)))
+    {
+        let forward = loaded(&architecture, &weights, pass, &outputs, &place).forward(&images, mode);
+        let (x, y) = (&forward.outputs["conv2d_1"], &forward.outputs["batch_normalization_1"]);
         assert_eq!(forward.statistics.is_empty(), mode == Mode::Inference);
         for channel in 0..3 {
             let of_channel = |i: &usize| i / 30 % 3 == channel;
@@ -171,18 +309,14 @@ fn check_shapes(values: Value, input: [usize; 3], heads: &[Head]) {
     let weights = Weights::initial(&architecture, 2);
     let numbers_of_weights: usize = weights.0.values().map(|weight| weight.values.len()).sum();
     assert_eq!(numbers_of_weights as u64, architecture.parameters);
-    let network = Network::new(&architecture, &weights, &Device::flex());
     let n = 2;
-    let images = network.images(numbers(n * input.iter().product::<usize>(), 1), n);
+    let images = numbers(n * input.iter().product::<usize>(), 1);
     let names: Vec<&str> = architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
-    let forward = network.forward(images, Mode::Training { seed: 1, step: 1 }, &names);
+    let mut network = loaded(&architecture, &weights, Pass::Training, &names, &Place::of(ComputeDevice::Cpu).unwrap());
+    let forward = network.forward(&images, Mode::Training { seed: 1, step: 1 });
     for layer in &architecture.layers {
-        let mut expected = [&[n], layer.shape.as_slice()].concat();
-        expected.resize(4, 1);
-        assert_eq!(forward.taps[&layer.name].dims().as_slice(), expected, "{}", layer.name);
-    }
-    for head in heads {
-        assert_eq!(forward.logits[&head.name].dims(), [n, head.classes]);
+        let expected = n * layer.shape.iter().product::<usize>();
+        assert_eq!(forward.outputs[&layer.name].len(), expected, "{}", layer.name);
     }
 }
 
@@ -204,15 +338,18 @@ fn every_output_has_the_shape_that_the_architecture_says() {
 }
 
 #[test]
-fn taps_alone_are_those_of_the_whole_pass_and_have_gradients_by_the_images() {
-    let architecture = network(Kind::BatchNorm { momentum: 0.9, epsilon: 1e-3 });
+fn an_output_alone_is_that_of_the_whole_pass() {
+    let architecture = every_kind();
     let weights = weights(&architecture);
-    let network = Network::new(&architecture, &weights, &Device::flex());
-    let images = network.images(numbers(3 * 60, 50), 3);
-    let whole = network.forward(images.clone(), Mode::Inference, &["conv2d_1"]);
-    let leaf = images.autodiff().require_grad();
-    let tap = network.forward_taps(leaf.clone(), &["conv2d_1"]).remove("conv2d_1").unwrap();
-    assert_eq!(tap.clone().inner().into_data(), whole.taps["conv2d_1"].clone().into_data());
-    let gradient = leaf.grad(&tap.sum().backward()).unwrap();
-    assert!(gradient.into_data().try_to_vec::<f32>().unwrap().iter().any(|x| *x != 0.0));
+    let images = numbers(3 * 3 * 13 * 12, 50);
+    let names: Vec<&str> = architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
+    for place in &places() {
+        let forward = |outputs: &[&str]| {
+            loaded(&architecture, &weights, Pass::Inference, outputs, place).forward(&images, Mode::Inference).outputs
+        };
+        let whole = forward(&names);
+        for name in names.iter().copied() {
+            assert_eq!(forward(&[name])[name], whole[name], "{name}");
+        }
+    }
 }

@@ -26,7 +26,7 @@ use self::{
     settings::{Settings, Unsettled},
 };
 use crate::{
-    model::burn_device,
+    model::Place,
     stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
 };
 
@@ -65,6 +65,12 @@ impl Stage for Train {
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
+        self.run_at(Place::of(context.device)?, inputs, context)
+    }
+}
+
+impl Train {
+    fn run_at(&self, place: Place, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
         let data = Data::read(inputs, self.head)?;
         let metric = Metric::new(self.objective.metric(), &data.heads, data.n_validation().is_some())?;
         let proposed = proposal(inputs)?;
@@ -75,8 +81,7 @@ impl Stage for Train {
             (Err(Unsettled::Infeasible(why)), None) => return Err(StageError::failed(why)),
             (Err(Unsettled::Stage(error)), _) => return Err(error),
         };
-        let device = burn_device(context.device)?.autodiff();
-        let training = Training { params: self, settings: &settings, data: &data, metric: &metric, device };
+        let training = Training { params: self, settings: &settings, data: &data, metric: &metric, place };
         let state = training.run(context)?;
         Ok(outputs::of(self, &settings, &proposal, &metric, &state))
     }

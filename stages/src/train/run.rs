@@ -1,6 +1,6 @@
 //! The training loop.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use std::collections::BTreeMap;
 
 use super::{
     data::{Batch, Data},
@@ -11,7 +11,7 @@ use super::{
     state::{HeadSums, State, Sums},
 };
 use crate::{
-    model::{Architecture, Kind, Mode, Network, Weights},
+    model::{Architecture, Kind, Mode, Network, Pass, Place, Weights},
     philox::{Purpose, Stream},
     stage::{Context, Host, Progress, StageError},
 };
@@ -25,8 +25,7 @@ pub(crate) struct Training<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) data: &'a Data,
     pub(crate) metric: &'a Metric,
-    /// With autodiff.
-    pub(crate) device: Device,
+    pub(crate) place: Place,
 }
 
 impl Training<'_> {
@@ -37,6 +36,7 @@ impl Training<'_> {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<State, StageError> {
         let host = context.host;
         let mut state = self.start(context);
+        let mut network = Network::of_heads(&self.settings.architecture, Pass::Training, &self.place);
         let mut order = Vec::new();
         let mut order_of = 0;
         while !self.is_over(&state) {
@@ -47,7 +47,7 @@ impl Training<'_> {
             let position = (state.step % self.steps_per_epoch()) as usize;
             let indices = order.chunks(self.settings.batch).nth(position).expect("an epoch has so many steps");
             let batch = self.data.train_batch(indices, epoch, context.seed);
-            self.step(&mut state, batch, context.seed);
+            self.step(&mut network, &mut state, &batch, context.seed);
             if state.diverged_at.is_none() && state.step.is_multiple_of(self.steps_per_epoch()) {
                 self.end_epoch(&mut state);
             }
@@ -143,35 +143,29 @@ impl Training<'_> {
     }
 
     /// Makes one step on `batch`, or marks the state as diverged.
-    fn step(&self, state: &mut State, batch: Batch, seed: u64) {
+    fn step(&self, network: &mut Network, state: &mut State, batch: &Batch, seed: u64) {
         let Settings { architecture, head_weights, learning_rate, l2, .. } = self.settings;
-        let network = Network::new(architecture, &state.weights, &self.device);
+        network.set_weights(&state.weights);
         let step = u32::try_from(state.step).expect("fewer than 2^32 steps");
-        let forward = network.forward(network.images(batch.images, batch.n), Mode::Training { seed, step }, &[]);
+        let forward = network.forward(&batch.images, Mode::Training { seed, step });
 
         let mut sums = Sums { n: batch.n as u64, loss: 0.0, heads: Vec::new() };
-        // A scalar whose gradient by the logits is the loss's, which is worked out on the host.
-        let mut scalar: Option<Tensor<1>> = None;
+        let mut by_logits = BTreeMap::new();
         for ((head, labels), &weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
-            let logits = forward.logits[&head.name].clone(); // [n, classes]
-            let values = numbers(logits.clone());
-            let score = loss::score(head.output, &values, labels, head.classes);
+            let logits = &forward.outputs[&head.name]; // [n, classes]
+            let score = loss::score(head.output, logits, labels, head.classes);
             sums.loss += weight * score.loss;
             sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
-            let gradient = loss::gradient(head.output, &values, labels, head.classes, weight);
-            let gradient = TensorData::new(gradient, [batch.n, head.classes]);
-            let term = (logits * Tensor::from_data(gradient, &self.device.clone().inner())).sum();
-            scalar = Some(scalar.map_or(term.clone(), |sum| sum + term));
+            by_logits.insert(head.name.clone(), loss::gradient(head.output, logits, labels, head.classes, weight));
         }
         sums.loss += batch.n as f64 * penalty(architecture, &state.weights, *l2);
         if !sums.loss.is_finite() {
             state.diverged_at = Some(state.step);
             return;
         }
-        let mut gradients = scalar.expect("there is a head").backward();
-        let gradients = network.gradients(&mut gradients);
+        let gradients = network.gradients_by_weights(&by_logits);
 
-        state.optimizer.step(&mut state.weights, &gradients, *learning_rate, *l2, |name| name.ends_with(".kernel"));
+        state.optimizer.step(&mut state.weights, gradients, *learning_rate, *l2, |name| name.ends_with(".kernel"));
         move_statistics(architecture, &mut state.weights, &forward.statistics);
         state.sums.add(&sums);
         state.step += 1;
@@ -184,7 +178,7 @@ impl Training<'_> {
             let Settings { architecture, head_weights, l2, .. } = self.settings;
             let batch = |from: usize| self.data.validation_batch(from, (from + JUDGED_AT_A_TIME).min(n));
             let batches = (0..n).step_by(JUDGED_AT_A_TIME).map(batch);
-            let mut sums = judge(architecture, &state.weights, &self.device.clone().inner(), batches, head_weights);
+            let mut sums = judge(architecture, &state.weights, &self.place, batches, head_weights);
             sums.loss += sums.n as f64 * penalty(architecture, &state.weights, *l2);
             sums.figures()
         });
@@ -241,18 +235,18 @@ impl Sums {
 pub(crate) fn judge(
     architecture: &Architecture,
     weights: &Weights,
-    device: &Device,
+    place: &Place,
     batches: impl Iterator<Item = Batch>,
     head_weights: &[f64],
 ) -> Sums {
-    let network = Network::new(architecture, weights, device);
+    let mut network = Network::of_heads(architecture, Pass::Inference, place);
+    network.set_weights(weights);
     let mut sums = Sums::default();
     for batch in batches {
-        let forward = network.forward(network.images(batch.images, batch.n), Mode::Inference, &[]);
+        let forward = network.forward(&batch.images, Mode::Inference);
         let mut of_batch = Sums { n: batch.n as u64, ..Sums::default() };
         for ((head, labels), weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
-            let values = numbers(forward.logits[&head.name].clone());
-            let score = loss::score(head.output, &values, labels, head.classes);
+            let score = loss::score(head.output, &forward.outputs[&head.name], labels, head.classes);
             of_batch.loss += weight * score.loss;
             of_batch.heads.push(HeadSums { loss: score.loss, correct: score.correct });
         }
@@ -281,11 +275,7 @@ fn sum_of_squares(values: &[f32]) -> f64 {
 
 /// Moves the moving statistics towards the batch's: moving * momentum + batch * (1 - momentum), with the biased variance,
 /// as Keras does.
-fn move_statistics(
-    architecture: &Architecture,
-    weights: &mut Weights,
-    statistics: &std::collections::BTreeMap<String, [Vec<f32>; 2]>,
-) {
+fn move_statistics(architecture: &Architecture, weights: &mut Weights, statistics: &BTreeMap<String, [Vec<f32>; 2]>) {
     for layer in &architecture.layers {
         let Kind::BatchNorm { momentum, .. } = layer.kind else { continue };
         for (part, batch) in ["moving_mean", "moving_variance"].iter().zip(&statistics[&layer.name]) {
@@ -294,9 +284,4 @@ fn move_statistics(
             pairs.for_each(|(moving, batch)| *moving = *moving * momentum + batch * (1.0 - momentum));
         }
     }
-}
-
-/// Returns a tensor's numbers, in the order of its shape.
-pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec::<f32>().expect("networks compute with f32")
 }

@@ -1,14 +1,12 @@
 //! Gradient ascent in input space.
 
-use std::ops::Range;
-
-use burn::tensor::{Tensor, TensorData};
+use std::{collections::BTreeMap, ops::Range};
 
 use super::target::Target;
 use crate::{
     augment::Normalisation,
     dataset::ImageShape,
-    model::Network,
+    model::{Mode, Network, Pass, Predictor},
     philox::{Purpose, Stream},
     stage::StageError,
 };
@@ -22,7 +20,7 @@ const EPSILON: f64 = 1e-5;
 
 /// How images climb.
 pub(super) struct Ascent<'a> {
-    pub(super) network: &'a Network<'a>,
+    pub(super) predictor: &'a Predictor,
     pub(super) shape: ImageShape,
     pub(super) normalisation: &'a Normalisation,
     pub(super) steps: u32,
@@ -61,12 +59,12 @@ impl Ascent<'_> {
         filters: Range<usize>,
         at_step: &mut dyn FnMut(u32) -> Result<(), StageError>,
     ) -> Result<Vec<Climb>, StageError> {
-        let n = filters.len();
+        let mut network = self.network(target);
         let mut images: Vec<f32> = filters.clone().flat_map(|filter| self.start_image(target, filter)).collect();
-        let mut start = vec![0.0; n];
+        let mut start = vec![0.0; filters.len()];
         for step in 0..self.steps {
             at_step(step)?;
-            let (activations, gradients) = self.gradients(target, &filters, images.clone());
+            let (activations, gradients) = gradients(&mut network, target, &filters, &images);
             if step == 0 {
                 start = activations;
             }
@@ -74,7 +72,8 @@ impl Ascent<'_> {
             images.chunks_exact_mut(size).zip(gradients.chunks_exact(size)).for_each(|(x, g)| self.move_along(x, g));
         }
         // Of the last image itself; the classic method tells that of the image before the last step.
-        let end = activations(self.picked(target, &filters, self.network.images(images.clone(), n)));
+        let output = network.forward(&images, Mode::Inference).outputs.remove(&target.layer);
+        let end = activations(target, &filters, &output.expect("the output was asked for"));
         let images = images.chunks_exact(self.shape.bytes()).map(<[f32]>::to_vec);
         let climbs = filters.zip(images).zip(start.into_iter().zip(end));
         Ok(climbs.map(|((filter, image), (start, end))| Climb { filter, image, start, end }).collect())
@@ -109,39 +108,39 @@ impl Ascent<'_> {
         (self.normalisation.scale[channel], self.normalisation.offset[channel])
     }
 
-    /// Returns, for each image, its filter's mean activation, and the gradient of that by the image.
-    pub(super) fn gradients(&self, target: &Target, filters: &Range<usize>, images: Vec<f32>) -> (Vec<f64>, Vec<f32>) {
-        let leaf = self.network.images(images, filters.len()).autodiff().require_grad();
-        let picked = self.picked(target, filters, leaf.clone()); // [n, 1, h, w]
-        let [_, _, h, w] = picked.dims();
-        // An image reaches its own activation alone, so the gradient of the sum is each image's own.
-        let gradients = (picked.clone().sum() / (h * w) as f64).backward();
-        let gradient = leaf.grad(&gradients).expect("every layer's output depends on the images");
-        (activations(picked.inner()), numbers(gradient))
-    }
-
-    /// Returns image i's activations of filter `filters[i]`: [n, 1, h, w].
-    fn picked(&self, target: &Target, filters: &Range<usize>, images: Tensor<4>) -> Tensor<4> {
-        let (n, layer) = (filters.len(), target.layer.as_str());
-        let mut picks = vec![0.0f32; n * target.filters];
-        filters.clone().enumerate().for_each(|(i, filter)| picks[i * target.filters + filter] = 1.0);
-        let picks = TensorData::new(picks, [n, target.filters, 1, 1]);
-        let picks = Tensor::<4>::from_data(picks, &self.network.device().clone().inner());
-        let output = self.network.forward_taps(images, &[layer]).remove(layer).expect("the tap was asked for");
-        (output * picks).sum_dim(1)
+    /// Returns the network up to a layer.
+    pub(super) fn network(&self, target: &Target) -> Network {
+        self.predictor.network(Pass::ImageGradients, &[&target.layer])
     }
 }
 
-/// Returns the mean of each image's activations [n, 1, h, w].
-fn activations(picked: Tensor<4>) -> Vec<f64> {
-    let [n, _, h, w] = picked.dims();
-    let values = numbers(picked);
-    let mean = |plane: &[f32]| plane.iter().map(|&x| f64::from(x)).sum::<f64>() / (h * w) as f64;
-    let means: Vec<_> = values.chunks_exact(h * w).map(mean).collect();
-    debug_assert_eq!(means.len(), n);
-    means
+/// Returns, for each image, its filter's mean activation, and the gradient of that by the image.
+pub(super) fn gradients(
+    network: &mut Network,
+    target: &Target,
+    filters: &Range<usize>,
+    images: &[f32],
+) -> (Vec<f64>, Vec<f32>) {
+    let output = network.forward(images, Mode::Inference).outputs.remove(&target.layer);
+    let output = output.expect("the output was asked for"); // [n, filters, h, w]
+    // An image reaches its own activation alone, so the gradient of the sum is each image's own.
+    let mut by_output = vec![0.0; output.len()];
+    let pixels = output.len() / (filters.len() * target.filters);
+    planes(target, filters, pixels).for_each(|plane| by_output[plane].fill(1.0 / pixels as f32));
+    let by_images = network.gradients_by_images(&BTreeMap::from([(target.layer.clone(), by_output)]));
+    (activations(target, filters, &output), by_images)
 }
 
-fn numbers(tensor: Tensor<4>) -> Vec<f32> {
-    tensor.into_data().try_into_vec::<f32>().expect("networks compute with f32")
+/// Returns the mean of image i's activations of filter `filters[i]`, of a layer's `output` [n, filters, h, w].
+fn activations(target: &Target, filters: &Range<usize>, output: &[f32]) -> Vec<f64> {
+    let pixels = output.len() / (filters.len() * target.filters);
+    let mean = |plane: &[f32]| plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels as f64;
+    planes(target, filters, pixels).map(|plane| mean(&output[plane])).collect()
+}
+
+/// Returns where image i's activations of filter `filters[i]` are in a layer's output [n, filters, h, w].
+fn planes(target: &Target, filters: &Range<usize>, pixels: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    let n_filters = target.filters;
+    let starts = filters.clone().enumerate().map(move |(image, filter)| (image * n_filters + filter) * pixels);
+    starts.map(move |start| start..start + pixels)
 }

@@ -174,7 +174,7 @@ impl Stage for VisualizeFilters {
         }
         let normalisation = normalisation(inputs.optional(POLICY)?, shape)?;
         let ascent = Ascent {
-            network: &predictor.network(),
+            predictor: &predictor,
             shape,
             normalisation: &normalisation,
             steps: self.steps,

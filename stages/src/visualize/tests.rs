@@ -5,9 +5,8 @@ use pipe_store::{Digest, MemoryObjects};
 use super::*;
 use crate::{
     model::{
-        Builder, Kind, Network, Padding, Weights,
+        Builder, Kind, Mode, Padding, Pass, Place, Predictor, Weights,
         architecture::{Activation, Head},
-        burn_device,
     },
     params::record,
     philox::{Purpose, Stream},
@@ -97,9 +96,9 @@ fn read(outputs: &Outputs) -> Vec<LayerRecord> {
 fn with_ascent<T>((architecture, weights): &(Architecture, Weights), f: impl FnOnce(&Ascent<'_>, &Target) -> T) -> T {
     let [channels, height, width] = architecture.input;
     let shape = ImageShape { channels, height, width };
-    let network = Network::new(architecture, weights, &burn_device(ComputeDevice::Cpu).unwrap());
+    let predictor = Predictor::new(architecture.clone(), weights.clone(), Place::of(ComputeDevice::Cpu).unwrap());
     let normalisation = &normalisation(None, shape).unwrap();
-    let ascent = Ascent { network: &network, shape, normalisation, steps: 20, step: step::value() as f32, seed: 5 };
+    let ascent = Ascent { predictor: &predictor, shape, normalisation, steps: 20, step: step::value() as f32, seed: 5 };
     f(&ascent, &target::select(architecture, &[]).unwrap()[0])
 }
 
@@ -108,13 +107,14 @@ fn gradients_are_those_of_finite_differences() {
     with_ascent(&residual(), |ascent, target| {
         let size = ascent.shape.bytes();
         let images: Vec<f32> = (2..5).flat_map(|filter| ascent.start_image(target, filter)).collect();
-        let (activations, gradients) = ascent.gradients(target, &(2..5), images.clone());
+        let mut network = ascent.network(target);
+        let (activations, gradients) = super::ascent::gradients(&mut network, target, &(2..5), &images);
         assert_eq!(gradients.len(), 3 * size);
         for e in (0..3 * size).step_by(7) {
-            let moved = |by: f32| {
+            let mut moved = |by: f32| {
                 let mut moved = images.clone();
                 moved[e] += by;
-                ascent.gradients(target, &(2..5), moved).0
+                super::ascent::gradients(&mut network, target, &(2..5), &moved).0
             };
             let (up, down) = (moved(0.02), moved(-0.02));
             let expected = (up[e / size] - down[e / size]) / 0.04;
@@ -173,9 +173,8 @@ fn activations_rise_and_the_last_image_gives_the_end() {
             // A number read from JSON may differ in its last bit.
             assert!((climb.start - activation.start.0).abs() < 1e-12 && (climb.end - activation.end.0).abs() < 1e-12);
             // Alone, through a plain walk in inference mode: no dropout, the moving statistics.
-            let image = ascent.network.images(climb.image.clone(), 1);
-            let tap = ascent.network.forward(image, crate::model::Mode::Inference, &["add_1"]).taps["add_1"].clone();
-            let tap = tap.into_data().try_into_vec::<f32>().unwrap();
+            let mut alone = ascent.predictor.network(Pass::Inference, &["add_1"]);
+            let tap = &alone.forward(&climb.image, Mode::Inference).outputs["add_1"];
             let plane = tap.len() / FILTERS;
             let mean = tap[climb.filter * plane..][..plane].iter().sum::<f32>() / plane as f32;
             assert!((f64::from(mean) - climb.end).abs() < 1e-5);

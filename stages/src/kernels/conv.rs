@@ -1,0 +1,368 @@
+//! Convolution: forward, gradient by the input, gradient by kernel and bias.
+//!
+//! Order of sums, in each case one chain of fused multiply-adds: an output starts from its bias and adds over the rows, columns
+//! and channels of its window; a gradient by the input starts from what is there and adds over the places of the window and the
+//! filters; a gradient by the kernel adds over images and pixels, within at most [`PARTS`] parts of the batch that are then added in order.
+//! Pixels outside the image count as zeros.
+
+use rayon::prelude::*;
+
+use super::{
+    Isa,
+    activation::{self, Function},
+    buffers::Buffers,
+    elementwise,
+    lanes::{LANES, kernel},
+    map::Shape,
+    product::{Gathered, Outer, Rows, Shared, gathered, outer},
+    unfold,
+    window::Window,
+};
+
+/// Rows that a group of images has at least, so that weights are used more than once while they are in the cache.
+const GROUP_ROWS: usize = 256;
+
+/// Parts of a batch whose gradients by the kernel are summed apart, at most, and rows that a part has at least.
+const PARTS: usize = 8;
+const PART_ROWS: usize = 4096;
+
+/// Panels that a thread takes at a time, where images are too few to share.
+const PANELS: usize = 4;
+
+/// A convolution of maps of one shape. A dense layer is one of a single pixel.
+#[derive(Debug, Clone)]
+pub(crate) struct Conv {
+    pub(crate) x: Shape,
+    pub(crate) y: Shape,
+    window: Window,
+    /// What is multiplied with the weights: `x`, or where that has few channels its windows, unfolded.
+    read: Shape,
+    /// Places and channels of `read`.
+    places: usize,
+    /// Images in a group.
+    group: usize,
+    rows: Rows,
+}
+
+impl Conv {
+    /// Returns the convolution that gives maps `y` of maps `x`.
+    pub(crate) fn new(x: Shape, y: Shape, window: Window) -> Self {
+        let group = GROUP_ROWS.div_ceil(y.pixels());
+        let is_pointwise = window.size == 1 && window.stride == 1;
+        // A pixel of few numbers is not worth the way to it: whole windows are.
+        let unfolds = !is_pointwise && x.c < LANES / 2;
+        let (read, rows) = if unfolds {
+            let read = Shape { c: window.places() * x.c, ..y };
+            (read, Window { size: 1, stride: 1, top: 0, left: 0 }.rows(group, read, y))
+        } else {
+            (x, window.rows(group, x, y))
+        };
+        let places = if unfolds { 1 } else { window.places() };
+        Self { x, y, window, read, places, group, rows }
+    }
+
+    fn unfolds(&self) -> bool {
+        self.read != self.x
+    }
+
+    fn panels(&self) -> usize {
+        self.y.padded() / LANES
+    }
+
+    /// Returns the numbers of packed weights, forward and transposed.
+    pub(crate) fn packed_len(&self) -> usize {
+        self.window.places() * self.x.c * self.y.padded()
+    }
+
+    pub(crate) fn packed_transposed_len(&self) -> usize {
+        self.window.places() * self.y.c * self.x.padded()
+    }
+
+    /// Returns the numbers of the kernel.
+    pub(crate) fn kernel_len(&self) -> usize {
+        self.window.places() * self.x.c * self.y.c
+    }
+
+    /// Packs a kernel `[filters, channels, k, k]` for [`forward`](Self::forward): `[panels, k, k, channels, LANES]`.
+    pub(crate) fn pack(&self, kernel: &[f32], packed: &mut [f32]) {
+        let (places, c, o) = (self.window.places(), self.x.c, self.y.c);
+        packed.par_chunks_exact_mut(places * c * LANES).enumerate().for_each(|(panel, packed)| {
+            for (lane, filter) in (panel * LANES..(panel + 1) * LANES).enumerate() {
+                let lanes = packed[lane..].iter_mut().step_by(LANES);
+                if filter >= o {
+                    lanes.for_each(|to| *to = 0.0);
+                    continue;
+                }
+                let kernel = &kernel[filter * c * places..][..c * places];
+                let from = (0..places).flat_map(|place| kernel[place..].iter().step_by(places));
+                lanes.zip(from).for_each(|(to, from)| *to = *from);
+            }
+        });
+    }
+
+    /// Packs a kernel `[filters, channels, k, k]` for [`gradient_by_x`](Self::gradient_by_x):
+    /// `[panels of channels, k, k, filters, LANES]`.
+    pub(crate) fn pack_transposed(&self, kernel: &[f32], packed: &mut [f32]) {
+        let (places, c, o) = (self.window.places(), self.x.c, self.y.c);
+        packed.par_chunks_exact_mut(places * o * LANES).enumerate().for_each(|(panel, packed)| {
+            let channels = panel * LANES..((panel + 1) * LANES).min(c);
+            for (row, to) in packed.chunks_exact_mut(LANES).enumerate() {
+                let (place, filter) = (row / o, row % o);
+                let from = kernel[(filter * c + channels.start) * places + place..].iter().step_by(places);
+                to[..channels.len()].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                to[channels.len()..].fill(0.0);
+            }
+        });
+    }
+
+    /// Packs a dense kernel `[inputs, units]` for [`forward`](Self::forward): `[panels, inputs, LANES]`.
+    pub(crate) fn pack_dense(&self, kernel: &[f32], packed: &mut [f32]) {
+        let (c, o) = (self.x.c, self.y.c);
+        packed.par_chunks_exact_mut(c * LANES).enumerate().for_each(|(panel, packed)| {
+            let units = panel * LANES..((panel + 1) * LANES).min(o);
+            for (to, from) in packed.chunks_exact_mut(LANES).zip(kernel.chunks_exact(o)) {
+                to[..units.len()].copy_from_slice(&from[units.clone()]);
+                to[units.len()..].fill(0.0);
+            }
+        });
+    }
+
+    /// Packs a dense kernel `[inputs, units]` for [`gradient_by_x`](Self::gradient_by_x): `[panels of inputs, units, LANES]`.
+    pub(crate) fn pack_dense_transposed(&self, kernel: &[f32], packed: &mut [f32]) {
+        let (c, o) = (self.x.c, self.y.c);
+        packed.par_chunks_exact_mut(o * LANES).enumerate().for_each(|(panel, packed)| {
+            for lane in 0..LANES {
+                let lanes = packed[lane..].iter_mut().step_by(LANES);
+                match panel * LANES + lane {
+                    input if input < c => {
+                        lanes.zip(&kernel[input * o..][..o]).for_each(|(to, from)| *to = *from);
+                    }
+                    _ => lanes.for_each(|to| *to = 0.0),
+                }
+            }
+        });
+    }
+
+    /// Writes `function` of the convolution of `n` maps `x` with packed `weights`, plus `bias` (padded), to `y`.
+    ///
+    /// # Panics
+    /// If a length is not what the shapes say.
+    pub(crate) fn forward(
+        &self,
+        isa: Isa,
+        n: usize,
+        x: &[f32],
+        (weights, bias): (&[f32], &[f32]),
+        function: Option<Function>,
+        y: &mut [f32],
+    ) {
+        assert!(x.len() == n * self.x.len() && y.len() == n * self.y.len(), "maps are of the convolution's shapes");
+        let y = Shared::new(y);
+        self.for_groups(n, self.panels(), |images, panels| {
+            let mut unfolded = Vec::new();
+            let x = self.read(images.clone(), x, &mut unfolded);
+            let product = Gathered {
+                rows: &self.rows,
+                n_rows: images.len() * self.y.pixels(),
+                x,
+                channels: self.read.c,
+                weights,
+                places: self.places,
+                init: Some(bias),
+                panels: panels.clone(),
+                y: y.from(images.start * self.y.len()),
+            };
+            // SAFETY: groups and panels are apart, and the maps are of the shapes that the rows were made for.
+            unsafe { gathered(isa, &product) };
+            let Some(function) = function else { return };
+            let columns = panels.len() * LANES;
+            for row in 0..product.n_rows {
+                // SAFETY: as above.
+                let row = unsafe { product.y.from(row * self.y.padded() + panels.start * LANES).slice(columns) };
+                activation::forward(isa, function, row);
+            }
+        });
+    }
+
+    /// Adds the gradient by `x` to `dx`, or writes it where `is_new`: from that by `y` and transposed weights.
+    ///
+    /// # Panics
+    /// If a length is not what the shapes say.
+    pub(crate) fn gradient_by_x(
+        &self,
+        isa: Isa,
+        transposed: &Transposed,
+        (n, dy): (usize, &[f32]),
+        weights: &[f32],
+        is_new: bool,
+        dx: &mut [f32],
+    ) {
+        assert!(dx.len() == n * self.x.len() && dy.len() == n * self.y.len(), "maps are of the convolution's shapes");
+        let zeros = vec![0.0; self.x.padded()];
+        let dx = Shared::new(dx);
+        self.for_groups(n, self.x.padded() / LANES, |images, panels| {
+            for rows in &transposed.0 {
+                let product = Gathered {
+                    rows,
+                    n_rows: rows.to.len() / self.group * images.len(),
+                    x: &dy[images.start * self.y.len()..images.end * self.y.len()],
+                    channels: self.y.c,
+                    weights,
+                    places: self.window.places(),
+                    init: is_new.then_some(&zeros),
+                    panels: panels.clone(),
+                    y: dx.from(images.start * self.x.len()),
+                };
+                // SAFETY: groups, panels and phases are apart, and the maps are of the shapes that the rows were made for.
+                unsafe { gathered(isa, &product) };
+            }
+        });
+    }
+
+    /// Returns what [`gradient_by_x`](Self::gradient_by_x) needs besides the convolution.
+    pub(crate) fn transposed(&self) -> Transposed {
+        Transposed(self.window.transposed_rows(self.group, self.x, self.y))
+    }
+
+    /// Returns the gradients by the kernel, `[k, k, channels, padded filters]`, and by the bias, `[padded filters]`, given that by
+    /// `y`, in buffers that may be longer.
+    ///
+    /// # Panics
+    /// If a length is not what the shapes say.
+    pub(crate) fn gradient_by_kernel(
+        &self,
+        isa: Isa,
+        n: usize,
+        x: &[f32],
+        dy: &[f32],
+        buffers: &mut Buffers,
+    ) -> (Vec<f32>, Vec<f32>) {
+        assert!(x.len() == n * self.x.len() && dy.len() == n * self.y.len(), "maps are of the convolution's shapes");
+        let per_part = self.images_of_a_part(n);
+        let parts = n.div_ceil(per_part);
+        let (channels, panels) = (self.read.c, self.panels());
+        let size = self.places * channels * self.y.padded();
+        let mut sums = buffers.take_zeros(parts * size);
+        let mut bias_sums = buffers.take_zeros(parts * self.y.padded());
+        let (shared, bias_shared) = (Shared::new(&mut sums), Shared::new(&mut bias_sums));
+        // Where there are few parts, threads share a part's columns, places and channels.
+        let panels_at_once = if parts < PARTS / 2 { PANELS } else { panels };
+        let places_at_once = if parts < PARTS / 2 { 1 } else { self.places };
+        let channels_at_once = if parts < PARTS / 2 { GROUP_ROWS } else { channels };
+        let tasks = (0..parts).flat_map(|part| {
+            steps(panels, panels_at_once).flat_map(move |panels| {
+                steps(self.places, places_at_once).flat_map(move |places| {
+                    let panels = panels.clone();
+                    steps(channels, channels_at_once)
+                        .map(move |channels| (part, panels.clone(), places.clone(), channels))
+                })
+            })
+        });
+        tasks.collect::<Vec<_>>().into_par_iter().for_each(|(part, panels, places, channels)| {
+            let mut unfolded = Vec::new();
+            let is_first = places.start == 0 && channels.start == 0;
+            for images in steps(per_part.min(n - part * per_part), self.group) {
+                let images = part * per_part + images.start..part * per_part + images.end;
+                let n_rows = images.len() * self.y.pixels();
+                let dy = &dy[images.start * self.y.len()..images.end * self.y.len()];
+                let product = Outer {
+                    rows: &self.rows,
+                    n_rows,
+                    x: self.read(images, x, &mut unfolded),
+                    n_channels: self.read.c,
+                    channels: channels.clone(),
+                    dy,
+                    n_panels: self.panels(),
+                    panels: panels.clone(),
+                    places: places.clone(),
+                    sum: shared.from(part * size),
+                };
+                // SAFETY: tasks are apart, and the maps are of the shapes that the rows were made for.
+                unsafe { outer(isa, &product) };
+                if is_first {
+                    let start = part * self.y.padded() + panels.start * LANES;
+                    // SAFETY: of the tasks of these columns of this part, one is the first.
+                    let sums = unsafe { bias_shared.from(start).slice(panels.len() * LANES) };
+                    add_rows(isa, dy, self.y.padded(), panels.start * LANES, sums);
+                }
+            }
+        });
+        add_parts(isa, &mut sums, size);
+        add_parts(isa, &mut bias_sums, self.y.padded());
+        (sums, bias_sums)
+    }
+
+    /// Returns how many images a part of the batch has: a whole number of groups.
+    fn images_of_a_part(&self, n: usize) -> usize {
+        let parts = (n * self.y.pixels() / PART_ROWS).clamp(1, PARTS);
+        n.div_ceil(parts).next_multiple_of(self.group)
+    }
+
+    /// Calls `f` for groups of images and ranges of panels, on all threads.
+    fn for_groups(&self, n: usize, panels: usize, f: impl Fn(std::ops::Range<usize>, std::ops::Range<usize>) + Sync) {
+        let groups = n.div_ceil(self.group);
+        let at_once = if groups < 2 * PARTS { PANELS } else { panels };
+        let tasks: Vec<_> = steps(n, self.group)
+            .flat_map(|images| steps(panels, at_once).map(move |panels| (images.clone(), panels)))
+            .collect();
+        tasks.into_par_iter().for_each(|(images, panels)| f(images, panels));
+    }
+
+    /// Returns what is multiplied with the weights for some images.
+    fn read<'a>(&self, images: std::ops::Range<usize>, x: &'a [f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        let maps = &x[images.start * self.x.len()..images.end * self.x.len()];
+        if !self.unfolds() {
+            return maps;
+        }
+        buffer.resize(images.len() * self.read.len(), 0.0);
+        for (x, columns) in maps.chunks_exact(self.x.len()).zip(buffer.chunks_exact_mut(self.read.len())) {
+            unfold::unfold(self.window, self.x, self.y, x, columns);
+        }
+        buffer
+    }
+
+    /// Writes a gradient `[k, k, channels, padded filters]` in the layout of the kernel, `[filters, channels, k, k]`.
+    pub(crate) fn unpack(&self, packed: &[f32], kernel: &mut [f32]) {
+        let (places, c, padded) = (self.window.places(), self.x.c, self.y.padded());
+        kernel.par_chunks_exact_mut(c * places).enumerate().for_each(|(filter, kernel)| {
+            for (i, to) in kernel.iter_mut().enumerate() {
+                let (channel, place) = (i / places, i % places);
+                *to = packed[(place * c + channel) * padded + filter];
+            }
+        });
+    }
+
+    /// Writes a gradient `[inputs, padded units]` in the layout of the kernel, `[inputs, units]`.
+    pub(crate) fn unpack_dense(&self, packed: &[f32], kernel: &mut [f32]) {
+        let (o, padded) = (self.y.c, self.y.padded());
+        kernel
+            .par_chunks_exact_mut(o)
+            .zip(packed.par_chunks_exact(padded))
+            .with_min_len(64)
+            .for_each(|(to, from)| to.copy_from_slice(&from[..o]));
+    }
+}
+
+/// The rows of a gradient by the input.
+#[derive(Debug, Clone)]
+pub(crate) struct Transposed(Vec<Rows>);
+
+/// Returns the ranges of at most `step` that make up `0..end`.
+fn steps(end: usize, step: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    (0..end).step_by(step).map(move |start| start..(start + step).min(end))
+}
+
+kernel! {
+    /// Adds the columns from `first` of each row of `rows` `[n, width]` to `sums`.
+    fn add_rows(rows: &[f32], width: usize, first: usize, sums: &mut [f32]) {
+        for row in rows.chunks_exact(width) {
+            sums.iter_mut().zip(&row[first..]).for_each(|(sum, x)| *sum += x);
+        }
+    }
+}
+
+/// Adds the parts of `size` numbers after the first to it, in order.
+fn add_parts(isa: Isa, parts: &mut [f32], size: usize) {
+    let (first, others) = parts.split_at_mut(size);
+    others.chunks_exact(size).for_each(|other| elementwise::add(isa, other, first));
+}

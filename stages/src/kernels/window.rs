@@ -1,0 +1,85 @@
+//! Which pixels a window sees, as the rows of a product.
+
+use super::{
+    map::Shape,
+    product::{OUTSIDE, Rows},
+};
+
+/// A square window that moves over a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) size: usize,
+    pub(crate) stride: usize,
+    /// Rows above and columns to the left of the image that the first window covers.
+    pub(crate) top: usize,
+    pub(crate) left: usize,
+}
+
+impl Window {
+    /// Places of the window.
+    pub(crate) fn places(self) -> usize {
+        self.size * self.size
+    }
+
+    /// Returns the pixel that the window of an output sees at a place, if it lies in the image of side `h` by `w`.
+    pub(crate) fn pixel(self, (oy, ox): (usize, usize), place: usize, shape: Shape) -> Option<(usize, usize)> {
+        let y = (oy * self.stride + place / self.size).checked_sub(self.top).filter(|&y| y < shape.h)?;
+        let x = (ox * self.stride + place % self.size).checked_sub(self.left).filter(|&x| x < shape.w)?;
+        Some((y, x))
+    }
+
+    /// Returns the rows that compute the map `y` from what the window sees of `x`, for `n` images.
+    pub(super) fn rows(self, n: usize, x: Shape, y: Shape) -> Rows {
+        let outputs = || (0..n).flat_map(move |image| pixels(y).map(move |pixel| (image, pixel)));
+        let from = |place| {
+            outputs().map(move |(image, output)| {
+                self.pixel(output, place, x).map_or(OUTSIDE, |pixel| offset(x, image, pixel))
+            })
+        };
+        Rows {
+            to: outputs().map(|(image, pixel)| offset(y, image, pixel)).collect(),
+            places: (0..self.places() as u32).collect(),
+            from: (0..self.places()).flat_map(from).collect(),
+        }
+    }
+
+    /// Returns the rows that compute the gradient by `x` from that by `y`, for `n` images: pixels that the same places can
+    /// see are rows of one product.
+    pub(super) fn transposed_rows(self, n: usize, x: Shape, y: Shape) -> Vec<Rows> {
+        let phases = (0..self.stride).flat_map(|py| (0..self.stride).map(move |px| (py, px)));
+        phases.map(|phase| self.phase(phase, n, x, y)).filter(|rows| !rows.to.is_empty()).collect()
+    }
+
+    /// Returns the rows of the pixels whose distance from the first window's corner leaves the rest `phase`.
+    fn phase(self, phase: (usize, usize), n: usize, x: Shape, y: Shape) -> Rows {
+        let is_of_phase =
+            |&(iy, ix): &(usize, usize)| ((iy + self.top) % self.stride, (ix + self.left) % self.stride) == phase;
+        let of_image: Vec<_> = pixels(x).filter(is_of_phase).collect();
+        let inputs = || (0..n).flat_map(|image| of_image.iter().map(move |&pixel| (image, pixel)));
+        let is_seen = |place: &usize| (place / self.size % self.stride, place % self.size % self.stride) == phase;
+        let places: Vec<usize> = (0..self.places()).filter(is_seen).collect();
+        // The output whose window has the pixel at this place.
+        let output = |(iy, ix): (usize, usize), place: usize| {
+            let oy = (iy + self.top).checked_sub(place / self.size)? / self.stride;
+            let ox = (ix + self.left).checked_sub(place % self.size)? / self.stride;
+            (oy < y.h && ox < y.w).then_some((oy, ox))
+        };
+        let from = |&place: &usize| {
+            inputs().map(move |(image, pixel)| output(pixel, place).map_or(OUTSIDE, |output| offset(y, image, output)))
+        };
+        Rows {
+            to: inputs().map(|(image, pixel)| offset(x, image, pixel)).collect(),
+            from: places.iter().flat_map(from).collect(),
+            places: places.iter().map(|&place| place as u32).collect(),
+        }
+    }
+}
+
+fn pixels(shape: Shape) -> impl Iterator<Item = (usize, usize)> + Clone {
+    (0..shape.h).flat_map(move |y| (0..shape.w).map(move |x| (y, x)))
+}
+
+fn offset(shape: Shape, image: usize, (y, x): (usize, usize)) -> u32 {
+    let offset = (image * shape.pixels() + y * shape.w + x) * shape.padded();
+    u32::try_from(offset).ok().filter(|&offset| offset != OUTSIDE).expect("a few images have fewer than 2^32 numbers")
+}

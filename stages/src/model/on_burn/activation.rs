@@ -1,0 +1,13 @@
+//! Activations.
+
+use burn::tensor::{Tensor, activation};
+
+/// Returns x where it is positive, else 0.
+pub fn relu(x: Tensor<4>) -> Tensor<4> {
+    activation::relu(x)
+}
+
+/// Returns x where it is positive, else exp(x) - 1. (burn's has no gradient for large x: 0 times infinity.)
+pub fn elu(x: Tensor<4>) -> Tensor<4> {
+    activation::relu(x.clone()) + (x.clamp_max(0.0).exp() - 1.0)
+}
