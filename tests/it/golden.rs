@@ -12,14 +12,14 @@ const PINNED: &[(&str, &str, &str)] = &[
     ("augment", "flip", "e996980e7b72"),
     ("propose", "search/propose/000", "63d48a0fd303"),
     ("propose", "search/propose/001", "210dbaf94197"),
-    ("train", "search/train/000", "69d38e4cc09a"),
+    ("train", "search/train/000", "ac1444c1ebe5"),
     ("history", "search/history/000", "be756ab057d2"),
     ("split", "search/split/002", "6572dc8690dd"),
     ("propose", "search/propose/002", "1fede7daf0d1"),
     ("select", "search/select", "6784e1261e33"),
-    ("train", "retrain_best", "f5c0006e7132"),
-    ("evaluate", "test", "8eeff2de4156"),
-    ("visualize_filters", "visualize_filters", "a02a11d6c269"),
+    ("train", "retrain_best", "b15e1b7bdc3b"),
+    ("evaluate", "test", "606823d7de37"),
+    ("visualize_filters", "visualize_filters", "629aa656ee38"),
 ];
 
 #[test]

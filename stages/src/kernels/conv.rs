@@ -15,7 +15,7 @@ use super::{
     lanes::{LANES, kernel},
     map::Shape,
     product::{Gathered, Outer, Rows, Shared, gathered, outer},
-    unfold,
+    unfold::Unfold,
     window::Window,
 };
 
@@ -35,10 +35,8 @@ pub(crate) struct Conv {
     pub(crate) x: Shape,
     pub(crate) y: Shape,
     window: Window,
-    /// What is multiplied with the weights: `x`, or where that has few channels its windows, unfolded.
-    read: Shape,
-    /// Places and channels of `read`.
-    places: usize,
+    /// Places and channels of the kernel: those of the window and of `x`, unless `x` is unfolded.
+    kernel: (usize, usize),
     /// Images in a group.
     group: usize,
     rows: Rows,
@@ -48,44 +46,37 @@ impl Conv {
     /// Returns the convolution that gives maps `y` of maps `x`.
     pub(crate) fn new(x: Shape, y: Shape, window: Window) -> Self {
         let group = GROUP_ROWS.div_ceil(y.pixels());
-        let is_pointwise = window.size == 1 && window.stride == 1;
-        // A pixel of few numbers is not worth the way to it: whole windows are.
-        let unfolds = !is_pointwise && x.c < LANES / 2;
-        let (read, rows) = if unfolds {
-            let read = Shape { c: window.places() * x.c, ..y };
-            (read, Window { size: 1, stride: 1, top: 0, left: 0 }.rows(group, read, y))
-        } else {
-            (x, window.rows(group, x, y))
-        };
-        let places = if unfolds { 1 } else { window.places() };
-        Self { x, y, window, read, places, group, rows }
+        Self { x, y, window, kernel: (window.places(), x.c), group, rows: window.rows(group, x, y) }
     }
 
-    fn unfolds(&self) -> bool {
-        self.read != self.x
+    /// Returns the convolution that gives maps `y` of what `unfold` gives.
+    pub(crate) fn of_unfolded(unfold: &Unfold) -> Self {
+        let pixel = Window { size: 1, stride: 1, top: 0, left: 0 };
+        Self { kernel: (unfold.window.places(), unfold.x.c), ..Self::new(unfold.y, unfold.of, pixel) }
     }
 
     fn panels(&self) -> usize {
         self.y.padded() / LANES
     }
 
-    /// Returns the numbers of packed weights, forward and transposed.
-    pub(crate) fn packed_len(&self) -> usize {
-        self.window.places() * self.x.c * self.y.padded()
+    /// Returns the numbers of the kernel.
+    pub(crate) fn kernel_len(&self) -> usize {
+        self.kernel.0 * self.kernel.1 * self.y.c
     }
 
+    /// Returns the numbers of packed weights.
+    pub(crate) fn packed_len(&self) -> usize {
+        self.kernel.0 * self.kernel.1 * self.y.padded()
+    }
+
+    /// Returns the numbers of packed weights for [`gradient_by_x`](Self::gradient_by_x).
     pub(crate) fn packed_transposed_len(&self) -> usize {
         self.window.places() * self.y.c * self.x.padded()
     }
 
-    /// Returns the numbers of the kernel.
-    pub(crate) fn kernel_len(&self) -> usize {
-        self.window.places() * self.x.c * self.y.c
-    }
-
     /// Packs a kernel `[filters, channels, k, k]` for [`forward`](Self::forward): `[panels, k, k, channels, LANES]`.
     pub(crate) fn pack(&self, kernel: &[f32], packed: &mut [f32]) {
-        let (places, c, o) = (self.window.places(), self.x.c, self.y.c);
+        let ((places, c), o) = (self.kernel, self.y.c);
         packed.par_chunks_exact_mut(places * c * LANES).enumerate().for_each(|(panel, packed)| {
             for (lane, filter) in (panel * LANES..(panel + 1) * LANES).enumerate() {
                 let lanes = packed[lane..].iter_mut().step_by(LANES);
@@ -103,13 +94,15 @@ impl Conv {
     /// Packs a kernel `[filters, channels, k, k]` for [`gradient_by_x`](Self::gradient_by_x):
     /// `[panels of channels, k, k, filters, LANES]`.
     pub(crate) fn pack_transposed(&self, kernel: &[f32], packed: &mut [f32]) {
-        let (places, c, o) = (self.window.places(), self.x.c, self.y.c);
-        packed.par_chunks_exact_mut(places * o * LANES).enumerate().for_each(|(panel, packed)| {
-            let channels = panel * LANES..((panel + 1) * LANES).min(c);
+        let ((places, c), o) = (self.kernel, self.y.c);
+        packed.par_chunks_exact_mut(self.window.places() * o * LANES).enumerate().for_each(|(panel, packed)| {
+            let channels = panel * LANES..((panel + 1) * LANES).min(self.x.c);
             for (row, to) in packed.chunks_exact_mut(LANES).enumerate() {
                 let (place, filter) = (row / o, row % o);
-                let from = kernel[(filter * c + channels.start) * places + place..].iter().step_by(places);
-                to[..channels.len()].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                for (to, channel) in to.iter_mut().zip(channels.clone()) {
+                    let i = place * self.x.c + channel;
+                    *to = kernel[(filter * c + i % c) * places + i / c];
+                }
                 to[channels.len()..].fill(0.0);
             }
         });
@@ -159,15 +152,13 @@ impl Conv {
         assert!(x.len() == n * self.x.len() && y.len() == n * self.y.len(), "maps are of the convolution's shapes");
         let y = Shared::new(y);
         self.for_groups(n, self.panels(), |images, panels| {
-            let mut unfolded = Vec::new();
-            let x = self.read(images.clone(), x, &mut unfolded);
             let product = Gathered {
                 rows: &self.rows,
                 n_rows: images.len() * self.y.pixels(),
-                x,
-                channels: self.read.c,
+                x: &x[images.start * self.x.len()..images.end * self.x.len()],
+                channels: self.x.c,
                 weights,
-                places: self.places,
+                places: self.window.places(),
                 init: Some(bias),
                 panels: panels.clone(),
                 y: y.from(images.start * self.y.len()),
@@ -240,18 +231,18 @@ impl Conv {
         assert!(x.len() == n * self.x.len() && dy.len() == n * self.y.len(), "maps are of the convolution's shapes");
         let per_part = self.images_of_a_part(n);
         let parts = n.div_ceil(per_part);
-        let (channels, panels) = (self.read.c, self.panels());
-        let size = self.places * channels * self.y.padded();
+        let (places, channels, panels) = (self.window.places(), self.x.c, self.panels());
+        let size = places * channels * self.y.padded();
         let mut sums = buffers.take_zeros(parts * size);
         let mut bias_sums = buffers.take_zeros(parts * self.y.padded());
         let (shared, bias_shared) = (Shared::new(&mut sums), Shared::new(&mut bias_sums));
         // Where there are few parts, threads share a part's columns, places and channels.
         let panels_at_once = if parts < PARTS / 2 { PANELS } else { panels };
-        let places_at_once = if parts < PARTS / 2 { 1 } else { self.places };
+        let places_at_once = if parts < PARTS / 2 { 1 } else { places };
         let channels_at_once = if parts < PARTS / 2 { GROUP_ROWS } else { channels };
         let tasks = (0..parts).flat_map(|part| {
             steps(panels, panels_at_once).flat_map(move |panels| {
-                steps(self.places, places_at_once).flat_map(move |places| {
+                steps(places, places_at_once).flat_map(move |places| {
                     let panels = panels.clone();
                     steps(channels, channels_at_once)
                         .map(move |channels| (part, panels.clone(), places.clone(), channels))
@@ -259,7 +250,6 @@ impl Conv {
             })
         });
         tasks.collect::<Vec<_>>().into_par_iter().for_each(|(part, panels, places, channels)| {
-            let mut unfolded = Vec::new();
             let is_first = places.start == 0 && channels.start == 0;
             for images in steps(per_part.min(n - part * per_part), self.group) {
                 let images = part * per_part + images.start..part * per_part + images.end;
@@ -268,8 +258,8 @@ impl Conv {
                 let product = Outer {
                     rows: &self.rows,
                     n_rows,
-                    x: self.read(images, x, &mut unfolded),
-                    n_channels: self.read.c,
+                    x: &x[images.start * self.x.len()..images.end * self.x.len()],
+                    n_channels: self.x.c,
                     channels: channels.clone(),
                     dy,
                     n_panels: self.panels(),
@@ -308,22 +298,9 @@ impl Conv {
         tasks.into_par_iter().for_each(|(images, panels)| f(images, panels));
     }
 
-    /// Returns what is multiplied with the weights for some images.
-    fn read<'a>(&self, images: std::ops::Range<usize>, x: &'a [f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
-        let maps = &x[images.start * self.x.len()..images.end * self.x.len()];
-        if !self.unfolds() {
-            return maps;
-        }
-        buffer.resize(images.len() * self.read.len(), 0.0);
-        for (x, columns) in maps.chunks_exact(self.x.len()).zip(buffer.chunks_exact_mut(self.read.len())) {
-            unfold::unfold(self.window, self.x, self.y, x, columns);
-        }
-        buffer
-    }
-
     /// Writes a gradient `[k, k, channels, padded filters]` in the layout of the kernel, `[filters, channels, k, k]`.
     pub(crate) fn unpack(&self, packed: &[f32], kernel: &mut [f32]) {
-        let (places, c, padded) = (self.window.places(), self.x.c, self.y.padded());
+        let ((places, c), padded) = (self.kernel, self.y.padded());
         kernel.par_chunks_exact_mut(c * places).enumerate().for_each(|(filter, kernel)| {
             for (i, to) in kernel.iter_mut().enumerate() {
                 let (channel, place) = (i / places, i % places);

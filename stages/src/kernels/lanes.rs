@@ -38,7 +38,7 @@ pub trait Lanes: Copy {
 pub struct Isa(Set);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Set {
+pub(crate) enum Set {
     /// What every processor has, with the fused operations as function calls where there is no instruction. The oracle of the
     /// others.
     Plain,
@@ -80,7 +80,7 @@ impl Isa {
         return &[Self(Set::Plain)];
     }
 
-    pub(super) fn set(self) -> Set {
+    pub(crate) fn set(self) -> Set {
         self.0
     }
 
@@ -158,7 +158,7 @@ macro_rules! kernel {
         }
     };
 }
-pub(super) use kernel;
+pub(crate) use kernel;
 
 /// Sixteen numbers in an array.
 #[derive(Clone, Copy)]

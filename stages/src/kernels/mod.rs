@@ -15,7 +15,7 @@ pub(crate) mod lanes;
 pub(crate) mod map;
 pub(crate) mod pool;
 mod product;
-mod unfold;
+pub(crate) mod unfold;
 pub(crate) mod window;
 
 pub use lanes::Isa;

@@ -141,6 +141,8 @@ pub(super) unsafe fn gathered(isa: super::Isa, product: &Gathered<'_>) {
                         4.. => self.0.columns::<L, 6, 4>(&mut panels),
                         3 => self.0.columns::<L, 8, 3>(&mut panels),
                         2 => self.0.columns::<L, 8, 2>(&mut panels),
+                        // Wide registers are many, and one alone is soon done with a row.
+                        _ if L::WIDTH > 1 => self.0.columns::<L, 12, 1>(&mut panels),
                         _ => self.0.columns::<L, 6, 1>(&mut panels),
                     }
                 }
@@ -323,6 +325,9 @@ impl Outer<'_> {
                 // SAFETY: the caller's.
                 unsafe {
                     match channels.len() {
+                        12.. if V == 1 && L::WIDTH > 1 => {
+                            self.tile::<L, 12, V>(&rows, place, &mut channels, panels.start)
+                        }
                         6.. => self.tile::<L, 6, V>(&rows, place, &mut channels, panels.start),
                         4.. => self.tile::<L, 4, V>(&rows, place, &mut channels, panels.start),
                         2.. => self.tile::<L, 2, V>(&rows, place, &mut channels, panels.start),

@@ -10,6 +10,7 @@ use super::{
     elementwise,
     map::{self, Shape},
     pool::{Pool, PoolKind},
+    unfold::Unfold,
     window::Window,
 };
 use crate::{
@@ -57,7 +58,10 @@ fn everywhere(f: impl Fn(Isa) -> Vec<f32> + Sync) -> Vec<f32> {
 
 /// A convolution with random images, kernel and bias.
 struct Case {
+    /// Of the unfolded images, if that pays.
     conv: Conv,
+    unfold: Option<Unfold>,
+    x: Shape,
     window: Window,
     n: usize,
     images: Vec<f32>,
@@ -72,8 +76,11 @@ impl Case {
         let (left, _, ow) = padding.along(w, size, stride);
         let window = Window { size, stride, top, left };
         let (x, y) = (Shape { c, h, w }, Shape { c: filters, h: oh, w: ow });
+        let unfold = Unfold::of(x, y, window);
         Self {
-            conv: Conv::new(x, y, window),
+            conv: unfold.map_or_else(|| Conv::new(x, y, window), |unfold| Conv::of_unfolded(&unfold)),
+            unfold,
+            x,
             window,
             n,
             images: numbers(n * x.values(), 1),
@@ -83,6 +90,15 @@ impl Case {
         }
     }
 
+    /// Returns what the convolution reads.
+    fn read(&self) -> Vec<f32> {
+        let map = map_of(self.x, &self.images);
+        let Some(unfold) = self.unfold else { return map };
+        let mut windows = vec![f32::NAN; self.n * unfold.y.len()];
+        unfold.forward(&map, &mut windows);
+        windows
+    }
+
     fn padded_bias(&self) -> Vec<f32> {
         let mut bias = self.bias.clone();
         bias.resize(self.conv.y.padded(), 0.0);
@@ -90,12 +106,12 @@ impl Case {
     }
 
     fn kernel(&self, filter: usize, channel: usize, place: usize) -> f32 {
-        self.kernel[(filter * self.conv.x.c + channel) * self.window.places() + place]
+        self.kernel[(filter * self.x.c + channel) * self.window.places() + place]
     }
 
     /// Calls `f` for every output of an image, place and pixel that the window sees there (none outside the image).
     fn for_seen(&self, mut f: impl FnMut(usize, usize, Option<usize>)) {
-        let (x, y) = (self.conv.x, self.conv.y);
+        let (x, y) = (self.x, self.conv.y);
         for output in 0..y.pixels() {
             for place in 0..self.window.places() {
                 let pixel = self.window.pixel((output / y.w, output % y.w), place, x);
@@ -108,14 +124,14 @@ impl Case {
         let mut weights = vec![f32::NAN; self.conv.packed_len()];
         self.conv.pack(&self.kernel, &mut weights);
         let mut y = vec![f32::NAN; self.n * self.conv.y.len()];
-        let x = map_of(self.conv.x, &self.images);
+        let x = self.read();
         self.conv.forward(isa, self.n, &x, (&weights, &self.padded_bias()), function, &mut y);
         images_of(self.conv.y, &y)
     }
 
     /// The definition: each output from its bias, over the places and then the channels.
     fn forward_oracle(&self) -> Vec<f32> {
-        let (x, y) = (self.conv.x, self.conv.y);
+        let (x, y) = (self.x, self.conv.y);
         let mut out = vec![0.0; self.n * y.values()];
         for image in 0..self.n {
             for filter in 0..y.c {
@@ -135,15 +151,25 @@ impl Case {
     fn by_x(&self, isa: Isa, start: Option<&[f32]>) -> Vec<f32> {
         let mut weights = vec![f32::NAN; self.conv.packed_transposed_len()];
         self.conv.pack_transposed(&self.kernel, &mut weights);
-        let mut dx = start.map_or(vec![f32::NAN; self.n * self.conv.x.len()], |start| map_of(self.conv.x, start));
+        let mut dx = start.map_or(vec![f32::NAN; self.n * self.x.len()], |start| map_of(self.x, start));
         let dy = map_of(self.conv.y, &self.dy);
-        self.conv.gradient_by_x(isa, &self.conv.transposed(), (self.n, &dy), &weights, start.is_none(), &mut dx);
-        images_of(self.conv.x, &dx)
+        let transposed = self.conv.transposed();
+        if let Some(unfold) = self.unfold {
+            let mut by_windows = vec![f32::NAN; self.n * unfold.y.len()];
+            self.conv.gradient_by_x(isa, &transposed, (self.n, &dy), &weights, true, &mut by_windows);
+            if start.is_none() {
+                dx.fill(0.0);
+            }
+            unfold.backward(&by_windows, &mut dx);
+        } else {
+            self.conv.gradient_by_x(isa, &transposed, (self.n, &dy), &weights, start.is_none(), &mut dx);
+        }
+        images_of(self.x, &dx)
     }
 
     /// Each pixel's gradient in f64: the outputs that see it, times the weights by which they do.
     fn by_x_oracle(&self) -> Vec<f64> {
-        let (x, y) = (self.conv.x, self.conv.y);
+        let (x, y) = (self.x, self.conv.y);
         let mut dx = vec![0.0; self.n * x.values()];
         for image in 0..self.n {
             self.for_seen(|output, place, pixel| {
@@ -161,7 +187,7 @@ impl Case {
     }
 
     fn by_kernel(&self, isa: Isa) -> (Vec<f32>, Vec<f32>) {
-        let (x, dy) = (map_of(self.conv.x, &self.images), map_of(self.conv.y, &self.dy));
+        let (x, dy) = (self.read(), map_of(self.conv.y, &self.dy));
         let (packed, bias) = self.conv.gradient_by_kernel(isa, self.n, &x, &dy, &mut Buffers::default());
         let mut kernel = vec![f32::NAN; self.kernel.len()];
         self.conv.unpack(&packed, &mut kernel);
@@ -169,7 +195,7 @@ impl Case {
     }
 
     fn by_kernel_oracle(&self) -> (Vec<f64>, Vec<f64>) {
-        let (x, y) = (self.conv.x, self.conv.y);
+        let (x, y) = (self.x, self.conv.y);
         let (mut kernel, mut bias) = (vec![0.0; self.kernel.len()], vec![0.0; y.c]);
         for image in 0..self.n {
             let dy = |filter: usize, output: usize| f64::from(self.dy[(image * y.c + filter) * y.pixels() + output]);
@@ -211,6 +237,7 @@ fn cases() -> Vec<Case> {
         Case::new(2, [21, 5, 8], 16, 2, 2, valid),
         Case::new(3, [12, 4, 3], 49, 1, 1, same),
         Case::new(3, [12, 5, 5], 7, 1, 2, same),
+        Case::new(2, [7, 5, 9], 7, 5, 3, same),
         Case::new(2, [3, 10, 10], 12, 4, 2, same),
         Case::new(300, [10, 1, 1], 18, 1, 1, valid),
         Case::new(40, [9, 16, 16], 6, 2, 1, same),

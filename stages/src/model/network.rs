@@ -71,11 +71,11 @@ impl Network {
     /// # Panics
     /// If they are not the architecture's.
     pub fn set_weights(&mut self, weights: &Weights) {
-        match &mut self.engine {
+        self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.set_weights(weights),
             #[cfg(any(feature = "cuda", test))]
             Engine::Burn(network) => network.set_weights(weights),
-        }
+        });
     }
 
     /// Computes the outputs for normalised `images` [n, c, h, w].
@@ -83,11 +83,11 @@ impl Network {
     /// # Panics
     /// If `images` are no whole number of images, or `mode` is not for the network's pass.
     pub fn forward(&mut self, images: &[f32], mode: Mode) -> Forward {
-        match &mut self.engine {
+        self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.forward(images, mode),
             #[cfg(any(feature = "cuda", test))]
             Engine::Burn(network) => network.forward(images, mode),
-        }
+        })
     }
 
     /// Returns the gradients by the trained parameters, by name, given those by outputs of the last forward pass. It can be
@@ -96,11 +96,11 @@ impl Network {
     /// # Panics
     /// If the network is not for training.
     pub fn gradients_by_weights(&mut self, by_outputs: &BTreeMap<String, Vec<f32>>) -> &BTreeMap<String, Vec<f32>> {
-        match &mut self.engine {
+        self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.gradients_by_weights(by_outputs),
             #[cfg(any(feature = "cuda", test))]
             Engine::Burn(network) => network.gradients_by_weights(by_outputs),
-        }
+        })
     }
 
     /// Returns the gradients by the images [n, c, h, w], given those by outputs of the last forward pass. It can be asked
@@ -109,10 +109,16 @@ impl Network {
     /// # Panics
     /// If the network is not for gradients by images.
     pub fn gradients_by_images(&mut self, by_outputs: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
-        match &mut self.engine {
+        self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.gradients_by_images(by_outputs),
             #[cfg(any(feature = "cuda", test))]
             Engine::Burn(network) => network.gradients_by_images(by_outputs),
-        }
+        })
+    }
+
+    /// Calls `f` on a thread of the pool. Elsewhere each of its operations would wake a thread and wait for it.
+    fn on_the_pool<'a, T: Send>(&'a mut self, f: impl FnOnce(&'a mut Engine) -> T + Send) -> T {
+        let engine = &mut self.engine;
+        rayon::scope(move |_| f(engine))
     }
 }

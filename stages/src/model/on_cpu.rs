@@ -17,6 +17,7 @@ use crate::kernels::{
     elementwise,
     map::{self, Shape},
     pool::{Pool, PoolKind},
+    unfold::Unfold,
     window::Window,
 };
 
@@ -55,6 +56,7 @@ struct Node {
 }
 
 enum Operation {
+    Unfold(Unfold),
     Conv(Box<Convolution>),
     BatchNorm(BatchNorm),
     Activation(Function),
@@ -228,6 +230,7 @@ impl CpuNetwork {
             |value: Value| self.maps[value].as_deref().expect("layers are in an order in which they can be computed");
         let x = map(node.inputs[0]);
         match &mut node.operation {
+            Operation::Unfold(unfold) => unfold.forward(x, &mut y),
             Operation::Conv(convolution) => convolution.forward(isa, n, x, &mut y),
             Operation::BatchNorm(norm) => {
                 let trains = self.pass == Pass::Training;
@@ -318,6 +321,11 @@ impl CpuNetwork {
         let input = node.inputs[0];
         let map = |value: Value| maps[value].as_deref().expect("what the backward pass needs is kept");
         match &mut node.operation {
+            Operation::Unfold(unfold) => {
+                let mut dx = gradients.take_or_zeros(input, n * shapes[input].len(), buffers);
+                unfold.backward(&dy, &mut dx);
+                gradients.of[input] = Some(dx);
+            }
             Operation::Conv(convolution) => {
                 if let Some(function) = convolution.function {
                     activation::backward(isa, function, map(node.output), &mut dy);
@@ -567,17 +575,29 @@ impl<'a> Builder<'a> {
                     convolution.function = Some(function);
                     inputs[0]
                 }
-                _ => {
-                    self.shapes.push(y);
-                    let output = self.shapes.len() - 1;
-                    let (layer, operation) = (layer.name.clone(), operation(&layer.kind, x, y));
-                    let index = u32::try_from(index).expect("few layers");
-                    self.nodes.push(Node { layer, index, operation, inputs, output });
-                    output
+                Kind::Conv { kernel, stride, padding, .. } => {
+                    let window = window(x, kernel, stride, padding);
+                    match Unfold::of(x, y, window) {
+                        Some(unfold) => {
+                            let windows = self.add(index, layer, Operation::Unfold(unfold), inputs, unfold.y);
+                            self.add(index, layer, convolution(Conv::of_unfolded(&unfold), false), vec![windows], y)
+                        }
+                        None => self.add(index, layer, convolution(Conv::new(x, y, window), false), inputs, y),
+                    }
                 }
+                _ => self.add(index, layer, operation(&layer.kind, x, y), inputs, y),
             };
             self.values.insert(&layer.name, output);
         }
+    }
+
+    /// Adds a node and returns its output.
+    fn add(&mut self, index: usize, layer: &Layer, operation: Operation, inputs: Vec<Value>, shape: Shape) -> Value {
+        self.shapes.push(shape);
+        let output = self.shapes.len() - 1;
+        let index = u32::try_from(index).expect("few layers");
+        self.nodes.push(Node { layer: layer.name.clone(), index, operation, inputs, output });
+        output
     }
 
     /// Whether an activation is the only reader of a convolution or dense layer.
@@ -590,28 +610,30 @@ impl<'a> Builder<'a> {
     }
 }
 
+fn window(x: Shape, size: usize, stride: usize, padding: Padding) -> Window {
+    let (top, ..) = padding.along(x.h, size, stride);
+    let (left, ..) = padding.along(x.w, size, stride);
+    Window { size, stride, top, left }
+}
+
+fn convolution(conv: Conv, is_dense: bool) -> Operation {
+    let (weights, bias) = (Vec::new(), Vec::new());
+    Operation::Conv(Box::new(Convolution { conv, is_dense, function: None, weights, bias, transposed: None }))
+}
+
+/// Returns the operation of any layer but a convolution.
 fn operation(kind: &Kind, x: Shape, y: Shape) -> Operation {
-    let window = |size: usize, stride: usize, padding: Padding| {
-        let (top, ..) = padding.along(x.h, size, stride);
-        let (left, ..) = padding.along(x.w, size, stride);
-        Window { size, stride, top, left }
-    };
-    let convolution = |window, is_dense| {
-        let conv = Conv::new(x, y, window);
-        let (weights, bias) = (Vec::new(), Vec::new());
-        Operation::Conv(Box::new(Convolution { conv, is_dense, function: None, weights, bias, transposed: None }))
-    };
     let pool = |kind, window| Operation::Pool(Pool { x, y, window, kind });
     match *kind {
-        Kind::Conv { kernel, stride, padding, .. } => convolution(window(kernel, stride, padding), false),
-        Kind::Dense { .. } => convolution(Window { size: 1, stride: 1, top: 0, left: 0 }, true),
+        Kind::Dense { .. } => convolution(Conv::new(x, y, window(x, 1, 1, Padding::Valid)), true),
         Kind::BatchNorm { epsilon, .. } => Operation::BatchNorm(BatchNorm { epsilon, ..BatchNorm::default() }),
         Kind::Activation { function } => Operation::Activation(function),
-        Kind::MaxPool { size, stride, padding } => pool(PoolKind::Max, window(size, stride, padding)),
-        Kind::AvgPool { size, stride, padding } => pool(PoolKind::Mean, window(size, stride, padding)),
+        Kind::MaxPool { size, stride, padding } => pool(PoolKind::Max, window(x, size, stride, padding)),
+        Kind::AvgPool { size, stride, padding } => pool(PoolKind::Mean, window(x, size, stride, padding)),
         Kind::Dropout { p } => Operation::Dropout { p },
         Kind::Add => Operation::Add,
         Kind::Concat => Operation::Concat,
         Kind::Flatten => Operation::Flatten,
+        Kind::Conv { .. } => unreachable!("a convolution may be two operations"),
     }
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::model::Weights;
+use crate::{
+    kernels::{Isa, lanes::kernel},
+    model::Weights,
+};
 
 /// A rule for changing weights by their gradients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +76,7 @@ impl Optimizer {
         l2: f64,
         is_kernel: impl Fn(&str) -> bool,
     ) {
+        let isa = Isa::detect();
         let factors = self.advance(learning_rate);
         for (name, gradient) in gradients {
             let weights = &mut weights.0.get_mut(name).expect("a gradient is of a weight").values;
@@ -81,10 +85,10 @@ impl Optimizer {
             let decay = if is_kernel(name) { (2.0 * l2) as f32 } else { 0.0 };
             let rows = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(second.par_chunks_mut(CHUNK));
             match self.first.get_mut(name) {
-                None => rows.for_each(|((w, g), v)| rms_prop(w, g, v, decay, &factors)),
+                None => rows.for_each(|((w, g), v)| rms_prop(isa, w, g, v, decay, &factors)),
                 Some(first) => rows
                     .zip(first.par_chunks_mut(CHUNK))
-                    .for_each(|(((w, g), v), m)| adaptive(w, g, m, v, decay, &factors)),
+                    .for_each(|(((w, g), v), m)| adaptive(isa, w, g, m, v, decay, &factors)),
             }
         }
     }
@@ -116,29 +120,33 @@ impl Optimizer {
     }
 }
 
-fn rms_prop(weights: &mut [f32], gradients: &[f32], squares: &mut [f32], decay: f32, factors: &Factors) {
-    for ((w, g), v) in weights.iter_mut().zip(gradients).zip(squares) {
-        let g = g + decay * *w;
-        *v = RHO * *v + (1.0 - RHO) * g * g;
-        *w -= factors.rate * g / (*v + EPSILON).sqrt();
+kernel! {
+    fn rms_prop(weights: &mut [f32], gradients: &[f32], squares: &mut [f32], decay: f32, factors: &Factors) {
+        for ((w, g), v) in weights.iter_mut().zip(gradients).zip(squares) {
+            let g = g + decay * *w;
+            *v = RHO * *v + (1.0 - RHO) * g * g;
+            *w -= factors.rate * g / (*v + EPSILON).sqrt();
+        }
     }
 }
 
-fn adaptive(
-    weights: &mut [f32],
-    gradients: &[f32],
-    means: &mut [f32],
-    squares: &mut [f32],
-    decay: f32,
-    factors: &Factors,
-) {
-    let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
-    for (((w, g), m), v) in weights.iter_mut().zip(gradients).zip(means).zip(squares) {
-        let g = g + decay * *w;
-        *m += (g - *m) * rest_1;
-        *v += (g * g - *v) * rest_2;
-        let mean = factors.of_mean * *m + factors.of_gradient * g;
-        *w -= factors.rate * mean / ((*v * factors.of_square).sqrt() + EPSILON);
+kernel! {
+    fn adaptive(
+        weights: &mut [f32],
+        gradients: &[f32],
+        means: &mut [f32],
+        squares: &mut [f32],
+        decay: f32,
+        factors: &Factors,
+    ) {
+        let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
+        for (((w, g), m), v) in weights.iter_mut().zip(gradients).zip(means).zip(squares) {
+            let g = g + decay * *w;
+            *m += (g - *m) * rest_1;
+            *v += (g * g - *v) * rest_2;
+            let mean = factors.of_mean * *m + factors.of_gradient * g;
+            *w -= factors.rate * mean / ((*v * factors.of_square).sqrt() + EPSILON);
+        }
     }
 }
 

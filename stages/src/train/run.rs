@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use super::{
     data::{Batch, Data},
     history::{Epoch, Figures, HeadFigures, Metric, stopped_after},
@@ -11,6 +13,10 @@ use super::{
     state::{HeadSums, State, Sums},
 };
 use crate::{
+    kernels::{
+        Isa,
+        lanes::{LANES, kernel},
+    },
     model::{Architecture, Kind, Mode, Network, Pass, Place, Weights},
     philox::{Purpose, Stream},
     stage::{Context, Host, Progress, StageError},
@@ -37,17 +43,18 @@ impl Training<'_> {
         let host = context.host;
         let mut state = self.start(context);
         let mut network = Network::of_heads(&self.settings.architecture, Pass::Training, &self.place);
-        let mut order = Vec::new();
-        let mut order_of = 0;
-        while !self.is_over(&state) {
+        let mut batches = Batches { training: self, seed: context.seed, order: Vec::new(), order_of: 0 };
+        let mut batch = (!self.is_over(&state)).then(|| batches.at(state.step));
+        while let Some(this) = batch {
             let epoch = state.epochs.len() as u32 + 1;
-            if order_of != epoch {
-                (order, order_of) = (self.order(epoch, context.seed), epoch);
-            }
-            let position = (state.step % self.steps_per_epoch()) as usize;
-            let indices = order.chunks(self.settings.batch).nth(position).expect("an epoch has so many steps");
-            let batch = self.data.train_batch(indices, epoch, context.seed);
-            self.step(&mut network, &mut state, &batch, context.seed);
+            let next = state.step + 1;
+            let is_last = next == u64::from(self.settings.epochs) * self.steps_per_epoch();
+            // The next batch is made while this one is computed with. All of it on threads of the pool: each operation would
+            // wake one and wait for it otherwise.
+            let ((), following) = rayon::join(
+                || self.step(&mut network, &mut state, &this, context.seed),
+                || (!is_last).then(|| batches.at(next)),
+            );
             if state.diverged_at.is_none() && state.step.is_multiple_of(self.steps_per_epoch()) {
                 self.end_epoch(&mut state);
             }
@@ -56,9 +63,11 @@ impl Training<'_> {
                 host.save_checkpoint(&state.checkpoint());
                 return Err(StageError::Interrupted);
             }
-            if host.checkpoint_due() && !self.is_over(&state) {
+            let is_over = self.is_over(&state);
+            if host.checkpoint_due() && !is_over {
                 host.save_checkpoint(&state.checkpoint());
             }
+            batch = following.filter(|_| !is_over);
         }
         // A longer training of this trajectory goes on from here.
         host.save_checkpoint(&state.checkpoint());
@@ -79,12 +88,6 @@ impl Training<'_> {
     fn stops(&self, state: &State) -> Option<u32> {
         let stopping = self.params.early_stopping.as_ref()?;
         stopped_after(&state.epochs, stopping, &self.params.objective, self.metric)
-    }
-
-    fn order(&self, epoch: u32, seed: u64) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.data.n_train() as u32).collect();
-        Stream::new(seed, Purpose::Order, epoch, 0).shuffle(&mut order);
-        order
     }
 
     /// Returns the state of the latest checkpoint from which this training can go on, else the initial state.
@@ -213,6 +216,32 @@ impl Training<'_> {
     }
 }
 
+/// The batches of a training, by step.
+struct Batches<'a> {
+    training: &'a Training<'a>,
+    seed: u64,
+    /// Of the training images in an epoch.
+    order: Vec<u32>,
+    order_of: u32,
+}
+
+impl Batches<'_> {
+    /// Returns the batch of a step.
+    fn at(&mut self, step: u64) -> Batch {
+        let Training { data, settings, .. } = self.training;
+        let steps = self.training.steps_per_epoch();
+        let epoch = (step / steps) as u32 + 1;
+        if self.order_of != epoch {
+            self.order = (0..data.n_train() as u32).collect();
+            Stream::new(self.seed, Purpose::Order, epoch, 0).shuffle(&mut self.order);
+            self.order_of = epoch;
+        }
+        let position = (step % steps) as usize;
+        let indices = self.order.chunks(settings.batch).nth(position).expect("an epoch has so many steps");
+        data.train_batch(indices, epoch, self.seed)
+    }
+}
+
 impl Sums {
     fn add(&mut self, other: &Self) {
         self.n += other.n;
@@ -261,16 +290,21 @@ fn penalty(architecture: &Architecture, weights: &Weights, l2: f64) -> f64 {
     l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
 }
 
-/// Returns the sum of squares: of each 4096 in eight lanes of f32, those in f64, in order.
+/// Returns the sum of squares: of each 4096 in sixteen lanes of f32, those in f64, in order.
 fn sum_of_squares(values: &[f32]) -> f64 {
-    let of_block = |block: &[f32]| {
-        let mut lanes = [0.0f32; 8];
-        for values in block.chunks(8) {
+    let isa = Isa::detect();
+    let blocks: Vec<_> = values.par_chunks(4096).map(|block| squares_in_lanes(isa, block)).collect();
+    blocks.iter().map(|lanes| lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>()).sum()
+}
+
+kernel! {
+    fn squares_in_lanes(values: &[f32]) -> [f32; LANES] {
+        let mut lanes = [0.0f32; LANES];
+        for values in values.chunks(LANES) {
             lanes.iter_mut().zip(values).for_each(|(lane, x)| *lane += x * x);
         }
-        lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>()
-    };
-    values.chunks(4096).map(of_block).sum()
+        lanes
+    }
 }
 
 /// Moves the moving statistics towards the batch's: moving * momentum + batch * (1 - momentum), with the biased variance,

@@ -391,12 +391,12 @@ fn the_outputs_are_those_of_version_1() {
             digests,
             [
                 ("architecture.json", "a6817c3a07b7"),
-                ("best/weights.safetensors", "a1591ca53b7d"),
-                ("epoch-0002/weights.safetensors", "6f083d354e94"),
-                ("history.csv", "df004f93ffc6"),
-                ("last/weights.safetensors", "a1591ca53b7d"),
+                ("best/weights.safetensors", "86c2cd58954a"),
+                ("epoch-0002/weights.safetensors", "6fb13d6d949b"),
+                ("history.csv", "396d79d20fa2"),
+                ("last/weights.safetensors", "86c2cd58954a"),
                 ("score.json", "305fa5ceb794"),
-                ("trial.json", "d74cf12a050d"),
+                ("trial.json", "3b222a709aac"),
             ]
             .map(|(path, digest)| (path.to_owned(), digest.to_owned())),
             "{isa}"
