@@ -1,0 +1,164 @@
+//! How near networks come to what the processor can do: `cargo bench --bench kernels`. Threads: `RAYON_NUM_THREADS`.
+//!
+//! The seed's best network: floating-point operations per second of a training step (forward and back, without the optimizer),
+//! beside the processor's peak in fused multiply-adds on as many threads; images per second without gradients; filters per second
+//! in input space.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use pipe_stages::{
+    model::{Architecture, HyperCnn, Mode, Network, Pass, Place, Weights, architecture::Head},
+    philox::{Purpose, Stream},
+    stage::ComputeDevice,
+};
+use serde_json::json;
+
+const ROUNDS: usize = 7;
+
+fn main() {
+    let place = Place::of(ComputeDevice::Cpu).expect("there is a CPU");
+    let peak = peak();
+    println!("{place:?}, {} threads, peak {:.0} GFLOP/s", rayon::current_num_threads(), peak / 1e9);
+    let architecture = best();
+    step(&architecture, &place, peak);
+    inference(&architecture, &place, peak);
+    filters(&architecture, &place);
+}
+
+fn numbers(n: usize) -> Vec<f32> {
+    let stream = Stream::new(1, Purpose::Shapes, 0, 0);
+    (0..n as u64).map(|i| stream.f32(i) - 0.5).collect()
+}
+
+/// Returns the median time of `f`, after a first call that is not counted.
+fn median(mut f: impl FnMut()) -> Duration {
+    f();
+    let mut times: Vec<_> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            f();
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[ROUNDS / 2]
+}
+
+fn loaded(architecture: &Architecture, pass: Pass, outputs: &[&str], place: &Place) -> Network {
+    let mut network = Network::new(architecture, pass, outputs, place);
+    network.set_weights(&Weights::initial(architecture, 1));
+    network
+}
+
+/// Returns the seed's best network.
+fn best() -> Architecture {
+    let values = json!({
+        "activation": "elu", "conv_dropout_drop_proba": 0.25924, "conv_hiddn_units_mult": 1.59583, "conv_kernel_size": 3,
+        "conv_pool_res_start_idx": 0, "fc_dropout_drop_proba": 0.43223, "fc_units_1_mult": 1.3084, "first_conv": 3,
+        "nb_conv_pool_layers": 3, "pooling_type": "avg", "res_conv_kernel_size": 2, "residual": 3, "use_BN": true,
+    });
+    let values = values.as_object().expect("a map");
+    let heads = [("fine", 100), ("coarse", 20)];
+    let heads = heads.map(|(name, n)| Head { name: name.into(), classes: n, output: Default::default() });
+    HyperCnn::default().architecture(values, [3, 32, 32], &heads).expect("it can be built")
+}
+
+fn share(flops: u64, n: usize, time: Duration, peak: f64) -> String {
+    let rate = flops as f64 * n as f64 / time.as_secs_f64();
+    format!(
+        "{:.0} images/s, {:.0} GFLOP/s, {:.0} % of the peak",
+        n as f64 / time.as_secs_f64(),
+        rate / 1e9,
+        100.0 * rate / peak
+    )
+}
+
+fn step(architecture: &Architecture, place: &Place, peak: f64) {
+    let n = 64;
+    let images = numbers(n * 3 * 32 * 32);
+    let gradients = BTreeMap::from([("fine".to_owned(), numbers(n * 100)), ("coarse".to_owned(), numbers(n * 20))]);
+    let mut network = loaded(architecture, Pass::Training, &["fine", "coarse"], place);
+    let time = median(|| {
+        network.forward(&images, Mode::Training { seed: 1, step: 1 });
+        network.gradients_by_weights(&gradients);
+    });
+    // Each product once forward and twice back.
+    println!("a step of {n}: {}", share(3 * architecture.flops, n, time, peak));
+}
+
+fn inference(architecture: &Architecture, place: &Place, peak: f64) {
+    let n = 250;
+    let images = numbers(n * 3 * 32 * 32);
+    let mut network = loaded(architecture, Pass::Inference, &["fine", "coarse"], place);
+    let time = median(|| drop(network.forward(&images, Mode::Inference)));
+    println!("without gradients: {}", share(architecture.flops, n, time, peak));
+}
+
+fn filters(architecture: &Architecture, place: &Place) {
+    let (layer, steps) = ("add_3", 20);
+    let shape = &architecture.layer(layer).expect("it has residual layers").shape;
+    let n = shape[0];
+    let images = numbers(n * 3 * 32 * 32);
+    let gradient = BTreeMap::from([(layer.to_owned(), numbers(n * shape.iter().product::<usize>()))]);
+    let mut network = loaded(architecture, Pass::ImageGradients, &[layer], place);
+    let time = median(|| {
+        network.forward(&images, Mode::Inference);
+        drop(network.gradients_by_images(&gradient));
+    });
+    let rate = n as f64 / (time.as_secs_f64() * f64::from(steps));
+    println!("filters of {layer}: {rate:.1} filters/s of {steps} steps each");
+}
+
+/// Returns the fused multiply-adds that all threads together can do, as floating-point operations per second.
+fn peak() -> f64 {
+    let one = || {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512, which was just asked.
+            return unsafe { avx512() };
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has both, which was just asked.
+            return unsafe { avx2() };
+        }
+        f64::NAN
+    };
+    rayon::broadcast(|_| (0..5).map(|_| one()).fold(f64::NAN, f64::max)).into_iter().sum()
+}
+
+/// Vectors that are added to side by side: more than the latency of one addition needs.
+const CHAINS: usize = 12;
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn avx512() -> f64 {
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps};
+    let (factor, addend) = (_mm512_set1_ps(0.999), _mm512_set1_ps(0.5));
+    let mut sums = [_mm512_set1_ps(1.0); CHAINS];
+    let rounds = 10_000_000;
+    let start = Instant::now();
+    for _ in 0..rounds {
+        sums.iter_mut().for_each(|sum| *sum = _mm512_fmadd_ps(*sum, factor, addend));
+    }
+    let time = start.elapsed().as_secs_f64();
+    std::hint::black_box(sums.map(|sum| _mm512_reduce_add_ps(sum)));
+    (2 * 16 * CHAINS * rounds) as f64 / time
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn avx2() -> f64 {
+    use std::arch::x86_64::{_mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps};
+    let (factor, addend) = (_mm256_set1_ps(0.999), _mm256_set1_ps(0.5));
+    let mut sums = [_mm256_set1_ps(1.0); CHAINS];
+    let rounds = 10_000_000;
+    let start = Instant::now();
+    for _ in 0..rounds {
+        sums.iter_mut().for_each(|sum| *sum = _mm256_fmadd_ps(*sum, factor, addend));
+    }
+    let time = start.elapsed().as_secs_f64();
+    std::hint::black_box(sums.map(|sum| _mm256_cvtss_f32(sum)));
+    (2 * 8 * CHAINS * rounds) as f64 / time
+}
