@@ -1,0 +1,13 @@
+//! Benchmarks of the store, the engine, the views and decoding: `cargo bench --workspace`, or a part of them, as
+//! `cargo bench -- store`. What they gave is in BENCHMARKS.md.
+
+mod decode;
+mod engine;
+mod fabricated;
+mod store;
+mod studies;
+mod views;
+
+fn main() {
+    divan::main();
+}
