@@ -58,6 +58,11 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.as_slice() {
         [] => NETWORKS.iter().for_each(|&(network, batch, steps)| time(network, batch, steps)),
+        // `cargo bench -- NAME` asks every benchmark for what has the name.
+        [name] => {
+            let named = NETWORKS.iter().filter(|(network, ..)| name == "train_step" || network == name);
+            named.for_each(|&(network, batch, steps)| time(network, batch, steps));
+        }
         [network, batch, steps] => {
             time(network, batch.parse().expect("BATCH is a number"), steps.parse().expect("STEPS is a number"));
         }

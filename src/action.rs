@@ -1,6 +1,6 @@
 //! What one execution is a function of, and the key that names it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use pipe_stages::{params, stage::Stage};
 use pipe_store::{ActionKey, Digest};
@@ -11,26 +11,28 @@ use serde_json::Value;
 const FORMAT: u32 = 1;
 
 /// Everything an execution is a function of. Its record is an object of the store, and the record's digest is its key.
+/// The fields are sorted by name, as they are in the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    pub format: u32,
-    /// The stage's name and the version of what it computes.
-    pub stage: String,
-    pub version: u32,
-    /// The stage's parameters; those at their defaults are left out.
-    pub params: Value,
-    /// slot -> digest of the input file.
-    pub inputs: BTreeMap<String, Digest>,
-    /// Where the stage draws random numbers: a number of 64 bits, as a string.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seed: Option<String>,
     /// Where the stage computes with burn: `Cpu` or `Cuda`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceKind>,
+    pub format: u32,
+    /// slot -> digest of the input file.
+    pub inputs: BTreeMap<String, Digest>,
     /// Where the stage computes with burn: the kernels whose sums the outputs hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numerics: Option<String>,
+    /// The stage's parameters; those at their defaults are left out. Many trials share theirs.
+    #[serde(with = "shared")]
+    pub params: Arc<Value>,
+    /// Where the stage draws random numbers: a number of 64 bits, as a string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
+    /// The stage's name and the version of what it computes.
+    pub stage: String,
+    pub version: u32,
 }
 
 /// The kind of device a study computes on. Which one of several is provenance.
@@ -45,7 +47,7 @@ impl Action {
     /// Returns the action of `stage` on `inputs`.
     pub fn new(
         stage: &dyn Stage,
-        params: Value,
+        params: Arc<Value>,
         inputs: BTreeMap<String, Digest>,
         seed: u64,
         device: DeviceKind,
@@ -65,7 +67,7 @@ impl Action {
 
     /// Returns the canonical record.
     pub fn record(&self) -> Vec<u8> {
-        params::record(self)
+        params::sorted_record(self)
     }
 
     /// Returns the key: the digest of the record.
@@ -76,7 +78,7 @@ impl Action {
     /// Returns the digest of the trajectory that `stage`, whose action this is, follows, if it keeps checkpoints.
     pub fn trajectory(&self, stage: &dyn Stage) -> Option<Digest> {
         let params = stage.trajectory()?;
-        Some(Digest::of(&Self { params, ..self.clone() }.record()))
+        Some(Digest::of(&Self { params: Arc::new(params), ..self.clone() }.record()))
     }
 
     /// Returns the seed, 0 for a stage that draws no random numbers.
@@ -96,6 +98,22 @@ pub fn derive_seed(study_seed: u64, stage: &str, repeat: u64) -> u64 {
     u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
 }
 
+/// Serialises a shared value as the value itself.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    pub fn serialize<S: Serializer>(value: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Value>, D::Error> {
+        Value::deserialize(deserializer).map(Arc::new)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +124,7 @@ mod tests {
             format: FORMAT,
             stage: "train".into(),
             version: 1,
-            params: serde_json::json!({ "epochs": 2 }),
+            params: Arc::new(serde_json::json!({ "epochs": 2 })),
             inputs: [("train".to_owned(), Digest::of(b""))].into(),
             seed: Some("7".into()),
             device: Some(DeviceKind::Cpu),

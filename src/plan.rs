@@ -25,7 +25,7 @@ pub struct Node {
     pub part_of: String,
     pub stage: Arc<dyn Stage>,
     /// The stage's parameters as they enter the action.
-    pub params: Value,
+    pub params: Arc<Value>,
     pub seed: u64,
     /// slot -> where its file comes from.
     pub inputs: BTreeMap<String, Edge>,

@@ -11,19 +11,19 @@ use crate::action::Action;
 const FORMAT: u32 = 1;
 
 /// One whole run: every node with its action and what it gave. Its digest is the **study hash**. The study's name is
-/// outside, so that two names can share a hash.
+/// outside, so that two names can share a hash. The fields are sorted by name, as they are in the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Study {
     pub format: u32,
+    /// name -> what became of it.
+    pub nodes: BTreeMap<String, StudyNode>,
     /// The pipeline as a canonical record: what was asked.
     pub pipeline: Digest,
     /// The stages or nodes asked for with `--stage`; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selection: Vec<String>,
     pub status: StudyStatus,
-    /// name -> what became of it.
-    pub nodes: BTreeMap<String, StudyNode>,
 }
 
 /// Whether all of it was done.
@@ -34,18 +34,18 @@ pub enum StudyStatus {
     Failed,
 }
 
-/// One node of a study.
+/// One node of a study. The fields are sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StudyNode {
-    /// The kind of stage: `train`.
-    pub stage: String,
-    /// The stage of the pipeline it belongs to: `search` for `search/train/003`.
-    pub part_of: String,
     /// Its action; absent if its inputs never came to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Digest>,
     pub outcome: Outcome,
+    /// The stage of the pipeline it belongs to: `search` for `search/train/003`.
+    pub part_of: String,
+    /// The kind of stage: `train`.
+    pub stage: String,
 }
 
 /// What became of a node. How it came by it (executed or reused) is no part of a study.
@@ -87,7 +87,7 @@ impl Study {
 
     /// Returns the canonical record.
     pub fn record(&self) -> Vec<u8> {
-        params::record(self)
+        params::sorted_record(self)
     }
 
     /// Returns the study hash.

@@ -86,7 +86,7 @@ fn an_evaluation_is_compared_figure_by_figure() {
     better.evaluation(0.45);
     let node = better.nodes.get_mut("test").unwrap();
     let mut action = crate::study::action(&better.store, &node.action.unwrap()).unwrap();
-    action.params = json!({ "split": "Validation" });
+    action.params = std::sync::Arc::new(json!({ "split": "Validation" }));
     node.action = Some(better.store.put(&action.record()).unwrap());
     let (_, text) = compared(builder, better);
     check(

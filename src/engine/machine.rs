@@ -1,6 +1,6 @@
 //! What this machine is: for the executor's admissions and for provenance. Nothing here reaches a key.
 
-use std::{fs, thread};
+use std::{fs, sync::LazyLock, thread};
 
 use serde_json::{Value, json};
 
@@ -18,11 +18,15 @@ pub fn available_memory() -> Option<u64> {
 }
 
 /// Returns the processor's model, as the system names it.
-pub fn processor() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
-    model.map_or_else(|| std::env::consts::ARCH.to_owned(), str::to_owned)
+pub fn processor() -> &'static str {
+    // Asked for once: the system looks at every core to answer.
+    static MODEL: LazyLock<String> = LazyLock::new(|| {
+        let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model =
+            info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
+        model.unwrap_or(std::env::consts::ARCH).to_owned()
+    });
+    &MODEL
 }
 
 /// Returns the widest instruction set that the kernels choose here: part of the numerics class.

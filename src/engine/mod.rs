@@ -4,6 +4,7 @@
 //! threads, and report back as messages; so the order in which they end can reach nothing but the order of lines on a
 //! terminal.
 
+mod ahead;
 pub mod execute;
 mod local;
 pub mod machine;
@@ -183,6 +184,8 @@ struct Engine<'a> {
     run: Option<Run>,
     /// Results that were found before there was a log of this run.
     hits: Vec<ActionKey>,
+    /// Results that were found before they were asked for, which may be used as long as there is no log.
+    found_ahead: ahead::Found,
     damaged: bool,
     counts: BTreeMap<&'static str, usize>,
 }
@@ -220,6 +223,7 @@ impl<'a> Engine<'a> {
             before: BTreeMap::new(),
             run: None,
             hits: Vec::new(),
+            found_ahead: ahead::look_up(store, plan, previous),
             damaged: false,
             counts: BTreeMap::new(),
         }
@@ -250,12 +254,15 @@ impl<'a> Engine<'a> {
             self.actions[index] = Some(key);
             let before = self.previous.and_then(|study| study.nodes.get(&node.name));
             let rerun = self.options.rerun.contains(&index);
-            match &self.run {
+            let found_ahead = match &self.run {
                 // In the log before it is looked up: from then on no collection takes it.
-                Some(run) => run.append(&key)?,
-                None => self.hits.push(key),
-            }
-            let mut known = self.store.result(&key)?;
+                Some(run) => run.append(&key).map(|()| None)?,
+                None => {
+                    self.hits.push(key);
+                    self.found_ahead.remove(&key)
+                }
+            };
+            let mut known = found_ahead.unwrap_or_else(|| self.store.result(&key))?;
             if known.is_none() && !self.store.contains(&key.0)? {
                 // A result counts only beside the record of its action, which may be all that was lost.
                 self.open_log()?;

@@ -104,7 +104,7 @@ impl Expansion<'_> {
 
     fn fetch(&mut self, name: &str, spec: &FetchSpec) -> usize {
         let (action, urls) = spec.divide();
-        let params = plain(&action);
+        let params = Arc::new(plain(&action));
         let fetcher = Fetcher {
             action,
             sources: urls,
@@ -161,8 +161,10 @@ impl Expansion<'_> {
     /// split of those it may see. See ARCHITECTURE.md.
     fn search(&mut self, name: &str, spec: &SearchSpec) -> usize {
         let shared = self.training_inputs(&spec.trial);
-        let training_params = plain(&spec.trial.train);
+        let training_params = Arc::new(plain(&spec.trial.train));
         let training: Arc<dyn Stage> = Arc::new(spec.trial.train.clone());
+        let propose = |trial| Propose { trial, space: spec.own.space.clone(), sampler: spec.own.sampler };
+        let proposal_params = plain(&propose(0));
         let (mut proposals, mut history) = (Vec::new(), Vec::<usize>::new());
         for trial in 0..spec.own.trials {
             let i = trial as usize;
@@ -181,8 +183,10 @@ impl Expansion<'_> {
             if spec.own.sampler.reads_previous(trial) {
                 inputs.push(("previous", proposals[i - 1], "parameters.json"));
             }
-            let propose = Propose { trial, space: spec.own.space.clone(), sampler: spec.own.sampler };
-            let proposal = self.add(&node("propose"), name, propose, inputs, 0);
+            // Writing out the space is most of the work of expanding a long search.
+            let mut params = proposal_params.clone();
+            params["trial"] = trial.into();
+            let proposal = self.push(&node("propose"), name, Arc::new(propose(trial)), Arc::new(params), inputs, 0);
             proposals.push(proposal);
 
             let inputs = shared.iter().copied().chain([("proposal", proposal, "proposal.json")]);
@@ -233,7 +237,7 @@ impl Expansion<'_> {
         inputs: impl IntoIterator<Item = (&'s str, usize, &'s str)>,
         repeat: u64,
     ) -> usize {
-        let params = plain(&stage);
+        let params = Arc::new(plain(&stage));
         self.push(name, part_of, Arc::new(stage), params, inputs, repeat)
     }
 
@@ -242,7 +246,7 @@ impl Expansion<'_> {
         name: &str,
         part_of: &str,
         stage: Arc<dyn Stage>,
-        params: serde_json::Value,
+        params: Arc<serde_json::Value>,
         inputs: impl IntoIterator<Item = (&'s str, usize, &'s str)>,
         repeat: u64,
     ) -> usize {

@@ -1,6 +1,6 @@
 //! One node of a study: what it is a function of, what it gave, and how that came about.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use pipe_store::{ActionKey, Digest, Store};
 use serde::Serialize;
@@ -101,7 +101,8 @@ pub fn node(store: &Store, found: &Found, name: &str) -> Result<NodeView, ViewEr
     };
     if let Some(action) = action {
         view.inputs = inputs(store, &found.study, name, &action.inputs)?;
-        (view.version, view.params, view.seed) = (Some(action.version), Some(action.params), action.seed);
+        (view.version, view.params, view.seed) =
+            (Some(action.version), Some(Arc::unwrap_or_clone(action.params)), action.seed);
         (view.device, view.numerics) = (action.device, action.numerics);
     }
     Ok(view)

@@ -229,7 +229,7 @@ impl Builder {
             format: 1,
             stage: stage.to_owned(),
             version: 1,
-            params,
+            params: params.into(),
             inputs,
             seed: (stage == "train").then(|| "42".to_owned()),
             device: (stage == "train").then_some(DeviceKind::Cpu),

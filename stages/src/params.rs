@@ -13,8 +13,20 @@ use serde_json::Value;
 /// If the record holds a map whose keys are no strings, or a number that is not finite: write those as [`Float`].
 pub fn record(value: &impl Serialize) -> Vec<u8> {
     // Through `Value`, whose map is sorted by key, so that the order of a struct's fields cannot matter.
-    let value = serde_json::to_value(value).expect("records are plain data with string keys");
-    let mut bytes = serde_json::to_vec(&value).expect("a JSON value serialises");
+    sorted_record(&serde_json::to_value(value).expect("records are plain data with string keys"))
+}
+
+/// Returns the canonical bytes of a record whose fields are in the order of their names, as [`record`] does, faster.
+///
+/// # Panics
+/// As [`record`]; in a build with debug assertions, if the fields are not sorted.
+pub fn sorted_record(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(value).expect("records are plain data with string keys");
+    debug_assert_eq!(
+        serde_json::from_slice(&bytes).map(|value: Value| value.to_string()).ok().as_deref(),
+        str::from_utf8(&bytes).ok(),
+        "the fields are sorted"
+    );
     bytes.push(b'\n');
     bytes
 }

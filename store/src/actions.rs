@@ -214,11 +214,15 @@ impl Store {
             return Ok(Some(key.0));
         }
         let ActionResult::Tree(name) = result else { return Ok(None) };
-        // By the disk, not by what is remembered.
-        if !self.contains(name)? {
+        // What is remembered may be gone from the disk.
+        if self.remembers(name) && !self.contains(name)? {
             return Ok(Some(*name));
         }
-        for file in self.tree(name)?.files.values() {
+        let tree = match self.tree(name) {
+            Err(StoreError::Missing(name)) => return Ok(Some(name)),
+            tree => tree?,
+        };
+        for file in tree.files.values() {
             match self.find(&file.digest)? {
                 None => return Ok(Some(file.digest)),
                 Some((Encoding::Raw, found)) if found != file.size => {

@@ -1,6 +1,10 @@
 //! The name of an object: the BLAKE3 hash of its uncompressed bytes.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    io::{self, Read},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -8,15 +12,32 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
+/// From so many bytes on, hashing is shared among threads.
+const SHARED: usize = 1 << 20;
+/// What is read is hashed in pieces of so many bytes.
+const PIECE: u64 = 4 << 20;
+
 /// The text is not 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a digest: expected 64 hexadecimal digits")]
 pub struct ParseDigestError(pub String);
 
 impl Digest {
-    /// Returns the digest of `bytes`.
+    /// Returns the digest of `bytes`; of many of them on all processors.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(*blake3::hash(bytes).as_bytes())
+        let mut hasher = blake3::Hasher::new();
+        update(&mut hasher, bytes);
+        hasher.finalize().into()
+    }
+
+    /// Returns the digest of what is read.
+    pub(crate) fn of_reader(reader: &mut impl Read) -> io::Result<Self> {
+        let (mut hasher, mut piece) = (blake3::Hasher::new(), Vec::with_capacity(64 << 10));
+        while reader.by_ref().take(PIECE).read_to_end(&mut piece)? > 0 {
+            update(&mut hasher, &piece);
+            piece.clear();
+        }
+        Ok(hasher.finalize().into())
     }
 
     /// Returns the digest with these 32 bytes.
@@ -43,7 +64,7 @@ impl From<blake3::Hash> for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&blake3::Hash::from(self.0).to_hex())
     }
 }
 
@@ -58,29 +79,54 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || ParseDigestError(text.to_owned());
-        let digits = text.as_bytes();
-        if digits.len() != 64 || !digits.iter().all(|d| d.is_ascii_digit() || (b'a'..=b'f').contains(d)) {
-            return Err(error());
-        }
+        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| error())?;
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).expect("hexadecimal digits are ASCII");
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| error())?;
+        for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks().0) {
+            *byte = nibble(*high).zip(nibble(*low)).map(|(high, low)| high << 4 | low).ok_or_else(error)?;
         }
         Ok(Self(bytes))
     }
 }
 
+fn update(hasher: &mut blake3::Hasher, bytes: &[u8]) {
+    if bytes.len() < SHARED {
+        hasher.update(bytes)
+    } else {
+        hasher.update_rayon(bytes)
+    };
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&blake3::Hash::from(self.0).to_hex())
     }
 }
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
+        struct Digits;
+
+        impl de::Visitor<'_> for Digits {
+            type Value = Digest;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a digest of 64 hexadecimal digits")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Digits)
     }
 }
 
@@ -93,6 +139,16 @@ mod tests {
         let name = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
         assert_eq!(Digest::of(b"").to_string(), name);
         assert_eq!(name.parse(), Ok(Digest::of(b"")));
+    }
+
+    #[test]
+    fn bytes_have_one_name_however_many_hash_them() {
+        let bytes: Vec<u8> = (0..9_000_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+        for length in [0, SHARED - 1, SHARED, bytes.len()] {
+            let name = Digest::from(blake3::hash(&bytes[..length]));
+            assert_eq!(Digest::of(&bytes[..length]), name);
+            assert_eq!(Digest::of_reader(&mut &bytes[..length]).unwrap(), name);
+        }
     }
 
     #[test]

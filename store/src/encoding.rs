@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
@@ -79,14 +79,29 @@ impl Encoding {
         Ok(zstd::zstd_safe::get_frame_content_size(&header).unwrap_or(None))
     }
 
-    /// Writes the `length` bytes of `source` to `file`.
-    pub(crate) fn encode(self, source: &mut impl Read, length: u64, mut file: &File) -> io::Result<()> {
+    /// Writes `bytes` to `file`.
+    pub(crate) fn encode(self, bytes: &[u8], mut file: &File) -> io::Result<()> {
+        if self == Self::Raw {
+            return file.write_all(bytes);
+        }
+        let mut encoder = Self::encoder(file, bytes.len() as u64)?;
+        encoder.write_all(bytes)?;
+        encoder.finish().map(drop)
+    }
+
+    /// Writes the `length` bytes of `source` to `file`, a piece at a time.
+    pub(crate) fn encode_file(self, source: &mut File, length: u64, mut file: &File) -> io::Result<()> {
         if self == Self::Raw {
             return io::copy(source, &mut file).map(drop);
         }
-        let mut encoder = zstd::Encoder::new(file, LEVEL)?;
-        encoder.set_pledged_src_size(Some(length))?;
+        let mut encoder = Self::encoder(file, length)?;
         io::copy(source, &mut encoder)?;
         encoder.finish().map(drop)
+    }
+
+    fn encoder(file: &File, length: u64) -> io::Result<zstd::Encoder<'static, &File>> {
+        let mut encoder = zstd::Encoder::new(file, LEVEL)?;
+        encoder.set_pledged_src_size(Some(length))?;
+        Ok(encoder)
     }
 }

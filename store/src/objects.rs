@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, Cursor, Read, Seek},
+    io::{Cursor, Seek},
     path::Path,
     sync::PoisonError,
 };
@@ -23,20 +23,6 @@ struct Written {
     draft: Draft,
 }
 
-/// Hashes what is read through it.
-struct Hashing<R> {
-    source: R,
-    hasher: blake3::Hasher,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.source.read(buffer)?;
-        self.hasher.update(&buffer[..n]);
-        Ok(n)
-    }
-}
-
 impl Store {
     /// Stores `bytes` and returns their name. Bytes that are there already are not written again; their time is set to
     /// the present, so that a collection planned before spares them.
@@ -50,7 +36,10 @@ impl Store {
         for bytes in objects {
             let (name, length) = (Digest::of(bytes), bytes.len() as u64);
             if !self.freshen_object(&name, Some(length))? {
-                written.push(self.write_object(name, &mut Cursor::new(bytes), length, None)?);
+                let draft = self.draft(READ_ONLY)?;
+                let encoding = Encoding::judge(&mut Cursor::new(bytes), length).at("read", draft.path())?;
+                encoding.encode(bytes, draft.file()).at("write", draft.path())?;
+                written.push(Written { name, encoding, draft });
             }
             names.push(name);
             // Each is an open file.
@@ -65,21 +54,37 @@ impl Store {
     /// Stores the bytes of a file, a piece at a time, and returns their name.
     pub fn put_file(&self, path: &Path) -> Result<Digest> {
         let mut file = File::open(path).at("open", path)?;
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(&file).at("read", path)?;
-        let (digest, length) = (hasher.finalize().into(), hasher.count());
-        if !self.freshen_object(&digest, Some(length))? {
+        let name = Digest::of_reader(&mut file).at("read", path)?;
+        let length = file.stream_position().at("read", path)?;
+        if !self.freshen_object(&name, Some(length))? {
+            let draft = self.draft(READ_ONLY)?;
             file.rewind().at("read", path)?;
-            let mut reader = BufReader::with_capacity(1 << 20, file);
-            let written = self.write_object(digest, &mut reader, length, Some(path))?;
-            self.publish_objects(vec![written])?;
+            let encoding = Encoding::judge(&mut file, length).at("read", path)?;
+            encoding.encode_file(&mut file, length, draft.file()).at("write", draft.path())?;
+            // The file may have been written to meanwhile.
+            match verified::digest_of_file(draft.path(), encoding)?.ok_or(StoreError::Missing(name))? {
+                Ok(found) if found == name => self.publish_objects(vec![Written { name, encoding, draft }])?,
+                Ok(found) => {
+                    return Err(StoreError::Corrupt { name, found: Damage::Hash(found), path: path.to_owned() });
+                }
+                Err(found) => return Err(StoreError::Corrupt { name, found, path: draft.path().to_owned() }),
+            }
         }
-        Ok(digest)
+        Ok(name)
     }
 
     /// Returns whether there is an object of this name. Its bytes are not read.
     pub fn contains(&self, digest: &Digest) -> Result<bool> {
         Ok(self.find(digest)?.is_some())
+    }
+
+    /// Returns whether an object's bytes are remembered: then [`read`](ObjectSource::read) does not look at the disk.
+    pub(crate) fn remembers(&self, digest: &Digest) -> bool {
+        self.remembered(digest).is_some()
+    }
+
+    fn remembered(&self, digest: &Digest) -> Option<Bytes> {
+        self.0.verified.lock().unwrap_or_else(PoisonError::into_inner).small(digest)
     }
 
     /// Returns the length of an object on the disk, and how it lies there.
@@ -139,26 +144,6 @@ impl Store {
         Ok(false)
     }
 
-    /// Writes an object that is not there, or not as it should be, for [`publish_objects`](Self::publish_objects).
-    fn write_object(
-        &self,
-        name: Digest,
-        source: &mut (impl Read + Seek),
-        length: u64,
-        origin: Option<&Path>,
-    ) -> Result<Written> {
-        let draft = self.draft(READ_ONLY)?;
-        let blamed = origin.unwrap_or(draft.path()).to_owned();
-        let encoding = Encoding::judge(source, length).at("read", &blamed)?;
-        let mut source = Hashing { source, hasher: blake3::Hasher::new() };
-        encoding.encode(&mut source, length, draft.file()).at("write", draft.path())?;
-        let found = Digest::from(source.hasher.finalize());
-        if found != name {
-            return Err(StoreError::Corrupt { name, found: Damage::Hash(found), path: blamed });
-        }
-        Ok(Written { name, encoding, draft })
-    }
-
     fn publish_objects(&self, objects: Vec<Written>) -> Result<()> {
         let mut outdated = Vec::new();
         for Written { name, encoding, .. } in &objects {
@@ -176,8 +161,7 @@ impl ObjectSource for Store {
     /// Returns the verified bytes of the object named `digest`: large ones mapped and hashed once in this process, small
     /// ones remembered.
     fn read(&self, digest: &Digest) -> Result<Bytes> {
-        let remembered = self.0.verified.lock().unwrap_or_else(PoisonError::into_inner).small(digest);
-        if let Some(bytes) = remembered {
+        if let Some(bytes) = self.remembered(digest) {
             return Ok(bytes);
         }
         for encoding in Encoding::ALL {

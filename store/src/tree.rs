@@ -26,9 +26,16 @@ pub struct TreeEntry {
 }
 
 /// A tree as it is written; the fields are sorted.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
+struct Manifest<'a> {
+    files: &'a BTreeMap<String, TreeEntry>,
+    format: u32,
+}
+
+/// A tree as it is read.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
+struct Read {
     files: BTreeMap<String, TreeEntry>,
     format: u32,
 }
@@ -48,7 +55,7 @@ impl Tree {
 
     /// Returns the canonical bytes: one line of JSON with sorted keys, and a line feed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let manifest = Manifest { files: self.files.clone(), format: FORMAT };
+        let manifest = Manifest { files: &self.files, format: FORMAT };
         let mut bytes = serde_json::to_vec(&manifest).expect("a manifest is plain data with string keys");
         bytes.push(b'\n');
         bytes
@@ -59,7 +66,7 @@ impl Tree {
     /// # Errors
     /// A text that says why these are not the bytes of a tree.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let manifest: Read = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if manifest.format != FORMAT {
             return Err(format!("format {} is not {FORMAT}", manifest.format));
         }

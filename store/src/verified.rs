@@ -6,12 +6,12 @@ use std::{
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
     Bytes, Digest,
-    disk::if_present,
+    disk::{self, if_present},
     encoding::Encoding,
     error::{At, Damage, Result, StoreError},
 };
@@ -79,31 +79,50 @@ pub(crate) fn read(
     encoding: Encoding,
 ) -> Result<Option<Bytes>> {
     let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(None) };
-    let metadata = file.metadata().at("look at", path)?;
-    let lock = || verified.lock().unwrap_or_else(PoisonError::into_inner);
-    if encoding == Encoding::Raw && metadata.len() >= MAP_FROM {
-        // SAFETY: the file is read-only, and the store replaces and removes files but never writes to one that has a
-        // name: what is mapped stays as it is for as long as it is mapped.
-        let map = unsafe { memmap2::Mmap::map(&file) }.at("map", path)?;
-        let stamp = Stamp::of(&metadata);
-        if lock().mapped.get(name) != Some(&stamp) {
-            check(name, Digest::of(&map), path)?;
-            lock().mapped.insert(*name, stamp);
-        }
-        return Ok(Some(map.into()));
-    }
     let mut bytes = Vec::new();
-    match encoding.decoder(&file).and_then(|mut decoder| decoder.read_to_end(&mut bytes)) {
-        Err(error) if encoding == Encoding::Zstd && is_damage(&error) => {
-            let found = Damage::Undecodable(error.to_string());
-            return Err(StoreError::Corrupt { name: *name, found, path: path.to_owned() });
+    match encoding {
+        Encoding::Raw => {
+            bytes = disk::read_up_to(&file, REMEMBER_UP_TO as u64 + 1).at("read", path)?;
+            if bytes.len() > REMEMBER_UP_TO {
+                if let Some(map) = map(verified, path, &file, name)? {
+                    return Ok(Some(map));
+                }
+                (&file).read_to_end(&mut bytes).at("read", path)?;
+            }
         }
-        read => read.at("read", path)?,
-    };
+        Encoding::Zstd => match encoding.decoder(&file).and_then(|mut decoder| decoder.read_to_end(&mut bytes)) {
+            Err(error) if is_damage(&error) => {
+                let found = Damage::Undecodable(error.to_string());
+                return Err(StoreError::Corrupt { name: *name, found, path: path.to_owned() });
+            }
+            read => drop(read.at("read", path)?),
+        },
+    }
     check(name, Digest::of(&bytes), path)?;
     let bytes = Bytes::from(bytes);
-    lock().remember(*name, &bytes);
+    lock(verified).remember(*name, &bytes);
     Ok(Some(bytes))
+}
+
+/// Returns the verified bytes of an open file without copying them, if it is large.
+fn map(verified: &Mutex<Verified>, path: &Path, file: &File, name: &Digest) -> Result<Option<Bytes>> {
+    let metadata = file.metadata().at("look at", path)?;
+    if metadata.len() < MAP_FROM {
+        return Ok(None);
+    }
+    // SAFETY: the file is read-only, and the store replaces and removes files but never writes to one that has a name:
+    // what is mapped stays as it is for as long as it is mapped.
+    let map = unsafe { memmap2::Mmap::map(file) }.at("map", path)?;
+    let stamp = Stamp::of(&metadata);
+    if lock(verified).mapped.get(name) != Some(&stamp) {
+        check(name, Digest::of(&map), path)?;
+        lock(verified).mapped.insert(*name, stamp);
+    }
+    Ok(Some(map.into()))
+}
+
+fn lock(verified: &Mutex<Verified>) -> MutexGuard<'_, Verified> {
+    verified.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the verified bytes of a raw file that is not an object, if it is there; nothing is remembered.
@@ -115,13 +134,16 @@ pub(crate) fn read_once(path: &Path, name: &Digest) -> Result<Option<Bytes>> {
 /// memory.
 pub(crate) fn digest_of_file(path: &Path, encoding: Encoding) -> Result<Option<Result<Digest, Damage>>> {
     let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(None) };
-    let mut hasher = blake3::Hasher::new();
-    let read = encoding.decoder(&file).and_then(|decoder| hasher.update_reader(decoder).map(drop));
-    match read {
+    if encoding == Encoding::Raw && file.metadata().at("look at", path)?.len() >= MAP_FROM {
+        // SAFETY: as in `map`.
+        let map = unsafe { memmap2::Mmap::map(&file) }.at("map", path)?;
+        return Ok(Some(Ok(Digest::of(&map))));
+    }
+    match encoding.decoder(&file).and_then(|mut decoder| Digest::of_reader(&mut decoder)) {
         Err(error) if encoding == Encoding::Zstd && is_damage(&error) => {
             Ok(Some(Err(Damage::Undecodable(error.to_string()))))
         }
-        read => read.at("read", path).map(|()| Some(Ok(hasher.finalize().into()))),
+        digest => digest.at("read", path).map(|digest| Some(Ok(digest))),
     }
 }
 

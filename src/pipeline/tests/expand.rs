@@ -1,6 +1,9 @@
 //! What a pipeline expands to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -15,7 +18,7 @@ fn plan(text: &str) -> Plan {
 }
 
 /// What a node's key is made of, with names in place of digests.
-type Essence = (&'static str, Value, u64, BTreeMap<String, String>);
+type Essence = (&'static str, Arc<Value>, u64, BTreeMap<String, String>);
 
 fn essences(plan: &Plan) -> BTreeMap<String, Essence> {
     let essence = |node: &crate::plan::Node| {

@@ -105,6 +105,11 @@ pub(super) fn gunzip(bytes: &[u8], limit: u64) -> Result<Vec<u8>, StageError> {
     Ok(content)
 }
 
+/// Returns how many bytes a `.gz` says it unpacks to, modulo 2^32 as the format has it. Not to be relied on.
+pub(super) fn unpacked_length(bytes: &[u8]) -> u64 {
+    bytes.last_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)))
+}
+
 /// Returns the path without `.` and with single slashes.
 fn normal(path: &str) -> Result<String, &'static str> {
     if path.starts_with('/') {
@@ -259,6 +264,12 @@ pub(super) mod tests {
         check_bytes(&bomb, "entry `b` holds 100000 bytes, expected at most 1000");
         let many: Vec<_> = ["a", "b", "c", "d"].map(|name| (name, &b"1"[..])).to_vec();
         check_bytes(&archive(&many), "entry `d` is one too many, expected at most 3 files");
+    }
+
+    #[test]
+    fn a_gzip_file_ends_with_its_unpacked_length() {
+        assert_eq!(unpacked_length(&gzip(&[7; 70_000])), 70_000);
+        assert_eq!(unpacked_length(b"\x1f\x8b"), 0);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) fn cifar100(bytes: &[u8]) -> Result<Collection, StageError> {
 }
 
 fn read(bytes: &[u8], layout: &Layout) -> Result<Collection, StageError> {
-    let files = Files::read(bytes, layout)?;
+    let mut files = Files::read(bytes, layout)?;
     let heads =
         layout.heads.iter().map(|(head, file, _)| files.names(head, file)).collect::<Result<Vec<_>, StageError>>()?;
     let mut train = Part::new(heads.len());
@@ -100,8 +100,9 @@ impl Files {
         Ok(Head { name: head.to_owned(), classes })
     }
 
-    fn records(&self, file: &str, layout: &Layout, heads: &[Head], part: &mut Part) -> Result<(), StageError> {
-        let (path, content) = &self.0[file];
+    /// Moves the records of `file` into `part`. Their pixels are closed up where they are: a whole dataset is not there twice.
+    fn records(&mut self, file: &str, layout: &Layout, heads: &[Head], part: &mut Part) -> Result<(), StageError> {
+        let (path, mut content) = self.0.remove(file).expect("each file is there, and is read once");
         let size = heads.len() + SHAPE.bytes();
         if content.is_empty() || content.len() % size != 0 {
             return Err(StageError::failed(format!(
@@ -109,8 +110,9 @@ impl Files {
                 content.len()
             )));
         }
-        part.images.reserve(content.len() / size * SHAPE.bytes());
-        for (index, record) in content.chunks_exact(size).enumerate() {
+        let n = content.len() / size;
+        for index in 0..n {
+            let record = &content[index * size..][..size];
             for (at, (head, (name, _, byte))) in heads.iter().zip(layout.heads).enumerate() {
                 let label = record[*byte];
                 if usize::from(label) >= head.classes.len() {
@@ -121,7 +123,13 @@ impl Files {
                 }
                 part.labels[at].push(i32::from(label));
             }
-            part.images.extend_from_slice(&record[heads.len()..]);
+            content.copy_within(index * size + heads.len()..(index + 1) * size, index * SHAPE.bytes());
+        }
+        content.truncate(n * SHAPE.bytes());
+        if part.images.is_empty() {
+            part.images = content;
+        } else {
+            part.images.append(&mut content);
         }
         Ok(())
     }

@@ -35,7 +35,8 @@ impl Part {
     /// Returns the images at `indices`, in that order.
     pub(super) fn select(&self, shape: ImageShape, indices: &[usize]) -> Self {
         let size = shape.bytes();
-        let images = indices.iter().flat_map(|i| &self.images[i * size..][..size]).copied().collect();
+        let mut images = Vec::with_capacity(indices.len() * size);
+        indices.iter().for_each(|i| images.extend_from_slice(&self.images[i * size..][..size]));
         let labels = self.labels.iter().map(|values| indices.iter().map(|i| values[*i]).collect()).collect();
         Self { images, labels }
     }

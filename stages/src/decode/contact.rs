@@ -1,7 +1,10 @@
 //! The contact sheet of a dataset: some images of each of some classes.
 
-use super::collection::{Collection, Part};
-use crate::sheet::Sheet;
+use super::collection::Part;
+use crate::{
+    dataset::{Head, ImageShape},
+    sheet::Sheet,
+};
 
 /// The most rows; of more classes, evenly spaced ones are shown.
 const ROWS: usize = 20;
@@ -10,12 +13,9 @@ const COLUMNS: usize = 10;
 
 /// Returns the sheet of `part`, a row per class of the head with the fewest classes. A row shows the classes of the main
 /// head in turn, equal ones side by side, and of each the first images.
-pub(super) fn sheet(collection: &Collection, part: &Part) -> Vec<u8> {
-    let shape = collection.shape;
-    let rows_by = (0..collection.heads.len())
-        .min_by_key(|head| collection.heads[*head].classes.len())
-        .expect("a dataset has a head");
-    let n_classes = collection.heads[rows_by].classes.len();
+pub(super) fn sheet(shape: ImageShape, heads: &[Head], part: &Part) -> Vec<u8> {
+    let rows_by = (0..heads.len()).min_by_key(|head| heads[*head].classes.len()).expect("a dataset has a head");
+    let n_classes = heads[rows_by].classes.len();
     let rows = n_classes.min(ROWS);
     let mut sheet = Sheet::new(shape, COLUMNS);
     for row in 0..rows {

@@ -80,15 +80,15 @@ impl Decode {
     ///
     /// # Errors
     /// If a stratified validation split would have no image.
-    fn split(&self, all: &Collection) -> Result<BTreeMap<&'static str, Part>, StageError> {
-        let subset = |part: &Part, choice| match &self.subset {
+    fn split(&self, shape: ImageShape, train: Part, test: Part) -> Result<BTreeMap<&'static str, Part>, StageError> {
+        let subset = |part: Part, choice| match &self.subset {
             Some(subset) => {
                 let (chosen, _) = stratified(&part.labels[0], subset.fraction, subset.seed, choice);
-                part.select(all.shape, &chosen)
+                part.select(shape, &chosen)
             }
-            None => part.clone(),
+            None => part,
         };
-        let (train, test) = (subset(&all.train, Choice::TrainSubset), subset(&all.test, Choice::TestSubset));
+        let (train, test) = (subset(train, Choice::TrainSubset), subset(test, Choice::TestSubset));
         Ok(match &self.validation {
             Validation::None => BTreeMap::from([("train", train), ("test", test)]),
             Validation::OfficialTest => BTreeMap::from([("train", train), ("validation", test)]),
@@ -97,7 +97,7 @@ impl Decode {
                 if chosen.is_empty() {
                     return Err(no_validation(&train.labels[0], share.fraction));
                 }
-                let (validation, train) = (train.select(all.shape, &chosen), train.select(all.shape, &left));
+                let (validation, train) = (train.select(shape, &chosen), train.select(shape, &left));
                 BTreeMap::from([("train", train), ("validation", validation), ("test", test)])
             }
         })
@@ -119,37 +119,36 @@ impl Stage for Decode {
     }
 
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
-        // The pixels are there as read, as chosen and as written; deflated bytes unpack to a few times their size.
-        let mut input = 0;
+        let mut bytes = 64 << 20;
         for slot in self.slots() {
-            input += inputs.bytes(slot)?.len() as u64;
+            let input = inputs.bytes(slot)?;
+            bytes += match self.format {
+                // Pictures are packed twice, and are there as read and as chosen, or as chosen and as written.
+                Format::Folders { .. } => 12 * input.len() as u64,
+                _ => input.len() as u64 + 2 * archive::unpacked_length(&input),
+            };
         }
-        Ok((64 << 20) + 12 * input)
+        Ok(bytes)
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
-        let all = self.read(inputs, context.host)?;
+        let Collection { shape, heads, train, test } = self.read(inputs, context.host)?;
         if context.host.interrupted() {
             return Err(StageError::Interrupted);
         }
-        let splits = self.split(&all)?;
+        let published_duplicates = statistics::duplicates(&BTreeMap::from([("train", &train), ("test", &test)]), shape);
+        let splits = self.split(shape, train, test)?;
         let train = &splits["train"];
         let by_name = splits.iter().map(|(name, part)| (*name, part)).collect();
         let statistics = Statistics {
             format: 1,
-            splits: splits
-                .iter()
-                .map(|(name, part)| ((*name).to_owned(), statistics::counts(part, &all.heads)))
-                .collect(),
-            pixels: pixels(&train.images, all.shape),
-            duplicates: statistics::duplicates(&by_name, all.shape),
-            published_duplicates: statistics::duplicates(
-                &BTreeMap::from([("train", &all.train), ("test", &all.test)]),
-                all.shape,
-            ),
+            splits: splits.iter().map(|(name, part)| ((*name).to_owned(), statistics::counts(part, &heads))).collect(),
+            pixels: pixels(&train.images, shape),
+            duplicates: statistics::duplicates(&by_name, shape),
+            published_duplicates,
         };
-        let contact = contact::sheet(&all, train);
-        let labels = Labels { format: 1, heads: all.heads, image: all.shape };
+        let contact = contact::sheet(shape, &heads, train);
+        let labels = Labels { format: 1, heads, image: shape };
         let mut outputs = Outputs::default()
             .with_json("labels.json", &labels)
             .with_json("statistics.json", &statistics)

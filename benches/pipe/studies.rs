@@ -1,0 +1,47 @@
+//! The pipelines that are measured.
+
+/// The default study.
+pub const DEFAULT: &str = include_str!("../../pipeline.ron");
+
+/// Returns a study of so many trials, whose space is the default study's.
+pub fn of_trials(trials: usize, seed: u64) -> String {
+    let space = DEFAULT.split_once("space: {").and_then(|(_, rest)| rest.split_once("\n            },"));
+    let space = space.expect("the default study has a space").0;
+    format!(
+        r#"Study(name: "many", seed: {seed}, stages: [
+            {TINY_DATA}
+            ("search", Search(
+                trials: {trials}, maximise: Best("valid.fine_accuracy"), space: {{{space} }},
+                trial: Train(data: "data", model: HyperCnn(), epochs: 4),
+            )),
+        ])"#
+    )
+}
+
+/// Returns a study of `n` augmentations, each of which is light work and unlike those of any other `seed`.
+pub fn of_augmentations(n: usize, seed: u64) -> String {
+    let stage = |i: usize| {
+        let p = ((i + 1) as f64 + seed as f64 * 1e-6) / (n + 2) as f64;
+        format!("(\"flip{i}\", Augment(data: \"data\", policy: [RandomFlip({p})])),\n")
+    };
+    let stages: String = (0..n).map(stage).collect();
+    format!("Study(name: \"light\", stages: [{TINY_DATA}\n{stages}])")
+}
+
+/// Returns a study of `n` trainings of one step each, unlike those of any other `seed`.
+pub fn of_trainings(n: usize, seed: u64) -> String {
+    let stage = |i: usize| {
+        let rate = 1e-4 * (i + 1) as f64 + 1e-9 * seed as f64;
+        format!(
+            "(\"train{i}\", Train(data: \"data\", model: HyperCnn(base_filters: 4, first_conv_filters: 4, fc_units: (8, 8)), \
+             batch: 200, epochs: 1, learning_rate: {rate})),\n"
+        )
+    };
+    let stages: String = (0..n).map(stage).collect();
+    format!("Study(name: \"trainings\", stages: [{TINY_DATA}\n{stages}])")
+}
+
+/// The least data that a training can have.
+const TINY_DATA: &str = r#"
+            ("raw", Fetch(Embedded(name: "shapes100", train: 200, test: 100))),
+            ("data", Decode(from: "raw", format: Cifar100, validation: Stratified(0.2))),"#;
