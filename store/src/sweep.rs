@@ -1,6 +1,6 @@
 //! Carries out what a collection has decided.
 
-use std::{collections::BTreeSet, fs::File};
+use std::{collections::BTreeSet, fs::File, mem::discriminant, thread};
 
 use crate::{
     GcItem, GcKind, GcPlan, Store, Tally, disk,
@@ -14,6 +14,27 @@ pub struct Swept {
     pub removed: Tally,
     /// What was planned to go, and has been used or removed since.
     pub spared: Tally,
+}
+
+impl Swept {
+    fn add(&mut self, other: Self) {
+        for (tally, other) in [(&mut self.removed, other.removed), (&mut self.spared, other.spared)] {
+            tally.count += other.count;
+            tally.bytes += other.bytes;
+        }
+    }
+}
+
+/// Below so many files a thread costs more than it saves.
+const ALONE: usize = 1000;
+
+/// Removes those of `items` that `removes` can and may.
+fn sweep_items(items: &[GcItem], removes: impl Fn(&GcItem) -> Result<bool>) -> Result<Swept> {
+    let mut swept = Swept::default();
+    for item in items {
+        if removes(item)? { &mut swept.removed } else { &mut swept.spared }.add(item.size);
+    }
+    Ok(swept)
 }
 
 impl Store {
@@ -38,10 +59,20 @@ impl Store {
             GcKind::Object { name } => reached.contains(name),
             _ => false,
         };
+        let removes = |item: &GcItem| Ok(item.modified <= cutoff && !spares(item) && self.remove_item(item)?);
         let mut swept = Swept::default();
-        for item in &plan.items {
-            let removed = item.modified <= cutoff && !spares(item) && self.remove_item(item)?;
-            if removed { &mut swept.removed } else { &mut swept.spared }.add(item.size);
+        for items in plan.items.chunk_by(|a, b| discriminant(&a.kind) == discriminant(&b.kind)) {
+            // Files of one kind in any order. Checkpoints share parts and locks.
+            let alone = items.len() < ALONE || !matches!(items[0].kind, GcKind::Object { .. });
+            let threads = if alone { 1 } else { thread::available_parallelism().map_or(1, usize::from) };
+            let parts: Vec<Result<Swept>> = thread::scope(|scope| {
+                let part = |items| scope.spawn(move || sweep_items(items, removes));
+                let parts: Vec<_> = items.chunks(items.len().div_ceil(threads)).map(part).collect();
+                parts.into_iter().map(|part| part.join().expect("a sweep does not panic")).collect()
+            });
+            for part in parts {
+                swept.add(part?);
+            }
         }
         Ok(swept)
     }
