@@ -10,7 +10,7 @@ use std::{
 };
 
 use pipe_stages::{
-    model::{Architecture, HyperCnn, Mode, Network, Pass, Place, Weights, architecture::Head},
+    model::{Architecture, Family, HyperCnn, Mode, Network, Pass, Place, Proposal, Weights, architecture::Head},
     philox::{Purpose, Stream},
     stage::ComputeDevice,
 };
@@ -64,10 +64,10 @@ fn best() -> Architecture {
         "conv_pool_res_start_idx": 0, "fc_dropout_drop_proba": 0.43223, "fc_units_1_mult": 1.3084, "first_conv": 3,
         "nb_conv_pool_layers": 3, "pooling_type": "avg", "res_conv_kernel_size": 2, "residual": 3, "use_BN": true,
     });
-    let values = values.as_object().expect("a map");
+    let proposal = Proposal { values: values.as_object().expect("a map").clone(), ..Proposal::default() };
     let heads = [("fine", 100), ("coarse", 20)];
     let heads = heads.map(|(name, n)| Head { name: name.into(), classes: n, output: Default::default() });
-    HyperCnn::default().architecture(values, [3, 32, 32], &heads).expect("it can be built")
+    HyperCnn::default().architecture(&proposal, [3, 32, 32], &heads).expect("it can be built")
 }
 
 fn share(flops: u64, n: usize, time: Duration, peak: f64) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pipe_stages::{model::HyperCnn, search::SpaceProblem, train::Model};
+use pipe_stages::{model::Family, search::SpaceProblem};
 use serde_json::Value;
 
 use super::{
@@ -41,8 +41,8 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
     let Some(trial) = trial.filter(|_| sound) else { return };
 
     let named = labels_of(trial);
-    let Model::HyperCnn(family) = &trial.train.model;
-    let keys = HyperCnn::keys();
+    let family = trial.train.model.family();
+    let keys = family.keys();
     for key in own.space.keys() {
         let reaches = keys.contains(&key) || own.space.labels_of(key).iter().any(|label| named.contains(*label));
         let span = key_span(node, key).unwrap_or_else(|| at("space"));
@@ -55,7 +55,7 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
             } else {
                 problem.help(format!("use it in the trial as `hp(\"{key}\")`, or remove it"))
             });
-        } else if family.fixed.contains_key(key) {
+        } else if family.fixed().contains_key(key) {
             problems.push(
                 Problem::at(span, format!("`{key}` is fixed in the trial's model and searched as well"))
                     .help("remove one of the two"),
@@ -65,7 +65,7 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
     for key in own.space.keys().filter(|key| keys.contains(key)) {
         let space = locate(node, &[Step::Name("space".into())]);
         let Some(written) = space.to_json().get(key).cloned() else { continue };
-        values(key, &written, &format!("space.{key}"), &mut |path, value, expected| {
+        values(family, key, &written, &format!("space.{key}"), &mut |path, value, expected| {
             let message = format!("`{key}`: found `{}`", value.to_string().trim_matches('"'));
             problems.push(Problem::at(at(path), message).expected(expected));
         });
@@ -84,15 +84,12 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
     }
 }
 
-/// Multipliers: whether they leave a unit depends on the other settings of the network, so that it is a trial's result.
-const RELATIVE: [&str; 3] = ["conv_hiddn_units_mult", "fc_units_1_mult", "one_more_fc"];
-
 /// Complains about each value of `key` that the expression `json` at `path` can propose and that is never allowed: its
 /// place, the value, and what is expected there.
-fn values(key: &str, json: &Value, path: &str, complain: &mut dyn FnMut(&str, &Value, String)) {
+fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &mut dyn FnMut(&str, &Value, String)) {
     let single = json.as_object().and_then(|map| map.iter().next().filter(|_| map.len() == 1));
     let Some((kind, content)) = single else {
-        if let Some(expected) = refusal(key, json) {
+        if let Some(expected) = refusal(family, key, json) {
             complain(path, json, expected);
         }
         return;
@@ -101,21 +98,22 @@ fn values(key: &str, json: &Value, path: &str, complain: &mut dyn FnMut(&str, &V
     match (kind.as_str(), items) {
         ("choice", options) => {
             for (i, option) in options.iter().enumerate() {
-                values(key, option, &format!("{path}.choice[{i}]"), complain);
+                values(family, key, option, &format!("{path}.choice[{i}]"), complain);
             }
         }
         ("pchoice", pairs) => {
             for (i, option) in pairs.iter().enumerate().filter_map(|(i, pair)| Some((i, pair.get(1)?))) {
-                values(key, option, &format!("{path}.pchoice[{i}][1]"), complain);
+                values(family, key, option, &format!("{path}.pchoice[{i}][1]"), complain);
             }
         }
-        ("label", [_, expression]) => values(key, expression, &format!("{path}.label[1]"), complain),
-        ("uniform" | "quniform", [lo, hi, ..]) if key.ends_with("_drop_proba") => {
-            if let Some(expected) = refusal(key, lo) {
+        ("label", [_, expression]) => values(family, key, expression, &format!("{path}.label[1]"), complain),
+        ("uniform" | "quniform", [lo, hi, ..]) if family.is_bounded(key) => {
+            if let Some(expected) = refusal(family, key, lo) {
                 complain(&format!("{path}.{kind}[0]"), lo, expected);
             }
             // A uniform number is below its upper bound, a quantised one can be it.
-            if let Some(expected) = refusal(key, hi).filter(|_| kind == "quniform" || hi.as_f64() != Some(1.0)) {
+            if let Some(expected) = refusal(family, key, hi).filter(|_| kind == "quniform" || hi.as_f64() != Some(1.0))
+            {
                 complain(&format!("{path}.{kind}[1]"), hi, expected);
             }
         }
@@ -123,15 +121,9 @@ fn values(key: &str, json: &Value, path: &str, complain: &mut dyn FnMut(&str, &V
     }
 }
 
-/// Returns what is expected instead of `value`, if the family refuses it as a fixed value of `key`.
-fn refusal(key: &str, value: &Value) -> Option<String> {
-    if RELATIVE.contains(&key) || value.is_array() || value.is_object() {
-        return None;
-    }
-    let mut family = HyperCnn::default();
-    family.fixed.insert(key.to_owned(), value.clone());
-    let (_, message) = family.problems().into_iter().find(|(path, _)| path == key)?;
-    Some(message.split_once("expected ").map_or(message.clone(), |(_, expected)| expected.to_owned()))
+/// Returns what is expected instead of `value`, if the family refuses it.
+fn refusal(family: &dyn Family, key: &str, value: &Value) -> Option<String> {
+    if value.is_array() || value.is_object() { None } else { family.refusal(key, value) }
 }
 
 /// Complains about `hp("label")` where no search is around.

@@ -194,3 +194,36 @@ error: `fc_dropout_drop_proba`: found `1.5`
 "#,
     );
 }
+
+#[test]
+fn each_family_has_its_own_hyperparameters() {
+    check(
+        &[
+            ("HyperCnn(base_filters: 4)", "Mlp(units_2: 0)"),
+            (
+                r#"{"activation": choice(["relu", "elu"])"#,
+                r#"{"layers": choice([1, 9]), "unit_1": quniform(0, 350, 50)"#,
+            ),
+        ],
+        r#"
+error: `layers`: found `9`
+ --> pipeline.ron:7:38
+  |
+7 |         space: {"layers": choice([1, 9]), "unit_1": quniform(0, 350, 50), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                      ^ expected a whole number of 0 to 8
+
+error: unused axis: label `unit_1` reaches nothing
+ --> pipeline.ron:7:43
+  |
+7 |         space: {"layers": choice([1, 9]), "unit_1": quniform(0, 350, 50), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                           ^^^^^^^^ expected `layers`, `units_1`, `units_2`, `units_3`, `units_4`, `units_5`, `units_6`, `units_7`, `units_8`, `dropout_1`, `dropout_2`, `dropout_3`, `dropout_4`, `dropout_5`, `dropout_6`, `dropout_7`, `dropout_8`, `activation`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  = help: did you mean `units_1`?
+
+error: `units_2`: found 0
+ --> pipeline.ron:8:73
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: Mlp(units_2: 0), epochs: 2),
+  |                                                                         ^ expected a whole number of 1 to 1048576
+"#,
+    );
+}

@@ -83,6 +83,24 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// Returns what a layer's name begins with, as Keras names layers.
+    pub fn prefix(&self) -> &'static str {
+        match self {
+            Self::Conv { .. } => "conv2d",
+            Self::BatchNorm { .. } => "batch_normalization",
+            Self::Activation { .. } => "activation",
+            Self::MaxPool { .. } => "max_pooling2d",
+            Self::AvgPool { .. } => "average_pooling2d",
+            Self::Dropout { .. } => "dropout",
+            Self::Add => "add",
+            Self::Concat => "concatenate",
+            Self::Flatten => "flatten",
+            Self::Dense { .. } => "dense",
+        }
+    }
+}
+
 /// One layer of an [`Architecture`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
@@ -217,21 +235,49 @@ impl Builder {
     /// # Panics
     /// If an input is not there, or has a shape that this kind cannot read: a family asks before.
     pub fn add(&mut self, kind: Kind, inputs: &[&str]) -> String {
-        let prefix = match kind {
-            Kind::Conv { .. } => "conv2d",
-            Kind::BatchNorm { .. } => "batch_normalization",
-            Kind::Activation { .. } => "activation",
-            Kind::MaxPool { .. } => "max_pooling2d",
-            Kind::AvgPool { .. } => "average_pooling2d",
-            Kind::Dropout { .. } => "dropout",
-            Kind::Add => "add",
-            Kind::Concat => "concatenate",
-            Kind::Flatten => "flatten",
-            Kind::Dense { .. } => "dense",
-        };
+        let prefix = kind.prefix();
         let same = |layer: &&Layer| std::mem::discriminant(&layer.kind) == std::mem::discriminant(&kind);
         let number = self.architecture.layers.iter().filter(same).count() + 1;
         self.push(format!("{prefix}_{number}"), kind, inputs)
+    }
+
+    /// Adds a layer as [`add`](Self::add) does, if it can read the shapes of its inputs.
+    ///
+    /// # Errors
+    /// If it cannot.
+    ///
+    /// # Panics
+    /// If an input is not there.
+    pub fn try_add(&mut self, kind: Kind, inputs: &[&str]) -> Result<String, ModelError> {
+        let shapes: Vec<&[usize]> = inputs.iter().map(|input| self.shape(input)).collect();
+        let are_images = shapes.iter().all(|shape| shape.len() == 3);
+        let expected = match kind {
+            _ if shapes.is_empty() => Some("at least one input"),
+            Kind::Conv { .. } | Kind::MaxPool { .. } | Kind::AvgPool { .. } | Kind::BatchNorm { .. } if !are_images => {
+                Some("[channels, height, width]: it comes before a `flatten`")
+            }
+            Kind::Dense { .. } if are_images => Some("[units]: a `flatten` comes before it"),
+            Kind::Add if shapes.iter().any(|shape| *shape != shapes[0]) => Some("equal shapes"),
+            Kind::Concat if !are_images || shapes.iter().any(|shape| shape[1..] != shapes[0][1..]) => {
+                Some("images of equal height and width")
+            }
+            _ => None,
+        };
+        if let Some(expected) = expected {
+            let found: Vec<_> =
+                shapes.iter().zip(inputs).map(|(shape, name)| format!("{shape:?} of `{name}`")).collect();
+            let found = if found.is_empty() { "nothing".to_owned() } else { found.join(" and ") };
+            return Err(ModelError::Shape { layer: kind.prefix(), found, expected });
+        }
+        if let Kind::Conv { kernel: size, padding: Padding::Valid, .. }
+        | Kind::MaxPool { size, padding: Padding::Valid, .. }
+        | Kind::AvgPool { size, padding: Padding::Valid, .. } = kind
+            && let [_, height, width] = *shapes[0]
+            && (height < size || width < size)
+        {
+            return Err(ModelError::Window { size, layer: inputs[0].to_owned(), width, height });
+        }
+        Ok(self.add(kind, inputs))
     }
 
     /// Returns the shape of the output of the layer `name`.

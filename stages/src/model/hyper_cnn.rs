@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     Architecture, Builder, Kind, ModelError, Padding,
     architecture::{Activation, Head},
+    family::{Family, Proposal, TRAINING, canonical},
 };
 
 /// Settings of the family, and those hyperparameters that are fixed rather than searched.
@@ -61,10 +62,6 @@ const ARCHITECTURE_KEYS: [&str; 14] = [
     "residual",
     "use_BN",
 ];
-
-/// The hyperparameters that steer its training.
-const TRAINING_KEYS: [&str; 5] =
-    ["batch_size", "coarse_labels_weight", "l2_weight_reg_mult", "lr_rate_mult", "optimizer"];
 
 /// All fields, for messages.
 const FIELDS: [&str; 24] = [
@@ -139,7 +136,7 @@ impl<'de> Deserialize<'de> for HyperCnn {
                         "bn_momentum" => family.bn_momentum = map.next_value()?,
                         "bn_epsilon" => family.bn_epsilon = map.next_value()?,
                         _ if FIELDS.contains(&key.as_str()) => {
-                            let value = canonical(&key, map.next_value()?);
+                            let value = canonical(default_of(&key), map.next_value()?);
                             family.fixed.insert(key, value);
                         }
                         _ => return Err(de::Error::unknown_field(&key, &FIELDS)),
@@ -150,16 +147,6 @@ impl<'de> Deserialize<'de> for HyperCnn {
         }
 
         deserializer.deserialize_any(Settings)
-    }
-}
-
-/// Returns the value that stands for all that mean the same: `1` and `1.0` are one hyperparameter.
-fn canonical(key: &str, value: Value) -> Value {
-    let Some(x) = value.as_f64() else { return value };
-    match default_of(key) {
-        Some(default) if default.as_f64() == Some(x) => default,
-        _ if x.fract() == 0.0 && x.abs() < 9e15 => Value::from(x as i64),
-        _ => value,
     }
 }
 
@@ -192,43 +179,32 @@ enum Pooling {
     Inception,
 }
 
-impl HyperCnn {
-    /// Returns every hyperparameter of the family: a label of a search with another name reaches nothing by itself.
-    pub fn keys() -> &'static [&'static str] {
-        const { FIELDS.split_at(SETTINGS.len()).1 }
+/// Multipliers: whether they leave a unit depends on the other settings of the network, so that it is a trial's result.
+const RELATIVE: [&str; 3] = ["conv_hiddn_units_mult", "fc_units_1_mult", "one_more_fc"];
+
+impl Family for HyperCnn {
+    fn keys(&self) -> Vec<&'static str> {
+        FIELDS[SETTINGS.len()..].to_vec()
     }
 
-    /// Returns whether `key` belongs to the training rather than to the network.
-    pub fn is_training_key(key: &str) -> bool {
-        TRAINING_KEYS.contains(&key)
+    fn fixed(&self) -> &Map<String, Value> {
+        &self.fixed
     }
 
-    /// Returns the hyperparameter `key`: of the proposal's `values`, else the user's, else the family's default (none for
-    /// those of the training, whose defaults are the training's parameters).
-    pub fn value<'a>(&'a self, values: &'a Map<String, Value>, key: &str) -> Option<Value> {
-        values.get(key).or_else(|| self.fixed.get(key)).cloned().or_else(|| default_of(key))
+    fn default_of(&self, key: &str) -> Option<Value> {
+        default_of(key)
     }
 
-    /// Returns the network of these hyperparameters for images of shape [channels, height, width].
-    ///
-    /// # Errors
-    /// If a hyperparameter is no sense, or the images are too small for the number of blocks.
-    pub fn architecture(
-        &self,
-        values: &Map<String, Value>,
-        input: [usize; 3],
-        heads: &[Head],
-    ) -> Result<Architecture, ModelError> {
+    fn architecture(&self, proposal: &Proposal, input: [usize; 3], heads: &[Head]) -> Result<Architecture, ModelError> {
         if input.contains(&0) {
             let found = format!("images of {}x{}x{}", input[0], input[1], input[2]);
             return Err(ModelError::Data { found, expected: "at least one pixel" });
         }
-        Blocks { family: self, hyper: self.resolve(values)?, builder: Builder::new(input), input, at: "input".into() }
-            .build(heads)
+        let hyper = self.resolve(&proposal.values)?;
+        Blocks { family: self, hyper, builder: Builder::new(input), input, at: "input".into() }.build(heads)
     }
 
-    /// Returns what is wrong with the settings and the fixed values: (path, message).
-    pub fn problems(&self) -> Vec<(String, String)> {
+    fn problems(&self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
         let mut check = |fine: bool, name: &str, message: &str| {
             if !fine {
@@ -240,31 +216,42 @@ impl HyperCnn {
         check(self.fc_units.iter().all(|x| (1..=1 << 20).contains(x)), "fc_units", "expected 1 to 1048576 each");
         check((0.0..1.0).contains(&self.bn_momentum), "bn_momentum", "expected at least 0 and below 1");
         check(self.bn_epsilon > 0.0 && self.bn_epsilon <= 1.0, "bn_epsilon", "expected above 0 and at most 1");
-        let fixed = |key: &str| self.fixed.get(key);
-        let number = |key: &str, fine: fn(f64) -> bool| fixed(key).is_none_or(|x| x.as_f64().is_some_and(fine));
-        let whole = |x: f64| x.fract() == 0.0 && (1.0..=65_536.0).contains(&x);
-        check(number("batch_size", whole), "batch_size", "expected a whole number of 1 to 65536");
-        for key in ["coarse_labels_weight", "l2_weight_reg_mult"] {
-            check(number(key, |x| x >= 0.0 && x.is_finite()), key, "expected a number of at least 0");
-        }
-        check(number("lr_rate_mult", |x| x > 0.0 && x.is_finite()), "lr_rate_mult", "expected a number above 0");
-        let known = |x: &Value| matches!(x.as_str(), Some("Adam" | "Nadam" | "RMSprop"));
-        check(fixed("optimizer").is_none_or(known), "optimizer", "expected `Adam`, `Nadam` or `RMSprop`");
-        for key in self.fixed.keys() {
-            let alone = Map::from_iter([(key.clone(), self.fixed[key].clone())]);
-            if ARCHITECTURE_KEYS.contains(&key.as_str())
-                && let Err(error) = Self::default().resolve(&alone)
+        for (key, value) in &self.fixed {
+            let alone = Map::from_iter([(key.clone(), value.clone())]);
+            let is_architectural = ARCHITECTURE_KEYS.contains(&key.as_str());
+            if let Some(row) = TRAINING.iter().find(|row| row.keys == [key]) {
+                check(row.domain.has(value), key, &format!("expected {}", row.domain.expected()));
+            } else if let Err(error) = Self::default().resolve(&alone)
+                && is_architectural
             {
-                problems.push((key.clone(), error.to_string()));
+                check(false, key, &error.to_string());
             }
         }
         problems
     }
 
+    fn refusal(&self, key: &str, value: &Value) -> Option<String> {
+        if RELATIVE.contains(&key) {
+            return None;
+        }
+        let family = Self { fixed: Map::from_iter([(key.to_owned(), value.clone())]), ..Self::default() };
+        let (_, message) = family.problems().into_iter().next()?;
+        Some(message.split_once("expected ").map_or(message.clone(), |(_, expected)| expected.to_owned()))
+    }
+
+    fn is_bounded(&self, key: &str) -> bool {
+        key.ends_with("_drop_proba")
+    }
+}
+
+impl HyperCnn {
     fn resolve(&self, values: &Map<String, Value>) -> Result<Resolved, ModelError> {
         let value = |key: &str| self.value(values, key).unwrap_or(Value::Null);
-        let wrong =
-            |key: &str, expected| ModelError::Value { key: key.to_owned(), found: value(key).to_string(), expected };
+        let wrong = |key: &str, expected: &str| ModelError::Value {
+            key: key.to_owned(),
+            found: value(key).to_string(),
+            expected: expected.to_owned(),
+        };
         // The space proposes quantised floats; the seed rounds them where it uses them.
         let whole = |key: &str, min: f64, max: f64, expected| {
             let x = value(key).as_f64().map(libm::rint).filter(|x| (min..=max).contains(x));
@@ -474,8 +461,12 @@ mod tests {
         vec![head("fine", 100), head("coarse", 20)]
     }
 
+    fn proposal(values: Value) -> Proposal {
+        Proposal { values: values.as_object().unwrap().clone(), labels: Map::new() }
+    }
+
     fn build(values: Value, input: [usize; 3]) -> Result<Architecture, ModelError> {
-        HyperCnn::default().architecture(values.as_object().unwrap(), input, &heads())
+        HyperCnn::default().architecture(&proposal(values), input, &heads())
     }
 
     #[test]
@@ -516,7 +507,7 @@ mod tests {
     fn a_proposal_wins_over_a_fixed_value_and_that_over_the_default() {
         let family: HyperCnn = serde_json::from_value(json!({ "base_filters": 8, "residual": 2 })).unwrap();
         let adds = |values: Value| {
-            let network = family.architecture(values.as_object().unwrap(), [3, 8, 8], &heads()).unwrap();
+            let network = family.architecture(&proposal(values), [3, 8, 8], &heads()).unwrap();
             network.layers.iter().filter(|layer| layer.kind == Kind::Add).count()
         };
         assert_eq!((adds(json!({})), adds(json!({ "residual": null })), adds(json!({ "residual": 3.0 }))), (4, 0, 6));
@@ -546,9 +537,10 @@ mod tests {
 
     #[test]
     fn the_19_keys_are_the_networks_and_the_trainings() {
-        let mut keys: Vec<_> = ARCHITECTURE_KEYS.iter().chain(&TRAINING_KEYS).copied().collect();
+        let training = TRAINING.iter().flat_map(|row| row.keys);
+        let mut keys: Vec<_> = ARCHITECTURE_KEYS.iter().chain(training).copied().collect();
         keys.sort_unstable();
-        let mut all = HyperCnn::keys().to_vec();
+        let mut all = HyperCnn::default().keys();
         all.sort_unstable();
         assert_eq!((keys, all.len()), (all.clone(), 19));
     }

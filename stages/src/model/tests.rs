@@ -305,7 +305,8 @@ fn batch_normalisation_is_its_formula_in_both_modes() {
 /// Computes the network of these hyperparameters, and returns the shape of every output.
 fn check_shapes(values: Value, input: [usize; 3], heads: &[Head]) {
     let family: HyperCnn = serde_json::from_value(json!({ "base_filters": 4, "fc_units": [12, 8] })).unwrap();
-    let architecture = family.architecture(values.as_object().unwrap(), input, heads).unwrap();
+    let proposal = Proposal { values: values.as_object().unwrap().clone(), labels: serde_json::Map::new() };
+    let architecture = family.architecture(&proposal, input, heads).unwrap();
     let weights = Weights::initial(&architecture, 2);
     let numbers_of_weights: usize = weights.0.values().map(|weight| weight.values.len()).sum();
     assert_eq!(numbers_of_weights as u64, architecture.parameters);

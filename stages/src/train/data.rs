@@ -1,7 +1,5 @@
 //! What a training reads: splits, labels and policy, checked against each other once.
 
-use serde::Deserialize;
-
 use crate::{
     augment::Policy,
     dataset::{Dataset, Labels},
@@ -17,16 +15,6 @@ pub(crate) struct Data {
     /// The training split, and the images added to it, if any.
     train: Vec<Dataset>,
     validation: Option<Dataset>,
-}
-
-/// A search's proposal.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Proposal {
-    /// Hyperparameters of the family, by key.
-    pub(crate) values: serde_json::Map<String, serde_json::Value>,
-    /// What was drawn, by label.
-    pub(crate) labels: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A batch: images [n, c, h, w] as the policy gives them, and the labels of each head [n].

@@ -20,13 +20,13 @@ pub use params::{At, EarlyStopping, Epochs, Keep, Model, NamedEpochs, Objective,
 use serde_json::Value;
 
 use self::{
-    data::{Data, Proposal},
+    data::Data,
     history::Metric,
     run::Training,
     settings::{Settings, Unsettled},
 };
 use crate::{
-    model::Place,
+    model::{Place, Proposal},
     stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
 };
 

@@ -3,13 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    data::Proposal,
     history::{self, Epoch, Metric, metric_names},
     params::{Keep, Train},
     settings::Settings,
     state::{State, epoch_name},
 };
-use crate::{params::Float, stage::Outputs};
+use crate::{model::Proposal, params::Float, stage::Outputs};
 
 /// Returns the outputs of a training that came to its end, good or bad.
 pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric: &Metric, state: &State) -> Outputs {

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::optimizer::OptimizerKind;
 use crate::{
-    model::{HyperCnn, architecture::Output},
+    model::{Family, HyperCnn, TABLES, TableFamily, architecture::Output},
     params::{Hyper, is_default},
 };
 
@@ -58,35 +58,75 @@ crate::defaults! {
 }
 
 /// A family of networks with its settings.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Model {
     HyperCnn(HyperCnn),
+    /// One of [`TABLES`].
+    Table(TableFamily),
+}
+
+impl Model {
+    /// Returns the family's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::HyperCnn(_) => "HyperCnn",
+            Self::Table(family) => family.table.name,
+        }
+    }
+
+    /// Returns the family.
+    pub fn family(&self) -> &dyn Family {
+        match self {
+            Self::HyperCnn(family) => family,
+            Self::Table(family) => family,
+        }
+    }
+
+    fn names() -> Vec<&'static str> {
+        ["HyperCnn"].into_iter().chain(TABLES.iter().map(|table| table.name)).collect()
+    }
+}
+
+impl Serialize for Model {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::HyperCnn(family) => serializer.collect_map([(self.name(), family)]),
+            Self::Table(family) => serializer.collect_map([(self.name(), &family.fixed)]),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Model {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NAMES: &[&str] = &["HyperCnn"];
         struct NameOrSettings;
+
+        fn unknown<E: de::Error>(name: &str) -> E {
+            // In serde's words; its own function asks for names known when this was compiled.
+            E::custom(format!("unknown variant `{name}`, expected one of `{}`", Model::names().join("`, `")))
+        }
 
         impl<'de> de::Visitor<'de> for NameOrSettings {
             type Value = Model;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a family of networks: `HyperCnn` or `HyperCnn(..)`")
+                f.write_str("a family of networks: `Mlp` or `Mlp(..)`")
             }
 
             // A family without settings is only its name.
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Model, E> {
-                match name {
-                    "HyperCnn" => Ok(Model::HyperCnn(HyperCnn::default())),
-                    other => Err(E::unknown_variant(other, NAMES)),
+                match TABLES.iter().find(|table| table.name == name) {
+                    Some(table) => Ok(Model::Table(TableFamily::new(table))),
+                    None if name == "HyperCnn" => Ok(Model::HyperCnn(HyperCnn::default())),
+                    None => Err(unknown(name)),
                 }
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Model, A::Error> {
-                match map.next_key::<String>()?.as_deref() {
-                    Some("HyperCnn") => map.next_value().map(Model::HyperCnn),
-                    other => Err(de::Error::unknown_variant(other.unwrap_or(""), NAMES)),
+                let name = map.next_key::<String>()?.unwrap_or_default();
+                match TABLES.iter().find(|table| table.name == name) {
+                    Some(&table) => map.next_value_seed(table).map(Model::Table),
+                    None if name == "HyperCnn" => map.next_value().map(Model::HyperCnn),
+                    None => Err(unknown(&name)),
                 }
             }
         }
@@ -206,9 +246,8 @@ pub enum Keep {
 impl Train {
     /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
     pub fn problems(&self) -> Vec<(String, String)> {
-        let Model::HyperCnn(family) = &self.model;
-        let mut problems: Vec<_> = family.problems();
-        problems.iter_mut().for_each(|(path, _)| *path = format!("model.HyperCnn.{path}"));
+        let mut problems = self.model.family().problems();
+        problems.iter_mut().for_each(|(path, _)| *path = format!("model.{}.{path}", self.model.name()));
         let mut check = |fine: bool, path: &str, message: String| {
             if !fine {
                 problems.push((path.to_owned(), message));
@@ -280,6 +319,25 @@ mod tests {
         assert_eq!(short, long);
         assert_eq!(serde_json::to_value(&long).unwrap(), json!({ "model": { "HyperCnn": {} }, "epochs": 3 }));
         assert_eq!(short.problems(), []);
+    }
+
+    #[test]
+    fn a_family_is_its_name_and_the_values_that_are_no_defaults() {
+        for (written, canonical) in [
+            (json!("Mlp"), json!({ "Mlp": {} })),
+            (json!({ "Mlp": { "units_1": 350.0, "layers": 2.0 } }), json!({ "Mlp": { "layers": 2 } })),
+            (json!({ "Cnn": { "padding_1": "valid", "dropout_1": 0.1 } }), json!({ "Cnn": { "dropout_1": 0.1 } })),
+        ] {
+            let train = train(json!({ "model": written, "epochs": 1 })).unwrap();
+            assert_eq!((&serde_json::to_value(&train).unwrap()["model"], train.problems()), (&canonical, vec![]));
+        }
+        let wrong =
+            train(json!({ "model": { "Cnn": { "dropout_1": 1, "optimizer": "Sadam" } }, "epochs": 1 })).unwrap();
+        let expected = [
+            ("model.Cnn.dropout_1", "expected a number at least 0 and below 1"),
+            ("model.Cnn.optimizer", "expected `Adam`, `Nadam` or `RMSprop`"),
+        ];
+        assert_eq!(wrong.problems(), expected.map(|(path, text)| (path.to_owned(), text.to_owned())));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::{
-    data::{Data, Proposal},
+    data::Data,
     optimizer::OptimizerKind,
-    params::{BATCH, EPOCHS, Epochs, Model, NamedEpochs, Train},
+    params::{BATCH, EPOCHS, Epochs, NamedEpochs, Train},
 };
 use crate::{
-    model::{Architecture, HyperCnn},
+    model::{Architecture, Family, Proposal},
     params::Hyper,
     stage::{Inputs, StageError},
 };
@@ -49,9 +49,9 @@ impl Settings {
         data: &Data,
         inputs: &Inputs<'_>,
     ) -> Result<Self, Unsettled> {
-        let Model::HyperCnn(family) = &train.model;
+        let family = train.model.family();
         let architecture = family
-            .architecture(&proposal.values, data.shape, &data.heads)
+            .architecture(proposal, data.shape, &data.heads)
             .map_err(|error| Unsettled::Infeasible(error.to_string()))?;
         let keys = Keys { family, proposal };
         let epochs = epochs(train, proposal, inputs)?;
@@ -66,9 +66,10 @@ impl Settings {
         let optimizer = keys.or("optimizer", &train.optimizer, "`Adam`, `Nadam` or `RMSprop`", |_| true)?;
         let second: f64 =
             keys.or("coarse_labels_weight", &train.coarse_labels_weight, NOT_NEGATIVE, is_not_negative)?;
-        let mut hyperparameters: Map<String, Value> = HyperCnn::keys()
-            .iter()
-            .filter_map(|&key| Some((key.to_owned(), family.value(&proposal.values, key)?)))
+        let mut hyperparameters: Map<String, Value> = family
+            .keys()
+            .into_iter()
+            .filter_map(|key| Some((key.to_owned(), family.value(&proposal.values, key)?)))
             .collect();
         hyperparameters.insert("batch_size".into(), batch.into());
         hyperparameters.insert("optimizer".into(), serde_json::json!(optimizer));
@@ -151,7 +152,7 @@ where
 
 /// The family's hyperparameters that steer the training.
 struct Keys<'a> {
-    family: &'a HyperCnn,
+    family: &'a dyn Family,
     proposal: &'a Proposal,
 }
 
