@@ -166,11 +166,13 @@ impl Conv {
             // SAFETY: groups and panels are apart, and the maps are of the shapes that the rows were made for.
             unsafe { gathered(isa, &product) };
             let Some(function) = function else { return };
-            let columns = panels.len() * LANES;
-            for row in 0..product.n_rows {
+            let (columns, padded) = (panels.len() * LANES, self.y.padded());
+            // All columns of all rows are one piece.
+            let (rows, len) = if columns == padded { (1, product.n_rows * padded) } else { (product.n_rows, columns) };
+            for row in 0..rows {
                 // SAFETY: as above.
-                let row = unsafe { product.y.from(row * self.y.padded() + panels.start * LANES).slice(columns) };
-                activation::forward(isa, function, row);
+                let part = unsafe { product.y.from(row * padded + panels.start * LANES).slice(len) };
+                activation::forward(isa, function, part);
             }
         });
     }

@@ -43,33 +43,45 @@ impl Pool {
         of_images.zip(given).for_each(|((dx, dy), (x, y))| backward_of_max(isa, self, (x, y), dy, dx));
     }
 
-    /// Returns the offsets of the pixels that the window of an output sees.
+    /// Lists the offsets of the pixels that the window of an output sees.
     #[inline(always)]
-    fn seen(&self, output: usize) -> impl Iterator<Item = usize> + Clone + use<'_> {
+    fn see(&self, output: usize, seen: &mut Vec<usize>) {
+        seen.clear();
         let output = (output / self.y.w, output % self.y.w);
-        let pixels = (0..self.window.places()).filter_map(move |place| self.window.pixel(output, place, self.x));
-        pixels.map(|(y, x)| (y * self.x.w + x) * self.x.padded())
+        let pixels = (0..self.window.places()).filter_map(|place| self.window.pixel(output, place, self.x));
+        seen.extend(pixels.map(|(y, x)| (y * self.x.w + x) * self.x.padded()));
     }
+}
+
+/// Returns the lanes at `at`.
+#[inline(always)]
+fn lanes(map: &[f32], at: usize) -> &[f32; LANES] {
+    map[at..].first_chunk().expect("a pixel is a whole number of vectors")
 }
 
 kernel! {
     fn forward(pool: &Pool, x: &[f32], y: &mut [f32]) {
+        let mut seen = Vec::new();
         for (output, y) in y.chunks_exact_mut(pool.y.padded()).enumerate() {
-            let mut count = 0;
-            for pixel in pool.seen(output) {
-                let x = &x[pixel..][..y.len()];
-                match (count, pool.kind) {
-                    (0, _) => y.copy_from_slice(x),
-                    // NaN is larger than anything: it must not vanish.
-                    (_, PoolKind::Max) => {
-                        y.iter_mut().zip(x).for_each(|(y, &x)| *y = if *y >= x || y.is_nan() { *y } else { x });
+            pool.see(output, &mut seen);
+            for (panel, y) in y.chunks_exact_mut(LANES).enumerate() {
+                let mut found = *lanes(x, seen[0] + panel * LANES);
+                for &pixel in &seen[1..] {
+                    let x = lanes(x, pixel + panel * LANES);
+                    for lane in 0..LANES {
+                        found[lane] = match pool.kind {
+                            // NaN is larger than anything: it must not vanish.
+                            PoolKind::Max if found[lane] >= x[lane] || found[lane].is_nan() => found[lane],
+                            PoolKind::Max => x[lane],
+                            PoolKind::Mean => found[lane] + x[lane],
+                        };
                     }
-                    (_, PoolKind::Mean) => y.iter_mut().zip(x).for_each(|(y, x)| *y += x),
                 }
-                count += 1;
-            }
-            if pool.kind == PoolKind::Mean {
-                y.iter_mut().for_each(|y| *y /= count as f32);
+                if pool.kind == PoolKind::Mean {
+                    let n = seen.len() as f32;
+                    found.iter_mut().for_each(|found| *found /= n);
+                }
+                y.copy_from_slice(&found);
             }
         }
     }
@@ -78,9 +90,11 @@ kernel! {
 kernel! {
     fn backward_of_mean(pool: &Pool, dy: &[f32], dx: &mut [f32]) {
         let width = pool.y.padded();
+        let mut seen = Vec::new();
         for (output, dy) in dy.chunks_exact(width).enumerate() {
-            let share = 1.0 / pool.seen(output).count() as f32;
-            for pixel in pool.seen(output) {
+            pool.see(output, &mut seen);
+            let share = 1.0 / seen.len() as f32;
+            for &pixel in &seen {
                 dx[pixel..][..width].iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy * share);
             }
         }
@@ -91,15 +105,19 @@ kernel! {
     fn backward_of_max(pool: &Pool, maps: (&[f32], &[f32]), dy: &[f32], dx: &mut [f32]) {
         let width = pool.y.padded();
         let (x, y) = maps;
-        for (output, (dy, y)) in dy.chunks_exact(width).zip(y.chunks_exact(width)).enumerate() {
-            for (panel, (dy, y)) in dy.chunks_exact(LANES).zip(y.chunks_exact(LANES)).enumerate() {
-                let mut left: [f32; LANES] = dy.try_into().expect("a panel has so many lanes");
-                for pixel in pool.seen(output) {
-                    let at = pixel + panel * LANES;
-                    for ((dx, left), (x, y)) in dx[at..][..LANES].iter_mut().zip(&mut left).zip(x[at..].iter().zip(y)) {
-                        let is_largest = x == y;
-                        *dx += if is_largest { *left } else { 0.0 };
-                        *left = if is_largest { 0.0 } else { *left };
+        let mut seen = Vec::new();
+        for output in 0..dy.len() / width {
+            pool.see(output, &mut seen);
+            for panel in (0..width).step_by(LANES) {
+                let y = lanes(y, output * width + panel);
+                let mut left = *lanes(dy, output * width + panel);
+                for &pixel in &seen {
+                    let x = lanes(x, pixel + panel);
+                    let dx: &mut [f32; LANES] = dx[pixel + panel..].first_chunk_mut().expect("as `lanes`");
+                    for lane in 0..LANES {
+                        let is_largest = x[lane] == y[lane];
+                        dx[lane] += if is_largest { left[lane] } else { 0.0 };
+                        left[lane] = if is_largest { 0.0 } else { left[lane] };
                     }
                 }
             }
