@@ -12,6 +12,7 @@ pub mod gc;
 pub mod leaves;
 pub mod pipeline;
 pub mod plan;
+pub mod plot;
 pub mod predict;
 pub mod report;
 pub mod show;

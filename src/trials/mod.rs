@@ -1,5 +1,6 @@
 //! The trials of a study's searches as a table.
 
+mod column;
 mod render;
 mod sort;
 
@@ -10,6 +11,7 @@ use pipe_store::Store;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use self::column::Column;
 pub use self::{
     render::{render_csv, render_text},
     sort::sort,
