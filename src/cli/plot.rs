@@ -3,11 +3,13 @@
 use std::{fs, path::PathBuf};
 
 use clap::{Args, ValueEnum};
+use pipe_store::Store;
 
 use super::{EXIT_CODES, Failure, StoreArgs, print};
 use crate::{
-    plot::{self, Choice, Kind, Picture, Trim, timeline},
-    study, trials,
+    network::{self, NetworkError},
+    plot::{self, Choice, Kind, Picture, Trim, architecture::Diagram, timeline},
+    show, study, trials,
 };
 
 /// Draw a picture of a study, as SVG: its trials, its course in time.
@@ -20,11 +22,18 @@ pub(super) struct Plot {
     /// What is drawn
     #[arg(value_enum)]
     kind: PlotKind,
-    /// A study's name or hash [default: the latest]
+    /// A study's name or hash [default: the latest]; for `architecture` a training, a proposal, or a search with `--proposal`
+    #[arg(value_name = "STUDY|NODE")]
+    what: Option<String>,
+    /// The study a node is looked for in [default: the latest]
+    #[arg(long, value_name = "STUDY")]
     study: Option<String>,
+    /// Hyperparameters of a network that was never proposed: JSON, as a proposal.json has them
+    #[arg(long, value_name = "FILE")]
+    proposal: Option<PathBuf>,
     #[command(flatten)]
     store: StoreArgs,
-    /// Write it here; `-` for standard output
+    /// Write it here, an architecture also as PNG by the file's name; `-` for standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     out: PathBuf,
     /// The search, where the study has several
@@ -79,6 +88,8 @@ enum PlotKind {
     Repeats,
     /// When each node was executed, and how long it took
     Timeline,
+    /// The layers of a network, trained or only proposed, with shapes and parameters
+    Architecture,
 }
 
 impl PlotKind {
@@ -94,7 +105,7 @@ impl PlotKind {
             Self::Scatter3d => Kind::Scatter3d,
             Self::Histograms => Kind::Histograms,
             Self::Repeats => Kind::Repeats,
-            Self::Timeline => return None,
+            Self::Timeline | Self::Architecture => return None,
         })
     }
 }
@@ -102,7 +113,10 @@ impl PlotKind {
 impl Plot {
     pub fn run(self) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        let found = study::find(&store, self.study.as_deref())?;
+        if matches!(self.kind, PlotKind::Architecture) {
+            return self.architecture(&store);
+        }
+        let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
         let Some(kind) = self.kind.of_trials() else {
             let executions = timeline::executions(&store, &found.study)?;
             return self.write(&timeline::Timeline::new(executions).draw());
@@ -122,6 +136,31 @@ impl Plot {
         self.write(&plot::draw(kind, &store, &found.study, trials, &choice)?)
     }
 
+    fn architecture(&self, store: &Store) -> Result<(), Failure> {
+        let found = study::find(store, self.study.as_deref())?;
+        let what = self.what.as_deref().ok_or_else(|| {
+            Failure::usage("an architecture is of a node")
+                .hint("name a training or a proposal, such as `search/train/003`")
+        })?;
+        let (name, network) = match &self.proposal {
+            None => {
+                let name = show::resolve(&found.study, what)?;
+                (name.to_owned(), network::of_node(store, &found.study, name)?)
+            }
+            Some(path) => {
+                let values = network::read_values(path.clone())?;
+                let name = path.display().to_string();
+                let network = network::of_values(store, &found.study, &name, what, &values)?;
+                (name, network)
+            }
+        };
+        let diagram = Diagram::new(&name, &network);
+        if self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+            return self.write_bytes(&diagram.png());
+        }
+        self.write(&diagram.draw())
+    }
+
     fn write(&self, picture: &Picture) -> Result<(), Failure> {
         if !picture.note.is_empty() {
             eprintln!("{}", picture.note);
@@ -129,9 +168,26 @@ impl Plot {
         if self.out.as_os_str() == "-" {
             return print(&picture.document());
         }
-        fs::write(&self.out, picture.document())
+        self.write_bytes(picture.document().as_bytes())
+    }
+
+    fn write_bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        fs::write(&self.out, bytes)
             .map_err(|error| Failure::work(format!("`{}` cannot be written: {error}", self.out.display())))?;
         print(&format!("{}\n", self.out.display()))
+    }
+}
+
+impl From<NetworkError> for Failure {
+    fn from(error: NetworkError) -> Self {
+        match error {
+            NetworkError::View(error) => error.into(),
+            NetworkError::NoData(_) => Self::usage(&error).hint("`pipe run --stage` brings in the stage it names"),
+            NetworkError::None(_) => {
+                Self::usage(&error).hint("name a training or a proposal, such as `search/train/003`")
+            }
+            error => Self::usage(&error),
+        }
     }
 }
 

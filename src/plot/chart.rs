@@ -131,7 +131,7 @@ impl Chart {
                 @if let Some((at, name)) = &self.rule {
                     line.rule x1=(px(x(*at))) x2=(px(x(*at))) y1=(px(top)) y2=(px(bottom)) {}
                     @let is_left = x(*at) < (LEFT + right) / 2.0;
-                    text x=(px(x(*at) + if is_left { 5.0 } else { -5.0 })) y=(px(bottom - 7.0))
+                    text.halo x=(px(x(*at) + if is_left { 5.0 } else { -5.0 })) y=(px(bottom - 7.0))
                         text-anchor=(if is_left { "start" } else { "end" }) { (name) }
                 }
                 @for series in &self.series {

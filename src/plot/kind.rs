@@ -70,7 +70,7 @@ pub(crate) fn draw(
             contour::draw(&table, &x, &y)
         }
         Kind::Scatter3d => {
-            let [x, y] = chosen(&table, [&choice.x, &choice.y], false)?;
+            let [x, y] = chosen(&table, [&choice.x, &choice.y], true)?;
             let z = table.column(choice.z.as_deref().unwrap_or("value"))?;
             let colour = table.column(choice.colour.as_deref().unwrap_or("value"))?;
             scatter3d::draw(&table, [&x, &y, &z], &colour, choice.turn.unwrap_or(scatter3d::TURN))

@@ -3,6 +3,7 @@
 //! it, and is a few kilobytes of equal bytes for equal studies (plotters 0.3.7 was weighed: it writes colours and whole
 //! pixels into every element, has no classes, and draws a dash as many lines).
 
+pub(crate) mod architecture;
 mod axis;
 pub(crate) mod chart;
 mod contour;
@@ -11,8 +12,10 @@ mod frame;
 mod histogram;
 pub(crate) mod history;
 mod kind;
+mod layout;
 pub(crate) mod palette;
 mod parallel;
+mod raster;
 mod repeats;
 mod scatter3d;
 mod scatter_matrix;
