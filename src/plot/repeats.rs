@@ -83,7 +83,7 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
     let body = html! {
         circle.full cx="14" cy="12" r="4" {} text x="24" y="16" { "mean" }
         path.line.one d="M74 12h26M74 7v10M100 7v10" {} text x="108" y="16" { "95 % interval of the mean (Student's t)" }
-        circle.mark.two cx="350" cy="12" r="3.5" {} text x="360" y="16" { "one trial" }
+        circle.mark.two cx="376" cy="12" r="3.5" {} text x="386" y="16" { "one trial" }
         @for (place, text) in &axis.ticks {
             line.grid x1=(px(frame.x(*place))) x2=(px(frame.x(*place))) y1=(px(TOP)) y2=(px(bottom)) {}
             text.small x=(px(frame.x(*place))) y=(px(bottom + 16.0)) text-anchor="middle" { (text) }
@@ -106,11 +106,18 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
         (frame.x_title(&table.objective.title))
     };
     let title = format!("{} of repeated configurations", table.objective.name);
-    let note = if left_out > 0 {
-        format!("{left_out} configurations with a worse mean are not drawn.")
-    } else {
-        String::new()
+    let is_cut = |one: &Repeated| {
+        let half = one.half_interval().unwrap_or(0.0);
+        one.mean() - half < spread.0 - room || one.mean() + half > spread.1 + room
     };
+    let mut note = String::new();
+    if all.iter().any(is_cut) {
+        note += "Intervals far wider than all values are cut off at the border; the figures beside them are whole. ";
+    }
+    if left_out > 0 {
+        note += &format!("{left_out} configurations with a worse mean are not drawn.");
+    }
+    let note = note.trim().to_owned();
     Ok(Picture { title, width: WIDTH, height: bottom + 44.0, body, note })
 }
 

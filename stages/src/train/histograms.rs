@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Bins of a histogram.
-pub const BINS: usize = 30;
+const BINS: usize = 30;
 
 /// How the numbers of one array are spread.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Histogram {
     pub max: f32,
     pub mean: f32,
     pub mean_square: f32,
-    /// How many numbers lie in each of [`BINS`] equal bins from `min` to `max`.
+    /// How many numbers lie in each of 30 equal bins from `min` to `max`.
     pub counts: [u32; BINS],
 }
 
