@@ -53,22 +53,32 @@ pub struct ClassProbability {
 /// Images that are computed at once.
 const BATCH: usize = 64;
 
+/// Returns the files of the network that the node `name` trained: its inputs by their slots, `architecture`, and `weights`,
+/// the best ones, or the last ones where no others were kept.
+///
+/// # Errors
+/// If the node trained no network, or kept no weights.
+pub(crate) fn slots(store: &Store, name: &str, node: &StudyNode) -> Result<BTreeMap<String, Digest>, PredictError> {
+    let no_network = || PredictError::NoNetwork(name.to_owned());
+    let tree = study::tree_of(store, node)?.ok_or_else(no_network)?;
+    let file = |path: &str| tree.files.get(path).map(|entry| entry.digest);
+    let architecture = file("architecture.json").ok_or_else(no_network)?;
+    let any = tree.files.iter().rev().find(|(path, _)| path.ends_with("/weights.safetensors"));
+    let weights = file("best/weights.safetensors")
+        .or_else(|| file("last/weights.safetensors"))
+        .or_else(|| any.map(|(_, entry)| entry.digest))
+        .ok_or_else(|| PredictError::NoWeights(name.to_owned()))?;
+    let action = study::action(store, &node.action.ok_or_else(no_network)?)?;
+    let mut slots: BTreeMap<String, Digest> = action.inputs;
+    slots.insert("architecture".to_owned(), architecture);
+    slots.insert("weights".to_owned(), weights);
+    Ok(slots)
+}
+
 impl Model {
     /// Returns the network that the node `name` trained: its best weights, or the last ones where no others were kept.
     pub fn of_node(store: &Store, name: &str, node: &StudyNode) -> Result<Self, PredictError> {
-        let no_network = || PredictError::NoNetwork(name.to_owned());
-        let tree = study::tree_of(store, node)?.ok_or_else(no_network)?;
-        let file = |path: &str| tree.files.get(path).map(|entry| entry.digest);
-        let architecture = file("architecture.json").ok_or_else(no_network)?;
-        let any = tree.files.iter().rev().find(|(path, _)| path.ends_with("/weights.safetensors"));
-        let weights = file("best/weights.safetensors")
-            .or_else(|| file("last/weights.safetensors"))
-            .or_else(|| any.map(|(_, entry)| entry.digest))
-            .ok_or_else(|| PredictError::NoWeights(name.to_owned()))?;
-        let action = study::action(store, &node.action.ok_or_else(no_network)?)?;
-        let mut slots: BTreeMap<String, Digest> = action.inputs;
-        slots.insert("architecture".to_owned(), architecture);
-        slots.insert("weights".to_owned(), weights);
+        let slots = slots(store, name, node)?;
         let inputs = Inputs::new(&slots, store);
         let labels: Labels = inputs.json("labels")?;
         let policy = Policy::of_inputs(&inputs, labels.image)?;

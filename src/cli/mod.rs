@@ -8,6 +8,7 @@ mod export;
 mod gc;
 mod init;
 mod logging;
+mod plot;
 mod predict;
 mod printer;
 mod report;
@@ -61,6 +62,8 @@ enum Command {
     Verify(verify::Verify),
     /// Write a study's report, one self-contained HTML page
     Report(report::Report),
+    /// Draw a picture of a study: its trials, its course in time
+    Plot(plot::Plot),
     /// Copy a node's output files out of the store
     Export(export::Export),
     /// Write an object or an output file to standard output
@@ -180,9 +183,10 @@ impl From<crate::view::ViewError> for Failure {
         match error {
             ViewError::Study(error) => error.into(),
             ViewError::Store(error) => error.into(),
-            ViewError::UnknownNode { .. } | ViewError::AmbiguousNode { .. } | ViewError::UnknownColumn { .. } => {
-                Self::usage(&error)
-            }
+            ViewError::UnknownNode { .. }
+            | ViewError::AmbiguousNode { .. }
+            | ViewError::UnknownColumn { .. }
+            | ViewError::Nothing(_) => Self::usage(&error),
             _ => Self::from_error(&error),
         }
     }
@@ -232,6 +236,7 @@ pub fn main() -> ExitCode {
         Command::Gc(command) => command.run(),
         Command::Verify(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Plot(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Cat(command) => command.run(),
         Command::Predict(command) => command.run(),

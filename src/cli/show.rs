@@ -5,6 +5,7 @@ use pipe_store::Store;
 
 use super::{EXIT_CODES, Failure, StoreArgs, json, print};
 use crate::{
+    plot::timeline,
     show,
     study::{self, StudyError},
 };
@@ -21,6 +22,9 @@ pub(super) struct Show {
     study: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
+    /// When each node of a study was executed, and how long it took
+    #[arg(long, conflicts_with = "json")]
+    timeline: bool,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -29,6 +33,11 @@ pub(super) struct Show {
 impl Show {
     pub fn run(self) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
+        if self.timeline {
+            let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
+            let executions = timeline::executions(&store, &found.study)?;
+            return print(&timeline::Timeline::new(executions).text());
+        }
         let (text, data) = self.view(&store)?;
         print(&if self.json { data } else { text })
     }

@@ -62,8 +62,10 @@ pub fn execute(
     };
     let seconds = started.elapsed().unwrap_or_default().as_secs_f64();
     let mut provenance = provenance;
-    provenance["started"] = json!(started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
-    provenance["seconds"] = json!((seconds * 1000.0).round() / 1000.0);
+    let to_milliseconds = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
+    let since_1970 = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    provenance["started"] = json!(to_milliseconds(since_1970));
+    provenance["seconds"] = json!(to_milliseconds(seconds));
     let result = store.commit(&key, &result, &provenance)?;
     Ok(Executed { result, found: false, seconds })
 }

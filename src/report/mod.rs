@@ -1,7 +1,7 @@
 //! A study as one self-contained HTML page: a pure view, with no time, path or network in it.
 
-mod chart;
 mod curves;
+mod hyperparameters;
 mod network;
 mod pictures;
 mod summary;
@@ -12,6 +12,7 @@ use pipe_store::{Digest, ObjectSource, Store};
 use serde_json::{Map, Value};
 
 use crate::{
+    plot::{Picture, palette},
     show,
     study::{Found, Outcome, StudyError, StudyNode},
     trials::{TrialRow, table, trial_index},
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// What wrote a page, in its head: another one when equal studies no longer give equal bytes.
-pub const GENERATOR: &str = "pipe report 1";
+pub const GENERATOR: &str = "pipe report 2";
 
 /// What the sections are made of.
 struct Page<'a> {
@@ -51,6 +52,7 @@ pub fn html(store: &Store, found: &Found) -> Result<String, ViewError> {
         Section { id: "pipeline", title: "Pipeline", content: Some(html! { pre { (pipeline_text(&pipeline)) } }) },
         Section { id: "data", title: "Data", content: pictures::data(&page, &mut budget)? },
         Section { id: "search", title: "Search", content: trials::section(&page)? },
+        Section { id: "hyperparameters", title: "Hyperparameters", content: hyperparameters::section(&page)? },
         Section { id: "curves", title: "Learning curves", content: curves::section(&page)? },
         Section { id: "filters", title: "Filters", content: pictures::filters(&page, &mut budget)? },
         Section { id: "pictures", title: "Other pictures", content: pictures::others(&page, &mut budget)? },
@@ -72,7 +74,7 @@ fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content=(GENERATOR);
                 title { (name) " · " (hash.short()) }
-                style { (PreEscaped(include_str!("style.css"))) }
+                style { (PreEscaped(palette::variables())) (PreEscaped(include_str!("style.css"))) (PreEscaped(palette::RULES)) }
             }
             body {
                 header {
@@ -196,6 +198,11 @@ impl<'a> Page<'a> {
 /// Returns what stands where nothing else is needed to tell several stages apart.
 fn heading(several: bool, name: &str) -> Markup {
     html! { @if several { h3 { (name) } } }
+}
+
+/// Returns a picture with what it shows, and what a reader must be told to read it.
+fn figure(picture: &Picture, caption: &str) -> Markup {
+    html! { figure { (picture.inline()) figcaption { (caption) @if !picture.note.is_empty() { " " (picture.note) } } } }
 }
 
 #[cfg(test)]

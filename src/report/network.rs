@@ -6,7 +6,13 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::Page;
-use crate::view::{ViewError, outputs::Outputs, text::grouped};
+use crate::{
+    plot::architecture::Diagram,
+    view::{ViewError, outputs::Outputs, text::grouped},
+};
+
+/// Width of the page, in CSS pixels.
+const PAGE: f64 = 1088.0;
 
 /// Returns the network of each training that is no trial; where there is none, those of the best trials.
 pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
@@ -33,8 +39,16 @@ fn network(name: &str, record: &Value) -> Markup {
     let number = |n: Option<u64>| n.map(grouped).unwrap_or_default();
     let own = |layer: &Value| count(layer, "parameters").map(|n| n + count(layer, "statistics").unwrap_or(0));
     let text = |layer: &Value, key: &str| layer.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let diagram = serde_json::from_value(record.clone()).ok().map(|network| Diagram::new(name, &network).draw());
     html! {
         h3 { "Network of " (name) }
+        @if let Some(diagram) = &diagram {
+            figure {
+                // Large networks are scrolled rather than shrunk beyond reading.
+                div.wide { div style=(format!("min-width:{}px", diagram.width.min(1.6 * PAGE).round())) { (diagram.inline()) } }
+                figcaption { "The network, from its input to its heads. " (diagram.note) }
+            }
+        }
         p.quiet { "Shapes are [channels, height, width] or [units] of one image. A multiplication with addition counts as two operations (FLOPs)." }
         div.wide {
             table {

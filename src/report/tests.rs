@@ -15,7 +15,17 @@ fn titles(page: &str) -> Vec<&str> {
 #[test]
 fn a_whole_study_has_all_sections_and_needs_nothing_else() {
     let page = page(Builder::whole(10));
-    let expected = ["Summary", "Pipeline", "Data", "Search", "Learning curves", "Filters", "Architecture", "Keys"];
+    let expected = [
+        "Summary",
+        "Pipeline",
+        "Data",
+        "Search",
+        "Hyperparameters",
+        "Learning curves",
+        "Filters",
+        "Architecture",
+        "Keys",
+    ];
     assert_eq!(titles(&page), expected);
     for part in [
         "<div class=\"value\">40.20\u{a0}%</div><div class=\"note\">95 % interval 36.00 to 44.50\u{a0}%; chance 1.00\u{a0}%; 500 images</div>",

@@ -3,13 +3,9 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{
-    Page,
-    chart::{Chart, FULL, Series, Style},
-    heading,
-    summary::metric_value,
-};
+use super::{Page, figure, heading, summary::metric_value};
 use crate::{
+    plot::history::{self, metric, objective},
     trials::{TrialRow, label_names},
     view::{
         ViewError,
@@ -32,57 +28,12 @@ pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
     Ok((!searches.is_empty()).then(|| html! { @for search in searches { (search) } }))
 }
 
-/// Returns what was optimised, where all trials optimised the same.
-fn metric(trials: &[TrialRow]) -> Option<&str> {
-    let mut metrics = trials.iter().filter_map(|row| row.metric.as_deref());
-    let first = metrics.next()?;
-    metrics.all(|metric| metric == first).then_some(first)
-}
-
-/// Returns the objective as it is shown: the metric's value, or the loss where that has no name.
-fn objective(row: &TrialRow, metric: Option<&str>) -> f64 {
-    let value = if metric.is_some() { row.value } else { row.loss };
-    value.map_or(f64::NAN, |value| value.0)
-}
-
 fn progress(page: &Page<'_>, trials: &[TrialRow]) -> Markup {
-    let metric = metric(trials);
-    let points: Vec<_> = trials.iter().map(|row| (f64::from(row.index), objective(row, metric))).collect();
-    let points: Vec<_> =
-        points.into_iter().zip(trials).filter(|(_, row)| row.is_ranked()).map(|(point, _)| point).collect();
-    let mut steps: Vec<(f64, f64)> = Vec::new();
-    let mut least = f64::INFINITY;
-    for row in trials {
-        let x = f64::from(row.index);
-        if let Some((_, level)) = steps.last().copied() {
-            steps.push((x, level));
-        }
-        if row.loss_or_worst() < least {
-            least = row.loss_or_worst();
-            steps.push((x, objective(row, metric)));
-        }
-    }
     let startup = page.params(&trials[0].search).and_then(|params| startup(params.get("sampler")?));
     let rule = startup.filter(|n| *n > 0.0 && *n < trials.len() as f64).map(|n| (n - 0.5, "TPE from here".to_owned()));
-    let chart = Chart {
-        title: format!("Objective of each trial of {}", trials[0].search),
-        width: FULL,
-        x_axis: "trial".to_owned(),
-        y_axis: axis(metric.unwrap_or("loss")),
-        series: vec![
-            Series::line(Some("best so far".to_owned()), Style::Strong, steps),
-            Series { label: Some("trial".to_owned()), style: Style::Two, points, marks: true, joined: false },
-        ],
-        rule,
-        crosses: trials.iter().filter(|row| !row.is_ranked()).map(|row| f64::from(row.index)).collect(),
-        cross_label: "no result".to_owned(),
-    };
     html! {
-        @if let Some(svg) = chart.draw() {
-            figure {
-                (svg)
-                figcaption { "Objective of each trial, in the order of their proposals." @if chart.is_cut() { " Values beyond the top are drawn at the top." } }
-            }
+        @if let Some(picture) = history::draw(trials, rule) {
+            (figure(&picture, "Objective of each trial, in the order of their proposals."))
         }
     }
 }
@@ -94,17 +45,6 @@ fn startup(sampler: &Value) -> Option<f64> {
         Value::String(name) => (name == "Tpe").then_some(DEFAULT),
         params => params.get("Tpe").map(|_| number_at(params, &["Tpe", "startup"]).unwrap_or(DEFAULT)),
     }
-}
-
-/// Returns an axis's name with its unit: `valid.fine_accuracy (share of images)`.
-pub(super) fn axis(metric: &str) -> String {
-    let unit = match metric {
-        accuracy if accuracy.contains("accuracy") => "share of images",
-        head if head.ends_with("_loss") => "nats",
-        whole if whole.ends_with("loss") => "nats, with penalties",
-        _ => return metric.to_owned(),
-    };
-    format!("{metric} ({unit})")
 }
 
 fn best(trials: &[TrialRow]) -> Markup {

@@ -1,5 +1,6 @@
 //! The trials of a study's searches as a table.
 
+mod column;
 mod render;
 mod sort;
 
@@ -10,6 +11,7 @@ use pipe_store::Store;
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use self::column::Column;
 pub use self::{
     render::{render_csv, render_text},
     sort::sort,
@@ -53,6 +55,8 @@ pub struct TrialRow {
     pub parameters: Option<u64>,
     /// active label -> proposed value
     pub labels: BTreeMap<String, Value>,
+    /// Every value that the training went by, searched or fixed: `learning_rate`, `use_BN`.
+    pub settings: BTreeMap<String, Value>,
     /// Other figures: `best.valid.loss`, `end.train.fine_accuracy`.
     pub metrics: BTreeMap<String, Float>,
     /// Why it did not complete.
@@ -93,6 +97,7 @@ fn row(store: &Store, study: &Study, search: &str, index: u32, name: &str) -> Re
         epochs: None,
         parameters: None,
         labels: labels(store, study, &name.replacen("/train/", "/propose/", 1))?,
+        settings: BTreeMap::new(),
         metrics: BTreeMap::new(),
         reason: None,
     };
@@ -138,6 +143,10 @@ fn read_trial(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError
             row.metrics.extend(figures.get(of).and_then(number).map(|x| (format!("{of}.{metric}"), Float(x))));
         }
     }
+    for group in ["hyperparameters", "settings"] {
+        let values = trial.get(group).and_then(Value::as_object).into_iter().flatten();
+        row.settings.extend(values.map(|(name, value)| (name.clone(), value.clone())));
+    }
     row.epochs = trial.get("epochs").and_then(Value::as_u64);
     row.parameters = trial.get("parameters").and_then(Value::as_u64);
     Ok(())
@@ -176,6 +185,12 @@ impl TrialRow {
 /// Returns the names of all labels of these trials.
 pub(crate) fn label_names(rows: &[TrialRow]) -> Vec<String> {
     let names: std::collections::BTreeSet<_> = rows.iter().flat_map(|row| row.labels.keys()).collect();
+    names.into_iter().cloned().collect()
+}
+
+/// Returns the names of all values that these trials' trainings went by.
+pub(crate) fn setting_names(rows: &[TrialRow]) -> Vec<String> {
+    let names: std::collections::BTreeSet<_> = rows.iter().flat_map(|row| row.settings.keys()).collect();
     names.into_iter().cloned().collect()
 }
 

@@ -3,7 +3,7 @@
 use pipe_stages::params::Float;
 use serde_json::Value;
 
-use super::{TrialRow, label_names, metric_names};
+use super::{TrialRow, label_names, metric_names, setting_names};
 use crate::view::text::{Align, cell, columns, grouped, significant};
 
 /// Returns the trials as aligned columns, the best marked with `*`. Empty columns are left out.
@@ -54,9 +54,9 @@ fn objective(rows: &[TrialRow]) -> String {
 }
 
 /// Returns the trials as CSV (RFC 4180, lines end with CR LF), every column at full precision: those of a trial, then
-/// `label.<name>`, then the other figures.
+/// `label.<name>` as proposed, `setting.<name>` as used, then the other figures.
 pub fn render_csv(rows: &[TrialRow]) -> String {
-    let (labels, metrics) = (label_names(rows), metric_names(rows));
+    let (labels, settings, metrics) = (label_names(rows), setting_names(rows), metric_names(rows));
     let own = [
         "search",
         "trial",
@@ -72,7 +72,8 @@ pub fn render_csv(rows: &[TrialRow]) -> String {
         "reason",
     ];
     let header = own.map(str::to_owned).into_iter();
-    let header = header.chain(labels.iter().map(|label| format!("label.{label}"))).chain(metrics.iter().cloned());
+    let header = header.chain(labels.iter().map(|label| format!("label.{label}")));
+    let header = header.chain(settings.iter().map(|name| format!("setting.{name}"))).chain(metrics.iter().cloned());
     let mut csv = record(header);
     let float = |x: Option<&Float>| x.map(|x| x.0.to_string()).unwrap_or_default();
     let count = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
@@ -93,8 +94,9 @@ pub fn render_csv(rows: &[TrialRow]) -> String {
             text(&row.reason),
         ];
         let labels = labels.iter().map(|label| row.labels.get(label).map(exact).unwrap_or_default());
+        let settings = settings.iter().map(|name| row.settings.get(name).map(exact).unwrap_or_default());
         let metrics = metrics.iter().map(|metric| float(row.metrics.get(metric)));
-        csv.push_str(&record(own.into_iter().chain(labels).chain(metrics)));
+        csv.push_str(&record(own.into_iter().chain(labels).chain(settings).chain(metrics)));
     }
     csv
 }

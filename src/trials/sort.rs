@@ -4,12 +4,8 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::{TrialRow, label_names, metric_names};
-use crate::{pipeline::problem::closest, view::ViewError};
-
-/// Columns that every trial has.
-const COLUMNS: [&str; 9] =
-    ["index", "trial", "status", "value", "objective", "loss", "best_epoch", "epochs", "parameters"];
+use super::{Column, TrialRow};
+use crate::view::ViewError;
 
 /// Sorts trials by a column: one of a trial's own (`value`, `loss`, `index`, `parameters` ..), a figure
 /// (`end.valid.loss`, or the end of its name where that is unique) or a label. Figures go from good to bad: accuracies
@@ -22,12 +18,7 @@ pub fn sort(rows: &mut [TrialRow], by: &str) -> Result<(), ViewError> {
         Some(name) => (name, true),
         None => (by, false),
     };
-    // As the table and the CSV head their columns.
-    let name = match name.strip_prefix("label.").unwrap_or(name) {
-        "epoch" | "best epoch" => "best_epoch",
-        name => name,
-    };
-    let column = find(rows, name)?;
+    let column = Column::find(rows, name)?;
     let falls = matches!(&column, Column::Metric(name) if name.contains("accuracy"));
     rows.sort_by(|a, b| {
         let (a, b) = (column.key(a), column.key(b));
@@ -40,71 +31,29 @@ pub fn sort(rows: &mut [TrialRow], by: &str) -> Result<(), ViewError> {
     Ok(())
 }
 
-enum Column {
-    Own(&'static str),
-    Metric(String),
-    Label(String),
-}
-
-fn find(rows: &[TrialRow], name: &str) -> Result<Column, ViewError> {
-    if let Some(own) = COLUMNS.into_iter().find(|column| *column == name) {
-        return Ok(Column::Own(own));
-    }
-    if rows.iter().any(|row| row.metric.as_deref() == Some(name)) {
-        return Ok(Column::Own("value"));
-    }
-    let (labels, metrics) = (label_names(rows), metric_names(rows));
-    if labels.iter().any(|label| label == name) {
-        return Ok(Column::Label(name.to_owned()));
-    }
-    let ends_so =
-        |metric: &&String| *metric == name || metric.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
-    let of_that_end: Vec<_> = metrics.iter().filter(ends_so).cloned().collect();
-    match of_that_end.as_slice() {
-        [metric] => Ok(Column::Metric(metric.clone())),
-        [] => {
-            let known = COLUMNS.into_iter().chain(labels.iter().chain(&metrics).map(String::as_str));
-            let candidates = closest(name, known).map(str::to_owned).into_iter().collect();
-            Err(ViewError::UnknownColumn { name: name.to_owned(), candidates })
-        }
-        several => match several.iter().find(|metric| *metric == name) {
-            Some(exact) => Ok(Column::Metric(exact.clone())),
-            None => Err(ViewError::UnknownColumn { name: name.to_owned(), candidates: of_that_end }),
-        },
-    }
-}
-
-enum Key<'a> {
+enum Key {
     Number(f64),
-    Text(&'a str),
+    Text(String),
     None,
 }
 
 impl Column {
-    fn key<'a>(&self, row: &'a TrialRow) -> Key<'a> {
+    fn key(&self, row: &TrialRow) -> Key {
         let number = |x: Option<f64>| x.filter(|x| !x.is_nan()).map_or(Key::None, Key::Number);
-        let count = |n: Option<u64>| number(n.map(|n| n as f64));
-        match self {
-            Self::Own("index" | "trial") => Key::Number(row.index.into()),
-            Self::Own("status") => Key::Text(&row.status),
+        match self.value(row) {
             // The loss is the objective with the sign that makes less better.
-            Self::Own("value" | "objective") => number(Some(row.loss_or_worst()).filter(|loss| *loss < f64::INFINITY)),
-            Self::Own("loss") => number(row.loss.map(|loss| loss.0)),
-            Self::Own("best_epoch") => count(row.best_epoch),
-            Self::Own("epochs") => count(row.epochs),
-            Self::Own(_) => count(row.parameters),
-            Self::Metric(name) => number(row.metrics.get(name).map(|x| x.0)),
-            Self::Label(name) => match row.labels.get(name) {
-                Some(Value::String(text)) => Key::Text(text),
-                Some(Value::Bool(value)) => Key::Text(if *value { "true" } else { "false" }),
-                Some(value) => number(value.as_f64()),
-                None => Key::None,
-            },
+            Some(_) if matches!(self, Self::Own("value")) => {
+                number(Some(row.loss_or_worst()).filter(|loss| *loss < f64::INFINITY))
+            }
+            Some(Value::String(text)) => Key::Text(text),
+            Some(Value::Bool(value)) => Key::Text(value.to_string()),
+            Some(value) => number(value.as_f64()),
+            None => Key::None,
         }
     }
 }
 
-impl Key<'_> {
+impl Key {
     fn rank(&self) -> u8 {
         match self {
             Self::Number(_) => 0,

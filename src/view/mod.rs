@@ -32,6 +32,9 @@ pub enum ViewError {
     /// The trials have no such column.
     #[error("trials have no column `{name}`{}", did_you_mean(.candidates))]
     UnknownColumn { name: String, candidates: Vec<String> },
+    /// There is nothing to be seen: what is missing.
+    #[error("{0}")]
+    Nothing(String),
 }
 
 fn did_you_mean(candidates: &[String]) -> String {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use pipe_stages::params::{self, Float};
-use pipe_store::{Digest, Store};
+use pipe_store::{Digest, ObjectSource, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -256,6 +256,16 @@ impl Builder {
         self.nodes.get_mut(name).unwrap().outcome = outcome;
     }
 
+    /// Takes the weights from all trainings: those made up here are no network's.
+    pub(crate) fn without_weights(&mut self) {
+        for node in self.nodes.values_mut().filter(|node| node.stage == "train") {
+            let tree = self.store.tree(&node.tree().unwrap()).unwrap();
+            let kept = tree.files.into_iter().filter(|(path, _)| !path.ends_with(".safetensors"));
+            let files = kept.map(|(path, entry)| (path, self.store.read(&entry.digest).unwrap().to_vec())).collect();
+            node.outcome = Outcome::Tree(self.store.put_tree(&files).unwrap().0);
+        }
+    }
+
     /// Adds a search whose trials went like this.
     pub(crate) fn search(mut self, name: &str, trials: &[Trial]) -> Self {
         let space =
@@ -309,12 +319,20 @@ impl Builder {
 }
 
 fn architecture() -> Value {
-    let layer = |name: &str, kind: &str, input: &str, shape: &[u32], parameters: u32, flops: u64| json!({ "name": name, "kind": kind, "inputs": [input], "shape": shape, "parameters": parameters, "statistics": 0, "flops": flops });
+    let layer = |name: &str, kind: Value, input: &str, shape: &[u32], parameters: u32, flops: u64| {
+        let mut layer = json!({ "name": name, "inputs": [input], "shape": shape, "parameters": parameters, "statistics": 0,
+            "flops": flops });
+        layer.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
+        layer
+    };
+    let conv = json!({ "kind": "conv", "filters": 8, "kernel": 3, "stride": 1, "padding": "same" });
+    let pool = json!({ "kind": "max_pool", "size": 2, "stride": 2, "padding": "valid" });
+    let dense = json!({ "kind": "dense", "units": 100 });
     json!({ "format": 1, "input": [3, 32, 32], "parameters": 4030, "flops": 1_228_800, "heads": [{ "name": "fine", "classes": 100 }],
         "layers": [
-            layer("conv2d_1", "conv", "input", &[8, 32, 32], 224, 442_368),
-            layer("max_pooling2d_1", "max_pool", "conv2d_1", &[8, 16, 16], 0, 8192),
-            layer("fine", "dense", "max_pooling2d_1", &[100], 3806, 778_240),
+            layer("conv2d_1", conv, "input", &[8, 32, 32], 224, 442_368),
+            layer("max_pooling2d_1", pool, "conv2d_1", &[8, 16, 16], 0, 8192),
+            layer("fine", dense, "max_pooling2d_1", &[100], 3806, 778_240),
         ] })
 }
 

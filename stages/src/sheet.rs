@@ -72,7 +72,7 @@ impl Sheet {
 ///
 /// # Panics
 /// If the pixels are not as many, or there are not 1 or 3 channels.
-pub(crate) fn encode(pixels: &[u8], width: usize, height: usize, channels: usize) -> Vec<u8> {
+pub fn encode(pixels: &[u8], width: usize, height: usize, channels: usize) -> Vec<u8> {
     let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let mut png = Vec::new();
     let size = |pixels: usize| u32::try_from(pixels).expect("a sheet has fewer than 2^32 pixels a side");

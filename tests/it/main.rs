@@ -15,12 +15,14 @@
 //! | [`collection`]   | gc takes what no study needs, and only that                                       |
 //! | [`commands`]     | what the other commands print                                                     |
 //! | [`golden`]       | the bytes of every stage are pinned                                               |
+//! | [`exports`]      | pictures, and a study in the formats of other programs                           |
 //! | [`predict`]      | a trained network names what it sees                                              |
 //! | [`test_split`]   | evaluations alone read the test images                                            |
 
 mod collection;
 mod commands;
 mod damage;
+mod exports;
 mod failures;
 mod golden;
 mod graphs;

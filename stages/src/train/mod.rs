@@ -4,8 +4,10 @@
 //! is kept; inputs; seed) and the step. Checkpoints are a memo of it.
 
 pub(crate) mod data;
+mod histograms;
 mod history;
 pub(crate) mod loss;
+mod network;
 mod optimizer;
 mod outputs;
 mod params;
@@ -15,6 +17,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use histograms::{Histogram, Histograms};
+pub use network::architecture;
 pub use optimizer::OptimizerKind;
 pub use params::{At, EarlyStopping, Epochs, Keep, Model, NamedEpochs, Objective, Train};
 use serde_json::Value;

@@ -2,11 +2,15 @@
 
 use maud::{Markup, html};
 
+use super::{
+    axis::round_step,
+    svg::{Picture, cross, px},
+};
 use crate::view::text::significant;
 
 /// Width of a chart on its own, and of one of two side by side, in CSS pixels: text has the same size in both.
-pub(super) const FULL: f64 = 680.0;
-pub(super) const HALF: f64 = 500.0;
+pub(crate) const FULL: f64 = 680.0;
+pub(crate) const HALF: f64 = 500.0;
 const HEIGHT: f64 = 290.0;
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
@@ -16,20 +20,20 @@ const BOTTOM: f64 = 46.0;
 const LEGEND: f64 = 20.0;
 
 /// One line of a chart.
-pub(super) struct Series {
+pub(crate) struct Series {
     /// Its name in the legend; none for lines that a name would not help.
-    pub(super) label: Option<String>,
-    pub(super) style: Style,
+    pub(crate) label: Option<String>,
+    pub(crate) style: Style,
     /// What is not finite breaks the line.
-    pub(super) points: Vec<(f64, f64)>,
+    pub(crate) points: Vec<(f64, f64)>,
     /// Whether each point is marked, and whether points are joined.
-    pub(super) marks: bool,
-    pub(super) joined: bool,
+    pub(crate) marks: bool,
+    pub(crate) joined: bool,
 }
 
 /// How a line looks. The name is its class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     One,
     Two,
     Strong,
@@ -49,24 +53,24 @@ impl Style {
 
 impl Series {
     /// Returns a line without marks.
-    pub(super) fn line(label: Option<String>, style: Style, points: Vec<(f64, f64)>) -> Self {
+    pub(crate) fn line(label: Option<String>, style: Style, points: Vec<(f64, f64)>) -> Self {
         Self { label, style, points, marks: false, joined: true }
     }
 }
 
 /// A chart to be drawn.
-pub(super) struct Chart {
+pub(crate) struct Chart {
     /// What it shows, for those who cannot see it.
-    pub(super) title: String,
-    pub(super) width: f64,
-    pub(super) x_axis: String,
-    pub(super) y_axis: String,
-    pub(super) series: Vec<Series>,
+    pub(crate) title: String,
+    pub(crate) width: f64,
+    pub(crate) x_axis: String,
+    pub(crate) y_axis: String,
+    pub(crate) series: Vec<Series>,
     /// A vertical line with its name.
-    pub(super) rule: Option<(f64, String)>,
+    pub(crate) rule: Option<(f64, String)>,
     /// Places on the x axis marked with a cross below the plot: what has no value.
-    pub(super) crosses: Vec<f64>,
-    pub(super) cross_label: String,
+    pub(crate) crosses: Vec<f64>,
+    pub(crate) cross_label: String,
 }
 
 /// A range of an axis with its ticks.
@@ -98,18 +102,9 @@ impl Axis {
     }
 }
 
-/// Returns the smallest of 1, 2, 5, 10, 20 .. and their tenths that is not below `step`.
-fn round_step(step: f64) -> f64 {
-    let mut power = 1e-12;
-    while power * 10.0 <= step {
-        power *= 10.0;
-    }
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|round| *round >= step * 0.999).unwrap_or(step)
-}
-
 impl Chart {
-    /// Returns the chart as SVG; nothing if no point can be shown.
-    pub(super) fn draw(&self) -> Option<Markup> {
+    /// Returns the chart; nothing if no point can be shown.
+    pub(crate) fn draw(&self) -> Option<Picture> {
         let points = || self.series.iter().flat_map(|series| &series.points).filter(|(_, y)| y.is_finite());
         let x_axis = Axis::new(points().map(|(x, _)| *x).chain(self.crosses.iter().copied()), 8.0, true, false)?;
         let cut = cut(points().map(|(_, y)| *y).collect());
@@ -120,8 +115,7 @@ impl Chart {
         let height = bottom + BOTTOM;
         let x = |value: f64| x_axis.at(value, LEFT + 8.0, right - 8.0);
         let y = |value: f64| y_axis.at(value.min(cut), bottom, top);
-        Some(html! {
-            svg.chart viewBox=(format!("0 0 {} {height}", self.width)) role="img" aria-label=(self.title) {
+        let body = html! {
                 @for (i, (label, entry)) in legend.iter().enumerate() {
                     (legend_entry(label, *entry, i, self.width))
                 }
@@ -137,7 +131,7 @@ impl Chart {
                 @if let Some((at, name)) = &self.rule {
                     line.rule x1=(px(x(*at))) x2=(px(x(*at))) y1=(px(top)) y2=(px(bottom)) {}
                     @let is_left = x(*at) < (LEFT + right) / 2.0;
-                    text x=(px(x(*at) + if is_left { 5.0 } else { -5.0 })) y=(px(bottom - 7.0))
+                    text.halo x=(px(x(*at) + if is_left { 5.0 } else { -5.0 })) y=(px(bottom - 7.0))
                         text-anchor=(if is_left { "start" } else { "end" }) { (name) }
                 }
                 @for series in &self.series {
@@ -158,12 +152,13 @@ impl Chart {
                 text.axis x="14" y=(px(middle)) text-anchor="middle" transform=(format!("rotate(-90 14 {})", px(middle))) {
                     (self.y_axis)
                 }
-            }
-        })
+        };
+        let note = if self.is_cut() { "Values beyond the top are drawn at the top." } else { "" };
+        Some(Picture { title: self.title.clone(), width: self.width, height, body, note: note.to_owned() })
     }
 
     /// Returns whether values above the top of the chart are drawn at its edge.
-    pub(super) fn is_cut(&self) -> bool {
+    fn is_cut(&self) -> bool {
         let values: Vec<_> =
             self.series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).filter(|y| y.is_finite()).collect();
         let cut = cut(values.clone());
@@ -205,12 +200,6 @@ fn legend_entry(label: &str, entry: Entry, i: usize, width: f64) -> Markup {
     }
 }
 
-/// Returns a cross around a place.
-fn cross(x: f64, y: f64) -> String {
-    let (l, r, t, b) = (px(x - 4.0), px(x + 4.0), px(y - 4.0), px(y + 4.0));
-    format!("M{l} {t}L{r} {b}M{l} {b}L{r} {t}")
-}
-
 /// Returns the highest value that is drawn: a few trainings that explode must not flatten all others.
 fn cut(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -232,12 +221,6 @@ fn path(points: &[(f64, f64)], x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f64) -
         is_down = true;
     }
     path
-}
-
-/// Returns a length with at most one decimal.
-fn px(length: f64) -> String {
-    let text = format!("{length:.1}");
-    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -271,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_breaks_the_line() {
-        let svg = chart(vec![(1.0, 0.0), (2.0, f64::NAN), (3.0, 1.0), (4.0, 0.5)]).draw().unwrap().into_string();
+        let svg = chart(vec![(1.0, 0.0), (2.0, f64::NAN), (3.0, 1.0), (4.0, 0.5)]).draw().unwrap().document();
         let path = svg.split("class=\"line one\" d=\"").nth(1).unwrap().split('"').next().unwrap();
         assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 1));
         assert!(svg.contains("a &lt; b"));
@@ -285,6 +268,6 @@ mod tests {
         points.push((41.0, 1e9));
         let chart = chart(points);
         assert!(chart.is_cut());
-        assert!(!chart.draw().unwrap().into_string().contains("1000000000"));
+        assert!(!chart.draw().unwrap().document().contains("1000000000"));
     }
 }

@@ -1,0 +1,55 @@
+//! The course of a search: the objective of each trial, and the best so far.
+
+use super::{
+    chart::{Chart, FULL, Series, Style},
+    svg::Picture,
+    table::titled,
+};
+use crate::trials::TrialRow;
+
+/// Returns the picture of a search's trials, in the order of their numbers; `rule` is a place between trials with what
+/// begins there. Nothing if no trial has a result.
+pub(crate) fn draw(trials: &[TrialRow], rule: Option<(f64, String)>) -> Option<Picture> {
+    let metric = metric(trials);
+    let ranked = trials.iter().filter(|row| row.is_ranked());
+    let points = ranked.map(|row| (f64::from(row.index), objective(row, metric))).collect();
+    let mut steps: Vec<(f64, f64)> = Vec::new();
+    let mut least = f64::INFINITY;
+    for row in trials {
+        let x = f64::from(row.index);
+        if let Some((_, level)) = steps.last().copied() {
+            steps.push((x, level));
+        }
+        if row.loss_or_worst() < least {
+            least = row.loss_or_worst();
+            steps.push((x, objective(row, metric)));
+        }
+    }
+    let chart = Chart {
+        title: format!("Objective of each trial of {}", trials.first()?.search),
+        width: FULL,
+        x_axis: "trial (number)".to_owned(),
+        y_axis: titled(metric.unwrap_or("loss")),
+        series: vec![
+            Series::line(Some("best so far".to_owned()), Style::Strong, steps),
+            Series { label: Some("trial".to_owned()), style: Style::Two, points, marks: true, joined: false },
+        ],
+        rule,
+        crosses: trials.iter().filter(|row| !row.is_ranked()).map(|row| f64::from(row.index)).collect(),
+        cross_label: "no result".to_owned(),
+    };
+    chart.draw()
+}
+
+/// Returns what was optimised, where all trials optimised the same.
+pub(crate) fn metric(trials: &[TrialRow]) -> Option<&str> {
+    let mut metrics = trials.iter().filter_map(|row| row.metric.as_deref());
+    let first = metrics.next()?;
+    metrics.all(|metric| metric == first).then_some(first)
+}
+
+/// Returns the objective as it is shown: the metric's value, or the loss where that has no name.
+pub(crate) fn objective(row: &TrialRow, metric: Option<&str>) -> f64 {
+    let value = if metric.is_some() { row.value } else { row.loss };
+    value.map_or(f64::NAN, |value| value.0)
+}

@@ -1,0 +1,160 @@
+//! Three columns as a cloud of points in space, a fourth as their marks: Blagg's look at a grid.
+
+use maud::{Markup, html};
+
+use super::{
+    axis::Axis,
+    shade::Shade,
+    svg::{Picture, px, shortened},
+    table::{Drawn, Table},
+};
+
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 560.0;
+const SCALE: f64 = 300.0;
+/// How far above the floor the eye stands, in degrees.
+const ELEVATION: f64 = 24.0;
+
+/// How far the box is turned about its upright axis, in degrees, unless it is said.
+pub(crate) const TURN: f64 = -55.0;
+
+/// From places in a box with sides of 1 to the picture: turned, then tilted, without perspective.
+struct View {
+    turn: (f64, f64),
+    tilt: (f64, f64),
+    middle: (f64, f64),
+}
+
+impl View {
+    fn new(turn: f64, middle: (f64, f64)) -> Self {
+        Self { turn: turn.to_radians().sin_cos(), tilt: ELEVATION.to_radians().sin_cos(), middle }
+    }
+
+    /// Returns the place in the picture, and how near it is to the eye.
+    fn at(&self, [x, y, z]: [f64; 3]) -> (f64, f64, f64) {
+        let (x, y, z) = (x - 0.5, y - 0.5, z - 0.5);
+        let (across, away) = (x * self.turn.1 - y * self.turn.0, x * self.turn.0 + y * self.turn.1);
+        let up = z * self.tilt.1 + away * self.tilt.0;
+        (self.middle.0 + SCALE * across, self.middle.1 - SCALE * up, z * self.tilt.0 - away * self.tilt.1)
+    }
+
+    fn line(&self, from: [f64; 3], to: [f64; 3]) -> String {
+        let ((a, b, _), (c, d, _)) = (self.at(from), self.at(to));
+        format!("M{} {}L{} {}", px(a), px(b), px(c), px(d))
+    }
+}
+
+/// Returns the picture of `x` and `y` on the floor and `z` upwards, the box turned by `turn` degrees.
+pub(super) fn draw(table: &Table, [x, y, z]: [&Drawn; 3], colour: &Drawn, turn: f64) -> Picture {
+    let shade = Shade::new(table, colour);
+    let top = shade.legend_height(WIDTH - 16.0);
+    let view = View::new(turn, (WIDTH / 2.0, top + (HEIGHT - top) / 2.0 - 8.0));
+    let mut points: Vec<([f64; 3], usize)> =
+        (0..table.rows.len()).filter_map(|row| Some(([x.at(row)?, y.at(row)?, z.at(row)?], shade.of[row]?))).collect();
+    // What is farther away is drawn first.
+    points.sort_by(|a, b| view.at(a.0).2.total_cmp(&view.at(b.0).2));
+    // The walls behind the cloud are those farther from the eye.
+    let far = |axis: usize| {
+        let end = |side: f64| view.at(std::array::from_fn(|i| if i == axis { side } else { 0.5 })).2;
+        if end(0.0) < end(1.0) { 0.0 } else { 1.0 }
+    };
+    let (far_x, far_y) = (far(0), far(1));
+    let best = table.best().and_then(|row| Some([x.at(row)?, y.at(row)?, z.at(row)?]));
+    let body = html! {
+        (shade.legend(8.0, 0.0, WIDTH - 16.0))
+        (walls(&view, [&x.axis, &y.axis, &z.axis], far_x, far_y))
+        (names(&view, [x, y, z], far_x, far_y))
+        @for (place, step) in &points {
+            path.grid d=(view.line(*place, [place[0], place[1], 0.0])) {}
+            @let (at_x, at_y, _) = view.at(*place);
+            (shade.mark(*step, &[(at_x, at_y)]))
+        }
+        @if let Some((at_x, at_y, _)) = best.map(|place| view.at(place)) { circle.ring cx=(px(at_x)) cy=(px(at_y)) r="7" {} }
+    };
+    let title = format!("{}, {} and {}, marked by {}", x.name, y.name, z.name, colour.name);
+    let note = "Each point stands on a line from the floor. The ring is the best trial.".to_owned();
+    Picture { title, width: WIDTH, height: HEIGHT, body, note }
+}
+
+/// Returns the floor and the two walls behind, with lines at the ticks.
+fn walls(view: &View, axes: [&Axis; 3], far_x: f64, far_y: f64) -> Markup {
+    let mut lines = String::new();
+    for (place, _) in &axes[0].ticks {
+        lines += &view.line([*place, 0.0, 0.0], [*place, 1.0, 0.0]);
+        lines += &view.line([*place, far_y, 0.0], [*place, far_y, 1.0]);
+    }
+    for (place, _) in &axes[1].ticks {
+        lines += &view.line([0.0, *place, 0.0], [1.0, *place, 0.0]);
+        lines += &view.line([far_x, *place, 0.0], [far_x, *place, 1.0]);
+    }
+    for (place, _) in &axes[2].ticks {
+        lines += &view.line([far_x, 0.0, *place], [far_x, 1.0, *place]);
+        lines += &view.line([0.0, far_y, *place], [1.0, far_y, *place]);
+    }
+    let mut edges = String::new();
+    for side in [0.0, 1.0] {
+        edges += &view.line([side, 0.0, 0.0], [side, 1.0, 0.0]);
+        edges += &view.line([0.0, side, 0.0], [1.0, side, 0.0]);
+        edges += &view.line([far_x, side, 0.0], [far_x, side, 1.0]);
+        edges += &view.line([side, far_y, 0.0], [side, far_y, 1.0]);
+    }
+    edges += &view.line([far_x, 0.0, 1.0], [far_x, 1.0, 1.0]);
+    edges += &view.line([0.0, far_y, 1.0], [1.0, far_y, 1.0]);
+    html! {
+        path.grid d=(lines) {}
+        path.frame d=(edges) {}
+    }
+}
+
+/// Returns the ticks' texts and the axes' names, at the edges of the floor that are near and at one upright edge.
+fn names(view: &View, [x, y, z]: [&Drawn; 3], far_x: f64, far_y: f64) -> Markup {
+    let (near_x, near_y) = (1.0 - far_x, 1.0 - far_y);
+    // Outwards of the box, in shares of its sides.
+    let out = |near: f64, by: f64| near + if near > 0.5 { by } else { -by };
+    let text = |place: [f64; 3], text: &str, is_name: bool| {
+        let (at_x, at_y, _) = view.at(place);
+        let anchor = if is_name || (at_x - view.middle.0).abs() < 40.0 {
+            "middle"
+        } else if at_x < view.middle.0 {
+            "end"
+        } else {
+            "start"
+        };
+        let class = if is_name { "axis" } else { "small" };
+        html! { text class=(class) x=(px(at_x)) y=(px(at_y + 4.0)) text-anchor=(anchor) { (text) } }
+    };
+    // The upright edge that stands most to the left of those between a wall and the open.
+    let edges = [[far_x, near_y], [near_x, far_y]];
+    let left = if view.at([edges[0][0], edges[0][1], 0.5]).0 < view.at([edges[1][0], edges[1][1], 0.5]).0 {
+        edges[0]
+    } else {
+        edges[1]
+    };
+    let (z_x, z_y, _) = view.at([left[0], left[1], 0.5]);
+    let (name_x, name_y) = (px(z_x - 58.0), px(z_y));
+    html! {
+        @for (place, tick) in &x.axis.ticks { (text([*place, out(near_y, 0.05), 0.0], &shortened(tick, 10), false)) }
+        @for (place, tick) in &y.axis.ticks { (text([out(near_x, 0.05), *place, 0.0], &shortened(tick, 10), false)) }
+        (text([0.5, out(near_y, 0.24), 0.0], &x.title, true))
+        (text([out(near_x, 0.24), 0.5, 0.0], &y.title, true))
+        @for (place, tick) in &z.axis.ticks {
+            @let (at_x, at_y, _) = view.at([left[0], left[1], *place]);
+            text.small x=(px(at_x - 7.0)) y=(px(at_y + 4.0)) text-anchor="end" { (shortened(tick, 10)) }
+        }
+        text.axis x=(name_x) y=(name_y) text-anchor="middle" transform=(format!("rotate(-90 {name_x} {name_y})")) { (shortened(&z.title, 40)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn up_is_up_and_what_is_turned_away_is_far() {
+        let view = View::new(0.0, (0.0, 0.0));
+        let (x, y, _) = view.at([1.0, 0.5, 0.5]);
+        assert!((x - SCALE / 2.0).abs() < 1e-9 && y.abs() < 1e-9);
+        assert!(view.at([0.5, 0.5, 1.0]).1 < view.at([0.5, 0.5, 0.0]).1);
+        assert!(view.at([0.5, 1.0, 0.5]).2 < view.at([0.5, 0.0, 0.5]).2);
+    }
+}

@@ -1,0 +1,53 @@
+//! Every chosen hyperparameter against every other and against the objective.
+
+use maud::html;
+
+use super::{
+    frame::Frame,
+    shade::Shade,
+    svg::{Picture, px, shortened},
+    table::{Drawn, Table},
+};
+
+const LEFT: f64 = 74.0;
+const RIGHT: f64 = 10.0;
+const BOTTOM: f64 = 44.0;
+const GAP: f64 = 8.0;
+const WIDTH: f64 = 860.0;
+
+/// Returns the lower half of the matrix of `columns`; the objective stands in the last row.
+pub(super) fn draw(table: &Table, columns: &[Drawn]) -> Picture {
+    let shade = Shade::new(table, &table.objective);
+    let best = table.best();
+    let mut rows: Vec<&Drawn> = columns.iter().skip(1).collect();
+    rows.push(&table.objective);
+    let n = columns.len();
+    let side = ((WIDTH - LEFT - RIGHT) / n as f64).min(230.0);
+    let width = LEFT + RIGHT + side * n as f64;
+    let height_of_cell = side.min(140.0);
+    let top = shade.legend_height(width - 20.0) + 8.0;
+    let letters = ((side - GAP) / 6.6) as usize;
+    let body = html! {
+        (shade.legend(8.0, 0.0, width - 20.0))
+        @for (down, row) in rows.iter().enumerate() {
+            @for (along, column) in columns.iter().enumerate().take(down + 1) {
+                @let left = LEFT + side * along as f64;
+                @let cell_top = top + height_of_cell * down as f64;
+                @let frame = Frame { left, right: left + side - GAP, top: cell_top, bottom: cell_top + height_of_cell - GAP };
+                (frame.axes(&column.axis, &row.axis, [down + 1 == n, along == 0]))
+                @let place = |row_index: usize| Some((frame.x(column.at(row_index)?), frame.y(row.at(row_index)?)));
+                (shade.marks(&(0..table.rows.len()).map(place).collect::<Vec<_>>()))
+                @if let Some((x, y)) = best.and_then(place) { circle.ring cx=(px(x)) cy=(px(y)) r="6.5" {} }
+                @if along == 0 { (frame.y_title(&shortened(&row.name, (height_of_cell / 6.6) as usize), 62.0)) }
+                @if down + 1 == n { (frame.x_title(&shortened(&column.name, letters))) }
+            }
+        }
+    };
+    let title = format!("Scatter matrix of {} hyperparameters and {}", n, table.objective.name);
+    Picture { title, width, height: top + height_of_cell * n as f64 + BOTTOM, body, note: note(best.is_some()) }
+}
+
+/// Returns what the ring means, which every picture of trials has.
+pub(super) fn note(has_best: bool) -> String {
+    if has_best { "The ring is the best trial.".to_owned() } else { String::new() }
+}

@@ -1,0 +1,73 @@
+//! Pictures of a study, and the study in the formats of other programs.
+
+use std::fs;
+
+use crate::sandbox::{NODES, Sandbox, check};
+
+#[test]
+fn pictures_are_svg_that_says_what_it_shows() {
+    let sandbox = Sandbox::after_run();
+    for kind in
+        ["history", "curves", "scatter-matrix", "parallel", "slice", "contour", "scatter3d", "histograms", "timeline"]
+    {
+        let output = sandbox.pipe(&format!("plot {kind}")).ok();
+        assert!(output.out.starts_with("<svg") && output.out.contains("<title>"), "{kind}: {}", output.out);
+    }
+    check(&sandbox.pipe("plot history tiny --out history.svg"), "  history.svg\nexit 0\n");
+    assert_eq!(fs::read_to_string(sandbox.path("history.svg")).unwrap(), sandbox.pipe("plot history").ok().out);
+    check(
+        &sandbox.pipe("plot slice --columns activaton"),
+        "! error: trials have no column `activaton`: did you mean `activation`?\nexit 2\n",
+    );
+    check(&sandbox.pipe("plot repeats"), "! error: no configuration was tried more than once\nexit 2\n");
+}
+
+#[test]
+fn the_diagram_of_a_proposal_is_drawn_whether_it_was_trained_or_not() {
+    let sandbox = Sandbox::after_run();
+    let layers = |node: &str| {
+        let svg = sandbox.pipe(&format!("plot architecture {node}")).ok().out;
+        svg[svg.find("<path class=\"wire\"").unwrap()..].to_owned()
+    };
+    assert!(layers("search/train/1") == layers("search/propose/1"), "one network, trained or not");
+    sandbox.write("mine.json", r#"{ "pooling_type": "inception", "residual": 2 }"#);
+    let mine = sandbox.pipe("plot architecture search --proposal mine.json").ok().out;
+    assert!(mine.contains(">concatenate_1<") && mine.contains(">add_1<"), "{mine}");
+    sandbox.pipe("plot architecture retrain_best --out network.png").ok();
+    assert!(fs::read(sandbox.path("network.png")).unwrap().starts_with(b"\x89PNG"));
+    check(
+        &sandbox.pipe("plot architecture flip"),
+        "! error: `flip` is neither a training nor a proposal: it has no network
+!   hint: name a training or a proposal, such as `search/train/003`
+exit 2
+",
+    );
+}
+
+#[test]
+fn the_time_line_has_every_node() {
+    let sandbox = Sandbox::after_run();
+    let timeline = sandbox.pipe("show --timeline").ok().out;
+    assert_eq!(timeline.lines().filter(|line| line.contains('|')).count(), NODES);
+}
+
+#[test]
+fn a_study_is_written_for_other_programs() {
+    let sandbox = Sandbox::after_run();
+    sandbox.pipe("export --tensorboard runs").ok();
+    for run in ["", "search/train/000/", "retrain_best/", "visualize_filters/", "data/"] {
+        let file = fs::read(sandbox.path(format!("runs/{run}events.out.tfevents.0.pipe"))).unwrap();
+        assert!(file.windows(13).any(|window| window == b"brain.Event:2"), "{run}");
+    }
+    sandbox.pipe("export --results results tiny").ok();
+    let results: Vec<_> = fs::read_dir(sandbox.path("results")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(results.len(), 3);
+    let result: serde_json::Value = serde_json::from_slice(&fs::read(&results[0]).unwrap()).unwrap();
+    assert!(result["space"]["activation"].is_string() && result["history"]["val_coarse_outputs_acc"].is_array());
+    sandbox.pipe("export --onnx retrain_best network.onnx").ok();
+    assert!(fs::read(sandbox.path("network.onnx")).unwrap().windows(11).any(|window| window == b"fine_logits"));
+    check(
+        &sandbox.pipe("export --onnx retrain_best network.onnx"),
+        "! error: `network.onnx` exists already\n!   hint: `--force` writes over it\nexit 2\n",
+    );
+}

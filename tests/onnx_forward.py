@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Runs a trained network as ONNX model with onnxruntime, and compares it with what `pipe` predicted.
+
+    pip install numpy safetensors onnx onnxruntime
+    python3 tests/onnx_forward.py --pipe target/release/pipe --store .pipe
+
+Needs a study with stages `data`, `retrain_best` and `test`, such as the default one. Exit code 0: the model is one by ONNX's
+own checker, and each test image's most likely class and its probability agree with predictions.csv to 1e-4; 1: they do not.
+"""
+
+import argparse
+import csv
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from safetensors.numpy import load_file
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pipe", default="target/release/pipe")
+    parser.add_argument("--store", default=".pipe")
+    parser.add_argument("--images", type=int, default=256)
+    args = parser.parse_args()
+    folder = Path(tempfile.mkdtemp())
+
+    def export(*arguments):
+        subprocess.run([args.pipe, "export", "--store", args.store, *map(str, arguments)], check=True, stderr=subprocess.DEVNULL)
+
+    export("retrain_best", "--onnx", folder / "model.onnx")
+    export("data/test.safetensors", folder / "test.safetensors")
+    export("test/predictions.csv", folder / "predictions.csv")
+    onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
+    images = load_file(folder / "test.safetensors")["images"][: args.images].astype(np.float32)
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    outputs = {output.name: value for output, value in zip(session.get_outputs(), session.run(None, {"images": images}))}
+    rows = list(csv.DictReader(open(folder / "predictions.csv")))[: len(images)]
+    largest = 0.0
+    for head in [name for name in outputs if not name.endswith("_logits")]:
+        probabilities = outputs[head]
+        assert np.abs(probabilities.sum(axis=1) - 1).max() < 1e-5, "probabilities sum to 1"
+        predicted = np.array([int(row[f"{head}_prediction"]) for row in rows])
+        expected = np.array([float(row[f"{head}_probability"]) for row in rows])
+        found = probabilities[np.arange(len(rows)), predicted]
+        largest = max(largest, np.abs(found - expected).max())
+        # A class may only be another where two are as likely.
+        other = probabilities.argmax(axis=1) != predicted
+        assert (probabilities.max(axis=1)[other] - found[other] < 1e-4).all(), f"{head}: other classes"
+    nodes = len(onnx.load(str(folder / "model.onnx")).graph.node)
+    print(f"{len(rows)} images, {nodes} nodes: largest difference {largest:.2e}")
+    return int(largest > 1e-4)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
