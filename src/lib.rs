@@ -9,6 +9,8 @@ pub mod cli;
 pub mod diff;
 pub mod engine;
 pub mod gc;
+pub mod import;
+pub mod importance;
 pub mod leaves;
 pub mod pipeline;
 pub mod plan;

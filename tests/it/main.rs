@@ -15,6 +15,7 @@
 //! | [`collection`]   | gc takes what no study needs, and only that                                       |
 //! | [`commands`]     | what the other commands print                                                     |
 //! | [`golden`]       | the bytes of every stage are pinned                                               |
+//! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
 //! | [`predict`]      | a trained network names what it sees                                              |
 //! | [`test_split`]   | evaluations alone read the test images                                            |
 
@@ -30,5 +31,6 @@ mod predict;
 mod reuse;
 mod same_hash;
 mod sandbox;
+mod search;
 mod selection;
 mod test_split;
