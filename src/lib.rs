@@ -10,6 +10,8 @@ pub mod diff;
 pub mod engine;
 pub mod export;
 pub mod gc;
+pub mod import;
+pub mod importance;
 pub mod leaves;
 pub mod network;
 pub mod pipeline;

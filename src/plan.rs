@@ -48,6 +48,8 @@ pub struct Plan {
     pub pipeline: Vec<u8>,
     pub device: DeviceKind,
     pub nodes: Vec<Node>,
+    /// What is to be said of it before it runs. No key depends on them.
+    pub notes: Vec<String>,
 }
 
 /// A name after `--stage` or `--rerun` that no stage or node has.

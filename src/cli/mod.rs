@@ -6,6 +6,8 @@ mod diff;
 mod exec;
 mod export;
 mod gc;
+mod import_trials;
+mod importance;
 mod init;
 mod logging;
 mod plot;
@@ -44,7 +46,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the study in pipeline.ron: what is not known yet is executed, the rest is reused
+    /// Run the study in pipeline.ron: what is not known yet is executed, the rest reused
     Run(run::Run),
     /// Write a commented pipeline.ron to start from
     Init(init::Init),
@@ -54,6 +56,10 @@ enum Command {
     Show(show::Show),
     /// List the trials of a study with their hyperparameters and scores
     Trials(trials::Trials),
+    /// Tell how much each hyperparameter mattered for being among the best trials
+    Importance(importance::Importance),
+    /// Make trials recorded elsewhere the beginning of a search
+    ImportTrials(import_trials::ImportTrials),
     /// Compare two studies: what was asked differently, and what came of it
     Diff(diff::Diff),
     /// Remove what no study needs
@@ -232,6 +238,8 @@ pub fn main() -> ExitCode {
         Command::Studies(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Trials(command) => command.run(),
+        Command::Importance(command) => command.run(),
+        Command::ImportTrials(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Gc(command) => command.run(),
         Command::Verify(command) => command.run(),

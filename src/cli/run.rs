@@ -115,6 +115,9 @@ impl Run {
             }
             rerun.extend(nodes.intersection(&wanted));
         }
+        if !logging.quiet {
+            plan.notes.iter().for_each(|note| eprintln!("{note}"));
+        }
         if self.plan {
             return self.show_plan(&plan, &wanted, &rerun);
         }

@@ -38,7 +38,11 @@ impl Trials {
         print(&match (self.csv, self.json) {
             (true, _) => trials::render_csv(&rows),
             (_, true) => json(&rows),
-            _ => trials::render_text(&rows),
+            _ => {
+                let repeated = trials::repetitions(&store, &found.study)?;
+                let tables = repeated.iter().map(|(search, points)| trials::render_repetitions(search, points));
+                trials::render_text(&rows) + &tables.map(|table| format!("\n{table}")).collect::<String>()
+            }
         })
     }
 }

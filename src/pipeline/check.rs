@@ -78,7 +78,7 @@ fn references(node: &Node) -> Vec<Reference<'_>> {
         Some("Train") => &[("data", &["Decode"]), ("augment", &["Augment"])],
         Some("Retrain") => &[("of", &["Search"])],
         Some("Evaluate" | "VisualizeFilters") => &[("of", &["Train", "Retrain"])],
-        Some("Search") => return trial_of(node).map(references).unwrap_or_default(),
+        Some("Search") => &[("imported", &["Fetch"])],
         _ => &[],
     };
     let reference = |&(field, allowed): &(&'static str, &'static [&'static str])| {
@@ -86,7 +86,8 @@ fn references(node: &Node) -> Vec<Reference<'_>> {
         let to = node.field(field)?.value.to_json().as_str()?.to_owned();
         Some(Reference { field, to, allowed, node: node.content() })
     };
-    table.iter().filter_map(reference).collect()
+    let of_trial = trial_of(node).filter(|_| node.name() == Some("Search")).map(references).unwrap_or_default();
+    table.iter().filter_map(reference).chain(of_trial).collect()
 }
 
 fn trial_of(node: &Node) -> Option<&Node> {

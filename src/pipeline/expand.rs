@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use pipe_stages::{
     fetch::{FetchSpec, Fetcher},
     params::Hyper,
-    search::{History, Propose, Sampler, Select, Split},
+    search::{History, Promote, Propose, Sampler, Select, Split},
     stage::Stage,
     train::{At, Epochs, Keep, NamedEpochs, Objective, Train},
 };
@@ -30,8 +30,13 @@ pub struct Sources {
 
 /// Returns the plan of `pipeline`, which must have been checked by reading it.
 pub fn expand(pipeline: &Pipeline, sources: &Sources) -> Plan {
-    let plan =
-        Plan { name: pipeline.name.clone(), pipeline: pipeline.record(), device: pipeline.device, nodes: Vec::new() };
+    let plan = Plan {
+        name: pipeline.name.clone(),
+        pipeline: pipeline.record(),
+        device: pipeline.device,
+        nodes: Vec::new(),
+        notes: Vec::new(),
+    };
     let mut expansion = Expansion { pipeline, sources, plan, made: BTreeMap::new() };
     for (name, _) in &pipeline.stages {
         expansion.stage(name);
@@ -45,6 +50,41 @@ struct Expansion<'p> {
     plan: Plan,
     /// Stages of the pipeline that are in the plan.
     made: BTreeMap<String, Made>,
+}
+
+/// The nodes of a search while it is unrolled, by trial.
+struct Trials {
+    /// Of each trial, where the sampler has rungs.
+    rungs: Vec<RungOf>,
+    proposals: Vec<usize>,
+    history: Vec<usize>,
+}
+
+/// What a trial's rung is.
+#[derive(Debug, Clone, Copy)]
+struct RungOf {
+    epochs: u32,
+    /// First and last trial of the rung before, and which of them, best first, this trial is; nothing on the first rung.
+    promoted: Option<(u32, u32, u32)>,
+}
+
+/// Returns the rung of each trial: the first rungs of all brackets, then the second ones, so that no bracket waits for the
+/// end of another.
+fn rungs(spec: &SearchSpec) -> Vec<RungOf> {
+    let brackets = spec.brackets().unwrap_or_default();
+    let mut rungs: Vec<RungOf> = Vec::new();
+    // First and last trial of each bracket's rung before.
+    let mut before: Vec<Option<(u32, u32)>> = vec![None; brackets.len()];
+    for depth in 0..brackets.iter().map(Vec::len).max().unwrap_or(0) {
+        for (bracket, before) in brackets.iter().zip(&mut before) {
+            let Some(rung) = bracket.get(depth) else { continue };
+            let first = rungs.len() as u32;
+            let promoted = |rank| before.map(|(first, last)| (first, last, rank));
+            rungs.extend((0..rung.trials).map(|rank| RungOf { epochs: rung.epochs, promoted: promoted(rank) }));
+            *before = Some((first, first + rung.trials - 1));
+        }
+    }
+    rungs
 }
 
 /// The nodes of a stage that others read from.
@@ -158,47 +198,71 @@ impl Expansion<'_> {
     }
 
     /// Unrolls a search: per trial a proposal, a training and a link of the history; where the sampler reads scores, the
-    /// split of those it may see. See ARCHITECTURE.md.
+    /// split of those it may see, or the history itself. See ARCHITECTURE.md.
     fn search(&mut self, name: &str, spec: &SearchSpec) -> usize {
+        let (n_trials, note) = spec.n_trials();
+        self.plan.notes.extend(note.map(|note| format!("{name}: {note}")));
+        let sampler = &spec.own.sampler;
+        let repeats = if let Sampler::Grid(grid) = sampler { grid.repeats } else { 1 };
         let shared = self.training_inputs(&spec.trial);
         let training_params = Arc::new(plain(&spec.trial.train));
         let training: Arc<dyn Stage> = Arc::new(spec.trial.train.clone());
-        let propose = |trial| Propose { trial, space: spec.own.space.clone(), sampler: spec.own.sampler };
+        // Writing out the space is most of the work of expanding a long search.
+        let propose = |trial| Propose {
+            trial,
+            space: spec.space().clone(),
+            constraints: spec.own.constraints.clone(),
+            sampler: sampler.clone(),
+        };
         let proposal_params = plain(&propose(0));
-        let (mut proposals, mut history) = (Vec::new(), Vec::<usize>::new());
-        for trial in 0..spec.own.trials {
-            let i = trial as usize;
+        let imported = spec.imported.as_ref().map(|from| ("imported", self.stage(from).node, "archive"));
+        let mut nodes = Trials { rungs: rungs(spec), proposals: Vec::new(), history: Vec::new() };
+        for trial in 0..n_trials {
             let node = |kind: &str| format!("{name}/{kind}/{trial:03}");
-            let mut inputs = Vec::new();
-            if spec.own.sampler.reads_split(trial) {
+            let previous = nodes.proposals.last().map(|last| ("previous", *last, "parameters.json"));
+            let rung = nodes.rungs.get(trial as usize).copied();
+            let proposal = if let Some((first, last, rank)) = rung.and_then(|rung| rung.promoted) {
+                let seen = ("history", nodes.history[last as usize], "history.json");
+                let promote = Promote { trial, rung: (first, last), rank };
+                self.add(&node("promote"), name, promote, previous.into_iter().chain([seen]), 0)
+            } else {
                 // Scores of trials 0 to i - L; the later ones are pending and count as worst.
-                let seen = i.checked_sub(spec.own.lag as usize).map(|last| ("history", history[last], "history.json"));
-                let gamma = match spec.own.sampler {
-                    Sampler::Tpe(params) => params.gamma,
-                    Sampler::Random => unreachable!("it reads no split"),
-                };
-                let split = self.add(&node("split"), name, Split { trial, gamma }, seen, 0);
-                inputs.push(("split", split, "split.json"));
-            }
-            if spec.own.sampler.reads_previous(trial) {
-                inputs.push(("previous", proposals[i - 1], "parameters.json"));
-            }
-            // Writing out the space is most of the work of expanding a long search.
-            let mut params = proposal_params.clone();
-            params["trial"] = trial.into();
-            let proposal = self.push(&node("propose"), name, Arc::new(propose(trial)), Arc::new(params), inputs, 0);
-            proposals.push(proposal);
+                let seen = trial.checked_sub(spec.own.lag);
+                let seen = seen.map(|last| ("history", nodes.history[last as usize], "history.json"));
+                let mut inputs: Vec<_> = previous.into_iter().chain(imported).collect();
+                if let Some(rule) = sampler.split(trial, imported.is_some()) {
+                    let seen = seen.into_iter().chain(imported);
+                    let split = self.add(&node("split"), name, Split { trial, rule }, seen, 0);
+                    inputs.push(("split", split, "split.json"));
+                } else if sampler.reads_history(trial, imported.is_some()) {
+                    inputs.extend(seen);
+                }
+                let mut params = proposal_params.clone();
+                params["trial"] = trial.into();
+                self.push(&node("propose"), name, Arc::new(propose(trial)), Arc::new(params), inputs, 0)
+            };
+            nodes.proposals.push(proposal);
 
             let inputs = shared.iter().copied().chain([("proposal", proposal, "proposal.json")]);
-            let train = self.push(&node("train"), name, training.clone(), training_params.clone(), inputs, 0);
+            let repeat = u64::from(trial % repeats);
+            let train = match rung {
+                None => self.push(&node("train"), name, training.clone(), training_params.clone(), inputs, repeat),
+                Some(rung) => {
+                    let epochs = Hyper::Value(Epochs::Count(rung.epochs));
+                    self.add(&node("train"), name, Train { epochs, ..spec.trial.train.clone() }, inputs, repeat)
+                }
+            };
 
-            let previous = history.last().map(|last| ("previous", *last, "history.json"));
+            let previous = nodes.history.last().map(|last| ("previous", *last, "history.json"));
             let inputs = previous.into_iter().chain([("score", train, "score.json")]);
-            history.push(self.add(&node("history"), name, History { trial, failure: None }, inputs, 0));
+            nodes.history.push(self.add(&node("history"), name, History { trial, failure: None }, inputs, 0));
         }
-        let last = (history[history.len() - 1], proposals[proposals.len() - 1]);
-        let inputs = [("history", last.0, "history.json"), ("parameters", last.1, "parameters.json")];
-        self.add(&format!("{name}/select"), name, Select {}, inputs, 0)
+        let last = |nodes: &[usize]| *nodes.last().expect("a search has a trial");
+        let inputs = [
+            ("history", last(&nodes.history), "history.json"),
+            ("parameters", last(&nodes.proposals), "parameters.json"),
+        ];
+        self.add(&format!("{name}/select"), name, Select { repeats }, inputs, 0)
     }
 
     fn retrain(&mut self, name: &str, spec: &RetrainSpec) -> usize {

@@ -9,15 +9,17 @@ use super::{
     node::{Kind, Node},
     path::{self, Step, locate},
     problem::{Problem, one_of},
+    sampler,
     source::Span,
-    spec::{SearchParams, TrainSpec, plain},
+    spec::{MOST_TRIALS, SearchParams, TrainSpec, plain},
 };
 
 /// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
 pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>, problems: &mut Vec<Problem>) {
     let at = |path: &str| locate(node, &path::parse(path).unwrap_or_default()).span;
-    if !(1..=100_000).contains(&own.trials) {
-        problems.push(Problem::at(at("trials"), format!("{} trials", own.trials)).expected("1 to 100000"));
+    if own.trials.is_some_and(|n| !(1..=MOST_TRIALS).contains(&n)) {
+        let trials = own.trials.unwrap_or_default();
+        problems.push(Problem::at(at("trials"), format!("{trials} trials")).expected("1 to 100000"));
     }
     if !(1..=1000).contains(&own.lag) {
         problems
@@ -30,14 +32,13 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
         let hint = found.hint.unwrap_or_default();
         problems.push(problem.expected(hint.strip_prefix("it must be ").unwrap_or(&hint)));
     }
-    let mut complain = |prefix: &str, found: SpaceProblem| {
-        let mut problem = Problem::at(at(&format!("{prefix}.{}", found.path)), found.message);
-        problem.help = found.hint;
-        problems.push(problem);
-    };
+    let mut complain = |prefix: &str, found: SpaceProblem| problems.push(in_space(node, prefix, found));
     let space_problems = own.space.validate();
     let sound = space_problems.is_empty();
     space_problems.into_iter().for_each(|found| complain("space", found));
+    if sound {
+        sampler::fits(node, own, trial, problems);
+    }
     let Some(trial) = trial.filter(|_| sound) else { return };
 
     let named = labels_of(trial);
@@ -84,6 +85,14 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
     }
 }
 
+/// Returns a complaint about a space or what is said of it at `prefix`.
+pub(super) fn in_space(node: &Node, prefix: &str, found: SpaceProblem) -> Problem {
+    let place = locate(node, &path::parse(&format!("{prefix}.{}", found.path)).unwrap_or_default());
+    let mut problem = Problem::at(place.span, found.message);
+    problem.help = found.hint;
+    problem
+}
+
 /// Complains about each value of `key` that the expression `json` at `path` can propose and that is never allowed: its
 /// place, the value, and what is expected there.
 fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &mut dyn FnMut(&str, &Value, String)) {
@@ -96,9 +105,20 @@ fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &m
     };
     let items = content.as_array().map(Vec::as_slice).unwrap_or_default();
     match (kind.as_str(), items) {
-        ("choice", options) => {
+        ("choice" | "Choice", options) => {
             for (i, option) in options.iter().enumerate() {
-                values(family, key, option, &format!("{path}.choice[{i}]"), complain);
+                values(family, key, option, &format!("{path}.{kind}[{i}]"), complain);
+            }
+        }
+        ("IntRange" | "FloatRange", _) => {
+            for (i, end) in ["lo", "hi"].into_iter().enumerate() {
+                let (value, place) = match content.get(end) {
+                    Some(value) => (value, format!("{path}.{kind}.{end}")),
+                    None => (items.get(i).unwrap_or(&Value::Null), format!("{path}.{kind}[{i}]")),
+                };
+                if let Some(expected) = refusal(family, key, value) {
+                    complain(&place, value, expected);
+                }
             }
         }
         ("pchoice", pairs) => {

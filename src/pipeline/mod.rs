@@ -14,6 +14,7 @@ mod parts;
 mod path;
 pub mod problem;
 pub mod read;
+mod sampler;
 pub mod set;
 mod source;
 pub mod spec;

@@ -241,6 +241,7 @@ impl Reader<'_> {
     fn search(&mut self, node: &Node, mut form: Form<'_>) -> Option<SearchSpec> {
         let objective = self.search_objective(node, &mut form);
         form.take("trial");
+        let imported = form.optional_reference("imported", self.problems);
         let trial = match node.field("trial").map(|field| &field.value) {
             None => {
                 let problem = Problem::at(name_of(node), "missing field `trial`");
@@ -265,7 +266,7 @@ impl Reader<'_> {
         let own: Option<SearchParams> = form.read(self.problems);
         let own = own?;
         labels::search(node, &own, trial.as_ref(), self.problems);
-        Some(SearchSpec { own, trial: trial? })
+        Some(SearchSpec { own, trial: trial?, imported: imported? })
     }
 
     /// Takes what a search goes for, which is what its trials are scored by.

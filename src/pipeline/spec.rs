@@ -8,7 +8,7 @@ use pipe_stages::{
     evaluate::{Evaluate, EvaluateOn},
     fetch::FetchSpec,
     params::{self, Hyper},
-    search::{Sampler, Space},
+    search::{Bracket, Constraint, Sampler, Space, Tpe},
     train::{EarlyStopping, Epochs, Keep, Train},
     visualize::VisualizeFilters,
 };
@@ -54,13 +54,18 @@ pub struct TrainSpec {
 pub struct SearchSpec {
     pub own: SearchParams,
     pub trial: TrainSpec,
+    /// Trials of another search, which count as earlier ones of this: `pipe import-trials` writes them.
+    pub imported: Option<String>,
 }
 
 /// The parameters of a search beside its trial.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchParams {
-    pub trials: u32,
+    /// How many trials there are; fewer if the space has fewer points. `Grid` needs no number, and `Hyperband` and
+    /// `SuccessiveHalving` say it themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trials: Option<u32>,
     /// How many trials at the end a proposal does not know the scores of: so many can run side by side. Default: 8.
     #[serde(default = "lag::value", skip_serializing_if = "lag::is")]
     pub lag: u32,
@@ -68,11 +73,60 @@ pub struct SearchParams {
     #[serde(default = "sampler::value", skip_serializing_if = "sampler::is")]
     pub sampler: Sampler,
     pub space: Space,
+    /// Labels of the space that have one value in this search.
+    #[serde(default, skip_serializing_if = "params::is_default")]
+    pub fixed: BTreeMap<String, Value>,
+    /// What holds of every proposal.
+    #[serde(default, skip_serializing_if = "params::is_default")]
+    pub constraints: Vec<Constraint>,
 }
 
 pipe_stages::defaults! {
     lag: u32 = 8;
-    sampler: Sampler = Sampler::Tpe(pipe_stages::search::TpeParams::default());
+    sampler: Sampler = Sampler::Tpe(Tpe::default());
+}
+
+/// The most trials that a search may have.
+pub const MOST_TRIALS: u32 = 100_000;
+
+impl SearchSpec {
+    /// Returns the space that is searched: without the labels that are fixed.
+    ///
+    /// # Panics
+    /// If a fixed label does not fit, which reading refuses.
+    pub fn space(&self) -> Space {
+        self.own.space.with_fixed(&self.own.fixed).expect("fixed labels are checked when a pipeline is read")
+    }
+
+    /// Returns the rungs that the trials are trained in, where the sampler has any.
+    pub fn brackets(&self) -> Option<Vec<Bracket>> {
+        let Hyper::Value(Epochs::Count(most)) = self.trial.train.epochs else { return None };
+        match &self.own.sampler {
+            Sampler::Hyperband(params) => Some(params.brackets(most)),
+            Sampler::SuccessiveHalving(params) => Some(vec![params.bracket(most)]),
+            _ => None,
+        }
+    }
+
+    /// Returns how many trials there are, and what is said where those are fewer than were asked for.
+    pub fn n_trials(&self) -> (u32, Option<String>) {
+        if let Some(brackets) = self.brackets() {
+            return (brackets.iter().flatten().map(|rung| rung.trials).sum(), None);
+        }
+        let asked = self.own.trials.unwrap_or(MOST_TRIALS);
+        let repeats = if let Sampler::Grid(grid) = &self.own.sampler { grid.repeats } else { 1 };
+        match pipe_stages::search::count(&self.space(), &self.own.constraints, asked.div_ceil(repeats)) {
+            Some(points) if points.saturating_mul(repeats) < asked => {
+                let n = points * repeats;
+                let times = if repeats > 1 { format!(", {repeats} trials each") } else { String::new() };
+                let asked = self.own.trials.map(|asked| {
+                    format!("the space has {points} points{times}: it is exhausted after {n} of {asked} trials")
+                });
+                (n, asked)
+            }
+            _ => (asked, None),
+        }
+    }
 }
 
 /// The training of a search's best trial.
@@ -147,7 +201,11 @@ impl StageSpec {
             Self::Decode { from, decode } => with(plain(decode), [("from", json!(from))]),
             Self::Augment { data, augment } => with(plain(augment), [("data", json!(data))]),
             Self::Train(spec) => spec.to_json(),
-            Self::Search(spec) => with(plain(&spec.own), [("trial", json!({ "Train": spec.trial.to_json() }))]),
+            Self::Search(spec) => {
+                let imported = spec.imported.as_ref().map(|name| ("imported", json!(name)));
+                let trial = ("trial", json!({ "Train": spec.trial.to_json() }));
+                with(plain(&spec.own), imported.into_iter().chain([trial]))
+            }
             Self::Retrain(spec) => with(plain(&spec.own), [("of", json!(spec.of))]),
             Self::Evaluate { of, evaluate } => with(plain(evaluate), [("of", json!(of))]),
             Self::VisualizeFilters { of, visualize } => with(plain(visualize), [("of", json!(of))]),

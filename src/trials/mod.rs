@@ -2,6 +2,7 @@
 
 mod column;
 mod render;
+mod repetitions;
 mod sort;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde_json::Value;
 pub(crate) use self::column::Column;
 pub use self::{
     render::{render_csv, render_text},
+    repetitions::{render_repetitions, repetitions},
     sort::sort,
 };
 use crate::{
@@ -82,6 +84,12 @@ pub(crate) fn trial_index(node: &str, search: &str, work: &str) -> Option<u32> {
     node.strip_prefix(search)?.strip_prefix('/')?.strip_prefix(work)?.strip_prefix('/')?.parse().ok()
 }
 
+/// Returns the node that a training's proposal comes from: one of its own, or one that promotes an earlier trial.
+fn proposed_by(study: &Study, name: &str) -> String {
+    let promote = name.replacen("/train/", "/promote/", 1);
+    if study.nodes.contains_key(&promote) { promote } else { name.replacen("/train/", "/propose/", 1) }
+}
+
 fn row(store: &Store, study: &Study, search: &str, index: u32, name: &str) -> Result<TrialRow, ViewError> {
     let node = &study.nodes[name];
     let mut row = TrialRow {
@@ -96,7 +104,7 @@ fn row(store: &Store, study: &Study, search: &str, index: u32, name: &str) -> Re
         best_epoch: None,
         epochs: None,
         parameters: None,
-        labels: labels(store, study, &name.replacen("/train/", "/propose/", 1))?,
+        labels: labels(store, study, &proposed_by(study, name))?,
         settings: BTreeMap::new(),
         metrics: BTreeMap::new(),
         reason: None,

@@ -48,7 +48,7 @@ impl<'a> Outputs<'a> {
         self.tree.files.iter().filter(|(path, _)| is_picture(path)).map(|(path, entry)| (path.as_str(), entry.digest))
     }
 
-    fn not_a_record(&self, path: &str, reason: &str) -> ViewError {
+    pub(crate) fn not_a_record(&self, path: &str, reason: &str) -> ViewError {
         let digest = self.digest(path).expect("only files that are there are parsed");
         ViewError::Record { node: self.node.clone(), path: path.to_owned(), digest, reason: reason.to_owned() }
     }

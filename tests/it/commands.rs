@@ -259,7 +259,7 @@ fn every_command_is_told_about_with_its_exit_codes() {
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let expected = "run init studies show trials diff gc verify report plot export cat predict completions exec help";
+    let expected = "run init studies show trials importance import-trials diff gc verify report plot export cat predict completions exec help";
     assert_eq!(commands.join(" "), expected);
     for command in commands.iter().filter(|command| **command != "help") {
         for flag in ["-h", "--help"] {

@@ -16,6 +16,7 @@
 //! | [`commands`]     | what the other commands print                                                     |
 //! | [`golden`]       | the bytes of every stage are pinned                                               |
 //! | [`exports`]      | pictures, and a study in the formats of other programs                           |
+//! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
 //! | [`predict`]      | a trained network names what it sees                                              |
 //! | [`test_split`]   | evaluations alone read the test images                                            |
 
@@ -32,5 +33,6 @@ mod predict;
 mod reuse;
 mod same_hash;
 mod sandbox;
+mod search;
 mod selection;
 mod test_split;

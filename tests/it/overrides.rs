@@ -49,7 +49,7 @@ fn a_wrong_override_is_shown_like_a_mistake_in_the_file() {
 !  --> --set:1:1
 !   |
 ! 1 | search.trails=5
-!   | ^^^^^^^^^^^^^ expected `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+!   | ^^^^^^^^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
 !   = help: did you mean `trials`?
 !
 exit 2

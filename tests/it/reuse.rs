@@ -88,7 +88,7 @@ fn what_means_the_same_is_the_same_study() {
                     model: HyperCnn(fc_units: (16, 12), first_conv_filters: 4, base_filters: 4, bn_momentum: 0.99),
                 ),
                 space: { "activation": choice(["relu", "elu"]), "lr_rate_mult": loguniform(-0.5, 0.5) },
-                maximise: Best("valid.fine_accuracy"), sampler: Tpe(startup: 2, candidates: 24), lag: 2, trials: 3,
+                maximise: Best("valid.fine_accuracy"), sampler: Tpe(startup: 2, candidates: 48), lag: 2, trials: 3,
             )),
             ("flip", Augment(policy: [RandomFlip(0.5)], normalise: HalfCentred, data: "data")),
             ("data", Decode(validation: Stratified((seed: 0, fraction: 0.2)), format: Cifar100, from: "raw")),

@@ -54,7 +54,7 @@ fn equal_meaning_is_equal() {
     check_equal(&edited(&[("0.5", "5e-1"), ("(-1, 1)", "(-1.0, 1e0)")]));
     check_equal(&edited(&[("name: \"tiny\"", "seed: 0, device: Cpu, name: \"tiny\"")]));
     check_equal(&edited(&[("Cifar100", "Cifar100, validation: Stratified(fraction: 0.1, seed: 0), subset: None")]));
-    check_equal(&edited(&[("startup: 2", "startup: 2, gamma: 0.25, candidates: 24")]));
+    check_equal(&edited(&[("startup: 2", "startup: 2, gamma: 0.15, candidates: 48, mode: Joint")]));
     check_equal(&edited(&[("epochs: 2", "epochs: 2, batch: 64, learning_rate: 1e-3, optimizer: Adam, keep: [Best]")]));
     check_equal(&edited(&[(
         "base_filters: 4",

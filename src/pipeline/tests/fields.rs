@@ -22,17 +22,11 @@ fn an_unknown_field_of_a_stage() {
     check(
         &[("trials: 4", "trails: 4")],
         r#"
-error: missing field `trials`
- --> pipeline.ron:5:16
-  |
-5 |     ("search", Search(
-  |                ^^^^^^ expected `trials: ..` with a whole number of at least 0
-
 error: unknown field `trails`
  --> pipeline.ron:6:9
   |
 6 |         trails: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
-  |         ^^^^^^ expected `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+  |         ^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
   = help: did you mean `trials`?
 "#,
     );
@@ -47,7 +41,7 @@ error: unknown field `startups`
  --> pipeline.ron:6:41
   |
 6 |         trials: 4, lag: 2, sampler: Tpe(startups: 2), maximise: Best("valid.fine_accuracy"),
-  |                                         ^^^^^^^^ expected `candidates`, `forgetting`, `gamma`, `prior_weight` or `startup`
+  |                                         ^^^^^^^^ expected `candidates`, `forgetting`, `gamma`, `mode`, `prior_weight` or `startup`
   = help: did you mean `startup`?
 "#,
     );
@@ -104,7 +98,7 @@ error: missing field `trials`
  --> pipeline.ron:5:16
   |
 5 |     ("search", Search(
-  |                ^^^^^^ expected `trials: ..` with a whole number of at least 0
+  |                ^^^^^^ expected `trials: ..` with 1 to 100000
 
 error: missing field `of`
   --> pipeline.ron:10:14

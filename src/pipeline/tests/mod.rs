@@ -7,6 +7,7 @@ mod fuzz;
 mod graph;
 mod names;
 mod ranges;
+mod sampler;
 mod set;
 mod space;
 mod types;

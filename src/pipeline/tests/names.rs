@@ -40,7 +40,7 @@ error: unknown name `Gp`
  --> pipeline.ron:6:37
   |
 6 |         trials: 4, lag: 2, sampler: Gp, maximise: Best("valid.fine_accuracy"),
-  |                                     ^^ expected `Random` or `Tpe`
+  |                                     ^^ expected `Random`, `Sobol`, `Grid`, `Tpe`, `GaussianProcess`, `Hyperband` or `SuccessiveHalving`
 "#,
     );
 }

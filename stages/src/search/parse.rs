@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
-    kind::{Kind, Numeric, Shape},
+    kind::{Kind, Numeric, Shape, comparable},
     space::{Expr, Space, SpaceProblem},
 };
 
 /// name -> how it is written
-const KINDS: [(&str, &str); 13] = [
+const KINDS: [(&str, &str); 16] = [
     ("choice", "choice([a, b, ..])"),
     ("pchoice", "pchoice([(0.3, a), (0.7, b)])"),
     ("randint", "randint(n) or randint(lo, hi)"),
@@ -23,6 +23,12 @@ const KINDS: [(&str, &str); 13] = [
     ("qnormal", "qnormal(mu, sigma, q)"),
     ("lognormal", "lognormal(mu, sigma)"),
     ("qlognormal", "qlognormal(mu, sigma, q)"),
+    ("IntRange", "IntRange(lo, hi), or IntRange(lo: 16, hi: 512, step: 16) or IntRange(lo: 1, hi: 100, log: true)"),
+    (
+        "FloatRange",
+        "FloatRange(lo, hi), or FloatRange(lo: 0, hi: 0.5, step: 0.1) or FloatRange(lo: 0.001, hi: 1, log: true)",
+    ),
+    ("Choice", "Choice([a, b, ..])"),
     ("label", "label(\"name\", expression)"),
 ];
 
@@ -116,7 +122,8 @@ impl Parser {
         }
         let inside = format!("{path}.{name}");
         let kind = match name {
-            "choice" => self.choice(arguments, &inside),
+            "choice" | "Choice" => self.choice(name, arguments, &inside),
+            "IntRange" | "FloatRange" => self.range(name, arguments, &inside),
             "pchoice" => self.pchoice(arguments, &inside),
             "randint" => self.randint(arguments, &inside),
             _ => self.numeric(name, arguments, &inside),
@@ -126,15 +133,22 @@ impl Parser {
         kind.map_or_else(|| Expr::Constant(value.clone()), |kind| Expr::Labelled { label, kind })
     }
 
-    fn choice(&mut self, arguments: &Value, path: &str) -> Option<Kind> {
+    fn choice(&mut self, name: &str, arguments: &Value, path: &str) -> Option<Kind> {
         let Some(options) = arguments.as_array() else {
-            self.problem(path, "`choice` takes a list of options", usage("choice"));
+            self.problem(path, format!("`{name}` takes a list of options"), usage(name));
             return None;
         };
         let option = |(i, option)| self.expr(option, &format!("{path}[{i}]"), None);
         let options: Vec<_> = options.iter().enumerate().map(option).collect();
         self.distinct(&options, path)?;
-        Some(Kind::Choice { options, probabilities: None })
+        let number = |option: &Expr| match option {
+            Expr::Constant(value) => value.as_f64(),
+            _ => None,
+        };
+        let numbers: Option<Vec<f64>> = options.iter().map(number).collect();
+        let is_sorted = |numbers: Vec<f64>| numbers.is_sorted() || numbers.iter().rev().is_sorted();
+        let ordered = name == "Choice" && numbers.is_some_and(is_sorted);
+        Some(Kind::Choice { options, probabilities: None, ordered })
     }
 
     fn pchoice(&mut self, arguments: &Value, path: &str) -> Option<Kind> {
@@ -155,7 +169,7 @@ impl Parser {
             self.problem(path, format!("the probabilities sum to {sum}"), Some("they must sum to 1".to_owned()));
         }
         self.distinct(&options, path)?;
-        Some(Kind::Choice { options, probabilities: Some(probabilities) })
+        Some(Kind::Choice { options, probabilities: Some(probabilities), ordered: false })
     }
 
     /// Finds options that a trial's record could not tell apart.
@@ -246,7 +260,56 @@ impl Parser {
             self.problem(path, "the step is too small for the range", usage(name));
         }
         let sound = self.problems.len() == before;
-        sound.then_some(Kind::Numeric(Numeric { shape, log, q, whole: whole_valued }))
+        sound.then_some(Kind::Numeric(Numeric { shape, log, q, whole: whole_valued, range: None }))
+    }
+
+    /// Reads a range that is kept to.
+    fn range(&mut self, name: &str, arguments: &Value, path: &str) -> Option<Kind> {
+        let field = |i: usize, field: &str| match arguments {
+            Value::Array(items) => items.get(i),
+            arguments => arguments.get(field),
+        };
+        let fits = match arguments {
+            Value::Array(items) => (2..=3).contains(&items.len()),
+            Value::Object(items) => items.keys().all(|key| ["lo", "hi", "step", "log"].contains(&key.as_str())),
+            _ => false,
+        };
+        let number = |value: Option<&Value>| value.and_then(Value::as_f64);
+        let (lo, hi, step) = (number(field(0, "lo")), number(field(1, "hi")), field(2, "step"));
+        let log = arguments.get("log").map_or(Some(false), Value::as_bool);
+        let (Some(lo), Some(hi), Some(log), true) = (lo, hi, log, fits && step.is_none_or(Value::is_number)) else {
+            self.problem(path, format!("`{name}` takes a lower and an upper bound, found {arguments}"), usage(name));
+            return None;
+        };
+        let before = self.problems.len();
+        let is_int = name == "IntRange";
+        let q = step.and_then(Value::as_f64).or(is_int.then_some(1.0));
+        if lo >= hi {
+            self.problem(path, format!("the lower bound {lo} is not below the upper bound {hi}"), usage(name));
+            return None;
+        }
+        if is_int && [Some(lo), Some(hi), q].into_iter().flatten().any(|x| whole(x).is_none()) {
+            self.problem(path, format!("`IntRange` takes integers, found {arguments}"), usage(name));
+        }
+        if q.is_some_and(|q| q <= 0.0 || q > hi - lo) {
+            self.problem(path, "the step is not above 0 and within the range", usage(name));
+        }
+        if log && step.is_some_and(|step| !is_int || step.as_f64() != Some(1.0)) {
+            self.problem(path, "a logarithmic range has no step", usage(name));
+        }
+        if log && lo < if is_int { 1.0 } else { f64::MIN_POSITIVE } {
+            self.problem(path, format!("the lower bound {lo} has no logarithm"), usage(name));
+        }
+        if self.problems.len() > before {
+            return None;
+        }
+        // Each value has the mass of its step: half a step on either side.
+        let last = q.map_or(hi, |q| lo + ((hi - lo) / q + 1e-9).floor() * q);
+        let half = q.map_or(0.0, |q| 0.5 * q);
+        let (below, above) = (lo - half, last + half);
+        let (below, above) = if log { (libm::log(below), libm::log(above)) } else { (below, above) };
+        let shape = Shape::Uniform { lo: below, hi: above };
+        Some(Kind::Numeric(Numeric { shape, log, q, whole: is_int, range: Some((lo, last)) }))
     }
 
     /// Finds an object that was probably meant as an expression.
@@ -275,16 +338,6 @@ fn usage(name: &str) -> Option<String> {
 /// Returns `x` as an integer, if it is one that f64 holds exactly.
 fn whole(x: f64) -> Option<i64> {
     (x.fract() == 0.0 && x.abs() <= 9_007_199_254_740_992.0).then_some(x as i64)
-}
-
-/// Returns the value with its numbers as floats: 3 and 3.0 are the same option.
-fn comparable(value: &Value) -> Value {
-    match value {
-        Value::Number(x) => x.as_f64().map_or_else(|| value.clone(), Value::from),
-        Value::Array(items) => items.iter().map(comparable).collect(),
-        Value::Object(items) => items.iter().map(|(key, value)| (key.clone(), comparable(value))).collect(),
-        other => other.clone(),
-    }
 }
 
 /// Returns how many letters to insert, remove or replace to turn `a` into `b` (Levenshtein, one row at a time).

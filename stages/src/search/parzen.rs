@@ -96,11 +96,8 @@ impl Parzen {
                 let z = libm::log(x);
                 self.ln_sum(z, 1.0) - z
             }
-            (Some(q), log) => {
-                let (lo, hi) = self.numeric.bounds();
-                let (lo, hi) = if log { (libm::exp(lo), libm::exp(hi)) } else { (lo, hi) };
-                let z = |x: f64| if log { libm::log(x.max(EPS)) } else { x };
-                let (below, above) = (z((x - q / 2.0).max(lo)), z((x + q / 2.0).min(hi)));
+            (Some(_), _) => {
+                let (below, above) = self.numeric.edges(x).expect("it has steps");
                 let mass = self.sum(|mu, sigma| normal_cdf(above, mu, sigma) - normal_cdf(below, mu, sigma));
                 libm::log(mass) - libm::log(self.accepted)
             }
@@ -129,7 +126,7 @@ impl Parzen {
 }
 
 /// Returns z for an observed x. Steps can take it to 0 or below the lower bound, where there is no logarithm.
-fn lift(numeric: &Numeric, x: f64) -> f64 {
+pub(super) fn lift(numeric: &Numeric, x: f64) -> f64 {
     match (numeric.log, numeric.q, numeric.shape) {
         (false, ..) => x,
         (true, None, _) => libm::log(x.max(f64::MIN_POSITIVE)),
@@ -139,6 +136,6 @@ fn lift(numeric: &Numeric, x: f64) -> f64 {
 }
 
 /// Returns the standard normal distribution function at (z - mu) / sigma.
-fn normal_cdf(z: f64, mu: f64, sigma: f64) -> f64 {
+pub(super) fn normal_cdf(z: f64, mu: f64, sigma: f64) -> f64 {
     0.5 * (1.0 + libm::erf((z - mu) / (std::f64::consts::SQRT_2 * sigma)))
 }

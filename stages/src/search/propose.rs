@@ -1,32 +1,38 @@
 //! The stage `propose`: one trial's configuration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use pipe_store::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    FORMAT, Proposal, Sampler, Space, SpaceProblem, TrialParameters,
+    Constraint, FORMAT, Past, Proposal, Sampler, Space, SpaceProblem, TrialParameters,
     chain::{self, Link},
+    history::Row,
+    imported::{self, Imported},
     split::SplitRecord,
 };
 use crate::{
-    params::record,
+    params::{is_default, record},
     stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
 };
 
 /// Proposes one trial.
 ///
-/// Slots: `split`, the split.json for this trial ([`Sampler::reads_split`]); `previous`, the parameters.json of the trial
-/// before it ([`Sampler::reads_previous`]). Outputs: proposal.json, all that a training reads; parameters.json, a link of
-/// the chain of parameters.
+/// Slots: `split`, the split.json for this trial ([`Sampler::split`]); `history`, the history.json of the latest trial whose
+/// scores the sampler may see ([`Sampler::reads_history`]); `previous`, the parameters.json of the trial before it, for all
+/// but the first; `imported`, trials of another search. Outputs: proposal.json, all that a training reads; parameters.json,
+/// a link of the chain of parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Propose {
     /// The trial's index, from 0.
     pub trial: u32,
     pub space: Space,
+    /// What holds of every proposal.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub constraints: Vec<Constraint>,
     pub sampler: Sampler,
 }
 
@@ -71,9 +77,22 @@ impl Proposal {
     }
 }
 
+impl Parameters {
+    /// Returns the outputs of a trial whose configuration is `labels`, recorded as `proposal`.
+    pub(super) fn outputs(
+        trial: u32,
+        labels: BTreeMap<String, Value>,
+        proposal: Vec<u8>,
+        previous: Option<Digest>,
+    ) -> Outputs {
+        let link = Self { format: FORMAT, trial, labels, proposal: Digest::of(&proposal), previous };
+        Outputs::default().with("proposal.json", proposal).with_json("parameters.json", &link)
+    }
+}
+
 impl Stage for Propose {
     fn id(&self) -> StageId {
-        StageId { name: "propose", version: 1 }
+        StageId { name: "propose", version: 2 }
     }
 
     fn needs(&self) -> Needs {
@@ -83,48 +102,57 @@ impl Stage for Propose {
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
         refuse("space", &self.space.validate())?;
         refuse("sampler", &self.sampler.validate())?;
-        let previous = inputs.digest("previous");
-        if previous.is_some() != self.sampler.reads_previous(self.trial) {
-            return Err(StageError::failed("the slot `previous` is for all trials but the first"));
+        for constraint in &self.constraints {
+            refuse("constraint", &constraint.validate(&self.space))?;
         }
-        let (history, good) = if self.sampler.reads_split(self.trial) {
-            (self.history(inputs)?, self.good(inputs)?)
-        } else {
-            (Vec::new(), BTreeSet::new())
+        let past = self.past(inputs)?;
+        let proposal = self.sampler.propose(&self.space, &self.constraints, context.seed, self.trial, &past);
+        let Some(proposal) = proposal else {
+            let message = format!("trial {} finds nothing new in the space that its constraints allow", self.trial);
+            return Err(StageError::failed_with_hint(message, "ask for fewer trials, or loosen the constraints"));
         };
-        let proposal = self.sampler.propose(&self.space, context.seed, self.trial, &history, &good);
         let bytes = proposal.to_record();
-        let link = Parameters {
-            format: FORMAT,
-            trial: self.trial,
-            labels: proposal.labels,
-            proposal: Digest::of(&bytes),
-            previous,
-        };
-        Ok(Outputs::default().with("proposal.json", bytes).with_json("parameters.json", &link))
+        Ok(Parameters::outputs(self.trial, proposal.labels, bytes, inputs.digest("previous")))
     }
 }
 
 impl Propose {
-    fn history(&self, inputs: &Inputs<'_>) -> Result<Vec<TrialParameters>, StageError> {
+    fn past(&self, inputs: &Inputs<'_>) -> Result<Past, StageError> {
         let links: Vec<Parameters> = chain::read(inputs, "previous")?;
         if links.len() != self.trial as usize {
             let message = format!("trial {} is given the parameters of {} trials", self.trial, links.len());
             return Err(StageError::failed(message));
         }
-        Ok(links.into_iter().map(|link| TrialParameters { id: link.trial, labels: link.labels }).collect())
-    }
-
-    fn good(&self, inputs: &Inputs<'_>) -> Result<BTreeSet<u32>, StageError> {
-        let split: SplitRecord = inputs.json("split")?;
-        if (split.format, split.trials) != (FORMAT, self.trial) {
-            return Err(StageError::failed(format!("the split is of {} trials, not of {}", split.trials, self.trial)));
+        let is_imported = inputs.digest("imported").is_some();
+        let imported = imported::read(inputs)?;
+        for (i, trial) in imported.iter().enumerate() {
+            trial.fits(&self.space).map_err(|why| StageError::failed(format!("imported trial {i}: {why}")))?;
         }
-        Ok(split.good)
+        let mut past = Past::default();
+        if self.sampler.split(self.trial, is_imported).is_some() {
+            let split: SplitRecord = inputs.json("split")?;
+            let trials = imported.len() as u32 + self.trial;
+            if (split.format, split.trials) != (FORMAT, trials) {
+                return Err(StageError::failed(format!("the split is of {} trials, not of {trials}", split.trials)));
+            }
+            past.good = split.good;
+        }
+        if self.sampler.reads_history(self.trial, is_imported) {
+            let rows: Vec<Row> = chain::read(inputs, "history")?;
+            if rows.len() > self.trial as usize {
+                let message = format!("trial {} is given the scores of {} trials", self.trial, rows.len());
+                return Err(StageError::failed(message));
+            }
+            past.losses = imported.iter().map(Imported::loss_or_worst).collect();
+            past.losses.extend(rows.iter().map(Row::loss_or_worst));
+        }
+        let labels = imported.into_iter().map(|trial| trial.labels).chain(links.into_iter().map(|link| link.labels));
+        past.trials = (0..).zip(labels).map(|(id, labels)| TrialParameters { id, labels }).collect();
+        Ok(past)
     }
 }
 
-fn refuse(what: &str, problems: &[SpaceProblem]) -> Result<(), StageError> {
+pub(super) fn refuse(what: &str, problems: &[SpaceProblem]) -> Result<(), StageError> {
     if problems.is_empty() {
         return Ok(());
     }

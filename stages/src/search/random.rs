@@ -5,21 +5,40 @@ use pipe_store::Digest;
 use super::kind::{Kind, Shape};
 use crate::philox::{Purpose, Stream};
 
-/// The random numbers of one label in one trial. A label's numbers depend on its name alone, so another label in the
-/// space does not change what this one draws.
+/// Where the random numbers of one proposal come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chance {
+    pub(super) seed: u64,
+    pub(super) trial_idx: u32,
+    /// How many draws for this trial were thrown away.
+    pub(super) attempt: u32,
+}
+
+impl Chance {
+    /// Returns the numbers of `label`. They depend on its name alone, so another label in the space does not change what
+    /// this one draws.
+    pub(super) fn of(&self, label: &str) -> Draws {
+        let minor = match self.attempt {
+            0 => hash(label),
+            attempt => hash(&format!("{label}\0{attempt}")),
+        };
+        Draws { stream: Stream::new(self.seed, Purpose::Propose, self.trial_idx, minor), next: 0 }
+    }
+}
+
+/// Returns the number that a name has in a stream.
+pub(super) fn hash(name: &str) -> u32 {
+    let [a, b, c, d, ..] = *Digest::of(name.as_bytes()).as_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// A sequence of random numbers.
 pub(super) struct Draws {
     stream: Stream,
     next: u64,
 }
 
 impl Draws {
-    /// Returns the numbers of `label` in trial `trial_idx`.
-    pub(super) fn new(seed: u64, trial_idx: u32, label: &str) -> Self {
-        let [a, b, c, d, ..] = *Digest::of(label.as_bytes()).as_bytes();
-        let stream = Stream::new(seed, Purpose::Propose, trial_idx, u32::from_le_bytes([a, b, c, d]));
-        Self { stream, next: 0 }
-    }
-
     /// Returns a number in [0, 1).
     pub(super) fn uniform(&mut self) -> f64 {
         self.next += 1;
@@ -35,21 +54,14 @@ impl Draws {
 
     /// Returns an index, each with its probability; they sum to 1 but for rounding.
     pub(super) fn index(&mut self, probabilities: &[f64]) -> usize {
-        let u = self.uniform();
-        let mut below = 0.0;
-        let found = probabilities.iter().position(|p| {
-            below += p;
-            u < below
-        });
-        // Where rounding leaves the sum below `u`: the last that is possible at all.
-        found.or_else(|| probabilities.iter().rposition(|p| *p > 0.0)).unwrap_or(0)
+        index_at(probabilities, self.uniform())
     }
 }
 
 /// Returns a coordinate of `kind` drawn from its prior (Hyperopt's `pyll/stochastic.py`).
 pub(super) fn prior(kind: &Kind, draws: &mut Draws) -> f64 {
     match kind {
-        Kind::Choice { options, probabilities: None } => below(options.len() as i64, draws),
+        Kind::Choice { options, probabilities: None, .. } => below(options.len() as i64, draws),
         Kind::Choice { probabilities: Some(probabilities), .. } => draws.index(probabilities) as f64,
         Kind::Randint { lo, hi } => below(hi - lo, draws),
         Kind::Numeric(numeric) => numeric.value(match numeric.shape {
@@ -59,7 +71,122 @@ pub(super) fn prior(kind: &Kind, draws: &mut Draws) -> f64 {
     }
 }
 
+/// Returns the coordinate below which the prior has the mass `u`, in (0, 1).
+pub(super) fn quantile(kind: &Kind, u: f64) -> f64 {
+    match kind {
+        Kind::Choice { options, probabilities: None, .. } => (u * options.len() as f64).floor(),
+        Kind::Choice { probabilities: Some(probabilities), .. } => index_at(probabilities, u) as f64,
+        Kind::Randint { lo, hi } => (u * (hi - lo) as f64).floor(),
+        Kind::Numeric(numeric) => numeric.value(match numeric.shape {
+            Shape::Uniform { lo, hi } => lo + u * (hi - lo),
+            Shape::Normal { mu, sigma } => mu + sigma * normal_quantile(u),
+        }),
+    }
+}
+
+/// Returns the first index whose probability, with those before it, is beyond `u`.
+fn index_at(probabilities: &[f64], u: f64) -> usize {
+    let mut below = 0.0;
+    let found = probabilities.iter().position(|p| {
+        below += p;
+        u < below
+    });
+    // Where rounding leaves the sum below `u`: the last that is possible at all.
+    found.or_else(|| probabilities.iter().rposition(|p| *p > 0.0)).unwrap_or(0)
+}
+
+/// Returns the standard normal quantile of `p`, in (0, 1), to about 1e-15 (Wichura, algorithm AS 241, PPND16, 1988).
+fn normal_quantile(p: f64) -> f64 {
+    let polynomial = |x: f64, coefficients: [f64; 8]| coefficients.iter().fold(0.0, |sum, c| sum * x + c);
+    let q = p - 0.5;
+    if q.abs() <= 0.425 {
+        let r = 0.180_625 - q * q;
+        let above = [
+            2_509.080_928_730_122_7,
+            33_430.575_583_588_13,
+            67_265.770_927_008_7,
+            45_921.953_931_549_87,
+            13_731.693_765_509_46,
+            1_971.590_950_306_551_3,
+            133.141_667_891_784_38,
+            3.387_132_872_796_366_5,
+        ];
+        let below = [
+            5_226.495_278_852_854,
+            28_729.085_735_721_943,
+            39_307.895_800_092_71,
+            21_213.794_301_586_597,
+            5_394.196_021_424_751,
+            687.187_007_492_057_9,
+            42.313_330_701_600_91,
+            1.0,
+        ];
+        return q * polynomial(r, above) / polynomial(r, below);
+    }
+    let r = libm::sqrt(-libm::log(if q < 0.0 { p } else { 1.0 - p }));
+    let tail = if r <= 5.0 {
+        let above = [
+            7.745_450_142_783_414e-4,
+            0.022_723_844_989_269_184,
+            0.241_780_725_177_450_6,
+            1.270_458_252_452_368_4,
+            3.647_848_324_763_204_5,
+            5.769_497_221_460_691,
+            4.630_337_846_156_546,
+            1.423_437_110_749_683_5,
+        ];
+        let below = [
+            1.050_750_071_644_416_9e-9,
+            5.475_938_084_995_345e-4,
+            0.015_198_666_563_616_457,
+            0.148_103_976_427_480_08,
+            0.689_767_334_985_1,
+            1.676_384_830_183_803_8,
+            2.053_191_626_637_759,
+            1.0,
+        ];
+        polynomial(r - 1.6, above) / polynomial(r - 1.6, below)
+    } else {
+        let above = [
+            2.010_334_399_292_288_1e-7,
+            2.711_555_568_743_487_6e-5,
+            0.001_242_660_947_388_078_4,
+            0.026_532_189_526_576_124,
+            0.296_560_571_828_504_87,
+            1.784_826_539_917_291_3,
+            5.463_784_911_164_114,
+            6.657_904_643_501_103,
+        ];
+        let below = [
+            2.044_263_103_389_939_8e-15,
+            1.421_511_758_316_446e-7,
+            1.846_318_317_510_054_7e-5,
+            7.868_691_311_456_132e-4,
+            0.014_875_361_290_850_615,
+            0.136_929_880_922_735_8,
+            0.599_832_206_555_888,
+            1.0,
+        ];
+        polynomial(r - 5.0, above) / polynomial(r - 5.0, below)
+    };
+    if q < 0.0 { -tail } else { tail }
+}
+
 /// Returns an integer in 0..n, where n is at least 1 and far below 2^53.
 fn below(n: i64, draws: &mut Draws) -> f64 {
     (draws.uniform() * n as f64).floor()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normal_quantiles_undo_the_distribution_function() {
+        for p in [1e-12, 1e-5, 0.01, 0.075, 0.3, 0.5, 0.8, 0.93, 0.999] {
+            let back = 0.5 * libm::erfc(-normal_quantile(p) / std::f64::consts::SQRT_2);
+            assert!((back / p - 1.0).abs() < 1e-12, "{p}: {back}");
+        }
+        assert!((normal_quantile(0.975) - 1.959_963_984_540_054).abs() < 1e-14);
+    }
 }

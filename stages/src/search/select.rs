@@ -9,25 +9,42 @@ use super::{
     FORMAT, chain,
     history::{Row, Status},
     propose::Parameters,
+    repetition::{self, Point},
 };
 use crate::{
     params::Float,
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
-/// Picks the completed trial with the least loss; ties go to the lower index.
+/// Picks the completed trial with the least loss; ties go to the lower index. Of points that are trained several times it
+/// picks the one with the least mean, and of it the first repetition: the best of all repetitions would be the luckiest.
 ///
 /// Slots: `history` and `parameters`, the history.json and parameters.json of the last trial. Outputs: best.json;
 /// proposal.json, byte for byte that of the best trial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Select {}
+pub struct Select {
+    /// How often each point is trained, by trials that follow each other.
+    #[serde(default = "repeats::value", skip_serializing_if = "repeats::is")]
+    pub repeats: u32,
+}
+
+crate::defaults! {
+    repeats: u32 = 1;
+}
+
+impl Default for Select {
+    fn default() -> Self {
+        Self { repeats: repeats::value() }
+    }
+}
 
 /// best.json
 #[derive(Serialize)]
 struct Best<'a> {
     format: u32,
     trial: u32,
+    /// Of several repetitions the mean.
     loss: Float,
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch: Option<u32>,
@@ -35,6 +52,9 @@ struct Best<'a> {
     /// How many trials there were, and how many of them completed.
     trials: usize,
     completed: usize,
+    /// Every point with its repetitions, the best first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    points: Option<Vec<Point>>,
 }
 
 impl Stage for Select {
@@ -50,20 +70,26 @@ impl Stage for Select {
             return Err(StageError::failed(message));
         }
         let completed = || rows.iter().filter(|row| row.status == Status::Completed);
-        // Of equal losses `min_by` takes the first: rows are in the order of trials.
-        let best = completed()
-            .filter(|row| !row.loss.0.is_nan())
-            .min_by(|a, b| a.loss.0.total_cmp(&b.loss.0))
-            .ok_or_else(|| no_best(&rows))?;
+        let (best, loss, points) = if self.repeats == 1 {
+            // Of equal losses `min_by` takes the first: rows are in the order of trials.
+            let with_loss = completed().filter(|row| !row.loss.0.is_nan());
+            let best = with_loss.min_by(|a, b| a.loss.0.total_cmp(&b.loss.0)).ok_or_else(|| no_best(&rows))?;
+            (best, best.loss, None)
+        } else {
+            let points = repetition::points(&rows, self.repeats);
+            let best = points.first().filter(|point| point.is_complete()).ok_or_else(|| no_best(&rows))?;
+            (&rows[best.trial as usize], best.mean, Some(points))
+        };
         let link = &parameters[best.trial as usize];
         let record = Best {
             format: FORMAT,
             trial: best.trial,
-            loss: best.loss,
+            loss,
             epoch: best.epoch,
             labels: &link.labels,
             trials: rows.len(),
             completed: completed().count(),
+            points,
         };
         let proposal = inputs.object(&link.proposal)?.to_vec();
         Ok(Outputs::default().with_json("best.json", &record).with("proposal.json", proposal))

@@ -19,12 +19,16 @@ use super::{Proposal, kind::Kind, parse};
 /// | `{"normal":[mu, sigma]}`, `{"lognormal":[mu, sigma]}` | a normal deviate, or `exp` of one |
 /// | `{"quniform":[lo, hi, q]}`, and `q` before the others | `round(x / q) * q`, half to even, never clipped |
 /// | `{"uniformint":[lo, hi]}` | `quniform(lo, hi, 1)` as an integer: both ends have half the mass of the others |
+/// | `{"IntRange":[lo, hi]}`, `{"IntRange":{"lo":1,"hi":9,"step":2}}` | `lo`, `lo + step`, .. up to `hi`, each as likely; with `"log":true` small ones are likelier |
+/// | `{"FloatRange":[lo, hi]}`, `{"FloatRange":{"lo":0.1,"hi":10,"log":true}}` | a number in `lo..hi`; with a `step` as above |
+/// | `{"Choice":[a, b, ..]}` | one of the options, each as likely; numbers that rise or fall are modelled in their order |
 /// | `{"label":[name, expression]}` | the expression under a name of its own |
 /// | any other object or array | the same with its expressions settled; a key is the label of the expression it holds |
 /// | anything else | itself |
 ///
-/// An object is an expression if its only key is a name of this table. Labels are unique in the whole space. The kinds are
-/// those of Hyperopt (Bergstra, Yamins and Cox, "Making a science of model search", ICML 2013).
+/// An object is an expression if its only key is a name of this table. Labels are unique in the whole space. The kinds with
+/// small letters are those of Hyperopt (Bergstra, Yamins and Cox, "Making a science of model search", ICML 2013); the others
+/// keep to their ranges, as in Keras Tuner.
 ///
 /// Reading takes any JSON object; [`validate`](Self::validate) says what is wrong with it. Writing is canonical: equal
 /// spaces are equal JSON (bounds as floats, `randint` with both bounds, no label that repeats its key).
@@ -93,13 +97,72 @@ impl Space {
         labels
     }
 
+    /// Returns a label whose values cannot be counted, if there is one.
+    pub fn endless_label(&self) -> Option<&str> {
+        self.axes().into_iter().find(|(_, kind)| kind.count().is_none()).map(|(label, _)| label)
+    }
+
+    /// Returns all labels with their kinds, each choice before the labels of its options.
+    pub(super) fn axes(&self) -> Vec<(&str, &Kind)> {
+        let mut axes = Vec::new();
+        self.keys.values().for_each(|expr| expr.collect_axes(&mut axes));
+        axes
+    }
+
     /// Returns the proposal in which each active label has the coordinate that `choose` gives it. A choice is asked before
     /// the labels of its chosen option; those of other options are not asked.
     pub(super) fn settle(&self, choose: &mut dyn FnMut(&str, &Kind) -> f64) -> Proposal {
+        self.settle_in_order(&[], choose)
+    }
+
+    /// Asks for the labels that [`settle`](Self::settle) would ask for, and makes nothing of the answers.
+    pub(super) fn walk(&self, choose: &mut dyn FnMut(&str, &Kind) -> f64) {
+        self.keys.values().for_each(|expr| expr.walk(choose));
+    }
+
+    /// Returns what [`settle`](Self::settle) does, the keys in `first` asked before the others.
+    pub(super) fn settle_in_order(&self, first: &[String], choose: &mut dyn FnMut(&str, &Kind) -> f64) -> Proposal {
         let mut labels = BTreeMap::new();
-        let settle = |(key, expr): (&String, &Expr)| (key.clone(), expr.settle(choose, &mut labels));
-        let values: Map<_, _> = self.keys.iter().map(settle).collect();
+        let others = self.keys.keys().filter(|key| !first.contains(key));
+        let order = first.iter().filter(|key| self.keys.contains_key(*key)).chain(others);
+        let values: Map<_, _> = order.map(|key| (key.clone(), self.keys[key].settle(choose, &mut labels))).collect();
         Proposal { values, labels }
+    }
+
+    /// Returns the space in which these labels have one value each, and are axes no more.
+    ///
+    /// # Errors
+    /// If a label or its value is none of the space's: what is wrong, each `path` a label.
+    pub fn with_fixed(&self, fixed: &BTreeMap<String, Value>) -> Result<Self, Vec<SpaceProblem>> {
+        let mut problems = Vec::new();
+        let mut values = BTreeMap::new();
+        let axes: BTreeMap<&str, &Kind> = self.axes().into_iter().collect();
+        for (label, value) in fixed {
+            match axes.get(label.as_str()).map(|kind| kind.constant(value)) {
+                Some(Ok(value)) => {
+                    values.insert(label.as_str(), value);
+                }
+                Some(Err(allowed)) => problems.push(SpaceProblem {
+                    path: label.clone(),
+                    message: format!("label `{label}` cannot be {value}"),
+                    hint: Some(allowed),
+                }),
+                None => problems.push(SpaceProblem {
+                    path: label.clone(),
+                    message: format!("the space has no label `{label}`"),
+                    hint: Some(format!("its labels are {}", axes.keys().copied().collect::<Vec<_>>().join(", "))),
+                }),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let keys = self.keys.iter().map(|(key, expr)| (key.clone(), expr.with_fixed(&values))).collect();
+        let space = Self { keys, problems: Vec::new() };
+        // Read again, since what is a constant now may equal another option, or be all there is.
+        let json = serde_json::to_value(&space).expect("a space is plain data");
+        let space = parse::space(json.as_object().expect("a space is an object"));
+        if space.problems.is_empty() { Ok(space) } else { Err(space.problems) }
     }
 }
 
@@ -124,6 +187,53 @@ impl Expr {
         }
     }
 
+    fn walk(&self, choose: &mut dyn FnMut(&str, &Kind) -> f64) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Object(items) => items.values().for_each(|expr| expr.walk(choose)),
+            Self::Array(items) => items.iter().for_each(|expr| expr.walk(choose)),
+            Self::Labelled { label, kind } => {
+                let coordinate = choose(label, kind);
+                if let Kind::Choice { options, .. } = kind {
+                    options[coordinate as usize].walk(choose);
+                }
+            }
+        }
+    }
+
+    fn with_fixed(&self, values: &BTreeMap<&str, Value>) -> Self {
+        match self {
+            Self::Constant(value) => Self::Constant(value.clone()),
+            Self::Object(items) => {
+                Self::Object(items.iter().map(|(key, expr)| (key.clone(), expr.with_fixed(values))).collect())
+            }
+            Self::Array(items) => Self::Array(items.iter().map(|expr| expr.with_fixed(values)).collect()),
+            Self::Labelled { label, kind } => match (values.get(label.as_str()), kind) {
+                (Some(value), _) => Self::Constant(value.clone()),
+                (None, Kind::Choice { options, probabilities, ordered }) => {
+                    let options = options.iter().map(|option| option.with_fixed(values)).collect();
+                    let kind = Kind::Choice { options, probabilities: probabilities.clone(), ordered: *ordered };
+                    Self::Labelled { label: label.clone(), kind }
+                }
+                (None, kind) => Self::Labelled { label: label.clone(), kind: kind.clone() },
+            },
+        }
+    }
+
+    fn collect_axes<'a>(&'a self, axes: &mut Vec<(&'a str, &'a Kind)>) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Object(items) => items.values().for_each(|expr| expr.collect_axes(axes)),
+            Self::Array(items) => items.iter().for_each(|expr| expr.collect_axes(axes)),
+            Self::Labelled { label, kind } => {
+                axes.push((label, kind));
+                if let Kind::Choice { options, .. } = kind {
+                    options.iter().for_each(|expr| expr.collect_axes(axes));
+                }
+            }
+        }
+    }
+
     /// Adds the labels in this expression; without `conditional`, not those inside an option of a choice.
     fn collect_labels<'a>(&'a self, conditional: bool, labels: &mut BTreeSet<&'a str>) {
         match self {
@@ -142,12 +252,12 @@ impl Expr {
     /// Returns whether this was the chosen option of a choice, whose label has `value` among a trial's `labels`: labels are
     /// unique, so an option with labels was chosen if its labels are active; one without is known by its value.
     pub(super) fn was_chosen(&self, value: &Value, labels: &BTreeMap<String, Value>) -> bool {
+        if let Self::Constant(constant) = self {
+            return constant == value;
+        }
         let mut own = BTreeSet::new();
         self.collect_labels(false, &mut own);
-        match self {
-            Self::Constant(constant) => constant == value,
-            _ => own.iter().all(|label| labels.contains_key(*label)),
-        }
+        own.iter().all(|label| labels.contains_key(*label))
     }
 
     /// Returns the expression as canonical JSON where `key` is the label that it has unless it is given another.

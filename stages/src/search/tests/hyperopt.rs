@@ -1,9 +1,10 @@
-//! The sampler `Tpe` against Hyperopt 0.3.0.
+//! The sampler `Tpe(mode: Hyperopt)` against Hyperopt 0.3.0.
 
 use serde::Deserialize;
 
 use super::*;
 use crate::search::{
+    hyperopt,
     kind::Kind,
     parzen::{Parzen, forgetting_weights},
     space::Expr,
@@ -59,7 +60,7 @@ fn models_equal_hyperopts_on_its_golden_cases() {
     for case in cases {
         let name = format!("{} of {} observations", case.kind, case.obs.len());
         match (case.kind.as_str(), case.args) {
-            ("n_below", _) => case.cases.iter().for_each(|(n, below)| assert_eq!(split::n_below(*n, 0.25), *below)),
+            ("n_below", _) => case.cases.iter().for_each(|(n, below)| assert_eq!(Rule::Root(0.25).n_good(*n), *below)),
             (kind, Some(args)) => {
                 let Kind::Numeric(numeric) = kind_of(&space(json!({ "x": { kind: args } })), "x") else {
                     panic!("{name}")
@@ -73,7 +74,7 @@ fn models_equal_hyperopts_on_its_golden_cases() {
                 let offset = if numeric.log { found[0] - case.lpdf[0] } else { 0.0 };
                 close(&found.iter().map(|y| y - offset).collect::<Vec<_>>(), &case.lpdf, 1e-9, &name);
             }
-            (_, None) => close(&tpe::posterior(&case.p, &case.obs, 1.0, 25), &case.posterior, 1e-12, &name),
+            (_, None) => close(&hyperopt::posterior(&case.p, &case.obs, 1.0, 25), &case.posterior, 1e-12, &name),
         }
     }
 }
@@ -129,20 +130,21 @@ fn check(label: &str, sample: &[f64], posterior: &Posterior) {
 
 #[test]
 fn suggestions_after_the_seeds_42_trials_are_distributed_as_hyperopts() {
-    const SEEDS: u64 = 2000;
+    const SEEDS: u64 = 20_000;
     let space = seed_space();
     let seed_history: SeedHistory = serde_json::from_str(include_str!("../fixtures/seed_history.json")).unwrap();
     let losses: Vec<f64> = seed_history.trials.iter().map(|trial| trial.loss).collect();
-    let good = split::good(&losses, 42, 0.25);
+    let good = Rule::Root(0.25).good(&losses, 42);
     assert_eq!(good, seed_history.good);
     let history: Vec<_> = (0..)
         .zip(&seed_history.trials)
         .map(|(id, trial)| TrialParameters { id, labels: trial.labels.clone() })
         .collect();
 
-    let params = TpeParams::default();
-    let proposals: Vec<_> =
-        (0..SEEDS).map(|seed| Sampler::Tpe(params).propose(&space, seed, 42, &history, &good)).collect();
+    let params = Tpe { mode: Mode::Hyperopt, ..Tpe::default() };
+    let past = Past { trials: history.clone(), good: good.clone(), losses: Vec::new() };
+    let chance = |seed| random::Chance { seed, trial_idx: 42, attempt: 0 };
+    let proposals: Vec<_> = (0..SEEDS).map(|seed| hyperopt::propose(&space, &params, chance(seed), &past)).collect();
     let mut seldom = Vec::new();
     for (label, posterior) in &seed_history.posterior {
         let kind = kind_of(&space, label);
@@ -158,7 +160,7 @@ fn suggestions_after_the_seeds_42_trials_are_distributed_as_hyperopts() {
             let observed = if good.contains(&trial.id) { &mut of_good } else { &mut of_bad };
             observed.extend(kind.coordinate(label, &trial.labels));
         }
-        let suggest = |seed| tpe::suggest(&kind, &of_good, &of_bad, &params, &mut random::Draws::new(seed, 42, label));
+        let suggest = |seed| hyperopt::suggest(&kind, &of_good, &of_bad, &params, &mut chance(seed).of(label));
         check(label, &(0..SEEDS).map(suggest).collect::<Vec<_>>(), posterior);
     }
     assert_eq!(seldom, ["residual_units"]);

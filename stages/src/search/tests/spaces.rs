@@ -133,7 +133,8 @@ fn the_chosen_option_is_known_from_the_labels() {
     for trial in 0..100 {
         let mut chosen = None;
         let proposal = space.settle(&mut |label, kind| {
-            let coordinate = random::prior(kind, &mut random::Draws::new(9, trial, label));
+            let coordinate =
+                random::prior(kind, &mut random::Chance { seed: 9, trial_idx: trial, attempt: 0 }.of(label));
             chosen = chosen.or((label == "x").then_some(coordinate));
             coordinate
         });

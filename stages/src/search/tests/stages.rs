@@ -49,13 +49,13 @@ impl Search {
     }
 
     fn propose(&mut self, trial: u32) {
-        let split = self.sampler.reads_split(trial).then(|| {
+        let split = self.sampler.split(trial, false).map(|rule| {
             let seen = trial.checked_sub(LAG).map(|last| self.history[last as usize]);
-            let outputs = run(&Split { trial, gamma: 0.25 }, &self.objects, &[("history", seen)]).unwrap();
+            let outputs = run(&Split { trial, rule }, &self.objects, &[("history", seen)]).unwrap();
             self.put(outputs, "split.json")
         });
-        let previous = self.parameters.last().copied().filter(|_| self.sampler.reads_previous(trial));
-        let stage = Propose { trial, space: self.space.clone(), sampler: self.sampler };
+        let previous = self.parameters.last().copied();
+        let stage = self.stage(trial);
         let outputs = run(&stage, &self.objects, &[("split", split), ("previous", previous)]).unwrap();
         let proposal = outputs.files()["proposal.json"].clone();
         self.objects.put(proposal.clone());
@@ -63,6 +63,11 @@ impl Search {
         self.splits.push(split);
         let parameters = self.put(outputs, "parameters.json");
         self.parameters.push(parameters);
+    }
+
+    fn stage(&self, trial: u32) -> Propose {
+        let (space, sampler) = (self.space.clone(), self.sampler.clone());
+        Propose { trial, space, constraints: Vec::new(), sampler }
     }
 
     fn score(&mut self, trial: u32, score: &Value) {
@@ -75,14 +80,14 @@ impl Search {
 
     fn select(&self) -> Result<(Value, Vec<u8>), StageError> {
         let slots = [("history", self.history.last().copied()), ("parameters", self.parameters.last().copied())];
-        let mut files = run(&Select {}, &self.objects, &slots)?.into_files();
+        let mut files = run(&Select::default(), &self.objects, &slots)?.into_files();
         let best = serde_json::from_slice(&files["best.json"]).unwrap();
         Ok((best, files.remove("proposal.json").unwrap()))
     }
 }
 
 fn tpe() -> Sampler {
-    Sampler::Tpe(TpeParams { startup: STARTUP, ..TpeParams::default() })
+    of_hyperopt(Some(STARTUP))
 }
 
 fn completed(loss: f64) -> Value {
@@ -128,13 +133,14 @@ fn a_loss_that_moves_without_changing_the_split_changes_nothing_downstream() {
 #[test]
 fn stages_propose_what_the_sampler_does() {
     let search = Search::new(tpe(), &scores(12));
-    let mut history = Vec::new();
+    let mut past = Past::default();
     for (trial, bytes) in (0..).zip(&search.proposals) {
         let seen: Vec<f64> =
             (0..(trial + 1u32).saturating_sub(LAG)).map(|i| f64::from((i * 7 + 7) % 10) / 10.0).collect();
-        let proposal = tpe().propose(&search.space, 7, trial, &history, &split::good(&seen, trial, 0.25));
+        past.good = Rule::Root(0.25).good(&seen, trial);
+        let proposal = tpe().propose(&search.space, &[], 7, trial, &past).unwrap();
         assert_eq!(proposal.to_record(), *bytes, "trial {trial}");
-        history.push(TrialParameters { id: trial, labels: proposal.labels });
+        past.trials.push(TrialParameters { id: trial, labels: proposal.labels });
     }
 }
 
@@ -156,7 +162,7 @@ fn equal_proposals_are_equal_bytes_whatever_the_sampler() {
 #[test]
 fn pending_diverged_and_failed_trials_count_as_worst() {
     let check = |losses: &[f64], trials, good: &[u32]| {
-        assert_eq!(split::good(losses, trials, 0.5), good.iter().copied().collect());
+        assert_eq!(Rule::Root(0.5).good(losses, trials), good.iter().copied().collect());
     };
     check(&[3.0, 2.0, 1.0, 4.0], 8, &[1, 2]);
     check(&[f64::NAN, f64::NAN, 1.0, 9.0], 8, &[2, 3]);
@@ -170,7 +176,7 @@ fn pending_diverged_and_failed_trials_count_as_worst() {
     scores[3] = json!({"format": 1, "status": "failed", "loss": "-Infinity"});
     let search = Search::new(tpe(), &scores);
     let slots = [("history", Some(search.history[3]))];
-    let outputs = run(&Split { trial: 6, gamma: 0.25 }, &search.objects, &slots).unwrap();
+    let outputs = run(&Split { trial: 6, rule: Rule::Root(0.25) }, &search.objects, &slots).unwrap();
     assert_eq!(outputs.files()["split.json"], b"{\"format\":1,\"good\":[2],\"trials\":6}\n");
 }
 
@@ -186,6 +192,53 @@ fn the_best_trial_is_the_first_of_the_least_loss() {
     assert_eq!(figures, [json!(2), json!(0.1), json!(3), json!(8), json!(7)]);
     assert_eq!(proposal, search.proposals[2]);
     assert_eq!(best["labels"], serde_json::from_slice::<Value>(&proposal).unwrap()["labels"]);
+}
+
+#[test]
+fn the_best_of_a_rung_is_promoted_and_a_failed_trial_last() {
+    let mut scores = scores(5);
+    scores[2] = json!({"format": 1, "status": "diverged", "loss": 0.0});
+    let search = Search::new(Sampler::Random, &scores);
+    let promoted = |rank| {
+        let stage = Promote { trial: 5, rung: (1, 4), rank };
+        let slots = [("history", search.history.last().copied()), ("previous", search.parameters.last().copied())];
+        run(&stage, &search.objects, &slots).map(|outputs| outputs.files()["proposal.json"].clone())
+    };
+    // Losses of trials 1, 3 and 4: 0.4, 0.8, 0.5.
+    for (rank, trial) in [(0, 1), (1, 4), (2, 3), (3, 2)] {
+        assert!(promoted(rank).unwrap() == search.proposals[trial], "rank {rank}");
+    }
+    assert_eq!(promoted(4).unwrap_err().to_string(), "the rung has 4 trials, none of rank 4");
+}
+
+#[test]
+fn imported_trials_are_earlier_trials() {
+    let earlier = searched(&seed_space(), &Sampler::Random, 99, 6);
+    let imported = |loss: &dyn Fn(usize) -> Option<f64>| {
+        let trial = |(i, proposal): (usize, &Proposal)| Imported::new(proposal.labels.clone(), loss(i));
+        ImportedTrials { format: 1, source: None, trials: earlier.iter().enumerate().map(trial).collect() }
+    };
+    let first = |imported: &ImportedTrials, sampler: Sampler| {
+        let mut search = Search::new(sampler, &[]);
+        let imported = Some(search.objects.put(crate::params::record(imported)));
+        let split = search.sampler.split(0, true).map(|rule| {
+            let outputs = run(&Split { trial: 0, rule }, &search.objects, &[("imported", imported)]).unwrap();
+            search.put(outputs, "split.json")
+        });
+        run(&search.stage(0), &search.objects, &[("imported", imported), ("split", split)])
+            .map(|outputs| outputs.files()["proposal.json"].clone())
+    };
+    let (rising, falling) = (imported(&|i| Some(i as f64)), imported(&|i| (i > 1).then_some(-(i as f64))));
+    let gaussian = || serde_json::from_str(r#"{"GaussianProcess":{"startup":5,"candidates":20}}"#).unwrap();
+    for sampler in [joint(5), of_hyperopt(Some(5)), gaussian()] {
+        assert_ne!(first(&rising, sampler.clone()).unwrap(), first(&falling, sampler).unwrap());
+    }
+    // Too few for the sampler: the prior, which reads no scores.
+    assert_eq!(first(&rising, joint(7)).unwrap(), first(&falling, joint(7)).unwrap());
+    let mut foreign = rising;
+    foreign.trials[3].labels.insert("batch_size".to_owned(), json!(9000));
+    let message = first(&foreign, joint(5)).unwrap_err().to_string();
+    assert_eq!(message, "imported trial 3: its label `batch_size` is 9000, which the space never proposes");
 }
 
 #[test]
@@ -225,17 +278,17 @@ fn broken_chains_and_wrong_slots_are_refused() {
         let message = run(stage, &search.objects, slots).unwrap_err().to_string();
         assert!(message.contains(text), "{message}");
     };
-    let propose = |trial| Propose { trial, space: search.space.clone(), sampler: tpe() };
+    let propose = |trial| search.stage(trial);
     let (history, parameters, split) = (search.history[5], search.parameters[5], search.splits[5]);
-    refused(&Split { trial: 5, gamma: 0.25 }, &[("history", Some(history))], "the scores of 6 trials");
-    refused(&Split { trial: 5, gamma: 0.25 }, &[("history", Some(parameters))], "broken");
+    refused(&Split { trial: 5, rule: Rule::Root(0.25) }, &[("history", Some(history))], "the scores of 6 trials");
+    refused(&Split { trial: 5, rule: Rule::Root(0.25) }, &[("history", Some(parameters))], "broken");
     refused(&propose(5), &[("split", split), ("previous", Some(parameters))], "the parameters of 6 trials");
     refused(&propose(6), &[("split", split), ("previous", Some(parameters))], "the split is of 5 trials, not of 6");
-    refused(&propose(5), &[("split", split)], "`previous`");
-    refused(&propose(0), &[("previous", Some(parameters))], "`previous`");
+    refused(&propose(5), &[("split", split)], "trial 5 is given the parameters of 0 trials");
+    refused(&propose(0), &[("previous", Some(parameters))], "trial 0 is given the parameters of 6 trials");
     let select = [("history", Some(search.history[4])), ("parameters", Some(parameters))];
-    refused(&Select {}, &select, "scores of 5 trials and parameters of 6");
+    refused(&Select::default(), &select, "scores of 5 trials and parameters of 6");
     let space = serde_json::from_value(json!({"x": {"uniform": [1, 0]}, "y": {"choice": []}})).unwrap();
-    let stage = Propose { trial: 0, space, sampler: Sampler::Random };
+    let stage = Propose { trial: 0, space, constraints: Vec::new(), sampler: Sampler::Random };
     refused(&stage, &[], "`x.uniform`: the lower bound 1 is not below the upper bound 0; `y.choice`");
 }

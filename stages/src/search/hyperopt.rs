@@ -1,56 +1,46 @@
-//! Tree-structured Parzen estimator, exactly as in Hyperopt: for each label on its own, the candidate that is likeliest
+//! The sampler `Tpe(mode: Hyperopt)`, exactly as in Hyperopt: for each label on its own, the candidate that is likeliest
 //! among good trials as against bad ones.
 //!
 //! Source: Bergstra, Bardenet, Bengio and Kégl, "Algorithms for hyper-parameter optimization", NIPS 2011; Hyperopt's
 //! `tpe.py`. The tree is this alone: a choice is settled before the labels of its chosen option.
 
-use std::collections::BTreeSet;
-
 use super::{
-    Proposal, TpeParams, TrialParameters,
+    Past, Proposal, Tpe, TrialParameters,
     kind::Kind,
     parzen::{Parzen, forgetting_weights},
-    random::Draws,
+    random::{Chance, Draws},
     space::Space,
 };
 
-/// Returns the proposal for trial `trial_idx` after `history`, of which the trials in `good` are good and all others bad.
-/// The order of `history` does not matter.
-pub(super) fn propose(
-    space: &Space,
-    params: &TpeParams,
-    seed: u64,
-    trial_idx: u32,
-    history: &[TrialParameters],
-    good: &BTreeSet<u32>,
-) -> Proposal {
-    let mut trials: Vec<&TrialParameters> = history.iter().collect();
+/// Returns the proposal after `past`. The order of its trials does not matter.
+pub(super) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) -> Proposal {
+    let mut trials: Vec<&TrialParameters> = past.trials.iter().collect();
     trials.sort_by_key(|trial| trial.id);
-    let (good, bad): (Vec<_>, Vec<_>) = trials.into_iter().partition(|trial| good.contains(&trial.id));
+    let (good, bad): (Vec<_>, Vec<_>) = trials.into_iter().partition(|trial| past.good.contains(&trial.id));
     space.settle(&mut |label, kind| {
         let observed = |trials: &[&TrialParameters]| -> Vec<f64> {
             trials.iter().filter_map(|trial| kind.coordinate(label, &trial.labels)).collect()
         };
-        suggest(kind, &observed(&good), &observed(&bad), params, &mut Draws::new(seed, trial_idx, label))
+        suggest(kind, &observed(&good), &observed(&bad), params, &mut chance.of(label))
     })
 }
 
 /// Returns the coordinate suggested for a label whose coordinates were `good` and `bad`, each in trial order: of
-/// `params.candidates` drawn from the model of the good, the first with the greatest ln good(x) - ln bad(x).
-pub(super) fn suggest(kind: &Kind, good: &[f64], bad: &[f64], params: &TpeParams, draws: &mut Draws) -> f64 {
-    let forgetting = params.forgetting as usize;
+/// so many candidates drawn from the model of the good, the first with the greatest ln good(x) - ln bad(x).
+pub(super) fn suggest(kind: &Kind, good: &[f64], bad: &[f64], params: &Tpe, draws: &mut Draws) -> f64 {
+    let forgetting = params.forgetting();
     match kind {
         Kind::Numeric(numeric) => {
-            let good = Parzen::new(*numeric, good, params.prior_weight, forgetting);
-            let bad = Parzen::new(*numeric, bad, params.prior_weight, forgetting);
-            let candidates = (0..params.candidates).map(|_| good.sample(draws));
+            let good = Parzen::new(*numeric, good, params.prior_weight(), forgetting);
+            let bad = Parzen::new(*numeric, bad, params.prior_weight(), forgetting);
+            let candidates = (0..params.candidates()).map(|_| good.sample(draws));
             first_greatest(candidates.map(|x| (x, good.ln_density(x) - bad.ln_density(x))))
         }
         Kind::Choice { .. } | Kind::Randint { .. } => {
             let prior = kind.probabilities().expect("these kinds have options");
-            let good = posterior(&prior, good, params.prior_weight, forgetting);
-            let bad = posterior(&prior, bad, params.prior_weight, forgetting);
-            let candidates = (0..params.candidates).map(|_| draws.index(&good));
+            let good = posterior(&prior, good, params.prior_weight(), forgetting);
+            let bad = posterior(&prior, bad, params.prior_weight(), forgetting);
+            let candidates = (0..params.candidates()).map(|_| draws.index(&good));
             first_greatest(candidates.map(|k| (k as f64, libm::log(good[k]) - libm::log(bad[k]))))
         }
     }

@@ -1,0 +1,172 @@
+//! Samplers, the number of trials, fixed labels and constraints: what is refused, and what a search expands to.
+
+use super::{accepted, check, edited};
+use crate::{
+    pipeline::expand::{Sources, expand},
+    plan::Plan,
+};
+
+fn plan(edits: &[(&str, &str)]) -> Plan {
+    expand(&accepted(&edited(edits)), &Sources::default())
+}
+
+/// Returns the parameter `field` of each training of the search.
+fn trained(plan: &Plan, field: &str) -> Vec<serde_json::Value> {
+    let trainings = plan.nodes.iter().filter(|node| node.name.starts_with("search/train/"));
+    trainings.map(|node| node.params[field].clone()).collect()
+}
+
+const GRID: [(&str, &str); 2] = [("trials: 4, ", ""), ("sampler: Tpe(startup: 2)", "sampler: Grid(repeats: 2)")];
+
+#[test]
+fn what_does_not_go_together() {
+    check(
+        &[("sampler: Tpe(startup: 2)", "sampler: Grid(order: [\"activaton\"])")],
+        r#"
+error: a grid of label `l2_weight_reg_mult`, which has values without end
+ --> pipeline.ron:6:37
+  |
+6 |         trials: 4, lag: 2, sampler: Grid(order: ["activaton"]), maximise: Best("valid.fine_accuracy"),
+  |                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: give it a `Choice`, an `IntRange`, or a `FloatRange` with a `step`
+
+error: the space has no key `activaton`
+ --> pipeline.ron:6:50
+  |
+6 |         trials: 4, lag: 2, sampler: Grid(order: ["activaton"]), maximise: Best("valid.fine_accuracy"),
+  |                                                  ^^^^^^^^^^^ expected `activation` or `l2_weight_reg_mult`
+  = help: did you mean `activation`?
+"#,
+    );
+    check(
+        &[
+            ("Tpe(startup: 2)", "Hyperband(factor: 1)"),
+            ("epochs: 2", "epochs: hp(\"n\")"),
+            ("{\"act", "{\"n\": randint(1, 3), \"act"),
+        ],
+        r#"
+error: the sampler says itself how many trials there are
+ --> pipeline.ron:6:17
+  |
+6 |         trials: 4, lag: 2, sampler: Hyperband(factor: 1), maximise: Best("valid.fine_accuracy"),
+  |                 ^
+  = help: remove `trials`
+
+error: `factor`: found 1
+ --> pipeline.ron:6:55
+  |
+6 |         trials: 4, lag: 2, sampler: Hyperband(factor: 1), maximise: Best("valid.fine_accuracy"),
+  |                                                       ^ expected 2 to 100
+
+error: the most epochs of a trial are not known
+ --> pipeline.ron:8:95
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: hp("n")),
+  |                                                                                               ^^^^^^^ expected a number: the sampler divides it
+"#,
+    );
+}
+
+#[test]
+fn fixed_labels_and_constraints_that_do_not_fit() {
+    check(
+        &[("lag: 2", "lag: 2, fixed: {\"activation\": \"tanh\", \"l2\": 1}")],
+        r#"
+error: label `activation` cannot be "tanh"
+ --> pipeline.ron:6:50
+  |
+6 |         trials: 4, lag: 2, fixed: {"activation": "tanh", "l2": 1}, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                                                  ^^^^^^
+  = help: it must be one of its options without labels: "relu", "elu"
+
+error: the space has no label `l2`
+ --> pipeline.ron:6:64
+  |
+6 |         trials: 4, lag: 2, fixed: {"activation": "tanh", "l2": 1}, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                                                                ^
+  = help: its labels are activation, l2_weight_reg_mult
+"#,
+    );
+    check(
+        &[("lag: 2", "lag: 2, constraints: [Ordered([\"activation\"]), AtMost({\"l3\": 1}, 2)]")],
+        r#"
+error: the values of label `activation` are not all numbers
+ --> pipeline.ron:6:51
+  |
+6 |         trials: 4, lag: 2, constraints: [Ordered(["activation"]), AtMost({"l3": 1}, 2)], sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                                                   ^^^^^^^^^^^^
+
+error: the space has no label `l3`
+ --> pipeline.ron:6:81
+  |
+6 |         trials: 4, lag: 2, constraints: [Ordered(["activation"]), AtMost({"l3": 1}, 2)], sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                                                                                 ^
+  = help: its labels are activation, l2_weight_reg_mult
+"#,
+    );
+}
+
+#[test]
+fn a_grid_is_as_long_as_its_points_and_repetitions() {
+    let plan = plan(&[GRID[0], GRID[1], ("loguniform(-1, 1)", "Choice([0.5, 1, 2])")]);
+    let trainings: Vec<_> = plan.nodes.iter().filter(|node| node.name.starts_with("search/train/")).collect();
+    assert_eq!(trainings.len(), 12);
+    // Repetitions have seeds of their own, the same for every point.
+    let seeds: Vec<_> = trainings.iter().map(|node| node.seed).collect();
+    assert!(seeds.chunks(2).all(|pair| pair == &seeds[..2]) && seeds[0] != seeds[1]);
+    assert_eq!(plan.notes, Vec::<String>::new());
+}
+
+#[test]
+fn a_search_ends_when_its_space_is_exhausted_and_says_so() {
+    let plan = plan(&[("trials: 4", "trials: 10"), ("loguniform(-1, 1)", "Choice([0.5, 1, 2])")]);
+    assert_eq!(plan.notes, ["search: the space has 6 points: it is exhausted after 6 of 10 trials"]);
+    assert_eq!(trained(&plan, "epochs").len(), 6);
+    let fewer = self::plan(&[
+        ("trials: 4", "trials: 10, constraints: [Forbid({\"activation\": \"elu\", \"l2_weight_reg_mult\": [0.5, 1]})]"),
+        ("loguniform(-1, 1)", "Choice([0.5, 1, 2])"),
+    ]);
+    assert_eq!(trained(&fewer, "epochs").len(), 4);
+}
+
+#[test]
+fn hyperband_trains_the_best_of_a_rung_for_longer() {
+    let plan = plan(&[("trials: 4, ", ""), ("Tpe(startup: 2)", "Hyperband"), ("epochs: 2", "epochs: 9")]);
+    // Brackets of 9 epochs and factor 3, (9@1, 3@3, 1@9), (5@3, 2@9) and (3@9), rung by rung.
+    let expected: Vec<u32> = [(9, 1), (5, 3), (3, 9), (3, 3), (2, 9), (1, 9)]
+        .into_iter()
+        .flat_map(|(n, epochs)| std::iter::repeat_n(epochs, n))
+        .collect();
+    assert_eq!(trained(&plan, "epochs"), expected);
+    let find = |name: &str| plan.nodes.iter().find(|node| node.name == name).expect("the node is there");
+    let promoted = find("search/promote/018");
+    assert_eq!(*promoted.params, serde_json::json!({ "trial": 18, "rung": [0, 8], "rank": 1 }));
+    assert_eq!(plan.nodes[promoted.inputs["history"].node].name, "search/history/008");
+    let trajectory = |name: &str| find(name).stage.trajectory();
+    assert_eq!(trajectory("search/train/000"), trajectory("search/train/018"));
+}
+
+#[test]
+fn imported_trials_are_read_by_every_proposal() {
+    let fetch =
+        r#"("old", Fetch(Url(url: "file:///old.json", size: 9, sha256: "SHA"))),"#.replace("SHA", &"0".repeat(64));
+    let plan = plan(&[("lag: 2", "lag: 2, imported: \"old\""), ("stages: [", &format!("stages: [{fetch}"))]);
+    let reads = |name: &str| {
+        let node = plan.nodes.iter().find(|node| node.name == name).expect("the node is there");
+        node.inputs.keys().map(String::as_str).collect::<Vec<_>>()
+    };
+    assert_eq!(reads("search/split/000"), ["imported"]);
+    assert_eq!(reads("search/propose/000"), ["imported", "split"]);
+    assert_eq!(reads("search/propose/003"), ["imported", "previous", "split"]);
+    assert_eq!(reads("search/select"), ["history", "parameters"]);
+    check(
+        &[("lag: 2", "lag: 2, imported: \"data\"")],
+        r#"
+error: `data` is a `Decode`
+ --> pipeline.ron:6:38
+  |
+6 |         trials: 4, lag: 2, imported: "data", sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                                      ^^^^^^ expected a stage of kind `Fetch`
+"#,
+    );
+}

@@ -1,0 +1,98 @@
+//! Samplers, from outside: grids with repetitions, successive halving, imported trials, importances.
+
+use crate::sandbox::{Sandbox, TINY};
+
+/// The tiny study up to its search, with another sampler.
+fn searching(edits: &[(&str, &str)]) -> Sandbox {
+    let sandbox = Sandbox::with(TINY);
+    for (from, to) in edits {
+        sandbox.edit(from, to);
+    }
+    sandbox
+}
+
+const CHOICE: (&str, &str) = ("loguniform(-0.5, 0.5)", "Choice([0.8, 1.2])");
+
+#[test]
+fn a_grid_keeps_every_repetition_and_judges_by_their_mean() {
+    let sandbox = searching(&[("            trials: 3,\n", ""), ("Tpe(startup: 2)", "Grid(repeats: 2)"), CHOICE]);
+    sandbox.run("--stage search").ok();
+    let best: serde_json::Value = serde_json::from_str(&sandbox.pipe("cat search/select/best.json").ok().out).unwrap();
+    let points = best["points"].as_array().unwrap();
+    assert_eq!((points.len(), best["trials"].as_u64(), best["completed"].as_u64()), (4, Some(8), Some(8)));
+    for point in points {
+        let losses: Vec<f64> = point["losses"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+        assert_eq!(losses.len(), 2);
+        assert!((point["mean"].as_f64().unwrap() - 0.5 * (losses[0] + losses[1])).abs() < 1e-12);
+    }
+    assert_eq!((&points[0]["trial"], &points[0]["mean"]), (&best["trial"], &best["loss"]));
+    let text = sandbox.pipe("trials").ok().out;
+    assert!(text.contains("\nsearch: points with their repetitions; = cannot be told from the best\n"), "{text}");
+    let trials = sandbox.pipe("trials --json").ok().out;
+    assert_eq!(trials.matches("\"status\": \"completed\"").count(), 8);
+}
+
+#[test]
+fn a_promoted_trial_goes_on_from_where_it_stopped() {
+    let halving = "SuccessiveHalving(cohort: 3)";
+    let sandbox =
+        searching(&[("            trials: 3,\n", ""), ("Tpe(startup: 2)", halving), ("epochs: 1", "epochs: 3")]);
+    sandbox.run("--stage search").ok();
+    let cat = |path: &str| sandbox.pipe(&format!("cat {path}")).ok().out;
+    let promoted = cat("search/promote/003/proposal.json");
+    let of_trial = (0..3).find(|i| cat(&format!("search/propose/{i:03}/proposal.json")) == promoted).unwrap();
+    let (short, long) = (cat(&format!("search/train/{of_trial:03}/history.csv")), cat("search/train/003/history.csv"));
+    assert_eq!((short.lines().count(), long.lines().count()), (2, 4));
+    assert!(long.starts_with(&short), "{long}");
+}
+
+#[test]
+fn a_space_that_is_exhausted_ends_the_search() {
+    let sandbox = searching(&[("trials: 3", "trials: 9"), CHOICE]);
+    let output = sandbox.pipe("run --plan --stage search").ok();
+    assert!(
+        output.err.contains("search: the space has 4 points: it is exhausted after 4 of 9 trials"),
+        "{}",
+        output.err
+    );
+    assert!(output.out.contains("search/propose/003") && !output.out.contains("search/propose/004"));
+}
+
+#[test]
+fn a_search_goes_on_from_the_trials_of_another() {
+    let sandbox = Sandbox::after_run();
+    sandbox.write("old.json", &sandbox.pipe("trials --json").ok().out);
+    let output = sandbox.pipe("import-trials old.json").ok();
+    assert!(output.err.contains("3 of 3 trials are in `old.imported.json`"), "{}", output.err);
+    let (fetch, imported) = output.out.split_once('\n').unwrap();
+    let fetch = fetch.replace("SANDBOX", sandbox.path("").to_str().unwrap().trim_end_matches('/'));
+    sandbox.edit("        (\"raw\", ", &format!("        {fetch}\n        (\"raw\", "));
+    sandbox.edit("            lag: 2,", &format!("            lag: 2,\n            {}", imported.trim()));
+    sandbox.run("--stage search/propose/000").ok();
+    let proposed = |node: &str| sandbox.pipe(&format!("cat {node}/proposal.json")).ok().out;
+    // The first proposal is the sampler's: it is past its start-up, and none of those that were imported.
+    let text = sandbox.pipe("cat search/split/000/split.json").ok().out;
+    assert!(text.contains("\"trials\":3"), "{text}");
+    assert_ne!(proposed("search/propose/000"), "");
+    let narrowed = sandbox.pipe("import-trials old.json --search none");
+    assert_eq!((narrowed.code, narrowed.err.lines().next()), (Some(2), Some("error: there is no search `none`")));
+    sandbox.write("old.json", "{\"trials\": [{\"labels\": {\"activation\": \"tanh\"}, \"loss\": 1}]}");
+    let refused = sandbox.pipe("import-trials old.json");
+    assert_eq!(refused.code, Some(1));
+    let expected = "trial 0: its label `activation` is \"tanh\", which the space never proposes\n\
+                    error: 1 of 1 trials are none that `search` could have proposed\n  \
+                    hint: widen its space, or leave them out with `--skip-misfits`\n";
+    assert_eq!(refused.err, expected);
+}
+
+#[test]
+fn importances_say_how_many_trials_are_behind_them() {
+    let sandbox = Sandbox::after_run();
+    let text = sandbox.pipe("importance").ok().out;
+    assert!(text.starts_with("search: judged by the 3 with a score of 3 trials\nlabel"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&sandbox.pipe("importance --json").ok().out).unwrap();
+    let labels = json[0]["labels"].as_array().unwrap();
+    assert_eq!((labels.len(), &labels[0]["trials"]), (2, &3.into()));
+    // Trials that are as good as the best count, too.
+    assert!((1..=3).contains(&labels[0]["best"].as_u64().unwrap()));
+}
