@@ -10,13 +10,16 @@ mod optimizer;
 mod outputs;
 mod params;
 pub(crate) mod run;
+mod schedule;
 mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub use loss::Loss;
 pub use optimizer::OptimizerKind;
 pub use params::{At, EarlyStopping, Epochs, Keep, Model, NamedEpochs, Objective, Train};
+pub use schedule::Schedule;
 use serde_json::Value;
 
 use self::{
