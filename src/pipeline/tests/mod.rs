@@ -9,6 +9,7 @@ mod names;
 mod ranges;
 mod set;
 mod space;
+mod studies;
 mod types;
 
 use super::{read::read, set::Override, spec::Pipeline};
