@@ -51,7 +51,12 @@ def layer(spec, inputs, weights):
         )
         return gamma * (x - mean) / np.sqrt(variance + spec["epsilon"]) + beta
     if kind == "activation":
-        return np.maximum(x, 0) if spec["function"] == "relu" else np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+        negative = np.expm1(np.minimum(x, 0))
+        return {
+            "relu": np.maximum(x, 0),
+            "elu": np.where(x > 0, x, negative),
+            "selu": 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * negative),
+        }[spec["function"]]
     if kind == "max_pool":
         return windows(x, spec["size"], spec["stride"], spec["padding"], -np.inf).max(axis=(4, 5))
     if kind == "avg_pool":

@@ -137,6 +137,8 @@ impl Graph<'_> {
         match function {
             Activation::Relu => self.node(name, "Relu", &[input], []),
             Activation::Elu => self.node(name, "Elu", &[input], [float("alpha", 1.0)]),
+            // Its attributes are by default the paper's constants.
+            Activation::Selu => self.node(name, "Selu", &[input], []),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
     train::{
         data::{checked, heads, plain_batch},
-        loss,
+        loss::{self, Criterion},
         run::JUDGED_AT_A_TIME,
     },
 };
@@ -127,7 +127,7 @@ impl Judged<'_> {
 
     fn record(&self) -> Value {
         let n = self.labels.len() as u64;
-        let score = loss::score(self.head.output, self.logits, self.labels, self.head.classes);
+        let score = loss::score(Criterion::default(), self.head.output, self.logits, self.labels, self.head.classes);
         let (low, high) = wilson(score.correct, n);
         let mut record = json!({
             "loss": Float(score.loss / n as f64),

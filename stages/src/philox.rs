@@ -5,7 +5,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Purpose {
-    /// Initial weights: (0, layer, element).
+    /// Initial weights: (attempt, array, element).
     Weights = 1,
     /// Order of the training images: (epoch, 0, position).
     Order = 2,

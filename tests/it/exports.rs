@@ -7,9 +7,17 @@ use crate::sandbox::{NODES, Sandbox, check};
 #[test]
 fn pictures_are_svg_that_says_what_it_shows() {
     let sandbox = Sandbox::after_run();
-    for kind in
-        ["history", "curves", "scatter-matrix", "parallel", "slice", "contour", "scatter3d", "histograms", "timeline"]
-    {
+    for kind in [
+        "history",
+        "curves",
+        "scatter-matrix",
+        "parallel",
+        "slice",
+        "histograms",
+        "timeline",
+        "contour --x lr_rate_mult --y activation",
+        "scatter3d --x lr_rate_mult --y activation",
+    ] {
         let output = sandbox.pipe(&format!("plot {kind}")).ok();
         assert!(output.out.starts_with("<svg") && output.out.contains("<title>"), "{kind}: {}", output.out);
     }

@@ -10,6 +10,7 @@ mod ranges;
 mod sampler;
 mod set;
 mod space;
+mod studies;
 mod types;
 
 use super::{read::read, set::Override, spec::Pipeline};

@@ -172,7 +172,7 @@ error: `activation`: found `gelu`
  --> pipeline.ron:7:87
   |
 7 |         space: {"activation": choice(["relu", label("a", pchoice([(0.5, "elu"), (0.5, "gelu")]))]), "batch_size": choice([0, 16]), "use_BN": choice([true, "no"]), "conv_dropout_drop_proba": uniform(0, 1), "fc_dropout_drop_proba": quniform(0, 1.5, 0.1), "l2_weight_reg_mult": loguniform(-1, 1)},
-  |                                                                                       ^^^^^^ expected `relu` or `elu`
+  |                                                                                       ^^^^^^ expected `relu`, `elu` or `selu`
 
 error: `batch_size`: found `0`
  --> pipeline.ron:7:123
@@ -216,7 +216,7 @@ error: unused axis: label `unit_1` reaches nothing
  --> pipeline.ron:7:43
   |
 7 |         space: {"layers": choice([1, 9]), "unit_1": quniform(0, 350, 50), "l2_weight_reg_mult": loguniform(-1, 1)},
-  |                                           ^^^^^^^^ expected `layers`, `units_1`, `units_2`, `units_3`, `units_4`, `units_5`, `units_6`, `units_7`, `units_8`, `dropout_1`, `dropout_2`, `dropout_3`, `dropout_4`, `dropout_5`, `dropout_6`, `dropout_7`, `dropout_8`, `activation`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  |                                           ^^^^^^^^ expected `layers`, `units_1`, `units_2`, `units_3`, `units_4`, `units_5`, `units_6`, `units_7`, `units_8`, `dropout_1`, `dropout_2`, `dropout_3`, `dropout_4`, `dropout_5`, `dropout_6`, `dropout_7`, `dropout_8`, `activation`, `initialiser`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
   = help: did you mean `units_1`?
 
 error: `units_2`: found 0

@@ -13,6 +13,7 @@ pub(super) fn forward(isa: Isa, function: Function, values: &mut [f32]) {
     match function {
         Function::Relu => relu(isa, values),
         Function::Elu => elu(isa, values),
+        Function::Selu => selu(isa, values),
     }
 }
 
@@ -29,6 +30,7 @@ pub(crate) fn backward(isa: Isa, function: Function, y: &[f32], dy: &mut [f32]) 
     dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| match function {
         Function::Relu => relu_backward(isa, y, dy),
         Function::Elu => elu_backward(isa, y, dy),
+        Function::Selu => selu_backward(isa, y, dy),
     });
 }
 
@@ -56,6 +58,27 @@ kernel! {
     /// The derivative is 1 where the output is positive, else exp(x), which is the output plus 1.
     fn elu_backward(y: &[f32], dy: &mut [f32]) {
         dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = if *y > 0.0 { *dy } else { *dy * (*y + 1.0) });
+    }
+}
+
+/// The scale of SELU, and that times its slope: lambda = 1.0507009873554805 and lambda alpha, alpha = 1.6732632423543772
+/// (Klambauer et al. 2017).
+const SELU_SCALE: f32 = 1.050_701;
+const SELU_LIMIT: f32 = 1.758_099_3;
+
+kernel! {
+    /// lambda x where it is positive, else lambda alpha (exp(x) - 1).
+    fn selu(values: &mut [f32]) {
+        values.iter_mut().for_each(|x| {
+            *x = if *x > 0.0 { SELU_SCALE * *x } else { SELU_LIMIT * (exp_of_negative(*x) - 1.0) };
+        });
+    }
+}
+
+kernel! {
+    /// The derivative is lambda where the output is positive, else lambda alpha exp(x), which is the output plus lambda alpha.
+    fn selu_backward(y: &[f32], dy: &mut [f32]) {
+        dy.iter_mut().zip(y).for_each(|(dy, y)| *dy *= if *y > 0.0 { SELU_SCALE } else { *y + SELU_LIMIT });
     }
 }
 

@@ -259,7 +259,7 @@ fn a_long_sum_is_one_chain_whatever_its_blocks() {
 
 #[test]
 fn an_activation_behind_a_convolution_is_that_of_its_output() {
-    for function in [Function::Relu, Function::Elu] {
+    for function in [Function::Relu, Function::Elu, Function::Selu] {
         for case in cases() {
             let y = case.forward(Isa::detect(), None);
             let mut expected = vec![0.0; y.len()];
@@ -327,8 +327,10 @@ fn dense_layers_are_convolutions_of_one_pixel() {
 
 #[test]
 fn activations_and_their_gradients_are_those_of_their_definition_even_for_large_values() {
+    const SCALE: f64 = 1.0507009873554805;
+    const SLOPE: f64 = 1.6732632423543772;
     let x = [-100.0f32, -20.0, -1.0, -0.3, -1e-6, 0.0, 0.5, 100.0, 1e4];
-    for function in [Function::Relu, Function::Elu] {
+    for function in [Function::Relu, Function::Elu, Function::Selu] {
         let y = everywhere(|isa| {
             let mut y = vec![f32::NAN; x.len()];
             activation::apply(isa, function, &x, &mut y);
@@ -341,17 +343,40 @@ fn activations_and_their_gradients_are_those_of_their_definition_even_for_large_
         });
         for (i, x) in x.into_iter().map(f64::from).enumerate() {
             let (expected, slope) = match function {
+                Function::Selu if x > 0.0 => (SCALE * x, SCALE),
+                Function::Selu => (SCALE * SLOPE * x.exp_m1(), SCALE * SLOPE * x.exp()),
                 _ if x > 0.0 => (x, 1.0),
                 Function::Relu => (0.0, 0.0),
                 Function::Elu => (x.exp_m1(), x.exp()),
             };
             assert!((f64::from(y[i]) - expected).abs() < 2e-7 * (1.0 + expected.abs()), "{function:?} {x}: {}", y[i]);
             // At 0 the slope of ReLU is taken as 0.
-            assert!((f64::from(slopes[i]) - slope).abs() < 3e-7, "{function:?} {x}: {}", slopes[i]);
+            assert!((f64::from(slopes[i]) - slope).abs() < 3e-7 * (1.0 + slope), "{function:?} {x}: {}", slopes[i]);
         }
         let mut y = [0.0];
         activation::apply(Isa::detect(), function, &[f32::NAN], &mut y);
         assert!(y[0].is_nan(), "{function:?}");
+    }
+}
+
+/// Printed by Keras 3.15.1: `keras.activations.selu` and its gradient, in f64. At 0 its slope is taken from the right.
+#[test]
+fn selu_is_kerass() {
+    let x = [-10.0f32, -2.0, -0.5, -1e-3, 0.25, 3.0];
+    let expected = [
+        (-1.758019523260787, 7.981758658992533e-05),
+        (-1.520166468595695, 0.2379328722516818),
+        (-0.6917581878028713, 1.0663411330445055),
+        (-0.0017572205841202173, 1.7563421202632565),
+        (0.2626752468388701, 1.0507009873554805),
+        (3.1521029620664414, 1.0507009873554805),
+    ];
+    let (mut y, mut slopes) = ([0.0; 6], [1.0; 6]);
+    activation::apply(Isa::detect(), Function::Selu, &x, &mut y);
+    activation::backward(Isa::detect(), Function::Selu, &y, &mut slopes);
+    for ((y, slope), expected) in y.iter().zip(slopes).zip(expected) {
+        assert!((f64::from(*y) - expected.0).abs() < 4e-7, "{y} {expected:?}");
+        assert!((f64::from(slope) - expected.1).abs() < 4e-7, "{slope} {expected:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::ModelError;
+use super::{Initialiser, ModelError};
 
 /// How a window that leaves the image is treated, as TensorFlow pads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub enum Activation {
     Relu,
     /// x for positive x, else exp(x) - 1.
     Elu,
+    /// ELU with the slope and the scale that keep mean 0 and variance 1 (Klambauer et al., "Self-normalizing neural networks",
+    /// 2017): 1.0507 x for positive x, else 1.0507 * 1.6733 (exp(x) - 1).
+    Selu,
 }
 
 /// What a layer does. Kernels are laid out [filters, channels, height, width] and [inputs, units].
@@ -108,6 +111,9 @@ pub struct Layer {
     pub name: String,
     #[serde(flatten)]
     pub kind: Kind,
+    /// How its kernel is drawn, if it has one.
+    #[serde(default, skip_serializing_if = "crate::params::is_default")]
+    pub initialiser: Initialiser,
     /// Names of earlier layers, or `input`.
     pub inputs: Vec<String>,
     /// Shape of one image's output: `[channels, height, width]` or `[units]`.
@@ -158,8 +164,8 @@ pub struct ParameterShape {
     /// `<layer>.<kernel | bias | gamma | beta | moving_mean | moving_variance>`
     pub name: String,
     pub shape: Vec<usize>,
-    /// Whether it is a kernel: Glorot-initialised and subject to the L2 penalty.
-    pub kernel: bool,
+    /// Of a kernel, which is subject to the L2 penalty: how it is drawn.
+    pub kernel: Option<Initialiser>,
     /// Whether an optimizer changes it.
     pub trained: bool,
 }
@@ -182,7 +188,7 @@ impl Architecture {
 
     fn shapes_of(&self, layer: &Layer) -> Vec<ParameterShape> {
         let inputs = layer.inputs.first().and_then(|name| self.shape(name)).unwrap_or_default();
-        parameters_of(&layer.name, &layer.kind, inputs)
+        parameters_of(&layer.name, &layer.kind, layer.initialiser, inputs)
     }
 
     /// Returns an estimate of the peak memory of a training step on `batch` images, in bytes: every output is kept for
@@ -194,11 +200,11 @@ impl Architecture {
     }
 }
 
-fn parameters_of(name: &str, kind: &Kind, inputs: &[usize]) -> Vec<ParameterShape> {
-    let array = |part: &str, shape: &[usize], kernel, trained| ParameterShape {
+fn parameters_of(name: &str, kind: &Kind, initialiser: Initialiser, inputs: &[usize]) -> Vec<ParameterShape> {
+    let array = |part: &str, shape: &[usize], kernel: bool, trained| ParameterShape {
         name: format!("{name}.{part}"),
         shape: shape.to_vec(),
-        kernel,
+        kernel: kernel.then_some(initialiser),
         trained,
     };
     match *kind {
@@ -220,6 +226,7 @@ fn parameters_of(name: &str, kind: &Kind, inputs: &[usize]) -> Vec<ParameterShap
 /// Builds an [`Architecture`] layer by layer, working out names, shapes and counts.
 pub struct Builder {
     architecture: Architecture,
+    initialiser: Initialiser,
 }
 
 impl Builder {
@@ -227,7 +234,12 @@ impl Builder {
     pub fn new(input: [usize; 3]) -> Self {
         let architecture =
             Architecture { format: 1, input, layers: Vec::new(), heads: Vec::new(), parameters: 0, flops: 0 };
-        Self { architecture }
+        Self { architecture, initialiser: Initialiser::default() }
+    }
+
+    /// Draws the kernels of all layers to come as `initialiser` says, but those of the heads.
+    pub fn initialise(&mut self, initialiser: Initialiser) {
+        self.initialiser = initialiser;
     }
 
     /// Adds a layer that reads `inputs`, named by its kind and a number, and returns its name.
@@ -293,6 +305,7 @@ impl Builder {
     /// # Errors
     /// If there is no head, one has no two classes, or a name is taken.
     pub fn finish(mut self, input: &str, heads: &[Head]) -> Result<Architecture, ModelError> {
+        self.initialiser = Initialiser::default();
         if heads.is_empty() {
             return Err(ModelError::Data { found: "no labels".into(), expected: "one or two" });
         }
@@ -340,14 +353,18 @@ impl Builder {
             Kind::Flatten => (vec![first.iter().product()], 0),
             Kind::Dense { units } => (vec![units], 2 * first[0] as u64 + 1),
         };
-        let arrays = parameters_of(&name, &kind, first);
+        let arrays = parameters_of(&name, &kind, self.initialiser, first);
+        // What has no kernel has nothing to draw.
+        let is_drawn = arrays.iter().any(|array| array.kernel.is_some());
+        let initialiser = if is_drawn { self.initialiser } else { Initialiser::default() };
         let count = |trained| arrays.iter().filter(|array| array.trained == trained).map(|a| elements(&a.shape)).sum();
         let (parameters, statistics): (u64, u64) = (count(true), count(false));
         let flops = per_element * elements(&shape);
         self.architecture.parameters += parameters + statistics;
         self.architecture.flops += flops;
         let inputs = inputs.iter().map(|&input| input.to_owned()).collect();
-        self.architecture.layers.push(Layer { name: name.clone(), kind, inputs, shape, parameters, statistics, flops });
+        let layer = Layer { name: name.clone(), kind, initialiser, inputs, shape, parameters, statistics, flops };
+        self.architecture.layers.push(layer);
         name
     }
 }

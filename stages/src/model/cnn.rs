@@ -3,7 +3,7 @@
 
 use super::{
     Kind, ModelError, Padding,
-    table::{Chain, Domain, Row, Table, Values},
+    table::{ACTIVATION, Chain, Domain, INITIALISER, Row, Table, Values},
 };
 
 /// Up to six blocks; by default one of 32 filters of 3x3 without padding, and 100 dense units.
@@ -17,7 +17,8 @@ pub static CNN: Table = Table {
         Row::new(&DROPOUT, Domain::Share, || 0.0.into()),
         Row::new(&["dense_units"], Domain::Whole(1..=1 << 20), || 100.into()),
         Row::new(&["dense_dropout"], Domain::Share, || 0.0.into()),
-        Row::new(&["activation"], Domain::Word(&["relu", "elu"]), || "relu".into()),
+        ACTIVATION,
+        INITIALISER,
     ],
     build,
 };
@@ -27,17 +28,16 @@ const PADDING: [&str; 6] = ["padding_1", "padding_2", "padding_3", "padding_4", 
 const DROPOUT: [&str; 6] = ["dropout_1", "dropout_2", "dropout_3", "dropout_4", "dropout_5", "dropout_6"];
 
 fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
-    let activation = Kind::Activation { function: values.word("activation") };
     for block in 0..values.whole("blocks") {
         let (filters, kernel) = (values.whole(FILTERS[block]), values.whole("kernel"));
         chain.push(Kind::Conv { filters, kernel, stride: 1, padding: values.word(PADDING[block]) })?;
-        chain.push(activation.clone())?;
+        chain.push(values.activation())?;
         chain.push(Kind::MaxPool { size: 2, stride: 2, padding: Padding::Valid })?;
         chain.dropout(values.share(DROPOUT[block]))?;
     }
     chain.push(Kind::Flatten)?;
     chain.push(Kind::Dense { units: values.whole("dense_units") })?;
-    chain.push(activation)?;
+    chain.push(values.activation())?;
     chain.dropout(values.share("dense_dropout"))
 }
 

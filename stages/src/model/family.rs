@@ -59,7 +59,7 @@ pub const TRAINING: &[Row] = &[
     Row::new(&["coarse_labels_weight"], Domain::NotNegative, || Value::Null),
     Row::new(&["l2_weight_reg_mult"], Domain::NotNegative, || Value::Null),
     Row::new(&["lr_rate_mult"], Domain::Positive, || Value::Null),
-    Row::new(&["optimizer"], Domain::Word(&["Adam", "Nadam", "RMSprop"]), || Value::Null),
+    Row::new(&["optimizer"], Domain::Word(&["Adam", "AdamW", "Nadam", "RMSprop", "SGD"]), || Value::Null),
 ];
 
 /// Returns the value that stands for all that mean the same as `value`: `1` and `1.0` are one hyperparameter.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
 use super::{
-    Architecture, Builder, Kind, ModelError, Padding,
+    Architecture, Builder, Initialiser, Kind, ModelError, Padding,
     architecture::{Activation, Head},
     family::{Family, Proposal, TRAINING, canonical},
 };
@@ -297,7 +297,8 @@ impl HyperCnn {
             activation: match text("activation").as_deref() {
                 Some("relu") => Activation::Relu,
                 Some("elu") => Activation::Elu,
-                _ => return Err(wrong("activation", "`relu` or `elu`")),
+                Some("selu") => Activation::Selu,
+                _ => return Err(wrong("activation", "`relu`, `elu` or `selu`")),
             },
         })
     }
@@ -331,6 +332,9 @@ struct Blocks<'a> {
 
 impl Blocks<'_> {
     fn build(mut self, heads: &[Head]) -> Result<Architecture, ModelError> {
+        if self.hyper.activation == Activation::Selu {
+            self.builder.initialise(Initialiser::LecunNormal);
+        }
         if let Some(kernel) = self.hyper.first_conv {
             self.conv(self.family.first_conv_filters as usize, kernel);
             self.activation();
@@ -529,7 +533,7 @@ mod tests {
             let fixed = HyperCnn { fixed: Map::from_iter([(key.to_owned(), value)]), ..HyperCnn::default() };
             assert_eq!(fixed.problems()[0].0, key);
         }
-        for (key, value) in [("batch_size", json!(2.5)), ("lr_rate_mult", json!(0)), ("optimizer", json!("SGD"))] {
+        for (key, value) in [("batch_size", json!(2.5)), ("lr_rate_mult", json!(0)), ("optimizer", json!("Sadam"))] {
             let fixed = HyperCnn { fixed: Map::from_iter([(key.to_owned(), value)]), ..HyperCnn::default() };
             assert_eq!(fixed.problems()[0].0, key);
         }

@@ -3,7 +3,7 @@
 
 use super::{
     Kind, ModelError,
-    table::{Chain, Domain, Row, Table, Values},
+    table::{ACTIVATION, Chain, Domain, INITIALISER, Row, Table, Values},
 };
 
 /// Up to eight hidden layers; by default one of 350 units.
@@ -13,7 +13,8 @@ pub static MLP: Table = Table {
         Row::new(&["layers"], Domain::Whole(0..=8), || 1.into()),
         Row::new(&UNITS, Domain::Whole(1..=1 << 20), || 350.into()),
         Row::new(&DROPOUT, Domain::Share, || 0.0.into()),
-        Row::new(&["activation"], Domain::Word(&["relu", "elu"]), || "relu".into()),
+        ACTIVATION,
+        INITIALISER,
     ],
     build,
 };
@@ -26,7 +27,7 @@ fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
     chain.push(Kind::Flatten)?;
     for (units, dropout) in UNITS.iter().zip(DROPOUT).take(values.whole("layers")) {
         chain.push(Kind::Dense { units: values.whole(units) })?;
-        chain.push(Kind::Activation { function: values.word("activation") })?;
+        chain.push(values.activation())?;
         chain.dropout(values.share(dropout))?;
     }
     Ok(())
@@ -36,7 +37,7 @@ fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
 mod tests {
     use serde_json::json;
 
-    use crate::model::{family::tests::built, mlp::MLP};
+    use crate::model::{Initialiser, family::tests::built, mlp::MLP};
 
     #[test]
     fn the_baseline_has_as_many_parameters_as_in_keras() {
@@ -54,6 +55,20 @@ mod tests {
         assert_eq!(network.parameters, 784 * 50 + 50 + 50 * 75 + 75 + 75 * 100 + 100 + 100 * 10 + 10);
         assert_eq!(network.layer("dropout_1").unwrap().inputs, ["activation_2"]);
         assert!(network.layer("dropout_2").is_none());
+    }
+
+    #[test]
+    fn selu_goes_with_lecuns_kernels_unless_others_are_asked_for() {
+        for (values, expected) in [
+            (json!({}), Initialiser::GlorotUniform),
+            (json!({ "activation": "selu" }), Initialiser::LecunNormal),
+            (json!({ "activation": "selu", "initialiser": "he_normal" }), Initialiser::HeNormal),
+            (json!({ "initialiser": "he_uniform" }), Initialiser::HeUniform),
+        ] {
+            let network = built(&MLP, values, [1, 2, 2], 10).unwrap();
+            assert_eq!(network.layer("dense_1").unwrap().initialiser, expected);
+            assert_eq!(network.layer("class").unwrap().initialiser, Initialiser::GlorotUniform);
+        }
     }
 
     #[test]

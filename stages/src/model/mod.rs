@@ -3,8 +3,10 @@
 pub mod architecture;
 mod cnn;
 pub mod device;
+mod etha_net;
 mod family;
 pub mod hyper_cnn;
+mod initialiser;
 mod mlp;
 mod network;
 #[cfg(any(feature = "cuda", test))]
@@ -20,13 +22,14 @@ pub use architecture::{Architecture, Builder, Kind, Layer, Padding};
 pub use device::{Place, numerics};
 pub use family::{Family, Proposal};
 pub use hyper_cnn::HyperCnn;
+pub use initialiser::Initialiser;
 pub use network::{Forward, Mode, Network, Pass};
 pub use predictor::Predictor;
 pub use table::{Table, TableFamily};
 pub use weights::{Weight, Weights};
 
 /// Families that are tables of hyperparameters.
-pub static TABLES: [&Table; 2] = [&mlp::MLP, &cnn::CNN];
+pub static TABLES: [&Table; 3] = [&mlp::MLP, &cnn::CNN, &etha_net::ETHA_NET];
 
 /// Why a network cannot be built from these hyperparameters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

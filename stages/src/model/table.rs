@@ -6,8 +6,8 @@ use serde::{Deserializer, de};
 use serde_json::{Map, Value};
 
 use super::{
-    Architecture, Builder, Kind, ModelError,
-    architecture::Head,
+    Architecture, Builder, Initialiser, Kind, ModelError,
+    architecture::{Activation, Head},
     family::{Family, Proposal, TRAINING, canonical},
 };
 
@@ -73,12 +73,31 @@ impl Row {
     }
 }
 
+/// The function behind each layer with a kernel.
+pub const ACTIVATION: Row = Row::new(&["activation"], Domain::Word(&["relu", "elu", "selu"]), || "relu".into());
+
+/// How kernels are drawn; `auto` is LeCun's normal distribution for SELU, otherwise Glorot's uniform one. The heads' are
+/// always drawn by the latter.
+pub const INITIALISER: Row = Row::new(
+    &["initialiser"],
+    Domain::Word(&[
+        "auto",
+        "glorot_uniform",
+        "glorot_normal",
+        "he_uniform",
+        "he_normal",
+        "lecun_uniform",
+        "lecun_normal",
+    ]),
+    || "auto".into(),
+);
+
 /// A family: its hyperparameters that build the network, and how. Those that steer the training are every family's.
 #[derive(Debug)]
 pub struct Table {
     pub name: &'static str,
     pub rows: &'static [Row],
-    /// Adds the layers between the images and the heads.
+    /// Adds the layers between the images and the heads. Its rows have [`ACTIVATION`] and [`INITIALISER`].
     pub build: fn(&Values<'_>, &mut Chain) -> Result<(), ModelError>,
 }
 
@@ -137,6 +156,7 @@ impl Family for TableFamily {
         };
         let values = Values { values: rows.map(value).collect::<Result<_, _>>()?, heads };
         let mut chain = Chain::new(input)?;
+        chain.builder.initialise(values.initialiser());
         (self.table.build)(&values, &mut chain)?;
         chain.finish(heads)
     }
@@ -227,6 +247,20 @@ impl Values<'_> {
     /// If the table has no such row, or its words are not those of a `T`.
     pub fn word<T: de::DeserializeOwned>(&self, key: &str) -> T {
         serde_json::from_value(self.values[key].clone()).expect("the words of the table are those of the type")
+    }
+
+    /// Returns the layer with the function of the network.
+    pub fn activation(&self) -> Kind {
+        Kind::Activation { function: self.word("activation") }
+    }
+
+    fn initialiser(&self) -> Initialiser {
+        let is_auto = self.values["initialiser"] == "auto";
+        match self.word("activation") {
+            Activation::Selu if is_auto => Initialiser::LecunNormal,
+            _ if is_auto => Initialiser::default(),
+            _ => self.word("initialiser"),
+        }
     }
 
     fn number(&self, key: &str) -> f64 {

@@ -138,6 +138,7 @@ fn gradients_are_slopes_for_every_kind_of_layer() {
         Kind::BatchNorm { momentum: 0.9, epsilon: 1e-3 },
         Kind::Activation { function: Activation::Relu },
         Kind::Activation { function: Activation::Elu },
+        Kind::Activation { function: Activation::Selu },
         Kind::MaxPool { size: 3, stride: 2, padding: Padding::Same },
         Kind::MaxPool { size: 2, stride: 2, padding: Padding::Valid },
         Kind::AvgPool { size: 2, stride: 2, padding: Padding::Valid },

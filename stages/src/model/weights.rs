@@ -6,7 +6,6 @@ use pipe_store::{Bytes, Digest};
 
 use super::Architecture;
 use crate::{
-    philox::{Purpose, Stream},
     stage::StageError,
     tensors::{TensorsReader, TensorsWriter},
 };
@@ -24,15 +23,13 @@ pub struct Weight {
 pub struct Weights(pub BTreeMap<String, Weight>);
 
 impl Weights {
-    /// Returns initial weights, as Keras draws them: kernels uniform within ± sqrt(6 / (fan in + fan out)) (Glorot and
-    /// Bengio 2010), biases, beta and moving means 0, gamma and moving variances 1. Element `e`, in the order of the
-    /// array, of the `i`th array of [`Architecture::parameter_shapes`] is element `e` of the stream (0, `i`).
+    /// Returns initial weights, as Keras draws them: kernels as their layer's initialiser says, biases, beta and moving means
+    /// 0, gamma and moving variances 1. The `i`th array of [`Architecture::parameter_shapes`] has the streams (.., `i`).
     pub fn initial(architecture: &Architecture, seed: u64) -> Self {
         let array = |(i, parameter): (usize, super::architecture::ParameterShape)| {
             let elements = parameter.shape.iter().product();
-            let values = if parameter.kernel {
-                let stream = Stream::new(seed, Purpose::Weights, 0, u32::try_from(i).expect("few arrays"));
-                glorot(&parameter.shape, elements, &stream)
+            let values = if let Some(initialiser) = parameter.kernel {
+                initialiser.draw(&parameter.shape, seed, u32::try_from(i).expect("few arrays"))
             } else if parameter.name.ends_with(".gamma") || parameter.name.ends_with(".moving_variance") {
                 vec![1.0; elements]
             } else {
@@ -73,16 +70,6 @@ impl Weights {
     pub fn digest(&self) -> Digest {
         Digest::of(&self.write())
     }
-}
-
-fn glorot(shape: &[usize], elements: usize, stream: &Stream) -> Vec<f32> {
-    let (fan_in, fan_out) = match *shape {
-        [filters, channels, height, width] => (channels * height * width, filters * height * width),
-        [inputs, units] => (inputs, units),
-        _ => unreachable!("kernels have two or four dimensions"),
-    };
-    let limit = libm::sqrt(6.0 / (fan_in + fan_out) as f64) as f32;
-    (0..elements as u64).map(|element| (2.0 * stream.f32(element) - 1.0) * limit).collect()
 }
 
 #[cfg(test)]

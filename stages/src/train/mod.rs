@@ -12,15 +12,18 @@ mod optimizer;
 mod outputs;
 mod params;
 pub(crate) mod run;
+mod schedule;
 mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use histograms::{Histogram, Histograms};
+pub use loss::Loss;
 pub use network::architecture;
 pub use optimizer::OptimizerKind;
 pub use params::{At, EarlyStopping, Epochs, Keep, Model, NamedEpochs, Objective, Train};
+pub use schedule::Schedule;
 use serde_json::Value;
 
 use self::{

@@ -40,8 +40,8 @@ pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric
         "settings": {
             "epochs": settings.epochs,
             "batch": settings.batch,
-            "learning_rate": settings.learning_rate,
-            "l2": settings.l2,
+            "learning_rate": settings.rule.learning_rate,
+            "l2": settings.rule.l2,
             "optimizer": settings.optimizer,
             "head_weights": settings.head_weights,
             "head": train.head,

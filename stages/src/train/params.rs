@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::optimizer::OptimizerKind;
+use super::{loss::Loss, optimizer::OptimizerKind, schedule::Schedule};
 use crate::{
     model::{Family, HyperCnn, TABLES, TableFamily, architecture::Output},
     params::{Hyper, is_default},
@@ -30,6 +30,27 @@ pub struct Train {
     /// The family's `optimizer` goes before. Default Adam.
     #[serde(default = "optimizer::value", skip_serializing_if = "optimizer::is")]
     pub optimizer: Hyper<OptimizerKind>,
+    /// Of SGD: the share of the last change that is made again. Default 0.
+    #[serde(default = "zero::value", skip_serializing_if = "zero::is")]
+    pub momentum: Hyper<f64>,
+    /// Of SGD: whether its momentum is Nesterov's. Default false.
+    #[serde(default = "nesterov::value", skip_serializing_if = "nesterov::is")]
+    pub nesterov: Hyper<bool>,
+    /// Of AdamW: by what share, times the learning rate, every weight shrinks in a step. Default 0.004.
+    #[serde(default = "weight_decay::value", skip_serializing_if = "weight_decay::is")]
+    pub weight_decay: Hyper<f64>,
+    /// How the learning rate changes. Default Constant.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub schedule: Schedule,
+    /// The largest norm of all gradients together; longer ones are scaled down to it. Default none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<Hyper<f64>>,
+    /// What is made small, beside the penalty `l2`. Default CrossEntropy.
+    #[serde(default = "loss::value", skip_serializing_if = "loss::is")]
+    pub loss: Hyper<Loss>,
+    /// Of cross-entropy: the share of a label that is spread evenly over all classes. Default 0.
+    #[serde(default = "zero::value", skip_serializing_if = "zero::is")]
+    pub label_smoothing: Hyper<f64>,
     /// Weight of the second head's loss, where there is one; the first has 1. The family's `coarse_labels_weight` goes
     /// before. Default 1.
     #[serde(default = "coarse_labels_weight::value", skip_serializing_if = "coarse_labels_weight::is")]
@@ -53,6 +74,10 @@ crate::defaults! {
     learning_rate: Hyper<f64> = Hyper::Value(0.001);
     l2: Hyper<f64> = Hyper::Value(0.0007);
     optimizer: Hyper<OptimizerKind> = Hyper::Value(OptimizerKind::Adam);
+    zero: Hyper<f64> = Hyper::Value(0.0);
+    nesterov: Hyper<bool> = Hyper::Value(false);
+    weight_decay: Hyper<f64> = Hyper::Value(0.004);
+    loss: Hyper<Loss> = Hyper::Value(Loss::CrossEntropy);
     coarse_labels_weight: Hyper<f64> = Hyper::Value(1.0);
     keep: Vec<Keep> = vec![Keep::Best];
 }
@@ -266,6 +291,22 @@ impl Train {
         if let Hyper::Value(l2) = self.l2 {
             check(l2 >= 0.0 && l2.is_finite(), "l2", format!("{l2}, expected a number of at least 0"));
         }
+        if let Hyper::Value(momentum) = self.momentum {
+            check(is_share(&momentum), "momentum", format!("{momentum}, expected {SHARE}"));
+        }
+        if let Hyper::Value(decay) = self.weight_decay {
+            let fine = decay >= 0.0 && decay.is_finite();
+            check(fine, "weight_decay", format!("{decay}, expected a number of at least 0"));
+        }
+        if let Some(Hyper::Value(norm)) = self.clip_norm {
+            check(norm > 0.0 && norm.is_finite(), "clip_norm", format!("{norm}, expected a number above 0"));
+        }
+        if let Hyper::Value(smoothing) = self.label_smoothing {
+            check(is_share(&smoothing), "label_smoothing", format!("{smoothing}, expected {SHARE}"));
+        }
+        for (path, message) in self.schedule.problems() {
+            check(false, &format!("schedule.{path}"), message);
+        }
         if let Hyper::Value(weight) = self.coarse_labels_weight {
             let fine = weight >= 0.0 && weight.is_finite();
             check(fine, "coarse_labels_weight", format!("{weight}, expected a number of at least 0"));
@@ -294,6 +335,13 @@ impl Train {
 /// Allowed numbers of epochs.
 pub(super) const EPOCHS: std::ops::RangeInclusive<u32> = 1..=100_000;
 
+/// What [`is_share`] takes, in words.
+pub(super) const SHARE: &str = "a number at least 0 and below 1";
+
+pub(super) fn is_share(x: &f64) -> bool {
+    (0.0..1.0).contains(x)
+}
+
 /// Allowed numbers of images in a step.
 pub(super) const BATCH: std::ops::RangeInclusive<u32> = 1..=65_536;
 
@@ -312,7 +360,8 @@ mod tests {
         let short = json!({ "model": "HyperCnn", "epochs": 3 });
         let long = json!({
             "model": { "HyperCnn": { "base_filters": 40 } }, "epochs": 3, "batch": 64, "learning_rate": 0.001, "l2": 0.0007,
-            "optimizer": "Adam", "coarse_labels_weight": 1.0, "head": "Softmax", "early_stopping": null, "keep": ["Best"],
+            "optimizer": "Adam", "momentum": 0.0, "nesterov": false, "weight_decay": 0.004, "schedule": "Constant",
+            "clip_norm": null, "loss": "CrossEntropy", "label_smoothing": 0, "coarse_labels_weight": 1.0, "head": "Softmax", "early_stopping": null, "keep": ["Best"],
             "objective": { "maximise": { "Best": "valid.accuracy" } },
         });
         let (short, long) = (train(short).unwrap(), train(long).unwrap());
@@ -335,7 +384,7 @@ mod tests {
             train(json!({ "model": { "Cnn": { "dropout_1": 1, "optimizer": "Sadam" } }, "epochs": 1 })).unwrap();
         let expected = [
             ("model.Cnn.dropout_1", "expected a number at least 0 and below 1"),
-            ("model.Cnn.optimizer", "expected `Adam`, `Nadam` or `RMSprop`"),
+            ("model.Cnn.optimizer", "expected `Adam`, `AdamW`, `Nadam`, `RMSprop` or `SGD`"),
         ];
         assert_eq!(wrong.problems(), expected.map(|(path, text)| (path.to_owned(), text.to_owned())));
     }
@@ -346,11 +395,13 @@ mod tests {
         assert!(train(json!({ "model": { "HyperCnn": { "filters": 3 } }, "epochs": 3 })).is_err());
         let wrong = train(json!({
             "model": { "HyperCnn": { "conv_dropout_drop_proba": 1.5 } }, "epochs": 0, "batch": 0, "learning_rate": -1.0,
+            "momentum": 1, "weight_decay": -1, "clip_norm": 0, "label_smoothing": 1, "schedule": { "Cosine": { "over_epochs": 0 } },
             "keep": [{ "Every": 0 }, "Best", "Best"], "objective": { "maximise": { "Best": "accuracy" } },
         }));
         let paths: Vec<_> = wrong.unwrap().problems().into_iter().map(|(path, _)| path).collect();
         let expected = ["model.HyperCnn.conv_dropout_drop_proba", "epochs", "batch", "learning_rate"];
-        assert_eq!(paths, [&expected[..], &["keep[0]", "keep[2]", "objective"]].concat());
+        let more = ["momentum", "weight_decay", "clip_norm", "label_smoothing", "schedule.Cosine.over_epochs"];
+        assert_eq!(paths, [&expected[..], &more, &["keep[0]", "keep[2]", "objective"]].concat());
     }
 
     #[test]

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::{
     data::{Batch, Data},
     history::{Epoch, Figures, HeadFigures, Metric, stopped_after},
-    loss,
+    loss::{self, Criterion},
+    optimizer::Rule,
     params::{Keep, Train},
     settings::Settings,
     state::{HeadSums, State, Sums},
@@ -147,7 +148,7 @@ impl Training<'_> {
 
     /// Makes one step on `batch`, or marks the state as diverged.
     fn step(&self, network: &mut Network, state: &mut State, batch: &Batch, seed: u64) {
-        let Settings { architecture, head_weights, learning_rate, l2, .. } = self.settings;
+        let Settings { architecture, head_weights, rule, criterion, .. } = self.settings;
         network.set_weights(&state.weights);
         let step = u32::try_from(state.step).expect("fewer than 2^32 steps");
         let forward = network.forward(&batch.images, Mode::Training { seed, step });
@@ -156,19 +157,22 @@ impl Training<'_> {
         let mut by_logits = BTreeMap::new();
         for ((head, labels), &weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
             let logits = &forward.outputs[&head.name]; // [n, classes]
-            let score = loss::score(head.output, logits, labels, head.classes);
+            let score = loss::score(*criterion, head.output, logits, labels, head.classes);
             sums.loss += weight * score.loss;
             sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
-            by_logits.insert(head.name.clone(), loss::gradient(head.output, logits, labels, head.classes, weight));
+            let by_head = loss::gradient(*criterion, head.output, logits, labels, head.classes, weight);
+            by_logits.insert(head.name.clone(), by_head);
         }
-        sums.loss += batch.n as f64 * penalty(architecture, &state.weights, *l2);
+        sums.loss += batch.n as f64 * penalty(architecture, &state.weights, rule.l2);
         if !sums.loss.is_finite() {
             state.diverged_at = Some(state.step);
             return;
         }
         let gradients = network.gradients_by_weights(&by_logits);
 
-        state.optimizer.step(&mut state.weights, gradients, *learning_rate, *l2, |name| name.ends_with(".kernel"));
+        let factor = self.params.schedule.factor(state.step, self.steps_per_epoch());
+        let rule = Rule { learning_rate: rule.learning_rate * factor, ..rule.clone() };
+        state.optimizer.step(&mut state.weights, gradients, &rule, |name| name.ends_with(".kernel"));
         move_statistics(architecture, &mut state.weights, &forward.statistics);
         state.sums.add(&sums);
         state.step += 1;
@@ -178,11 +182,11 @@ impl Training<'_> {
     fn end_epoch(&self, state: &mut State) {
         let train = std::mem::take(&mut state.sums).figures();
         let valid = self.data.n_validation().map(|n| {
-            let Settings { architecture, head_weights, l2, .. } = self.settings;
+            let Settings { architecture, head_weights, rule, criterion, .. } = self.settings;
             let batch = |from: usize| self.data.validation_batch(from, (from + JUDGED_AT_A_TIME).min(n));
             let batches = (0..n).step_by(JUDGED_AT_A_TIME).map(batch);
-            let mut sums = judge(architecture, &state.weights, &self.place, batches, head_weights);
-            sums.loss += sums.n as f64 * penalty(architecture, &state.weights, *l2);
+            let mut sums = judge(architecture, &state.weights, &self.place, batches, *criterion, head_weights);
+            sums.loss += sums.n as f64 * penalty(architecture, &state.weights, rule.l2);
             sums.figures()
         });
         if valid.as_ref().is_some_and(|figures| !figures.loss.is_finite()) {
@@ -266,6 +270,7 @@ pub(crate) fn judge(
     weights: &Weights,
     place: &Place,
     batches: impl Iterator<Item = Batch>,
+    criterion: Criterion,
     head_weights: &[f64],
 ) -> Sums {
     let mut network = Network::of_heads(architecture, Pass::Inference, place);
@@ -275,7 +280,7 @@ pub(crate) fn judge(
         let forward = network.forward(&batch.images, Mode::Inference);
         let mut of_batch = Sums { n: batch.n as u64, ..Sums::default() };
         for ((head, labels), weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
-            let score = loss::score(head.output, &forward.outputs[&head.name], labels, head.classes);
+            let score = loss::score(criterion, head.output, &forward.outputs[&head.name], labels, head.classes);
             of_batch.loss += weight * score.loss;
             of_batch.heads.push(HeadSums { loss: score.loss, correct: score.correct });
         }
@@ -286,7 +291,7 @@ pub(crate) fn judge(
 
 /// Returns the L2 penalty: `l2` times the sum of the squares of all kernels.
 fn penalty(architecture: &Architecture, weights: &Weights, l2: f64) -> f64 {
-    let kernels = architecture.parameter_shapes().into_iter().filter(|parameter| parameter.kernel);
+    let kernels = architecture.parameter_shapes().into_iter().filter(|parameter| parameter.kernel.is_some());
     l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
 }
 

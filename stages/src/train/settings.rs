@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use super::{
     data::Data,
-    optimizer::OptimizerKind,
-    params::{BATCH, EPOCHS, Epochs, NamedEpochs, Train},
+    loss::Criterion,
+    optimizer::{OptimizerKind, Rule},
+    params::{BATCH, EPOCHS, Epochs, NamedEpochs, SHARE, Train, is_share},
 };
 use crate::{
     model::{Architecture, Family, Proposal},
@@ -19,9 +20,10 @@ pub(crate) struct Settings {
     pub(crate) architecture: Architecture,
     pub(crate) epochs: u32,
     pub(crate) batch: usize,
-    pub(crate) learning_rate: f64,
-    pub(crate) l2: f64,
     pub(crate) optimizer: OptimizerKind,
+    /// With the learning rate that the schedule begins from.
+    pub(crate) rule: Rule,
+    pub(crate) criterion: Criterion,
     /// Weight of each head's loss.
     pub(crate) head_weights: Vec<f64>,
     /// Every hyperparameter of the family with the value used.
@@ -63,7 +65,31 @@ impl Settings {
         let l2 = resolve("l2", &train.l2, &proposal.labels, NOT_NEGATIVE, is_not_negative)?
             * keys.or("l2_weight_reg_mult", &Hyper::Value(1.0), NOT_NEGATIVE, is_not_negative)?;
         check(is_not_negative(&l2), "l2", l2, NOT_NEGATIVE)?;
-        let optimizer = keys.or("optimizer", &train.optimizer, "`Adam`, `Nadam` or `RMSprop`", |_| true)?;
+        let expected = "`Adam`, `AdamW`, `Nadam`, `RMSprop` or `SGD`";
+        let optimizer = keys.or("optimizer", &train.optimizer, expected, |_| true)?;
+        let share = |name, value| resolve(name, value, &proposal.labels, SHARE, is_share);
+        let rule = Rule {
+            learning_rate,
+            l2,
+            clip_norm: match &train.clip_norm {
+                Some(norm) => Some(resolve("clip_norm", norm, &proposal.labels, POSITIVE, is_positive)?),
+                None => None,
+            },
+            momentum: share("momentum", &train.momentum)?,
+            nesterov: resolve("nesterov", &train.nesterov, &proposal.labels, "true or false", |_| true)?,
+            weight_decay: resolve(
+                "weight_decay",
+                &train.weight_decay,
+                &proposal.labels,
+                NOT_NEGATIVE,
+                is_not_negative,
+            )?,
+        };
+        let losses = "`CrossEntropy`, `Poisson` or `MeanSquaredError`";
+        let criterion = Criterion {
+            loss: resolve("loss", &train.loss, &proposal.labels, losses, |_| true)?,
+            smoothing: share("label_smoothing", &train.label_smoothing)?,
+        };
         let second: f64 =
             keys.or("coarse_labels_weight", &train.coarse_labels_weight, NOT_NEGATIVE, is_not_negative)?;
         let mut hyperparameters: Map<String, Value> = family
@@ -81,9 +107,9 @@ impl Settings {
             architecture,
             epochs,
             batch: batch as usize,
-            learning_rate,
-            l2,
             optimizer,
+            rule,
+            criterion,
             head_weights,
             hyperparameters,
         })

@@ -165,8 +165,12 @@ fn how_often_it_was_stopped_does_not_matter() {
         ("Nadam", json!(["Best", "Last"])),
         ("Adam", json!(["Best", { "Every": 1 }])),
         ("RMSprop", json!(["Last", { "Every": 2 }])),
+        ("SGD", json!(["Last"])),
     ] {
-        let train = train(json!({ "optimizer": optimizer, "keep": keep }));
+        let train = train(json!({
+            "optimizer": optimizer, "keep": keep, "momentum": 0.9, "clip_norm": 0.5, "label_smoothing": 0.1,
+            "schedule": { "Cosine": { "over_epochs": 4, "warmup_epochs": 1 } },
+        }));
         let expected = study.run(&train, &QuietHost).unwrap();
         // 12 steps; with a checkpoint after every one, and stopped after each one, two or five.
         let keeper = Keeper { every: 1, ..Keeper::default() };
@@ -340,7 +344,7 @@ fn a_proposed_value_that_no_training_can_use_is_a_result() {
         (
             json!({ "optimizer": "adam" }),
             json!({}),
-            "label `optimizer` proposes \"adam\", expected `Adam`, `Nadam` or `RMSprop`",
+            "label `optimizer` proposes \"adam\", expected `Adam`, `AdamW`, `Nadam`, `RMSprop` or `SGD`",
         ),
         (json!({}), json!({ "ep": 2.5 }), "label `ep` proposes 2.5, expected a whole number of 1 to 100000"),
         (json!({ "lr_rate_mult": 0.0 }), json!({}), "label `lr_rate_mult` proposes 0.0, expected a number above 0"),

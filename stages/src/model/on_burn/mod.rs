@@ -175,6 +175,7 @@ impl Walk<'_> {
             Kind::BatchNorm { epsilon, .. } => self.batch_norm(layer, x, f64::from(epsilon)),
             Kind::Activation { function: Activation::Relu } => activation::relu(x),
             Kind::Activation { function: Activation::Elu } => activation::elu(x),
+            Kind::Activation { function: Activation::Selu } => activation::selu(x),
             Kind::MaxPool { size, stride, padding } => pool::max(x, size, stride, padding),
             Kind::AvgPool { size, stride, padding } => pool::avg(x, size, stride, padding),
             Kind::Dropout { p } => self.dropout(index, p, x),

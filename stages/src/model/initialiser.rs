@@ -1,0 +1,123 @@
+//! How the kernels of a new network are drawn.
+
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+
+use crate::philox::{Purpose, Stream};
+
+/// A distribution of initial kernels, by its name in Keras (`keras/src/initializers/random_initializers.py`). The variance of
+/// the uniform ones, and that of the normal ones before they are cut off, is `scale / fan`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initialiser {
+    /// Glorot and Bengio 2010: scale 1, the mean of inputs and outputs as fan.
+    #[default]
+    GlorotUniform,
+    GlorotNormal,
+    /// He, Zhang, Ren and Sun 2015: scale 2, fan in. For ReLU.
+    HeUniform,
+    HeNormal,
+    /// LeCun, Bottou, Orr and Müller 1998: scale 1, fan in. For SELU (Klambauer et al. 2017).
+    LecunUniform,
+    LecunNormal,
+}
+
+impl Initialiser {
+    /// The names of all.
+    pub const NAMES: [&str; 6] =
+        ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"];
+
+    /// Returns the kernel of `shape`, [filters, channels, height, width] or [inputs, units], of the `array`th array of a
+    /// network. Element `e` of a uniform one is element `e` of the stream (0, `array`); of a normal one the first deviate of
+    /// the streams (0, `array`), (1, `array`) .. that is not cut off, from their numbers 2 `e` and 2 `e` + 1.
+    ///
+    /// # Panics
+    /// If `shape` is that of no kernel.
+    pub fn draw(self, shape: &[usize], seed: u64, array: u32) -> Vec<f32> {
+        let (fan_in, fan_out) = match *shape {
+            [filters, channels, height, width] => (channels * height * width, filters * height * width),
+            [inputs, units] => (inputs, units),
+            _ => unreachable!("kernels have two or four dimensions"),
+        };
+        let variance = match self {
+            Self::GlorotUniform | Self::GlorotNormal => 2.0 / (fan_in + fan_out) as f64,
+            Self::HeUniform | Self::HeNormal => 2.0 / fan_in as f64,
+            Self::LecunUniform | Self::LecunNormal => 1.0 / fan_in as f64,
+        };
+        let elements = 0..shape.iter().product::<usize>() as u64;
+        let stream = |attempt| Stream::new(seed, Purpose::Weights, attempt, array);
+        match self {
+            Self::GlorotUniform | Self::HeUniform | Self::LecunUniform => {
+                let (stream, limit) = (stream(0), libm::sqrt(3.0 * variance) as f32);
+                elements.map(|element| (2.0 * stream.f32(element) - 1.0) * limit).collect()
+            }
+            Self::GlorotNormal | Self::HeNormal | Self::LecunNormal => {
+                let deviation = libm::sqrt(variance) / CUT_OFF_DEVIATION;
+                elements.map(|element| (deviation * cut_off_normal(element, stream)) as f32).collect()
+            }
+        }
+    }
+}
+
+/// The standard deviation of a standard normal variable that is cut off at 2.
+const CUT_OFF_DEVIATION: f64 = 0.879_625_661_034_239_8;
+
+/// Returns a standard normal deviate that is drawn again until it is within ± 2, as TensorFlow's `truncated_normal` (Box and
+/// Muller 1958; the cosine alone, so that each deviate has its own two numbers).
+fn cut_off_normal(element: u64, stream: impl Fn(u32) -> Stream) -> f64 {
+    let deviate = |attempt| {
+        let stream = stream(attempt);
+        let radius = libm::sqrt(-2.0 * libm::log(1.0 - stream.f64(2 * element)));
+        radius * libm::cos(2.0 * PI * stream.f64(2 * element + 1))
+    };
+    // One in 22 is drawn again.
+    (0..=u32::MAX).map(deviate).find(|z| z.abs() <= 2.0).expect("some of 2^32 deviates are within 2")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Printed by Keras 3.15.1: standard deviation and largest number of `keras.initializers.get(name)((300, 200))`; its
+    /// generator is another one, so that they agree as far as 60,000 draws tell.
+    #[test]
+    fn kernels_have_the_spread_of_kerass() {
+        for (name, deviation, largest) in [
+            ("glorot_uniform", 0.06321, 0.109543),
+            ("glorot_normal", 0.06333, 0.143798),
+            ("he_uniform", 0.08193, 0.141418),
+            ("he_normal", 0.08186, 0.185640),
+            ("lecun_uniform", 0.05767, 0.099999),
+            ("lecun_normal", 0.05785, 0.131258),
+        ] {
+            let initialiser: Initialiser = serde_json::from_value(name.into()).expect("it is one of the names");
+            let kernel = initialiser.draw(&[300, 200], 3, 1);
+            let n = kernel.len() as f64;
+            let mean = kernel.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+            let found = (kernel.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n).sqrt();
+            let max = kernel.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+            assert!((found / deviation - 1.0).abs() < 0.01, "{name}: {found}");
+            assert!((f64::from(max) / largest - 1.0).abs() < 0.002, "{name}: {max}");
+            assert!(mean.abs() < 4.0 * deviation / n.sqrt(), "{name}: {mean}");
+            assert_ne!(kernel, initialiser.draw(&[300, 200], 3, 2));
+        }
+    }
+
+    /// The fan of a convolution counts its window.
+    #[test]
+    fn a_convolutions_fan_in_is_its_window_of_all_channels() {
+        let kernel = Initialiser::HeUniform.draw(&[32, 16, 3, 3], 1, 0);
+        let limit = (6.0f64 / 144.0).sqrt() as f32;
+        let max = kernel.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+        assert!(max <= limit && max > 0.99 * limit, "{max} {limit}");
+    }
+
+    #[test]
+    fn the_names_are_those_that_are_read() {
+        for name in Initialiser::NAMES {
+            let read: Initialiser = serde_json::from_value(name.into()).expect("it is one of the names");
+            assert_eq!(serde_json::to_value(read).expect("it is a name"), name);
+        }
+    }
+}
