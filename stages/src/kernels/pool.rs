@@ -32,15 +32,22 @@ impl Pool {
             .for_each(|(y, x)| forward(isa, self, x, y));
     }
 
-    /// Adds the gradient by `x` to `dx`. A largest number that is seen twice has it at its first place.
+    /// Whether every pixel of `x` is seen by one window: a gradient by `x` is then written, and need not start from zeros.
+    pub(crate) fn tiles(&self) -> bool {
+        let Window { size, stride, top, left } = self.window;
+        size == stride && top == 0 && left == 0 && self.y.h * size == self.x.h && self.y.w * size == self.x.w
+    }
+
+    /// Adds the gradient by `x` to `dx`, or writes it where windows [tile](Self::tiles) the image and it `is_new`. A largest number that is seen twice has it at its first place.
     /// The maps `x` and `y` are read for it alone, and empty for the mean.
-    pub(crate) fn backward(&self, isa: Isa, (x, y): (&[f32], &[f32]), dy: &[f32], dx: &mut [f32]) {
+    pub(crate) fn backward(&self, isa: Isa, (x, y): (&[f32], &[f32]), dy: &[f32], is_new: bool, dx: &mut [f32]) {
+        let writes = is_new && self.tiles();
         let of_images = dx.par_chunks_exact_mut(self.x.len()).zip(dy.par_chunks_exact(self.y.len()));
         if self.kind == PoolKind::Mean {
-            return of_images.for_each(|(dx, dy)| backward_of_mean(isa, self, dy, dx));
+            return of_images.for_each(|(dx, dy)| backward_of_mean(isa, self, dy, writes, dx));
         }
         let given = x.par_chunks_exact(self.x.len()).zip(y.par_chunks_exact(self.y.len()));
-        of_images.zip(given).for_each(|((dx, dy), (x, y))| backward_of_max(isa, self, (x, y), dy, dx));
+        of_images.zip(given).for_each(|((dx, dy), (x, y))| backward_of_max(isa, self, (x, y), dy, writes, dx));
     }
 
     /// Lists the offsets of the pixels that the window of an output sees.
@@ -88,21 +95,26 @@ kernel! {
 }
 
 kernel! {
-    fn backward_of_mean(pool: &Pool, dy: &[f32], dx: &mut [f32]) {
+    fn backward_of_mean(pool: &Pool, dy: &[f32], writes: bool, dx: &mut [f32]) {
         let width = pool.y.padded();
         let mut seen = Vec::new();
         for (output, dy) in dy.chunks_exact(width).enumerate() {
             pool.see(output, &mut seen);
             let share = 1.0 / seen.len() as f32;
             for &pixel in &seen {
-                dx[pixel..][..width].iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy * share);
+                let dx = dx[pixel..][..width].iter_mut().zip(dy);
+                if writes {
+                    dx.for_each(|(dx, dy)| *dx = dy * share);
+                } else {
+                    dx.for_each(|(dx, dy)| *dx += dy * share);
+                }
             }
         }
     }
 }
 
 kernel! {
-    fn backward_of_max(pool: &Pool, maps: (&[f32], &[f32]), dy: &[f32], dx: &mut [f32]) {
+    fn backward_of_max(pool: &Pool, maps: (&[f32], &[f32]), dy: &[f32], writes: bool, dx: &mut [f32]) {
         let width = pool.y.padded();
         let (x, y) = maps;
         let mut seen = Vec::new();
@@ -114,6 +126,9 @@ kernel! {
                 for &pixel in &seen {
                     let x = lanes(x, pixel + panel);
                     let dx: &mut [f32; LANES] = dx[pixel + panel..].first_chunk_mut().expect("as `lanes`");
+                    if writes {
+                        *dx = [0.0; LANES];
+                    }
                     for lane in 0..LANES {
                         let is_largest = x[lane] == y[lane];
                         dx[lane] += if is_largest { left[lane] } else { 0.0 };

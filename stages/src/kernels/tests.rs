@@ -483,8 +483,13 @@ fn dropout_draws_the_same_numbers_forward_and_back_and_keeps_the_expectation() {
 #[test]
 fn pooling_takes_what_windows_see_and_gives_gradients_to_it() {
     let n = 3;
-    for (c, size, stride, padding) in [(5, 3, 2, Padding::Same), (17, 2, 2, Padding::Valid), (2, 2, 1, Padding::Same)] {
-        let x = Shape { c, h: 5, w: 7 };
+    for (c, size, stride, padding, w) in [
+        (5, 3, 2, Padding::Same, 7),
+        (17, 2, 2, Padding::Valid, 7),
+        (2, 2, 1, Padding::Same, 7),
+        (3, 5, 5, Padding::Valid, 10),
+    ] {
+        let x = Shape { c, h: 5, w };
         let (top, _, h) = padding.along(x.h, size, stride);
         let (left, _, w) = padding.along(x.w, size, stride);
         let (y, window) = (Shape { c, h, w }, Window { size, stride, top, left });
@@ -502,8 +507,8 @@ fn pooling_takes_what_windows_see_and_gives_gradients_to_it() {
             let out = everywhere(forward);
             let found = images_of(y, &out);
             let backward = |isa| {
-                let mut dx = vec![0.0; n * x.len()];
-                pool.backward(isa, (&map, &out), &map_of(y, &dy), &mut dx);
+                let mut dx = vec![if pool.tiles() { f32::NAN } else { 0.0 }; n * x.len()];
+                pool.backward(isa, (&map, &out), &map_of(y, &dy), true, &mut dx);
                 dx
             };
             let dx = images_of(x, &everywhere(backward));

@@ -361,10 +361,13 @@ impl CpuNetwork {
                 return gradients.add_if(reached[input], isa, input, dy, buffers);
             }
             Operation::Pool(pool) => {
-                let mut dx = gradients.take_or_zeros(input, n * shapes[input].len(), buffers);
+                let before = gradients.of[input].take();
+                let (is_new, len) = (before.is_none(), n * shapes[input].len());
+                let fresh = || if pool.tiles() { buffers.take(len) } else { buffers.take_zeros(len) };
+                let mut dx = before.unwrap_or_else(fresh);
                 let (x, y) =
                     if pool.kind == PoolKind::Max { (map(input), map(node.output)) } else { (&[][..], &[][..]) };
-                pool.backward(isa, (x, y), &dy, &mut dx);
+                pool.backward(isa, (x, y), &dy, is_new, &mut dx);
                 gradients.of[input] = Some(dx);
             }
             Operation::Dropout { p } => {
@@ -585,6 +588,11 @@ impl<'a> Builder<'a> {
                         None => self.add(index, layer, convolution(Conv::new(x, y, window), false), inputs, y),
                     }
                 }
+                Kind::MaxPool { .. } if self.relu_waits(layer, inputs[0]) => {
+                    // The largest of rectified numbers is the largest rectified: of a quarter of the numbers, or fewer.
+                    let pooled = self.add(index, layer, operation(&layer.kind, x, y), inputs, y);
+                    self.add(index, layer, Operation::Activation(Function::Relu), vec![pooled], y)
+                }
                 _ => self.add(index, layer, operation(&layer.kind, x, y), inputs, y),
             };
             self.values.insert(&layer.name, output);
@@ -598,6 +606,24 @@ impl<'a> Builder<'a> {
         let index = u32::try_from(index).expect("few layers");
         self.nodes.push(Node { layer: layer.name.clone(), index, operation, inputs, output });
         output
+    }
+
+    /// Takes ReLU from the convolution whose output a pooling alone reads, and returns whether there was one.
+    fn relu_waits(&mut self, pool: &Layer, input: Value) -> bool {
+        let name = &pool.inputs[0];
+        let readers = self.layers.iter().flat_map(|layer| &layer.inputs).filter(|input| *input == name).count();
+        let aliases = self.values.values().filter(|&&value| value == input).count();
+        // The activation and the convolution that it has joined; a dropout that does nothing would be another.
+        if readers > 1 || aliases > 2 || self.outputs.contains(&name.as_str()) {
+            return false;
+        }
+        let node = self.nodes.iter_mut().find(|node| node.output == input);
+        let Some(Node { operation: Operation::Conv(convolution), .. }) = node else { return false };
+        let waits = convolution.function == Some(Function::Relu);
+        if waits {
+            convolution.function = None;
+        }
+        waits
     }
 
     /// Whether an activation is the only reader of a convolution or dense layer.
