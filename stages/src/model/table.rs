@@ -97,7 +97,7 @@ pub const INITIALISER: Row = Row::new(
 pub struct Table {
     pub name: &'static str,
     pub rows: &'static [Row],
-    /// Adds the layers between the images and the heads. Its rows have [`ACTIVATION`] and [`INITIALISER`].
+    /// Adds the layers between the images and the heads. Its rows have `ACTIVATION` and `INITIALISER`.
     pub build: fn(&Values<'_>, &mut Chain) -> Result<(), ModelError>,
 }
 
