@@ -70,7 +70,7 @@ enum Command {
     Report(report::Report),
     /// Draw a picture of a study: its trials, its course in time
     Plot(plot::Plot),
-    /// Copy a node's output files out of the store
+    /// Copy output files out of the store, or write a study for ONNX or TensorBoard
     Export(export::Export),
     /// Write an object or an output file to standard output
     Cat(cat::Cat),

@@ -1,4 +1,4 @@
-//! The interpreter against definitions: slopes by finite differences, batch normalisation by its formula.
+//! Networks against definitions, and the kernels against burn's operations: slopes by finite differences, batch normalisation by its formula.
 
 use std::collections::BTreeMap;
 

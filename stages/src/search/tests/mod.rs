@@ -22,27 +22,7 @@ fn space(json: Value) -> Space {
 
 /// The space of the CIFAR-100 study: 19 keys, 22 labels.
 fn seed_space() -> Space {
-    space(json!({
-        "lr_rate_mult": {"loguniform": [-0.5, 0.5]},
-        "l2_weight_reg_mult": {"loguniform": [-1.3, 1.3]},
-        "batch_size": {"quniform": [100, 450, 5]},
-        "optimizer": {"choice": ["Adam", "Nadam", "RMSprop"]},
-        "coarse_labels_weight": {"uniform": [0.1, 0.7]},
-        "conv_dropout_drop_proba": {"label": ["conv_dropout_proba", {"uniform": [0, 0.35]}]},
-        "fc_dropout_drop_proba": {"label": ["fc_dropout_proba", {"uniform": [0, 0.6]}]},
-        "use_BN": {"choice": [false, true]},
-        "first_conv": {"choice": [null, {"label": ["first_conv_size", {"choice": [3, 4]}]}]},
-        "residual": {"choice": [null, {"label": ["residual_units", {"quniform": [0.501, 4.499, 1]}]}]},
-        "conv_hiddn_units_mult": {"loguniform": [-0.6, 0.6]},
-        "nb_conv_pool_layers": {"choice": [2, 3]},
-        "conv_pool_res_start_idx": {"quniform": [0, 2, 1]},
-        "pooling_type": {"choice": ["max", "avg", "all_conv", "inception"]},
-        "conv_kernel_size": {"quniform": [2, 4, 1]},
-        "res_conv_kernel_size": {"quniform": [2, 4, 1]},
-        "fc_units_1_mult": {"loguniform": [-0.6, 0.6]},
-        "one_more_fc": {"choice": [null, {"label": ["fc_units_2_mult", {"loguniform": [-0.6, 0.6]}]}]},
-        "activation": {"choice": ["relu", "elu"]},
-    }))
+    space(serde_json::from_str(include_str!("../fixtures/seed_space.json")).unwrap())
 }
 
 fn random(space: &Space, seed: u64, trial_idx: u32) -> Proposal {
