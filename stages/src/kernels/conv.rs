@@ -5,6 +5,8 @@
 //! filters; a gradient by the kernel adds over images and pixels, within at most [`PARTS`] parts of the batch that are then added in order.
 //! Pixels outside the image count as zeros.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
@@ -14,6 +16,7 @@ use super::{
     elementwise,
     lanes::{LANES, kernel},
     map::Shape,
+    peaks::{self, Peaks},
     product::{Gathered, Outer, Rows, Shared, gathered, outer},
     unfold::Unfold,
     window::Window,
@@ -28,6 +31,36 @@ const PART_ROWS: usize = 4096;
 
 /// Panels that a thread takes at a time, where images are too few to share.
 const PANELS: usize = 4;
+
+/// The gradient by the maps that a convolution gives.
+#[derive(Clone, Copy)]
+pub(crate) enum ByOutput<'a> {
+    Whole(&'a [f32]),
+    /// By their peaks.
+    Peaks(&'a Peaks, &'a [f32]),
+}
+
+impl ByOutput<'_> {
+    /// Returns whether it is of `n` maps.
+    fn fits(&self, n: usize, y: Shape) -> bool {
+        match self {
+            Self::Whole(dy) => dy.len() == n * y.len(),
+            Self::Peaks(peaks, dy) => dy.len() == n * peaks.y().len(),
+        }
+    }
+
+    /// Returns that by some images' maps, which is written to `memory` unless it is there.
+    fn of<'a>(&'a self, isa: Isa, images: &Range<usize>, y: Shape, memory: &'a mut Vec<f32>) -> &'a [f32] {
+        match self {
+            Self::Whole(dy) => &dy[images.start * y.len()..images.end * y.len()],
+            Self::Peaks(peaks, dy) => {
+                memory.resize(images.len() * y.len(), 0.0);
+                peaks.gradient(isa, images.clone(), dy, memory);
+                memory
+            }
+        }
+    }
+}
 
 /// A convolution of maps of one shape. A dense layer is one of a single pixel.
 #[derive(Debug, Clone)]
@@ -143,38 +176,88 @@ impl Conv {
     pub(crate) fn forward(
         &self,
         isa: Isa,
-        n: usize,
-        x: &[f32],
-        (weights, bias): (&[f32], &[f32]),
+        (n, x): (usize, &[f32]),
+        weights: (&[f32], &[f32]),
         function: Option<Function>,
         y: &mut [f32],
     ) {
         assert!(x.len() == n * self.x.len() && y.len() == n * self.y.len(), "maps are of the convolution's shapes");
         let y = Shared::new(y);
-        self.for_groups(n, self.panels(), |images, panels| {
-            let product = Gathered {
-                rows: &self.rows,
-                n_rows: images.len() * self.y.pixels(),
-                x: &x[images.start * self.x.len()..images.end * self.x.len()],
-                channels: self.x.c,
-                weights,
-                places: self.window.places(),
-                init: Some(bias),
-                panels: panels.clone(),
-                y: y.from(images.start * self.y.len()),
-            };
-            // SAFETY: groups and panels are apart, and the maps are of the shapes that the rows were made for.
-            unsafe { gathered(isa, &product) };
+        self.for_groups(n, self.panels(), |images, panels, _| {
+            let y = y.from(images.start * self.y.len());
+            // SAFETY: groups and panels are apart.
+            unsafe { self.compute(isa, &images, &panels, x, weights, y) };
             let Some(function) = function else { return };
             let (columns, padded) = (panels.len() * LANES, self.y.padded());
+            let n_rows = images.len() * self.y.pixels();
             // All columns of all rows are one piece.
-            let (rows, len) = if columns == padded { (1, product.n_rows * padded) } else { (product.n_rows, columns) };
+            let (rows, len) = if columns == padded { (1, n_rows * padded) } else { (n_rows, columns) };
             for row in 0..rows {
                 // SAFETY: as above.
-                let part = unsafe { product.y.from(row * padded + panels.start * LANES).slice(len) };
+                let part = unsafe { y.from(row * padded + panels.start * LANES).slice(len) };
                 activation::forward(isa, function, part);
             }
         });
+    }
+
+    /// Writes `function` of the peaks of the convolution of `n` maps `x` to `y`.
+    ///
+    /// # Panics
+    /// If a length is not what the shapes say.
+    pub(crate) fn forward_to_peaks(
+        &self,
+        isa: Isa,
+        (n, x): (usize, &[f32]),
+        weights: (&[f32], &[f32]),
+        function: Option<Function>,
+        peaks: &mut Peaks,
+        y: &mut [f32],
+    ) {
+        let len = peaks.y().len();
+        assert!(
+            x.len() == n * self.x.len() && y.len() == n * len,
+            "maps are of the convolution's and the peaks' shapes"
+        );
+        let (pool, places) = peaks.room(n);
+        y.par_chunks_mut(self.group * len).zip(places.par_chunks_mut(self.group * len)).enumerate().for_each_init(
+            Vec::new,
+            |whole, (group, (y, places))| {
+                let images = group * self.group..(group * self.group + self.group).min(n);
+                whole.resize(images.len() * self.y.len(), 0.0);
+                // SAFETY: nobody else has `whole`.
+                unsafe { self.compute(isa, &images, &(0..self.panels()), x, weights, Shared::new(whole)) };
+                peaks::find(isa, pool, whole, y, places);
+                function.into_iter().for_each(|function| activation::forward(isa, function, y));
+            },
+        );
+    }
+
+    /// Writes panels of the convolution of a group of images of the maps `x` to `y`, which begins with the group.
+    ///
+    /// # Safety
+    /// Nobody else writes or reads them meanwhile.
+    unsafe fn compute(
+        &self,
+        isa: Isa,
+        images: &Range<usize>,
+        panels: &Range<usize>,
+        x: &[f32],
+        (weights, bias): (&[f32], &[f32]),
+        y: Shared,
+    ) {
+        let product = Gathered {
+            rows: &self.rows,
+            n_rows: images.len() * self.y.pixels(),
+            x: &x[images.start * self.x.len()..images.end * self.x.len()],
+            channels: self.x.c,
+            weights,
+            places: self.window.places(),
+            init: Some(bias),
+            panels: panels.clone(),
+            y,
+        };
+        // SAFETY: the caller's, and the maps are of the shapes that the rows were made for.
+        unsafe { gathered(isa, &product) };
     }
 
     /// Adds the gradient by `x` to `dx`, or writes it where `is_new`: from that by `y` and transposed weights.
@@ -185,20 +268,21 @@ impl Conv {
         &self,
         isa: Isa,
         transposed: &Transposed,
-        (n, dy): (usize, &[f32]),
+        (n, dy): (usize, ByOutput<'_>),
         weights: &[f32],
         is_new: bool,
         dx: &mut [f32],
     ) {
-        assert!(dx.len() == n * self.x.len() && dy.len() == n * self.y.len(), "maps are of the convolution's shapes");
+        assert!(dx.len() == n * self.x.len() && dy.fits(n, self.y), "maps are of the convolution's shapes");
         let zeros = vec![0.0; self.x.padded()];
         let dx = Shared::new(dx);
-        self.for_groups(n, self.x.padded() / LANES, |images, panels| {
+        self.for_groups(n, self.x.padded() / LANES, |images, panels, whole| {
+            let dy = dy.of(isa, &images, self.y, whole);
             for rows in &transposed.0 {
                 let product = Gathered {
                     rows,
                     n_rows: rows.to.len() / self.group * images.len(),
-                    x: &dy[images.start * self.y.len()..images.end * self.y.len()],
+                    x: dy,
                     channels: self.y.c,
                     weights,
                     places: self.window.places(),
@@ -225,12 +309,11 @@ impl Conv {
     pub(crate) fn gradient_by_kernel(
         &self,
         isa: Isa,
-        n: usize,
-        x: &[f32],
-        dy: &[f32],
+        (n, x): (usize, &[f32]),
+        dy: ByOutput<'_>,
         buffers: &mut Buffers,
     ) -> (Vec<f32>, Vec<f32>) {
-        assert!(x.len() == n * self.x.len() && dy.len() == n * self.y.len(), "maps are of the convolution's shapes");
+        assert!(x.len() == n * self.x.len() && dy.fits(n, self.y), "maps are of the convolution's shapes");
         let per_part = self.images_of_a_part(n);
         let parts = n.div_ceil(per_part);
         let (places, channels, panels) = (self.window.places(), self.x.c, self.panels());
@@ -252,11 +335,12 @@ impl Conv {
             })
         });
         tasks.collect::<Vec<_>>().into_par_iter().for_each(|(part, panels, places, channels)| {
+            let mut whole = Vec::new();
             let is_first = places.start == 0 && channels.start == 0;
             for images in steps(per_part.min(n - part * per_part), self.group) {
                 let images = part * per_part + images.start..part * per_part + images.end;
                 let n_rows = images.len() * self.y.pixels();
-                let dy = &dy[images.start * self.y.len()..images.end * self.y.len()];
+                let dy = dy.of(isa, &images, self.y, &mut whole);
                 let product = Outer {
                     rows: &self.rows,
                     n_rows,
@@ -290,14 +374,14 @@ impl Conv {
         n.div_ceil(parts).next_multiple_of(self.group)
     }
 
-    /// Calls `f` for groups of images and ranges of panels, on all threads.
-    fn for_groups(&self, n: usize, panels: usize, f: impl Fn(std::ops::Range<usize>, std::ops::Range<usize>) + Sync) {
+    /// Calls `f` for groups of images and ranges of panels, on all threads, with memory that calls share.
+    fn for_groups(&self, n: usize, panels: usize, f: impl Fn(Range<usize>, Range<usize>, &mut Vec<f32>) + Sync) {
         let groups = n.div_ceil(self.group);
         let at_once = if groups < 2 * PARTS { PANELS } else { panels };
         let tasks: Vec<_> = steps(n, self.group)
             .flat_map(|images| steps(panels, at_once).map(move |panels| (images.clone(), panels)))
             .collect();
-        tasks.into_par_iter().for_each(|(images, panels)| f(images, panels));
+        tasks.into_par_iter().for_each_init(Vec::new, |memory, (images, panels)| f(images, panels, memory));
     }
 
     /// Writes a gradient `[k, k, channels, padded filters]` in the layout of the kernel, `[filters, channels, k, k]`.
@@ -327,7 +411,7 @@ impl Conv {
 pub(crate) struct Transposed(Vec<Rows>);
 
 /// Returns the ranges of at most `step` that make up `0..end`.
-fn steps(end: usize, step: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+fn steps(end: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
     (0..end).step_by(step).map(move |start| start..(start + step).min(end))
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod dropout;
 pub(crate) mod elementwise;
 pub(crate) mod lanes;
 pub(crate) mod map;
+pub(crate) mod peaks;
 pub(crate) mod pool;
 mod product;
 pub(crate) mod unfold;

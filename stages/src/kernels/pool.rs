@@ -34,8 +34,14 @@ impl Pool {
 
     /// Whether every pixel of `x` is seen by one window: a gradient by `x` is then written, and need not start from zeros.
     pub(crate) fn tiles(&self) -> bool {
+        let size = self.window.size;
+        self.windows_are_apart() && self.y.h * size == self.x.h && self.y.w * size == self.x.w
+    }
+
+    /// Whether no pixel is seen twice, and windows lie within the image.
+    pub(super) fn windows_are_apart(&self) -> bool {
         let Window { size, stride, top, left } = self.window;
-        size == stride && top == 0 && left == 0 && self.y.h * size == self.x.h && self.y.w * size == self.x.w
+        size == stride && top == 0 && left == 0 && self.y.h * size <= self.x.h && self.y.w * size <= self.x.w
     }
 
     /// Adds the gradient by `x` to `dx`, or writes it where windows [tile](Self::tiles) the image and it `is_new`. A largest number that is seen twice has it at its first place.

@@ -5,12 +5,13 @@ use super::{
     activation::{self, Function},
     batch_norm,
     buffers::Buffers,
-    conv::Conv,
+    conv::{ByOutput, Conv},
     dropout::Mask,
     elementwise,
     map::{self, Shape},
+    peaks::Peaks,
     pool::{Pool, PoolKind},
-    unfold::Unfold,
+    unfold::{Layout, Unfold},
     window::Window,
 };
 use crate::{
@@ -57,6 +58,7 @@ fn everywhere(f: impl Fn(Isa) -> Vec<f32> + Sync) -> Vec<f32> {
 }
 
 /// A convolution with random images, kernel and bias.
+#[derive(Clone)]
 struct Case {
     /// Of the unfolded images, if that pays.
     conv: Conv,
@@ -94,8 +96,15 @@ impl Case {
     fn read(&self) -> Vec<f32> {
         let map = map_of(self.x, &self.images);
         let Some(unfold) = self.unfold else { return map };
-        let mut windows = vec![f32::NAN; self.n * unfold.y.len()];
-        unfold.forward(&map, &mut windows);
+        let unfolded = |x: (Layout, &[f32])| {
+            everywhere(|isa| {
+                let mut windows = vec![f32::NAN; self.n * unfold.y.len()];
+                unfold.forward(isa, x, &mut windows);
+                windows
+            })
+        };
+        let windows = unfolded((Layout::Map, &map));
+        assert_eq!(windows, unfolded((Layout::Images, &self.images)));
         windows
     }
 
@@ -103,6 +112,12 @@ impl Case {
         let mut bias = self.bias.clone();
         bias.resize(self.conv.y.padded(), 0.0);
         bias
+    }
+
+    fn packed(&self) -> Vec<f32> {
+        let mut weights = vec![f32::NAN; self.conv.packed_len()];
+        self.conv.pack(&self.kernel, &mut weights);
+        weights
     }
 
     fn kernel(&self, filter: usize, channel: usize, place: usize) -> f32 {
@@ -121,11 +136,10 @@ impl Case {
     }
 
     fn forward(&self, isa: Isa, function: Option<Function>) -> Vec<f32> {
-        let mut weights = vec![f32::NAN; self.conv.packed_len()];
-        self.conv.pack(&self.kernel, &mut weights);
+        let weights = self.packed();
         let mut y = vec![f32::NAN; self.n * self.conv.y.len()];
         let x = self.read();
-        self.conv.forward(isa, self.n, &x, (&weights, &self.padded_bias()), function, &mut y);
+        self.conv.forward(isa, (self.n, &x), (&weights, &self.padded_bias()), function, &mut y);
         images_of(self.conv.y, &y)
     }
 
@@ -156,13 +170,20 @@ impl Case {
         let transposed = self.conv.transposed();
         if let Some(unfold) = self.unfold {
             let mut by_windows = vec![f32::NAN; self.n * unfold.y.len()];
-            self.conv.gradient_by_x(isa, &transposed, (self.n, &dy), &weights, true, &mut by_windows);
+            self.conv.gradient_by_x(isa, &transposed, (self.n, ByOutput::Whole(&dy)), &weights, true, &mut by_windows);
             if start.is_none() {
                 dx.fill(0.0);
             }
             unfold.backward(&by_windows, &mut dx);
         } else {
-            self.conv.gradient_by_x(isa, &transposed, (self.n, &dy), &weights, start.is_none(), &mut dx);
+            self.conv.gradient_by_x(
+                isa,
+                &transposed,
+                (self.n, ByOutput::Whole(&dy)),
+                &weights,
+                start.is_none(),
+                &mut dx,
+            );
         }
         images_of(self.x, &dx)
     }
@@ -188,7 +209,8 @@ impl Case {
 
     fn by_kernel(&self, isa: Isa) -> (Vec<f32>, Vec<f32>) {
         let (x, dy) = (self.read(), map_of(self.conv.y, &self.dy));
-        let (packed, bias) = self.conv.gradient_by_kernel(isa, self.n, &x, &dy, &mut Buffers::default());
+        let (packed, bias) =
+            self.conv.gradient_by_kernel(isa, (self.n, &x), ByOutput::Whole(&dy), &mut Buffers::default());
         let mut kernel = vec![f32::NAN; self.kernel.len()];
         self.conv.unpack(&packed, &mut kernel);
         (kernel, bias[..self.conv.y.c].to_vec())
@@ -269,6 +291,56 @@ fn an_activation_behind_a_convolution_is_that_of_its_output() {
     }
 }
 
+/// The convolution, the pooling and ReLU one after the other are the oracle.
+#[test]
+fn peaks_are_those_of_the_whole_output_and_gradients_too() {
+    let function = Some(Function::Relu);
+    for (mut case, size) in cases().into_iter().flat_map(|case| [(case.clone(), 2), (case, 3)]) {
+        let x = case.conv.y;
+        let (h, w) = (x.h / size, x.w / size);
+        if h * w == 0 {
+            continue;
+        }
+        // Few different numbers, so that a largest one is often seen twice.
+        let round = |numbers: &mut Vec<f32>| numbers.iter_mut().for_each(|x| *x = (*x * 3.0).round());
+        [&mut case.images, &mut case.kernel, &mut case.bias].into_iter().for_each(round);
+        let y = Shape { h, w, ..x };
+        let pool = Pool { x, y, window: Window { size, stride: size, top: 0, left: 0 }, kind: PoolKind::Max };
+        let mut dy = map_of(y, &numbers(case.n * y.values(), 5));
+        let (read, kernel, bias) = (case.read(), case.packed(), case.padded_bias());
+        let weights = (kernel.as_slice(), bias.as_slice());
+
+        let isa = Isa::detect();
+        let mut whole = vec![f32::NAN; case.n * x.len()];
+        case.conv.forward(isa, (case.n, &read), weights, None, &mut whole);
+        let mut expected = vec![f32::NAN; case.n * y.len()];
+        pool.forward(isa, &whole, &mut expected);
+        let mut by_whole = vec![0.0; whole.len()];
+        let largest = expected.clone();
+        activation::apply(isa, Function::Relu, &largest, &mut expected);
+        activation::backward(isa, Function::Relu, &expected, &mut dy);
+        pool.backward(isa, (&whole, &largest), &dy, true, &mut by_whole);
+
+        let found = everywhere(|isa| {
+            let mut y = vec![f32::NAN; expected.len()];
+            let mut peaks = Peaks::of(pool).expect("windows are apart");
+            case.conv.forward_to_peaks(isa, (case.n, &read), weights, function, &mut peaks, &mut y);
+            let by_kernel = |dy| case.conv.gradient_by_kernel(isa, (case.n, &read), dy, &mut Buffers::default());
+            assert_eq!(by_kernel(ByOutput::Peaks(&peaks, &dy)), by_kernel(ByOutput::Whole(&by_whole)));
+            let mut transposed = vec![0.0; case.conv.packed_transposed_len()];
+            case.conv.pack_transposed(&case.kernel, &mut transposed);
+            let by_x = |dy| {
+                let mut dx = vec![f32::NAN; read.len()];
+                case.conv.gradient_by_x(isa, &case.conv.transposed(), (case.n, dy), &transposed, true, &mut dx);
+                dx
+            };
+            assert_eq!(bits(&by_x(ByOutput::Peaks(&peaks, &dy))), bits(&by_x(ByOutput::Whole(&by_whole))));
+            y
+        });
+        assert_eq!(bits(&found), bits(&expected), "{pool:?}");
+    }
+}
+
 #[test]
 fn the_gradient_by_the_input_is_its_definition_and_adds_to_what_is_there() {
     for case in cases() {
@@ -318,7 +390,7 @@ fn dense_layers_are_convolutions_of_one_pixel() {
     conv.pack_transposed(&case.kernel, &mut expected.1);
     assert_eq!(found, expected);
     let (x, dy) = (map_of(conv.x, &case.images), map_of(conv.y, &case.dy));
-    let (packed, _) = conv.gradient_by_kernel(Isa::detect(), n, &x, &dy, &mut Buffers::default());
+    let (packed, _) = conv.gradient_by_kernel(Isa::detect(), (n, &x), ByOutput::Whole(&dy), &mut Buffers::default());
     let mut by_dense = vec![f32::NAN; dense.len()];
     conv.unpack_dense(&packed, &mut by_dense);
     let (by_kernel, _) = case.by_kernel(Isa::detect());

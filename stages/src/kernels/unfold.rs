@@ -3,7 +3,12 @@
 
 use rayon::prelude::*;
 
-use super::{lanes::LANES, map::Shape, window::Window};
+use super::{
+    Isa,
+    lanes::{LANES, kernel},
+    map::Shape,
+    window::Window,
+};
 
 /// Turns maps `x` into maps `y` whose pixels are the windows of a convolution: `[k, k, channels]`.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +20,15 @@ pub(crate) struct Unfold {
     pub(super) window: Window,
 }
 
+/// How the images that are unfolded lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// `[n, c, h, w]`.
+    Images,
+    /// As a map.
+    Map,
+}
+
 impl Unfold {
     /// Returns the unfolding that a convolution from `x` to `y` is faster with, if it is.
     pub(crate) fn of(x: Shape, y: Shape, window: Window) -> Option<Self> {
@@ -22,11 +36,16 @@ impl Unfold {
         pays.then(|| Self { x, y: Shape { c: window.places() * x.c, ..y }, of: y, window })
     }
 
-    /// Writes the windows of maps `x` to `y`.
-    pub(crate) fn forward(&self, x: &[f32], y: &mut [f32]) {
-        y.par_chunks_exact_mut(self.y.len())
-            .zip(x.par_chunks_exact(self.x.len()))
-            .for_each_init(Vec::new, |framed, (y, x)| self.unfold(x, framed, y));
+    /// Writes the windows of images or maps `x` to `y`.
+    pub(crate) fn forward(&self, isa: Isa, (layout, x): (Layout, &[f32]), y: &mut [f32]) {
+        let len = match layout {
+            Layout::Images => self.x.values(),
+            Layout::Map => self.x.len(),
+        };
+        y.par_chunks_exact_mut(self.y.len()).zip(x.par_chunks_exact(len)).for_each_init(Vec::new, |framed, (y, x)| {
+            self.frame(layout, x, framed);
+            unfold(isa, self, framed, y);
+        });
     }
 
     /// Adds the gradient by `x` to `dx`.
@@ -45,35 +64,62 @@ impl Unfold {
         });
     }
 
-    /// Writes the windows of one map: each of its rows is one run of numbers in the image with a frame of zeros.
-    fn unfold(&self, x: &[f32], framed: &mut Vec<f32>, y: &mut [f32]) {
-        let Window { size, stride, top, left } = self.window;
-        let (c, run) = (self.x.c, size * self.x.c);
-        let width = (self.y.w - 1) * stride + size;
-        let height = (self.y.h - 1) * stride + size;
-        framed.clear();
+    /// Sides of the image with its frame.
+    fn framed(&self) -> (usize, usize) {
+        let side = |outputs: usize| (outputs - 1) * self.window.stride + self.window.size;
+        (side(self.y.h), side(self.y.w))
+    }
+
+    /// Writes an image with a frame of zeros, `[h, w, channels]`.
+    fn frame(&self, layout: Layout, x: &[f32], framed: &mut Vec<f32>) {
+        let Window { top, left, .. } = self.window;
+        let (height, width) = self.framed();
+        let Shape { c, h, w } = self.x;
         // Runs are copied in whole vectors: there is something to read behind the last one.
-        framed.resize(height * width * c + LANES, 0.0);
-        for iy in 0..self.x.h.min(height - top) {
-            for ix in 0..self.x.w.min(width - left) {
-                let pixel = &x[(iy * self.x.w + ix) * self.x.padded()..][..c];
-                let to = ((iy + top) * width + ix + left) * c;
-                framed[to..][..c].iter_mut().zip(pixel).for_each(|(to, from)| *to = *from);
+        let len = height * width * c + LANES;
+        if framed.len() != len {
+            framed.clear();
+            framed.resize(len, 0.0);
+        }
+        // Of a pixel, and of a channel.
+        let (pixel, plane) = match layout {
+            Layout::Images => (1, h * w),
+            Layout::Map => (self.x.padded(), 1),
+        };
+        for iy in 0..h.min(height - top) {
+            for channel in 0..c {
+                let row = x[channel * plane + iy * w * pixel..].iter().step_by(pixel).take(w.min(width - left));
+                let to = framed[((iy + top) * width + left) * c + channel..].iter_mut().step_by(c);
+                to.zip(row).for_each(|(to, from)| *to = *from);
             }
         }
-        let mut pixel = vec![0.0; self.y.padded() + LANES];
-        for (output, y) in y.chunks_exact_mut(self.y.padded()).enumerate() {
-            let (oy, ox) = (output / self.y.w, output % self.y.w);
+    }
+}
+
+kernel! {
+    /// Writes the windows of one image: each of their rows is one run of numbers of the image with its frame.
+    fn unfold(unfold: &Unfold, framed: &[f32], y: &mut [f32]) {
+        let (c, size, stride) = (unfold.x.c, unfold.window.size, unfold.window.stride);
+        let run = size * c;
+        let (_, width) = unfold.framed();
+        let mut pixel = vec![0.0; unfold.y.padded() + LANES];
+        let (last, padding) = (unfold.y.padded() - LANES, unfold.y.padded() - unfold.y.c);
+        let kept: [u32; LANES] = std::array::from_fn(|lane| if lane + padding < LANES { u32::MAX } else { 0 });
+        for (output, y) in y.chunks_exact_mut(unfold.y.padded()).enumerate() {
+            let corner = (output / unfold.y.w * width + output % unfold.y.w) * stride * c;
             for row in 0..size {
-                let from = ((oy * stride + row) * width + ox * stride) * c;
+                let from = &framed[corner + row * width * c..];
                 for part in (0..run).step_by(LANES) {
-                    let from: &[f32; LANES] = framed[from + part..].first_chunk().expect("there is something to read");
+                    let from: &[f32; LANES] = from[part..].first_chunk().expect("there is something to read");
                     // What is beyond the run is written over by the next one.
                     *pixel[row * run + part..].first_chunk_mut().expect("there is room") = *from;
                 }
             }
-            pixel[self.y.c..].fill(0.0);
-            y.copy_from_slice(&pixel[..y.len()]);
+            for lane in 0..LANES {
+                pixel[last + lane] = f32::from_bits(pixel[last + lane].to_bits() & kept[lane]);
+            }
+            let (vectors, _) = y.as_chunks_mut::<LANES>();
+            vectors.iter_mut().zip(pixel.as_chunks().0).for_each(|(to, from)| *to = *from);
         }
     }
 }

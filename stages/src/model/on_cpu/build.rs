@@ -9,6 +9,7 @@ use crate::{
         activation::Function,
         conv::Conv,
         map::Shape,
+        peaks::Peaks,
         pool::{Pool, PoolKind},
         unfold::Unfold,
         window::Window,
@@ -84,10 +85,9 @@ impl<'a> Builder<'a> {
                         None => self.add(index, layer, convolution(Conv::new(x, y, window), false), inputs, y),
                     }
                 }
-                Kind::MaxPool { .. } if self.relu_waits(layer, inputs[0]) => {
-                    // The largest of rectified numbers is the largest rectified: of a quarter of the numbers, or fewer.
-                    let pooled = self.add(index, layer, operation(&layer.kind, x, y), inputs, y);
-                    self.add(index, layer, Operation::Activation(Function::Relu), vec![pooled], y)
+                Kind::MaxPool { size, stride, padding } if self.is_read_once(inputs[0]) => {
+                    let pool = Pool { x, y, window: window(x, size, stride, padding), kind: PoolKind::Max };
+                    self.pool_behind(index, layer, pool, inputs)
                 }
                 _ => self.add(index, layer, operation(&layer.kind, x, y), inputs, y),
             };
@@ -104,22 +104,34 @@ impl<'a> Builder<'a> {
         output
     }
 
-    /// Takes ReLU from the convolution whose output a pooling alone reads, and returns whether there was one.
-    fn relu_waits(&mut self, pool: &Layer, input: Value) -> bool {
-        let name = &pool.inputs[0];
-        let readers = self.layers.iter().flat_map(|layer| &layer.inputs).filter(|input| *input == name).count();
-        let aliases = self.values.values().filter(|&&value| value == input).count();
-        // The activation and the convolution that it has joined; a dropout that does nothing would be another.
-        if readers > 1 || aliases > 2 || self.outputs.contains(&name.as_str()) {
-            return false;
+    /// Adds a max-pooling behind what it alone reads, and returns its output. The largest of rectified numbers is the largest
+    /// rectified, so ReLU waits for it: there is less to rectify.
+    fn pool_behind(&mut self, index: usize, layer: &Layer, pool: Pool, inputs: Vec<Value>) -> Value {
+        let node = self.nodes.iter_mut().find(|node| node.output == inputs[0]);
+        let (y, operation) = (pool.y, Operation::Pool(pool));
+        let Some(Node { operation: Operation::Conv(convolution), .. }) = node else {
+            return self.add(index, layer, operation, inputs, y);
+        };
+        match (convolution.function, Peaks::of(pool)) {
+            (None | Some(Function::Relu), Some(peaks)) if convolution.peaks.is_none() => {
+                convolution.peaks = Some(peaks);
+                self.shapes[inputs[0]] = y;
+                inputs[0]
+            }
+            (Some(Function::Relu), None) if convolution.peaks.is_none() => {
+                convolution.function = None;
+                let pooled = self.add(index, layer, operation, inputs, y);
+                self.add(index, layer, Operation::Activation(Function::Relu), vec![pooled], y)
+            }
+            _ => self.add(index, layer, operation, inputs, y),
         }
-        let node = self.nodes.iter_mut().find(|node| node.output == input);
-        let Some(Node { operation: Operation::Conv(convolution), .. }) = node else { return false };
-        let waits = convolution.function == Some(Function::Relu);
-        if waits {
-            convolution.function = None;
-        }
-        waits
+    }
+
+    /// Whether `value` has one reader, by whatever name layers know it.
+    fn is_read_once(&self, value: Value) -> bool {
+        let readers = |name| self.layers.iter().flat_map(|layer| &layer.inputs).filter(|input| *input == name).count();
+        let mut names = self.values.iter().filter(|entry| *entry.1 == value).map(|(&name, _)| name);
+        names.all(|name| readers(name) == 1 && !self.outputs.contains(&name))
     }
 
     /// Whether an activation is the only reader of a convolution or dense layer.
@@ -140,7 +152,15 @@ fn window(x: Shape, size: usize, stride: usize, padding: Padding) -> Window {
 
 fn convolution(conv: Conv, is_dense: bool) -> Operation {
     let (weights, bias) = (Vec::new(), Vec::new());
-    Operation::Conv(Box::new(Convolution { conv, is_dense, function: None, weights, bias, transposed: None }))
+    Operation::Conv(Box::new(Convolution {
+        conv,
+        is_dense,
+        peaks: None,
+        function: None,
+        weights,
+        bias,
+        transposed: None,
+    }))
 }
 
 /// Returns the operation of any layer but a convolution.

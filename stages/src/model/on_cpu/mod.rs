@@ -14,12 +14,13 @@ use crate::kernels::{
     activation::{self, Function},
     batch_norm::{self, Statistics},
     buffers::Buffers,
-    conv::{Conv, Transposed},
+    conv::{ByOutput, Conv, Transposed},
     dropout::Mask,
     elementwise,
     map::{self, Shape},
+    peaks::Peaks,
     pool::{Pool, PoolKind},
-    unfold::Unfold,
+    unfold::{Layout, Unfold},
 };
 
 /// A network of which every operation is a kernel.
@@ -36,6 +37,8 @@ pub(super) struct CpuNetwork {
     kept_for: Vec<Option<usize>>,
     /// Whether gradients are to reach a value.
     reached: Vec<bool>,
+    /// Images are copied into a map unless they are unfolded at once, which is all that becomes of them.
+    input: Layout,
     buffers: Buffers,
     /// Images of the last pass, and what it left for the backward pass.
     n: usize,
@@ -68,10 +71,11 @@ enum Operation {
     Flatten,
 }
 
-/// A convolution or dense layer, with the activation behind it if it has no other reader.
+/// A convolution or dense layer, with the max-pooling and the activation behind it if they have no other reader.
 struct Convolution {
     conv: Conv,
     is_dense: bool,
+    peaks: Option<Peaks>,
     function: Option<Function>,
     /// Packed, and the padded bias.
     weights: Vec<f32>,
@@ -118,9 +122,12 @@ impl CpuNetwork {
                 kept_for[value].get_or_insert(i);
             }
         }
+        let unfolds = |node: &Node| matches!(node.operation, Operation::Unfold(_)) || !node.inputs.contains(&0);
+        let is_unfolded = nodes.iter().all(unfolds) && outputs.iter().all(|&(_, value)| value != 0);
         Self {
             isa,
             pass,
+            input: if is_unfolded { Layout::Images } else { Layout::Map },
             maps: vec![None; shapes.len()],
             nodes,
             shapes,
@@ -163,8 +170,18 @@ impl CpuNetwork {
         let input = self.shapes[0];
         assert!(images.len().is_multiple_of(input.values()), "images are whole");
         (self.n, self.mode) = (images.len() / input.values(), mode);
-        let mut map = self.buffers.take(self.n * input.len());
-        map::from_images(input, images, &mut map);
+        let map = match self.input {
+            Layout::Images => {
+                let mut copy = self.buffers.take(images.len());
+                elementwise::copy(images, &mut copy);
+                copy
+            }
+            Layout::Map => {
+                let mut map = self.buffers.take(self.n * input.len());
+                map::from_images(input, images, &mut map);
+                map
+            }
+        };
         self.maps.fill(None);
         self.maps[0] = Some(map);
         let mut left = self.readers.clone();
@@ -222,7 +239,10 @@ impl CpuNetwork {
             |value: Value| self.maps[value].as_deref().expect("layers are in an order in which they can be computed");
         let x = map(node.inputs[0]);
         match &mut node.operation {
-            Operation::Unfold(unfold) => unfold.forward(x, &mut y),
+            Operation::Unfold(unfold) => {
+                let layout = if node.inputs[0] == 0 { self.input } else { Layout::Map };
+                unfold.forward(isa, (layout, x), &mut y);
+            }
             Operation::Conv(convolution) => convolution.forward(isa, n, x, &mut y),
             Operation::BatchNorm(norm) => {
                 let trains = self.pass == Pass::Training;
@@ -323,14 +343,14 @@ impl CpuNetwork {
                     activation::backward(isa, function, map(node.output), &mut dy);
                 }
                 if self.pass == Pass::Training {
-                    convolution.by_parameters(isa, n, map(input), &dy, &node.layer, &mut self.gradients, buffers);
+                    convolution.by_parameters(isa, (n, map(input)), &dy, &node.layer, &mut self.gradients, buffers);
                 }
                 if let Some((transposed, weights)) = &convolution.transposed {
                     let conv = &convolution.conv;
                     let before = gradients.of[input].take();
                     let is_new = before.is_none();
                     let mut dx = before.unwrap_or_else(|| buffers.take(n * shapes[input].len()));
-                    conv.gradient_by_x(isa, transposed, (n, &dy), weights, is_new, &mut dx);
+                    conv.gradient_by_x(isa, transposed, (n, convolution.by_output(&dy)), weights, is_new, &mut dx);
                     gradients.of[input] = Some(dx);
                 }
             }
@@ -482,24 +502,30 @@ impl Convolution {
         }
     }
 
-    fn forward(&self, isa: Isa, n: usize, x: &[f32], y: &mut [f32]) {
-        self.conv.forward(isa, n, x, (&self.weights, &self.bias), self.function, y);
+    fn forward(&mut self, isa: Isa, n: usize, x: &[f32], y: &mut [f32]) {
+        let weights = (self.weights.as_slice(), self.bias.as_slice());
+        match &mut self.peaks {
+            Some(peaks) => self.conv.forward_to_peaks(isa, (n, x), weights, self.function, peaks, y),
+            None => self.conv.forward(isa, (n, x), weights, self.function, y),
+        }
+    }
+
+    fn by_output<'a>(&'a self, dy: &'a [f32]) -> ByOutput<'a> {
+        self.peaks.as_ref().map_or(ByOutput::Whole(dy), |peaks| ByOutput::Peaks(peaks, dy))
     }
 
     /// Writes the gradients by kernel and bias.
-    #[expect(clippy::too_many_arguments, reason = "it is one step of the walk back")]
     fn by_parameters(
         &self,
         isa: Isa,
-        n: usize,
-        x: &[f32],
+        (n, x): (usize, &[f32]),
         dy: &[f32],
         layer: &str,
         gradients: &mut BTreeMap<String, Vec<f32>>,
         buffers: &mut Buffers,
     ) {
         let conv = &self.conv;
-        let (kernel, bias) = conv.gradient_by_kernel(isa, n, x, dy, buffers);
+        let (kernel, bias) = conv.gradient_by_kernel(isa, (n, x), self.by_output(dy), buffers);
         let gradient = gradients.entry(format!("{layer}.kernel")).or_default();
         gradient.resize(conv.kernel_len(), 0.0);
         if self.is_dense {
