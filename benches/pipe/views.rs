@@ -16,7 +16,8 @@ fn two_studies() -> Fabricated {
 #[divan::bench(sample_count = 30)]
 fn diff_1000_trials(bencher: Bencher) {
     let folder = two_studies();
-    assert!(folder.pipe("diff many~1 many").contains("search/train/999"));
+    let told = folder.pipe("diff many~1 many");
+    assert!(told.contains("search/train/999"), "{told}");
     bencher.bench_local(|| folder.pipe("diff many~1 many"));
 }
 

@@ -16,6 +16,7 @@
 //! | [`commands`]     | what the other commands print                                                     |
 //! | [`golden`]       | the bytes of every stage are pinned                                               |
 //! | [`exports`]      | pictures, and a study in the formats of other programs                           |
+//! | [`studies`]      | the files in `studies/` are taken as they stand                                   |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
 //! | [`predict`]      | a trained network names what it sees                                              |
 //! | [`test_split`]   | evaluations alone read the test images                                            |
@@ -35,4 +36,5 @@ mod same_hash;
 mod sandbox;
 mod search;
 mod selection;
+mod studies;
 mod test_split;

@@ -1,0 +1,39 @@
+//! The files in `studies/` are taken as they stand.
+
+use std::fs;
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn every_study_of_the_folder_is_planned_as_it_stands() {
+    let mut studies: Vec<_> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/studies"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    studies.sort();
+    let mut planned = String::new();
+    for study in studies {
+        let sandbox = Sandbox::with(&fs::read_to_string(&study).unwrap());
+        let told = sandbox.pipe("run --plan").ok();
+        let name = study.file_stem().unwrap().to_str().unwrap();
+        planned += &format!("{name}: {}\n", told.out.lines().last().unwrap());
+    }
+    let expected = "cifar100: 0 reused, 2 will run, 153 may run
+cifar100_best: 0 reused, 1 will run, 5 may run
+cifar100_half: 0 reused, 2 will run, 18 may run
+fashion_mnist: 0 reused, 2 will run, 17 may run
+fashion_mnist_cnn: 0 reused, 2 will run, 77 may run
+fashion_mnist_mlp: 0 reused, 2 will run, 115 may run
+fruits360: 0 reused, 2 will run, 124 may run
+";
+    assert_eq!(planned, expected);
+}
+
+/// What `studies/cifar100.ron` says about itself.
+#[test]
+fn a_taste_of_the_seeds_study_is_set_from_the_command_line() {
+    let text = include_str!("../../studies/cifar100.ron");
+    let taste = text.lines().find_map(|line| line.strip_prefix("// A taste: ")).unwrap();
+    let told = Sandbox::with(text).pipe(&format!("run --plan {taste}")).ok();
+    assert_eq!(told.out.lines().last(), Some("0 reused, 2 will run, 11 may run"));
+}
