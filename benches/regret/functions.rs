@@ -65,7 +65,7 @@ pub fn all() -> Vec<Function> {
 
 /// The seed's space: 19 keys, 22 labels.
 pub fn seed_space() -> Value {
-    serde_json::from_str(include_str!("../../src/search/fixtures/seed_space.json")).expect("the file is JSON")
+    serde_json::from_str(include_str!("../../stages/src/search/fixtures/seed_space.json")).expect("the file is JSON")
 }
 
 fn number(values: &Map<String, Value>, key: &str) -> f64 {
@@ -225,7 +225,7 @@ struct Surrogate {
 
 fn seed_surrogate(p: &Map<String, Value>) -> f64 {
     static SURROGATE: std::sync::LazyLock<Surrogate> = std::sync::LazyLock::new(|| {
-        serde_json::from_str(include_str!("seed_surrogate.json")).expect("the file is part of the example")
+        serde_json::from_str(include_str!("seed_surrogate.json")).expect("the file is part of the benchmark")
     });
     let x = encoded(p);
     let term = |(alpha, point): (&f64, &Vec<f64>)| {
