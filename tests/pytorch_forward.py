@@ -129,7 +129,7 @@ def main():
     )
     network.eval()
     policy = export("flip/policy.json")
-    scale, offset = [1 / 255] * architecture["input"][0], [0.0] * architecture["input"][0]
+    scale, offset = [1 / 255] * architecture["input"][0], [-0.5] * architecture["input"][0]
     if policy:
         normalise = json.loads(policy.read_text())["normalise"]
         scale, offset = normalise["scale"], normalise["offset"]

@@ -73,7 +73,7 @@ fn panel(frame: Frame, layer: &str, spread: &Spread) -> Option<maud::Markup> {
         Axis::new(numbers.iter(), n, false)
     };
     let epochs = axis(spread.iter().map(|(epoch, _)| *epoch).collect(), 4.0)?;
-    let numbers = axis(spread.iter().flat_map(|(_, levels)| *levels).collect(), 3.0)?;
+    let numbers = axis(spread.iter().flat_map(|(_, levels)| *levels).collect(), 5.0)?;
     let place = |epoch: f64, number: f64| {
         Some((frame.x(epochs.at(&Value::from(epoch))?), frame.y(numbers.at(&Value::from(number))?)))
     };

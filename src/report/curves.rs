@@ -65,7 +65,9 @@ fn of_training(name: &str, history: &History, weights: Option<&Picture>) -> Opti
         html! {
             h3 { "Training " (name) }
             div.charts { @for chart in charts { (chart) } }
-            @if let Some(weights) = weights { (figure(weights, "The kernels of each layer, by epoch.")) }
+            @if let Some(weights) = weights {
+                details { summary { "How its weights moved" } (figure(weights, "The kernels of each layer, by epoch.")) }
+            }
         }
     })
 }
