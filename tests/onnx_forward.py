@@ -4,8 +4,9 @@
     pip install numpy safetensors onnx onnxruntime
     python3 tests/onnx_forward.py --pipe target/release/pipe --store .pipe
 
-Needs a study with stages `data`, `retrain_best` and `test`, such as the default one. Exit code 0: the model is one by ONNX's
-own checker, and each test image's most likely class and its probability agree with predictions.csv to 1e-4; 1: they do not.
+Needs a study with a stage `data`, a training and its evaluation: `retrain_best` and `test`, as in the default one, or those
+named by `--model` and `--test` (`tests/families.ron` has one of each kind). Exit code 0: the model is one by ONNX's own checker,
+and each test image's most likely class and its probability agree with predictions.csv to 1e-4; 1: they do not.
 """
 
 import argparse
@@ -25,16 +26,21 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pipe", default="target/release/pipe")
     parser.add_argument("--store", default=".pipe")
+    parser.add_argument("--study", help="default: the latest")
+    parser.add_argument("--model", default="retrain_best")
+    parser.add_argument("--test", default="test")
     parser.add_argument("--images", type=int, default=256)
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
 
     def export(*arguments):
-        subprocess.run([args.pipe, "export", "--store", args.store, *map(str, arguments)], check=True, stderr=subprocess.DEVNULL)
+        study = ["--study", args.study] if args.study else []
+        command = [args.pipe, "export", "--store", args.store, *study, *map(str, arguments)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
-    export("retrain_best", "--onnx", folder / "model.onnx")
+    export(args.model, "--onnx", folder / "model.onnx")
     export("data/test.safetensors", folder / "test.safetensors")
-    export("test/predictions.csv", folder / "predictions.csv")
+    export(f"{args.test}/predictions.csv", folder / "predictions.csv")
     onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
     images = load_file(folder / "test.safetensors")["images"][: args.images].astype(np.float32)
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])

@@ -4,9 +4,10 @@
     pip install numpy safetensors torch
     python3 tests/pytorch_forward.py --pipe target/release/pipe --store .pipe
 
-Needs a study with stages `data`, `retrain_best` and `test` (and `flip`, if it augments), such as the default one. Builds a
-module for each layer of architecture.json, fills it from weights.safetensors by `state_dict` below, and compares each image's
-most likely class and its probability with predictions.csv. Exit code 0: they agree to 1e-4; 1: they do not.
+Needs a study with a stage `data` (and `flip`, if it augments), a training and its evaluation: `retrain_best` and `test`, as in
+the default one, or those named by `--model` and `--test` (`tests/families.ron` has one of each kind). Builds a module for each
+layer of architecture.json, fills it from weights.safetensors by `state_dict` below, and compares each image's most likely class
+and its probability with predictions.csv. Exit code 0: they agree to 1e-4; 1: they do not.
 
 The mapping, which holds for every network: `<layer>.kernel` of a convolution is `weight` as it stands, of a dense layer
 `weight` transposed; `<layer>.bias` is `bias`; `gamma`, `beta`, `moving_mean`, `moving_variance` of batch normalisation are
@@ -105,32 +106,36 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--pipe", default="target/release/pipe")
     parser.add_argument("--store", default=".pipe")
+    parser.add_argument("--study", help="default: the latest")
+    parser.add_argument("--model", default="retrain_best")
+    parser.add_argument("--test", default="test")
     parser.add_argument("--images", type=int, default=256)
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
 
     def export(output):
         path = folder / output.replace("/", "_")
-        command = [args.pipe, "export", "--store", args.store, output, str(path)]
+        study = ["--study", args.study] if args.study else []
+        command = [args.pipe, "export", "--store", args.store, *study, output, str(path)]
         return path if subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0 else None
 
-    architecture = json.loads(export("retrain_best/architecture.json").read_text())
+    architecture = json.loads(export(f"{args.model}/architecture.json").read_text())
     network = Network(architecture)
     network.load_state_dict(
         # PyTorch counts batches besides, which nothing here needs.
-        {**state_dict(load_file(export("retrain_best/best/weights.safetensors"))),
+        {**state_dict(load_file(export(f"{args.model}/best/weights.safetensors"))),
          **{name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}},
         strict=True,
     )
     network.eval()
     policy = export("flip/policy.json")
-    scale, offset = [1 / 255] * architecture["input"][0], [0.0] * architecture["input"][0]
+    scale, offset = [1 / 255] * architecture["input"][0], [-0.5] * architecture["input"][0]
     if policy:
         normalise = json.loads(policy.read_text())["normalise"]
         scale, offset = normalise["scale"], normalise["offset"]
     images = load_file(export("data/test.safetensors"))["images"][: args.images].float()
     images = images * torch.tensor(scale).view(1, -1, 1, 1) + torch.tensor(offset).view(1, -1, 1, 1)
-    rows = list(csv.DictReader(open(export("test/predictions.csv"))))[: len(images)]
+    rows = list(csv.DictReader(open(export(f"{args.test}/predictions.csv"))))[: len(images)]
     largest = 0.0
     with torch.no_grad():
         for head, logits in network(images).items():

@@ -274,6 +274,7 @@ impl Expansion<'_> {
         let epochs = spec.own.epochs.unwrap_or(best_epoch);
         let mut train = Train {
             keep: spec.kept(&trial),
+            histograms: spec.own.histograms,
             early_stopping: spec.own.early_stopping.clone(),
             epochs: Hyper::Value(epochs),
             ..trial.train.clone()

@@ -147,12 +147,19 @@ pub struct RetrainParams {
     /// Which weights are kept. Default: the trial's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<Vec<Keep>>,
+    /// Every how many epochs the spread of each layer's weights becomes an output. Default 2; `None`: never.
+    #[serde(default = "histograms::value", skip_serializing_if = "histograms::is")]
+    pub histograms: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStopping>,
     #[serde(default, skip_serializing_if = "params::is_default")]
     pub data: RetrainData,
     #[serde(default, skip_serializing_if = "params::is_default")]
     pub seed: RetrainSeed,
+}
+
+pipe_stages::defaults! {
+    histograms: Option<u32> = Some(2);
 }
 
 /// What a retraining trains on.
@@ -221,7 +228,8 @@ impl RetrainParams {
         let any: Train = serde_json::from_value(json!({ "model": "HyperCnn", "epochs": 1 })).expect("it is a training");
         let epochs = self.epochs.map_or_else(|| any.epochs.clone(), Hyper::Value);
         let keep = self.keep.clone().unwrap_or_else(|| any.keep.clone());
-        Train { epochs, keep, early_stopping: self.early_stopping.clone(), ..any }.problems()
+        let (histograms, early_stopping) = (self.histograms, self.early_stopping.clone());
+        Train { epochs, keep, histograms, early_stopping, ..any }.problems()
     }
 }
 

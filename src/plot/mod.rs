@@ -21,6 +21,7 @@ mod scatter3d;
 mod scatter_matrix;
 mod shade;
 mod slice;
+pub(crate) mod spread;
 mod svg;
 mod table;
 #[cfg(test)]

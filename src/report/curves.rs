@@ -1,10 +1,11 @@
-//! Learning curves: of all trials together, and of each training apart.
+//! Learning curves: of all trials together, and of each training apart; there with how its weights moved.
 
 use maud::{Markup, html};
+use pipe_stages::{model::Architecture, train::Histograms};
 
 use super::{Page, figure};
 use crate::{
-    plot::{curves, histories},
+    plot::{Picture, curves, histories, spread},
     trials::TrialRow,
     view::{ViewError, history::History, outputs::Outputs},
 };
@@ -15,8 +16,9 @@ pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
         parts.extend(of_search(page, trials)?);
     }
     for (name, node) in page.nodes("train") {
-        let history = Outputs::of(page.store, name, node)?.map(|outputs| outputs.history()).transpose()?.flatten();
-        parts.extend(history.and_then(|history| of_training(name, &history)));
+        let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
+        let weights = weights(name, &outputs)?;
+        parts.extend(outputs.history()?.and_then(|history| of_training(name, &history, weights.as_ref())));
     }
     Ok((!parts.is_empty()).then(|| html! { @for part in parts { (part) } }))
 }
@@ -43,7 +45,18 @@ fn of_search(page: &Page<'_>, trials: &[TrialRow]) -> Result<Option<Markup>, Vie
     }))
 }
 
-fn of_training(name: &str, history: &History) -> Option<Markup> {
+/// Returns how the weights of a training moved, if it noted that.
+fn weights(name: &str, outputs: &Outputs<'_>) -> Result<Option<Picture>, ViewError> {
+    let Some(bytes) = outputs.bytes(Histograms::FILE)? else { return Ok(None) };
+    let histograms =
+        Histograms::read(bytes).map_err(|error| outputs.not_a_record(Histograms::FILE, &error.to_string()))?;
+    let record = outputs.json("architecture.json")?;
+    let network: Option<Architecture> = record.and_then(|record| serde_json::from_value(record).ok());
+    let layers = network.iter().flat_map(|network| &network.layers).map(|layer| layer.name.as_str());
+    Ok(spread::draw(name, &histograms, layers))
+}
+
+fn of_training(name: &str, history: &History, weights: Option<&Picture>) -> Option<Markup> {
     let figures = history.columns().filter_map(|column| column.strip_prefix("train."));
     let figures: Vec<_> = figures.filter(|figure| *figure == "loss" || figure.ends_with("accuracy")).collect();
     let draw = |of: &str| Some(figure(&curves::of_training(name, of, history)?, &format!("{of} after each epoch.")));
@@ -52,6 +65,9 @@ fn of_training(name: &str, history: &History) -> Option<Markup> {
         html! {
             h3 { "Training " (name) }
             div.charts { @for chart in charts { (chart) } }
+            @if let Some(weights) = weights {
+                details { summary { "How its weights moved" } (figure(weights, "The kernels of each layer, by epoch.")) }
+            }
         }
     })
 }

@@ -178,6 +178,7 @@ fn outputs_are_exported_as_plain_files_and_nothing_is_overwritten() {
         &sandbox.pipe("export retrain_best net"),
         "! net/architecture.json
 ! net/best/weights.safetensors
+! net/histograms.safetensors
 ! net/history.csv
 ! net/last/weights.safetensors
 ! net/score.json

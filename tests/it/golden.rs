@@ -17,7 +17,7 @@ const PINNED: &[(&str, &str, &str)] = &[
     ("split", "search/split/002", "6572dc8690dd"),
     ("propose", "search/propose/002", "ba1a47479837"),
     ("select", "search/select", "805a585518c4"),
-    ("train", "retrain_best", "bb4daf07cbe1"),
+    ("train", "retrain_best", "dfc7b8e3e2be"),
     ("evaluate", "test", "a48d38f613f7"),
     ("visualize_filters", "visualize_filters", "5dd5a61273b2"),
 ];

@@ -175,25 +175,31 @@ fn a_reference_is_checked_however_it_is_written() {
 #[test]
 fn a_retraining_has_the_ranges_of_a_training() {
     check(
-        &[("epochs: 3", "epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)]")],
+        &[("epochs: 3", "epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0")],
         r#"
 error: `epochs`: found 0 epochs
   --> pipeline.ron:10:44
    |
-10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)])),
+10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
    |                                            ^ expected 1 to 100000
 
 error: `patience`: found 0
   --> pipeline.ron:10:74
    |
-10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)])),
+10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
    |                                                                          ^ expected at least 1
 
 error: `keep[1]`: every 0 epochs
   --> pipeline.ron:10:91
    |
-10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)])),
+10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
    |                                                                                           ^^^^^^^^ expected at least 1
+
+error: `histograms`: every 0 epochs
+  --> pipeline.ron:10:114
+   |
+10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
+   |                                                                                                                  ^ expected at least 1, or `None` for no histograms
 "#,
     );
 }

@@ -38,7 +38,7 @@ error: unknown field `epoch`
  --> --set:1:1
   |
 1 | search.trial.epoch=1
-  | ^^^^^^^^^^^^^^^^^^ expected `augment`, `batch`, `clip_norm`, `coarse_labels_weight`, `data`, `early_stopping`, `epochs`, `head`, `keep`, `l2`, `label_smoothing`, `learning_rate`, `loss`, `model`, `momentum`, `nesterov`, `objective`, `optimizer`, `schedule` or `weight_decay`
+  | ^^^^^^^^^^^^^^^^^^ expected `augment`, `batch`, `clip_norm`, `coarse_labels_weight`, `data`, `early_stopping`, `epochs`, `head`, `histograms`, `keep`, `l2`, `label_smoothing`, `learning_rate`, `loss`, `model`, `momentum`, `nesterov`, `objective`, `optimizer`, `schedule` or `weight_decay`
   = help: did you mean `epochs`?
 
 error: there is no `flip.policy[3]`

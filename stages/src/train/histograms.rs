@@ -1,5 +1,6 @@
-//! How the weights of a network are spread, epoch after epoch: a compact record that is kept beside a training's history and
-//! that grows while it trains.
+//! How the weights of a network are spread, epoch after epoch: a compact record that grows while a network trains. It is part
+//! of every training's state, so that one that goes on from another's checkpoint has it from the initial weights on; which
+//! epochs become an output is the training's to say.
 //!
 //! The file is a safetensors file: `epochs` i32 [k]; for each array of numbers of the network, by its name, `<name>/counts`
 //! i32 [k, 30] over equal bins from the smallest to the largest number, and `<name>/figures` f32 [k, 4]: smallest, largest,
@@ -41,23 +42,25 @@ impl Histogram {
     /// Returns the histogram of `values`. The result is the same on every machine: sums are in order, in 64 bits.
     pub fn new(values: &[f32]) -> Self {
         let finite = || values.iter().copied().filter(|value| value.is_finite());
-        let n = finite().count();
-        let mut histogram = Self { min: 0.0, max: 0.0, mean: 0.0, mean_square: 0.0, counts: [0; BINS] };
-        if n == 0 {
-            return histogram;
-        }
-        histogram.min = finite().fold(f32::INFINITY, f32::min);
-        histogram.max = finite().fold(f32::NEG_INFINITY, f32::max);
-        let mean = |of: fn(f64) -> f64| (finite().map(|value| of(value.into())).sum::<f64>() / n as f64) as f32;
-        histogram.mean = mean(|value| value);
-        histogram.mean_square = mean(|value| value * value);
-        let (low, width) = (f64::from(histogram.min), f64::from(histogram.max) - f64::from(histogram.min));
+        let (mut n, mut sum, mut squares) = (0_u64, 0.0_f64, 0.0_f64);
+        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
         for value in finite() {
-            // Where all numbers are equal, 0 / 0 is bin 0.
-            let bin = ((f64::from(value) - low) / width * BINS as f64) as usize;
-            histogram.counts[bin.min(BINS - 1)] += 1;
+            (min, max) = (min.min(value), max.max(value));
+            let value = f64::from(value);
+            (n, sum, squares) = (n + 1, sum + value, squares + value * value);
         }
-        histogram
+        let mut counts = [0; BINS];
+        if n == 0 {
+            return Self { min: 0.0, max: 0.0, mean: 0.0, mean_square: 0.0, counts };
+        }
+        let low = f64::from(min);
+        let bins_per_unit = BINS as f64 / (f64::from(max) - low);
+        for value in finite() {
+            // Where all numbers are equal, 0 times infinity is bin 0.
+            let bin = ((f64::from(value) - low) * bins_per_unit) as usize;
+            counts[bin.min(BINS - 1)] += 1;
+        }
+        Self { min, max, mean: (sum / n as f64) as f32, mean_square: (squares / n as f64) as f32, counts }
     }
 }
 
@@ -82,6 +85,27 @@ impl Histograms {
         for (name, weight) in &weights.0 {
             self.arrays.entry(name.clone()).or_default().push(Histogram::new(&weight.values));
         }
+    }
+
+    /// Returns those of epochs 0, `every`, 2 `every` and so on, and of the last epoch.
+    ///
+    /// # Panics
+    /// If `every` is 0.
+    pub fn thinned(&self, every: u32) -> Self {
+        assert!(every > 0, "a histogram every so many epochs");
+        let is_kept = |epoch: &u32| epoch.is_multiple_of(every) || Some(epoch) == self.epochs.last();
+        let kept: Vec<usize> = (0..self.epochs.len()).filter(|&at| is_kept(&self.epochs[at])).collect();
+        let of_array =
+            |(name, all): (&String, &Vec<Histogram>)| (name.clone(), kept.iter().map(|&at| all[at].clone()).collect());
+        Self {
+            epochs: kept.iter().map(|&at| self.epochs[at]).collect(),
+            arrays: self.arrays.iter().map(of_array).collect(),
+        }
+    }
+
+    /// Returns whether these are of each epoch from 0 to `last`, for the arrays of `weights`.
+    pub(crate) fn fit(&self, last: u32, weights: &Weights) -> bool {
+        self.epochs.iter().copied().eq(0..=last) && self.arrays.keys().eq(weights.0.keys())
     }
 
     /// Returns each epoch with the histograms of its arrays, by name.
@@ -186,6 +210,21 @@ mod tests {
     }
 
     #[test]
+    fn thinned_they_are_of_every_kth_epoch_and_the_last() {
+        let of = |epochs: &[u32]| {
+            let mut histograms = Histograms::default();
+            epochs.iter().for_each(|&epoch| histograms.push(epoch, &weights(&[epoch as f32, -1.0])));
+            histograms
+        };
+        let all = of(&[0, 1, 2, 3, 4, 5, 6, 7]);
+        assert!(all.fit(7, &weights(&[1.0])) && !all.fit(6, &weights(&[1.0])) && !all.fit(7, &Weights::default()));
+        assert_eq!(all.thinned(1), all);
+        assert_eq!(all.thinned(2), of(&[0, 2, 4, 6, 7]));
+        assert_eq!(all.thinned(7), of(&[0, 7]));
+        assert_eq!(all.thinned(9), of(&[0, 7]));
+    }
+
+    #[test]
     fn the_file_comes_back_and_holds_an_epoch_once() {
         let mut histograms = Histograms::default();
         histograms.push(2, &weights(&[1.0, -1.0, 0.25]));
@@ -197,6 +236,7 @@ mod tests {
         let epochs: Vec<_> = histograms.epochs().map(|(epoch, arrays)| (epoch, arrays.count())).collect();
         assert_eq!(epochs, [(2, 2), (4, 2)]);
         assert!(Histograms::read(weights(&[1.0]).write().into()).is_err());
+        assert!(!histograms.fit(4, &weights(&[1.0])), "epochs are missing");
         assert_eq!(Histograms::read(Histograms::default().write().into()).unwrap(), Histograms::default());
     }
 }

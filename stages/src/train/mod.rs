@@ -49,7 +49,7 @@ impl Stage for Train {
     fn trajectory(&self) -> Option<Value> {
         let mut params = serde_json::to_value(self).expect("parameters are plain data");
         let fields = params.as_object_mut().expect("parameters are a struct");
-        for field in ["epochs", "early_stopping", "keep"] {
+        for field in ["epochs", "early_stopping", "keep", "histograms"] {
             fields.remove(field);
         }
         Some(params)

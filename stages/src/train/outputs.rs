@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    histograms::Histograms,
     history::{self, Epoch, Metric, metric_names},
     params::{Keep, Train},
     settings::Settings,
@@ -71,6 +72,9 @@ pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric
     }
     for (&epoch, weights) in &state.kept {
         outputs.insert(format!("{}/weights.safetensors", epoch_name(epoch)), weights.write());
+    }
+    if let Some(every) = train.histograms {
+        outputs.insert(Histograms::FILE, state.histograms.thinned(every).write());
     }
     outputs
 }

@@ -67,6 +67,10 @@ pub struct Train {
     /// Which weights become outputs. Default the best epoch's.
     #[serde(default = "keep::value", skip_serializing_if = "keep::is")]
     pub keep: Vec<Keep>,
+    /// Every how many epochs, from the initial weights on, the spread of each layer's weights becomes an output; the last
+    /// epoch's, too. Default never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histograms: Option<u32>,
 }
 
 crate::defaults! {
@@ -322,6 +326,8 @@ impl Train {
             check(*keep != Keep::Every(0), &path, "every 0 epochs, expected at least 1".into());
             check(!self.keep[..i].contains(keep), &path, format!("{keep:?} is listed twice"));
         }
+        let expected = "every 0 epochs, expected at least 1, or `None` for no histograms";
+        check(self.histograms != Some(0), "histograms", expected.into());
         let metric = self.objective.metric();
         let fine = metric.strip_prefix("valid.").or_else(|| metric.strip_prefix("train.")).is_some_and(|rest| {
             rest == "loss" || rest == "accuracy" || rest.ends_with("_loss") || rest.ends_with("_accuracy")
@@ -362,6 +368,7 @@ mod tests {
             "model": { "HyperCnn": { "base_filters": 40 } }, "epochs": 3, "batch": 64, "learning_rate": 0.001, "l2": 0.0007,
             "optimizer": "Adam", "momentum": 0.0, "nesterov": false, "weight_decay": 0.004, "schedule": "Constant",
             "clip_norm": null, "loss": "CrossEntropy", "label_smoothing": 0, "coarse_labels_weight": 1.0, "head": "Softmax", "early_stopping": null, "keep": ["Best"],
+            "histograms": null,
             "objective": { "maximise": { "Best": "valid.accuracy" } },
         });
         let (short, long) = (train(short).unwrap(), train(long).unwrap());
@@ -396,12 +403,12 @@ mod tests {
         let wrong = train(json!({
             "model": { "HyperCnn": { "conv_dropout_drop_proba": 1.5 } }, "epochs": 0, "batch": 0, "learning_rate": -1.0,
             "momentum": 1, "weight_decay": -1, "clip_norm": 0, "label_smoothing": 1, "schedule": { "Cosine": { "over_epochs": 0 } },
-            "keep": [{ "Every": 0 }, "Best", "Best"], "objective": { "maximise": { "Best": "accuracy" } },
+            "keep": [{ "Every": 0 }, "Best", "Best"], "histograms": 0, "objective": { "maximise": { "Best": "accuracy" } },
         }));
         let paths: Vec<_> = wrong.unwrap().problems().into_iter().map(|(path, _)| path).collect();
         let expected = ["model.HyperCnn.conv_dropout_drop_proba", "epochs", "batch", "learning_rate"];
         let more = ["momentum", "weight_decay", "clip_norm", "label_smoothing", "schedule.Cosine.over_epochs"];
-        assert_eq!(paths, [&expected[..], &more, &["keep[0]", "keep[2]", "objective"]].concat());
+        assert_eq!(paths, [&expected[..], &more, &["keep[0]", "keep[2]", "histograms", "objective"]].concat());
     }
 
     #[test]

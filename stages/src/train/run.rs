@@ -202,6 +202,7 @@ impl Training<'_> {
             state.best = Some((number, state.weights.clone()));
         }
         state.epochs.push(epoch);
+        state.histograms.push(number, &state.weights);
         self.keep_epochs(state);
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    histograms::Histograms,
     history::{Epoch, bits},
     optimizer::{Optimizer, OptimizerKind},
 };
@@ -22,6 +23,8 @@ pub(crate) struct State {
     pub(crate) optimizer: Optimizer,
     /// The epochs that are complete.
     pub(crate) epochs: Vec<Epoch>,
+    /// Of the initial weights and of those at the end of each of these epochs.
+    pub(crate) histograms: Histograms,
     /// Of the epoch in progress.
     pub(crate) sums: Sums,
     /// The epoch whose objective is best so far, with its weights.
@@ -53,6 +56,7 @@ pub(crate) struct HeadSums {
 /// What is not arrays.
 #[derive(Serialize, Deserialize)]
 struct Record {
+    /// [`FORMAT`]
     format: u32,
     optimizer: OptimizerKind,
     optimizer_steps: u64,
@@ -65,8 +69,11 @@ struct Record {
     kept: Vec<u32>,
 }
 
+/// The version of the parts of a checkpoint.
+const FORMAT: u32 = 2;
 const STATE: &str = "state.json";
 const WEIGHTS: &str = "weights.safetensors";
+const HISTOGRAMS: &str = Histograms::FILE;
 const BEST: &str = "best.safetensors";
 const MOMENTS: &str = "moments.safetensors";
 
@@ -82,11 +89,14 @@ impl State {
         let trained = architecture.parameter_shapes().into_iter().filter(|parameter| parameter.trained);
         let sizes: Vec<_> = trained.map(|p| (p.name, p.shape.iter().product())).collect();
         let optimizer = Optimizer::new(optimizer, sizes.iter().map(|(name, size)| (name.as_str(), *size)));
+        let mut histograms = Histograms::default();
+        histograms.push(0, &weights);
         Self {
             step: 0,
             weights,
             optimizer,
             epochs: Vec::new(),
+            histograms,
             sums: Sums::default(),
             best: None,
             diverged_at: None,
@@ -97,7 +107,7 @@ impl State {
     /// Returns the state as a checkpoint. Arrays are parts of their own: those that did not change are stored once.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         let record = Record {
-            format: 1,
+            format: FORMAT,
             optimizer: self.optimizer.kind,
             optimizer_steps: self.optimizer.steps,
             product: self.optimizer.product,
@@ -117,6 +127,7 @@ impl State {
             (STATE.to_owned(), crate::params::record(&record)),
             (WEIGHTS.to_owned(), self.weights.write()),
             (MOMENTS.to_owned(), moments.finish()),
+            (HISTOGRAMS.to_owned(), self.histograms.write()),
         ]);
         if let Some((_, weights)) = &self.best {
             parts.insert(BEST.to_owned(), weights.write());
@@ -138,7 +149,15 @@ impl State {
         };
         let record: Record = serde_json::from_slice(&part(STATE)?)
             .map_err(|error| StageError::failed(format!("the checkpoint's state does not fit: {error}")))?;
+        if record.format != FORMAT {
+            let found = record.format;
+            return Err(StageError::failed(format!("the checkpoint has format {found}, expected {FORMAT}")));
+        }
         let weights = Weights::read(architecture, part(WEIGHTS)?.into())?;
+        let histograms = Histograms::read(part(HISTOGRAMS)?.into())?;
+        if !histograms.fit(record.epochs.len() as u32, &weights) {
+            return Err(StageError::failed("the checkpoint's histograms do not fit its epochs"));
+        }
         let best = match record.best {
             Some(epoch) => Some((epoch, Weights::read(architecture, part(BEST)?.into())?)),
             None => None,
@@ -166,6 +185,7 @@ impl State {
             weights,
             optimizer,
             epochs: record.epochs,
+            histograms,
             sums: record.sums,
             best,
             diverged_at: record.diverged_at,

@@ -168,7 +168,7 @@ fn how_often_it_was_stopped_does_not_matter() {
         ("SGD", json!(["Last"])),
     ] {
         let train = train(json!({
-            "optimizer": optimizer, "keep": keep, "momentum": 0.9, "clip_norm": 0.5, "label_smoothing": 0.1,
+            "optimizer": optimizer, "keep": keep, "histograms": 2, "momentum": 0.9, "clip_norm": 0.5, "label_smoothing": 0.1,
             "schedule": { "Cosine": { "over_epochs": 4, "warmup_epochs": 1 } },
         }));
         let expected = study.run(&train, &QuietHost).unwrap();
@@ -204,9 +204,17 @@ fn a_longer_training_goes_on_from_a_shorter_one_and_a_shorter_one_from_a_checkpo
     study.run(&short, &host).unwrap();
     assert_eq!(study.run(&long, &host).unwrap(), study.run(&long, &QuietHost).unwrap());
     assert_eq!(host.steps.load(Ordering::Relaxed), 16);
+    // A checkpoint has the histograms of all epochs, whether the training asked for any or not.
+    let noted = train(json!({ "epochs": 5, "histograms": 3 }));
+    assert_eq!(noted.trajectory(), short.trajectory());
+    let outputs = study.run(&noted, &host).unwrap();
+    assert_eq!(outputs, study.run(&noted, &QuietHost).unwrap());
+    assert_eq!(host.steps.load(Ordering::Relaxed), 20);
+    let histograms = Histograms::read(outputs.files()[Histograms::FILE].clone().into()).unwrap();
+    assert_eq!(histograms.epochs().map(|(epoch, _)| epoch).collect::<Vec<_>>(), [0, 3, 5]);
     // The checkpoint at the end of the shorter one is among those of the longer.
     assert_eq!(study.run(&short, &host).unwrap(), study.run(&short, &QuietHost).unwrap());
-    assert_eq!(host.steps.load(Ordering::Relaxed), 16);
+    assert_eq!(host.steps.load(Ordering::Relaxed), 20);
 }
 
 #[test]
@@ -382,7 +390,7 @@ fn data_that_do_not_fit_are_named() {
 /// follows.
 #[test]
 fn the_outputs_are_those_of_version_1() {
-    let train = train(json!({ "keep": ["Best", "Last", { "Every": 2 }] }));
+    let train = train(json!({ "keep": ["Best", "Last", { "Every": 2 }], "histograms": 2 }));
     assert_eq!((train.id().version, crate::model::numerics()), (1, "canonical f32, kernels-2"));
     let study = Study::new();
     for &isa in Isa::available() {
@@ -397,6 +405,7 @@ fn the_outputs_are_those_of_version_1() {
                 ("architecture.json", "a6817c3a07b7"),
                 ("best/weights.safetensors", "86c2cd58954a"),
                 ("epoch-0002/weights.safetensors", "6fb13d6d949b"),
+                ("histograms.safetensors", "0f2af5d37ea9"),
                 ("history.csv", "396d79d20fa2"),
                 ("last/weights.safetensors", "86c2cd58954a"),
                 ("score.json", "305fa5ceb794"),
