@@ -16,6 +16,7 @@
 //! | [`commands`]     | what the other commands print                                                     |
 //! | [`golden`]       | the bytes of every stage are pinned                                               |
 //! | [`exports`]      | pictures, and a study in the formats of other programs                           |
+//! | [`layers`]       | a network written out in the pipeline goes wherever a network goes                |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
 //! | [`predict`]      | a trained network names what it sees                                              |
 //! | [`test_split`]   | evaluations alone read the test images                                            |
@@ -28,6 +29,7 @@ mod failures;
 mod golden;
 mod graphs;
 mod kills;
+mod layers;
 mod overrides;
 mod predict;
 mod reuse;
