@@ -37,12 +37,22 @@ pub fn changes(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut
             }
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) => {
+            // One that was put in or taken out changes none of those behind it.
+            let (before, behind) = if old.len() == new.len() { (0, 0) } else { in_common(old, new) };
+            let (old, new) = (&old[before..old.len() - behind], &new[before..new.len() - behind]);
             for i in 0..old.len().max(new.len()) {
-                changes(&format!("{path}[{i}]"), old.get(i), new.get(i), found);
+                changes(&format!("{path}[{}]", before + i), old.get(i), new.get(i), found);
             }
         }
         (old, new) => found.push(Change { path: path.to_owned(), old: old.cloned(), new: new.cloned() }),
     }
+}
+
+/// Returns how many items two lists have in common at the beginning, and how many of the others at the end.
+fn in_common(old: &[Value], new: &[Value]) -> (usize, usize) {
+    let count = |pairs: &mut dyn Iterator<Item = (&Value, &Value)>| pairs.take_while(|(old, new)| old == new).count();
+    let before = count(&mut old.iter().zip(new));
+    (before, count(&mut old[before..].iter().rev().zip(new[before..].iter().rev())))
 }
 
 /// Returns whether two objects are the same thing with other fields: `RandomFlip(0.5)` and `RandomCrop(4)` are not.
@@ -69,6 +79,9 @@ mod tests {
         check(json!([{ "RandomFlip": 0.5 }]), json!([{ "RandomFlip": 0.25 }]), &["x[0].RandomFlip 0.5 -> 0.25"]);
         check(json!([{ "Flip": 0.5 }]), json!([{ "Crop": 4 }]), &["x[0] {\"Flip\":0.5} -> {\"Crop\":4}"]);
         check(json!([1]), json!([1, 2]), &["x[1] absent -> 2"]);
+        check(json!([1, 2, 3, 2]), json!([1, 3, 2]), &["x[1] 2 -> absent"]);
+        check(json!([1, 1]), json!([1, 1, 1]), &["x[2] absent -> 1"]);
+        check(json!([1, 2, 3]), json!([4, 2, 5, 3]), &["x[0] 1 -> 4", "x[2] absent -> 5"]);
         check(json!("a"), json!({ "a": 1 }), &["x \"a\" -> {\"a\":1}"]);
     }
 }

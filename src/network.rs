@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use pipe_stages::{
     dataset::Labels,
-    model::{Architecture, ModelError},
+    model::{Architecture, ModelError, Proposal},
     train::{self, Train},
 };
 use pipe_store::{ObjectSource, Store};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     study::{Study, StudyError},
@@ -58,21 +58,21 @@ pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Architecture,
         _ => None,
     };
     let proposed = proposed.ok_or_else(|| NetworkError::None(name.to_owned()))?;
-    let values = proposed.get("values").and_then(Value::as_object).cloned().unwrap_or_default();
-    of_values(store, study, name, &node.part_of, &values)
+    let proposal = serde_json::from_value(proposed).unwrap_or_default();
+    of_proposal(store, study, name, &node.part_of, &proposal)
 }
 
-/// Returns the network that the trial of the search `stage`, or the training `stage`, would have with these
-/// hyperparameters. It is called `name` where it cannot be built.
+/// Returns the network that the trial of the search `stage`, or the training `stage`, would have with this
+/// proposal. It is called `name` where it cannot be built.
 ///
 /// # Errors
 /// As [`of_node`].
-pub fn of_values(
+pub fn of_proposal(
     store: &Store,
     study: &Study,
     name: &str,
     stage: &str,
-    values: &Map<String, Value>,
+    proposal: &Proposal,
 ) -> Result<Architecture, NetworkError> {
     let none = || NetworkError::None(name.to_owned());
     let digest = study.pipeline;
@@ -88,23 +88,23 @@ pub fn of_values(
     let node = study.nodes.get(&data).ok_or_else(no_data)?;
     let outputs = Outputs::of(store, &data, node)?.ok_or_else(no_data)?;
     let labels: Option<Labels> = outputs.json("labels.json")?.and_then(|labels| serde_json::from_value(labels).ok());
-    train::architecture(&train, values, &labels.ok_or_else(no_data)?)
+    train::architecture(&train, proposal, &labels.ok_or_else(no_data)?)
         .map_err(|source| NetworkError::Model { node: name.to_owned(), source })
 }
 
-/// Returns the hyperparameters in a file: a proposal.json, or an object of hyperparameters by name.
+/// Returns the proposal in a file: a proposal.json, or an object of hyperparameters by name.
 ///
 /// # Errors
 /// If it is neither.
-pub fn read_values(path: PathBuf) -> Result<Map<String, Value>, NetworkError> {
+pub fn read_proposal(path: PathBuf) -> Result<Proposal, NetworkError> {
     let read = || -> Result<Value, String> {
         let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
         serde_json::from_slice(&bytes).map_err(|error| error.to_string())
     };
     match read() {
-        Ok(Value::Object(mut fields)) => Ok(match fields.remove("values") {
-            Some(Value::Object(values)) => values,
-            _ => fields,
+        Ok(Value::Object(fields)) => Ok(match serde_json::from_value(Value::Object(fields.clone())) {
+            Ok(proposal) if fields.contains_key("values") => proposal,
+            _ => Proposal { values: fields.clone(), labels: fields },
         }),
         Ok(_) => Err(NetworkError::Proposal { path, reason: "expected an object of hyperparameters".to_owned() }),
         Err(reason) => Err(NetworkError::Proposal { path, reason }),
@@ -134,6 +134,11 @@ mod tests {
         builder
     }
 
+    fn proposal(values: Value) -> Proposal {
+        let values = values.as_object().unwrap();
+        Proposal { values: values.clone(), labels: values.clone() }
+    }
+
     #[test]
     fn a_proposal_that_was_not_trained_has_a_network() {
         let mut builder = study(json!("HyperCnn"));
@@ -144,8 +149,8 @@ mod tests {
         let proposed = of_node(&store, &study, "search/train/001").unwrap();
         assert_eq!(proposed, of_node(&store, &study, "search/propose/001").unwrap());
         assert_eq!((proposed.input, proposed.heads[0].classes), ([3, 8, 8], 2));
-        let wide = json!({ "conv_hiddn_units_mult": 2.0 });
-        let wide = of_values(&store, &study, "mine", "search", wide.as_object().unwrap()).unwrap();
+        let wide = proposal(json!({ "conv_hiddn_units_mult": 2.0 }));
+        let wide = of_proposal(&store, &study, "mine", "search", &wide).unwrap();
         assert!(wide.parameters > proposed.parameters);
     }
 
@@ -154,8 +159,8 @@ mod tests {
         let (store, study) = study(json!("HyperCnn")).done();
         let error = of_node(&store, &study, "data").unwrap_err().to_string();
         assert_eq!(error, "`data` is neither a training nor a proposal: it has no network");
-        let deep = json!({ "activation": "tanh" });
-        let error = of_values(&store, &study, "mine", "search", deep.as_object().unwrap()).unwrap_err().to_string();
+        let deep = proposal(json!({ "activation": "tanh" }));
+        let error = of_proposal(&store, &study, "mine", "search", &deep).unwrap_err().to_string();
         assert!(error.starts_with("`mine` cannot be built: `activation` is "), "{error}");
         let (store, mut study) = self::study(json!("HyperCnn")).done();
         study.nodes.remove("data");

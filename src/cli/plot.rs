@@ -148,9 +148,9 @@ impl Plot {
                 (name.to_owned(), network::of_node(store, &found.study, name)?)
             }
             Some(path) => {
-                let values = network::read_values(path.clone())?;
+                let proposal = network::read_proposal(path.clone())?;
                 let name = path.display().to_string();
-                let network = network::of_values(store, &found.study, &name, what, &values)?;
+                let network = network::of_proposal(store, &found.study, &name, what, &proposal)?;
                 (name, network)
             }
         };

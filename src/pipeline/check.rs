@@ -6,7 +6,7 @@ use pipe_stages::{decode::Format, train::Keep};
 
 use super::{
     node::Node,
-    path::{Step, locate},
+    path::{self, Step, locate},
     problem::{Problem, one_of},
     source::Span,
     spec::{RetrainData, StageSpec, TrainSpec, split_of, splits},
@@ -68,6 +68,7 @@ pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
     missing_splits(entries, problems);
     missing_weights(entries, problems);
     missing_files(entries, problems);
+    misfits(entries, problems);
 }
 
 /// Returns the references of a stage, also of one that could not be read whole.
@@ -233,6 +234,26 @@ fn missing_weights(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
             let problem = Problem::at(at, format!("`{of}` keeps neither its best nor its last weights"));
             problems.push(problem.help(format!("add `Best` or `Last` to the `keep` of `{of}`")));
         }
+    }
+}
+
+/// Complains about networks that cannot be for images of the size that they are known to have.
+fn misfits(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
+    for (_, _, node, read) in entries {
+        let (trial, node) = match read {
+            Some(StageSpec::Train(own)) => (own, *node),
+            Some(StageSpec::Search(search)) => (&search.trial, trial_of(node).unwrap_or(node)),
+            _ => continue,
+        };
+        let data = entries.iter().find(|(name, ..)| *name == trial.data);
+        let Some((.., Some(StageSpec::Decode { decode, .. }))) = data else { continue };
+        // What is wrong for images of any size is said already.
+        let known = decode.format.shape().filter(|shape| !shape.contains(&0) && trial.train.problems().is_empty());
+        let Some((path, error)) = known.and_then(|shape| trial.train.misfit(shape)) else { continue };
+        let at = locate(node.content(), &path::parse(&path).unwrap_or_default());
+        let message = error.to_string();
+        let (found, expected) = message.split_once(", expected ").unwrap_or((&message, "a window that fits"));
+        problems.push(Problem::at(at.span, found).expected(expected));
     }
 }
 

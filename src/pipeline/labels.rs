@@ -56,7 +56,7 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
             } else {
                 problem.help(format!("use it in the trial as `hp(\"{key}\")`, or remove it"))
             });
-        } else if family.fixed().contains_key(key) {
+        } else if family.fixed(key).is_some() {
             problems.push(
                 Problem::at(span, format!("`{key}` is fixed in the trial's model and searched as well"))
                     .help("remove one of the two"),

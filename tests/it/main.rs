@@ -17,6 +17,7 @@
 //! | [`golden`]       | the bytes of every stage are pinned                                               |
 //! | [`exports`]      | pictures, and a study in the formats of other programs                           |
 //! | [`studies`]      | the files in `studies/` are taken as they stand                                   |
+//! | [`layers`]       | a network written out in the pipeline goes wherever a network goes                |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
 //! | [`predict`]      | a trained network names what it sees                                              |
 //! | [`test_split`]   | evaluations alone read the test images                                            |
@@ -29,6 +30,7 @@ mod failures;
 mod golden;
 mod graphs;
 mod kills;
+mod layers;
 mod overrides;
 mod predict;
 mod reuse;

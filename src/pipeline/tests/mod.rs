@@ -5,6 +5,7 @@ mod fields;
 mod form;
 mod fuzz;
 mod graph;
+mod layers;
 mod names;
 mod ranges;
 mod sampler;

@@ -69,7 +69,7 @@ error: unknown name `Resnet`
  --> pipeline.ron:8:60
   |
 8 |         trial: Train(data: "data", augment: "flip", model: Resnet, epochs: 2),
-  |                                                            ^^^^^^ expected `HyperCnn`, `Mlp`, `Cnn` or `EthaNet`
+  |                                                            ^^^^^^ expected `HyperCnn`, `Mlp`, `Cnn`, `EthaNet` or `Layers`
 "#,
     );
 }

@@ -34,6 +34,8 @@ pub enum Normalise {
     /// x / 255 - 0.5: from -0.5 to 0.5.
     #[default]
     HalfCentred,
+    /// x / 255: from 0 to 1.
+    UnitRange,
     /// (x - mean) / deviation of each channel of the training split. A channel that is constant is only shifted.
     PerChannel,
 }
@@ -59,6 +61,7 @@ impl Augment {
         }
         let (scale, offset) = match self.normalise {
             Normalise::HalfCentred => (vec![1.0 / 255.0; shape.channels], vec![-0.5; shape.channels]),
+            Normalise::UnitRange => (vec![1.0 / 255.0; shape.channels], vec![0.0; shape.channels]),
             Normalise::PerChannel => {
                 let pixels = pixels(train.images(), shape);
                 let scale = |deviation: &f64| if *deviation > 0.0 { (1.0 / deviation) as f32 } else { 1.0 };

@@ -122,6 +122,16 @@ fn half_centred_reaches_from_minus_to_plus_a_half_and_back() {
 }
 
 #[test]
+fn the_unit_range_is_a_share_of_255() {
+    let policy = policy(r#"{"normalise":"UnitRange"}"#);
+    assert_eq!(policy.range(), [[0.0, 1.0]; 3]);
+    let values = filled(&policy, &[7], None, 0);
+    let expected: Vec<f32> = train().image(7).iter().map(|&x| f32::from(x) * (1.0 / 255.0)).collect();
+    assert_eq!(values, expected);
+    assert_eq!(policy.denormalise(&values), train().image(7));
+}
+
+#[test]
 fn per_channel_gives_mean_zero_and_deviation_one() {
     let policy = policy(r#"{"normalise":"PerChannel"}"#);
     let values = filled(&policy, &(0..12).collect::<Vec<_>>(), None, 0);

@@ -118,6 +118,17 @@ fn null_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Validation
     Ok(Option::deserialize(deserializer)?.unwrap_or(Validation::None))
 }
 
+impl Format {
+    /// Returns the shape of the images, [channels, height, width], where it is known before they are read.
+    pub fn shape(&self) -> Option<[usize; 3]> {
+        match self {
+            Self::Cifar10 | Self::Cifar100 => Some([3, 32, 32]),
+            Self::Idx => None,
+            Self::Folders { size: [height, width], .. } => Some([3, *height as usize, *width as usize]),
+        }
+    }
+}
+
 impl Decode {
     /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
     pub fn problems(&self) -> Vec<(String, String)> {

@@ -261,6 +261,12 @@ impl Builder {
     /// # Panics
     /// If an input is not there.
     pub fn try_add(&mut self, kind: Kind, inputs: &[&str]) -> Result<String, ModelError> {
+        self.check(&kind, inputs)?;
+        Ok(self.add(kind, inputs))
+    }
+
+    /// Returns an error if a layer of this kind cannot read the shapes of these inputs.
+    fn check(&self, kind: &Kind, inputs: &[&str]) -> Result<(), ModelError> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|input| self.shape(input)).collect();
         let are_images = shapes.iter().all(|shape| shape.len() == 3);
         let expected = match kind {
@@ -283,13 +289,13 @@ impl Builder {
         }
         if let Kind::Conv { kernel: size, padding: Padding::Valid, .. }
         | Kind::MaxPool { size, padding: Padding::Valid, .. }
-        | Kind::AvgPool { size, padding: Padding::Valid, .. } = kind
+        | Kind::AvgPool { size, padding: Padding::Valid, .. } = *kind
             && let [_, height, width] = *shapes[0]
             && (height < size || width < size)
         {
             return Err(ModelError::Window { size, layer: inputs[0].to_owned(), width, height });
         }
-        Ok(self.add(kind, inputs))
+        Ok(())
     }
 
     /// Returns the shape of the output of the layer `name`.
@@ -303,7 +309,7 @@ impl Builder {
     /// Adds heads that read `input`, and returns the network.
     ///
     /// # Errors
-    /// If there is no head, one has no two classes, or a name is taken.
+    /// If there is no head, one has no two classes, a name is taken, or `input` does not give units.
     pub fn finish(mut self, input: &str, heads: &[Head]) -> Result<Architecture, ModelError> {
         self.initialiser = Initialiser::default();
         if heads.is_empty() {
@@ -314,7 +320,9 @@ impl Builder {
                 let found = format!("{} classes for `{}`", head.classes, head.name);
                 return Err(ModelError::Data { found, expected: "at least 2" });
             }
-            self.push(head.name.clone(), Kind::Dense { units: head.classes }, &[input]);
+            let kind = Kind::Dense { units: head.classes };
+            self.check(&kind, &[input])?;
+            self.push(head.name.clone(), kind, &[input]);
         }
         let names: BTreeSet<_> = self.architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
         if names.len() < self.architecture.layers.len() || names.contains("input") {

@@ -10,22 +10,40 @@ use super::{
 };
 
 /// What a search proposes for one training.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(from = "Record")]
 pub struct Proposal {
     /// Hyperparameters of the family, by key.
     pub values: Map<String, Value>,
-    /// What was drawn, by label.
+    /// What was drawn, by label; of a search that has fixed one, its value.
     pub labels: Map<String, Value>,
+}
+
+/// proposal.json
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Record {
+    values: Map<String, Value>,
+    labels: Map<String, Value>,
+}
+
+impl From<Record> for Proposal {
+    /// A label that is fixed is no label of the proposal, but its key has the value.
+    fn from(Record { values, mut labels }: Record) -> Self {
+        for (key, value) in &values {
+            labels.entry(key.as_str()).or_insert_with(|| value.clone());
+        }
+        Self { values, labels }
+    }
 }
 
 /// A family of networks with the user's settings.
 pub trait Family {
     /// Returns every hyperparameter of the family: a label of a search with another name reaches nothing by itself.
-    fn keys(&self) -> Vec<&'static str>;
+    fn keys(&self) -> Vec<&str>;
 
-    /// Returns the hyperparameters to which the user gave a value, by key.
-    fn fixed(&self) -> &Map<String, Value>;
+    /// Returns the value that the user gave the hyperparameter `key`.
+    fn fixed(&self, key: &str) -> Option<&Value>;
 
     /// Returns the value of `key` where nobody gave one; none for those of the training, whose defaults are the training's
     /// parameters.
@@ -47,9 +65,15 @@ pub trait Family {
     /// Returns whether a search's bounds of `key` are values that a network must be able to have.
     fn is_bounded(&self, key: &str) -> bool;
 
+    /// Returns what cannot be in any network of the family for images of shape `input`, whatever is proposed, as far as that can
+    /// be told beforehand: its path inside the settings, and why.
+    fn misfit(&self, _input: [usize; 3]) -> Option<(String, ModelError)> {
+        None
+    }
+
     /// Returns the hyperparameter `key`: of the proposal's `values`, else the user's, else the family's default.
     fn value(&self, values: &Map<String, Value>, key: &str) -> Option<Value> {
-        values.get(key).or_else(|| self.fixed().get(key)).cloned().or_else(|| self.default_of(key))
+        values.get(key).or_else(|| self.fixed(key)).cloned().or_else(|| self.default_of(key))
     }
 }
 
@@ -74,6 +98,8 @@ pub(super) fn canonical(default: Option<Value>, value: Value) -> Value {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::model::{
         architecture::Output,
@@ -91,5 +117,13 @@ pub(super) mod tests {
         let proposal = Proposal { values, labels: Map::new() };
         let head = Head { name: "class".into(), classes, output: Output::Softmax };
         TableFamily::new(table).architecture(&proposal, input, &[head])
+    }
+
+    #[test]
+    fn what_a_search_has_fixed_stands_for_its_label() {
+        let record = json!({ "format": 1, "values": { "n": 8, "m": [1, 2] }, "labels": { "o": 2 } });
+        let proposal: Proposal = serde_json::from_value(record).unwrap();
+        assert_eq!(Value::from(proposal.labels), json!({ "m": [1, 2], "n": 8, "o": 2 }));
+        assert_eq!(serde_json::from_value::<Proposal>(json!({})).unwrap(), Proposal::default());
     }
 }

@@ -183,12 +183,12 @@ enum Pooling {
 const RELATIVE: [&str; 3] = ["conv_hiddn_units_mult", "fc_units_1_mult", "one_more_fc"];
 
 impl Family for HyperCnn {
-    fn keys(&self) -> Vec<&'static str> {
+    fn keys(&self) -> Vec<&str> {
         FIELDS[SETTINGS.len()..].to_vec()
     }
 
-    fn fixed(&self) -> &Map<String, Value> {
-        &self.fixed
+    fn fixed(&self, key: &str) -> Option<&Value> {
+        self.fixed.get(key)
     }
 
     fn default_of(&self, key: &str) -> Option<Value> {
@@ -544,7 +544,8 @@ mod tests {
         let training = TRAINING.iter().flat_map(|row| row.keys);
         let mut keys: Vec<_> = ARCHITECTURE_KEYS.iter().chain(training).copied().collect();
         keys.sort_unstable();
-        let mut all = HyperCnn::default().keys();
+        let family = HyperCnn::default();
+        let mut all = family.keys();
         all.sort_unstable();
         assert_eq!((keys, all.len()), (all.clone(), 19));
     }

@@ -7,6 +7,7 @@ mod etha_net;
 mod family;
 pub mod hyper_cnn;
 mod initialiser;
+pub mod layers;
 mod mlp;
 mod network;
 #[cfg(any(feature = "cuda", test))]
@@ -23,6 +24,7 @@ pub use device::{Place, numerics};
 pub use family::{Family, Proposal};
 pub use hyper_cnn::HyperCnn;
 pub use initialiser::Initialiser;
+pub use layers::Layers;
 pub use network::{Forward, Mode, Network, Pass};
 pub use predictor::Predictor;
 pub use table::{Table, TableFamily};
@@ -48,6 +50,9 @@ pub enum ModelError {
     /// A layer cannot read the shapes of its inputs.
     #[error("`{layer}` cannot read {found}, expected {expected}")]
     Shape { layer: &'static str, found: String, expected: &'static str },
+    /// A layer that was written out cannot be where it is.
+    #[error("`{layer}`: {why}")]
+    Layer { layer: String, why: Box<Self> },
     /// A head has the name of a layer, or of another head.
     #[error("the head `{0}` has the name of another layer")]
     Name(String),

@@ -49,11 +49,17 @@ impl Domain {
             Self::Share => "a number at least 0 and below 1".into(),
             Self::Positive => "a number above 0".into(),
             Self::NotNegative => "a number of at least 0".into(),
-            Self::Word(words) => match words {
-                [init @ .., last] if !init.is_empty() => format!("`{}` or `{last}`", init.join("`, `")),
-                words => format!("`{}`", words.concat()),
-            },
+            Self::Word(words) => one_of(words.iter().copied()),
         }
+    }
+}
+
+/// Returns names as a list for people: "`a`, `b` or `c`".
+pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.into_iter().collect();
+    match names.as_slice() {
+        [init @ .., last] if !init.is_empty() => format!("`{}` or `{last}`", init.join("`, `")),
+        names => format!("`{}`", names.concat()),
     }
 }
 
@@ -73,8 +79,11 @@ impl Row {
     }
 }
 
+/// The names of all activations.
+pub(super) const ACTIVATIONS: &[&str] = &["relu", "elu", "selu"];
+
 /// The function behind each layer with a kernel.
-pub const ACTIVATION: Row = Row::new(&["activation"], Domain::Word(&["relu", "elu", "selu"]), || "relu".into());
+pub const ACTIVATION: Row = Row::new(&["activation"], Domain::Word(ACTIVATIONS), || "relu".into());
 
 /// How kernels are drawn; `auto` is LeCun's normal distribution for SELU, otherwise Glorot's uniform one. The heads' are
 /// always drawn by the latter.
@@ -133,12 +142,12 @@ impl TableFamily {
 }
 
 impl Family for TableFamily {
-    fn keys(&self) -> Vec<&'static str> {
+    fn keys(&self) -> Vec<&str> {
         self.table.all().map(|(key, _)| key).collect()
     }
 
-    fn fixed(&self) -> &Map<String, Value> {
-        &self.fixed
+    fn fixed(&self, key: &str) -> Option<&Value> {
+        self.fixed.get(key)
     }
 
     fn default_of(&self, key: &str) -> Option<Value> {

@@ -190,15 +190,31 @@ fn agree(found: &[f32], expected: &[f32], what: &str) {
     assert!(furthest <= 1e-4 * largest, "{what}: {furthest} of {largest}");
 }
 
+/// A network that no family makes: the image read twice, a layer joined with itself, sums of units.
+fn written_out() -> Architecture {
+    let layers = json!([
+        "BatchNorm", { "Activation": "elu" }, { "As": "a" }, { "MaxPool": { "size": 3, "stride": 1, "padding": "same" } },
+        { "Concat": ["input", "a"] }, { "Activation": "relu" }, { "AvgPool": { "size": 12 } },
+        { "Conv": { "filters": 4, "kernel": 1 } }, { "As": "b" }, { "Add": ["b", "b"] }, { "Activation": "relu" }, "Flatten",
+        { "Dense": 5 }, { "As": "c" }, { "Activation": "relu" }, { "Add": "c" }, { "Dropout": 0.2 }, { "Dense": 4 },
+    ]);
+    let layers: Layers = serde_json::from_value(layers).unwrap();
+    layers.architecture(&Proposal::default(), [3, 13, 12], &[head("a", 3), head("b", 2)]).unwrap()
+}
+
 #[test]
 fn kernels_agree_with_burns_operations() {
-    let architecture = every_kind();
-    let weights = weights(&architecture);
+    check_against_burn(&every_kind());
+    check_against_burn(&written_out());
+}
+
+fn check_against_burn(architecture: &Architecture) {
+    let weights = weights(architecture);
     let names: Vec<&str> = architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
     let images = numbers(7 * 3 * 13 * 12, 50);
     let training = Mode::Training { seed: 3, step: 4 };
     for (pass, mode) in [(Pass::Training, training), (Pass::ImageGradients, Mode::Inference)] {
-        let [mut ours, mut burns] = places().map(|place| loaded(&architecture, &weights, pass, &names, &place));
+        let [mut ours, mut burns] = places().map(|place| loaded(architecture, &weights, pass, &names, &place));
         let (found, expected) = (ours.forward(&images, mode), burns.forward(&images, mode));
         for (name, output) in &expected.outputs {
             agree(&found.outputs[name], output, name);
@@ -209,7 +225,7 @@ fn kernels_agree_with_burns_operations() {
         }
         // Heads alone: activations are joined with the convolutions before them.
         let heads = ["a", "b"];
-        let [mut ours, mut burns] = places().map(|place| loaded(&architecture, &weights, pass, &heads, &place));
+        let [mut ours, mut burns] = places().map(|place| loaded(architecture, &weights, pass, &heads, &place));
         let found = ours.forward(&images, mode).outputs;
         let factors = factors(&found);
         burns.forward(&images, mode);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{loss::Loss, optimizer::OptimizerKind, schedule::Schedule};
 use crate::{
-    model::{Family, HyperCnn, TABLES, TableFamily, architecture::Output},
+    model::{Family, HyperCnn, Layers, ModelError, TABLES, TableFamily, architecture::Output},
     params::{Hyper, is_default},
 };
 
@@ -92,6 +92,8 @@ pub enum Model {
     HyperCnn(HyperCnn),
     /// One of [`TABLES`].
     Table(TableFamily),
+    /// No family, but a network written out.
+    Layers(Layers),
 }
 
 impl Model {
@@ -100,6 +102,7 @@ impl Model {
         match self {
             Self::HyperCnn(_) => "HyperCnn",
             Self::Table(family) => family.table.name,
+            Self::Layers(_) => "Layers",
         }
     }
 
@@ -108,11 +111,12 @@ impl Model {
         match self {
             Self::HyperCnn(family) => family,
             Self::Table(family) => family,
+            Self::Layers(layers) => layers,
         }
     }
 
     fn names() -> Vec<&'static str> {
-        ["HyperCnn"].into_iter().chain(TABLES.iter().map(|table| table.name)).collect()
+        ["HyperCnn"].into_iter().chain(TABLES.iter().map(|table| table.name)).chain(["Layers"]).collect()
     }
 }
 
@@ -121,6 +125,7 @@ impl Serialize for Model {
         match self {
             Self::HyperCnn(family) => serializer.collect_map([(self.name(), family)]),
             Self::Table(family) => serializer.collect_map([(self.name(), &family.fixed)]),
+            Self::Layers(layers) => serializer.collect_map([(self.name(), layers)]),
         }
     }
 }
@@ -146,6 +151,10 @@ impl<'de> Deserialize<'de> for Model {
                 match TABLES.iter().find(|table| table.name == name) {
                     Some(table) => Ok(Model::Table(TableFamily::new(table))),
                     None if name == "HyperCnn" => Ok(Model::HyperCnn(HyperCnn::default())),
+                    // In serde's words.
+                    None if name == "Layers" => {
+                        Err(E::custom("invalid type: unit variant, expected newtype variant Model::Layers"))
+                    }
                     None => Err(unknown(name)),
                 }
             }
@@ -155,6 +164,7 @@ impl<'de> Deserialize<'de> for Model {
                 match TABLES.iter().find(|table| table.name == name) {
                     Some(&table) => map.next_value_seed(table).map(Model::Table),
                     None if name == "HyperCnn" => map.next_value().map(Model::HyperCnn),
+                    None if name == "Layers" => map.next_value().map(Model::Layers),
                     None => Err(unknown(&name)),
                 }
             }
@@ -273,10 +283,22 @@ pub enum Keep {
 }
 
 impl Train {
+    /// Returns what no network for images of shape `input` can have, whatever is proposed: (path inside the parameters, why).
+    pub fn misfit(&self, input: [usize; 3]) -> Option<(String, ModelError)> {
+        let (path, error) = self.model.family().misfit(input)?;
+        Some((self.in_model(&path), error))
+    }
+
+    /// Returns the path inside the parameters of what is at `path` inside the model's settings.
+    fn in_model(&self, path: &str) -> String {
+        let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+        format!("model.{}{dot}{path}", self.model.name())
+    }
+
     /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
     pub fn problems(&self) -> Vec<(String, String)> {
         let mut problems = self.model.family().problems();
-        problems.iter_mut().for_each(|(path, _)| *path = format!("model.{}.{path}", self.model.name()));
+        problems.iter_mut().for_each(|(path, _)| *path = self.in_model(path));
         let mut check = |fine: bool, path: &str, message: String| {
             if !fine {
                 problems.push((path.to_owned(), message));

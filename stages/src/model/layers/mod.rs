@@ -1,0 +1,181 @@
+//! `Layers([..])`: a network written out in pipeline.ron, layer behind layer, with hyperparameters as values.
+
+mod outline;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+pub use step::{BatchNorm, Conv, Names, Pool, Step};
+
+use super::{
+    Architecture, Builder, Kind, ModelError, Padding,
+    architecture::Head,
+    family::{Family, Proposal, TRAINING},
+    table::Domain,
+};
+
+/// A network without its heads. Its hyperparameters are the labels of its values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Layers(pub Vec<Step>);
+
+impl Family for Layers {
+    fn keys(&self) -> Vec<&str> {
+        let labels: BTreeSet<_> =
+            self.0.iter().flat_map(Step::settings).filter_map(|setting| setting.label()).collect();
+        let of_training = TRAINING.iter().flat_map(|row| row.keys).copied();
+        labels.iter().copied().chain(of_training.filter(|key| !labels.contains(key))).collect()
+    }
+
+    fn fixed(&self, _: &str) -> Option<&Value> {
+        None
+    }
+
+    fn default_of(&self, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn architecture(&self, proposal: &Proposal, input: [usize; 3], heads: &[Head]) -> Result<Architecture, ModelError> {
+        if input.contains(&0) {
+            let found = format!("images of {}x{}x{}", input[0], input[1], input[2]);
+            return Err(ModelError::Data { found, expected: "at least one pixel" });
+        }
+        let (builder, at) = build(&self.0, &proposal.labels, input).map_err(|(_, error)| error)?;
+        builder.finish(&at, heads)
+    }
+
+    fn problems(&self) -> Vec<(String, String)> {
+        let mut problems = outline::problems(&self.0);
+        for (i, step) in self.0.iter().enumerate() {
+            // What a search proposes is checked with its space.
+            let values = step.settings().into_iter().filter(|setting| setting.label().is_none());
+            for wrong in values.filter_map(|setting| setting.wrong(&Map::new())) {
+                problems.push((format!("[{i}].{}", wrong.path), format!("expected {}", wrong.expected)));
+            }
+        }
+        problems
+    }
+
+    fn refusal(&self, key: &str, value: &Value) -> Option<String> {
+        let settings = self.0.iter().flat_map(Step::settings);
+        let of_layers = settings.filter(|setting| setting.label() == Some(key)).map(|setting| setting.domain);
+        let of_training = TRAINING.iter().filter(|row| row.keys == [key]).map(|row| row.domain.clone());
+        of_layers.chain(of_training).find(|domain| !domain.has(value)).map(|domain| domain.expected())
+    }
+
+    fn is_bounded(&self, key: &str) -> bool {
+        self.0.iter().flat_map(Step::settings).any(|setting| setting.label() == Some(key))
+    }
+
+    /// Labels stand for what has no effect on whether a layer fits; behind the first one that might have, nothing is said.
+    fn misfit(&self, input: [usize; 3]) -> Option<(String, ModelError)> {
+        let mut labels = Map::new();
+        let mut known = 0;
+        'steps: for step in &self.0 {
+            for setting in step.settings() {
+                let Some(label) = setting.label() else { continue };
+                if setting.moves_sides {
+                    break 'steps;
+                }
+                labels.insert(label.to_owned(), any_of(&setting.domain));
+            }
+            known += 1;
+        }
+        let (i, error) = build(&self.0[..known], &labels, input).err()?;
+        // A number of channels that is searched may be the one that fits.
+        let is_join = matches!(self.0[i], Step::Add(_) | Step::Concat(_));
+        let is_searched = self.0[..i].iter().flat_map(Step::settings).any(|setting| setting.label().is_some());
+        (!is_join || !is_searched).then(|| (format!("[{i}]"), error))
+    }
+}
+
+/// Returns a value of a domain.
+fn any_of(domain: &Domain) -> Value {
+    match domain {
+        Domain::Whole(range) => (*range.start()).into(),
+        Domain::Share | Domain::NotNegative => 0.into(),
+        Domain::Positive => 1.into(),
+        Domain::Word(words) => words[0].into(),
+    }
+}
+
+/// Returns the network of `steps` for images of shape `input` so far, and its last layer.
+///
+/// # Errors
+/// With the index of the first step that cannot be taken.
+fn build(
+    steps: &[Step],
+    labels: &Map<String, Value>,
+    input: [usize; 3],
+) -> Result<(Builder, String), (usize, ModelError)> {
+    let mut network =
+        Network { builder: Builder::new(input), at: "input".into(), names: [("input", "input".into())].into() };
+    for (i, step) in steps.iter().enumerate() {
+        network.take(i, step, labels).map_err(|error| (i, error))?;
+    }
+    Ok((network.builder, network.at))
+}
+
+/// The network so far.
+struct Network<'a> {
+    builder: Builder,
+    /// The layer before.
+    at: String,
+    /// The layers that steps have named.
+    names: BTreeMap<&'a str, String>,
+}
+
+impl<'a> Network<'a> {
+    /// Takes the step `i`.
+    fn take(&mut self, i: usize, step: &'a Step, labels: &Map<String, Value>) -> Result<(), ModelError> {
+        let kind = step.kind(labels).map_err(|wrong| ModelError::Value {
+            key: format!("Layers[{i}].{}", wrong.path),
+            found: wrong.found,
+            expected: wrong.expected,
+        })?;
+        let mut inputs = Vec::new();
+        for (path, name) in step.reads() {
+            let unknown = || ModelError::Value {
+                key: format!("Layers[{i}].{path}"),
+                found: format!("`{name}`"),
+                expected: "the name of an earlier layer".into(),
+            };
+            inputs.push(self.names.get(name).ok_or_else(unknown)?.clone());
+        }
+        let misfit = |why| ModelError::Layer { layer: format!("Layers[{i}].{}", step.name()), why: Box::new(why) };
+        match (step, kind) {
+            (Step::As(name), _) => drop(self.names.insert(name, self.at.clone())),
+            (Step::From(_), _) => self.at = inputs.remove(0),
+            (Step::Initialise(initialiser), _) => self.builder.initialise(step::settled(initialiser, labels)),
+            (Step::GlobalAvgPool, _) => self.pool_globally().map_err(misfit)?,
+            (_, Some(kind)) => {
+                inputs.push(self.at.clone());
+                let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
+                self.at = self.builder.try_add(kind, &inputs).map_err(misfit)?;
+            }
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    fn pool_globally(&mut self) -> Result<(), ModelError> {
+        let shape = self.builder.shape(&self.at);
+        let size = match *shape {
+            [_, height, width] if height == width => height,
+            _ => {
+                let found = format!("{shape:?} of `{}`", self.at);
+                let expected = "[channels, side, side]: an image that is square";
+                return Err(ModelError::Shape { layer: "global_average_pooling2d", found, expected });
+            }
+        };
+        let pool = Kind::AvgPool { size, stride: size, padding: Padding::Valid };
+        self.at = self.builder.try_add(pool, &[&self.at])?;
+        self.at = self.builder.try_add(Kind::Flatten, &[&self.at])?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
