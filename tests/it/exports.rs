@@ -14,6 +14,7 @@ fn pictures_are_svg_that_says_what_it_shows() {
         "parallel",
         "slice",
         "histograms",
+        "importance",
         "timeline",
         "contour --x lr_rate_mult --y activation",
         "scatter3d --x lr_rate_mult --y activation",
