@@ -55,7 +55,10 @@ fn of_nodes(page: &Page<'_>, nodes: &[(&String, &StudyNode)], budget: &mut usize
             _ => None,
         };
         let mut pictures = Vec::new();
-        for (path, _) in outputs.pictures() {
+        let mut paths: Vec<&str> = outputs.pictures().map(|(path, _)| path).collect();
+        // Sheets of examples are the largest by far: what room there is goes to filters first.
+        paths.sort_by_key(|path| is_of_examples(path));
+        for path in paths {
             let png = outputs.bytes(path)?.expect("the path is one of the tree");
             pictures.push(picture(name, path, &png, budget));
         }
@@ -98,8 +101,11 @@ fn picture(node: &str, path: &str, png: &[u8], budget: &mut usize) -> Markup {
 /// Returns what stands below a picture: its name, and for a sheet of examples what its rows are.
 fn caption(path: &str) -> String {
     let name = path.trim_end_matches(".png");
-    let rows = if name.ends_with("_examples") { ": a filter, and what excites it most" } else { "" };
-    format!("{name}{rows}")
+    format!("{name}{}", if is_of_examples(path) { ": a filter, and what excites it most" } else { "" })
+}
+
+fn is_of_examples(path: &str) -> bool {
+    path.ends_with("_examples.png")
 }
 
 /// Returns how many images there are, and how many are pixel-equal to another.

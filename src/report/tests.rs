@@ -119,6 +119,15 @@ fn filters_stand_beside_the_images_that_excite_them() {
 }
 
 #[test]
+fn examples_do_not_crowd_filters_out() {
+    let sheets = vec![("a_examples.png", png(1700, 1400, 1)), ("b_filters.png", png(800, 800, 2))];
+    let mut builder = Builder::new();
+    builder.add("sheets", "visualize_filters", "sheets", serde_json::json!({}), &[], sheets);
+    let page = page(builder);
+    assert!(page.contains("pipe export sheets/a_examples.png") && page.contains("alt=\"sheets: b_filters\""));
+}
+
+#[test]
 fn stages_stand_after_those_they_read() {
     let (store, study) = Builder::whole(4).done();
     let pipeline = pipeline(&store, &study.pipeline).unwrap();
