@@ -86,6 +86,8 @@ enum PlotKind {
     Histograms,
     /// Configurations that were tried several times, with 95 % intervals
     Repeats,
+    /// How much each hyperparameter mattered, and the trials behind that
+    Importance,
     /// When each node was executed, and how long it took
     Timeline,
     /// The layers of a network, trained or only proposed, with shapes and parameters
@@ -105,6 +107,7 @@ impl PlotKind {
             Self::Scatter3d => Kind::Scatter3d,
             Self::Histograms => Kind::Histograms,
             Self::Repeats => Kind::Repeats,
+            Self::Importance => Kind::Importances,
             Self::Timeline | Self::Architecture => return None,
         })
     }

@@ -8,6 +8,7 @@ use pipe_stages::{
     search::{History, Promote, Propose, Sampler, Select, Split},
     stage::Stage,
     train::{At, Epochs, Keep, NamedEpochs, Objective, Train},
+    visualize::Method,
 };
 use serde::Serialize;
 
@@ -133,7 +134,15 @@ impl Expansion<'_> {
             StageSpec::VisualizeFilters { of, visualize } => {
                 let model = self.stage(of).node;
                 let trained = self.training_of(of).clone();
-                let inputs = self.model_inputs(of, model, &trained);
+                let mut inputs = self.model_inputs(of, model, &trained);
+                let data = self.stage(&trained.data).node;
+                if matches!(visualize.method, Method::Fourier(_)) {
+                    inputs.push(("train", data, "train.safetensors"));
+                }
+                if visualize.examples > 0 && self.has(&trained.data, "validation") {
+                    inputs.push(("validation", data, "validation.safetensors"));
+                    inputs.push(("labels", data, "labels.json"));
+                }
                 self.add(name, name, visualize.clone(), inputs, 0)
             }
         };

@@ -3,10 +3,11 @@
 use pipe_store::Store;
 
 use super::{
-    Picture, Table, Trim, contour, curves, histogram, history, parallel, repeats, scatter_matrix, scatter3d, slice,
-    table::Drawn,
+    Picture, Table, Trim, contour, curves, histogram, history, importances, parallel, repeats, scatter_matrix,
+    scatter3d, slice, table::Drawn,
 };
 use crate::{
+    importance,
     study::Study,
     trials::TrialRow,
     view::{ViewError, outputs::Outputs},
@@ -24,6 +25,7 @@ pub enum Kind {
     Scatter3d,
     Histograms,
     Repeats,
+    Importances,
 }
 
 /// Which columns are shown; what is left open is chosen.
@@ -84,6 +86,10 @@ pub(crate) fn draw(
             histogram::draw(&table, &x, &by)
         }
         Kind::Repeats => repeats::draw(&table)?,
+        Kind::Importances => {
+            let search = &table.rows[0].search;
+            importances::draw(&importance::of_trials(store, study, search, &table.rows)?)?
+        }
     };
     if table.trimmed > 0 {
         let trims: Vec<_> = choice.trims.iter().map(ToString::to_string).collect();

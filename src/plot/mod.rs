@@ -11,6 +11,7 @@ pub(crate) mod curves;
 mod frame;
 mod histogram;
 pub(crate) mod history;
+mod importances;
 mod kind;
 mod layout;
 pub(crate) mod palette;

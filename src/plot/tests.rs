@@ -83,3 +83,16 @@ fn repeats_are_those_with_equal_hyperparameters() {
     let svg = draw(Kind::Repeats, &store, &study, &rows, &Choice::default()).unwrap().document();
     assert!(svg.contains("activation relu, lr_rate_mult 1<") && svg.contains("0.4 ± 1.3"), "{svg}");
 }
+
+#[test]
+fn importances_are_of_the_trials_that_are_left() {
+    let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
+    let svg = drawn(Kind::Importances, &Choice::default(), &values).unwrap();
+    assert!(svg.contains("activation") && svg.contains("lr_rate_mult") && !svg.contains("NaN"), "{svg}");
+    assert_eq!(Ok(svg), drawn(Kind::Importances, &Choice::default(), &values));
+    let trimmed = Choice { trims: vec!["activation=elu".parse().unwrap()], ..Choice::default() };
+    let svg = drawn(Kind::Importances, &trimmed, &values).unwrap();
+    assert!(svg.contains("3 of 6 trials are trimmed (activation=elu)"), "{svg}");
+    let error = drawn(Kind::Importances, &Choice::default(), &[0.5]).unwrap_err();
+    assert_eq!(error, "importances are judged by at least two trials with a score");
+}

@@ -13,8 +13,12 @@ use crate::{
 const FROM: usize = 4;
 
 /// The pictures, with what each shows.
-const SHOWN: [(Kind, &str); 7] = [
+const SHOWN: [(Kind, &str); 8] = [
     (Kind::Repeats, "Configurations that were tried more than once."),
+    (
+        Kind::Importances,
+        "How much each hyperparameter mattered for being among the best tenth of the trials (PED-ANOVA).",
+    ),
     (Kind::ScatterMatrix, "The most telling hyperparameters against each other and against the objective."),
     (Kind::Parallel, "A line per trial through its hyperparameters to the objective."),
     (Kind::Slice, "The objective against each hyperparameter on its own."),

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What wrote a page, in its head: another one when equal studies no longer give equal bytes.
-pub const GENERATOR: &str = "pipe report 2";
+pub const GENERATOR: &str = "pipe report 3";
 
 /// What the sections are made of.
 struct Page<'a> {

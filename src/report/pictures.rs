@@ -48,11 +48,17 @@ fn of_nodes(page: &Page<'_>, nodes: &[(&String, &StudyNode)], budget: &mut usize
         let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
         let facts = match node.stage.as_str() {
             "decode" => outputs.json("statistics.json")?.map(|record| statistics(&record)),
-            "visualize_filters" => outputs.json("filters.json")?.map(|record| filter_counts(&record)),
+            "visualize_filters" => {
+                let examples = outputs.json("examples.json")?;
+                outputs.json("filters.json")?.map(|record| filter_counts(&record, examples.as_ref()))
+            }
             _ => None,
         };
         let mut pictures = Vec::new();
-        for (path, _) in outputs.pictures() {
+        let mut paths: Vec<&str> = outputs.pictures().map(|(path, _)| path).collect();
+        // Sheets of examples are the largest by far: what room there is goes to filters first.
+        paths.sort_by_key(|path| is_of_examples(path));
+        for path in paths {
             let png = outputs.bytes(path)?.expect("the path is one of the tree");
             pictures.push(picture(name, path, &png, budget));
         }
@@ -68,7 +74,7 @@ fn of_nodes(page: &Page<'_>, nodes: &[(&String, &StudyNode)], budget: &mut usize
 }
 
 fn picture(node: &str, path: &str, png: &[u8], budget: &mut usize) -> Markup {
-    let (caption, size) = (path.trim_end_matches(".png"), png_size(png));
+    let (caption, size) = (caption(path), png_size(png));
     if png.len() > *budget {
         return html! {
             figure { p.quiet { code { (node) "/" (path) } " (" (bytes(png.len() as u64)) ") is not in this page, to keep it small: "
@@ -90,6 +96,16 @@ fn picture(node: &str, path: &str, png: &[u8], budget: &mut usize) -> Markup {
             figcaption { (caption) }
         }
     }
+}
+
+/// Returns what stands below a picture: its name, and for a sheet of examples what its rows are.
+fn caption(path: &str) -> String {
+    let name = path.trim_end_matches(".png");
+    format!("{name}{}", if is_of_examples(path) { ": a filter, and what excites it most" } else { "" })
+}
+
+fn is_of_examples(path: &str) -> bool {
+    path.ends_with("_examples.png")
 }
 
 /// Returns how many images there are, and how many are pixel-equal to another.
@@ -132,8 +148,8 @@ fn duplicates(record: &Value) -> Vec<String> {
     counts.into_iter().filter(|(_, n)| *n > 0.0).map(count).collect()
 }
 
-/// Returns how many filters of each layer are drawn and how many are dead.
-fn filter_counts(record: &Value) -> Markup {
+/// Returns how many filters of each layer are drawn and how many are dead, and what the sheets show.
+fn filter_counts(record: &Value, examples: Option<&Value>) -> Markup {
     let empty = Vec::new();
     let layers = record.get("layers").and_then(Value::as_array).unwrap_or(&empty);
     let text = |layer: &Value, name: &str| layer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -142,8 +158,13 @@ fn filter_counts(record: &Value) -> Markup {
     html! {
         @if !layers.is_empty() {
             p.quiet {
-                "Each tile is an image that makes one filter respond most, found by gradient ascent. "
+                "Each tile is an image that makes one filter respond most, found by gradient ascent"
+                @if record.get("method").is_some() {
+                    " in a Fourier basis, with decorrelated colours, jitter and a weight on total variation"
+                }
+                ". "
                 (counted(dead as usize, "dead filter")) ", which nothing excites: counted, not drawn."
+                @if let Some(text) = examples.and_then(of_examples) { " " (text) }
             }
             div.wide style="max-width: 34rem" {
                 table {
@@ -162,4 +183,17 @@ fn filter_counts(record: &Value) -> Markup {
             }
         }
     }
+}
+
+/// Returns what the sheets of examples show.
+fn of_examples(record: &Value) -> Option<String> {
+    let images = record.get("images")?.as_u64()?;
+    let layers = record.get("layers")?.as_array()?;
+    let filters = layers.iter().filter_map(|layer| layer.get("filters")?.as_array()).flatten();
+    let most = filters.filter_map(|filter| Some(filter.get("images")?.as_array()?.len())).max()?;
+    Some(format!(
+        "The sheets of examples have the same filters in the same order, each with the {most} of the {} validation images \
+         that it answers to most, by its mean activation, the strongest answer first.",
+        grouped(images)
+    ))
 }

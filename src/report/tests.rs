@@ -92,6 +92,42 @@ fn pictures_beyond_the_budget_are_named_instead() {
 }
 
 #[test]
+fn filters_stand_beside_the_images_that_excite_them() {
+    let example = |image: u32| serde_json::json!({ "image": image, "activation": 0.5, "labels": { "fine": "a" } });
+    let examples = serde_json::json!({ "format": 1, "images": 4000, "layers": [{ "layer": "add_1", "sheet": "add_1_examples.png",
+        "filters": [{ "filter": 3, "images": [example(7), example(2)] }] }] });
+    let layer = serde_json::json!({ "layer": "add_1", "kind": "add", "filters": 4, "kept": 1, "dead": 3, "drawn": 1 });
+    let filters = serde_json::json!({ "format": 1, "method": "Fourier", "layers": [layer] });
+    let record = |value| pipe_stages::params::record(value);
+    let files = vec![
+        ("filters.json", record(&filters)),
+        ("examples.json", record(&examples)),
+        ("add_1_fourier_filters_1_(1x1)_out_of_4.png", png(32, 32, 3)),
+        ("add_1_examples.png", png(110, 36, 2)),
+    ];
+    let mut builder = Builder::new();
+    builder.add("sheets", "visualize_filters", "sheets", serde_json::json!({}), &[], files);
+    let page = page(builder);
+    for part in [
+        "gradient ascent in a Fourier basis, with decorrelated colours, jitter and a weight on total variation. 3 dead",
+        "each with the 2 of the 4,000 validation images that it answers to most",
+        "add_1_examples: a filter, and what excites it most</figcaption>",
+        "add_1_fourier_filters_1_(1x1)_out_of_4</figcaption>",
+    ] {
+        assert!(page.contains(part), "no `{part}`");
+    }
+}
+
+#[test]
+fn examples_do_not_crowd_filters_out() {
+    let sheets = vec![("a_examples.png", png(1700, 1400, 1)), ("b_filters.png", png(800, 800, 2))];
+    let mut builder = Builder::new();
+    builder.add("sheets", "visualize_filters", "sheets", serde_json::json!({}), &[], sheets);
+    let page = page(builder);
+    assert!(page.contains("pipe export sheets/a_examples.png") && page.contains("alt=\"sheets: b_filters\""));
+}
+
+#[test]
 fn stages_stand_after_those_they_read() {
     let (store, study) = Builder::whole(4).done();
     let pipeline = pipeline(&store, &study.pipeline).unwrap();

@@ -15,7 +15,7 @@ pub enum Purpose {
     Dropout = 4,
     /// Proposals: (trial, hash of the label, draw).
     Propose = 5,
-    /// Start images of filter visualisation: (0, layer, element).
+    /// Filter visualisation: start images (0, layer, element), jitter (1 + step, layer, 2 * filter + axis).
     Filters = 6,
     /// Stratified splits and subsets: (0 validation, 1 training subset, 2 test subset; class; position).
     Split = 7,

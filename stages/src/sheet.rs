@@ -11,7 +11,7 @@ use crate::dataset::ImageShape;
 pub const GAP: usize = 2;
 
 /// What is between pictures and where one is missing: light gray.
-const GROUND: u8 = 224;
+pub const GROUND: u8 = 224;
 
 /// A grid of equal pictures, filled row by row.
 #[derive(Debug, Clone)]
@@ -49,21 +49,51 @@ impl Sheet {
 
     /// Returns the sheet as PNG: gray for one channel, otherwise colour. Equal pictures are equal bytes.
     pub fn png(&self) -> Vec<u8> {
-        let ImageShape { channels, height, width } = self.shape;
+        let ImageShape { height, width, .. } = self.shape;
         let rows = self.pictures.len().div_ceil(self.columns).max(1);
-        let (sheet_width, sheet_height) = (self.columns * (width + GAP) + GAP, rows * (height + GAP) + GAP);
-        let mut pixels = vec![GROUND; sheet_height * sheet_width * channels];
+        let size = (self.columns * (width + GAP) + GAP, rows * (height + GAP) + GAP);
+        let mut canvas = Canvas::new(self.shape, size, GROUND);
         for (at, picture) in self.pictures.iter().enumerate() {
             let Some(picture) = picture else { continue };
-            let (top, left) = (GAP + at / self.columns * (height + GAP), GAP + at % self.columns * (width + GAP));
-            for (plane, values) in picture.chunks_exact(height * width).enumerate() {
-                for (i, value) in values.iter().enumerate() {
-                    let (y, x) = (top + i / width, left + i % width);
-                    pixels[(y * sheet_width + x) * channels + plane] = *value;
-                }
+            canvas.put(picture, GAP + at % self.columns * (width + GAP), GAP + at / self.columns * (height + GAP));
+        }
+        canvas.png()
+    }
+}
+
+/// Where pictures of one shape are put together.
+#[derive(Debug, Clone)]
+pub struct Canvas {
+    shape: ImageShape,
+    width: usize,
+    height: usize,
+    /// `[height, width, channels]`
+    pixels: Vec<u8>,
+}
+
+impl Canvas {
+    /// Returns `width` x `height` pixels of the grey `ground`, for pictures of `shape` (1 or 3 channels).
+    pub fn new(shape: ImageShape, (width, height): (usize, usize), ground: u8) -> Self {
+        Self { shape, width, height, pixels: vec![ground; width * height * shape.channels] }
+    }
+
+    /// Puts a picture, `[c, h, w]`, with its corner at (`left`, `top`).
+    ///
+    /// # Panics
+    /// If it reaches below the canvas.
+    pub fn put(&mut self, picture: &[u8], left: usize, top: usize) {
+        let ImageShape { channels, height, width } = self.shape;
+        for (plane, values) in picture.chunks_exact(height * width).enumerate() {
+            for (i, value) in values.iter().enumerate() {
+                let (y, x) = (top + i / width, left + i % width);
+                self.pixels[(y * self.width + x) * channels + plane] = *value;
             }
         }
-        encode(&pixels, sheet_width, sheet_height, channels)
+    }
+
+    /// Returns it as PNG: gray for one channel, otherwise colour. Equal pictures are equal bytes.
+    pub fn png(&self) -> Vec<u8> {
+        encode(&self.pixels, self.width, self.height, self.shape.channels)
     }
 }
 

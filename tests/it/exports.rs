@@ -14,6 +14,7 @@ fn pictures_are_svg_that_says_what_it_shows() {
         "parallel",
         "slice",
         "histograms",
+        "importance",
         "timeline",
         "contour --x lr_rate_mult --y activation",
         "scatter3d --x lr_rate_mult --y activation",
@@ -28,6 +29,46 @@ fn pictures_are_svg_that_says_what_it_shows() {
         "! error: trials have no column `activaton`: did you mean `activation`?\nexit 2\n",
     );
     check(&sandbox.pipe("plot repeats"), "! error: no configuration was tried more than once\nexit 2\n");
+}
+
+#[test]
+fn filters_are_drawn_in_two_ways_beside_the_images_that_excite_them() {
+    let sandbox = Sandbox::after_run();
+    let classic = "(\"visualize_filters\", VisualizeFilters(of: \"retrain_best\", steps: 3)),";
+    let fourier = "(\"fourier\", VisualizeFilters(of: \"retrain_best\", method: Fourier(steps: 2), examples: 2)),";
+    sandbox.edit(classic, &format!("{classic}\n{fourier}"));
+    assert_eq!(sandbox.run("").ok().nodes("executed"), ["fourier".to_owned()].into());
+    let files = |node: &str| -> Vec<String> {
+        sandbox.pipe(&format!("export {node} {node}")).ok();
+        let files = fs::read_dir(sandbox.path(node)).unwrap();
+        let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let sheets = |node: &str, part: &str| files(node).iter().filter(|name| name.contains(part)).count();
+    let layers = sheets("visualize_filters", "_best_filters_");
+    assert!(layers > 0);
+    for (node, part) in
+        [("visualize_filters", "_examples.png"), ("fourier", "_fourier_filters_"), ("fourier", "_examples.png")]
+    {
+        fs::remove_dir_all(sandbox.path(node)).ok();
+        assert_eq!(sheets(node, part), layers, "{node} {part}");
+    }
+    let examples: serde_json::Value =
+        serde_json::from_str(&sandbox.pipe("cat fourier/examples.json").ok().out).unwrap();
+    let filter = &examples["layers"][0]["filters"][0]["images"];
+    assert_eq!((&examples["images"], filter.as_array().unwrap().len()), (&100.into(), 2));
+    assert!(
+        filter[0]["labels"]["coarse"].is_string()
+            && filter[0]["activation"].as_f64() >= filter[1]["activation"].as_f64()
+    );
+    let report = sandbox.pipe("report --output report.html");
+    report.ok();
+    let page = fs::read_to_string(sandbox.path("report.html")).unwrap();
+    assert!(page.contains("in a Fourier basis") && page.contains("the 8 of the 100 validation images"));
+    sandbox.edit("Fourier(steps: 2)", "Fourier(steps: 0)");
+    let refused = sandbox.pipe("run --plan");
+    assert!(refused.err.contains("steps`: found 0") && refused.err.contains("expected 1 to 10000"), "{}", refused.err);
 }
 
 #[test]

@@ -19,7 +19,7 @@ const PINNED: &[(&str, &str, &str)] = &[
     ("select", "search/select", "805a585518c4"),
     ("train", "retrain_best", "dfc7b8e3e2be"),
     ("evaluate", "test", "a48d38f613f7"),
-    ("visualize_filters", "visualize_filters", "5dd5a61273b2"),
+    ("visualize_filters", "visualize_filters", "4d84ce9c6a53"),
 ];
 
 #[test]

@@ -158,8 +158,22 @@ search/history/002 (search): previous=search/history/001/history.json score=sear
 search/select (search): history=search/history/002/history.json parameters=search/propose/002/parameters.json
 best (best): labels=data/labels.json policy=flip/policy.json proposal=search/select/proposal.json train=data/train.safetensors validation=data/validation.safetensors
 test (test): architecture=best/architecture.json data=data/test.safetensors labels=data/labels.json policy=flip/policy.json weights=best/best/weights.safetensors
-filters (filters): architecture=best/architecture.json policy=flip/policy.json weights=best/best/weights.safetensors
+filters (filters): architecture=best/architecture.json labels=data/labels.json policy=flip/policy.json validation=data/validation.safetensors weights=best/best/weights.safetensors
 ";
+
+#[test]
+fn filters_read_what_their_method_and_their_examples_need() {
+    let slots = |with: &str| -> Vec<String> {
+        let of = "VisualizeFilters(of: \"best\"";
+        let plan = plan(&edited(&[(of, &format!("{of}{with}"))]));
+        let node = plan.nodes.iter().find(|node| node.name == "filters").unwrap();
+        node.inputs.keys().cloned().collect()
+    };
+    assert_eq!(slots(", examples: 0"), ["architecture", "policy", "weights"]);
+    assert_eq!(slots(", examples: 0, method: Fourier"), ["architecture", "policy", "train", "weights"]);
+    let all = ["architecture", "labels", "policy", "train", "validation", "weights"];
+    assert_eq!(slots(", method: Fourier(steps: 64)"), all);
+}
 
 #[test]
 fn labels_stay_labels_until_a_trial_is_trained() {

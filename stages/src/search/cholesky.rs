@@ -1,7 +1,7 @@
 //! Cholesky's factorisation of small symmetric matrices, every sum in one fixed order: equal on every machine.
 
 /// The lower triangle L of A = L * L^T, row by row.
-pub(super) struct Cholesky {
+pub(crate) struct Cholesky {
     n: usize,
     /// `[n * (n + 1) / 2]`: row i has i + 1 entries.
     rows: Vec<f64>,
@@ -10,7 +10,7 @@ pub(super) struct Cholesky {
 impl Cholesky {
     /// Factors the matrix of size `n` whose lower triangle `entry(i, j)`, j <= i, gives; nothing if it is not positive
     /// definite within rounding.
-    pub(super) fn new(n: usize, entry: impl Fn(usize, usize) -> f64) -> Option<Self> {
+    pub(crate) fn new(n: usize, entry: impl Fn(usize, usize) -> f64) -> Option<Self> {
         let mut rows: Vec<f64> = Vec::with_capacity(n * (n + 1) / 2);
         for i in 0..n {
             let start = i * (i + 1) / 2;
@@ -27,7 +27,8 @@ impl Cholesky {
         Some(Self { n, rows })
     }
 
-    fn row(&self, i: usize) -> &[f64] {
+    /// Returns row `i` of L, up to the diagonal.
+    pub(crate) fn row(&self, i: usize) -> &[f64] {
         &self.rows[i * (i + 1) / 2..(i + 1) * (i + 2) / 2]
     }
 

@@ -10,7 +10,7 @@
 //! parameters of all trials before it, and which of them are good; never of a loss.
 
 mod chain;
-mod cholesky;
+pub(crate) mod cholesky;
 mod constraint;
 mod gaussian;
 mod grid;

@@ -1,4 +1,4 @@
-//! Gradient ascent in input space.
+//! Gradient ascent in input space: what a way of climbing is, and the classic one.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -18,7 +18,24 @@ const MID_GREY: f32 = 128.0;
 /// Keeps a gradient of 0 from being divided by 0.
 const EPSILON: f64 = 1e-5;
 
-/// How images climb.
+/// A way to an image that a filter answers to.
+pub(super) trait Climber {
+    /// Returns how many steps a climb has.
+    fn steps(&self) -> u32;
+
+    /// Climbs for the `filters` of a layer, side by side. Before each step `at_step` is told how many are done.
+    ///
+    /// # Errors
+    /// Those of `at_step`.
+    fn climb(
+        &self,
+        target: &Target,
+        filters: Range<usize>,
+        at_step: &mut dyn FnMut(u32) -> Result<(), StageError>,
+    ) -> Result<Vec<Climb>, StageError>;
+}
+
+/// How images climb in the classic way.
 pub(super) struct Ascent<'a> {
     pub(super) predictor: &'a Predictor,
     pub(super) shape: ImageShape,
@@ -48,12 +65,12 @@ impl Climb {
     }
 }
 
-impl Ascent<'_> {
-    /// Climbs for the `filters` of a layer, side by side. Before each step `at_step` is told how many are done.
-    ///
-    /// # Errors
-    /// Those of `at_step`.
-    pub(super) fn climb(
+impl Climber for Ascent<'_> {
+    fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    fn climb(
         &self,
         target: &Target,
         filters: Range<usize>,
@@ -72,13 +89,14 @@ impl Ascent<'_> {
             images.chunks_exact_mut(size).zip(gradients.chunks_exact(size)).for_each(|(x, g)| self.move_along(x, g));
         }
         // Of the last image itself; the classic method tells that of the image before the last step.
-        let output = network.forward(&images, Mode::Inference).outputs.remove(&target.layer);
-        let end = activations(target, &filters, &output.expect("the output was asked for"));
+        let end = activations_of(&mut network, target, &filters, &images);
         let images = images.chunks_exact(self.shape.bytes()).map(<[f32]>::to_vec);
         let climbs = filters.zip(images).zip(start.into_iter().zip(end));
         Ok(climbs.map(|((filter, image), (start, end))| Climb { filter, image, start, end }).collect())
     }
+}
 
+impl Ascent<'_> {
     /// Returns a filter's start image: grey noise as the network would be given it. Value `e` of filter `f` is element
     /// `f * values + e` of the stream (0, layer).
     pub(super) fn start_image(&self, target: &Target, filter: usize) -> Vec<f32> {
@@ -94,8 +112,7 @@ impl Ascent<'_> {
 
     /// Moves an image along its gradient, not beyond black and white.
     fn move_along(&self, image: &mut [f32], gradient: &[f32]) {
-        let squares: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
-        let rms = (squares / gradient.len() as f64).sqrt() + EPSILON;
+        let rms = root_mean_square(gradient) + EPSILON;
         for (e, (x, &g)) in image.iter_mut().zip(gradient).enumerate() {
             let (scale, offset) = self.scale_and_offset(e);
             let moved = *x + self.step * scale * (f64::from(g) / rms) as f32;
@@ -112,6 +129,23 @@ impl Ascent<'_> {
     pub(super) fn network(&self, target: &Target) -> Network {
         self.predictor.network(Pass::ImageGradients, &[&target.layer])
     }
+}
+
+/// Returns the root mean square of a gradient.
+pub(super) fn root_mean_square(gradient: &[f32]) -> f64 {
+    let squares: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
+    (squares / gradient.len() as f64).sqrt()
+}
+
+/// Returns, for each image, its filter's mean activation.
+pub(super) fn activations_of(
+    network: &mut Network,
+    target: &Target,
+    filters: &Range<usize>,
+    images: &[f32],
+) -> Vec<f64> {
+    let output = network.forward(images, Mode::Inference).outputs.remove(&target.layer);
+    activations(target, filters, &output.expect("the output was asked for"))
 }
 
 /// Returns, for each image, its filter's mean activation, and the gradient of that by the image.

@@ -1,7 +1,7 @@
 //! Images as pictures, and the sheet of a layer's best.
 
 use super::{Look, ascent::Climb, target::Target};
-use crate::{augment::Normalisation, dataset::ImageShape, sheet};
+use crate::{augment::Normalisation, dataset::ImageShape, sheet::Canvas};
 
 /// Pixels between pictures; black, as is what is left.
 const GAP: usize = 5;
@@ -11,6 +11,8 @@ pub(super) struct Pictures<'a> {
     pub(super) shape: ImageShape,
     pub(super) normalisation: &'a Normalisation,
     pub(super) look: Look,
+    /// What a sheet's name calls them.
+    pub(super) called: &'static str,
     /// Most pictures side by side.
     pub(super) columns: Option<u32>,
 }
@@ -18,8 +20,10 @@ pub(super) struct Pictures<'a> {
 /// The best filters of a layer, in a square: the strongest first, row by row.
 pub(super) struct FilterSheet {
     shape: ImageShape,
+    called: &'static str,
     side: usize,
-    pictures: Vec<Vec<u8>>,
+    /// Filters with their pictures, `[c, h, w]`.
+    pub(super) filters: Vec<(usize, Vec<u8>)>,
 }
 
 impl Pictures<'_> {
@@ -29,8 +33,8 @@ impl Pictures<'_> {
         let mut alive: Vec<&Climb> = climbs.iter().filter(|climb| climb.is_alive()).collect();
         alive.sort_by(|a, b| b.end.total_cmp(&a.end).then(a.filter.cmp(&b.filter)));
         let side = alive.len().isqrt().min(self.columns.map_or(usize::MAX, |columns| columns as usize));
-        let pictures = alive[..side * side].iter().map(|climb| self.picture(&climb.image)).collect();
-        (side > 0).then_some(FilterSheet { shape: self.shape, side, pictures })
+        let filters = alive[..side * side].iter().map(|climb| (climb.filter, self.picture(&climb.image))).collect();
+        (side > 0).then_some(FilterSheet { shape: self.shape, called: self.called, side, filters })
     }
 
     /// Returns an image's bytes, `[c, h, w]`.
@@ -59,29 +63,25 @@ fn classic(values: &[f64]) -> Vec<u8> {
 impl FilterSheet {
     /// Returns how many filters are on it.
     pub(super) fn drawn(&self) -> usize {
-        self.pictures.len()
+        self.filters.len()
     }
 
     /// Returns the name of its file.
     pub(super) fn name(&self, target: &Target) -> String {
         let (layer, filters, drawn, side) = (&target.layer, target.filters, self.drawn(), self.side);
-        format!("{layer}_best_filters_{drawn}_({side}x{side})_out_of_{filters}.png")
+        let called = self.called;
+        format!("{layer}_{called}_{drawn}_({side}x{side})_out_of_{filters}.png")
     }
 
     /// Returns it as PNG.
     pub(super) fn png(&self) -> Vec<u8> {
-        let ImageShape { channels, height, width } = self.shape;
+        let ImageShape { height, width, .. } = self.shape;
         let along = |pixels: usize| pixels * self.side + GAP * (self.side - 1);
-        let (sheet_width, sheet_height) = (along(width), along(height));
-        let mut pixels = vec![0; sheet_width * sheet_height * channels];
-        for (at, picture) in self.pictures.iter().enumerate() {
-            let (top, left) = (at / self.side * (height + GAP), at % self.side * (width + GAP));
-            for (e, value) in picture.iter().enumerate() {
-                let (channel, y, x) = (e / (height * width), e / width % height, e % width);
-                pixels[((top + y) * sheet_width + left + x) * channels + channel] = *value;
-            }
+        let mut canvas = Canvas::new(self.shape, (along(width), along(height)), 0);
+        for (at, (_, picture)) in self.filters.iter().enumerate() {
+            canvas.put(picture, at % self.side * (width + GAP), at / self.side * (height + GAP));
         }
-        sheet::encode(&pixels, sheet_width, sheet_height, channels)
+        canvas.png()
     }
 }
 
@@ -96,9 +96,11 @@ mod tests {
     fn check(climbs: &[Climb], columns: Option<u32>, expected: &[&[u8]]) {
         let normalisation = Normalisation { scale: vec![0.5], offset: vec![-1.0] };
         let shape = ImageShape { channels: 1, height: 1, width: 2 };
-        let pictures = Pictures { shape, normalisation: &normalisation, look: Look::Plain, columns };
+        let pictures = Pictures { shape, normalisation: &normalisation, look: Look::Plain, called: "filters", columns };
         let sheet = pictures.sheet(climbs);
-        assert_eq!(sheet.map_or(Vec::new(), |sheet| sheet.pictures), expected);
+        let found: Vec<Vec<u8>> =
+            sheet.into_iter().flat_map(|sheet| sheet.filters).map(|(_, picture)| picture).collect();
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -121,8 +123,9 @@ mod tests {
     #[test]
     fn a_sheet_is_a_square_with_black_gaps_of_five() {
         let shape = ImageShape { channels: 3, height: 2, width: 3 };
-        let picture = |grey: u8| (0..18).map(|e| grey + e).collect::<Vec<u8>>();
-        let sheet = FilterSheet { shape, side: 2, pictures: [10, 40, 70, 100].map(picture).to_vec() };
+        let picture = |grey: u8| (usize::from(grey), (0..18).map(|e| grey + e).collect::<Vec<u8>>());
+        let filters = [10, 40, 70, 100].map(picture).to_vec();
+        let sheet = FilterSheet { shape, called: "best_filters", side: 2, filters };
         let target = Target { layer: "add_1".into(), kind: "add".into(), index: 4, filters: 7, bytes_per_image: 1 };
         assert_eq!(sheet.name(&target), "add_1_best_filters_4_(2x2)_out_of_7.png");
         let image = image::load_from_memory(&sheet.png()).unwrap().to_rgb8();

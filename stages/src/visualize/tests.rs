@@ -8,7 +8,7 @@ use crate::{
         Builder, Kind, Mode, Padding, Pass, Place, Predictor, Weights,
         architecture::{Activation, Head},
     },
-    params::record,
+    params::record as record_of,
     philox::{Purpose, Stream},
     stage::{Checkpoint, ComputeDevice, Host, QuietHost},
 };
@@ -64,16 +64,20 @@ fn run_with(
     stage: &VisualizeFilters,
     (architecture, weights): &(Architecture, Weights),
     policy: Option<&str>,
+    splits: &[(&str, Vec<u8>)],
     host: &dyn Host,
 ) -> Result<Outputs, StageError> {
     let mut objects = MemoryObjects::default();
     let mut slots: std::collections::BTreeMap<String, Digest> = [
-        (ARCHITECTURE.to_owned(), objects.put(record(architecture))),
+        (ARCHITECTURE.to_owned(), objects.put(record_of(architecture))),
         (WEIGHTS.to_owned(), objects.put(weights.write())),
     ]
     .into();
     if let Some(policy) = policy {
         slots.insert(POLICY.to_owned(), objects.put(policy.as_bytes().to_vec()));
+    }
+    for (slot, bytes) in splits {
+        slots.insert((*slot).to_owned(), objects.put(bytes.clone()));
     }
     let inputs = Inputs::new(&slots, &objects);
     assert!(stage.memory(&inputs).is_ok() || stage.run(&inputs, &context(host)).is_err());
@@ -85,7 +89,7 @@ fn context(host: &dyn Host) -> Context<'_> {
 }
 
 fn run(stage: &VisualizeFilters, network: &(Architecture, Weights)) -> Outputs {
-    run_with(stage, network, None, &QuietHost).unwrap()
+    run_with(stage, network, None, &[], &QuietHost).unwrap()
 }
 
 fn read(outputs: &Outputs) -> Vec<LayerRecord> {
@@ -97,7 +101,8 @@ fn with_ascent<T>((architecture, weights): &(Architecture, Weights), f: impl FnO
     let [channels, height, width] = architecture.input;
     let shape = ImageShape { channels, height, width };
     let predictor = Predictor::new(architecture.clone(), weights.clone(), Place::of(ComputeDevice::Cpu).unwrap());
-    let normalisation = &normalisation(None, shape).unwrap();
+    let policy = Policy::plain(channels);
+    let normalisation = policy.normalisation();
     let ascent = Ascent { predictor: &predictor, shape, normalisation, steps: 20, step: step::value() as f32, seed: 5 };
     f(&ascent, &target::select(architecture, &[]).unwrap()[0])
 }
@@ -214,18 +219,110 @@ fn a_layer_without_a_living_filter_has_no_sheet() {
 fn a_network_without_convolutions_is_an_error() {
     let mut builder = Builder::new([1, 4, 4]);
     let flat = builder.add(Kind::Flatten, &["input"]);
-    let error = run_with(&VisualizeFilters::default(), &finish(builder, &flat), None, &QuietHost).unwrap_err();
+    let error = run_with(&VisualizeFilters::default(), &finish(builder, &flat), None, &[], &QuietHost).unwrap_err();
     assert_eq!(error.to_string(), "the network has no convolution, so there are no filters to look into");
 }
 
 #[test]
 fn the_number_of_threads_does_not_matter() {
-    let digests = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let outputs = pool.install(|| run(&VisualizeFilters::default(), &residual()));
-        outputs.files().iter().map(|(path, bytes)| (path.clone(), Digest::of(bytes))).collect::<Vec<_>>()
-    };
-    assert_eq!(digests(1), digests(2));
+    let fourier = Method::Fourier(Fourier { steps: 9, ..Fourier::default() });
+    for method in [Method::Classic, fourier] {
+        let stage = VisualizeFilters { method, ..Default::default() };
+        let digests = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let outputs = pool.install(|| run_with(&stage, &residual(), None, &splits(), &QuietHost).unwrap());
+            outputs.files().iter().map(|(path, bytes)| (path.clone(), Digest::of(bytes))).collect::<Vec<_>>()
+        };
+        assert_eq!(digests(1), digests(2));
+    }
+}
+
+/// Splits for the residual network: 21 images of two heads.
+fn splits() -> Vec<(&'static str, Vec<u8>)> {
+    let shape = ImageShape { channels: 3, height: 9, width: 8 };
+    let stream = Stream::new(2, Purpose::Shapes, 0, 0);
+    let images: Vec<u8> = (0..21 * shape.bytes() as u64).map(|e| stream.below(e, 256) as u8).collect();
+    let of_classes = |n: i32| (0..21).map(|i| i % n).collect::<Vec<i32>>();
+    let data = crate::dataset::write(shape, images, &[("class", &of_classes(3)[..]), ("coarse", &of_classes(2)[..])]);
+    let head = |name: &str, classes: &[&str]| serde_json::json!({ "name": name, "classes": classes });
+    let heads = [head("class", &["a", "b", "c"]), head("coarse", &["even", "odd"])];
+    let labels = record_of(&serde_json::json!({ "format": 1, "heads": heads, "image": shape }));
+    vec![(TRAIN, data.clone()), (VALIDATION, data), (LABELS, labels)]
+}
+
+#[test]
+fn examples_are_the_images_that_excite_filters_most() {
+    let network = residual();
+    let stage = VisualizeFilters { examples: 4, ..Default::default() };
+    let outputs = run_with(&stage, &network, None, &splits(), &QuietHost).unwrap();
+    let record: exciting::ExamplesRecord = serde_json::from_slice(&outputs.files()["examples.json"]).unwrap();
+    assert_eq!((record.format, record.images, record.layers.len()), (1, 21, 1));
+    let layer = &record.layers[0];
+    assert_eq!((layer.layer.as_str(), layer.sheet.as_str()), ("add_1", "add_1_examples.png"));
+    // One image at a time, all of them sorted.
+    let predictor = Predictor::new(network.0.clone(), network.1.clone(), Place::of(ComputeDevice::Cpu).unwrap());
+    let mut alone = predictor.network(Pass::Inference, &["add_1"]);
+    let data = Dataset::read(splits().remove(1).1.into()).unwrap();
+    let mut means: Vec<Vec<(f64, usize)>> = vec![Vec::new(); FILTERS];
+    for image in 0..data.len() {
+        let values: Vec<f32> = data.image(image).iter().map(|x| f32::from(*x) * (1.0 / 255.0) - 0.5).collect();
+        let tap = &alone.forward(&values, Mode::Inference).outputs["add_1"];
+        for (filter, plane) in tap.chunks_exact(tap.len() / FILTERS).enumerate() {
+            means[filter].push((plane.iter().map(|x| f64::from(*x)).sum::<f64>() / plane.len() as f64, image));
+        }
+    }
+    let sheet = &read(&outputs)[0];
+    assert_eq!(layer.filters.len(), sheet.drawn);
+    let ends: Vec<f64> = layer.filters.iter().map(|filter| sheet.activations[filter.filter].end.0).collect();
+    assert!(ends.is_sorted_by(|a, b| a >= b), "in the order of the sheet");
+    for filter in &layer.filters {
+        let mut expected = means[filter.filter].clone();
+        expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        assert_eq!(filter.images.len(), 4);
+        for (found, (activation, image)) in filter.images.iter().zip(expected) {
+            assert_eq!(found.image, image);
+            assert!((found.activation.0 - activation).abs() < 1e-6);
+            let labels = [("class", ["a", "b", "c"][image % 3]), ("coarse", ["even", "odd"][image % 2])];
+            assert!(found.labels.iter().map(|(head, class)| (head.as_str(), class.as_str())).eq(labels));
+        }
+    }
+    let picture = image::load_from_memory(&outputs.files()["add_1_examples.png"]).unwrap().to_rgb8();
+    let (first, best) = (&layer.filters[0], data.image(layer.filters[0].images[0].image));
+    // The first image of the first filter: a gap, the filter's picture, a gap and the space.
+    assert_eq!(picture.get_pixel(2 + 8 + 2 + 8, 2).0, [best[0], best[72], best[144]], "{first:?}");
+}
+
+#[test]
+fn without_a_validation_split_or_if_none_are_asked_for_there_are_no_examples() {
+    let plain = run(&VisualizeFilters::default(), &residual());
+    assert_eq!(plain.files().keys().filter(|path| path.contains("examples")).count(), 0);
+    let none = VisualizeFilters { examples: 0, ..Default::default() };
+    assert_eq!(run_with(&none, &residual(), None, &splits(), &QuietHost).unwrap(), plain);
+    // What else is written stays what it is.
+    let with = run_with(&VisualizeFilters::default(), &residual(), None, &splits(), &QuietHost).unwrap();
+    assert!(plain.files().iter().all(|file| with.files().get_key_value(file.0) == Some(file)));
+    assert_eq!(with.files().len(), plain.files().len() + 2);
+}
+
+#[test]
+fn the_fourier_method_is_named_as_such() {
+    let method = Method::Fourier(Fourier { steps: 30, ..Fourier::default() });
+    let stage = VisualizeFilters { method: method.clone(), ..Default::default() };
+    let outputs = run_with(&stage, &residual(), None, &splits(), &QuietHost).unwrap();
+    let record: FiltersRecord = serde_json::from_slice(&outputs.files()["filters.json"]).unwrap();
+    assert_eq!(record.method, method);
+    let layer = &record.layers[0];
+    assert!(layer.activations.iter().all(|activation| activation.end.0 > activation.start.0 + 0.01), "{layer:?}");
+    assert!(layer.sheet.as_ref().unwrap().starts_with("add_1_fourier_filters_4_(2x2)_out_of_7"), "{:?}", layer.sheet);
+    // The colours of the training split are needed.
+    let error = run_with(&stage, &residual(), None, &[], &QuietHost).unwrap_err();
+    assert_eq!(error.to_string(), "no object is connected to the slot `train`");
+    let gray = crate::dataset::write(ImageShape { channels: 1, height: 6, width: 6 }, vec![7; 72], &[]);
+    let sheets = run_with(&stage, &plain(), None, &[(TRAIN, gray.clone())], &QuietHost).unwrap();
+    let sheet = sheets.files().iter().find(|(path, _)| path.ends_with(".png")).unwrap();
+    assert_eq!(image::load_from_memory(sheet.1).unwrap().color(), image::ColorType::L8);
+    let error = run_with(&stage, &residual(), None, &[(TRAIN, gray)], &QuietHost).unwrap_err();
+    assert!(error.to_string().starts_with("images of the split `train` are"), "{error}");
 }
 
 #[test]
@@ -236,7 +333,7 @@ fn how_bytes_are_normalised_matters_to_the_network_alone() {
         )
     };
     let run = |policy: Option<&str>, network: (Architecture, Weights)| {
-        run_with(&VisualizeFilters::default(), &network, policy, &QuietHost)
+        run_with(&VisualizeFilters::default(), &network, policy, &[], &QuietHost)
     };
     let half_centred = run(None, plain()).unwrap();
     assert_eq!(half_centred, run(Some(&policy(1.0 / 255.0, -0.5)), plain()).unwrap());
@@ -271,7 +368,7 @@ fn it_stops_when_asked_to() {
         fn save_checkpoint(&self, _: &Checkpoint) {}
     }
     let host = Impatient(Default::default());
-    let result = run_with(&VisualizeFilters::default(), &plain(), None, &host);
+    let result = run_with(&VisualizeFilters::default(), &plain(), None, &[], &host);
     assert!(matches!(result, Err(StageError::Interrupted)));
     assert_eq!(*host.0.lock().unwrap(), [0, 0, 0, 0, 1, 1]);
 }
@@ -281,6 +378,23 @@ fn parameters_at_their_defaults_are_left_out_and_wrong_ones_refused() {
     let stage: VisualizeFilters = serde_json::from_str(r#"{"steps":20,"look":"Classic","layers":[]}"#).unwrap();
     assert_eq!(stage, VisualizeFilters::default());
     assert_eq!(serde_json::to_string(&stage).unwrap(), "{}");
+    let fourier: VisualizeFilters =
+        serde_json::from_str(r#"{"method":{"Fourier":{"steps":128,"jitter":2}},"examples":8}"#).unwrap();
+    assert_eq!(serde_json::to_string(&fourier).unwrap(), r#"{"method":"Fourier"}"#);
+    assert_eq!(serde_json::from_str::<VisualizeFilters>(r#"{"method":"Fourier"}"#).unwrap(), fourier);
+    assert_eq!(fourier.problems(), []);
+    let fourier: VisualizeFilters = serde_json::from_str(r#"{"method":{"Fourier":{"steps":64}}}"#).unwrap();
+    assert_eq!(serde_json::to_string(&fourier).unwrap(), r#"{"method":{"Fourier":{"steps":64}}}"#);
+    assert!(serde_json::from_str::<VisualizeFilters>(r#"{"method":"Furier"}"#).is_err());
+    assert!(serde_json::from_str::<VisualizeFilters>(r#"{"method":{"Fourier":{"step":2}}}"#).is_err());
+    let fourier: VisualizeFilters = serde_json::from_str(
+        r#"{"steps":9,"look":"Plain","examples":101,"method":{"Fourier":{"steps":0,"learning_rate":-1,"jitter":101,"total_variation":-1}}}"#,
+    )
+    .unwrap();
+    let paths: Vec<_> = fourier.problems().into_iter().map(|(path, _)| path).collect();
+    let of_fourier =
+        ["steps", "learning_rate", "jitter", "total_variation"].map(|name| format!("method.Fourier.{name}"));
+    assert_eq!(paths, [&["examples".to_owned(), "steps".into(), "look".into()][..], &of_fourier].concat());
     assert!(serde_json::from_str::<VisualizeFilters>(r#"{"stride":1}"#).is_err());
     assert_eq!(stage.problems(), []);
     let stage: VisualizeFilters =
