@@ -10,7 +10,7 @@ use std::{
 };
 
 use pipe_stages::{
-    model::{Architecture, Family, HyperCnn, Mode, Network, Pass, Place, Proposal, Weights, architecture::Head},
+    network::{Architecture, Family, HyperCnn, Mode, Network, Pass, Place, Proposal, Weights, architecture::Head},
     philox::{Purpose, Stream},
     stage::ComputeDevice,
 };

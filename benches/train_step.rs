@@ -11,7 +11,7 @@ use std::{
 };
 
 use pipe_stages::{
-    dataset::{self, ImageShape},
+    images::dataset::{self, ImageShape},
     params,
     philox::{Purpose, Stream},
     stage::{Checkpoint, ComputeDevice, Context, Host, Inputs, Progress, Stage},

@@ -1,5 +1,10 @@
 //! The program `pipe`.
 
+mod commands;
+mod logging;
+mod printer;
+mod report_folder;
+
 use std::process::ExitCode;
 
 /// Fewer calls of the system than the C library's, above all where several threads allocate.
@@ -7,5 +12,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    pipe::cli::main()
+    commands::main()
 }

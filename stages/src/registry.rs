@@ -11,7 +11,7 @@ use crate::{
     search::{History, Promote, Propose, Select, Split},
     stage::Stage,
     train::Train,
-    visualize::VisualizeFilters,
+    visualize_filters::VisualizeFilters,
 };
 
 /// Returns the stage called `name` with these parameters.
@@ -50,7 +50,7 @@ fn read<S: Stage + DeserializeOwned + 'static>(name: &str, params: &Value) -> Re
 /// Returns the name of the numbers that come out: outputs are equal bit for bit within one class, on every CPU; on GPUs within a
 /// tolerance. The masks of dropout are drawn alike on both, and are part of the name.
 pub fn numerics(cuda: bool) -> &'static str {
-    if cuda { "f32 tf32 burn-cuda-0.22.1 masks-2" } else { crate::model::numerics() }
+    if cuda { "f32 tf32 burn-cuda-0.22.1 masks-2" } else { crate::network::numerics() }
 }
 
 /// Makes this process compute with `threads` threads. To be called once, before anything is computed: later it is too late,
