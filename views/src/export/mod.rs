@@ -2,6 +2,7 @@
 
 mod names;
 pub mod onnx;
+pub mod onnx_proto;
 mod protobuf;
 pub mod results;
 pub mod tensorboard;
