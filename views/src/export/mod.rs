@@ -3,6 +3,5 @@
 mod names;
 pub mod onnx;
 pub mod onnx_proto;
-mod protobuf;
 pub mod results;
 pub mod tensorboard;
