@@ -1,7 +1,7 @@
 //! A block of code, and what a test does with it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     process::{Command, Stdio},
 };
@@ -14,6 +14,10 @@ use crate::sandbox::{Output, Sandbox, filtered};
 /// The folder that a reader's commands are run in, as the pages have it.
 const HOME: &str = "/home/me/shapes";
 
+/// The digests that a page shows, each with that which stands in its place: they differ once something earlier does, but
+/// what is one digest on the page must be one in the store.
+pub type Digests = BTreeMap<String, String>;
+
 /// A fenced block of code.
 pub struct Block {
     /// Where it begins, from 1.
@@ -24,14 +28,15 @@ pub struct Block {
 }
 
 impl Block {
-    pub fn check(&self, sandbox: &Sandbox, set: &str, manual: &Manual) -> Vec<String> {
+    /// Does with the block what its info string says, and returns what is not as the page has it.
+    pub fn check(&self, sandbox: &Sandbox, set: &str, manual: &Manual, digests: &mut Digests) -> Vec<String> {
         let info: Vec<&str> = self.info.iter().map(String::as_str).collect();
         let written = |extension: &str, name: &str| name.ends_with(extension) && !name.contains('/');
         match info.as_slice() {
             ["console", "no-run"] => manual.problems(self.commands().into_iter().map(|(command, _)| command)),
-            ["console" | "unseen"] => self.run(0, sandbox, set),
+            ["console" | "unseen"] => self.run(0, sandbox, set, digests),
             ["console", code] if code.starts_with("exit-") => {
-                self.run(code["exit-".len()..].parse().unwrap(), sandbox, set)
+                self.run(code["exit-".len()..].parse().unwrap(), sandbox, set, digests)
             }
             ["ron"] => study::plan(&self.text, 0),
             ["ron", name] if written(".ron", name) => {
@@ -82,7 +87,7 @@ impl Block {
     }
 
     /// Runs the commands, the last of which must end with `code`, the others with 0.
-    fn run(&self, code: i32, sandbox: &Sandbox, set: &str) -> Vec<String> {
+    fn run(&self, code: i32, sandbox: &Sandbox, set: &str, digests: &mut Digests) -> Vec<String> {
         let commands = self.commands();
         let mut problems = Vec::new();
         for (i, (command, printed)) in commands.iter().enumerate() {
@@ -95,16 +100,25 @@ impl Block {
             // With less work than the page's, a study has the same nodes and other scores.
             let comparable =
                 |text: &str| if set.is_empty() { filtered(text) } else { without_decimals(&filtered(text)) };
-            let found = comparable(output.out.trim_end());
-            let printed = comparable(&printed.join("\n").replace(HOME, "SANDBOX"));
-            let printed: Vec<_> = printed.lines().map(str::trim_end).collect();
-            let lines: Vec<_> = found.lines().map(str::trim_end).collect();
-            if output.code != Some(expected) || !matches(&printed, &lines) {
-                let printed = printed.join("\n");
+            let lines = |text: &str| -> Vec<String> { text.lines().map(|line| comparable(line.trim_end())).collect() };
+            let (shown, found) = (printed.join("\n").replace(HOME, "SANDBOX"), output.out.trim_end());
+            let pairs = pairs(&lines(&shown), &lines(found)).filter(|_| output.code == Some(expected));
+            let Some(pairs) = pairs else {
+                let (shown, found) = (lines(&shown).join("\n"), lines(found).join("\n"));
                 problems.push(format!(
-                    "$ {command}\n--- expected, exit code {expected}:\n{printed}\n--- found, exit code {:?}:\n{found}",
+                    "$ {command}\n--- expected, exit code {expected}:\n{shown}\n--- found, exit code {:?}:\n{found}",
                     output.code
                 ));
+                continue;
+            };
+            let (shown, found): (Vec<_>, Vec<_>) = (shown.lines().collect(), found.lines().collect());
+            for (i, j) in pairs {
+                for (shown, found) in digests_in(shown[i]).zip(digests_in(found[j])) {
+                    let before = digests.entry(shown.to_owned()).or_insert_with(|| found.to_owned());
+                    if before != found {
+                        problems.push(format!("$ {command}\n{shown} was {before}, and is {found} here"));
+                    }
+                }
             }
         }
         problems
@@ -159,14 +173,26 @@ fn shell(command: &str, sandbox: &Sandbox, set: &str) -> Output {
     sandbox.output(&mut shell)
 }
 
-/// Returns whether `lines` are those of `pattern`, in which `..` is any number of lines.
-fn matches(pattern: &[&str], lines: &[&str]) -> bool {
-    match (pattern, lines) {
-        ([], []) => true,
-        ([first, rest @ ..], _) if first.trim() == ".." => (0..=lines.len()).any(|skip| matches(rest, &lines[skip..])),
-        ([first, rest @ ..], [line, lines @ ..]) => is_like(first, line) && matches(rest, lines),
-        _ => false,
+/// Returns which line of `found` is which line of `shown`, in which `..` is any number of lines; nothing if they are not the
+/// same. Lines with something left out are in no pair.
+fn pairs(shown: &[String], found: &[String]) -> Option<Vec<(usize, usize)>> {
+    let Some((last, before)) = shown.split_last() else { return found.is_empty().then(Vec::new) };
+    if last.trim() == ".." {
+        return (0..=found.len()).find_map(|end| pairs(before, &found[..end]));
     }
+    let (line, lines) = found.split_last()?;
+    let mut pairs = is_like(last, line).then(|| pairs(before, lines))??;
+    if !last.contains("..") {
+        pairs.push((before.len(), lines.len()));
+    }
+    Some(pairs)
+}
+
+/// Returns the first twelve digits of the digests in a line.
+fn digests_in(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_digest = |word: &&str| [12, 64].contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    words.filter(is_digest).map(|word| &word[..12])
 }
 
 /// Returns whether `line` is that of `pattern`, in which `..` is any text.
@@ -194,8 +220,14 @@ fn without_decimals(text: &str) -> String {
 fn two_dots_stand_for_what_is_left_out() {
     assert!(is_like("a .. c", "a b c") && is_like("a..", "a") && is_like("a", "a"));
     assert!(!is_like("a .. c", "a b d") && !is_like("a", "ab"));
-    assert!(matches(&["a", "..", "c"], &["a", "c"]) && matches(&[".."], &["a", "b"]));
-    assert!(!matches(&["a", ".."], &["b"]) && !matches(&["a"], &["a", "b"]));
+    let lines = |text: &str| -> Vec<String> { text.chars().map(|c| c.to_string().replace('_', "..")).collect() };
+    let check = |shown, found, expected: Option<&[_]>| {
+        assert_eq!(pairs(&lines(shown), &lines(found)), expected.map(<[_]>::to_vec), "{shown} {found}");
+    };
+    check("a_c", "ac", Some(&[(0, 0), (2, 1)]));
+    check("_", "ab", Some(&[]));
+    check("a_", "b", None);
+    check("a", "ab", None);
 }
 
 #[test]

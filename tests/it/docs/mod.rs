@@ -15,8 +15,8 @@
 //! | `json NODE/PATH` | must be that record of the tiny study; its lists may be cut short |
 //! | `text` | nothing: a drawing |
 //!
-//! In what is printed a line `..` stands for any number of lines, `..` in a line for any text, and digests and times are not
-//! compared. A command that a reader need not see stands in a comment: `<!-- $ command -->`.
+//! In what is printed a line `..` stands for any number of lines, `..` in a line for any text, and times are not
+//! compared. Digests may be others than on the page, but what is one digest there must be one here. A command that a reader need not see stands in a comment: `<!-- $ command -->`.
 
 mod block;
 mod manual;

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-use super::{Folder, block::Block, manual::Manual};
+use super::{
+    Folder,
+    block::{Block, Digests},
+    manual::Manual,
+};
 use crate::sandbox::Sandbox;
 
 /// Returns the root of the repository.
@@ -35,8 +39,9 @@ impl Page {
         };
         let manual = Manual::read();
         let mut problems = manual.problems(self.inline_code());
+        let mut digests = Digests::new();
         for block in self.blocks() {
-            let found = block.check(&sandbox, set, &manual);
+            let found = block.check(&sandbox, set, &manual, &mut digests);
             problems.extend(found.into_iter().map(|found| format!("line {}: {found}", block.line)));
         }
         assert!(problems.is_empty(), "{}\n{}", self.path, problems.join("\n\n"));
