@@ -16,10 +16,12 @@ pub(crate) mod map;
 pub(crate) mod peaks;
 pub(crate) mod pool;
 mod product;
+mod rows;
+mod shared;
 pub(crate) mod unfold;
 pub(crate) mod window;
 
-pub use lanes::Isa;
+pub(crate) use lanes::Isa;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
-//! Each kernel against the plainest form of its definition, bit for bit, for every instruction set and several numbers of threads.
+//! Each kernel against the simplest form of its definition, bit for bit, for every instruction set and several numbers of threads.
 
 mod conv;
+mod plain;
 
 use super::{
     Isa,
