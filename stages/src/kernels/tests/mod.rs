@@ -271,7 +271,7 @@ fn pooling_takes_what_windows_see_and_gives_gradients_to_it() {
                 }
             }
             near(&found, &expected, "pooled");
-            near(&dx, &expected_dx, "by x");
+            near(&dx, &expected_dx, "with respect to x");
         }
     }
 }
