@@ -57,7 +57,7 @@ impl Export {
         let found = study::find(&store, self.study.as_deref())?;
         let (what, folder) = self.what.as_deref().zip(self.dest.as_deref()).expect("the arguments are required");
         if self.onnx {
-            let name = pipe_engine::names::resolve(&found.study, what)?;
+            let name = found.study.resolve(what)?;
             return self.write_bytes(&onnx::of_node(&store, name, &found.study.nodes[name])?, folder);
         }
         match find_output(&store, &found, what)? {
@@ -127,11 +127,10 @@ pub(super) enum Output {
 /// Returns the outputs that `what` names: a node, as long a beginning as is one, and a path in its tree.
 pub(super) fn find_output(store: &Store, found: &Found, what: &str) -> Result<Output, Failure> {
     let ends = what.match_indices('/').map(|(at, _)| at).chain([what.len()]);
-    let node = ends.rev().find_map(|end| {
-        Some((pipe_engine::names::resolve(&found.study, &what[..end]).ok()?, what[end..].trim_start_matches('/')))
-    });
+    let node =
+        ends.rev().find_map(|end| Some((found.study.resolve(&what[..end]).ok()?, what[end..].trim_start_matches('/'))));
     let Some((name, path)) = node else {
-        return Err(match pipe_engine::names::resolve(&found.study, what) {
+        return Err(match found.study.resolve(what) {
             Err(error) => error.into(),
             Ok(_) => unreachable!("the whole text was tried"),
         });

@@ -5,10 +5,7 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 use pipe_engine::{
     import,
-    pipeline::{
-        read,
-        spec::{SearchSpec, StageSpec},
-    },
+    pipeline::{read, stages::search::SearchSpec},
 };
 use pipe_store::Digest;
 
@@ -47,14 +44,7 @@ impl ImportTrials {
         let text = fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, error))?;
         let name = self.file.display().to_string();
         let pipeline = read::read(&name, &text, &[]).map_err(|refused| Failure::refused(refused.render()))?;
-        let searches: Vec<(&str, &SearchSpec)> = pipeline
-            .stages
-            .iter()
-            .filter_map(|(name, spec)| match spec {
-                StageSpec::Search(search) => Some((name.as_str(), search)),
-                _ => None,
-            })
-            .collect();
+        let searches: Vec<(&str, &SearchSpec)> = pipeline.stages.of_type().collect();
         let names = searches.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let (search, spec) = match (&self.search, searches.as_slice()) {
             (None, [only]) => *only,

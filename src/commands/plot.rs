@@ -155,7 +155,7 @@ impl Plot {
         })?;
         let (name, network) = match &self.proposal {
             None => {
-                let name = pipe_engine::names::resolve(&found.study, what)?;
+                let name = found.study.resolve(what)?;
                 (name.to_owned(), network::of_node(store, &found.study, name)?)
             }
             Some(path) => {

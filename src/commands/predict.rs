@@ -38,7 +38,7 @@ impl Predict {
     pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
-        let name = pipe_engine::names::resolve(&found.study, &self.node)?;
+        let name = found.study.resolve(&self.node)?;
         let model = Model::of_node(&store, name, &found.study.nodes[name])?;
         let mut pictures = Vec::new();
         for path in &self.images {

@@ -10,16 +10,17 @@ use std::{
 use clap::Args;
 use pipe_engine::{
     action::DeviceKind,
+    names::NameError,
     pipeline::{
         expand::{Sources, expand},
         read,
         set::{self, Override},
     },
-    plan::{Expected, Plan, UnknownNode},
+    plan::{Expected, Plan},
     run::{self, limits, worker::StopFlag},
     study::{self, Study},
 };
-use pipe_stages::fetch::LocationError;
+use pipe_stages::{fetch::LocationError, words::one_of};
 use pipe_store::{ActionKey, RefKind, Store};
 
 use crate::{
@@ -110,7 +111,7 @@ impl Run {
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();
         for name in &self.rerun {
-            let nodes = plan.find(name).map_err(unknown)?;
+            let nodes = plan.find(name).map_err(|error| unknown(&plan, error))?;
             if nodes.is_disjoint(&wanted) {
                 let failure = Failure::usage(format!("`--rerun {name}` names nothing that `--stage` runs"));
                 return Err(failure.hint(format!("add `--stage {name}`")));
@@ -278,13 +279,17 @@ fn wanted(plan: &Plan, names: &[String]) -> Result<BTreeSet<usize>, Failure> {
     }
     let mut wanted = BTreeSet::new();
     for name in names {
-        wanted.extend(plan.find(name).map_err(unknown)?);
+        wanted.extend(plan.find(name).map_err(|error| unknown(plan, error))?);
     }
     Ok(plan.with_ancestors(&wanted))
 }
 
-fn unknown(error: UnknownNode) -> Failure {
-    Failure::usage(&error).hint(error.hint)
+fn unknown(plan: &Plan, error: NameError) -> Failure {
+    let NameError::Unknown { text, candidates } = error else { return error.into() };
+    Failure::usage(format!("there is no stage or node `{text}`")).hint(match candidates.as_slice() {
+        [] => format!("stages are {}", plan.stages().into_iter().collect::<Vec<_>>().join(", ")),
+        meant => format!("did you mean {}?", one_of(meant.iter().map(String::as_str))),
+    })
 }
 
 /// Returns how bytes from outside come in: mirrors from `PIPE_MIRRORS`, separated by commas or line breaks.

@@ -59,16 +59,14 @@ impl Show {
             Err(StudyError::Empty) if self.study.is_none() => None,
             Err(error) => return Err(error.into()),
         };
-        let unresolved =
-            match found.as_ref().map(|found| pipe_engine::names::resolve(&found.study, what).map(|name| (found, name)))
-            {
-                Some(Ok((found, name))) => {
-                    let view = show::node(store, found, name)?;
-                    return Ok((view.render(), json(&view)));
-                }
-                Some(Err(error)) => Failure::from(error),
-                None => StudyError::Empty.into(),
-            };
+        let unresolved = match found.as_ref().map(|found| found.study.resolve(what).map(|name| (found, name))) {
+            Some(Ok((found, name))) => {
+                let view = show::node(store, found, name)?;
+                return Ok((view.render(), json(&view)));
+            }
+            Some(Err(error)) => Failure::from(error),
+            None => StudyError::Empty.into(),
+        };
         if what.len() < 4 || !what.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(unresolved);
         }
