@@ -9,9 +9,12 @@ use super::{
     node::{Kind, Node},
     path::{self, Step, locate},
     problem::Problem,
-    sampler,
     source::Span,
-    spec::{MOST_TRIALS, SearchParams, TrainSpec, plain},
+    stages::{
+        plain,
+        search::{self, MOST_TRIALS, SearchParams, in_space},
+        train::TrainSpec,
+    },
 };
 
 /// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
@@ -37,7 +40,7 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
     let sound = space_problems.is_empty();
     space_problems.into_iter().for_each(|found| complain("space", found));
     if sound {
-        sampler::fits(node, own, trial, problems);
+        search::fits(node, own, trial, problems);
     }
     let Some(trial) = trial.filter(|_| sound) else { return };
 
@@ -83,14 +86,6 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
             problems.push(problem.help("a value outside the space needs a label that no choice can leave out"));
         }
     }
-}
-
-/// Returns a complaint about a space or what is said of it at `prefix`.
-pub(super) fn in_space(node: &Node, prefix: &str, found: SpaceProblem) -> Problem {
-    let place = locate(node, &path::parse(&format!("{prefix}.{}", found.path)).unwrap_or_default());
-    let mut problem = Problem::at(place.span, found.message);
-    problem.help = found.hint;
-    problem
 }
 
 /// Complains about each value of `key` that the expression `json` at `path` can propose and that is never allowed: its

@@ -13,11 +13,12 @@ mod node;
 mod parts;
 mod path;
 pub mod problem;
+mod ranges;
 pub mod read;
-mod sampler;
 pub mod set;
 mod source;
 pub mod spec;
+pub mod stages;
 mod syntax;
 #[cfg(test)]
 mod tests;

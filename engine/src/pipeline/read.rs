@@ -1,23 +1,20 @@
 //! Reads a pipeline: text -> tree -> typed values, complaining about every mistake at its place.
 
-use pipe_stages::{
-    augment::Augment, decode::Decode, evaluate::Evaluate, fetch::FetchSpec, network::training::Objective, train::Train,
-    visualize_filters::VisualizeFilters, words::one_of,
-};
+use std::sync::Arc;
+
+use pipe_stages::words::one_of;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{
-    check,
+    check::{self, Entry},
     explain::name_of,
     form::Form,
-    labels,
     node::{Kind, Node},
-    path::{self, locate},
     problem::Problem,
     set::{self, Override},
     source::{Source, Span},
-    spec::{Pipeline, RetrainParams, RetrainSpec, SearchParams, SearchSpec, StageSpec, TrainSpec, plain},
+    spec::Pipeline,
+    stages::{self, Reading, StageKind, StageSpec},
     syntax,
 };
 use crate::action::DeviceKind;
@@ -107,7 +104,7 @@ impl Reader<'_> {
         }
         check::graph(&read, self.problems);
         let Head { name, seed, device } = head?;
-        let stages = read.into_iter().filter_map(|(name, _, _, spec)| Some((name, spec?))).collect();
+        let stages = read.into_iter().filter_map(|entry| Some((entry.name, entry.spec?))).collect();
         Some(Pipeline { name, seed, device, stages })
     }
 
@@ -119,17 +116,16 @@ impl Reader<'_> {
         }
     }
 
-    fn stages<'n>(&mut self, node: &'n Node) -> Vec<check::Entry<'n>> {
-        let mut entries: Vec<check::Entry<'n>> = Vec::new();
+    fn stages<'n>(&mut self, node: &'n Node) -> Vec<Entry<'n>> {
+        let mut entries: Vec<Entry<'n>> = Vec::new();
         for (name, name_span, stage) in self.named_stages(node) {
             self.name(&name, name_span);
-            if entries.iter().any(|(known, ..)| *known == name) {
+            if entries.iter().any(|entry| entry.name == name) {
                 self.problems
                     .push(Problem::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
                 continue;
             }
-            let spec = self.stage(stage);
-            entries.push((name, name_span, stage, spec));
+            entries.push(Entry { name, name_span, node: stage, spec: self.stage(stage) });
         }
         entries
     }
@@ -167,161 +163,20 @@ impl Reader<'_> {
         }
     }
 
-    fn stage(&mut self, node: &Node) -> Option<StageSpec> {
-        let kind = node.name().unwrap_or_default();
-        if !StageSpec::KINDS.contains(&kind) {
-            let what = if kind.is_empty() { "found" } else { "unknown stage" };
-            let found = if kind.is_empty() { node.describe().to_owned() } else { format!("`{kind}`") };
-            let problem = Problem::at(name_of(node), format!("{what} {found}")).expected(one_of(StageSpec::KINDS));
-            self.problems.push(problem.did_you_mean(kind, StageSpec::KINDS));
+    fn stage(&mut self, node: &Node) -> Option<Arc<dyn StageSpec>> {
+        let name = node.name().unwrap_or_default();
+        let Some(kind) = StageKind::find(name) else {
+            let what = if name.is_empty() { "found" } else { "unknown stage" };
+            let found = if name.is_empty() { node.describe().to_owned() } else { format!("`{name}`") };
+            let problem = Problem::at(name_of(node), format!("{what} {found}")).expected(one_of(stages::names()));
+            self.problems.push(problem.did_you_mean(name, stages::names()));
             return None;
-        }
-        if kind != "Evaluate" {
-            self.refuse_test_split(node);
-        }
-        let mut form = Form::new(node);
-        Some(match kind {
-            "Fetch" => {
-                let fetch: FetchSpec = form.read(self.problems)?;
-                self.ranges(form.node(), fetch.problems(), None);
-                StageSpec::Fetch(fetch)
-            }
-            "Decode" => {
-                let from = form.reference("from", self.problems);
-                let decode: Decode = form.read(self.problems)?;
-                self.ranges(form.node(), decode.problems(), None);
-                StageSpec::Decode { from: from?, decode }
-            }
-            "Augment" => {
-                let data = form.reference("data", self.problems);
-                let augment: Augment = form.read(self.problems)?;
-                self.ranges(form.node(), augment.problems(), None);
-                StageSpec::Augment { data: data?, augment }
-            }
-            "Train" => {
-                let train = self.train(form, None)?;
-                labels::none(node, &train, self.problems);
-                StageSpec::Train(train)
-            }
-            "Search" => StageSpec::Search(self.search(node, form)?),
-            "Retrain" => {
-                let of = form.reference("of", self.problems);
-                let own: RetrainParams = form.read(self.problems)?;
-                self.ranges(form.node(), own.problems(), None);
-                StageSpec::Retrain(RetrainSpec { of: of?, own })
-            }
-            "Evaluate" => {
-                let of = form.reference("of", self.problems);
-                let evaluate: Evaluate = form.read(self.problems)?;
-                StageSpec::Evaluate { of: of?, evaluate }
-            }
-            "VisualizeFilters" => {
-                let of = form.reference("of", self.problems);
-                let visualize: VisualizeFilters = form.read(self.problems)?;
-                self.ranges(form.node(), visualize.problems(), None);
-                StageSpec::VisualizeFilters { of: of?, visualize }
-            }
-            _ => unreachable!("the kinds were just compared"),
-        })
-    }
-
-    /// Reads a training. `objective` is what it goes for, and where that is written, if it is not among its own fields.
-    fn train(&mut self, mut form: Form<'_>, objective: Option<(Objective, &Node)>) -> Option<TrainSpec> {
-        let node = form.node();
-        let data = form.reference("data", self.problems);
-        let augment = form.optional_reference("augment", self.problems);
-        if let Some((objective, _)) = &objective {
-            form.put("objective", plain(objective));
-        }
-        let train: Train = form.read(self.problems)?;
-        self.ranges(node, train.problems(), objective.map(|(_, at)| at));
-        Some(TrainSpec { data: data?, augment: augment?, train })
-    }
-
-    fn search(&mut self, node: &Node, mut form: Form<'_>) -> Option<SearchSpec> {
-        let objective = self.search_objective(node, &mut form);
-        form.take("trial");
-        let imported = form.optional_reference("imported", self.problems);
-        let trial = match node.field("trial").map(|field| &field.value) {
-            None => {
-                let problem = Problem::at(name_of(node), "missing field `trial`");
-                self.problems.push(problem.expected("`trial: Train(data: \"..\", model: .., epochs: ..)`"));
-                None
-            }
-            Some(trial) if trial.name() == Some("Train") => {
-                self.refuse_test_split(trial);
-                let own = trial.field("objective").filter(|_| objective.is_some());
-                if let Some(own) = own {
-                    let problem = Problem::at(own.key_span, "the search says already what its trials go for");
-                    self.problems.push(problem.help("remove `objective`, or the search's `maximise` or `minimise`"));
-                }
-                self.train(Form::new(trial), objective)
-            }
-            Some(trial) => {
-                let problem = Problem::at(name_of(trial), format!("`trial`: found {}", trial.described()));
-                self.problems.push(problem.expected("`Train(..)`"));
-                None
-            }
         };
-        let own: Option<SearchParams> = form.read(self.problems);
-        let own = own?;
-        labels::search(node, &own, trial.as_ref(), self.problems);
-        Some(SearchSpec { own, trial: trial?, imported: imported? })
-    }
-
-    /// Takes what a search goes for, which is what its trials are scored by.
-    fn search_objective<'n>(&mut self, node: &'n Node, form: &mut Form<'_>) -> Option<(Objective, &'n Node)> {
-        let given = ["maximise", "minimise"].map(|mode| (mode, form.take(mode)));
-        let mut given = given.into_iter().filter_map(|(mode, value)| Some((mode, value?)));
-        let (mode, value) = given.next()?;
-        if given.next().is_some() {
-            let at = node.field("minimise").map_or(node.span, |field| field.key_span);
-            self.problems.push(Problem::at(at, "both `maximise` and `minimise`").help("remove one of the two"));
+        let mut reading = Reading::new(node, self.problems, &mut self.test_split);
+        if !kind.may_name_test_split {
+            reading.refuse_test_split();
         }
-        let at = &node.field(mode)?.value;
-        let objective = super::explain::read(node, json!({ mode: value }), &[], self.problems)?;
-        Some((objective, at))
-    }
-
-    /// Complains about values out of range, each "found, expected allowed" at a path inside `node`; what is said of an
-    /// objective is said of `objective` if that stands elsewhere.
-    fn ranges(&mut self, node: &Node, found: Vec<(String, String)>, objective: Option<&Node>) {
-        for (at, message) in found {
-            let place = match objective {
-                Some(objective) if at == "objective" => objective,
-                _ => locate(node, &path::parse(&at).unwrap_or_default()),
-            };
-            let split = [", expected ", "; expected ", ", allowed: "].iter().find_map(|by| message.split_once(by));
-            let (found, expected) = match split.or_else(|| message.strip_prefix("expected ").map(|rest| ("", rest))) {
-                Some((found, expected)) => (found, Some(expected)),
-                None => (message.as_str(), None),
-            };
-            let field = at.rsplit('.').next().filter(|field| !field.is_empty() && !found.starts_with('`'));
-            let field = field.map(|field| format!("`{field}`: ")).unwrap_or_default();
-            let found = match found {
-                "" => format!("found {}", place.to_json()),
-                found if found.starts_with(|c: char| c.is_ascii_digit() || c == '-') => format!("found {found}"),
-                found => found.to_owned(),
-            };
-            let mut problem = Problem::at(place.span, field + &found);
-            problem.expected = expected.map(str::to_owned);
-            self.problems.push(problem);
-        }
-    }
-
-    /// Trials are chosen on validation; the test split is read once, by `Evaluate`.
-    fn refuse_test_split(&mut self, node: &Node) {
-        const READS: [&str; 8] = ["data", "from", "of", "on", "split", "train", "validation", "augment"];
-        for field in node.fields().iter().filter(|field| READS.contains(&field.key.as_str())) {
-            let names_it = match &field.value.kind {
-                Kind::Unit(name) => name.eq_ignore_ascii_case("test"),
-                Kind::String(name) => name.ends_with("/test") || name.ends_with("test.safetensors"),
-                _ => false,
-            };
-            if names_it {
-                self.test_split.extend([field.key_span, field.value.span]);
-            }
-        }
+        (kind.read)(&mut reading)
     }
 }
 

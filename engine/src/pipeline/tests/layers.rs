@@ -26,14 +26,6 @@ fn layers_take_values_and_labels() {
 }
 
 #[test]
-fn the_example_of_the_readme_is_a_study() {
-    let readme = include_str!("../../../../README.md");
-    let (_, example) = readme.split_once("```ron\nStudy(").unwrap();
-    let (example, _) = example.split_once("```").unwrap();
-    accepted(&format!("Study({example}"));
-}
-
-#[test]
 fn layers_are_written_in_as_many_ways_as_other_values() {
     let short = with(
         r#"
