@@ -18,9 +18,10 @@ mod studies;
 mod trials;
 mod verify;
 
-use std::{fmt::Display, path::PathBuf, process::ExitCode};
+use std::{fmt::Display, io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use pipe_engine::pipeline::{problem::Look, read::Refused};
 use pipe_store::{Store, StoreError};
 
 /// Exit codes, as every command's help says.
@@ -136,11 +137,6 @@ impl Failure {
         Self { code: 2, ..Self::work(message) }
     }
 
-    /// Returns a refused pipeline: exit code 2.
-    pub fn refused(text: String) -> Self {
-        Self { code: 2, message: text, hint: None, verbatim: true }
-    }
-
     /// Returns a command that failed without anything more to say.
     pub fn silent(code: u8) -> Self {
         Self { code, message: String::new(), hint: None, verbatim: true }
@@ -191,6 +187,14 @@ impl From<pipe_views::ViewError> for Failure {
             ViewError::UnknownColumn { .. } | ViewError::Nothing(_) => Self::usage(&error),
             _ => Self::from_error(&error),
         }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let look = if coloured { Look::Coloured } else { Look::Plain };
+        Self { verbatim: true, ..Self::usage(refused.render(look)) }
     }
 }
 

@@ -117,6 +117,7 @@ fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
 !   |
 ! 8 |         (\"flip\", Augmnet(data: \"data\", policy: [RandomFlip(0.5)])),
 !   |                  ^^^^^^^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate` or `VisualizeFilters`
+!   |
 !   = help: did you mean `Augment`?
 !
 ! error: `epochs`: found 0 epochs
@@ -130,7 +131,8 @@ fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
 !    |
 ! 26 |         (\"retrain_best\", Retrain(of: \"serach\", epochs: 2, keep: [Best, Last])),
 !    |                                      ^^^^^^^^ expected `search`
-!   = help: did you mean `search`?
+!    |
+!    = help: did you mean `search`?
 !
 exit 2
 ",

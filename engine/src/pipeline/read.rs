@@ -10,7 +10,7 @@ use super::{
     explain::name_of,
     form::Form,
     node::{Kind, Node},
-    problem::Problem,
+    problem::{Look, Problem},
     set::{self, Override},
     source::{Source, Span},
     spec::Pipeline,
@@ -27,9 +27,9 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Returns the complaints as text.
-    pub fn render(&self) -> String {
-        super::problem::render(&self.problems, &self.sources)
+    /// Returns the problems as text.
+    pub fn render(&self, look: Look) -> String {
+        super::problem::render(&self.problems, &self.sources, look)
     }
 }
 
