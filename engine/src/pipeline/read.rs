@@ -11,11 +11,12 @@ use super::{
     form::Form,
     node::{Kind, Node},
     problem::{Look, Problem},
+    reading::Reading,
     set::{self, Override},
     source::{Source, Span},
     spec::Pipeline,
-    stages::{self, Reading, StageKind, StageSpec},
-    syntax,
+    stage::StageSpec,
+    stages, syntax,
 };
 use crate::action::DeviceKind;
 
@@ -165,7 +166,7 @@ impl Reader<'_> {
 
     fn stage(&mut self, node: &Node) -> Option<Arc<dyn StageSpec>> {
         let name = node.name().unwrap_or_default();
-        let Some(kind) = StageKind::find(name) else {
+        let Some(kind) = stages::find(name) else {
             let what = if name.is_empty() { "found" } else { "unknown stage" };
             let found = if name.is_empty() { node.describe().to_owned() } else { format!("`{name}`") };
             let problem = Problem::at(name_of(node), format!("{what} {found}")).expected(one_of(stages::names()));
