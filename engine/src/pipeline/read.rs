@@ -23,7 +23,9 @@ use crate::action::DeviceKind;
 /// Everything that is wrong with a pipeline.
 #[derive(Debug)]
 pub struct Refused {
+    /// What is wrong, in the order of the text.
     pub problems: Vec<Problem>,
+    /// The texts that it was read from.
     pub sources: Vec<Source>,
 }
 

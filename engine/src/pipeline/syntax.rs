@@ -19,7 +19,7 @@ use super::{
 /// # Errors
 /// If the text is not RON, names a key twice, or holds a number that is not finite. All such mistakes but the first
 /// syntax error are returned together.
-pub fn parse(sources: &[Source], index: usize) -> Result<Node, Vec<Problem>> {
+pub(super) fn parse(sources: &[Source], index: usize) -> Result<Node, Vec<Problem>> {
     let source = &sources[index];
     let mut parser = Parser { source, index, problems: Vec::new() };
     // The whole text once, so that what is no RON is complained about where it is.

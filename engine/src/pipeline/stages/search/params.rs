@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::pipeline::stage::TrainSpec;
 
 /// The most trials that a search may have.
-pub const MOST_TRIALS: u32 = 100_000;
+pub(in crate::pipeline) const MOST_TRIALS: u32 = 100_000;
 
 /// A search: trials proposed one after the other, each trained.
 #[derive(Debug, Clone)]
