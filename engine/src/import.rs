@@ -35,13 +35,13 @@ pub const FORMATS: &str = "the output of `pipe trials --json`, a record that `pi
 struct Foreign {
     /// Active label -> value.
     labels: Option<BTreeMap<String, Value>>,
-    /// Label -> what Hyperopt keeps: of a choice the option's index, of an inactive label nothing.
+    /// Label -> what Hyperopt keeps: for a choice the index of its option, for an inactive label `null`.
     hyperopt_vals: Option<BTreeMap<String, Value>>,
-    /// Key -> value, where a label is called otherwise.
+    /// Key -> value, for labels that have another name than their key.
     #[serde(default)]
     space: BTreeMap<String, Value>,
     status: Option<String>,
-    /// To be minimised. Of a failed trial it may be a string, or missing.
+    /// What is minimised. A failed trial may have a string, or nothing.
     #[serde(default)]
     loss: Value,
 }
@@ -62,7 +62,7 @@ pub fn read(text: &str, space: &Space) -> Result<Import, ImportError> {
     }
     let mut import = Import { record: ImportedTrials { format: 1, source, trials: Vec::new() }, misfits: Vec::new() };
     for (i, trial) in trials.into_iter().enumerate() {
-        // Of Hyperopt's words for an end, `ok` is the only good one.
+        // `ok` is Hyperopt's word, `completed` ours.
         let completed = trial.status.as_deref().is_none_or(|status| ["ok", "completed"].contains(&status));
         let loss = trial.loss.as_f64().filter(|_| completed);
         let read = match (trial.labels, trial.hyperopt_vals) {

@@ -1,5 +1,4 @@
-//! A pipeline as nodes in order, each with its work and where its inputs come from; and what will become of each, as far
-//! as results are known.
+//! A pipeline as nodes in order, each with its work and the origin of its inputs; and what is known of each before it runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,7 +51,7 @@ pub struct Plan {
     pub device: DeviceKind,
     /// The nodes.
     pub nodes: Vec<Node>,
-    /// What is to be said of it before it runs. No key depends on them.
+    /// What the user is told before it runs. No key depends on it.
     pub notes: Vec<String>,
 }
 
@@ -158,7 +157,7 @@ pub enum Expected {
         /// What will be executed.
         action: Box<Action>,
     },
-    /// Its inputs are not known yet: it runs, unless they turn out to be ones that were met before.
+    /// Its inputs are not known yet. It runs unless they turn out to be known ones.
     MayRun,
     /// A node it needs fails.
     Skipped,

@@ -43,7 +43,7 @@ pub(super) struct Field {
 }
 
 impl Node {
-    /// Returns the JSON value this text is a notation of (see `pipe_stages::params`).
+    /// Returns the JSON value that this is a notation for (see `pipe_stages::params`).
     pub(super) fn to_json(&self) -> Value {
         match &self.kind {
             Kind::Null => Value::Null,
@@ -84,7 +84,7 @@ impl Node {
         self.name().map_or_else(|| self.describe().to_owned(), |name| format!("`{name}`"))
     }
 
-    /// Returns what `Name(value)` and `(value)` mean the same as, but for the name; other values as they are.
+    /// Returns the value inside `Name(value)` and `(value)`; any other value as it is.
     pub(super) fn content(&self) -> &Self {
         match &self.kind {
             Kind::Tuple { items, .. } if items.len() == 1 => items[0].content(),

@@ -39,7 +39,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// Returns the innermost value on the way along `steps` that is written in the text: what a complaint points at.
+/// Returns the value at the end of `steps`, or the last one before it that the text has: where a problem is shown.
 pub(super) fn locate<'n>(node: &'n Node, steps: &[Step]) -> &'n Node {
     let mut current = node;
     for step in steps {
@@ -69,8 +69,8 @@ fn next<'n>(node: &'n Node, step: &Step) -> Option<&'n Node> {
     }
 }
 
-/// Returns a place for writing at the end of `steps`, where names of variants may be left out. A field that is not
-/// written yet is added, with `key` as the place of its name.
+/// Returns the value at the end of `steps`, to be written to. Names of variants may be left out. A field that is not there
+/// is added, with `key` as the place of its name.
 ///
 /// # Errors
 /// If a step leads nowhere: its index, and what is allowed there.
@@ -78,11 +78,11 @@ pub(super) fn place<'n>(node: &'n mut Node, steps: &[Step], key: Span) -> Result
     place_at(node, steps, key, 0)
 }
 
-/// Where a step leads.
+/// What a step leads to.
 enum Way {
     Field(usize),
     Item(usize),
-    /// The name of a variant that is only stepped over; with the number of steps it takes.
+    /// The content of a variant, and how many steps that takes: none if the variant's name was left out.
     Into(usize),
     Add,
 }

@@ -1,4 +1,4 @@
-//! Reads a pipeline: text -> tree -> typed values, complaining about every mistake at its place.
+//! Reads a pipeline: text -> tree -> typed values. Every mistake is found in one go and shown at its place.
 
 use std::sync::Arc;
 
@@ -39,9 +39,9 @@ impl Refused {
 /// Returns the pipeline in `text`, called `name` in complaints, with `overrides` applied.
 ///
 /// # Errors
-/// If anything is wrong with it: all that can be told together.
+/// If anything is wrong with it: everything that can be found at once.
 pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, Refused> {
-    // A byte order mark is no part of the text.
+    // A byte order mark is not part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = vec![Source { name: name.to_owned(), text: text.to_owned() }];
     let mut root = match syntax::parse(&sources, 0) {

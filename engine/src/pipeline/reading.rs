@@ -36,7 +36,7 @@ impl<'r, 'n> Reading<'r, 'n> {
         self.form.reference(field, self.problems)
     }
 
-    /// Takes the name of a stage to read from, if there is one. `None` stands for what was complained about.
+    /// Takes the name of a stage to read from, if there is one. `None`: it was wrong, and that was said.
     pub(super) fn optional_reference(&mut self, field: &'static str) -> Option<Option<String>> {
         self.form.optional_reference(field, self.problems)
     }
@@ -51,7 +51,7 @@ impl<'r, 'n> Reading<'r, 'n> {
         ranges::complain(self.form.node(), found, None, self.problems);
     }
 
-    /// Remembers where the test split is named: what is said of it depends on the whole pipeline.
+    /// Remembers where the test split is named. It is said once for each place, in place of any other problem there.
     pub(super) fn refuse_test_split(&mut self) {
         const READS: [&str; 8] = ["data", "from", "of", "on", "split", "train", "validation", "augment"];
         for field in self.node.fields().iter().filter(|field| READS.contains(&field.key.as_str())) {

@@ -1,7 +1,7 @@
 //! Reads RON text.
 //!
-//! `ron` reads the text; each container hands out its parts as raw text, whose place is where it lies in the source. So
-//! every later complaint, about a name as well as about a number, can point at what it means.
+//! `ron` reads the text. It hands out the parts of each container as raw text, and where that lies in the source is its place.
+//! So every later problem, with a name as well as with a number, can be shown where it is.
 
 use ron::value::RawValue;
 use serde::de::DeserializeSeed;
@@ -22,7 +22,7 @@ use super::{
 pub(super) fn parse(sources: &[Source], index: usize) -> Result<Node, Vec<Problem>> {
     let source = &sources[index];
     let mut parser = Parser { source, index, problems: Vec::new() };
-    // The whole text once, so that what is no RON is complained about where it is.
+    // The whole text once: a mistake of syntax is shown where it is, not at the container around it.
     if let Err(error) = ron::Options::default().from_str::<&RawValue>(&source.text) {
         return Err(vec![parser.syntax_error(&error.code, error.span.start, 0)]);
     }
