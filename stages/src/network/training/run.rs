@@ -26,7 +26,7 @@ use crate::{
     stage::{Context, Host, Progress, StageError},
 };
 
-/// Images of validation that are judged at a time. A constant: the last bits of a product depend on its size.
+/// How many validation images are computed at a time. A constant, because the last bits of a product depend on its size.
 pub(crate) const JUDGED_AT_A_TIME: usize = 250;
 
 /// A training of `settings` on `data`.
@@ -52,8 +52,8 @@ impl Training<'_> {
             let epoch = state.epochs.len() as u32 + 1;
             let next = state.step + 1;
             let is_last = next == u64::from(self.settings.epochs) * self.steps_per_epoch();
-            // The next batch is made while this one is computed with. All of it on threads of the pool: each operation would
-            // wake one and wait for it otherwise.
+            // The next batch is made while the network computes with this one. All of it runs on threads of the pool: otherwise
+            // each operation would wake one and wait for it.
             let ((), following) = rayon::join(
                 || self.step(&mut network, &mut state, &this, context.seed),
                 || (!is_last).then(|| batches.at(next)),
@@ -77,7 +77,7 @@ impl Training<'_> {
         Ok(state)
     }
 
-    /// Returns how many steps an epoch has; the last one takes the images that are left.
+    /// Returns how many steps an epoch has. The last one takes the images that are left.
     fn steps_per_epoch(&self) -> u64 {
         self.data.n_train().div_ceil(self.settings.batch) as u64
     }
@@ -135,7 +135,7 @@ impl Training<'_> {
         missing.or_else(|| self.stops(state).filter(|&epoch| beyond(epoch)))
     }
 
-    /// Keeps the weights at the end of an epoch, if they are to be, and none that are not.
+    /// Keeps the weights at the end of an epoch if they become an output, and drops those that do not.
     fn keep_epochs(&self, state: &mut State) {
         state.kept.retain(|&epoch, _| self.keeps(epoch));
         let done = state.epochs.len() as u32;
@@ -180,7 +180,7 @@ impl Training<'_> {
         state.step += 1;
     }
 
-    /// Judges the epoch that ends with `state`.
+    /// Computes the figures of the epoch that ends with `state`.
     fn end_epoch(&self, state: &mut State) {
         let train = std::mem::take(&mut state.sums).figures();
         let valid = self.data.n_validation().map(|n| {
@@ -199,7 +199,7 @@ impl Training<'_> {
         let number = state.epochs.len() as u32 + 1;
         let loss = |epoch: &Epoch| self.settings.objective.loss(self.metric.of(epoch));
         let best = state.best.as_ref().map(|&(number, _)| loss(&state.epochs[number as usize - 1]));
-        // Without a split to judge by, no epoch is better than a later one.
+        // Without a validation split no epoch is better than a later one.
         if epoch.valid.is_none() || best.is_none_or(|best| loss(&epoch) < best) {
             state.best = Some((number, state.weights.clone()));
         }
@@ -298,7 +298,7 @@ fn penalty(architecture: &Architecture, weights: &Weights, l2: f64) -> f64 {
     l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
 }
 
-/// Returns the sum of squares: of each 4096 in sixteen lanes of f32, those in f64, in order.
+/// Returns the sum of squares: over each 4096 numbers in sixteen lanes of f32, then over those sums in f64, in order.
 fn sum_of_squares(values: &[f32]) -> f64 {
     let isa = Isa::detect();
     let blocks: Vec<_> = values.par_chunks(4096).map(|block| squares_in_lanes(isa, block)).collect();

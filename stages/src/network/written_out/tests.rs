@@ -84,8 +84,8 @@ fn branches_are_those_of_a_family() {
             LayerKind::Dropout(Dropout { p }) => json!({ "Dropout": p }),
             LayerKind::Add(_) => json!({ "Add": others }),
             LayerKind::Concat(_) => json!({ "Concat": others }),
-            LayerKind::Flatten(_) => json!("Flatten"),
             LayerKind::Dense(Dense { units }) => json!({ "Dense": units }),
+            _ => json!("Flatten"),
         });
         steps.push(json!({ "As": layer.name }));
     }
