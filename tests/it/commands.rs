@@ -301,7 +301,8 @@ fn shells_complete_every_command() {
     let sandbox = Sandbox::new();
     let commands = commands(&sandbox);
     // How each shell is told that `pipe` has completions, and how a command's name stands among them.
-    let shells: [(&str, &str, fn(&str) -> String); 5] = [
+    type Entry = fn(&str) -> String;
+    let shells: [(&str, &str, Entry); 5] = [
         ("bash", "complete -F _pipe -o nosort -o bashdefault -o default pipe\n", |name| format!("pipe,{name})\n")),
         ("zsh", "#compdef pipe\n", |name| format!("\n'{name}:")),
         ("fish", "\ncomplete -c pipe -n \"__fish_pipe_needs_command\"", |name| {
