@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Initialiser, ModelError};
+use crate::records::{Record, Version};
 
 /// How a window that leaves the image is treated, as TensorFlow pads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +148,7 @@ pub enum Output {
 /// A network as plain data. Layers are in an order in which they can be computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
-    pub format: u32,
+    pub format: Version<1>,
     /// Shape of an image: [channels, height, width].
     pub input: [usize; 3],
     pub layers: Vec<Layer>,
@@ -168,6 +169,11 @@ pub struct ParameterShape {
     pub kernel: Option<Initialiser>,
     /// Whether an optimizer changes it.
     pub trained: bool,
+}
+
+impl Record for Architecture {
+    const FILE: &'static str = "architecture.json";
+    const FORMAT: u32 = 1;
 }
 
 impl Architecture {
@@ -233,7 +239,7 @@ impl Builder {
     /// Returns a builder for images of shape [channels, height, width].
     pub fn new(input: [usize; 3]) -> Self {
         let architecture =
-            Architecture { format: 1, input, layers: Vec::new(), heads: Vec::new(), parameters: 0, flops: 0 };
+            Architecture { format: Version, input, layers: Vec::new(), heads: Vec::new(), parameters: 0, flops: 0 };
         Self { architecture, initialiser: Initialiser::default() }
     }
 

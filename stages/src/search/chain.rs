@@ -1,16 +1,36 @@
 //! Chains of records: each names the one before it by digest, back to that of trial 0.
 
 use pipe_store::Digest;
-use serde::de::DeserializeOwned;
 
-use super::FORMAT;
-use crate::stage::{Inputs, StageError};
+use crate::{
+    records::{self, HistoryLink, ParametersLink, Record},
+    stage::{Inputs, StageError},
+};
 
 /// A record of a chain.
-pub(super) trait Link: DeserializeOwned {
-    fn format(&self) -> u32;
+pub(super) trait Link: Record {
     fn trial(&self) -> u32;
     fn previous(&self) -> Option<Digest>;
+}
+
+impl Link for HistoryLink {
+    fn trial(&self) -> u32 {
+        self.trial
+    }
+
+    fn previous(&self) -> Option<Digest> {
+        self.previous
+    }
+}
+
+impl Link for ParametersLink {
+    fn trial(&self) -> u32 {
+        self.trial
+    }
+
+    fn previous(&self) -> Option<Digest> {
+        self.previous
+    }
 }
 
 /// Returns the chain whose last link is connected to `slot`, from trial 0 on; nothing if the slot is not connected.
@@ -21,10 +41,7 @@ pub(super) fn read<T: Link>(inputs: &Inputs<'_>, slot: &str) -> Result<Vec<T>, S
         let broken =
             |why: String| StageError::failed(format!("the chain in the slot `{slot}` is broken at {digest}: {why}"));
         let bytes = inputs.object(&digest)?;
-        let link: T = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
-        if link.format() != FORMAT {
-            return Err(broken(format!("its format is {}, not {FORMAT}", link.format())));
-        }
+        let link: T = records::read(&bytes).map_err(|error| broken(error.to_string()))?;
         let expected = links.last().map(|later| later.trial().checked_sub(1));
         if expected.is_some_and(|expected| expected != Some(link.trial())) {
             return Err(broken(format!("trial {} is out of order", link.trial())));

@@ -2,53 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FORMAT, Space, history::Status};
+use super::Space;
 use crate::{
-    params::Float,
+    records::{Imported, ImportedTrials},
     stage::{Inputs, StageError},
 };
 
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Imported {
-    /// active label -> its value
-    pub labels: BTreeMap<String, Value>,
-    /// To be minimised; no number, or infinite, if the trial failed.
-    pub loss: Float,
-    #[serde(default = "completed", skip_serializing_if = "is_completed")]
-    status: Status,
-}
-
-/// The record of a file of trials, in the order in which they were proposed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImportedTrials {
-    pub format: u32,
-    /// Where they are from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    pub trials: Vec<Imported>,
-}
-
-fn completed() -> Status {
-    Status::Completed
-}
-
-fn is_completed(status: &Status) -> bool {
-    *status == Status::Completed
-}
-
 impl Imported {
-    /// Returns a trial that ended with this loss, or failed without one.
-    pub fn new(labels: BTreeMap<String, Value>, loss: Option<f64>) -> Self {
-        let status = if loss.is_some() { Status::Completed } else { Status::Failed };
-        Self { labels, loss: Float(loss.unwrap_or(f64::INFINITY)), status }
-    }
-
     /// Returns a trial of Hyperopt: `values` are what it keeps of each label, of a choice the option's index; `by_key` are the
     /// settled values of the space's keys, for a label that is called otherwise there.
     ///
@@ -70,14 +32,6 @@ impl Imported {
             })
         });
         missing.map_or_else(|| Ok(Self::new(proposal.labels, loss)), Err)
-    }
-
-    /// Returns the loss as samplers see it: no number, or no completed trial, counts as worst.
-    pub(super) fn loss_or_worst(&self) -> f64 {
-        match self.status {
-            Status::Completed if !self.loss.0.is_nan() => self.loss.0,
-            _ => f64::INFINITY,
-        }
     }
 
     /// Returns whether the trial is one that `space` could have proposed.
@@ -110,9 +64,6 @@ pub(super) fn read(inputs: &Inputs<'_>) -> Result<Vec<Imported>, StageError> {
     if inputs.digest("imported").is_none() {
         return Ok(Vec::new());
     }
-    let record: ImportedTrials = inputs.json("imported")?;
-    if record.format != FORMAT {
-        return Err(StageError::failed(format!("the imported trials have format {}, not {FORMAT}", record.format)));
-    }
+    let record: ImportedTrials = inputs.record("imported")?;
     Ok(record.trials)
 }

@@ -42,16 +42,14 @@ pub use grid::Grid;
 pub use history::History;
 pub use hyperband::{Bracket, Hyperband, Rung, SuccessiveHalving};
 pub use importance::{Importance, importances};
-pub use imported::{Imported, ImportedTrials};
 pub use points::count;
 pub use promote::Promote;
 pub use propose::Propose;
-pub use repetition::{Point, student};
-pub use sampler::{Mode, Past, Proposal, Sampler, Tpe, TrialParameters};
+pub use repetition::student;
+pub use sampler::{Mode, Past, Sampler, Tpe, TrialParameters};
 pub use select::Select;
 pub use sobol::DIMENSIONS as SOBOL_DIMENSIONS;
 pub use space::{Space, SpaceProblem};
 pub use split::{Rule, Split};
 
-/// The version of the records of this module.
-const FORMAT: u32 = 1;
+pub use crate::records::{Imported, ImportedTrials, Point, Proposal};

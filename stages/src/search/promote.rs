@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{chain, history::Row, propose::Parameters};
-use crate::stage::{Context, Inputs, Outputs, Stage, StageError, StageId};
+use super::{chain, propose::outputs};
+use crate::{
+    records::{HistoryLink, ParametersLink},
+    stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
+};
 
 /// Takes the configuration of one of the best trials of a rung as that of another trial, which is trained for longer: its
 /// training goes on from where that trial stopped.
@@ -27,21 +30,21 @@ impl Stage for Promote {
     }
 
     fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
-        let rows: Vec<Row> = chain::read(inputs, "history")?;
-        let parameters: Vec<Parameters> = chain::read(inputs, "previous")?;
+        let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
+        let parameters: Vec<ParametersLink> = chain::read(inputs, "previous")?;
         let (first, last) = self.rung;
         if rows.len() != last as usize + 1 || parameters.len() != self.trial as usize {
             let (n, m) = (rows.len(), parameters.len());
             let message = format!("trial {} is given the scores of {n} trials and the parameters of {m}", self.trial);
             return Err(StageError::failed(message));
         }
-        let mut rung: Vec<&Row> = rows[first as usize..].iter().collect();
+        let mut rung: Vec<&HistoryLink> = rows[first as usize..].iter().collect();
         rung.sort_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()).then(a.trial.cmp(&b.trial)));
         let Some(promoted) = rung.get(self.rank as usize) else {
             return Err(StageError::failed(format!("the rung has {} trials, none of rank {}", rung.len(), self.rank)));
         };
         let link = parameters[promoted.trial as usize].clone();
         let proposal = inputs.object(&link.proposal)?.to_vec();
-        Ok(Parameters::outputs(self.trial, link.labels, proposal, inputs.digest("previous")))
+        Ok(outputs(self.trial, link.labels, proposal, inputs.digest("previous")))
     }
 }

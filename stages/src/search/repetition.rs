@@ -1,36 +1,13 @@
 //! What repetitions of one configuration say together.
 
-use serde::{Deserialize, Serialize};
-
-use super::history::{Row, Status};
-use crate::params::Float;
-
-/// One point of a grid with all its repetitions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// Its first trial.
-    pub trial: u32,
-    /// The loss of each repetition, in order; of one that did not complete, infinite.
-    pub losses: Vec<Float>,
-    pub mean: Float,
-    /// Standard deviation of the repetitions (of n - 1).
-    pub spread: Float,
-    /// Within it is the mean of many repetitions, at 95 %, if they are normal (Student's t).
-    pub interval: [Float; 2],
-    /// Whether its interval meets that of the best point: then they cannot be told apart.
-    pub rival: bool,
-}
-
-impl Point {
-    /// Returns whether all repetitions completed.
-    pub fn is_complete(&self) -> bool {
-        self.mean.0.is_finite()
-    }
-}
+use crate::{
+    params::Float,
+    records::{HistoryLink, Point, Status},
+};
 
 /// Returns the points of `rows`, each of which is `repeats` trials, the last perhaps fewer: the least mean first, ties by
 /// the lower index. A point with a repetition that failed comes last: its mean is infinite.
-pub(super) fn points(rows: &[Row], repeats: u32) -> Vec<Point> {
+pub(super) fn points(rows: &[HistoryLink], repeats: u32) -> Vec<Point> {
     let mut points: Vec<Point> = rows.chunks(repeats as usize).map(point).collect();
     points.sort_by(|a, b| a.mean.0.total_cmp(&b.mean.0).then(a.trial.cmp(&b.trial)));
     let best = points.first().map(|best| best.interval[1].0);
@@ -43,8 +20,8 @@ pub(super) fn points(rows: &[Row], repeats: u32) -> Vec<Point> {
     points
 }
 
-fn point(rows: &[Row]) -> Point {
-    let loss = |row: &Row| if row.status == Status::Completed { row.loss.0 } else { f64::INFINITY };
+fn point(rows: &[HistoryLink]) -> Point {
+    let loss = |row: &HistoryLink| if row.status == Status::Completed { row.loss.0 } else { f64::INFINITY };
     let losses: Vec<f64> = rows.iter().map(loss).map(|loss| if loss.is_nan() { f64::INFINITY } else { loss }).collect();
     let n = losses.len() as f64;
     let mean = losses.iter().sum::<f64>() / n;
@@ -79,7 +56,7 @@ pub fn student(degrees: usize) -> f64 {
 mod tests {
     use super::*;
 
-    fn row(trial: u32, status: &str, loss: f64) -> Row {
+    fn row(trial: u32, status: &str, loss: f64) -> HistoryLink {
         let json = serde_json::json!({ "format": 1, "trial": trial, "status": status, "loss": loss });
         serde_json::from_value(json).expect("it is a row")
     }

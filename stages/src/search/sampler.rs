@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
+    Proposal,
     constraint::Constraint,
     gaussian::{self, GaussianProcess},
     grid::Grid,
@@ -67,18 +68,6 @@ pub enum Mode {
     Joint,
     /// Each label on its own, by the rules of Hyperopt: see `hyperopt.rs`.
     Hyperopt,
-}
-
-/// One configuration to be trained.
-///
-/// Its record, `proposal.json`, is `{"format":1,"labels":{..},"values":{..}}`. It holds neither the trial's index nor
-/// anything of the search, so that equal proposals are equal bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Proposal {
-    /// key of the space -> its value, with nested expressions settled
-    pub values: Map<String, Value>,
-    /// active label -> its value; for a choice that of the chosen option
-    pub labels: BTreeMap<String, Value>,
 }
 
 /// What a sampler knows of an earlier trial.

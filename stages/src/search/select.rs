@@ -1,18 +1,10 @@
 //! The stage `select`: the best trial.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{
-    FORMAT, chain,
-    history::{Row, Status},
-    propose::Parameters,
-    repetition::{self, Point},
-};
+use super::{chain, repetition};
 use crate::{
-    params::Float,
+    records::{Best, HistoryLink, ParametersLink, Proposal, Record, Status, Version},
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
@@ -39,32 +31,14 @@ impl Default for Select {
     }
 }
 
-/// best.json
-#[derive(Serialize)]
-struct Best<'a> {
-    format: u32,
-    trial: u32,
-    /// Of several repetitions the mean.
-    loss: Float,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    epoch: Option<u32>,
-    labels: &'a BTreeMap<String, Value>,
-    /// How many trials there were, and how many of them completed.
-    trials: usize,
-    completed: usize,
-    /// Every point with its repetitions, the best first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    points: Option<Vec<Point>>,
-}
-
 impl Stage for Select {
     fn id(&self) -> StageId {
         StageId { name: "select", version: 1 }
     }
 
     fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
-        let rows: Vec<Row> = chain::read(inputs, "history")?;
-        let parameters: Vec<Parameters> = chain::read(inputs, "parameters")?;
+        let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
+        let parameters: Vec<ParametersLink> = chain::read(inputs, "parameters")?;
         if rows.len() != parameters.len() {
             let message = format!("there are scores of {} trials and parameters of {}", rows.len(), parameters.len());
             return Err(StageError::failed(message));
@@ -82,23 +56,23 @@ impl Stage for Select {
         };
         let link = &parameters[best.trial as usize];
         let record = Best {
-            format: FORMAT,
+            format: Version,
             trial: best.trial,
             loss,
             epoch: best.epoch,
-            labels: &link.labels,
+            labels: link.labels.clone(),
             trials: rows.len(),
             completed: completed().count(),
             points,
         };
         let proposal = inputs.object(&link.proposal)?.to_vec();
-        Ok(Outputs::default().with_json("best.json", &record).with("proposal.json", proposal))
+        Ok(Outputs::default().with_record(&record).with(Proposal::FILE, proposal))
     }
 }
 
 /// Names the first trials with what became of them.
-fn no_best(rows: &[Row]) -> StageError {
-    let fate = |row: &Row| {
+fn no_best(rows: &[HistoryLink]) -> StageError {
+    let fate = |row: &HistoryLink| {
         let ended = match row.status {
             Status::Completed => "ended without a number as its loss",
             Status::Diverged => "diverged",

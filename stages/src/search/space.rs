@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, json};
 
 use super::{Proposal, kind::Kind, parse};
+use crate::records::Version;
 
 /// A search space: for each key an expression, read from and written as JSON.
 ///
@@ -126,7 +127,7 @@ impl Space {
         let others = self.keys.keys().filter(|key| !first.contains(key));
         let order = first.iter().filter(|key| self.keys.contains_key(*key)).chain(others);
         let values: Map<_, _> = order.map(|key| (key.clone(), self.keys[key].settle(choose, &mut labels))).collect();
-        Proposal { values, labels }
+        Proposal { format: Version, labels, values }
     }
 
     /// Returns the space in which these labels have one value each, and are axes no more.

@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT, chain, history::Row, imported};
-use crate::stage::{Context, Inputs, Outputs, Stage, StageError, StageId};
+use super::{chain, imported};
+use crate::{
+    records::{HistoryLink, Imported, SplitRecord, Version},
+    stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
+};
 
 /// Splits the trials before `trial` into good and bad ones.
 ///
@@ -29,14 +32,6 @@ pub enum Rule {
     /// Of n trials in all, `min(ceil(gamma * sqrt(n)), 25)`, as in Hyperopt (`ap_split_trials`). Trials without a loss fill
     /// up where there are too few with one.
     Root(f64),
-}
-
-/// split.json: every trial that is not good is bad. Imported trials are numbered first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SplitRecord {
-    pub(super) format: u32,
-    pub(super) trials: u32,
-    pub(super) good: BTreeSet<u32>,
 }
 
 impl Rule {
@@ -72,15 +67,15 @@ impl Stage for Split {
     }
 
     fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
-        let rows: Vec<Row> = chain::read(inputs, "history")?;
+        let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
         if rows.len() > self.trial as usize {
             let message = format!("the split for trial {} is given the scores of {} trials", self.trial, rows.len());
             return Err(StageError::failed(message));
         }
-        let mut losses: Vec<f64> = imported::read(inputs)?.iter().map(imported::Imported::loss_or_worst).collect();
+        let mut losses: Vec<f64> = imported::read(inputs)?.iter().map(Imported::loss_or_worst).collect();
         let trials = losses.len() as u32 + self.trial;
-        losses.extend(rows.iter().map(Row::loss_or_worst));
+        losses.extend(rows.iter().map(HistoryLink::loss_or_worst));
         let good = self.rule.good(&losses, trials);
-        Ok(Outputs::default().with_json("split.json", &SplitRecord { format: FORMAT, trials, good }))
+        Ok(Outputs::default().with_record(&SplitRecord { format: Version, trials, good }))
     }
 }
