@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     action::{Action, DeviceKind},
-    names::parts,
+    names::{NameError, resolve},
 };
 
 /// One execution of a stage.
@@ -51,39 +51,30 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// A name after `--stage` or `--rerun` that no stage or node has.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no stage or node `{name}`")]
-pub struct UnknownNode {
-    pub name: String,
-    pub hint: String,
-}
-
 impl Plan {
-    /// Returns the nodes that `name` means: all of a stage of the pipeline, one node, or the only node whose name ends in
-    /// `/name`. Numbers may be written without their zeros.
-    pub fn find(&self, name: &str) -> Result<BTreeSet<usize>, UnknownNode> {
+    /// Returns the nodes that `text` means: all of a stage of the pipeline, or one node, as [`resolve`] finds it.
+    ///
+    /// # Errors
+    /// If it means no stage or node, or several nodes. What may be meant can be a stage.
+    pub fn find(&self, text: &str) -> Result<BTreeSet<usize>, NameError> {
         let nodes = || self.nodes.iter().enumerate();
-        let exact: BTreeSet<_> = nodes().filter(|(_, n)| n.part_of == name || n.name == name).map(|(i, _)| i).collect();
-        if !exact.is_empty() {
-            return Ok(exact);
+        let of_stage: BTreeSet<_> = nodes().filter(|(_, node)| node.part_of == text).map(|(index, _)| index).collect();
+        if !of_stage.is_empty() {
+            return Ok(of_stage);
         }
-        let wanted = parts(name);
-        let by_tail: BTreeSet<_> = nodes().filter(|(_, n)| parts(&n.name).ends_with(&wanted)).map(|(i, _)| i).collect();
-        if by_tail.len() == 1 {
-            return Ok(by_tail);
-        }
-        let stages: BTreeSet<&str> = self.nodes.iter().map(|n| n.part_of.as_str()).collect();
-        let names = stages.iter().copied().chain(self.nodes.iter().map(|n| n.name.as_str()));
-        let hint = match closest(name, names) {
-            _ if by_tail.len() > 1 => {
-                let candidates: Vec<_> = by_tail.iter().map(|&i| self.nodes[i].name.as_str()).collect();
-                format!("it could be {}", candidates.join(" or "))
+        let name = resolve(self.nodes.iter().map(|node| node.name.as_str()), text).map_err(|error| match error {
+            NameError::Unknown { text, candidates } => {
+                let known = self.stages().into_iter().chain(candidates.iter().map(String::as_str));
+                NameError::Unknown { candidates: closest(&text, known).map(str::to_owned).into_iter().collect(), text }
             }
-            Some(close) => format!("did you mean `{close}`?"),
-            None => format!("stages are {}", stages.into_iter().collect::<Vec<_>>().join(", ")),
-        };
-        Err(UnknownNode { name: name.to_owned(), hint })
+            error => error,
+        })?;
+        Ok(nodes().filter(|(_, node)| node.name == name).map(|(index, _)| index).collect())
+    }
+
+    /// Returns the names of the pipeline's stages.
+    pub fn stages(&self) -> BTreeSet<&str> {
+        self.nodes.iter().map(|node| node.part_of.as_str()).collect()
     }
 
     /// Returns `nodes` and all that they read from, directly or not.

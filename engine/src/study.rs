@@ -6,7 +6,11 @@ use pipe_stages::{StageName, params};
 use pipe_store::{ActionKey, Digest, ObjectSource, RefEntry, RefKind, Store, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 
-use crate::action::Action;
+use crate::{
+    action::Action,
+    names::{NameError, SHOWN, resolve, selection_node, trial_node, trial_number},
+    pipeline::spec::Pipeline,
+};
 
 const FORMAT: u32 = 1;
 
@@ -107,16 +111,6 @@ pub struct Trial<'a> {
 const OF_TRIALS: [StageName; 5] =
     [StageName::Propose, StageName::Promote, StageName::Split, StageName::Train, StageName::History];
 
-/// Returns the name of the node that does `stage` for trial `number` of `search`: `search/train/003`.
-pub fn trial_node(search: &str, stage: StageName, number: u32) -> String {
-    format!("{search}/{stage}/{number:03}")
-}
-
-/// Returns the name of the node that selects the best trial of `search`.
-pub fn selection_node(search: &str) -> String {
-    format!("{search}/{}", StageName::Select)
-}
-
 impl Study {
     /// Returns the study of these nodes.
     pub fn new(pipeline: Digest, selection: Vec<String>, nodes: BTreeMap<String, StudyNode>) -> Self {
@@ -145,6 +139,27 @@ impl Study {
         self.nodes.iter().filter(move |(_, node)| node.part_of == part_of).map(|(name, node)| (name.as_str(), node))
     }
 
+    /// Returns the name of the node that `text` means, as [`resolve`] finds it.
+    ///
+    /// # Errors
+    /// If it means no node, or several. Where it is a stage of the pipeline, the error names that stage's nodes.
+    pub fn resolve(&self, text: &str) -> Result<&str, NameError> {
+        resolve(self.nodes.keys().map(String::as_str), text).map_err(|error| match error {
+            NameError::Unknown { text, .. } if self.part(&text).next().is_some() => {
+                let candidates = self.part(&text).map(|(name, _)| name.to_owned()).take(SHOWN).collect();
+                NameError::Unknown { text, candidates }
+            }
+            error => error,
+        })
+    }
+
+    /// Returns what was asked.
+    pub fn read_pipeline(&self, store: &Store) -> Result<Pipeline, StudyError> {
+        let bytes = store.read(&self.pipeline)?;
+        let not_a = |source| StudyError::NotA { kind: "pipeline", digest: self.pipeline, source };
+        Pipeline::from_record(&bytes).map_err(not_a)
+    }
+
     /// Returns the node called `name`.
     pub fn node(&self, name: &str) -> Option<Named<'_>> {
         self.nodes.get_key_value(name).map(|(name, node)| (name.as_str(), node))
@@ -152,25 +167,21 @@ impl Study {
 
     /// Returns the searches, by name.
     pub fn searches(&self) -> impl Iterator<Item = &str> {
-        let names: BTreeSet<_> = self
-            .nodes
-            .iter()
-            .filter(|(name, node)| trial_number(name, node).is_some())
-            .map(|(_, n)| &n.part_of)
-            .collect();
+        let names: BTreeSet<_> =
+            self.nodes.iter().filter(|(name, node)| number(name, node).is_some()).map(|(_, n)| &n.part_of).collect();
         names.into_iter().map(String::as_str)
     }
 
     /// Returns the trials of a search, in the order of their numbers.
     pub fn trials<'a>(&'a self, search: &'a str) -> impl Iterator<Item = Trial<'a>> {
-        let numbers: BTreeSet<_> = self.part(search).filter_map(|(name, node)| trial_number(name, node)).collect();
+        let numbers: BTreeSet<_> = self.part(search).filter_map(|(name, node)| number(name, node)).collect();
         numbers.into_iter().map(move |number| self.trial(search, number))
     }
 
     /// Returns the trial that a node belongs to; nothing if it belongs to none.
     pub fn trial_of(&self, name: &str) -> Option<Trial<'_>> {
         let (name, node) = self.node(name)?;
-        Some(self.trial(&node.part_of, trial_number(name, node)?))
+        Some(self.trial(&node.part_of, number(name, node)?))
     }
 
     fn trial<'a>(&'a self, search: &'a str, number: u32) -> Trial<'a> {
@@ -186,10 +197,9 @@ impl Study {
 }
 
 /// Returns the number of the trial that a node belongs to.
-fn trial_number(name: &str, node: &StudyNode) -> Option<u32> {
+fn number(name: &str, node: &StudyNode) -> Option<u32> {
     let stage = node.kind().filter(|stage| OF_TRIALS.contains(stage))?;
-    let rest = name.strip_prefix(node.part_of.as_str())?.strip_prefix('/')?;
-    rest.strip_prefix(stage.as_str())?.strip_prefix('/')?.parse().ok()
+    trial_number(name, &node.part_of, stage)
 }
 
 /// Returns a node's output tree; nothing if it has none.

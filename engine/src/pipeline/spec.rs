@@ -40,6 +40,11 @@ impl Stages {
         self.iter().find(|(known, _)| *known == name).map(|(_, spec)| spec)
     }
 
+    /// Returns the stage called `name`, if it is of this type.
+    pub fn get_as<S: StageSpec>(&self, name: &str) -> Option<&S> {
+        (self.get(name)? as &dyn Any).downcast_ref()
+    }
+
     /// Returns the stages of one type, with their names.
     pub fn of_type<S: StageSpec>(&self) -> impl Iterator<Item = (&str, &S)> {
         self.iter().filter_map(|(name, spec)| Some((name, (spec as &dyn Any).downcast_ref()?)))

@@ -44,7 +44,7 @@ pub struct StageKind {
     pub reads: &'static [Reads],
     /// Whether it may name the test split. Trials are chosen on validation, so only `Evaluate` may.
     pub may_name_test_split: bool,
-    /// What one and several of its nodes are called, for each stage that first comes up here.
+    /// The stages that only this kind executes, each with what one and several of its nodes are called.
     pub nouns: &'static [(StageName, [&'static str; 2])],
     /// Reads a stage of this kind from the text of a pipeline.
     pub read: fn(&mut Reading<'_, '_>) -> Option<Arc<dyn StageSpec>>,
@@ -131,6 +131,11 @@ pub fn names() -> impl Iterator<Item = &'static str> + Clone {
 pub fn counted(stage: StageName, n: usize) -> String {
     let [one, many] = nouns(stage).next().expect("a test counts the nouns of each stage");
     format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// Returns whether a stage is one of the light ones of a search: all that it executes but the training of its trials.
+pub fn is_of_search(stage: StageName) -> bool {
+    search::KIND.nouns.iter().any(|(of, _)| *of == stage)
 }
 
 fn nouns(stage: StageName) -> impl Iterator<Item = [&'static str; 2]> {

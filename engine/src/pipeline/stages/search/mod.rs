@@ -12,7 +12,7 @@ use pipe_stages::{
     search::{Bracket, Constraint, Sampler, Space, Tpe},
     train::Epochs,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 use serde_json::{Value, json};
 
 pub(in crate::pipeline) use self::sampler::{fits, in_space};
@@ -104,13 +104,18 @@ impl SearchSpec {
     fn from_record(mut fields: Fields) -> Result<Self, serde_json::Error> {
         let mut trial: BTreeMap<String, Value> = fields.take("trial")?;
         let trial = TrainSpec::from_record(Fields(trial.remove(train::NAME).unwrap_or_default()))?;
-        Ok(Self { trial, imported: fields.take("imported")?, own: fields.rest()? })
+        let imported = fields.take("imported")?;
+        let own: SearchParams = fields.rest()?;
+        if own.space.with_fixed(&own.fixed).is_err() {
+            return Err(serde_json::Error::custom("`fixed` does not fit the space"));
+        }
+        Ok(Self { own, trial, imported })
     }
 
     /// Returns the space that is searched: without the labels that are fixed.
     ///
     /// # Panics
-    /// If a fixed label does not fit, which reading refuses.
+    /// If a fixed label does not fit, which both ways of reading a pipeline refuse.
     pub fn space(&self) -> Space {
         self.own.space.with_fixed(&self.own.fixed).expect("fixed labels are checked when a pipeline is read")
     }

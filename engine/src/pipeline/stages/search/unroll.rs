@@ -12,8 +12,8 @@ use pipe_stages::{
 
 use super::{SearchSpec, plain};
 use crate::{
+    names::{selection_node, trial_node},
     pipeline::expand::Expansion,
-    study::{selection_node, trial_node},
 };
 
 /// What a trial's rung is.
