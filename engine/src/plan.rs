@@ -22,9 +22,11 @@ pub struct Node {
     pub name: String,
     /// The stage of the pipeline it belongs to: `search`.
     pub part_of: String,
+    /// The work.
     pub stage: Arc<dyn Stage>,
     /// The stage's parameters as they enter the action.
     pub params: Arc<Value>,
+    /// What its random numbers are drawn from.
     pub seed: u64,
     /// slot -> where its file comes from.
     pub inputs: BTreeMap<String, Edge>,
@@ -35,6 +37,7 @@ pub struct Node {
 pub struct Edge {
     /// The other node's index, smaller than this node's.
     pub node: usize,
+    /// The file's path in the tree.
     pub path: String,
 }
 
@@ -45,7 +48,9 @@ pub struct Plan {
     pub name: String,
     /// The pipeline as a canonical record.
     pub pipeline: Vec<u8>,
+    /// What it computes on.
     pub device: DeviceKind,
+    /// The nodes.
     pub nodes: Vec<Node>,
     /// What is to be said of it before it runs. No key depends on them.
     pub notes: Vec<String>,
@@ -140,11 +145,19 @@ impl Plan {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
     /// Its result is known.
-    Reused { key: ActionKey, tree: Digest },
+    Reused {
+        /// Its action's key.
+        key: ActionKey,
+        /// Its outputs.
+        tree: Digest,
+    },
     /// Its result is known to be a failure.
     Fails,
     /// Its inputs are known and its result is not.
-    WillRun { action: Box<Action> },
+    WillRun {
+        /// What will be executed.
+        action: Box<Action>,
+    },
     /// Its inputs are not known yet: it runs, unless they turn out to be ones that were met before.
     MayRun,
     /// A node it needs fails.
@@ -155,6 +168,8 @@ pub enum Expected {
 #[derive(Debug, thiserror::Error)]
 #[error("`{node}` has no output `{path}`")]
 pub struct MissingFile {
+    /// The node that should have written it.
     pub node: String,
+    /// The file's path.
     pub path: String,
 }

@@ -7,7 +7,7 @@ use super::{
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     Name(String),
     Index(usize),
 }
@@ -16,7 +16,7 @@ pub enum Step {
 ///
 /// # Errors
 /// If the text is no path: what is wrong with it.
-pub fn parse(text: &str) -> Result<Vec<Step>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     for part in text.split('.') {
         let (name, mut indices) = part.split_at(part.find('[').unwrap_or(part.len()));
@@ -40,7 +40,7 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
 }
 
 /// Returns the innermost value on the way along `steps` that is written in the text: what a complaint points at.
-pub fn locate<'n>(node: &'n Node, steps: &[Step]) -> &'n Node {
+pub(super) fn locate<'n>(node: &'n Node, steps: &[Step]) -> &'n Node {
     let mut current = node;
     for step in steps {
         match next(current, step) {
@@ -74,7 +74,7 @@ fn next<'n>(node: &'n Node, step: &Step) -> Option<&'n Node> {
 ///
 /// # Errors
 /// If a step leads nowhere: its index, and what is allowed there.
-pub fn place<'n>(node: &'n mut Node, steps: &[Step], key: Span) -> Result<&'n mut Node, (usize, String)> {
+pub(super) fn place<'n>(node: &'n mut Node, steps: &[Step], key: Span) -> Result<&'n mut Node, (usize, String)> {
     place_at(node, steps, key, 0)
 }
 

@@ -10,26 +10,29 @@ use super::{
     explain::name_of,
     form::Form,
     node::{Kind, Node},
-    problem::Problem,
+    problem::{Look, Problem},
+    reading::Reading,
     set::{self, Override},
     source::{Source, Span},
     spec::Pipeline,
-    stages::{self, Reading, StageKind, StageSpec},
-    syntax,
+    stage::StageSpec,
+    stages, syntax,
 };
 use crate::action::DeviceKind;
 
 /// Everything that is wrong with a pipeline.
 #[derive(Debug)]
 pub struct Refused {
+    /// What is wrong, in the order of the text.
     pub problems: Vec<Problem>,
+    /// The texts that it was read from.
     pub sources: Vec<Source>,
 }
 
 impl Refused {
-    /// Returns the complaints as text.
-    pub fn render(&self) -> String {
-        super::problem::render(&self.problems, &self.sources)
+    /// Returns the problems as text.
+    pub fn render(&self, look: Look) -> String {
+        super::problem::render(&self.problems, &self.sources, look)
     }
 }
 
@@ -165,7 +168,7 @@ impl Reader<'_> {
 
     fn stage(&mut self, node: &Node) -> Option<Arc<dyn StageSpec>> {
         let name = node.name().unwrap_or_default();
-        let Some(kind) = StageKind::find(name) else {
+        let Some(kind) = stages::find(name) else {
             let what = if name.is_empty() { "found" } else { "unknown stage" };
             let found = if name.is_empty() { node.describe().to_owned() } else { format!("`{name}`") };
             let problem = Problem::at(name_of(node), format!("{what} {found}")).expected(one_of(stages::names()));
