@@ -1,4 +1,4 @@
-//! The stages of this build by name, from an action's record to the stage that carries it out, and what it can compute on.
+//! The stages of this build: finds the stage that carries out an action, and says what this build can compute on.
 
 use std::fmt;
 
@@ -99,14 +99,14 @@ fn read<S: Stage + DeserializeOwned + 'static>(name: &str, params: &Value) -> Re
     Ok(Box::new(stage))
 }
 
-/// Returns the name of the numbers that come out: outputs are equal bit for bit within one class, on every CPU; on GPUs within a
-/// tolerance. The masks of dropout are drawn alike on both, and are part of the name.
+/// Returns the name of the numerics class, which is part of an action. On CPUs the same class gives the same bits on every
+/// machine; on GPUs it gives the same numbers within a tolerance. The name covers how dropout masks are drawn, too.
 pub fn numerics(cuda: bool) -> &'static str {
     if cuda { "f32 tf32 burn-cuda-0.22.1 masks-2" } else { crate::network::numerics() }
 }
 
-/// Makes this process compute with `threads` threads. To be called once, before anything is computed: later it is too late,
-/// which changes how long things take and nothing else.
+/// Makes this process compute with `threads` threads. Call it once, before anything is computed: a later call has no effect.
+/// The number of threads changes how long things take and nothing else.
 pub fn use_threads(threads: usize) {
     if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
         tracing::debug!("threads: {error}");
@@ -116,7 +116,7 @@ pub fn use_threads(threads: usize) {
 /// Returns how many CUDA devices there are.
 ///
 /// # Errors
-/// If this build has no CUDA: a sentence that says so.
+/// If this build has no CUDA; the text says so.
 pub fn cuda_devices() -> Result<usize, &'static str> {
     #[cfg(feature = "cuda")]
     return Ok(burn::tensor::Device::enumerate(burn::tensor::DeviceType::Cuda).len());

@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// Base addresses that are tried before a stage's own.
-    pub mirrors: Vec<String>,
+    pub mirrors: Vec<pipe_stages::fetch::Mirror>,
     /// Where broken downloads wait to be resumed.
     pub partial: PathBuf,
 }
