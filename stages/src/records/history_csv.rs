@@ -33,6 +33,22 @@ impl TrainingHistory {
     /// The name of the file in the output tree.
     pub const FILE: &str = "history.csv";
 
+    /// Returns a metric over the epochs: (epoch, value).
+    pub fn curve(&self, metric: &str) -> Option<Vec<(f64, f64)>> {
+        let at = self.metrics.iter().position(|known| known == metric)?;
+        Some(self.rows.iter().map(|row| (f64::from(row.epoch), row.values[at])).collect())
+    }
+
+    /// Returns the last epoch up to which both trainings had equal weights; 0 if they never had.
+    pub fn equal_until(&self, other: &Self) -> usize {
+        self.rows.iter().zip(&other.rows).take_while(|(ours, theirs)| ours.weights == theirs.weights).count()
+    }
+
+    /// Returns the names of the training's heads, in the order of their columns.
+    pub fn heads(&self) -> Vec<&str> {
+        self.metrics.iter().filter_map(|metric| metric.strip_prefix("train.")?.strip_suffix("_accuracy")).collect()
+    }
+
     /// Returns the file.
     pub fn write(&self) -> Vec<u8> {
         let header = [EPOCH.to_owned()].into_iter().chain(self.metrics.iter().cloned()).chain([WEIGHTS.to_owned()]);
@@ -106,6 +122,32 @@ mod tests {
         assert_eq!(TrainingHistory::read(&file).unwrap(), history);
         let nan = TrainingHistory::read(expected.replace("inf", "NaN").as_bytes()).unwrap();
         assert!(nan.rows[1].values[0].is_nan());
+    }
+
+    fn history(metrics: &[&str], weights: &[&[u8]]) -> TrainingHistory {
+        let row = |(epoch, weights): (u32, &&[u8])| {
+            let values = (0..metrics.len()).map(|at| f64::from(epoch) + 0.25 * at as f64).collect();
+            HistoryRow { epoch, values, weights: Digest::of(weights) }
+        };
+        let metrics = metrics.iter().map(|metric| (*metric).to_owned()).collect();
+        TrainingHistory { metrics, rows: (1..).zip(weights).map(row).collect() }
+    }
+
+    #[test]
+    fn metrics_are_found_by_name_and_heads_are_those_with_an_accuracy() {
+        let metrics = ["train.loss", "train.fine_loss", "train.fine_accuracy", "train.a_b_accuracy", "valid.c_accuracy"];
+        let history = history(&metrics, &[b"a", b"b"]);
+        assert_eq!(history.curve("train.fine_loss"), Some(vec![(1.0, 1.25), (2.0, 2.25)]));
+        assert_eq!(history.curve("epoch"), None);
+        assert_eq!(history.heads(), ["fine", "a_b"]);
+    }
+
+    #[test]
+    fn trainings_are_equal_as_long_as_their_weights_are() {
+        let long = history(&[], &[b"a", b"b", b"c", b"d"]);
+        assert_eq!(long.equal_until(&history(&[], &[b"a", b"b", b"x"])), 2);
+        assert_eq!(long.equal_until(&history(&[], &[b"a", b"b"])), 2);
+        assert_eq!(long.equal_until(&history(&[], &[b"x", b"b"])), 0);
     }
 
     #[test]

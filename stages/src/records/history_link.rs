@@ -35,12 +35,8 @@ impl Record for HistoryLink {
 }
 
 impl HistoryLink {
-    /// Returns the loss as samplers see it: without a number, or without a completed trial, it counts as worst. The one
-    /// deviation from Hyperopt, which drops NaN and believes the loss of a failed trial.
+    /// Returns the loss as samplers see it: see [`Status::loss_or_worst`].
     pub fn loss_or_worst(&self) -> f64 {
-        match self.status {
-            Status::Completed if !self.loss.0.is_nan() => self.loss.0,
-            _ => f64::INFINITY,
-        }
+        self.status.loss_or_worst(self.loss.0)
     }
 }

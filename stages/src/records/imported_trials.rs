@@ -49,12 +49,9 @@ impl Imported {
         Self { labels, loss: Float(loss.unwrap_or(f64::INFINITY)), status }
     }
 
-    /// Returns the loss as samplers see it: without a number, or without a completed trial, it counts as worst.
+    /// Returns the loss as samplers see it: see [`Status::loss_or_worst`].
     pub fn loss_or_worst(&self) -> f64 {
-        match self.status {
-            Status::Completed if !self.loss.0.is_nan() => self.loss.0,
-            _ => f64::INFINITY,
-        }
+        self.status.loss_or_worst(self.loss.0)
     }
 }
 

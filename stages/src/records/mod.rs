@@ -5,6 +5,7 @@
 //! `FiltersRecord`, which holds a parameter of its stage, in `visualize_filters`.
 
 mod best;
+pub(crate) mod chain;
 mod evaluation;
 mod examples;
 mod history_csv;

@@ -18,6 +18,15 @@ pub enum Status {
 }
 
 impl Status {
+    /// Returns the `loss` of such a trial as samplers see it: NaN, and whatever did not complete, counts as worst. This is the
+    /// one deviation from Hyperopt, which drops NaN and takes the loss of a failed trial at its word.
+    pub fn loss_or_worst(self, loss: f64) -> f64 {
+        match self {
+            Self::Completed if !loss.is_nan() => loss,
+            _ => f64::INFINITY,
+        }
+    }
+
     /// Returns the word that records have for it.
     pub fn as_str(self) -> &'static str {
         match self {

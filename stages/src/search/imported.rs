@@ -1,21 +1,18 @@
-//! Trials of another search, from which this one goes on.
+//! Trials of another search, which count as earlier trials of this one.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Space;
-use crate::{
-    records::{Imported, ImportedTrials},
-    stage::{Inputs, StageError},
-};
+use super::spaces::Space;
+use crate::records::Imported;
 
 impl Imported {
-    /// Returns a trial of Hyperopt: `values` are what it keeps of each label, of a choice the option's index; `by_key` are the
-    /// settled values of the space's keys, for a label that is called otherwise there.
+    /// Returns a trial of Hyperopt. `values` is what Hyperopt records for each label, which for a choice is the option's index;
+    /// `by_key` has the values of the space's keys, for labels that have another name there.
     ///
     /// # Errors
-    /// If a label has no such value: which.
+    /// Which label has no value that the space could propose.
     pub fn of_hyperopt(
         space: &Space,
         values: &BTreeMap<String, Value>,
@@ -27,17 +24,17 @@ impl Imported {
             let kept = values.get(label).and_then(Value::as_f64).map(|x| kind.coordinate_of_hyperopt(x));
             let found = kept.or_else(|| kind.coordinate(label, by_key)).filter(|x| kind.contains(*x));
             found.unwrap_or_else(|| {
-                missing.get_or_insert(format!("it has no value of label `{label}` that the space could propose"));
+                missing.get_or_insert(format!("it has no value for label `{label}` that the space could propose"));
                 kind.any()
             })
         });
         missing.map_or_else(|| Ok(Self::new(proposal.labels, loss)), Err)
     }
 
-    /// Returns whether the trial is one that `space` could have proposed.
+    /// Checks that `space` could have proposed the trial.
     ///
     /// # Errors
-    /// If it is not: what does not fit.
+    /// What does not fit.
     pub fn fits(&self, space: &Space) -> Result<(), String> {
         let mut missing = None;
         let proposal = space.settle(&mut |label, kind| {
@@ -45,7 +42,7 @@ impl Imported {
             found.unwrap_or_else(|| {
                 let was = self.labels.get(label).map_or("is missing".to_owned(), |value| format!("is {value}"));
                 missing.get_or_insert(format!("its label `{label}` {was}, which the space never proposes"));
-                // Any coordinate serves: what comes of it is thrown away.
+                // Any coordinate will do: the proposal is not used.
                 kind.any()
             })
         });
@@ -53,17 +50,8 @@ impl Imported {
             return Err(missing);
         }
         match self.labels.keys().find(|label| !proposal.labels.contains_key(*label)) {
-            Some(label) => Err(format!("its label `{label}` is none that the space has beside its others")),
+            Some(label) => Err(format!("the space has no label `{label}` beside its other labels")),
             None => Ok(()),
         }
     }
-}
-
-/// Returns the trials in the slot `imported`; none if it is not connected.
-pub(super) fn read(inputs: &Inputs<'_>) -> Result<Vec<Imported>, StageError> {
-    if inputs.digest("imported").is_none() {
-        return Ok(Vec::new());
-    }
-    let record: ImportedTrials = inputs.record("imported")?;
-    Ok(record.trials)
 }
