@@ -2,11 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    Architecture, ModelError,
-    architecture::Head,
-    table::{Domain, Row},
-};
+use super::{Architecture, ModelError, architecture::Head, domain::Domain, table::Row};
 use crate::records;
 
 /// What a search proposes for one training.
