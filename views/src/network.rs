@@ -1,16 +1,17 @@
 //! The network of a node: the one that was trained, or the one that a proposal would be, trained or not.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use pipe_engine::{pipeline::stage::TrainSpec, study::Study};
 use pipe_stages::{
     StageName,
-    images::dataset::Labels,
     network::{Architecture, ModelError, Proposal},
+    records::{self, Labels},
     train,
 };
 use pipe_store::Store;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{ViewError, outputs::Outputs};
 
@@ -23,7 +24,7 @@ pub enum NetworkError {
     NoData(String),
     #[error("`{node}` cannot be built: {source}")]
     Model { node: String, source: ModelError },
-    #[error("`{path}` is no proposal: {reason}")]
+    #[error("`{path}` is not a proposal: {reason}")]
     Proposal { path: PathBuf, reason: String },
     #[error(transparent)]
     View(#[from] ViewError),
@@ -43,20 +44,19 @@ impl From<pipe_store::StoreError> for NetworkError {
 pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Architecture, NetworkError> {
     let node = study.nodes.get(name).ok_or_else(|| NetworkError::None(name.to_owned()))?;
     let outputs = Outputs::of(store, name, node)?;
-    if let Some(record) = outputs.as_ref().map(|outputs| outputs.json("architecture.json")).transpose()?.flatten() {
-        return serde_json::from_value(record).map_err(|_| NetworkError::None(name.to_owned()));
+    if let Some(network) = outputs.as_ref().map(Outputs::record).transpose()?.flatten() {
+        return Ok(network);
     }
     let proposal = || study.trial_of(name).and_then(|trial| trial.proposal);
     let proposed = match node.kind() {
-        Some(StageName::Train) if node.part_of == name => Some(Value::Null),
+        Some(StageName::Train) if node.part_of == name => Some(records::Proposal::default()),
         Some(StageName::Train | StageName::Propose | StageName::Promote) => {
             let outputs = proposal().map(|(name, node)| Outputs::of(store, name, node)).transpose()?;
-            outputs.flatten().map(|outputs| outputs.json("proposal.json")).transpose()?.flatten()
+            outputs.flatten().map(|outputs| outputs.record()).transpose()?.flatten()
         }
         _ => None,
     };
-    let proposed = proposed.ok_or_else(|| NetworkError::None(name.to_owned()))?;
-    let proposal = serde_json::from_value(proposed).unwrap_or_default();
+    let proposal = proposed.ok_or_else(|| NetworkError::None(name.to_owned()))?.into();
     of_proposal(store, study, name, &node.part_of, &proposal)
 }
 
@@ -78,8 +78,8 @@ pub fn of_proposal(
     let no_data = || NetworkError::NoData(data.clone());
     let node = study.nodes.get(data).ok_or_else(no_data)?;
     let outputs = Outputs::of(store, data, node)?.ok_or_else(no_data)?;
-    let labels: Option<Labels> = outputs.json("labels.json")?.and_then(|labels| serde_json::from_value(labels).ok());
-    train::architecture(train, proposal, &labels.ok_or_else(no_data)?)
+    let labels: Labels = outputs.record()?.ok_or_else(no_data)?;
+    train::architecture(train, proposal, &labels)
         .map_err(|source| NetworkError::Model { node: name.to_owned(), source })
 }
 
@@ -88,18 +88,30 @@ pub fn of_proposal(
 /// # Errors
 /// If it is neither.
 pub fn read_proposal(path: PathBuf) -> Result<Proposal, NetworkError> {
-    let read = || -> Result<Value, String> {
+    let read = || -> Result<Written, String> {
         let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
-        serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+        let value: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        Written::deserialize(value).map_err(|_| "expected an object of hyperparameters".to_owned())
     };
     match read() {
-        Ok(Value::Object(fields)) => Ok(match serde_json::from_value(Value::Object(fields.clone())) {
-            Ok(proposal) if fields.contains_key("values") => proposal,
-            _ => Proposal { values: fields.clone(), labels: fields },
-        }),
-        Ok(_) => Err(NetworkError::Proposal { path, reason: "expected an object of hyperparameters".to_owned() }),
+        Ok(Written::Record { labels, values }) => {
+            Ok(records::Proposal { labels, values, ..records::Proposal::default() }.into())
+        }
+        Ok(Written::Values(values)) => Ok(Proposal { labels: values.clone(), values }),
         Err(reason) => Err(NetworkError::Proposal { path, reason }),
     }
+}
+
+/// A proposal as a user may write it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Record {
+        #[serde(default)]
+        labels: BTreeMap<String, Value>,
+        values: Map<String, Value>,
+    },
+    Values(Map<String, Value>),
 }
 
 #[cfg(test)]

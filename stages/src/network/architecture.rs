@@ -64,7 +64,7 @@ pub enum Output {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// The version of the record.
-    pub format: u32,
+    pub format: Version<1>,
     /// Shape of an image: [channels, height, width].
     pub input: [usize; 3],
     /// All layers, the heads included.

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn metrics_are_found_by_name_and_heads_are_those_with_an_accuracy() {
-        let metrics = ["train.loss", "train.fine_loss", "train.fine_accuracy", "train.a_b_accuracy", "valid.c_accuracy"];
+        let metrics =
+            ["train.loss", "train.fine_loss", "train.fine_accuracy", "train.a_b_accuracy", "valid.c_accuracy"];
         let history = history(&metrics, &[b"a", b"b"]);
         assert_eq!(history.curve("train.fine_loss"), Some(vec![(1.0, 1.25), (2.0, 2.25)]));
         assert_eq!(history.curve("epoch"), None);
