@@ -122,17 +122,8 @@ mod tests {
     use super::*;
     use crate::testing::{Builder, Trial};
 
-    fn study(model: Value) -> Builder {
-        let mut builder = Builder::new();
-        let head = json!({ "name": "fine", "classes": ["a", "b"] });
-        let labels = json!({ "format": 1, "heads": [head], "image": { "channels": 3, "height": 8, "width": 8 } });
-        let labels = pipe_stages::params::record(&labels);
-        builder.add("data", "decode", "data", json!({}), &[], vec![("labels.json", labels)]);
-        let trials = [Trial::completed(0.3), Trial::completed(0.4)];
-        let mut builder = builder.search("search", &trials);
-        builder.pipeline["stages"]["search"]["Search"]["trial"] =
-            json!({ "Train": { "data": "data", "model": model, "epochs": 2 } });
-        builder
+    fn study() -> Builder {
+        Builder::new().with_data().search("search", &[Trial::completed(0.3), Trial::completed(0.4)])
     }
 
     fn proposal(values: Value) -> Proposal {
@@ -142,14 +133,14 @@ mod tests {
 
     #[test]
     fn a_proposal_that_was_not_trained_has_a_network() {
-        let mut builder = study(json!("HyperCnn"));
+        let mut builder = study();
         builder.outcome("search/train/001", Outcome::Crash);
         let (store, study) = builder.done();
         let trained = of_node(&store, &study, "search/train/000").unwrap();
-        assert_eq!(trained.layers.len(), 3);
+        assert_eq!(trained, of_node(&store, &study, "search/propose/000").unwrap());
         let proposed = of_node(&store, &study, "search/train/001").unwrap();
         assert_eq!(proposed, of_node(&store, &study, "search/propose/001").unwrap());
-        assert_eq!((proposed.input, proposed.heads[0].classes), ([3, 8, 8], 2));
+        assert_eq!((proposed.input, proposed.heads[0].classes), ([3, 32, 32], 100));
         let wide = proposal(json!({ "conv_hiddn_units_mult": 2.0 }));
         let wide = of_proposal(&store, &study, "mine", "search", &wide).unwrap();
         assert!(wide.parameters > proposed.parameters);
@@ -157,13 +148,13 @@ mod tests {
 
     #[test]
     fn what_has_no_network_says_why() {
-        let (store, study) = study(json!("HyperCnn")).done();
+        let (store, study) = study().done();
         let error = of_node(&store, &study, "data").unwrap_err().to_string();
         assert_eq!(error, "`data` is neither a training nor a proposal: it has no network");
         let deep = proposal(json!({ "activation": "tanh" }));
         let error = of_proposal(&store, &study, "mine", "search", &deep).unwrap_err().to_string();
         assert!(error.starts_with("`mine` cannot be built: `activation` is "), "{error}");
-        let (store, mut study) = self::study(json!("HyperCnn")).done();
+        let (store, mut study) = self::study().done();
         study.nodes.remove("data");
         let error = of_node(&store, &study, "search/propose/000").unwrap_err().to_string();
         assert!(error.starts_with("the labels of `data` are not in this study"), "{error}");

@@ -4,7 +4,7 @@ use pipe_store::ActionResult;
 use serde_json::json;
 
 use super::*;
-use crate::testing::{Builder, Trial, png};
+use crate::testing::{Builder, Trial};
 
 fn compared(old: Builder, new: Builder) -> (Diff, String) {
     let (store, old) = old.done();
@@ -34,9 +34,7 @@ fn equal_studies_do_not_differ() {
 fn with_flip(p: f64) -> impl Fn(Builder) -> Builder {
     move |mut builder| {
         builder.stage("flip", json!({ "Augment": { "data": "data", "policy": [{ "RandomFlip": p }] } }));
-        let preview = png(34, 34, (100.0 * p) as u32);
-        let files = vec![("policy.json", format!("{{\"p\":{p}}}").into_bytes()), ("preview.png", preview)];
-        builder.add("flip", "augment", "flip", json!({ "policy": [{ "RandomFlip": p }] }), &[], files);
+        builder.run("flip", true);
         let trials: Vec<_> = (0..4).map(|i| Trial::completed(0.1 + p + 0.01 * f64::from(i))).collect();
         builder.search("search", &trials)
     }
@@ -84,10 +82,6 @@ fn an_evaluation_is_compared_figure_by_figure() {
     let mut better = builder.clone();
     better.stage("test", json!({ "Evaluate": { "of": "retrain_best", "split": "Validation" } }));
     better.evaluation(0.45);
-    let node = better.nodes.get_mut("test").unwrap();
-    let mut action = pipe_engine::study::action(&better.store, &node.action.unwrap()).unwrap();
-    action.params = std::sync::Arc::new(json!({ "split": "Validation" }));
-    node.action = Some(better.store.put(&action.record()).unwrap());
     let (_, text) = compared(builder, better);
     check(
         &text,

@@ -219,7 +219,7 @@ mod tests {
         for part in [
             "stage     train, version 1\n",
             "outcome   done\n",
-            "numerics  flex-0.22.1 f32\n",
+            "numerics  canonical f32",
             "parameters\n  (epochs: 6)\n",
             "  augment   ",
             "flip/policy.json\n",

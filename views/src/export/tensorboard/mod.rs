@@ -222,8 +222,7 @@ mod tests {
 
     #[test]
     fn every_trial_is_a_session_with_its_curves_and_figures() {
-        let mut builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged()]);
-        builder.without_weights();
+        let builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged()]);
         let files = files(builder);
         let paths: Vec<_> = files.keys().map(|path| path.trim_end_matches(FILE)).collect();
         assert_eq!(paths, ["", "search/train/000/", "search/train/001/"]);
@@ -253,8 +252,7 @@ mod tests {
     #[test]
     fn pictures_are_runs_of_their_stages_and_equal_studies_give_equal_files() {
         let build = || {
-            let mut builder = Builder::whole(4);
-            builder.without_weights();
+            let builder = Builder::whole(4);
             files(builder)
         };
         let files = build();
