@@ -147,6 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn a_promoted_trial_that_was_not_trained_has_the_network_of_the_one_that_goes_on() {
+        let trials = [Trial::completed(0.3), Trial::completed(0.4), Trial::completed(0.5)];
+        let mut builder = Builder::new().with_data().halving("search", &trials);
+        builder.outcome("search/train/002", Outcome::Crash);
+        let (store, study) = builder.done();
+        let network = |name| of_node(&store, &study, name).unwrap();
+        assert_eq!(network("search/train/002"), network("search/train/001"));
+        assert_eq!(network("search/promote/002"), network("search/propose/001"));
+    }
+
+    #[test]
     fn what_has_no_network_says_why() {
         let (store, study) = study().done();
         let error = of_node(&store, &study, "data").unwrap_err().to_string();

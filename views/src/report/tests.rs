@@ -65,6 +65,15 @@ fn only_what_is_there_is_shown() {
 }
 
 #[test]
+fn promotions_go_with_their_search() {
+    let trials = [Trial::completed(0.3), Trial::completed(0.4), Trial::completed(0.5)];
+    let page = page(Builder::new().halving("search", &trials));
+    assert!(page.contains("<div class=\"note\">3 trainings</div>"), "{page}");
+    assert!(!titles(&page).contains(&"Other pictures"));
+    assert_eq!(crate::text::works("promote", 2), "2 promotions");
+}
+
+#[test]
 fn what_failed_is_said_first() {
     let mut builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::completed(0.4)]);
     builder.outcome("search/train/000", Outcome::Failure("images <too> small".into()));

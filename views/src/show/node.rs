@@ -220,8 +220,8 @@ mod tests {
             "stage     train, version 1\n",
             "outcome   done\n",
             "numerics  canonical f32",
-            "parameters\n  (epochs: 6)\n",
-            "  augment   ",
+            "parameters\n  (\n    epochs: 6,\n",
+            "  policy    ",
             "flip/policy.json\n",
             "search/propose/001/proposal.json\n",
             "  best/weights.safetensors  ",
@@ -230,7 +230,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "no `{part}` in\n{text}");
         }
-        assert!(serde_json::to_string(&view).unwrap().contains("\"params\":{\"epochs\":6}"));
+        assert!(serde_json::to_string(&view).unwrap().contains("\"params\":{\"epochs\":6,"));
     }
 
     #[test]

@@ -184,9 +184,9 @@ mod tests {
     fn an_object_says_what_it_is() {
         let (store, study) = Builder::whole(4).done();
         let node = &study.nodes["data"];
-        check(&store, &study.hash(), "a study of 15 nodes");
+        check(&store, &study.hash(), "a study of 19 nodes");
         check(&store, &study.pipeline, "a JSON record");
-        check(&store, &node.tree().unwrap(), "a tree of 4 files");
+        check(&store, &node.tree().unwrap(), "a tree of 6 files");
         check(&store, &node.action.unwrap(), "the action of a decoding");
         for (bytes, expected) in [
             (safetensors("x"), "safetensors with 1 tensor"),

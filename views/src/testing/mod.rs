@@ -127,8 +127,22 @@ impl Builder {
         }
     }
 
-    /// Adds a search whose trials went like this.
-    pub(crate) fn search(mut self, name: &str, trials: &[Trial]) -> Self {
+    /// Adds a search by TPE whose trials went like this.
+    pub(crate) fn search(self, name: &str, trials: &[Trial]) -> Self {
+        self.search_by(name, json!({ "Tpe": { "startup": 4 } }), Some(trials.len()), trials)
+    }
+
+    /// Adds a search by successive halving of two trials of two epochs: the better is promoted, and trained for four.
+    pub(crate) fn halving(self, name: &str, trials: &[Trial; 3]) -> Self {
+        self.search_by(
+            name,
+            json!({ "SuccessiveHalving": { "cohort": 2, "factor": 2, "min_epochs": 2 } }),
+            None,
+            trials,
+        )
+    }
+
+    fn search_by(mut self, name: &str, sampler: Value, n: Option<usize>, trials: &[Trial]) -> Self {
         if !self.trees.contains_key("data") {
             self.data(false);
         }
@@ -137,9 +151,9 @@ impl Builder {
         let epochs = trials.iter().map(|trial| trial.epochs).max();
         self.stage(
             name,
-            json!({ "Search": { "trials": trials.len(), "lag": 2, "sampler": { "Tpe": { "startup": 4 } }, "space": space,
+            json!({ "Search": { "trials": n, "lag": 2, "sampler": sampler, "space": space,
             "trial": { "Train": { "data": "data", "augment": "flip", "epochs": epochs,
-                "model": { "HyperCnn": { "base_filters": 2 } }, "objective": { "maximise": { "Best": METRIC } } } } } }),
+                "model": { "HyperCnn": { "base_filters": 2, "fc_units": [8, 8] } }, "objective": { "maximise": { "Best": METRIC } } } } } }),
         );
         self.nodes.retain(|_, node| node.part_of != name);
         self.train(name, trials);

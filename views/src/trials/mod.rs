@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(seen, [(0, "completed", false), (1, "diverged", false), (2, "completed", true)]);
         assert_eq!(rows[2].value, Some(Float(0.5)));
         assert_eq!(rows[2].metric.as_deref(), Some("valid.fine_accuracy"));
-        assert_eq!((rows[2].best_epoch, rows[2].epochs, rows[2].parameters), (Some(3), Some(4), Some(4030)));
+        assert_eq!((rows[2].best_epoch, rows[2].epochs, rows[2].parameters), (Some(3), Some(4), Some(3292)));
         assert_eq!(rows[2].labels["activation"], json!("relu"));
         assert!(rows[2].metrics.contains_key("best.valid.loss"));
         assert_eq!(rows[1].reason.as_deref(), Some("the loss is no number"));
@@ -218,6 +218,32 @@ mod tests {
         let (store, study) = builder.done();
         let best: Vec<_> = table(&store, &study).unwrap().iter().map(|row| row.best).collect();
         assert_eq!(best, [false, true, false]);
+    }
+
+    #[test]
+    fn a_promoted_trial_has_the_labels_of_the_one_that_goes_on() {
+        let trials = [Trial::completed(0.3), Trial::completed(0.4), Trial::completed(0.5)];
+        let (store, study) = Builder::new().halving("search", &trials).done();
+        assert!(study.nodes["search/promote/002"].is(pipe_stages::StageName::Promote));
+        let rows = table(&store, &study).unwrap();
+        assert_eq!((rows.len(), &rows[2].labels), (3, &rows[1].labels));
+        assert_eq!((rows[2].labels["activation"].as_str(), rows[2].best), (Some("elu"), true));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_record_is_told_with_its_node_file_and_field() {
+        let mut builder = Builder::new().search("search", &[Trial::completed(0.3)]);
+        let score = json!({ "format": 1, "status": "completed", "metric": "valid.loss", "value": 0.5, "loss": "low" });
+        let outputs = pipe_stages::stage::Outputs::default().with_json("score.json", &score);
+        builder.inject("search/train/000", pipe_stages::StageName::Train, &outputs);
+        builder.nodes.get_mut("search/train/000").unwrap().part_of = "search".to_owned();
+        let (store, study) = builder.done();
+        let error = table(&store, &study).unwrap_err().to_string();
+        let digest = pipe_store::Digest::of(&pipe_stages::params::record(&score));
+        let expected = format!(
+            "`search/train/000/score.json` ({digest}) cannot be read: `loss`: expected a number, found \"low\""
+        );
+        assert!(error.starts_with(&expected), "{error}");
     }
 
     #[test]

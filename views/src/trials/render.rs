@@ -128,9 +128,9 @@ mod tests {
     fn text_has_aligned_columns_and_a_mark_at_the_best() {
         let expected =
             "   trial  status     valid.fine_accuracy  epoch  epochs  parameters  activation  lr_rate_mult  reason
-   000    completed                  0.3      3       4       4,030  relu                   1
-   001    diverged                   NaN              4       4,030  elu                 1.25  the loss is no number
-*  002    completed                  0.5      3       4       4,030  relu                 1.5
+   000    completed                  0.3      3       4       3,292  relu                   1
+   001    diverged                   NaN              4       3,292  elu                 1.25  the loss is no number
+*  002    completed                  0.5      3       4       3,292  relu                 1.5
 ";
         assert_eq!(render_text(&rows()), expected);
     }
