@@ -1,6 +1,6 @@
 //! How near networks come to what the processor can do: `cargo bench --bench network`. Threads: `RAYON_NUM_THREADS`.
 //!
-//! The seed's best network: floating-point operations per second of a training step (forward and back, without the optimizer),
+//! Hyperopt-CIFAR's best network: floating-point operations per second of a training step (forward and back, without the optimizer),
 //! beside the processor's peak in fused multiply-adds on as many threads; images per second without gradients; filters per second
 //! in input space.
 
@@ -57,7 +57,7 @@ fn loaded(architecture: &Architecture, pass: Pass, outputs: &[&str], backend: &B
     network
 }
 
-/// Returns the seed's best network.
+/// Returns Hyperopt-CIFAR's best network.
 fn best() -> Architecture {
     let values = json!({
         "activation": "elu", "conv_dropout_drop_proba": 0.25924, "conv_hiddn_units_mult": 1.59583, "conv_kernel_size": 3,

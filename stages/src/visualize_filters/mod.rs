@@ -61,8 +61,6 @@ pub const TRAIN: &str = "train";
 pub const VALIDATION: &str = "validation";
 pub const LABELS: &str = "labels";
 
-/// The version of `filters.json`.
-
 /// Shows what the filters of a trained network look for.
 ///
 /// Slots: [`ARCHITECTURE`], [`WEIGHTS`], [`POLICY`], [`TRAIN`], [`VALIDATION`], [`LABELS`]. Outputs: `filters.json` with each

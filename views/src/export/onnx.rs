@@ -144,7 +144,7 @@ impl Graph<'_> {
 fn attribute((name, value): &(&str, Attribute)) -> AttributeProto {
     match value {
         Attribute::Float(value) => AttributeProto::float(name, *value),
-        Attribute::Int(value) => AttributeProto::int(name, *value),
+        Attribute::Int(value) => int(name, *value),
         Attribute::Ints(values) => AttributeProto::ints(name, values.iter().copied()),
     }
 }
