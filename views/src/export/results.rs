@@ -50,11 +50,10 @@ fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short:
     fields.insert("loss".into(), json!(row.loss));
     fields.insert("real_loss".into(), figure("valid.loss", |figure| figure.end));
     for head in &heads {
-        let when: [(_, fn(&Figure) -> Float); 2] = [("best", |figure| figure.best), ("end", |figure| figure.end)];
-        for (when, of) in when {
-            for figure_of in ["loss", "accuracy"] {
-                fields.insert(format!("{head}_{when}_{figure_of}"), figure(&format!("valid.{head}_{figure_of}"), of));
-            }
+        for figure_of in ["loss", "accuracy"] {
+            let metric = format!("valid.{head}_{figure_of}");
+            fields.insert(format!("{head}_best_{figure_of}"), figure(&metric, |figure| figure.best));
+            fields.insert(format!("{head}_end_{figure_of}"), figure(&metric, |figure| figure.end));
         }
     }
     fields.insert("model_name".into(), format!("model_{}_{short}", plain(&main)).into());
