@@ -8,7 +8,7 @@ use crate::{
     history::History,
     promote::Promote,
     search::{
-        Random, Rule,
+        ImportedTrials, Random, Rule,
         testing::{hyperopt_cifar_space, joint, of_hyperopt, random, searched},
     },
     select::Select,

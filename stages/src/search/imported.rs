@@ -100,7 +100,7 @@ impl Imported {
             return Err(missing);
         }
         match self.labels.keys().find(|label| !proposal.labels.contains_key(*label)) {
-            Some(label) => Err(format!("the space has no label `{label}` beside its other labels")),
+            Some(label) => Err(format!("its label `{label}` is not active with its other labels")),
             None => Ok(()),
         }
     }

@@ -25,9 +25,8 @@ pub(crate) trait Algorithm {
         Vec::new()
     }
 
-    /// Returns why the sampler cannot search `space`, in which `fixed` labels are settled. Paths start at the settings.
-    fn misfits(&self, space: &Space, searched: &Space) -> Vec<Problem> {
-        let _ = (space, searched);
+    /// Returns why the sampler cannot search the second space, which is what fixed labels leave of the first. Paths start at the settings.
+    fn misfits(&self, _space: &Space, _searched: &Space) -> Vec<Problem> {
         Vec::new()
     }
 
@@ -37,8 +36,7 @@ pub(crate) trait Algorithm {
     }
 
     /// Returns the brackets of a search whose trials have at most `max_epochs`; empty unless [`Length::Brackets`].
-    fn brackets(&self, max_epochs: u32) -> Vec<Bracket> {
-        let _ = max_epochs;
+    fn brackets(&self, _max_epochs: u32) -> Vec<Bracket> {
         Vec::new()
     }
 

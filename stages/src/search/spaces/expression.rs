@@ -240,7 +240,7 @@ impl Kind {
         }
     }
 
-    /// Returns the label as a model sees it that makes use of order.
+    /// Returns the label as models that use order see it.
     pub(crate) fn axis(&self) -> Axis {
         match self {
             Self::Choice { options, ordered: true, .. } => {
@@ -253,7 +253,7 @@ impl Kind {
         }
     }
 
-    /// Returns the number of coordinates; `None` if there is no end of them.
+    /// Returns the number of coordinates; `None` if they are infinite.
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
             Self::Choice { options, .. } => Some(options.len() as u64),

@@ -5,7 +5,7 @@ use super::{constraint::Constraint, proposal::Proposal, space::Space};
 /// The most points to look at when counting those that constraints allow. A larger space counts as infinite.
 const MOST: usize = 1_000_000;
 
-/// Returns every point of the space; `None` if there is no end of them. Labels are ordered by key, a choice before the labels
+/// Returns every point of the space; `None` if the space is infinite. Labels are ordered by key, a choice before the labels
 /// of its options; the last moves fastest.
 pub(crate) fn all(space: &Space) -> Option<Points<'_>> {
     in_order(space, &[])
