@@ -72,10 +72,16 @@ pub fn all() -> Vec<Function> {
     ]
 }
 
+<<<<<<< HEAD
 /// Returns the space of Hyperopt-CIFAR: 19 keys, 22 labels.
 pub fn hyperopt_cifar_space() -> Value {
     serde_json::from_str(include_str!("../../stages/src/search/fixtures/hyperopt_cifar_space.json"))
         .expect("the file is JSON")
+=======
+/// The space of Hyperopt-CIFAR: 19 keys, 22 labels.
+pub fn seed_space() -> Value {
+    serde_json::from_str(include_str!("../../stages/src/search/fixtures/seed_space.json")).expect("the file is JSON")
+>>>>>>> main
 }
 
 fn number(values: &Map<String, Value>, key: &str) -> f64 {

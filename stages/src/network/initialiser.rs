@@ -14,12 +14,15 @@ pub enum Initialiser {
     /// Glorot and Bengio 2010: scale 1, the mean of inputs and outputs as fan.
     #[default]
     GlorotUniform,
+    /// As [`GlorotUniform`](Self::GlorotUniform), normal.
     GlorotNormal,
     /// He, Zhang, Ren and Sun 2015: scale 2, fan in. For ReLU.
     HeUniform,
+    /// As [`HeUniform`](Self::HeUniform), normal.
     HeNormal,
     /// LeCun, Bottou, Orr and Müller 1998: scale 1, fan in. For SELU (Klambauer et al. 2017).
     LecunUniform,
+    /// As [`LecunUniform`](Self::LecunUniform), normal.
     LecunNormal,
 }
 
@@ -29,11 +32,11 @@ impl Initialiser {
         ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"];
 
     /// Returns the kernel of `shape`, [filters, channels, height, width] or [inputs, units], of the `array`th array of a
-    /// network. Element `e` of a uniform one is element `e` of the stream (0, `array`); of a normal one the first deviate of
-    /// the streams (0, `array`), (1, `array`) .. that is not cut off, from their numbers 2 `e` and 2 `e` + 1.
+    /// network. Element `e` of a uniform kernel is element `e` of the stream (0, `array`). Element `e` of a normal kernel is
+    /// drawn from numbers 2 `e` and 2 `e` + 1 of the streams (0, `array`), (1, `array`) .., the first that is not cut off.
     ///
     /// # Panics
-    /// If `shape` is that of no kernel.
+    /// If `shape` is not that of a kernel.
     pub fn draw(self, shape: &[usize], seed: u64, array: u32) -> Vec<f32> {
         let (fan_in, fan_out) = match *shape {
             [filters, channels, height, width] => (channels * height * width, filters * height * width),

@@ -132,7 +132,7 @@ error: unknown name `Flaten`
  --> pipeline.ron:9:13
   |
 9 |             Flaten,
-  |             ^^^^^^ expected `Conv`, `MaxPool`, `AvgPool`, `GlobalAvgPool`, `BatchNorm`, `Activation`, `Dropout`, `Flatten`, `Dense`, `Add`, `Concat`, `As`, `From` or `Initialise`
+  |             ^^^^^^ expected `Conv`, `MaxPool`, `AvgPool`, `BatchNorm`, `Activation`, `Dropout`, `Flatten`, `Dense`, `Add`, `Concat`, `GlobalAvgPool`, `As`, `From` or `Initialise`
   = help: did you mean `Flatten`?
 "#,
     );

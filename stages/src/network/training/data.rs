@@ -9,7 +9,7 @@ use crate::{
     stage::{Inputs, StageError},
 };
 
-/// The images that are trained on, and those that are judged on.
+/// The images to train on and those to validate on.
 pub(crate) struct Data {
     pub(crate) heads: Vec<Head>,
     pub(crate) shape: [usize; 3],
@@ -47,12 +47,12 @@ impl Data {
         Ok(Self { heads, shape, policy, train, validation })
     }
 
-    /// Returns how many images are trained on.
+    /// Returns how many images there are to train on.
     pub(crate) fn n_train(&self) -> usize {
         self.train.iter().map(Dataset::len).sum()
     }
 
-    /// Returns how many images are judged on, or nothing where there is no validation split.
+    /// Returns how many images there are to validate on, or nothing without a validation split.
     pub(crate) fn n_validation(&self) -> Option<usize> {
         self.validation.as_ref().map(Dataset::len)
     }
@@ -78,7 +78,7 @@ impl Data {
     /// Returns the validation images `from` to `to`.
     ///
     /// # Panics
-    /// If there is no validation split, or not so many images.
+    /// If there is no validation split, or it has fewer images.
     pub(crate) fn validation_batch(&self, from: usize, to: usize) -> Batch {
         let dataset = self.validation.as_ref().expect("the caller asked how many images there are");
         plain_batch(dataset, &self.policy, &self.heads, from, to)
@@ -113,7 +113,7 @@ pub(crate) fn heads(labels: &Labels, output: Output) -> Vec<Head> {
     labels.heads.iter().map(|head| Head { name: head.name.clone(), classes: head.classes.len(), output }).collect()
 }
 
-/// Returns the split, if its images and labels are what `labels` says.
+/// Returns the split after checking its images and labels against `labels`.
 pub(crate) fn checked(dataset: Dataset, slot: &str, labels: &Labels) -> Result<Dataset, StageError> {
     if dataset.image_shape() != labels.image {
         let (found, expected) = (dataset.image_shape(), labels.image);

@@ -1,10 +1,10 @@
 //! How the weights of a network are spread, epoch after epoch: a compact record that grows while a network trains. It is part
-//! of every training's state, so that one that goes on from another's checkpoint has it from the initial weights on; which
-//! epochs become an output is the training's to say.
+//! of every training's state, so that a training that goes on from another's checkpoint has it from the initial weights on.
+//! Each training says which epochs become an output.
 //!
 //! The file is a safetensors file: `epochs` i32 [k]; for each array of numbers of the network, by its name, `<name>/counts`
 //! i32 [k, 30] over equal bins from the smallest to the largest number, and `<name>/figures` f32 [k, 4]: smallest, largest,
-//! mean, mean square. Thirty bins are what TensorBoard shows. Numbers that are not finite are counted nowhere.
+//! mean, mean square. TensorBoard shows thirty bins. NaN and infinite numbers are not counted.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +22,13 @@ const BINS: usize = 30;
 /// How the numbers of one array are spread.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
-    /// 0 where no number is finite, as all that follow.
+    /// The smallest number. 0 if no number is finite, as are the other figures.
     pub min: f32,
+    /// The largest number.
     pub max: f32,
+    /// The mean.
     pub mean: f32,
+    /// The mean of the squares.
     pub mean_square: f32,
     /// How many numbers lie in each of 30 equal bins from `min` to `max`.
     pub counts: [u32; BINS],
@@ -71,7 +74,7 @@ impl Histograms {
     /// Adds the weights after `epoch`, unless it was added before.
     ///
     /// # Panics
-    /// If the arrays are others than before, or a later epoch was added.
+    /// If the arrays differ from those before, or a later epoch was added.
     pub fn push(&mut self, epoch: u32, weights: &Weights) {
         match self.epochs.last() {
             Some(last) if *last == epoch => return,
@@ -87,7 +90,7 @@ impl Histograms {
         }
     }
 
-    /// Returns those of epochs 0, `every`, 2 `every` and so on, and of the last epoch.
+    /// Returns the histograms of epochs 0, `every`, 2 `every` and so on, and of the last epoch.
     ///
     /// # Panics
     /// If `every` is 0.
@@ -103,7 +106,7 @@ impl Histograms {
         }
     }
 
-    /// Returns whether these are of each epoch from 0 to `last`, for the arrays of `weights`.
+    /// Returns whether there are histograms of each epoch from 0 to `last`, of the arrays of `weights`.
     pub(crate) fn fit(&self, last: u32, weights: &Weights) -> bool {
         self.epochs.iter().copied().eq(0..=last) && self.arrays.keys().eq(weights.0.keys())
     }
@@ -134,7 +137,7 @@ impl Histograms {
     /// Returns the histograms in a file.
     ///
     /// # Errors
-    /// If it is no such file.
+    /// If the file cannot be read as histograms.
     pub fn read(bytes: Bytes) -> Result<Self, StageError> {
         let reader = TensorsReader::new(bytes)?;
         let wrong =

@@ -1,4 +1,4 @@
-//! What became of each epoch, and which of them is the best.
+//! The figures of each epoch, and which epoch is the best.
 
 use std::fmt::Write as _;
 
@@ -41,8 +41,8 @@ pub(crate) struct Figures {
     pub(crate) heads: Vec<HeadFigures>,
 }
 
-/// One epoch. Figures of training are means over its steps, each before its change of the weights; those of validation
-/// are of the weights at the end.
+/// One epoch. The figures of training are means over its steps, each computed before the step changes the weights. Those of
+/// validation are of the weights at the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Epoch {
     pub(crate) train: Figures,
@@ -76,7 +76,7 @@ impl Metric {
     /// Returns the metric `name`.
     ///
     /// # Errors
-    /// If there is none of that name, or it is of a validation split and there is none.
+    /// If there is no such metric, or it is of a validation split that does not exist.
     pub(crate) fn new(name: &str, heads: &[Head], validation: bool) -> Result<Self, StageError> {
         let unknown = || {
             let all = metric_names(heads, validation).join("`, `");

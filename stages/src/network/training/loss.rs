@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::network::architecture::Output;
 
-/// What is made small, of the probabilities of the classes and the image's class: a mean over the images.
+/// What training makes small: a mean over the images, of the probabilities of the classes and the image's class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Loss {
     /// Categorical cross-entropy.
@@ -51,7 +51,7 @@ pub(crate) fn score(criterion: Criterion, output: Output, logits: &[f32], labels
     score
 }
 
-/// Returns the gradient of `weight` times the mean loss by the logits: [n, classes].
+/// Returns the gradient of `weight` times the mean loss with respect to the logits: [n, classes].
 pub(crate) fn gradient(
     criterion: Criterion,
     output: Output,
@@ -101,7 +101,7 @@ impl Criterion {
         }
     }
 
-    /// Returns the gradient of the loss of one image by the scores whose softmax the probabilities are.
+    /// Returns the gradient of the loss of one image with respect to the scores whose softmax is the probabilities.
     fn gradient(&self, log_p: &[f64], label: usize) -> Vec<f64> {
         let classes = log_p.len();
         let p: Vec<f64> = log_p.iter().map(|&log_p| libm::exp(log_p)).collect();
@@ -120,7 +120,7 @@ impl Criterion {
     }
 }
 
-/// Returns the index of the largest value; the first of equals; 0 if there is none that can be compared.
+/// Returns the index of the largest value, the first of equals. A row that begins with NaN gives 0.
 pub(crate) fn largest(row: &[f32]) -> usize {
     (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
 }
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    /// Printed by Keras 3.15.1 and TensorFlow 2.21 in f64: each loss of two images and its gradient by the logits.
+    /// Printed by Keras 3.15.1 and TensorFlow 2.21 in f64: each loss of two images and its gradient with respect to the logits.
     #[test]
     fn losses_are_kerass() {
         let logits = [0.5f32, -1.0, 2.0, 1.5, 0.25, -0.75];

@@ -36,7 +36,7 @@ pub(crate) struct Rule {
     pub(crate) learning_rate: f64,
     /// Factor of the sum of the squares of all kernels in the loss.
     pub(crate) l2: f64,
-    /// The largest norm of all gradients together, the penalty's included; longer ones are scaled down to it.
+    /// The largest norm of all gradients together, the penalty's included. Longer ones are scaled down to it.
     pub(crate) clip_norm: Option<f64>,
     /// Of SGD.
     pub(crate) momentum: f64,
@@ -58,13 +58,13 @@ const CHUNK: usize = 1 << 14;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Optimizer {
     pub(crate) kind: OptimizerKind,
-    /// Steps made.
+    /// Steps taken.
     pub(crate) steps: u64,
     /// Nadam's product of mu(1) to mu(`steps`).
     pub(crate) product: f64,
-    /// Running means of the gradients, by name, of SGD the velocity; empty for RMSprop.
+    /// Running means of the gradients, by name. The velocity for SGD, empty for RMSprop.
     pub(crate) first: BTreeMap<String, Vec<f32>>,
-    /// Running means of the squared gradients, by name; empty for SGD.
+    /// Running means of the squared gradients, by name. Empty for SGD.
     pub(crate) second: BTreeMap<String, Vec<f32>>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Optimizer {
 /// -rate * (of_mean * mean + of_gradient * gradient) / (sqrt(of_square * square) + epsilon). A gradient is
 /// clip * (gradient + decay * weight).
 struct Factors {
-    /// Of kernels; of other weights 0.
+    /// For kernels. For other weights it is 0.
     decay: f32,
     clip: f32,
     /// What is left of a weight before it changes by its gradient.
@@ -86,7 +86,7 @@ struct Factors {
 }
 
 impl Optimizer {
-    /// Returns an optimizer that has made no step, for the weights with these names and sizes.
+    /// Returns an optimizer before its first step, for the weights with these names and sizes.
     pub(crate) fn new<'a>(kind: OptimizerKind, sizes: impl Iterator<Item = (&'a str, usize)>) -> Self {
         let zeros: BTreeMap<_, _> = sizes.map(|(name, size)| (name.to_owned(), vec![0.0; size])).collect();
         let (first, second) = match kind {
@@ -101,7 +101,7 @@ impl Optimizer {
     /// gradient of the penalty.
     ///
     /// # Panics
-    /// If a gradient's name or size is none of the weights'.
+    /// If the name and the size of a gradient are not those of an array of weights.
     pub(crate) fn step(
         &mut self,
         weights: &mut Weights,

@@ -15,17 +15,18 @@ use super::{
 };
 use crate::{
     network::{
-        Architecture, Kind, Mode, Network, Pass, Place, Weights,
+        Architecture, Backend, LayerKind, Mode, Network, Pass, Weights,
         kernels::{
             Isa,
             lanes::{LANES, kernel},
         },
+        layers::BatchNorm,
     },
     philox::{Purpose, Stream},
     stage::{Context, Host, Progress, StageError},
 };
 
-/// Images of validation that are judged at a time. A constant: the last bits of a product depend on its size.
+/// How many validation images are computed at a time. A constant, because the last bits of a product depend on its size.
 pub(crate) const JUDGED_AT_A_TIME: usize = 250;
 
 /// A training of `settings` on `data`.
@@ -33,7 +34,7 @@ pub(crate) struct Training<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) data: &'a Data,
     pub(crate) metric: &'a Metric,
-    pub(crate) place: Place,
+    pub(crate) backend: Backend,
 }
 
 impl Training<'_> {
@@ -44,15 +45,15 @@ impl Training<'_> {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<State, StageError> {
         let host = context.host;
         let mut state = self.start(context);
-        let mut network = Network::of_heads(&self.settings.architecture, Pass::Training, &self.place);
+        let mut network = Network::of_heads(&self.settings.architecture, Pass::Training, &self.backend);
         let mut batches = Batches { training: self, seed: context.seed, order: Vec::new(), order_of: 0 };
         let mut batch = (!self.is_over(&state)).then(|| batches.at(state.step));
         while let Some(this) = batch {
             let epoch = state.epochs.len() as u32 + 1;
             let next = state.step + 1;
             let is_last = next == u64::from(self.settings.epochs) * self.steps_per_epoch();
-            // The next batch is made while this one is computed with. All of it on threads of the pool: each operation would
-            // wake one and wait for it otherwise.
+            // The next batch is made while the network computes with this one. All of it runs on threads of the pool: otherwise
+            // each operation would wake one and wait for it.
             let ((), following) = rayon::join(
                 || self.step(&mut network, &mut state, &this, context.seed),
                 || (!is_last).then(|| batches.at(next)),
@@ -76,7 +77,7 @@ impl Training<'_> {
         Ok(state)
     }
 
-    /// Returns how many steps an epoch has; the last one takes the images that are left.
+    /// Returns how many steps an epoch has. The last one takes the images that are left.
     fn steps_per_epoch(&self) -> u64 {
         self.data.n_train().div_ceil(self.settings.batch) as u64
     }
@@ -134,7 +135,7 @@ impl Training<'_> {
         missing.or_else(|| self.stops(state).filter(|&epoch| beyond(epoch)))
     }
 
-    /// Keeps the weights at the end of an epoch, if they are to be, and none that are not.
+    /// Keeps the weights at the end of an epoch if they become an output, and drops those that do not.
     fn keep_epochs(&self, state: &mut State) {
         state.kept.retain(|&epoch, _| self.keeps(epoch));
         let done = state.epochs.len() as u32;
@@ -155,21 +156,21 @@ impl Training<'_> {
         let forward = network.forward(&batch.images, Mode::Training { seed, step });
 
         let mut sums = Sums { n: batch.n as u64, loss: 0.0, heads: Vec::new() };
-        let mut by_logits = BTreeMap::new();
+        let mut logit_gradients = BTreeMap::new();
         for ((head, labels), &weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
             let logits = &forward.outputs[&head.name]; // [n, classes]
             let score = loss::score(*criterion, head.output, logits, labels, head.classes);
             sums.loss += weight * score.loss;
             sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
-            let by_head = loss::gradient(*criterion, head.output, logits, labels, head.classes, weight);
-            by_logits.insert(head.name.clone(), by_head);
+            let gradient = loss::gradient(*criterion, head.output, logits, labels, head.classes, weight);
+            logit_gradients.insert(head.name.clone(), gradient);
         }
         sums.loss += batch.n as f64 * penalty(architecture, &state.weights, rule.l2);
         if !sums.loss.is_finite() {
             state.diverged_at = Some(state.step);
             return;
         }
-        let gradients = network.gradients_by_weights(&by_logits);
+        let gradients = network.weight_gradients(&logit_gradients);
 
         let factor = self.settings.schedule.factor(state.step, self.steps_per_epoch());
         let rule = Rule { learning_rate: rule.learning_rate * factor, ..rule.clone() };
@@ -179,14 +180,14 @@ impl Training<'_> {
         state.step += 1;
     }
 
-    /// Judges the epoch that ends with `state`.
+    /// Computes the figures of the epoch that ends with `state`.
     fn end_epoch(&self, state: &mut State) {
         let train = std::mem::take(&mut state.sums).figures();
         let valid = self.data.n_validation().map(|n| {
             let Settings { architecture, head_weights, rule, criterion, .. } = self.settings;
             let batch = |from: usize| self.data.validation_batch(from, (from + JUDGED_AT_A_TIME).min(n));
             let batches = (0..n).step_by(JUDGED_AT_A_TIME).map(batch);
-            let mut sums = judge(architecture, &state.weights, &self.place, batches, *criterion, head_weights);
+            let mut sums = judge(architecture, &state.weights, &self.backend, batches, *criterion, head_weights);
             sums.loss += sums.n as f64 * penalty(architecture, &state.weights, rule.l2);
             sums.figures()
         });
@@ -198,7 +199,7 @@ impl Training<'_> {
         let number = state.epochs.len() as u32 + 1;
         let loss = |epoch: &Epoch| self.settings.objective.loss(self.metric.of(epoch));
         let best = state.best.as_ref().map(|&(number, _)| loss(&state.epochs[number as usize - 1]));
-        // Without a split to judge by, no epoch is better than a later one.
+        // Without a validation split no epoch is better than a later one.
         if epoch.valid.is_none() || best.is_none_or(|best| loss(&epoch) < best) {
             state.best = Some((number, state.weights.clone()));
         }
@@ -270,12 +271,12 @@ impl Sums {
 pub(crate) fn judge(
     architecture: &Architecture,
     weights: &Weights,
-    place: &Place,
+    backend: &Backend,
     batches: impl Iterator<Item = Batch>,
     criterion: Criterion,
     head_weights: &[f64],
 ) -> Sums {
-    let mut network = Network::of_heads(architecture, Pass::Inference, place);
+    let mut network = Network::of_heads(architecture, Pass::Inference, backend);
     network.set_weights(weights);
     let mut sums = Sums::default();
     for batch in batches {
@@ -297,7 +298,7 @@ fn penalty(architecture: &Architecture, weights: &Weights, l2: f64) -> f64 {
     l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
 }
 
-/// Returns the sum of squares: of each 4096 in sixteen lanes of f32, those in f64, in order.
+/// Returns the sum of squares: over each 4096 numbers in sixteen lanes of f32, then over those sums in f64, in order.
 fn sum_of_squares(values: &[f32]) -> f64 {
     let isa = Isa::detect();
     let blocks: Vec<_> = values.par_chunks(4096).map(|block| squares_in_lanes(isa, block)).collect();
@@ -318,7 +319,7 @@ kernel! {
 /// as Keras does.
 fn move_statistics(architecture: &Architecture, weights: &mut Weights, statistics: &BTreeMap<String, [Vec<f32>; 2]>) {
     for layer in &architecture.layers {
-        let Kind::BatchNorm { momentum, .. } = layer.kind else { continue };
+        let LayerKind::BatchNorm(BatchNorm { momentum, .. }) = layer.kind else { continue };
         for (part, batch) in ["moving_mean", "moving_variance"].iter().zip(&statistics[&layer.name]) {
             let moving = weights.0.get_mut(&format!("{}.{part}", layer.name)).expect("the layer has statistics");
             let pairs = moving.values.iter_mut().zip(batch);

@@ -23,16 +23,16 @@ pub(crate) struct State {
     pub(crate) optimizer: Optimizer,
     /// The epochs that are complete.
     pub(crate) epochs: Vec<Epoch>,
-    /// Of the initial weights and of those at the end of each of these epochs.
+    /// How the weights were spread at first and at the end of each epoch.
     pub(crate) histograms: Histograms,
-    /// Of the epoch in progress.
+    /// The sums of the epoch in progress.
     pub(crate) sums: Sums,
     /// The epoch whose objective is best so far, with its weights.
     pub(crate) best: Option<(u32, Weights)>,
-    /// The step at which a loss was no finite number.
+    /// The step at which a loss was NaN or infinite.
     pub(crate) diverged_at: Option<u64>,
-    /// Weights that are kept as outputs, by epoch. Not part of the trajectory's state: a training that keeps others
-    /// cannot start from here.
+    /// Weights that are kept as outputs, by epoch. Not part of the trajectory's state: a training that keeps those of other
+    /// epochs cannot start from here.
     pub(crate) kept: BTreeMap<u32, Weights>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct HeadSums {
     pub(crate) correct: u64,
 }
 
-/// What is not arrays.
+/// Everything but the arrays.
 #[derive(Serialize, Deserialize)]
 struct Record {
     /// [`FORMAT`]
