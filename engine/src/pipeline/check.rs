@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipe_stages::{decode::Format, network::training::Keep, words::one_of};
 
 use super::{
+    located::located,
     node::Node,
-    path::{self, Step, locate},
+    path::{Step, locate},
     problem::Problem,
     source::Span,
     spec::{RetrainData, StageSpec, TrainSpec, split_of, splits},
@@ -248,12 +249,9 @@ fn misfits(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
         let data = entries.iter().find(|(name, ..)| *name == trial.data);
         let Some((.., Some(StageSpec::Decode { decode, .. }))) = data else { continue };
         // What is wrong for images of any size is said already.
-        let known = decode.format.shape().filter(|shape| !shape.contains(&0) && trial.train.problems().is_empty());
-        let Some((path, error)) = known.and_then(|shape| trial.train.misfit(shape)) else { continue };
-        let at = locate(node.content(), &path::parse(&path).unwrap_or_default());
-        let message = error.to_string();
-        let (found, expected) = message.split_once(", expected ").unwrap_or((&message, "a window that fits"));
-        problems.push(Problem::at(at.span, found).expected(expected));
+        let known = decode.format.shape().filter(|shape| !shape.contains(&0));
+        let misfit = known.and_then(|shape| trial.train.misfit(shape));
+        problems.extend(misfit.map(|problem| located(node.content(), problem)));
     }
 }
 

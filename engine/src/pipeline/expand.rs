@@ -295,7 +295,7 @@ impl Expansion<'_> {
         if spec.own.data == RetrainData::TrainAndValidation {
             // Nothing is left to validate on: the last state is the model.
             inputs.iter_mut().filter(|(slot, ..)| *slot == "validation").for_each(|input| input.0 = "extra");
-            train.objective = Objective::Minimise(At::Last("train.loss".to_owned()));
+            train.objective = Objective::Minimise(At::Last("train.loss".into()));
         }
         let repeat = match spec.own.seed {
             RetrainSeed::Same => 0,

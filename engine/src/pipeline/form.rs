@@ -1,11 +1,12 @@
 //! The fields of a stage while they are taken apart: those that name other stages, and the rest, which are its parameters.
 
-use serde::de::DeserializeOwned;
+use pipe_stages::{params::Read, problem};
 use serde_json::{Map, Value};
 
 use super::{
-    explain::{self, name_of},
+    located::{self, located},
     node::Node,
+    path::name_of,
     problem::Problem,
 };
 
@@ -30,11 +31,6 @@ impl<'n> Form<'n> {
         };
         let node = node.content();
         Self { node, content, taken: Vec::new() }
-    }
-
-    /// Returns the text that the form was made from; of `Name(value)`, the value.
-    pub(super) fn node(&self) -> &'n Node {
-        self.node
     }
 
     /// Takes a field out.
@@ -81,7 +77,20 @@ impl<'n> Form<'n> {
     }
 
     /// Reads what is left.
-    pub(super) fn read<T: DeserializeOwned>(&self, problems: &mut Vec<Problem>) -> Option<T> {
-        explain::read(self.node, self.content.clone(), &self.taken, problems)
+    pub(super) fn read<T: Read>(&self, problems: &mut Vec<Problem>) -> Option<T> {
+        let mut content = self.content.clone();
+        let own = T::fields();
+        if let Some(fields) = content.as_object_mut().filter(|_| !own.is_empty()) {
+            fields.retain(|name, _| {
+                let is_known = own.contains(&name.as_str());
+                if !is_known {
+                    let known = own.iter().chain(&self.taken).copied();
+                    let problem = problem::Problem::unknown_field(&problem::Path::here(), name, known);
+                    problems.push(located(self.node, problem));
+                }
+                is_known
+            });
+        }
+        located::read(self.node, &content, problems)
     }
 }

@@ -11,27 +11,12 @@ use super::{
     problem::Problem,
     sampler,
     source::Span,
-    spec::{MOST_TRIALS, SearchParams, TrainSpec, plain},
+    spec::{SearchParams, TrainSpec, plain},
 };
 
 /// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
 pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>, problems: &mut Vec<Problem>) {
     let at = |path: &str| locate(node, &path::parse(path).unwrap_or_default()).span;
-    if own.trials.is_some_and(|n| !(1..=MOST_TRIALS).contains(&n)) {
-        let trials = own.trials.unwrap_or_default();
-        problems.push(Problem::at(at("trials"), format!("{trials} trials")).expected("1 to 100000"));
-    }
-    if !(1..=1000).contains(&own.lag) {
-        problems
-            .push(Problem::at(at("lag"), format!("a lag of {}", own.lag)).expected("1 (one trial at a time) to 1000"));
-    }
-    for found in own.sampler.validate() {
-        let place = locate(node, &path::parse(&format!("sampler.{}", found.path)).unwrap_or_default());
-        let field = found.path.rsplit('.').next().unwrap_or_default();
-        let problem = Problem::at(place.span, format!("`{field}`: found {}", place.to_json()));
-        let hint = found.hint.unwrap_or_default();
-        problems.push(problem.expected(hint.strip_prefix("it must be ").unwrap_or(&hint)));
-    }
     let mut complain = |prefix: &str, found: SpaceProblem| problems.push(in_space(node, prefix, found));
     let space_problems = own.space.validate();
     let sound = space_problems.is_empty();

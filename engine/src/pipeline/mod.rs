@@ -6,9 +6,9 @@
 
 mod check;
 pub mod expand;
-mod explain;
 mod form;
 mod labels;
+mod located;
 mod node;
 mod parts;
 mod path;

@@ -1,19 +1,18 @@
 //! Reads a pipeline: text -> tree -> typed values, complaining about every mistake at its place.
 
 use pipe_stages::{
-    augment::Augment, decode::Decode, evaluate::Evaluate, fetch::FetchSpec, network::training::Objective, train::Train,
+    augment::Augment, decode::Decode, evaluate::Evaluate, fetch::FetchSpec, network::training::Objective, parameters, train::Train,
     visualize_filters::VisualizeFilters, words::one_of,
 };
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     check,
-    explain::name_of,
     form::Form,
     labels,
     node::{Kind, Node},
-    path::{self, locate},
+    located,
+    path::name_of,
     problem::Problem,
     set::{self, Override},
     source::{Source, Span},
@@ -69,15 +68,16 @@ struct Reader<'p> {
     test_split: Vec<Span>,
 }
 
-/// The fields of a study beside its stages.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Head {
-    name: String,
-    #[serde(default)]
-    seed: u64,
-    #[serde(default)]
-    device: DeviceKind,
+parameters! {
+    /// The fields of a study beside its stages.
+    struct Head {
+        /// What it is called.
+        name: String,
+        /// The number that all random draws come from.
+        seed: u64 = 0,
+        /// What it is computed on.
+        device: DeviceKind = DeviceKind::Cpu,
+    }
 }
 
 impl Reader<'_> {
@@ -183,19 +183,16 @@ impl Reader<'_> {
         Some(match kind {
             "Fetch" => {
                 let fetch: FetchSpec = form.read(self.problems)?;
-                self.ranges(form.node(), fetch.problems(), None);
                 StageSpec::Fetch(fetch)
             }
             "Decode" => {
                 let from = form.reference("from", self.problems);
                 let decode: Decode = form.read(self.problems)?;
-                self.ranges(form.node(), decode.problems(), None);
                 StageSpec::Decode { from: from?, decode }
             }
             "Augment" => {
                 let data = form.reference("data", self.problems);
                 let augment: Augment = form.read(self.problems)?;
-                self.ranges(form.node(), augment.problems(), None);
                 StageSpec::Augment { data: data?, augment }
             }
             "Train" => {
@@ -207,7 +204,6 @@ impl Reader<'_> {
             "Retrain" => {
                 let of = form.reference("of", self.problems);
                 let own: RetrainParams = form.read(self.problems)?;
-                self.ranges(form.node(), own.problems(), None);
                 StageSpec::Retrain(RetrainSpec { of: of?, own })
             }
             "Evaluate" => {
@@ -218,23 +214,20 @@ impl Reader<'_> {
             "VisualizeFilters" => {
                 let of = form.reference("of", self.problems);
                 let visualize: VisualizeFilters = form.read(self.problems)?;
-                self.ranges(form.node(), visualize.problems(), None);
                 StageSpec::VisualizeFilters { of: of?, visualize }
             }
             _ => unreachable!("the kinds were just compared"),
         })
     }
 
-    /// Reads a training. `objective` is what it goes for, and where that is written, if it is not among its own fields.
-    fn train(&mut self, mut form: Form<'_>, objective: Option<(Objective, &Node)>) -> Option<TrainSpec> {
-        let node = form.node();
+    /// Reads a training. `objective` is what it goes for, if that is not among its own fields.
+    fn train(&mut self, mut form: Form<'_>, objective: Option<Objective>) -> Option<TrainSpec> {
         let data = form.reference("data", self.problems);
         let augment = form.optional_reference("augment", self.problems);
-        if let Some((objective, _)) = &objective {
+        if let Some(objective) = &objective {
             form.put("objective", plain(objective));
         }
         let train: Train = form.read(self.problems)?;
-        self.ranges(node, train.problems(), objective.map(|(_, at)| at));
         Some(TrainSpec { data: data?, augment: augment?, train })
     }
 
@@ -270,7 +263,7 @@ impl Reader<'_> {
     }
 
     /// Takes what a search goes for, which is what its trials are scored by.
-    fn search_objective<'n>(&mut self, node: &'n Node, form: &mut Form<'_>) -> Option<(Objective, &'n Node)> {
+    fn search_objective(&mut self, node: &Node, form: &mut Form<'_>) -> Option<Objective> {
         let given = ["maximise", "minimise"].map(|mode| (mode, form.take(mode)));
         let mut given = given.into_iter().filter_map(|(mode, value)| Some((mode, value?)));
         let (mode, value) = given.next()?;
@@ -278,35 +271,10 @@ impl Reader<'_> {
             let at = node.field("minimise").map_or(node.span, |field| field.key_span);
             self.problems.push(Problem::at(at, "both `maximise` and `minimise`").help("remove one of the two"));
         }
-        let at = &node.field(mode)?.value;
-        let objective = super::explain::read(node, json!({ mode: value }), &[], self.problems)?;
-        Some((objective, at))
-    }
-
-    /// Complains about values out of range, each "found, expected allowed" at a path inside `node`; what is said of an
-    /// objective is said of `objective` if that stands elsewhere.
-    fn ranges(&mut self, node: &Node, found: Vec<(String, String)>, objective: Option<&Node>) {
-        for (at, message) in found {
-            let place = match objective {
-                Some(objective) if at == "objective" => objective,
-                _ => locate(node, &path::parse(&at).unwrap_or_default()),
-            };
-            let split = [", expected ", "; expected ", ", allowed: "].iter().find_map(|by| message.split_once(by));
-            let (found, expected) = match split.or_else(|| message.strip_prefix("expected ").map(|rest| ("", rest))) {
-                Some((found, expected)) => (found, Some(expected)),
-                None => (message.as_str(), None),
-            };
-            let field = at.rsplit('.').next().filter(|field| !field.is_empty() && !found.starts_with('`'));
-            let field = field.map(|field| format!("`{field}`: ")).unwrap_or_default();
-            let found = match found {
-                "" => format!("found {}", place.to_json()),
-                found if found.starts_with(|c: char| c.is_ascii_digit() || c == '-') => format!("found {found}"),
-                found => found.to_owned(),
-            };
-            let mut problem = Problem::at(place.span, field + &found);
-            problem.expected = expected.map(str::to_owned);
-            self.problems.push(problem);
-        }
+        let before = self.problems.len();
+        let objective = located::read(node, &json!({ mode: value }), self.problems);
+        // What is wrong with it is said once, and not by the trial as well.
+        objective.filter(|_| self.problems.len() == before)
     }
 
     /// Trials are chosen on validation; the test split is read once, by `Evaluate`.

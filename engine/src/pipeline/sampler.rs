@@ -8,10 +8,9 @@ use pipe_stages::{
 };
 
 use super::{
-    explain::name_of,
     labels::in_space,
     node::Node,
-    path::{self, locate},
+    path::{self, locate, name_of},
     problem::Problem,
     source::Span,
     spec::{SearchParams, TrainSpec},

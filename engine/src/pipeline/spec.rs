@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 
 use pipe_stages::{
     augment::Augment,
+    choices,
     decode::Decode,
     evaluate::{Evaluate, EvaluateOn},
     fetch::FetchSpec,
     network::training::{EarlyStopping, Keep},
-    params::{self, Hyper},
+    parameters,
+    params::{self, Domain, Hyper},
+    problem::{Path, Problem},
     search::{Bracket, Constraint, Sampler, Space, Tpe},
-    train::{Epochs, Train},
+    train::{EPOCHS, Epochs, Train},
     visualize_filters::VisualizeFilters,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::action::DeviceKind;
@@ -59,32 +62,24 @@ pub struct SearchSpec {
     pub imported: Option<String>,
 }
 
-/// The parameters of a search beside its trial.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SearchParams {
-    /// How many trials there are; fewer if the space has fewer points. `Grid` needs no number, and `Hyperband` and
-    /// `SuccessiveHalving` say it themselves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trials: Option<u32>,
-    /// How many trials at the end a proposal does not know the scores of: so many can run side by side. Default: 8.
-    #[serde(default = "lag::value", skip_serializing_if = "lag::is")]
-    pub lag: u32,
-    /// Default: `Tpe`.
-    #[serde(default = "sampler::value", skip_serializing_if = "sampler::is")]
-    pub sampler: Sampler,
-    pub space: Space,
-    /// Labels of the space that have one value in this search.
-    #[serde(default, skip_serializing_if = "params::is_default")]
-    pub fixed: BTreeMap<String, Value>,
-    /// What holds of every proposal.
-    #[serde(default, skip_serializing_if = "params::is_default")]
-    pub constraints: Vec<Constraint>,
-}
-
-pipe_stages::defaults! {
-    lag: u32 = 8;
-    sampler: Sampler = Sampler::Tpe(Tpe::default());
+parameters! {
+    /// The parameters of a search beside its trial.
+    pub struct SearchParams {
+        /// How many trials there are; fewer if the space has fewer points. `Grid` needs no number, and `Hyperband` and
+        /// `SuccessiveHalving` say it themselves.
+        trials: Option<u32> [Domain::Whole(1..=MOST_TRIALS)],
+        /// How many of the latest trials a proposal does not know the scores of: so many can run side by side. With 1, trials
+        /// run one at a time.
+        lag: u32 [Domain::Whole(1..=1000)] = 8,
+        /// What proposes trials.
+        sampler: Sampler = Sampler::Tpe(Tpe::default()),
+        /// What a trial may be.
+        space: Space,
+        /// Labels of the space that have one value in this search.
+        fixed: BTreeMap<String, Value> = BTreeMap::new(),
+        /// What holds of every proposal.
+        constraints: Vec<Constraint> = Vec::new(),
+    }
 }
 
 /// The most trials that a search may have.
@@ -137,50 +132,45 @@ pub struct RetrainSpec {
     pub own: RetrainParams,
 }
 
-/// The parameters of a retraining.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RetrainParams {
-    /// A number, or `BestEpoch`: as many as the best trial had at its best. Needed unless the data are
-    /// `TrainAndValidation`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epochs: Option<Epochs>,
-    /// Which weights are kept. Default: the trial's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keep: Option<Vec<Keep>>,
-    /// Every how many epochs the spread of each layer's weights becomes an output. Default 2; `None`: never.
-    #[serde(default = "histograms::value", skip_serializing_if = "histograms::is")]
-    pub histograms: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub early_stopping: Option<EarlyStopping>,
-    #[serde(default, skip_serializing_if = "params::is_default")]
-    pub data: RetrainData,
-    #[serde(default, skip_serializing_if = "params::is_default")]
-    pub seed: RetrainSeed,
+parameters! {
+    /// The parameters of a retraining.
+    pub struct RetrainParams where keeps_each_once {
+        /// A number, or `BestEpoch`: as many as the best trial had at its best. Needed unless the data are
+        /// `TrainAndValidation`.
+        epochs: Option<Epochs> [EPOCHS],
+        /// Which weights are kept. By default the trial's.
+        keep: Option<Vec<Keep>>,
+        /// Every how many epochs the spread of each layer's weights becomes an output; `None`: never.
+        histograms: Option<u32> [Domain::Whole(1..=u32::MAX)] = Some(2),
+        /// When to stop before the last epoch.
+        early_stopping: Option<EarlyStopping>,
+        /// What is trained on.
+        data: RetrainData = RetrainData::Train,
+        /// The seed of the training.
+        seed: RetrainSeed = RetrainSeed::Same,
+    }
 }
 
-pipe_stages::defaults! {
-    histograms: Option<u32> = Some(2);
+choices! {
+    /// What a retraining trains on.
+    #[derive(Copy, Eq)]
+    pub enum RetrainData {
+        /// The training split: with the same seed it continues the trial's own trajectory.
+        Train,
+        /// Both, for a model to be used: nothing is left to validate on.
+        TrainAndValidation,
+    }
 }
 
-/// What a retraining trains on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RetrainData {
-    /// The training split: with the same seed it continues the trial's own trajectory.
-    #[default]
-    Train,
-    /// Both, for a model to be used: nothing is left to validate on.
-    TrainAndValidation,
-}
-
-/// The seed of a retraining.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RetrainSeed {
-    /// The trial's.
-    #[default]
-    Same,
-    /// Another one, for an independent estimate.
-    Fresh(u32),
+choices! {
+    /// The seed of a retraining.
+    #[derive(Copy, Eq)]
+    pub enum RetrainSeed {
+        /// The trial's.
+        Same,
+        /// Another one, for an independent estimate.
+        Fresh(u32),
+    }
 }
 
 impl StageSpec {
@@ -223,14 +213,9 @@ impl StageSpec {
 }
 
 impl RetrainParams {
-    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
-    pub fn problems(&self) -> Vec<(String, String)> {
-        // What is allowed of a training is allowed of a retraining.
-        let any: Train = serde_json::from_value(json!({ "model": "HyperCnn", "epochs": 1 })).expect("it is a training");
-        let epochs = self.epochs.map_or_else(|| any.epochs.clone(), Hyper::Value);
-        let keep = self.keep.clone().unwrap_or_else(|| any.keep.clone());
-        let (histograms, early_stopping) = (self.histograms, self.early_stopping.clone());
-        Train { epochs, keep, histograms, early_stopping, ..any }.problems()
+    fn keeps_each_once(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
+        Keep::each_once(self.keep.as_deref().unwrap_or_default(), &at.name("keep"), problems);
+        self
     }
 }
 

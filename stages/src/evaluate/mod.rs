@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    choices,
     images::{
         Policy,
         dataset::{Dataset, Labels},
@@ -20,25 +20,29 @@ use crate::{
             run::JUDGED_AT_A_TIME,
         },
     },
-    params::{Float, is_default},
+    parameters,
+    params::Float,
     stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
 };
 
-/// `evaluate`: losses, accuracies with their uncertainty, and every prediction.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Evaluate {
-    /// The split whose images are connected to the slot `data`. Default Test.
-    #[serde(skip_serializing_if = "is_default")]
-    pub split: EvaluateOn,
+parameters! {
+    /// `evaluate`: losses, accuracies with their uncertainty, and every prediction.
+    #[derive(Eq)]
+    pub struct Evaluate = defaults {
+        /// The split whose images are read.
+        split: EvaluateOn = EvaluateOn::Test,
+    }
 }
 
-/// A split that is not trained on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EvaluateOn {
-    #[default]
-    Test,
-    Validation,
+choices! {
+    /// A split that is not trained on.
+    #[derive(Copy, Eq)]
+    pub enum EvaluateOn {
+        /// Read by nothing else.
+        Test,
+        /// What trials are chosen on.
+        Validation,
+    }
 }
 
 /// Heads with at least so many classes have a top-5 accuracy.

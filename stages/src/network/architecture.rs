@@ -6,15 +6,17 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Initialiser, ModelError};
+use crate::choices;
 
-/// How a window that leaves the image is treated, as TensorFlow pads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Padding {
-    /// ceil(side / stride) outputs; zeros around the image, the odd one at the end. Pooling windows ignore them.
-    Same,
-    /// Only windows that lie within the image.
-    Valid,
+choices! {
+    /// How a window that leaves the image is treated, as TensorFlow pads.
+    #[derive(Copy, Eq)]
+    pub enum Padding {
+        /// ceil(side / stride) outputs; zeros around the image, the odd one at the end. Pooling windows ignore them.
+        Same = "same",
+        /// Only windows that lie within the image.
+        Valid = "valid",
+    }
 }
 
 impl Padding {
@@ -31,16 +33,18 @@ impl Padding {
     }
 }
 
-/// The function of an activation layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    Relu,
-    /// x for positive x, else exp(x) - 1.
-    Elu,
-    /// ELU with the slope and the scale that keep mean 0 and variance 1 (Klambauer et al., "Self-normalizing neural networks",
-    /// 2017): 1.0507 x for positive x, else 1.0507 * 1.6733 (exp(x) - 1).
-    Selu,
+choices! {
+    /// The function of an activation layer.
+    #[derive(Copy, Eq)]
+    pub enum Activation {
+        /// x for positive x, else 0.
+        Relu = "relu",
+        /// x for positive x, else exp(x) - 1.
+        Elu = "elu",
+        /// ELU with the slope and the scale that keep mean 0 and variance 1 (Klambauer et al., "Self-normalizing neural
+        /// networks", 2017): 1.0507 x for positive x, else 1.0507 * 1.6733 (exp(x) - 1).
+        Selu = "selu",
+    }
 }
 
 /// What a layer does. Kernels are laid out [filters, channels, height, width] and [inputs, units].
@@ -135,13 +139,15 @@ pub struct Head {
     pub output: Output,
 }
 
-/// How logits become probabilities.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Output {
-    #[default]
-    Softmax,
-    /// Sigmoids divided by their sum: what categorical cross-entropy made of the seed's sigmoid layer.
-    NormalisedSigmoid,
+choices! {
+    /// How logits become probabilities.
+    #[derive(Copy, Eq)]
+    pub enum Output = Softmax {
+        /// exp of each logit, divided by their sum.
+        Softmax,
+        /// Sigmoids divided by their sum: what categorical cross-entropy made of the sigmoid layer of Hyperopt-CIFAR.
+        NormalisedSigmoid,
+    }
 }
 
 /// A network as plain data. Layers are in an order in which they can be computed.

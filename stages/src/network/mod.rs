@@ -2,20 +2,15 @@
 
 pub mod architecture;
 mod backend;
-mod cnn;
 pub mod device;
-mod etha_net;
-mod family;
-pub mod hyper_cnn;
+pub mod families;
 mod initialiser;
 pub(crate) mod kernels;
 pub mod layers;
-mod mlp;
 #[cfg(any(feature = "cuda", test))]
 mod on_burn;
 mod on_cpu;
 mod predictor;
-mod table;
 #[cfg(test)]
 mod tests;
 pub mod training;
@@ -24,16 +19,13 @@ mod weights;
 pub use architecture::{Architecture, Builder, Kind, Layer, Padding};
 pub use backend::{Forward, Mode, Network, Pass};
 pub use device::{Place, numerics};
-pub use family::{Family, Proposal};
-pub use hyper_cnn::HyperCnn;
+pub use families::{Family, Proposal, TABLES, Table, TableFamily};
 pub use initialiser::Initialiser;
 pub use layers::Layers;
 pub use predictor::Predictor;
-pub use table::{Table, TableFamily};
 pub use weights::{Weight, Weights};
 
-/// Families that are tables of hyperparameters.
-pub static TABLES: [&Table; 3] = [&mlp::MLP, &cnn::CNN, &etha_net::ETHA_NET];
+use crate::problem::{Path, Problem};
 
 /// Why a network cannot be built from these hyperparameters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,4 +53,22 @@ pub enum ModelError {
     /// There is nothing to learn.
     #[error("the data has {found}, expected {expected}")]
     Data { found: String, expected: &'static str },
+}
+
+impl ModelError {
+    /// Returns the problem for the user who wrote the network at `at`.
+    pub fn problem(&self, at: &Path) -> Problem {
+        match self {
+            Self::Value { key, found, expected } => {
+                Problem::new(&at.name(key), format!("found `{found}`")).expected(expected.as_str())
+            }
+            Self::Layer { why, .. } => why.problem(at),
+            Self::Shape { layer, found, expected } => {
+                Problem::new(at, format!("`{layer}` cannot read {found}")).expected(*expected)
+            }
+            Self::Data { found, expected } => Problem::new(at, format!("the data has {found}")).expected(*expected),
+            Self::Window { .. } => Problem::new(at, self.to_string()).expected("a window that fits"),
+            Self::TooSmall { .. } | Self::Name(_) => Problem::new(at, self.to_string()),
+        }
+    }
 }

@@ -2,23 +2,48 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{
     kind::{Kind, comparable},
     space::{Expr, Space, SpaceProblem},
 };
+use crate::{
+    choices,
+    params::{Domain, Read},
+    problem::{Path, Problem},
+};
 
-/// Something that holds of every proposal. A label that is not active is not compared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Constraint {
-    /// Not all of these labels have their value at once; a list is any of its values.
-    Forbid(BTreeMap<String, Value>),
-    /// The sum of the labels, each times its factor, is at most the bound.
-    AtMost(BTreeMap<String, f64>, f64),
-    /// The labels' values do not fall.
-    Ordered(Vec<String>),
+choices! {
+    /// Something that holds of every proposal. A label that is not active is not compared.
+    pub enum Constraint {
+        /// Not all of these labels have their value at once; a list is any of its values.
+        Forbid(BTreeMap<String, Value>),
+        /// The sum of the labels, each times its factor, is at most the bound.
+        AtMost(Weighted),
+        /// The labels' values do not fall.
+        Ordered(Vec<String>),
+    }
+}
+
+/// A factor for each of some labels, and the bound of their sum.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Weighted(pub BTreeMap<String, f64>, pub f64);
+
+impl Read for Weighted {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let Some([factors, bound]) = value.as_array().map(Vec::as_slice) else {
+            problems.push(Problem::found(at, value).expected(Self::expected(domain)));
+            return None;
+        };
+        let factors = Read::read(factors, domain, &at.index(0), problems);
+        Some(Self(factors?, Read::read(bound, domain, &at.index(1), problems)?))
+    }
+
+    fn expected(_: &Domain) -> String {
+        "factors of labels and a bound: `({\"label\": 1}, 5)`".to_owned()
+    }
 }
 
 impl Constraint {
@@ -33,7 +58,7 @@ impl Constraint {
                     value => is(found, value),
                 })
             }),
-            Self::AtMost(factors, bound) => {
+            Self::AtMost(Weighted(factors, bound)) => {
                 let terms = factors.iter().filter_map(|(label, factor)| Some(factor * number(label)?));
                 terms.sum::<f64>() <= *bound
             }
@@ -46,7 +71,7 @@ impl Constraint {
         let axes: BTreeMap<&str, &Kind> = space.axes().into_iter().collect();
         let (labels, numeric): (Vec<(&String, String)>, bool) = match self {
             Self::Forbid(values) => (values.keys().map(|label| (label, format!("Forbid.{label}"))).collect(), false),
-            Self::AtMost(factors, _) => {
+            Self::AtMost(Weighted(factors, _)) => {
                 (factors.keys().map(|label| (label, format!("AtMost[0].{label}"))).collect(), true)
             }
             Self::Ordered(order) => {

@@ -5,8 +5,6 @@
 //! Carraro, "Kriging is well-suited to parallelize optimization", 2010 (pending trials count as what the model expects of
 //! them). Everything is in a fixed order with `libm`, so proposals are equal on every machine.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     Past, Proposal, Space,
     cholesky::Cholesky,
@@ -14,27 +12,16 @@ use super::{
     parzen::{lift, normal_cdf},
     random::{self, Chance},
 };
+use crate::{parameters, params::Domain};
 
-/// Settings of [`Sampler::GaussianProcess`](super::Sampler::GaussianProcess).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GaussianProcess {
-    /// The first trials, this many, are drawn from the prior.
-    #[serde(default = "startup::value", skip_serializing_if = "startup::is")]
-    pub startup: u32,
-    /// How many candidates are drawn from the prior; as many again are drawn near the best trials. 1 to 10,000.
-    #[serde(default = "candidates::value", skip_serializing_if = "candidates::is")]
-    pub candidates: u32,
-}
-
-crate::defaults! {
-    startup: u32 = 10;
-    candidates: u32 = 500;
-}
-
-impl Default for GaussianProcess {
-    fn default() -> Self {
-        Self { startup: startup::value(), candidates: candidates::value() }
+parameters! {
+    /// Settings of [`Sampler::GaussianProcess`](super::Sampler::GaussianProcess).
+    #[derive(Copy)]
+    pub struct GaussianProcess = defaults {
+        /// The first trials, this many, are drawn from the prior.
+        startup: u32 = 10,
+        /// How many candidates are drawn from the prior; as many again are drawn near the best trials.
+        candidates: u32 [Domain::Whole(1..=10_000)] = 500,
     }
 }
 

@@ -1,32 +1,19 @@
 //! The sampler `Grid`: every point of a space in order.
 
-use serde::{Deserialize, Serialize};
-
 use super::{Proposal, Space, constraint::Constraint, points};
-use crate::params::is_default;
+use crate::{parameters, params::Domain};
 
-/// Settings of [`Sampler::Grid`](super::Sampler::Grid).
-///
-/// Trial i is repetition `i % repeats` of point `i / repeats`. Options and steps come as they are declared; the last axis
-/// moves fastest. Axes are the space's keys in the alphabet's order, unless `order` says otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Grid {
-    /// How often each point is trained, each time with another seed. 1 to 1000.
-    #[serde(default = "repeats::value", skip_serializing_if = "repeats::is")]
-    pub repeats: u32,
-    /// Keys of the space that move slowest, the slowest first.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub order: Vec<String>,
-}
-
-crate::defaults! {
-    repeats: u32 = 1;
-}
-
-impl Default for Grid {
-    fn default() -> Self {
-        Self { repeats: 1, order: Vec::new() }
+parameters! {
+    /// Settings of [`Sampler::Grid`](super::Sampler::Grid).
+    ///
+    /// Trial i is repetition `i % repeats` of point `i / repeats`. Options and steps come as they are declared; the last axis
+    /// moves fastest. Axes are the space's keys in the alphabet's order, unless `order` says otherwise.
+    #[derive(Eq)]
+    pub struct Grid = defaults {
+        /// How often each point is trained, each time with another seed.
+        repeats: u32 [Domain::Whole(1..=1000)] = 1,
+        /// Keys of the space that move slowest, the slowest first.
+        order: Vec<String> = Vec::new(),
     }
 }
 

@@ -4,49 +4,31 @@
 //! 2016; Li et al., "Hyperband", JMLR 18 (2018). The brackets are those of Keras Tuner 1.4.8 (`tuners/hyperband.py`); but
 //! promotion waits for the whole rung, so that it is a function of results and not of their order of arrival.
 
-use serde::{Deserialize, Serialize};
+use crate::{parameters, params::Domain};
 
-/// Settings of [`Sampler::Hyperband`](super::Sampler::Hyperband). The most epochs are those of the trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hyperband {
-    /// From rung to rung epochs grow and trials shrink by this factor. 2 to 100.
-    #[serde(default = "factor::value", skip_serializing_if = "factor::is")]
-    pub factor: u32,
-}
-
-/// Settings of [`Sampler::SuccessiveHalving`](super::Sampler::SuccessiveHalving). The most epochs are those of the trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SuccessiveHalving {
-    /// How many trials the first rung has. 2 to 100,000.
-    #[serde(default = "cohort::value", skip_serializing_if = "cohort::is")]
-    pub cohort: u32,
-    /// From rung to rung epochs grow and trials shrink by this factor. 2 to 100.
-    #[serde(default = "factor::value", skip_serializing_if = "factor::is")]
-    pub factor: u32,
-    /// Epochs of the first rung.
-    #[serde(default = "min_epochs::value", skip_serializing_if = "min_epochs::is")]
-    pub min_epochs: u32,
-}
-
-crate::defaults! {
-    factor: u32 = 3;
-    cohort: u32 = 27;
-    min_epochs: u32 = 1;
-}
-
-impl Default for Hyperband {
-    fn default() -> Self {
-        Self { factor: factor::value() }
+parameters! {
+    /// Settings of [`Sampler::Hyperband`](super::Sampler::Hyperband). The most epochs are those of the trial.
+    #[derive(Copy, Eq)]
+    pub struct Hyperband = defaults {
+        /// From rung to rung epochs grow and trials shrink by this factor.
+        factor: u32 [FACTOR] = 3,
     }
 }
 
-impl Default for SuccessiveHalving {
-    fn default() -> Self {
-        Self { cohort: cohort::value(), factor: factor::value(), min_epochs: min_epochs::value() }
+parameters! {
+    /// Settings of [`Sampler::SuccessiveHalving`](super::Sampler::SuccessiveHalving). The most epochs are those of the trial.
+    #[derive(Copy, Eq)]
+    pub struct SuccessiveHalving = defaults {
+        /// How many trials the first rung has.
+        cohort: u32 [Domain::Whole(2..=100_000)] = 27,
+        /// From rung to rung epochs grow and trials shrink by this factor.
+        factor: u32 [FACTOR] = 3,
+        /// Epochs of the first rung.
+        min_epochs: u32 [Domain::Whole(1..=u32::MAX)] = 1,
     }
 }
+
+const FACTOR: Domain = Domain::Whole(2..=100);
 
 /// Trials that are trained for as long as each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
@@ -13,60 +13,65 @@ use super::{
     hyperopt, joint, points,
     random::{self, Chance},
     sobol,
-    space::{Space, SpaceProblem},
+    space::Space,
     split::Rule,
 };
+use crate::{
+    choices, parameters,
+    params::Domain,
+    problem::{Path, Problem},
+};
 
-/// What proposes trials. In JSON `"Random"`, `"Tpe"` or `{"Tpe":{"startup":4}}`, defaults left out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub enum Sampler {
-    /// Independent draws from the prior.
-    Random,
-    /// Draws from the prior that are spread evenly: a scrambled Sobol sequence.
-    Sobol,
-    /// Every point of the space in order.
-    Grid(Grid),
-    /// Tree-structured Parzen estimator.
-    Tpe(Tpe),
-    /// Expected improvement of a Gaussian process.
-    GaussianProcess(GaussianProcess),
-    /// Random draws trained for a few epochs, the best of them for more, in brackets.
-    Hyperband(Hyperband),
-    /// One bracket.
-    SuccessiveHalving(SuccessiveHalving),
+choices! {
+    /// What proposes trials. In JSON `"Random"`, `"Tpe"` or `{"Tpe":{"startup":4}}`, defaults left out.
+    pub enum Sampler {
+        /// Independent draws from the prior.
+        Random,
+        /// Draws from the prior that are spread evenly: a scrambled Sobol sequence.
+        Sobol,
+        /// Every point of the space in order.
+        Grid(Grid),
+        /// Tree-structured Parzen estimator.
+        Tpe(Tpe),
+        /// Expected improvement of a Gaussian process.
+        GaussianProcess(GaussianProcess),
+        /// Random draws trained for a few epochs, the best of them for more, in brackets.
+        Hyperband(Hyperband),
+        /// One bracket.
+        SuccessiveHalving(SuccessiveHalving),
+    }
 }
 
-/// Settings of [`Sampler::Tpe`]. What is not given is as the mode has it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Tpe {
-    #[serde(skip_serializing_if = "crate::params::is_default")]
-    pub mode: Mode,
-    /// The first trials, this many, are drawn from the prior. Default 10; of Hyperopt 20.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub startup: Option<u32>,
-    /// How many trials are good: see [`Rule`]. Above 0. Default 0.15 (a share); of Hyperopt 0.25 (times a root).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gamma: Option<f64>,
-    /// How many candidates are drawn. 1 to 10,000. Default 48; of Hyperopt 24.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub candidates: Option<u32>,
-    /// Weight of the prior against that of one observation. 0.001 (the model of a label whose steps left its bounds has
-    /// little else within them) to 1,000,000.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prior_weight: Option<f64>,
-    /// How many of the newest observations have full weight. At least 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub forgetting: Option<u32>,
+parameters! {
+    /// Settings of [`Sampler::Tpe`]. What is not given is as the mode has it.
+    #[derive(Copy)]
+    pub struct Tpe = defaults where canonical {
+        /// What is modelled.
+        mode: Mode = Mode::Joint,
+        /// The first trials, this many, are drawn from the prior. By default 10; of Hyperopt 20.
+        startup: Option<u32>,
+        /// How many trials are good: a share of them, by default 0.15; of Hyperopt a factor of the root of their number, by
+        /// default 0.25.
+        gamma: Option<f64> [Domain::Positive],
+        /// How many candidates are drawn. By default 48; of Hyperopt 24.
+        candidates: Option<u32> [Domain::Whole(1..=10_000)],
+        /// Weight of the prior against that of one observation: the model of a label whose steps left its bounds has little
+        /// else within them. By default 1.
+        prior_weight: Option<f64> [Domain::Between(0.001, 1e6)],
+        /// How many of the newest observations have full weight. By default 25.
+        forgetting: Option<u32> [Domain::Whole(1..=u32::MAX)],
+    }
 }
 
-/// What a [`Tpe`] models.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mode {
-    /// All labels together, one kernel per trial: see `joint.rs`.
-    #[default]
-    Joint,
-    /// Each label on its own, by the rules of Hyperopt: see `hyperopt.rs`.
-    Hyperopt,
+choices! {
+    /// What a [`Tpe`] models.
+    #[derive(Copy, Eq)]
+    pub enum Mode = Joint {
+        /// All labels together, one kernel per trial: see `joint.rs`.
+        Joint,
+        /// Each label on its own, by the rules of Hyperopt: see `hyperopt.rs`.
+        Hyperopt,
+    }
 }
 
 /// One configuration to be trained.
@@ -137,7 +142,7 @@ impl Tpe {
     }
 
     /// Leaves out what is as the mode has it.
-    fn canonical(mut self) -> Self {
+    fn canonical(mut self, _: &Path, _: &mut Vec<Problem>) -> Self {
         let default = Self { mode: self.mode, ..Self::default() };
         let rule = self.rule();
         self.startup = self.startup.filter(|n| *n != default.startup());
@@ -149,67 +154,7 @@ impl Tpe {
     }
 }
 
-impl<'de> Deserialize<'de> for Tpe {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields, rename = "Tpe")]
-        struct Written {
-            #[serde(default)]
-            mode: Mode,
-            startup: Option<u32>,
-            gamma: Option<f64>,
-            candidates: Option<u32>,
-            prior_weight: Option<f64>,
-            forgetting: Option<u32>,
-        }
-        let Written { mode, startup, gamma, candidates, prior_weight, forgetting } =
-            Written::deserialize(deserializer)?;
-        Ok(Self { mode, startup, gamma, candidates, prior_weight, forgetting }.canonical())
-    }
-}
-
 impl Sampler {
-    const NAMES: &'static [&'static str] =
-        &["Random", "Sobol", "Grid", "Tpe", "GaussianProcess", "Hyperband", "SuccessiveHalving"];
-
-    /// Returns what is wrong with the settings; `path` is within the sampler's JSON.
-    pub fn validate(&self) -> Vec<SpaceProblem> {
-        let positive = |x: f64| x.is_finite() && x > 0.0;
-        let (name, fields) = match self {
-            Self::Random | Self::Sobol => return Vec::new(),
-            Self::Grid(grid) => ("Grid", vec![("repeats", (1..=1000).contains(&grid.repeats), "1 to 1000")]),
-            Self::Tpe(params) => (
-                "Tpe",
-                vec![
-                    ("gamma", params.gamma.is_none_or(positive), "a number above 0"),
-                    ("candidates", (1..=10_000).contains(&params.candidates()), "1 to 10000"),
-                    ("prior_weight", (0.001..=1e6).contains(&params.prior_weight()), "0.001 to 1000000"),
-                    ("forgetting", params.forgetting() >= 1, "at least 1"),
-                ],
-            ),
-            Self::GaussianProcess(params) => {
-                ("GaussianProcess", vec![("candidates", (1..=10_000).contains(&params.candidates), "1 to 10000")])
-            }
-            Self::Hyperband(params) => ("Hyperband", vec![("factor", (2..=100).contains(&params.factor), "2 to 100")]),
-            Self::SuccessiveHalving(params) => (
-                "SuccessiveHalving",
-                vec![
-                    ("cohort", (2..=100_000).contains(&params.cohort), "2 to 100000"),
-                    ("factor", (2..=100).contains(&params.factor), "2 to 100"),
-                    ("min_epochs", params.min_epochs >= 1, "at least 1"),
-                ],
-            ),
-        };
-        let wrong = fields.into_iter().filter(|(_, sound, _)| !sound);
-        wrong
-            .map(|(field, _, allowed)| SpaceProblem {
-                path: format!("{name}.{field}"),
-                message: format!("`{field}` is out of range"),
-                hint: Some(format!("it must be {allowed}")),
-            })
-            .collect()
-    }
-
     /// Returns how a trial's split is made, if the sampler reads one for it: not during start-up, unless there are imported
     /// trials, whose number is not known before they are read.
     pub fn split(&self, trial_idx: u32, imported: bool) -> Option<Rule> {
@@ -233,7 +178,7 @@ impl Sampler {
     /// allow. Nothing if there is none.
     ///
     /// # Panics
-    /// If the space or the sampler has problems ([`Space::validate`], [`Sampler::validate`]).
+    /// If the space has problems ([`Space::validate`]).
     pub fn propose(
         &self,
         space: &Space,
@@ -242,7 +187,7 @@ impl Sampler {
         trial_idx: u32,
         past: &Past,
     ) -> Option<Proposal> {
-        assert!(space.problems.is_empty() && self.validate().is_empty(), "what is wrong is refused before");
+        assert!(space.problems.is_empty(), "what is wrong is refused before");
         if let Self::Grid(grid) = self {
             return grid.propose(space, constraints, trial_idx);
         }
@@ -269,46 +214,5 @@ impl Sampler {
         };
         let mut drawn = DRAWS.map(draw).chain(PRIOR_DRAWS.map(from_prior));
         drawn.find(is_new).or_else(|| points::all(space)?.find(is_new))
-    }
-}
-
-impl<'de> Deserialize<'de> for Sampler {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Sampler;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a sampler: `Random`, `Tpe` or `Tpe(..)`")
-            }
-
-            // A sampler without settings is only its name.
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Sampler, E> {
-                match name {
-                    "Random" => Ok(Sampler::Random),
-                    "Sobol" => Ok(Sampler::Sobol),
-                    "Grid" => Ok(Sampler::Grid(Grid::default())),
-                    "Tpe" => Ok(Sampler::Tpe(Tpe::default())),
-                    "GaussianProcess" => Ok(Sampler::GaussianProcess(GaussianProcess::default())),
-                    "Hyperband" => Ok(Sampler::Hyperband(Hyperband::default())),
-                    "SuccessiveHalving" => Ok(Sampler::SuccessiveHalving(SuccessiveHalving::default())),
-                    other => Err(E::unknown_variant(other, Sampler::NAMES)),
-                }
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Sampler, A::Error> {
-                match map.next_key::<String>()?.as_deref() {
-                    Some("Grid") => map.next_value().map(Sampler::Grid),
-                    Some("Tpe") => map.next_value().map(Sampler::Tpe),
-                    Some("GaussianProcess") => map.next_value().map(Sampler::GaussianProcess),
-                    Some("Hyperband") => map.next_value().map(Sampler::Hyperband),
-                    Some("SuccessiveHalving") => map.next_value().map(Sampler::SuccessiveHalving),
-                    other => Err(de::Error::unknown_variant(other.unwrap_or(""), Sampler::NAMES)),
-                }
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
     }
 }

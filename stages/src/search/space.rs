@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::{Proposal, kind::Kind, parse};
+use crate::{
+    params::{Domain, Read},
+    problem::{Path, Problem},
+};
 
 /// A search space: for each key an expression, read from and written as JSON.
 ///
@@ -272,12 +276,25 @@ impl Expr {
     }
 }
 
+impl Read for Space {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        match value {
+            Value::Object(keys) => Some(parse::space(keys)),
+            value => {
+                problems.push(Problem::found(at, value).expected(Self::expected(domain)));
+                None
+            }
+        }
+    }
+
+    fn expected(_: &Domain) -> String {
+        "a search space: `{\"key\": expression, ..}`".to_owned()
+    }
+}
+
 impl<'de> Deserialize<'de> for Space {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::Object(keys) => Ok(parse::space(&keys)),
-            other => Err(de::Error::custom(format!("expected a search space, key -> expression, found {other}"))),
-        }
+        crate::params::deserialize(deserializer)
     }
 }
 

@@ -5,21 +5,36 @@ mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 pub use step::{BatchNorm, Conv, Names, Pool, Step};
 
 use super::{
     Architecture, Builder, Kind, ModelError, Padding,
     architecture::Head,
-    family::{Family, Proposal, TRAINING},
-    table::Domain,
+    families::{Family, Proposal, TRAINING},
+};
+use crate::{
+    params::{Domain, Read},
+    problem::{Path, Problem},
 };
 
 /// A network without its heads. Its hyperparameters are the labels of its values.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Layers(pub Vec<Step>);
+
+impl Read for Layers {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let steps = Vec::read(value, domain, at, problems)?;
+        problems.extend(outline::problems(&steps).into_iter().map(|problem| problem.inside(at)));
+        Some(Self(steps))
+    }
+
+    fn expected(domain: &Domain) -> String {
+        Vec::<Step>::expected(domain)
+    }
+}
 
 impl Family for Layers {
     fn keys(&self) -> Vec<&str> {
@@ -46,18 +61,6 @@ impl Family for Layers {
         builder.finish(&at, heads)
     }
 
-    fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = outline::problems(&self.0);
-        for (i, step) in self.0.iter().enumerate() {
-            // What a search proposes is checked with its space.
-            let values = step.settings().into_iter().filter(|setting| setting.label().is_none());
-            for wrong in values.filter_map(|setting| setting.wrong(&Map::new())) {
-                problems.push((format!("[{i}].{}", wrong.path), format!("expected {}", wrong.expected)));
-            }
-        }
-        problems
-    }
-
     fn refusal(&self, key: &str, value: &Value) -> Option<String> {
         let settings = self.0.iter().flat_map(Step::settings);
         let of_layers = settings.filter(|setting| setting.label() == Some(key)).map(|setting| setting.domain);
@@ -70,7 +73,11 @@ impl Family for Layers {
     }
 
     /// Labels stand for what has no effect on whether a layer fits; behind the first one that might have, nothing is said.
-    fn misfit(&self, input: [usize; 3]) -> Option<(String, ModelError)> {
+    fn misfit(&self, input: [usize; 3]) -> Option<Problem> {
+        let is_sound = |step: &Step| step.settings().iter().all(|setting| setting.label().is_some() || setting.wrong(&Map::new()).is_none());
+        if !outline::problems(&self.0).is_empty() || !self.0.iter().all(is_sound) {
+            return None;
+        }
         let mut labels = Map::new();
         let mut known = 0;
         'steps: for step in &self.0 {
@@ -79,7 +86,7 @@ impl Family for Layers {
                 if setting.moves_sides {
                     break 'steps;
                 }
-                labels.insert(label.to_owned(), any_of(&setting.domain));
+                labels.insert(label.to_owned(), setting.domain.any());
             }
             known += 1;
         }
@@ -87,17 +94,7 @@ impl Family for Layers {
         // A number of channels that is searched may be the one that fits.
         let is_join = matches!(self.0[i], Step::Add(_) | Step::Concat(_));
         let is_searched = self.0[..i].iter().flat_map(Step::settings).any(|setting| setting.label().is_some());
-        (!is_join || !is_searched).then(|| (format!("[{i}]"), error))
-    }
-}
-
-/// Returns a value of a domain.
-fn any_of(domain: &Domain) -> Value {
-    match domain {
-        Domain::Whole(range) => (*range.start()).into(),
-        Domain::Share | Domain::NotNegative => 0.into(),
-        Domain::Positive => 1.into(),
-        Domain::Word(words) => words[0].into(),
+        (!is_join || !is_searched).then(|| error.problem(&Path::here().index(i)))
     }
 }
 

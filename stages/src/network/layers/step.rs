@@ -1,97 +1,90 @@
 //! One step of a network written out: a layer, or where the next one goes.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    network::{
-        Initialiser, Kind, Padding,
-        architecture::Activation,
-        table::{ACTIVATIONS, Domain},
-    },
-    params::Hyper,
+    choices,
+    network::{Initialiser, Kind, Padding, architecture::Activation},
+    parameters,
+    params::{Domain, Hyper, Read, proposed},
+    problem::{Path, Problem},
 };
 
-/// A layer behind the one before, or where the next one goes. In JSON `"Flatten"` or `{"Dense":10}`, defaults left out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub enum Step {
-    Conv(Conv),
-    MaxPool(Pool),
-    AvgPool(Pool),
-    /// The mean of each channel, as units: an average pooling of the whole image, which must be square.
-    GlobalAvgPool,
-    BatchNorm(BatchNorm),
-    Activation(Hyper<Activation>),
-    /// The share that is dropped; no layer where it is 0.
-    Dropout(Hyper<f64>),
-    Flatten,
-    /// So many units.
-    Dense(Hyper<u32>),
-    /// The sum of the layers with these names and of the one before.
-    Add(Names),
-    /// The layers with these names and then the one before, along the channels.
-    Concat(Names),
-    /// Names the layer before.
-    As(String),
-    /// Goes on behind the layer with this name; `input` is the image.
-    From(String),
-    /// How the kernels of the layers to come are drawn; those before the first as `glorot_uniform`, and so the heads'.
-    Initialise(Hyper<Initialiser>),
+choices! {
+    /// A layer behind the one before, or where the next one goes. In JSON `"Flatten"` or `{"Dense":10}`, defaults left out.
+    pub enum Step {
+        /// A convolution.
+        Conv(Conv),
+        /// The largest value of each window.
+        MaxPool(Pool),
+        /// The mean of each window.
+        AvgPool(Pool),
+        /// The mean of each channel, as units: an average pooling of the whole image, which must be square.
+        GlobalAvgPool,
+        /// Batch normalisation, by default as Keras's.
+        BatchNorm(BatchNorm),
+        /// A function of each value.
+        Activation(Hyper<Activation>),
+        /// The share that is dropped; no layer where it is 0.
+        Dropout(Hyper<f64> [Domain::Share]),
+        /// The image as units.
+        Flatten,
+        /// So many units.
+        Dense(Hyper<u32> [UNITS]),
+        /// The sum of the layers with these names and of the one before.
+        Add(Names),
+        /// The layers with these names and then the one before, along the channels.
+        Concat(Names),
+        /// Names the layer before.
+        As(String),
+        /// Goes on behind the layer with this name; `input` is the image.
+        From(String),
+        /// How the kernels of the layers to come are drawn; those before the first as `glorot_uniform`, and so the heads'.
+        Initialise(Hyper<Initialiser>),
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Conv {
-    pub filters: Hyper<u32>,
-    /// Its height and its width.
-    pub kernel: Hyper<u32>,
-    /// Default 1.
-    #[serde(default = "stride::value", skip_serializing_if = "stride::is")]
-    pub stride: Hyper<u32>,
-    /// Default "same".
-    #[serde(default = "same::value", skip_serializing_if = "same::is")]
-    pub padding: Hyper<Padding>,
+parameters! {
+    /// A convolution with square filters.
+    pub struct Conv {
+        /// Filters, and so channels of what it gives.
+        filters: Hyper<u32> [FILTERS],
+        /// Height and width of a filter.
+        kernel: Hyper<u32> [WINDOW],
+        /// Pixels from one place of the filters to the next.
+        stride: Hyper<u32> [WINDOW] = Hyper::Value(1),
+        /// What happens at the edges.
+        padding: Hyper<Padding> = Hyper::Value(Padding::Same),
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pool {
-    /// The height and the width of a window.
-    pub size: Hyper<u32>,
-    /// Default: the size.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stride: Option<Hyper<u32>>,
-    /// Default "valid".
-    #[serde(default = "valid::value", skip_serializing_if = "valid::is")]
-    pub padding: Hyper<Padding>,
+parameters! {
+    /// A pooling with square windows.
+    pub struct Pool where canonical {
+        /// Height and width of a window.
+        size: Hyper<u32> [WINDOW],
+        /// Pixels from one window to the next. By default the size.
+        stride: Option<Hyper<u32>> [WINDOW],
+        /// What happens at the edges.
+        padding: Hyper<Padding> = Hyper::Value(Padding::Valid),
+    }
 }
 
-/// By default as Keras's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BatchNorm {
-    /// How much of the moving statistics a step leaves: 1 less PyTorch's. Default 0.99.
-    #[serde(default = "momentum::value", skip_serializing_if = "momentum::is")]
-    pub momentum: Hyper<f64>,
-    /// Default 0.001.
-    #[serde(default = "epsilon::value", skip_serializing_if = "epsilon::is")]
-    pub epsilon: Hyper<f64>,
+parameters! {
+    /// Batch normalisation, by default as Keras's.
+    pub struct BatchNorm {
+        /// How much of the moving statistics a step leaves: 1 less PyTorch's.
+        momentum: Hyper<f64> [Domain::Share] = Hyper::Value(0.99),
+        /// What is added to the variance.
+        epsilon: Hyper<f64> [Domain::Positive] = Hyper::Value(0.001),
+    }
 }
 
 /// Names of layers: `"a"`, or `["a", "b"]`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Names(pub Vec<String>);
-
-crate::defaults! {
-    stride: Hyper<u32> = Hyper::Value(1);
-    same: Hyper<Padding> = Hyper::Value(Padding::Same);
-    valid: Hyper<Padding> = Hyper::Value(Padding::Valid);
-    momentum: Hyper<f64> = Hyper::Value(0.99);
-    epsilon: Hyper<f64> = Hyper::Value(0.001);
-}
 
 /// A value of a step, and what it may be.
 pub(super) struct Setting<'a> {
@@ -117,7 +110,7 @@ pub(super) struct Wrong {
 
 const FILTERS: Domain = Domain::Whole(1..=65_536);
 const WINDOW: Domain = Domain::Whole(1..=64);
-const PADDING: Domain = Domain::Word(&["same", "valid"]);
+const PADDING: Domain = Domain::Word(Padding::NAMES);
 const UNITS: Domain = Domain::Whole(1..=1 << 20);
 
 impl<'a> Setting<'a> {
@@ -156,43 +149,6 @@ impl<'a> Setting<'a> {
 }
 
 impl Step {
-    const NAMES: &'static [&'static str] = &[
-        "Conv",
-        "MaxPool",
-        "AvgPool",
-        "GlobalAvgPool",
-        "BatchNorm",
-        "Activation",
-        "Dropout",
-        "Flatten",
-        "Dense",
-        "Add",
-        "Concat",
-        "As",
-        "From",
-        "Initialise",
-    ];
-
-    /// Returns the step's name, as it is written.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Conv(_) => "Conv",
-            Self::MaxPool(_) => "MaxPool",
-            Self::AvgPool(_) => "AvgPool",
-            Self::GlobalAvgPool => "GlobalAvgPool",
-            Self::BatchNorm(_) => "BatchNorm",
-            Self::Activation(_) => "Activation",
-            Self::Dropout(_) => "Dropout",
-            Self::Flatten => "Flatten",
-            Self::Dense(_) => "Dense",
-            Self::Add(_) => "Add",
-            Self::Concat(_) => "Concat",
-            Self::As(_) => "As",
-            Self::From(_) => "From",
-            Self::Initialise(_) => "Initialise",
-        }
-    }
-
     /// Returns the values of the step.
     pub(super) fn settings(&self) -> Vec<Setting<'_>> {
         match self {
@@ -208,11 +164,11 @@ impl Step {
                 Setting::new("BatchNorm.momentum", momentum, Domain::Share),
                 Setting::new("BatchNorm.epsilon", epsilon, Domain::Positive),
             ],
-            Self::Activation(function) => vec![Setting::new("Activation", function, Domain::Word(ACTIVATIONS))],
+            Self::Activation(function) => vec![Setting::new("Activation", function, Domain::Word(Activation::NAMES))],
             Self::Dropout(share) => vec![Setting::new("Dropout", share, Domain::Share)],
             Self::Dense(units) => vec![Setting::new("Dense", units, UNITS)],
             Self::Initialise(initialiser) => {
-                vec![Setting::new("Initialise", initialiser, Domain::Word(&Initialiser::NAMES))]
+                vec![Setting::new("Initialise", initialiser, Domain::Word(Initialiser::NAMES))]
             }
             Self::GlobalAvgPool | Self::Flatten | Self::Add(_) | Self::Concat(_) | Self::As(_) | Self::From(_) => {
                 Vec::new()
@@ -221,14 +177,14 @@ impl Step {
     }
 
     /// Returns the names of other layers that the step has, each with its path inside the step.
-    pub(super) fn reads(&self) -> Vec<(String, &str)> {
+    pub(super) fn reads(&self) -> Vec<(Path, &str)> {
         let (name, names) = match self {
             Self::Add(names) => ("Add", names),
             Self::Concat(names) => ("Concat", names),
-            Self::From(name) => return vec![("From".to_owned(), name)],
+            Self::From(name) => return vec![(Path::here().name("From"), name)],
             _ => return Vec::new(),
         };
-        names.0.iter().enumerate().map(|(i, layer)| (format!("{name}[{i}]"), layer.as_str())).collect()
+        names.0.iter().enumerate().map(|(i, layer)| (Path::here().name(name).index(i), layer.as_str())).collect()
     }
 
     /// Returns the layer with the values of `labels`; none for what is no layer, or several.
@@ -273,7 +229,7 @@ impl Step {
 
 impl Pool {
     /// Leaves out a stride that is the default.
-    fn canonical(mut self) -> Self {
+    fn canonical(mut self, _: &Path, _: &mut Vec<Problem>) -> Self {
         self.stride = self.stride.filter(|stride| *stride != self.size);
         self
     }
@@ -294,86 +250,28 @@ impl Pool {
 }
 
 /// Returns a value that was found to be of its domain.
-pub(super) fn settled<T: de::DeserializeOwned + Clone>(value: &Hyper<T>, labels: &Map<String, Value>) -> T {
-    value.resolve(labels).expect("values of the domain are values of the type")
-}
-
-impl<'de> Deserialize<'de> for Step {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Step;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a layer: `Flatten` or `Dense(10)`")
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Step, E> {
-                match name {
-                    "GlobalAvgPool" => Ok(Step::GlobalAvgPool),
-                    "BatchNorm" => {
-                        Ok(Step::BatchNorm(BatchNorm { momentum: momentum::value(), epsilon: epsilon::value() }))
-                    }
-                    "Flatten" => Ok(Step::Flatten),
-                    // In serde's words.
-                    name if Step::NAMES.contains(&name) => {
-                        Err(E::custom(format!("invalid type: unit variant, expected newtype variant Step::{name}")))
-                    }
-                    name => Err(E::unknown_variant(name, Step::NAMES)),
-                }
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
-                match map.next_key::<String>()?.as_deref() {
-                    Some("Conv") => map.next_value().map(Step::Conv),
-                    Some("MaxPool") => map.next_value().map(Pool::canonical).map(Step::MaxPool),
-                    Some("AvgPool") => map.next_value().map(Pool::canonical).map(Step::AvgPool),
-                    Some("GlobalAvgPool") => map.next_value::<NoFields>().map(|_| Step::GlobalAvgPool),
-                    Some("BatchNorm") => map.next_value().map(Step::BatchNorm),
-                    Some("Activation") => map.next_value().map(Step::Activation),
-                    Some("Dropout") => map.next_value().map(Step::Dropout),
-                    Some("Flatten") => map.next_value::<NoFields>().map(|_| Step::Flatten),
-                    Some("Dense") => map.next_value().map(Step::Dense),
-                    Some("Add") => map.next_value().map(Step::Add),
-                    Some("Concat") => map.next_value().map(Step::Concat),
-                    Some("As") => map.next_value().map(Step::As),
-                    Some("From") => map.next_value().map(Step::From),
-                    Some("Initialise") => map.next_value().map(Step::Initialise),
-                    other => Err(de::Error::unknown_variant(other.unwrap_or_default(), Step::NAMES)),
-                }
-            }
+pub(super) fn settled<T: Read>(value: &Hyper<T>, labels: &Map<String, Value>) -> T {
+    match value {
+        Hyper::Value(value) => value.clone(),
+        Hyper::Label(label) => {
+            proposed(label, &Domain::Any, "", labels).expect("values of the domain are values of the type")
         }
-
-        deserializer.deserialize_any(Visitor)
     }
 }
 
-/// What stands in the parentheses of `Flatten()`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NoFields {}
-
-impl<'de> Deserialize<'de> for Names {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMore;
-
-        impl<'de> de::Visitor<'de> for OneOrMore {
-            type Value = Names;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a layer, or a list of names")
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Names, E> {
-                Ok(Names(vec![name.to_owned()]))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Names, A::Error> {
-                Vec::deserialize(de::value::SeqAccessDeserializer::new(seq)).map(Names)
+impl Read for Names {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        match value {
+            Value::String(name) => Some(Self(vec![name.clone()])),
+            Value::Array(_) => Vec::read(value, domain, at, problems).map(Self),
+            value => {
+                problems.push(Problem::found(at, value).expected(Self::expected(domain)));
+                None
             }
         }
+    }
 
-        deserializer.deserialize_any(OneOrMore)
+    fn expected(_: &Domain) -> String {
+        "the name of a layer, or a list of names".to_owned()
     }
 }
