@@ -1,4 +1,4 @@
-//! What is said beside the data: how much, and in what form.
+//! What is said on standard error: how much, and in what form.
 
 use std::io;
 
@@ -7,14 +7,14 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 /// How much is said.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Logging {
-    /// Say more (-vv: everything)
+pub struct Logging {
+    /// Say more (-vv and -vvv: still more)
     #[arg(long, short, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
     /// Say only what went wrong
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// The form of log lines on standard error; `RUST_LOG` chooses them more finely than -v
+    /// The form of log lines; `RUST_LOG` selects them more finely than -v
     #[arg(long, value_enum, default_value_t, global = true, value_name = "FORM")]
     pub log_format: LogFormat,
 }
@@ -30,7 +30,7 @@ pub enum LogFormat {
 pub fn start(logging: &Logging) {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).unwrap_or_else(|error| {
-            eprintln!("warning: RUST_LOG is not heeded: {error}");
+            eprintln!("warning: RUST_LOG is ignored: {error}");
             EnvFilter::new(logging.level())
         }),
         _ => EnvFilter::new(logging.level()),
@@ -46,7 +46,7 @@ pub fn start(logging: &Logging) {
 }
 
 impl Logging {
-    /// Returns the level of log lines that the flags ask for. In JSON the nodes' lines are log lines, too.
+    /// Returns the level of log lines that the flags ask for. With JSON, what is said of nodes are log lines, too.
     pub fn level(&self) -> &'static str {
         match (self.quiet, self.verbose, self.log_format) {
             (true, ..) => "error",

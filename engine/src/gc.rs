@@ -1,24 +1,24 @@
-//! Which of a store's contents the studies in it need.
+//! Which contents of a store its studies need.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_store::{Digest, GcPlan, GcRoots, RefKind, Store, StoreError};
 
 use crate::study::Study;
 
-/// The entries of studies' logs that are forgotten.
+/// The entries of the studies' logs that are to be forgotten.
 #[derive(Debug, Default)]
 pub struct Forgotten {
-    /// name -> how many of the newest entries stay
+    /// name -> how many of its newest entries stay
     keep: BTreeMap<String, usize>,
     /// (name, study)
     pub entries: Vec<(String, Digest)>,
 }
 
-/// Decides which entries go if only the last `keep_last` of each name stay.
+/// Decides which entries go if the last `keep_last` of each name stay.
+///
+/// # Errors
+/// If a log cannot be read.
 pub fn forget(store: &Store, keep_last: Option<u32>) -> Result<Forgotten, StoreError> {
     let mut forgotten = Forgotten::default();
     let Some(keep_last) = keep_last else { return Ok(forgotten) };
@@ -32,10 +32,13 @@ pub fn forget(store: &Store, keep_last: Option<u32>) -> Result<Forgotten, StoreE
 }
 
 impl Forgotten {
-    /// Takes the entries out of their logs.
+    /// Removes the entries from their logs.
+    ///
+    /// # Errors
+    /// If a log cannot be read or written.
     pub fn carry_out(&self, store: &Store) -> Result<(), StoreError> {
         for name in self.keep.keys() {
-            // As many as were decided to go, not all but some: a study that was added meanwhile stays.
+            // The oldest ones, as many as were counted, so that a study that was added since stays.
             let mut left = self.entries.iter().filter(|(entry, _)| entry == name).count();
             store.ref_retain(RefKind::Studies, name, |_| {
                 let goes = left > 0;
@@ -47,7 +50,10 @@ impl Forgotten {
     }
 }
 
-/// Takes out what only unfinished runs that nobody continues have made.
+/// Drops from the roots what only unfinished runs have made, unless a running one needs it too.
+///
+/// # Errors
+/// If the logs of runs cannot be read.
 pub fn leave_out_unfinished(store: &Store, roots: &mut GcRoots) -> Result<(), StoreError> {
     let (running, unfinished): (Vec<_>, Vec<_>) = store.runs()?.into_iter().partition(|run| run.running);
     let held: BTreeSet<_> = running.iter().flat_map(|run| &run.keys).collect();
@@ -58,13 +64,16 @@ pub fn leave_out_unfinished(store: &Store, roots: &mut GcRoots) -> Result<(), St
     Ok(())
 }
 
-/// Adds what the studies that stay need.
+/// Adds to the roots what the studies that stay need.
+///
+/// # Errors
+/// If a log or a study cannot be read: then it is not known what is needed, and nothing must be swept.
 pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) -> Result<(), StoreError> {
     for name in store.ref_names(RefKind::Studies)? {
         let log = store.ref_log(RefKind::Studies, &name)?;
         let path = store.root().join("refs/studies").join(&name);
         if log.is_empty() && path.exists() {
-            // Not "no studies": what they were is lost, and with it what they need.
+            // The log had studies. Which ones is lost, and so is what they need.
             return Err(StoreError::Record { path, reason: "no study in it can be read".to_owned() });
         }
         let keep = forgotten.keep.get(&name).copied().unwrap_or(log.len());
@@ -75,7 +84,7 @@ pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) ->
             let study = match Study::load(store, &entry.digest) {
                 Ok(study) => study,
                 Err(crate::study::StudyError::Store(error)) => return Err(error),
-                // Not a study: nothing more is known of it, and it stays as it is.
+                // Not a study. It stays, and nothing is known that it needs.
                 Err(_) => continue,
             };
             roots.objects.insert(study.pipeline);
@@ -86,7 +95,7 @@ pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) ->
     Ok(())
 }
 
-/// Returns the plan for people.
+/// Returns the plan as text.
 pub fn render(plan: &GcPlan, forgotten: &Forgotten, dry: bool) -> String {
     let mut text = String::new();
     for (name, study) in &forgotten.entries {
@@ -94,38 +103,4 @@ pub fn render(plan: &GcPlan, forgotten: &Forgotten, dry: bool) -> String {
     }
     text += &plan.to_string();
     text
-}
-
-/// Returns a duration written as `90s`, `30m`, `12h` or `14d`.
-///
-/// # Errors
-/// If the text is none of these: what is expected.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || "expected a number and a unit, such as `90s`, `30m`, `12h` or `14d`".to_owned();
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 = number.parse().map_err(|_| expected())?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "" if number == 0 => 0,
-        _ => return Err(expected()),
-    };
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(expected)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_a_unit() {
-        assert_eq!(parse_duration("14d"), Ok(Duration::from_secs(14 * 86_400)));
-        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
-        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
-        for text in ["", "d", "14", "1w", "-1s", "99999999999999999999d"] {
-            assert!(parse_duration(text).is_err(), "{text}");
-        }
-    }
 }

@@ -9,16 +9,19 @@ use serde_json::Value;
 /// What became of a file of trials.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
+    /// The trials that the space could have proposed.
     pub record: ImportedTrials,
-    /// (place in the file, why it is none that the space could have proposed)
+    /// The others: (place in the file, why the space could not have proposed it).
     pub misfits: Vec<(usize, String)>,
 }
 
 /// Why a file holds no trials.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
+    /// It is not JSON.
     #[error("it is no JSON")]
     Json(#[from] serde_json::Error),
+    /// It has none of the [`FORMATS`].
     #[error("it holds no trials: expected {FORMATS}")]
     Unknown,
 }

@@ -13,6 +13,7 @@ pub struct Change {
     /// Absent where there is nothing at the path: the value is the default, or what it belongs to is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<Value>,
+    /// As `old`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
 }

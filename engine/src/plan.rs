@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     action::{Action, DeviceKind},
-    names::parts,
+    names::{NameError, resolve},
 };
 
 /// One execution of a stage.
@@ -22,9 +22,11 @@ pub struct Node {
     pub name: String,
     /// The stage of the pipeline it belongs to: `search`.
     pub part_of: String,
+    /// The work.
     pub stage: Arc<dyn Stage>,
     /// The stage's parameters as they enter the action.
     pub params: Arc<Value>,
+    /// What its random numbers are drawn from.
     pub seed: u64,
     /// slot -> where its file comes from.
     pub inputs: BTreeMap<String, Edge>,
@@ -35,6 +37,7 @@ pub struct Node {
 pub struct Edge {
     /// The other node's index, smaller than this node's.
     pub node: usize,
+    /// The file's path in the tree.
     pub path: String,
 }
 
@@ -45,45 +48,38 @@ pub struct Plan {
     pub name: String,
     /// The pipeline as a canonical record.
     pub pipeline: Vec<u8>,
+    /// What it computes on.
     pub device: DeviceKind,
+    /// The nodes.
     pub nodes: Vec<Node>,
     /// What is to be said of it before it runs. No key depends on them.
     pub notes: Vec<String>,
 }
 
-/// A name after `--stage` or `--rerun` that no stage or node has.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no stage or node `{name}`")]
-pub struct UnknownNode {
-    pub name: String,
-    pub hint: String,
-}
-
 impl Plan {
-    /// Returns the nodes that `name` means: all of a stage of the pipeline, one node, or the only node whose name ends in
-    /// `/name`. Numbers may be written without their zeros.
-    pub fn find(&self, name: &str) -> Result<BTreeSet<usize>, UnknownNode> {
+    /// Returns the nodes that `text` means: all of a stage of the pipeline, or one node, as [`resolve`] finds it.
+    ///
+    /// # Errors
+    /// If it means no stage or node, or several nodes. What may be meant can be a stage.
+    pub fn find(&self, text: &str) -> Result<BTreeSet<usize>, NameError> {
         let nodes = || self.nodes.iter().enumerate();
-        let exact: BTreeSet<_> = nodes().filter(|(_, n)| n.part_of == name || n.name == name).map(|(i, _)| i).collect();
-        if !exact.is_empty() {
-            return Ok(exact);
+        let of_stage: BTreeSet<_> = nodes().filter(|(_, node)| node.part_of == text).map(|(index, _)| index).collect();
+        if !of_stage.is_empty() {
+            return Ok(of_stage);
         }
-        let wanted = parts(name);
-        let by_tail: BTreeSet<_> = nodes().filter(|(_, n)| parts(&n.name).ends_with(&wanted)).map(|(i, _)| i).collect();
-        if by_tail.len() == 1 {
-            return Ok(by_tail);
-        }
-        let stages: BTreeSet<&str> = self.nodes.iter().map(|n| n.part_of.as_str()).collect();
-        let names = stages.iter().copied().chain(self.nodes.iter().map(|n| n.name.as_str()));
-        let hint = match closest(name, names) {
-            _ if by_tail.len() > 1 => {
-                let candidates: Vec<_> = by_tail.iter().map(|&i| self.nodes[i].name.as_str()).collect();
-                format!("it could be {}", candidates.join(" or "))
+        let name = resolve(self.nodes.iter().map(|node| node.name.as_str()), text).map_err(|error| match error {
+            NameError::Unknown { text, candidates } => {
+                let known = self.stages().into_iter().chain(candidates.iter().map(String::as_str));
+                NameError::Unknown { candidates: closest(&text, known).map(str::to_owned).into_iter().collect(), text }
             }
-            Some(close) => format!("did you mean `{close}`?"),
-            None => format!("stages are {}", stages.into_iter().collect::<Vec<_>>().join(", ")),
-        };
-        Err(UnknownNode { name: name.to_owned(), hint })
+            error => error,
+        })?;
+        Ok(nodes().filter(|(_, node)| node.name == name).map(|(index, _)| index).collect())
+    }
+
+    /// Returns the names of the pipeline's stages.
+    pub fn stages(&self) -> BTreeSet<&str> {
+        self.nodes.iter().map(|node| node.part_of.as_str()).collect()
     }
 
     /// Returns `nodes` and all that they read from, directly or not.
@@ -149,11 +145,19 @@ impl Plan {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
     /// Its result is known.
-    Reused { key: ActionKey, tree: Digest },
+    Reused {
+        /// Its action's key.
+        key: ActionKey,
+        /// Its outputs.
+        tree: Digest,
+    },
     /// Its result is known to be a failure.
     Fails,
     /// Its inputs are known and its result is not.
-    WillRun { action: Box<Action> },
+    WillRun {
+        /// What will be executed.
+        action: Box<Action>,
+    },
     /// Its inputs are not known yet: it runs, unless they turn out to be ones that were met before.
     MayRun,
     /// A node it needs fails.
@@ -164,6 +168,8 @@ pub enum Expected {
 #[derive(Debug, thiserror::Error)]
 #[error("`{node}` has no output `{path}`")]
 pub struct MissingFile {
+    /// The node that should have written it.
     pub node: String,
+    /// The file's path.
     pub path: String,
 }

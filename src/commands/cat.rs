@@ -1,24 +1,22 @@
 //! `pipe cat`
 
-use std::io::Write;
-
 use clap::Args;
 use pipe_engine::study;
 use pipe_store::{Digest, ObjectSource};
 
-use super::{
-    EXIT_CODES, Failure, StoreArgs,
-    export::{Output, find_output},
-};
+use super::export::{Output, find_output};
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print_bytes, store_args::StoreArgs};
 
-/// Write an object or an output file to standard output: `pipe cat search/train/003/history.csv`.
+/// Write an object or an output file to standard output
+///
+/// For example `pipe cat search/train/003/history.csv`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Cat {
-    /// A hash or a unique prefix of one, or a node's file
+pub struct Cat {
+    /// A hash, a unique prefix of one, or a file of a node
     #[arg(value_name = "HASH|NODE/PATH")]
     what: String,
-    /// The study a node is looked for in [default: the latest]
+    /// The study to look for a node in [default: the latest]
     #[arg(long, value_name = "STUDY")]
     study: Option<String>,
     #[command(flatten)]
@@ -26,7 +24,7 @@ pub(super) struct Cat {
 }
 
 impl Cat {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let is_hash = self.what.len() >= 4 && self.what.bytes().all(|b| b.is_ascii_hexdigit());
         let by_hash = if is_hash { store.resolve_prefix(&self.what).ok() } else { None };
@@ -44,12 +42,6 @@ impl Cat {
                 }
             }
         };
-        let bytes = store.read(&digest)?;
-        match std::io::stdout().lock().write_all(&bytes) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                Err(Failure::work(format!("standard output: {error}")))
-            }
-            _ => Ok(()),
-        }
+        print_bytes(&store.read(&digest)?)
     }
 }

@@ -4,11 +4,11 @@ use clap::Args;
 use pipe_engine::study;
 use pipe_views::diff;
 
-use super::{Failure, StoreArgs, json, print};
+use crate::{failure::Failure, logging::Logging, output::{json, print}, store_args::StoreArgs};
 
-/// Compare two studies: first what was asked differently and what follows from it, then what came of it.
+/// Compare two studies: what was asked differently, and what came of it
 ///
-/// Nodes with equal keys and different outputs are told apart, loudly: the same action gave other bytes.
+/// Nodes with equal keys but different outputs are reported first: the same action has given different bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes:
@@ -16,24 +16,24 @@ Exit codes:
   1    they differ
   2    they could not be compared
   3    the store is damaged")]
-pub(super) struct Diff {
-    /// A study's name (`name~1` is the one before its latest) or hash
+pub struct Diff {
+    /// A study's name or hash; `name~1` is the study before the latest of that name
     a: String,
     /// The other one
     b: String,
     #[command(flatten)]
     store: StoreArgs,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Diff {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         match self.compare() {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::silent(1)),
-            // 1 says that they differ.
+            // 1 means that they differ.
             Err(failure) => Err(Failure { code: failure.code.max(2), ..failure }),
         }
     }

@@ -1,4 +1,5 @@
-//! `pipe exec`: one execution as one command. The executor runs it for every node that computes; a cluster's scheduler can.
+//! `pipe exec`: one execution as one command. `pipe run` starts it for every node that computes, and so can the scheduler of a
+//! cluster.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,21 +9,26 @@ use pipe_engine::{
     run::{
         self,
         execute::{ExecuteError, execute},
-        machine,
+        limits, machine,
         worker::{self, Line, StopFlag, WorkerHost},
     },
     study,
 };
 use pipe_store::{ActionKey, Digest, Store};
 
-use super::{EXIT_CODES, Failure};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::print,
+};
 
-/// Execute one action whose record and inputs are in the store, and commit its result.
+/// Execute one action that is in the store (plumbing)
 ///
-/// An action is self-describing: this is all that `pipe run` does for a node. If the result is known, nothing is done.
+/// Commits the result and prints the digest of its output tree; if the result is known already, only prints. This is what
+/// `pipe run` does for each node.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Exec {
+pub struct Exec {
     /// The action key, or a unique prefix of it
     key: String,
     /// The store
@@ -31,16 +37,16 @@ pub(super) struct Exec {
     /// Threads to compute with [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The CUDA device, for an action that computes on one
+    /// The CUDA device, if the action computes on one
     #[arg(long, value_name = "N", default_value_t = 0)]
     cuda_device: usize,
     /// Seconds between checkpoints
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     checkpoint_every: f64,
-    /// Start from nothing, whatever checkpoints there are
+    /// Ignore checkpoints
     #[arg(long)]
     fresh: bool,
-    /// Speak the executor's protocol: JSON lines on standard output, end with standard input
+    /// Speak the protocol of `pipe run`: JSON lines on standard output; end when standard input does
     #[arg(long, hide = true)]
     protocol: bool,
 }
@@ -48,10 +54,10 @@ pub(super) struct Exec {
 static STOP: StopFlag = StopFlag::new();
 
 impl Exec {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         if self.protocol {
             worker::listen(&STOP);
-            // ^C on a terminal reaches the whole process group. The parent decides, and tells through the pipe.
+            // ^C on a terminal reaches the whole process group. The parent decides, and says so through the pipe.
             let _ = ctrlc::set_handler(|| {});
         } else {
             let _ = ctrlc::set_handler(|| {
@@ -67,7 +73,7 @@ impl Exec {
                     return Ok(());
                 }
                 match executed.result {
-                    pipe_store::ActionResult::Tree(tree) => super::print(&format!("{tree}\n")),
+                    pipe_store::ActionResult::Tree(tree) => print(&format!("{tree}\n")),
                     pipe_store::ActionResult::Failure(failure) => {
                         let result = Failure::work(failure.message);
                         Err(match failure.hint {
@@ -98,7 +104,7 @@ impl Exec {
         let action = study::action(&store, &key).map_err(Failure::from)?;
         let stage = pipe_stages::instantiate(&action.stage, action.version, &action.params)
             .map_err(|why| Failure::work(why).hint("is this the version of `pipe` that planned it?"))?;
-        let threads = self.threads.map_or_else(machine::cores, usize::from);
+        let threads = self.threads.map_or_else(limits::cores, usize::from);
         pipe_stages::use_threads(threads);
         let device = match action.device {
             Some(DeviceKind::Cuda) => pipe_stages::stage::ComputeDevice::Cuda { ordinal: self.cuda_device },

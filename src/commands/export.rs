@@ -13,42 +13,42 @@ use pipe_views::export::{
     tensorboard::{self, TensorboardError},
 };
 
-use super::{EXIT_CODES, Failure, StoreArgs};
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, store_args::StoreArgs};
 
-/// Copy a node's output files out of the store: `pipe export retrain_best/best/weights.safetensors weights.safetensors`; or
-/// write a study in the formats of other programs.
+/// Copy output files out of the store, or write a study for ONNX or TensorBoard
 ///
-/// What is written are plain files of their own: changing them changes nothing in the store.
+/// `pipe export retrain_best/best/weights.safetensors weights.safetensors` copies one file. The copies are plain files:
+/// changing them changes nothing in the store.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Export {
-    /// A node, or one of its files; with `--tensorboard` or `--results` a study [default there: the latest]
+pub struct Export {
+    /// A node or one of its files; with `--tensorboard` or `--results` a study [default: the latest]
     #[arg(value_name = "NODE[/PATH]", required_unless_present_any = ["tensorboard", "results"])]
     what: Option<String>,
-    /// A folder for all of a node's files; a file or a folder for one
+    /// Where to write: a folder, or a file if there is one file
     #[arg(required_unless_present_any = ["tensorboard", "results"], conflicts_with_all = ["tensorboard", "results"])]
     dest: Option<PathBuf>,
-    /// Write the trained network as an ONNX model, whose input is images of bytes 0 to 255, [n, channels, height, width]
+    /// Write the trained network as an ONNX model, which takes images [n, channels, height, width] with values 0 to 255
     #[arg(long, conflicts_with_all = ["tensorboard", "results"])]
     onnx: bool,
-    /// Write the study's event files here, for `tensorboard --logdir DIR`
+    /// Write the study as event files for `tensorboard --logdir DIR`
     #[arg(long, value_name = "DIR", conflicts_with = "results")]
     tensorboard: Option<PathBuf>,
-    /// Write a JSON per trial here, with the names and fields of Hyperopt-Keras-CNN-CIFAR-100
+    /// Write a JSON file per trial, with the names and fields of Hyperopt-Keras-CNN-CIFAR-100
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
-    /// The study the node is looked for in [default: the latest]
+    /// The study to look for the node in [default: the latest]
     #[arg(long, value_name = "STUDY")]
     study: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
-    /// Write over files that are there
+    /// Overwrite existing files
     #[arg(long)]
     force: bool,
 }
 
 impl Export {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         if let Some(folder) = self.tensorboard.as_ref().or(self.results.as_ref()) {
             let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
@@ -57,7 +57,7 @@ impl Export {
         let found = study::find(&store, self.study.as_deref())?;
         let (what, folder) = self.what.as_deref().zip(self.dest.as_deref()).expect("the arguments are required");
         if self.onnx {
-            let name = pipe_engine::names::resolve(&found.study, what)?;
+            let name = found.study.resolve(what)?;
             return self.write_bytes(&onnx::of_node(&store, name, &found.study.nodes[name])?, folder);
         }
         match find_output(&store, &found, what)? {
@@ -68,7 +68,7 @@ impl Export {
             }
             Output::Tree(files) => {
                 if !self.force {
-                    // All or nothing: a clash is told before anything is written.
+                    // All or nothing: nothing is written if one of the files exists.
                     let taken = files.iter().map(|(path, _)| folder.join(path)).find(|dest| dest.exists());
                     if let Some(taken) = taken {
                         return Err(Self::exists(&taken));
@@ -88,7 +88,7 @@ impl Export {
         }
         let files = results::files(store, &found.study)?;
         if files.is_empty() {
-            eprintln!("the study has no trials that were trained");
+            eprintln!("no trial of the study was trained");
         }
         files.iter().try_for_each(|(path, text)| self.write_bytes(text.as_bytes(), &folder.join(path)))
     }
@@ -105,7 +105,7 @@ impl Export {
     }
 
     fn exists(dest: &Path) -> Failure {
-        Failure::usage(format!("`{}` exists already", dest.display())).hint("`--force` writes over it")
+        Failure::usage(format!("`{}` exists already", dest.display())).hint("`--force` overwrites it")
     }
 }
 
@@ -124,14 +124,13 @@ pub(super) enum Output {
     Tree(Vec<(String, Digest)>),
 }
 
-/// Returns the outputs that `what` names in a study: the longest beginning that is a node, then a path in its tree.
+/// Returns the outputs that `what` names: a node, as long a beginning as is one, and a path in its tree.
 pub(super) fn find_output(store: &Store, found: &Found, what: &str) -> Result<Output, Failure> {
     let ends = what.match_indices('/').map(|(at, _)| at).chain([what.len()]);
-    let node = ends.rev().find_map(|end| {
-        Some((pipe_engine::names::resolve(&found.study, &what[..end]).ok()?, what[end..].trim_start_matches('/')))
-    });
+    let node =
+        ends.rev().find_map(|end| Some((found.study.resolve(&what[..end]).ok()?, what[end..].trim_start_matches('/'))));
     let Some((name, path)) = node else {
-        return Err(match pipe_engine::names::resolve(&found.study, what) {
+        return Err(match found.study.resolve(what) {
             Err(error) => error.into(),
             Ok(_) => unreachable!("the whole text was tried"),
         });

@@ -13,37 +13,42 @@ use pipe_engine::{
 };
 use pipe_store::{GcPlan, Store, StoreError};
 
-use super::{EXIT_CODES, Failure, StoreArgs, json, print};
-use crate::report_folder;
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::{json, print},
+    report_folder,
+    store_args::StoreArgs,
+};
 
-/// Remove what no study needs.
+/// Remove what no study needs
 ///
-/// What stays: everything that a study in the store names; what a running or an unfinished run has made; what was written
-/// or used within the grace period. Safe beside a running `pipe run`.
+/// It keeps everything that a study in the store names, that a running or an unfinished run has made, or that was written or
+/// used within the grace period. It is safe beside a running `pipe run`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Gc {
+pub struct Gc {
     #[command(flatten)]
     store: StoreArgs,
-    /// Only tell what would go
+    /// Print what would go, and remove nothing
     #[arg(long)]
     dry_run: bool,
-    /// Forget all but the last N studies of each name first
+    /// First forget all but the last N studies of each name
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep_last: Option<u32>,
     /// Keep what is younger than this: `90s`, `30m`, `12h`, `14d`
-    #[arg(long, value_name = "TIME", default_value = "14d", value_parser = gc::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "14d", value_parser = humantime::parse_duration)]
     grace: Duration,
-    /// Give up unfinished runs: what they made goes too, and is made again if they are run again
+    /// Give up unfinished runs: what they made goes, too, and running them again makes it again
     #[arg(long)]
     abandon: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Gc {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let now = SystemTime::now();
         let forgotten = gc::forget(&store, self.keep_last)?;
@@ -58,11 +63,11 @@ impl Gc {
                 store.abandon_run(&run.id)?;
             }
         }
-        // Names first: a record that is swept must not be named any more.
+        // Names first: nothing may name a record that is swept.
         forgotten.carry_out(&store)?;
         let swept = loop {
             match store.sweep(&plan) {
-                // A run ended meanwhile: what its study needs stays.
+                // A run has ended since, and its study needs what it made.
                 Err(StoreError::StalePlan) => plan = self.plan(&store, &Forgotten::default(), now)?,
                 swept => break swept?,
             }
@@ -77,13 +82,13 @@ impl Gc {
         }
         print(&(gc::render(&plan, &forgotten, false) + &render_views(&views)))?;
         if swept.spared.count > 0 {
-            eprintln!("{} files stayed: they were used meanwhile", swept.spared.count);
+            eprintln!("{} files stayed: they have been used since", swept.spared.count);
         }
         Ok(())
     }
 
-    /// Returns the folders of reports whose studies are forgotten, past the grace period: they can be written again at any
-    /// time as long as their study is there.
+    /// Returns the folders of reports that are past the grace period and whose studies are forgotten. As long as a study is
+    /// there, its report can be written again.
     fn stale_views(&self, store: &Store, forgotten: &Forgotten, now: SystemTime) -> Result<Vec<PathBuf>, Failure> {
         let mut kept: Vec<_> = study::list(store)?.into_iter().map(|(name, entry)| (name, entry.digest)).collect();
         for entry in &forgotten.entries {

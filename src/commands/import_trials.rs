@@ -5,31 +5,28 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 use pipe_engine::{
     import,
-    pipeline::{
-        read,
-        spec::{SearchSpec, StageSpec},
-    },
+    pipeline::{read, stages::search::SearchSpec},
 };
 use pipe_store::Digest;
 
-use super::{EXIT_CODES, Failure, print};
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
 
-/// Make trials recorded elsewhere the beginning of a search.
+/// Start a search from trials recorded elsewhere
 ///
-/// Reads what `pipe trials --json` prints, or trials of Hyperopt, checks that the search's space could have proposed them,
-/// writes them as a record and prints the two lines for the pipeline file that let the search go on from them. They count
-/// as earlier trials for its sampler, and are never proposed again; the best trial is chosen among the search's own. The
-/// record's digest is part of the study.
+/// Reads the output of `pipe trials --json`, or trials of Hyperopt, and checks that the search's space could have proposed
+/// them. Writes them to a record, and prints the two lines that the pipeline file needs to use it. The sampler then treats
+/// them as earlier trials and never proposes them again; the best trial is still chosen among the search's own. The digest of
+/// the record is part of the study.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct ImportTrials {
-    /// The recorded trials, JSON
+pub struct ImportTrials {
+    /// The recorded trials (JSON)
     #[arg(value_name = "FILE")]
     trials: PathBuf,
-    /// The search they are for [default: the only one of the pipeline]
+    /// The search to start [default: the only one in the pipeline]
     #[arg(long, value_name = "NAME")]
     search: Option<String>,
-    /// Where the record is written [default: FILE with the ending `.imported.json`]
+    /// Where to write the record [default: FILE with the extension `.imported.json`]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
     /// Leave out trials that the space could not have proposed
@@ -41,26 +38,19 @@ pub(super) struct ImportTrials {
 }
 
 impl ImportTrials {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let unreadable =
             |path: &PathBuf, error| Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
         let text = fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, error))?;
         let name = self.file.display().to_string();
-        let pipeline = read::read(&name, &text, &[]).map_err(|refused| Failure::refused(refused.render()))?;
-        let searches: Vec<(&str, &SearchSpec)> = pipeline
-            .stages
-            .iter()
-            .filter_map(|(name, spec)| match spec {
-                StageSpec::Search(search) => Some((name.as_str(), search)),
-                _ => None,
-            })
-            .collect();
+        let pipeline = read::read(&name, &text, &[])?;
+        let searches: Vec<(&str, &SearchSpec)> = pipeline.stages.of_type().collect();
         let names = searches.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let (search, spec) = match (&self.search, searches.as_slice()) {
             (None, [only]) => *only,
             (None, []) => return Err(Failure::usage(format!("`{}` has no search", self.file.display()))),
             (None, _) => {
-                return Err(Failure::usage("the pipeline has several searches").hint(format!("say --search: {names}")));
+                return Err(Failure::usage("the pipeline has several searches").hint(format!("name one with `--search`: {names}")));
             }
             (Some(wanted), _) => *searches.iter().find(|(name, _)| name == wanted).ok_or_else(|| {
                 Failure::usage(format!("there is no search `{wanted}`")).hint(format!("searches are {names}"))
@@ -75,7 +65,7 @@ impl ImportTrials {
             eprintln!("trial {i}: {why}");
         }
         if !misfits.is_empty() && !self.skip_misfits || record.trials.is_empty() {
-            let message = format!("{} of {n} trials are none that `{search}` could have proposed", misfits.len());
+            let message = format!("`{search}` could not have proposed {} of the {n} trials", misfits.len());
             return Err(Failure::work(message).hint("widen its space, or leave them out with `--skip-misfits`"));
         }
         let bytes = pipe_stages::params::record(&record);

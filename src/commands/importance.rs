@@ -4,27 +4,27 @@ use clap::Args;
 use pipe_engine::study;
 use pipe_views::importance;
 
-use super::{EXIT_CODES, Failure, StoreArgs, json, print};
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
 
-/// Tell how much each hyperparameter mattered for being among the best trials (PED-ANOVA).
+/// Show how much each hyperparameter mattered for being among the best trials
 ///
-/// A label matters if the best tenth of the trials have other values of it than all trials have. Of a label that not every
-/// trial has, those that have it are compared. The number of trials behind each figure stands beside it: of few, believe
-/// little.
+/// A label matters if its values in the best tenth of the trials are distributed differently from its values in all trials
+/// (PED-ANOVA). A label that only some trials have is compared among those. Beside each figure is the number of trials behind
+/// it: few trials say little.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Importance {
+pub struct Importance {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Importance {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let searches = importance::table(&store, &found.study)?;

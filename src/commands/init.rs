@@ -4,25 +4,27 @@ use std::{fs, io::Write, path::PathBuf};
 
 use clap::Args;
 
-use super::{EXIT_CODES, Failure};
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging};
 
 /// The default study: the file at the root of the repository.
 pub const DEFAULT: &str = include_str!("../../pipeline.ron");
 
-/// Write a commented pipeline.ron to start from: a search on generated pictures, minutes on two cores, no network.
+/// Write a commented pipeline.ron to start from
+///
+/// It is a search on generated pictures, which takes minutes on two cores and needs no network.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Init {
-    /// Where to write it
+pub struct Init {
+    /// The file to write
     #[arg(default_value = "pipeline.ron")]
     path: PathBuf,
-    /// Write over a file that is there
+    /// Overwrite the file if it exists
     #[arg(long)]
     force: bool,
 }
 
 impl Init {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let path = if self.path.is_dir() { self.path.join("pipeline.ron") } else { self.path };
         let mut options = fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);
@@ -32,7 +34,7 @@ impl Init {
         let written = options.open(&path).and_then(|mut file| file.write_all(DEFAULT.as_bytes()));
         written.map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
-                Failure::usage(format!("`{}` exists already", path.display())).hint("`--force` writes over it")
+                Failure::usage(format!("`{}` exists already", path.display())).hint("`--force` overwrites it")
             }
             _ => Failure::work(format!("`{}` cannot be written: {error}", path.display())),
         })?;

@@ -11,33 +11,34 @@ use pipe_views::{
     trials,
 };
 
-use super::{EXIT_CODES, Failure, StoreArgs, print};
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print, store_args::StoreArgs};
 
-/// Draw a picture of a study, as SVG: its trials, its course in time.
+/// Draw a picture of a study as SVG: its trials, a network, its course in time
 ///
-/// A column is `value` (what was optimised), a hyperparameter, a figure such as `end.valid.loss`, or one of `trial`, `loss`,
-/// `best_epoch`, `epochs`, `parameters`. What is not chosen is: the hyperparameters that tell good trials from bad ones most.
+/// A column is `value` (what was optimised), a hyperparameter, a metric such as `end.valid.loss`, or one of `trial`, `loss`,
+/// `best_epoch`, `epochs` and `parameters`. Columns that are not named are chosen: the hyperparameters that tell good trials
+/// from bad ones best.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Plot {
-    /// What is drawn
+pub struct Plot {
+    /// What to draw
     #[arg(value_enum)]
     kind: PlotKind,
-    /// A study's name or hash [default: the latest]; for `architecture` a training, a proposal, or a search with `--proposal`
+    /// A study's name or hash [default: the latest]; for `architecture` a training, a proposal, or a search and `--proposal`
     #[arg(value_name = "STUDY|NODE")]
     what: Option<String>,
-    /// The study a node is looked for in [default: the latest]
+    /// The study to look for a node in [default: the latest]
     #[arg(long, value_name = "STUDY")]
     study: Option<String>,
-    /// Hyperparameters of a network that was never proposed: JSON, as a proposal.json has them
+    /// Draw the network that these hyperparameters give (JSON, like a proposal.json)
     #[arg(long, value_name = "FILE")]
     proposal: Option<PathBuf>,
     #[command(flatten)]
     store: StoreArgs,
-    /// Write it here, an architecture also as PNG by the file's name; `-` for standard output
+    /// Write it here; `-` is standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     out: PathBuf,
-    /// The search, where the study has several
+    /// The search, if the study has several
     #[arg(long, value_name = "STAGE")]
     search: Option<String>,
     /// Hyperparameters of a scatter matrix, parallel coordinates or slices, separated by commas
@@ -49,45 +50,45 @@ pub(super) struct Plot {
     /// The column along the y axis of a contour or a cloud
     #[arg(long, value_name = "COLUMN")]
     y: Option<String>,
-    /// The column upwards in a cloud
+    /// The column along the z axis of a cloud
     #[arg(long, value_name = "COLUMN")]
     z: Option<String>,
-    /// The column that marks show in a cloud, or that has a row of histograms for each of its levels
+    /// The column that the marks of a cloud show, or that histograms have a row for each level of
     #[arg(long, alias = "color", value_name = "COLUMN")]
     colour: Option<String>,
-    /// What learning curves are of, such as `valid.loss` [default: what was optimised]
+    /// The metric of learning curves, such as `valid.loss` [default: what was optimised]
     #[arg(long, value_name = "METRIC")]
     metric: Option<String>,
-    /// Leave out the trials with these levels: `learning_rate=0.01,0.005`, `value=0..0.1`; may be repeated
+    /// Leave out the trials with these levels: `learning_rate=0.01,0.005`, `value=0..0.1` (repeatable)
     #[arg(long, value_name = "COLUMN=LEVEL[,LEVEL]")]
     trim: Vec<Trim>,
-    /// How far a cloud is turned, in degrees [default: -55]
+    /// Turn a cloud by this angle [default: -55]
     #[arg(long, value_name = "DEGREES", allow_hyphen_values = true)]
     turn: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum PlotKind {
-    /// The objective of each trial, with the best so far
+    /// The objective of each trial, and the best so far
     History,
-    /// Learning curves of all trials, the best brought out
+    /// Learning curves of all trials, the best one highlighted
     Curves,
     /// Hyperparameters against each other and against the objective
     ScatterMatrix,
-    /// A line per trial through its hyperparameters to the objective
+    /// Parallel coordinates: a line per trial, through its hyperparameters to the objective
     Parallel,
-    /// The objective against each hyperparameter on its own
+    /// The objective against each hyperparameter
     Slice,
     /// The objective over two hyperparameters
     Contour,
-    /// Three columns as a cloud of points, a fourth as their marks
+    /// A cloud of points: three columns as axes, a fourth as marks
     #[value(name = "scatter3d")]
     Scatter3d,
-    /// How often a column takes which values, for each level of another
+    /// The distribution of a column, for each level of another
     Histograms,
     /// Configurations that were tried several times, with 95 % intervals
     Repeats,
-    /// How much each hyperparameter mattered, and the trials behind that
+    /// How much each hyperparameter mattered, and the number of trials behind it
     Importance,
     /// When each node was executed, and how long it took
     Timeline,
@@ -115,7 +116,13 @@ impl PlotKind {
 }
 
 impl Plot {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+        if self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+            let svg = self.out.with_extension("svg");
+            let (svg, png) = (svg.display(), self.out.display());
+            return Err(Failure::usage(format!("`{png}`: pictures are written as SVG"))
+                .hint(format!("write `{svg}`, then `rsvg-convert --zoom 2 {svg} --output {png}`")));
+        }
         let store = self.store.open_existing()?;
         if matches!(self.kind, PlotKind::Architecture) {
             return self.architecture(&store);
@@ -143,12 +150,12 @@ impl Plot {
     fn architecture(&self, store: &Store) -> Result<(), Failure> {
         let found = study::find(store, self.study.as_deref())?;
         let what = self.what.as_deref().ok_or_else(|| {
-            Failure::usage("an architecture is of a node")
+            Failure::usage("`architecture` needs a node")
                 .hint("name a training or a proposal, such as `search/train/003`")
         })?;
         let (name, network) = match &self.proposal {
             None => {
-                let name = pipe_engine::names::resolve(&found.study, what)?;
+                let name = found.study.resolve(what)?;
                 (name.to_owned(), network::of_node(store, &found.study, name)?)
             }
             Some(path) => {
@@ -158,11 +165,7 @@ impl Plot {
                 (name, network)
             }
         };
-        let diagram = Diagram::new(&name, &network);
-        if self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
-            return self.write_bytes(&diagram.png());
-        }
-        self.write(&diagram.draw())
+        self.write(&Diagram::new(&name, &network).draw())
     }
 
     fn write(&self, picture: &Picture) -> Result<(), Failure> {
@@ -172,11 +175,7 @@ impl Plot {
         if self.out.as_os_str() == "-" {
             return print(&picture.document());
         }
-        self.write_bytes(picture.document().as_bytes())
-    }
-
-    fn write_bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
-        fs::write(&self.out, bytes)
+        fs::write(&self.out, picture.document())
             .map_err(|error| Failure::work(format!("`{}` cannot be written: {error}", self.out.display())))?;
         print(&format!("{}\n", self.out.display()))
     }
@@ -203,7 +202,7 @@ fn of_search<'a>(all: &'a [trials::TrialRow], name: Option<&str>) -> Result<&'a 
         ([], _) => Err(Failure::usage("the study has no search")),
         ([only], None) => Ok(only),
         (_, None) => {
-            Err(Failure::usage("the study has several searches").hint(format!("`--search` names one of {}", names())))
+            Err(Failure::usage("the study has several searches").hint(format!("name one with `--search`: {}", names())))
         }
         (some, Some(name)) => some.iter().find(|trials| trials[0].search == name).copied().ok_or_else(|| {
             Failure::usage(format!("the study has no search `{name}`")).hint(format!("it has {}", names()))

@@ -7,37 +7,38 @@ use pipe_engine::study;
 use pipe_stages::stage::StageError;
 use pipe_views::predict::{Model, PredictError};
 
-use super::{EXIT_CODES, Failure, StoreArgs, json, print};
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
 
-/// Name the classes of images, by a network that a node of the study has trained: `pipe predict retrain_best cat.png`.
+/// Classify pictures with a trained network of the study
 ///
-/// Pictures are PNG or JPEG and are scaled to the size that the network was trained on.
+/// For example `pipe predict retrain_best cat.png`. Pictures are PNG or JPEG, and are scaled to the size that the network was
+/// trained on.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Predict {
-    /// The training: `retrain_best`, `search/train/003`
+    /// The training, such as `retrain_best` or `search/train/003`
     node: String,
-    /// Pictures
+    /// The pictures
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// How many classes to name
+    /// How many classes to print
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
-    /// The study the node is looked for in [default: the latest]
+    /// The study to look for the node in [default: the latest]
     #[arg(long, value_name = "STUDY")]
     study: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Predict {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
-        let name = pipe_engine::names::resolve(&found.study, &self.node)?;
+        let name = found.study.resolve(&self.node)?;
         let model = Model::of_node(&store, name, &found.study.nodes[name])?;
         let mut pictures = Vec::new();
         for path in &self.images {

@@ -6,24 +6,31 @@ use clap::Args;
 use pipe_engine::study;
 use pipe_views::report;
 
-use super::{EXIT_CODES, Failure, StoreArgs, print};
-use crate::report_folder;
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::print,
+    report_folder,
+    store_args::StoreArgs,
+};
 
-/// Write a study's report, one self-contained HTML page: the same bytes that `pipe run` wrote.
+/// Write a study's report, one self-contained HTML page
+///
+/// The page is the one that `pipe run` writes, byte for byte.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Report {
+pub struct Report {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
-    /// Write it here instead of beside the study's pictures in the store; `-` for standard output
+    /// Write it here, not beside the study's pictures in the store; `-` is standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 impl Report {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let path = match self.output {

@@ -10,63 +10,67 @@ use std::{
 use clap::Args;
 use pipe_engine::{
     action::DeviceKind,
+    names::NameError,
     pipeline::{
         expand::{Sources, expand},
         read,
         set::{self, Override},
     },
-    plan::{Expected, Plan, UnknownNode},
-    run::{self, machine, worker::StopFlag},
+    plan::{Expected, Plan},
+    run::{self, limits, worker::StopFlag},
     study::{self, Study},
 };
+use pipe_stages::{fetch::LocationError, words::one_of};
 use pipe_store::{ActionKey, RefKind, Store};
 
-use super::{EXIT_CODES, Failure, StoreArgs, print};
 use crate::{
+    failure::{EXIT_CODES, Failure},
     logging::{LogFormat, Logging},
+    output::print,
     printer::{Printer, Summary},
     report_folder,
+    store_args::StoreArgs,
 };
 
-/// Run the study in pipeline.ron.
+/// Run the study in pipeline.ron: reuse what is known, execute the rest
 ///
-/// What is known is reused, the rest is executed, at most `--jobs` nodes at a time; the last line names the study's hash.
-/// Running it again goes on where it stopped, whatever stopped it.
+/// At most `--jobs` nodes run at a time. Running it again goes on where it stopped, whatever stopped it. The last line of
+/// output is the study's name and hash.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Run {
+pub struct Run {
     #[command(flatten)]
     store: StoreArgs,
-    /// Run only this stage or node, and what it reads from (repeatable)
+    /// Run only this stage or node and what it reads from (repeatable)
     #[arg(long, value_name = "NAME|NODE")]
     stage: Vec<String>,
-    /// Nodes at a time [default: the number of cores]
+    /// How many nodes run at a time [default: the number of cores]
     #[arg(long, short, value_name = "N", env = "PIPE_JOBS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// Threads of each node [default: what is free of the cores]
+    /// Threads of each node [default: its share of the free cores]
     #[arg(long, value_name = "N", env = "PIPE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Compute on `cpu`, `cuda`, `cuda:1`, or `auto`: a GPU where there is one [default: the pipeline's]
+    /// Compute on `cpu`, `cuda`, `cuda:1` or `auto` (a GPU if there is one) [default: the pipeline's]
     #[arg(long, value_name = "DEVICE", env = "PIPE_DEVICE")]
     device: Option<DeviceChoice>,
-    /// Put a value in place of the file's: `--set search.trials=20` (repeatable; also PIPE_SET='a=1; b=2')
+    /// Override a value in the file: `--set search.trials=20` (repeatable; also PIPE_SET='a=1; b=2')
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Execute this stage or node again although its result is known, and compare (repeatable)
+    /// Execute this stage or node again even if its result is known, and compare (repeatable)
     #[arg(long, value_name = "NODE")]
     rerun: Vec<String>,
-    /// Only tell what would be reused and what would run
+    /// Print what would be reused and what would run, and stop
     #[arg(long)]
     plan: bool,
-    /// One JSON event per line on standard output
+    /// Print JSON, one event per line
     #[arg(long)]
     json: bool,
-    /// Seconds between the checkpoints of a training
+    /// Seconds between checkpoints of a training
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, env = "PIPE_CHECKPOINT_EVERY", value_parser = seconds)]
     checkpoint_every: f64,
 }
 
-/// A device as it is asked for.
+/// A device as the user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DeviceChoice {
     Auto,
@@ -102,12 +106,12 @@ impl Run {
         let started = Instant::now();
         let mut pipeline = self.read()?;
         let ordinal = self.resolve_device(&mut pipeline.device)?;
-        let plan = expand(&pipeline, &sources(&self.store.root()));
+        let plan = expand(&pipeline, &sources(&self.store.root())?);
         let selection: BTreeSet<&str> = self.stage.iter().map(String::as_str).collect();
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();
         for name in &self.rerun {
-            let nodes = plan.find(name).map_err(unknown)?;
+            let nodes = plan.find(name).map_err(|error| unknown(&plan, error))?;
             if nodes.is_disjoint(&wanted) {
                 let failure = Failure::usage(format!("`--rerun {name}` names nothing that `--stage` runs"));
                 return Err(failure.hint(format!("add `--stage {name}`")));
@@ -123,22 +127,23 @@ impl Run {
         let store = self.store.open()?;
         let previous = study::find_latest(&store, &plan.name)?;
 
-        // The first ^C leaves checkpoints, the second one does not wait for them.
+        // At the first ^C trainings write checkpoints; the second does not wait for them.
         let _ = ctrlc::set_handler(|| {
             if STOP.set() {
                 std::process::exit(130);
             }
         });
-        let jobs = self.jobs.map_or_else(machine::cores, usize::from);
+        let cores = limits::cores();
         let options = run::Options {
-            jobs,
+            jobs: self.jobs.map_or(cores, usize::from),
             threads: self.threads.map(usize::from),
+            cores,
             ordinal,
             rerun,
             cadence: Duration::from_secs_f64(self.checkpoint_every),
-            program: std::env::current_exe().map_err(|error| Failure::work(format!("this program's path: {error}")))?,
+            program: std::env::current_exe().map_err(|error| Failure::work(format!("the path of this program is unknown: {error}")))?,
             log_level: logging.level(),
-            memory: machine::available_memory(),
+            memory: limits::free_memory(),
         };
         let mut printer = Printer::new(
             self.json,
@@ -176,9 +181,9 @@ impl Run {
             pictures: views.pictures.as_deref(),
         });
         if printer.lost_lines() {
-            return Err(Failure::work("standard output could not be written: events are missing"));
+            return Err(Failure::work("events are missing: standard output could not be written"));
         }
-        // The process ends here: to free a long study piece by piece would be a tenth of a run with nothing to do.
+        // The process ends here, and freeing a long study piece by piece would take a tenth of a run with nothing to do.
         std::mem::forget((plan, previous, study));
         match (ran.damaged, ran.failed) {
             (true, _) => Err(Failure::silent(3)),
@@ -195,10 +200,10 @@ impl Run {
         })?;
         let mut overrides = std::env::var(set::VARIABLE).map(|text| set::from_variable(&text)).unwrap_or_default();
         overrides.extend(self.set.iter().map(|text| Override { origin: "--set", text: text.clone() }));
-        read::read(&path.display().to_string(), &text, &overrides).map_err(|refused| Failure::refused(refused.render()))
+        Ok(read::read(&path.display().to_string(), &text, &overrides)?)
     }
 
-    /// Settles on a device before anything is planned, since it is part of what is asked.
+    /// Chooses the device. It is part of every action, so it must be known before anything is planned.
     fn resolve_device(&self, device: &mut DeviceKind) -> Result<usize, Failure> {
         let choice = self.device.unwrap_or(match device {
             DeviceKind::Cpu => DeviceChoice::Cpu,
@@ -215,7 +220,7 @@ impl Run {
             DeviceChoice::Cuda(ordinal) => match found {
                 Err(why) => {
                     return Err(Failure::usage(why)
-                        .hint("build it with `cargo build --release --features cuda`, or say `--device cpu`"));
+                        .hint("build it with `cargo build --release --features cuda`, or use `--device cpu`"));
                 }
                 Ok(n) if ordinal >= n => {
                     let failure =
@@ -230,8 +235,8 @@ impl Run {
     }
 
     fn show_plan(&self, plan: &Plan, wanted: &BTreeSet<usize>, rerun: &BTreeSet<usize>) -> Result<(), Failure> {
-        // To look makes no store: where there is none, nothing is known.
-        let nowhere = tempfile::tempdir().map_err(|error| Failure::work(format!("a temporary folder: {error}")))?;
+        // Looking does not make a store. If there is none, nothing is known.
+        let nowhere = tempfile::tempdir().map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
         let root = self.store.root();
         let store = Store::open(if root.is_dir() { &root } else { nowhere.path() })?;
         let expected = plan.resolve(&store, wanted)?;
@@ -267,30 +272,40 @@ impl Run {
     }
 }
 
-/// Returns the nodes that are asked for, with all that they read from.
+/// Returns the nodes called `names` and everything they read from; all nodes if `names` is empty.
 fn wanted(plan: &Plan, names: &[String]) -> Result<BTreeSet<usize>, Failure> {
     if names.is_empty() {
         return Ok((0..plan.nodes.len()).collect());
     }
     let mut wanted = BTreeSet::new();
     for name in names {
-        wanted.extend(plan.find(name).map_err(unknown)?);
+        wanted.extend(plan.find(name).map_err(|error| unknown(plan, error))?);
     }
     Ok(plan.with_ancestors(&wanted))
 }
 
-fn unknown(error: UnknownNode) -> Failure {
-    Failure::usage(&error).hint(error.hint)
+fn unknown(plan: &Plan, error: NameError) -> Failure {
+    let NameError::Unknown { text, candidates } = error else { return error.into() };
+    Failure::usage(format!("there is no stage or node `{text}`")).hint(match candidates.as_slice() {
+        [] => format!("stages are {}", plan.stages().into_iter().collect::<Vec<_>>().join(", ")),
+        meant => format!("did you mean {}?", one_of(meant.iter().map(String::as_str))),
+    })
 }
 
-fn sources(root: &Path) -> Sources {
-    let mirrors = std::env::var("PIPE_MIRRORS").unwrap_or_default();
-    let mirrors =
-        mirrors.split([',', '\n']).map(str::trim).filter(|base| !base.is_empty()).map(str::to_owned).collect();
-    Sources { mirrors, partial: root.join("partial") }
+/// Returns how bytes from outside come in: mirrors from `PIPE_MIRRORS`, separated by commas or line breaks.
+fn sources(root: &Path) -> Result<Sources, Failure> {
+    let mut mirrors = Vec::new();
+    let variable = std::env::var("PIPE_MIRRORS").unwrap_or_default();
+    for base in variable.split([',', '\n']).map(str::trim).filter(|base| !base.is_empty()) {
+        let mirror = base.parse().map_err(|error: LocationError| {
+            Failure::usage(format!("PIPE_MIRRORS: `{base}`: {error}")).hint("a folder is `file:///folder`")
+        })?;
+        mirrors.push(mirror);
+    }
+    Ok(Sources { mirrors, partial: root.join("partial") })
 }
 
-/// Stores the study and names it, unless it is the latest of its name already: then nothing is written.
+/// Stores the study and names it. If it already is the latest of its name, nothing is written.
 fn record(store: &Store, plan: &Plan, study: &Study) -> Result<pipe_store::Digest, Failure> {
     let hash = study.hash();
     let latest = store.ref_latest(RefKind::Studies, &plan.name)?;
@@ -302,7 +317,7 @@ fn record(store: &Store, plan: &Plan, study: &Study) -> Result<pipe_store::Diges
     Ok(hash)
 }
 
-/// Ends the logs of earlier runs of this study that were killed: what they made is in the study now, or of no use to it.
+/// Ends the logs of earlier runs of this study that were killed: the study has what it needed of them.
 fn finish_other_runs(store: &Store, name: &str) -> Result<(), Failure> {
     for run in store.runs()?.into_iter().filter(|run| !run.running && run.study_name == name) {
         store.abandon_run(&run.id)?;

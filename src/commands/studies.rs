@@ -3,15 +3,17 @@
 use clap::Args;
 use pipe_engine::study::{self, Study, StudyStatus};
 
-use super::{EXIT_CODES, Failure, StoreArgs, json, print};
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
 
-/// List the studies in the store, the latest of each name last.
+/// List the studies in the store
+///
+/// The latest study of each name comes last.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Studies {
+pub struct Studies {
     #[command(flatten)]
     store: StoreArgs,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -27,7 +29,7 @@ struct Row {
 }
 
 impl Studies {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let mut rows = Vec::new();
         for (name, entry) in study::list(&store)? {

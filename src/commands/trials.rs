@@ -4,12 +4,12 @@ use clap::Args;
 use pipe_engine::study;
 use pipe_views::trials;
 
-use super::{EXIT_CODES, Failure, StoreArgs, json, print};
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
 
-/// List the trials of a study with their hyperparameters and scores.
+/// List the trials of a study with their hyperparameters and scores
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Trials {
+pub struct Trials {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
     #[command(flatten)]
@@ -17,16 +17,16 @@ pub(super) struct Trials {
     /// Sort by a metric or a label, best first
     #[arg(long, value_name = "METRIC")]
     sort: Option<String>,
-    /// As CSV, with every hyperparameter and metric
+    /// Print CSV, with every hyperparameter and metric
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Trials {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let mut rows = trials::table(&store, &found.study)?;

@@ -5,27 +5,27 @@ use std::io::IsTerminal;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{EXIT_CODES, Failure, StoreArgs, json, print};
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
 
-/// Read everything in the store and check it against its name.
+/// Check everything in the store against its name
 ///
-/// With `--repair`, what is damaged and results that name something missing are set aside in `.pipe/quarantine`, and
-/// `pipe run` makes them again; studies whose manifest is gone are forgotten.
+/// `--repair` moves damaged files, and results that name something missing, to `.pipe/quarantine`; `pipe run` then makes them
+/// again. A study whose manifest is gone is forgotten.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(super) struct Verify {
+pub struct Verify {
     #[command(flatten)]
     store: StoreArgs,
-    /// Set aside what is damaged, and what names something missing
+    /// Set aside what is damaged, and results that name something missing
     #[arg(long)]
     repair: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Verify {
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         bar.set_style(
@@ -75,10 +75,10 @@ impl Verify {
             eprintln!("forgot study {name} {study}: its manifest is gone");
         }
         for (name, lines) in &repaired.dropped {
-            eprintln!("dropped from the log of study {name} what cannot be read: {lines} lines");
+            eprintln!("dropped {lines} lines that cannot be read from the log of study {name}");
         }
         let quarantine = store.root().join("quarantine");
-        eprintln!("what was taken away is in `{}`; `pipe run` makes it again", quarantine.display());
+        eprintln!("what was set aside is in `{}`; `pipe run` makes it again", quarantine.display());
         Ok(())
     }
 }

@@ -24,4 +24,4 @@ pub mod visualize_filters;
 
 pub mod registry;
 
-pub use registry::{cuda_devices, instantiate, numerics, use_threads};
+pub use registry::{StageName, cuda_devices, instantiate, numerics, use_threads};

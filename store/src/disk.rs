@@ -210,6 +210,7 @@ impl Draft {
 pub(crate) fn publish_all(drafts: Vec<(Draft, PathBuf)>) -> Result<()> {
     match &drafts[..] {
         [(draft, _)] => draft.sync()?,
+        // Threads of their own, not the pool's: they only wait for the disk, and the more of them wait together, the better.
         several => thread::scope(|scope| {
             let syncs: Vec<_> = several.iter().map(|(draft, _)| scope.spawn(|| draft.sync())).collect();
             syncs.into_iter().try_for_each(|sync| sync.join().expect("syncing does not panic"))

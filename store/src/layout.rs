@@ -17,8 +17,9 @@
 use std::{
     fs::Metadata,
     path::{Path, PathBuf},
-    thread,
 };
+
+use rayon::prelude::*;
 
 use crate::{
     ActionKey, Digest, Store,
@@ -96,30 +97,27 @@ impl Store {
     /// Returns the files of a divided folder, sorted by path.
     pub(crate) fn list_sharded(&self, folder: &str) -> Result<Vec<Listed>> {
         let shards = disk::list(&self.dir(folder))?;
-        let threads = if shards.len() < ALONE { 1 } else { thread::available_parallelism().map_or(1, usize::from) };
-        let parts: Vec<Result<Vec<Listed>>> = thread::scope(|scope| {
-            let part = |shards| scope.spawn(move || list_shards(shards));
-            let parts: Vec<_> = shards.chunks(shards.len().div_ceil(threads).max(1)).map(part).collect();
-            parts.into_iter().map(|part| part.join().expect("listing does not panic")).collect()
-        });
-        parts.into_iter().collect::<Result<Vec<_>>>().map(|parts| parts.into_iter().flatten().collect())
+        let files: Result<Vec<_>> = if shards.len() < ALONE {
+            shards.iter().map(list_shard).collect()
+        } else {
+            shards.par_iter().map(list_shard).collect()
+        };
+        Ok(files?.into_iter().flatten().collect())
     }
 }
 
-/// Below so many folders a thread costs more than it saves.
+/// With fewer folders than this, threads cost more than they save.
 const ALONE: usize = 64;
 
-/// Returns the files in `shards`, which are of one divided folder.
-fn list_shards(shards: &[Entry]) -> Result<Vec<Listed>> {
+/// Returns the files in one shard of a divided folder, or the file itself if it lies beside the shards.
+fn list_shard(shard: &Entry) -> Result<Vec<Listed>> {
     let mut files = Vec::new();
-    for shard in shards {
-        let inner = if shard.is_dir { disk::list(&shard.path)? } else { Vec::new() };
-        let loose = (!shard.is_dir).then_some(shard);
-        for entry in inner.iter().chain(loose) {
-            let name = if shard.is_dir && !entry.is_dir { parse(&shard.name, &entry.name) } else { None };
-            let Some(metadata) = disk::metadata(&entry.path)? else { continue };
-            files.push(Listed { path: entry.path.clone(), metadata, name });
-        }
+    let inner = if shard.is_dir { disk::list(&shard.path)? } else { Vec::new() };
+    let loose = (!shard.is_dir).then_some(shard);
+    for entry in inner.iter().chain(loose) {
+        let name = if shard.is_dir && !entry.is_dir { parse(&shard.name, &entry.name) } else { None };
+        let Some(metadata) = disk::metadata(&entry.path)? else { continue };
+        files.push(Listed { path: entry.path.clone(), metadata, name });
     }
     Ok(files)
 }

@@ -1,6 +1,8 @@
 //! Carries out what a collection has decided.
 
-use std::{collections::BTreeSet, fs::File, mem::discriminant, thread};
+use std::{collections::BTreeSet, fs::File, mem::discriminant};
+
+use rayon::prelude::*;
 
 use crate::{
     GcItem, GcKind, GcPlan, Store, Tally, disk,
@@ -25,10 +27,10 @@ impl Swept {
     }
 }
 
-/// Below so many files a thread costs more than it saves.
-const ALONE: usize = 1000;
+/// How many files a thread removes at a time. With fewer, threads cost more than they save.
+const AT_ONCE: usize = 1000;
 
-/// Removes those of `items` that `removes` can and may.
+/// Removes `items`, one by one. `removes` tells whether it removed the item or spared it.
 fn sweep_items(items: &[GcItem], removes: impl Fn(&GcItem) -> Result<bool>) -> Result<Swept> {
     let mut swept = Swept::default();
     for item in items {
@@ -62,16 +64,15 @@ impl Store {
         let removes = |item: &GcItem| Ok(item.modified <= cutoff && !spares(item) && self.remove_item(item)?);
         let mut swept = Swept::default();
         for items in plan.items.chunk_by(|a, b| discriminant(&a.kind) == discriminant(&b.kind)) {
-            // Files of one kind in any order. Checkpoints share parts and locks.
-            let alone = items.len() < ALONE || !matches!(items[0].kind, GcKind::Object { .. });
-            let threads = if alone { 1 } else { thread::available_parallelism().map_or(1, usize::from) };
-            let parts: Vec<Result<Swept>> = thread::scope(|scope| {
-                let part = |items| scope.spawn(move || sweep_items(items, removes));
-                let parts: Vec<_> = items.chunks(items.len().div_ceil(threads)).map(part).collect();
-                parts.into_iter().map(|part| part.join().expect("a sweep does not panic")).collect()
-            });
-            for part in parts {
-                swept.add(part?);
+            // Objects may go in any order, and no lock is taken for them: a thread of the pool that waited for one could be the
+            // one that holds it.
+            if items.len() > AT_ONCE && matches!(items[0].kind, GcKind::Object { .. }) {
+                let parts: Vec<_> = items.par_chunks(AT_ONCE).map(|items| sweep_items(items, removes)).collect();
+                for part in parts {
+                    swept.add(part?);
+                }
+            } else {
+                swept.add(sweep_items(items, removes)?);
             }
         }
         Ok(swept)
@@ -370,16 +371,16 @@ mod tests {
     }
 
     /// Runs a study of some actions as an engine would, and returns their keys.
-    fn run_study(store: &Store, round: u64, state: &mut u64) -> Vec<ActionKey> {
+    fn run_study(store: &Store, round: u64, random: &mut fastrand::Rng) -> Vec<ActionKey> {
         let run = store.open_run("r", "s", SystemTime::now()).unwrap();
         let mut keys = Vec::new();
         for _ in 0..4 {
-            let name = format!("action {}", draw(state, 12));
+            let name = format!("action {}", random.usize(..12));
             let key = ActionKey(Digest::of(name.as_bytes()));
             run.append(&key).unwrap();
             if store.result(&key).unwrap().is_none() {
                 assert_eq!(action(store, &name.replace("action ", "")), key);
-                let shared = format!("file {}", draw(state, 3));
+                let shared = format!("file {}", random.usize(..3));
                 commit(store, &name.replace("action ", ""), &[("own", &name), ("shared", &shared)]);
             }
             keys.push(key);
@@ -392,9 +393,25 @@ mod tests {
     }
 
     #[test]
+    fn many_objects_are_removed_by_several_threads() {
+        let (_folder, store) = store();
+        let n = 2 * AT_ONCE + 1;
+        let kept = store.dummy("kept");
+        for i in 0..n {
+            store.dummy(&format!("object {i}"));
+        }
+        age_all(store.root(), 10 * DAY);
+        let mut roots = store.gc_roots().unwrap();
+        roots.objects.insert(kept);
+        let swept = store.sweep(&plan(&store, &roots, 1)).unwrap();
+        assert_eq!((swept.removed.count, swept.spared.count), (n as u64, 0));
+        assert_eq!(store.objects(), BTreeSet::from([kept]));
+    }
+
+    #[test]
     fn a_study_that_runs_beside_collections_has_all_its_results_in_the_end() {
         let (_folder, store) = store();
-        let state = &mut 5;
+        let mut random = fastrand::Rng::with_seed(5);
         let mut swept = 0;
         for round in 0..15 {
             let running = std::sync::atomic::AtomicBool::new(true);
@@ -410,7 +427,7 @@ mod tests {
                     }
                     removed
                 });
-                let keys = run_study(&store, round, state);
+                let keys = run_study(&store, round, &mut random);
                 running.store(false, std::sync::atomic::Ordering::Relaxed);
                 swept += collector.join().unwrap();
                 keys
@@ -424,21 +441,15 @@ mod tests {
         assert!(swept > 10, "the collections came to something: {swept}");
     }
 
-    /// A pseudo-random number below `n`.
-    fn draw(state: &mut u64, n: usize) -> usize {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((*state >> 33) % n as u64) as usize
-    }
-
     /// Random actions share random files; each thing is old or new; some actions are roots, some are in an unfinished run.
     #[test]
     fn a_collection_agrees_with_an_obvious_model() {
         for seed in 0..25 {
-            let state = &mut (seed as u64);
+            let mut random = fastrand::Rng::with_seed(seed);
             let (_folder, store) = store();
             let mut names: BTreeMap<ActionKey, Vec<Digest>> = BTreeMap::new();
             for i in 0..6 {
-                let outputs: Vec<_> = (0..draw(state, 4)).map(|_| format!("file {}", draw(state, 8))).collect();
+                let outputs: Vec<_> = (0..random.usize(..4)).map(|_| format!("file {}", random.usize(..8))).collect();
                 let outputs: BTreeMap<_, _> =
                     (outputs.iter().enumerate()).map(|(n, text)| (n.to_string(), text.clone().into_bytes())).collect();
                 let tree_name = store.dummy_tree(&outputs);
@@ -453,7 +464,7 @@ mod tests {
             }
             let mut old = BTreeSet::new();
             for object in store.objects() {
-                if draw(state, 3) > 0 {
+                if random.usize(..3) > 0 {
                     age(&store.object_path(&object, crate::encoding::Encoding::Raw), 10 * DAY);
                     old.insert(object);
                 }
@@ -462,7 +473,7 @@ mod tests {
             let mut roots = store.gc_roots().unwrap();
             let run = store.open_run("r", "s", at(0)).unwrap();
             for key in names.keys() {
-                match draw(state, 5) {
+                match random.usize(..5) {
                     0 => drop(roots.actions.insert(*key)),
                     1 => run.append(key).unwrap(),
                     // A record within the grace period.

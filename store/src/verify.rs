@@ -1,15 +1,8 @@
 //! Reads everything a store holds, and says what is not as it should be.
 
-use std::{
-    num::NonZero,
-    path::PathBuf,
-    sync::{
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
-    },
-    thread,
-};
+use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
@@ -75,6 +68,30 @@ impl VerifyReport {
 const TOP: [&str; 11] =
     [ACTIONS, CHECKPOINTS, "format", LOCKS, OBJECTS, "partial", PROVENANCE, QUARANTINE, REFS, "reports", TEMPORARY];
 
+/// An object as it lies on the disk.
+struct ObjectFile {
+    name: Digest,
+    encoding: Encoding,
+    path: PathBuf,
+    /// In bytes, on the disk.
+    length: u64,
+}
+
+/// Objects are hashed in batches: at least one object, at most so many files, and no further file once there are so many bytes.
+/// Progress is told after each batch.
+const BATCH_FILES: usize = 1000;
+const BATCH_BYTES: u64 = 256 << 20;
+
+/// Returns how many of `files`, of which there is at least one, are hashed in the next batch.
+fn batch_length(files: &[ObjectFile]) -> usize {
+    let ends = files.iter().take(BATCH_FILES).scan(0, |bytes, file| {
+        *bytes += file.length;
+        Some(*bytes)
+    });
+    let whole = ends.take_while(|bytes| *bytes < BATCH_BYTES).count();
+    (whole + 1).min(files.len()).min(BATCH_FILES)
+}
+
 impl Store {
     /// Hashes every object on all processors, reads every record, log and checkpoint, and looks for every object they name.
     /// Other processes may use the store meanwhile. `progress` is told the bytes hashed and the bytes in all.
@@ -101,48 +118,36 @@ impl Store {
         let mut files = Vec::new();
         for Listed { path, metadata, name } in self.list_sharded(OBJECTS)? {
             match name.and_then(|(name, suffix)| Encoding::from_suffix(&suffix).map(|encoding| (name, encoding))) {
-                Some((name, encoding)) => files.push((name, encoding, path, metadata.len())),
+                Some((name, encoding)) => files.push(ObjectFile { name, encoding, path, length: metadata.len() }),
                 None => report.foreign.push(self.relative(&path)),
             }
         }
-        let total = files.iter().map(|(.., length)| length).sum();
+        let total = files.iter().map(|file| file.length).sum();
         let mut done = 0;
         progress(done, total);
 
-        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let (sender, receiver) = mpsc::channel();
-        let work = |sender: mpsc::Sender<_>| {
-            while let Some(i) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < files.len()) {
-                let found = verified::digest_of_file(&files[i].2, files[i].1);
-                if stop.load(Ordering::Relaxed) || sender.send((i, found)).is_err() {
-                    break;
-                }
-            }
-        };
-        thread::scope(|scope| {
-            for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
-                let sender = sender.clone();
-                scope.spawn(|| work(sender));
-            }
-            drop(sender);
-            for (i, found) in receiver {
-                let (name, _, path, length) = &files[i];
-                // Collected since it was listed: not there is not damaged.
-                let found = found.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-                let damage = found.and_then(|found| match found {
-                    Ok(found) => (found != *name).then_some(Damage::Hash(found)),
+        let mut rest = files.as_slice();
+        while !rest.is_empty() {
+            let (batch, others) = rest.split_at(batch_length(rest));
+            rest = others;
+            let digest = |file: &ObjectFile| verified::digest_of_file(&file.path, file.encoding);
+            let found: Vec<_> = batch.par_iter().with_max_len(1).map(digest).collect();
+            for (file, found) in batch.iter().zip(found) {
+                // A file that is gone was collected since it was listed; that is no damage.
+                let damage = found?.and_then(|found| match found {
+                    Ok(found) => (found != file.name).then_some(Damage::Hash(found)),
                     Err(damage) => Some(damage),
                 });
                 if let Some(damage) = damage {
-                    let (path, reason) = (self.relative(path), damage.to_string());
-                    report.damaged.push(DamagedObject { name: *name, path, reason });
+                    let (path, reason) = (self.relative(&file.path), damage.to_string());
+                    report.damaged.push(DamagedObject { name: file.name, path, reason });
                 }
-                report.objects.add(*length);
-                done += length;
+                report.objects.add(file.length);
+                done += file.length;
                 progress(done, total);
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     fn verify_records(&self, report: &mut VerifyReport) -> Result<()> {
@@ -226,7 +231,7 @@ impl Store {
 
 impl VerifyReport {
     /// Notes a file that is damaged; passes on any other failure.
-    fn readable<T>(&mut self, path: &std::path::Path, read: Result<T>) -> Result<Option<T>> {
+    fn readable<T>(&mut self, path: &Path, read: Result<T>) -> Result<Option<T>> {
         match read {
             Ok(value) => Ok(Some(value)),
             Err(error @ StoreError::Io { .. }) => Err(error),
@@ -343,6 +348,25 @@ mod tests {
         assert!(report.is_clean() && report.foreign.is_empty(), "{report:?}");
         assert_eq!(store.result(&key).unwrap(), None);
         assert_eq!(store.usage().unwrap().quarantine.count, 12);
+    }
+
+    #[test]
+    fn a_batch_ends_with_enough_files_or_bytes() {
+        let files = |lengths: &[u64]| -> Vec<ObjectFile> {
+            let file =
+                |&length| ObjectFile { name: Digest::of(b""), encoding: Encoding::Raw, path: PathBuf::new(), length };
+            lengths.iter().map(file).collect()
+        };
+        for (lengths, expected) in [
+            (&[0][..], 1),
+            (&[1; 2500], BATCH_FILES),
+            (&[1; 7], 7),
+            (&[2 * BATCH_BYTES, 1], 1),
+            (&[BATCH_BYTES / 2, BATCH_BYTES / 2, 1], 2),
+            (&[BATCH_BYTES - 1, 7, 7], 2),
+        ] {
+            assert_eq!(batch_length(&files(lengths)), expected, "{} files", lengths.len());
+        }
     }
 
     #[test]

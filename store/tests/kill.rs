@@ -82,7 +82,9 @@ fn outputs(i: u32) -> BTreeMap<String, Vec<u8>> {
 
 /// Returns bytes that do not compress.
 fn noise(seed: u32, length: usize) -> Vec<u8> {
-    (seed..).flat_map(|n| *Digest::of(&n.to_le_bytes()).as_bytes()).take(length).collect()
+    let mut bytes = vec![0; length];
+    fastrand::Rng::with_seed(seed.into()).fill(&mut bytes);
+    bytes
 }
 
 fn spawn(root: &Path) -> Child {
@@ -96,7 +98,7 @@ fn spawn(root: &Path) -> Child {
 fn writers_killed_at_random_leave_a_clean_store() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
-    let mut random = 1u64;
+    let mut random = fastrand::Rng::with_seed(1);
     let mut round = 0;
     // At least so often, and until they came to something: on a busy machine few get far.
     let enough = |store: Store| {
@@ -105,8 +107,7 @@ fn writers_killed_at_random_leave_a_clean_store() {
     while round < 40 || !enough(Store::open(&root).unwrap()) {
         round += 1;
         let mut writers = [spawn(&root), spawn(&root)];
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(Duration::from_micros(2000 + (random >> 33) % (40_000 + 1000 * round)));
+        thread::sleep(Duration::from_micros(2000 + random.u64(..40_000 + 1000 * round)));
         for writer in &mut writers {
             assert!(writer.try_wait().unwrap().is_none(), "a writer failed in round {round}");
             writer.kill().unwrap();

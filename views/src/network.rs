@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use pipe_engine::study::{Study, StudyError};
+use pipe_engine::{pipeline::stage::TrainSpec, study::Study};
 use pipe_stages::{
+    StageName,
     images::dataset::Labels,
     network::{Architecture, ModelError, Proposal},
-    train::{self, Train},
+    train,
 };
-use pipe_store::{ObjectSource, Store};
+use pipe_store::Store;
 use serde_json::Value;
 
 use crate::{ViewError, outputs::Outputs};
@@ -45,14 +46,13 @@ pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Architecture,
     if let Some(record) = outputs.as_ref().map(|outputs| outputs.json("architecture.json")).transpose()?.flatten() {
         return serde_json::from_value(record).map_err(|_| NetworkError::None(name.to_owned()));
     }
-    let proposed = match node.stage.as_str() {
-        "train" if node.part_of == name => Some(Value::Null),
-        "train" => {
-            let proposal = name.replacen("/train/", "/propose/", 1);
-            let outputs = study.nodes.get(&proposal).map(|node| Outputs::of(store, &proposal, node)).transpose()?;
+    let proposal = || study.trial_of(name).and_then(|trial| trial.proposal);
+    let proposed = match node.kind() {
+        Some(StageName::Train) if node.part_of == name => Some(Value::Null),
+        Some(StageName::Train | StageName::Propose | StageName::Promote) => {
+            let outputs = proposal().map(|(name, node)| Outputs::of(store, name, node)).transpose()?;
             outputs.flatten().map(|outputs| outputs.json("proposal.json")).transpose()?.flatten()
         }
-        "propose" => outputs.map(|outputs| outputs.json("proposal.json")).transpose()?.flatten(),
         _ => None,
     };
     let proposed = proposed.ok_or_else(|| NetworkError::None(name.to_owned()))?;
@@ -73,20 +73,13 @@ pub fn of_proposal(
     proposal: &Proposal,
 ) -> Result<Architecture, NetworkError> {
     let none = || NetworkError::None(name.to_owned());
-    let digest = study.pipeline;
-    let not_a = |source| ViewError::Study(StudyError::NotA { kind: "pipeline", digest, source });
-    let pipeline: Value = serde_json::from_slice(&store.read(&digest)?).map_err(not_a)?;
-    let stage = pipeline.get("stages").and_then(|stages| stages.get(stage)).ok_or_else(none)?;
-    let mut params = stage.pointer("/Search/trial/Train").or_else(|| stage.get("Train")).cloned().ok_or_else(none)?;
-    let fields = params.as_object_mut().ok_or_else(none)?;
-    let data = fields.remove("data").and_then(|data| data.as_str().map(str::to_owned)).ok_or_else(none)?;
-    fields.remove("augment");
-    let train: Train = serde_json::from_value(params).map_err(|_| none())?;
+    let pipeline = study.read_pipeline(store).map_err(ViewError::Study)?;
+    let TrainSpec { data, train, .. } = pipeline.stages.training(stage).ok_or_else(none)?;
     let no_data = || NetworkError::NoData(data.clone());
-    let node = study.nodes.get(&data).ok_or_else(no_data)?;
-    let outputs = Outputs::of(store, &data, node)?.ok_or_else(no_data)?;
+    let node = study.nodes.get(data).ok_or_else(no_data)?;
+    let outputs = Outputs::of(store, data, node)?.ok_or_else(no_data)?;
     let labels: Option<Labels> = outputs.json("labels.json")?.and_then(|labels| serde_json::from_value(labels).ok());
-    train::architecture(&train, proposal, &labels.ok_or_else(no_data)?)
+    train::architecture(train, proposal, &labels.ok_or_else(no_data)?)
         .map_err(|source| NetworkError::Model { node: name.to_owned(), source })
 }
 

@@ -70,11 +70,6 @@ pub(crate) fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// Returns the number at `path` of a record.
-pub(crate) fn number_at(record: &Value, path: &[&str]) -> Option<f64> {
-    path.iter().try_fold(record, |value, key| value.get(key)).and_then(number)
-}
-
 /// Returns every number of a record by its path (`best.valid.loss`), but for the record's format.
 pub(crate) fn numbers(record: &Value) -> Vec<(String, f64)> {
     fn walk(value: &Value, path: &str, found: &mut Vec<(String, f64)>) {
@@ -103,7 +98,5 @@ mod tests {
         let record = json!({ "format": 1, "fine": { "loss": "NaN", "interval": [0.25, 0.5] }, "name": "x" });
         let found: Vec<_> = numbers(&record).into_iter().map(|(path, x)| format!("{path}={x}")).collect();
         assert_eq!(found, ["fine.interval[0]=0.25", "fine.interval[1]=0.5", "fine.loss=NaN"]);
-        assert_eq!(number_at(&record, &["fine", "loss"]).map(f64::is_nan), Some(true));
-        assert_eq!(number_at(&record, &["fine", "no"]), None);
     }
 }

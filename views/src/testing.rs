@@ -271,9 +271,9 @@ impl Builder {
             json!({ "activation": { "choice": ["relu", "elu"] }, "lr_rate_mult": { "loguniform": [-0.5, 0.5] } });
         self.stage(
             name,
-            json!({ "Search": { "trials": trials.len(), "lag": 2, "sampler": { "Tpe": { "startup": 4 } },
-            "maximise": { "Best": "valid.fine_accuracy" }, "space": space,
-            "trial": { "Train": { "data": "data", "augment": "flip", "epochs": 6 } } } }),
+            json!({ "Search": { "trials": trials.len(), "lag": 2, "sampler": { "Tpe": { "startup": 4 } }, "space": space,
+            "trial": { "Train": { "data": "data", "augment": "flip", "epochs": 6, "model": "HyperCnn",
+                "objective": { "maximise": { "Best": "valid.fine_accuracy" } } } } } }),
         );
         let mut best: Option<(usize, f64, Value)> = None;
         for (i, trial) in trials.iter().enumerate() {

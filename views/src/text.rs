@@ -1,5 +1,7 @@
 //! Numbers, counts and tables for people.
 
+use pipe_engine::pipeline::stages;
+use pipe_stages::StageName;
 use serde_json::Value;
 
 use super::notation;
@@ -75,22 +77,9 @@ pub(crate) fn counted(n: usize, thing: &str) -> String {
     format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Returns `n things`, with the noun for what a kind of stage does.
+/// Returns `n things`, with the noun for what a stage does.
 pub(crate) fn works(stage: &str, n: usize) -> String {
-    let (one, many) = match stage {
-        "fetch" => ("fetch", "fetches"),
-        "decode" => ("decoding", "decodings"),
-        "augment" => ("augmentation", "augmentations"),
-        "propose" => ("proposal", "proposals"),
-        "train" => ("training", "trainings"),
-        "history" => ("history record", "history records"),
-        "split" => ("split", "splits"),
-        "select" => ("selection", "selections"),
-        "evaluate" => ("evaluation", "evaluations"),
-        "visualize_filters" => ("filter visualisation", "filter visualisations"),
-        other => return format!("{n} × {other}"),
-    };
-    format!("{n} {}", if n == 1 { one } else { many })
+    StageName::find(stage).map_or_else(|| format!("{n} × {stage}"), |stage| stages::counted(stage, n))
 }
 
 /// How a column of a text table is aligned.

@@ -9,9 +9,10 @@ use super::{
     node::{Kind, Node},
     path::{self, Step, locate},
     problem::Problem,
-    sampler,
     source::Span,
-    spec::{SearchParams, TrainSpec, plain},
+    stage::{TrainSpec, plain},
+    stages::search::params::SearchParams,
+    stages::search::sampler::{self, in_space},
 };
 
 /// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
@@ -68,14 +69,6 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
             problems.push(problem.help("a value outside the space needs a label that no choice can leave out"));
         }
     }
-}
-
-/// Returns a complaint about a space or what is said of it at `prefix`.
-pub(super) fn in_space(node: &Node, prefix: &str, found: SpaceProblem) -> Problem {
-    let place = locate(node, &path::parse(&format!("{prefix}.{}", found.path)).unwrap_or_default());
-    let mut problem = Problem::at(place.span, found.message);
-    problem.help = found.hint;
-    problem
 }
 
 /// Complains about each value of `key` that the expression `json` at `path` can propose and that is never allowed: its

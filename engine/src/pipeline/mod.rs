@@ -14,10 +14,12 @@ mod parts;
 mod path;
 pub mod problem;
 pub mod read;
-mod sampler;
+mod reading;
 pub mod set;
 mod source;
 pub mod spec;
+pub mod stage;
+pub mod stages;
 mod syntax;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Paths to values inside a pipeline: `search.trial.epochs`, `flip.policy[0].RandomFlip`.
 
-pub use pipe_stages::problem::Step;
+pub(super) use pipe_stages::problem::Step;
 
 use super::{
     node::{Field, Kind, Node},
@@ -11,7 +11,7 @@ use super::{
 ///
 /// # Errors
 /// If the text is no path: what is wrong with it.
-pub fn parse(text: &str) -> Result<Vec<Step>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     for part in text.split('.') {
         let (name, mut indices) = part.split_at(part.find('[').unwrap_or(part.len()));
@@ -35,7 +35,7 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
 }
 
 /// Returns the innermost value on the way along `steps` that is written in the text: what a complaint points at.
-pub fn locate<'n>(node: &'n Node, steps: &[Step]) -> &'n Node {
+pub(super) fn locate<'n>(node: &'n Node, steps: &[Step]) -> &'n Node {
     let mut current = node;
     for step in steps {
         match next(current, step) {
@@ -46,7 +46,7 @@ pub fn locate<'n>(node: &'n Node, steps: &[Step]) -> &'n Node {
     current
 }
 
-/// Returns the place of the name that a value begins with, rather than all of the value.
+/// Returns the place of the name that a value begins with, rather than that of the whole value.
 pub(super) fn name_of(node: &Node) -> Span {
     match (node.name(), &node.kind) {
         (Some(name), _) => Span { end: node.span.start + name.len(), ..node.span },
@@ -80,7 +80,7 @@ fn next<'n>(node: &'n Node, step: &Step) -> Option<&'n Node> {
 ///
 /// # Errors
 /// If a step leads nowhere: its index, and what is allowed there.
-pub fn place<'n>(node: &'n mut Node, steps: &[Step], key: Span) -> Result<&'n mut Node, (usize, String)> {
+pub(super) fn place<'n>(node: &'n mut Node, steps: &[Step], key: Span) -> Result<&'n mut Node, (usize, String)> {
     place_at(node, steps, key, 0)
 }
 

@@ -1,37 +1,37 @@
 //! Reads a pipeline: text -> tree -> typed values, complaining about every mistake at its place.
 
-use pipe_stages::{
-    augment::Augment, decode::Decode, evaluate::Evaluate, fetch::FetchSpec, network::training::Objective, parameters, train::Train,
-    visualize_filters::VisualizeFilters, words::one_of,
-};
-use serde_json::json;
+use std::sync::Arc;
+
+use pipe_stages::{parameters, words::one_of};
 
 use super::{
-    check,
+    check::{self, Entry},
     form::Form,
-    labels,
     node::{Kind, Node},
-    located,
     path::name_of,
-    problem::Problem,
+    problem::{Look, Problem},
+    reading::Reading,
     set::{self, Override},
     source::{Source, Span},
-    spec::{Pipeline, RetrainParams, RetrainSpec, SearchParams, SearchSpec, StageSpec, TrainSpec, plain},
-    syntax,
+    spec::Pipeline,
+    stage::StageSpec,
+    stages, syntax,
 };
 use crate::action::DeviceKind;
 
 /// Everything that is wrong with a pipeline.
 #[derive(Debug)]
 pub struct Refused {
+    /// What is wrong, in the order of the text.
     pub problems: Vec<Problem>,
+    /// The texts that it was read from.
     pub sources: Vec<Source>,
 }
 
 impl Refused {
-    /// Returns the complaints as text.
-    pub fn render(&self) -> String {
-        super::problem::render(&self.problems, &self.sources)
+    /// Returns the problems as text.
+    pub fn render(&self, look: Look) -> String {
+        super::problem::render(&self.problems, &self.sources, look)
     }
 }
 
@@ -107,7 +107,7 @@ impl Reader<'_> {
         }
         check::graph(&read, self.problems);
         let Head { name, seed, device } = head?;
-        let stages = read.into_iter().filter_map(|(name, _, _, spec)| Some((name, spec?))).collect();
+        let stages = read.into_iter().filter_map(|entry| Some((entry.name, entry.spec?))).collect();
         Some(Pipeline { name, seed, device, stages })
     }
 
@@ -119,17 +119,16 @@ impl Reader<'_> {
         }
     }
 
-    fn stages<'n>(&mut self, node: &'n Node) -> Vec<check::Entry<'n>> {
-        let mut entries: Vec<check::Entry<'n>> = Vec::new();
+    fn stages<'n>(&mut self, node: &'n Node) -> Vec<Entry<'n>> {
+        let mut entries: Vec<Entry<'n>> = Vec::new();
         for (name, name_span, stage) in self.named_stages(node) {
             self.name(&name, name_span);
-            if entries.iter().any(|(known, ..)| *known == name) {
+            if entries.iter().any(|entry| entry.name == name) {
                 self.problems
                     .push(Problem::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
                 continue;
             }
-            let spec = self.stage(stage);
-            entries.push((name, name_span, stage, spec));
+            entries.push(Entry { name, name_span, node: stage, spec: self.stage(stage) });
         }
         entries
     }
@@ -167,129 +166,20 @@ impl Reader<'_> {
         }
     }
 
-    fn stage(&mut self, node: &Node) -> Option<StageSpec> {
-        let kind = node.name().unwrap_or_default();
-        if !StageSpec::KINDS.contains(&kind) {
-            let what = if kind.is_empty() { "found" } else { "unknown stage" };
-            let found = if kind.is_empty() { node.describe().to_owned() } else { format!("`{kind}`") };
-            let problem = Problem::at(name_of(node), format!("{what} {found}")).expected(one_of(StageSpec::KINDS));
-            self.problems.push(problem.did_you_mean(kind, StageSpec::KINDS));
+    fn stage(&mut self, node: &Node) -> Option<Arc<dyn StageSpec>> {
+        let name = node.name().unwrap_or_default();
+        let Some(kind) = stages::find(name) else {
+            let what = if name.is_empty() { "found" } else { "unknown stage" };
+            let found = if name.is_empty() { node.describe().to_owned() } else { format!("`{name}`") };
+            let problem = Problem::at(name_of(node), format!("{what} {found}")).expected(one_of(stages::names()));
+            self.problems.push(problem.did_you_mean(name, stages::names()));
             return None;
-        }
-        if kind != "Evaluate" {
-            self.refuse_test_split(node);
-        }
-        let mut form = Form::new(node);
-        Some(match kind {
-            "Fetch" => {
-                let fetch: FetchSpec = form.read(self.problems)?;
-                StageSpec::Fetch(fetch)
-            }
-            "Decode" => {
-                let from = form.reference("from", self.problems);
-                let decode: Decode = form.read(self.problems)?;
-                StageSpec::Decode { from: from?, decode }
-            }
-            "Augment" => {
-                let data = form.reference("data", self.problems);
-                let augment: Augment = form.read(self.problems)?;
-                StageSpec::Augment { data: data?, augment }
-            }
-            "Train" => {
-                let train = self.train(form, None)?;
-                labels::none(node, &train, self.problems);
-                StageSpec::Train(train)
-            }
-            "Search" => StageSpec::Search(self.search(node, form)?),
-            "Retrain" => {
-                let of = form.reference("of", self.problems);
-                let own: RetrainParams = form.read(self.problems)?;
-                StageSpec::Retrain(RetrainSpec { of: of?, own })
-            }
-            "Evaluate" => {
-                let of = form.reference("of", self.problems);
-                let evaluate: Evaluate = form.read(self.problems)?;
-                StageSpec::Evaluate { of: of?, evaluate }
-            }
-            "VisualizeFilters" => {
-                let of = form.reference("of", self.problems);
-                let visualize: VisualizeFilters = form.read(self.problems)?;
-                StageSpec::VisualizeFilters { of: of?, visualize }
-            }
-            _ => unreachable!("the kinds were just compared"),
-        })
-    }
-
-    /// Reads a training. `objective` is what it goes for, if that is not among its own fields.
-    fn train(&mut self, mut form: Form<'_>, objective: Option<Objective>) -> Option<TrainSpec> {
-        let data = form.reference("data", self.problems);
-        let augment = form.optional_reference("augment", self.problems);
-        if let Some(objective) = &objective {
-            form.put("objective", plain(objective));
-        }
-        let train: Train = form.read(self.problems)?;
-        Some(TrainSpec { data: data?, augment: augment?, train })
-    }
-
-    fn search(&mut self, node: &Node, mut form: Form<'_>) -> Option<SearchSpec> {
-        let objective = self.search_objective(node, &mut form);
-        form.take("trial");
-        let imported = form.optional_reference("imported", self.problems);
-        let trial = match node.field("trial").map(|field| &field.value) {
-            None => {
-                let problem = Problem::at(name_of(node), "missing field `trial`");
-                self.problems.push(problem.expected("`trial: Train(data: \"..\", model: .., epochs: ..)`"));
-                None
-            }
-            Some(trial) if trial.name() == Some("Train") => {
-                self.refuse_test_split(trial);
-                let own = trial.field("objective").filter(|_| objective.is_some());
-                if let Some(own) = own {
-                    let problem = Problem::at(own.key_span, "the search says already what its trials go for");
-                    self.problems.push(problem.help("remove `objective`, or the search's `maximise` or `minimise`"));
-                }
-                self.train(Form::new(trial), objective)
-            }
-            Some(trial) => {
-                let problem = Problem::at(name_of(trial), format!("`trial`: found {}", trial.described()));
-                self.problems.push(problem.expected("`Train(..)`"));
-                None
-            }
         };
-        let own: Option<SearchParams> = form.read(self.problems);
-        let own = own?;
-        labels::search(node, &own, trial.as_ref(), self.problems);
-        Some(SearchSpec { own, trial: trial?, imported: imported? })
-    }
-
-    /// Takes what a search goes for, which is what its trials are scored by.
-    fn search_objective(&mut self, node: &Node, form: &mut Form<'_>) -> Option<Objective> {
-        let given = ["maximise", "minimise"].map(|mode| (mode, form.take(mode)));
-        let mut given = given.into_iter().filter_map(|(mode, value)| Some((mode, value?)));
-        let (mode, value) = given.next()?;
-        if given.next().is_some() {
-            let at = node.field("minimise").map_or(node.span, |field| field.key_span);
-            self.problems.push(Problem::at(at, "both `maximise` and `minimise`").help("remove one of the two"));
+        let mut reading = Reading::new(node, self.problems, &mut self.test_split);
+        if !kind.may_name_test_split {
+            reading.refuse_test_split();
         }
-        let before = self.problems.len();
-        let objective = located::read(node, &json!({ mode: value }), self.problems);
-        // What is wrong with it is said once, and not by the trial as well.
-        objective.filter(|_| self.problems.len() == before)
-    }
-
-    /// Trials are chosen on validation; the test split is read once, by `Evaluate`.
-    fn refuse_test_split(&mut self, node: &Node) {
-        const READS: [&str; 8] = ["data", "from", "of", "on", "split", "train", "validation", "augment"];
-        for field in node.fields().iter().filter(|field| READS.contains(&field.key.as_str())) {
-            let names_it = match &field.value.kind {
-                Kind::Unit(name) => name.eq_ignore_ascii_case("test"),
-                Kind::String(name) => name.ends_with("/test") || name.ends_with("test.safetensors"),
-                _ => false,
-            };
-            if names_it {
-                self.test_split.extend([field.key_span, field.value.span]);
-            }
-        }
+        (kind.read)(&mut reading)
     }
 }
 

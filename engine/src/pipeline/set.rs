@@ -19,6 +19,7 @@ pub const VARIABLE: &str = "PIPE_SET";
 pub struct Override {
     /// `--set` or `PIPE_SET`
     pub origin: &'static str,
+    /// `search.trials=20`
     pub text: String,
 }
 

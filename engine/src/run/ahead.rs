@@ -1,17 +1,19 @@
-//! Looks up ahead what a run will most likely ask for, on all processors: the results of the latest study of its name.
-//! Nodes are settled one after the other, since the key of one may need the outputs of another; a study of a thousand
-//! trials with nothing to do is little but these lookups.
+//! Looks up, on all cores, what a run will most likely ask for: the results that the latest study of its name had.
+//!
+//! The run itself settles one node after the other, because the key of a node may need the outputs of another. In a study of
+//! a thousand trials with nothing to do, that is almost all of the time.
 
-use std::{collections::BTreeMap, thread};
+use std::collections::BTreeMap;
 
 use pipe_store::{ActionKey, ActionResult, Store, StoreError};
+use rayon::prelude::*;
 
 use crate::{plan::Plan, study::Study};
 
 /// What was found, to be taken once.
 pub(super) type Found = BTreeMap<ActionKey, Result<Option<ActionResult>, StoreError>>;
 
-/// Below so many nodes a thread costs more than it saves.
+/// With fewer nodes, starting threads costs more than it saves.
 const WORTHWHILE: usize = 64;
 
 /// Returns what is known of the actions that the nodes of `plan` had in `previous`.
@@ -22,11 +24,6 @@ pub(super) fn look_up(store: &Store, plan: &Plan, previous: Option<&Study>) -> F
     if keys.len() < WORTHWHILE {
         return Found::new();
     }
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let look = |keys: &[ActionKey]| keys.iter().map(|key| (*key, store.result(key))).collect::<Vec<_>>();
-        let parts: Vec<_> =
-            keys.chunks(keys.len().div_ceil(threads)).map(|keys| scope.spawn(move || look(keys))).collect();
-        parts.into_iter().flat_map(|part| part.join().expect("a lookup does not panic")).collect()
-    })
+    let found: Vec<_> = keys.into_par_iter().map(|key| (key, store.result(&key))).collect();
+    found.into_iter().collect()
 }

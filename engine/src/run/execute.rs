@@ -11,30 +11,39 @@ use serde_json::{Value, json};
 
 use crate::action::Action;
 
-/// Why an execution left no result. It is run again next time.
+/// Why an execution has no result. The next run executes it again.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
+    /// Somebody asked it to stop.
     #[error("interrupted")]
     Interrupted,
+    /// The stage could not work here.
     #[error(transparent)]
     Stage(StageError),
+    /// A mistake in the program; what the stage said last.
     #[error("the stage panicked: {0}")]
     Panic(String),
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// How an execution came by its result.
+/// The result of an execution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Executed {
+    /// The tree of its outputs, or why it failed.
     pub result: ActionResult,
-    /// Whether somebody else had committed it by the time this execution held the lock.
+    /// Whether somebody else committed it before this execution had the lock.
     pub found: bool,
+    /// How long the stage ran.
     pub seconds: f64,
 }
 
-/// Runs `stage`, whose action is `action`, and commits what it gives. Objects are stored before the record that names
-/// them; whoever commits first is right.
+/// Runs `stage`, whose action is `action`, and commits its result: first the objects, then the record that names them. If
+/// two commit, the first result stands.
+///
+/// # Errors
+/// If there is no result: the stage was interrupted, panicked or could not work here, or the store failed.
 pub fn execute(
     store: &Store,
     stage: &dyn Stage,

@@ -1,4 +1,4 @@
-//! The local executor: a worker process for what computes, a thread for what does not.
+//! The local executor: a worker process for a node that computes, a thread for a light one.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::action::{Action, DeviceKind};
 
-/// What an execution says to the loop.
+/// What an execution reports to the loop.
 pub(super) enum Message {
     Progress { index: usize, progress: Progress },
     Talk { index: usize, line: String },
@@ -62,7 +62,7 @@ impl Stop {
     pub(super) fn ask(&self) {
         self.0.flag.set();
         if let Some(pipe) = self.0.pipe.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            // A worker that is gone needs no telling.
+            // Writing fails if the worker has already ended.
             let _ = writeln!(pipe, "{STOP}").and_then(|()| pipe.flush());
         }
     }
@@ -81,7 +81,7 @@ impl Job {
     }
 }
 
-/// Starts a job; what becomes of it is sent to `sender`.
+/// Starts a job, which reports to `sender`.
 pub(super) fn start(job: Job, store: &Store, options: &Options, sender: Sender<Message>) {
     let (store, options) = (store.clone(), options.clone());
     thread::spawn(move || {
@@ -91,7 +91,7 @@ pub(super) fn start(job: Job, store: &Store, options: &Options, sender: Sender<M
         } else {
             in_thread(&job, &store, &sender)
         };
-        // Without a receiver the run is over.
+        // If nobody receives it, the run is over.
         let _ = sender.send(Message::Ended { index, ended });
     });
 }
@@ -109,7 +109,7 @@ fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     }
 }
 
-/// Returns what to do about an error, if its stage knows.
+/// Returns what can be done about an error, if its stage says so.
 pub fn hint_of(error: &ExecuteError) -> Option<String> {
     match error {
         ExecuteError::Stage(StageError::Environment { hint, .. }) => hint.clone(),
@@ -117,12 +117,12 @@ pub fn hint_of(error: &ExecuteError) -> Option<String> {
     }
 }
 
-/// Returns an error and its causes, each on a line of its own.
+/// Returns an error and its causes, one per line.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        // A transparent wrapper says the same again.
+        // A transparent wrapper repeats its cause.
         if !text.ends_with(&error.to_string()) {
             text += &format!("\n  cause: {error}");
         }
@@ -135,11 +135,7 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
     let mut child = match command(job, store, options).spawn() {
         Ok(child) => child,
         Err(error) => {
-            return Ended::Error {
-                message: format!("the worker cannot be started: {error}"),
-                hint: None,
-                damaged: false,
-            };
+            return Ended::Error { message: format!("the worker did not start: {error}"), hint: None, damaged: false };
         }
     };
     *job.stop.0.pipe.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
@@ -208,7 +204,7 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
     command
 }
 
-/// Passes on what the worker writes to its standard error, and returns its last lines.
+/// Passes on what the worker writes to standard error, and returns its last lines.
 fn listen_to_talk(child: &mut Child, index: usize, sender: Sender<Message>) -> thread::JoinHandle<Vec<String>> {
     let stderr = child.stderr.take();
     thread::spawn(move || {
@@ -224,7 +220,7 @@ fn listen_to_talk(child: &mut Child, index: usize, sender: Sender<Message>) -> t
     })
 }
 
-/// What a light stage is given on a thread: no checkpoints, since it is quickly done again.
+/// The host of a light stage on a thread. It keeps no checkpoints: starting again takes no time.
 struct ThreadHost {
     index: usize,
     sender: Mutex<Sender<Message>>,

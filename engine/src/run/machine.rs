@@ -1,25 +1,12 @@
-//! What this machine is: for the executor's admissions and for provenance. Nothing here reaches a key.
+//! What this machine is, for provenance. Nothing here reaches a key.
 
-use std::{fs, sync::LazyLock, thread};
+use std::{fs, sync::LazyLock};
 
 use serde_json::{Value, json};
 
-/// Returns the number of processors this process may use.
-pub fn cores() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Returns the memory that can be had without swapping, in bytes, if the system tells.
-pub fn available_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
-}
-
 /// Returns the processor's model, as the system names it.
 pub fn processor() -> &'static str {
-    // Asked for once: the system looks at every core to answer.
+    // Read once: the system visits every core to answer.
     static MODEL: LazyLock<String> = LazyLock::new(|| {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model =
@@ -45,7 +32,7 @@ pub fn instruction_set() -> &'static str {
     std::env::consts::ARCH
 }
 
-/// Returns what stands beside a result of this machine: everything that explains, nothing that decides.
+/// Returns what is recorded beside a result of this machine. It explains a result; nothing is decided by it.
 pub fn provenance(device: &str, threads: usize) -> Value {
     json!({
         "format": 1,

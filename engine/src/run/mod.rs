@@ -1,11 +1,12 @@
-//! Runs a plan: what is known is reused, what is not is executed, at most `jobs` nodes at a time.
+//! Runs a plan: known results are reused, other nodes are executed, at most `jobs` at a time.
 //!
 //! One loop owns all state. Executions happen elsewhere, heavy ones in worker processes (`pipe exec`), light ones on
-//! threads, and report back as messages; so the order in which they end can reach nothing but the order of lines on a
-//! terminal.
+//! threads, and report back as messages. The order in which they end changes the order of lines on a terminal and nothing
+//! else.
 
 mod ahead;
 pub mod execute;
+pub mod limits;
 mod local;
 pub mod machine;
 mod why;
@@ -35,11 +36,13 @@ use crate::{
 pub struct Options {
     /// Nodes at a time, at least 1.
     pub jobs: usize,
-    /// Threads of each; by default what is free of the machine's cores.
+    /// Threads of each; by default its share of the free cores.
     pub threads: Option<usize>,
-    /// The CUDA device, where the study computes on one.
+    /// Cores that all nodes together may use.
+    pub cores: usize,
+    /// The CUDA device, if the study computes on one.
     pub ordinal: usize,
-    /// Nodes to execute again although their results are known.
+    /// Nodes to execute again even if their results are known.
     pub rerun: BTreeSet<usize>,
     /// Time between two checkpoints.
     pub cadence: Duration,
@@ -47,37 +50,24 @@ pub struct Options {
     pub program: PathBuf,
     /// The level of log lines, for workers.
     pub log_level: &'static str,
-    /// Memory that all nodes together may take, in bytes, if it is known.
+    /// Memory that all nodes together may use, in bytes, if it is known.
     pub memory: Option<u64>,
 }
 
 /// What happens while a plan is run.
 #[derive(Debug)]
 pub enum Event<'a> {
-    Started {
-        node: &'a str,
-        why: &'a str,
-    },
-    Progress {
-        node: &'a str,
-        progress: &'a Progress,
-    },
+    /// A node is being executed.
+    Started { node: &'a str, why: &'a str },
+    /// How far a node is.
+    Progress { node: &'a str, progress: &'a Progress },
     /// A line that a worker wrote to its standard error.
-    Talk {
-        node: &'a str,
-        line: &'a str,
-    },
-    Settled {
-        node: &'a str,
-        how: How,
-        why: &'a str,
-        key: Option<ActionKey>,
-        tree: Option<Digest>,
-        seconds: f64,
-    },
+    Talk { node: &'a str, line: &'a str },
+    /// A node has its outcome.
+    Settled { node: &'a str, how: How, why: &'a str, key: Option<ActionKey>, tree: Option<Digest>, seconds: f64 },
 }
 
-/// How a node came by what it has.
+/// How a node came by its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
@@ -90,23 +80,24 @@ pub enum How {
 
 /// What came of running a plan.
 pub struct Ran {
+    /// The nodes of the study, by name.
     pub nodes: BTreeMap<String, StudyNode>,
     pub executed: usize,
     pub reused: usize,
     pub failed: usize,
     pub skipped: usize,
-    /// Whether it was stopped before its end: then there is no study.
+    /// Whether it was stopped early: then there is no study.
     pub interrupted: bool,
-    /// Whether an input turned out to be damaged.
+    /// Whether an input is damaged.
     pub damaged: bool,
-    /// The log of what was executed. Dropped once the study is recorded.
+    /// The log of what was executed, to be finished when the study is recorded.
     pub run: Option<Run>,
 }
 
-/// Runs the `wanted` nodes of `plan`, which must hold all that they read from.
+/// Runs the `wanted` nodes of `plan`, which must include every node that they read from.
 ///
 /// # Errors
-/// If the store fails. A node that fails is no error: its siblings go on.
+/// If the store fails. A node that fails is not an error: its siblings go on.
 pub fn run(
     store: &Store,
     plan: &Plan,
@@ -143,7 +134,7 @@ pub fn run(
 /// What is known of a node.
 #[derive(Debug, Clone)]
 enum State {
-    /// Inputs are missing.
+    /// Its inputs are not known yet.
     Waiting,
     /// It is to be executed.
     Ready {
@@ -172,19 +163,19 @@ struct Engine<'a> {
     states: Vec<State>,
     actions: Vec<Option<ActionKey>>,
     trees: Vec<Option<Tree>>,
-    /// Nodes whose sources are settled and which are not.
+    /// Nodes that are not settled, but whose sources are.
     fresh: BTreeSet<usize>,
     ready: BTreeSet<usize>,
     running: BTreeMap<usize, Running>,
-    /// How many sources of a node are not settled.
+    /// How many sources of each node are not settled.
     missing: Vec<usize>,
     readers: Vec<Vec<usize>>,
-    /// What a node gave before it was run again on request.
+    /// The earlier outputs of nodes that are run again on request.
     before: BTreeMap<usize, Digest>,
     run: Option<Run>,
-    /// Results that were found before there was a log of this run.
+    /// Results that were found before this run had a log.
     hits: Vec<ActionKey>,
-    /// Results that were found before they were asked for, which may be used as long as there is no log.
+    /// Results that were looked up ahead. They may be used until this run has a log.
     found_ahead: ahead::Found,
     damaged: bool,
     counts: BTreeMap<&'static str, usize>,
@@ -229,7 +220,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Settles every node that needs no execution, and makes the others whose inputs are known ready.
+    /// Goes through the nodes whose sources are settled: each is settled, or made ready to be executed.
     fn settle(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), StoreError> {
         while let Some(index) = self.fresh.pop_first() {
             let node = &self.plan.nodes[index];
@@ -255,7 +246,7 @@ impl<'a> Engine<'a> {
             let before = self.previous.and_then(|study| study.nodes.get(&node.name));
             let rerun = self.options.rerun.contains(&index);
             let found_ahead = match &self.run {
-                // In the log before it is looked up: from then on no collection takes it.
+                // Logged before it is looked up: from then on gc spares it.
                 Some(run) => run.append(&key).map(|()| None)?,
                 None => {
                     self.hits.push(key);
@@ -264,7 +255,7 @@ impl<'a> Engine<'a> {
             };
             let mut known = found_ahead.unwrap_or_else(|| self.store.result(&key))?;
             if known.is_none() && !self.store.contains(&key.0)? {
-                // A result counts only beside the record of its action, which may be all that was lost.
+                // A result counts only if the record of its action is there; that record may be all that was lost.
                 self.open_log()?;
                 self.store.put(&action.record())?;
                 known = self.store.result(&key)?;
@@ -302,13 +293,13 @@ impl<'a> Engine<'a> {
         let memory = match stage.memory(&Inputs::new(&action.inputs, self.store)) {
             Ok(memory) => memory,
             Err(StageError::Input { source, .. }) => return Err(source),
-            // What keeps a stage from estimating keeps it from running, and it says so better itself.
+            // A stage that cannot estimate cannot run either, and says better why when it does.
             Err(_) => 0,
         };
         if let Some(all) = self.options.memory.filter(|all| memory > *all) {
             let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
             let why = format!(
-                "it needs about {:.1} GiB of memory and {:.1} GiB are free: make its batch or its network smaller, or give it a larger machine",
+                "it needs about {:.1} GiB of memory and {:.1} GiB are free: use a smaller batch, a smaller network or a larger machine",
                 gib(memory),
                 gib(all)
             );
@@ -333,7 +324,7 @@ impl<'a> Engine<'a> {
         let Some(index) = next else { return Ok(None) };
         let threads = self.options.threads.unwrap_or_else(|| {
             let busy: usize = self.running.values().map(|running| running.threads).sum();
-            let free = machine::cores().saturating_sub(busy);
+            let free = self.options.cores.saturating_sub(busy);
             let rivals = self.ready.len().min(self.options.jobs - self.running.len());
             (free / rivals.max(1)).max(1)
         });
@@ -355,7 +346,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Opens the log of this run, so that gc keeps what is being made and what it is made from. A run that executes
-    /// nothing has no log, and writes nothing.
+    /// nothing has no log and writes nothing.
     fn open_log(&mut self) -> Result<(), StoreError> {
         if self.run.is_some() {
             return Ok(());
@@ -367,7 +358,7 @@ impl<'a> Engine<'a> {
         for key in std::mem::take(&mut self.hits) {
             run.append(&key)?;
         }
-        // What was found before the log was open may have been collected since.
+        // gc may have taken what was found before the log was open.
         for (tree, state) in self.trees.iter().zip(&self.states) {
             if let (Some(tree), State::Settled(Outcome::Tree(name))) = (tree, state) {
                 let names = tree.files.values().map(|entry| entry.digest).chain([*name]);
@@ -395,8 +386,7 @@ impl<'a> Engine<'a> {
                     Ended::Committed { found } => {
                         let key = self.actions[index].expect("a running node has an action");
                         let Some(result) = self.store.result(&key)? else {
-                            let why =
-                                "its result was committed and is gone: is the store being swept by another program?";
+                            let why = "its result was committed and is gone: does another program sweep the store?";
                             return self.settled(index, Outcome::Crash, How::Failed, why, seconds, tell);
                         };
                         let how = match (&result, found) {

@@ -1,4 +1,4 @@
-//! Why a node runs, told against the latest study of the same name.
+//! Why a node runs, compared with the latest study of the same name.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::{
     study::{self, Outcome, Study, StudyNode},
 };
 
-/// Returns why a known result is used.
+/// Returns why a result is reused.
 pub(super) fn reused(before: Option<&StudyNode>, key: &ActionKey) -> String {
     match before {
         Some(node) if node.key() == Some(*key) => "unchanged".to_owned(),
@@ -18,7 +18,7 @@ pub(super) fn reused(before: Option<&StudyNode>, key: &ActionKey) -> String {
     }
 }
 
-/// Returns why `action` is executed: the first thing in which it differs from what the node was in `previous`.
+/// Returns why `action` is executed: how it differs from the node's action in `previous`.
 pub(super) fn executed(store: &Store, previous: Option<&Study>, before: Option<&StudyNode>, action: &Action) -> String {
     let Some(_) = previous else { return "first run".to_owned() };
     let Some(node) = before else { return "new in this study".to_owned() };
@@ -34,7 +34,7 @@ pub(super) fn executed(store: &Store, previous: Option<&Study>, before: Option<&
     differences(&old, action).join(", ")
 }
 
-/// Returns in what two actions of one node differ, the cause before its consequences.
+/// Returns how two actions of a node differ, causes before consequences.
 fn differences(old: &Action, new: &Action) -> Vec<String> {
     let mut texts = Vec::new();
     if old.stage != new.stage {

@@ -1,5 +1,4 @@
-//! The other side of a worker process: what `pipe exec --protocol` says on its standard output, line by line, and how it
-//! hears that it should stop.
+//! What a worker process (`pipe exec --protocol`) and its parent say to each other, line by line.
 
 use std::{
     io::{self, BufRead, Write},
@@ -20,13 +19,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Line {
+    /// How far it is.
     Progress {
         #[serde(flatten)]
         progress: Progress,
     },
-    /// A result stands in the action cache. `found`: somebody else's.
+    /// The action cache has a result. `found`: it is another process's.
     Committed { found: bool, seconds: f64 },
-    /// No result: it is run again next time.
+    /// There is no result. The next run executes it again.
     Error {
         message: String,
         hint: Option<String>,
@@ -35,32 +35,34 @@ pub enum Line {
     },
 }
 
-/// The line on a worker's standard input that asks it to leave a checkpoint and end. The end of its input ends it at once.
+/// The line on standard input that asks a worker to write a checkpoint and end. When its input closes, it ends at once.
 pub const STOP: &str = "stop";
 
-/// The newest checkpoints that stay while a training runs. After it is committed, the last one stays.
+/// How many checkpoints stay while a training runs, the newest ones. Once it is committed, one stays.
 const KEEP_RUNNING: usize = 2;
 
-/// Whether the process has been asked to stop. Set by signals and by [`listen`].
+/// Whether the process has been asked to stop, by a signal or through [`listen`].
 #[derive(Debug, Default)]
 pub struct StopFlag(AtomicBool);
 
 impl StopFlag {
+    /// Returns a flag that is not set.
     pub const fn new() -> Self {
         Self(AtomicBool::new(false))
     }
 
-    /// Asks to stop. Returns whether that had been asked before.
+    /// Asks to stop. Returns whether somebody had asked before.
     pub fn set(&self) -> bool {
         self.0.swap(true, Ordering::SeqCst)
     }
 
+    /// Returns whether somebody has asked to stop.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// Ends this process when its parent's pipe closes, and sets `stop` when the parent says so.
+/// Sets `stop` when the parent says so, and ends this process when the parent is gone.
 pub fn listen(stop: &'static StopFlag) {
     thread::spawn(move || {
         for line in io::stdin().lock().lines() {
@@ -72,7 +74,7 @@ pub fn listen(stop: &'static StopFlag) {
                 Err(_) => break,
             }
         }
-        // The parent is gone: nobody waits for the result, and the next run goes on from the last checkpoint.
+        // Nobody waits for the result any more, and the next run goes on from the last checkpoint.
         process::exit(130);
     });
 }
@@ -82,20 +84,23 @@ pub fn say(line: &Line) {
     let mut text = serde_json::to_string(line).expect("a line is plain data");
     text.push('\n');
     let mut out = io::stdout().lock();
-    // A closed pipe means that the parent is gone, which ends the process elsewhere.
+    // Writing fails if the parent is gone, and then `listen` ends the process.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// What a worker offers to its stage: checkpoints in the store, progress as lines, and the clock behind both.
+/// What a worker offers its stage: checkpoints in the store, progress as lines, and the clock for both.
 pub struct WorkerHost {
+    /// Where checkpoints are kept.
     pub store: Store,
-    /// Absent where the stage keeps no checkpoints, or must not use any.
+    /// Whose checkpoints. Absent if the stage keeps none.
     pub trajectory: Option<Digest>,
-    /// Whether to start from nothing, whatever checkpoints there are (`--rerun`).
+    /// Whether to ignore the checkpoints there are (`--rerun`).
     pub fresh: bool,
+    /// Whether it should stop.
     pub stop: &'static StopFlag,
+    /// Time between two checkpoints.
     pub cadence: Duration,
-    /// Whether progress goes to standard output as lines.
+    /// Whether to write progress to standard output.
     pub protocol: bool,
     clock: Mutex<Clock>,
 }
@@ -105,10 +110,11 @@ struct Clock {
     progress: Option<Instant>,
 }
 
-/// Progress is said at most this often: a terminal cannot show more, and a pipe should not be the bottleneck.
+/// Progress is written at most this often: a terminal cannot show more, and the pipe must not be the bottleneck.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 impl WorkerHost {
+    /// Returns a host whose first checkpoint is due after `cadence`.
     pub fn new(
         store: Store,
         trajectory: Option<Digest>,

@@ -68,7 +68,9 @@ impl Decode {
         match &self.format {
             Format::Cifar10 => cifar::cifar10(&inputs.bytes(ARCHIVE)?),
             Format::Cifar100 => cifar::cifar100(&inputs.bytes(ARCHIVE)?),
-            Format::Folders(Folders { train, test, size }) => folders::read(&inputs.bytes(ARCHIVE)?, train, test, *size, host),
+            Format::Folders(Folders { train, test, size }) => {
+                folders::read(&inputs.bytes(ARCHIVE)?, train, test, *size, host)
+            }
             Format::Idx => {
                 let [a, b, c, d] = idx::SLOTS.map(|slot| inputs.bytes(slot));
                 idx::read([&a?, &b?, &c?, &d?], self.classes.as_deref())

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ARCHIVE, Embedded, Expected, FetchAction};
+use super::{
+    ARCHIVE, Embedded, Expected, FetchAction,
+    location::{Location, LocationError},
+};
 use crate::{
     choices, parameters,
     params::{Domain, Read},
@@ -132,10 +135,13 @@ impl NamedRemote {
 
 impl Remote {
     fn has_a_place_and_a_digest(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
-        let rest = ["https://", "http://", "file://"].iter().find_map(|scheme| self.url.strip_prefix(scheme));
-        if rest.is_none_or(str::is_empty) {
-            let problem = Problem::new(&at.name("url"), format!("found `{}`", self.url));
-            problems.push(problem.expected("https://.., http://.. or file://.."));
+        let wrong = |found: String, expected: &str| Problem::new(&at.name("url"), found).expected(expected);
+        let found = format!("found `{}`", self.url);
+        match self.url.parse::<Location>() {
+            Ok(_) => {}
+            Err(LocationError::Invalid(why)) => problems.push(wrong(format!("{found} ({why})"), "a URL")),
+            Err(LocationError::Scheme) => problems.push(wrong(found, "https://.., http://.. or file://..")),
+            Err(LocationError::File) => problems.push(wrong(found, "file:///..")),
         }
         if self.size == 0 {
             problems.push(Problem::new(&at.name("size"), "found `0`").expected("the file's bytes, at least 1"));

@@ -41,7 +41,8 @@ impl Domain {
     /// Returns whether `value` is of the domain.
     pub fn has(&self, value: &Value) -> bool {
         let number = |fine: &dyn Fn(f64) -> bool| value.as_f64().is_some_and(fine);
-        let within = |range: &RangeInclusive<u32>, x| (f64::from(*range.start())..=f64::from(*range.end())).contains(&x);
+        let within =
+            |range: &RangeInclusive<u32>, x| (f64::from(*range.start())..=f64::from(*range.end())).contains(&x);
         match self {
             Self::Any => true,
             Self::Whole(range) => number(&|x| x.fract() == 0.0 && within(range, x)),

@@ -82,12 +82,7 @@ pub fn label(value: &Value) -> Option<&str> {
 ///
 /// # Errors
 /// If there is none, or it is not of the domain.
-pub fn proposed<T: Read>(
-    label: &str,
-    domain: &Domain,
-    name: &str,
-    labels: &Map<String, Value>,
-) -> Result<T, Unfilled> {
+pub fn proposed<T: Read>(label: &str, domain: &Domain, name: &str, labels: &Map<String, Value>) -> Result<T, Unfilled> {
     let missing = || Unfilled::Missing(format!("`{name}`: the proposal has no label `{label}`"));
     let value = labels.get(label).ok_or_else(missing)?;
     let refused = || {
@@ -95,7 +90,11 @@ pub fn proposed<T: Read>(
         Unfilled::Refused(format!("label `{label}` proposes {value}, expected {expected}"))
     };
     // Quantised kinds such as `quniform(16, 64, 16)` propose 32.0.
-    [whole(value).as_ref(), Some(value)].into_iter().flatten().find_map(super::read::accepted(domain)).ok_or_else(refused)
+    [whole(value).as_ref(), Some(value)]
+        .into_iter()
+        .flatten()
+        .find_map(super::read::accepted(domain))
+        .ok_or_else(refused)
 }
 
 /// Returns a whole number as an integer.

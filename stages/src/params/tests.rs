@@ -85,10 +85,13 @@ fn every_problem_is_told_with_its_place_and_what_is_allowed() {
             "`second`: found `10`, expected a whole number of 1 to 9, or in a search `hp(\"label\")`",
         ],
     );
-    refused(json!({ "width": 0, "colour": "Rde", "names": [""] }), &[
-        "`width`: found `0`, expected a whole number of 1 to 9, or in a search `hp(\"label\")`",
-        "unknown name `Rde`, expected `Red` or `light` (did you mean `Red`?)",
-    ]);
+    refused(
+        json!({ "width": 0, "colour": "Rde", "names": [""] }),
+        &[
+            "`width`: found `0`, expected a whole number of 1 to 9, or in a search `hp(\"label\")`",
+            "unknown name `Rde`, expected `Red` or `light` (did you mean `Red`?)",
+        ],
+    );
     refused(json!({ "width": 1, "colour": { "Red": 1 } }), &["`colour.Red`: found `1`, expected `Red` alone"]);
     refused(json!({ "width": 1, "names": [""] }), &["`names[0]`: found no name"]);
     refused(json!(3), &["found `3`, expected fields: `(..)`"]);

@@ -205,8 +205,7 @@ mod tests {
             let train = train(json!({ "model": written, "epochs": 1 }));
             assert_eq!(serde_json::to_value(&train).unwrap()["model"], canonical);
         }
-        let wrong =
-            refused(json!({ "model": { "Cnn": { "dropout_1": 1, "optimizer": "Sadam" } }, "epochs": 1 }));
+        let wrong = refused(json!({ "model": { "Cnn": { "dropout_1": 1, "optimizer": "Sadam" } }, "epochs": 1 }));
         let expected = [
             "`model.Cnn.dropout_1`: found `1`, expected a number at least 0 and below 1",
             "`model.Cnn.optimizer`: found `Sadam`, expected `Adam`, `AdamW`, `Nadam`, `RMSprop` or `SGD`",
@@ -217,7 +216,10 @@ mod tests {
     #[test]
     fn unknown_fields_and_values_out_of_range_are_refused() {
         let unknown = refused(json!({ "model": { "HyperCnn": { "filters": 3 } }, "epochs": 3, "epoch": 3 }));
-        assert_eq!(unknown.iter().map(|problem| problem.at.to_string()).collect::<Vec<_>>(), ["epoch", "model.HyperCnn.filters"]);
+        assert_eq!(
+            unknown.iter().map(|problem| problem.at.to_string()).collect::<Vec<_>>(),
+            ["epoch", "model.HyperCnn.filters"]
+        );
         let wrong = refused(json!({
             "model": { "HyperCnn": { "conv_dropout_drop_proba": 1.5 } }, "epochs": 0, "batch": 0, "learning_rate": -1.0,
             "momentum": 1, "weight_decay": -1, "clip_norm": 0, "label_smoothing": 1, "schedule": { "Cosine": { "over_epochs": 0 } },

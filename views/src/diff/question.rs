@@ -5,30 +5,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipe_engine::{
     action::Action,
     leaves::{Change, changes},
-    study::{Study, StudyError, action},
+    pipeline::{
+        spec::Pipeline,
+        stage::{StageSpec, Stages},
+    },
+    study::{Study, action},
 };
-use pipe_store::{Digest, ObjectSource, Store};
-use serde_json::{Map, Value};
+use pipe_store::Store;
+use serde_json::Value;
 
 use super::{Cause, Follow, Pair, Question};
 use crate::ViewError;
 
 pub(super) fn compare(store: &Store, old: &Study, new: &Study, pairs: &[Pair<'_>]) -> Result<Question, ViewError> {
     let pairs: Vec<_> = pairs.iter().filter(|pair| pair.is_asked_differently()).collect();
-    let records = if old.pipeline == new.pipeline {
-        [Value::Null, Value::Null]
+    // Where the two are equal, one is enough for the graph; where no action differs, none is needed.
+    let (changes, graph) = if old.pipeline != new.pipeline {
+        let (old, new) = (old.read_pipeline(store)?, new.read_pipeline(store)?);
+        (pipeline_changes(&old, &new), readers(&[&old.stages, &new.stages]))
+    } else if pairs.is_empty() {
+        Default::default()
     } else {
-        [pipeline(store, &old.pipeline)?, pipeline(store, &new.pipeline)?]
-    };
-    // The two are needed for the graph too, even where they are equal.
-    let graph = match &records {
-        [Value::Null, _] if pairs.is_empty() => BTreeMap::new(),
-        [Value::Null, _] => readers(&[&pipeline(store, &new.pipeline)?]),
-        [old, new] => readers(&[old, new]),
+        (Vec::new(), readers(&[&new.read_pipeline(store)?.stages]))
     };
     let mut reached = BTreeSet::new();
     let mut causes = Vec::new();
-    for (stage, changes) in pipeline_changes(&records[0], &records[1]) {
+    for (stage, changes) in changes {
         let parts = stage.as_ref().map(|stage| with_readers(stage, &graph));
         let is_meant = |pair: &&&Pair<'_>| parts.as_ref().is_none_or(|parts| parts.contains(&pair.any().part_of));
         let reached_by_it: Vec<_> = pairs.iter().filter(is_meant).copied().collect();
@@ -48,74 +50,37 @@ pub(super) fn compare(store: &Store, old: &Study, new: &Study, pairs: &[Pair<'_>
     Ok(Question { causes, selection, unexplained: follows(&unexplained) })
 }
 
-fn pipeline(store: &Store, digest: &Digest) -> Result<Value, ViewError> {
-    let bytes = store.read(digest)?;
-    let not_a = |source| StudyError::NotA { kind: "pipeline", digest: *digest, source };
-    Ok(serde_json::from_slice(&bytes).map_err(not_a)?)
-}
-
 /// Returns what differs between two pipelines: first of the whole study, then by stage.
-fn pipeline_changes(old: &Value, new: &Value) -> Vec<(Option<String>, Vec<Change>)> {
-    let fields = |record: &Value| record.as_object().cloned().unwrap_or_default();
-    let (mut old, mut new) = (fields(old), fields(new));
-    let [old_stages, new_stages] = [&mut old, &mut new].map(|record| record.remove("stages").unwrap_or_default());
-    let mut whole = Vec::new();
-    changes("", Some(&Value::Object(old)), Some(&Value::Object(new)), &mut whole);
+fn pipeline_changes(old: &Pipeline, new: &Pipeline) -> Vec<(Option<String>, Vec<Change>)> {
     let mut found = Vec::new();
-    if !whole.is_empty() {
-        found.push((None, whole));
-    }
-    let (old_stages, new_stages) = (fields(&old_stages), fields(&new_stages));
-    for name in keys(&old_stages, &new_stages) {
+    let mut whole = Vec::new();
+    changes("", Some(&old.head()), Some(&new.head()), &mut whole);
+    found.push((None, whole));
+    let names: BTreeSet<&str> = old.stages.iter().chain(new.stages.iter()).map(|(name, _)| name).collect();
+    for name in names {
+        let (old, new) = (old.stages.get(name), new.stages.get(name));
         let mut changed = Vec::new();
-        match (old_stages.get(name), new_stages.get(name)) {
-            (Some(old), Some(new)) => match (kind(old), kind(new)) {
-                (Some((old_kind, old)), Some((new_kind, new))) if old_kind == new_kind => {
-                    changes(name, Some(old), Some(new), &mut changed);
-                }
-                _ if old != new => {
-                    changed.push(Change { path: name.clone(), old: Some(old.clone()), new: Some(new.clone()) })
-                }
-                _ => {}
-            },
-            (old, new) => changed.push(Change { path: name.clone(), old: old.cloned(), new: new.cloned() }),
+        match old.zip(new) {
+            Some((old, new)) if old.kind().name == new.kind().name => {
+                changes(name, Some(&old.fields()), Some(&new.fields()), &mut changed);
+            }
+            _ => {
+                let [old, new] = [old, new].map(|stage| stage.map(<dyn StageSpec>::record));
+                changed.push(Change { path: name.to_owned(), old, new });
+            }
         }
-        if !changed.is_empty() {
-            found.push((Some(name.clone()), changed));
-        }
+        found.push((Some(name.to_owned()), changed));
     }
+    found.retain(|(_, changes)| !changes.is_empty());
     found
 }
 
-/// Returns a stage's kind and its parameters: `Augment` and what is in its parentheses.
-fn kind(stage: &Value) -> Option<(&str, &Value)> {
-    let mut items = stage.as_object()?.iter();
-    let (kind, params) = items.next()?;
-    items.next().is_none().then_some((kind, params))
-}
-
-fn keys<'a>(old: &'a Map<String, Value>, new: &'a Map<String, Value>) -> BTreeSet<&'a String> {
-    old.keys().chain(new.keys()).collect()
-}
-
-/// Returns which stages read which: name -> names of those that name it.
-fn readers(pipelines: &[&Value]) -> BTreeMap<String, BTreeSet<String>> {
-    fn strings<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
-        match value {
-            Value::String(text) => drop(found.insert(text)),
-            Value::Array(items) => items.iter().for_each(|item| strings(item, found)),
-            Value::Object(items) => items.values().for_each(|item| strings(item, found)),
-            _ => {}
-        }
-    }
+/// Returns which stages read which: name -> names of those that read it.
+fn readers(pipelines: &[&Stages]) -> BTreeMap<String, BTreeSet<String>> {
     let mut readers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for stages in pipelines.iter().filter_map(|pipeline| pipeline.get("stages")?.as_object()) {
-        for (reader, stage) in stages {
-            let mut named = BTreeSet::new();
-            strings(stage, &mut named);
-            for name in named.into_iter().filter(|name| stages.contains_key(*name)) {
-                readers.entry(name.to_owned()).or_default().insert(reader.clone());
-            }
+    for (reader, stage) in pipelines.iter().flat_map(|stages| stages.iter()) {
+        for name in stage.reads() {
+            readers.entry(name.to_owned()).or_default().insert(reader.to_owned());
         }
     }
     readers
@@ -186,10 +151,21 @@ mod tests {
 
     #[test]
     fn readers_of_readers_are_found_once() {
-        let stages = json!({ "stages": { "a": { "F": {} }, "b": { "D": { "from": "a" } }, "c": { "T": [{ "of": "b" }, "a"] } } });
-        let readers = readers(&[&stages]);
-        assert_eq!(with_readers("a", &readers).into_iter().collect::<String>(), "abc");
-        assert_eq!(with_readers("b", &readers).into_iter().collect::<String>(), "bc");
-        assert_eq!(with_readers("c", &readers).into_iter().collect::<String>(), "c");
+        // `a` has a string that is a stage's name, and does not read that stage.
+        let stages = json!({ "format": 1, "seed": "1", "device": "Cpu", "stages": {
+            "a": { "Fetch": { "Embedded": { "name": "shapes100", "train": 9, "test": 9 } } },
+            "shapes100": { "Decode": { "from": "a", "format": "Cifar10" } },
+            "c": { "Augment": { "data": "shapes100" } },
+            "d": { "Train": { "data": "shapes100", "augment": "c", "model": "HyperCnn", "epochs": 1 } },
+        } });
+        let pipeline = Pipeline::from_record(stages.to_string().as_bytes()).unwrap();
+        let readers = readers(&[&pipeline.stages]);
+        let check = |stage, expected: &[&str]| {
+            assert!(with_readers(stage, &readers).iter().eq(expected), "{stage}: {:?}", with_readers(stage, &readers));
+        };
+        check("a", &["a", "c", "d", "shapes100"]);
+        check("shapes100", &["c", "d", "shapes100"]);
+        check("c", &["c", "d"]);
+        check("d", &["d"]);
     }
 }

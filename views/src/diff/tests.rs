@@ -92,7 +92,7 @@ fn an_evaluation_is_compared_figure_by_figure() {
     check(
         &text,
         &[
-            "  test.split: Test -> Validation\n    from which follow\n      test: 1 evaluation\n",
+            "  test.split: default -> Validation\n    from which follow\n      test: 1 evaluation\n",
             "  test  fine.accuracy        0.402   0.45      +0.048\n  test  fine.interval_95[0]   0.36  0.408      +0.048\n",
             "  file test/predictions.csv: ",
         ],

@@ -2,6 +2,6 @@
 
 mod names;
 pub mod onnx;
-mod protobuf;
+pub mod onnx_proto;
 pub mod results;
 pub mod tensorboard;

@@ -8,8 +8,11 @@ use pipe_stages::{
     stage::Inputs,
 };
 use pipe_store::Store;
+use prost::Message;
 
-use super::protobuf::Message;
+use super::onnx_proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
+};
 use crate::predict::{self, PredictError};
 
 /// The version of ONNX's operators that is written; every runtime since 2022 knows it.
@@ -44,26 +47,24 @@ pub fn model(network: &Architecture, weights: &Weights, normalisation: &Normalis
     for head in &network.heads {
         graph.head(&head.name, head.output);
     }
-    let [c, h, w] = network.input.map(|side| side as i64);
     let outputs = network.heads.iter().flat_map(|head| {
-        let classes = head.classes as i64;
-        [head.name.clone(), logits(&head.name)].map(|name| value_info(&name, &[classes]))
+        [head.name.clone(), logits(&head.name)].map(|name| ValueInfoProto::batch_of_floats(&name, &[head.classes]))
     });
-    // GraphProto: node 1, name 2, initializer 5, input 11, output 12
-    let graph = Message::default()
-        .messages(1, graph.nodes)
-        .text(2, "network")
-        .messages(5, graph.constants)
-        .message(11, value_info(IMAGES, &[c, h, w]))
-        .messages(12, outputs);
-    // ModelProto: ir_version 1, producer_name 2, producer_version 3, graph 7, opset_import 8 (version 2)
-    Message::default()
-        .int(1, IR_VERSION)
-        .text(2, "pipe")
-        .text(3, env!("CARGO_PKG_VERSION"))
-        .message(7, graph)
-        .message(8, Message::default().text(1, "").int(2, OPSET))
-        .finish()
+    let graph = GraphProto {
+        node: graph.nodes,
+        name: "network".to_owned(),
+        initializer: graph.constants,
+        input: vec![ValueInfoProto::batch_of_floats(IMAGES, &network.input)],
+        output: outputs.collect(),
+    };
+    let model = ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "pipe".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        graph: Some(graph),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+    };
+    model.encode_to_vec()
 }
 
 const IMAGES: &str = "images";
@@ -72,12 +73,12 @@ fn logits(head: &str) -> String {
     format!("{head}_logits")
 }
 
-/// A graph in the making: `NodeProto`s and `TensorProto`s.
+/// A graph in the making.
 struct Graph<'a> {
     network: &'a Architecture,
     weights: &'a Weights,
-    nodes: Vec<Message>,
-    constants: Vec<Message>,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
 }
 
 impl Graph<'_> {
@@ -147,7 +148,7 @@ impl Graph<'_> {
             Output::NormalisedSigmoid => {
                 let (sigmoids, sum, axes) = (format!("{name}_sigmoids"), format!("{name}_sum"), format!("{name}_axes"));
                 self.node(&sigmoids, "Sigmoid", &[&logits], []);
-                self.constants.push(tensor(&axes, INT64, &[1], &1_i64.to_le_bytes()));
+                self.constants.push(TensorProto::int64s(&axes, &[1]));
                 self.node(&sum, "ReduceSum", &[&sigmoids, &axes], [int("keepdims", 1)]);
                 self.node(name, "Div", &[&sigmoids, &sum], []);
             }
@@ -165,7 +166,7 @@ impl Graph<'_> {
     }
 
     /// Returns the attributes of what looks through a window.
-    fn window(&self, layer: &Layer, size: usize, stride: usize, padding: Padding) -> Vec<Message> {
+    fn window(&self, layer: &Layer, size: usize, stride: usize, padding: Padding) -> Vec<AttributeProto> {
         let input = self.network.shape(&layer.inputs[0]).expect("inputs are earlier layers");
         let (top, bottom, _) = padding.along(input[1], size, stride);
         let (left, right, _) = padding.along(input[2], size, stride);
@@ -177,52 +178,42 @@ impl Graph<'_> {
     }
 
     fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.constants.push(tensor(name, FLOAT, shape, &bytes));
+        self.constants.push(TensorProto::floats(name, shape, values));
     }
 
-    /// Adds a `NodeProto`: input 1, output 2, name 3, op_type 4, attribute 5.
-    fn node(&mut self, output: &str, kind: &str, inputs: &[&str], attributes: impl IntoIterator<Item = Message>) {
-        let node = Message::default().texts(1, inputs.iter().copied()).text(2, output).text(3, output).text(4, kind);
-        self.nodes.push(node.messages(5, attributes));
+    fn node(
+        &mut self,
+        output: &str,
+        kind: &str,
+        inputs: &[&str],
+        attributes: impl IntoIterator<Item = AttributeProto>,
+    ) {
+        self.nodes.push(NodeProto {
+            input: inputs.iter().map(|input| (*input).to_owned()).collect(),
+            output: vec![output.to_owned()],
+            name: output.to_owned(),
+            op_type: kind.to_owned(),
+            attribute: attributes.into_iter().collect(),
+        });
     }
 }
 
-// TensorProto.DataType
-const FLOAT: i64 = 1;
-const INT64: i64 = 7;
-
-/// Returns a `TensorProto`: dims 1, data_type 2, name 8, raw_data 9.
-fn tensor(name: &str, kind: i64, shape: &[usize], bytes: &[u8]) -> Message {
-    Message::default().ints(1, shape.iter().map(|side| *side as i64)).int(2, kind).text(8, name).bytes(9, bytes)
+fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto::float(name, value)
 }
 
-/// Returns a `ValueInfoProto` of floats, [n, ..sides]: name 1, type 2.
-fn value_info(name: &str, sides: &[i64]) -> Message {
-    // TensorShapeProto.Dimension: dim_value 1, dim_param 2
-    let batch = Message::default().text(2, "n");
-    let dims = std::iter::once(batch).chain(sides.iter().map(|side| Message::default().int(1, *side)));
-    // TypeProto.tensor_type 1: elem_type 1, shape 2
-    let tensor = Message::default().int(1, FLOAT).message(2, Message::default().messages(1, dims));
-    Message::default().text(1, name).message(2, Message::default().message(1, tensor))
+fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto::int(name, value)
 }
 
-// AttributeProto: name 1, f 2, i 3, ints 8, type 20.
-
-fn float(name: &str, value: f32) -> Message {
-    Message::default().text(1, name).float(2, value).int(20, 1)
-}
-
-fn int(name: &str, value: i64) -> Message {
-    Message::default().text(1, name).int(3, value).int(20, 2)
-}
-
-fn ints(name: &str, values: &[usize]) -> Message {
-    Message::default().text(1, name).ints(8, values.iter().map(|value| *value as i64)).int(20, 7)
+fn ints(name: &str, values: &[usize]) -> AttributeProto {
+    AttributeProto::ints(name, values.iter().map(|value| *value as i64))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use pipe_stages::network::{Builder, architecture::Head};
 
     use super::*;
@@ -237,15 +228,18 @@ mod tests {
         let head = Head { name: "fine".into(), classes: 3, output: Output::NormalisedSigmoid };
         let network = builder.finish(&flat, &[head]).unwrap();
         let normalisation = Normalisation { scale: vec![1.0 / 255.0; 3], offset: vec![-0.5; 3] };
-        let model = model(&network, &Weights::initial(&network, 7), &normalisation);
-        let has = |text: &str| model.windows(text.len()).any(|window| window == text.as_bytes());
-        for name in network.parameter_shapes().iter().map(|array| array.name.as_str()) {
-            assert!(has(name), "{name}");
+        let weights = Weights::initial(&network, 7);
+        let model = ModelProto::decode(&*model(&network, &weights, &normalisation)).unwrap();
+        let graph = model.graph.unwrap();
+        let constants: BTreeMap<_, _> = graph.initializer.iter().map(|tensor| (&tensor.name, tensor)).collect();
+        for (name, weight) in &weights.0 {
+            assert_eq!(constants[name], &TensorProto::floats(name, &weight.shape, &weight.values));
         }
-        for kind in ["Mul", "Conv", "BatchNormalization", "Identity", "Flatten", "Gemm", "Sigmoid", "ReduceSum", "Div"]
-        {
-            assert!(has(kind), "{kind}");
-        }
-        assert!(has("fine_logits") && model.len() > 4 * network.parameters as usize);
+        let kinds: Vec<_> = graph.node.iter().map(|node| node.op_type.as_str()).collect();
+        let expected =
+            ["Mul", "Add", "Conv", "BatchNormalization", "Identity", "Flatten", "Gemm", "Sigmoid", "ReduceSum", "Div"];
+        assert_eq!(kinds, expected);
+        let outputs: Vec<_> = graph.output.iter().map(|output| output.name.as_str()).collect();
+        assert_eq!(outputs, ["fine", "fine_logits"]);
     }
 }

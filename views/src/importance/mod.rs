@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use pipe_engine::study::{Study, StudyError};
-use pipe_stages::search::{self, Importance, Space};
-use pipe_store::{ObjectSource, Store};
+use pipe_engine::{pipeline::stages::search::SearchSpec, study::Study};
+use pipe_stages::search::{self, Importance};
+use pipe_store::Store;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
     ViewError,
@@ -47,13 +46,9 @@ pub fn of_trials(
     search: &str,
     rows: &[TrialRow],
 ) -> Result<SearchImportances, ViewError> {
-    let bytes = store.read(&study.pipeline)?;
-    let not_a = |source| StudyError::NotA { kind: "pipeline", digest: study.pipeline, source };
-    let pipeline: Value = serde_json::from_slice(&bytes).map_err(not_a)?;
-    let written = &pipeline["stages"][search]["Search"];
-    let space: Space = serde_json::from_value(written["space"].clone()).map_err(not_a)?;
-    let fixed = serde_json::from_value(written["fixed"].clone()).unwrap_or_default();
-    let space = space.with_fixed(&fixed).unwrap_or(space);
+    let pipeline = study.read_pipeline(store)?;
+    let none = || ViewError::Nothing(format!("`{search}` is not a search of this study's pipeline"));
+    let space = pipeline.stages.get_as::<SearchSpec>(search).ok_or_else(none)?.space();
     // A trial without a score has no place among the others.
     let loss = |row: &TrialRow| row.loss.filter(|_| row.status == "completed").map_or(f64::NAN, |loss| loss.0);
     let judged: Vec<_> = rows.iter().map(|row| (&row.labels, loss(row))).collect();

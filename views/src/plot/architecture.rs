@@ -6,12 +6,11 @@ use serde_json::Value;
 
 use super::{
     layout::{Layout, Place, layout},
-    raster::Canvas,
     svg::{Picture, polyline, px, shortened},
 };
 use crate::text::{cell, grouped, significant};
 
-/// The diagram, ready to be drawn as SVG or as pixels. Lengths are in CSS pixels.
+/// The diagram, ready to be drawn. Lengths are in CSS pixels.
 pub struct Diagram {
     title: String,
     boxes: Vec<LayerBox>,
@@ -97,28 +96,6 @@ impl Diagram {
                     weights are filled."
             .to_owned();
         Picture { title: self.title.clone(), width: self.width, height: self.height, body, note }
-    }
-
-    /// Returns the diagram as PNG, two pixels for each of CSS.
-    pub fn png(&self) -> Vec<u8> {
-        const INK: u8 = 0x1d;
-        const QUIET: u8 = 0x5b;
-        let mut canvas = Canvas::new(self.width, self.height);
-        canvas.text(EDGE, 10.0, &self.title, INK);
-        for wire in &self.wires {
-            canvas.polyline(wire, QUIET);
-            canvas.triangle(tip(wire), QUIET);
-        }
-        for one in &self.boxes {
-            let (ground, border) = if one.has_weights { (0xdc, 0x40) } else { (0xf1, 0x80) };
-            canvas.rectangle([one.x, one.y, self.box_width, BOX], ground, border);
-            for (i, (left, right)) in one.lines.iter().enumerate() {
-                let y = one.y + 4.0 + 16.0 * i as f64;
-                canvas.text(one.x + 8.0, y, left, if i == 0 { INK } else { QUIET });
-                canvas.text(one.x + self.box_width - 8.0 - Canvas::text_width(right), y, right, INK);
-            }
-        }
-        canvas.png()
     }
 }
 
@@ -228,14 +205,5 @@ mod tests {
             assert!(svg.contains(part), "no `{part}` in {svg}");
         }
         assert_eq!((svg.matches("<rect class=\"box").count(), svg.matches("class=\"wire\"").count()), (6, 6));
-    }
-
-    #[test]
-    fn pixels_are_twice_as_many() {
-        let diagram = Diagram::new("x", &network());
-        let png = diagram.png();
-        let size = crate::show::png_size(&png).unwrap();
-        assert_eq!(size, ((2.0 * diagram.width).ceil() as u32, (2.0 * diagram.height).ceil() as u32));
-        assert_eq!(png, diagram.png());
     }
 }

@@ -16,7 +16,6 @@ mod kind;
 mod layout;
 pub(crate) mod palette;
 mod parallel;
-mod raster;
 mod repeats;
 mod scatter3d;
 mod scatter_matrix;

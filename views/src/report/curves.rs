@@ -1,6 +1,7 @@
 //! Learning curves: of all trials together, and of each training apart; there with how its weights moved.
 
 use maud::{Markup, html};
+use pipe_stages::StageName;
 use pipe_stages::network::{Architecture, training::Histograms};
 
 use super::{Page, figure};
@@ -17,7 +18,7 @@ pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
     for trials in page.searches() {
         parts.extend(of_search(page, trials)?);
     }
-    for (name, node) in page.nodes("train") {
+    for (name, node) in page.nodes(StageName::Train) {
         let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
         let weights = weights(name, &outputs)?;
         parts.extend(outputs.history()?.and_then(|history| of_training(name, &history, weights.as_ref())));

@@ -8,15 +8,23 @@ mod summary;
 mod trials;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use pipe_engine::study::{Found, Outcome, StudyError, StudyNode};
-use pipe_store::{Digest, ObjectSource, Store};
-use serde_json::{Map, Value};
+use pipe_engine::{
+    names::trial_number,
+    pipeline::{
+        spec::Pipeline,
+        stage::{StageSpec, Stages},
+    },
+    study::{Found, Outcome, StudyNode},
+};
+use pipe_stages::StageName;
+use pipe_store::Store;
+use serde_json::Value;
 
 use crate::{
     ViewError, notation,
     plot::{Picture, palette},
     show,
-    trials::{TrialRow, table, trial_index},
+    trials::{TrialRow, table},
 };
 
 /// What wrote a page, in its head: another one when equal studies no longer give equal bytes.
@@ -26,8 +34,8 @@ pub const GENERATOR: &str = "pipe report 3";
 struct Page<'a> {
     store: &'a Store,
     found: &'a Found,
-    /// The pipeline's stages: name -> kind and parameters.
-    stages: Map<String, Value>,
+    /// What was asked.
+    pipeline: Pipeline,
     trials: Vec<TrialRow>,
 }
 
@@ -43,13 +51,12 @@ struct Section {
 /// # Errors
 /// If an object that is shown cannot be read.
 pub fn html(store: &Store, found: &Found) -> Result<String, ViewError> {
-    let pipeline = pipeline(store, &found.study.pipeline)?;
-    let stages = pipeline.get("stages").and_then(Value::as_object).cloned().unwrap_or_default();
-    let page = Page { store, found, stages, trials: table(store, &found.study)? };
+    let pipeline = found.study.read_pipeline(store)?;
+    let page = Page { store, found, pipeline, trials: table(store, &found.study)? };
     let mut budget = pictures::BUDGET;
     let sections = [
         Section { id: "summary", title: "Summary", content: Some(summary::section(&page)?) },
-        Section { id: "pipeline", title: "Pipeline", content: Some(html! { pre { (pipeline_text(&pipeline)) } }) },
+        Section { id: "pipeline", title: "Pipeline", content: Some(html! { pre { (pipeline_text(&page.pipeline)) } }) },
         Section { id: "data", title: "Data", content: pictures::data(&page, &mut budget)? },
         Section { id: "search", title: "Search", content: trials::section(&page)? },
         Section { id: "hyperparameters", title: "Hyperparameters", content: hyperparameters::section(&page)? },
@@ -97,49 +104,27 @@ fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
     }
 }
 
-fn pipeline(store: &Store, digest: &Digest) -> Result<Value, ViewError> {
-    let bytes = store.read(digest)?;
-    let not_a = |source| StudyError::NotA { kind: "pipeline", digest: *digest, source };
-    Ok(serde_json::from_slice(&bytes).map_err(not_a)?)
-}
-
 /// Returns the pipeline as one would write it, stages after those they read.
-fn pipeline_text(pipeline: &Value) -> String {
-    let mut text = "Study(\n".to_owned();
-    for (key, value) in pipeline.as_object().into_iter().flatten() {
-        match (key.as_str(), value) {
-            ("format" | "stages", _) => {}
-            // A number beyond what JSON holds exactly.
-            ("seed", Value::String(seed)) => text += &format!("  seed: {seed},\n"),
-            _ => text += &format!("  {key}: {},\n", notation::line(value)),
-        }
-    }
-    text += "  stages: [\n";
-    let empty = Map::new();
-    let stages = pipeline.get("stages").and_then(Value::as_object).unwrap_or(&empty);
-    for (name, stage) in in_order(stages) {
-        let lines = notation::pretty(stage).replace('\n', "\n    ");
-        text += &format!("    ({}, {lines}),\n", Value::from(name.as_str()));
+fn pipeline_text(pipeline: &Pipeline) -> String {
+    let mut text = format!("Study(\n  device: {:?},\n  seed: {},\n  stages: [\n", pipeline.device, pipeline.seed);
+    for (name, stage) in in_order(&pipeline.stages) {
+        let lines = notation::pretty(&stage.record()).replace('\n', "\n    ");
+        text += &format!("    ({}, {lines}),\n", Value::from(name));
     }
     text + "  ],\n)"
 }
 
-/// Returns stages after those that they name, otherwise in the order of their names.
-fn in_order(stages: &Map<String, Value>) -> Vec<(&String, &Value)> {
-    fn names(value: &Value, name: &str) -> bool {
-        match value {
-            Value::String(text) => text == name,
-            Value::Array(items) => items.iter().any(|item| names(item, name)),
-            Value::Object(items) => items.values().any(|item| names(item, name)),
-            _ => false,
-        }
-    }
+/// Returns stages after those that they read, otherwise in the order of their names.
+fn in_order(stages: &Stages) -> Vec<(&str, &dyn StageSpec)> {
     let mut open: Vec<_> = stages.iter().collect();
+    open.sort_by_key(|(name, _)| *name);
     let mut ordered = Vec::new();
     while !open.is_empty() {
-        let is_free =
-            |(name, stage): &(&String, &Value)| open.iter().all(|(other, _)| other == name || !names(stage, other));
-        // A word that happens to be a stage's name may seem to make a cycle.
+        let is_free = |(_, stage): &(&str, &dyn StageSpec)| {
+            let reads = stage.reads();
+            open.iter().all(|(other, _)| !reads.contains(other))
+        };
+        // A pipeline that was read from text has no cycles; what a store holds is not trusted to have none.
         let next = open.iter().position(is_free).unwrap_or(0);
         ordered.push(open.remove(next));
     }
@@ -177,9 +162,9 @@ fn outcome(node: &StudyNode) -> String {
 
 impl<'a> Page<'a> {
     /// Returns the nodes of a kind that are no trials.
-    fn nodes(&self, stage: &'a str) -> impl Iterator<Item = (&'a String, &'a StudyNode)> {
+    fn nodes(&self, stage: StageName) -> impl Iterator<Item = (&'a String, &'a StudyNode)> {
         let is_meant = move |(name, node): &(&String, &StudyNode)| {
-            node.stage == stage && trial_index(name, &node.part_of, stage).is_none()
+            node.is(stage) && trial_number(name, &node.part_of, stage).is_none()
         };
         self.found.study.nodes.iter().filter(is_meant)
     }
@@ -187,11 +172,6 @@ impl<'a> Page<'a> {
     /// Returns the searches with their trials, in the order of their numbers.
     fn searches(&self) -> impl Iterator<Item = &[TrialRow]> {
         self.trials.chunk_by(|a, b| a.search == b.search)
-    }
-
-    /// Returns the parameters of a stage of the pipeline.
-    fn params(&self, stage: &str) -> Option<&Value> {
-        self.stages.get(stage)?.as_object()?.values().next()
     }
 }
 

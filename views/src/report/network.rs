@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
+use pipe_stages::StageName;
 use serde_json::Value;
 
 use super::Page;
@@ -13,7 +14,7 @@ const PAGE: f64 = 1088.0;
 
 /// Returns the network of each training that is no trial; where there is none, those of the best trials.
 pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
-    let mut names: Vec<_> = page.nodes("train").map(|(name, _)| name.clone()).collect();
+    let mut names: Vec<_> = page.nodes(StageName::Train).map(|(name, _)| name.clone()).collect();
     if names.is_empty() {
         names = page.trials.iter().filter(|row| row.best).map(|row| row.node.clone()).collect();
     }

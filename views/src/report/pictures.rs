@@ -2,7 +2,8 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
-use pipe_engine::study::StudyNode;
+use pipe_engine::{pipeline::stages::is_of_search, study::StudyNode};
+use pipe_stages::StageName;
 use serde_json::Value;
 
 use super::{Page, heading};
@@ -16,26 +17,25 @@ use crate::{
 /// Bytes of pictures that a page holds at most.
 pub(super) const BUDGET: usize = 8_000_000;
 
-/// Stages that write no pictures, of which there may be thousands.
-const WITHOUT: [&str; 6] = ["fetch", "propose", "train", "history", "split", "select"];
-
 /// Returns the datasets with their counts and sheets, and previews of their augmentation.
 pub(super) fn data(page: &Page<'_>, budget: &mut usize) -> Result<Option<Markup>, ViewError> {
-    let nodes: Vec<_> = page.nodes("decode").chain(page.nodes("augment")).collect();
+    let nodes: Vec<_> = page.nodes(StageName::Decode).chain(page.nodes(StageName::Augment)).collect();
     of_nodes(page, &nodes, budget)
 }
 
 /// Returns the filter sheets with their counts.
 pub(super) fn filters(page: &Page<'_>, budget: &mut usize) -> Result<Option<Markup>, ViewError> {
-    of_nodes(page, &page.nodes("visualize_filters").collect::<Vec<_>>(), budget)
+    of_nodes(page, &page.nodes(StageName::VisualizeFilters).collect::<Vec<_>>(), budget)
 }
 
 /// Returns the pictures of all other stages.
 pub(super) fn others(page: &Page<'_>, budget: &mut usize) -> Result<Option<Markup>, ViewError> {
-    let shown = ["decode", "augment", "visualize_filters"];
-    let is_other = |(_, node): &(&String, &StudyNode)| {
-        let stage = node.stage.as_str();
-        !shown.contains(&stage) && !WITHOUT.contains(&stage)
+    use StageName::{Augment, Decode, Fetch, Train, VisualizeFilters};
+    let is_other = |(_, node): &(&String, &StudyNode)| match node.kind() {
+        Some(Decode | Augment | VisualizeFilters) => false,
+        // These write no pictures, and there may be thousands of them.
+        Some(stage) => !matches!(stage, Fetch | Train) && !is_of_search(stage),
+        None => true,
     };
     of_nodes(page, &page.found.study.nodes.iter().filter(is_other).collect::<Vec<_>>(), budget)
 }
@@ -44,9 +44,9 @@ fn of_nodes(page: &Page<'_>, nodes: &[(&String, &StudyNode)], budget: &mut usize
     let mut parts = Vec::new();
     for (name, node) in nodes {
         let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
-        let facts = match node.stage.as_str() {
-            "decode" => outputs.json("statistics.json")?.map(|record| statistics(&record)),
-            "visualize_filters" => {
+        let facts = match node.kind() {
+            Some(StageName::Decode) => outputs.json("statistics.json")?.map(|record| statistics(&record)),
+            Some(StageName::VisualizeFilters) => {
                 let examples = outputs.json("examples.json")?;
                 outputs.json("filters.json")?.map(|record| filter_counts(&record, examples.as_ref()))
             }

@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
+use pipe_engine::pipeline::stages::is_of_search;
+use pipe_stages::{
+    StageName,
+    decode::{Decode, Validation},
+};
 use serde_json::Value;
 
 use super::Page;
@@ -69,7 +74,7 @@ struct Evaluation {
 
 fn evaluations(page: &Page<'_>) -> Result<Vec<Evaluation>, ViewError> {
     let mut found = Vec::new();
-    for (name, node) in page.nodes("evaluate") {
+    for (name, node) in page.nodes(StageName::Evaluate) {
         let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
         let record = outputs.json("evaluation.json")?.unwrap_or_default();
         let split = record.get("split").and_then(Value::as_str).unwrap_or("Test").to_owned();
@@ -111,21 +116,18 @@ fn done(page: &Page<'_>) -> Markup {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     nodes.values().for_each(|node| *counts.entry(&node.stage).or_default() += 1);
     // What belongs to a search goes with its trials.
-    let light = ["propose", "history", "split", "select"];
+    let light = |stage: &str| StageName::find(stage).is_some_and(is_of_search);
     let works: Vec<_> =
-        counts.into_iter().filter(|(stage, _)| !light.contains(stage)).map(|(stage, n)| works(stage, n)).collect();
+        counts.into_iter().filter(|(stage, _)| !light(stage)).map(|(stage, n)| works(stage, n)).collect();
     figure("Nodes done", &format!("{with_outputs} of {}", nodes.len()), &works.join(", "))
 }
 
 /// Says on which images trials were chosen, and whether the test figures are independent of that.
 fn honesty(page: &Page<'_>, evaluations: &[Evaluation]) -> Markup {
-    let validation = |stage: &str| page.params(stage)?.get("validation");
-    let without_test: Vec<_> = page
-        .stages
-        .keys()
-        .filter(|name| validation(name).and_then(Value::as_str) == Some("OfficialTest"))
-        .map(String::as_str)
-        .collect();
+    let is_official = |data_set: &Decode| data_set.validation == Validation::OfficialTest;
+    let stages = page.pipeline.stages.iter();
+    let without_test = stages.filter(|(_, stage)| stage.data_set().is_some_and(is_official)).map(|(name, _)| name);
+    let without_test: Vec<_> = without_test.collect();
     let searched = !page.trials.is_empty();
     html! {
         @if !without_test.is_empty() {

@@ -130,8 +130,22 @@ fn examples_do_not_crowd_filters_out() {
 #[test]
 fn stages_stand_after_those_they_read() {
     let (store, study) = Builder::whole(4).done();
-    let pipeline = pipeline(&store, &study.pipeline).unwrap();
-    let stages = pipeline["stages"].as_object().unwrap();
-    let names: Vec<_> = in_order(stages).into_iter().map(|(name, _)| name.as_str()).collect();
+    let pipeline = study.read_pipeline(&store).unwrap();
+    let names: Vec<_> = in_order(&pipeline.stages).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["raw", "data", "flip", "search", "retrain_best", "test", "visualize_filters"]);
+}
+
+#[test]
+fn where_the_model_begins_to_propose_is_marked() {
+    let marked = |sampler: Option<serde_json::Value>, trials: usize| {
+        let mut builder = Builder::whole(trials);
+        let search = builder.pipeline["stages"]["search"]["Search"].as_object_mut().unwrap();
+        search.remove("sampler");
+        search.extend(sampler.map(|sampler| ("sampler".to_owned(), sampler)));
+        page(builder).contains("TPE from here")
+    };
+    // TPE draws ten trials from the prior, or as many as it is told to.
+    assert!(marked(None, 12) && !marked(None, 10));
+    assert!(marked(Some(serde_json::json!({ "Tpe": { "startup": 4 } })), 5));
+    assert!(!marked(Some("Random".into()), 12));
 }

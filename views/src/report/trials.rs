@@ -1,12 +1,12 @@
 //! The searches: how they went, the best trial, and all trials.
 
 use maud::{Markup, html};
-use serde_json::Value;
+use pipe_engine::pipeline::stages::search::SearchSpec;
+use pipe_stages::search::Sampler;
 
 use super::{Page, figure, heading, summary::metric_value};
 use crate::{
     ViewError,
-    outputs::number_at,
     plot::history::{self, metric, objective},
     text::{cell, grouped},
     trials::{TrialRow, label_names},
@@ -27,8 +27,9 @@ pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
 }
 
 fn progress(page: &Page<'_>, trials: &[TrialRow]) -> Markup {
-    let startup = page.params(&trials[0].search).and_then(|params| startup(params.get("sampler")?));
-    let rule = startup.filter(|n| *n > 0.0 && *n < trials.len() as f64).map(|n| (n - 0.5, "TPE from here".to_owned()));
+    let search: Option<&SearchSpec> = page.pipeline.stages.get_as(&trials[0].search);
+    let rule = search.and_then(|search| first_modelled(search, trials.len() as u32));
+    let rule = rule.filter(|n| *n > 0).map(|n| (f64::from(n) - 0.5, "TPE from here".to_owned()));
     html! {
         @if let Some(picture) = history::draw(trials, rule) {
             (figure(&picture, "Objective of each trial, in the order of their proposals."))
@@ -36,13 +37,10 @@ fn progress(page: &Page<'_>, trials: &[TrialRow]) -> Markup {
     }
 }
 
-/// Returns how many trials a TPE sampler draws from the prior first; nothing for other samplers.
-fn startup(sampler: &Value) -> Option<f64> {
-    const DEFAULT: f64 = 20.0;
-    match sampler {
-        Value::String(name) => (name == "Tpe").then_some(DEFAULT),
-        params => params.get("Tpe").map(|_| number_at(params, &["Tpe", "startup"]).unwrap_or(DEFAULT)),
-    }
+/// Returns the first of `n` trials that TPE proposes by its model; nothing for other samplers.
+fn first_modelled(search: &SearchSpec, n: u32) -> Option<u32> {
+    let sampler = Some(&search.own.sampler).filter(|sampler| matches!(sampler, Sampler::Tpe(_)))?;
+    (0..n).find(|trial| sampler.split(*trial, search.imported.is_some()).is_some())
 }
 
 fn best(trials: &[TrialRow]) -> Markup {

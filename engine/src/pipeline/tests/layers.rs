@@ -26,14 +26,6 @@ fn layers_take_values_and_labels() {
 }
 
 #[test]
-fn the_example_of_the_readme_is_a_study() {
-    let readme = include_str!("../../../../README.md");
-    let (_, example) = readme.split_once("```ron\nStudy(").unwrap();
-    let (example, _) = example.split_once("```").unwrap();
-    accepted(&format!("Study({example}"));
-}
-
-#[test]
 fn layers_are_written_in_as_many_ways_as_other_values() {
     let short = with(
         r#"
@@ -141,6 +133,7 @@ error: unknown name `Flaten`
   |
 9 |             Flaten,
   |             ^^^^^^ expected `Conv`, `MaxPool`, `AvgPool`, `GlobalAvgPool`, `BatchNorm`, `Activation`, `Dropout`, `Flatten`, `Dense`, `Add`, `Concat`, `As`, `From` or `Initialise`
+  |
   = help: did you mean `Flatten`?
 "#,
     );
@@ -213,7 +206,8 @@ error: the space has no label `m`
    |
 10 |             Dropout(1.0), MaxPool(size: 65), BatchNorm(momentum: 1), Flatten, Dense(hp("m")), Dense(10),
    |                                                                                     ^^^^^^^ expected `l2_weight_reg_mult` or `n`
-  = help: did you mean `n`?
+   |
+   = help: did you mean `n`?
 "#,
     );
 }
@@ -328,6 +322,7 @@ error: unused axis: label `activation` reaches nothing
   |
 7 |         space: {"activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
   |                 ^^^^^^^^^^^^ expected `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  |
   = help: use it in the trial as `hp("activation")`, or remove it
 
 error: `Layers` ends in an image

@@ -18,7 +18,12 @@ pub static CNN: Table = Table {
         Row::new(&["blocks"], Domain::Whole(0..=6), || 1.into(), "Blocks."),
         Row::new(&FILTERS, Domain::Whole(1..=65_536), || 32.into(), "Filters of each block."),
         Row::new(&["kernel"], Domain::Whole(1..=15), || 3.into(), "Height and width of every filter."),
-        Row::new(&PADDING, Domain::Word(&["valid", "same"]), || "valid".into(), "What each convolution does at the edges."),
+        Row::new(
+            &PADDING,
+            Domain::Word(&["valid", "same"]),
+            || "valid".into(),
+            "What each convolution does at the edges.",
+        ),
         Row::new(&DROPOUT, Domain::Share, || 0.0.into(), "The share that is dropped behind each block."),
         Row::new(&["dense_units"], Domain::Whole(1..=1 << 20), || 100.into(), "Units of the dense layer."),
         Row::new(&["dense_dropout"], Domain::Share, || 0.0.into(), "The share that is dropped behind it."),

@@ -18,8 +18,18 @@ pub static ETHA_NET: Table = Table {
     rows: &[
         Row::new(&["filters"], Domain::Whole(1..=16_384), || 12.into(), "Filters of the first convolution."),
         Row::new(&["kernel"], Domain::Whole(1..=15), || 4.into(), "Height and width of every filter."),
-        Row::new(&["dense_units_per_class"], Domain::Whole(1..=1024), || 2.into(), "Units of the dense layer for each class."),
-        Row::new(&["dense_dropout"], Domain::Share, || 0.05.into(), "The share that is dropped behind the dense layer."),
+        Row::new(
+            &["dense_units_per_class"],
+            Domain::Whole(1..=1024),
+            || 2.into(),
+            "Units of the dense layer for each class.",
+        ),
+        Row::new(
+            &["dense_dropout"],
+            Domain::Share,
+            || 0.05.into(),
+            "The share that is dropped behind the dense layer.",
+        ),
         ACTIVATION,
         INITIALISER,
     ],

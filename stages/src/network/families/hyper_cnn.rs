@@ -38,7 +38,12 @@ pub static HYPER_CNN: Table = Table {
             || json!([1000, 750]),
             "Units of the first and of the second dense layer where their multipliers are 1.",
         ),
-        Row::setting(&["bn_momentum"], Domain::Share, || 0.99.into(), "Momentum of batch normalisation, as Keras has it."),
+        Row::setting(
+            &["bn_momentum"],
+            Domain::Share,
+            || 0.99.into(),
+            "Momentum of batch normalisation, as Keras has it.",
+        ),
         Row::setting(&["bn_epsilon"], Domain::AboveUpTo(0.0, 1.0), || 0.001.into(), "Epsilon of batch normalisation."),
         ACTIVATION,
         Row::new(
@@ -86,12 +91,7 @@ pub static HYPER_CNN: Table = Table {
             "A second dense layer: multiplies the second of `fc_units`.",
         ),
         Row::new(&["pooling_type"], Domain::Word(Pooling::NAMES), || "max".into(), "What halves the image."),
-        Row::new(
-            &["res_conv_kernel_size"],
-            KERNEL,
-            || 3.into(),
-            "Height and width of the filters of residual units.",
-        ),
+        Row::new(&["res_conv_kernel_size"], KERNEL, || 3.into(), "Height and width of the filters of residual units."),
         Row::new(
             &["residual"],
             Domain::Optional(&Domain::Rounded(1..=100)),
@@ -399,8 +399,10 @@ mod tests {
 
     #[test]
     fn what_means_the_same_is_written_alike() {
-        let written = |settings: Value| serde_json::to_value(TableFamily::named("HyperCnn", &settings).unwrap()).unwrap();
-        let defaults = json!({ "base_filters": 40, "fc_units": [1000, 750], "residual": null, "lr_rate_mult": 1, "use_BN": true });
+        let written =
+            |settings: Value| serde_json::to_value(TableFamily::named("HyperCnn", &settings).unwrap()).unwrap();
+        let defaults =
+            json!({ "base_filters": 40, "fc_units": [1000, 750], "residual": null, "lr_rate_mult": 1, "use_BN": true });
         assert_eq!(written(defaults), json!({}));
         let settings = json!({ "bn_momentum": 0, "bn_epsilon": 1, "residual": 2.0, "first_conv": 3 });
         let expected = json!({ "bn_momentum": 0.0, "bn_epsilon": 1.0, "residual": 2, "first_conv": 3 });

@@ -30,12 +30,7 @@ pub struct Row {
 
 impl Row {
     /// Returns hyperparameters.
-    pub const fn new(
-        keys: &'static [&'static str],
-        domain: Domain,
-        default: fn() -> Value,
-        doc: &'static str,
-    ) -> Self {
+    pub const fn new(keys: &'static [&'static str], domain: Domain, default: fn() -> Value, doc: &'static str) -> Self {
         Self { keys, domain, default: Some(default), doc, is_searched: true }
     }
 
@@ -72,7 +67,9 @@ impl Row {
                 items.iter().map(|item| whole(item).unwrap_or_else(|| item.clone())).collect()
             }
             // Actions have settings as numbers of their type.
-            (Domain::Share | Domain::AboveUpTo(..), _) if !self.is_searched => value.as_f64().map_or(value, Value::from),
+            (Domain::Share | Domain::AboveUpTo(..), _) if !self.is_searched => {
+                value.as_f64().map_or(value, Value::from)
+            }
             _ => whole(&value).unwrap_or(value),
         }
     }

@@ -1,11 +1,11 @@
-//! Activations, in place, and their gradients from the output.
+//! Activation functions, applied in place, and their gradients, computed from the output.
 
 use rayon::prelude::*;
 
 use super::{Isa, lanes::kernel};
 pub(crate) use crate::network::architecture::Activation as Function;
 
-/// Numbers that a thread takes at a time.
+/// How many numbers a thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
 /// Applies `function` to `values`, on this thread.
@@ -25,7 +25,7 @@ pub(crate) fn apply(isa: Isa, function: Function, x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// Turns the gradient by the output `y` of `function` into that by its input.
+/// Turns the gradient with respect to the output `y` of `function` into the one with respect to its input.
 pub(crate) fn backward(isa: Isa, function: Function, y: &[f32], dy: &mut [f32]) {
     dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| match function {
         Function::Relu => relu_backward(isa, y, dy),
@@ -55,7 +55,7 @@ kernel! {
 }
 
 kernel! {
-    /// The derivative is 1 where the output is positive, else exp(x), which is the output plus 1.
+    /// The derivative is 1 where the output is positive, else exp(x), which equals the output plus 1.
     fn elu_backward(y: &[f32], dy: &mut [f32]) {
         dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = if *y > 0.0 { *dy } else { *dy * (*y + 1.0) });
     }
@@ -76,7 +76,7 @@ kernel! {
 }
 
 kernel! {
-    /// The derivative is lambda where the output is positive, else lambda alpha exp(x), which is the output plus lambda alpha.
+    /// The derivative is lambda where the output is positive, else lambda alpha exp(x), which equals the output plus lambda alpha.
     fn selu_backward(y: &[f32], dy: &mut [f32]) {
         dy.iter_mut().zip(y).for_each(|(dy, y)| *dy *= if *y > 0.0 { SELU_SCALE } else { *y + SELU_LIMIT });
     }
@@ -90,13 +90,13 @@ kernel! {
     }
 }
 
-/// Returns exp(x) for x at most 0, within 2 units in the last place; 0 below -87, 1 above 0. In plain arithmetic, so that it
-/// is the same everywhere and the compiler vectorises it.
+/// Returns exp(x) for x at most 0, within 2 units in the last place; 0 below -87 and 1 above 0. It uses plain arithmetic, so it is
+/// the same everywhere and the compiler vectorises it.
 #[inline(always)]
 fn exp_of_negative(x: f32) -> f32 {
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
+    // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
-    // Comparisons that are false for NaN, which must stay.
+    // These comparisons are false for NaN, which must stay.
     let bounded = if x < -87.0 { -87.0 } else { x };
     let bounded = if bounded > 0.0 { 0.0 } else { bounded };
     let shifted = bounded * std::f32::consts::LOG2_E + ROUND;
@@ -107,7 +107,7 @@ fn exp_of_negative(x: f32) -> f32 {
     let series = 1.0 / 720.0 + r * (1.0 / 5040.0);
     let series = 1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * series));
     let series = 1.0 + (r + r * r * (0.5 + r * series));
-    // The integer is in the low bits of the shifted number; from there to the exponent's.
+    // The integer is in the low bits of the shifted number. Move it to the bits of the exponent.
     let scaled = series * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
     if x < -87.0 { 0.0 } else { scaled }
 }

@@ -1,20 +1,20 @@
 //! Batch normalisation over the pixels of a batch, channel by channel (Ioffe and Szegedy 2015).
 //!
-//! Order of sums: those over a chunk of pixels in f32, pixel after pixel; those over the chunks in f64, chunk after chunk.
+//! Sums over a chunk of pixels are in f32, pixel after pixel. Sums over the chunks are in f64, chunk after chunk.
 
 use rayon::prelude::*;
 
 use super::{Isa, lanes::kernel};
 
-/// Pixels of a chunk: few enough to stay in a cache between the two looks at them.
+/// How many pixels a chunk has: few enough to stay in a cache between the two passes over them.
 const CHUNK: usize = 128;
 
-/// What a channel is normalised with: `y = (x - mean) * scale + beta`.
+/// The statistics that channels are normalised with: `y = (x - mean) * scale + beta`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Statistics {
-    /// Per channel, padding included.
+    /// One number for each channel, padding included.
     pub(crate) mean: Vec<f32>,
-    /// Biased.
+    /// Divided by the number of pixels, not by one less.
     pub(crate) variance: Vec<f32>,
 }
 
@@ -30,14 +30,14 @@ pub(crate) fn statistics(isa: Isa, width: usize, x: &[f32]) -> Statistics {
     let chunks: Vec<_> = x.par_chunks(CHUNK * width).map(chunk_of).collect();
     let n = x.len() / width;
     let pixels_of = |chunk: usize| CHUNK.min(n - chunk * CHUNK) as f64;
-    // A chunk's mean was rounded; the rests tell by how much.
+    // A chunk's mean was rounded. The sum of the distances from it says by how much.
     let mean_of = |chunk: usize, channel: usize| {
         f64::from(chunks[chunk][channel]) + f64::from(chunks[chunk][width + channel]) / pixels_of(chunk)
     };
     let of_channel = |channel: usize| {
         let sum: f64 = (0..chunks.len()).map(|chunk| mean_of(chunk, channel) * pixels_of(chunk)).sum();
         let mean = sum / n as f64;
-        // Squares about the chunk's mean, and those of the chunk's mean about the mean (Chan, Golub and LeVeque 1983).
+        // The squared distances from the chunk's mean, and of the chunk's mean from the mean (Chan, Golub and LeVeque 1983).
         let of_chunk = |chunk: usize| {
             let pixels = pixels_of(chunk);
             let rest = f64::from(chunks[chunk][width + channel]);
@@ -72,12 +72,12 @@ kernel! {
     }
 }
 
-/// Returns `gamma / sqrt(variance + epsilon)` per channel.
+/// Returns `gamma / sqrt(variance + epsilon)` for each channel.
 pub(crate) fn scale(gamma: &[f32], variance: &[f32], epsilon: f32) -> Vec<f32> {
     gamma.iter().zip(variance).map(|(gamma, variance)| gamma / (variance + epsilon).sqrt()).collect()
 }
 
-/// Writes `(x - mean) * scale + beta` to `y`. All of the channels' numbers have the width of a pixel.
+/// Writes `(x - mean) * scale + beta` to `y`. `mean`, `scale` and `beta` have one number for each channel, padding included.
 pub(crate) fn normalise(isa: Isa, mean: &[f32], scale: &[f32], beta: &[f32], x: &[f32], y: &mut [f32]) {
     let width = mean.len();
     y.par_chunks_mut(CHUNK * width)
@@ -97,14 +97,14 @@ kernel! {
     }
 }
 
-/// The gradients of a batch normalisation by its parameters.
+/// The gradients with respect to the parameters of a batch normalisation.
 pub(crate) struct Gradients {
     pub(crate) gamma: Vec<f32>,
     pub(crate) beta: Vec<f32>,
 }
 
-/// Turns the gradient by the output into that by the input `x`, where the batch's own `statistics` were used, and returns
-/// those by the parameters.
+/// Turns the gradient `dy` with respect to the output into the one with respect to the input `x`, and returns those with respect
+/// to the parameters. This is for a forward pass that used the batch's own `statistics`.
 pub(crate) fn backward(
     isa: Isa,
     statistics: &Statistics,
@@ -141,7 +141,7 @@ pub(crate) fn backward(
 }
 
 kernel! {
-    /// Adds up `dy`, and `dy` times the normalised `x`, per channel.
+    /// Adds up `dy`, and `dy` times the normalised `x`, for each channel.
     fn sums_of_chunk(
         channels: (&[f32], &[f32]),
         x: &[f32],
@@ -182,7 +182,7 @@ kernel! {
 }
 
 kernel! {
-    /// Multiplies each channel of `dy` by its factor: the gradient where the statistics are given numbers.
+    /// Multiplies each channel of `dy` by its factor. That is the gradient if the statistics do not depend on the batch.
     fn scale_chunk(factors: &[f32], dy: &mut [f32]) {
         for dy in dy.chunks_exact_mut(factors.len()) {
             dy.iter_mut().zip(factors).for_each(|(dy, factor)| *dy *= factor);
@@ -190,7 +190,8 @@ kernel! {
     }
 }
 
-/// Turns the gradient by the output into that by the input, where the moving statistics were used.
+/// Turns the gradient with respect to the output into the one with respect to the input, after a forward pass that used the moving
+/// statistics.
 pub(crate) fn backward_of_inference(isa: Isa, scale: &[f32], dy: &mut [f32]) {
     dy.par_chunks_mut(CHUNK * scale.len()).for_each(|dy| scale_chunk(isa, scale, dy));
 }

@@ -1,25 +1,25 @@
-//! Memory that is used again: a training step takes and gives back the same buffers as the step before.
+//! Memory that is used again: a training step takes and returns the same buffers as the step before it.
 
-/// Buffers that are free.
+/// The buffers that are free.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     free: Vec<Vec<f32>>,
 }
 
 impl Buffers {
-    /// Returns `len` numbers, whatever they are.
+    /// Returns a buffer of `len` numbers with arbitrary content.
     pub(crate) fn take(&mut self, len: usize) -> Vec<f32> {
-        // The smallest that is large enough; a new one rather than one much too large, which others will need.
+        // The smallest that is large enough. One more than twice as large is left to those who will need it.
         let fits = |buffer: &Vec<f32>| buffer.capacity() >= len && buffer.capacity() / 2 <= len;
         let fitting = self.free.iter().enumerate().filter(|(_, buffer)| fits(buffer));
         let smallest = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(i, _)| i);
         let mut buffer = smallest.map(|i| self.free.swap_remove(i)).unwrap_or_default();
-        // Only what a buffer never held is written.
+        // This writes only the part that the buffer has never held.
         buffer.resize(len, 0.0);
         buffer
     }
 
-    /// Returns `len` zeros.
+    /// Returns a buffer of `len` zeros.
     pub(crate) fn take_zeros(&mut self, len: usize) -> Vec<f32> {
         let mut buffer = self.take(len);
         buffer.fill(0.0);

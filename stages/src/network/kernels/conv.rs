@@ -1,8 +1,11 @@
-//! Convolution: forward, gradient by the input, gradient by kernel and bias.
+//! Convolution: forward, and the gradients with respect to input, kernel and bias.
 //!
-//! Order of sums, in each case one chain of fused multiply-adds: an output starts from its bias and adds over the rows, columns
-//! and channels of its window; a gradient by the input starts from what is there and adds over the places of the window and the
-//! filters; a gradient by the kernel adds over images and pixels, within at most [`PARTS`] parts of the batch that are then added in order.
+//! Every sum is one chain of fused multiply-adds in a fixed order:
+//! - an output starts from its bias and adds over the rows, columns and channels of its window;
+//! - a gradient with respect to the input starts from what is there and adds over the places of the window and the filters;
+//! - a gradient with respect to the kernel adds over images and pixels, separately in each of at most [`PARTS`] parts of the
+//!   batch. The parts are then added in order.
+//!
 //! Pixels outside the image count as zeros.
 
 use std::ops::Range;
@@ -17,31 +20,35 @@ use super::{
     lanes::{LANES, kernel},
     map::Shape,
     peaks::{self, Peaks},
-    product::{Gathered, Outer, Rows, Shared, gathered, outer},
+    product::{Gathered, Outer, gathered, outer},
+    rows::Rows,
+    shared::Shared,
     unfold::Unfold,
     window::Window,
 };
 
-/// Rows that a group of images has at least, so that weights are used more than once while they are in the cache.
+/// The fewest rows that a group of images has, so that weights are used more than once while they are in the cache.
 const GROUP_ROWS: usize = 256;
 
-/// Parts of a batch whose gradients by the kernel are summed apart, at most, and rows that a part has at least.
+/// The most parts of a batch whose gradients with respect to the kernel are summed separately.
 const PARTS: usize = 8;
+/// The fewest rows that such a part has.
 const PART_ROWS: usize = 4096;
 
-/// Panels that a thread takes at a time, where images are too few to share.
+/// How many panels a thread takes at a time when there are too few images to share among threads.
 const PANELS: usize = 4;
 
-/// The gradient by the maps that a convolution gives.
+/// The gradient with respect to a convolution's output maps.
 #[derive(Clone, Copy)]
 pub(crate) enum ByOutput<'a> {
+    /// With respect to the maps themselves.
     Whole(&'a [f32]),
-    /// By their peaks.
+    /// With respect to their peaks.
     Peaks(&'a Peaks, &'a [f32]),
 }
 
 impl ByOutput<'_> {
-    /// Returns whether it is of `n` maps.
+    /// Returns whether it has the length for `n` maps `y`.
     fn fits(&self, n: usize, y: Shape) -> bool {
         match self {
             Self::Whole(dy) => dy.len() == n * y.len(),
@@ -49,7 +56,7 @@ impl ByOutput<'_> {
         }
     }
 
-    /// Returns that by some images' maps, which is written to `memory` unless it is there.
+    /// Returns the gradient with respect to some images' maps. It is written to `memory` unless it exists already.
     fn of<'a>(&'a self, isa: Isa, images: &Range<usize>, y: Shape, memory: &'a mut Vec<f32>) -> &'a [f32] {
         match self {
             Self::Whole(dy) => &dy[images.start * y.len()..images.end * y.len()],
@@ -62,27 +69,27 @@ impl ByOutput<'_> {
     }
 }
 
-/// A convolution of maps of one shape. A dense layer is one of a single pixel.
+/// A convolution of maps of one shape. A dense layer is a convolution of a single pixel.
 #[derive(Debug, Clone)]
 pub(crate) struct Conv {
     pub(crate) x: Shape,
     pub(crate) y: Shape,
     window: Window,
-    /// Places and channels of the kernel: those of the window and of `x`, unless `x` is unfolded.
+    /// The kernel's places and channels: those of the window and of `x`, unless `x` is unfolded.
     kernel: (usize, usize),
-    /// Images in a group.
+    /// How many images a group has.
     group: usize,
     rows: Rows,
 }
 
 impl Conv {
-    /// Returns the convolution that gives maps `y` of maps `x`.
+    /// Returns the convolution that turns maps `x` into maps `y`.
     pub(crate) fn new(x: Shape, y: Shape, window: Window) -> Self {
         let group = GROUP_ROWS.div_ceil(y.pixels());
         Self { x, y, window, kernel: (window.places(), x.c), group, rows: window.rows(group, x, y) }
     }
 
-    /// Returns the convolution that gives maps `y` of what `unfold` gives.
+    /// Returns the convolution that does to the output of `unfold` what the original one does to its input.
     pub(crate) fn of_unfolded(unfold: &Unfold) -> Self {
         let pixel = Window { size: 1, stride: 1, top: 0, left: 0 };
         Self { kernel: (unfold.window.places(), unfold.x.c), ..Self::new(unfold.y, unfold.of, pixel) }
@@ -92,17 +99,17 @@ impl Conv {
         self.y.padded() / LANES
     }
 
-    /// Returns the numbers of the kernel.
+    /// Returns how many numbers the kernel has.
     pub(crate) fn kernel_len(&self) -> usize {
         self.kernel.0 * self.kernel.1 * self.y.c
     }
 
-    /// Returns the numbers of packed weights.
+    /// Returns how many numbers the packed weights have.
     pub(crate) fn packed_len(&self) -> usize {
         self.kernel.0 * self.kernel.1 * self.y.padded()
     }
 
-    /// Returns the numbers of packed weights for [`gradient_by_x`](Self::gradient_by_x).
+    /// Returns how many numbers the packed weights for [`gradient_by_x`](Self::gradient_by_x) have.
     pub(crate) fn packed_transposed_len(&self) -> usize {
         self.window.places() * self.y.c * self.x.padded()
     }
@@ -185,15 +192,15 @@ impl Conv {
         let y = Shared::new(y);
         self.for_groups(n, self.panels(), |images, panels, _| {
             let y = y.from(images.start * self.y.len());
-            // SAFETY: groups and panels are apart.
+            // SAFETY: no other call has both these images and these panels, so nobody else uses their columns.
             unsafe { self.compute(isa, &images, &panels, x, weights, y) };
             let Some(function) = function else { return };
             let (columns, padded) = (panels.len() * LANES, self.y.padded());
             let n_rows = images.len() * self.y.pixels();
-            // All columns of all rows are one piece.
+            // If these are all columns, the rows are one piece.
             let (rows, len) = if columns == padded { (1, n_rows * padded) } else { (n_rows, columns) };
             for row in 0..rows {
-                // SAFETY: as above.
+                // SAFETY: as above. What was written there is complete.
                 let part = unsafe { y.from(row * padded + panels.start * LANES).slice(len) };
                 activation::forward(isa, function, part);
             }
@@ -224,7 +231,7 @@ impl Conv {
             |whole, (group, (y, places))| {
                 let images = group * self.group..(group * self.group + self.group).min(n);
                 whole.resize(images.len() * self.y.len(), 0.0);
-                // SAFETY: nobody else has `whole`.
+                // SAFETY: `whole` belongs to this thread.
                 unsafe { self.compute(isa, &images, &(0..self.panels()), x, weights, Shared::new(whole)) };
                 peaks::find(isa, pool, whole, y, places);
                 function.into_iter().for_each(|function| activation::forward(isa, function, y));
@@ -232,10 +239,10 @@ impl Conv {
         );
     }
 
-    /// Writes panels of the convolution of a group of images of the maps `x` to `y`, which begins with the group.
+    /// Writes some panels of the convolution of a group of images of the maps `x`. `y` begins with the first image of the group.
     ///
     /// # Safety
-    /// Nobody else writes or reads them meanwhile.
+    /// Nobody else reads or writes these panels of these images in `y` meanwhile.
     unsafe fn compute(
         &self,
         isa: Isa,
@@ -243,7 +250,7 @@ impl Conv {
         panels: &Range<usize>,
         x: &[f32],
         (weights, bias): (&[f32], &[f32]),
-        y: Shared,
+        y: Shared<'_>,
     ) {
         let product = Gathered {
             rows: &self.rows,
@@ -256,11 +263,12 @@ impl Conv {
             panels: panels.clone(),
             y,
         };
-        // SAFETY: the caller's, and the maps are of the shapes that the rows were made for.
+        // SAFETY: the rows are the pixels of these images, and the caller promises that nobody else uses their panels.
         unsafe { gathered(isa, &product) };
     }
 
-    /// Adds the gradient by `x` to `dx`, or writes it where `is_new`: from that by `y` and transposed weights.
+    /// Adds the gradient with respect to `x` to `dx`, or writes it if `is_new`. Computes it from the gradient with respect to
+    /// `y` and transposed weights.
     ///
     /// # Panics
     /// If a length is not what the shapes say.
@@ -281,7 +289,7 @@ impl Conv {
             for rows in &transposed.0 {
                 let product = Gathered {
                     rows,
-                    n_rows: rows.to.len() / self.group * images.len(),
+                    n_rows: rows.len() / self.group * images.len(),
                     x: dy,
                     channels: self.y.c,
                     weights,
@@ -290,7 +298,8 @@ impl Conv {
                     panels: panels.clone(),
                     y: dx.from(images.start * self.x.len()),
                 };
-                // SAFETY: groups, panels and phases are apart, and the maps are of the shapes that the rows were made for.
+                // SAFETY: no other call has both these images and these panels, so nobody else uses their columns. This call
+                // computes one phase after the other.
                 unsafe { gathered(isa, &product) };
             }
         });
@@ -301,8 +310,8 @@ impl Conv {
         Transposed(self.window.transposed_rows(self.group, self.x, self.y))
     }
 
-    /// Returns the gradients by the kernel, `[k, k, channels, padded filters]`, and by the bias, `[padded filters]`, given that by
-    /// `y`, in buffers that may be longer.
+    /// Returns the gradients with respect to the kernel, `[k, k, channels, padded filters]`, and to the bias, `[padded filters]`,
+    /// given the one with respect to `y`. The buffers may be longer.
     ///
     /// # Panics
     /// If a length is not what the shapes say.
@@ -321,7 +330,7 @@ impl Conv {
         let mut sums = buffers.take_zeros(parts * size);
         let mut bias_sums = buffers.take_zeros(parts * self.y.padded());
         let (shared, bias_shared) = (Shared::new(&mut sums), Shared::new(&mut bias_sums));
-        // Where there are few parts, threads share a part's columns, places and channels.
+        // If there are few parts, threads share a part's columns, places and channels.
         let panels_at_once = if parts < PARTS / 2 { PANELS } else { panels };
         let places_at_once = if parts < PARTS / 2 { 1 } else { places };
         let channels_at_once = if parts < PARTS / 2 { GROUP_ROWS } else { channels };
@@ -353,11 +362,11 @@ impl Conv {
                     places: places.clone(),
                     sum: shared.from(part * size),
                 };
-                // SAFETY: tasks are apart, and the maps are of the shapes that the rows were made for.
+                // SAFETY: no other task has the same part and the same panels, places and channels.
                 unsafe { outer(isa, &product) };
                 if is_first {
                     let start = part * self.y.padded() + panels.start * LANES;
-                    // SAFETY: of the tasks of these columns of this part, one is the first.
+                    // SAFETY: of the tasks with these columns of this part, only the first one comes here.
                     let sums = unsafe { bias_shared.from(start).slice(panels.len() * LANES) };
                     add_rows(isa, dy, self.y.padded(), panels.start * LANES, sums);
                 }
@@ -368,13 +377,13 @@ impl Conv {
         (sums, bias_sums)
     }
 
-    /// Returns how many images a part of the batch has: a whole number of groups.
+    /// Returns how many images a part of the batch has: a multiple of a group's.
     fn images_of_a_part(&self, n: usize) -> usize {
         let parts = (n * self.y.pixels() / PART_ROWS).clamp(1, PARTS);
         n.div_ceil(parts).next_multiple_of(self.group)
     }
 
-    /// Calls `f` for groups of images and ranges of panels, on all threads, with memory that calls share.
+    /// Calls `f` on all threads, once for each group of images and range of panels. A thread's calls share their memory.
     fn for_groups(&self, n: usize, panels: usize, f: impl Fn(Range<usize>, Range<usize>, &mut Vec<f32>) + Sync) {
         let groups = n.div_ceil(self.group);
         let at_once = if groups < 2 * PARTS { PANELS } else { panels };
@@ -384,7 +393,7 @@ impl Conv {
         tasks.into_par_iter().for_each_init(Vec::new, |memory, (images, panels)| f(images, panels, memory));
     }
 
-    /// Writes a gradient `[k, k, channels, padded filters]` in the layout of the kernel, `[filters, channels, k, k]`.
+    /// Turns a gradient `[k, k, channels, padded filters]` into the layout of the kernel, `[filters, channels, k, k]`.
     pub(crate) fn unpack(&self, packed: &[f32], kernel: &mut [f32]) {
         let ((places, c), padded) = (self.kernel, self.y.padded());
         kernel.par_chunks_exact_mut(c * places).enumerate().for_each(|(filter, kernel)| {
@@ -395,7 +404,7 @@ impl Conv {
         });
     }
 
-    /// Writes a gradient `[inputs, padded units]` in the layout of the kernel, `[inputs, units]`.
+    /// Turns a gradient `[inputs, padded units]` into the layout of a dense kernel, `[inputs, units]`.
     pub(crate) fn unpack_dense(&self, packed: &[f32], kernel: &mut [f32]) {
         let (o, padded) = (self.y.c, self.y.padded());
         kernel
@@ -406,17 +415,17 @@ impl Conv {
     }
 }
 
-/// The rows of a gradient by the input.
+/// The rows of a gradient with respect to the input.
 #[derive(Debug, Clone)]
 pub(crate) struct Transposed(Vec<Rows>);
 
-/// Returns the ranges of at most `step` that make up `0..end`.
+/// Divides `0..end` into ranges of at most `step`.
 fn steps(end: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
     (0..end).step_by(step).map(move |start| start..(start + step).min(end))
 }
 
 kernel! {
-    /// Adds the columns from `first` of each row of `rows` `[n, width]` to `sums`.
+    /// Adds to `sums` the columns from `first` on of each row of `rows` `[n, width]`.
     fn add_rows(rows: &[f32], width: usize, first: usize, sums: &mut [f32]) {
         for row in rows.chunks_exact(width) {
             sums.iter_mut().zip(&row[first..]).for_each(|(sum, x)| *sum += x);
@@ -424,7 +433,7 @@ kernel! {
     }
 }
 
-/// Adds the parts of `size` numbers after the first to it, in order.
+/// Adds all parts of `size` numbers to the first one, in order.
 fn add_parts(isa: Isa, parts: &mut [f32], size: usize) {
     let (first, others) = parts.split_at_mut(size);
     others.chunks_exact(size).for_each(|other| elementwise::add(isa, other, first));

@@ -1,4 +1,4 @@
-//! Dropout (Srivastava et al. 2014), by numbers that are drawn again for the backward pass: no mask is kept.
+//! Dropout (Srivastava et al. 2014). The backward pass draws the same random numbers again, so no mask is kept.
 
 use rayon::prelude::*;
 
@@ -8,21 +8,21 @@ use super::{
 };
 use crate::philox::{Purpose, Stream};
 
-/// Numbers that one draw decides: four for each lane.
+/// How many numbers one draw decides about: four for each lane.
 const DRAWN: usize = 4 * LANES;
 
-/// Numbers that a thread takes at a time.
+/// How many numbers a thread takes at a time.
 const CHUNK: usize = 128 * DRAWN;
 
-/// Which numbers are dropped: a share `p` of them, drawn for `step` and `layer`.
+/// Which numbers are dropped: each with probability `p`, drawn for a step and a layer.
 ///
-/// Number `e` of a map (padding included) is dropped where `x[e / 16 % 4] < p * 2^32`, with `x` the block of the stream
-/// (step, layer) at `e / 64 * 16 + e % 16`: sixteen blocks side by side decide 64 numbers.
+/// Number `e` of a map (padding included) is dropped if `x[e / 16 % 4] < p * 2^32`, where `x` is block `e / 64 * 16 + e % 16` of the
+/// stream (step, layer). Sixteen blocks side by side decide about 64 numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mask {
     stream: Stream,
     threshold: u32,
-    /// What is kept is multiplied by it.
+    /// The factor of the numbers that are kept.
     scale: f32,
 }
 
@@ -34,19 +34,19 @@ impl Mask {
         Self { stream, threshold: (f64::from(p) * 4_294_967_296.0) as u32, scale: 1.0 / (1.0 - p) }
     }
 
-    /// Writes what is left of `x` to `y`.
+    /// Writes what dropout leaves of `x` to `y`.
     pub(crate) fn apply(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
         let chunks = y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate();
         chunks.for_each(|(chunk, (y, x))| masked(isa, self, first_block(chunk), x, y));
     }
 
-    /// Adds what is left of `x` to `y`.
+    /// Adds what dropout leaves of `x` to `y`.
     pub(crate) fn add(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
         let chunks = y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate();
         chunks.for_each(|(chunk, (y, x))| add_masked(isa, self, first_block(chunk), x, y));
     }
 
-    /// Returns the factors of 64 numbers from their first block.
+    /// Returns the factors of 64 numbers, given their first block.
     #[inline(always)]
     fn factors(&self, first: u32) -> [f32; DRAWN] {
         let blocks = self.stream.blocks::<LANES>(first);

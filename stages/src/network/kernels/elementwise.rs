@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{Isa, lanes::kernel};
 
-/// Numbers that a thread takes at a time.
+/// How many numbers a thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
 /// Writes `a + b` to `sums`.

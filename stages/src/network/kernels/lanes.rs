@@ -1,17 +1,19 @@
-//! Sixteen numbers side by side, on whatever this processor computes them with.
+//! Vectors of sixteen numbers, in whatever registers this processor has.
 //!
 //! A kernel is written once, for sixteen lanes, and compiled for each instruction set. What a lane computes does not depend on
-//! the set: multiplications with addition are fused everywhere (one rounding, IEEE 754), nothing is reassociated, and no
-//! reduction is over fewer or more lanes because registers are narrower or wider. So results are equal bit for bit.
+//! the set: a multiplication with an addition is fused everywhere (one rounding, IEEE 754), nothing is reassociated, and the
+//! width of the registers does not change how many lanes a reduction covers. So results are equal bit for bit.
 
 use std::fmt;
 
-/// Lanes in a vector; channels are padded to a multiple of it.
-pub const LANES: usize = 16;
+/// The lanes of a vector. Channels are padded to a multiple of it.
+pub(crate) const LANES: usize = 16;
 
 /// A vector of [`LANES`] numbers.
-pub trait Lanes: Copy {
-    /// Vectors of columns that a tile of a matrix product is wide at most: as many as leave registers for the rows.
+///
+/// Only [`Isa::run`] chooses the implementation, so a processor that runs code for some `L: Lanes` has its instruction set.
+pub(crate) trait Lanes: Copy {
+    /// The most vectors of columns that a tile of a matrix product may have, so that registers are left for its rows.
     const WIDTH: usize;
 
     /// Returns `x` in every lane.
@@ -20,27 +22,29 @@ pub trait Lanes: Copy {
     /// Returns the numbers at `from`.
     ///
     /// # Safety
-    /// There are 16 numbers at `from`, and this processor has the instruction set.
+    /// There are [`LANES`] numbers at `from`.
     unsafe fn load(from: *const f32) -> Self;
 
     /// Writes the numbers to `to`.
     ///
     /// # Safety
-    /// There is room for 16 numbers at `to`, and this processor has the instruction set.
+    /// There is room for [`LANES`] numbers at `to`.
     unsafe fn store(self, to: *mut f32);
 
     /// Returns `self * factor + addend`, rounded once.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
 }
 
-/// An instruction set that kernels are compiled for. There are values only of those that this processor has.
+/// An instruction set that kernels are compiled for.
+///
+/// Invariant: this processor has it. [`Isa::available`] is the only source of values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Isa(Set);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
-    /// What every processor has, with the fused operations as function calls where there is no instruction. The oracle of the
-    /// others.
+    /// What every processor has. Fused operations are function calls where there is no instruction for them. The others are
+    /// tested against it.
     Plain,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -51,21 +55,21 @@ pub(crate) enum Set {
 }
 
 /// A computation that is written for any [`Lanes`].
-pub trait Kernel {
+pub(crate) trait Kernel {
     type Output;
 
-    /// Computes. To be marked `#[inline(always)]`, with all that it calls: only what is inlined is compiled for the set.
+    /// Computes. Mark it and everything that it calls `#[inline(always)]`: only what is inlined is compiled for the set.
     fn run<L: Lanes>(self) -> Self::Output;
 }
 
 impl Isa {
     /// Returns the best set that this processor has.
-    pub fn detect() -> Self {
+    pub(crate) fn detect() -> Self {
         *Self::available().last().expect("every processor has the plain set")
     }
 
     /// Returns the sets that this processor has, the best last.
-    pub fn available() -> &'static [Self] {
+    pub(crate) fn available() -> &'static [Self] {
         #[cfg(target_arch = "x86_64")]
         {
             const ALL: [Isa; 3] = [Isa(Set::Plain), Isa(Set::Avx2), Isa(Set::Avx512)];
@@ -86,13 +90,13 @@ impl Isa {
 
     /// Runs `kernel`, compiled for this set.
     #[inline]
-    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Set::Plain => kernel.run::<Plain>(),
-            // SAFETY: there is no such value where the processor has no such instructions.
+            // SAFETY: an `Isa` exists only if the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe { x86::with_avx2(kernel) },
-            // SAFETY: as above.
+            // SAFETY: an `Isa` exists only if the processor has its instructions.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => unsafe { x86::with_avx512(kernel) },
             #[cfg(target_arch = "aarch64")]
@@ -121,8 +125,8 @@ impl fmt::Debug for Isa {
     }
 }
 
-/// Defines a function in plain Rust that is compiled for each instruction set; its first argument says for which it is called.
-/// The compiler vectorises the body, and may neither fuse nor reassociate: bits are equal on every set.
+/// Defines a function in plain Rust that is compiled for each instruction set. Its first argument says which one to call.
+/// The compiler vectorises the body but may neither fuse nor reassociate, so bits are equal on every set.
 macro_rules! kernel {
     (
         $(#[$meta:meta])*
@@ -146,13 +150,13 @@ macro_rules! kernel {
             }
 
             match isa.set() {
-                // SAFETY: there is no such value where the processor has no such instructions.
+                // SAFETY: an `Isa` exists only if the processor has its instructions.
                 #[cfg(target_arch = "x86_64")]
                 $crate::network::kernels::lanes::Set::Avx2 => unsafe { avx2($($argument),*) },
-                // SAFETY: as above.
+                // SAFETY: an `Isa` exists only if the processor has its instructions.
                 #[cfg(target_arch = "x86_64")]
                 $crate::network::kernels::lanes::Set::Avx512 => unsafe { avx512($($argument),*) },
-                // NEON is part of its architecture: the plain form is compiled for it.
+                // NEON is part of its architecture, so the plain form is compiled for it.
                 _ => body($($argument),*),
             }
         }
@@ -160,9 +164,9 @@ macro_rules! kernel {
 }
 pub(crate) use kernel;
 
-/// Sixteen numbers in an array.
+/// An array of numbers.
 #[derive(Clone, Copy)]
-pub struct Plain([f32; LANES]);
+struct Plain([f32; LANES]);
 
 impl Lanes for Plain {
     const WIDTH: usize = 1;
@@ -174,13 +178,13 @@ impl Lanes for Plain {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's.
+        // SAFETY: the caller promises that there are `LANES` numbers.
         Self(unsafe { from.cast::<[f32; LANES]>().read_unaligned() })
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller promises that there is room for `LANES` numbers.
         unsafe { to.cast::<[f32; LANES]>().write_unaligned(self.0) };
     }
 
@@ -209,25 +213,28 @@ mod x86 {
         kernel.run::<Avx512>()
     }
 
+    /// Only [`with_avx2`] names it.
     #[derive(Clone, Copy)]
-    pub struct Avx2([__m256; 2]);
+    struct Avx2([__m256; 2]);
 
-    // SAFETY, of all its functions: only `with_avx2` names the type, and its caller has asked the processor.
     impl Lanes for Avx2 {
         const WIDTH: usize = 1;
 
         #[inline(always)]
         fn splat(x: f32) -> Self {
+            // SAFETY: `with_avx2` runs only where the processor has AVX2.
             Self(unsafe { [_mm256_set1_ps(x); 2] })
         }
 
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the processor as in `splat`; the caller promises that there are `LANES` numbers.
             Self(unsafe { [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))] })
         }
 
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the processor as in `splat`; the caller promises that there is room for `LANES` numbers.
             unsafe {
                 _mm256_storeu_ps(to, self.0[0]);
                 _mm256_storeu_ps(to.add(8), self.0[1]);
@@ -236,35 +243,40 @@ mod x86 {
 
         #[inline(always)]
         fn mul_add(self, factor: Self, addend: Self) -> Self {
+            // SAFETY: `with_avx2` runs only where the processor has FMA.
             let half = |i: usize| unsafe { _mm256_fmadd_ps(self.0[i], factor.0[i], addend.0[i]) };
             Self([half(0), half(1)])
         }
     }
 
+    /// Only [`with_avx512`] names it.
     #[derive(Clone, Copy)]
-    pub struct Avx512(__m512);
+    struct Avx512(__m512);
 
-    // SAFETY, of all its functions: only `with_avx512` names the type, and its caller has asked the processor.
     impl Lanes for Avx512 {
         const WIDTH: usize = 4;
 
         #[inline(always)]
         fn splat(x: f32) -> Self {
+            // SAFETY: `with_avx512` runs only where the processor has AVX-512F.
             Self(unsafe { _mm512_set1_ps(x) })
         }
 
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the processor as in `splat`; the caller promises that there are `LANES` numbers.
             Self(unsafe { _mm512_loadu_ps(from) })
         }
 
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the processor as in `splat`; the caller promises that there is room for `LANES` numbers.
             unsafe { _mm512_storeu_ps(to, self.0) };
         }
 
         #[inline(always)]
         fn mul_add(self, factor: Self, addend: Self) -> Self {
+            // SAFETY: `with_avx512` runs only where the processor has AVX-512F.
             Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, addend.0) })
         }
     }
@@ -278,31 +290,34 @@ mod arm {
 
     /// Every processor of this architecture has it.
     #[derive(Clone, Copy)]
-    pub struct Neon([float32x4_t; 4]);
+    pub(super) struct Neon([float32x4_t; 4]);
 
-    // SAFETY, of all its functions: the instructions are part of the architecture.
     impl Lanes for Neon {
         const WIDTH: usize = 1;
 
         #[inline(always)]
         fn splat(x: f32) -> Self {
+            // SAFETY: the instructions are part of the architecture.
             Self(unsafe { [vdupq_n_f32(x); 4] })
         }
 
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the processor as in `splat`; the caller promises that there are `LANES` numbers.
             Self(std::array::from_fn(|i| unsafe { vld1q_f32(from.add(4 * i)) }))
         }
 
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             for (i, quarter) in self.0.into_iter().enumerate() {
+                // SAFETY: the processor as in `splat`; the caller promises that there is room for `LANES` numbers.
                 unsafe { vst1q_f32(to.add(4 * i), quarter) };
             }
         }
 
         #[inline(always)]
         fn mul_add(self, factor: Self, addend: Self) -> Self {
+            // SAFETY: the instructions are part of the architecture.
             Self(std::array::from_fn(|i| unsafe { vfmaq_f32(addend.0[i], self.0[i], factor.0[i]) }))
         }
     }

@@ -1,6 +1,6 @@
-//! How feature maps lie in memory, and how they come from and to `[n, c, h, w]`.
+//! How feature maps lie in memory, and how `[n, c, h, w]` is converted to and from them.
 //!
-//! A map is `[n, h, w, channels]` with the channels padded by zeros to a multiple of [`LANES`], so that every pixel is a whole
+//! A map is `[n, h, w, channels]`. Its channels are padded with zeros to a multiple of [`LANES`], so that every pixel is a whole
 //! number of vectors. All operations keep the padding zero.
 
 use rayon::prelude::*;
@@ -16,7 +16,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// Returns the shape [c, h, w] or [c] of a layer's output.
+    /// Returns a layer's output shape, which is given as `[c, h, w]` or `[c]`.
     ///
     /// # Panics
     /// If it is neither.
@@ -28,22 +28,22 @@ impl Shape {
         }
     }
 
-    /// Pixels of an image.
+    /// Returns how many pixels an image has.
     pub(crate) fn pixels(self) -> usize {
         self.h * self.w
     }
 
-    /// Numbers of a pixel, padding included.
+    /// Returns how many numbers a pixel has, padding included.
     pub(crate) fn padded(self) -> usize {
         self.c.next_multiple_of(LANES)
     }
 
-    /// Numbers of an image, padding included.
+    /// Returns how many numbers an image has, padding included.
     pub(crate) fn len(self) -> usize {
         self.pixels() * self.padded()
     }
 
-    /// Numbers of an image, without padding.
+    /// Returns how many numbers an image has, without padding.
     pub(crate) fn values(self) -> usize {
         self.pixels() * self.c
     }
@@ -70,7 +70,7 @@ pub(crate) fn to_images(shape: Shape, map: &[f32], images: &mut [f32]) {
     });
 }
 
-/// Writes maps as vectors, in the order channel, row, column of each image.
+/// Writes each map as a vector in the order channel, row, column.
 pub(crate) fn flatten(shape: Shape, map: &[f32], vectors: &mut [f32]) {
     let flat = Shape { c: shape.values(), h: 1, w: 1 };
     vectors.par_chunks_exact_mut(flat.len()).zip(map.par_chunks_exact(shape.len())).for_each(|(vector, map)| {
@@ -80,7 +80,7 @@ pub(crate) fn flatten(shape: Shape, map: &[f32], vectors: &mut [f32]) {
     });
 }
 
-/// Writes vectors as maps: the inverse of [`flatten`].
+/// Writes each vector as a map: the inverse of [`flatten`].
 pub(crate) fn unflatten(shape: Shape, vectors: &[f32], map: &mut [f32]) {
     let flat = Shape { c: shape.values(), h: 1, w: 1 };
     map.par_chunks_exact_mut(shape.len())
@@ -88,7 +88,7 @@ pub(crate) fn unflatten(shape: Shape, vectors: &[f32], map: &mut [f32]) {
         .for_each(|(map, vector)| from_images(shape, &vector[..flat.c], map));
 }
 
-/// Joins maps of `[pixels, c]` each along the channels, in their order.
+/// Concatenates maps `[pixels, c]` along the channels. Each comes with its `c`.
 pub(crate) fn concat(maps: &[(usize, &[f32])], y: &mut [f32]) {
     let channels: usize = maps.iter().map(|(c, _)| c).sum();
     let padded = channels.next_multiple_of(LANES);
@@ -103,7 +103,7 @@ pub(crate) fn concat(maps: &[(usize, &[f32])], y: &mut [f32]) {
     });
 }
 
-/// Takes `c` channels from the `first` one of a map with `channels`.
+/// Writes `c` channels of a map that has `channels`, from the `first` one on.
 pub(crate) fn slice(channels: usize, first: usize, c: usize, map: &[f32], part: &mut [f32]) {
     let padded = channels.next_multiple_of(LANES);
     let pixels = map.par_chunks_exact(padded).with_min_len(256);

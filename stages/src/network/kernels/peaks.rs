@@ -1,5 +1,5 @@
-//! Max-pooling right behind a convolution: what the convolution gives stays in the cache, image by image. Only the largest
-//! number of each window goes to memory, with the place where it was seen, and gradients come back the same way.
+//! Max-pooling joined to the convolution before it. The convolution's output stays in the cache, image by image; only the largest
+//! number of each window and its place are written to memory. Gradients come back the same way.
 
 use std::ops::Range;
 
@@ -10,23 +10,23 @@ use super::{
     pool::{Pool, PoolKind},
 };
 
-/// The largest numbers that windows apart from each other see.
+/// The largest numbers that windows see, where windows do not overlap.
 #[derive(Debug, Clone)]
 pub(crate) struct Peaks {
     pool: Pool,
-    /// The place in its window of each number of the last maps.
+    /// For each number of the maps computed last, its place in its window.
     places: Vec<u8>,
 }
 
 impl Peaks {
-    /// Returns the peaks that `pool` finds, if its windows are apart and lie within the image.
+    /// Returns the peaks of `pool`, if it takes the maximum and its windows do not overlap and lie within the image.
     pub(crate) fn of(pool: Pool) -> Option<Self> {
         let is_small = pool.window.places() <= usize::from(u8::MAX) + 1;
         let fits = pool.kind == PoolKind::Max && pool.windows_are_apart() && is_small;
         fits.then(|| Self { pool, places: Vec::new() })
     }
 
-    /// The shape of the map of peaks.
+    /// Returns the shape of the map of peaks.
     pub(crate) fn y(&self) -> Shape {
         self.pool.y
     }
@@ -37,7 +37,7 @@ impl Peaks {
         (&self.pool, &mut self.places)
     }
 
-    /// Writes the gradient by the pooled maps of some images of the last ones to `dx`, given that by the peaks of all.
+    /// Writes to `dx` the gradient with respect to the maps of some of the images, given the one with respect to the peaks of all.
     pub(super) fn gradient(&self, isa: Isa, images: Range<usize>, dy: &[f32], dx: &mut [f32]) {
         let Pool { x, y, .. } = self.pool;
         let of_images = images.start * y.len()..images.end * y.len();
@@ -84,7 +84,7 @@ kernel! {
                 for (i, offset) in offsets.iter().enumerate().skip(1) {
                     let x: &[f32; LANES] = x[offset + panel * LANES..].first_chunk().expect("a pixel is whole vectors");
                     for lane in 0..LANES {
-                        // As `Pool`: the first of equal numbers, and NaN is larger than anything.
+                        // As in `Pool`: the first of equal numbers wins, and NaN counts as larger than anything.
                         let stays = (largest[lane] >= x[lane]) | largest[lane].is_nan();
                         largest[lane] = f32::from_bits(choose(stays, largest[lane].to_bits(), x[lane].to_bits()));
                         place[lane] = choose(stays, place[lane], i as u32);

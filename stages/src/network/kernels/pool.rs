@@ -1,4 +1,4 @@
-//! Pooling: the largest or the mean number that a window sees. What lies outside the image is not seen.
+//! Pooling: the largest number or the mean of what a window sees. A window does not see what lies outside the image.
 
 use rayon::prelude::*;
 
@@ -32,20 +32,21 @@ impl Pool {
             .for_each(|(y, x)| forward(isa, self, x, y));
     }
 
-    /// Whether every pixel of `x` is seen by one window: a gradient by `x` is then written, and need not start from zeros.
+    /// Returns whether exactly one window sees each pixel of `x`. Then a gradient with respect to `x` need not start from zeros.
     pub(crate) fn tiles(&self) -> bool {
         let size = self.window.size;
         self.windows_are_apart() && self.y.h * size == self.x.h && self.y.w * size == self.x.w
     }
 
-    /// Whether no pixel is seen twice, and windows lie within the image.
+    /// Returns whether no pixel is seen twice and all windows lie within the image.
     pub(super) fn windows_are_apart(&self) -> bool {
         let Window { size, stride, top, left } = self.window;
         size == stride && top == 0 && left == 0 && self.y.h * size <= self.x.h && self.y.w * size <= self.x.w
     }
 
-    /// Adds the gradient by `x` to `dx`, or writes it where windows [tile](Self::tiles) the image and it `is_new`. A largest number that is seen twice has it at its first place.
-    /// The maps `x` and `y` are read for it alone, and empty for the mean.
+    /// Adds the gradient with respect to `x` to `dx`, or writes it if `is_new` and the windows [tile](Self::tiles) the image. If a
+    /// window sees its largest number several times, the first one gets the gradient. Only the maximum reads the maps `x` and `y`;
+    /// for the mean they may be empty.
     pub(crate) fn backward(&self, isa: Isa, (x, y): (&[f32], &[f32]), dy: &[f32], is_new: bool, dx: &mut [f32]) {
         let writes = is_new && self.tiles();
         let of_images = dx.par_chunks_exact_mut(self.x.len()).zip(dy.par_chunks_exact(self.y.len()));
@@ -66,7 +67,7 @@ impl Pool {
     }
 }
 
-/// Returns the lanes at `at`.
+/// Returns the vector at the offset `at`.
 #[inline(always)]
 fn lanes(map: &[f32], at: usize) -> &[f32; LANES] {
     map[at..].first_chunk().expect("a pixel is a whole number of vectors")
@@ -83,7 +84,7 @@ kernel! {
                     let x = lanes(x, pixel + panel * LANES);
                     for lane in 0..LANES {
                         found[lane] = match pool.kind {
-                            // NaN is larger than anything: it must not vanish.
+                            // NaN counts as larger than anything, so that it does not vanish.
                             PoolKind::Max if found[lane] >= x[lane] || found[lane].is_nan() => found[lane],
                             PoolKind::Max => x[lane],
                             PoolKind::Mean => found[lane] + x[lane],

@@ -1,91 +1,26 @@
-//! The two products of matrices that networks are made of, tile by tile in registers.
+//! The two matrix products that networks are made of, computed tile by tile in registers.
 //!
-//! Every number of a result is one chain of fused multiply-adds, in the order of the summed index, that starts from the number
-//! that is there (or from a bias). So neither the size of tiles and blocks, nor the number of threads, nor the processor can
-//! change a bit of it. A convolution is such a product whose rows are gathered: the summed index runs over the places of the
-//! window, and within a place over the channels. No image is ever unfolded for it: a tile reads pixels where they lie.
+//! Every number of a result is one chain of fused multiply-adds in the order of the summed index. The chain starts from the
+//! number that is already there, or from a bias. So tile sizes, block sizes, the number of threads and the processor cannot
+//! change a bit of it. A convolution is such a product with gathered rows: the sum runs over the places of the window, and at
+//! each place over the channels. No image is unfolded for it: a tile reads pixels where they lie.
 
 use std::ops::Range;
 
-use super::lanes::{Kernel, LANES, Lanes};
+use super::{
+    lanes::{Kernel, LANES, Lanes},
+    rows::{OUTSIDE, Rows},
+    shared::Shared,
+};
 
-/// The offset of a pixel outside the image, which reads as zeros.
-pub(super) const OUTSIDE: u32 = u32::MAX;
-
-/// Terms of a sum that a tile adds before the next tile has its turn: the weights that they need stay in the cache meanwhile.
+/// How many terms a tile adds to its sums before the next tile takes over. The weights of these terms stay in the cache
+/// meanwhile.
 const BLOCK: usize = 512;
 
 /// What is read in place of a pixel outside the image.
 static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
 
-/// Rows that a product gathers: pixels of one map, and the pixels of another that they belong to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rows {
-    /// Offset of each row's pixel.
-    pub(super) to: Vec<u32>,
-    /// The places of the window that any of these rows sees.
-    pub(super) places: Vec<u32>,
-    /// Offset of the pixel that a row sees there, or [`OUTSIDE`]: `[places, rows]`.
-    pub(super) from: Vec<u32>,
-}
-
-impl Rows {
-    /// Numbers that a map must have for these rows' pixels of `channels` numbers.
-    fn extent(offsets: impl Iterator<Item = u32>, channels: usize) -> usize {
-        offsets.filter(|&offset| offset != OUTSIDE).max().map_or(0, |offset| offset as usize + channels)
-    }
-
-    /// Returns whether the first `n` rows lie within maps of these sizes. (All rows are looked at only in debug builds.)
-    fn fit(&self, n: usize, x: (usize, usize), y: (usize, usize)) -> bool {
-        let from = || self.from.chunks_exact(self.to.len()).flat_map(|from| from[..n].iter().copied());
-        n <= self.to.len()
-            && self.from.len() == self.places.len() * self.to.len()
-            && (!cfg!(debug_assertions)
-                || Self::extent(from(), x.1) <= x.0 && Self::extent(self.to[..n].iter().copied(), y.1) <= y.0)
-    }
-}
-
-/// Numbers that several threads write, each its own part.
-#[derive(Clone, Copy)]
-pub(super) struct Shared {
-    start: *mut f32,
-    len: usize,
-}
-
-// SAFETY: who writes through it says that nobody else reads or writes there.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    pub(super) fn new(values: &mut [f32]) -> Self {
-        Self { start: values.as_mut_ptr(), len: values.len() }
-    }
-
-    /// Returns the numbers from `start`.
-    ///
-    /// # Panics
-    /// If it lies behind the end.
-    pub(super) fn from(self, start: usize) -> Self {
-        assert!(start <= self.len, "a part lies within the whole");
-        Self { start: self.start.wrapping_add(start), len: self.len - start }
-    }
-
-    /// Returns the first `len` numbers as a slice.
-    ///
-    /// # Safety
-    /// While the slice lives, nobody else reads or writes them.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    pub(super) unsafe fn slice<'a>(self, len: usize) -> &'a mut [f32] {
-        assert!(len <= self.len, "a part lies within the whole");
-        // SAFETY: the caller's, and the assertion.
-        unsafe { std::slice::from_raw_parts_mut(self.start, len) }
-    }
-}
-
-/// A part of a product with weights: some rows by some panels of [`LANES`] columns.
+/// Part of a product with weights: some rows times some panels of [`LANES`] columns.
 ///
 /// `y[to[r]][o] = init[o] + sum over places p, channels k of x[from[p][r]][k] * weights[panel of o][p][k][o]`
 pub(super) struct Gathered<'a> {
@@ -93,37 +28,44 @@ pub(super) struct Gathered<'a> {
     /// How many of the rows, from the first.
     pub(super) n_rows: usize,
     pub(super) x: &'a [f32],
-    /// Channels that are summed over, of every pixel of `x`.
+    /// The channels of `x`, which are summed over.
     pub(super) channels: usize,
     /// `[panels, places of the window, channels, LANES]`.
     pub(super) weights: &'a [f32],
-    /// Places of the window.
+    /// How many places the window has.
     pub(super) places: usize,
-    /// First numbers of the sums, `[panels, LANES]`; none where they go on from what `y` holds.
+    /// What each sum starts from, `[panels, LANES]`. Without it, sums continue from what `y` holds.
     pub(super) init: Option<&'a [f32]>,
     /// The panels to compute.
     pub(super) panels: Range<usize>,
-    pub(super) y: Shared,
+    pub(super) y: Shared<'a>,
 }
 
 impl Gathered<'_> {
-    /// Invariant for the tiles: what they read is there.
+    /// Establishes what the tiles rely on: everything they read or write is there. Takes constant time.
+    ///
+    /// # Panics
+    /// If it is not.
     fn check(&self) {
-        let columns = self.panels.end * LANES;
+        let columns = self.panels.end.saturating_mul(LANES);
+        let weights = columns.saturating_mul(self.places).saturating_mul(self.channels);
         assert!(
-            self.rows.fit(self.n_rows, (self.x.len(), self.channels), (self.y.len, columns)),
+            self.rows.fit(self.n_rows, (self.x.len(), self.channels), (self.y.len(), columns)),
             "rows lie in the maps"
         );
+        assert!(self.rows.window() <= self.places, "places lie in the window");
+        assert!(weights <= self.weights.len(), "each column has weights");
         assert!(self.init.is_none_or(|init| columns <= init.len()), "each column has a first number");
-        assert!(columns * self.places * self.channels <= self.weights.len(), "each column has weights");
-        assert!(self.rows.places.iter().all(|&place| (place as usize) < self.places), "places lie in the window");
     }
 }
 
-/// [`Gathered`] as a kernel.
+/// Computes a [`Gathered`].
 ///
 /// # Safety
-/// Nobody else reads or writes the rows' columns of `y` meanwhile, and the rows lie in both maps.
+/// Nobody else reads or writes the columns of these panels in these rows of `y` meanwhile.
+///
+/// # Panics
+/// If the rows do not lie in the maps, or a column lacks weights or a first number.
 pub(super) unsafe fn gathered(isa: super::Isa, product: &Gathered<'_>) {
     struct Run<'a>(&'a Gathered<'a>);
 
@@ -134,14 +76,15 @@ pub(super) unsafe fn gathered(isa: super::Isa, product: &Gathered<'_>) {
         fn run<L: Lanes>(self) {
             let mut panels = self.0.panels.clone();
             while !panels.is_empty() {
-                // More columns leave registers for fewer rows; all of these keep the multipliers busy.
-                // SAFETY: `check`, and the safety of `gathered`.
+                // The more columns, the fewer rows fit into the registers. All of these keep the multipliers busy.
+                // SAFETY: `gathered` has called `check`, and its caller promises that nobody else uses the columns. There are
+                // at least as many panels as `columns` computes.
                 unsafe {
                     match panels.len().min(L::WIDTH) {
                         4.. => self.0.columns::<L, 6, 4>(&mut panels),
                         3 => self.0.columns::<L, 8, 3>(&mut panels),
                         2 => self.0.columns::<L, 8, 2>(&mut panels),
-                        // Wide registers are many, and one alone is soon done with a row.
+                        // A row of one vector is soon done, and wide registers are many.
                         _ if L::WIDTH > 1 => self.0.columns::<L, 12, 1>(&mut panels),
                         _ => self.0.columns::<L, 6, 1>(&mut panels),
                     }
@@ -157,14 +100,18 @@ pub(super) unsafe fn gathered(isa: super::Isa, product: &Gathered<'_>) {
 }
 
 impl Gathered<'_> {
-    /// Computes `V` panels, `M` rows at a time.
+    /// Computes the first `V` panels, `M` rows at a time, and takes them off `panels`.
+    ///
+    /// # Safety
+    /// [`check`](Self::check) has passed, `panels` is a part of `self.panels` with at least `V` panels, there are rows, and
+    /// nobody else uses the panels' columns of the rows in `y`.
     #[inline(always)]
     unsafe fn columns<L: Lanes, const M: usize, const V: usize>(&self, panels: &mut Range<usize>) {
         let places_at_once = (BLOCK / self.channels.min(BLOCK)).max(1);
-        let n_places = self.rows.places.len();
+        let n_places = self.rows.places().len();
         let mut starts = self.init;
         let mut place = 0;
-        // Without a place, too, the sums have their first numbers.
+        // At least once, so that sums without a place get their first numbers.
         loop {
             let places = place..(place + places_at_once).min(n_places);
             let mut channel = 0;
@@ -172,7 +119,7 @@ impl Gathered<'_> {
                 let channels = channel..(channel + BLOCK).min(self.channels);
                 let mut row = 0;
                 while row < self.n_rows {
-                    // SAFETY: the caller's.
+                    // SAFETY: as our caller promises. The row, places and channels lie within the product's.
                     unsafe { self.tile::<L, M, V>(row, panels.start, places.clone(), channels.clone(), starts) };
                     row += M;
                 }
@@ -190,6 +137,11 @@ impl Gathered<'_> {
         panels.start += V;
     }
 
+    /// Adds some terms to the sums of `V` panels of `M` rows. `places` are indices of `rows.places()`.
+    ///
+    /// # Safety
+    /// As for [`columns`](Self::columns); `row` is one of the rows, `places` and `channels` lie within the product's, and there
+    /// are at most [`BLOCK`] channels.
     #[inline(always)]
     unsafe fn tile<L: Lanes, const M: usize, const V: usize>(
         &self,
@@ -201,24 +153,29 @@ impl Gathered<'_> {
     ) {
         use std::array::from_fn;
         let panel_size = self.places * self.channels * LANES;
-        // SAFETY: `check` has seen that offsets, weights and first numbers lie within their slices.
+        let (to, from, window_places) = (self.rows.to(), self.rows.from(), self.rows.places());
+        // SAFETY: rows are below `n_rows`, which `check` has found to be at most `to.len()`; `from` is `[places, rows]`. So both
+        // can be indexed. `check` has also found that, for each of these rows, `x` holds all channels from `from`, unless that
+        // is `OUTSIDE`, and `y` holds the columns of all panels from `to`; that `init` holds these columns, and `weights` the
+        // columns of all places below `places`, which those of the rows are. For `OUTSIDE` at most `BLOCK` zeros are read, and
+        // there are so many. Nobody else uses what is read and written of `y`.
         unsafe {
-            // Rows beyond the last are the last once more.
+            // Rows beyond the last one are the last one again.
             let row: [usize; M] = from_fn(|i| (row + i).min(self.n_rows - 1));
             let to: [*mut f32; M] =
-                from_fn(|i| self.y.start.add(*self.rows.to.get_unchecked(row[i]) as usize + panel * LANES));
+                from_fn(|i| self.y.as_mut_ptr().add(*to.get_unchecked(row[i]) as usize + panel * LANES));
             let mut sums: [[L; V]; M] = match starts {
                 Some(starts) => [from_fn(|v| L::load(starts.as_ptr().add((panel + v) * LANES))); M],
                 None => from_fn(|i| from_fn(|v| L::load(to[i].add(v * LANES)))),
             };
             for place in places {
-                let from = self.rows.from.as_ptr().add(place * self.rows.to.len());
+                let from = from.as_ptr().add(place * self.rows.len());
                 let x: [*const f32; M] = from_fn(|i| {
                     let offset = *from.add(row[i]);
                     let pixel = self.x.as_ptr().wrapping_add(offset as usize + channels.start);
                     if offset == OUTSIDE { ZEROS.as_ptr() } else { pixel }
                 });
-                let place = *self.rows.places.get_unchecked(place) as usize;
+                let place = *window_places.get_unchecked(place) as usize;
                 let weights = self.weights.as_ptr().add(panel * panel_size);
                 let weights = weights.add((place * self.channels + channels.start) * LANES);
                 for k in 0..channels.len() {
@@ -243,7 +200,7 @@ fn add_products<L: Lanes, const V: usize>(x: L, columns: [L; V], sums: &mut [L; 
     }
 }
 
-/// A part of a sum of outer products: some channels by some panels of [`LANES`] columns, over some rows.
+/// Part of a sum of outer products over some rows: some channels times some panels of [`LANES`] columns.
 ///
 /// `sum[p][k][o] += sum over rows r of x[from[p][r]][k] * dy[to[r]][o]`
 pub(super) struct Outer<'a> {
@@ -251,23 +208,26 @@ pub(super) struct Outer<'a> {
     /// How many of the rows, from the first.
     pub(super) n_rows: usize,
     pub(super) x: &'a [f32],
-    /// Channels of `x`, and those of them to compute.
+    /// The channels of `x`, and which of them to compute.
     pub(super) n_channels: usize,
     pub(super) channels: Range<usize>,
     pub(super) dy: &'a [f32],
-    /// Panels of `dy`, and those of them to compute.
+    /// The panels of `dy`, and which of them to compute.
     pub(super) n_panels: usize,
     pub(super) panels: Range<usize>,
-    /// Indices of `rows.places` to compute.
+    /// Which of `rows.places()` to compute.
     pub(super) places: Range<usize>,
     /// `[places of the window, channels, panels, LANES]`.
-    pub(super) sum: Shared,
+    pub(super) sum: Shared<'a>,
 }
 
-/// [`Outer`] as a kernel.
+/// Computes an [`Outer`].
 ///
 /// # Safety
-/// Nobody else reads or writes those numbers of `sum` meanwhile, and the rows lie in both maps.
+/// Nobody else reads or writes the columns of these panels in these places and channels of `sum` meanwhile.
+///
+/// # Panics
+/// If the rows do not lie in the maps, or a part does not lie in its whole.
 pub(super) unsafe fn outer(isa: super::Isa, product: &Outer<'_>) {
     struct Run<'a>(&'a Outer<'a>);
 
@@ -276,14 +236,15 @@ pub(super) unsafe fn outer(isa: super::Isa, product: &Outer<'_>) {
 
         #[inline(always)]
         fn run<L: Lanes>(self) {
-            // So many rows of both maps stay in the first cache, also where rows lie a power of two apart.
+            // As many rows of both maps as stay in the first cache, even where rows lie a power of two apart.
             let at_once = if self.0.n_panels * LANES > 128 { 32 } else { 64 };
             let mut row = 0;
             while row < self.0.n_rows {
                 let rows = row..(row + at_once).min(self.0.n_rows);
                 let mut panels = self.0.panels.clone();
                 while !panels.is_empty() {
-                    // SAFETY: `check`, and the safety of `outer`.
+                    // SAFETY: `outer` has called `check`, and its caller promises that nobody else uses these sums. There are
+                    // at least as many panels as `columns` computes.
                     unsafe {
                         match panels.len().min(L::WIDTH) {
                             4.. => self.0.columns::<L, 4>(rows.clone(), &mut panels),
@@ -303,26 +264,33 @@ pub(super) unsafe fn outer(isa: super::Isa, product: &Outer<'_>) {
 }
 
 impl Outer<'_> {
-    /// Invariant for the tiles: what they read and write is there.
+    /// Establishes what the tiles rely on: everything they read or write is there. Takes constant time.
+    ///
+    /// # Panics
+    /// If it is not.
     fn check(&self) {
-        let columns = self.n_panels * LANES;
+        let columns = self.n_panels.saturating_mul(LANES);
+        let sums = columns.saturating_mul(self.rows.window()).saturating_mul(self.n_channels);
         assert!(
             self.rows.fit(self.n_rows, (self.x.len(), self.n_channels), (self.dy.len(), columns)),
             "rows lie in the maps"
         );
         assert!(self.panels.end <= self.n_panels && self.channels.end <= self.n_channels, "parts lie in the whole");
-        assert!(self.places.end <= self.rows.places.len(), "parts lie in the whole");
-        let place = self.rows.places.iter().max().map_or(0, |&place| place as usize + 1);
-        assert!(place * self.n_channels * columns <= self.sum.len, "each place has sums");
+        assert!(self.places.end <= self.rows.places().len(), "parts lie in the whole");
+        assert!(sums <= self.sum.len(), "each place has sums");
     }
 
-    /// Adds `V` panels of some rows.
+    /// Adds some rows to the first `V` panels, and takes these off `panels`.
+    ///
+    /// # Safety
+    /// [`check`](Self::check) has passed, `rows` and `panels` are parts of the product's with at least `V` panels, and nobody
+    /// else uses the panels' columns of the product's places and channels in `sum`.
     #[inline(always)]
     unsafe fn columns<L: Lanes, const V: usize>(&self, rows: Range<usize>, panels: &mut Range<usize>) {
         for place in self.places.clone() {
             let mut channels = self.channels.clone();
             while !channels.is_empty() {
-                // SAFETY: the caller's.
+                // SAFETY: as our caller promises. There are at least as many channels as `tile` computes.
                 unsafe {
                     match channels.len() {
                         12.. if V == 1 && L::WIDTH > 1 => {
@@ -339,6 +307,11 @@ impl Outer<'_> {
         panels.start += V;
     }
 
+    /// Adds some rows to the sums of `V` panels of the first `M` channels, and takes these off `channels`. `place` is an index
+    /// of `rows.places()`.
+    ///
+    /// # Safety
+    /// As for [`columns`](Self::columns); `place` and `channels` lie within the product's, and there are at least `M` channels.
     #[inline(always)]
     unsafe fn tile<L: Lanes, const M: usize, const V: usize>(
         &self,
@@ -349,17 +322,22 @@ impl Outer<'_> {
     ) {
         use std::array::from_fn;
         let width = self.n_panels * LANES;
-        // SAFETY: `check` has seen that offsets and sums lie within their slices.
+        let (to, from, window_places) = (self.rows.to(), self.rows.from(), self.rows.places());
+        // SAFETY: rows are below `n_rows`, which `check` has found to be at most `to.len()`; `from` is `[places, rows]`, and
+        // `place` is below their number. So all three can be indexed. `check` has also found that, for each of these rows, `x`
+        // holds all channels from `from`, unless that is `OUTSIDE`, and `dy` the columns of all panels from `to`; and that `sum`
+        // holds the columns of all channels of all places that the rows have. For `OUTSIDE` `M` zeros are read, and there are
+        // more. Nobody else uses what is read and written of `sum`.
         unsafe {
-            let from = self.rows.from.as_ptr().add(place * self.rows.to.len());
-            let place = *self.rows.places.get_unchecked(place) as usize;
-            let sum = self.sum.start.add((place * self.n_channels + channels.start) * width + panel * LANES);
+            let from = from.as_ptr().add(place * self.rows.len());
+            let place = *window_places.get_unchecked(place) as usize;
+            let sum = self.sum.as_mut_ptr().add((place * self.n_channels + channels.start) * width + panel * LANES);
             let mut sums: [[L; V]; M] = from_fn(|i| from_fn(|v| L::load(sum.add(i * width + v * LANES))));
             for row in rows.clone() {
                 let offset = *from.add(row);
                 let pixel = self.x.as_ptr().wrapping_add(offset as usize + channels.start);
                 let x = if offset == OUTSIDE { ZEROS.as_ptr() } else { pixel };
-                let dy = self.dy.as_ptr().add(*self.rows.to.get_unchecked(row) as usize + panel * LANES);
+                let dy = self.dy.as_ptr().add(*to.get_unchecked(row) as usize + panel * LANES);
                 let columns: [L; V] = from_fn(|v| L::load(dy.add(v * LANES)));
                 for (i, sums) in sums.iter_mut().enumerate() {
                     add_products(L::splat(*x.add(i)), columns, sums);

@@ -1,5 +1,5 @@
-//! Windows of an image side by side, for images of few channels: a pixel of three numbers is not worth the way to it in a
-//! product, whole windows are.
+//! Writes the windows of an image side by side (im2col), for images with few channels. A product would spend more time on
+//! finding a pixel of three numbers than on computing with it; whole windows are worth finding.
 
 use rayon::prelude::*;
 
@@ -15,12 +15,12 @@ use super::{
 pub(crate) struct Unfold {
     pub(crate) x: Shape,
     pub(crate) y: Shape,
-    /// What the convolution gives.
+    /// The shape of the convolution's output.
     pub(super) of: Shape,
     pub(super) window: Window,
 }
 
-/// How the images that are unfolded lie.
+/// How images lie in memory before they are unfolded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// `[n, c, h, w]`.
@@ -30,7 +30,7 @@ pub(crate) enum Layout {
 }
 
 impl Unfold {
-    /// Returns the unfolding that a convolution from `x` to `y` is faster with, if it is.
+    /// Returns the unfolding for a convolution from `x` to `y`, if the convolution is faster with it.
     pub(crate) fn of(x: Shape, y: Shape, window: Window) -> Option<Self> {
         let pays = window.size > 1 && x.c < LANES / 2;
         pays.then(|| Self { x, y: Shape { c: window.places() * x.c, ..y }, of: y, window })
@@ -48,7 +48,7 @@ impl Unfold {
         });
     }
 
-    /// Adds the gradient by `x` to `dx`.
+    /// Adds the gradient with respect to `x` to `dx`.
     pub(crate) fn backward(&self, dy: &[f32], dx: &mut [f32]) {
         dx.par_chunks_exact_mut(self.x.len()).zip(dy.par_chunks_exact(self.y.len())).for_each(|(dx, dy)| {
             for (output, dy) in dy.chunks_exact(self.y.padded()).enumerate() {
@@ -64,7 +64,7 @@ impl Unfold {
         });
     }
 
-    /// Sides of the image with its frame.
+    /// Returns the sides of the image with its frame.
     fn framed(&self) -> (usize, usize) {
         let side = |outputs: usize| (outputs - 1) * self.window.stride + self.window.size;
         (side(self.y.h), side(self.y.w))
@@ -75,13 +75,13 @@ impl Unfold {
         let Window { top, left, .. } = self.window;
         let (height, width) = self.framed();
         let Shape { c, h, w } = self.x;
-        // Runs are copied in whole vectors: there is something to read behind the last one.
+        // Runs are copied in whole vectors, so there must be something to read after the last one.
         let len = height * width * c + LANES;
         if framed.len() != len {
             framed.clear();
             framed.resize(len, 0.0);
         }
-        // Of a pixel, and of a channel.
+        // The distance between two pixels, and between two channels.
         let (pixel, plane) = match layout {
             Layout::Images => (1, h * w),
             Layout::Map => (self.x.padded(), 1),
@@ -97,7 +97,7 @@ impl Unfold {
 }
 
 kernel! {
-    /// Writes the windows of one image: each of their rows is one run of numbers of the image with its frame.
+    /// Writes the windows of one image. Each row of a window is one run of numbers of the image with its frame.
     fn unfold(unfold: &Unfold, framed: &[f32], y: &mut [f32]) {
         let (c, size, stride) = (unfold.x.c, unfold.window.size, unfold.window.stride);
         let run = size * c;
@@ -111,7 +111,7 @@ kernel! {
                 let from = &framed[corner + row * width * c..];
                 for part in (0..run).step_by(LANES) {
                     let from: &[f32; LANES] = from[part..].first_chunk().expect("there is something to read");
-                    // What is beyond the run is written over by the next one.
+                    // The next run overwrites what was copied beyond the end of this one.
                     *pixel[row * run + part..].first_chunk_mut().expect("there is room") = *from;
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::{
     map::Shape,
-    product::{OUTSIDE, Rows},
+    rows::{OUTSIDE, Rows},
 };
 
 /// A square window that moves over a map.
@@ -16,12 +16,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Places of the window.
+    /// Returns how many places the window has.
     pub(crate) fn places(self) -> usize {
         self.size * self.size
     }
 
-    /// Returns the pixel that the window of an output sees at a place, if it lies in the image of side `h` by `w`.
+    /// Returns the pixel that the window of an output sees at a place, unless it lies outside the image.
     pub(crate) fn pixel(self, (oy, ox): (usize, usize), place: usize, shape: Shape) -> Option<(usize, usize)> {
         let y = (oy * self.stride + place / self.size).checked_sub(self.top).filter(|&y| y < shape.h)?;
         let x = (ox * self.stride + place % self.size).checked_sub(self.left).filter(|&x| x < shape.w)?;
@@ -36,21 +36,21 @@ impl Window {
                 self.pixel(output, place, x).map_or(OUTSIDE, |pixel| offset(x, image, pixel))
             })
         };
-        Rows {
-            to: outputs().map(|(image, pixel)| offset(y, image, pixel)).collect(),
-            places: (0..self.places() as u32).collect(),
-            from: (0..self.places()).flat_map(from).collect(),
-        }
+        Rows::new(
+            outputs().map(|(image, pixel)| offset(y, image, pixel)).collect(),
+            (0..self.places() as u32).collect(),
+            (0..self.places()).flat_map(from).collect(),
+        )
     }
 
-    /// Returns the rows that compute the gradient by `x` from that by `y`, for `n` images: pixels that the same places can
-    /// see are rows of one product.
+    /// Returns the rows that compute the gradient with respect to `x` from that with respect to `y`, for `n` images. Pixels that
+    /// the same places can see are rows of one product.
     pub(super) fn transposed_rows(self, n: usize, x: Shape, y: Shape) -> Vec<Rows> {
         let phases = (0..self.stride).flat_map(|py| (0..self.stride).map(move |px| (py, px)));
-        phases.map(|phase| self.phase(phase, n, x, y)).filter(|rows| !rows.to.is_empty()).collect()
+        phases.map(|phase| self.phase(phase, n, x, y)).filter(|rows| rows.len() > 0).collect()
     }
 
-    /// Returns the rows of the pixels whose distance from the first window's corner leaves the rest `phase`.
+    /// Returns the rows of the pixels whose distance from the first window's corner is `phase` modulo the stride.
     fn phase(self, phase: (usize, usize), n: usize, x: Shape, y: Shape) -> Rows {
         let is_of_phase =
             |&(iy, ix): &(usize, usize)| ((iy + self.top) % self.stride, (ix + self.left) % self.stride) == phase;
@@ -58,7 +58,7 @@ impl Window {
         let inputs = || (0..n).flat_map(|image| of_image.iter().map(move |&pixel| (image, pixel)));
         let is_seen = |place: &usize| (place / self.size % self.stride, place % self.size % self.stride) == phase;
         let places: Vec<usize> = (0..self.places()).filter(is_seen).collect();
-        // The output whose window has the pixel at this place.
+        // The output whose window sees the pixel at this place.
         let output = |(iy, ix): (usize, usize), place: usize| {
             let oy = (iy + self.top).checked_sub(place / self.size)? / self.stride;
             let ox = (ix + self.left).checked_sub(place % self.size)? / self.stride;
@@ -67,11 +67,11 @@ impl Window {
         let from = |&place: &usize| {
             inputs().map(move |(image, pixel)| output(pixel, place).map_or(OUTSIDE, |output| offset(y, image, output)))
         };
-        Rows {
-            to: inputs().map(|(image, pixel)| offset(x, image, pixel)).collect(),
-            from: places.iter().flat_map(from).collect(),
-            places: places.iter().map(|&place| place as u32).collect(),
-        }
+        Rows::new(
+            inputs().map(|(image, pixel)| offset(x, image, pixel)).collect(),
+            places.iter().map(|&place| place as u32).collect(),
+            places.iter().flat_map(from).collect(),
+        )
     }
 }
 

@@ -74,7 +74,9 @@ impl Family for Layers {
 
     /// Labels stand for what has no effect on whether a layer fits; behind the first one that might have, nothing is said.
     fn misfit(&self, input: [usize; 3]) -> Option<Problem> {
-        let is_sound = |step: &Step| step.settings().iter().all(|setting| setting.label().is_some() || setting.wrong(&Map::new()).is_none());
+        let is_sound = |step: &Step| {
+            step.settings().iter().all(|setting| setting.label().is_some() || setting.wrong(&Map::new()).is_none())
+        };
         if !outline::problems(&self.0).is_empty() || !self.0.iter().all(is_sound) {
             return None;
         }

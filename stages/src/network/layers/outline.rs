@@ -45,7 +45,8 @@ struct Outline<'a> {
 
 impl<'a> Outline<'a> {
     fn take(&mut self, i: usize, step: &'a Step) {
-        let mut inputs: Vec<_> = step.reads().into_iter().map(|(path, name)| self.named(&Path::here().index(i).join(&path), name)).collect();
+        let mut inputs: Vec<_> =
+            step.reads().into_iter().map(|(path, name)| self.named(&Path::here().index(i).join(&path), name)).collect();
         match step {
             Step::Initialise(_) => {}
             Step::As(name) => {

@@ -73,7 +73,8 @@ impl Serialize for MetricName {
 
 impl Read for MetricName {
     fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
-        let figure = |name: &str| name.strip_prefix("valid.").or_else(|| name.strip_prefix("train.")).map(str::to_owned);
+        let figure =
+            |name: &str| name.strip_prefix("valid.").or_else(|| name.strip_prefix("train.")).map(str::to_owned);
         let is_metric = value.as_str().and_then(figure).is_some_and(|figure| {
             figure == "loss" || figure == "accuracy" || figure.ends_with("_loss") || figure.ends_with("_accuracy")
         });

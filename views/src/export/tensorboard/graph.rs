@@ -1,16 +1,16 @@
 //! A network as TensorBoard's graph: a node per layer, with its kind, its inputs and its output's shape. Nodes are called
-//! `<layer>.<kind>`: of names that end in numbers TensorBoard would make one node.
+//! `<layer>.<kind>`: TensorBoard would join nodes whose names differ only in a number at their end.
 
 use std::collections::BTreeMap;
 
 use pipe_stages::network::{Architecture, Layer};
 use serde_json::Value;
 
-use crate::export::protobuf::Message;
+use super::proto::{Attr, AttrValue, Dim, GraphDef, ListValue, NodeDef, TensorShapeProto, VersionDef};
 
-/// Returns the `GraphDef` of a network.
-pub(super) fn graph(network: &Architecture) -> Message {
-    let input = node("input", "Placeholder", &[], &network.input, &Value::Null);
+/// Returns the graph of a network.
+pub(super) fn graph(network: &Architecture) -> GraphDef {
+    let input = node("input", "Placeholder", Vec::new(), &network.input, &Value::Null);
     let records: BTreeMap<&str, Value> =
         network.layers.iter().map(|layer| (layer.name.as_str(), record(layer))).collect();
     let named = |name: &str| match records.get(name) {
@@ -19,11 +19,10 @@ pub(super) fn graph(network: &Architecture) -> Message {
     };
     let layers = network.layers.iter().map(|layer| {
         let record = &records[layer.name.as_str()];
-        let inputs: Vec<String> = layer.inputs.iter().map(|input| named(input)).collect();
-        node(&named(&layer.name), kind(record), &inputs, &layer.shape, record)
+        let inputs = layer.inputs.iter().map(|input| named(input)).collect();
+        node(&named(&layer.name), kind(record), inputs, &layer.shape, record)
     });
-    // GraphDef: node 1, versions 4 (producer 1)
-    Message::default().messages(1, std::iter::once(input).chain(layers)).message(4, Message::default().int(1, 22))
+    GraphDef { node: std::iter::once(input).chain(layers).collect(), versions: Some(VersionDef { producer: 22 }) }
 }
 
 /// Returns a layer's kind with its settings.
@@ -35,31 +34,23 @@ fn kind(record: &Value) -> &str {
     record.get("kind").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Returns a `NodeDef`: name 1, op 2, input 3, device 4, attr 5.
-fn node(name: &str, kind: &str, inputs: &[String], shape: &[usize], record: &Value) -> Message {
-    let node = Message::default().text(1, name).text(2, kind).texts(3, inputs.iter().map(String::as_str));
+fn node(name: &str, kind: &str, input: Vec<String>, shape: &[usize], record: &Value) -> NodeDef {
     // The batch comes first and has no fixed size.
     let sides = std::iter::once(-1).chain(shape.iter().map(|side| *side as i64));
-    let shape = Message::default().messages(2, sides.map(|side| Message::default().int(1, side)));
-    // AttrValue.list 1, ListValue.shape 7
-    let shapes = Message::default().message(1, Message::default().message(7, shape));
+    let shape = TensorShapeProto { dim: sides.map(|size| Dim { size }).collect() };
+    let shapes = ("_output_shapes".to_owned(), Attr::List(ListValue { shape: vec![shape] }));
     let settings = record.as_object().into_iter().flatten().filter(|(key, _)| *key != "kind");
-    let settings = settings.map(|(key, value)| attribute(key, value));
-    node.messages(5, std::iter::once(entry("_output_shapes", shapes)).chain(settings))
+    let settings = settings.map(|(key, value)| (key.clone(), attribute(value)));
+    let attr = std::iter::once(shapes).chain(settings).map(|(key, value)| (key, AttrValue { value: Some(value) }));
+    NodeDef { name: name.to_owned(), op: kind.to_owned(), input, attr: attr.collect() }
 }
 
-/// Returns a layer's setting as an attribute: `AttrValue` s 2, i 3, f 4.
-fn attribute(key: &str, value: &Value) -> Message {
-    let attribute = match (value, value.as_i64(), value.as_f64()) {
-        (Value::String(text), ..) => Message::default().text(2, text),
-        (_, Some(whole), _) => Message::default().int(3, whole),
-        (_, _, Some(number)) => Message::default().float(4, number as f32),
-        _ => Message::default().text(2, &value.to_string()),
-    };
-    entry(key, attribute)
-}
-
-/// Returns an entry of a map of attributes.
-fn entry(key: &str, value: Message) -> Message {
-    Message::default().text(1, key).message(2, value)
+/// Returns a layer's setting as an attribute.
+fn attribute(value: &Value) -> Attr {
+    match (value, value.as_i64(), value.as_f64()) {
+        (Value::String(text), ..) => Attr::Text(text.clone().into_bytes()),
+        (_, Some(whole), _) => Attr::Int(whole),
+        (_, _, Some(number)) => Attr::Float(number as f32),
+        _ => Attr::Text(value.to_string().into_bytes()),
+    }
 }

@@ -1,69 +1,58 @@
-//! The HParams plugin's messages (`plugins/hparams/*.proto`): what was searched, and each trial as a session.
+//! What the HParams plugin is told: what was searched, and each trial as a session.
 
-use serde_json::Value;
+use serde_json::Value as Json;
 
-use super::events::plugin;
+use super::{
+    events,
+    proto::{
+        DataType, Experiment, HParamInfo, HParams, ListOfValues, MetricInfo, MetricName, SessionEndInfo,
+        SessionStartInfo, Status, SummaryValue, Value,
+    },
+};
 use crate::{
-    export::protobuf::Message,
     text::cell,
     trials::{TrialRow, label_names},
 };
 
-/// What was searched over, and which figures are told, for the folder of all runs.
-pub(super) fn experiment(rows: &[TrialRow], metrics: &[String]) -> Message {
-    let hparams = label_names(rows).into_iter().map(|label| {
-        // HParamInfo: name 1, type 4, domain_discrete 5
-        let info = Message::default().text(1, &label).int(4, if is_number(rows, &label) { FLOAT64 } else { STRING });
-        match is_number(rows, &label) {
-            // Words can be chosen from in a list.
-            false => {
-                info.message(5, Message::default().messages(1, levels(rows, &label).iter().map(|level| string(level))))
-            }
-            true => info,
-        }
+/// Returns what was searched over, and which metrics there are, for the folder of all runs.
+pub(super) fn experiment(rows: &[TrialRow], metrics: &[String]) -> SummaryValue {
+    let hparam_infos = label_names(rows).into_iter().map(|label| {
+        let is_number = is_number(rows, &label);
+        let kind = if is_number { DataType::Float64 } else { DataType::String };
+        // Words can be chosen from in a list.
+        let levels = (!is_number)
+            .then(|| ListOfValues { values: levels(rows, &label).into_iter().map(Value::string).collect() });
+        HParamInfo { name: label, r#type: kind.into(), domain_discrete: levels }
     });
-    // MetricInfo.name: MetricName.tag
-    let metrics = metrics.iter().map(|metric| Message::default().message(1, Message::default().text(2, metric)));
-    // Experiment: hparam_infos 4, metric_infos 5
-    let experiment = Message::default().messages(4, hparams).messages(5, metrics);
-    plugin("_hparams_/experiment", NAME, Message::default().message(2, experiment))
+    let metric_infos = metrics.iter().map(|metric| MetricInfo { name: Some(MetricName { tag: metric.clone() }) });
+    let experiment = Experiment { hparam_infos: hparam_infos.collect(), metric_infos: metric_infos.collect() };
+    events::hparams("_hparams_/experiment", HParams::Experiment(experiment))
 }
 
-/// The hyperparameters of one trial.
-pub(super) fn session_start(rows: &[TrialRow], row: &TrialRow, started: f64) -> Message {
-    let entry = |(label, value): (&String, &Value)| {
+/// Returns the hyperparameters of one trial.
+pub(super) fn session_start(rows: &[TrialRow], row: &TrialRow, started: f64) -> SummaryValue {
+    let value = |(label, value): (&String, &Json)| {
         let value = match (is_number(rows, label), value.as_f64()) {
-            (true, Some(number)) => Message::default().double(2, number),
-            // A number that is none is left out; a word says so.
+            (true, Some(number)) => Value::number(number),
+            // `none` among numbers is left out, among words it is a word.
             (true, None) => return None,
-            (false, _) => string(&cell(value)),
+            (false, _) => Value::string(cell(value)),
         };
-        Some(Message::default().text(1, label).message(2, value))
+        Some((label.clone(), value))
     };
-    // SessionStartInfo: hparams 1, group_name 4, start_time_secs 5
-    let start = Message::default().messages(1, row.labels.iter().filter_map(entry));
-    let start = start.text(4, &format!("{}/{:03}", row.search, row.index)).double(5, started);
-    plugin("_hparams_/session_start_info", NAME, Message::default().message(3, start))
+    let start = SessionStartInfo {
+        hparams: row.labels.iter().filter_map(value).collect(),
+        group_name: format!("{}/{:03}", row.search, row.index),
+        start_time_secs: started,
+    };
+    events::hparams("_hparams_/session_start_info", HParams::SessionStart(start))
 }
 
-/// How one trial ended.
-pub(super) fn session_end(row: &TrialRow, ended: f64) -> Message {
-    let status = if row.status == "completed" { SUCCESS } else { FAILURE };
-    // SessionEndInfo: status 1, end_time_secs 2
-    let end = Message::default().int(1, status).double(2, ended);
-    plugin("_hparams_/session_end_info", NAME, Message::default().message(4, end))
-}
-
-const NAME: &str = "hparams";
-// DataType and Status.
-const STRING: i64 = 1;
-const FLOAT64: i64 = 3;
-const SUCCESS: i64 = 1;
-const FAILURE: i64 = 2;
-
-/// Returns a `google.protobuf.Value` of a text.
-fn string(text: &str) -> Message {
-    Message::default().text(3, text)
+/// Returns how one trial ended.
+pub(super) fn session_end(row: &TrialRow, ended: f64) -> SummaryValue {
+    let status = if row.status == "completed" { Status::Success } else { Status::Failure };
+    let end = SessionEndInfo { status: status.into(), end_time_secs: ended };
+    events::hparams("_hparams_/session_end_info", HParams::SessionEnd(end))
 }
 
 /// Returns whether a label has numbers alone, apart from `none`.

@@ -4,6 +4,7 @@
 mod events;
 mod graph;
 mod hparams;
+mod proto;
 mod records;
 
 use std::collections::BTreeMap;
@@ -92,7 +93,7 @@ fn run(
         add_scalars(&mut events, history, &times);
     }
     if let Some(network) = network(&outputs)? {
-        events.graph(times.started, graph::graph(&network));
+        events.graph(times.started, &graph::graph(&network));
         let epochs = history.as_ref().map_or(1, History::epochs);
         let histograms = histograms(&outputs, &network, name, trial.is_some(), epochs)?;
         add_histograms(&mut events, &histograms, &times, epochs);
@@ -201,7 +202,12 @@ fn kept(outputs: &Outputs<'_>, epochs: usize) -> Result<BTreeMap<u32, String>, T
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use prost::Message;
+
+    use super::{
+        proto::{Event, GraphDef, What},
+        *,
+    };
     use crate::testing::{Builder, Trial};
 
     fn files(builder: Builder) -> BTreeMap<String, Vec<u8>> {
@@ -215,8 +221,21 @@ mod tests {
         files
     }
 
-    fn count(file: &[u8], text: &str) -> usize {
-        file.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
+    /// Returns what a file says: a line for each value, `step tag`.
+    fn lines(file: &[u8]) -> Vec<String> {
+        let events = records::read(file).into_iter().map(|record| Event::decode(&*record).unwrap());
+        events
+            .flat_map(|event| match event.what.unwrap() {
+                What::FileVersion(version) => vec![version],
+                What::GraphDef(graph) => {
+                    let nodes = GraphDef::decode(&*graph).unwrap().node;
+                    nodes.iter().map(|node| format!("graph {}({})", node.name, node.input.join(", "))).collect()
+                }
+                What::Summary(summary) => {
+                    summary.value.iter().map(|value| format!("{} {}", event.step, value.tag)).collect()
+                }
+            })
+            .collect()
     }
 
     #[test]
@@ -226,17 +245,27 @@ mod tests {
         let files = files(builder);
         let paths: Vec<_> = files.keys().map(|path| path.trim_end_matches(FILE)).collect();
         assert_eq!(paths, ["", "search/train/000/", "search/train/001/"]);
-        let experiment = &files[FILE];
-        assert_eq!((count(experiment, "lr_rate_mult"), count(experiment, "trial/best.valid.loss")), (1, 1));
-        let trial = &files[&format!("search/train/000/{FILE}")];
-        for (text, n) in [
-            ("valid/fine_accuracy", 4),
-            ("_hparams_/session_start_info", 1),
-            ("trial/objective", 1),
-            ("max_pooling2d_1.max_pool", 2),
-        ] {
-            assert_eq!(count(trial, text), n, "{text}");
-        }
+        let experiment = lines(&files[FILE]);
+        assert_eq!(experiment, ["brain.Event:2", "0 _hparams_/experiment"]);
+        let trial = lines(&files[&format!("search/train/000/{FILE}")]);
+        let figures = ["train", "valid"]
+            .map(|split| ["loss", "fine_loss", "fine_accuracy"].map(|name| format!("{split}/{name}")));
+        let curves = (1..=4).flat_map(|epoch| figures.as_flattened().iter().map(move |tag| format!("{epoch} {tag}")));
+        let before = ["brain.Event:2", "0 _hparams_/session_start_info"].map(str::to_owned);
+        let after = [
+            "graph input()",
+            "graph conv2d_1.conv(input)",
+            "graph max_pooling2d_1.max_pool(conv2d_1.conv)",
+            "graph fine.dense(max_pooling2d_1.max_pool)",
+            "4 trial/objective",
+            "4 trial/parameters",
+            "4 trial/best.valid.fine_accuracy",
+            "4 trial/best.valid.loss",
+            "4 trial/end.valid.fine_accuracy",
+            "4 trial/end.valid.loss",
+            "4 _hparams_/session_end_info",
+        ];
+        assert_eq!(trial, before.into_iter().chain(curves).chain(after.map(str::to_owned)).collect::<Vec<_>>());
     }
 
     #[test]
@@ -247,7 +276,7 @@ mod tests {
             files(builder)
         };
         let files = build();
-        assert_eq!(count(&files[&format!("visualize_filters/{FILE}")], "add_1"), 1);
+        assert_eq!(lines(&files[&format!("visualize_filters/{FILE}")]), ["brain.Event:2", "0 add_1"]);
         assert!(!files.contains_key(&format!("raw/{FILE}")));
         assert_eq!(files, build());
     }

@@ -1,5 +1,7 @@
 //! The container of event files, TFRecord: each record with its length, and masked checksums of both.
 
+use crc32c::crc32c;
+
 /// Adds one record to a file.
 pub(super) fn append(file: &mut Vec<u8>, record: &[u8]) {
     let length = (record.len() as u64).to_le_bytes();
@@ -9,50 +11,39 @@ pub(super) fn append(file: &mut Vec<u8>, record: &[u8]) {
     file.extend(masked(crc32c(record)).to_le_bytes());
 }
 
-/// Returns a checksum as it is stored: rotated and moved, since one of bytes that hold checksums would be weak.
+/// Returns a checksum as it is stored. It is rotated and shifted because the checksum of bytes that contain their own
+/// checksum is weak.
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// Returns the CRC-32C of bytes (Castagnoli's polynomial, reflected; RFC 3720).
-fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| TABLE[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
-}
-
-const TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut i = 0;
-    while i < 256 {
-        let mut crc = i as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { 0x82f6_3b78 ^ crc >> 1 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[i] = crc;
-        i += 1;
+/// Returns the records of a file.
+///
+/// # Panics
+/// If a checksum is wrong or the last record is not whole.
+#[cfg(test)]
+pub(super) fn read(mut file: &[u8]) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    while !file.is_empty() {
+        let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+        let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+        let record = &file[12..12 + length];
+        assert_eq!([word(8), word(12 + length)], [&file[..8], record].map(|bytes| masked(crc32c(bytes))));
+        records.push(record.to_vec());
+        file = &file[16 + length..];
     }
-    table
-};
+    records
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn checksums_are_those_of_rfc_3720() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
-        assert_eq!(crc32c(&[0xff; 32]), 0x62a8_ab43);
-    }
-
-    #[test]
-    fn a_record_stands_between_its_checksums() {
+    fn a_record_has_the_bytes_that_tensorboards_own_writer_gives_it() {
         let mut file = Vec::new();
         append(&mut file, b"abc");
-        assert_eq!(
-            (file.len(), &file[..8], &file[12..15]),
-            (8 + 4 + 3 + 4, &[3, 0, 0, 0, 0, 0, 0, 0][..], &b"abc"[..])
-        );
+        assert_eq!(file, *b"\x03\0\0\0\0\0\0\0\xb0\x99\x49\x0eabc\x6e\x57\xf1\x21");
+        assert_eq!(read(&file), [b"abc"]);
     }
 }

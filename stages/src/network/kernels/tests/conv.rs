@@ -1,4 +1,4 @@
-//! The convolution against its definition, with what runs before and behind it.
+//! The convolution against its definition, together with what runs before and after it.
 
 use super::{bits, everywhere, images_of, map_of, near, numbers};
 use crate::network::{
@@ -19,7 +19,7 @@ use crate::network::{
 /// A convolution with random images, kernel and bias.
 #[derive(Clone)]
 struct Case {
-    /// Of the unfolded images, if that pays.
+    /// Computes from the unfolded images, if `unfold` exists.
     conv: Conv,
     unfold: Option<Unfold>,
     x: Shape,
@@ -51,7 +51,7 @@ impl Case {
         }
     }
 
-    /// Returns what the convolution reads.
+    /// Returns the map that the convolution reads.
     fn read(&self) -> Vec<f32> {
         let map = map_of(self.x, &self.images);
         let Some(unfold) = self.unfold else { return map };
@@ -83,7 +83,7 @@ impl Case {
         self.kernel[(filter * self.x.c + channel) * self.window.places() + place]
     }
 
-    /// Calls `f` for every output of an image, place and pixel that the window sees there (none outside the image).
+    /// Calls `f` for every output of an image and every place of the window, with the pixel seen there, if it lies in the image.
     fn for_seen(&self, mut f: impl FnMut(usize, usize, Option<usize>)) {
         let (x, y) = (self.x, self.conv.y);
         for output in 0..y.pixels() {
@@ -147,7 +147,7 @@ impl Case {
         images_of(self.x, &dx)
     }
 
-    /// Each pixel's gradient in f64: the outputs that see it, times the weights by which they do.
+    /// The gradient with respect to each pixel, in f64: a sum over the outputs that see it, of their gradients times the weights.
     fn by_x_oracle(&self) -> Vec<f64> {
         let (x, y) = (self.x, self.conv.y);
         let mut dx = vec![0.0; self.n * x.values()];
@@ -231,7 +231,7 @@ fn a_long_sum_is_one_chain_whatever_its_blocks() {
 }
 
 #[test]
-fn an_activation_behind_a_convolution_is_that_of_its_output() {
+fn an_activation_joined_to_a_convolution_is_that_of_its_output() {
     for function in [Function::Relu, Function::Elu, Function::Selu] {
         for case in cases() {
             let y = case.forward(Isa::detect(), None);
@@ -293,22 +293,22 @@ fn peaks_are_those_of_the_whole_output_and_gradients_too() {
 }
 
 #[test]
-fn the_gradient_by_the_input_is_its_definition_and_adds_to_what_is_there() {
+fn the_gradient_with_respect_to_the_input_is_its_definition_and_adds_to_what_is_there() {
     for case in cases() {
         let found = everywhere(|isa| case.by_x(isa, None));
-        near(&found, &case.by_x_oracle(), "by x");
+        near(&found, &case.by_x_oracle(), "with respect to x");
         let start = numbers(found.len(), 8);
         let expected: Vec<f64> = case.by_x_oracle().iter().zip(&start).map(|(dx, &x)| dx + f64::from(x)).collect();
-        near(&everywhere(|isa| case.by_x(isa, Some(&start))), &expected, "by x, added");
+        near(&everywhere(|isa| case.by_x(isa, Some(&start))), &expected, "with respect to x, added");
     }
 }
 
 #[test]
-fn the_gradients_by_kernel_and_bias_are_their_definition() {
+fn the_gradients_with_respect_to_kernel_and_bias_are_their_definition() {
     for case in cases() {
         let (kernel, bias) = case.by_kernel_oracle();
-        near(&everywhere(|isa| case.by_kernel(isa).0), &kernel, "by kernel");
-        near(&everywhere(|isa| case.by_kernel(isa).1), &bias, "by bias");
+        near(&everywhere(|isa| case.by_kernel(isa).0), &kernel, "with respect to the kernel");
+        near(&everywhere(|isa| case.by_kernel(isa).1), &bias, "with respect to the bias");
     }
 }
 

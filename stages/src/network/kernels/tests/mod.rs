@@ -1,6 +1,7 @@
-//! Each kernel against the plainest form of its definition, bit for bit, for every instruction set and several numbers of threads.
+//! Each kernel against the simplest form of its definition, bit for bit, for every instruction set and several numbers of threads.
 
 mod conv;
+mod plain;
 
 use super::{
     Isa,
@@ -270,7 +271,7 @@ fn pooling_takes_what_windows_see_and_gives_gradients_to_it() {
                 }
             }
             near(&found, &expected, "pooled");
-            near(&dx, &expected_dx, "by x");
+            near(&dx, &expected_dx, "with respect to x");
         }
     }
 }

@@ -2,22 +2,27 @@
 
 use pipe_stages::{
     params::Hyper,
-    search::{SOBOL_DIMENSIONS, Sampler, Space},
+    search::{SOBOL_DIMENSIONS, Sampler, Space, SpaceProblem},
     train::Epochs,
     words::one_of,
 };
 
-use super::{
-    labels::in_space,
+use super::params::SearchParams;
+use crate::pipeline::{
     node::Node,
     path::{self, locate, name_of},
     problem::Problem,
     source::Span,
-    spec::{SearchParams, TrainSpec},
+    stage::TrainSpec,
 };
 
-/// Complains about what does not go together, where each is sound by itself.
-pub(super) fn fits(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>, problems: &mut Vec<Problem>) {
+/// Complains about parts that are sound by themselves and do not go together.
+pub(in crate::pipeline) fn fits(
+    node: &Node,
+    own: &SearchParams,
+    trial: Option<&TrainSpec>,
+    problems: &mut Vec<Problem>,
+) {
     let at = |path: &str| locate(node, &path::parse(path).unwrap_or_default()).span;
     let space = match own.space.with_fixed(&own.fixed) {
         Ok(space) => space,
@@ -63,6 +68,14 @@ pub(super) fn fits(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>, p
         problems.push(problem.expected("`trials: ..` with 1 to 100000"));
     }
     nothing_allowed(&space, own, problems, at("constraints"));
+}
+
+/// Returns a complaint about a space, or about what is said of it, at `prefix`.
+pub(in crate::pipeline) fn in_space(node: &Node, prefix: &str, found: SpaceProblem) -> Problem {
+    let place = locate(node, &path::parse(&format!("{prefix}.{}", found.path)).unwrap_or_default());
+    let mut problem = Problem::at(place.span, found.message);
+    problem.help = found.hint;
+    problem
 }
 
 fn nothing_allowed(space: &Space, own: &SearchParams, problems: &mut Vec<Problem>, at: Span) {

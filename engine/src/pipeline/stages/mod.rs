@@ -1,0 +1,78 @@
+//! The kinds of stages that a user writes, a file each: how one is read, what is checked, what is recorded, and which nodes it
+//! becomes.
+
+mod augment;
+mod decode;
+mod evaluate;
+mod fetch;
+mod retrain;
+pub mod search;
+pub mod train;
+mod visualize_filters;
+
+use pipe_stages::StageName;
+
+use super::stage::StageKind;
+
+/// The kinds of stages, in the order in which messages list them. A new kind is a line here.
+pub static KINDS: [&StageKind; 8] = [
+    &fetch::KIND,
+    &decode::KIND,
+    &augment::KIND,
+    &train::KIND,
+    &search::KIND,
+    &retrain::KIND,
+    &evaluate::KIND,
+    &visualize_filters::KIND,
+];
+
+/// Returns the kind called `name`.
+pub fn find(name: &str) -> Option<&'static StageKind> {
+    KINDS.iter().copied().find(|kind| kind.name == name)
+}
+
+/// Returns the names of all kinds.
+pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+    KINDS.iter().map(|kind| kind.name)
+}
+
+/// Returns what `n` nodes of a stage are called: `1 training`, `10 trainings`.
+pub fn counted(stage: StageName, n: usize) -> String {
+    let [one, many] = nouns(stage).next().expect("a test counts the nouns of each stage");
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// Returns whether a stage is one of the light ones of a search: all that it executes but the training of its trials.
+pub fn is_of_search(stage: StageName) -> bool {
+    search::KIND.nouns.iter().any(|(of, _)| *of == stage)
+}
+
+fn nouns(stage: StageName) -> impl Iterator<Item = [&'static str; 2]> {
+    KINDS.iter().flat_map(|kind| kind.nouns).filter(move |(of, _)| *of == stage).map(|(_, noun)| *noun)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_has_one_noun() {
+        for stage in StageName::ALL {
+            assert_eq!(nouns(*stage).count(), 1, "{stage}");
+        }
+        assert_eq!([1, 10].map(|n| counted(StageName::Train, n)), ["1 training", "10 trainings"]);
+        assert_eq!(counted(StageName::Promote, 2), "2 promotions");
+    }
+
+    #[test]
+    fn kinds_are_found_by_their_names() {
+        assert!(KINDS.iter().all(|kind| find(kind.name).is_some_and(|found| std::ptr::eq(found, *kind))));
+        let known: Vec<_> = names().collect();
+        let read = KINDS.iter().flat_map(|kind| kind.reads).flat_map(|reads| reads.kinds);
+        assert!(read.clone().count() > 8 && read.into_iter().all(|kind| known.contains(kind)));
+        assert_eq!(
+            KINDS.iter().filter(|kind| kind.may_name_test_split).map(|kind| kind.name).collect::<Vec<_>>(),
+            ["Evaluate"]
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! `Search`: trials that a sampler proposes one after the other, each trained.
+
+pub(in crate::pipeline) mod params;
+pub(in crate::pipeline) mod sampler;
+mod unroll;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use pipe_stages::{StageName, network::training::Objective};
+use serde::de::Error as _;
+use serde_json::{Value, json};
+
+pub use self::params::{SearchParams, SearchSpec};
+use super::{augment, decode, fetch, train};
+use crate::pipeline::{
+    labels, located,
+    path::name_of,
+    problem::Problem,
+    reading::Reading,
+    stage::{Expansion, Fields, Here, Reads, StageKind, StageSpec, Stages, TrainSpec, with},
+};
+
+pub(in crate::pipeline) const NAME: &str = "Search";
+
+pub(super) static KIND: StageKind = StageKind {
+    name: NAME,
+    reads: &[
+        Reads { path: &["imported"], kinds: &[fetch::NAME] },
+        Reads { path: &["trial", "data"], kinds: &[decode::NAME] },
+        Reads { path: &["trial", "augment"], kinds: &[augment::NAME] },
+    ],
+    may_name_test_split: false,
+    nouns: &[
+        (StageName::Propose, ["proposal", "proposals"]),
+        (StageName::Promote, ["promotion", "promotions"]),
+        (StageName::History, ["history record", "history records"]),
+        (StageName::Split, ["split", "splits"]),
+        (StageName::Select, ["selection", "selections"]),
+    ],
+    read: |reading| Some(Arc::new(SearchSpec::read(reading)?)),
+    from_record: |fields| Ok(Arc::new(SearchSpec::from_record(fields)?)),
+};
+
+impl SearchSpec {
+    fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
+        let node = reading.node;
+        let objective = objective(reading);
+        reading.form.take("trial");
+        let imported = reading.optional_reference("imported");
+        let trial = trial(reading, objective);
+        let own: SearchParams = reading.rest()?;
+        labels::search(node, &own, trial.as_ref(), reading.problems);
+        Some(Self { own, trial: trial?, imported: imported? })
+    }
+
+    fn from_record(mut fields: Fields) -> Result<Self, serde_json::Error> {
+        let mut trial: BTreeMap<String, Value> = fields.take("trial")?;
+        let trial = TrainSpec::from_record(Fields(trial.remove(train::NAME).unwrap_or_default()))?;
+        let imported = fields.take("imported")?;
+        let own: SearchParams = fields.rest()?;
+        if own.space.with_fixed(&own.fixed).is_err() {
+            return Err(serde_json::Error::custom("`fixed` does not fit the space"));
+        }
+        Ok(Self { own, trial, imported })
+    }
+}
+
+impl StageSpec for SearchSpec {
+    fn kind(&self) -> &'static StageKind {
+        &KIND
+    }
+
+    fn reads(&self) -> Vec<&str> {
+        self.trial.reads().into_iter().chain(self.imported.as_deref()).collect()
+    }
+
+    fn fields(&self) -> Value {
+        let imported = self.imported.as_ref().map(|name| ("imported", json!(name)));
+        let trial = ("trial", json!({ train::NAME: self.trial.fields() }));
+        with(&self.own, imported.into_iter().chain([trial]))
+    }
+
+    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+        let mode = ["maximise", "minimise"].into_iter().find_map(|mode| here.node.field(mode));
+        let at = mode.map_or(here.name, |field| field.value.span);
+        self.trial.check_objective(at, here.stages, problems);
+        let trial = here.node.field("trial").map_or(here.node, |field| &field.value);
+        self.trial.check_network(trial, here.stages, problems);
+    }
+
+    fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
+        unroll::unroll(self, name, plan)
+    }
+
+    fn training<'s>(&'s self, _: &'s Stages) -> Option<&'s TrainSpec> {
+        Some(&self.trial)
+    }
+}
+
+/// Takes what a search goes for, which is what its trials are scored by.
+fn objective(reading: &mut Reading<'_, '_>) -> Option<Objective> {
+    let node = reading.node;
+    let given = ["maximise", "minimise"].map(|mode| (mode, reading.form.take(mode)));
+    let mut given = given.into_iter().filter_map(|(mode, value)| Some((mode, value?)));
+    let (mode, value) = given.next()?;
+    if given.next().is_some() {
+        let at = node.field("minimise").map_or(node.span, |field| field.key_span);
+        reading.problems.push(Problem::at(at, "both `maximise` and `minimise`").help("remove one of the two"));
+    }
+    let before = reading.problems.len();
+    let objective = located::read(node, &json!({ mode: value }), reading.problems);
+    // What is wrong with it is said once, and not of the trial as well.
+    objective.filter(|_| reading.problems.len() == before)
+}
+
+fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<TrainSpec> {
+    let node = reading.node;
+    match node.field("trial").map(|field| &field.value) {
+        None => {
+            let problem = Problem::at(name_of(node), "missing field `trial`");
+            reading.problems.push(problem.expected("`trial: Train(data: \"..\", model: .., epochs: ..)`"));
+            None
+        }
+        Some(trial) if trial.name() == Some(train::NAME) => {
+            let mut inner = reading.inner(trial);
+            inner.refuse_test_split();
+            if let Some(own) = trial.field("objective").filter(|_| objective.is_some()) {
+                let problem = Problem::at(own.key_span, "the search says already what its trials go for");
+                inner.problems.push(problem.help("remove `objective`, or the search's `maximise` or `minimise`"));
+            }
+            TrainSpec::read(&mut inner, objective)
+        }
+        Some(trial) => {
+            let problem = Problem::at(name_of(trial), format!("`trial`: found {}", trial.described()));
+            reading.problems.push(problem.expected("`Train(..)`"));
+            None
+        }
+    }
+}
