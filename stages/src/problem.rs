@@ -80,6 +80,12 @@ impl Path {
     }
 }
 
+impl From<&Path> for Path {
+    fn from(path: &Path) -> Self {
+        path.clone()
+    }
+}
+
 impl FromIterator<Step> for Path {
     fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
         Self(steps.into_iter().collect())
@@ -102,8 +108,8 @@ impl fmt::Display for Path {
 
 impl Problem {
     /// Returns a problem with the value at `at`, said in full.
-    pub fn new(at: &Path, found: impl Into<String>) -> Self {
-        Self { at: at.clone(), part: Part::Value, found: found.into(), expected: None, help: None }
+    pub fn new(at: impl Into<Path>, found: impl Into<String>) -> Self {
+        Self { at: at.into(), part: Part::Value, found: found.into(), expected: None, help: None }
     }
 
     /// Returns a problem with the value at `at`, which is not allowed.
@@ -121,7 +127,7 @@ impl Problem {
     pub fn unknown_field<'a>(at: &Path, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         let mut known: Vec<_> = known.into_iter().collect();
         known.sort_unstable();
-        let problem = Self { part: Part::Key, ..Self::new(&at.name(name), format!("unknown field `{name}`")) };
+        let problem = Self { part: Part::Key, ..Self::new(at.name(name), format!("unknown field `{name}`")) };
         problem.expected(one_of(known.iter().copied())).did_you_mean(name, known)
     }
 

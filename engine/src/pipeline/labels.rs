@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pipe_stages::{network::Family, search::SpaceProblem, words::one_of};
+use pipe_stages::{network::Family, problem::Path, words::one_of};
 use serde_json::Value;
 
 use super::{
@@ -11,17 +11,18 @@ use super::{
     problem::Problem,
     source::Span,
     stage::{TrainSpec, plain},
-    stages::search::params::SearchParams,
-    stages::search::sampler::{self, in_space},
+    stages::search::{
+        params::SearchParams,
+        sampler::{self, in_space},
+    },
 };
 
 /// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
 pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>, problems: &mut Vec<Problem>) {
     let at = |path: &str| locate(node, &path::parse(path).unwrap_or_default()).span;
-    let mut complain = |prefix: &str, found: SpaceProblem| problems.push(in_space(node, prefix, found));
-    let space_problems = own.space.validate();
-    let sound = space_problems.is_empty();
-    space_problems.into_iter().for_each(|found| complain("space", found));
+    let sound = own.space.validate().is_empty();
+    problems
+        .extend(own.space.validate().iter().map(|found| in_space(node, &Path::here().name("space"), found.clone())));
     if sound {
         sampler::fits(node, own, trial, problems);
     }

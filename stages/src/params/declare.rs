@@ -69,7 +69,7 @@ pub fn one_line(lines: &[&str]) -> String {
 /// ```
 ///
 /// without `[domain]` if it may be whatever its type can be, and without `= default` if it must be given (an `Option` is
-/// `None` where it is left out). `struct Type = defaults` has a `Default`: all fields at theirs. `where check` calls `fn check(self, at: &Path, problems: &mut Vec<Problem>) -> Self` once all
+/// `None` where it is left out). `struct Type;` has no fields. `struct Type = defaults` has a `Default`: all fields at theirs. `where check` calls `fn check(self, at: &Path, problems: &mut Vec<Problem>) -> Self` once all
 /// fields are read, for what one field alone cannot say. Fields at their defaults are left out when it is written, so that a
 /// new parameter keeps old keys.
 #[macro_export]
@@ -182,6 +182,30 @@ macro_rules! parameters {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 $crate::params::deserialize(deserializer)
+            }
+        }
+    };
+    ($(#[doc = $about:literal])* $(#[derive($($derive:ident),*)])? $vis:vis struct $name:ident;) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, PartialEq, Default, serde::Serialize $($(, $derive)*)?)]
+        $vis struct $name;
+
+        impl $crate::params::Read for $name {
+            fn read(
+                value: &serde_json::Value,
+                _: &$crate::params::Domain,
+                at: &$crate::problem::Path,
+                problems: &mut Vec<$crate::problem::Problem>,
+            ) -> Option<Self> {
+                $crate::params::Fields::of(value, &[], at, problems).map(|_| Self)
+            }
+
+            fn expected(_: &$crate::params::Domain) -> String {
+                "nothing".to_owned()
+            }
+
+            fn bare() -> Option<Self> {
+                Some(Self)
             }
         }
     };
