@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     choices,
-    network::{Kind, ModelError, Padding},
+    network::{
+        ModelError, Padding,
+        layers::{Add, AvgPool, BatchNorm, Concat, Conv, Dense, Dropout, Flatten, MaxPool},
+    },
     params::Domain,
 };
 
@@ -184,9 +187,9 @@ impl Blocks<'_> {
             self.dropout("conv_dropout_drop_proba")?;
             filters *= 2;
         }
-        self.chain.push(Kind::Flatten)?;
+        self.chain.push(Flatten)?;
         for &units in &widths.dense {
-            self.chain.push(Kind::Dense { units })?;
+            self.chain.push(Dense { units })?;
             self.activation()?;
             self.dropout("fc_dropout_drop_proba")?;
         }
@@ -194,7 +197,7 @@ impl Blocks<'_> {
     }
 
     fn conv(&mut self, filters: usize, kernel: usize) -> Result<(), ModelError> {
-        self.chain.push(Kind::Conv { filters, kernel, stride: 1, padding: Padding::Same })
+        self.chain.push(Conv { filters, kernel, stride: 1, padding: Padding::Same })
     }
 
     fn activation(&mut self) -> Result<(), ModelError> {
@@ -203,12 +206,12 @@ impl Blocks<'_> {
 
     /// A layer also where nothing is dropped.
     fn dropout(&mut self, key: &str) -> Result<(), ModelError> {
-        self.chain.push(Kind::Dropout { p: self.values.share(key) })
+        self.chain.push(Dropout { p: self.values.share(key) })
     }
 
     fn batch_norm(&mut self) -> Result<(), ModelError> {
         let (momentum, epsilon) = (self.values.share("bn_momentum"), self.values.share("bn_epsilon"));
-        self.chain.push(Kind::BatchNorm { momentum, epsilon })
+        self.chain.push(BatchNorm { momentum, epsilon })
     }
 
     fn batch_norm_if_used(&mut self) -> Result<(), ModelError> {
@@ -224,7 +227,7 @@ impl Blocks<'_> {
             self.dropout("conv_dropout_drop_proba")?;
             self.conv(filters, self.values.whole("res_conv_kernel_size"))?;
             self.activation()?;
-            self.chain.join(Kind::Add, &[&linear])?;
+            self.chain.join(Add, &[&linear])?;
             self.batch_norm_if_used()?;
         }
         if !self.values.flag("use_BN") {
@@ -249,15 +252,15 @@ impl Blocks<'_> {
             });
         }
         match self.values.get("pooling_type") {
-            Pooling::Max => self.chain.push(Kind::MaxPool { size: 2, stride: 2, padding: Padding::Valid }),
-            Pooling::Avg => self.chain.push(Kind::AvgPool { size: 2, stride: 2, padding: Padding::Valid }),
+            Pooling::Max => self.chain.push(MaxPool { size: 2, stride: 2, padding: Padding::Valid }),
+            Pooling::Avg => self.chain.push(AvgPool { size: 2, stride: 2, padding: Padding::Valid }),
             Pooling::AllConv => self.all_conv(filters),
             Pooling::Inception => self.inception(filters),
         }
     }
 
     fn all_conv(&mut self, filters: usize) -> Result<(), ModelError> {
-        self.chain.push(Kind::Conv { filters, kernel: 3, stride: 2, padding: Padding::Same })?;
+        self.chain.push(Conv { filters, kernel: 3, stride: 2, padding: Padding::Same })?;
         self.batch_norm_if_used()
     }
 
@@ -276,8 +279,8 @@ impl Blocks<'_> {
         let second = self.chain.go_on_from(start);
         self.conv(a, 1)?;
         self.activation()?;
-        self.chain.push(Kind::MaxPool { size: 3, stride: 2, padding: Padding::Same })?;
-        self.chain.join(Kind::Concat, &[&first, &second])
+        self.chain.push(MaxPool { size: 3, stride: 2, padding: Padding::Same })?;
+        self.chain.join(Concat, &[&first, &second])
     }
 }
 
@@ -287,7 +290,7 @@ mod tests {
 
     use super::*;
     use crate::network::{
-        Architecture, Family, Proposal, TableFamily,
+        Architecture, Family, LayerKind, Proposal, TableFamily,
         architecture::{Head, Output},
     };
 
@@ -325,7 +328,7 @@ mod tests {
             for use_bn in [true, false] {
                 let values = json!({ "pooling_type": pooling, "nb_conv_pool_layers": 1, "use_BN": use_bn });
                 let network = build(values, [1, 28, 30]).unwrap();
-                let dropout = network.layers.iter().find(|layer| matches!(layer.kind, Kind::Dropout { .. })).unwrap();
+                let dropout = network.layers.iter().find(|layer| matches!(layer.kind, LayerKind::Dropout(_))).unwrap();
                 assert_eq!(dropout.shape, [channels, 14, 15], "{pooling}");
             }
         }
@@ -343,7 +346,7 @@ mod tests {
         let family = TableFamily::named("HyperCnn", &json!({ "base_filters": 8, "residual": 2 })).unwrap();
         let adds = |values: Value| {
             let network = family.architecture(&proposal(values), [3, 8, 8], &heads()).unwrap();
-            network.layers.iter().filter(|layer| layer.kind == Kind::Add).count()
+            network.layers.iter().filter(|layer| layer.kind == LayerKind::Add(Add)).count()
         };
         assert_eq!((adds(json!({})), adds(json!({ "residual": null })), adds(json!({ "residual": 3.0 }))), (4, 0, 6));
         assert_eq!(serde_json::to_value(&family).unwrap(), json!({ "base_filters": 8, "residual": 2 }));

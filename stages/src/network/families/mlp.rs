@@ -6,7 +6,10 @@ use super::{
     table::{ACTIVATION, Chain, INITIALISER, Row, Table, Values},
 };
 use crate::{
-    network::{Kind, ModelError},
+    network::{
+        ModelError,
+        layers::{Dense, Flatten},
+    },
     params::Domain,
 };
 
@@ -31,9 +34,9 @@ const DROPOUT: [&str; 8] =
     ["dropout_1", "dropout_2", "dropout_3", "dropout_4", "dropout_5", "dropout_6", "dropout_7", "dropout_8"];
 
 fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
-    chain.push(Kind::Flatten)?;
+    chain.push(Flatten)?;
     for (units, dropout) in UNITS.iter().zip(DROPOUT).take(values.whole("layers")) {
-        chain.push(Kind::Dense { units: values.whole(units) })?;
+        chain.push(Dense { units: values.whole(units) })?;
         chain.push(values.activation())?;
         chain.dropout(values.share(dropout))?;
     }

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 use super::{Family, Proposal};
 use crate::{
     network::{
-        Architecture, Builder, Initialiser, Kind, ModelError,
-        architecture::{Activation, Head},
+        Architecture, Builder, Function, Initialiser, LayerKind, ModelError,
+        architecture::Head,
+        layers::{Activation, Dropout},
     },
     params::{Domain, Fields, Read, whole},
     problem::{Path, Problem},
@@ -78,7 +79,7 @@ impl Row {
 /// The function behind each layer with a kernel.
 pub const ACTIVATION: Row = Row::new(
     &["activation"],
-    Domain::Word(Activation::NAMES),
+    Domain::Word(Function::NAMES),
     || "relu".into(),
     "The function behind each convolution and dense layer.",
 );
@@ -312,14 +313,14 @@ impl Values<'_> {
     }
 
     /// Returns the layer with the function of the network.
-    pub fn activation(&self) -> Kind {
-        Kind::Activation { function: self.get("activation") }
+    pub fn activation(&self) -> Activation {
+        Activation { function: self.get("activation") }
     }
 
     fn initialiser(&self) -> Initialiser {
         match (self.values.get("initialiser"), self.get("activation")) {
             (Some(named), _) if named != "auto" => self.get("initialiser"),
-            (_, Activation::Selu) => Initialiser::LecunNormal,
+            (_, Function::Selu) => Initialiser::LecunNormal,
             _ => Initialiser::default(),
         }
     }
@@ -363,17 +364,17 @@ impl Chain {
     ///
     /// # Errors
     /// If what is there has a shape that the layer cannot read.
-    pub fn push(&mut self, kind: Kind) -> Result<(), ModelError> {
-        self.join(kind, &[])
+    pub fn push(&mut self, layer: impl Into<LayerKind>) -> Result<(), ModelError> {
+        self.join(layer, &[])
     }
 
     /// Adds a layer that reads `others` and then the one before.
     ///
     /// # Errors
     /// If what is there has a shape that the layer cannot read.
-    pub fn join(&mut self, kind: Kind, others: &[&str]) -> Result<(), ModelError> {
+    pub fn join(&mut self, layer: impl Into<LayerKind>, others: &[&str]) -> Result<(), ModelError> {
         let inputs: Vec<_> = others.iter().copied().chain([self.at.as_str()]).collect();
-        self.at = self.builder.try_add(kind, &inputs)?;
+        self.at = self.builder.try_add(layer, &inputs)?;
         Ok(())
     }
 
@@ -382,7 +383,7 @@ impl Chain {
     /// # Errors
     /// None: dropout reads every shape.
     pub fn dropout(&mut self, p: f32) -> Result<(), ModelError> {
-        if p > 0.0 { self.push(Kind::Dropout { p }) } else { Ok(()) }
+        if p > 0.0 { self.push(Dropout { p }) } else { Ok(()) }
     }
 
     /// Adds the heads.

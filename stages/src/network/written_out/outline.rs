@@ -1,9 +1,10 @@
-//! What is wrong with layers whatever the images are: names, layers that read what they cannot, layers that nothing reads.
+//! What is wrong with layers whatever the images are: unknown names, layers that read what they cannot, layers that are never read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::step::Step;
 use crate::{
+    network::layers::notation::{Gives, Reads},
     problem::{Path, Problem},
     words::one_of,
 };
@@ -28,7 +29,7 @@ pub(super) fn problems(steps: &[Step]) -> Vec<Problem> {
 struct Output {
     /// The index of its step, if it has one.
     step: Option<usize>,
-    /// Whether it is [channels, height, width] rather than [units]; nothing where that cannot be said.
+    /// Whether it is [channels, height, width] rather than [units], if that is known.
     is_image: Option<bool>,
 }
 
@@ -46,7 +47,7 @@ struct Outline<'a> {
 impl<'a> Outline<'a> {
     fn take(&mut self, i: usize, step: &'a Step) {
         let mut inputs: Vec<_> =
-            step.reads().into_iter().map(|(path, name)| self.named(&Path::here().index(i).join(&path), name)).collect();
+            step.names().into_iter().map(|(path, name)| self.named(&Path::here().index(i).join(&path), name)).collect();
         match step {
             Step::Initialise(_) => {}
             Step::As(name) => {
@@ -65,7 +66,7 @@ impl<'a> Outline<'a> {
         }
     }
 
-    /// Returns the output of this name; one of which nothing is known if there is none.
+    /// Returns the output of this name. If there is none, returns one of unknown rank.
     fn named(&mut self, at: &Path, name: &str) -> usize {
         if let Some(&output) = self.names.get(name) {
             return output;
@@ -79,37 +80,30 @@ impl<'a> Outline<'a> {
 
     /// Returns whether a layer gives an image.
     fn rank(&mut self, i: usize, step: &Step, inputs: &[usize]) -> Option<bool> {
-        let read: BTreeSet<_> = inputs.iter().filter_map(|input| self.outputs[*input].is_image).collect();
-        let name = step.name();
-        let at = Path::here().index(i);
-        match step {
-            Step::Add(names) | Step::Concat(names) if names.0.is_empty() => {
+        let ranks: BTreeSet<_> = inputs.iter().filter_map(|input| self.outputs[*input].is_image).collect();
+        let (reads, gives) = step.reads_and_gives()?;
+        let (name, at) = (step.name(), Path::here().index(i));
+        match reads {
+            _ if step.is_join() && inputs.len() == 1 => {
                 self.complain(&at, format!("`{name}` has nothing to join"), "names of earlier layers");
             }
-            Step::Add(_) if read.len() > 1 => {
+            Reads::Equal if ranks.len() > 1 => {
                 self.complain(&at, format!("`{name}` reads an image and units"), "equal shapes");
                 return None;
             }
-            Step::Dense(_) if read.contains(&true) => {
+            Reads::Units if ranks.contains(&true) => {
                 let expected = "units: a `Flatten` or `GlobalAvgPool` before it";
                 self.complain(&at, format!("`{name}` reads an image"), expected);
             }
-            Step::Conv(_)
-            | Step::MaxPool(_)
-            | Step::AvgPool(_)
-            | Step::GlobalAvgPool
-            | Step::BatchNorm(_)
-            | Step::Concat(_)
-                if read.contains(&false) =>
-            {
+            Reads::Images if ranks.contains(&false) => {
                 self.complain(&at, format!("`{name}` reads units"), "an image: its place is before a `Flatten`");
             }
             _ => {}
         }
-        match step {
-            Step::Activation(_) | Step::Dropout(_) | Step::Add(_) => self.outputs[self.at].is_image,
-            Step::Dense(_) | Step::Flatten | Step::GlobalAvgPool => Some(false),
-            _ => Some(true),
+        match gives {
+            Gives::Same => self.outputs[self.at].is_image,
+            Gives::Units => Some(false),
+            Gives::Images => Some(true),
         }
     }
 
