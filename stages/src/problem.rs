@@ -182,6 +182,10 @@ impl fmt::Display for Problem {
     }
 }
 
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
 /// Returns a value as it is written, or what kind of value it is if it is long.
 fn described(value: &Value) -> String {
     match value {
@@ -192,9 +196,9 @@ fn described(value: &Value) -> String {
             Some(name) if fields.len() == 1 && name.starts_with(char::is_uppercase) => format!("`{name}(..)`"),
             _ => "a set of fields".to_owned(),
         },
-        // A name: RON writes it without quotes.
-        Value::String(name) if name.starts_with(char::is_uppercase) && name.chars().all(char::is_alphanumeric) => {
-            format!("`{name}`")
+        // A word needs no quotes to be told from a number.
+        Value::String(word) if word.starts_with(char::is_alphabetic) && word.chars().all(is_of_word) => {
+            format!("`{word}`")
         }
         value => format!("`{value}`"),
     }

@@ -1,10 +1,13 @@
 //! The fields of a stage while they are taken apart: those that name other stages, and the rest, which are its parameters.
 
-use pipe_stages::{params::Read, problem};
+use pipe_stages::{
+    params::{Domain, Read},
+    problem::{self, Part, Path, Step},
+};
 use serde_json::{Map, Value};
 
 use super::{
-    located::{self, located},
+    located::located,
     node::Node,
     path::name_of,
     problem::Problem,
@@ -78,19 +81,16 @@ impl<'n> Form<'n> {
 
     /// Reads what is left.
     pub(super) fn read<T: Read>(&self, problems: &mut Vec<Problem>) -> Option<T> {
-        let mut content = self.content.clone();
-        let own = T::fields();
-        if let Some(fields) = content.as_object_mut().filter(|_| !own.is_empty()) {
-            fields.retain(|name, _| {
-                let is_known = own.contains(&name.as_str());
-                if !is_known {
-                    let known = own.iter().chain(&self.taken).copied();
-                    let problem = problem::Problem::unknown_field(&problem::Path::here(), name, known);
-                    problems.push(located(self.node, problem));
-                }
-                is_known
-            });
-        }
-        located::read(self.node, &content, problems)
+        let mut found = Vec::new();
+        let read = T::read(&self.content, &Domain::Any, &Path::here(), &mut found);
+        let all = |problem: problem::Problem| match problem.at.steps() {
+            // Fields that were taken out are known, too.
+            [Step::Name(name)] if problem.part == Part::Key => {
+                problem::Problem::unknown_field(&Path::here(), name, T::fields().iter().chain(&self.taken).copied())
+            }
+            _ => problem,
+        };
+        problems.extend(found.into_iter().map(|problem| located(self.node, all(problem))));
+        read
     }
 }

@@ -4,7 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Domain, Read, Unfilled};
+use super::{Domain, Read, Unfilled, notation};
+use crate::words::one_of;
 
 /// One parameter as it is declared.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub struct Declaration {
     pub domain: Domain,
     /// What it may be, in words.
     pub expected: String,
+    /// Whether `hp("label")` may stand for it.
+    pub takes_a_label: bool,
     /// What it is where it is left out; none if it may not be.
     pub default: Option<Value>,
     /// What it means.
@@ -26,7 +29,9 @@ pub struct Declaration {
 pub struct Choice {
     /// As it is written.
     pub name: &'static str,
-    /// What stands in its parentheses, in words; nothing if it has none.
+    /// What stands in its parentheses, if it has any.
+    pub inside: Option<String>,
+    /// What may stand there, in words.
     pub content: Option<String>,
     /// What it means.
     pub doc: String,
@@ -54,6 +59,25 @@ pub trait Declared: Read {
 pub trait Choices: Read {
     /// Returns the names, as they are declared.
     fn choices() -> Vec<Choice>;
+}
+
+/// Returns the fields as they are written, each with its default: `over_epochs, warmup_epochs: 0`.
+pub fn written<T: Declared>() -> String {
+    let field = |declaration: Declaration| match declaration.default {
+        Some(default) => format!("{}: {}", declaration.name, notation(&default)),
+        None => declaration.name.to_owned(),
+    };
+    T::declarations().into_iter().map(field).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the names with what stands in their parentheses.
+pub fn one_of_choices<T: Choices>() -> String {
+    let choice = |choice: Choice| match choice.inside {
+        Some(inside) => format!("{}({inside})", choice.name),
+        None => choice.name.to_owned(),
+    };
+    let names: Vec<_> = T::choices().into_iter().map(choice).collect();
+    one_of(names.iter().map(String::as_str))
 }
 
 /// Returns the lines of a doc comment as one.
@@ -113,12 +137,23 @@ macro_rules! parameters {
                     );
                 )*
                 let read = Self { $( $field: $field?, )* };
+                if fields.has_unknown() {
+                    return None;
+                }
                 $( let read = read.$check(at, problems); )?
                 Some(read)
             }
 
             fn expected(_: &$crate::params::Domain) -> String {
                 "fields: `(..)`".to_owned()
+            }
+
+            fn documented(_: &$crate::params::Domain) -> String {
+                format!("`({})`", Self::inside())
+            }
+
+            fn inside() -> String {
+                $crate::params::written::<Self>()
             }
 
             fn fields() -> &'static [&'static str] {
@@ -138,7 +173,8 @@ macro_rules! parameters {
                     let domain = $crate::parameters!(@domain $($domain)?);
                     $crate::params::Declaration {
                         name: stringify!($field),
-                        expected: <$type as $crate::params::Read>::expected(&domain),
+                        expected: <$type as $crate::params::Read>::documented(&domain),
+                        takes_a_label: <$type as $crate::params::Read>::takes_a_label(),
                         default: $crate::parameters!(@default $type $(, $default)?)
                             .map(|default| serde_json::json!(default)),
                         doc: $crate::params::one_line(&[$($doc),*]),
@@ -304,12 +340,17 @@ macro_rules! choices {
             fn expected(_: &$crate::params::Domain) -> String {
                 $crate::words::one_of(Self::NAMES.iter().copied())
             }
+
+            fn documented(_: &$crate::params::Domain) -> String {
+                $crate::params::one_of_choices::<Self>()
+            }
         }
 
         impl $crate::params::Choices for $name {
             fn choices() -> Vec<$crate::params::Choice> {
                 vec![$( $crate::params::Choice {
                     name: $crate::choices!(@word $variant $($word)?),
+                    inside: $crate::choices!(@inside $($type)?),
                     content: $crate::choices!(@content $($type [$($domain)?])?),
                     doc: $crate::params::one_line(&[$($doc),*]),
                 } ),*]
@@ -344,6 +385,8 @@ macro_rules! choices {
         )
         .map(Self::$variant)
     };
+    (@inside) => { None };
+    (@inside $type:ty) => { Some(<$type as $crate::params::Read>::inside()) };
     (@content) => { None };
     (@content $type:ty [$($domain:expr)?]) => {
         Some(<$type as $crate::params::Read>::expected(&$crate::parameters!(@domain $($domain)?)))

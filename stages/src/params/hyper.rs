@@ -39,17 +39,28 @@ impl<T: Read> Read for Hyper<T> {
             return Some(Self::Label(label.to_owned()));
         }
         let before = problems.len();
-        let read = T::read(value, domain, at, problems).map(Self::Value);
-        for problem in &mut problems[before..] {
-            if problem.at == *at && problem.part == Part::Value {
-                problem.expected = Some(Self::expected(domain));
+        let read = T::read(value, domain, at, problems);
+        // Of a value that is out of range it is known that no label was meant.
+        if read.is_none() {
+            for problem in problems[before..].iter_mut().filter(|problem| problem.at == *at) {
+                if problem.part == Part::Value {
+                    problem.expected = Some(format!("{}, or in a search `hp(\"label\")`", T::expected(domain)));
+                }
             }
         }
-        read
+        read.map(Self::Value)
     }
 
     fn expected(domain: &Domain) -> String {
-        format!("{}, or in a search `hp(\"label\")`", T::expected(domain))
+        T::expected(domain)
+    }
+
+    fn takes_a_label() -> bool {
+        true
+    }
+
+    fn inside() -> String {
+        T::inside()
     }
 
     fn settled(&self, domain: &Domain, name: &str, labels: &Map<String, Value>) -> Result<Self, Unfilled> {
@@ -86,7 +97,7 @@ pub fn proposed<T: Read>(label: &str, domain: &Domain, name: &str, labels: &Map<
     let missing = || Unfilled::Missing(format!("`{name}`: the proposal has no label `{label}`"));
     let value = labels.get(label).ok_or_else(missing)?;
     let refused = || {
-        let expected = T::expected(domain);
+        let expected = if *domain == Domain::Any { T::expected(domain) } else { domain.expected() };
         Unfilled::Refused(format!("label `{label}` proposes {value}, expected {expected}"))
     };
     // Quantised kinds such as `quniform(16, 64, 16)` propose 32.0.

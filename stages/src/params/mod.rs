@@ -9,14 +9,16 @@ mod domain;
 mod hyper;
 mod read;
 mod record;
+pub mod reference;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::hyper::whole;
 pub use self::{
-    declare::{Choice, Choices, Declaration, Declared, one_line},
+    declare::{Choice, Choices, Declaration, Declared, one_line, one_of_choices, written},
     domain::Domain,
     hyper::{Hyper, Unfilled, label, proposed},
     read::{Fields, Read, content, deserialize, named, no_content, read},
+    reference::notation,
     record::{Float, is_default, record, sorted_record},
 };

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Domain, Unfilled};
-use crate::problem::{Path, Problem};
+use crate::{
+    problem::{Path, Problem},
+    words::{closest, one_of},
+};
 
 /// A type that parameters have.
 pub trait Read: Sized + Clone {
@@ -15,6 +18,21 @@ pub trait Read: Sized + Clone {
 
     /// Returns what is allowed, in words.
     fn expected(domain: &Domain) -> String;
+
+    /// Returns what is allowed, for a page of reference, which has more room.
+    fn documented(domain: &Domain) -> String {
+        Self::expected(domain)
+    }
+
+    /// Returns what stands in the parentheses of a name with this content, for a page of reference.
+    fn inside() -> String {
+        "..".to_owned()
+    }
+
+    /// Returns whether `hp("label")` may stand for it.
+    fn takes_a_label() -> bool {
+        false
+    }
 
     /// Returns the names of its fields, if it has any.
     fn fields() -> &'static [&'static str] {
@@ -110,7 +128,7 @@ scalars! {
     u32, "a whole number of 0 to 4294967295", |value| u32::try_from(value.as_u64()?).ok();
     u64, "a whole number of at least 0", Value::as_u64;
     f64, "a number", Value::as_f64;
-    String, "a text in quotes", |value| value.as_str().map(str::to_owned);
+    String, "a string", |value| value.as_str().map(str::to_owned);
     // Of a table, whose domains say what is allowed.
     Value, "a value", |value| Some(value.clone());
 }
@@ -122,6 +140,18 @@ impl<T: Read> Read for Option<T> {
 
     fn expected(domain: &Domain) -> String {
         T::expected(domain)
+    }
+
+    fn documented(domain: &Domain) -> String {
+        T::documented(domain)
+    }
+
+    fn inside() -> String {
+        T::inside()
+    }
+
+    fn takes_a_label() -> bool {
+        T::takes_a_label()
     }
 
     fn absent() -> Option<Self> {
@@ -152,6 +182,10 @@ impl<T: Read> Read for Vec<T> {
 
     fn expected(_: &Domain) -> String {
         "a list: `[..]`".to_owned()
+    }
+
+    fn documented(domain: &Domain) -> String {
+        format!("a list of {}", T::documented(domain))
     }
 }
 
@@ -203,7 +237,7 @@ pub fn named<'v>(
             (name.as_str(), Some(content))
         }
         value => {
-            problems.push(Problem::found(at, value).expected(crate::words::one_of(names.iter().copied())));
+            problems.push(Problem::found(at, value).expected(one_of(names.iter().copied())));
             return None;
         }
     };
@@ -250,6 +284,10 @@ pub fn no_content(name: &str, content: Option<&Value>, at: &Path, problems: &mut
 /// The fields of a value while they are read.
 pub struct Fields<'v> {
     given: BTreeMap<&'v str, (Path, &'v Value)>,
+    /// Whether there are unknown fields.
+    has_unknown: bool,
+    /// Fields that are not given, but misspelt.
+    misspelt: Vec<&'v str>,
     at: Path,
 }
 
@@ -258,6 +296,7 @@ impl<'v> Fields<'v> {
     /// their order.
     pub fn of(value: &'v Value, known: &[&'v str], at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
         let mut given = BTreeMap::new();
+        let (mut has_unknown, mut misspelt) = (false, Vec::new());
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
@@ -265,6 +304,8 @@ impl<'v> Fields<'v> {
                         given.insert(name.as_str(), (at.name(name), value));
                     } else {
                         problems.push(Problem::unknown_field(at, name, known.iter().copied()));
+                        has_unknown = true;
+                        misspelt.extend(closest(name, known.iter().copied()));
                     }
                 }
             }
@@ -277,12 +318,24 @@ impl<'v> Fields<'v> {
                 return None;
             }
         }
-        Some(Self { given, at: at.clone() })
+        Some(Self { given, has_unknown, misspelt, at: at.clone() })
+    }
+
+    /// Returns whether there are unknown fields. Of what they were meant to say nothing more can be told.
+    pub fn has_unknown(&self) -> bool {
+        self.has_unknown
     }
 
     /// Returns the field `name` with its place, if it is given.
     pub fn get(&self, name: &str) -> Option<(&Path, &'v Value)> {
         self.given.get(name).map(|(at, value)| (at, *value))
+    }
+
+    /// Complains that the field `name` is missing, unless it is only misspelt, which was said.
+    pub fn missing(&self, name: &str, allowed: &str, problems: &mut Vec<Problem>) {
+        if !self.misspelt.contains(&name) {
+            problems.push(Problem::missing_field(&self.at, name, allowed));
+        }
     }
 
     /// Reads the field `name`; where it is left out, it is `default`.
@@ -296,7 +349,7 @@ impl<'v> Fields<'v> {
         let Some((at, value)) = self.get(name) else {
             let default = default.or_else(T::absent);
             if default.is_none() {
-                problems.push(Problem::missing_field(&self.at, name, &T::expected(domain)));
+                self.missing(name, &T::expected(domain), problems);
             }
             return default;
         };

@@ -15,7 +15,7 @@ use serde_json::Value;
 use self::settings::{Unsettled, settle};
 pub use self::{
     architecture::architecture,
-    params::{EPOCHS, Epochs, Model, NamedEpochs, Train},
+    params::{EPOCHS, EVERY, Epochs, Model, NamedEpochs, Train},
 };
 use crate::{
     network::{

@@ -15,6 +15,9 @@ use crate::{
     words::one_of,
 };
 
+/// Every how many epochs something may happen, if it happens at all.
+pub const EVERY: Domain = Domain::Optional(&Domain::Whole(1..=u32::MAX));
+
 /// How long a training may be.
 pub const EPOCHS: Domain = Domain::Whole(1..=100_000);
 
@@ -60,7 +63,7 @@ parameters! {
         keep: Vec<Keep> = vec![Keep::Best],
         /// Every how many epochs, from the initial weights on, the spread of each layer's weights becomes an output; that of
         /// the last epoch always does.
-        histograms: Option<u32> [Domain::Whole(1..=u32::MAX)],
+        histograms: Option<u32> [EVERY],
     }
 }
 

@@ -6,9 +6,9 @@ use pipe_stages::{
     choices,
     network::training::{At, EarlyStopping, Keep, Objective},
     parameters,
-    params::{Domain, Hyper},
+    params::Hyper,
     problem::{self, Path},
-    train::{EPOCHS, Epochs, NamedEpochs, Train},
+    train::{EPOCHS, EVERY, Epochs, NamedEpochs, Train},
 };
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ parameters! {
         /// Which weights are kept. By default the trial's.
         keep: Option<Vec<Keep>>,
         /// Every how many epochs the spread of each layer's weights becomes an output; `None`: never.
-        histograms: Option<u32> [Domain::Whole(1..=u32::MAX)] = Some(2),
+        histograms: Option<u32> [EVERY] = Some(2),
         /// When to stop before the last epoch.
         early_stopping: Option<EarlyStopping>,
         /// What is trained on.

@@ -153,7 +153,7 @@ impl Table {
         {
             problems.push(error.problem(at));
         }
-        Some(family)
+        (!fields.has_unknown()).then_some(family)
     }
 }
 

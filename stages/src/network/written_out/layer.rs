@@ -114,7 +114,7 @@ fn read_fields(
     let known: Vec<_> = settings.iter().map(|setting| setting.name).collect();
     let fields = Fields::of(value, &known, at, problems)?;
     let mut written = BTreeMap::new();
-    let mut is_whole = true;
+    let mut is_whole = !fields.has_unknown();
     for setting in settings {
         match fields.get(setting.name) {
             Some((at, value)) => match setting::read(setting, value, at, problems) {
@@ -122,7 +122,7 @@ fn read_fields(
                 None => is_whole = false,
             },
             None if matches!(setting.default, Default::None) => {
-                problems.push(Problem::missing_field(at, setting.name, &setting::expected(setting)));
+                fields.missing(setting.name, &setting::expected(setting), problems);
                 is_whole = false;
             }
             None => {}

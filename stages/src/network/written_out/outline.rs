@@ -111,7 +111,7 @@ impl<'a> Outline<'a> {
         if self.outputs[self.at].is_image == Some(true) {
             let last = steps.len().checked_sub(1).map(|last| Path::here().index(last)).unwrap_or_default();
             let expected = "units: a `Flatten` or `GlobalAvgPool` at the end";
-            self.complain(&last, "`Layers` ends in an image", expected);
+            self.complain(&last, "the network ends in an image", expected);
         }
         let unread = (0..self.outputs.len()).filter(|output| *output != self.at && !self.read.contains(output));
         let unread: Vec<_> = unread.filter_map(|output| self.outputs[output].step).collect();
