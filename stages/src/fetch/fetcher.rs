@@ -205,6 +205,7 @@ impl Transfer<'_> {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a server that does not answer gets time before the next attempt")]
     fn download(&self, url: &str) -> Result<Vec<u8>, SourceError> {
         let agent = http::agent();
         let (mut fruitless, mut was_stale) = (0, false);
@@ -284,6 +285,7 @@ impl Transfer<'_> {
     }
 
     /// Opens what is there from an earlier download, to be appended to.
+    #[expect(clippy::disallowed_methods, reason = "a broken download goes on where it ended; its bytes are checked")]
     fn open_partial(&self) -> Result<(File, Verifier<'_>), SourceError> {
         if let Some(folder) = self.partial.parent() {
             fs::create_dir_all(folder).map_err(|error| self.disk(error))?;
@@ -323,6 +325,7 @@ impl Transfer<'_> {
         Ok(if resumed { Attempt::Stale(mismatch) } else { Attempt::Final(mismatch.into()) })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a download that is complete or wrong is not continued")]
     fn remove_partial(&self) -> Result<(), SourceError> {
         fs::remove_file(&self.partial).map_err(|error| self.disk(error))
     }

@@ -91,7 +91,9 @@ impl Server {
 }
 
 fn data() -> Vec<u8> {
-    (0..200_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect()
+    let mut bytes = vec![0; 200_000];
+    fastrand::Rng::with_seed(1).fill(&mut bytes);
+    bytes
 }
 
 fn fetcher(url: &str, folder: &TempDir) -> Fetcher {
