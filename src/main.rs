@@ -1,11 +1,19 @@
 //! The program `pipe`.
 
+mod commands;
+mod failure;
+mod logging;
+mod output;
+mod printer;
+mod report_folder;
+mod store_args;
+
 use std::process::ExitCode;
 
-/// Fewer calls of the system than the C library's, above all where several threads allocate.
+/// It makes fewer system calls than the C library's, above all when several threads allocate.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    pipe::cli::main()
+    commands::main()
 }

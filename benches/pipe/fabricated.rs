@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
-use pipe::{
+use pipe_engine::{
     action::Action,
-    engine::execute::execute,
     pipeline::{
         expand::{Sources, expand},
         read::read,
     },
+    run::execute::execute,
 };
 use pipe_stages::stage::{ComputeDevice, Context, Inputs, Outputs, QuietHost, Stage, StageError, StageId};
 use pipe_store::{ActionResult, Digest, Store, Tree};

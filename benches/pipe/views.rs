@@ -1,7 +1,8 @@
 //! `diff` and `report` of studies of 1,000 trials.
 
 use divan::Bencher;
-use pipe::{report, study};
+use pipe_engine::study;
+use pipe_views::report;
 
 use crate::{fabricated::Fabricated, studies::of_trials};
 

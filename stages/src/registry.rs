@@ -1,4 +1,6 @@
-//! From an action's record to the stage that carries it out, and what this build can compute on.
+//! The stages of this build: finds the stage that carries out an action, and says what this build can compute on.
+
+use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,28 +13,84 @@ use crate::{
     search::{History, Promote, Propose, Select, Split},
     stage::Stage,
     train::Train,
-    visualize::VisualizeFilters,
+    visualize_filters::VisualizeFilters,
 };
+
+macro_rules! stages {
+    ($($(#[$doc:meta])* $variant:ident, $name:literal, $stage:ty;)*) => {
+        /// What a node does: the name under which actions and studies record it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum StageName {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl StageName {
+            /// Every stage of this build.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Returns the name as it is recorded: `train`.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// Returns the stage recorded as `name`, if this build has it.
+            pub fn find(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            fn instantiate(self, params: &Value) -> Result<Box<dyn Stage>, String> {
+                match self {
+                    $(Self::$variant => read::<$stage>($name, params),)*
+                }
+            }
+        }
+    };
+}
+
+// A new stage is a line here.
+stages! {
+    /// Brings bytes in.
+    Fetch, "fetch", FetchAction;
+    /// Makes splits of images from the fetched files.
+    Decode, "decode", Decode;
+    /// Fixes how images are normalised and randomly changed.
+    Augment, "augment", Augment;
+    /// Proposes a trial.
+    Propose, "propose", Propose;
+    /// Chooses an earlier trial that goes on, instead of proposing a new one.
+    Promote, "promote", Promote;
+    /// Adds a trial's score to the history of its search.
+    History, "history", History;
+    /// Divides the trials a sampler may see into good and bad ones.
+    Split, "split", Split;
+    /// Selects the best trial of a search.
+    Select, "select", Select;
+    /// Trains a network.
+    Train, "train", Train;
+    /// Measures a network on a split it was not trained on.
+    Evaluate, "evaluate", Evaluate;
+    /// Shows what the filters of a network look for.
+    VisualizeFilters, "visualize_filters", VisualizeFilters;
+}
+
+impl fmt::Display for StageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// Returns the stage called `name` with these parameters.
 ///
 /// # Errors
 /// If this build has no such stage or version, or the parameters do not fit: the text says which.
 pub fn instantiate(name: &str, version: u32, params: &Value) -> Result<Box<dyn Stage>, String> {
-    let stage: Box<dyn Stage> = match name {
-        "fetch" => read::<FetchAction>(name, params)?,
-        "decode" => read::<Decode>(name, params)?,
-        "augment" => read::<Augment>(name, params)?,
-        "propose" => read::<Propose>(name, params)?,
-        "promote" => read::<Promote>(name, params)?,
-        "history" => read::<History>(name, params)?,
-        "split" => read::<Split>(name, params)?,
-        "select" => read::<Select>(name, params)?,
-        "train" => read::<Train>(name, params)?,
-        "evaluate" => read::<Evaluate>(name, params)?,
-        "visualize_filters" => read::<VisualizeFilters>(name, params)?,
-        _ => return Err(format!("this build has no stage `{name}`")),
-    };
+    let stage =
+        StageName::find(name).ok_or_else(|| format!("this build has no stage `{name}`"))?.instantiate(params)?;
     let known = stage.id();
     debug_assert_eq!(known.name, name, "stages are listed by their names");
     if known.version != version {
@@ -47,14 +105,14 @@ fn read<S: Stage + DeserializeOwned + 'static>(name: &str, params: &Value) -> Re
     Ok(Box::new(stage))
 }
 
-/// Returns the name of the numbers that come out: outputs are equal bit for bit within one class, on every CPU; on GPUs within a
-/// tolerance. The masks of dropout are drawn alike on both, and are part of the name.
+/// Returns the name of the numerics class, which is part of an action. On CPUs the same class gives the same bits on every
+/// machine; on GPUs it gives the same numbers within a tolerance. The name covers how dropout masks are drawn, too.
 pub fn numerics(cuda: bool) -> &'static str {
-    if cuda { "f32 tf32 burn-cuda-0.22.1 masks-2" } else { crate::model::numerics() }
+    if cuda { "f32 tf32 burn-cuda-0.22.1 masks-2" } else { crate::network::numerics() }
 }
 
-/// Makes this process compute with `threads` threads. To be called once, before anything is computed: later it is too late,
-/// which changes how long things take and nothing else.
+/// Makes this process compute with `threads` threads. Call it once, before anything is computed: a later call has no effect.
+/// The number of threads changes how long things take and nothing else.
 pub fn use_threads(threads: usize) {
     if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
         tracing::debug!("threads: {error}");
@@ -64,10 +122,23 @@ pub fn use_threads(threads: usize) {
 /// Returns how many CUDA devices there are.
 ///
 /// # Errors
-/// If this build has no CUDA: a sentence that says so.
+/// If this build has no CUDA; the text says so.
 pub fn cuda_devices() -> Result<usize, &'static str> {
     #[cfg(feature = "cuda")]
     return Ok(burn::tensor::Device::enumerate(burn::tensor::DeviceType::Cuda).len());
     #[cfg(not(feature = "cuda"))]
     Err("this build of `pipe` has no CUDA")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_finds_its_stage() {
+        for stage in StageName::ALL {
+            assert_eq!(StageName::find(stage.as_str()), Some(*stage));
+        }
+        assert_eq!(StageName::find("Train"), None);
+    }
 }

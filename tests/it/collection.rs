@@ -47,7 +47,9 @@ fn what_is_young_stays() {
     let before = sandbox.stored("objects");
     sandbox.pipe("gc --keep-last 1").ok();
     assert_eq!(sandbox.stored("objects"), before);
-    assert_eq!(sandbox.pipe("gc --grace 1w").code, Some(2));
+    let refused = sandbox.pipe("gc --grace 14");
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.err.contains("time unit needed"), "{}", refused.err);
 }
 
 #[test]

@@ -2,20 +2,26 @@
 
 use std::fs;
 
-use crate::sandbox::{NODES, Sandbox, base, check, text};
+use insta::assert_snapshot;
+
+use crate::sandbox::{NODES, Sandbox, base, text};
 
 #[test]
 fn init_writes_a_study_that_can_be_run_and_overwrites_nothing() {
     let sandbox = Sandbox::new();
     fs::remove_file(sandbox.path("pipeline.ron")).unwrap();
-    check(&sandbox.pipe("init"), "! wrote pipeline.ron; run it with `pipe run`\nexit 0\n");
+    assert_snapshot!(sandbox.pipe("init").shown(), @"
+    ! wrote pipeline.ron; run it with `pipe run`
+    exit 0
+    ");
     let plan = sandbox.pipe("run --plan").ok();
     assert!(plan.out.contains("may run  visualize_filters\n"), "{}", plan.out);
     sandbox.write("pipeline.ron", "mine");
-    check(
-        &sandbox.pipe("init"),
-        "! error: `pipeline.ron` exists already\n!   hint: `--force` writes over it\nexit 2\n",
-    );
+    assert_snapshot!(sandbox.pipe("init").shown(), @"
+    ! error: `pipeline.ron` exists already
+    !   hint: `--force` overwrites it
+    exit 2
+    ");
     assert_eq!(fs::read_to_string(sandbox.path("pipeline.ron")).unwrap(), "mine");
     sandbox.pipe("init --force").ok();
     sandbox.pipe("init other.ron").ok();
@@ -27,14 +33,12 @@ fn studies_are_listed_with_their_history() {
     let sandbox = Sandbox::after_run();
     sandbox.run("--stage raw").ok();
     sandbox.run("--stage raw --set name=other").ok();
-    check(
-        &sandbox.pipe("studies"),
-        "  other  DIGEST      1 nodes  complete
-  tiny   DIGEST     17 nodes  complete
-  tiny   DIGEST      1 nodes  complete
-exit 0
-",
-    );
+    assert_snapshot!(sandbox.pipe("studies").shown(), @"
+      other  DIGEST      1 nodes  complete
+      tiny   DIGEST     17 nodes  complete
+      tiny   DIGEST      1 nodes  complete
+    exit 0
+    ");
     let studies = sandbox.json("studies --json");
     assert_eq!((&studies[1]["name"], text(&studies[1]["study"])), (&"tiny".into(), base().hash.clone()));
 }
@@ -42,35 +46,37 @@ exit 0
 #[test]
 fn a_study_is_shown_by_name_hash_or_prefix() {
     let sandbox = Sandbox::after_run();
-    let expected = "  name      tiny
-  study     DIGEST
-  status    complete
-  pipeline  DIGEST
+    let shown = sandbox.pipe("show").shown();
+    assert_snapshot!(shown, @"
+      name      tiny
+      study     DIGEST
+      status    complete
+      pipeline  DIGEST
 
-  node                stage              outcome  key           tree
-  data                decode             done     SHORT  SHORT
-  flip                augment            done     SHORT  SHORT
-  raw                 fetch              done     SHORT  SHORT
-  retrain_best        train              done     SHORT  SHORT
-  search/history/000  history            done     SHORT  SHORT
-  search/history/001  history            done     SHORT  SHORT
-  search/history/002  history            done     SHORT  SHORT
-  search/propose/000  propose            done     SHORT  SHORT
-  search/propose/001  propose            done     SHORT  SHORT
-  search/propose/002  propose            done     SHORT  SHORT
-  search/select       select             done     SHORT  SHORT
-  search/split/002    split              done     SHORT  SHORT
-  search/train/000    train              done     SHORT  SHORT
-  search/train/001    train              done     SHORT  SHORT
-  search/train/002    train              done     SHORT  SHORT
-  test                evaluate           done     SHORT  SHORT
-  visualize_filters   visualize_filters  done     SHORT  SHORT
-exit 0
-";
-    check(&sandbox.pipe("show"), expected);
-    check(&sandbox.pipe("show tiny"), expected);
-    check(&sandbox.pipe(&format!("show {}", base().hash)), expected);
-    check(&sandbox.pipe(&format!("show {}", &base().hash[..8])), expected);
+      node                stage              outcome  key           tree
+      data                decode             done     SHORT  SHORT
+      flip                augment            done     SHORT  SHORT
+      raw                 fetch              done     SHORT  SHORT
+      retrain_best        train              done     SHORT  SHORT
+      search/history/000  history            done     SHORT  SHORT
+      search/history/001  history            done     SHORT  SHORT
+      search/history/002  history            done     SHORT  SHORT
+      search/propose/000  propose            done     SHORT  SHORT
+      search/propose/001  propose            done     SHORT  SHORT
+      search/propose/002  propose            done     SHORT  SHORT
+      search/select       select             done     SHORT  SHORT
+      search/split/002    split              done     SHORT  SHORT
+      search/train/000    train              done     SHORT  SHORT
+      search/train/001    train              done     SHORT  SHORT
+      search/train/002    train              done     SHORT  SHORT
+      test                evaluate           done     SHORT  SHORT
+      visualize_filters   visualize_filters  done     SHORT  SHORT
+    exit 0
+    ");
+    let hash = &base().hash;
+    for what in ["tiny", hash, &hash[..8]] {
+        assert_eq!(sandbox.pipe(&format!("show {what}")).shown(), shown, "{what}");
+    }
     assert_eq!(sandbox.json("show --json")["nodes"].as_array().unwrap().len(), NODES);
 }
 
@@ -81,28 +87,26 @@ fn a_node_is_shown_with_all_that_it_is_a_function_of() {
     let (before, provenance) = flip.out.split_once("provenance\n").unwrap();
     assert!(provenance.contains("\n  seconds "), "{provenance}");
     flip.out = before.to_owned();
-    check(
-        &flip,
-        "  node     flip
-  study    DIGEST
-  stage    augment, version 1
-  outcome  done
-  key      DIGEST
-  tree     DIGEST
+    assert_snapshot!(flip.shown(), @"
+      node     flip
+      study    DIGEST
+      stage    augment, version 1
+      outcome  done
+      key      DIGEST
+      tree     DIGEST
 
-  parameters
-    (policy: [RandomFlip(0.5)])
+      parameters
+        (policy: [RandomFlip(0.5)])
 
-  inputs
-    train  SHORT  data/train.safetensors
+      inputs
+        train  SHORT  data/train.safetensors
 
-  outputs
-    policy.json  SHORT   156 B
-    preview.png  SHORT  152 kB
+      outputs
+        policy.json  SHORT   156 B
+        preview.png  SHORT  152 kB
 
-exit 0
-",
-    );
+    exit 0
+    ");
     let by_end = sandbox.pipe("show train/1").ok().out;
     assert_eq!(by_end, sandbox.pipe("show search/train/001").ok().out);
     assert!(by_end.contains("\n  proposal    "), "{by_end}");
@@ -111,19 +115,25 @@ exit 0
 #[test]
 fn unknown_names_are_refused_with_a_suggestion() {
     let sandbox = Sandbox::after_run();
-    check(&sandbox.pipe("show flop"), "! error: there is no node `flop` in this study: did you mean `flip`?\nexit 2\n");
-    check(
-        &sandbox.pipe("show --study tinny flip"),
-        "! error: there is no study `tinny`\n!   hint: did you mean `tiny`?\nexit 2\n",
-    );
-    check(
-        &sandbox.pipe("trials tinny"),
-        "! error: there is no study `tinny`\n!   hint: did you mean `tiny`?\nexit 2\n",
-    );
-    check(
-        &sandbox.pipe("diff tiny tiny~1"),
-        "! error: there is no study `tiny~1`\n!   hint: did you mean `tiny`?\nexit 2\n",
-    );
+    assert_snapshot!(sandbox.pipe("show flop").shown(), @"
+    ! error: there is no node `flop` in this study: did you mean `flip`?
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("show --study tinny flip").shown(), @"
+    ! error: there is no study `tinny`
+    !   hint: did you mean `tiny`?
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("trials tinny").shown(), @"
+    ! error: there is no study `tinny`
+    !   hint: did you mean `tiny`?
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("diff tiny tiny~1").shown(), @"
+    ! error: there is no study `tiny~1`
+    !   hint: did you mean `tiny`?
+    exit 2
+    ");
     let ambiguous = sandbox.pipe("show 000").err;
     assert!(ambiguous.contains("search/history/000") && ambiguous.contains("search/train/000"), "{ambiguous}");
     let empty = Sandbox::new();
@@ -151,10 +161,15 @@ fn trials_are_a_table_csv_or_json() {
     assert_eq!(json.as_array().unwrap().len(), 3);
     assert_eq!((&json[1]["node"], &json[1]["status"]), (&"search/train/001".into(), &"completed".into()));
 
-    let sorted = sandbox.json("trials --json --sort lr_rate_mult");
-    let rates: Vec<_> =
-        sorted.as_array().unwrap().iter().map(|trial| trial["labels"]["lr_rate_mult"].as_f64().unwrap()).collect();
-    assert!(rates.is_sorted() || rates.iter().rev().is_sorted(), "{rates:?}");
+    for (by, falls) in [("lr_rate_mult", false), ("-lr_rate_mult", true)] {
+        let sorted = sandbox.json(&format!("trials --json --sort={by}"));
+        let mut rates: Vec<_> =
+            sorted.as_array().unwrap().iter().map(|trial| trial["labels"]["lr_rate_mult"].as_f64().unwrap()).collect();
+        if falls {
+            rates.reverse();
+        }
+        assert!(rates.is_sorted() && rates[0] < rates[2], "{by}: {rates:?}");
+    }
     let best = sandbox.json("trials --json --sort valid.fine_accuracy");
     let values: Vec<_> = best.as_array().unwrap().iter().map(|trial| trial["value"].as_f64().unwrap()).collect();
     assert!(values.iter().rev().is_sorted(), "best first: {values:?}");
@@ -166,38 +181,43 @@ fn trials_are_a_table_csv_or_json() {
 #[test]
 fn outputs_are_exported_as_plain_files_and_nothing_is_overwritten() {
     let sandbox = Sandbox::after_run();
-    check(&sandbox.pipe("export retrain_best/best/weights.safetensors w.safetensors"), "! w.safetensors\nexit 0\n");
+    assert_snapshot!(sandbox.pipe("export retrain_best/best/weights.safetensors w.safetensors").shown(), @"
+    ! w.safetensors
+    exit 0
+    ");
     let bytes = fs::read(sandbox.path("w.safetensors")).unwrap();
     assert_eq!(blake3::hash(&bytes).to_string(), sandbox.digest("retrain_best", "best/weights.safetensors"));
-    check(
-        &sandbox.pipe("export retrain_best/history.csv w.safetensors"),
-        "! error: `w.safetensors` exists already\n!   hint: `--force` writes over it\nexit 2\n",
-    );
+    assert_snapshot!(sandbox.pipe("export retrain_best/history.csv w.safetensors").shown(), @"
+    ! error: `w.safetensors` exists already
+    !   hint: `--force` overwrites it
+    exit 2
+    ");
     assert_eq!(fs::read(sandbox.path("w.safetensors")).unwrap(), bytes);
-    check(
-        &sandbox.pipe("export retrain_best net"),
-        "! net/architecture.json
-! net/best/weights.safetensors
-! net/histograms.safetensors
-! net/history.csv
-! net/last/weights.safetensors
-! net/score.json
-! net/trial.json
-exit 0
-",
-    );
-    check(
-        &sandbox.pipe("export retrain_best net"),
-        "! error: `net/architecture.json` exists already\n!   hint: `--force` writes over it\nexit 2\n",
-    );
-    check(
-        &sandbox.pipe("export train/1/history.csv net"),
-        "! error: `net/history.csv` exists already\n!   hint: `--force` writes over it\nexit 2\n",
-    );
-    check(
-        &sandbox.pipe("export flip/polcy.json ."),
-        "! error: `flip` has no output `polcy.json`\n!   hint: did you mean `policy.json`?\nexit 2\n",
-    );
+    assert_snapshot!(sandbox.pipe("export retrain_best net").shown(), @"
+    ! net/architecture.json
+    ! net/best/weights.safetensors
+    ! net/histograms.safetensors
+    ! net/history.csv
+    ! net/last/weights.safetensors
+    ! net/score.json
+    ! net/trial.json
+    exit 0
+    ");
+    assert_snapshot!(sandbox.pipe("export retrain_best net").shown(), @"
+    ! error: `net/architecture.json` exists already
+    !   hint: `--force` overwrites it
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("export train/1/history.csv net").shown(), @"
+    ! error: `net/history.csv` exists already
+    !   hint: `--force` overwrites it
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("export flip/polcy.json .").shown(), @"
+    ! error: `flip` has no output `polcy.json`
+    !   hint: did you mean `policy.json`?
+    exit 2
+    ");
     // A copy is a file of its own.
     fs::write(sandbox.path("net/score.json"), "mine").unwrap();
     sandbox.pipe("verify").ok();
@@ -252,17 +272,10 @@ fn an_action_is_executed_by_its_key_alone() {
 #[test]
 fn every_command_is_told_about_with_its_exit_codes() {
     let sandbox = Sandbox::new();
-    let help = sandbox.pipe("--help").ok().out;
-    let commands: Vec<_> = help
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
-    let expected = "run init studies show trials importance import-trials diff gc verify report plot export cat predict completions exec help";
+    let commands = commands(&sandbox);
+    let expected = "run init studies show trials importance import-trials diff gc verify report plot export cat predict completions man exec help";
     assert_eq!(commands.join(" "), expected);
-    for command in commands.iter().filter(|command| **command != "help") {
+    for command in commands.iter().filter(|command| *command != "help") {
         for flag in ["-h", "--help"] {
             let help = sandbox.pipe(&format!("{command} {flag}")).ok().out;
             let codes =
@@ -271,17 +284,85 @@ fn every_command_is_told_about_with_its_exit_codes() {
                 .lines()
                 .filter(|line| line.split_whitespace().next().is_some_and(|code| code.parse::<u8>().is_ok()))
                 .count();
-            assert!(count >= 4 && help.ends_with(codes), "{help}");
+            assert!(count >= 4 && codes.lines().count() == count, "nothing else comes after them: {help}");
         }
     }
+}
+
+/// Returns the names of all commands, as the help lists them.
+fn commands(sandbox: &Sandbox) -> Vec<String> {
+    let help = sandbox.pipe("--help").ok().out;
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 #[test]
 fn shells_complete_every_command() {
     let sandbox = Sandbox::new();
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+    let commands = commands(&sandbox);
+    // How each shell is told that `pipe` has completions, and how a command's name stands among them.
+    let shells: [(&str, &str, fn(&str) -> String); 5] = [
+        ("bash", "complete -F _pipe -o nosort -o bashdefault -o default pipe\n", |name| format!("pipe,{name})\n")),
+        ("zsh", "#compdef pipe\n", |name| format!("\n'{name}:")),
+        ("fish", "\ncomplete -c pipe -n \"__fish_pipe_needs_command\"", |name| {
+            format!("complete -c pipe -n \"__fish_pipe_needs_command\" -f -a \"{name}\" ")
+        }),
+        ("elvish", "\nset edit:completion:arg-completer[pipe] = {|@words|\n", |name| {
+            format!("\n            cand {name} '")
+        }),
+        ("powershell", "\nRegister-ArgumentCompleter -Native -CommandName 'pipe' -ScriptBlock {\n", |name| {
+            format!("\n            [CompletionResult]::new('{name}', ")
+        }),
+    ];
+    for (shell, registration, entry) in shells {
         let script = sandbox.pipe(&format!("completions {shell}")).ok().out;
-        assert!(script.contains("visualize") || script.contains("verify"), "{shell}");
+        assert!(script.contains(registration), "{shell}: {script}");
+        for command in &commands {
+            assert!(script.contains(&entry(command)), "{shell}, {command}: {script}");
+        }
     }
     assert_eq!(sandbox.pipe("completions tcsh").code, Some(2));
+}
+
+#[test]
+fn bash_completes_commands_and_options() {
+    let sandbox = Sandbox::new();
+    sandbox.write("pipe.bash", &sandbox.pipe("completions bash").ok().out);
+    let completed = |words: &str| {
+        let n = words.split(' ').count() - 1;
+        let last = words.rsplit(' ').next().unwrap();
+        let script = format!(
+            "source pipe.bash; COMP_WORDS=({words}); COMP_CWORD={n}; _pipe pipe '{last}' ''; echo \"${{COMPREPLY[*]}}\""
+        );
+        let mut bash = std::process::Command::new("bash");
+        let output = sandbox.output(bash.args(["--noprofile", "--norc", "-c", &script]).current_dir(sandbox.path("")));
+        assert_eq!(output.err, "");
+        output.ok().out.trim_end().to_owned()
+    };
+    assert_eq!(completed("pipe im"), "importance import-trials");
+    assert_eq!(completed("pipe gc --gr"), "--grace");
+    assert_eq!(completed("pipe nonsense"), "");
+}
+
+#[test]
+fn manual_pages_are_one_for_each_command() {
+    let sandbox = Sandbox::new();
+    sandbox.pipe("man pages").ok();
+    let mut pages: Vec<_> = fs::read_dir(sandbox.path("pages"))
+        .unwrap()
+        .map(|page| page.unwrap().file_name().into_string().unwrap())
+        .collect();
+    pages.sort();
+    let names = commands(&sandbox).into_iter().filter(|name| name != "help").map(|name| format!("pipe-{name}.1"));
+    let mut expected: Vec<_> = names.chain(["pipe.1".to_owned()]).collect();
+    expected.sort();
+    assert_eq!(pages, expected);
+    for page in pages {
+        let text = fs::read_to_string(sandbox.path("pages").join(&page)).unwrap();
+        let title = format!("\n.TH {} 1 ", page.strip_suffix(".1").unwrap());
+        assert!(text.contains(&title) && text.contains("\n.SH NAME\n") && text.contains("Exit codes:"), "{text}");
+    }
+    let gc = fs::read_to_string(sandbox.path("pages/pipe-gc.1")).unwrap();
+    assert!(gc.contains("\\fB\\-\\-grace\\fR"), "{gc}");
+    assert_eq!(sandbox.pipe("man").ok().out, fs::read_to_string(sandbox.path("pages/pipe.1")).unwrap());
 }

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::sandbox::{Sandbox, base, check, names};
+use insta::assert_snapshot;
+
+use crate::sandbox::{Sandbox, base, names};
 
 /// Returns a sandbox in which the training images are not what they were, and their digest.
 fn damaged() -> (Sandbox, String) {
@@ -165,8 +167,9 @@ fn a_sound_store_is_said_to_be_sound() {
     let sandbox = Sandbox::after_run();
     let output = sandbox.pipe("verify").ok();
     assert!(output.out.ends_with(" 17 results and 3 checkpoints read: all as they should be\n"), "{}", output.out);
-    check(
-        &Sandbox::new().pipe("verify"),
-        "! error: there is no store at `.pipe`\n!   hint: make one with `pipe run`, or name another with `--store`\nexit 2\n",
-    );
+    assert_snapshot!(Sandbox::new().pipe("verify").shown(), @"
+    ! error: there is no store at `.pipe`
+    !   hint: make one with `pipe run`, or name another with `--store`
+    exit 2
+    ");
 }

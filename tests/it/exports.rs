@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::sandbox::{NODES, Sandbox, check};
+use insta::assert_snapshot;
+
+use crate::sandbox::{NODES, Sandbox};
 
 #[test]
 fn pictures_are_svg_that_says_what_it_shows() {
@@ -22,13 +24,19 @@ fn pictures_are_svg_that_says_what_it_shows() {
         let output = sandbox.pipe(&format!("plot {kind}")).ok();
         assert!(output.out.starts_with("<svg") && output.out.contains("<title>"), "{kind}: {}", output.out);
     }
-    check(&sandbox.pipe("plot history tiny --out history.svg"), "  history.svg\nexit 0\n");
+    assert_snapshot!(sandbox.pipe("plot history tiny --out history.svg").shown(), @"
+      history.svg
+    exit 0
+    ");
     assert_eq!(fs::read_to_string(sandbox.path("history.svg")).unwrap(), sandbox.pipe("plot history").ok().out);
-    check(
-        &sandbox.pipe("plot slice --columns activaton"),
-        "! error: trials have no column `activaton`: did you mean `activation`?\nexit 2\n",
-    );
-    check(&sandbox.pipe("plot repeats"), "! error: no configuration was tried more than once\nexit 2\n");
+    assert_snapshot!(sandbox.pipe("plot slice --columns activaton").shown(), @"
+    ! error: trials have no column `activaton`: did you mean `activation`?
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("plot repeats").shown(), @"
+    ! error: no configuration was tried more than once
+    exit 2
+    ");
 }
 
 #[test]
@@ -82,15 +90,16 @@ fn the_diagram_of_a_proposal_is_drawn_whether_it_was_trained_or_not() {
     sandbox.write("mine.json", r#"{ "pooling_type": "inception", "residual": 2 }"#);
     let mine = sandbox.pipe("plot architecture search --proposal mine.json").ok().out;
     assert!(mine.contains(">concatenate_1<") && mine.contains(">add_1<"), "{mine}");
-    sandbox.pipe("plot architecture retrain_best --out network.png").ok();
-    assert!(fs::read(sandbox.path("network.png")).unwrap().starts_with(b"\x89PNG"));
-    check(
-        &sandbox.pipe("plot architecture flip"),
-        "! error: `flip` is neither a training nor a proposal: it has no network
-!   hint: name a training or a proposal, such as `search/train/003`
-exit 2
-",
-    );
+    assert_snapshot!(sandbox.pipe("plot architecture retrain_best --out network.png").shown(), @"
+    ! error: `network.png`: pictures are written as SVG
+    !   hint: write `network.svg`, then `rsvg-convert --zoom 2 network.svg --output network.png`
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("plot architecture flip").shown(), @"
+    ! error: `flip` is neither a training nor a proposal: it has no network
+    !   hint: name a training or a proposal, such as `search/train/003`
+    exit 2
+    ");
 }
 
 #[test]
@@ -115,8 +124,9 @@ fn a_study_is_written_for_other_programs() {
     assert!(result["space"]["activation"].is_string() && result["history"]["val_coarse_outputs_acc"].is_array());
     sandbox.pipe("export --onnx retrain_best network.onnx").ok();
     assert!(fs::read(sandbox.path("network.onnx")).unwrap().windows(11).any(|window| window == b"fine_logits"));
-    check(
-        &sandbox.pipe("export --onnx retrain_best network.onnx"),
-        "! error: `network.onnx` exists already\n!   hint: `--force` writes over it\nexit 2\n",
-    );
+    assert_snapshot!(sandbox.pipe("export --onnx retrain_best network.onnx").shown(), @"
+    ! error: `network.onnx` exists already
+    !   hint: `--force` overwrites it
+    exit 2
+    ");
 }

@@ -1,6 +1,8 @@
 //! How a run ends that does not end well; and what looks like a failure and is a result.
 
-use crate::sandbox::{Sandbox, TINY, base, check, names};
+use insta::assert_snapshot;
+
+use crate::sandbox::{Sandbox, TINY, base, names};
 
 /// Two trainings: one of a network that is too deep for its images, one that is fine; and what looks at them.
 const TOO_DEEP: &str = r#"Study(
@@ -19,21 +21,19 @@ const TOO_DEEP: &str = r#"Study(
 #[test]
 fn siblings_of_a_failed_node_go_on_and_dependants_are_skipped() {
     let sandbox = Sandbox::with(TOO_DEEP);
-    check(
-        &sandbox.pipe("run --jobs 1"),
-        "  study deep DIGEST
-!    executed  raw  (first run)  TIME
-!    executed  data  (first run)  TIME
-!      failed  deep: images of 32x32 pixels are too small for 7 pooling layers: the one after `batch_normalization_6` would read 1x1  TIME
-!     skipped  test  (it needs `deep`)
-!    executed  fine  (first run)  TIME
-!    executed  fine_test  (first run)  TIME
-! 4 executed, 0 reused, 1 failed, 1 skipped in TIME
-! report:   SANDBOX/.pipe/reports/deep-SHORT/report.html
-! pictures: SANDBOX/.pipe/reports/deep-SHORT/pictures
-exit 1
-",
-    );
+    assert_snapshot!(sandbox.pipe("run --jobs 1").shown(), @"
+      study deep DIGEST
+    !    executed  raw  (first run)  TIME
+    !    executed  data  (first run)  TIME
+    !      failed  deep: images of 32x32 pixels are too small for 7 pooling layers: the one after `batch_normalization_6` would read 1x1  TIME
+    !     skipped  test  (it needs `deep`)
+    !    executed  fine  (first run)  TIME
+    !    executed  fine_test  (first run)  TIME
+    ! 4 executed, 0 reused, 1 failed, 1 skipped in TIME
+    ! report:   SANDBOX/.pipe/reports/deep-SHORT/report.html
+    ! pictures: SANDBOX/.pipe/reports/deep-SHORT/pictures
+    exit 1
+    ");
     let before = sandbox.listing();
     let events = sandbox.run("");
     assert_eq!(events.code, Some(1));
@@ -57,7 +57,6 @@ fn a_trial_that_diverges_is_a_result_and_the_search_goes_on() {
     let trials = sandbox.json("trials --json");
     let statuses: Vec<_> =
         trials.as_array().unwrap().iter().map(|trial| (&trial["labels"]["rate"], &trial["status"])).collect();
-    println!("{statuses:?}");
     for (rate, status) in &statuses {
         assert_eq!(**status, if rate.as_f64() == Some(1e30) { "diverged" } else { "completed" });
     }
@@ -110,31 +109,29 @@ fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
     sandbox.edit("Augment(data", "Augmnet(data");
     sandbox.edit("epochs: 1", "epochs: 0");
     sandbox.edit("of: \"search\"", "of: \"serach\"");
-    check(
-        &sandbox.pipe("run"),
-        "! error: unknown stage `Augmnet`
-!  --> pipeline.ron:8:18
-!   |
-! 8 |         (\"flip\", Augmnet(data: \"data\", policy: [RandomFlip(0.5)])),
-!   |                  ^^^^^^^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate` or `VisualizeFilters`
-!   = help: did you mean `Augment`?
-!
-! error: `epochs`: found 0 epochs
-!   --> pipeline.ron:23:25
-!    |
-! 23 |                 epochs: 0,
-!    |                         ^ expected 1 to 100000
-!
-! error: there is no stage `serach`
-!   --> pipeline.ron:26:38
-!    |
-! 26 |         (\"retrain_best\", Retrain(of: \"serach\", epochs: 2, keep: [Best, Last])),
-!    |                                      ^^^^^^^^ expected `search`
-!   = help: did you mean `search`?
-!
-exit 2
-",
-    );
+    assert_snapshot!(sandbox.pipe("run").shown(), @r#"
+    ! error: unknown stage `Augmnet`
+    !  --> pipeline.ron:8:18
+    !   |
+    ! 8 |         ("flip", Augmnet(data: "data", policy: [RandomFlip(0.5)])),
+    !   |                  ^^^^^^^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate` or `VisualizeFilters`
+    !   = help: did you mean `Augment`?
+    !
+    ! error: `epochs`: found 0 epochs
+    !   --> pipeline.ron:23:25
+    !    |
+    ! 23 |                 epochs: 0,
+    !    |                         ^ expected 1 to 100000
+    !
+    ! error: there is no stage `serach`
+    !   --> pipeline.ron:26:38
+    !    |
+    ! 26 |         ("retrain_best", Retrain(of: "serach", epochs: 2, keep: [Best, Last])),
+    !    |                                      ^^^^^^^^ expected `search`
+    !   = help: did you mean `search`?
+    !
+    exit 2
+    "#);
     assert!(!sandbox.path(".pipe").exists(), "nothing is made before the pipeline is understood");
 }
 
@@ -151,9 +148,16 @@ fn the_test_split_is_refused_where_trials_could_see_it() {
 fn a_data_set_without_test_images_cannot_be_tested_on() {
     let sandbox = Sandbox::new();
     sandbox.edit("Stratified(0.2)", "OfficialTest");
-    let output = sandbox.pipe("run");
-    assert_eq!(output.code, Some(2), "{}", output.err);
-    assert!(output.err.contains("test"), "{}", output.err);
+    assert_snapshot!(sandbox.pipe("run").shown(), @r#"
+    ! error: the dataset has no test split
+    !   --> pipeline.ron:27:54
+    !    |
+    ! 27 |         ("test", Evaluate(of: "retrain_best", split: Test)),
+    !    |                                                      ^^^^
+    !   = help: its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split
+    !
+    exit 2
+    "#);
 }
 
 #[test]
@@ -170,25 +174,24 @@ fn wrong_use_ends_with_2() {
     ] {
         assert_eq!(sandbox.pipe(args).code, Some(2), "{args}");
     }
-    check(
-        &sandbox.pipe("run --file absent.ron"),
-        "! error: `absent.ron` cannot be read: No such file or directory (os error 2)
-!   hint: `pipe init` writes one to start from; `--file` names another
-exit 2
-",
-    );
+    assert_snapshot!(sandbox.pipe("run --file absent.ron").shown(), @"
+    ! error: `absent.ron` cannot be read: No such file or directory (os error 2)
+    !   hint: `pipe init` writes one to start from; `--file` names another
+    exit 2
+    ");
 }
 
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn a_device_that_this_build_has_not_is_refused() {
     let sandbox = Sandbox::new();
-    let expected = "! error: this build of `pipe` has no CUDA
-!   hint: build it with `cargo build --release --features cuda`, or say `--device cpu`
-exit 2
-";
-    check(&sandbox.pipe("run --device cuda"), expected);
-    check(&sandbox.pipe("run --set device=Cuda"), expected);
+    let refused = sandbox.pipe("run --device cuda").shown();
+    assert_snapshot!(refused, @"
+    ! error: this build of `pipe` has no CUDA
+    !   hint: build it with `cargo build --release --features cuda`, or use `--device cpu`
+    exit 2
+    ");
+    assert_eq!(sandbox.pipe("run --set device=Cuda").shown(), refused);
     let auto = sandbox.pipe("run --device auto --stage raw --quiet");
     assert_eq!((auto.code, auto.err.as_str()), (Some(0), "device: cpu\n"));
 }
@@ -213,7 +216,8 @@ fn bytes_that_are_not_the_expected_ones_enter_no_store() {
     );
     let events = sandbox.run("");
     assert_eq!((events.code, events.nodes("failed")), (Some(1), names(["raw"])));
-    // It is no result: with the right bytes there, it is run again.
+    assert!(!sandbox.object(&blake3::hash(b"not what was asked for").to_string()).exists());
+    // It is not a result: with the right bytes there, it is run again.
     assert_eq!(sandbox.stored("actions").len(), 2, "two proposals need no data");
     assert_ne!(events.hash(), base().hash);
 }

@@ -73,27 +73,15 @@ fn wait_until_alone(sandbox: &Sandbox) {
     }
 }
 
-/// Numbers that look random, the same each time (xorshift).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
-
 #[test]
 fn killed_a_dozen_times_a_run_ends_with_the_same_hash() {
-    let mut numbers = Numbers(0x5eed);
+    let mut random = fastrand::Rng::with_seed(7);
     let mut sandbox = Sandbox::new();
     let mut kills = 0;
     while kills < 12 {
         let mut run = start(&sandbox, "run --checkpoint-every 0");
         // Later kills wait longer: however slow the machine is, the run gets somewhere.
-        thread::sleep(Duration::from_millis(numbers.below(150 + 20 * kills)));
+        thread::sleep(Duration::from_millis(random.u64(..150 + 20 * kills)));
         if let Some(status) = run.try_wait().unwrap() {
             assert!(status.success());
             // It was done before it could be killed: once more from the beginning.

@@ -17,6 +17,7 @@
 //! | [`golden`]       | the bytes of every stage are pinned                                               |
 //! | [`exports`]      | pictures, and a study in the formats of other programs                           |
 //! | [`studies`]      | the files in `studies/` are taken as they stand                                   |
+//! | [`docs`]         | the code on the pages is run, their options and links exist                       |
 //! | [`layers`]       | a network written out in the pipeline goes wherever a network goes                |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
 //! | [`predict`]      | a trained network names what it sees                                              |
@@ -25,6 +26,7 @@
 mod collection;
 mod commands;
 mod damage;
+mod docs;
 mod exports;
 mod failures;
 mod golden;

@@ -1,6 +1,8 @@
 //! `--set` and `PIPE_SET` are as good as the file.
 
-use crate::sandbox::{Sandbox, base, check};
+use insta::assert_snapshot;
+
+use crate::sandbox::{Sandbox, base};
 
 /// Returns the hash of the study up to the augmentation.
 #[track_caller]
@@ -28,7 +30,9 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
     let sandbox = Sandbox::after_run();
     let both = flip(&sandbox, "--set flip.policy[0]=RandomFlip(0.25)", Some("flip.policy[0]=RandomFlip(0.75)"));
     assert_eq!(both, flip(&sandbox, "--set flip.policy[0]=RandomFlip(0.25)", None));
-    assert_ne!(both, flip(&sandbox, "", Some("flip.policy[0]=RandomFlip(0.75)")));
+    let variable = flip(&sandbox, "", Some("flip.policy[0]=RandomFlip(0.75)"));
+    assert_ne!(both, variable);
+    assert_ne!(variable, flip(&sandbox, "", None));
 }
 
 #[test]
@@ -43,18 +47,16 @@ fn an_override_with_the_value_that_is_there_changes_nothing() {
 #[test]
 fn a_wrong_override_is_shown_like_a_mistake_in_the_file() {
     let sandbox = Sandbox::after_run();
-    check(
-        &sandbox.pipe("run --set search.trails=5"),
-        "! error: unknown field `trails`
-!  --> --set:1:1
-!   |
-! 1 | search.trails=5
-!   | ^^^^^^^^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
-!   = help: did you mean `trials`?
-!
-exit 2
-",
-    );
+    assert_snapshot!(sandbox.pipe("run --set search.trails=5").shown(), @"
+    ! error: unknown field `trails`
+    !  --> --set:1:1
+    !   |
+    ! 1 | search.trails=5
+    !   | ^^^^^^^^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+    !   = help: did you mean `trials`?
+    !
+    exit 2
+    ");
     for (set, value) in
         [("search.trials=0", "0"), ("search.trial.learning_rate=NaN", "NaN"), ("serch.trials=4", "serch")]
     {

@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use serde_json::Value;
+use insta::assert_snapshot;
+use pipe_stages::images::sheet;
+use serde_json::{Value, json};
 
-use crate::sandbox::{Sandbox, check};
+use crate::sandbox::Sandbox;
 
-/// What the network says of a picture is what the evaluation of the same image says.
 #[test]
 fn classes_come_with_probabilities_most_likely_first() {
     let sandbox = Sandbox::after_run();
@@ -26,15 +27,48 @@ fn classes_come_with_probabilities_most_likely_first() {
 }
 
 #[test]
+fn a_picture_is_classified_as_its_evaluation_classified_it() {
+    let sandbox = Sandbox::after_run();
+    sandbox.pipe("export data/test.safetensors test.safetensors").ok();
+    let file = fs::read(sandbox.path("test.safetensors")).unwrap();
+    let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let tensors: Value = serde_json::from_slice(&file[8..8 + header]).unwrap();
+    let images = &tensors["images"];
+    assert_eq!((&images["dtype"], &images["shape"]), (&"U8".into(), &json!([100, 3, 32, 32])));
+    let start = 8 + header + images["data_offsets"][0].as_u64().unwrap() as usize;
+    let evaluated = sandbox.pipe("cat test/predictions.csv").ok().out;
+    let mut lines = evaluated.lines();
+    let columns: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let labels = sandbox.json("cat data/labels.json");
+    for (at, line) in lines.enumerate().take(5) {
+        let planes = &file[start + at * 3 * 1024..][..3 * 1024];
+        let pixels: Vec<u8> = (0..1024).flat_map(|pixel| [0, 1, 2].map(|c| planes[c * 1024 + pixel])).collect();
+        fs::write(sandbox.path("image.png"), sheet::encode(&pixels, 32, 32, 3)).unwrap();
+        let found = sandbox.json("predict retrain_best image.png --top 1 --json");
+        let value =
+            |name: &str| line.split(',').nth(columns.iter().position(|column| *column == name).unwrap()).unwrap();
+        for head in labels["heads"].as_array().unwrap() {
+            let (head, classes) = (head["name"].as_str().unwrap(), &head["classes"]);
+            let best = &found[0]["heads"][head][0];
+            let class: usize = value(&format!("{head}_prediction")).parse().unwrap();
+            let probability: f64 = value(&format!("{head}_probability")).parse().unwrap();
+            assert_eq!(best["class"], classes[class], "image {at}, {head}");
+            assert!((best["probability"].as_f64().unwrap() - probability).abs() < 1e-6, "image {at}: {best}, {line}");
+        }
+    }
+}
+
+#[test]
 fn what_is_no_picture_or_no_network_is_refused() {
     let sandbox = Sandbox::after_run();
     fs::write(sandbox.path("note.txt"), "a note").unwrap();
-    check(
-        &sandbox.pipe("predict retrain_best note.txt"),
-        "! error: `note.txt`: neither a JPEG nor a PNG picture\nexit 2\n",
-    );
-    check(
-        &sandbox.pipe("predict test note.txt"),
-        "! error: `test` is no training: it has no network\n!   hint: name a training, such as `retrain_best`\nexit 2\n",
-    );
+    assert_snapshot!(sandbox.pipe("predict retrain_best note.txt").shown(), @"
+    ! error: `note.txt`: neither a JPEG nor a PNG picture
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("predict test note.txt").shown(), @"
+    ! error: `test` is no training: it has no network
+    !   hint: name a training, such as `retrain_best`
+    exit 2
+    ");
 }

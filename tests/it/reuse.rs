@@ -1,6 +1,8 @@
 //! What is known is not run again, and nothing but what a node is a function of decides whether it is known.
 
-use crate::sandbox::{NODES, Sandbox, base, check, names};
+use insta::assert_snapshot;
+
+use crate::sandbox::{NODES, Sandbox, base, names};
 
 #[test]
 fn a_second_run_executes_nothing_and_writes_nothing() {
@@ -34,33 +36,34 @@ fn the_last_event_is_the_study() {
 #[test]
 fn every_node_has_a_line_that_says_why() {
     let sandbox = Sandbox::new();
-    check(
-        &sandbox.pipe("run --jobs 1"),
-        "  study tiny DIGEST
-!    executed  raw  (first run)  TIME
-!    executed  data  (first run)  TIME
-!    executed  flip  (first run)  TIME
-!    executed  search/propose/000  (first run)  TIME
-!    executed  search/train/000  (first run)  TIME
-!    executed  search/history/000  (first run)  TIME
-!    executed  search/propose/001  (first run)  TIME
-!    executed  search/train/001  (first run)  TIME
-!    executed  search/history/001  (first run)  TIME
-!    executed  search/split/002  (first run)  TIME
-!    executed  search/propose/002  (first run)  TIME
-!    executed  search/train/002  (first run)  TIME
-!    executed  search/history/002  (first run)  TIME
-!    executed  search/select  (first run)  TIME
-!    executed  retrain_best  (first run)  TIME
-!    executed  test  (first run)  TIME
-!    executed  visualize_filters  (first run)  TIME
-! 17 executed, 0 reused, 0 failed in TIME
-! report:   SANDBOX/.pipe/reports/tiny-SHORT/report.html
-! pictures: SANDBOX/.pipe/reports/tiny-SHORT/pictures
-exit 0
-",
-    );
-    check(&sandbox.pipe("run --quiet"), "  study tiny DIGEST\nexit 0\n");
+    assert_snapshot!(sandbox.pipe("run --jobs 1").shown(), @"
+      study tiny DIGEST
+    !    executed  raw  (first run)  TIME
+    !    executed  data  (first run)  TIME
+    !    executed  flip  (first run)  TIME
+    !    executed  search/propose/000  (first run)  TIME
+    !    executed  search/train/000  (first run)  TIME
+    !    executed  search/history/000  (first run)  TIME
+    !    executed  search/propose/001  (first run)  TIME
+    !    executed  search/train/001  (first run)  TIME
+    !    executed  search/history/001  (first run)  TIME
+    !    executed  search/split/002  (first run)  TIME
+    !    executed  search/propose/002  (first run)  TIME
+    !    executed  search/train/002  (first run)  TIME
+    !    executed  search/history/002  (first run)  TIME
+    !    executed  search/select  (first run)  TIME
+    !    executed  retrain_best  (first run)  TIME
+    !    executed  test  (first run)  TIME
+    !    executed  visualize_filters  (first run)  TIME
+    ! 17 executed, 0 reused, 0 failed in TIME
+    ! report:   SANDBOX/.pipe/reports/tiny-SHORT/report.html
+    ! pictures: SANDBOX/.pipe/reports/tiny-SHORT/pictures
+    exit 0
+    ");
+    assert_snapshot!(sandbox.pipe("run --quiet").shown(), @"
+      study tiny DIGEST
+    exit 0
+    ");
 }
 
 #[test]

@@ -13,38 +13,9 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A whole study in little: each kind of stage, TPE from the third trial on, and a training in a dozen steps.
-pub const TINY: &str = r#"// A whole study in little.
-Study(
-    name: "tiny",
-    seed: 7,
-    stages: [
-        ("raw", Fetch(Embedded(name: "shapes100", train: 200, test: 100))),
-        ("data", Decode(from: "raw", format: Cifar100, validation: Stratified(0.2))),
-        ("flip", Augment(data: "data", policy: [RandomFlip(0.5)])),
-        ("search", Search(
-            trials: 3,
-            lag: 2,
-            sampler: Tpe(startup: 2),
-            maximise: Best("valid.fine_accuracy"),
-            space: {
-                "lr_rate_mult": loguniform(-0.5, 0.5),
-                "activation": choice(["relu", "elu"]),
-            },
-            trial: Train(
-                data: "data",
-                augment: "flip",
-                model: HyperCnn(base_filters: 4, first_conv_filters: 4, fc_units: (16, 12)),
-                batch: 16,
-                epochs: 1,
-            ),
-        )),
-        ("retrain_best", Retrain(of: "search", epochs: 2, keep: [Best, Last])),
-        ("test", Evaluate(of: "retrain_best", split: Test)),
-        ("visualize_filters", VisualizeFilters(of: "retrain_best", steps: 3)),
-    ],
-)
-"#;
+/// A whole study in little: each kind of stage, TPE from the third trial on, and a training in a dozen steps. It is the
+/// study that the documentation looks at.
+pub const TINY: &str = include_str!("../../docs/tiny.ron");
 
 /// How many nodes [`TINY`] has.
 pub const NODES: usize = 17;
@@ -211,7 +182,8 @@ impl Output {
         self
     }
 
-    /// Returns all of it, with what differs from run to run replaced.
+    /// Returns all of it, to be compared with a snapshot: lines of standard output begin with two spaces, those of standard
+    /// error with `! `, the last one is the exit code. Digests, times and the folder are replaced.
     pub fn shown(&self) -> String {
         let part = |name: &str, text: &str| {
             let text = filtered(text);
@@ -228,16 +200,8 @@ impl Output {
     }
 }
 
-/// Asserts that a command says `expected`, with digests and times replaced: lines of standard output begin with two
-/// spaces, those of standard error with `! `, and the last one tells the exit code.
-#[track_caller]
-pub fn check(output: &Output, expected: &str) {
-    let shown = output.shown();
-    assert!(shown == expected, "expected:\n{expected}\nfound:\n{shown}");
-}
-
 /// Returns text with digests (64 or 12 hexadecimal digits) and times replaced.
-fn filtered(text: &str) -> String {
+pub fn filtered(text: &str) -> String {
     let mut result = String::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {

@@ -1,5 +1,7 @@
 //! Samplers, from outside: grids with repetitions, successive halving, imported trials, importances.
 
+use serde_json::{Value, json};
+
 use crate::sandbox::{Sandbox, TINY};
 
 /// The tiny study up to its search, with another sampler.
@@ -62,6 +64,7 @@ fn a_space_that_is_exhausted_ends_the_search() {
 fn a_search_goes_on_from_the_trials_of_another() {
     let sandbox = Sandbox::after_run();
     sandbox.write("old.json", &sandbox.pipe("trials --json").ok().out);
+    let old = sandbox.json("trials --json");
     let output = sandbox.pipe("import-trials old.json").ok();
     assert!(output.err.contains("3 of 3 trials are in `old.imported.json`"), "{}", output.err);
     let (fetch, imported) = output.out.split_once('\n').unwrap();
@@ -69,18 +72,23 @@ fn a_search_goes_on_from_the_trials_of_another() {
     sandbox.edit("        (\"raw\", ", &format!("        {fetch}\n        (\"raw\", "));
     sandbox.edit("            lag: 2,", &format!("            lag: 2,\n            {}", imported.trim()));
     sandbox.run("--stage search/propose/000").ok();
-    let proposed = |node: &str| sandbox.pipe(&format!("cat {node}/proposal.json")).ok().out;
-    // The first proposal is the sampler's: it is past its start-up, and none of those that were imported.
-    let text = sandbox.pipe("cat search/split/000/split.json").ok().out;
-    assert!(text.contains("\"trials\":3"), "{text}");
-    assert_ne!(proposed("search/propose/000"), "");
+    let json = |path: &str| -> Value { serde_json::from_str(&sandbox.pipe(&format!("cat {path}")).ok().out).unwrap() };
+    // They are divided into good and bad ones like trials of the search's own, which begin after them.
+    let split = json("search/split/000/split.json");
+    let loss = |trial: &usize| old[*trial]["loss"].as_f64().unwrap();
+    let best = (0..3).min_by(|a, b| loss(a).total_cmp(&loss(b)));
+    assert_eq!((&split["trials"], &split["good"]), (&json!(3), &json!([best])));
+    // So the sampler is past its start-up, and the first proposal is neither the random one nor any that was imported.
+    let proposed = json("search/propose/000/proposal.json")["labels"].clone();
+    assert_eq!(proposed.as_object().unwrap().len(), 2);
+    assert!(old.as_array().unwrap().iter().all(|trial| trial["labels"] != proposed), "{proposed}: {old}");
     let narrowed = sandbox.pipe("import-trials old.json --search none");
     assert_eq!((narrowed.code, narrowed.err.lines().next()), (Some(2), Some("error: there is no search `none`")));
     sandbox.write("old.json", "{\"trials\": [{\"labels\": {\"activation\": \"tanh\"}, \"loss\": 1}]}");
     let refused = sandbox.pipe("import-trials old.json");
     assert_eq!(refused.code, Some(1));
     let expected = "trial 0: its label `activation` is \"tanh\", which the space never proposes\n\
-                    error: 1 of 1 trials are none that `search` could have proposed\n  \
+                    error: `search` could not have proposed 1 of the 1 trials\n  \
                     hint: widen its space, or leave them out with `--skip-misfits`\n";
     assert_eq!(refused.err, expected);
 }

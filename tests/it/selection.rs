@@ -1,6 +1,8 @@
 //! Which nodes a run is about: `--stage`, `--plan`, `--rerun`.
 
-use crate::sandbox::{NODES, Sandbox, TINY, base, check, names};
+use insta::assert_snapshot;
+
+use crate::sandbox::{NODES, Sandbox, TINY, base, names};
 
 const SEARCH: [&str; 14] = [
     "raw",
@@ -71,33 +73,31 @@ fn a_plan_tells_what_would_run_and_runs_nothing() {
     let sandbox = Sandbox::after_run();
     sandbox.edit("trials: 3", "trials: 4");
     let before = sandbox.listing();
-    check(
-        &sandbox.pipe("run --plan"),
-        "     reused  raw
-     reused  data
-     reused  flip
-     reused  search/propose/000
-     reused  search/train/000
-     reused  search/history/000
-     reused  search/propose/001
-     reused  search/train/001
-     reused  search/history/001
-     reused  search/split/002
-     reused  search/propose/002
-     reused  search/train/002
-     reused  search/history/002
-   will run  search/split/003
-    may run  search/propose/003
-    may run  search/train/003
-    may run  search/history/003
-    may run  search/select
-    may run  retrain_best
-    may run  test
-    may run  visualize_filters
-  13 reused, 1 will run, 7 may run
-exit 0
-",
-    );
+    assert_snapshot!(sandbox.pipe("run --plan").shown(), @"
+         reused  raw
+         reused  data
+         reused  flip
+         reused  search/propose/000
+         reused  search/train/000
+         reused  search/history/000
+         reused  search/propose/001
+         reused  search/train/001
+         reused  search/history/001
+         reused  search/split/002
+         reused  search/propose/002
+         reused  search/train/002
+         reused  search/history/002
+       will run  search/split/003
+        may run  search/propose/003
+        may run  search/train/003
+        may run  search/history/003
+        may run  search/select
+        may run  retrain_best
+        may run  test
+        may run  visualize_filters
+      13 reused, 1 will run, 7 may run
+    exit 0
+    ");
     assert_eq!(sandbox.listing(), before);
 }
 
@@ -134,14 +134,16 @@ fn a_rerun_gives_the_same_bytes() {
 #[test]
 fn unknown_names_are_refused_with_a_suggestion() {
     let sandbox = Sandbox::after_run();
-    check(
-        &sandbox.pipe("run --stage visualise_filters"),
-        "! error: there is no stage or node `visualise_filters`\n!   hint: did you mean `visualize_filters`?\nexit 2\n",
-    );
-    check(
-        &sandbox.pipe("run --rerun tset"),
-        "! error: there is no stage or node `tset`\n!   hint: did you mean `test`?\nexit 2\n",
-    );
+    assert_snapshot!(sandbox.pipe("run --stage visualise_filters").shown(), @"
+    ! error: there is no stage or node `visualise_filters`
+    !   hint: did you mean `visualize_filters`?
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("run --rerun tset").shown(), @"
+    ! error: there is no stage or node `tset`
+    !   hint: did you mean `test`?
+    exit 2
+    ");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fruits360: 0 reused, 2 will run, 124 may run
 
 /// What `studies/cifar100.ron` says about itself.
 #[test]
-fn a_taste_of_the_seeds_study_is_set_from_the_command_line() {
+fn a_taste_of_the_study_of_cifar100_is_set_from_the_command_line() {
     let text = include_str!("../../studies/cifar100.ron");
     let taste = text.lines().find_map(|line| line.strip_prefix("// A taste: ")).unwrap();
     let told = Sandbox::with(text).pipe(&format!("run --plan {taste}")).ok();

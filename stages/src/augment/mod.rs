@@ -1,16 +1,12 @@
 //! `augment`: a policy of normalisation and random changes, resolved against a dataset.
 
-mod operation;
-mod policy;
 mod preview;
 
-pub use operation::Augmentation;
-pub use policy::{Normalisation, Policy};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    dataset::Dataset,
     decode::pixels,
+    images::{Augmentation, Normalisation, Policy, dataset::Dataset},
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 

@@ -1,7 +1,6 @@
 //! The preview of a policy: images as they are, and below them as they are seen in some epochs.
 
-use super::Policy;
-use crate::{dataset::Dataset, sheet::Sheet};
+use crate::images::{Policy, dataset::Dataset, sheet::Sheet};
 
 const COLUMNS: u32 = 10;
 const EPOCHS: u32 = 5;

@@ -4,7 +4,7 @@ use pipe_store::{Digest, MemoryObjects};
 
 use super::*;
 use crate::{
-    dataset::{self, ImageShape},
+    images::dataset::{self, ImageShape},
     philox::{Purpose, Stream},
     stage::{ComputeDevice, QuietHost},
 };

@@ -1,6 +1,6 @@
 //! A dataset as its publisher divides it: what every format is read into.
 
-use crate::dataset::{Head, ImageShape};
+use crate::images::dataset::{Head, ImageShape};
 
 /// A dataset before it is split further.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The contact sheet of a dataset: some images of each of some classes.
 
 use super::collection::Part;
-use crate::{
+use crate::images::{
     dataset::{Head, ImageShape},
     sheet::Sheet,
 };

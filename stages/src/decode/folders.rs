@@ -10,7 +10,7 @@ use super::{
     picture,
 };
 use crate::{
-    dataset::{Head, ImageShape},
+    images::dataset::{Head, ImageShape},
     stage::{Host, Progress, StageError},
 };
 

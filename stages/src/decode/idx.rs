@@ -6,7 +6,7 @@ use super::{
     collection::{Collection, Part},
 };
 use crate::{
-    dataset::{Head, ImageShape},
+    images::dataset::{Head, ImageShape},
     stage::StageError,
 };
 

@@ -19,7 +19,7 @@ use split::{Choice, stratified};
 pub use statistics::{Counts, Duplicates, Pixels, Statistics, pixels};
 
 use crate::{
-    dataset::{self, ImageShape, Labels},
+    images::dataset::{self, ImageShape, Labels},
     stage::{Context, Host, Inputs, Outputs, Stage, StageError, StageId},
 };
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::collection::Part;
-use crate::dataset::{Head, ImageShape};
+use crate::images::dataset::{Head, ImageShape};
 
 /// `statistics.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

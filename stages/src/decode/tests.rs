@@ -4,7 +4,7 @@ use pipe_store::{Digest, MemoryObjects};
 
 use super::*;
 use crate::{
-    dataset::Dataset,
+    images::dataset::Dataset,
     stage::{ComputeDevice, QuietHost},
 };
 

@@ -1,34 +1,35 @@
-//! Getting files from mirrors and URLs: the only part of a stage that touches network and file system.
+//! Gets files from mirrors and URLs. No other part of a stage touches the network or the file system.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
 use super::{
-    Expected, FetchAction, FetchSources,
+    Expected, FetchAction, FetchSources, Mirror,
     http::{self, HttpError},
+    location::Location,
     verify::{Mismatch, Verifier},
 };
 use crate::stage::{Context, Host, Inputs, Outputs, Progress, Stage, StageError, StageId};
 
-/// A fetch with what its key leaves out. Same outputs as its action, wherever they come from.
+/// A fetch, with what its key leaves out: where the files come from. Its outputs are those of its action.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     pub action: FetchAction,
     pub sources: FetchSources,
-    /// Base URLs (`file://` too) that are tried first, in this order: base + the URL's last segment, then base + digest.
-    pub mirrors: Vec<String>,
-    /// Where broken downloads are kept, to be gone on with.
+    /// Tried first, in this order, each by the last segment of the file's URL and by its digests.
+    pub mirrors: Vec<Mirror>,
+    /// Where downloads that broke off are kept, so that they can go on.
     pub partial_dir: PathBuf,
 }
 
-/// How often a source is asked without any byte coming.
+/// How often a source is asked while nothing comes.
 const ATTEMPTS: u32 = 3;
-/// How often a source is asked in all: a server that ends each answer early is not asked for ever.
+/// How often a source is asked in all, so that a server that ends each answer early is given up.
 const ATTEMPTS_IN_ALL: u32 = 20;
 /// The pause after the first attempt that gave nothing; twice that after the second.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -72,7 +73,9 @@ impl Fetcher {
         let mut failures = Vec::new();
         let mut is_wrong = false;
         let mut cause = None;
-        for (url, is_mirror) in self.places(transfer.file) {
+        let url = self.sources.urls.get(name);
+        let location = url.map(|url| url.parse::<Location>());
+        for (url, is_mirror) in self.places(transfer.file, location.as_ref().and_then(|url| url.as_ref().ok())) {
             match transfer.from(&url) {
                 Ok(bytes) => return Ok(bytes),
                 Err(SourceError::Interrupted) => return Err(StageError::Interrupted),
@@ -85,14 +88,17 @@ impl Fetcher {
                 }
             }
         }
+        if let (Some(url), Some(Err(error))) = (url, &location) {
+            failures.push(format!("from `{url}`: {error}"));
+        }
         if failures.is_empty() {
             failures.push("there is no URL for it, and no mirror has it".to_owned());
         }
         let hint = if is_wrong {
-            "the file there is damaged or another one: compare size and digest in the pipeline file with the publisher's, \
-             or remove it from the mirror; nothing was stored"
+            "the file there is damaged or a different one: compare size and digest in the pipeline file with the \
+             publisher's, or remove it from the mirror; nothing was stored"
         } else {
-            "check the connection and the URL, or put the file into a folder and name that: PIPE_MIRRORS=file:///folder"
+            "check the connection and the URL, or put the file into a folder and set PIPE_MIRRORS=file:///folder"
         };
         Err(StageError::Environment {
             message: format!("`{name}` cannot be fetched {}", failures.join("; ")),
@@ -101,15 +107,12 @@ impl Fetcher {
         })
     }
 
-    /// Returns the URLs to try, and whether each is a mirror's.
-    fn places(&self, file: &Expected) -> Vec<(String, bool)> {
-        let url = self.sources.urls.get(&file.name);
-        let segment = url.and_then(|url| last_segment(url));
-        let names: Vec<&str> =
-            [segment, file.sha256.as_deref(), file.blake3.as_deref()].into_iter().flatten().collect();
-        let bases = self.mirrors.iter().map(|base| base.trim_end_matches('/'));
-        let mirrored = bases.flat_map(|base| names.iter().map(move |name| (format!("{base}/{name}"), true)));
-        mirrored.chain(url.map(|url| (url.clone(), false))).collect()
+    /// Returns where to look for a file, and whether that is a mirror.
+    fn places(&self, file: &Expected, url: Option<&Location>) -> Vec<(Location, bool)> {
+        let name = url.and_then(Location::name);
+        let names: Vec<&str> = [name, file.sha256.as_deref(), file.blake3.as_deref()].into_iter().flatten().collect();
+        let mirrored = self.mirrors.iter().flat_map(|mirror| names.iter().filter_map(|name| mirror.file(name)));
+        mirrored.map(|place| (place, true)).chain(url.map(|url| (url.clone(), false))).collect()
     }
 }
 
@@ -139,12 +142,12 @@ impl SourceError {
 
 /// How one request ended, other than with the file.
 enum Attempt {
-    /// It may go better another time; whether any bytes came.
+    /// Another attempt may succeed. `came`: whether any bytes did.
     Passing {
         why: String,
         came: bool,
     },
-    /// What was there from an earlier download did not fit what came: it has been removed.
+    /// What an earlier download left did not fit what came, and has been removed.
     Stale(Mismatch),
     Final(SourceError),
 }
@@ -167,13 +170,10 @@ struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    fn from(&self, url: &str) -> Result<Vec<u8>, SourceError> {
-        if let Some(path) = url.strip_prefix("file://") {
-            self.copy(path)
-        } else if url.starts_with("https://") || url.starts_with("http://") {
-            self.download(url)
-        } else {
-            Err(SourceError::Unreachable("allowed are https://.., http://.. and file://..".to_owned()))
+    fn from(&self, location: &Location) -> Result<Vec<u8>, SourceError> {
+        match location.path() {
+            Some(path) => self.copy(&path),
+            None => self.download(&location.to_string()),
         }
     }
 
@@ -181,16 +181,12 @@ impl Transfer<'_> {
         clippy::disallowed_methods,
         reason = "a `file://` source: fetch is where bytes from outside come in, checked"
     )]
-    fn copy(&self, path: &str) -> Result<Vec<u8>, SourceError> {
-        let path = path.strip_prefix("localhost").unwrap_or(path);
-        let path = percent_decoded(path).filter(|path| path.starts_with('/')).ok_or_else(|| {
-            SourceError::Unreachable("a file URL has three slashes and an absolute path: file:///..".to_owned())
-        })?;
+    fn copy(&self, path: &Path) -> Result<Vec<u8>, SourceError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => SourceError::Absent("there is no such file".to_owned()),
-            _ => SourceError::Disk { path: PathBuf::from(&path), source },
+            _ => SourceError::Disk { path: path.to_owned(), source },
         };
-        let mut file = File::open(&path).map_err(failed)?;
+        let mut file = File::open(path).map_err(failed)?;
         let mut verifier = Verifier::new(self.file);
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -236,7 +232,7 @@ impl Transfer<'_> {
         unreachable!("the last attempt returns")
     }
 
-    /// Asks once for what is not there yet.
+    /// Asks once for what is still missing.
     fn attempt(&self, agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, Attempt> {
         let (mut partial, mut verifier) = self.open_partial()?;
         let resumed = verifier.len();
@@ -284,8 +280,11 @@ impl Transfer<'_> {
         }
     }
 
-    /// Opens what is there from an earlier download, to be appended to.
-    #[expect(clippy::disallowed_methods, reason = "a broken download goes on where it ended; its bytes are checked")]
+    /// Opens what an earlier download left, to append to it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an interrupted download continues where it ended; its bytes are checked"
+    )]
     fn open_partial(&self) -> Result<(File, Verifier<'_>), SourceError> {
         if let Some(folder) = self.partial.parent() {
             fs::create_dir_all(folder).map_err(|error| self.disk(error))?;
@@ -319,7 +318,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Removes what came. If a part of it was there before, it may be that part which is wrong.
+    /// Removes what came. If part of it is from an earlier download, that part may be the wrong one.
     fn refuse(&self, mismatch: Mismatch, resumed: bool) -> Result<Attempt, SourceError> {
         self.remove_partial()?;
         Ok(if resumed { Attempt::Stale(mismatch) } else { Attempt::Final(mismatch.into()) })
@@ -342,30 +341,6 @@ impl Transfer<'_> {
         let unit = "bytes".to_owned();
         self.host.progress(&Progress { done: self.done + bytes, total: self.total, unit, ..Progress::default() });
     }
-}
-
-/// Returns what stands behind the last slash of a URL's path, if it can be a file's name.
-fn last_segment(url: &str) -> Option<&str> {
-    let path = url.split(['?', '#']).next()?.split_once("://")?.1;
-    let (_, segment) = path.rsplit_once('/')?;
-    (!matches!(segment, "" | "." | "..")).then_some(segment)
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        rest = tail;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, tail) = rest.split_at_checked(2)?;
-        let digit = |byte: u8| (byte as char).to_digit(16);
-        bytes.push((digit(digits[0])? * 16 + digit(digits[1])?) as u8);
-        rest = tail;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -5,27 +5,27 @@ use std::{io::Read, time::Duration};
 /// An answer to be read.
 pub(super) struct Answer {
     pub(super) body: Box<dyn Read + Send>,
-    /// The first byte that it holds: the one asked for, or 0 from a server that does not do ranges.
+    /// Which byte of the file it begins with: the one asked for, or 0 if the server does not know ranges.
     pub(super) from: u64,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum HttpError {
-    /// It makes no sense to ask this server again.
+    /// Asking this server again is useless.
     Final(String),
     /// It may answer another time.
     Passing(String),
-    /// What is there already is not the beginning of what the server has.
+    /// What is already here is not the beginning of the server's file.
     Range,
 }
 
-/// Waiting for a connection; for an answer; and for more bytes of it.
+/// How long to wait for a connection, for an answer, and for more bytes of it.
 const CONNECT: Duration = Duration::from_secs(15);
 const RESPONSE: Duration = Duration::from_secs(30);
 const NO_PROGRESS: Duration = Duration::from_secs(30);
 
-/// Returns what makes requests.
+/// Returns a client.
 pub(super) fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .timeout_connect(Some(CONNECT))

@@ -3,11 +3,13 @@
 mod cifar_archive;
 mod fetcher;
 mod http;
+mod location;
 mod shapes;
 mod spec;
 mod verify;
 
 pub use fetcher::Fetcher;
+pub use location::{LocationError, Mirror};
 use serde::{Deserialize, Serialize};
 pub use spec::{FetchSources, FetchSpec, NamedRemote, Remote};
 

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ARCHIVE, Embedded, Expected, FetchAction};
+use super::{
+    ARCHIVE, Embedded, Expected, FetchAction,
+    location::{Location, LocationError},
+};
 
 /// `fetch` as the pipeline file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,9 +125,15 @@ impl Remote {
     fn problems(&self, path: &str) -> Vec<(String, String)> {
         let mut problems = Vec::new();
         let mut problem = |field: &str, message: String| problems.push((format!("{path}{field}"), message));
-        let rest = ["https://", "http://", "file://"].iter().find_map(|scheme| self.url.strip_prefix(scheme));
-        if rest.is_none_or(str::is_empty) {
-            problem(".url", format!("found `{}`, allowed: https://.., http://.. and file://..", self.url));
+        match self.url.parse::<Location>() {
+            Ok(_) => {}
+            Err(LocationError::Invalid(why)) => {
+                problem(".url", format!("found `{}` ({why}), allowed: a URL", self.url))
+            }
+            Err(LocationError::Scheme) => {
+                problem(".url", format!("found `{}`, allowed: https://.., http://.. and file://..", self.url));
+            }
+            Err(LocationError::File) => problem(".url", format!("found `{}`, allowed: file:///..", self.url)),
         }
         if self.size == 0 {
             problem(".size", "found 0, allowed: the file's bytes, at least 1".to_owned());

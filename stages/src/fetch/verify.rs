@@ -1,4 +1,4 @@
-//! Checking bytes against what is expected, as they come.
+//! Checks bytes against size and digests while they come in.
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,7 +15,7 @@ pub(super) enum Mismatch {
     Wrong { kind: &'static str, found: String, expected: String },
 }
 
-/// Takes a file's bytes in order and tells whether they are the expected ones.
+/// Takes a file's bytes in order and says whether they are the expected ones.
 pub(super) struct Verifier<'a> {
     expected: &'a Expected,
     sha256: Option<Sha256>,
@@ -57,7 +57,10 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
-    /// Returns the file's bytes: all came, and they are the expected ones.
+    /// Returns the file's bytes.
+    ///
+    /// # Errors
+    /// If bytes are missing, or a digest is not the expected one.
     pub(super) fn finish(self) -> Result<Vec<u8>, Mismatch> {
         let Expected { size, sha256, blake3, .. } = self.expected;
         if self.len() < *size {

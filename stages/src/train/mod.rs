@@ -3,37 +3,29 @@
 //! The state after each step is a pure function of the *trajectory* (parameters without length, early stopping and what
 //! is kept; inputs; seed) and the step. Checkpoints are a memo of it.
 
-pub(crate) mod data;
-mod histograms;
-mod history;
-pub(crate) mod loss;
-mod network;
-mod optimizer;
+mod architecture;
 mod outputs;
 mod params;
-pub(crate) mod run;
-mod schedule;
 mod settings;
-mod state;
 #[cfg(test)]
 mod tests;
 
-pub use histograms::{Histogram, Histograms};
-pub use loss::Loss;
-pub use network::architecture;
-pub use optimizer::OptimizerKind;
-pub use params::{At, EarlyStopping, Epochs, Keep, Model, NamedEpochs, Objective, Train};
-pub use schedule::Schedule;
 use serde_json::Value;
 
-use self::{
-    data::Data,
-    history::Metric,
-    run::Training,
-    settings::{Settings, Unsettled},
+use self::settings::{Unsettled, settle};
+pub use self::{
+    architecture::architecture,
+    params::{Epochs, Model, NamedEpochs, Train},
 };
 use crate::{
-    model::{Place, Proposal},
+    network::{
+        Backend, Proposal,
+        training::{
+            data::Data,
+            history::Metric,
+            run::{self, Training},
+        },
+    },
     stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
 };
 
@@ -59,7 +51,7 @@ impl Stage for Train {
         const PROCESS: u64 = 64 << 20;
         let data = Data::read(inputs, self.head)?;
         let proposal = proposal(inputs)?.unwrap_or_default();
-        match Settings::resolve(self, &proposal, &data, inputs) {
+        match settle(self, &proposal, &data, inputs) {
             Ok(settings) => {
                 let judged = if data.n_validation().is_some() { run::JUDGED_AT_A_TIME } else { 0 };
                 // Judging keeps no outputs for a backward pass: about a third.
@@ -72,23 +64,23 @@ impl Stage for Train {
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
-        self.run_at(Place::of(context.device)?, inputs, context)
+        self.run_at(Backend::of(context.device)?, inputs, context)
     }
 }
 
 impl Train {
-    fn run_at(&self, place: Place, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
+    fn run_at(&self, backend: Backend, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
         let data = Data::read(inputs, self.head)?;
         let metric = Metric::new(self.objective.metric(), &data.heads, data.n_validation().is_some())?;
         let proposed = proposal(inputs)?;
         let proposal = proposed.clone().unwrap_or_default();
-        let settings = match (Settings::resolve(self, &proposal, &data, inputs), proposed) {
+        let settings = match (settle(self, &proposal, &data, inputs), proposed) {
             (Ok(settings), _) => settings,
             (Err(Unsettled::Infeasible(why)), Some(_)) => return Ok(outputs::of_infeasible(self, &proposal, &why)),
             (Err(Unsettled::Infeasible(why)), None) => return Err(StageError::failed(why)),
             (Err(Unsettled::Stage(error)), _) => return Err(error),
         };
-        let training = Training { params: self, settings: &settings, data: &data, metric: &metric, place };
+        let training = Training { settings: &settings, data: &data, metric: &metric, backend };
         let state = training.run(context)?;
         Ok(outputs::of(self, &settings, &proposal, &metric, &state))
     }

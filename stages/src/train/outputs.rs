@@ -2,14 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    histograms::Histograms,
-    history::{self, Epoch, Metric, metric_names},
-    params::{Keep, Train},
-    settings::Settings,
-    state::{State, epoch_name},
+use super::params::Train;
+use crate::{
+    network::{
+        Proposal,
+        training::{
+            Histograms, Keep, Settings,
+            history::{self, Epoch, Metric, metric_names},
+            state::{State, epoch_name},
+        },
+    },
+    params::Float,
+    stage::Outputs,
 };
-use crate::{model::Proposal, params::Float, stage::Outputs};
 
 /// Returns the outputs of a training that came to its end, good or bad.
 pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric: &Metric, state: &State) -> Outputs {

@@ -2,33 +2,15 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    data::Data,
-    loss::Criterion,
-    optimizer::{OptimizerKind, Rule},
-    params::{BATCH, EPOCHS, Epochs, NamedEpochs, SHARE, Train, is_share},
-};
+use super::params::{BATCH, EPOCHS, Epochs, NamedEpochs, SHARE, Train, is_share};
 use crate::{
-    model::{Architecture, Family, Proposal},
+    network::{
+        Family, Proposal,
+        training::{Settings, data::Data, loss::Criterion, optimizer::Rule},
+    },
     params::Hyper,
     stage::{Inputs, StageError},
 };
-
-/// Everything that a training goes by, but its data.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Settings {
-    pub(crate) architecture: Architecture,
-    pub(crate) epochs: u32,
-    pub(crate) batch: usize,
-    pub(crate) optimizer: OptimizerKind,
-    /// With the learning rate that the schedule begins from.
-    pub(crate) rule: Rule,
-    pub(crate) criterion: Criterion,
-    /// Weight of each head's loss.
-    pub(crate) head_weights: Vec<f64>,
-    /// Every hyperparameter of the family with the value used.
-    pub(crate) hyperparameters: Map<String, Value>,
-}
 
 /// Why there are no settings.
 pub(crate) enum Unsettled {
@@ -43,77 +25,72 @@ impl From<StageError> for Unsettled {
     }
 }
 
-impl Settings {
-    /// Returns the settings of a training on `data`.
-    pub(crate) fn resolve(
-        train: &Train,
-        proposal: &Proposal,
-        data: &Data,
-        inputs: &Inputs<'_>,
-    ) -> Result<Self, Unsettled> {
-        let family = train.model.family();
-        let architecture = family
-            .architecture(proposal, data.shape, &data.heads)
-            .map_err(|error| Unsettled::Infeasible(error.to_string()))?;
-        let keys = Keys { family, proposal };
-        let epochs = epochs(train, proposal, inputs)?;
-        let whole = "a whole number of 1 to 65536";
-        let batch = keys.or("batch_size", &train.batch, whole, |batch| BATCH.contains(batch))?;
-        let rate = resolve("learning_rate", &train.learning_rate, &proposal.labels, POSITIVE, is_positive)?;
-        let learning_rate = rate * keys.or("lr_rate_mult", &Hyper::Value(1.0), POSITIVE, is_positive)?;
-        check(is_positive(&learning_rate), "learning_rate", learning_rate, POSITIVE)?;
-        let l2 = resolve("l2", &train.l2, &proposal.labels, NOT_NEGATIVE, is_not_negative)?
-            * keys.or("l2_weight_reg_mult", &Hyper::Value(1.0), NOT_NEGATIVE, is_not_negative)?;
-        check(is_not_negative(&l2), "l2", l2, NOT_NEGATIVE)?;
-        let expected = "`Adam`, `AdamW`, `Nadam`, `RMSprop` or `SGD`";
-        let optimizer = keys.or("optimizer", &train.optimizer, expected, |_| true)?;
-        let share = |name, value| resolve(name, value, &proposal.labels, SHARE, is_share);
-        let rule = Rule {
-            learning_rate,
-            l2,
-            clip_norm: match &train.clip_norm {
-                Some(norm) => Some(resolve("clip_norm", norm, &proposal.labels, POSITIVE, is_positive)?),
-                None => None,
-            },
-            momentum: share("momentum", &train.momentum)?,
-            nesterov: resolve("nesterov", &train.nesterov, &proposal.labels, "true or false", |_| true)?,
-            weight_decay: resolve(
-                "weight_decay",
-                &train.weight_decay,
-                &proposal.labels,
-                NOT_NEGATIVE,
-                is_not_negative,
-            )?,
-        };
-        let losses = "`CrossEntropy`, `Poisson` or `MeanSquaredError`";
-        let criterion = Criterion {
-            loss: resolve("loss", &train.loss, &proposal.labels, losses, |_| true)?,
-            smoothing: share("label_smoothing", &train.label_smoothing)?,
-        };
-        let second: f64 =
-            keys.or("coarse_labels_weight", &train.coarse_labels_weight, NOT_NEGATIVE, is_not_negative)?;
-        let mut hyperparameters: Map<String, Value> = family
-            .keys()
-            .into_iter()
-            .filter_map(|key| Some((key.to_owned(), family.value(&proposal.values, key)?)))
-            .collect();
-        hyperparameters.insert("batch_size".into(), batch.into());
-        hyperparameters.insert("optimizer".into(), serde_json::json!(optimizer));
-        if data.heads.len() > 1 {
-            hyperparameters.insert("coarse_labels_weight".into(), second.into());
-        }
-        let head_weights = (0..data.heads.len()).map(|head| if head == 0 { 1.0 } else { second }).collect();
-        Ok(Self {
-            architecture,
-            epochs,
-            batch: batch as usize,
-            optimizer,
-            rule,
-            criterion,
-            head_weights,
-            hyperparameters,
-        })
+/// Returns the settings of a training on `data`.
+pub(super) fn settle(
+    train: &Train,
+    proposal: &Proposal,
+    data: &Data,
+    inputs: &Inputs<'_>,
+) -> Result<Settings, Unsettled> {
+    let family = train.model.family();
+    let architecture = family
+        .architecture(proposal, data.shape, &data.heads)
+        .map_err(|error| Unsettled::Infeasible(error.to_string()))?;
+    let keys = Keys { family, proposal };
+    let epochs = epochs(train, proposal, inputs)?;
+    let whole = "a whole number of 1 to 65536";
+    let batch = keys.or("batch_size", &train.batch, whole, |batch| BATCH.contains(batch))?;
+    let rate = resolve("learning_rate", &train.learning_rate, &proposal.labels, POSITIVE, is_positive)?;
+    let learning_rate = rate * keys.or("lr_rate_mult", &Hyper::Value(1.0), POSITIVE, is_positive)?;
+    check(is_positive(&learning_rate), "learning_rate", learning_rate, POSITIVE)?;
+    let l2 = resolve("l2", &train.l2, &proposal.labels, NOT_NEGATIVE, is_not_negative)?
+        * keys.or("l2_weight_reg_mult", &Hyper::Value(1.0), NOT_NEGATIVE, is_not_negative)?;
+    check(is_not_negative(&l2), "l2", l2, NOT_NEGATIVE)?;
+    let expected = "`Adam`, `AdamW`, `Nadam`, `RMSprop` or `SGD`";
+    let optimizer = keys.or("optimizer", &train.optimizer, expected, |_| true)?;
+    let share = |name, value| resolve(name, value, &proposal.labels, SHARE, is_share);
+    let rule = Rule {
+        learning_rate,
+        l2,
+        clip_norm: match &train.clip_norm {
+            Some(norm) => Some(resolve("clip_norm", norm, &proposal.labels, POSITIVE, is_positive)?),
+            None => None,
+        },
+        momentum: share("momentum", &train.momentum)?,
+        nesterov: resolve("nesterov", &train.nesterov, &proposal.labels, "true or false", |_| true)?,
+        weight_decay: resolve("weight_decay", &train.weight_decay, &proposal.labels, NOT_NEGATIVE, is_not_negative)?,
+    };
+    let losses = "`CrossEntropy`, `Poisson` or `MeanSquaredError`";
+    let criterion = Criterion {
+        loss: resolve("loss", &train.loss, &proposal.labels, losses, |_| true)?,
+        smoothing: share("label_smoothing", &train.label_smoothing)?,
+    };
+    let second: f64 = keys.or("coarse_labels_weight", &train.coarse_labels_weight, NOT_NEGATIVE, is_not_negative)?;
+    let mut hyperparameters: Map<String, Value> = family
+        .keys()
+        .into_iter()
+        .filter_map(|key| Some((key.to_owned(), family.value(&proposal.values, key)?)))
+        .collect();
+    hyperparameters.insert("batch_size".into(), batch.into());
+    hyperparameters.insert("optimizer".into(), serde_json::json!(optimizer));
+    if data.heads.len() > 1 {
+        hyperparameters.insert("coarse_labels_weight".into(), second.into());
     }
+    let head_weights = (0..data.heads.len()).map(|head| if head == 0 { 1.0 } else { second }).collect();
+    Ok(Settings {
+        architecture,
+        epochs,
+        batch: batch as usize,
+        optimizer,
+        rule,
+        criterion,
+        head_weights,
+        hyperparameters,
+        schedule: train.schedule.clone(),
+        objective: train.objective.clone(),
+        early_stopping: train.early_stopping.clone(),
+        keep: train.keep.clone(),
+    })
 }
 
 const POSITIVE: &str = "a number above 0";

@@ -13,8 +13,8 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    dataset::{self, ImageShape},
-    kernels::Isa,
+    images::dataset::{self, ImageShape},
+    network::{kernels::Isa, training::*},
     philox::{Purpose, Stream},
     stage::{Checkpoint, ComputeDevice, Host, Progress, QuietHost},
 };
@@ -391,12 +391,12 @@ fn data_that_do_not_fit_are_named() {
 #[test]
 fn the_outputs_are_those_of_version_1() {
     let train = train(json!({ "keep": ["Best", "Last", { "Every": 2 }], "histograms": 2 }));
-    assert_eq!((train.id().version, crate::model::numerics()), (1, "canonical f32, kernels-2"));
+    assert_eq!((train.id().version, crate::network::numerics()), (1, "canonical f32, kernels-2"));
     let study = Study::new();
     for &isa in Isa::available() {
         let context = Context { seed: 5, device: ComputeDevice::Cpu, host: &QuietHost };
         let inputs = Inputs::new(&study.slots, &study.objects);
-        let outputs = train.run_at(Place::Cpu(isa), &inputs, &context).unwrap();
+        let outputs = train.run_at(Backend::Cpu(isa), &inputs, &context).unwrap();
         let digests: Vec<_> =
             outputs.files().iter().map(|(path, bytes)| (path.clone(), Digest::of(bytes).short())).collect();
         assert_eq!(

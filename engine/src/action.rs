@@ -1,0 +1,151 @@
+//! What one execution is a function of, and the key that names it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use pipe_stages::{params, stage::Stage};
+use pipe_store::{ActionKey, Digest};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The format of the action record. Another one re-keys everything.
+const FORMAT: u32 = 1;
+
+/// Everything an execution is a function of. Its record is an object of the store, and the record's digest is its key.
+/// The fields are sorted by name, as they are in the record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// Where the stage computes with burn: `Cpu` or `Cuda`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceKind>,
+    pub format: u32,
+    /// slot -> digest of the input file.
+    pub inputs: BTreeMap<String, Digest>,
+    /// Where the stage computes with burn: the kernels whose sums the outputs hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numerics: Option<String>,
+    /// The stage's parameters; those at their defaults are left out. Many trials share theirs.
+    #[serde(with = "shared")]
+    pub params: Arc<Value>,
+    /// Where the stage draws random numbers: a number of 64 bits, as a string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
+    /// The stage's name and the version of what it computes.
+    pub stage: String,
+    pub version: u32,
+}
+
+/// The kind of device a study computes on. Which one of several is provenance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DeviceKind {
+    #[default]
+    Cpu,
+    Cuda,
+}
+
+impl Action {
+    /// Returns the action of `stage` on `inputs`.
+    pub fn new(
+        stage: &dyn Stage,
+        params: Arc<Value>,
+        inputs: BTreeMap<String, Digest>,
+        seed: u64,
+        device: DeviceKind,
+    ) -> Self {
+        let (id, needs) = (stage.id(), stage.needs());
+        Self {
+            format: FORMAT,
+            stage: id.name.to_owned(),
+            version: id.version,
+            params,
+            inputs,
+            seed: needs.seed.then(|| seed.to_string()),
+            device: needs.device.then_some(device),
+            numerics: needs.device.then(|| pipe_stages::numerics(device == DeviceKind::Cuda).to_owned()),
+        }
+    }
+
+    /// Returns the canonical record.
+    pub fn record(&self) -> Vec<u8> {
+        params::sorted_record(self)
+    }
+
+    /// Returns the key: the digest of the record.
+    pub fn key(&self) -> ActionKey {
+        ActionKey(Digest::of(&self.record()))
+    }
+
+    /// Returns the digest of the trajectory that `stage`, whose action this is, follows, if it keeps checkpoints.
+    pub fn trajectory(&self, stage: &dyn Stage) -> Option<Digest> {
+        let params = stage.trajectory()?;
+        Some(Digest::of(&Self { params: Arc::new(params), ..self.clone() }.record()))
+    }
+
+    /// Returns the seed, 0 for a stage that draws no random numbers.
+    pub fn seed(&self) -> u64 {
+        self.seed.as_deref().and_then(|seed| seed.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Returns the seed of a kind of stage in a study: never from a node's name or a trial's index, so that equal work has
+/// equal keys. `repeat` tells independent estimates apart.
+pub fn derive_seed(study_seed: u64, stage: &str, repeat: u64) -> u64 {
+    let mut hasher = Vec::from(b"pipe seed 1\0".as_slice());
+    hasher.extend(study_seed.to_le_bytes());
+    hasher.extend(repeat.to_le_bytes());
+    hasher.extend(stage.as_bytes());
+    let digest = Digest::of(&hasher);
+    u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
+}
+
+/// Serialises a shared value as the value itself.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    pub fn serialize<S: Serializer>(value: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Value>, D::Error> {
+        Value::deserialize(deserializer).map(Arc::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_and_its_key_are_pinned() {
+        let action = Action {
+            format: FORMAT,
+            stage: "train".into(),
+            version: 1,
+            params: Arc::new(serde_json::json!({ "epochs": 2 })),
+            inputs: [("train".to_owned(), Digest::of(b""))].into(),
+            seed: Some("7".into()),
+            device: Some(DeviceKind::Cpu),
+            numerics: Some("f32".into()),
+        };
+        let record = concat!(
+            r#"{"device":"Cpu","format":1,"inputs":{"train":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"},"#,
+            r#""numerics":"f32","params":{"epochs":2},"seed":"7","stage":"train","version":1}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8(action.record()).unwrap(), record);
+        let key = "55e01f3291d32016b37a0d1946f15d3318fba4f138de99cc36fdbb255d692339";
+        assert_eq!(action.key(), ActionKey(key.parse().unwrap()));
+        assert_eq!(serde_json::from_str::<Action>(record).unwrap(), action);
+    }
+
+    #[test]
+    fn seeds_differ_by_study_stage_and_repeat_and_are_pinned() {
+        let seeds = [(7, "train", 0), (8, "train", 0), (7, "propose", 0), (7, "train", 1)];
+        let seeds = seeds.map(|(study, stage, repeat)| derive_seed(study, stage, repeat));
+        let pinned: [u64; 4] = [12042488483611169233, 15815748773613379249, 17845410881669999218, 10747254249217222273];
+        assert_eq!(seeds, pinned);
+    }
+}

@@ -1,0 +1,121 @@
+//! Trials that were recorded elsewhere, as a record that a search starts from.
+
+use std::collections::BTreeMap;
+
+use pipe_stages::search::{Imported, ImportedTrials, Space};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What became of a file of trials.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Import {
+    pub record: ImportedTrials,
+    /// (index in the file, why the space could not have proposed it)
+    pub misfits: Vec<(usize, String)>,
+}
+
+/// Why trials cannot be read from a file.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// It is not JSON.
+    #[error("it is not JSON")]
+    Json(#[from] serde_json::Error),
+    /// It has none of the formats.
+    #[error("it has no trials: expected {FORMATS}")]
+    Unknown,
+}
+
+/// The formats that are read.
+pub const FORMATS: &str = "the output of `pipe trials --json`, a record that `pipe import-trials` wrote, or \
+                           {\"trials\": [{\"hyperopt_vals\": {..}, \"loss\": ..}, ..]} with the values of Hyperopt's trials";
+
+/// A trial in any of the formats.
+#[derive(Deserialize)]
+struct Foreign {
+    /// Active label -> value.
+    labels: Option<BTreeMap<String, Value>>,
+    /// Label -> what Hyperopt keeps: the index of the option for a choice, null for an inactive label.
+    hyperopt_vals: Option<BTreeMap<String, Value>>,
+    /// Key -> value, for keys that differ from their labels.
+    #[serde(default)]
+    space: BTreeMap<String, Value>,
+    status: Option<String>,
+    /// What is minimised. A failed trial may have a string here, or nothing.
+    #[serde(default)]
+    loss: Value,
+}
+
+/// Returns the trials in `text` that `space` could have proposed, in their order, and why it could not have proposed the
+/// others.
+///
+/// # Errors
+/// If the text has none of the formats.
+pub fn read(text: &str, space: &Space) -> Result<Import, ImportError> {
+    let file: Value = serde_json::from_str(text)?;
+    let (source, trials) = match &file {
+        Value::Array(_) => (None, file.clone()),
+        file => (file.get("source").and_then(Value::as_str).map(str::to_owned), file["trials"].clone()),
+    };
+    let trials: Vec<Foreign> = serde_json::from_value(trials).map_err(|_| ImportError::Unknown)?;
+    if trials.is_empty() || trials.iter().any(|trial| trial.labels.is_none() && trial.hyperopt_vals.is_none()) {
+        return Err(ImportError::Unknown);
+    }
+    let mut import = Import { record: ImportedTrials { format: 1, source, trials: Vec::new() }, misfits: Vec::new() };
+    for (i, trial) in trials.into_iter().enumerate() {
+        // `ok` is the only status of Hyperopt that has a usable loss.
+        let completed = trial.status.as_deref().is_none_or(|status| ["ok", "completed"].contains(&status));
+        let loss = trial.loss.as_f64().filter(|_| completed);
+        let read = match (trial.labels, trial.hyperopt_vals) {
+            (Some(labels), _) => Ok(Imported::new(labels, loss)),
+            (None, values) => Imported::of_hyperopt(space, &values.unwrap_or_default(), &trial.space, loss),
+        };
+        match read.and_then(|trial| trial.fits(space).map(|()| trial)) {
+            Ok(trial) => import.record.trials.push(trial),
+            Err(why) => import.misfits.push((i, why)),
+        }
+    }
+    Ok(import)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn space() -> Space {
+        serde_json::from_value(json!({
+            "optimizer": {"choice": ["Adam", "Nadam", "RMSprop"]},
+            "first_conv": {"choice": [null, {"label": ["first_conv_size", {"choice": [3, 4]}]}]},
+            "residual": {"choice": [null, {"label": ["residual_units", {"quniform": [0.501, 4.499, 1]}]}]},
+            "conv_dropout_drop_proba": {"uniform": [0, 0.35]},
+        }))
+        .unwrap()
+    }
+
+    /// Trial 1 of github.com/guillaume-chevalier/Hyperopt-Keras-CNN-CIFAR-100 (MIT), shortened.
+    #[test]
+    fn hyperopts_indices_become_values() {
+        let file = json!({ "source": "somewhere", "trials": [{
+            "status": "ok",
+            "hyperopt_vals": {"optimizer": 2.0, "first_conv": 1.0, "first_conv_size": 1.0, "residual": 0.0,
+                              "residual_units": null, "conv_dropout_proba": 0.0025825},
+            "space": {"optimizer": "RMSprop", "first_conv": 4.0, "conv_dropout_drop_proba": 0.0025825},
+            "loss": -0.4785,
+        }, {"hyperopt_vals": {"optimizer": 3.0}, "status": "ok", "loss": 1}] });
+        let import = read(&file.to_string(), &space()).unwrap();
+        let labels = json!({"optimizer": "RMSprop", "first_conv": 4, "first_conv_size": 4, "residual": null,
+                            "conv_dropout_drop_proba": 0.0025825});
+        assert_eq!(import.record.trials, [Imported::new(serde_json::from_value(labels).unwrap(), Some(-0.4785))]);
+        let why = "it has no value of label `conv_dropout_drop_proba` that the space could propose".to_owned();
+        assert_eq!((import.misfits, import.record.source), (vec![(1, why)], Some("somewhere".to_owned())));
+    }
+
+    #[test]
+    fn what_holds_no_trials_is_refused() {
+        assert!(matches!(read("epoch,loss", &space()), Err(ImportError::Json(_))));
+        for text in ["{}", "[]", "{\"trials\": []}", "[{\"loss\": 1}]"] {
+            assert!(matches!(read(text, &space()), Err(ImportError::Unknown)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The engine of `pipe`: what a user wrote becomes a plan, and a plan becomes a study.
+//!
+//! ```text
+//! pipeline.ron -pipeline-> Pipeline -expand-> Plan -run-> Study
+//! ```
+
+pub mod action;
+pub mod gc;
+pub mod import;
+pub mod leaves;
+pub mod names;
+pub mod pipeline;
+pub mod plan;
+pub mod run;
+pub mod study;

@@ -1,0 +1,157 @@
+//! What types cannot say of a graph: names that are read from, kinds that fit, cycles, and what each stage checks itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use pipe_stages::words::one_of;
+
+use super::{
+    node::{Field, Node},
+    path::{Step, locate},
+    problem::Problem,
+    source::Span,
+    spec::Stages,
+    stages::{Reads, StageKind, StageSpec, search},
+};
+
+/// A stage as it was read.
+pub(super) struct Entry<'n> {
+    pub(super) name: String,
+    /// Where the name stands.
+    pub(super) name_span: Span,
+    /// The text behind the name.
+    pub(super) node: &'n Node,
+    /// What it means, if it could be read.
+    pub(super) spec: Option<Arc<dyn StageSpec>>,
+}
+
+/// A stage that is checked, among the others.
+pub struct Here<'c, 'n> {
+    /// Where its name stands.
+    pub(super) name: Span,
+    /// Its text.
+    pub(super) node: &'n Node,
+    /// All stages that could be read.
+    pub(super) stages: &'c Stages,
+}
+
+impl Here<'_, '_> {
+    /// Returns the place of a field's value; that of the stage if the field is not written.
+    pub(super) fn field(&self, field: &str) -> Span {
+        locate(self.node, &[Step::Name(field.to_owned())]).span
+    }
+}
+
+/// Complains about references (names that no stage has, kinds that do not fit), cycles, and what the stages themselves refuse.
+pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
+    let kinds: BTreeMap<&str, &str> =
+        entries.iter().map(|entry| (entry.name.as_str(), entry.node.name().unwrap_or(""))).collect();
+    for reference in entries.iter().flat_map(|entry| references(entry.node)) {
+        problems.extend(reference.problem(&kinds));
+    }
+    cycles(entries, problems);
+    let stages: Stages = entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.spec.clone()?))).collect();
+    for entry in entries {
+        if let Some(spec) = &entry.spec {
+            spec.check(&Here { name: entry.name_span, node: entry.node, stages: &stages }, problems);
+        }
+    }
+}
+
+/// A field that names another stage.
+struct Reference<'n> {
+    to: String,
+    field: &'n Field,
+    allowed: &'static [&'static str],
+}
+
+/// Returns the references of a stage, also of one that could not be read.
+fn references(node: &Node) -> Vec<Reference<'_>> {
+    let reads = node.name().and_then(StageKind::find).map_or(&[] as &[Reads], |kind| kind.reads);
+    let reference = |reads: &Reads| {
+        let (last, outer) = reads.path.split_last()?;
+        let node = outer.iter().try_fold(node, |node, name| Some(&node.field(name)?.value))?;
+        let field = node.field(last)?;
+        // However it is written, as it will be read.
+        let to = field.value.to_json().as_str()?.to_owned();
+        Some(Reference { to, field, allowed: reads.kinds })
+    };
+    reads.iter().filter_map(reference).collect()
+}
+
+impl Reference<'_> {
+    /// Returns what is wrong with it, given the kind of each stage.
+    fn problem(&self, kinds: &BTreeMap<&str, &str>) -> Option<Problem> {
+        let at = self.field.value.span;
+        let Some(kind) = kinds.get(self.to.as_str()) else {
+            let fitting = kinds.iter().filter(|(_, kind)| self.allowed.contains(kind)).map(|(name, _)| *name);
+            let known: Vec<_> =
+                if fitting.clone().next().is_some() { fitting.collect() } else { kinds.keys().copied().collect() };
+            let problem = Problem::at(at, format!("there is no stage `{}`", self.to));
+            return Some(problem.expected(one_of(known)).did_you_mean(&self.to, kinds.keys().copied()));
+        };
+        // An unknown kind is complained about where it stands.
+        if self.allowed.contains(kind) || StageKind::find(kind).is_none() {
+            return None;
+        }
+        let problem = Problem::at(at, format!("`{}` is {}", self.to, with_article(kind)));
+        let problem = problem.expected(format!("a stage of kind {}", one_of(self.allowed.iter().copied())));
+        if *kind != search::NAME {
+            return Some(problem);
+        }
+        let retrain = format!("`Retrain(of: \"{}\")` makes one of its best trial", self.to);
+        Some(problem.help(format!("a search has many networks: {retrain}")))
+    }
+}
+
+/// Complains about each cycle once, naming all of it.
+fn cycles(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
+    let targets: Vec<Vec<String>> = entries
+        .iter()
+        .map(|entry| references(entry.node).into_iter().map(|reference| reference.to).collect())
+        .collect();
+    let names = entries.iter().map(|entry| entry.name.as_str());
+    let edges: BTreeMap<&str, Vec<&str>> =
+        names.zip(&targets).map(|(name, to)| (name, to.iter().map(String::as_str).collect())).collect();
+    let spans: BTreeMap<&str, Span> = entries.iter().map(|entry| (entry.name.as_str(), entry.name_span)).collect();
+    let mut done = BTreeSet::new();
+    for start in edges.keys() {
+        let mut way: Vec<&str> = Vec::new();
+        follow(start, &edges, &mut way, &mut done, &mut |cycle| {
+            let text =
+                cycle.iter().chain(cycle.first()).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" -> ");
+            problems.push(
+                Problem::at(spans[cycle[0]], format!("a cycle: {text}"))
+                    .help("a stage can read only from stages that do not read from it"),
+            );
+        });
+    }
+}
+
+fn follow<'a>(
+    name: &'a str,
+    edges: &BTreeMap<&'a str, Vec<&'a str>>,
+    way: &mut Vec<&'a str>,
+    done: &mut BTreeSet<&'a str>,
+    found: &mut dyn FnMut(&[&'a str]),
+) {
+    if let Some(start) = way.iter().position(|known| *known == name) {
+        return found(&way[start..]);
+    }
+    if done.contains(name) {
+        return;
+    }
+    way.push(name);
+    for next in edges.get(name).into_iter().flatten() {
+        follow(next, edges, way, done, found);
+    }
+    way.pop();
+    done.insert(name);
+}
+
+fn with_article(kind: &str) -> String {
+    let vowel = kind.starts_with(['A', 'E', 'I', 'O', 'U']);
+    format!("{} `{kind}`", if vowel { "an" } else { "a" })
+}

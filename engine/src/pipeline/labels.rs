@@ -1,0 +1,188 @@
+//! What a search proposes and what its trials take: bad expressions, labels used twice, labels that reach nothing.
+
+use std::collections::BTreeSet;
+
+use pipe_stages::{network::Family, search::SpaceProblem, words::one_of};
+use serde_json::Value;
+
+use super::{
+    node::{Kind, Node},
+    path::{self, Step, locate},
+    problem::Problem,
+    source::Span,
+    stages::{
+        plain,
+        search::{self, MOST_TRIALS, SearchParams, in_space},
+        train::TrainSpec,
+    },
+};
+
+/// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
+pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>, problems: &mut Vec<Problem>) {
+    let at = |path: &str| locate(node, &path::parse(path).unwrap_or_default()).span;
+    if own.trials.is_some_and(|n| !(1..=MOST_TRIALS).contains(&n)) {
+        let trials = own.trials.unwrap_or_default();
+        problems.push(Problem::at(at("trials"), format!("{trials} trials")).expected("1 to 100000"));
+    }
+    if !(1..=1000).contains(&own.lag) {
+        problems
+            .push(Problem::at(at("lag"), format!("a lag of {}", own.lag)).expected("1 (one trial at a time) to 1000"));
+    }
+    for found in own.sampler.validate() {
+        let place = locate(node, &path::parse(&format!("sampler.{}", found.path)).unwrap_or_default());
+        let field = found.path.rsplit('.').next().unwrap_or_default();
+        let problem = Problem::at(place.span, format!("`{field}`: found {}", place.to_json()));
+        let hint = found.hint.unwrap_or_default();
+        problems.push(problem.expected(hint.strip_prefix("it must be ").unwrap_or(&hint)));
+    }
+    let mut complain = |prefix: &str, found: SpaceProblem| problems.push(in_space(node, prefix, found));
+    let space_problems = own.space.validate();
+    let sound = space_problems.is_empty();
+    space_problems.into_iter().for_each(|found| complain("space", found));
+    if sound {
+        search::fits(node, own, trial, problems);
+    }
+    let Some(trial) = trial.filter(|_| sound) else { return };
+
+    let named = labels_of(trial);
+    let family = trial.train.model.family();
+    let keys = family.keys();
+    for key in own.space.keys() {
+        let reaches = keys.contains(&key) || own.space.labels_of(key).iter().any(|label| named.contains(*label));
+        let span = key_span(node, key).unwrap_or_else(|| at("space"));
+        if !reaches {
+            let problem = Problem::at(span, format!("unused axis: label `{key}` reaches nothing"))
+                .expected(one_of(keys.iter().copied()));
+            let problem = problem.did_you_mean(key, keys.iter().copied());
+            problems.push(if problem.help.is_some() {
+                problem
+            } else {
+                problem.help(format!("use it in the trial as `hp(\"{key}\")`, or remove it"))
+            });
+        } else if family.fixed(key).is_some() {
+            problems.push(
+                Problem::at(span, format!("`{key}` is fixed in the trial's model and searched as well"))
+                    .help("remove one of the two"),
+            );
+        }
+    }
+    for key in own.space.keys().filter(|key| keys.contains(key)) {
+        let space = locate(node, &[Step::Name("space".into())]);
+        let Some(written) = space.to_json().get(key).cloned() else { continue };
+        values(family, key, &written, &format!("space.{key}"), &mut |path, value, expected| {
+            let message = format!("`{key}`: found `{}`", value.to_string().trim_matches('"'));
+            problems.push(Problem::at(at(path), message).expected(expected));
+        });
+    }
+    let always = own.space.unconditional_labels();
+    for label in named {
+        let span = label_span(node, &label).unwrap_or_else(|| at("trial"));
+        if !own.space.labels().contains(label.as_str()) {
+            let problem =
+                Problem::at(span, format!("the space has no label `{label}`")).expected(one_of(own.space.labels()));
+            problems.push(problem.did_you_mean(&label, own.space.labels()));
+        } else if !always.contains(label.as_str()) {
+            let problem = Problem::at(span, format!("label `{label}` is not proposed in every trial"));
+            problems.push(problem.help("a value outside the space needs a label that no choice can leave out"));
+        }
+    }
+}
+
+/// Complains about each value of `key` that the expression `json` at `path` can propose and that is never allowed: its
+/// place, the value, and what is expected there.
+fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &mut dyn FnMut(&str, &Value, String)) {
+    let single = json.as_object().and_then(|map| map.iter().next().filter(|_| map.len() == 1));
+    let Some((kind, content)) = single else {
+        if let Some(expected) = refusal(family, key, json) {
+            complain(path, json, expected);
+        }
+        return;
+    };
+    let items = content.as_array().map(Vec::as_slice).unwrap_or_default();
+    match (kind.as_str(), items) {
+        ("choice" | "Choice", options) => {
+            for (i, option) in options.iter().enumerate() {
+                values(family, key, option, &format!("{path}.{kind}[{i}]"), complain);
+            }
+        }
+        ("IntRange" | "FloatRange", _) => {
+            for (i, end) in ["lo", "hi"].into_iter().enumerate() {
+                let (value, place) = match content.get(end) {
+                    Some(value) => (value, format!("{path}.{kind}.{end}")),
+                    None => (items.get(i).unwrap_or(&Value::Null), format!("{path}.{kind}[{i}]")),
+                };
+                if let Some(expected) = refusal(family, key, value) {
+                    complain(&place, value, expected);
+                }
+            }
+        }
+        ("pchoice", pairs) => {
+            for (i, option) in pairs.iter().enumerate().filter_map(|(i, pair)| Some((i, pair.get(1)?))) {
+                values(family, key, option, &format!("{path}.pchoice[{i}][1]"), complain);
+            }
+        }
+        ("label", [_, expression]) => values(family, key, expression, &format!("{path}.label[1]"), complain),
+        ("uniform" | "quniform", [lo, hi, ..]) if family.is_bounded(key) => {
+            if let Some(expected) = refusal(family, key, lo) {
+                complain(&format!("{path}.{kind}[0]"), lo, expected);
+            }
+            // A uniform number is below its upper bound, a quantised one can be it.
+            if let Some(expected) = refusal(family, key, hi).filter(|_| kind == "quniform" || hi.as_f64() != Some(1.0))
+            {
+                complain(&format!("{path}.{kind}[1]"), hi, expected);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns what is expected instead of `value`, if the family refuses it.
+fn refusal(family: &dyn Family, key: &str, value: &Value) -> Option<String> {
+    if value.is_array() || value.is_object() { None } else { family.refusal(key, value) }
+}
+
+/// Complains about `hp("label")` where no search is around.
+pub(super) fn none(node: &Node, trial: &TrainSpec, problems: &mut Vec<Problem>) {
+    for label in labels_of(trial) {
+        let span = label_span(node, &label).unwrap_or(node.span);
+        problems.push(Problem::at(span, format!("`hp(\"{label}\")` outside a search")).expected("a value"));
+    }
+}
+
+/// Returns the labels in the `hp("label")`s of a training.
+fn labels_of(trial: &TrainSpec) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    labels_named(&plain(&trial.train), &mut named);
+    named
+}
+
+fn labels_named(json: &Value, labels: &mut BTreeSet<String>) {
+    match json {
+        Value::Object(map) => match map.get("hp").and_then(Value::as_str).filter(|_| map.len() == 1) {
+            Some(label) => {
+                labels.insert(label.to_owned());
+            }
+            None => map.values().for_each(|value| labels_named(value, labels)),
+        },
+        Value::Array(items) => items.iter().for_each(|value| labels_named(value, labels)),
+        _ => {}
+    }
+}
+
+fn key_span(node: &Node, key: &str) -> Option<Span> {
+    let space = locate(node, &[Step::Name("space".into())]);
+    let Kind::Fields { fields, .. } = &space.kind else { return None };
+    fields.iter().find(|field| field.key == key).map(|field| field.key_span)
+}
+
+/// Returns the place of `hp("label")`.
+fn label_span(node: &Node, label: &str) -> Option<Span> {
+    match &node.kind {
+        Kind::Tuple { name: Some(name), items } if name == "hp" => {
+            matches!(items.as_slice(), [Node { kind: Kind::String(text), .. }] if text == label).then_some(node.span)
+        }
+        Kind::Tuple { items, .. } | Kind::List(items) => items.iter().find_map(|item| label_span(item, label)),
+        Kind::Fields { fields, .. } => fields.iter().find_map(|field| label_span(&field.value, label)),
+        _ => None,
+    }
+}

@@ -1,0 +1,83 @@
+//! `Decode`: makes a data set of the files of a fetch.
+
+use std::sync::Arc;
+
+use pipe_stages::{
+    StageName,
+    decode::{Decode, Format},
+};
+use serde_json::{Value, json};
+
+use super::{Reading, Reads, StageKind, StageSpec, fetch, with};
+use crate::pipeline::{check::Here, expand::Expansion, problem::Problem};
+
+pub(super) const NAME: &str = "Decode";
+
+pub(super) static KIND: StageKind = StageKind {
+    name: NAME,
+    reads: &[Reads { path: &["from"], kinds: &[fetch::NAME] }],
+    may_name_test_split: false,
+    nouns: &[(StageName::Decode, ["decoding", "decodings"])],
+    read: |reading| Some(Arc::new(DecodeSpec::read(reading)?)),
+    from_record: |mut fields| Ok(Arc::new(DecodeSpec { from: fields.take("from")?, decode: fields.rest()? })),
+};
+
+/// A data set made of the files of the stage `from`.
+#[derive(Debug, Clone)]
+struct DecodeSpec {
+    from: String,
+    decode: Decode,
+}
+
+impl DecodeSpec {
+    fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
+        let from = reading.reference("from");
+        let decode: Decode = reading.rest()?;
+        reading.refuse(decode.problems());
+        Some(Self { from: from?, decode })
+    }
+}
+
+impl StageSpec for DecodeSpec {
+    fn kind(&self) -> &'static StageKind {
+        &KIND
+    }
+
+    fn reads(&self) -> Vec<&str> {
+        vec![&self.from]
+    }
+
+    fn fields(&self) -> Value {
+        with(&self.decode, [("from", json!(self.from))])
+    }
+
+    /// Complains about a format whose files are not among those that are fetched.
+    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+        let Some(has) = here.stages.get(&self.from).and_then(StageSpec::files) else { return };
+        let missing: Vec<_> = self.decode.slots().iter().copied().filter(|slot| !has.contains(slot)).collect();
+        if !missing.is_empty() {
+            let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let found = format!("the format reads {}, which `{}` lacks", list(&missing), self.from);
+            let problem = Problem::at(here.field("format"), found);
+            problems.push(problem.expected(format!("a format that reads {}", list(&has))));
+        }
+    }
+
+    fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
+        let source = plan.node_of(&self.from);
+        let inputs = self.decode.slots().iter().map(|slot| (*slot, source, *slot));
+        plan.add(name, name, self.decode.clone(), inputs, 0)
+    }
+
+    fn data_set(&self) -> Option<&Decode> {
+        Some(&self.decode)
+    }
+}
+
+/// Returns the names of the heads that images of a format have.
+pub(super) fn heads(format: &Format) -> &'static [&'static str] {
+    match format {
+        Format::Cifar100 => &["fine", "coarse"],
+        Format::Cifar10 | Format::Idx | Format::Folders { .. } => &["class"],
+    }
+}

@@ -1,0 +1,78 @@
+//! `Evaluate`: the one look at the test split.
+
+use std::sync::Arc;
+
+use pipe_stages::{
+    StageName,
+    evaluate::{Evaluate, EvaluateOn},
+};
+use serde_json::{Value, json};
+
+use super::{Reading, Reads, StageKind, StageSpec, retrain, train, with};
+use crate::pipeline::{check::Here, expand::Expansion, problem::Problem};
+
+pub(super) static KIND: StageKind = StageKind {
+    name: "Evaluate",
+    reads: &[Reads { path: &["of"], kinds: &[train::NAME, retrain::NAME] }],
+    may_name_test_split: true,
+    nouns: &[(StageName::Evaluate, ["evaluation", "evaluations"])],
+    read: |reading| Some(Arc::new(EvaluateSpec::read(reading)?)),
+    from_record: |mut fields| Ok(Arc::new(EvaluateSpec { of: fields.take("of")?, evaluate: fields.rest()? })),
+};
+
+/// The network of the stage `of` on a split that it was not trained on.
+#[derive(Debug, Clone)]
+struct EvaluateSpec {
+    of: String,
+    evaluate: Evaluate,
+}
+
+impl EvaluateSpec {
+    fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
+        let of = reading.reference("of");
+        let evaluate = reading.rest()?;
+        Some(Self { of: of?, evaluate })
+    }
+
+    fn split(&self) -> &'static str {
+        match self.evaluate.split {
+            EvaluateOn::Test => "test",
+            EvaluateOn::Validation => "validation",
+        }
+    }
+}
+
+impl StageSpec for EvaluateSpec {
+    fn kind(&self) -> &'static StageKind {
+        &KIND
+    }
+
+    fn reads(&self) -> Vec<&str> {
+        vec![&self.of]
+    }
+
+    fn fields(&self) -> Value {
+        with(&self.evaluate, [("of", json!(self.of))])
+    }
+
+    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+        let data = here.stages.training(&self.of).and_then(|training| here.stages.data_set(&training.data));
+        let split = self.split();
+        if data.is_some_and(|data| !data.splits().contains(&split)) {
+            let problem = Problem::at(here.field("split"), format!("the dataset has no {split} split"));
+            problems.push(problem.help(match self.evaluate.split {
+                EvaluateOn::Test => "its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split",
+                EvaluateOn::Validation => "its `validation` is `None`: give it one",
+            }));
+        }
+        train::check_weights(&self.of, here, problems);
+    }
+
+    fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
+        let network = train::network(&self.of, plan);
+        let file = format!("{}.safetensors", self.split());
+        let mut inputs = network.inputs;
+        inputs.extend([("data", network.data, file.as_str()), ("labels", network.data, "labels.json")]);
+        plan.add(name, name, self.evaluate.clone(), inputs, 0)
+    }
+}

@@ -1,0 +1,69 @@
+//! `Fetch`: brings files in.
+
+use std::sync::Arc;
+
+use pipe_stages::{
+    StageName,
+    fetch::{FetchAction, FetchSources, FetchSpec, Fetcher},
+};
+use serde_json::Value;
+
+use super::{Reading, StageKind, StageSpec, plain};
+use crate::pipeline::expand::Expansion;
+
+pub(super) const NAME: &str = "Fetch";
+
+pub(super) static KIND: StageKind = StageKind {
+    name: NAME,
+    reads: &[],
+    may_name_test_split: false,
+    nouns: &[(StageName::Fetch, ["fetch", "fetches"])],
+    read: |reading| Some(Arc::new(FetchStage::read(reading)?)),
+    from_record: |fields| Ok(Arc::new(FetchStage { action: fields.rest()?, sources: FetchSources::default() })),
+};
+
+/// Files that are brought in.
+#[derive(Debug, Clone)]
+struct FetchStage {
+    /// What they are.
+    action: FetchAction,
+    /// Where they come from. It is outside the study: a pipeline read from its record does not know it.
+    sources: FetchSources,
+}
+
+impl FetchStage {
+    fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
+        let written: FetchSpec = reading.rest()?;
+        reading.refuse(written.problems());
+        let (action, sources) = written.divide();
+        Some(Self { action, sources })
+    }
+}
+
+impl StageSpec for FetchStage {
+    fn kind(&self) -> &'static StageKind {
+        &KIND
+    }
+
+    fn reads(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    fn fields(&self) -> Value {
+        plain(&self.action)
+    }
+
+    fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
+        let fetcher = Fetcher {
+            action: self.action.clone(),
+            sources: self.sources.clone(),
+            mirrors: plan.sources().mirrors.clone(),
+            partial_dir: plan.sources().partial.clone(),
+        };
+        plan.push(name, name, Arc::new(fetcher), Arc::new(plain(&self.action)), [], 0)
+    }
+
+    fn files(&self) -> Option<Vec<&str>> {
+        Some(self.action.outputs())
+    }
+}

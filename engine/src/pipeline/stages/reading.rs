@@ -1,0 +1,72 @@
+//! A stage while it is read from the text of a pipeline.
+
+use serde::de::DeserializeOwned;
+
+use crate::pipeline::{
+    form::Form,
+    node::{Kind, Node},
+    problem::Problem,
+    ranges,
+    source::Span,
+};
+
+/// A stage while it is read: its text, and what is wrong with it so far.
+pub struct Reading<'r, 'n> {
+    /// The whole stage, `Kind(..)`.
+    pub(in crate::pipeline) node: &'n Node,
+    pub(in crate::pipeline) form: Form<'n>,
+    pub(in crate::pipeline) problems: &'r mut Vec<Problem>,
+    /// The places, key and value, where the test split is named by what may not read it.
+    pub(in crate::pipeline) test_split: &'r mut Vec<Span>,
+}
+
+impl<'r, 'n> Reading<'r, 'n> {
+    /// Returns the stage that `node` is the text of.
+    pub(in crate::pipeline) fn new(
+        node: &'n Node,
+        problems: &'r mut Vec<Problem>,
+        test_split: &'r mut Vec<Span>,
+    ) -> Self {
+        Self { node, form: Form::new(node), problems, test_split }
+    }
+
+    /// Returns the stage inside this one that `node` is the text of.
+    pub(super) fn inner<'i>(&'i mut self, node: &'n Node) -> Reading<'i, 'n> {
+        Reading::new(node, self.problems, self.test_split)
+    }
+
+    /// Takes the name of a stage to read from.
+    pub(super) fn reference(&mut self, field: &'static str) -> Option<String> {
+        self.form.reference(field, self.problems)
+    }
+
+    /// Takes the name of a stage to read from, if there is one. `None` stands for what was complained about.
+    pub(super) fn optional_reference(&mut self, field: &'static str) -> Option<Option<String>> {
+        self.form.optional_reference(field, self.problems)
+    }
+
+    /// Reads the fields that are left.
+    pub(super) fn rest<T: DeserializeOwned>(&mut self) -> Option<T> {
+        self.form.read(self.problems)
+    }
+
+    /// Complains about values out of range.
+    pub(super) fn refuse(&mut self, found: Vec<(String, String)>) {
+        ranges::complain(self.form.node(), found, None, self.problems);
+    }
+
+    /// Remembers where the test split is named: what is said of it depends on the whole pipeline.
+    pub(in crate::pipeline) fn refuse_test_split(&mut self) {
+        const READS: [&str; 8] = ["data", "from", "of", "on", "split", "train", "validation", "augment"];
+        for field in self.node.fields().iter().filter(|field| READS.contains(&field.key.as_str())) {
+            let names_it = match &field.value.kind {
+                Kind::Unit(name) => name.eq_ignore_ascii_case("test"),
+                Kind::String(name) => name.ends_with("/test") || name.ends_with("test.safetensors"),
+                _ => false,
+            };
+            if names_it {
+                self.test_split.extend([field.key_span, field.value.span]);
+            }
+        }
+    }
+}

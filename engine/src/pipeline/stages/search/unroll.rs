@@ -1,0 +1,111 @@
+//! A search as nodes: for each trial a proposal, a training and a link of the history. See ARCHITECTURE.md.
+
+use std::sync::Arc;
+
+use pipe_stages::{
+    StageName,
+    params::Hyper,
+    search::{History, Promote, Propose, Select, Split},
+    stage::Stage,
+    train::{Epochs, Train},
+};
+
+use super::{SearchSpec, plain};
+use crate::{
+    names::{selection_node, trial_node},
+    pipeline::expand::Expansion,
+};
+
+/// What a trial's rung is.
+#[derive(Debug, Clone, Copy)]
+struct RungOf {
+    epochs: u32,
+    /// First and last trial of the rung before, and which of them, best first, this trial is; nothing on the first rung.
+    promoted: Option<(u32, u32, u32)>,
+}
+
+/// Returns the rung of each trial, where the sampler has rungs: the first rungs of all brackets, then the second ones, so that
+/// no bracket waits for the end of another.
+fn rungs(search: &SearchSpec) -> Vec<RungOf> {
+    let brackets = search.brackets().unwrap_or_default();
+    let mut rungs: Vec<RungOf> = Vec::new();
+    // First and last trial of each bracket's rung before.
+    let mut before: Vec<Option<(u32, u32)>> = vec![None; brackets.len()];
+    for depth in 0..brackets.iter().map(Vec::len).max().unwrap_or(0) {
+        for (bracket, before) in brackets.iter().zip(&mut before) {
+            let Some(rung) = bracket.get(depth) else { continue };
+            let first = rungs.len() as u32;
+            let promoted = |rank| before.map(|(first, last)| (first, last, rank));
+            rungs.extend((0..rung.trials).map(|rank| RungOf { epochs: rung.epochs, promoted: promoted(rank) }));
+            *before = Some((first, first + rung.trials - 1));
+        }
+    }
+    rungs
+}
+
+/// Adds the nodes of a search, and returns the one that selects the best trial. A proposal reads the split of the trials it may
+/// know, or the history itself, if its sampler reads scores.
+pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) -> usize {
+    let (n_trials, note) = search.n_trials();
+    plan.note(note.map(|note| format!("{name}: {note}")));
+    let sampler = &search.own.sampler;
+    let repeats = search.repeats();
+    let shared = search.trial.inputs(plan);
+    let training_params = Arc::new(plain(&search.trial.train));
+    let training: Arc<dyn Stage> = Arc::new(search.trial.train.clone());
+    // Writing out the space is most of the work of expanding a long search.
+    let propose = |trial| Propose {
+        trial,
+        space: search.space(),
+        constraints: search.own.constraints.clone(),
+        sampler: sampler.clone(),
+    };
+    let proposal_params = plain(&propose(0));
+    let imported = search.imported.as_ref().map(|from| ("imported", plan.node_of(from), "archive"));
+    let rungs = rungs(search);
+    let (mut proposals, mut history): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+    for trial in 0..n_trials {
+        let node = |stage| trial_node(name, stage, trial);
+        let previous = proposals.last().map(|last| ("previous", *last, "parameters.json"));
+        let rung = rungs.get(trial as usize).copied();
+        let proposal = if let Some((first, last, rank)) = rung.and_then(|rung| rung.promoted) {
+            let seen = ("history", history[last as usize], "history.json");
+            let promote = Promote { trial, rung: (first, last), rank };
+            plan.add(&node(StageName::Promote), name, promote, previous.into_iter().chain([seen]), 0)
+        } else {
+            // Scores of trials 0 to i - L; the later ones are pending and count as worst.
+            let seen = trial.checked_sub(search.own.lag);
+            let seen = seen.map(|last| ("history", history[last as usize], "history.json"));
+            let mut inputs: Vec<_> = previous.into_iter().chain(imported).collect();
+            if let Some(rule) = sampler.split(trial, imported.is_some()) {
+                let seen = seen.into_iter().chain(imported);
+                let split = plan.add(&node(StageName::Split), name, Split { trial, rule }, seen, 0);
+                inputs.push(("split", split, "split.json"));
+            } else if sampler.reads_history(trial, imported.is_some()) {
+                inputs.extend(seen);
+            }
+            let mut params = proposal_params.clone();
+            params["trial"] = trial.into();
+            plan.push(&node(StageName::Propose), name, Arc::new(propose(trial)), Arc::new(params), inputs, 0)
+        };
+        proposals.push(proposal);
+
+        let inputs = shared.iter().copied().chain([("proposal", proposal, "proposal.json")]);
+        let repeat = u64::from(trial % repeats);
+        let train = match rung {
+            None => plan.push(&node(StageName::Train), name, training.clone(), training_params.clone(), inputs, repeat),
+            Some(rung) => {
+                let epochs = Hyper::Value(Epochs::Count(rung.epochs));
+                let train = Train { epochs, ..search.trial.train.clone() };
+                plan.add(&node(StageName::Train), name, train, inputs, repeat)
+            }
+        };
+
+        let previous = history.last().map(|last| ("previous", *last, "history.json"));
+        let inputs = previous.into_iter().chain([("score", train, "score.json")]);
+        history.push(plan.add(&node(StageName::History), name, History { trial, failure: None }, inputs, 0));
+    }
+    let last = |nodes: &[usize]| *nodes.last().expect("a search has a trial");
+    let inputs = [("history", last(&history), "history.json"), ("parameters", last(&proposals), "parameters.json")];
+    plan.add(&selection_node(name), name, Select { repeats }, inputs, 0)
+}

@@ -1,0 +1,187 @@
+//! `Train`: a training, of its own or as the trial of a search; and what reads a trained network needs of it.
+
+use std::sync::Arc;
+
+use pipe_stages::{
+    StageName,
+    decode::Decode,
+    network::training::{Keep, Objective},
+    train::Train,
+    words::one_of,
+};
+use serde_json::{Value, json};
+
+use super::{Fields, Reading, Reads, StageKind, StageSpec, augment, decode, plain, with};
+use crate::pipeline::{
+    check::Here,
+    expand::{Expansion, Input},
+    labels,
+    node::Node,
+    problem::Problem,
+    ranges,
+    source::Span,
+    spec::Stages,
+};
+
+pub(super) const NAME: &str = "Train";
+
+pub(super) static KIND: StageKind = StageKind {
+    name: NAME,
+    reads: &[Reads { path: &["data"], kinds: &[decode::NAME] }, Reads { path: &["augment"], kinds: &[augment::NAME] }],
+    may_name_test_split: false,
+    nouns: &[(StageName::Train, ["training", "trainings"])],
+    read: |reading| {
+        let node = reading.node;
+        let train = TrainSpec::read(reading, None)?;
+        labels::none(node, &train, reading.problems);
+        Some(Arc::new(train))
+    },
+    from_record: |fields| Ok(Arc::new(TrainSpec::from_record(fields)?)),
+};
+
+/// A training, of its own or as the trial of a search.
+#[derive(Debug, Clone)]
+pub struct TrainSpec {
+    /// The stage whose images are trained on.
+    pub data: String,
+    /// The stage that says how images are changed. Without one: x/255 - 0.5, and no augmentation.
+    pub augment: Option<String>,
+    /// The parameters.
+    pub train: Train,
+}
+
+impl TrainSpec {
+    /// Reads a training. `objective` is what it goes for, and where that is written, if it is not among its own fields.
+    pub(super) fn read(reading: &mut Reading<'_, '_>, objective: Option<(Objective, &Node)>) -> Option<Self> {
+        let data = reading.reference("data");
+        let augment = reading.optional_reference("augment");
+        if let Some((objective, _)) = &objective {
+            reading.form.put("objective", plain(objective));
+        }
+        let train: Train = reading.rest()?;
+        ranges::complain(reading.form.node(), train.problems(), objective.map(|(_, at)| at), reading.problems);
+        Some(Self { data: data?, augment: augment?, train })
+    }
+
+    pub(super) fn from_record(mut fields: Fields) -> Result<Self, serde_json::Error> {
+        Ok(Self { data: fields.take("data")?, augment: fields.take("augment")?, train: fields.rest()? })
+    }
+
+    /// Complains, at the place `at`, about an objective that the data set has no figures for.
+    pub(super) fn check_objective(&self, at: Span, stages: &Stages, problems: &mut Vec<Problem>) {
+        let Some(data_set) = stages.data_set(&self.data) else { return };
+        let metric = self.train.objective.metric();
+        if metric.starts_with("valid.") && !data_set.splits().contains(&"validation") {
+            let found = format!("the objective `{metric}` on a dataset without a validation split");
+            let help = "give `Decode` a `validation`, or go for a `train.` metric";
+            problems.push(Problem::at(at, found).help(help));
+        }
+        let Some((split, figure)) = metric.split_once('.') else { return };
+        // A metric of another form was refused when it was read.
+        if !figure.ends_with("_loss") && !figure.ends_with("_accuracy") {
+            return;
+        }
+        let of_heads = decode::heads(&data_set.format)
+            .iter()
+            .flat_map(|head| [format!("{split}.{head}_loss"), format!("{split}.{head}_accuracy")]);
+        let known: Vec<_> =
+            ["loss", "accuracy"].map(|figure| format!("{split}.{figure}")).into_iter().chain(of_heads).collect();
+        let names = || known.iter().map(String::as_str);
+        if names().all(|name| name != metric) {
+            let problem = Problem::at(at, format!("there is no metric `{metric}`"));
+            problems.push(problem.expected(one_of(names())).did_you_mean(metric, names()));
+        }
+    }
+
+    /// Complains about a network that cannot be built for images of the data set's size. `node` is the training's text.
+    pub(super) fn check_network(&self, node: &Node, stages: &Stages, problems: &mut Vec<Problem>) {
+        let Some(shape) = stages.data_set(&self.data).and_then(|data_set| data_set.format.shape()) else { return };
+        // What is wrong for images of any size was said when it was read.
+        if shape.contains(&0) || !self.train.problems().is_empty() {
+            return;
+        }
+        if let Some((path, error)) = self.train.misfit(shape) {
+            ranges::complain_about_misfit(node, &path, &error.to_string(), problems);
+        }
+    }
+
+    /// Adds the nodes that it reads from, and returns its inputs.
+    pub(super) fn inputs(&self, plan: &mut Expansion<'_>) -> Vec<Input<'static>> {
+        let data = plan.node_of(&self.data);
+        let mut inputs = vec![("train", data, "train.safetensors"), ("labels", data, "labels.json")];
+        if plan.data_set(&self.data).splits().contains(&"validation") {
+            inputs.push(("validation", data, "validation.safetensors"));
+        }
+        inputs.extend(self.policy(plan));
+        inputs
+    }
+
+    fn policy(&self, plan: &mut Expansion<'_>) -> Option<Input<'static>> {
+        self.augment.as_ref().map(|augment| ("policy", plan.node_of(augment), "policy.json"))
+    }
+}
+
+impl StageSpec for TrainSpec {
+    fn kind(&self) -> &'static StageKind {
+        &KIND
+    }
+
+    fn reads(&self) -> Vec<&str> {
+        [&self.data].into_iter().chain(&self.augment).map(String::as_str).collect()
+    }
+
+    fn fields(&self) -> Value {
+        let augment = self.augment.as_ref().map(|augment| ("augment", json!(augment)));
+        with(&self.train, [("data", json!(self.data))].into_iter().chain(augment))
+    }
+
+    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+        self.check_objective(here.field("objective"), here.stages, problems);
+        self.check_network(here.node, here.stages, problems);
+    }
+
+    fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
+        let inputs = self.inputs(plan);
+        plan.add(name, name, self.train.clone(), inputs, 0)
+    }
+
+    fn training<'s>(&'s self, _: &'s Stages) -> Option<&'s TrainSpec> {
+        Some(self)
+    }
+
+    fn kept(&self, _: &Stages) -> Option<Vec<Keep>> {
+        Some(self.train.keep.clone())
+    }
+}
+
+/// What a stage needs that looks at the network of another.
+pub(super) struct Network<'p> {
+    /// Its architecture, its weights and its policy.
+    pub(super) inputs: Vec<Input<'static>>,
+    /// The node of the data set it was trained on.
+    pub(super) data: usize,
+    /// That data set.
+    pub(super) data_set: &'p Decode,
+}
+
+/// Adds the nodes that a look at the network of the stage `of` reads from.
+pub(super) fn network<'p>(of: &str, plan: &mut Expansion<'p>) -> Network<'p> {
+    let node = plan.node_of(of);
+    let stages = plan.stages();
+    let spec = stages.get(of).expect("names are checked when a pipeline is read");
+    let (training, keep) =
+        spec.training(stages).zip(spec.kept(stages)).expect("kinds are checked when a pipeline is read");
+    let weights = if keep.contains(&Keep::Best) { "best/weights.safetensors" } else { "last/weights.safetensors" };
+    let mut inputs = vec![("architecture", node, "architecture.json"), ("weights", node, weights)];
+    inputs.extend(training.policy(plan));
+    Network { inputs, data: plan.node_of(&training.data), data_set: plan.data_set(&training.data) }
+}
+
+/// Complains about a look at the network of the stage `of` if that keeps no weights to look at.
+pub(super) fn check_weights(of: &str, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+    let Some(keep) = here.stages.get(of).and_then(|spec| spec.kept(here.stages)) else { return };
+    if !keep.contains(&Keep::Best) && !keep.contains(&Keep::Last) {
+        let problem = Problem::at(here.field("of"), format!("`{of}` keeps neither its best nor its last weights"));
+        problems.push(problem.help(format!("add `Best` or `Last` to the `keep` of `{of}`")));
+    }
+}

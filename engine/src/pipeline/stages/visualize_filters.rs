@@ -1,0 +1,68 @@
+//! `VisualizeFilters`: what the filters of a network look for.
+
+use std::sync::Arc;
+
+use pipe_stages::{
+    StageName,
+    visualize_filters::{Method, VisualizeFilters},
+};
+use serde_json::{Value, json};
+
+use super::{Reading, Reads, StageKind, StageSpec, retrain, train, with};
+use crate::pipeline::{check::Here, expand::Expansion, problem::Problem};
+
+pub(super) static KIND: StageKind = StageKind {
+    name: "VisualizeFilters",
+    reads: &[Reads { path: &["of"], kinds: &[train::NAME, retrain::NAME] }],
+    may_name_test_split: false,
+    nouns: &[(StageName::VisualizeFilters, ["filter visualisation", "filter visualisations"])],
+    read: |reading| Some(Arc::new(VisualizeSpec::read(reading)?)),
+    from_record: |mut fields| Ok(Arc::new(VisualizeSpec { of: fields.take("of")?, visualize: fields.rest()? })),
+};
+
+/// The filters of the network of the stage `of`.
+#[derive(Debug, Clone)]
+struct VisualizeSpec {
+    of: String,
+    visualize: VisualizeFilters,
+}
+
+impl VisualizeSpec {
+    fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
+        let of = reading.reference("of");
+        let visualize: VisualizeFilters = reading.rest()?;
+        reading.refuse(visualize.problems());
+        Some(Self { of: of?, visualize })
+    }
+}
+
+impl StageSpec for VisualizeSpec {
+    fn kind(&self) -> &'static StageKind {
+        &KIND
+    }
+
+    fn reads(&self) -> Vec<&str> {
+        vec![&self.of]
+    }
+
+    fn fields(&self) -> Value {
+        with(&self.visualize, [("of", json!(self.of))])
+    }
+
+    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+        train::check_weights(&self.of, here, problems);
+    }
+
+    fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
+        let network = train::network(&self.of, plan);
+        let mut inputs = network.inputs;
+        if matches!(self.visualize.method, Method::Fourier(_)) {
+            inputs.push(("train", network.data, "train.safetensors"));
+        }
+        if self.visualize.examples > 0 && network.data_set.splits().contains(&"validation") {
+            inputs.push(("validation", network.data, "validation.safetensors"));
+            inputs.push(("labels", network.data, "labels.json"));
+        }
+        plan.add(name, name, self.visualize.clone(), inputs, 0)
+    }
+}

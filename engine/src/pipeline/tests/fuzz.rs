@@ -1,0 +1,129 @@
+//! Whatever the text is, it is read or refused, and every complaint has its place in a text.
+
+use super::{TINY, accepted, edited, read};
+use crate::pipeline::expand::{Sources, expand};
+
+const DEFAULT: &str = include_str!("../../../../pipeline.ron");
+
+/// Reads `text` and expands it, or checks that every complaint lies inside its source and can be shown.
+fn survive(text: &str) {
+    let refused = match read("pipeline.ron", text, &[]) {
+        Ok(pipeline) => return drop(expand(&pipeline, &Sources::default())),
+        Err(refused) => refused,
+    };
+    assert!(!refused.problems.is_empty(), "refused without a word: {text}");
+    for problem in &refused.problems {
+        let span = problem.span.expect("every complaint has a place");
+        let source = &refused.sources[span.source].text;
+        assert!(source.get(span.start..span.end).is_some(), "{problem:?} is outside of: {text}");
+    }
+    assert!(refused.render().starts_with("error: "));
+}
+
+/// Splitmix64 (Steele, Lea and Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    }
+}
+
+#[test]
+fn no_slip_of_the_keyboard_is_too_much() {
+    const KEYS: &[&str] = &[
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ":",
+        "\"",
+        "'",
+        "\\",
+        "#",
+        "r#\"",
+        "//",
+        "/*",
+        "*/",
+        "-",
+        ".",
+        "e9",
+        "0x",
+        "_",
+        "é",
+        "\u{feff}",
+        "\u{b7}",
+        "\t",
+        "\r\n",
+        "\0",
+        "None",
+        "Some(",
+        "NaN",
+        "inf",
+        "hp(\"x\")",
+        "Test",
+        "99999999999999999999",
+        "b'x'",
+    ];
+    let mut random = Random(7);
+    for round in 0..1500 {
+        let mut text: Vec<String> = if round % 4 == 0 { DEFAULT } else { TINY }.chars().map(String::from).collect();
+        for _ in 0..=random.below(3) {
+            let at = random.below(text.len());
+            match random.below(5) {
+                0 => drop(text.remove(at)),
+                1 => text[at] = KEYS[random.below(KEYS.len())].to_owned(),
+                2 => drop(text.drain(at..(at + random.below(40)).min(text.len()))),
+                3 if random.below(8) == 0 => text.truncate(at.max(1)),
+                _ => text.insert(at, KEYS[random.below(KEYS.len())].to_owned()),
+            }
+            if text.is_empty() {
+                break;
+            }
+        }
+        survive(&text.concat());
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for open in ["[", "(", "{\"a\":", "Some(", "A(", "(a:", "/*", "((", "[{\"a\":("] {
+        let deep = open.repeat(20_000);
+        survive(&deep);
+        survive(&edited(&[("RandomFlip(0.5)", &deep)]));
+    }
+    let closed = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+    survive(&edited(&[("RandomFlip(0.5)", &closed)]));
+    assert!(read("pipeline.ron", &closed, &[]).is_err());
+}
+
+#[test]
+fn other_line_ends_tabs_and_a_byte_order_mark_change_nothing() {
+    let record = accepted(DEFAULT).record();
+    let other = format!("\u{feff}{}", DEFAULT.replace('\n', "\r\n").replace("    ", "\t"));
+    assert_eq!(accepted(&other).record(), record);
+}
+
+#[test]
+fn a_place_is_right_behind_other_letters_and_line_ends() {
+    let text = "\u{feff}Study(/* é */ name: \"a\",\r\n\tsede: 1, stages: [])";
+    let found = read("f.ron", text, &[]).expect_err("it is wrong").render();
+    assert_eq!(
+        found,
+        "error: unknown field `sede`\n --> f.ron:2:2\n  |\n2 | \tsede: 1, stages: [])\n  | \t^^^^ expected `device`, `name`, \
+         `seed` or `stages`\n  = help: did you mean `seed`?\n\n"
+    );
+}
+
+#[test]
+fn strings_may_be_raw() {
+    let raw = edited(&[("\"tiny\"", "r#\"tiny\"#"), ("\"raw\"", "r\"raw\"")]);
+    assert_eq!(accepted(&raw).record(), accepted(TINY).record());
+}

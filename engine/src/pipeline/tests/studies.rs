@@ -1,0 +1,63 @@
+//! The studies that come with the program.
+
+use std::{fs, path::Path};
+
+use super::{TINY, accepted};
+use crate::pipeline::{
+    expand::{Sources, expand},
+    spec::Pipeline,
+};
+
+/// Returns the studies with their names.
+fn studies() -> Vec<(String, Pipeline)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../studies");
+    let paths = fs::read_dir(folder).expect("the studies lie beside the sources");
+    let mut studies: Vec<_> = paths
+        .map(|entry| {
+            let path = entry.expect("the folder can be listed").path();
+            let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+            (name, accepted(&fs::read_to_string(&path).expect("a study is text")))
+        })
+        .collect();
+    studies.push(("default".to_owned(), accepted(include_str!("../../../../pipeline.ron"))));
+    studies.push(("tiny".to_owned(), accepted(TINY)));
+    assert!(studies.len() >= 8, "{}", studies.len());
+    studies
+}
+
+#[test]
+fn every_study_is_planned() {
+    for (name, pipeline) in studies() {
+        let plan = expand(&pipeline, &Sources::default());
+        assert!(plan.nodes.iter().any(|node| node.stage.id().name == "evaluate"), "{name}");
+    }
+}
+
+#[test]
+fn a_pipeline_is_read_from_its_record() {
+    for (name, pipeline) in studies() {
+        let record = pipeline.record();
+        let read = Pipeline::from_record(&record).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(String::from_utf8(read.record()), String::from_utf8(record), "{name}");
+        for (stage, spec) in read.stages.iter() {
+            let known = pipeline.stages.get(stage).expect("the names are the same");
+            assert_eq!((spec.kind().name, spec.reads()), (known.kind().name, known.reads()), "{name}: {stage}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_the_record_of_a_pipeline_is_refused_with_its_stage() {
+    let check = |stages: &str, expected: &str| {
+        let record = format!(r#"{{"format":1,"seed":"7","device":"Cpu","stages":{stages}}}"#);
+        assert_eq!(Pipeline::from_record(record.as_bytes()).unwrap_err().to_string(), expected);
+    };
+    check(r#"{"a":{"Crop":{}}}"#, "stage `a`: unknown kind `Crop`");
+    check(r#"{"a":{}}"#, "stage `a`: not one kind");
+    check(
+        r#"{"a":{"Evaluate":{"of":"b","split":"Train"}}}"#,
+        "stage `a`: unknown variant `Train`, expected `Test` or `Validation`",
+    );
+    check(r#"{"a":{"Evaluate":{}}}"#, "stage `a`: missing field `of`");
+    assert!(Pipeline::from_record(br#"{"format":2,"seed":"7","device":"Cpu","stages":{}}"#).is_err());
+}

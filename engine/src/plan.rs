@@ -1,0 +1,160 @@
+//! A pipeline as nodes in order, each with its work and where its inputs come from; and what will become of each, as far
+//! as results are known.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use pipe_stages::{stage::Stage, words::closest};
+use pipe_store::{ActionKey, ActionResult, Digest, Store, StoreError, Tree};
+use serde_json::Value;
+
+use crate::{
+    action::{Action, DeviceKind},
+    names::{NameError, resolve},
+};
+
+/// One execution of a stage.
+#[derive(Clone)]
+pub struct Node {
+    /// `data`, `search/train/003`.
+    pub name: String,
+    /// The stage of the pipeline it belongs to: `search`.
+    pub part_of: String,
+    pub stage: Arc<dyn Stage>,
+    /// The stage's parameters as they enter the action.
+    pub params: Arc<Value>,
+    pub seed: u64,
+    /// slot -> where its file comes from.
+    pub inputs: BTreeMap<String, Edge>,
+}
+
+/// One file of another node's output tree. Only that file's digest enters the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// The other node's index, smaller than this node's.
+    pub node: usize,
+    pub path: String,
+}
+
+/// The whole work of a study. Invariant: a node comes after the nodes it reads from.
+#[derive(Clone)]
+pub struct Plan {
+    /// The study's name, which no key depends on.
+    pub name: String,
+    /// The pipeline as a canonical record.
+    pub pipeline: Vec<u8>,
+    pub device: DeviceKind,
+    pub nodes: Vec<Node>,
+    /// What is to be said of it before it runs. No key depends on them.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Returns the nodes that `text` means: all of a stage of the pipeline, or one node, as [`resolve`] finds it.
+    ///
+    /// # Errors
+    /// If it means no stage or node, or several nodes. What may be meant can be a stage.
+    pub fn find(&self, text: &str) -> Result<BTreeSet<usize>, NameError> {
+        let nodes = || self.nodes.iter().enumerate();
+        let of_stage: BTreeSet<_> = nodes().filter(|(_, node)| node.part_of == text).map(|(index, _)| index).collect();
+        if !of_stage.is_empty() {
+            return Ok(of_stage);
+        }
+        let name = resolve(self.nodes.iter().map(|node| node.name.as_str()), text).map_err(|error| match error {
+            NameError::Unknown { text, candidates } => {
+                let known = self.stages().into_iter().chain(candidates.iter().map(String::as_str));
+                NameError::Unknown { candidates: closest(&text, known).map(str::to_owned).into_iter().collect(), text }
+            }
+            error => error,
+        })?;
+        Ok(nodes().filter(|(_, node)| node.name == name).map(|(index, _)| index).collect())
+    }
+
+    /// Returns the names of the pipeline's stages.
+    pub fn stages(&self) -> BTreeSet<&str> {
+        self.nodes.iter().map(|node| node.part_of.as_str()).collect()
+    }
+
+    /// Returns `nodes` and all that they read from, directly or not.
+    pub fn with_ancestors(&self, nodes: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let mut wanted = nodes.clone();
+        for index in (0..self.nodes.len()).rev() {
+            if wanted.contains(&index) {
+                wanted.extend(self.nodes[index].inputs.values().map(|edge| edge.node));
+            }
+        }
+        wanted
+    }
+
+    /// Returns the action of the node at `index`, given the output trees of the nodes it reads from.
+    ///
+    /// # Errors
+    /// If one of those trees lacks the file that is read: its stage did not write what it promised.
+    pub fn action(&self, index: usize, trees: &[Option<Tree>]) -> Result<Action, MissingFile> {
+        let node = &self.nodes[index];
+        let mut inputs = BTreeMap::new();
+        for (slot, edge) in &node.inputs {
+            let tree = trees[edge.node].as_ref().expect("a node is asked for its action when its inputs are known");
+            let entry = tree
+                .files
+                .get(&edge.path)
+                .ok_or_else(|| MissingFile { node: self.nodes[edge.node].name.clone(), path: edge.path.clone() })?;
+            inputs.insert(slot.clone(), entry.digest);
+        }
+        Ok(Action::new(&*node.stage, node.params.clone(), inputs, node.seed, self.device))
+    }
+
+    /// Returns what would become of each of `wanted`, as far as results are known, without doing any of it.
+    pub fn resolve(&self, store: &Store, wanted: &BTreeSet<usize>) -> Result<BTreeMap<usize, Expected>, StoreError> {
+        let mut trees: Vec<Option<Tree>> = vec![None; self.nodes.len()];
+        let mut expected = BTreeMap::new();
+        for &index in wanted {
+            let mut sources = self.nodes[index].inputs.values().map(|edge| edge.node);
+            let failed = sources.clone().any(|n| matches!(expected.get(&n), Some(Expected::Fails | Expected::Skipped)));
+            let outlook = if failed {
+                Expected::Skipped
+            } else if sources.any(|n| trees[n].is_none()) {
+                Expected::MayRun
+            } else {
+                match self.action(index, &trees) {
+                    Err(_) => Expected::Fails,
+                    Ok(action) => match store.result(&action.key())? {
+                        None => Expected::WillRun { action: Box::new(action) },
+                        Some(ActionResult::Failure(_)) => Expected::Fails,
+                        Some(ActionResult::Tree(tree)) => {
+                            trees[index] = Some(store.tree(&tree)?);
+                            Expected::Reused { key: action.key(), tree }
+                        }
+                    },
+                }
+            };
+            expected.insert(index, outlook);
+        }
+        Ok(expected)
+    }
+}
+
+/// What will become of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expected {
+    /// Its result is known.
+    Reused { key: ActionKey, tree: Digest },
+    /// Its result is known to be a failure.
+    Fails,
+    /// Its inputs are known and its result is not.
+    WillRun { action: Box<Action> },
+    /// Its inputs are not known yet: it runs, unless they turn out to be ones that were met before.
+    MayRun,
+    /// A node it needs fails.
+    Skipped,
+}
+
+/// A node's outputs lack a file that another reads.
+#[derive(Debug, thiserror::Error)]
+#[error("`{node}` has no output `{path}`")]
+pub struct MissingFile {
+    pub node: String,
+    pub path: String,
+}

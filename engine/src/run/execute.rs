@@ -1,0 +1,85 @@
+//! One execution: the action's stage on its inputs, its outputs into the store, its result into the action cache.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use pipe_stages::stage::{ComputeDevice, Context, Host, Inputs, Stage, StageError};
+use pipe_store::{ActionKey, ActionResult, FailureRecord, Store, StoreError};
+use serde_json::{Value, json};
+
+use crate::action::Action;
+
+/// Why an execution has no result. The next run executes it again.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// Somebody asked it to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// The stage could not work here.
+    #[error(transparent)]
+    Stage(StageError),
+    /// A mistake in the program; what the stage said last.
+    #[error("the stage panicked: {0}")]
+    Panic(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The result of an execution.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Executed {
+    /// The tree of its outputs, or why it failed.
+    pub result: ActionResult,
+    /// Whether somebody else committed it before this execution had the lock.
+    pub found: bool,
+    /// How long the stage ran.
+    pub seconds: f64,
+}
+
+/// Runs `stage`, whose action is `action`, and commits its result: first the objects, then the record that names them. If
+/// two commit, the first result stands.
+///
+/// # Errors
+/// If there is no result: the stage was interrupted, panicked or could not work here, or the store failed.
+pub fn execute(
+    store: &Store,
+    stage: &dyn Stage,
+    action: &Action,
+    device: ComputeDevice,
+    host: &dyn Host,
+    provenance: Value,
+) -> Result<Executed, ExecuteError> {
+    let key: ActionKey = action.key();
+    let _lock = store.lock_action(&key)?;
+    if let Some(result) = store.result(&key)? {
+        return Ok(Executed { result, found: true, seconds: 0.0 });
+    }
+    tracing::debug!(stage = action.stage, key = %key.0, "executing");
+    let started = SystemTime::now();
+    let inputs = Inputs::new(&action.inputs, store);
+    let context = Context { seed: action.seed(), device, host };
+    let result = match catch_unwind(AssertUnwindSafe(|| stage.run(&inputs, &context))) {
+        Ok(Ok(outputs)) => ActionResult::Tree(store.put_tree(outputs.files())?.0),
+        Ok(Err(StageError::Failed { message, hint })) => ActionResult::Failure(FailureRecord { message, hint }),
+        Ok(Err(StageError::Interrupted)) => return Err(ExecuteError::Interrupted),
+        Ok(Err(StageError::Input { source, .. })) => return Err(source.into()),
+        Ok(Err(error)) => return Err(ExecuteError::Stage(error)),
+        Err(panic) => return Err(ExecuteError::Panic(panic_message(&*panic))),
+    };
+    let seconds = started.elapsed().unwrap_or_default().as_secs_f64();
+    let mut provenance = provenance;
+    let to_milliseconds = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
+    let since_1970 = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    provenance["started"] = json!(to_milliseconds(since_1970));
+    provenance["seconds"] = json!(to_milliseconds(seconds));
+    let result = store.commit(&key, &result, &provenance)?;
+    Ok(Executed { result, found: false, seconds })
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

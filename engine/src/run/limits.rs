@@ -1,0 +1,215 @@
+//! How many cores and how much memory this process may use: what the machine has, less what affinity, control groups (of a
+//! container, of systemd) and Slurm keep from it. Nothing here reaches a key.
+
+use std::{
+    env, fs,
+    path::{Component, Path, PathBuf},
+    thread,
+};
+
+/// Returns the number of cores, at least 1.
+pub fn cores() -> usize {
+    // The standard library knows affinity and the CPU quotas of control groups.
+    Limits::of_this_process().cores(thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Returns the free memory in bytes, if the system tells.
+pub fn free_memory() -> Option<u64> {
+    Limits::of_this_process().free_memory()
+}
+
+/// Where limits are found.
+struct Limits<'a> {
+    /// The folder of `proc` and `sys`.
+    root: &'a Path,
+    /// Reads an environment variable.
+    variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Limits<'static> {
+    fn of_this_process() -> Self {
+        Self { root: Path::new("/"), variable: &|name| env::var(name).ok() }
+    }
+}
+
+impl Limits<'_> {
+    /// Returns what Slurm leaves of `cores`: on clusters that do not pin jobs to their cores, only its variables tell.
+    fn cores(&self, cores: usize) -> usize {
+        let granted = self.number("SLURM_CPUS_PER_TASK").or_else(|| self.number("SLURM_CPUS_ON_NODE"));
+        granted.and_then(|granted| usize::try_from(granted).ok()).map_or(cores, |granted| cores.min(granted)).max(1)
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        let groups = self.control_groups().into_iter().filter_map(|group| group.free());
+        groups.chain(self.free_on_machine()).chain(self.granted_by_slurm()).min()
+    }
+
+    /// Returns the memory that the machine can give without swapping.
+    fn free_on_machine(&self) -> Option<u64> {
+        let kib = field(&self.root.join("proc/meminfo"), "MemAvailable:")?;
+        Some(kib * 1024)
+    }
+
+    /// Returns the memory of a Slurm job. 0 stands for all that the node has.
+    fn granted_by_slurm(&self) -> Option<u64> {
+        let per_cpu = || Some(self.number("SLURM_MEM_PER_CPU")? * self.number("SLURM_CPUS_ON_NODE")?);
+        let mib = self.number("SLURM_MEM_PER_NODE").or_else(per_cpu)?;
+        (mib > 0).then_some(mib << 20)
+    }
+
+    /// Returns the control groups that this process is in, and those around them: a limit on any of them holds.
+    fn control_groups(&self) -> Vec<ControlGroup> {
+        let text = fs::read_to_string(self.root.join("proc/self/cgroup")).unwrap_or_default();
+        let mounts = self.root.join("sys/fs/cgroup");
+        let mut groups = Vec::new();
+        for line in text.lines() {
+            // `0::/path` in version 2, `4:memory:/path` in version 1.
+            let mut parts = line.splitn(3, ':');
+            let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+            let (version, mount) = match controllers {
+                "" => (Version::Two, mounts.clone()),
+                some if some.split(',').any(|name| name == "memory") => (Version::One, mounts.join("memory")),
+                _ => continue,
+            };
+            let path: PathBuf =
+                Path::new(path).components().filter(|part| matches!(part, Component::Normal(_))).collect();
+            groups.extend(path.ancestors().map(|part| ControlGroup { version, folder: mount.join(part) }));
+        }
+        groups
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        (self.variable)(name)?.trim().parse().ok()
+    }
+}
+
+/// A control group. Its folder may be missing: a container does not see the groups around it.
+struct ControlGroup {
+    version: Version,
+    folder: PathBuf,
+}
+
+/// The two interfaces of control groups, which differ in the names of files.
+#[derive(Clone, Copy)]
+enum Version {
+    One,
+    Two,
+}
+
+impl ControlGroup {
+    /// Returns the memory that is free in the group, if it has a limit.
+    fn free(&self) -> Option<u64> {
+        let (limit, usage, cache) = match self.version {
+            Version::One => {
+                ("memory.limit_in_bytes", "memory.usage_in_bytes", ["total_active_file", "total_inactive_file"])
+            }
+            Version::Two => ("memory.max", "memory.current", ["active_file", "inactive_file"]),
+        };
+        let number = |name: &str| fs::read_to_string(self.folder.join(name)).ok()?.trim().parse::<u64>().ok();
+        // No limit is the word `max`, which is not a number.
+        let limit = number(limit)?;
+        // Files that are kept in memory count as used, but make way.
+        let cached: u64 = cache.iter().filter_map(|name| field(&self.folder.join("memory.stat"), name)).sum();
+        Some(limit.saturating_sub(number(usage)?.saturating_sub(cached)))
+    }
+}
+
+/// Returns the number behind `name` in a file of lines `name number`.
+fn field(path: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let mut lines = text.lines().map(str::split_whitespace);
+    lines.find_map(|mut words| (words.next() == Some(name)).then(|| words.next()?.parse().ok())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    /// Returns the free memory in GiB of a machine with 64 GiB, these files and these variables.
+    fn free(files: &[(&str, &str)], variables: &[(&str, &str)]) -> f64 {
+        let root = tempfile::tempdir().unwrap();
+        let meminfo = ("proc/meminfo", "MemTotal:       99999999 kB\nMemAvailable:   67108864 kB\n");
+        for (path, text) in files.iter().chain([&meminfo]) {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let limits = Limits { root: root.path(), variable: &|name| find(variables, name) };
+        limits.free_memory().unwrap() as f64 / GIB as f64
+    }
+
+    fn find(variables: &[(&str, &str)], name: &str) -> Option<String> {
+        variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn a_machine_without_limits_gives_what_it_has() {
+        assert_eq!(free(&[], &[]), 64.0);
+        let unlimited = [
+            ("proc/self/cgroup", "0::/user.slice\n"),
+            ("sys/fs/cgroup/user.slice/memory.max", "max\n"),
+            ("sys/fs/cgroup/user.slice/memory.current", "1073741824\n"),
+        ];
+        assert_eq!(free(&unlimited, &[]), 64.0);
+    }
+
+    #[test]
+    fn a_container_has_what_its_group_leaves() {
+        let files = [
+            ("proc/self/cgroup", "0::/\n"),
+            ("sys/fs/cgroup/memory.max", "8589934592\n"),
+            ("sys/fs/cgroup/memory.current", "3221225472\n"),
+            // 1 GiB of it are files, which make way.
+            ("sys/fs/cgroup/memory.stat", "anon 2147483648\nactive_file 805306368\ninactive_file 268435456\n"),
+        ];
+        assert_eq!(free(&files, &[]), 6.0);
+    }
+
+    #[test]
+    fn the_limit_of_a_group_around_holds() {
+        // As Slurm has it: the task has no limit, its job has one.
+        let files = [
+            ("proc/self/cgroup", "0::/system.slice/job_7/step_0/task_0\n"),
+            ("sys/fs/cgroup/system.slice/job_7/step_0/task_0/memory.max", "max\n"),
+            ("sys/fs/cgroup/system.slice/job_7/memory.max", "8589934592\n"),
+            ("sys/fs/cgroup/system.slice/job_7/memory.current", "1073741824\n"),
+            ("sys/fs/cgroup/system.slice/memory.max", "34359738368\n"),
+            ("sys/fs/cgroup/system.slice/memory.current", "30064771072\n"),
+        ];
+        assert_eq!(free(&files[..4], &[]), 7.0);
+        assert_eq!(free(&files, &[]), 4.0);
+    }
+
+    #[test]
+    fn the_first_version_of_control_groups_is_known_too() {
+        let files = [
+            // Of other groups of the machine a container sees the names, not the folders.
+            ("proc/self/cgroup", "5:cpu,cpuacct:/docker/ab\n4:hugetlb,memory:/docker/ab\n0::/\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "8589934592\n"),
+            ("sys/fs/cgroup/memory/memory.usage_in_bytes", "4294967296\n"),
+            ("sys/fs/cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 1073741824\n"),
+        ];
+        assert_eq!(free(&files, &[]), 5.0);
+    }
+
+    #[test]
+    fn a_job_of_slurm_has_what_it_was_granted() {
+        assert_eq!(free(&[], &[("SLURM_MEM_PER_NODE", "8192")]), 8.0);
+        assert_eq!(free(&[], &[("SLURM_MEM_PER_CPU", "2048"), ("SLURM_CPUS_ON_NODE", "2")]), 4.0);
+        assert_eq!(free(&[], &[("SLURM_MEM_PER_NODE", "0")]), 64.0);
+    }
+
+    #[test]
+    fn a_job_of_slurm_has_the_cores_it_was_granted() {
+        let cores = |variables: &[(&str, &str)]| {
+            Limits { root: Path::new("/nowhere"), variable: &|name| find(variables, name) }.cores(64)
+        };
+        assert_eq!(cores(&[]), 64);
+        assert_eq!(cores(&[("SLURM_CPUS_ON_NODE", "2")]), 2);
+        assert_eq!(cores(&[("SLURM_CPUS_ON_NODE", "8"), ("SLURM_CPUS_PER_TASK", "4")]), 4);
+        assert_eq!(cores(&[("SLURM_CPUS_ON_NODE", "128")]), 64);
+        assert_eq!(cores(&[("SLURM_CPUS_ON_NODE", "many"), ("SLURM_CPUS_PER_TASK", "0")]), 1);
+    }
+}

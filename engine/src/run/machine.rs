@@ -1,0 +1,45 @@
+//! What this machine is, for provenance. Nothing here reaches a key.
+
+use std::{fs, sync::LazyLock};
+
+use serde_json::{Value, json};
+
+/// Returns the processor's model, as the system names it.
+pub fn processor() -> &'static str {
+    // Read once: the system visits every core to answer.
+    static MODEL: LazyLock<String> = LazyLock::new(|| {
+        let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model =
+            info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
+        model.unwrap_or(std::env::consts::ARCH).to_owned()
+    });
+    &MODEL
+}
+
+/// Returns the widest instruction set that the kernels choose here: part of the numerics class.
+pub fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return "x86-64 AVX-512";
+        }
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            return "x86-64 AVX2 FMA";
+        }
+        "x86-64"
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::env::consts::ARCH
+}
+
+/// Returns what is recorded beside a result of this machine. It explains a result; nothing is decided by it.
+pub fn provenance(device: &str, threads: usize) -> Value {
+    json!({
+        "format": 1,
+        "pipe": env!("CARGO_PKG_VERSION"),
+        "processor": processor(),
+        "instruction_set": instruction_set(),
+        "device": device,
+        "threads": threads,
+    })
+}

@@ -1,0 +1,508 @@
+//! Runs a plan: known results are reused, other nodes are executed, at most `jobs` at a time.
+//!
+//! One loop owns all state. Executions happen elsewhere, heavy ones in worker processes (`pipe exec`), light ones on
+//! threads, and report back as messages. The order in which they end changes the order of lines on a terminal and nothing
+//! else.
+
+mod ahead;
+pub mod execute;
+pub mod limits;
+mod local;
+pub mod machine;
+mod why;
+pub mod worker;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::mpsc::{self, RecvTimeoutError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use local::{Ended, Job, Message};
+pub use local::{hint_of, with_causes};
+use pipe_stages::stage::{Inputs, Progress, StageError};
+use pipe_store::{ActionKey, ActionResult, Digest, Run, Store, StoreError, Tree};
+use worker::StopFlag;
+
+use crate::{
+    action::Action,
+    plan::Plan,
+    study::{Outcome, Study, StudyNode},
+};
+
+/// How a plan is run. Nothing here reaches a digest.
+#[derive(Clone)]
+pub struct Options {
+    /// Nodes at a time, at least 1.
+    pub jobs: usize,
+    /// Threads of each; by default its share of the free cores.
+    pub threads: Option<usize>,
+    /// Cores that all nodes together may use.
+    pub cores: usize,
+    /// The CUDA device, if the study computes on one.
+    pub ordinal: usize,
+    /// Nodes to execute again even if their results are known.
+    pub rerun: BTreeSet<usize>,
+    /// Time between two checkpoints.
+    pub cadence: Duration,
+    /// The program that is run as a worker: this one.
+    pub program: PathBuf,
+    /// The level of log lines, for workers.
+    pub log_level: &'static str,
+    /// Memory that all nodes together may use, in bytes, if it is known.
+    pub memory: Option<u64>,
+}
+
+/// What happens while a plan is run.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A node is being executed.
+    Started { node: &'a str, why: &'a str },
+    /// How far a node is.
+    Progress { node: &'a str, progress: &'a Progress },
+    /// A line that a worker wrote to its standard error.
+    Talk { node: &'a str, line: &'a str },
+    /// A node has its outcome.
+    Settled { node: &'a str, how: How, why: &'a str, key: Option<ActionKey>, tree: Option<Digest>, seconds: f64 },
+}
+
+/// How a node came by its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    Executed,
+    Reused,
+    Failed,
+    Skipped,
+    Interrupted,
+}
+
+/// What came of running a plan.
+pub struct Ran {
+    /// The nodes of the study, by name.
+    pub nodes: BTreeMap<String, StudyNode>,
+    pub executed: usize,
+    pub reused: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    /// Whether it was stopped early: then there is no study.
+    pub interrupted: bool,
+    /// Whether an input is damaged.
+    pub damaged: bool,
+    /// The log of what was executed, to be finished when the study is recorded.
+    pub run: Option<Run>,
+}
+
+/// Runs the `wanted` nodes of `plan`, which must include every node that they read from.
+///
+/// # Errors
+/// If the store fails. A node that fails is not an error: its siblings go on.
+pub fn run(
+    store: &Store,
+    plan: &Plan,
+    wanted: &BTreeSet<usize>,
+    options: &Options,
+    previous: Option<&Study>,
+    stop: &'static StopFlag,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Ran, StoreError> {
+    let mut engine = Engine::new(store, plan, wanted, options, previous);
+    let (sender, receiver) = mpsc::channel();
+    let mut told_to_stop = false;
+    loop {
+        engine.settle(tell)?;
+        while !stop.is_set() {
+            let Some(job) = engine.admit(tell)? else { break };
+            local::start(job, store, options, sender.clone());
+        }
+        if engine.running.is_empty() {
+            break;
+        }
+        if stop.is_set() && !std::mem::replace(&mut told_to_stop, true) {
+            engine.running.values().for_each(|running| running.stop.ask());
+        }
+        match receiver.recv_timeout(Duration::from_millis(50)) {
+            Ok(message) => engine.hear(message, tell)?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => unreachable!("this function holds a sender"),
+        }
+    }
+    Ok(engine.finish(stop.is_set()))
+}
+
+/// What is known of a node.
+#[derive(Debug, Clone)]
+enum State {
+    /// Its inputs are not known yet.
+    Waiting,
+    /// It is to be executed.
+    Ready {
+        action: Box<Action>,
+        why: String,
+        memory: u64,
+    },
+    Running,
+    Settled(Outcome),
+}
+
+struct Running {
+    stop: local::Stop,
+    why: String,
+    threads: usize,
+    memory: u64,
+    since: Instant,
+}
+
+struct Engine<'a> {
+    store: &'a Store,
+    plan: &'a Plan,
+    wanted: &'a BTreeSet<usize>,
+    options: &'a Options,
+    previous: Option<&'a Study>,
+    states: Vec<State>,
+    actions: Vec<Option<ActionKey>>,
+    trees: Vec<Option<Tree>>,
+    /// Nodes that are not settled, but whose sources are.
+    fresh: BTreeSet<usize>,
+    ready: BTreeSet<usize>,
+    running: BTreeMap<usize, Running>,
+    /// How many sources of each node are not settled.
+    missing: Vec<usize>,
+    readers: Vec<Vec<usize>>,
+    /// The earlier outputs of nodes that are run again on request.
+    before: BTreeMap<usize, Digest>,
+    run: Option<Run>,
+    /// Results that were found before this run had a log.
+    hits: Vec<ActionKey>,
+    /// Results that were looked up ahead. They may be used until this run has a log.
+    found_ahead: ahead::Found,
+    damaged: bool,
+    counts: BTreeMap<&'static str, usize>,
+}
+
+impl<'a> Engine<'a> {
+    fn new(
+        store: &'a Store,
+        plan: &'a Plan,
+        wanted: &'a BTreeSet<usize>,
+        options: &'a Options,
+        previous: Option<&'a Study>,
+    ) -> Self {
+        let n = plan.nodes.len();
+        let (mut missing, mut readers) = (vec![0; n], vec![Vec::new(); n]);
+        for &index in wanted {
+            let sources: BTreeSet<_> = plan.nodes[index].inputs.values().map(|edge| edge.node).collect();
+            missing[index] = sources.len();
+            sources.into_iter().for_each(|source| readers[source].push(index));
+        }
+        let fresh = wanted.iter().copied().filter(|&index| missing[index] == 0).collect();
+        Self {
+            store,
+            plan,
+            wanted,
+            options,
+            previous,
+            states: vec![State::Waiting; n],
+            actions: vec![None; n],
+            trees: vec![None; n],
+            fresh,
+            ready: BTreeSet::new(),
+            running: BTreeMap::new(),
+            missing,
+            readers,
+            before: BTreeMap::new(),
+            run: None,
+            hits: Vec::new(),
+            found_ahead: ahead::look_up(store, plan, previous),
+            damaged: false,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// Goes through the nodes whose sources are settled: each is settled, or made ready to be executed.
+    fn settle(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), StoreError> {
+        while let Some(index) = self.fresh.pop_first() {
+            let node = &self.plan.nodes[index];
+            let broken = node.inputs.values().find(|edge| {
+                matches!(&self.states[edge.node], State::Settled(outcome) if !matches!(outcome, Outcome::Tree(_)))
+            });
+            if let Some(edge) = broken {
+                let source = self.plan.nodes[edge.node].name.clone();
+                let why = format!("it needs `{source}`");
+                self.settled(index, Outcome::Skipped(source), How::Skipped, &why, 0.0, tell)?;
+                continue;
+            }
+            let action = match self.plan.action(index, &self.trees) {
+                Ok(action) => action,
+                Err(missing) => {
+                    let why = missing.to_string();
+                    self.settled(index, Outcome::Failure(why.clone()), How::Failed, &why, 0.0, tell)?;
+                    continue;
+                }
+            };
+            let key = action.key();
+            self.actions[index] = Some(key);
+            let before = self.previous.and_then(|study| study.nodes.get(&node.name));
+            let rerun = self.options.rerun.contains(&index);
+            let found_ahead = match &self.run {
+                // Logged before it is looked up: from then on gc spares it.
+                Some(run) => run.append(&key).map(|()| None)?,
+                None => {
+                    self.hits.push(key);
+                    self.found_ahead.remove(&key)
+                }
+            };
+            let mut known = found_ahead.unwrap_or_else(|| self.store.result(&key))?;
+            if known.is_none() && !self.store.contains(&key.0)? {
+                // A result counts only if the record of its action is there; that record may be all that was lost.
+                self.open_log()?;
+                self.store.put(&action.record())?;
+                known = self.store.result(&key)?;
+            }
+            match known {
+                Some(result) if !rerun => {
+                    let why = why::reused(before, &key);
+                    let how = if matches!(result, ActionResult::Tree(_)) { How::Reused } else { How::Failed };
+                    self.concluded(index, result, how, why, 0.0, tell)?;
+                }
+                known => {
+                    if let Some(ActionResult::Tree(tree)) = known {
+                        self.before.insert(index, tree);
+                    }
+                    let why = if rerun {
+                        "asked for with --rerun".to_owned()
+                    } else {
+                        why::executed(self.store, self.previous, before, &action)
+                    };
+                    self.make_ready(index, action, why, tell)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn make_ready(
+        &mut self,
+        index: usize,
+        action: Action,
+        why: String,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), StoreError> {
+        let stage = &self.plan.nodes[index].stage;
+        let memory = match stage.memory(&Inputs::new(&action.inputs, self.store)) {
+            Ok(memory) => memory,
+            Err(StageError::Input { source, .. }) => return Err(source),
+            // A stage that cannot estimate cannot run either, and says better why when it does.
+            Err(_) => 0,
+        };
+        if let Some(all) = self.options.memory.filter(|all| memory > *all) {
+            let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+            let why = format!(
+                "it needs about {:.1} GiB of memory and {:.1} GiB are free: use a smaller batch, a smaller network or a larger machine",
+                gib(memory),
+                gib(all)
+            );
+            return self.settled(index, Outcome::Crash, How::Failed, &why, 0.0, tell);
+        }
+        self.states[index] = State::Ready { action: Box::new(action), why, memory };
+        self.ready.insert(index);
+        Ok(())
+    }
+
+    /// Returns the next node to start, if there is one and there is room for it.
+    fn admit(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Option<Job>, StoreError> {
+        if self.running.len() >= self.options.jobs {
+            return Ok(None);
+        }
+        let used: u64 = self.running.values().map(|running| running.memory).sum();
+        let fits = |memory: u64| self.options.memory.is_none_or(|all| self.running.is_empty() || used + memory <= all);
+        let next = self.ready.iter().copied().find(|&index| match &self.states[index] {
+            State::Ready { memory, .. } => fits(*memory),
+            _ => false,
+        });
+        let Some(index) = next else { return Ok(None) };
+        let threads = self.options.threads.unwrap_or_else(|| {
+            let busy: usize = self.running.values().map(|running| running.threads).sum();
+            let free = self.options.cores.saturating_sub(busy);
+            let rivals = self.ready.len().min(self.options.jobs - self.running.len());
+            (free / rivals.max(1)).max(1)
+        });
+        self.ready.remove(&index);
+        let State::Ready { action, why, memory } = std::mem::replace(&mut self.states[index], State::Running) else {
+            unreachable!("only ready nodes are in `ready`")
+        };
+        let key = action.key();
+        self.open_log()?;
+        if self.options.rerun.contains(&index) {
+            self.store.forget(&key)?;
+        }
+        let node = &self.plan.nodes[index];
+        tell(Event::Started { node: &node.name, why: &why });
+        tracing::info!(node = node.name, key = %key.0, threads, memory, "start");
+        let (job, stop) = Job::new(index, node.stage.clone(), *action, threads, self.options.rerun.contains(&index));
+        self.running.insert(index, Running { stop, why, threads, memory, since: Instant::now() });
+        Ok(Some(job))
+    }
+
+    /// Opens the log of this run, so that gc keeps what is being made and what it is made from. A run that executes
+    /// nothing has no log and writes nothing.
+    fn open_log(&mut self) -> Result<(), StoreError> {
+        if self.run.is_some() {
+            return Ok(());
+        }
+        let now = SystemTime::now();
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let id = format!("{:x}-{:x}", since.as_nanos(), std::process::id());
+        let run = self.store.open_run(&id, &self.plan.name, now)?;
+        for key in std::mem::take(&mut self.hits) {
+            run.append(&key)?;
+        }
+        // gc may have taken what was found before the log was open.
+        for (tree, state) in self.trees.iter().zip(&self.states) {
+            if let (Some(tree), State::Settled(Outcome::Tree(name))) = (tree, state) {
+                let names = tree.files.values().map(|entry| entry.digest).chain([*name]);
+                for digest in names {
+                    if !self.store.contains(&digest)? {
+                        return Err(StoreError::Missing(digest));
+                    }
+                }
+            }
+        }
+        self.run = Some(run);
+        Ok(())
+    }
+
+    fn hear(&mut self, message: Message, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), StoreError> {
+        match message {
+            Message::Progress { index, progress } => {
+                tell(Event::Progress { node: &self.plan.nodes[index].name, progress: &progress });
+            }
+            Message::Talk { index, line } => tell(Event::Talk { node: &self.plan.nodes[index].name, line: &line }),
+            Message::Ended { index, ended } => {
+                let running = self.running.remove(&index).expect("only running nodes end");
+                let seconds = running.since.elapsed().as_secs_f64();
+                match ended {
+                    Ended::Committed { found } => {
+                        let key = self.actions[index].expect("a running node has an action");
+                        let Some(result) = self.store.result(&key)? else {
+                            let why = "its result was committed and is gone: does another program sweep the store?";
+                            return self.settled(index, Outcome::Crash, How::Failed, why, seconds, tell);
+                        };
+                        let how = match (&result, found) {
+                            (ActionResult::Failure(_), _) => How::Failed,
+                            (_, true) => How::Reused,
+                            (_, false) => How::Executed,
+                        };
+                        let mut why = if found { "executed meanwhile by another run".to_owned() } else { running.why };
+                        if let (Some(before), ActionResult::Tree(tree)) = (self.before.get(&index), &result) {
+                            why += if before == tree {
+                                "; the same bytes as before"
+                            } else {
+                                "; DIFFERENT BYTES than before"
+                            };
+                        }
+                        self.concluded(index, result, how, why, seconds, tell)?;
+                    }
+                    Ended::Interrupted => {
+                        self.settled(
+                            index,
+                            Outcome::Crash,
+                            How::Interrupted,
+                            "it goes on from here next time",
+                            seconds,
+                            tell,
+                        )?;
+                    }
+                    Ended::Error { message, hint, damaged } => {
+                        self.damaged |= damaged;
+                        let hint = hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+                        self.settled(index, Outcome::Crash, How::Failed, &format!("{message}{hint}"), seconds, tell)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn concluded(
+        &mut self,
+        index: usize,
+        result: ActionResult,
+        how: How,
+        why: String,
+        seconds: f64,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), StoreError> {
+        match result {
+            ActionResult::Tree(tree) => {
+                self.trees[index] = Some(self.store.tree(&tree)?);
+                self.settled(index, Outcome::Tree(tree), how, &why, seconds, tell)
+            }
+            ActionResult::Failure(failure) => {
+                let hint = failure.hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+                let why = format!("{}{hint}", failure.message);
+                self.settled(index, Outcome::Failure(failure.message), how, &why, seconds, tell)
+            }
+        }
+    }
+
+    fn settled(
+        &mut self,
+        index: usize,
+        outcome: Outcome,
+        how: How,
+        why: &str,
+        seconds: f64,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), StoreError> {
+        let tree = if let Outcome::Tree(tree) = &outcome { Some(*tree) } else { None };
+        let count = match how {
+            How::Executed => "executed",
+            How::Reused => "reused",
+            How::Failed => "failed",
+            How::Skipped => "skipped",
+            How::Interrupted => "interrupted",
+        };
+        *self.counts.entry(count).or_default() += 1;
+        self.states[index] = State::Settled(outcome);
+        let node = &self.plan.nodes[index].name;
+        tracing::debug!(node, why, key = self.actions[index].map(|key| key.0.to_string()), "settled");
+        tell(Event::Settled { node, how, why, key: self.actions[index], tree, seconds });
+        for &reader in &self.readers[index] {
+            self.missing[reader] -= 1;
+            if self.missing[reader] == 0 {
+                self.fresh.insert(reader);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, stopped: bool) -> Ran {
+        let count = |name: &str| self.counts.get(name).copied().unwrap_or(0);
+        let unsettled = self.wanted.iter().any(|&index| !matches!(self.states[index], State::Settled(_)));
+        let mut nodes = BTreeMap::new();
+        for &index in self.wanted {
+            let node = &self.plan.nodes[index];
+            if let State::Settled(outcome) = &self.states[index] {
+                let study_node = StudyNode {
+                    stage: node.stage.id().name.to_owned(),
+                    part_of: node.part_of.clone(),
+                    action: self.actions[index].map(|key| key.0),
+                    outcome: outcome.clone(),
+                };
+                nodes.insert(node.name.clone(), study_node);
+            }
+        }
+        Ran {
+            nodes,
+            executed: count("executed"),
+            reused: count("reused"),
+            failed: count("failed"),
+            skipped: count("skipped"),
+            interrupted: count("interrupted") > 0 || (stopped && unsettled),
+            damaged: self.damaged,
+            run: self.run,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What a worker process (`pipe exec --protocol`) and its parent say to each other, line by line.
+
+use std::{
+    io::{self, BufRead, Write},
+    process,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use pipe_stages::stage::{Checkpoint, Host, Progress};
+use pipe_store::{Digest, Store};
+use serde::{Deserialize, Serialize};
+
+/// A line on a worker's standard output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Line {
+    /// How far it is.
+    Progress {
+        #[serde(flatten)]
+        progress: Progress,
+    },
+    /// The action cache has a result. `found`: it is another process's.
+    Committed { found: bool, seconds: f64 },
+    /// There is no result. The next run executes it again.
+    Error {
+        message: String,
+        hint: Option<String>,
+        /// Whether the store is damaged.
+        damaged: bool,
+    },
+}
+
+/// The line on standard input that asks a worker to write a checkpoint and end. When its input closes, it ends at once.
+pub const STOP: &str = "stop";
+
+/// How many checkpoints stay while a training runs, the newest ones. Once it is committed, one stays.
+const KEEP_RUNNING: usize = 2;
+
+/// Whether the process has been asked to stop, by a signal or through [`listen`].
+#[derive(Debug, Default)]
+pub struct StopFlag(AtomicBool);
+
+impl StopFlag {
+    /// Returns a flag that is not set.
+    pub const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    /// Asks to stop. Returns whether somebody had asked before.
+    pub fn set(&self) -> bool {
+        self.0.swap(true, Ordering::SeqCst)
+    }
+
+    /// Returns whether somebody has asked to stop.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Sets `stop` when the parent says so, and ends this process when the parent is gone.
+pub fn listen(stop: &'static StopFlag) {
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            match line {
+                Ok(line) if line == STOP => {
+                    stop.set();
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        // Nobody waits for the result any more, and the next run goes on from the last checkpoint.
+        process::exit(130);
+    });
+}
+
+/// Writes one line to standard output, whole.
+pub fn say(line: &Line) {
+    let mut text = serde_json::to_string(line).expect("a line is plain data");
+    text.push('\n');
+    let mut out = io::stdout().lock();
+    // Writing fails if the parent is gone, and then `listen` ends the process.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// What a worker offers its stage: checkpoints in the store, progress as lines, and the clock for both.
+pub struct WorkerHost {
+    /// Where checkpoints are kept.
+    pub store: Store,
+    /// Whose checkpoints. Absent if the stage keeps none.
+    pub trajectory: Option<Digest>,
+    /// Whether to ignore the checkpoints there are (`--rerun`).
+    pub fresh: bool,
+    /// Whether it should stop.
+    pub stop: &'static StopFlag,
+    /// Time between two checkpoints.
+    pub cadence: Duration,
+    /// Whether to write progress to standard output.
+    pub protocol: bool,
+    clock: Mutex<Clock>,
+}
+
+struct Clock {
+    checkpoint: Instant,
+    progress: Option<Instant>,
+}
+
+/// Progress is written at most this often: a terminal cannot show more, and the pipe must not be the bottleneck.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+impl WorkerHost {
+    /// Returns a host whose first checkpoint is due after `cadence`.
+    pub fn new(
+        store: Store,
+        trajectory: Option<Digest>,
+        fresh: bool,
+        stop: &'static StopFlag,
+        cadence: Duration,
+        protocol: bool,
+    ) -> Self {
+        let clock = Mutex::new(Clock { checkpoint: Instant::now(), progress: None });
+        Self { store, trajectory, fresh, stop, cadence, protocol, clock }
+    }
+
+    fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {
+        self.clock.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Host for WorkerHost {
+    fn progress(&self, progress: &Progress) {
+        let mut clock = self.clock();
+        let due = clock.progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) || progress.done == progress.total;
+        if self.protocol && due {
+            clock.progress = Some(Instant::now());
+            say(&Line::Progress { progress: progress.clone() });
+        }
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        self.trajectory.is_some() && (self.stop.is_set() || self.clock().checkpoint.elapsed() >= self.cadence)
+    }
+
+    fn interrupted(&self) -> bool {
+        self.stop.is_set()
+    }
+
+    fn latest_checkpoint(&self, at_most: u64) -> Option<Checkpoint> {
+        if self.fresh {
+            return None;
+        }
+        let (step, parts) = self.store.latest_checkpoint(&self.trajectory?, at_most)?;
+        tracing::info!(step, "goes on from a checkpoint");
+        let parts = parts.into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
+        Some(Checkpoint { step, parts })
+    }
+
+    fn save_checkpoint(&self, checkpoint: &Checkpoint) {
+        let Some(trajectory) = self.trajectory else { return };
+        if let Err(error) = self.store.save_checkpoint(&trajectory, checkpoint.step, &checkpoint.parts, KEEP_RUNNING) {
+            tracing::warn!("no checkpoint at step {}: {error}", checkpoint.step);
+        } else {
+            tracing::debug!(step = checkpoint.step, "checkpoint");
+        }
+        self.clock().checkpoint = Instant::now();
+    }
+}

@@ -1,0 +1,343 @@
+//! The manifest of one whole run, its digest, and where it stands in the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipe_stages::{StageName, params};
+use pipe_store::{ActionKey, Digest, ObjectSource, RefEntry, RefKind, Store, StoreError, Tree};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::Action,
+    names::{NameError, SHOWN, resolve, selection_node, trial_node, trial_number},
+    pipeline::spec::Pipeline,
+};
+
+const FORMAT: u32 = 1;
+
+/// One whole run: every node with its action and what it gave. Its digest is the **study hash**. The study's name is
+/// outside, so that two names can share a hash. The fields are sorted by name, as they are in the record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    pub format: u32,
+    /// name -> what became of it.
+    pub nodes: BTreeMap<String, StudyNode>,
+    /// The pipeline as a canonical record: what was asked.
+    pub pipeline: Digest,
+    /// The stages or nodes asked for with `--stage`; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<String>,
+    pub status: StudyStatus,
+}
+
+/// Whether all of it was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StudyStatus {
+    Complete,
+    Failed,
+}
+
+/// One node of a study. The fields are sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudyNode {
+    /// Its action; absent if its inputs never came to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Digest>,
+    pub outcome: Outcome,
+    /// The stage of the pipeline it belongs to: `search` for `search/train/003`.
+    pub part_of: String,
+    /// The kind of stage: `train`.
+    pub stage: String,
+}
+
+/// What became of a node. How it came by it (executed or reused) is no part of a study.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The digest of its output tree.
+    Tree(Digest),
+    /// A failure that is a result: the same action fails the same way every time.
+    Failure(String),
+    /// It crashed or something outside it failed: no result.
+    Crash,
+    /// A node it needs has no outputs: its name.
+    Skipped(String),
+}
+
+impl StudyNode {
+    /// Returns the digest of the output tree, if there is one.
+    pub fn tree(&self) -> Option<Digest> {
+        match self.outcome {
+            Outcome::Tree(tree) => Some(tree),
+            _ => None,
+        }
+    }
+
+    /// Returns the action's key, if there is one.
+    pub fn key(&self) -> Option<ActionKey> {
+        self.action.map(ActionKey)
+    }
+
+    /// Returns what it does; nothing if this build has no such stage.
+    pub fn kind(&self) -> Option<StageName> {
+        StageName::find(&self.stage)
+    }
+
+    /// Returns whether this is what it does.
+    pub fn is(&self, stage: StageName) -> bool {
+        self.stage == stage.as_str()
+    }
+}
+
+/// A node with its name.
+pub type Named<'a> = (&'a str, &'a StudyNode);
+
+/// One trial of a search: the nodes that its number is in. A study of selected nodes may lack some of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trial<'a> {
+    /// The search, a stage of the pipeline.
+    pub search: &'a str,
+    /// Its number in the search, from 0.
+    pub number: u32,
+    /// What gave its configuration (`proposal.json`): a `propose` node, or a `promote` node if an earlier trial goes on.
+    pub proposal: Option<Named<'a>>,
+    /// Its training, which also scores it (`score.json`).
+    pub training: Option<Named<'a>>,
+}
+
+/// The stages that are executed once for each trial.
+const OF_TRIALS: [StageName; 5] =
+    [StageName::Propose, StageName::Promote, StageName::Split, StageName::Train, StageName::History];
+
+impl Study {
+    /// Returns the study of these nodes.
+    pub fn new(pipeline: Digest, selection: Vec<String>, nodes: BTreeMap<String, StudyNode>) -> Self {
+        let complete = nodes.values().all(|node| node.tree().is_some());
+        let status = if complete { StudyStatus::Complete } else { StudyStatus::Failed };
+        Self { format: FORMAT, pipeline, selection, status, nodes }
+    }
+
+    /// Returns the canonical record.
+    pub fn record(&self) -> Vec<u8> {
+        params::sorted_record(self)
+    }
+
+    /// Returns the study hash.
+    pub fn hash(&self) -> Digest {
+        Digest::of(&self.record())
+    }
+
+    /// Returns the study named `hash`.
+    pub fn load(store: &Store, hash: &Digest) -> Result<Self, StudyError> {
+        read_record(store, hash, "study")
+    }
+
+    /// Returns the nodes of the pipeline's stage `part_of`, in order.
+    pub fn part<'a>(&'a self, part_of: &'a str) -> impl Iterator<Item = Named<'a>> {
+        self.nodes.iter().filter(move |(_, node)| node.part_of == part_of).map(|(name, node)| (name.as_str(), node))
+    }
+
+    /// Returns the name of the node that `text` means, as [`resolve`] finds it.
+    ///
+    /// # Errors
+    /// If it means no node, or several. Where it is a stage of the pipeline, the error names that stage's nodes.
+    pub fn resolve(&self, text: &str) -> Result<&str, NameError> {
+        resolve(self.nodes.keys().map(String::as_str), text).map_err(|error| match error {
+            NameError::Unknown { text, .. } if self.part(&text).next().is_some() => {
+                let candidates = self.part(&text).map(|(name, _)| name.to_owned()).take(SHOWN).collect();
+                NameError::Unknown { text, candidates }
+            }
+            error => error,
+        })
+    }
+
+    /// Returns what was asked.
+    pub fn read_pipeline(&self, store: &Store) -> Result<Pipeline, StudyError> {
+        let bytes = store.read(&self.pipeline)?;
+        let not_a = |source| StudyError::NotA { kind: "pipeline", digest: self.pipeline, source };
+        Pipeline::from_record(&bytes).map_err(not_a)
+    }
+
+    /// Returns the node called `name`.
+    pub fn node(&self, name: &str) -> Option<Named<'_>> {
+        self.nodes.get_key_value(name).map(|(name, node)| (name.as_str(), node))
+    }
+
+    /// Returns the searches, by name.
+    pub fn searches(&self) -> impl Iterator<Item = &str> {
+        let names: BTreeSet<_> =
+            self.nodes.iter().filter(|(name, node)| number(name, node).is_some()).map(|(_, n)| &n.part_of).collect();
+        names.into_iter().map(String::as_str)
+    }
+
+    /// Returns the trials of a search, in the order of their numbers.
+    pub fn trials<'a>(&'a self, search: &'a str) -> impl Iterator<Item = Trial<'a>> {
+        let numbers: BTreeSet<_> = self.part(search).filter_map(|(name, node)| number(name, node)).collect();
+        numbers.into_iter().map(move |number| self.trial(search, number))
+    }
+
+    /// Returns the trial that a node belongs to; nothing if it belongs to none.
+    pub fn trial_of(&self, name: &str) -> Option<Trial<'_>> {
+        let (name, node) = self.node(name)?;
+        Some(self.trial(&node.part_of, number(name, node)?))
+    }
+
+    fn trial<'a>(&'a self, search: &'a str, number: u32) -> Trial<'a> {
+        let find = |stage| self.node(&trial_node(search, stage, number));
+        let proposal = find(StageName::Propose).or_else(|| find(StageName::Promote));
+        Trial { search, number, proposal, training: find(StageName::Train) }
+    }
+
+    /// Returns the node that selects the best trial of a search.
+    pub fn selection(&self, search: &str) -> Option<Named<'_>> {
+        self.node(&selection_node(search))
+    }
+}
+
+/// Returns the number of the trial that a node belongs to.
+fn number(name: &str, node: &StudyNode) -> Option<u32> {
+    let stage = node.kind().filter(|stage| OF_TRIALS.contains(stage))?;
+    trial_number(name, &node.part_of, stage)
+}
+
+/// Returns a node's output tree; nothing if it has none.
+pub fn tree_of(store: &Store, node: &StudyNode) -> Result<Option<Tree>, StoreError> {
+    node.tree().map(|tree| store.tree(&tree)).transpose()
+}
+
+/// Returns an action by its key.
+pub fn action(store: &Store, key: &Digest) -> Result<Action, StudyError> {
+    read_record(store, key, "action")
+}
+
+fn read_record<T: serde::de::DeserializeOwned>(
+    store: &Store,
+    digest: &Digest,
+    kind: &'static str,
+) -> Result<T, StudyError> {
+    let bytes = store.read(digest)?;
+    serde_json::from_slice(&bytes).map_err(|source| StudyError::NotA { kind, digest: *digest, source })
+}
+
+/// Why a study or a part of it cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyError {
+    #[error("{digest} is no {kind}")]
+    NotA { kind: &'static str, digest: Digest, source: serde_json::Error },
+    #[error("there is no study `{name}`")]
+    Unknown { name: String, known: Vec<String> },
+    #[error("there are no studies in this store yet")]
+    Empty,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A study as a user named it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The name it was last run under, if it is known by one.
+    pub name: Option<String>,
+    pub hash: Digest,
+    pub study: Study,
+}
+
+/// Returns the study that `text` names: a study's name, `name~n` for the n-th before its latest, a hash or a unique
+/// prefix of one. Without `text`, the study that was run last.
+pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
+    let all = list(store)?;
+    let Some(text) = text else {
+        let latest = all.iter().max_by_key(|(_, entry)| entry.at).ok_or(StudyError::Empty)?;
+        return load(store, Some(latest.0.clone()), latest.1.digest);
+    };
+    let (name, back) = match text.rsplit_once('~') {
+        Some((name, back)) if !name.is_empty() => (name, back.parse().unwrap_or(usize::MAX)),
+        _ => (text, 0),
+    };
+    let of_name: Vec<_> = all.iter().filter(|(known, _)| known == name).collect();
+    if let Some((name, entry)) = of_name.iter().rev().nth(back) {
+        return load(store, Some(name.clone()), entry.digest);
+    }
+    let by_hash = all.iter().rev().find(|(_, entry)| text.len() >= 4 && entry.digest.to_string().starts_with(text));
+    if let Some((name, entry)) = by_hash {
+        let others =
+            all.iter().any(|(_, other)| other.digest != entry.digest && other.digest.to_string().starts_with(text));
+        // An ambiguous prefix goes the way of any digest, which names the candidates.
+        let hash = if others { store.resolve_prefix(text)? } else { entry.digest };
+        return load(store, Some(name.clone()), hash);
+    }
+    if text.len() >= 4 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return load(store, None, store.resolve_prefix(text)?);
+    }
+    let mut known: Vec<_> = all.into_iter().map(|(name, _)| name).collect();
+    known.dedup();
+    if known.is_empty() { Err(StudyError::Empty) } else { Err(StudyError::Unknown { name: text.to_owned(), known }) }
+}
+
+fn load(store: &Store, name: Option<String>, hash: Digest) -> Result<Found, StudyError> {
+    Ok(Found { name, hash, study: Study::load(store, &hash)? })
+}
+
+/// Returns every entry of every study's log: by name, oldest first.
+pub fn list(store: &Store) -> Result<Vec<(String, RefEntry)>, StudyError> {
+    let mut all = Vec::new();
+    for name in store.ref_names(RefKind::Studies)? {
+        all.extend(store.ref_log(RefKind::Studies, &name)?.into_iter().map(|entry| (name.clone(), entry)));
+    }
+    Ok(all)
+}
+
+/// Returns the latest study of a name, if there is one that can be read.
+pub fn find_latest(store: &Store, name: &str) -> Result<Option<Study>, StudyError> {
+    match store.ref_latest(RefKind::Studies, name)? {
+        // A study that was lost is no reason not to run: it only explains less.
+        Some(entry) => Ok(Study::load(store, &entry.digest).ok()),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn study(nodes: &[(&str, &str)]) -> Study {
+        let node = |&(name, stage): &(&str, &str)| {
+            let part_of = name.split('/').next().unwrap_or_default().to_owned();
+            let outcome = Outcome::Tree(Digest::of(b"tree"));
+            (name.to_owned(), StudyNode { action: None, outcome, part_of, stage: stage.to_owned() })
+        };
+        Study::new(Digest::of(b"pipeline"), Vec::new(), nodes.iter().map(node).collect())
+    }
+
+    #[test]
+    fn a_trial_is_its_proposal_or_promotion_and_its_training() {
+        let study = study(&[
+            ("data", "decode"),
+            ("s/history/000", "history"),
+            ("s/promote/1000", "promote"),
+            ("s/propose/000", "propose"),
+            ("s/propose/999", "propose"),
+            ("s/select", "select"),
+            ("s/split/999", "split"),
+            ("s/train/000", "train"),
+            ("s/train/1000", "train"),
+            ("train", "train"),
+        ]);
+        let shown = |trial: Trial<'_>| {
+            let name = |node: Option<Named<'_>>| node.map_or_else(|| "-".to_owned(), |(name, _)| name.to_owned());
+            format!("{} {} {} {}", trial.search, trial.number, name(trial.proposal), name(trial.training))
+        };
+        let trials: Vec<_> = study.trials("s").map(shown).collect();
+        let expected = ["s 0 s/propose/000 s/train/000", "s 999 s/propose/999 -", "s 1000 s/promote/1000 s/train/1000"];
+        assert_eq!(trials, expected);
+        assert_eq!(study.searches().collect::<Vec<_>>(), ["s"]);
+        assert_eq!(study.selection("s").map(|(name, _)| name), Some("s/select"));
+        assert_eq!(study.trials("train").count() + study.trials("data").count(), 0);
+        for (name, trial) in
+            [("s/history/000", Some(0)), ("s/split/999", Some(999)), ("s/select", None), ("train", None)]
+        {
+            assert_eq!(study.trial_of(name).map(|trial| trial.number), trial, "{name}");
+        }
+    }
+}

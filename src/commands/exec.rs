@@ -1,0 +1,158 @@
+//! `pipe exec`: one execution as one command. `pipe run` starts it for every node that computes, and so can the scheduler of a
+//! cluster.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use pipe_engine::{
+    action::DeviceKind,
+    run::{
+        self,
+        execute::{ExecuteError, execute},
+        limits, machine,
+        worker::{self, Line, StopFlag, WorkerHost},
+    },
+    study,
+};
+use pipe_store::{ActionKey, Digest, Store};
+
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::print,
+};
+
+/// Execute one action that is in the store (plumbing)
+///
+/// Commits the result and prints the digest of its output tree; if the result is known already, only prints. This is what
+/// `pipe run` does for each node.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Exec {
+    /// The action key, or a unique prefix of it
+    key: String,
+    /// The store
+    #[arg(long, value_name = "DIR", env = "PIPE_STORE", default_value = ".pipe")]
+    store: PathBuf,
+    /// Threads to compute with [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// The CUDA device, if the action computes on one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    cuda_device: usize,
+    /// Seconds between checkpoints
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    checkpoint_every: f64,
+    /// Ignore checkpoints
+    #[arg(long)]
+    fresh: bool,
+    /// Speak the protocol of `pipe run`: JSON lines on standard output; end when standard input does
+    #[arg(long, hide = true)]
+    protocol: bool,
+}
+
+static STOP: StopFlag = StopFlag::new();
+
+impl Exec {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+        if self.protocol {
+            worker::listen(&STOP);
+            // ^C on a terminal reaches the whole process group. The parent decides, and says so through the pipe.
+            let _ = ctrlc::set_handler(|| {});
+        } else {
+            let _ = ctrlc::set_handler(|| {
+                if STOP.set() {
+                    std::process::exit(130);
+                }
+            });
+        }
+        match self.execute() {
+            Ok(executed) => {
+                if self.protocol {
+                    worker::say(&Line::Committed { found: executed.found, seconds: executed.seconds });
+                    return Ok(());
+                }
+                match executed.result {
+                    pipe_store::ActionResult::Tree(tree) => print(&format!("{tree}\n")),
+                    pipe_store::ActionResult::Failure(failure) => {
+                        let result = Failure::work(failure.message);
+                        Err(match failure.hint {
+                            Some(hint) => result.hint(hint),
+                            None => result,
+                        })
+                    }
+                }
+            }
+            Err(Stopped::Failure(failure)) => {
+                if self.protocol {
+                    let Failure { message, hint, code, .. } = &failure;
+                    worker::say(&Line::Error { message: message.clone(), hint: hint.clone(), damaged: *code == 3 });
+                    return Err(Failure::silent(failure.code));
+                }
+                Err(failure)
+            }
+            Err(Stopped::Interrupted) => Err(Failure::silent(130)),
+        }
+    }
+
+    fn execute(&self) -> Result<run::execute::Executed, Stopped> {
+        let store = Store::open(&self.store)?;
+        let key = match self.key.parse::<Digest>() {
+            Ok(digest) => digest,
+            Err(_) => store.resolve_prefix(&self.key)?,
+        };
+        let action = study::action(&store, &key).map_err(Failure::from)?;
+        let stage = pipe_stages::instantiate(&action.stage, action.version, &action.params)
+            .map_err(|why| Failure::work(why).hint("is this the version of `pipe` that planned it?"))?;
+        let threads = self.threads.map_or_else(limits::cores, usize::from);
+        pipe_stages::use_threads(threads);
+        let device = match action.device {
+            Some(DeviceKind::Cuda) => pipe_stages::stage::ComputeDevice::Cuda { ordinal: self.cuda_device },
+            _ => pipe_stages::stage::ComputeDevice::Cpu,
+        };
+        let trajectory = action.trajectory(&*stage);
+        let cadence = Duration::from_secs_f64(self.checkpoint_every.clamp(0.0, 1e9));
+        let host = WorkerHost::new(store.clone(), trajectory, self.fresh, &STOP, cadence, self.protocol);
+        let name = match device {
+            pipe_stages::stage::ComputeDevice::Cpu => "cpu".to_owned(),
+            pipe_stages::stage::ComputeDevice::Cuda { ordinal } => format!("cuda:{ordinal}"),
+        };
+        let provenance = machine::provenance(&name, threads);
+        let executed = execute(&store, &*stage, &action, device, &host, provenance).map_err(|error| match error {
+            ExecuteError::Interrupted => Stopped::Interrupted,
+            error => {
+                let hint = run::hint_of(&error);
+                let failure = match error {
+                    ExecuteError::Store(error) => error.into(),
+                    error => Failure::from_error(&error),
+                };
+                Stopped::Failure(match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                })
+            }
+        })?;
+        if let Some(trajectory) = trajectory {
+            store.keep_checkpoints(&trajectory, 1)?;
+        }
+        debug_assert_eq!(ActionKey(key), action.key(), "an action's record is canonical");
+        Ok(executed)
+    }
+}
+
+enum Stopped {
+    Interrupted,
+    Failure(Failure),
+}
+
+impl From<pipe_store::StoreError> for Stopped {
+    fn from(error: pipe_store::StoreError) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}

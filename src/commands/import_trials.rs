@@ -1,0 +1,83 @@
+//! `pipe import-trials`
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use pipe_engine::{
+    import,
+    pipeline::{read, stages::search::SearchSpec},
+};
+use pipe_store::Digest;
+
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
+
+/// Start a search from trials recorded elsewhere
+///
+/// Reads the output of `pipe trials --json`, or trials of Hyperopt, and checks that the search's space could have proposed
+/// them. Writes them to a record, and prints the two lines that the pipeline file needs to use it. The sampler then treats
+/// them as earlier trials and never proposes them again; the best trial is still chosen among the search's own. The digest of
+/// the record is part of the study.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct ImportTrials {
+    /// The recorded trials (JSON)
+    #[arg(value_name = "FILE")]
+    trials: PathBuf,
+    /// The search to start [default: the only one in the pipeline]
+    #[arg(long, value_name = "NAME")]
+    search: Option<String>,
+    /// Where to write the record [default: FILE with the extension `.imported.json`]
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
+    /// Leave out trials that the space could not have proposed
+    #[arg(long)]
+    skip_misfits: bool,
+    /// The pipeline file
+    #[arg(long, short, value_name = "FILE", default_value = "pipeline.ron")]
+    file: PathBuf,
+}
+
+impl ImportTrials {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+        let unreadable =
+            |path: &PathBuf, error| Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
+        let text = fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, error))?;
+        let name = self.file.display().to_string();
+        let pipeline = read::read(&name, &text, &[]).map_err(|refused| Failure::refused(refused.render()))?;
+        let searches: Vec<(&str, &SearchSpec)> = pipeline.stages.of_type().collect();
+        let names = searches.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let (search, spec) = match (&self.search, searches.as_slice()) {
+            (None, [only]) => *only,
+            (None, []) => return Err(Failure::usage(format!("`{}` has no search", self.file.display()))),
+            (None, _) => {
+                return Err(Failure::usage("the pipeline has several searches").hint(format!("name one with `--search`: {names}")));
+            }
+            (Some(wanted), _) => *searches.iter().find(|(name, _)| name == wanted).ok_or_else(|| {
+                Failure::usage(format!("there is no search `{wanted}`")).hint(format!("searches are {names}"))
+            })?,
+        };
+        let text = fs::read_to_string(&self.trials).map_err(|error| unreadable(&self.trials, error))?;
+        let import::Import { record, misfits } = import::read(&text, &spec.space()).map_err(|error| {
+            Failure::work(format!("`{}`: {}", self.trials.display(), pipe_engine::run::with_causes(&error)))
+        })?;
+        let n = record.trials.len() + misfits.len();
+        for (i, why) in misfits.iter().take(5) {
+            eprintln!("trial {i}: {why}");
+        }
+        if !misfits.is_empty() && !self.skip_misfits || record.trials.is_empty() {
+            let message = format!("`{search}` could not have proposed {} of the {n} trials", misfits.len());
+            return Err(Failure::work(message).hint("widen its space, or leave them out with `--skip-misfits`"));
+        }
+        let bytes = pipe_stages::params::record(&record);
+        let out = self.out.unwrap_or_else(|| self.trials.with_extension("imported.json"));
+        fs::write(&out, &bytes).map_err(|error| Failure::work(format!("`{}`: {error}", out.display())))?;
+        let path = std::path::absolute(&out).map_err(|error| Failure::work(format!("`{}`: {error}", out.display())))?;
+        eprintln!("{} of {n} trials are in `{}`; add to `{name}`", record.trials.len(), out.display());
+        print(&format!(
+            "(\"{search}_imported\", Fetch(Url(url: \"file://{}\", size: {}, blake3: \"{}\"))),\nimported: \"{search}_imported\",\n",
+            path.display(),
+            bytes.len(),
+            Digest::of(&bytes),
+        ))
+    }
+}

@@ -1,0 +1,50 @@
+//! `pipe man`
+
+use std::{fs, path::PathBuf};
+
+use clap::{Args, CommandFactory};
+
+use super::Cli;
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::print_bytes,
+};
+
+/// Print the manual page, or write a page for each command
+///
+/// After `pipe man ~/.local/share/man/man1`, `man pipe-run` finds its page.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Man {
+    /// Write `pipe.1`, `pipe-run.1` and so on to this folder
+    #[arg(value_name = "DIR")]
+    folder: Option<PathBuf>,
+}
+
+impl Man {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+        let pages = pages();
+        let Some(folder) = self.folder else { return print_bytes(&pages[0].1) };
+        let write = || {
+            fs::create_dir_all(&folder)?;
+            pages.iter().try_for_each(|(name, page)| fs::write(folder.join(name), page))
+        };
+        write().map_err(|error| Failure::work(format!("`{}` cannot be written to: {error}", folder.display())))
+    }
+}
+
+/// Returns the name and the text of each page, that of the program first.
+fn pages() -> Vec<(String, Vec<u8>)> {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    // Gives each command its full name and the options that all commands have.
+    program.build();
+    let commands = [&program].into_iter().chain(program.get_subcommands());
+    let page = |command: &clap::Command| {
+        let man = clap_mangen::Man::new(command.clone()).source(concat!("pipe ", env!("CARGO_PKG_VERSION")));
+        let mut page = Vec::new();
+        man.render(&mut page).expect("memory can be written to");
+        (man.get_filename(), page)
+    };
+    commands.map(page).collect()
+}

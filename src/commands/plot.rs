@@ -1,0 +1,211 @@
+//! `pipe plot`
+
+use std::{fs, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+use pipe_engine::study;
+use pipe_store::Store;
+use pipe_views::{
+    network::{self, NetworkError},
+    plot::{self, Choice, Kind, Picture, Trim, architecture::Diagram, timeline},
+    trials,
+};
+
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print, store_args::StoreArgs};
+
+/// Draw a picture of a study as SVG: its trials, a network, its course in time
+///
+/// A column is `value` (what was optimised), a hyperparameter, a metric such as `end.valid.loss`, or one of `trial`, `loss`,
+/// `best_epoch`, `epochs` and `parameters`. Columns that are not named are chosen: the hyperparameters that tell good trials
+/// from bad ones best.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Plot {
+    /// What to draw
+    #[arg(value_enum)]
+    kind: PlotKind,
+    /// A study's name or hash [default: the latest]; for `architecture` a training, a proposal, or a search and `--proposal`
+    #[arg(value_name = "STUDY|NODE")]
+    what: Option<String>,
+    /// The study to look for a node in [default: the latest]
+    #[arg(long, value_name = "STUDY")]
+    study: Option<String>,
+    /// Draw the network that these hyperparameters give (JSON, like a proposal.json)
+    #[arg(long, value_name = "FILE")]
+    proposal: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Write it here; `-` is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+    /// The search, if the study has several
+    #[arg(long, value_name = "STAGE")]
+    search: Option<String>,
+    /// Hyperparameters of a scatter matrix, parallel coordinates or slices, separated by commas
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// The column along the x axis of a contour, a cloud or histograms
+    #[arg(long, value_name = "COLUMN")]
+    x: Option<String>,
+    /// The column along the y axis of a contour or a cloud
+    #[arg(long, value_name = "COLUMN")]
+    y: Option<String>,
+    /// The column along the z axis of a cloud
+    #[arg(long, value_name = "COLUMN")]
+    z: Option<String>,
+    /// The column that the marks of a cloud show, or that histograms have a row for each level of
+    #[arg(long, alias = "color", value_name = "COLUMN")]
+    colour: Option<String>,
+    /// The metric of learning curves, such as `valid.loss` [default: what was optimised]
+    #[arg(long, value_name = "METRIC")]
+    metric: Option<String>,
+    /// Leave out the trials with these levels: `learning_rate=0.01,0.005`, `value=0..0.1` (repeatable)
+    #[arg(long, value_name = "COLUMN=LEVEL[,LEVEL]")]
+    trim: Vec<Trim>,
+    /// Turn a cloud by this angle [default: -55]
+    #[arg(long, value_name = "DEGREES", allow_hyphen_values = true)]
+    turn: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PlotKind {
+    /// The objective of each trial, and the best so far
+    History,
+    /// Learning curves of all trials, the best one highlighted
+    Curves,
+    /// Hyperparameters against each other and against the objective
+    ScatterMatrix,
+    /// Parallel coordinates: a line per trial, through its hyperparameters to the objective
+    Parallel,
+    /// The objective against each hyperparameter
+    Slice,
+    /// The objective over two hyperparameters
+    Contour,
+    /// A cloud of points: three columns as axes, a fourth as marks
+    #[value(name = "scatter3d")]
+    Scatter3d,
+    /// The distribution of a column, for each level of another
+    Histograms,
+    /// Configurations that were tried several times, with 95 % intervals
+    Repeats,
+    /// How much each hyperparameter mattered, and the number of trials behind it
+    Importance,
+    /// When each node was executed, and how long it took
+    Timeline,
+    /// The layers of a network, trained or only proposed, with shapes and parameters
+    Architecture,
+}
+
+impl PlotKind {
+    /// Returns which picture of trials it is, if it is one.
+    fn of_trials(self) -> Option<Kind> {
+        Some(match self {
+            Self::History => Kind::History,
+            Self::Curves => Kind::Curves,
+            Self::ScatterMatrix => Kind::ScatterMatrix,
+            Self::Parallel => Kind::Parallel,
+            Self::Slice => Kind::Slice,
+            Self::Contour => Kind::Contour,
+            Self::Scatter3d => Kind::Scatter3d,
+            Self::Histograms => Kind::Histograms,
+            Self::Repeats => Kind::Repeats,
+            Self::Importance => Kind::Importances,
+            Self::Timeline | Self::Architecture => return None,
+        })
+    }
+}
+
+impl Plot {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+        if self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
+            let svg = self.out.with_extension("svg");
+            let (svg, png) = (svg.display(), self.out.display());
+            return Err(Failure::usage(format!("`{png}`: pictures are written as SVG"))
+                .hint(format!("write `{svg}`, then `rsvg-convert --zoom 2 {svg} --output {png}`")));
+        }
+        let store = self.store.open_existing()?;
+        if matches!(self.kind, PlotKind::Architecture) {
+            return self.architecture(&store);
+        }
+        let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
+        let Some(kind) = self.kind.of_trials() else {
+            let executions = timeline::executions(&store, &found.study)?;
+            return self.write(&timeline::Timeline::new(executions).draw());
+        };
+        let all = trials::table(&store, &found.study)?;
+        let trials = of_search(&all, self.search.as_deref())?;
+        let choice = Choice {
+            columns: self.columns.clone(),
+            x: self.x.clone(),
+            y: self.y.clone(),
+            z: self.z.clone(),
+            colour: self.colour.clone(),
+            metric: self.metric.clone(),
+            trims: self.trim.clone(),
+            turn: self.turn,
+        };
+        self.write(&plot::draw(kind, &store, &found.study, trials, &choice)?)
+    }
+
+    fn architecture(&self, store: &Store) -> Result<(), Failure> {
+        let found = study::find(store, self.study.as_deref())?;
+        let what = self.what.as_deref().ok_or_else(|| {
+            Failure::usage("`architecture` needs a node")
+                .hint("name a training or a proposal, such as `search/train/003`")
+        })?;
+        let (name, network) = match &self.proposal {
+            None => {
+                let name = found.study.resolve(what)?;
+                (name.to_owned(), network::of_node(store, &found.study, name)?)
+            }
+            Some(path) => {
+                let proposal = network::read_proposal(path.clone())?;
+                let name = path.display().to_string();
+                let network = network::of_proposal(store, &found.study, &name, what, &proposal)?;
+                (name, network)
+            }
+        };
+        self.write(&Diagram::new(&name, &network).draw())
+    }
+
+    fn write(&self, picture: &Picture) -> Result<(), Failure> {
+        if !picture.note.is_empty() {
+            eprintln!("{}", picture.note);
+        }
+        if self.out.as_os_str() == "-" {
+            return print(&picture.document());
+        }
+        fs::write(&self.out, picture.document())
+            .map_err(|error| Failure::work(format!("`{}` cannot be written: {error}", self.out.display())))?;
+        print(&format!("{}\n", self.out.display()))
+    }
+}
+
+impl From<NetworkError> for Failure {
+    fn from(error: NetworkError) -> Self {
+        match error {
+            NetworkError::View(error) => error.into(),
+            NetworkError::NoData(_) => Self::usage(&error).hint("`pipe run --stage` brings in the stage it names"),
+            NetworkError::None(_) => {
+                Self::usage(&error).hint("name a training or a proposal, such as `search/train/003`")
+            }
+            error => Self::usage(&error),
+        }
+    }
+}
+
+/// Returns the trials of the search called `name`, or of the only search.
+fn of_search<'a>(all: &'a [trials::TrialRow], name: Option<&str>) -> Result<&'a [trials::TrialRow], Failure> {
+    let searches: Vec<_> = all.chunk_by(|a, b| a.search == b.search).collect();
+    let names = || searches.iter().map(|trials| trials[0].search.as_str()).collect::<Vec<_>>().join(", ");
+    match (searches.as_slice(), name) {
+        ([], _) => Err(Failure::usage("the study has no search")),
+        ([only], None) => Ok(only),
+        (_, None) => {
+            Err(Failure::usage("the study has several searches").hint(format!("name one with `--search`: {}", names())))
+        }
+        (some, Some(name)) => some.iter().find(|trials| trials[0].search == name).copied().ok_or_else(|| {
+            Failure::usage(format!("the study has no search `{name}`")).hint(format!("it has {}", names()))
+        }),
+    }
+}

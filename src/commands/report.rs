@@ -1,0 +1,53 @@
+//! `pipe report`
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use pipe_engine::study;
+use pipe_views::report;
+
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::print,
+    report_folder,
+    store_args::StoreArgs,
+};
+
+/// Write a study's report, one self-contained HTML page
+///
+/// The page is the one that `pipe run` writes, byte for byte.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Report {
+    /// A study's name or hash [default: the latest]
+    study: Option<String>,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Write it here, not beside the study's pictures in the store; `-` is standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Report {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+        let store = self.store.open_existing()?;
+        let found = study::find(&store, self.study.as_deref())?;
+        let path = match self.output {
+            None => {
+                let name = found.name.as_deref().unwrap_or("study");
+                report_folder::write(&store, name, &found.hash, &found.study)?.report
+            }
+            Some(path) => {
+                let html = report::html(&store, &found)?;
+                if path.as_os_str() == "-" {
+                    return print(&html);
+                }
+                fs::write(&path, html)
+                    .map_err(|error| Failure::work(format!("`{}` cannot be written: {error}", path.display())))?;
+                path
+            }
+        };
+        print(&format!("{}\n", path.display()))
+    }
+}

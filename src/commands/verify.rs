@@ -1,0 +1,84 @@
+//! `pipe verify`
+
+use std::io::IsTerminal;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
+
+/// Check everything in the store against its name
+///
+/// `--repair` moves damaged files, and results that name something missing, to `.pipe/quarantine`; `pipe run` then makes them
+/// again. A study whose manifest is gone is forgotten.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Verify {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Set aside what is damaged, and results that name something missing
+    #[arg(long)]
+    repair: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+        let store = self.store.open_existing()?;
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        bar.set_style(
+            ProgressStyle::with_template("verify {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+                .expect("the template is constant"),
+        );
+        let report = store.verify(&mut |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        })?;
+        bar.finish_and_clear();
+        if self.json {
+            print(&json(&report))?;
+        } else {
+            let mut text = String::new();
+            for object in &report.damaged {
+                text += &format!("damaged     {}  {}\n", object.path.display(), object.reason);
+            }
+            for object in &report.missing {
+                text += &format!("missing     {}  named by {}\n", object.name, object.named_by.display());
+            }
+            for file in &report.unreadable {
+                text += &format!("unreadable  {}  {}\n", file.path.display(), file.reason);
+            }
+            for path in &report.foreign {
+                text += &format!("foreign     {}\n", path.display());
+            }
+            text += &format!(
+                "{} objects ({} bytes), {} results and {} checkpoints read: {}\n",
+                report.objects.count,
+                report.objects.bytes,
+                report.records,
+                report.checkpoints,
+                if report.is_clean() { "all as they should be" } else { "NOT all as they should be" }
+            );
+            print(&text)?;
+        }
+        if report.is_clean() {
+            return Ok(());
+        }
+        if !self.repair {
+            return Err(Failure { code: 3, ..Failure::work("the store is damaged") }
+                .hint("`pipe verify --repair` sets aside what is damaged"));
+        }
+        let repaired = store.repair(&report)?;
+        for (name, study) in &repaired.forgotten {
+            eprintln!("forgot study {name} {study}: its manifest is gone");
+        }
+        for (name, lines) in &repaired.dropped {
+            eprintln!("dropped {lines} lines that cannot be read from the log of study {name}");
+        }
+        let quarantine = store.root().join("quarantine");
+        eprintln!("what was set aside is in `{}`; `pipe run` makes it again", quarantine.display());
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! Why a command failed: what it says, and its exit code.
+
+use std::fmt::Display;
+
+use pipe_engine::{names::NameError, study::StudyError};
+use pipe_store::StoreError;
+use pipe_views::ViewError;
+
+use crate::report_folder::ViewsError;
+
+/// The exit codes, as every command's help lists them.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    a node failed, or the command could not do what it was asked to
+  2    wrong usage, or a mistake in the pipeline file
+  3    the store is damaged
+  130  interrupted";
+
+/// Why a command failed: what it says, and its exit code.
+#[derive(Debug)]
+pub struct Failure {
+    pub code: u8,
+    pub message: String,
+    pub hint: Option<String>,
+    /// Whether the message is already laid out, so that nothing is put before it.
+    pub verbatim: bool,
+}
+
+impl Failure {
+    /// Returns a failure of the work itself: exit code 1.
+    pub fn work(message: impl Display) -> Self {
+        Self { code: 1, message: message.to_string(), hint: None, verbatim: false }
+    }
+
+    /// Returns wrong usage: exit code 2.
+    pub fn usage(message: impl Display) -> Self {
+        Self { code: 2, ..Self::work(message) }
+    }
+
+    /// Returns mistakes in a pipeline file, laid out: exit code 2.
+    pub fn refused(text: String) -> Self {
+        Self { code: 2, message: text, hint: None, verbatim: true }
+    }
+
+    /// Returns a failure of which everything has been said.
+    pub fn silent(code: u8) -> Self {
+        Self { code, message: String::new(), hint: None, verbatim: true }
+    }
+
+    /// Adds what can be done about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Returns any error with its causes; the exit code follows from the first error of the store among them.
+    pub fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut failure = Self::work(pipe_engine::run::with_causes(error));
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            match error.downcast_ref::<StoreError>() {
+                Some(error) if error.is_damage() => {
+                    let hint = "`pipe verify` lists all damage, `pipe verify --repair` sets it aside so that `pipe run` \
+                                makes it again";
+                    failure = Self { code: 3, ..failure }.hint(hint);
+                }
+                Some(StoreError::Foreign(_) | StoreError::Format { .. } | StoreError::Name { .. }) => failure.code = 2,
+                Some(StoreError::Prefix(_) | StoreError::UnknownPrefix(_) | StoreError::AmbiguousPrefix { .. }) => {
+                    failure.code = 2;
+                }
+                _ => {}
+            }
+            cause = error.source();
+        }
+        failure
+    }
+
+    /// Writes the message and the hint to standard error.
+    pub fn say(&self) {
+        if self.verbatim {
+            eprint!("{}", self.message);
+        } else {
+            eprintln!("error: {}", self.message);
+        }
+        if let Some(hint) = &self.hint {
+            eprintln!("  hint: {hint}");
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::from_error(&error)
+    }
+}
+
+impl From<ViewError> for Failure {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Study(error) => error.into(),
+            ViewError::Store(error) => error.into(),
+            ViewError::Name(error) => error.into(),
+            ViewError::UnknownColumn { .. } | ViewError::Nothing(_) => Self::usage(&error),
+            _ => Self::from_error(&error),
+        }
+    }
+}
+
+impl From<NameError> for Failure {
+    fn from(error: NameError) -> Self {
+        Self::usage(&error)
+    }
+}
+
+impl From<ViewsError> for Failure {
+    fn from(error: ViewsError) -> Self {
+        match error {
+            ViewsError::View(error) => error.into(),
+            ViewsError::Store(error) => error.into(),
+            error @ ViewsError::Write { .. } => Self::from_error(&error),
+        }
+    }
+}
+
+impl From<StudyError> for Failure {
+    fn from(error: StudyError) -> Self {
+        match error {
+            StudyError::Unknown { ref name, ref known } => {
+                let close = pipe_stages::words::closest(name, known.iter().map(String::as_str));
+                let hint = close.map_or_else(
+                    || format!("studies are {}; a hash needs at least four digits", known.join(", ")),
+                    |close| format!("did you mean `{close}`?"),
+                );
+                Self::usage(&error).hint(hint)
+            }
+            StudyError::Empty => Self::usage(&error).hint("make one with `pipe run`"),
+            StudyError::Store(error) => error.into(),
+            StudyError::NotA { .. } => Self::from_error(&error),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! What `pipe run` shows: bars on a terminal, plain lines elsewhere, events for programs.
+
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write},
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pipe_engine::run::{Event, How};
+use pipe_stages::stage::Progress;
+use pipe_store::Digest;
+use serde_json::{Value, json};
+
+/// What became of a run.
+pub(super) struct Summary<'a> {
+    pub study: Digest,
+    pub name: &'a str,
+    pub executed: usize,
+    pub reused: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    pub seconds: f64,
+    pub report: &'a Path,
+    pub pictures: Option<&'a Path>,
+}
+
+/// Shows a run while it goes on.
+pub(super) struct Printer {
+    form: Form,
+    quiet: bool,
+    /// Whether every reused node has a line of its own, even if they are many.
+    verbose: bool,
+    total: usize,
+    settled: usize,
+    reused_unshown: usize,
+    /// The nodes that are running.
+    told: BTreeMap<String, Told>,
+}
+
+enum Form {
+    Plain,
+    /// JSON events on standard output.
+    Events,
+    /// JSON lines on standard error, through tracing.
+    Log,
+    Bars(Box<Bars>),
+}
+
+struct Bars {
+    all: MultiProgress,
+    study: ProgressBar,
+    running: BTreeMap<String, ProgressBar>,
+}
+
+/// Since when a node has been running, and when a plain line last said how far it is.
+struct Told {
+    since: Instant,
+    last: Instant,
+    /// Where it began. A training may go on from a checkpoint; what was done before must not count for its speed.
+    from: Option<u64>,
+}
+
+/// How often a line says how far a node is, if there is no terminal.
+const PLAIN_EVERY: Duration = Duration::from_secs(30);
+
+impl Printer {
+    pub fn new(events: bool, quiet: bool, verbose: bool, log: bool, total: usize) -> Self {
+        let form = if events {
+            Form::Events
+        } else if log {
+            Form::Log
+        } else if !quiet && std::io::stderr().is_terminal() {
+            Form::Bars(Box::new(Bars::new(total)))
+        } else {
+            Form::Plain
+        };
+        Self { form, quiet, verbose, total, settled: 0, reused_unshown: 0, told: BTreeMap::new() }
+    }
+
+    /// Shows one event.
+    pub fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { node, why } => self.started(node, why),
+            Event::Progress { node, progress } => self.progress(node, progress),
+            Event::Talk { node, line } => match self.form {
+                Form::Log => tracing::info!(node, line, "worker"),
+                _ => self.line(&format!("{node}: {line}")),
+            },
+            Event::Settled { node, how, why, key, tree, seconds } => {
+                self.settled += 1;
+                if let Form::Events = self.form {
+                    let text = |digest: Option<Digest>| digest.map_or(Value::Null, |digest| json!(digest));
+                    return emit(&json!({
+                        "event": "node", "node": node, "how": how, "why": why,
+                        "action": text(key.map(|key| key.0)), "tree": text(*tree), "seconds": round(*seconds),
+                    }));
+                }
+                self.settled(node, *how, why, *seconds);
+            }
+        }
+    }
+
+    fn started(&mut self, node: &str, why: &str) {
+        let now = Instant::now();
+        self.told.insert(node.to_owned(), Told { since: now, last: now, from: None });
+        match &mut self.form {
+            Form::Events => emit(&json!({ "event": "start", "node": node, "why": why })),
+            Form::Log => tracing::info!(node, why, "start"),
+            Form::Plain => {}
+            Form::Bars(bars) => {
+                let bar = bars.all.insert_before(&bars.study, ProgressBar::new(0));
+                bar.set_style(style("{prefix:<28} {spinner} {msg}"));
+                bar.set_prefix(node.to_owned());
+                bar.enable_steady_tick(Duration::from_millis(120));
+                bars.running.insert(node.to_owned(), bar);
+            }
+        }
+    }
+
+    fn progress(&mut self, node: &str, progress: &Progress) {
+        let Some(told) = self.told.get_mut(node) else { return };
+        let from = *told.from.get_or_insert(progress.done);
+        match &mut self.form {
+            Form::Events => {
+                let mut line = serde_json::to_value(progress).expect("progress is plain data");
+                line["event"] = json!("progress");
+                line["node"] = json!(node);
+                emit(&line);
+            }
+            Form::Log => tracing::debug!(node, done = progress.done, total = progress.total, "progress"),
+            Form::Plain => {
+                if told.last.elapsed() < PLAIN_EVERY {
+                    return;
+                }
+                told.last = Instant::now();
+                let share = progress.done as f64 * 100.0 / progress.total.max(1) as f64;
+                let text = format!("{share:.0} %, {}", describe(progress, from, told.since.elapsed()));
+                self.line(&format!("          {node}  {text}"));
+            }
+            Form::Bars(bars) => {
+                let Some(bar) = bars.running.get(node) else { return };
+                if bar.length() != Some(progress.total) {
+                    bar.set_length(progress.total);
+                    bar.set_style(style("{prefix:<28} {bar:24.cyan/blue} {percent:>3}% {msg}"));
+                }
+                bar.set_position(progress.done);
+                bar.set_message(describe(progress, from, told.since.elapsed()));
+            }
+        }
+    }
+
+    fn settled(&mut self, node: &str, how: How, why: &str, seconds: f64) {
+        let word = match how {
+            How::Executed => "executed",
+            How::Reused => "reused",
+            How::Failed => "failed",
+            How::Skipped => "skipped",
+            How::Interrupted => "interrupted",
+        };
+        self.told.remove(node);
+        if let Form::Bars(bars) = &mut self.form {
+            if let Some(bar) = bars.running.remove(node) {
+                bar.finish_and_clear();
+                bars.all.remove(&bar);
+            }
+            bars.study.set_position(self.settled as u64);
+        }
+        if let Form::Log = self.form {
+            return match how {
+                How::Failed => tracing::error!(node, how = word, why, seconds = round(seconds)),
+                _ => tracing::info!(node, how = word, why, seconds = round(seconds)),
+            };
+        }
+        let time = if seconds > 0.0 { format!("  {}", duration(seconds)) } else { String::new() };
+        if matches!(how, How::Failed) {
+            return self.complain(&format!("{word:>11}  {node}: {why}{time}"));
+        }
+        // On a terminal, a long list of what did not change would hide what did.
+        if matches!(how, How::Reused) && !self.verbose && matches!(self.form, Form::Bars(_)) && self.total > 40 {
+            self.reused_unshown += 1;
+            return;
+        }
+        self.line(&format!("{word:>11}  {node}  ({why}){time}"));
+    }
+
+    /// Ends with what became of the run, where to look, and the study's hash.
+    pub fn study(&mut self, summary: &Summary<'_>) {
+        self.clear();
+        if let Form::Events = self.form {
+            return emit(&json!({
+                "event": "study", "study": summary.study, "name": summary.name, "executed": summary.executed,
+                "reused": summary.reused, "failed": summary.failed, "skipped": summary.skipped,
+                "seconds": round(summary.seconds), "report": summary.report, "pictures": summary.pictures,
+            }));
+        }
+        if let Form::Log = self.form {
+            let Summary { study, name, executed, reused, failed, skipped, .. } = summary;
+            let (report, seconds) = (summary.report.display(), round(summary.seconds));
+            tracing::info!(%study, name, executed, reused, failed, skipped, seconds, %report, "study");
+            return self.result(summary);
+        }
+        if self.reused_unshown > 0 {
+            self.line(&format!("{:>11}  {} more nodes (-v names them)", "reused", self.reused_unshown));
+        }
+        let skipped = if summary.skipped > 0 { format!(", {} skipped", summary.skipped) } else { String::new() };
+        self.line(&format!(
+            "{} executed, {} reused, {} failed{skipped} in {}",
+            summary.executed,
+            summary.reused,
+            summary.failed,
+            duration(summary.seconds)
+        ));
+        self.line(&format!("report:   {}", summary.report.display()));
+        if let Some(pictures) = summary.pictures {
+            self.line(&format!("pictures: {}", pictures.display()));
+        }
+        self.result(summary);
+    }
+
+    /// Writes the line of data: the study's name and hash.
+    fn result(&self, summary: &Summary<'_>) {
+        let mut out = std::io::stdout().lock();
+        note(writeln!(out, "study {} {}", summary.name, summary.study).and_then(|()| out.flush()));
+    }
+
+    /// Returns whether a line could not be written to standard output.
+    pub fn lost_lines(&self) -> bool {
+        LOST.load(Ordering::Relaxed)
+    }
+
+    /// Ends without a study.
+    pub fn interrupted(&mut self) {
+        self.clear();
+        match self.form {
+            Form::Events => emit(&json!({ "event": "interrupted" })),
+            Form::Log => tracing::warn!("interrupted"),
+            _ => self.complain("interrupted: `pipe run` goes on from here"),
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Form::Bars(bars) = &mut self.form {
+            bars.study.finish_and_clear();
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    fn complain(&self, text: &str) {
+        match &self.form {
+            Form::Bars(bars) => {
+                let _ = bars.all.println(text);
+            }
+            _ => eprintln!("{text}"),
+        }
+    }
+}
+
+impl Bars {
+    fn new(total: usize) -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+        let study = all.add(ProgressBar::new(total as u64));
+        study.set_style(style("{prefix:<28} {bar:24.green/black} {pos}/{len} nodes {elapsed}"));
+        study.set_prefix("study");
+        study.enable_steady_tick(Duration::from_millis(250));
+        Self { all, study, running: BTreeMap::new() }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the templates are constants")
+}
+
+/// Returns epoch, loss and accuracy, if there are any, and the speed and remaining time of a node that began at `from`, `since`
+/// ago.
+fn describe(progress: &Progress, from: u64, since: Duration) -> String {
+    let Progress { done, total, unit, .. } = progress;
+    let rate = done.saturating_sub(from) as f64 / since.as_secs_f64().max(1e-3);
+    let left = || duration(total.saturating_sub(*done) as f64 / rate);
+    let parts = [
+        progress.epoch.map(|(epoch, epochs)| format!("epoch {epoch}/{epochs}")),
+        progress.loss.map(|loss| format!("loss {loss:.3}")),
+        progress.accuracy.map(|accuracy| format!("accuracy {:.1} %", accuracy * 100.0)),
+        (rate > 0.0).then(|| format!("{rate:.0} {unit}/s, {} left", left())),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Returns a duration in at most two units: `12 ms`, `1.2 s`, `1m 02s`, `1h 02m`.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
+        s if s < 60.0 => format!("{s:.1} s"),
+        s if s < 3600.0 => format!("{}m {:02}s", s as u64 / 60, s as u64 % 60),
+        s => format!("{}h {:02}m", s as u64 / 3600, s as u64 / 60 % 60),
+    }
+}
+
+fn round(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+fn emit(line: &Value) {
+    let mut out = std::io::stdout().lock();
+    note(writeln!(out, "{line}").and_then(|()| out.flush()));
+}
+
+/// Whether a line could not be written to standard output.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Remembers that a line was lost. If its reader has gone, it is not.
+fn note(written: std::io::Result<()>) {
+    if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        LOST.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,120 @@
+//! Writes a study's views where a person finds them: the report, and its pictures as plain files.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use pipe_engine::study::{self, Found, Study};
+use pipe_store::{Digest, ObjectSource, Store, StoreError};
+use pipe_views::{ViewError, report};
+
+/// Where the views of a study are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Views {
+    /// The HTML page.
+    pub report: PathBuf,
+    /// The folder of its pictures, if it has any.
+    pub pictures: Option<PathBuf>,
+}
+
+/// Why views could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewsError {
+    #[error(transparent)]
+    View(#[from] ViewError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("`{path}` cannot be written")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// Writes the views of a study to the store's folder. They are a function of the study and of this version of the program, so
+/// views that are there are not written again.
+pub fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<Views, ViewsError> {
+    let folder = store.root().join(FOLDER).join(folder_name(name, hash));
+    let report = folder.join("report.html");
+    let pictures = pictures(store, study)?;
+    let views = Views { report: report.clone(), pictures: (!pictures.is_empty()).then(|| folder.join("pictures")) };
+    // The page is written last, so if it is there, everything is.
+    if up_to_date(&report) {
+        return Ok(views);
+    }
+    for (path, digest) in &pictures {
+        let bytes = store.read(digest)?;
+        write_file(&folder.join("pictures").join(path), &bytes)?;
+    }
+    let found = Found { name: Some(name.to_owned()), hash: *hash, study: study.clone() };
+    let html = report::html(store, &found)?;
+    publish(&folder, &report, html.as_bytes()).map_err(|source| ViewsError::Write { path: report, source })?;
+    Ok(views)
+}
+
+/// Returns the folders of views whose studies are not among `kept`, the entries of logs that stay.
+pub fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<PathBuf> {
+    let kept: BTreeSet<String> = kept.iter().map(|(name, hash)| folder_name(name, hash)).collect();
+    let entries = fs::read_dir(store.root().join(FOLDER)).into_iter().flatten().flatten();
+    let mut stale: Vec<_> = entries
+        .filter(|entry| !kept.contains(&*entry.file_name().to_string_lossy()))
+        .map(|entry| entry.path())
+        .collect();
+    stale.sort();
+    stale
+}
+
+/// The folder of all views, in the store's folder.
+const FOLDER: &str = "reports";
+
+fn folder_name(name: &str, hash: &Digest) -> String {
+    format!("{name}-{}", hash.short())
+}
+
+/// Returns whether the page is there and was written by this version.
+fn up_to_date(report: &Path) -> bool {
+    let version = report::GENERATOR.as_bytes();
+    let head = fs::File::open(report).and_then(|file| {
+        let mut head = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(file, 4096), &mut head)?;
+        Ok(head)
+    });
+    head.is_ok_and(|head| head.windows(version.len()).any(|window| window == version))
+}
+
+/// Returns the PNG outputs of a study: path -> digest. Those of trials stay in the store.
+fn pictures(store: &Store, study: &Study) -> Result<Vec<(String, Digest)>, StoreError> {
+    let mut pictures = Vec::new();
+    for (name, node) in &study.nodes {
+        if node.part_of != *name {
+            continue;
+        }
+        let tree = study::tree_of(store, node)?;
+        let files = tree.into_iter().flat_map(|tree| tree.files);
+        pictures.extend(
+            files
+                .filter(|(path, _)| path.ends_with(".png"))
+                .map(|(path, entry)| (format!("{name}/{path}"), entry.digest)),
+        );
+    }
+    Ok(pictures)
+}
+
+/// Writes a file that appears under its name only when it is whole, even if somebody else writes it at the same time.
+fn publish(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let mut draft = tempfile::Builder::new()
+        .prefix(".partial-")
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder)?;
+    io::Write::write_all(&mut draft, bytes)?;
+    draft.persist(path)?;
+    Ok(())
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ViewsError> {
+    let folder = path.parent().expect("views lie in a folder");
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, bytes))
+        .map_err(|source| ViewsError::Write { path: path.to_owned(), source })
+}

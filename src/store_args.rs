@@ -1,0 +1,44 @@
+//! Where the store is, for every command that has one.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use pipe_store::Store;
+
+use crate::failure::Failure;
+
+/// Where the store is.
+#[derive(Debug, Clone, Args)]
+pub struct StoreArgs {
+    /// The store [default: `.pipe` beside the pipeline file]
+    #[arg(long, value_name = "DIR", env = "PIPE_STORE", global = false)]
+    store: Option<PathBuf>,
+    /// The pipeline file
+    #[arg(long, short, value_name = "FILE", default_value = "pipeline.ron")]
+    pub file: PathBuf,
+}
+
+impl StoreArgs {
+    /// Returns the store's folder.
+    pub fn root(&self) -> PathBuf {
+        self.store.clone().unwrap_or_else(|| {
+            let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            folder.map_or_else(|| PathBuf::from(".pipe"), |folder| folder.join(".pipe"))
+        })
+    }
+
+    /// Opens the store; makes one if there is none.
+    pub fn open(&self) -> Result<Store, Failure> {
+        Ok(Store::open(&self.root())?)
+    }
+
+    /// Opens a store that must exist: a command that only looks does not make one.
+    pub fn open_existing(&self) -> Result<Store, Failure> {
+        let root = self.root();
+        if root.is_dir() {
+            return Ok(Store::open(&root)?);
+        }
+        Err(Failure::usage(format!("there is no store at `{}`", root.display()))
+            .hint("make one with `pipe run`, or name another with `--store`"))
+    }
+}

@@ -1,0 +1,285 @@
+//! `evaluate`: a trained network on the images of a split it was not trained on. The only stage that may read the test
+//! split.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    images::{
+        Policy,
+        dataset::{Dataset, Labels},
+    },
+    network::{
+        Architecture, Predictor,
+        architecture::Head,
+        training::{
+            data::{checked, heads, plain_batch},
+            loss::{self, Criterion},
+            run::JUDGED_AT_A_TIME,
+        },
+    },
+    params::{Float, is_default},
+    stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
+};
+
+/// `evaluate`: losses, accuracies with their uncertainty, and every prediction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Evaluate {
+    /// The split whose images are connected to the slot `data`. Default Test.
+    #[serde(skip_serializing_if = "is_default")]
+    pub split: EvaluateOn,
+}
+
+/// A split that is not trained on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EvaluateOn {
+    #[default]
+    Test,
+    Validation,
+}
+
+/// Heads with at least so many classes have a top-5 accuracy.
+const TOP_5_FROM: usize = 10;
+
+impl Stage for Evaluate {
+    fn id(&self) -> StageId {
+        StageId { name: "evaluate", version: 1 }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { seed: false, device: true }
+    }
+
+    fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
+        let architecture: Architecture = inputs.json("architecture")?;
+        // No outputs are kept for a backward pass.
+        Ok((64 << 20) + architecture.memory(JUDGED_AT_A_TIME as u64 / 3))
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
+        let labels: Labels = inputs.json("labels")?;
+        let policy = Policy::of_inputs(inputs, labels.image)?;
+        let data = checked(Dataset::read(inputs.bytes("data")?)?, "data", &labels)?;
+        if data.is_empty() {
+            return Err(StageError::failed("there are no images to evaluate on"));
+        }
+        let predictor = Predictor::load(&inputs.bytes("architecture")?, inputs.bytes("weights")?, context.device)?;
+        fits(predictor.architecture(), &labels)?;
+        let heads = &predictor.architecture().heads;
+        let mut logits = vec![Vec::new(); heads.len()];
+        for from in (0..data.len()).step_by(JUDGED_AT_A_TIME) {
+            if context.host.interrupted() {
+                return Err(StageError::Interrupted);
+            }
+            let batch = plain_batch(&data, &policy, heads, from, (from + JUDGED_AT_A_TIME).min(data.len()));
+            let mut of_batch = predictor.logits(&batch.images, JUDGED_AT_A_TIME);
+            for (logits, head) in logits.iter_mut().zip(heads) {
+                logits.append(of_batch.get_mut(&head.name).expect("a network has its heads"));
+            }
+            let done = (from + batch.n) as u64;
+            context.host.progress(&Progress {
+                done,
+                total: data.len() as u64,
+                unit: "images".into(),
+                ..Progress::default()
+            });
+        }
+        let mut judged = Vec::new();
+        for ((head, logits), names) in heads.iter().zip(&logits).zip(&labels.heads) {
+            let labels = data.labels(&head.name)?;
+            judged.push(Judged { head, names: &names.classes, logits, labels });
+        }
+        let of_heads: serde_json::Map<_, _> =
+            judged.iter().map(|judged| (judged.head.name.clone(), judged.record())).collect();
+        let record = json!({ "format": 1, "split": self.split, "n": data.len(), "heads": of_heads });
+        Ok(Outputs::default().with_json("evaluation.json", &record).with("predictions.csv", predictions(&judged)))
+    }
+}
+
+/// Checks that the network is one for these labels.
+fn fits(architecture: &Architecture, labels: &Labels) -> Result<(), StageError> {
+    let shape = [labels.image.channels, labels.image.height, labels.image.width];
+    if architecture.input != shape {
+        let found = architecture.input;
+        return Err(StageError::failed(format!(
+            "the network is for images of shape {found:?}, the data have {shape:?}"
+        )));
+    }
+    let names = |heads: &[Head]| heads.iter().map(|head| (head.name.clone(), head.classes)).collect::<Vec<_>>();
+    let expected = names(&heads(labels, Default::default()));
+    if names(&architecture.heads) != expected {
+        let found = names(&architecture.heads);
+        return Err(StageError::failed(format!("the network tells {found:?} apart, the data have {expected:?}")));
+    }
+    Ok(())
+}
+
+/// One head's logits [n, classes] beside the labels [n].
+struct Judged<'a> {
+    head: &'a Head,
+    names: &'a [String],
+    logits: &'a [f32],
+    labels: &'a [i32],
+}
+
+impl Judged<'_> {
+    fn rows(&self) -> impl Iterator<Item = (&[f32], usize)> {
+        self.logits.chunks_exact(self.head.classes).zip(self.labels.iter().map(|&label| label as usize))
+    }
+
+    fn record(&self) -> Value {
+        let n = self.labels.len() as u64;
+        let score = loss::score(Criterion::default(), self.head.output, self.logits, self.labels, self.head.classes);
+        let (low, high) = wilson(score.correct, n);
+        let mut record = json!({
+            "loss": Float(score.loss / n as f64),
+            "accuracy": score.correct as f64 / n as f64,
+            "correct": score.correct,
+            "interval_95": [low, high],
+            "chance": 1.0 / self.head.classes as f64,
+            "classes": self.classes(),
+        });
+        if self.head.classes >= TOP_5_FROM {
+            let hits = self.rows().filter(|(row, label)| rank(row, *label) < 5).count();
+            record["top_5_accuracy"] = (hits as f64 / n as f64).into();
+        }
+        record
+    }
+
+    /// Returns each class's name, number of images and accuracy (null where there is no image).
+    fn classes(&self) -> Vec<Value> {
+        let mut counts = vec![(0u64, 0u64); self.head.classes];
+        for (row, label) in self.rows() {
+            counts[label].0 += 1;
+            counts[label].1 += u64::from(loss::largest(row) == label);
+        }
+        let class = |(name, (n, correct)): (&String, (u64, u64))| json!({ "name": name, "n": n, "accuracy": (n > 0).then(|| correct as f64 / n as f64) });
+        self.names.iter().zip(counts).map(class).collect()
+    }
+}
+
+/// Returns how many logits come before that of `label`.
+fn rank(row: &[f32], label: usize) -> usize {
+    row.iter().enumerate().filter(|&(i, &x)| x > row[label] || x == row[label] && i < label).count()
+}
+
+/// Returns the 95 % interval of a share of `hits` in `n` (E. B. Wilson, 1927).
+fn wilson(hits: u64, n: u64) -> (f64, f64) {
+    const Z: f64 = 1.959_963_984_540_054;
+    let (n, share) = (n as f64, hits as f64 / n as f64);
+    let scale = 1.0 + Z * Z / n;
+    let centre = share + Z * Z / (2.0 * n);
+    let spread = Z * libm::sqrt(share * (1.0 - share) / n + Z * Z / (4.0 * n * n));
+    (((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0))
+}
+
+/// Returns predictions.csv: a row per image with label, prediction and its probability, for each head.
+fn predictions(judged: &[Judged<'_>]) -> String {
+    let mut text = String::from("image");
+    for Judged { head, .. } in judged {
+        write!(text, ",{0}_label,{0}_prediction,{0}_probability", head.name).expect("writing to a string");
+    }
+    text.push('\n');
+    let n = judged.first().map_or(0, |judged| judged.labels.len());
+    for image in 0..n {
+        write!(text, "{image}").expect("writing to a string");
+        for Judged { head, logits, labels, .. } in judged {
+            let row = &logits[image * head.classes..][..head.classes];
+            let found = loss::largest(row);
+            let probability = loss::probabilities(head.output, row, head.classes)[found];
+            write!(text, ",{},{found},{probability:.6}", labels[image]).expect("writing to a string");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use pipe_store::MemoryObjects;
+
+    use super::*;
+    use crate::{
+        images::dataset::{self, ImageShape},
+        network::{Builder, Weights, architecture::Output, layers::Flatten},
+        params,
+        stage::{ComputeDevice, QuietHost},
+    };
+
+    #[test]
+    fn wilsons_interval_is_the_published_one() {
+        // Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+        for (hits, n, low, high) in
+            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
+        {
+            let found = wilson(hits, n);
+            assert!((found.0 - low).abs() < 5e-5 && (found.1 - high).abs() < 5e-5, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn ranks_count_what_comes_before() {
+        let row = [0.5, 0.1, 0.5, 0.9];
+        assert_eq!([0, 1, 2, 3].map(|label| rank(&row, label)), [1, 3, 2, 0]);
+    }
+
+    /// A network whose logits are the pixels: 10 classes, images of one row of 10 pixels.
+    fn evaluate(pixels: &[[u8; 10]], labels: &[i32]) -> Result<Outputs, StageError> {
+        let shape = ImageShape { channels: 1, height: 1, width: 10 };
+        let mut builder = Builder::new([1, 1, 10]);
+        let flat = builder.add(Flatten, &["input"]);
+        let head = Head { name: "class".into(), classes: 10, output: Output::Softmax };
+        let architecture = builder.finish(&flat, &[head]).unwrap();
+        let mut weights = Weights::initial(&architecture, 0);
+        let identity = (0..100).map(|i| f32::from(u8::from(i % 11 == 0))).collect();
+        weights.0.get_mut("class.kernel").unwrap().values = identity;
+        let names: Vec<_> = (0..10).map(|i| format!("c{i}")).collect();
+        let mut objects = MemoryObjects::default();
+        let slots: BTreeMap<_, _> = [
+            ("data", dataset::write(shape, pixels.concat(), &[("class", labels)])),
+            (
+                "labels",
+                params::record(
+                    &json!({ "format": 1, "heads": [{ "name": "class", "classes": names }], "image": shape }),
+                ),
+            ),
+            (
+                "policy",
+                params::record(&json!({ "format": 1, "normalise": { "scale": [1.0], "offset": [0.0] }, "policy": [] })),
+            ),
+            ("architecture", params::record(&architecture)),
+            ("weights", weights.write()),
+        ]
+        .into_iter()
+        .map(|(slot, bytes)| (slot.to_owned(), objects.put(bytes)))
+        .collect();
+        let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
+        Evaluate::default().run(&Inputs::new(&slots, &objects), &context)
+    }
+
+    #[test]
+    fn figures_are_those_of_the_logits() {
+        let rising = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+        let outputs = evaluate(&[rising, rising, rising, [0; 10]], &[9, 5, 4, 0]).unwrap();
+        let record: Value = serde_json::from_slice(&outputs.files()["evaluation.json"]).unwrap();
+        let class = &record["heads"]["class"];
+        assert_eq!((&record["n"], &record["split"]), (&json!(4), &json!("Test")));
+        assert_eq!(
+            (&class["accuracy"], &class["top_5_accuracy"], &class["chance"]),
+            (&json!(0.5), &json!(0.75), &json!(0.1))
+        );
+        assert_eq!(class["classes"][9], json!({ "name": "c9", "n": 1, "accuracy": 1.0 }));
+        assert_eq!(class["classes"][1], json!({ "name": "c1", "n": 0, "accuracy": null }));
+        let sum: f64 = (0..10).map(|i| f64::from(i).exp()).sum();
+        let loss = (3.0 * sum.ln() - 9.0 - 5.0 - 4.0 + 10f64.ln()) / 4.0;
+        assert!((class["loss"].as_f64().unwrap() - loss).abs() < 1e-12);
+        let csv = std::str::from_utf8(&outputs.files()["predictions.csv"]).unwrap();
+        assert!(csv.starts_with("image,class_label,class_prediction,class_probability\n0,9,9,0.632"), "{csv}");
+        assert!(csv.ends_with("\n3,0,0,0.100000\n"), "{csv}");
+    }
+}

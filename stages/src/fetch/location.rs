@@ -1,0 +1,128 @@
+//! Where a file is: URLs of the three schemes that can be fetched from.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use url::Url;
+
+/// Why a text is not the URL of a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LocationError {
+    /// It is not a URL at all.
+    #[error("{0}")]
+    Invalid(#[from] url::ParseError),
+    /// Nothing is fetched over this scheme.
+    #[error("allowed are https://.., http://.. and file://..")]
+    Scheme,
+    /// A file URL names another host, or no absolute path.
+    #[error("a file URL has three slashes and an absolute path: file:///..")]
+    File,
+}
+
+/// The URL of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Location(Url);
+
+impl FromStr for Location {
+    type Err = LocationError;
+
+    fn from_str(text: &str) -> Result<Self, LocationError> {
+        // The scheme first: other schemes have other rules, and to be told of those would not help.
+        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+        if !["https", "http", "file"].contains(&scheme.as_str()) {
+            return Err(LocationError::Scheme);
+        }
+        let url = Url::parse(text)?;
+        match scheme.as_str() {
+            "file" if url.to_file_path().is_err() || url.path() == "/" => Err(LocationError::File),
+            _ => Ok(Self(url)),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Location {
+    /// Returns the path of a `file://` URL.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        if self.0.scheme() == "file" { self.0.to_file_path().ok() } else { None }
+    }
+
+    /// Returns what is behind the last slash of the path, if it can be a file's name.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.0.path_segments()?.next_back().filter(|name| !name.is_empty())
+    }
+}
+
+/// A place that is asked for files before the URLs of the pipeline file are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror(Url);
+
+impl FromStr for Mirror {
+    type Err = LocationError;
+
+    fn from_str(text: &str) -> Result<Self, LocationError> {
+        // With a slash at its end it is a folder, in which names are looked up.
+        let Location(url) = format!("{}/", text.trim_end_matches('/')).parse()?;
+        Ok(Self(url))
+    }
+}
+
+impl Mirror {
+    /// Returns where the mirror has a file of this name, which is written as in a URL.
+    pub(super) fn file(&self, name: &str) -> Option<Location> {
+        self.0.join(&format!("./{name}")).ok().map(Location)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_said() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(text.parse::<Location>().unwrap_err().to_string(), expected, "{text}");
+        };
+        let schemes = "allowed are https://.., http://.. and file://..";
+        ["ftp://x", "x", "", "/a/file", "mailto:x"].iter().for_each(|text| check(text, schemes));
+        check("https://", "empty host");
+        check("https://a b/c", "invalid international domain name");
+        check("http://[::1", "invalid IPv6 address");
+        check("https://x:99999/y", "invalid port number");
+        let file = "a file URL has three slashes and an absolute path: file:///..";
+        ["file://relative", "file://host/a", "file://"].iter().for_each(|text| check(text, file));
+    }
+
+    #[test]
+    fn the_last_segment_of_a_url_is_a_files_name() {
+        let check = |url: &str, expected| assert_eq!(url.parse::<Location>().unwrap().name(), expected, "{url}");
+        check("https://a.b/c/d.tar.gz?x=/y#z", Some("d.tar.gz"));
+        check("https://a.b/c/", None);
+        check("https://a.b", None);
+        check("file:///x/y/..", None);
+    }
+
+    #[test]
+    fn a_file_has_its_path_without_escapes() {
+        let path = |url: &str| url.parse::<Location>().unwrap().path();
+        assert_eq!(path("file:///a%20file%25.gz"), Some(PathBuf::from("/a file%.gz")));
+        assert_eq!(path("file://localhost/a"), Some(PathBuf::from("/a")));
+        assert_eq!(path("https://a.b/c"), None);
+    }
+
+    #[test]
+    fn a_mirror_is_a_folder_with_or_without_a_slash() {
+        for base in ["https://a.b/m", "https://a.b/m/"] {
+            let mirror: Mirror = base.parse().unwrap();
+            assert_eq!(mirror.file("a%20b.gz").unwrap().to_string(), "https://a.b/m/a%20b.gz");
+            // A name with a colon is not a scheme.
+            assert_eq!(mirror.file("x:y").unwrap().to_string(), "https://a.b/m/x:y");
+        }
+        assert_eq!("folder".parse::<Mirror>(), Err(LocationError::Scheme));
+        assert_eq!("file://folder".parse::<Mirror>(), Err(LocationError::File));
+    }
+}

@@ -1,0 +1,123 @@
+//! Random changes of images. What happens to which image in which epoch is a function of the seed, the epoch, the
+//! change's place in the policy and the image's index: order and batches cannot matter.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    images::dataset::ImageShape,
+    philox::{Stream, unit_f32},
+};
+
+/// One random change.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Augmentation {
+    /// Mirrors left and right with this probability.
+    RandomFlip(f64),
+    /// Puts so many black pixels (byte 0) around the image and cuts an image of the old size out of that, each of the
+    /// (2 padding + 1)^2 places equally likely (Krizhevsky, Sutskever and Hinton 2012; He et al. 2016, section 4.2).
+    RandomCrop(u32),
+    /// Sets a square with sides of so many pixels to the normalised value 0 in every channel: gray, or the mean. Its
+    /// middle is any pixel of the image, so that part of it may lie outside (DeVries and Taylor 2017).
+    Cutout(u32),
+}
+
+/// The most pixels of padding and of a cut-out's side.
+const MOST: u32 = 4096;
+
+impl Augmentation {
+    /// Returns its name in the pipeline file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RandomFlip(_) => "RandomFlip",
+            Self::RandomCrop(_) => "RandomCrop",
+            Self::Cutout(_) => "Cutout",
+        }
+    }
+
+    /// Returns what is wrong with its value, if anything is.
+    pub(crate) fn problem(&self) -> Option<String> {
+        match *self {
+            Self::RandomFlip(p) if !(0.0..=1.0).contains(&p) => Some(format!("found {p}, allowed: 0 to 1")),
+            Self::RandomCrop(n) | Self::Cutout(n) if !(1..=MOST).contains(&n) => {
+                Some(format!("found {n}, allowed: 1 to {MOST}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns why it cannot be done to images of `shape`, if it cannot.
+    pub(crate) fn misfit(&self, shape: ImageShape) -> Option<String> {
+        let ImageShape { height, width, .. } = shape;
+        match *self {
+            Self::RandomCrop(padding) if padding as usize >= height.min(width) => {
+                Some(format!("`RandomCrop({padding})` on images of {height} x {width}: allowed is less than a side"))
+            }
+            Self::Cutout(size) if size as usize > height.max(width) => {
+                Some(format!("`Cutout({size})` on images of {height} x {width}: allowed is at most the longer side"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Changes `image`, normalised values `[c, h, w]`, as `stream` decides for the image `index`. `black` are the
+    /// normalised values of the byte 0; `scratch` is as long as `image`.
+    pub(super) fn apply(
+        &self,
+        image: &mut [f32],
+        shape: ImageShape,
+        black: &[f32],
+        stream: Stream,
+        index: u32,
+        scratch: &mut [f32],
+    ) {
+        let ImageShape { height, width, .. } = shape;
+        let bits = stream.u32(u64::from(index));
+        match *self {
+            Self::RandomFlip(p) => {
+                if f64::from(unit_f32(bits)) < p {
+                    image.chunks_exact_mut(width).for_each(<[f32]>::reverse);
+                }
+            }
+            Self::RandomCrop(padding) => {
+                let [y, x] = halves(bits, 2 * padding + 1, 2 * padding + 1);
+                let padding = padding as usize;
+                scratch.copy_from_slice(image);
+                for ((plane, source), black) in
+                    image.chunks_exact_mut(height * width).zip(scratch.chunks_exact(height * width)).zip(black)
+                {
+                    plane.fill(*black);
+                    // Row i of the image is row i + y - padding of the source; likewise columns.
+                    let (rows, from_row) = overlap(y, padding, height);
+                    let (columns, from_column) = overlap(x, padding, width);
+                    for (i, row) in rows.enumerate() {
+                        let from = &source[(from_row + i) * width + from_column..][..columns.len()];
+                        plane[row * width..][columns.clone()].copy_from_slice(from);
+                    }
+                }
+            }
+            Self::Cutout(size) => {
+                let [y, x] = halves(bits, height as u32, width as u32);
+                let size = size as usize;
+                let range = |middle: usize, side: usize| {
+                    middle.saturating_sub(size / 2)..(middle + size).saturating_sub(size / 2).min(side)
+                };
+                for plane in image.chunks_exact_mut(height * width) {
+                    for row in range(y, height) {
+                        plane[row * width..][range(x, width)].fill(0.0);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns two numbers below `n` and `m`, from the upper and the lower 16 bits; their bias is below n / 2^16.
+fn halves(bits: u32, n: u32, m: u32) -> [usize; 2] {
+    let below = |half: u32, n: u32| ((u64::from(half) * u64::from(n)) >> 16) as usize;
+    [below(bits >> 16, n), below(bits & 0xffff, m)]
+}
+
+/// Returns which rows of `side` are inside the source when it is shifted by `at - padding`, and the source's first.
+fn overlap(at: usize, padding: usize, side: usize) -> (std::ops::Range<usize>, usize) {
+    if at >= padding { (0..side - (at - padding), at - padding) } else { (padding - at..side, 0) }
+}

@@ -1,0 +1,164 @@
+//! A policy resolved against a dataset, and how it fills a batch.
+
+use serde::{Deserialize, Serialize};
+
+use super::Augmentation;
+use crate::{
+    images::dataset::{Dataset, ImageShape},
+    philox::{Purpose, Stream},
+    stage::{Inputs, StageError},
+};
+
+/// `policy.json`: what is done to images before a network sees them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Record", deny_unknown_fields)]
+pub struct Policy {
+    format: u32,
+    normalise: Normalisation,
+    policy: Vec<Augmentation>,
+}
+
+/// A byte `x` of channel `c` is `x * scale[c] + offset[c]`, in 32-bit floats and two roundings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalisation {
+    pub scale: Vec<f32>,
+    pub offset: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    format: u32,
+    normalise: Normalisation,
+    policy: Vec<Augmentation>,
+}
+
+impl TryFrom<Record> for Policy {
+    type Error = String;
+
+    fn try_from(Record { format, normalise, policy }: Record) -> Result<Self, String> {
+        if format != 1 {
+            return Err(format!("the policy has format {format}, expected 1"));
+        }
+        let Normalisation { scale, offset } = &normalise;
+        if scale.is_empty() || scale.len() != offset.len() {
+            return Err(format!(
+                "the policy has {} scales and {} offsets, expected as many",
+                scale.len(),
+                offset.len()
+            ));
+        }
+        if !scale.iter().all(|x| x.is_finite() && *x > 0.0) || !offset.iter().all(|x| x.is_finite()) {
+            return Err("the policy's scales and offsets are not finite, or a scale is not positive".to_owned());
+        }
+        match policy.iter().find_map(|operation| Some((operation, operation.problem()?))) {
+            Some((operation, problem)) => Err(format!("{}: {problem}", operation.name())),
+            None => Ok(Self { format, normalise, policy }),
+        }
+    }
+}
+
+impl Policy {
+    pub(crate) fn new(normalise: Normalisation, policy: Vec<Augmentation>) -> Self {
+        Self { format: 1, normalise, policy }
+    }
+
+    /// Returns the policy without any change: x / 255 - 0.5. What an absent `policy.json` means.
+    pub fn plain(channels: usize) -> Self {
+        Self::new(Normalisation { scale: vec![1.0 / 255.0; channels], offset: vec![-0.5; channels] }, Vec::new())
+    }
+
+    /// Returns the policy in the slot `policy`, the plain one if nothing is connected.
+    ///
+    /// # Errors
+    /// If the record does not fit, or not images of `shape`.
+    pub fn of_inputs(inputs: &Inputs<'_>, shape: ImageShape) -> Result<Self, StageError> {
+        let policy = match inputs.digest("policy") {
+            Some(_) => inputs.json("policy")?,
+            None => Self::plain(shape.channels),
+        };
+        policy.check(shape)?;
+        Ok(policy)
+    }
+
+    /// Returns how bytes become numbers.
+    pub fn normalisation(&self) -> &Normalisation {
+        &self.normalise
+    }
+
+    /// Returns the changes, in their order.
+    pub fn augmentations(&self) -> &[Augmentation] {
+        &self.policy
+    }
+
+    /// Checks that the policy can be applied to images of `shape`, which [`fill`](Self::fill) relies on.
+    ///
+    /// # Errors
+    /// If it is made for another number of channels, or a change does not fit the size.
+    pub fn check(&self, shape: ImageShape) -> Result<(), StageError> {
+        let channels = self.normalise.scale.len();
+        if channels != shape.channels {
+            let found = shape.channels;
+            let message = format!("the policy is made for images of {channels} channels, found {found}");
+            return Err(StageError::failed_with_hint(message, "connect the `augment` of the same dataset"));
+        }
+        match self.policy.iter().find_map(|operation| operation.misfit(shape)) {
+            Some(message) => Err(StageError::failed(message)),
+            None => Ok(()),
+        }
+    }
+
+    /// Fills `out`, `[batch, c, h, w]`, with the images of `dataset` at `indices`, normalised; in an `epoch` also changed
+    /// at random, as (`seed`, `epoch`, index in the split) decide. Validation and test have no epoch.
+    ///
+    /// # Panics
+    /// If `out` is not as long as the images, an index is beyond the split, or [`check`](Self::check) fails.
+    pub fn fill(&self, dataset: &Dataset, indices: &[u32], epoch: Option<u32>, seed: u64, out: &mut [f32]) {
+        let shape = dataset.image_shape();
+        let (size, plane) = (shape.bytes(), shape.height * shape.width);
+        assert_eq!(out.len(), indices.len() * size, "one place for each image");
+        assert_eq!(shape.channels, self.normalise.scale.len(), "a policy for these channels");
+        let table = self.table();
+        let black: Vec<f32> = table.iter().map(|values| values[0]).collect();
+        let mut scratch = vec![0.0; if epoch.is_some() { size } else { 0 }];
+        for (index, image) in indices.iter().zip(out.chunks_exact_mut(size)) {
+            let bytes = dataset.image(*index as usize);
+            for ((to, from), values) in image.chunks_exact_mut(plane).zip(bytes.chunks_exact(plane)).zip(&table) {
+                to.iter_mut().zip(from).for_each(|(to, byte)| *to = values[usize::from(*byte)]);
+            }
+            let Some(epoch) = epoch else { continue };
+            for (operation, at) in self.policy.iter().zip(0..) {
+                let stream = Stream::new(seed, Purpose::Augment, epoch, at);
+                operation.apply(image, shape, &black, stream, *index, &mut scratch);
+            }
+        }
+    }
+
+    /// Returns the smallest and largest normalised value of each channel: those of the bytes 0 and 255.
+    pub fn range(&self) -> Vec<[f32; 2]> {
+        self.table().iter().map(|values| [values[0], values[255]]).collect()
+    }
+
+    /// Returns the bytes of one image's normalised values, `[c, h, w]`: the nearest, 0 or 255 beyond the range.
+    ///
+    /// # Panics
+    /// If the values are not as many for each channel.
+    pub fn denormalise(&self, values: &[f32]) -> Vec<u8> {
+        let Normalisation { scale, offset } = &self.normalise;
+        assert_eq!(values.len() % scale.len(), 0, "planes of equal size");
+        let planes = values.chunks_exact(values.len() / scale.len());
+        let byte = |value: f32, scale: f32, offset: f32| ((value - offset) / scale).round().clamp(0.0, 255.0) as u8;
+        planes
+            .zip(scale.iter().zip(offset))
+            .flat_map(|(plane, (scale, offset))| plane.iter().map(move |value| byte(*value, *scale, *offset)))
+            .collect()
+    }
+
+    /// Returns the normalised value of each byte, by channel.
+    fn table(&self) -> Vec<[f32; 256]> {
+        let Normalisation { scale, offset } = &self.normalise;
+        let values = |(scale, offset): (&f32, &f32)| std::array::from_fn(|byte| byte as f32 * scale + offset);
+        scale.iter().zip(offset).map(values).collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! Contact sheets: equal pictures in a grid with gaps, as one PNG.
+
+use image::{
+    ExtendedColorType, ImageEncoder,
+    codecs::png::{CompressionType, FilterType, PngEncoder},
+};
+
+use crate::images::dataset::ImageShape;
+
+/// Pixels between pictures and around the grid.
+pub const GAP: usize = 2;
+
+/// What is between pictures and where one is missing: light gray.
+pub const GROUND: u8 = 224;
+
+/// A grid of equal pictures, filled row by row.
+#[derive(Debug, Clone)]
+pub struct Sheet {
+    shape: ImageShape,
+    columns: usize,
+    /// Pictures `[c, h, w]`, or a gap where there is none.
+    pictures: Vec<Option<Vec<u8>>>,
+}
+
+impl Sheet {
+    /// Returns an empty sheet for pictures of `shape` (1 or 3 channels), `columns` side by side.
+    ///
+    /// # Panics
+    /// If there are no columns.
+    pub fn new(shape: ImageShape, columns: usize) -> Self {
+        assert!(columns > 0, "a sheet has columns");
+        Self { shape, columns, pictures: Vec::new() }
+    }
+
+    /// Adds a picture: `[c, h, w]`, each 0 to 255.
+    ///
+    /// # Panics
+    /// If it has another shape than the sheet's.
+    pub fn push(&mut self, picture: &[u8]) {
+        assert_eq!(picture.len(), self.shape.bytes(), "a picture has the sheet's shape");
+        self.pictures.push(Some(picture.to_vec()));
+    }
+
+    /// Leaves the rest of the row empty, if it has been begun.
+    pub fn end_row(&mut self) {
+        let rows = self.pictures.len().div_ceil(self.columns);
+        self.pictures.resize(rows * self.columns, None);
+    }
+
+    /// Returns the sheet as PNG: gray for one channel, otherwise colour. Equal pictures are equal bytes.
+    pub fn png(&self) -> Vec<u8> {
+        let ImageShape { height, width, .. } = self.shape;
+        let rows = self.pictures.len().div_ceil(self.columns).max(1);
+        let size = (self.columns * (width + GAP) + GAP, rows * (height + GAP) + GAP);
+        let mut canvas = Canvas::new(self.shape, size, GROUND);
+        for (at, picture) in self.pictures.iter().enumerate() {
+            let Some(picture) = picture else { continue };
+            canvas.put(picture, GAP + at % self.columns * (width + GAP), GAP + at / self.columns * (height + GAP));
+        }
+        canvas.png()
+    }
+}
+
+/// Where pictures of one shape are put together.
+#[derive(Debug, Clone)]
+pub struct Canvas {
+    shape: ImageShape,
+    width: usize,
+    height: usize,
+    /// `[height, width, channels]`
+    pixels: Vec<u8>,
+}
+
+impl Canvas {
+    /// Returns `width` x `height` pixels of the grey `ground`, for pictures of `shape` (1 or 3 channels).
+    pub fn new(shape: ImageShape, (width, height): (usize, usize), ground: u8) -> Self {
+        Self { shape, width, height, pixels: vec![ground; width * height * shape.channels] }
+    }
+
+    /// Puts a picture, `[c, h, w]`, with its corner at (`left`, `top`).
+    ///
+    /// # Panics
+    /// If it reaches below the canvas.
+    pub fn put(&mut self, picture: &[u8], left: usize, top: usize) {
+        let ImageShape { channels, height, width } = self.shape;
+        for (plane, values) in picture.chunks_exact(height * width).enumerate() {
+            for (i, value) in values.iter().enumerate() {
+                let (y, x) = (top + i / width, left + i % width);
+                self.pixels[(y * self.width + x) * channels + plane] = *value;
+            }
+        }
+    }
+
+    /// Returns it as PNG: gray for one channel, otherwise colour. Equal pictures are equal bytes.
+    pub fn png(&self) -> Vec<u8> {
+        encode(&self.pixels, self.width, self.height, self.shape.channels)
+    }
+}
+
+/// Returns `pixels`, `[height, width, channels]`, as PNG: gray for one channel, otherwise colour. Equal pixels are equal
+/// bytes.
+///
+/// # Panics
+/// If the pixels are not as many, or there are not 1 or 3 channels.
+pub fn encode(pixels: &[u8], width: usize, height: usize, channels: usize) -> Vec<u8> {
+    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let mut png = Vec::new();
+    let size = |pixels: usize| u32::try_from(pixels).expect("a sheet has fewer than 2^32 pixels a side");
+    PngEncoder::new_with_quality(&mut png, CompressionType::Default, FilterType::Adaptive)
+        .write_image(pixels, size(width), size(height), color)
+        .expect("the buffer fits the size, and memory takes the bytes");
+    png
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_stand_in_rows_with_gaps() {
+        let shape = ImageShape { channels: 3, height: 1, width: 1 };
+        let mut sheet = Sheet::new(shape, 2);
+        sheet.push(&[1, 2, 3]);
+        sheet.end_row();
+        sheet.end_row();
+        sheet.push(&[4, 5, 6]);
+        sheet.push(&[7, 8, 9]);
+        let image = image::load_from_memory(&sheet.png()).unwrap().to_rgb8();
+        assert_eq!(image.dimensions(), (8, 8));
+        assert_eq!(image.get_pixel(2, 2).0, [1, 2, 3]);
+        assert_eq!(image.get_pixel(5, 2).0, [GROUND; 3]);
+        assert_eq!(image.get_pixel(2, 5).0, [4, 5, 6]);
+        assert_eq!(image.get_pixel(5, 5).0, [7, 8, 9]);
+        assert_eq!(image.pixels().filter(|pixel| pixel.0 != [GROUND; 3]).count(), 3);
+    }
+
+    #[test]
+    fn gray_pictures_make_a_gray_sheet() {
+        let mut sheet = Sheet::new(ImageShape { channels: 1, height: 2, width: 1 }, 1);
+        sheet.push(&[0, 255]);
+        let image = image::load_from_memory(&sheet.png()).unwrap();
+        assert_eq!(image.color(), image::ColorType::L8);
+        assert_eq!(image.to_luma8().get_pixel(2, 3).0, [255]);
+    }
+}

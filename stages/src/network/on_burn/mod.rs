@@ -1,0 +1,151 @@
+//! Networks on any device of burn: a walk over an architecture's layers in tensors, with burn's autodiff. It computes on GPUs;
+//! on the CPU the kernels are held against it.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::{
+    architecture::{Architecture, Layer, ParameterShape},
+    layers::burn_site::{Site, numbers},
+    pass::{Forward, Mode, Pass},
+    weights::Weights,
+};
+
+/// Outputs of layers, by name.
+type Outputs = BTreeMap<String, Tensor<4>>;
+
+/// Mean and biased variance of a batch, by layer.
+type Statistics = BTreeMap<String, [Vec<f32>; 2]>;
+
+/// A network whose numbers are on a device.
+pub(super) struct BurnNetwork {
+    architecture: Architecture,
+    pass: Pass,
+    outputs: Vec<String>,
+    /// Without autodiff.
+    device: Device,
+    /// Trained parameters and moving statistics, flat.
+    weights: BTreeMap<String, Tensor<1>>,
+    /// What the last pass left for the backward pass: the images if they have gradients, and the outputs.
+    images: Option<Tensor<4>>,
+    last: Outputs,
+    gradients: BTreeMap<String, Vec<f32>>,
+}
+
+impl BurnNetwork {
+    /// Returns the network that computes the outputs of the layers named `outputs` on `device`.
+    ///
+    /// # Panics
+    /// If an output is not a layer.
+    pub(super) fn new(architecture: &Architecture, pass: Pass, outputs: &[&str], device: &Device) -> Self {
+        let mut architecture = architecture.clone();
+        let is_output = |layer: &Layer| outputs.contains(&layer.name.as_str());
+        let last = architecture.layers.iter().rposition(is_output).expect("outputs are layers");
+        // A gradient with respect to the images does not pass layers behind the outputs.
+        architecture.layers.truncate(last + 1);
+        Self {
+            architecture,
+            pass,
+            outputs: outputs.iter().map(|&name| name.to_owned()).collect(),
+            device: device.clone(),
+            weights: BTreeMap::new(),
+            images: None,
+            last: BTreeMap::new(),
+            gradients: BTreeMap::new(),
+        }
+    }
+
+    /// Replaces the weights.
+    ///
+    /// # Panics
+    /// If they are not the architecture's.
+    pub(super) fn set_weights(&mut self, weights: &Weights) {
+        let tensor = |parameter: ParameterShape| {
+            let values = &weights.0[&parameter.name].values;
+            let tensor = Tensor::<1>::from_data(TensorData::new(values.clone(), [values.len()]), &self.device);
+            let trained = parameter.trained && self.pass == Pass::Training;
+            (parameter.name, if trained { tensor.autodiff().require_grad() } else { tensor })
+        };
+        self.weights = self.architecture.parameter_shapes().into_iter().map(tensor).collect();
+    }
+
+    /// Computes the outputs for `images` [n, c, h, w].
+    ///
+    /// # Panics
+    /// If `images` is not a whole number of images.
+    pub(super) fn forward(&mut self, images: &[f32], mode: Mode) -> Forward {
+        let [c, h, w] = self.architecture.input;
+        let n = images.len() / (c * h * w);
+        let images = Tensor::<4>::from_data(TensorData::new(images.to_vec(), [n, c, h, w]), &self.device);
+        let images = if self.pass == Pass::ImageGradients { images.autodiff().require_grad() } else { images };
+        self.images = (self.pass == Pass::ImageGradients).then(|| images.clone());
+        let (last, statistics) = self.walk(images, mode);
+        self.last = last;
+        let outputs = self.last.iter().map(|(name, output)| (name.clone(), numbers(output.clone().inner()))).collect();
+        Forward { outputs, statistics }
+    }
+
+    /// See [`Network::weight_gradients`](super::Network::weight_gradients).
+    pub(super) fn weight_gradients(
+        &mut self,
+        output_gradients: &BTreeMap<String, Vec<f32>>,
+    ) -> &BTreeMap<String, Vec<f32>> {
+        assert_eq!(self.pass, Pass::Training, "the last pass was taped");
+        let mut gradients = self.scalar(output_gradients).backward();
+        let tracked = self.weights.iter().filter(|(_, weight)| weight.is_autodiff());
+        let by_weights =
+            tracked.filter_map(|(name, weight)| Some((name.clone(), numbers(weight.grad_remove(&mut gradients)?))));
+        self.gradients = by_weights.collect();
+        &self.gradients
+    }
+
+    /// See [`Network::image_gradients`](super::Network::image_gradients).
+    pub(super) fn image_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
+        let mut gradients = self.scalar(output_gradients).backward();
+        let images = self.images.take().expect("the last pass was taped");
+        numbers(images.grad_remove(&mut gradients).expect("every layer's output depends on the images"))
+    }
+
+    /// Returns a scalar whose gradients with respect to the outputs are these.
+    fn scalar(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Tensor<1> {
+        let last = std::mem::take(&mut self.last);
+        let term = |(name, gradient): (&String, &Vec<f32>)| {
+            let output = last[name].clone();
+            let gradient = TensorData::new(gradient.clone(), output.dims());
+            (output * Tensor::<4>::from_data(gradient, &self.device)).sum()
+        };
+        output_gradients.iter().map(term).reduce(|sum, term| sum + term).expect("there is an output")
+    }
+
+    /// Walks the layers; returns the outputs and the batch's statistics.
+    fn walk(&self, images: Tensor<4>, mode: Mode) -> (Outputs, Statistics) {
+        let layers = &self.architecture.layers;
+        let mut statistics = Statistics::new();
+        // How many still read an output: the last one takes it, so that burn may compute in place.
+        let mut readers: BTreeMap<&str, usize> = BTreeMap::new();
+        let read = layers.iter().flat_map(|layer| &layer.inputs).chain(&self.outputs);
+        read.for_each(|name| *readers.entry(name).or_default() += 1);
+        let mut outputs: BTreeMap<&str, Tensor<4>> = BTreeMap::from([("input", images)]);
+        let mut take = |outputs: &mut BTreeMap<&str, Tensor<4>>, name: &str| {
+            let left = readers.get_mut(name).expect("the readers were counted");
+            *left -= 1;
+            if *left == 0 { outputs.remove(name) } else { outputs.get(name).cloned() }
+                .expect("layers are in an order in which they can be computed")
+        };
+        for (index, layer) in (0..).zip(layers) {
+            let inputs = layer.inputs.iter().map(|name| take(&mut outputs, name)).collect();
+            let mut site = Site {
+                layer: &layer.name,
+                index,
+                mode,
+                device: &self.device,
+                weights: &self.weights,
+                statistics: &mut statistics,
+            };
+            outputs.insert(&layer.name, layer.kind.definition().on_burn(inputs, &mut site));
+        }
+        let last = self.outputs.iter().map(|name| (name.clone(), take(&mut outputs, name))).collect();
+        (last, statistics)
+    }
+}

@@ -1,0 +1,263 @@
+//! Networks on a CPU: a list of operations to call, forward and back, over maps whose memory is used again from step to step.
+
+mod build;
+mod node;
+
+use std::collections::BTreeMap;
+
+use self::{build::Built, node::Node};
+use super::{
+    architecture::Architecture,
+    kernels::{
+        Isa,
+        buffers::Buffers,
+        elementwise,
+        map::{self, Shape},
+        unfold::Layout,
+    },
+    layers::operation::{self, Backward, Map, Run, Value},
+    pass::{Forward, Mode, Pass},
+    weights::Weights,
+};
+
+/// A network that computes with kernels.
+pub(super) struct CpuNetwork {
+    nodes: Vec<Node>,
+    /// Shape of each value.
+    shapes: Vec<Shape>,
+    outputs: Vec<(String, Value)>,
+    /// How many nodes and outputs read each value.
+    readers: Vec<usize>,
+    /// The earliest node whose backward pass reads each value. The map is kept until then.
+    kept_for: Vec<Option<usize>>,
+    /// Whether a gradient with respect to a value is wanted.
+    reached: Vec<bool>,
+    /// How images are given to the nodes that read them: as they come, if all of those can read that.
+    input: Layout,
+    /// The last pass, and what it left for the backward pass.
+    run: Run,
+    maps: Vec<Option<Vec<f32>>>,
+    /// With respect to the parameters, in their layout.
+    gradients: BTreeMap<String, Vec<f32>>,
+    buffers: Buffers,
+}
+
+impl CpuNetwork {
+    /// Returns the network that computes the outputs of the layers named `outputs`.
+    ///
+    /// # Panics
+    /// If an output is not a layer.
+    pub(super) fn new(architecture: &Architecture, pass: Pass, outputs: &[&str], isa: Isa) -> Self {
+        let Built { mut nodes, values, shapes } = build::build(architecture, pass, outputs);
+        let outputs: Vec<_> = outputs.iter().map(|&name| (name.to_owned(), values[name])).collect();
+        let mut readers = vec![0; shapes.len()];
+        let read = nodes.iter().flat_map(|node| &node.inputs).chain(outputs.iter().map(|(_, value)| value));
+        read.for_each(|&value| readers[value] += 1);
+        let mut reached = vec![pass == Pass::ImageGradients; shapes.len()];
+        let mut kept_for = vec![None; shapes.len()];
+        for (i, Node { operation, inputs, output, .. }) in nodes.iter_mut().enumerate() {
+            let reaches_inputs = inputs.iter().any(|&input| reached[input]);
+            reached[*output] |= reaches_inputs || (pass == Pass::Training && operation.is_trained());
+            if pass == Pass::Inference || !reached[*output] {
+                continue;
+            }
+            if reaches_inputs {
+                operation.reach_inputs();
+            }
+            let keeps = operation.keeps(pass);
+            for value in keeps.input.then_some(inputs[0]).into_iter().chain(keeps.output.then_some(*output)) {
+                kept_for[value].get_or_insert(i);
+            }
+        }
+        let reads_images = |node: &Node| node.operation.reads_images() || !node.inputs.contains(&0);
+        let all_read_images = nodes.iter().all(reads_images) && outputs.iter().all(|&(_, value)| value != 0);
+        Self {
+            input: if all_read_images { Layout::Images } else { Layout::Map },
+            run: Run { isa, n: 0, pass, mode: Mode::Inference },
+            maps: vec![None; shapes.len()],
+            nodes,
+            shapes,
+            outputs,
+            readers,
+            kept_for,
+            reached,
+            gradients: BTreeMap::new(),
+            buffers: Buffers::default(),
+        }
+    }
+
+    /// Replaces the weights.
+    ///
+    /// # Panics
+    /// If they are not the architecture's.
+    pub(super) fn set_weights(&mut self, weights: &Weights) {
+        for Node { layer, operation, .. } in &mut self.nodes {
+            operation.set_weights(&|part| weights.0[&format!("{layer}.{part}")].values.as_slice());
+        }
+    }
+
+    /// Computes the outputs for `images` [n, c, h, w].
+    ///
+    /// # Panics
+    /// If `images` is not a whole number of images.
+    pub(super) fn forward(&mut self, images: &[f32], mode: Mode) -> Forward {
+        let input = self.shapes[0];
+        assert!(images.len().is_multiple_of(input.values()), "images are whole");
+        self.run = Run { n: images.len() / input.values(), mode, ..self.run };
+        self.maps.fill(None);
+        self.maps[0] = Some(self.input_map(images));
+        let mut left = self.readers.clone();
+        for i in 0..self.nodes.len() {
+            let y = self.compute(i);
+            let node = &self.nodes[i];
+            self.maps[node.output] = Some(y);
+            for input in node.inputs.clone() {
+                left[input] -= 1;
+                if left[input] == 0 && self.kept_for[input].is_none() {
+                    self.free(input);
+                }
+            }
+        }
+        let forward = Forward { outputs: self.read_outputs(), statistics: self.statistics() };
+        for value in 0..self.maps.len() {
+            if self.kept_for[value].is_none() {
+                self.free(value);
+            }
+        }
+        forward
+    }
+
+    fn input_map(&mut self, images: &[f32]) -> Vec<f32> {
+        let shape = self.shapes[0];
+        match self.input {
+            Layout::Images => {
+                let mut copy = self.buffers.take(images.len());
+                elementwise::copy(images, &mut copy);
+                copy
+            }
+            Layout::Map => {
+                let mut map = self.buffers.take(self.run.n * shape.len());
+                map::from_images(shape, images, &mut map);
+                map
+            }
+        }
+    }
+
+    /// Returns the output of node `i`.
+    fn compute(&mut self, i: usize) -> Vec<f32> {
+        let Node { operation, inputs, output, .. } = &mut self.nodes[i];
+        let mut y = self.buffers.take(self.run.n * self.shapes[*output].len());
+        let map = |&value: &Value| Map {
+            values: self.maps[value].as_deref().expect("layers are in an order in which they can be computed"),
+            shape: self.shapes[value],
+            layout: if value == 0 { self.input } else { Layout::Map },
+        };
+        operation.forward(self.run, &inputs.iter().map(map).collect::<Vec<_>>(), &mut y);
+        y
+    }
+
+    fn read_outputs(&self) -> BTreeMap<String, Vec<f32>> {
+        let read = |(name, value): &(String, Value)| {
+            let shape = self.shapes[*value];
+            let mut output = vec![0.0; self.run.n * shape.values()];
+            map::to_images(shape, self.maps[*value].as_ref().expect("outputs are kept"), &mut output);
+            (name.clone(), output)
+        };
+        self.outputs.iter().map(read).collect()
+    }
+
+    fn statistics(&self) -> BTreeMap<String, [Vec<f32>; 2]> {
+        let of = |node: &Node| Some((node.layer.clone(), node.operation.statistics()?.map(<[f32]>::to_vec)));
+        self.nodes.iter().filter_map(of).collect()
+    }
+
+    fn free(&mut self, value: Value) {
+        if let Some(map) = self.maps[value].take() {
+            self.buffers.give(map);
+        }
+    }
+
+    /// Returns the gradients with respect to the trained parameters, by name in the layout of the parameters, given those with
+    /// respect to outputs of the last pass [n, c, h, w].
+    ///
+    /// # Panics
+    /// If the network is not for training, or a gradient is not of an output.
+    pub(super) fn weight_gradients(
+        &mut self,
+        output_gradients: &BTreeMap<String, Vec<f32>>,
+    ) -> &BTreeMap<String, Vec<f32>> {
+        assert_eq!(self.run.pass, Pass::Training, "the last pass kept what is needed");
+        self.backward(output_gradients);
+        &self.gradients
+    }
+
+    /// Returns the gradients with respect to the images [n, c, h, w], given those with respect to outputs of the last pass
+    /// [n, c, h, w].
+    ///
+    /// # Panics
+    /// If the network is not for gradients with respect to images, or a gradient is not of an output.
+    pub(super) fn image_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
+        assert_eq!(self.run.pass, Pass::ImageGradients, "the last pass kept what is needed");
+        let input = self.shapes[0];
+        let mut images = vec![0.0; self.run.n * input.values()];
+        if let Some(gradient) = self.backward(output_gradients) {
+            map::to_images(input, &gradient, &mut images);
+            self.buffers.give(gradient);
+        }
+        images
+    }
+
+    /// Walks back, and returns the gradient with respect to the input if it is reached.
+    fn backward(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Option<Vec<f32>> {
+        let mut gradients = self.map_gradients(output_gradients);
+        for i in (0..self.nodes.len()).rev() {
+            let output = self.nodes[i].output;
+            if let Some(dy) = gradients[output].take() {
+                if self.reached[output] {
+                    self.backward_through(i, dy, &mut gradients);
+                } else {
+                    self.buffers.give(dy);
+                }
+            }
+            for value in 0..self.maps.len() {
+                if self.kept_for[value] == Some(i) {
+                    self.free(value);
+                }
+            }
+        }
+        gradients[0].take()
+    }
+
+    /// Returns the gradients with respect to outputs as maps, by value.
+    fn map_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<Option<Vec<f32>>> {
+        let mut gradients = vec![None; self.shapes.len()];
+        for (name, gradient) in output_gradients {
+            let output = self.outputs.iter().find(|(output, _)| output == name);
+            let &(_, value) = output.expect("gradients are with respect to outputs");
+            let shape = self.shapes[value];
+            assert_eq!(gradient.len(), self.run.n * shape.values(), "a gradient has its output's shape");
+            let mut map = self.buffers.take(self.run.n * shape.len());
+            map::from_images(shape, gradient, &mut map);
+            operation::add(self.run.isa, &mut gradients[value], map, &mut self.buffers);
+        }
+        gradients
+    }
+
+    /// Adds to the gradients with respect to the inputs of node `i`, given that with respect to its output.
+    fn backward_through(&mut self, i: usize, dy: Vec<f32>, gradients: &mut [Option<Vec<f32>>]) {
+        let Node { layer, operation, inputs, output } = &mut self.nodes[i];
+        let mut back = Backward {
+            run: self.run,
+            layer,
+            inputs,
+            output: *output,
+            shapes: &self.shapes,
+            maps: &self.maps,
+            reached: &self.reached,
+            gradients,
+            of_parameters: &mut self.gradients,
+            buffers: &mut self.buffers,
+        };
+        operation.backward(&mut back, dy);
+    }
+}

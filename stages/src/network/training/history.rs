@@ -1,0 +1,220 @@
+//! What became of each epoch, and which of them is the best.
+
+use std::fmt::Write as _;
+
+use pipe_store::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::objective::{EarlyStopping, Objective};
+use crate::{network::architecture::Head, stage::StageError};
+
+/// A number in a checkpoint, exact: its bits.
+pub(crate) mod bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.to_bits().serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
+}
+
+/// Loss and accuracy of one head over the images of a split.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HeadFigures {
+    #[serde(with = "bits")]
+    pub(crate) loss: f64,
+    /// Share of the images whose largest logit is that of their class.
+    #[serde(with = "bits")]
+    pub(crate) accuracy: f64,
+}
+
+/// The figures of one split in one epoch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    /// Weighted losses of the heads and the L2 penalty.
+    #[serde(with = "bits")]
+    pub(crate) loss: f64,
+    /// One per head.
+    pub(crate) heads: Vec<HeadFigures>,
+}
+
+/// One epoch. Figures of training are means over its steps, each before its change of the weights; those of validation
+/// are of the weights at the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Epoch {
+    pub(crate) train: Figures,
+    pub(crate) valid: Option<Figures>,
+    /// Digest of the weights at the end.
+    pub(crate) weights: Digest,
+}
+
+/// A metric of a training, resolved against its heads.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Metric {
+    /// `valid.fine_accuracy`
+    pub(crate) name: String,
+    valid: bool,
+    /// None: the loss of all.
+    head: Option<(usize, bool)>,
+}
+
+/// Returns the names of all metrics, in the order of the columns of history.csv.
+pub(crate) fn metric_names(heads: &[Head], validation: bool) -> Vec<String> {
+    let splits: &[&str] = if validation { &["train", "valid"] } else { &["train"] };
+    let names = splits.iter().flat_map(|split| {
+        let of_head =
+            heads.iter().flat_map(|head| ["loss", "accuracy"].map(|figure| format!("{}_{figure}", head.name)));
+        std::iter::once("loss".to_owned()).chain(of_head).map(move |figure| format!("{split}.{figure}"))
+    });
+    names.collect()
+}
+
+impl Metric {
+    /// Returns the metric `name`.
+    ///
+    /// # Errors
+    /// If there is none of that name, or it is of a validation split and there is none.
+    pub(crate) fn new(name: &str, heads: &[Head], validation: bool) -> Result<Self, StageError> {
+        let unknown = || {
+            let all = metric_names(heads, validation).join("`, `");
+            StageError::failed_with_hint(format!("there is no metric `{name}`"), format!("there are `{all}`"))
+        };
+        let (split, figure) = name.split_once('.').ok_or_else(unknown)?;
+        let valid = match split {
+            "valid" if !validation => {
+                return Err(StageError::failed_with_hint(
+                    format!("the objective is `{name}`, and there is no validation split"),
+                    "go for a `train.` metric, or give the data a validation split",
+                ));
+            }
+            "valid" => true,
+            "train" => false,
+            _ => return Err(unknown()),
+        };
+        let figure = if figure == "accuracy" { format!("{}_accuracy", heads[0].name) } else { figure.to_owned() };
+        let head = if figure == "loss" {
+            None
+        } else {
+            let (head, figure) = figure.rsplit_once('_').ok_or_else(unknown)?;
+            let index = heads.iter().position(|other| other.name == head).ok_or_else(unknown)?;
+            match figure {
+                "loss" => Some((index, false)),
+                "accuracy" => Some((index, true)),
+                _ => return Err(unknown()),
+            }
+        };
+        let name = format!("{}.{figure}", if valid { "valid" } else { "train" });
+        Ok(Self { name, valid, head })
+    }
+
+    /// Returns the metric's value in `epoch`.
+    pub(crate) fn of(&self, epoch: &Epoch) -> f64 {
+        let figures =
+            if self.valid { epoch.valid.as_ref().expect("there is a validation split") } else { &epoch.train };
+        match self.head {
+            None => figures.loss,
+            Some((head, false)) => figures.heads[head].loss,
+            Some((head, true)) => figures.heads[head].accuracy,
+        }
+    }
+}
+
+/// Returns the epoch, counted from 1, after which `stopping` ends a training with these epochs, if it does.
+pub(crate) fn stopped_after(
+    epochs: &[Epoch],
+    stopping: &EarlyStopping,
+    objective: &Objective,
+    metric: &Metric,
+) -> Option<u32> {
+    let (mut best, mut waited) = (f64::INFINITY, 0);
+    for (number, epoch) in (1..).zip(epochs) {
+        let loss = objective.loss(metric.of(epoch));
+        if loss < best - stopping.min_delta {
+            (best, waited) = (loss, 0);
+            continue;
+        }
+        waited += 1;
+        if waited >= stopping.patience {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// Returns history.csv: a row per epoch with every metric and the digest of the weights.
+pub(crate) fn csv(epochs: &[Epoch], heads: &[Head]) -> String {
+    let validation = epochs.iter().any(|epoch| epoch.valid.is_some());
+    let mut text = String::from("epoch");
+    metric_names(heads, validation).iter().for_each(|name| text.extend([",", name]));
+    text.push_str(",weights\n");
+    for (number, epoch) in (1..).zip(epochs) {
+        write!(text, "{number}").expect("writing to a string");
+        for figures in std::iter::once(&epoch.train).chain(&epoch.valid) {
+            let of_heads = figures.heads.iter().flat_map(|head| [head.loss, head.accuracy]);
+            for value in std::iter::once(figures.loss).chain(of_heads) {
+                write!(text, ",{value}").expect("writing to a string");
+            }
+        }
+        writeln!(text, ",{}", epoch.weights).expect("writing to a string");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::architecture::Output;
+
+    fn heads() -> [Head; 2] {
+        ["fine", "coarse"].map(|name| Head { name: name.into(), classes: 3, output: Output::Softmax })
+    }
+
+    fn epochs(accuracies: &[f64]) -> Vec<Epoch> {
+        let figures = |accuracy| Figures { loss: 1.5, heads: vec![HeadFigures { loss: 0.5, accuracy }; 2] };
+        let epoch = |&a: &f64| Epoch { train: figures(0.5), valid: Some(figures(a)), weights: Digest::of(b"") };
+        accuracies.iter().map(epoch).collect()
+    }
+
+    #[test]
+    fn metrics_are_found_by_name() {
+        let heads = heads();
+        for name in metric_names(&heads, true) {
+            assert_eq!(Metric::new(&name, &heads, true).unwrap().name, name);
+        }
+        assert_eq!(Metric::new("valid.accuracy", &heads, true).unwrap().name, "valid.fine_accuracy");
+        assert_eq!(Metric::new("train.accuracy", &heads, false).unwrap().name, "train.fine_accuracy");
+        let error = Metric::new("valid.accuracy", &heads, false).unwrap_err();
+        assert_eq!(error.to_string(), "the objective is `valid.accuracy`, and there is no validation split");
+        for name in ["valid.class_accuracy", "test.loss", "loss", "valid.fine_f1"] {
+            assert!(Metric::new(name, &heads, true).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn early_stopping_waits_for_its_patience() {
+        let metric = Metric::new("valid.accuracy", &heads(), true).unwrap();
+        let check = |patience, min_delta, accuracies: &[f64]| {
+            let stopping = EarlyStopping { patience, min_delta };
+            stopped_after(&epochs(accuracies), &stopping, &Objective::default(), &metric)
+        };
+        assert_eq!(check(2, 0.0, &[0.1, 0.2, 0.2, 0.15, 0.9]), Some(4));
+        assert_eq!(check(2, 0.0, &[0.1, 0.2, 0.2, 0.25, 0.2]), None);
+        assert_eq!(check(2, 0.15, &[0.1, 0.2, 0.24, 0.9]), Some(3));
+    }
+
+    #[test]
+    fn the_history_has_a_row_per_epoch() {
+        let text = csv(&epochs(&[0.25]), &heads());
+        let digest = Digest::of(b"");
+        assert_eq!(
+            text,
+            "epoch,train.loss,train.fine_loss,train.fine_accuracy,train.coarse_loss,train.coarse_accuracy,valid.loss,\
+             valid.fine_loss,valid.fine_accuracy,valid.coarse_loss,valid.coarse_accuracy,weights\n"
+                .to_owned()
+                + &format!("1,1.5,0.5,0.5,0.5,0.5,1.5,0.5,0.25,0.5,0.25,{digest}\n")
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! The training loop, and what it goes by: losses, optimizers, schedules; the history and the state that it leaves.
+
+pub(crate) mod data;
+pub(crate) mod histograms;
+pub(crate) mod history;
+pub(crate) mod keep;
+pub(crate) mod loss;
+mod objective;
+pub(crate) mod optimizer;
+pub(crate) mod run;
+pub(crate) mod schedule;
+mod settings;
+pub(crate) mod state;
+
+pub use histograms::{Histogram, Histograms};
+pub use keep::Keep;
+pub use loss::Loss;
+pub use objective::{At, EarlyStopping, Objective};
+pub use optimizer::OptimizerKind;
+pub use schedule::Schedule;
+pub(crate) use settings::Settings;

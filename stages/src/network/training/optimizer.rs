@@ -1,0 +1,339 @@
+//! Adam, AdamW, Nadam, RMSprop and SGD with the constants and formulas of Keras, over named arrays on the host.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::network::{
+    Weights,
+    kernels::{Isa, lanes::kernel},
+};
+
+/// A rule for changing weights by their gradients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OptimizerKind {
+    /// Kingma and Ba 2015; beta 0.9 and 0.999, epsilon 1e-7 (`keras/src/optimizers/adam.py`).
+    #[default]
+    Adam,
+    /// Loshchilov and Hutter 2019: Adam, and every weight shrinks by its share `weight_decay` times the learning rate
+    /// (`keras/src/optimizers/adamw.py`).
+    AdamW,
+    /// Dozat 2016; Adam with Nesterov's momentum on the schedule mu(t) = 0.9 (1 - 0.96^(0.004 t) / 2) (Keras 2,
+    /// `keras/optimizers.py`, `schedule_decay`).
+    Nadam,
+    /// Tieleman and Hinton 2012; rho 0.9, epsilon 1e-7 under the root (`keras/src/optimizers/rmsprop.py`).
+    #[serde(rename = "RMSprop")]
+    RmsProp,
+    /// Gradient descent, with momentum where that is not 0, which may be Nesterov's (`keras/src/optimizers/sgd.py`).
+    #[serde(rename = "SGD")]
+    Sgd,
+}
+
+/// The numbers of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rule {
+    pub(crate) learning_rate: f64,
+    /// Factor of the sum of the squares of all kernels in the loss.
+    pub(crate) l2: f64,
+    /// The largest norm of all gradients together, the penalty's included; longer ones are scaled down to it.
+    pub(crate) clip_norm: Option<f64>,
+    /// Of SGD.
+    pub(crate) momentum: f64,
+    /// Of SGD.
+    pub(crate) nesterov: bool,
+    /// Of AdamW.
+    pub(crate) weight_decay: f64,
+}
+
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.999;
+const RHO: f32 = 0.9;
+const EPSILON: f32 = 1e-7;
+
+/// Elements that a thread takes at a time.
+const CHUNK: usize = 1 << 14;
+
+/// An optimizer with its state.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Optimizer {
+    pub(crate) kind: OptimizerKind,
+    /// Steps made.
+    pub(crate) steps: u64,
+    /// Nadam's product of mu(1) to mu(`steps`).
+    pub(crate) product: f64,
+    /// Running means of the gradients, by name, of SGD the velocity; empty for RMSprop.
+    pub(crate) first: BTreeMap<String, Vec<f32>>,
+    /// Running means of the squared gradients, by name; empty for SGD.
+    pub(crate) second: BTreeMap<String, Vec<f32>>,
+}
+
+/// The numbers of one step that are the same for every weight, which changes by
+/// -rate * (of_mean * mean + of_gradient * gradient) / (sqrt(of_square * square) + epsilon). A gradient is
+/// clip * (gradient + decay * weight).
+struct Factors {
+    /// Of kernels; of other weights 0.
+    decay: f32,
+    clip: f32,
+    /// What is left of a weight before it changes by its gradient.
+    keep: f32,
+    momentum: f32,
+    nesterov: bool,
+    rate: f32,
+    of_mean: f32,
+    of_gradient: f32,
+    of_square: f32,
+}
+
+impl Optimizer {
+    /// Returns an optimizer that has made no step, for the weights with these names and sizes.
+    pub(crate) fn new<'a>(kind: OptimizerKind, sizes: impl Iterator<Item = (&'a str, usize)>) -> Self {
+        let zeros: BTreeMap<_, _> = sizes.map(|(name, size)| (name.to_owned(), vec![0.0; size])).collect();
+        let (first, second) = match kind {
+            OptimizerKind::RmsProp => (BTreeMap::new(), zeros),
+            OptimizerKind::Sgd => (zeros, BTreeMap::new()),
+            OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::Nadam => (zeros.clone(), zeros),
+        };
+        Self { kind, steps: 0, product: 1.0, first, second }
+    }
+
+    /// Changes `weights` by their `gradients`, to which twice `rule.l2` times the weight is added where `is_kernel` holds: the
+    /// gradient of the penalty.
+    ///
+    /// # Panics
+    /// If a gradient's name or size is none of the weights'.
+    pub(crate) fn step(
+        &mut self,
+        weights: &mut Weights,
+        gradients: &BTreeMap<String, Vec<f32>>,
+        rule: &Rule,
+        is_kernel: impl Fn(&str) -> bool,
+    ) {
+        let isa = Isa::detect();
+        let decay = |name: &str| if is_kernel(name) { (2.0 * rule.l2) as f32 } else { 0.0 };
+        let clip = rule.clip_norm.map_or(1.0, |longest| clip(weights, gradients, decay, longest));
+        let mut factors = Factors { clip, ..self.advance(rule) };
+        for (name, gradient) in gradients {
+            let weights = &mut weights.0.get_mut(name).expect("a gradient is of a weight").values;
+            factors.decay = decay(name);
+            let factors = &factors;
+            let (first, second) = (self.first.get_mut(name), self.second.get_mut(name));
+            let fits = |moments: &Option<&mut Vec<f32>>| moments.as_ref().is_none_or(|m| m.len() == gradient.len());
+            assert!(weights.len() == gradient.len() && fits(&first) && fits(&second), "gradients fit the weights");
+            let rows = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
+            match (first, second) {
+                (Some(first), None) => {
+                    rows.zip(first.par_chunks_mut(CHUNK)).for_each(|((w, g), m)| descend(isa, w, g, m, factors));
+                }
+                (None, Some(second)) => {
+                    rows.zip(second.par_chunks_mut(CHUNK)).for_each(|((w, g), v)| rms_prop(isa, w, g, v, factors));
+                }
+                (Some(first), Some(second)) => rows
+                    .zip(second.par_chunks_mut(CHUNK))
+                    .zip(first.par_chunks_mut(CHUNK))
+                    .for_each(|(((w, g), v), m)| adaptive(isa, w, g, m, v, factors)),
+                (None, None) => unreachable!("a trained weight has moments"),
+            }
+        }
+    }
+
+    /// Counts a step and returns its factors, in f64 until the last.
+    fn advance(&mut self, rule: &Rule) -> Factors {
+        self.steps += 1;
+        let (t, learning_rate) = (self.steps as f64, rule.learning_rate);
+        let square_share = 1.0 - libm::pow(BETA_2, t);
+        let (rate, of_mean, of_gradient, of_square) = match self.kind {
+            OptimizerKind::RmsProp | OptimizerKind::Sgd => (learning_rate, 0.0, 1.0, 1.0),
+            // Both corrections are in the rate, as in Keras: epsilon is Kingma and Ba's "epsilon hat".
+            OptimizerKind::Adam | OptimizerKind::AdamW => {
+                (learning_rate * libm::sqrt(square_share) / (1.0 - libm::pow(BETA_1, t)), 1.0, 0.0, 1.0)
+            }
+            OptimizerKind::Nadam => {
+                let mu = |t: f64| BETA_1 * (1.0 - 0.5 * libm::pow(0.96, t * 0.004));
+                self.product *= mu(t);
+                let next = self.product * mu(t + 1.0);
+                (learning_rate, mu(t + 1.0) / (1.0 - next), (1.0 - mu(t)) / (1.0 - self.product), 1.0 / square_share)
+            }
+        };
+        let shrinks = self.kind == OptimizerKind::AdamW;
+        Factors {
+            decay: 0.0,
+            clip: 1.0,
+            keep: if shrinks { (1.0 - rule.weight_decay * learning_rate) as f32 } else { 1.0 },
+            momentum: rule.momentum as f32,
+            nesterov: rule.nesterov,
+            rate: rate as f32,
+            of_mean: of_mean as f32,
+            of_gradient: of_gradient as f32,
+            of_square: of_square as f32,
+        }
+    }
+}
+
+/// Returns the factor that makes the norm of all gradients `longest` if it is longer (Pascanu, Mikolov and Bengio 2013; Keras's
+/// `global_clipnorm`).
+fn clip(weights: &Weights, gradients: &BTreeMap<String, Vec<f32>>, decay: impl Fn(&str) -> f32, longest: f64) -> f32 {
+    let of_array = |(name, gradient): (&String, &Vec<f32>)| {
+        let (weights, decay) = (&weights.0[name].values, decay(name));
+        gradient.iter().zip(weights).map(|(g, w)| f64::from(g + decay * w).powi(2)).sum::<f64>()
+    };
+    (longest / libm::sqrt(gradients.iter().map(of_array).sum::<f64>()).max(longest)) as f32
+}
+
+impl Factors {
+    /// Returns the gradient of the loss with its penalty, clipped.
+    #[inline(always)]
+    fn gradient(&self, weight: f32, gradient: f32) -> f32 {
+        self.clip * (gradient + self.decay * weight)
+    }
+}
+
+kernel! {
+    fn descend(weights: &mut [f32], gradients: &[f32], velocities: &mut [f32], factors: &Factors) {
+        for ((w, g), m) in weights.iter_mut().zip(gradients).zip(velocities) {
+            let change = -factors.rate * factors.gradient(*w, *g);
+            *m = factors.momentum * *m + change;
+            *w += if factors.nesterov { factors.momentum * *m + change } else { *m };
+        }
+    }
+}
+
+kernel! {
+    fn rms_prop(weights: &mut [f32], gradients: &[f32], squares: &mut [f32], factors: &Factors) {
+        for ((w, g), v) in weights.iter_mut().zip(gradients).zip(squares) {
+            let g = factors.gradient(*w, *g);
+            *v = RHO * *v + (1.0 - RHO) * g * g;
+            *w -= factors.rate * g / (*v + EPSILON).sqrt();
+        }
+    }
+}
+
+kernel! {
+    fn adaptive(weights: &mut [f32], gradients: &[f32], means: &mut [f32], squares: &mut [f32], factors: &Factors) {
+        let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
+        for (((w, g), m), v) in weights.iter_mut().zip(gradients).zip(means).zip(squares) {
+            let g = factors.gradient(*w, *g);
+            *m += (g - *m) * rest_1;
+            *v += (g * g - *v) * rest_2;
+            let mean = factors.of_mean * *m + factors.of_gradient * g;
+            *w = factors.keep * *w - factors.rate * mean / ((*v * factors.of_square).sqrt() + EPSILON);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Weight;
+
+    /// The update of one weight in f64, line by line as Keras has it.
+    fn oracle(kind: OptimizerKind, gradients: &[f64], rate: f64, l2: f64) -> f64 {
+        let (mut w, mut m, mut v, mut product) = (0.5f64, 0.0f64, 0.0f64, 1.0f64);
+        for (i, gradient) in gradients.iter().enumerate() {
+            let (t, g) = (i as i32 + 1, gradient + 2.0 * l2 * w);
+            match kind {
+                OptimizerKind::Adam => {
+                    let alpha = rate * (1.0 - 0.999f64.powi(t)).sqrt() / (1.0 - 0.9f64.powi(t));
+                    m += (g - m) * (1.0 - 0.9);
+                    v += (g * g - v) * (1.0 - 0.999);
+                    w -= m * alpha / (v.sqrt() + 1e-7);
+                }
+                OptimizerKind::Nadam => {
+                    let momentum = 0.9 * (1.0 - 0.5 * 0.96f64.powf(f64::from(t) * 0.004));
+                    let momentum_next = 0.9 * (1.0 - 0.5 * 0.96f64.powf(f64::from(t + 1) * 0.004));
+                    let schedule = product * momentum;
+                    let schedule_next = product * momentum * momentum_next;
+                    product = schedule;
+                    let g_prime = g / (1.0 - schedule);
+                    m = 0.9 * m + (1.0 - 0.9) * g;
+                    let m_prime = m / (1.0 - schedule_next);
+                    v = 0.999 * v + (1.0 - 0.999) * g * g;
+                    let v_prime = v / (1.0 - 0.999f64.powi(t));
+                    let m_bar = (1.0 - momentum) * g_prime + momentum_next * m_prime;
+                    w -= rate * m_bar / (v_prime.sqrt() + 1e-7);
+                }
+                OptimizerKind::RmsProp => {
+                    v = 0.9 * v + (1.0 - 0.9) * g * g;
+                    w -= rate * g / (v + 1e-7).sqrt();
+                }
+                OptimizerKind::AdamW | OptimizerKind::Sgd => unreachable!("held against printed values"),
+            }
+        }
+        w
+    }
+
+    const GRADIENTS: [f32; 10] = [0.3, -0.2, 0.05, 1.5, -0.7, 1e-4, 0.0, 0.4, -0.1, 0.2];
+
+    fn rule() -> Rule {
+        Rule { learning_rate: 0.01, l2: 0.0, clip_norm: None, momentum: 0.0, nesterov: false, weight_decay: 0.004 }
+    }
+
+    /// Returns one weight, 0.5 at first, after a step with each of [`GRADIENTS`].
+    fn trained(kind: OptimizerKind, rule: &Rule) -> f64 {
+        let weight = Weight { shape: vec![1], values: vec![0.5] };
+        let mut weights = Weights([("a.kernel".to_owned(), weight)].into());
+        let mut optimizer = Optimizer::new(kind, [("a.kernel", 1)].into_iter());
+        for gradient in GRADIENTS {
+            optimizer.step(&mut weights, &[("a.kernel".to_owned(), vec![gradient])].into(), rule, |_| true);
+        }
+        f64::from(weights.0["a.kernel"].values[0])
+    }
+
+    #[test]
+    fn each_optimizer_is_its_formula_in_keras() {
+        for kind in [OptimizerKind::Adam, OptimizerKind::Nadam, OptimizerKind::RmsProp] {
+            for l2 in [0.0, 0.01] {
+                let found = trained(kind, &Rule { l2, ..rule() });
+                let expected = oracle(kind, &GRADIENTS.map(f64::from), 0.01, l2);
+                assert!((found - expected).abs() < 1e-6, "{kind:?}: {found} {expected}");
+            }
+        }
+    }
+
+    /// Printed by Keras 3.15.1: a variable of 0.5 after `apply_gradients` with each gradient, learning rate 0.01.
+    #[test]
+    fn each_optimizer_gives_what_keras_gives() {
+        for (kind, rule, expected) in [
+            (OptimizerKind::Sgd, rule(), 0.48549899458885193),
+            (OptimizerKind::Sgd, Rule { momentum: 0.9, ..rule() }, 0.4334638714790344),
+            (OptimizerKind::Sgd, Rule { momentum: 0.9, nesterov: true, ..rule() }, 0.4256165027618408),
+            (OptimizerKind::Adam, rule(), 0.4671037495136261),
+            (OptimizerKind::AdamW, rule(), 0.4669111371040344),
+            (OptimizerKind::AdamW, Rule { weight_decay: 0.1, ..rule() }, 0.4623103141784668),
+            (OptimizerKind::RmsProp, rule(), 0.45326852798461914),
+        ] {
+            let found = trained(kind, &rule);
+            assert!((found - expected).abs() < 1e-6, "{kind:?} {rule:?}: {found} {expected}");
+        }
+    }
+
+    /// Printed by Keras 3.15.1: `SGD(1.0, global_clipnorm=0.5)` on two variables, a gradient of norm 1.3 and one of 0.3.
+    #[test]
+    fn a_gradient_that_is_too_long_is_scaled_down_as_in_keras() {
+        let array = |values: &[f32]| Weight { shape: vec![values.len()], values: values.to_vec() };
+        let mut weights = Weights([("a".to_owned(), array(&[1.0, 2.0])), ("b".to_owned(), array(&[3.0]))].into());
+        let mut optimizer = Optimizer::new(OptimizerKind::Sgd, [("a", 2), ("b", 1)].into_iter());
+        let rule = Rule { learning_rate: 1.0, clip_norm: Some(0.5), ..rule() };
+        for (a, b, expected) in [
+            ([0.3, -0.4], 1.2, [0.8846153616905212, 2.153846263885498, 2.538461446762085]),
+            ([0.1, -0.2], 0.2, [0.7846153378486633, 2.353846311569214, 2.338461399078369]),
+        ] {
+            let gradients = [("a".to_owned(), a.to_vec()), ("b".to_owned(), vec![b])].into();
+            optimizer.step(&mut weights, &gradients, &rule, |_| false);
+            let found = weights.0.values().flat_map(|weight| &weight.values);
+            for (found, expected) in found.zip(expected) {
+                assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_kernels_decay() {
+        let weight = Weight { shape: vec![1], values: vec![0.5] };
+        let mut weights = Weights([("a.bias".to_owned(), weight)].into());
+        let mut optimizer = Optimizer::new(OptimizerKind::Adam, [("a.bias", 1)].into_iter());
+        let gradients = [("a.bias".to_owned(), vec![0.0])].into();
+        optimizer.step(&mut weights, &gradients, &Rule { l2: 1.0, ..rule() }, |name| name.ends_with("kernel"));
+        assert_eq!(weights.0["a.bias"].values, [0.5]);
+    }
+}

@@ -1,0 +1,329 @@
+//! The training loop.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::{
+    data::{Batch, Data},
+    history::{Epoch, Figures, HeadFigures, Metric, stopped_after},
+    keep::Keep,
+    loss::{self, Criterion},
+    optimizer::Rule,
+    settings::Settings,
+    state::{HeadSums, State, Sums},
+};
+use crate::{
+    network::{
+        Architecture, Backend, LayerKind, Mode, Network, Pass, Weights,
+        kernels::{
+            Isa,
+            lanes::{LANES, kernel},
+        },
+        layers::BatchNorm,
+    },
+    philox::{Purpose, Stream},
+    stage::{Context, Host, Progress, StageError},
+};
+
+/// Images of validation that are judged at a time. A constant: the last bits of a product depend on its size.
+pub(crate) const JUDGED_AT_A_TIME: usize = 250;
+
+/// A training of `settings` on `data`.
+pub(crate) struct Training<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) data: &'a Data,
+    pub(crate) metric: &'a Metric,
+    pub(crate) backend: Backend,
+}
+
+impl Training<'_> {
+    /// Trains to the end, from the latest checkpoint that fits, and returns the state there.
+    ///
+    /// # Errors
+    /// [`StageError::Interrupted`] where the host asks, after a checkpoint.
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<State, StageError> {
+        let host = context.host;
+        let mut state = self.start(context);
+        let mut network = Network::of_heads(&self.settings.architecture, Pass::Training, &self.backend);
+        let mut batches = Batches { training: self, seed: context.seed, order: Vec::new(), order_of: 0 };
+        let mut batch = (!self.is_over(&state)).then(|| batches.at(state.step));
+        while let Some(this) = batch {
+            let epoch = state.epochs.len() as u32 + 1;
+            let next = state.step + 1;
+            let is_last = next == u64::from(self.settings.epochs) * self.steps_per_epoch();
+            // The next batch is made while this one is computed with. All of it on threads of the pool: each operation would
+            // wake one and wait for it otherwise.
+            let ((), following) = rayon::join(
+                || self.step(&mut network, &mut state, &this, context.seed),
+                || (!is_last).then(|| batches.at(next)),
+            );
+            if state.diverged_at.is_none() && state.step.is_multiple_of(self.steps_per_epoch()) {
+                self.end_epoch(&mut state);
+            }
+            self.tell(&state, epoch, host);
+            if host.interrupted() {
+                host.save_checkpoint(&state.checkpoint());
+                return Err(StageError::Interrupted);
+            }
+            let is_over = self.is_over(&state);
+            if host.checkpoint_due() && !is_over {
+                host.save_checkpoint(&state.checkpoint());
+            }
+            batch = following.filter(|_| !is_over);
+        }
+        // A longer training of this trajectory goes on from here.
+        host.save_checkpoint(&state.checkpoint());
+        Ok(state)
+    }
+
+    /// Returns how many steps an epoch has; the last one takes the images that are left.
+    fn steps_per_epoch(&self) -> u64 {
+        self.data.n_train().div_ceil(self.settings.batch) as u64
+    }
+
+    fn is_over(&self, state: &State) -> bool {
+        let done = state.epochs.len() as u32;
+        state.diverged_at.is_some() || done >= self.settings.epochs || self.stops(state).is_some()
+    }
+
+    /// Returns the epoch after which early stopping ends the training, if `state` has come so far.
+    fn stops(&self, state: &State) -> Option<u32> {
+        let stopping = self.settings.early_stopping.as_ref()?;
+        stopped_after(&state.epochs, stopping, &self.settings.objective, self.metric)
+    }
+
+    /// Returns the state of the latest checkpoint from which this training can go on, else the initial state.
+    ///
+    /// A checkpoint may be of a longer training, or of one with other outputs: it is too late if early stopping would
+    /// have ended this one before, or if it has passed an epoch whose weights are to be kept and has not kept them.
+    fn start(&self, context: &Context<'_>) -> State {
+        let architecture = &self.settings.architecture;
+        let mut at_most = u64::from(self.settings.epochs) * self.steps_per_epoch();
+        while let Some(checkpoint) = context.host.latest_checkpoint(at_most) {
+            let step = checkpoint.step;
+            if step > at_most {
+                break;
+            }
+            let too_late_after = match State::restore(architecture, checkpoint) {
+                Ok(mut state) => {
+                    self.keep_epochs(&mut state);
+                    match self.too_late_after(&state) {
+                        None => return state,
+                        Some(epoch) => u64::from(epoch) * self.steps_per_epoch(),
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!("a checkpoint is not used: {error}");
+                    step
+                }
+            };
+            if step == 0 {
+                break;
+            }
+            at_most = too_late_after.min(step - 1);
+        }
+        State::initial(architecture, self.settings.optimizer, context.seed)
+    }
+
+    /// Returns the last epoch whose end this training has in common with `state`, if it is not the state's own.
+    fn too_late_after(&self, state: &State) -> Option<u32> {
+        let done = state.epochs.len() as u32;
+        // Beyond the end of the epoch: in the next one.
+        let beyond = |epoch: u32| state.step > u64::from(epoch) * self.steps_per_epoch();
+        let missing = (1..=done).find(|&epoch| self.keeps(epoch) && !state.kept.contains_key(&epoch));
+        missing.or_else(|| self.stops(state).filter(|&epoch| beyond(epoch)))
+    }
+
+    /// Keeps the weights at the end of an epoch, if they are to be, and none that are not.
+    fn keep_epochs(&self, state: &mut State) {
+        state.kept.retain(|&epoch, _| self.keeps(epoch));
+        let done = state.epochs.len() as u32;
+        if self.keeps(done) && state.step == u64::from(done) * self.steps_per_epoch() {
+            state.kept.entry(done).or_insert_with(|| state.weights.clone());
+        }
+    }
+
+    fn keeps(&self, epoch: u32) -> bool {
+        epoch > 0 && self.settings.keep.iter().any(|keep| matches!(keep, Keep::Every(n) if epoch.is_multiple_of(*n)))
+    }
+
+    /// Makes one step on `batch`, or marks the state as diverged.
+    fn step(&self, network: &mut Network, state: &mut State, batch: &Batch, seed: u64) {
+        let Settings { architecture, head_weights, rule, criterion, .. } = self.settings;
+        network.set_weights(&state.weights);
+        let step = u32::try_from(state.step).expect("fewer than 2^32 steps");
+        let forward = network.forward(&batch.images, Mode::Training { seed, step });
+
+        let mut sums = Sums { n: batch.n as u64, loss: 0.0, heads: Vec::new() };
+        let mut logit_gradients = BTreeMap::new();
+        for ((head, labels), &weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
+            let logits = &forward.outputs[&head.name]; // [n, classes]
+            let score = loss::score(*criterion, head.output, logits, labels, head.classes);
+            sums.loss += weight * score.loss;
+            sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
+            let gradient = loss::gradient(*criterion, head.output, logits, labels, head.classes, weight);
+            logit_gradients.insert(head.name.clone(), gradient);
+        }
+        sums.loss += batch.n as f64 * penalty(architecture, &state.weights, rule.l2);
+        if !sums.loss.is_finite() {
+            state.diverged_at = Some(state.step);
+            return;
+        }
+        let gradients = network.weight_gradients(&logit_gradients);
+
+        let factor = self.settings.schedule.factor(state.step, self.steps_per_epoch());
+        let rule = Rule { learning_rate: rule.learning_rate * factor, ..rule.clone() };
+        state.optimizer.step(&mut state.weights, gradients, &rule, |name| name.ends_with(".kernel"));
+        move_statistics(architecture, &mut state.weights, &forward.statistics);
+        state.sums.add(&sums);
+        state.step += 1;
+    }
+
+    /// Judges the epoch that ends with `state`.
+    fn end_epoch(&self, state: &mut State) {
+        let train = std::mem::take(&mut state.sums).figures();
+        let valid = self.data.n_validation().map(|n| {
+            let Settings { architecture, head_weights, rule, criterion, .. } = self.settings;
+            let batch = |from: usize| self.data.validation_batch(from, (from + JUDGED_AT_A_TIME).min(n));
+            let batches = (0..n).step_by(JUDGED_AT_A_TIME).map(batch);
+            let mut sums = judge(architecture, &state.weights, &self.backend, batches, *criterion, head_weights);
+            sums.loss += sums.n as f64 * penalty(architecture, &state.weights, rule.l2);
+            sums.figures()
+        });
+        if valid.as_ref().is_some_and(|figures| !figures.loss.is_finite()) {
+            state.diverged_at = Some(state.step);
+            return;
+        }
+        let epoch = Epoch { train, valid, weights: state.weights.digest() };
+        let number = state.epochs.len() as u32 + 1;
+        let loss = |epoch: &Epoch| self.settings.objective.loss(self.metric.of(epoch));
+        let best = state.best.as_ref().map(|&(number, _)| loss(&state.epochs[number as usize - 1]));
+        // Without a split to judge by, no epoch is better than a later one.
+        if epoch.valid.is_none() || best.is_none_or(|best| loss(&epoch) < best) {
+            state.best = Some((number, state.weights.clone()));
+        }
+        state.epochs.push(epoch);
+        state.histograms.push(number, &state.weights);
+        self.keep_epochs(state);
+    }
+
+    fn tell(&self, state: &State, epoch: u32, host: &dyn Host) {
+        let n = self.data.n_train() as u64;
+        let latest = state.epochs.last().filter(|_| state.sums.n == 0).map(|epoch| epoch.train.clone());
+        let latest = latest.unwrap_or_else(|| state.sums.clone().figures());
+        host.progress(&Progress {
+            done: state.epochs.len() as u64 * n + state.sums.n,
+            total: u64::from(self.settings.epochs) * n,
+            unit: "images".into(),
+            epoch: Some((epoch, self.settings.epochs)),
+            loss: Some(latest.loss as f32),
+            accuracy: latest.heads.first().map(|head| head.accuracy as f32),
+        });
+    }
+}
+
+/// The batches of a training, by step.
+struct Batches<'a> {
+    training: &'a Training<'a>,
+    seed: u64,
+    /// Of the training images in an epoch.
+    order: Vec<u32>,
+    order_of: u32,
+}
+
+impl Batches<'_> {
+    /// Returns the batch of a step.
+    fn at(&mut self, step: u64) -> Batch {
+        let Training { data, settings, .. } = self.training;
+        let steps = self.training.steps_per_epoch();
+        let epoch = (step / steps) as u32 + 1;
+        if self.order_of != epoch {
+            self.order = (0..data.n_train() as u32).collect();
+            Stream::new(self.seed, Purpose::Order, epoch, 0).shuffle(&mut self.order);
+            self.order_of = epoch;
+        }
+        let position = (step % steps) as usize;
+        let indices = self.order.chunks(settings.batch).nth(position).expect("an epoch has so many steps");
+        data.train_batch(indices, epoch, self.seed)
+    }
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.n += other.n;
+        self.loss += other.loss;
+        self.heads.resize(other.heads.len(), HeadSums::default());
+        for (sum, head) in self.heads.iter_mut().zip(&other.heads) {
+            sum.loss += head.loss;
+            sum.correct += head.correct;
+        }
+    }
+
+    pub(crate) fn figures(self) -> Figures {
+        let n = self.n as f64;
+        let head = |head: &HeadSums| HeadFigures { loss: head.loss / n, accuracy: head.correct as f64 / n };
+        Figures { loss: self.loss / n, heads: self.heads.iter().map(head).collect() }
+    }
+}
+
+/// Returns the sums of the heads' losses and hits over `batches`, without the penalty.
+pub(crate) fn judge(
+    architecture: &Architecture,
+    weights: &Weights,
+    backend: &Backend,
+    batches: impl Iterator<Item = Batch>,
+    criterion: Criterion,
+    head_weights: &[f64],
+) -> Sums {
+    let mut network = Network::of_heads(architecture, Pass::Inference, backend);
+    network.set_weights(weights);
+    let mut sums = Sums::default();
+    for batch in batches {
+        let forward = network.forward(&batch.images, Mode::Inference);
+        let mut of_batch = Sums { n: batch.n as u64, ..Sums::default() };
+        for ((head, labels), weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
+            let score = loss::score(criterion, head.output, &forward.outputs[&head.name], labels, head.classes);
+            of_batch.loss += weight * score.loss;
+            of_batch.heads.push(HeadSums { loss: score.loss, correct: score.correct });
+        }
+        sums.add(&of_batch);
+    }
+    sums
+}
+
+/// Returns the L2 penalty: `l2` times the sum of the squares of all kernels.
+fn penalty(architecture: &Architecture, weights: &Weights, l2: f64) -> f64 {
+    let kernels = architecture.parameter_shapes().into_iter().filter(|parameter| parameter.kernel.is_some());
+    l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
+}
+
+/// Returns the sum of squares: of each 4096 in sixteen lanes of f32, those in f64, in order.
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let isa = Isa::detect();
+    let blocks: Vec<_> = values.par_chunks(4096).map(|block| squares_in_lanes(isa, block)).collect();
+    blocks.iter().map(|lanes| lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>()).sum()
+}
+
+kernel! {
+    fn squares_in_lanes(values: &[f32]) -> [f32; LANES] {
+        let mut lanes = [0.0f32; LANES];
+        for values in values.chunks(LANES) {
+            lanes.iter_mut().zip(values).for_each(|(lane, x)| *lane += x * x);
+        }
+        lanes
+    }
+}
+
+/// Moves the moving statistics towards the batch's: moving * momentum + batch * (1 - momentum), with the biased variance,
+/// as Keras does.
+fn move_statistics(architecture: &Architecture, weights: &mut Weights, statistics: &BTreeMap<String, [Vec<f32>; 2]>) {
+    for layer in &architecture.layers {
+        let LayerKind::BatchNorm(BatchNorm { momentum, .. }) = layer.kind else { continue };
+        for (part, batch) in ["moving_mean", "moving_variance"].iter().zip(&statistics[&layer.name]) {
+            let moving = weights.0.get_mut(&format!("{}.{part}", layer.name)).expect("the layer has statistics");
+            let pairs = moving.values.iter_mut().zip(batch);
+            pairs.for_each(|(moving, batch)| *moving = *moving * momentum + batch * (1.0 - momentum));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What is wrong with layers whatever the images are: unknown names, layers that read what they cannot, layers that are never read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::step::Step;
+use crate::{
+    network::layers::notation::{Gives, Reads},
+    words::one_of,
+};
+
+/// Returns what is wrong: (path inside the layers, message).
+pub(super) fn problems(steps: &[Step]) -> Vec<(String, String)> {
+    let mut outline = Outline {
+        outputs: vec![Output { step: None, is_image: Some(true) }],
+        at: 0,
+        names: [("input", 0)].into(),
+        read: BTreeSet::new(),
+        problems: Vec::new(),
+    };
+    for (i, step) in steps.iter().enumerate() {
+        outline.take(i, step);
+    }
+    outline.end(steps);
+    outline.problems
+}
+
+/// What a layer gives, or the image.
+struct Output {
+    /// The index of its step, if it has one.
+    step: Option<usize>,
+    /// Whether it is [channels, height, width] rather than [units], if that is known.
+    is_image: Option<bool>,
+}
+
+/// The layers so far. Outputs are known by their index.
+struct Outline<'a> {
+    outputs: Vec<Output>,
+    /// Of the layer before.
+    at: usize,
+    /// Those that steps have named.
+    names: BTreeMap<&'a str, usize>,
+    read: BTreeSet<usize>,
+    problems: Vec<(String, String)>,
+}
+
+impl<'a> Outline<'a> {
+    fn take(&mut self, i: usize, step: &'a Step) {
+        let mut inputs: Vec<_> = step.names().into_iter().map(|(path, name)| self.named(i, &path, name)).collect();
+        match step {
+            Step::Initialise(_) => {}
+            Step::As(name) => {
+                if self.names.insert(name, self.at).is_some() {
+                    self.complain(i, ".As", format!("two layers are named `{name}`, expected a name of its own"));
+                }
+            }
+            Step::From(_) => self.at = inputs[0],
+            _ => {
+                inputs.push(self.at);
+                let is_image = self.rank(i, step, &inputs);
+                self.read.extend(inputs);
+                self.at = self.add(Some(i), is_image);
+            }
+        }
+    }
+
+    /// Returns the output of this name. If there is none, returns one of unknown rank.
+    fn named(&mut self, i: usize, path: &str, name: &str) -> usize {
+        if let Some(&output) = self.names.get(name) {
+            return output;
+        }
+        let known = one_of(self.names.keys().copied());
+        let message = format!("`{name}` is not there, expected the name of an earlier layer: {known}");
+        self.complain(i, &format!(".{path}"), message);
+        // Any layer may be meant.
+        self.read.extend(0..self.outputs.len());
+        self.add(None, None)
+    }
+
+    /// Returns whether a layer gives an image.
+    fn rank(&mut self, i: usize, step: &Step, inputs: &[usize]) -> Option<bool> {
+        let ranks: BTreeSet<_> = inputs.iter().filter_map(|input| self.outputs[*input].is_image).collect();
+        let (reads, gives) = step.reads_and_gives()?;
+        let name = step.name();
+        match reads {
+            _ if step.is_join() && inputs.len() == 1 => {
+                self.complain(i, "", format!("`{name}` has nothing to join, expected names of earlier layers"));
+            }
+            Reads::Equal if ranks.len() > 1 => {
+                self.complain(i, "", format!("`{name}` reads an image and units, expected equal shapes"));
+                return None;
+            }
+            Reads::Units if ranks.contains(&true) => {
+                let expected = "expected units: a `Flatten` or `GlobalAvgPool` before it";
+                self.complain(i, "", format!("`{name}` reads an image, {expected}"));
+            }
+            Reads::Images if ranks.contains(&false) => {
+                let expected = "expected an image: its place is before a `Flatten`";
+                self.complain(i, "", format!("`{name}` reads units, {expected}"));
+            }
+            _ => {}
+        }
+        match gives {
+            Gives::Same => self.outputs[self.at].is_image,
+            Gives::Units => Some(false),
+            Gives::Images => Some(true),
+        }
+    }
+
+    fn end(&mut self, steps: &[Step]) {
+        if self.outputs[self.at].is_image == Some(true) {
+            let last = steps.len().checked_sub(1).map(|last| format!("[{last}]")).unwrap_or_default();
+            let message = "`Layers` ends in an image, expected units: a `Flatten` or `GlobalAvgPool` at the end";
+            self.problems.push((last, message.to_owned()));
+        }
+        let unread = (0..self.outputs.len()).filter(|output| *output != self.at && !self.read.contains(output));
+        let unread: Vec<_> = unread.filter_map(|output| self.outputs[output].step).collect();
+        for i in unread {
+            let expected = "expected an `As` behind it, and its name in an `Add`, `Concat` or `From`";
+            self.complain(i, "", format!("nothing reads this `{}`, {expected}", steps[i].name()));
+        }
+    }
+
+    fn add(&mut self, step: Option<usize>, is_image: Option<bool>) -> usize {
+        self.outputs.push(Output { step, is_image });
+        self.outputs.len() - 1
+    }
+
+    fn complain(&mut self, i: usize, field: &str, message: String) {
+        self.problems.push((format!("[{i}]{field}"), message));
+    }
+}

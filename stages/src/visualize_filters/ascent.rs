@@ -1,0 +1,179 @@
+//! Gradient ascent in input space: what a way of climbing is, and the classic one.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use super::target::Target;
+use crate::{
+    images::{Normalisation, dataset::ImageShape},
+    network::{Mode, Network, Pass, Predictor},
+    philox::{Purpose, Stream},
+    stage::StageError,
+};
+
+/// Start images are grey noise: bytes uniform within so much of mid-grey.
+const NOISE: f32 = 10.0;
+const MID_GREY: f32 = 128.0;
+
+/// Keeps a gradient of 0 from being divided by 0.
+const EPSILON: f64 = 1e-5;
+
+/// A way to an image that a filter answers to.
+pub(super) trait Climber {
+    /// Returns how many steps a climb has.
+    fn steps(&self) -> u32;
+
+    /// Climbs for the `filters` of a layer, side by side. Before each step `at_step` is told how many are done.
+    ///
+    /// # Errors
+    /// Those of `at_step`.
+    fn climb(
+        &self,
+        target: &Target,
+        filters: Range<usize>,
+        at_step: &mut dyn FnMut(u32) -> Result<(), StageError>,
+    ) -> Result<Vec<Climb>, StageError>;
+}
+
+/// How images climb in the classic way.
+pub(super) struct Ascent<'a> {
+    pub(super) predictor: &'a Predictor,
+    pub(super) shape: ImageShape,
+    pub(super) normalisation: &'a Normalisation,
+    pub(super) steps: u32,
+    /// Root mean square of a step, in bytes.
+    pub(super) step: f32,
+    pub(super) seed: u64,
+}
+
+/// What one filter's climb gave.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Climb {
+    pub(super) filter: usize,
+    /// Normalised, `[c, h, w]`.
+    pub(super) image: Vec<f32>,
+    /// The filter's mean activation by the start image.
+    pub(super) start: f64,
+    /// The filter's mean activation by `image`.
+    pub(super) end: f64,
+}
+
+impl Climb {
+    /// Returns whether the filter answers at all: to its last image above 0. (False for NaN.)
+    pub(super) fn is_alive(&self) -> bool {
+        self.end > 0.0
+    }
+}
+
+impl Climber for Ascent<'_> {
+    fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    fn climb(
+        &self,
+        target: &Target,
+        filters: Range<usize>,
+        at_step: &mut dyn FnMut(u32) -> Result<(), StageError>,
+    ) -> Result<Vec<Climb>, StageError> {
+        let mut network = self.network(target);
+        let mut images: Vec<f32> = filters.clone().flat_map(|filter| self.start_image(target, filter)).collect();
+        let mut start = vec![0.0; filters.len()];
+        for step in 0..self.steps {
+            at_step(step)?;
+            let (activations, gradients) = gradients(&mut network, target, &filters, &images);
+            if step == 0 {
+                start = activations;
+            }
+            let size = self.shape.bytes();
+            images.chunks_exact_mut(size).zip(gradients.chunks_exact(size)).for_each(|(x, g)| self.move_along(x, g));
+        }
+        // Of the last image itself; the classic method tells that of the image before the last step.
+        let end = activations_of(&mut network, target, &filters, &images);
+        let images = images.chunks_exact(self.shape.bytes()).map(<[f32]>::to_vec);
+        let climbs = filters.zip(images).zip(start.into_iter().zip(end));
+        Ok(climbs.map(|((filter, image), (start, end))| Climb { filter, image, start, end }).collect())
+    }
+}
+
+impl Ascent<'_> {
+    /// Returns a filter's start image: grey noise as the network would be given it. Value `e` of filter `f` is element
+    /// `f * values + e` of the stream (0, layer).
+    pub(super) fn start_image(&self, target: &Target, filter: usize) -> Vec<f32> {
+        let stream = Stream::new(self.seed, Purpose::Filters, 0, target.index);
+        let size = self.shape.bytes();
+        let byte = |e: usize| MID_GREY + NOISE * (2.0 * stream.f32((filter * size + e) as u64) - 1.0);
+        let normalised = |e: usize| {
+            let (scale, offset) = self.scale_and_offset(e);
+            byte(e) * scale + offset
+        };
+        (0..size).map(normalised).collect()
+    }
+
+    /// Moves an image along its gradient, not beyond black and white.
+    fn move_along(&self, image: &mut [f32], gradient: &[f32]) {
+        let rms = root_mean_square(gradient) + EPSILON;
+        for (e, (x, &g)) in image.iter_mut().zip(gradient).enumerate() {
+            let (scale, offset) = self.scale_and_offset(e);
+            let moved = *x + self.step * scale * (f64::from(g) / rms) as f32;
+            *x = moved.clamp(offset, 255.0 * scale + offset);
+        }
+    }
+
+    fn scale_and_offset(&self, element: usize) -> (f32, f32) {
+        let channel = element / (self.shape.height * self.shape.width);
+        (self.normalisation.scale[channel], self.normalisation.offset[channel])
+    }
+
+    /// Returns the network up to a layer.
+    pub(super) fn network(&self, target: &Target) -> Network {
+        self.predictor.network(Pass::ImageGradients, &[&target.layer])
+    }
+}
+
+/// Returns the root mean square of a gradient.
+pub(super) fn root_mean_square(gradient: &[f32]) -> f64 {
+    let squares: f64 = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum();
+    (squares / gradient.len() as f64).sqrt()
+}
+
+/// Returns, for each image, its filter's mean activation.
+pub(super) fn activations_of(
+    network: &mut Network,
+    target: &Target,
+    filters: &Range<usize>,
+    images: &[f32],
+) -> Vec<f64> {
+    let output = network.forward(images, Mode::Inference).outputs.remove(&target.layer);
+    activations(target, filters, &output.expect("the output was asked for"))
+}
+
+/// Returns, for each image, its filter's mean activation, and its gradient with respect to the image.
+pub(super) fn gradients(
+    network: &mut Network,
+    target: &Target,
+    filters: &Range<usize>,
+    images: &[f32],
+) -> (Vec<f64>, Vec<f32>) {
+    let output = network.forward(images, Mode::Inference).outputs.remove(&target.layer);
+    let output = output.expect("the output was asked for"); // [n, filters, h, w]
+    // An image reaches its own activation alone, so the gradient of the sum is each image's own.
+    let mut output_gradient = vec![0.0; output.len()];
+    let pixels = output.len() / (filters.len() * target.filters);
+    planes(target, filters, pixels).for_each(|plane| output_gradient[plane].fill(1.0 / pixels as f32));
+    let image_gradients = network.image_gradients(&BTreeMap::from([(target.layer.clone(), output_gradient)]));
+    (activations(target, filters, &output), image_gradients)
+}
+
+/// Returns the mean of image i's activations of filter `filters[i]`, of a layer's `output` [n, filters, h, w].
+fn activations(target: &Target, filters: &Range<usize>, output: &[f32]) -> Vec<f64> {
+    let pixels = output.len() / (filters.len() * target.filters);
+    let mean = |plane: &[f32]| plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels as f64;
+    planes(target, filters, pixels).map(|plane| mean(&output[plane])).collect()
+}
+
+/// Returns where image i's activations of filter `filters[i]` are in a layer's output [n, filters, h, w].
+fn planes(target: &Target, filters: &Range<usize>, pixels: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    let n_filters = target.filters;
+    let starts = filters.clone().enumerate().map(move |(image, filter)| (image * n_filters + filter) * pixels);
+    starts.map(move |start| start..start + pixels)
+}

@@ -1,0 +1,240 @@
+//! For each filter the images of the validation split that excite it most: those of the highest mean activation, which is
+//! also what an image climbs by.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Validation, picture::FilterSheet, target::Target};
+use crate::{
+    images::{
+        Policy,
+        dataset::{Dataset, Head},
+        sheet::{Canvas, GAP, GROUND},
+    },
+    network::{Mode, Pass, Predictor},
+    params::Float,
+    stage::StageError,
+};
+
+/// The version of `examples.json`.
+const FORMAT: u32 = 1;
+
+/// What the images of one batch may take.
+const BATCH_BYTES: u64 = 256 << 20;
+/// The most images in one batch.
+const BATCH: usize = 250;
+
+/// Between a filter's picture and its images, and between blocks.
+const SPACE: usize = 4 * GAP;
+/// Blocks of a filter and its images stand side by side up to so many pixels: about the width of a page.
+const WIDTH: usize = 1000;
+
+/// An image, by its index in the split, and a filter's mean activation by it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Example {
+    pub(super) image: usize,
+    pub(super) activation: f64,
+}
+
+/// The images that excite the filters of some layers most.
+pub(super) struct Examples {
+    validation: Validation,
+    /// At most so many of each filter.
+    n: usize,
+    /// layer -> filter -> the most exciting first, of equal ones the first
+    of_layers: BTreeMap<String, Vec<Vec<Example>>>,
+}
+
+/// examples.json
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ExamplesRecord {
+    pub(super) format: u32,
+    /// How many images were looked at: those of the validation split.
+    pub(super) images: usize,
+    /// In the order of the network.
+    pub(super) layers: Vec<LayerExamples>,
+}
+
+/// The examples of a layer's filters that are drawn, in the order of its sheet.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct LayerExamples {
+    pub(super) layer: String,
+    pub(super) sheet: String,
+    pub(super) filters: Vec<FilterExamples>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct FilterExamples {
+    pub(super) filter: usize,
+    /// The most exciting first.
+    pub(super) images: Vec<ExampleRecord>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ExampleRecord {
+    /// Index in `validation.safetensors`.
+    pub(super) image: usize,
+    /// The filter's mean activation by it.
+    pub(super) activation: Float,
+    /// head -> the class that it is labelled with.
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+/// Returns how many images are looked at side by side: a function of the network alone.
+pub(super) fn batch(targets: &[Target]) -> usize {
+    // A target's estimate is of a climb, for which every output is kept and has a gradient.
+    let bytes = targets.iter().map(|target| target.bytes_per_image).max().unwrap_or(1).max(1);
+    usize::try_from(BATCH_BYTES / bytes).unwrap_or(BATCH).clamp(1, BATCH)
+}
+
+impl Examples {
+    /// Looks for the `n` images of `validation`, n at least 1, that excite each filter of `targets` most. Before each batch `at_image` is told how
+    /// many images were looked at. An image by which a filter's activation is no number is none of its examples.
+    ///
+    /// # Errors
+    /// Those of `at_image`.
+    pub(super) fn find(
+        predictor: &Predictor,
+        targets: &[Target],
+        validation: Validation,
+        policy: &Policy,
+        n: usize,
+        at_image: &mut dyn FnMut(usize) -> Result<(), StageError>,
+    ) -> Result<Self, StageError> {
+        let data = &validation.data;
+        let names: Vec<&str> = targets.iter().map(|target| target.layer.as_str()).collect();
+        let mut network = predictor.network(Pass::Inference, &names);
+        let mut of_layers: BTreeMap<String, Vec<Vec<Example>>> =
+            targets.iter().map(|target| (target.layer.clone(), vec![Vec::new(); target.filters])).collect();
+        let indices: Vec<u32> = (0..data.len() as u32).collect();
+        for batch in indices.chunks(batch(targets)) {
+            let first = batch[0] as usize;
+            at_image(first)?;
+            let mut images = vec![0.0; batch.len() * data.image_shape().bytes()];
+            policy.fill(data, batch, None, 0, &mut images);
+            let outputs = network.forward(&images, Mode::Inference).outputs; // layer -> [n, filters, h, w]
+            for (layer, of_filters) in &mut of_layers {
+                let output = &outputs[layer];
+                let pixels = output.len() / (batch.len() * of_filters.len());
+                for (i, plane) in output.chunks_exact(pixels).enumerate() {
+                    let mean = plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels as f64;
+                    let example = Example { image: first + i / of_filters.len(), activation: mean };
+                    let filter = i % of_filters.len();
+                    put(&mut of_filters[filter], example, n);
+                }
+            }
+        }
+        Ok(Self { validation, n, of_layers })
+    }
+
+    /// Returns the examples of the filters on `sheet`: the record, and the picture with a row for each filter.
+    pub(super) fn of_sheet(&self, target: &Target, sheet: &FilterSheet) -> (LayerExamples, Vec<u8>) {
+        let of_filters = &self.of_layers[&target.layer];
+        let record = |(filter, _): &(usize, Vec<u8>)| FilterExamples {
+            filter: *filter,
+            images: of_filters[*filter].iter().map(|example| self.record(*example)).collect(),
+        };
+        let record = LayerExamples {
+            layer: target.layer.clone(),
+            sheet: format!("{}_examples.png", target.layer),
+            filters: sheet.filters.iter().map(record).collect(),
+        };
+        let rows = sheet.filters.iter().map(|(filter, picture)| {
+            let images = of_filters[*filter].iter().map(|example| self.validation.data.image(example.image));
+            std::iter::once(picture.as_slice()).chain(images).collect()
+        });
+        (record, png(&self.validation.data, &rows.collect::<Vec<Vec<&[u8]>>>(), self.n))
+    }
+
+    /// Returns the record of all layers.
+    pub(super) fn whole(&self, layers: Vec<LayerExamples>) -> ExamplesRecord {
+        ExamplesRecord { format: FORMAT, images: self.validation.data.len(), layers }
+    }
+
+    fn record(&self, example: Example) -> ExampleRecord {
+        let Validation { data, labels } = &self.validation;
+        let class = |head: &Head| {
+            let label = data.labels(&head.name).expect("the split was checked")[example.image];
+            (head.name.clone(), head.classes[label as usize].clone())
+        };
+        ExampleRecord {
+            image: example.image,
+            activation: Float(example.activation),
+            labels: labels.heads.iter().map(class).collect(),
+        }
+    }
+}
+
+/// Puts an example, later in the split than all of `best`, among them if it belongs to the `n` best.
+fn put(best: &mut Vec<Example>, example: Example, n: usize) {
+    if example.activation.is_nan() {
+        return;
+    }
+    let at = best.partition_point(|other| other.activation >= example.activation);
+    if at < n {
+        best.truncate(n - 1);
+        best.insert(at, example);
+    }
+}
+
+/// Returns rows of pictures, the first of each apart from the others, of which there are at most `n`; rows stand in as many
+/// blocks side by side as fit a page.
+fn png(data: &Dataset, rows: &[Vec<&[u8]>], n: usize) -> Vec<u8> {
+    let shape = data.image_shape();
+    let n = n.min(data.len());
+    let (across, down) = (shape.width + GAP, shape.height + GAP);
+    let block = (n + 1) * across + SPACE;
+    let blocks = (WIDTH / (block + SPACE)).clamp(1, rows.len());
+    let size = (blocks * (block + SPACE) - SPACE + GAP, rows.len().div_ceil(blocks) * down + GAP);
+    let mut canvas = Canvas::new(shape, size, GROUND);
+    for (i, row) in rows.iter().enumerate() {
+        let (left, top) = (GAP + i % blocks * (block + SPACE), GAP + i / blocks * down);
+        for (at, picture) in row.iter().enumerate() {
+            canvas.put(picture, left + at * across + if at > 0 { SPACE } else { 0 }, top);
+        }
+    }
+    canvas.png()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::images::dataset::{self, ImageShape};
+
+    #[test]
+    fn the_best_are_kept_in_order_and_of_equals_the_first() {
+        let activations = [0.5, f64::NAN, 2.0, 0.5, -1.0, 2.0, 0.5, 3.0];
+        for n in 1..=9 {
+            let mut best = Vec::new();
+            for (image, activation) in activations.into_iter().enumerate() {
+                put(&mut best, Example { image, activation }, n);
+            }
+            // All of them, sorted: slow and obvious.
+            let expected = [7, 2, 5, 0, 3, 6, 4];
+            let found: Vec<_> = best.iter().map(|example| example.image).collect();
+            assert_eq!(found, expected[..n.min(7)], "{n}");
+        }
+    }
+
+    #[test]
+    fn a_filter_stands_apart_from_its_images_and_blocks_fill_a_page() {
+        let shape = ImageShape { channels: 1, height: 20, width: 30 };
+        let data = Dataset::read(dataset::write(shape, vec![7; 5 * 600], &[("class", &[0; 5])]).into()).unwrap();
+        let (filter, image) = (vec![100; 600], vec![200; 600]);
+        let row: Vec<&[u8]> = vec![&filter, &image, &image, &image];
+        let sheet = image::load_from_memory(&png(&data, &vec![row.clone(); 8], 3)).unwrap().to_luma8();
+        // A block is 4 * 32 + 8 pixels wide, and 6 of them with 8 between are within 1000.
+        assert_eq!(sheet.dimensions(), (6 * 144 - 8 + 2, 2 * 22 + 2));
+        let at = |x, y| sheet.get_pixel(x, y).0[0];
+        assert_eq!(
+            [at(2, 2), at(31, 21), at(32, 2), at(41, 2), at(42, 2), at(71, 2), at(72, 2), at(74, 2)],
+            [100, 100, GROUND, GROUND, 200, 200, GROUND, 200]
+        );
+        // The seventh row is the first of the second line.
+        assert_eq!([at(144 + 2, 2), at(2, 24), at(2 * 144 + 2, 24)], [100, 100, GROUND]);
+        // Of a split with fewer images than are asked for, and of wide images, one row below the other.
+        let small = image::load_from_memory(&png(&data, &[row[..1].to_vec()], 60)).unwrap();
+        assert_eq!((small.width(), small.height()), (6 * 32 + 8 + 2, 24));
+    }
+}

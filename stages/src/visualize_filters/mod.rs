@@ -1,0 +1,346 @@
+//! `visualize_filters`: what each filter of a trained network looks for, found by gradient ascent in input space (Erhan et
+//! al., "Visualizing higher-layer features of a deep network", 2009; as F. Chollet's and G. Chevalier's scripts do it), or in
+//! a Fourier basis (`fourier.rs`); and beside it the images of the validation split that excite it most (`exciting.rs`).
+//!
+//! The classic way: for each filter an image of grey noise is moved, step by step, along the gradient of the filter's mean activation. The
+//! filters of a layer are climbed side by side, one image each. The network stands still: inference mode, no flips, no
+//! gradients of weights.
+//!
+//! Where this differs from the seed's script: start image and steps are in the range that the network was trained on, and
+//! an image stays within black and white; noise is seeded; no layer is random; a filter whose activation starts at or below
+//! 0 climbs all the same; and the activation at the end is that of the last image, not of the one before it.
+
+mod ascent;
+mod colours;
+mod exciting;
+mod fourier;
+mod method;
+mod picture;
+mod spectrum;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::method::{Fourier, Method};
+use self::{
+    ascent::{Ascent, Climb, Climber},
+    colours::Colours,
+    exciting::Examples,
+    fourier::FourierAscent,
+    picture::Pictures,
+    spectrum::Spectrum,
+    target::Target,
+};
+use crate::{
+    images::{
+        Policy,
+        dataset::{Dataset, ImageShape, Labels},
+    },
+    network::{Architecture, Predictor, training::data::checked},
+    params::Float,
+    stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
+};
+
+/// The input slot: `architecture.json` of a training.
+pub const ARCHITECTURE: &str = "architecture";
+/// The input slot: the trained weights, as safetensors.
+pub const WEIGHTS: &str = "weights";
+/// The input slot, optional: the `policy.json` that the network was trained with. Without it bytes are x / 255 - 0.5.
+pub const POLICY: &str = "policy";
+/// The input slot of [`Method::Fourier`]: the training split, whose colours are decorrelated.
+pub const TRAIN: &str = "train";
+/// The input slots, optional: the validation split, in which examples are looked for, and its `labels.json`. Without them
+/// there are no examples.
+pub const VALIDATION: &str = "validation";
+pub const LABELS: &str = "labels";
+
+/// The version of `filters.json`.
+const FORMAT: u32 = 1;
+
+/// Shows what the filters of a trained network look for.
+///
+/// Slots: [`ARCHITECTURE`], [`WEIGHTS`], [`POLICY`], [`TRAIN`], [`VALIDATION`], [`LABELS`]. Outputs: `filters.json` with each
+/// filter's activation at start and end, and for each layer with a living filter a sheet of its best,
+/// `<layer>_best_filters_<n*n>_(<n>x<n>)_out_of_<all>.png` (of the Fourier method `<layer>_fourier_filters_..`); with a
+/// validation split also `examples.json` and, for each such layer, `<layer>_examples.png`: a row for each filter on the sheet,
+/// in the same order, first its picture, then the images that excite it most, the most exciting first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VisualizeFilters {
+    /// Names of layers, as in architecture.json. Default: every residual add, or every convolution where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
+    #[serde(skip_serializing_if = "Method::is_classic")]
+    pub method: Method,
+    /// Of each filter that is drawn the images of the validation split that excite it most: so many. 0 to 100.
+    #[serde(skip_serializing_if = "examples::is")]
+    pub examples: u32,
+    /// Steps of the classic ascent.
+    #[serde(skip_serializing_if = "steps::is")]
+    pub steps: u32,
+    /// Length of a step of the classic ascent: the root mean square, over an image's values, of what is added, in bytes (1/255 of the range).
+    /// With the default almost no value reaches black or white in 20 steps; with 1, the classic length, the noise stays
+    /// visible; from 4 on the strongest patterns saturate.
+    #[serde(skip_serializing_if = "step::is")]
+    pub step: f64,
+    /// Most pictures side by side, and one above the other. Default: the largest square that the living filters fill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<u32>,
+    /// Of the classic ascent; the Fourier method's images are pictures as they are.
+    #[serde(skip_serializing_if = "crate::params::is_default")]
+    pub look: Look,
+}
+
+crate::defaults! {
+    examples: u32 = 8;
+    steps: u32 = 20;
+    step: f64 = 2.0;
+}
+
+impl Default for VisualizeFilters {
+    fn default() -> Self {
+        Self {
+            layers: Vec::new(),
+            method: Method::Classic,
+            examples: examples::value(),
+            steps: steps::value(),
+            step: step::value(),
+            columns: None,
+            look: Look::Classic,
+        }
+    }
+}
+
+/// How an image becomes a picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Look {
+    /// Around mid-grey, all with the same contrast: a deviation of a tenth of the range.
+    #[default]
+    Classic,
+    /// The very image that the filter answers to.
+    Plain,
+}
+
+/// filters.json
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct FiltersRecord {
+    format: u32,
+    /// Left out if classic.
+    #[serde(default, skip_serializing_if = "Method::is_classic")]
+    method: Method,
+    /// In the order of the network.
+    layers: Vec<LayerRecord>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct LayerRecord {
+    layer: String,
+    kind: String,
+    filters: usize,
+    /// Filters whose activation ends above 0: `filters - dead`.
+    kept: usize,
+    dead: usize,
+    /// Filters on the sheet.
+    drawn: usize,
+    sheet: Option<String>,
+    activations: Vec<ActivationRecord>,
+}
+
+/// A filter's mean activation by its start image and by its last.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct ActivationRecord {
+    filter: usize,
+    start: Float,
+    end: Float,
+}
+
+impl VisualizeFilters {
+    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        for (i, layer) in self.layers.iter().enumerate() {
+            if self.layers[..i].contains(layer) {
+                problems.push((format!("layers[{i}]"), format!("`{layer}` is named twice")));
+            }
+        }
+        let mut check = |fine: bool, path: &str, message: String| {
+            if !fine {
+                problems.push((path.to_owned(), message));
+            }
+        };
+        check((1..=10_000).contains(&self.steps), "steps", format!("found {}, allowed: 1 to 10000", self.steps));
+        let fine = self.step > 0.0 && self.step <= 255.0;
+        check(fine, "step", format!("found {}, allowed: above 0 and at most 255", self.step));
+        let columns = self.columns.unwrap_or(1);
+        check((1..=1000).contains(&columns), "columns", format!("found {columns}, allowed: 1 to 1000"));
+        let examples = self.examples;
+        check(examples <= 100, "examples", format!("found {examples}, allowed: 0 to 100"));
+        if let Method::Fourier(fourier) = &self.method {
+            let classic = |name: &str| format!("`{name}` is of the classic method: `Fourier(..)` has its own settings");
+            check(steps::is(&self.steps), "steps", classic("steps"));
+            check(step::is(&self.step), "step", classic("step"));
+            check(self.look == Look::Classic, "look", classic("look"));
+            problems.extend(fourier.problems());
+        }
+        problems
+    }
+}
+
+impl Stage for VisualizeFilters {
+    fn id(&self) -> StageId {
+        StageId { name: "visualize_filters", version: 1 }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { seed: true, device: true }
+    }
+
+    fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
+        let architecture: Architecture = inputs.json(ARCHITECTURE)?;
+        let targets = target::select(&architecture, &self.layers)?;
+        let of_batch = |target: &Target| target.batch().max(exciting::batch(&targets)) as u64 * target.bytes_per_image;
+        let climbing = targets.iter().map(of_batch).max();
+        // The file, the numbers read from it, and those on the device.
+        let weights = 3 * 4 * architecture.parameters;
+        let images: usize =
+            targets.iter().map(|target| target.filters).sum::<usize>() * architecture.input.iter().product::<usize>();
+        Ok(climbing.unwrap_or(0) + weights + 8 * images as u64 + (64 << 20))
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
+        if let Some((path, message)) = self.problems().into_iter().next() {
+            return Err(StageError::failed(format!("{path}: {message}")));
+        }
+        let predictor = Predictor::load(&inputs.bytes(ARCHITECTURE)?, inputs.bytes(WEIGHTS)?, context.device)?;
+        let architecture = predictor.architecture();
+        let targets = target::select(architecture, &self.layers)?;
+        let [channels, height, width] = architecture.input;
+        let shape = ImageShape { channels, height, width };
+        if channels != 1 && channels != 3 {
+            return Err(StageError::failed(format!("images of {channels} channels cannot be drawn: expected 1 or 3")));
+        }
+        let policy = Policy::of_inputs(inputs, shape)?;
+        let normalisation = policy.normalisation();
+        let (seed, predictor) = (context.seed, &predictor);
+        let pictures = |look, called| Pictures { shape, normalisation, look, called, columns: self.columns };
+        let examples = self.find_examples(inputs, predictor, &targets, &policy, context)?;
+        match &self.method {
+            Method::Classic => {
+                let (steps, step) = (self.steps, self.step as f32);
+                let ascent = Ascent { predictor, shape, normalisation, steps, step, seed };
+                self.climb_all(&targets, &ascent, &pictures(self.look, "best_filters"), examples, context)
+            }
+            Method::Fourier(settings) => {
+                let train = Dataset::read(inputs.bytes(TRAIN)?)?;
+                fits(train.image_shape(), TRAIN, shape)?;
+                let colours = Colours::of(train.images(), shape);
+                let spectrum = Spectrum::new(height, width);
+                let ascent = FourierAscent { predictor, shape, normalisation, settings, spectrum, colours, seed };
+                self.climb_all(&targets, &ascent, &pictures(Look::Plain, "fourier_filters"), examples, context)
+            }
+        }
+    }
+}
+
+/// The validation split with what its labels mean.
+struct Validation {
+    data: Dataset,
+    labels: Labels,
+}
+
+impl VisualizeFilters {
+    /// Returns the images that excite filters most, if there are any and some are asked for.
+    fn find_examples(
+        &self,
+        inputs: &Inputs<'_>,
+        predictor: &Predictor,
+        targets: &[Target],
+        policy: &Policy,
+        context: &Context<'_>,
+    ) -> Result<Option<Examples>, StageError> {
+        let Some(bytes) = inputs.optional(VALIDATION)?.filter(|_| self.examples > 0) else { return Ok(None) };
+        let labels: Labels = inputs.json(LABELS)?;
+        let data = checked(Dataset::read(bytes)?, VALIDATION, &labels)?;
+        let [channels, height, width] = predictor.architecture().input;
+        fits(data.image_shape(), VALIDATION, ImageShape { channels, height, width })?;
+        if data.is_empty() {
+            return Ok(None);
+        }
+        let total = data.len() as u64;
+        let at_image = &mut |done: usize| {
+            let progress = Progress { done: done as u64, total, unit: "images".into(), ..Progress::default() };
+            context.host.progress(&progress);
+            if context.host.interrupted() { Err(StageError::Interrupted) } else { Ok(()) }
+        };
+        Examples::find(predictor, targets, Validation { data, labels }, policy, self.examples as usize, at_image)
+            .map(Some)
+    }
+
+    fn climb_all(
+        &self,
+        targets: &[Target],
+        ascent: &dyn Climber,
+        pictures: &Pictures<'_>,
+        examples: Option<Examples>,
+        context: &Context<'_>,
+    ) -> Result<Outputs, StageError> {
+        let total = targets.iter().map(|target| target.filters as u64).sum();
+        let tell = |done: u64| {
+            context.host.progress(&Progress { done, total, unit: "filters".into(), ..Progress::default() });
+        };
+        let mut done = 0;
+        let mut outputs = Outputs::default();
+        let (mut layers, mut of_examples) = (Vec::new(), Vec::new());
+        for target in targets {
+            let mut climbs = Vec::with_capacity(target.filters);
+            for filters in target.batches() {
+                let n = filters.len() as u64;
+                climbs.extend(ascent.climb(target, filters, &mut |step| {
+                    tell(done + n * u64::from(step) / u64::from(ascent.steps()));
+                    if context.host.interrupted() { Err(StageError::Interrupted) } else { Ok(()) }
+                })?);
+                done += n;
+            }
+            let sheet = pictures.sheet(&climbs).map(|sheet| (sheet.name(target), sheet));
+            layers.push(record(target, &climbs, sheet.as_ref().map(|(name, sheet)| (name.clone(), sheet.drawn()))));
+            if let Some((name, sheet)) = sheet {
+                outputs.insert(name, sheet.png());
+                if let Some(examples) = &examples {
+                    let (record, png) = examples.of_sheet(target, &sheet);
+                    outputs.insert(record.sheet.clone(), png);
+                    of_examples.push(record);
+                }
+            }
+        }
+        tell(done);
+        if let Some(examples) = &examples {
+            outputs = outputs.with_json("examples.json", &examples.whole(of_examples));
+        }
+        let method = self.method.clone();
+        Ok(outputs.with_json("filters.json", &FiltersRecord { format: FORMAT, method, layers }))
+    }
+}
+
+/// Checks that the images of a split are those that the network takes.
+fn fits(found: ImageShape, slot: &str, expected: ImageShape) -> Result<(), StageError> {
+    let message = || format!("images of the split `{slot}` are {found:?}, the network is for {expected:?}");
+    if found == expected { Ok(()) } else { Err(StageError::failed(message())) }
+}
+
+fn record(target: &Target, climbs: &[Climb], sheet: Option<(String, usize)>) -> LayerRecord {
+    let kept = climbs.iter().filter(|climb| climb.is_alive()).count();
+    let activation =
+        |climb: &Climb| ActivationRecord { filter: climb.filter, start: Float(climb.start), end: Float(climb.end) };
+    LayerRecord {
+        layer: target.layer.clone(),
+        kind: target.kind.clone(),
+        filters: target.filters,
+        kept,
+        dead: target.filters - kept,
+        drawn: sheet.as_ref().map_or(0, |(_, drawn)| *drawn),
+        sheet: sheet.map(|(name, _)| name),
+        activations: climbs.iter().map(activation).collect(),
+    }
+}

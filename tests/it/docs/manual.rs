@@ -1,0 +1,57 @@
+//! What `pipe help` says, against which commands and options on pages are held.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::sandbox::Sandbox;
+
+/// What `pipe help` says there is.
+pub struct Manual {
+    /// command -> its options
+    pub options: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Manual {
+    pub fn read() -> Self {
+        let sandbox = Sandbox::new();
+        let help = sandbox.pipe("--help").ok().out;
+        let commands = help.split("Commands:\n").nth(1).unwrap().lines().take_while(|line| !line.is_empty());
+        let commands = commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+        let options = |command: &str| -> BTreeSet<String> {
+            let help = sandbox.pipe(&format!("{command} --help")).ok().out;
+            let lines = help.lines().filter(|line| line.trim_start().starts_with('-'));
+            let words = lines.flat_map(|line| line.split([' ', ',', '='])).filter(|word| word.starts_with("--"));
+            words.map(|word| word.trim_end_matches('.').to_owned()).collect()
+        };
+        Self { options: commands.map(|command| (command.to_owned(), options(command))).collect() }
+    }
+
+    /// Returns what is wrong with commands and options in `codes`: names that there are not.
+    pub fn problems(&self, codes: impl IntoIterator<Item = String>) -> Vec<String> {
+        let mut problems = Vec::new();
+        for code in codes {
+            let words: Vec<&str> =
+                code.split_whitespace().map(|word| word.trim_matches(['\'', '"', ')', ','])).collect();
+            let at = words.iter().position(|word| *word == "pipe" || word.ends_with("/pipe"));
+            let options = words.iter().filter(|word| word.starts_with("--") && word.len() > 2);
+            let options: Vec<&str> = options.map(|word| word.split('=').next().unwrap()).collect();
+            let command =
+                at.and_then(|at| words.get(at + 1)).filter(|word| word.starts_with(|c: char| c.is_lowercase()));
+            let known: BTreeSet<&str> = match command {
+                Some(&"help") => continue,
+                Some(command) => match self.options.get(*command) {
+                    Some(options) => options.iter().map(String::as_str).collect(),
+                    None => {
+                        problems.push(format!("`{code}`: there is no command `{command}`"));
+                        continue;
+                    }
+                },
+                // Other programs have options of their own.
+                None if !code.starts_with("--") => continue,
+                None => self.options.values().flatten().map(String::as_str).collect(),
+            };
+            let unknown = options.into_iter().filter(|option| !known.contains(option));
+            problems.extend(unknown.map(|option| format!("`{code}`: there is no option `{option}`")));
+        }
+        problems
+    }
+}

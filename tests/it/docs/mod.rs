@@ -1,0 +1,137 @@
+//! What the pages show is what the program does: every code block of the documentation that can run is run.
+//!
+//! The info string of a block says what the test does with it. A block with any other info string fails the test.
+//!
+//! | info string | what is done |
+//! |---|---|
+//! | `console` | its commands (lines that begin with `$ `) are run in the page's folder and must print what follows them |
+//! | `console exit-1` | the same, and its last command must end with this exit code |
+//! | `console no-run` | nothing is run, since it needs a network, a GPU or minutes; options of `pipe` must exist |
+//! | `ron` | a whole study, which must be accepted |
+//! | `ron NAME.ron` | the same, and it is written to the page's folder |
+//! | `ron NAME.ron refused` | written, and must be refused |
+//! | `ron stages`, `ron search`, `ron train` | some stages, or fields of a search or a training: accepted in a study |
+//! | `json`, `json NAME.json` | must be JSON; written to the page's folder |
+//! | `json NODE/PATH` | must be that record of the tiny study; its lists may be cut short |
+//! | `text` | nothing: a drawing |
+//!
+//! In what is printed a line `..` stands for any number of lines, `..` in a line for any text, and times are not
+//! compared. Digests may be others than on the page, but what is one digest there must be one here. A command that a reader need not see stands in a comment: `<!-- $ command -->`.
+
+mod block;
+mod manual;
+mod page;
+mod study;
+
+use std::{collections::BTreeSet, fs};
+
+use manual::Manual;
+use page::{Page, headings, root};
+
+/// What is in a page's folder before its first block.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Folder {
+    Empty,
+    /// `tiny.ron` as `pipeline.ron`, and the store after its run.
+    TinyHasRun,
+}
+use Folder::{Empty, TinyHasRun};
+
+/// Makes a test of each page: its path, its folder, and what stands in `PIPE_SET` so that its studies take seconds.
+macro_rules! pages {
+    ($($name:ident: $path:literal, $folder:expr, $set:expr;)*) => {
+        const PAGES: &[&str] = &[$($path),*];
+        $(
+            #[test]
+            fn $name() {
+                Page::read($path).check($folder, $set);
+            }
+        )*
+    };
+}
+
+/// The default study with all its nodes and little work. What it scores is not what the page says.
+const LITTLE_WORK: &str = "raw.train=600; raw.test=200; search.trial.epochs=1; retrain_best.epochs=2; \
+                           visualize_filters.steps=1";
+
+pages! {
+    readme_does_what_it_says: "README.md", Empty, LITTLE_WORK;
+    contributing_does_what_it_says: "CONTRIBUTING.md", Empty, "";
+    architecture_does_what_it_says: "ARCHITECTURE.md", Empty, "";
+    benchmarks_does_what_it_says: "BENCHMARKS.md", Empty, "";
+    changelog_does_what_it_says: "CHANGELOG.md", Empty, "";
+    commands_does_what_it_says: "docs/commands.md", TinyHasRun, "";
+    data_does_what_it_says: "docs/data.md", TinyHasRun, "";
+    interoperability_does_what_it_says: "docs/interoperability.md", TinyHasRun, "";
+    looking_does_what_it_says: "docs/looking.md", TinyHasRun, "";
+    networks_does_what_it_says: "docs/networks.md", Empty, "";
+    pipeline_does_what_it_says: "docs/pipeline.md", TinyHasRun, "";
+    reproducibility_does_what_it_says: "docs/reproducibility.md", TinyHasRun, "";
+    results_does_what_it_says: "docs/results.md", Empty, "";
+    search_does_what_it_says: "docs/search.md", TinyHasRun, "";
+    store_does_what_it_says: "docs/store.md", TinyHasRun, "";
+}
+
+#[test]
+fn every_page_is_checked() {
+    let named = |folder: &str| {
+        let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
+        let pages = files.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".md"));
+        pages.map(|name| format!("{folder}{name}")).collect::<Vec<_>>()
+    };
+    let found: BTreeSet<_> = [named(""), named("docs/")].concat().into_iter().collect();
+    assert_eq!(found, PAGES.iter().map(|path| (*path).to_owned()).collect());
+}
+
+#[test]
+fn the_readme_is_short() {
+    assert!(Page::read("README.md").text.lines().count() <= 150);
+}
+
+#[test]
+fn every_command_and_option_is_told_of() {
+    let manual = Manual::read();
+    let commands = Page::read("docs/commands.md").text;
+    let all: String = PAGES.iter().map(|path| Page::read(path).text).collect();
+    let words: BTreeSet<&str> = all.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
+    for (command, options) in &manual.options {
+        assert!(commands.contains(&format!("`{command}")), "docs/commands.md tells of `{command}`");
+        for option in options.iter().filter(|option| *option != "--help" && *option != "--version") {
+            assert!(words.contains(option.as_str()), "a page tells of `pipe {command} {option}`");
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut broken = Vec::new();
+    for path in PAGES {
+        let page = Page::read(path);
+        for target in page.links() {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file =
+                if file.is_empty() { root().join(path) } else { root().join(path).with_file_name("").join(file) };
+            let leads = match fs::read_to_string(&file) {
+                Ok(text) => anchor.is_empty() || headings(&text).contains(anchor),
+                Err(_) => file.is_dir() && anchor.is_empty(),
+            };
+            if !leads {
+                broken.push(format!("{path}: {target}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn generated_regions_begin_and_end() {
+    for path in PAGES {
+        let mut open = false;
+        for line in Page::read(path).text.lines() {
+            let (begins, ends) = (line.starts_with("<!-- begin generated: "), line == "<!-- end generated -->");
+            assert!(!(begins && open || ends && !open), "{path}: {line}");
+            open = begins || open && !ends;
+        }
+        assert!(!open, "{path}");
+    }
+}

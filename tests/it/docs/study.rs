@@ -1,0 +1,65 @@
+//! Studies on pages, whole or in parts, and whether they are accepted.
+
+use crate::sandbox::Sandbox;
+
+/// Asks for the plan of a study, which must end with `code`.
+pub fn plan(study: &str, code: i32) -> Vec<String> {
+    let output = Sandbox::with(study).pipe("run --plan");
+    if output.code == Some(code) { Vec::new() } else { vec![format!("{study}\n{}", output.err)] }
+}
+
+/// What a part of a study may read from.
+const STAGES: &[(&str, &str)] = &[
+    ("raw", r#"Fetch(Embedded(name: "shapes100", train: 400, test: 200))"#),
+    ("data", r#"Decode(from: "raw", format: Cifar100)"#),
+    ("flip", r#"Augment(data: "data", policy: [RandomFlip(0.5)])"#),
+    (
+        "search",
+        r#"Search(trials: 3, maximise: Best("valid.fine_accuracy"), space: {"lr_rate_mult": loguniform(-0.5, 0.5)},
+            trial: Train(data: "data", augment: "flip", model: HyperCnn, epochs: 1))"#,
+    ),
+    ("retrain_best", r#"Retrain(of: "search", epochs: 2)"#),
+];
+
+/// Plans a study with the stages of `part`, and those they read from.
+pub fn stages(part: &str) -> Vec<String> {
+    let mut text = format!("{},\n", part.trim_end().trim_end_matches(','));
+    // A stage is read from by those after it.
+    for (name, stage) in STAGES.iter().rev() {
+        if text.contains(&format!("\"{name}\"")) && !part.contains(&format!("(\"{name}\", ")) {
+            text += &format!("(\"{name}\", {stage}),\n");
+        }
+    }
+    plan(&format!("Study(name: \"part\", stages: [\n{text}])"), 0)
+}
+
+/// Plans a search with these fields, and the needed ones that are not among them.
+pub fn search(fields: &str) -> Vec<String> {
+    let sizes_itself = ["Grid", "Hyperband", "SuccessiveHalving"].iter().any(|sampler| fields.contains(sampler));
+    let needed = [
+        ("trials", "10", !sizes_itself),
+        ("maximise", "Best(\"valid.fine_accuracy\")", !has_field(fields, "minimise")),
+        (
+            "space",
+            "{\"lr_rate_mult\": FloatRange(lo: 0.5, hi: 2, step: 0.5), \"optimizer\": Choice([\"Adam\", \"SGD\"])}",
+            true,
+        ),
+        ("trial", "Train(data: \"data\", augment: \"flip\", model: HyperCnn, epochs: 27)", true),
+    ];
+    let missing = needed.iter().filter(|(name, _, is_needed)| *is_needed && !has_field(fields, name));
+    let missing: String = missing.map(|(name, value, _)| format!("{name}: {value},\n")).collect();
+    stages(&format!("(\"search\", Search(\n{missing}{fields}))"))
+}
+
+/// Plans a training with these fields, and the needed ones that are not among them.
+pub fn train(fields: &str) -> Vec<String> {
+    let needed = [("data", "\"data\""), ("model", "HyperCnn"), ("epochs", "1")];
+    let missing = needed.iter().filter(|(name, _)| !has_field(fields, name));
+    let missing: String = missing.map(|(name, value)| format!("{name}: {value},\n")).collect();
+    stages(&format!("(\"net\", Train(\n{missing}{fields}))"))
+}
+
+/// Returns whether a line begins with the field.
+fn has_field(fields: &str, name: &str) -> bool {
+    fields.lines().any(|line| line.trim_start().starts_with(&format!("{name}:")))
+}

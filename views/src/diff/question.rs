@@ -1,0 +1,171 @@
+//! What was asked differently, and what follows from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipe_engine::{
+    action::Action,
+    leaves::{Change, changes},
+    pipeline::{
+        spec::{Pipeline, Stages},
+        stages::StageSpec,
+    },
+    study::{Study, action},
+};
+use pipe_store::Store;
+use serde_json::Value;
+
+use super::{Cause, Follow, Pair, Question};
+use crate::ViewError;
+
+pub(super) fn compare(store: &Store, old: &Study, new: &Study, pairs: &[Pair<'_>]) -> Result<Question, ViewError> {
+    let pairs: Vec<_> = pairs.iter().filter(|pair| pair.is_asked_differently()).collect();
+    // Where the two are equal, one is enough for the graph; where no action differs, none is needed.
+    let (changes, graph) = if old.pipeline != new.pipeline {
+        let (old, new) = (old.read_pipeline(store)?, new.read_pipeline(store)?);
+        (pipeline_changes(&old, &new), readers(&[&old.stages, &new.stages]))
+    } else if pairs.is_empty() {
+        Default::default()
+    } else {
+        (Vec::new(), readers(&[&new.read_pipeline(store)?.stages]))
+    };
+    let mut reached = BTreeSet::new();
+    let mut causes = Vec::new();
+    for (stage, changes) in changes {
+        let parts = stage.as_ref().map(|stage| with_readers(stage, &graph));
+        let is_meant = |pair: &&&Pair<'_>| parts.as_ref().is_none_or(|parts| parts.contains(&pair.any().part_of));
+        let reached_by_it: Vec<_> = pairs.iter().filter(is_meant).copied().collect();
+        reached.extend(reached_by_it.iter().map(|pair| pair.name));
+        causes.push(Cause { stage, changes, follows: follows(&reached_by_it) });
+    }
+    for (kind, changes) in implementations(store, &pairs)? {
+        let of_kind = pairs.iter().filter(|pair| pair.any().stage == kind);
+        let parts: BTreeSet<_> = of_kind.flat_map(|pair| with_readers(&pair.any().part_of, &graph)).collect();
+        let reached_by_it: Vec<_> = pairs.iter().filter(|pair| parts.contains(&pair.any().part_of)).copied().collect();
+        reached.extend(reached_by_it.iter().map(|pair| pair.name));
+        causes.push(Cause { stage: None, changes, follows: follows(&reached_by_it) });
+    }
+    // What a selection leaves out is in one study alone.
+    let selection = (old.selection != new.selection).then(|| [old.selection.clone(), new.selection.clone()]);
+    let unexplained: Vec<_> = pairs.into_iter().filter(|pair| !reached.contains(pair.name)).collect();
+    Ok(Question { causes, selection, unexplained: follows(&unexplained) })
+}
+
+/// Returns what differs between two pipelines: first of the whole study, then by stage.
+fn pipeline_changes(old: &Pipeline, new: &Pipeline) -> Vec<(Option<String>, Vec<Change>)> {
+    let mut found = Vec::new();
+    let mut whole = Vec::new();
+    changes("", Some(&old.head()), Some(&new.head()), &mut whole);
+    found.push((None, whole));
+    let names: BTreeSet<&str> = old.stages.iter().chain(new.stages.iter()).map(|(name, _)| name).collect();
+    for name in names {
+        let (old, new) = (old.stages.get(name), new.stages.get(name));
+        let mut changed = Vec::new();
+        match old.zip(new) {
+            Some((old, new)) if old.kind().name == new.kind().name => {
+                changes(name, Some(&old.fields()), Some(&new.fields()), &mut changed);
+            }
+            _ => {
+                let [old, new] = [old, new].map(|stage| stage.map(<dyn StageSpec>::record));
+                changed.push(Change { path: name.to_owned(), old, new });
+            }
+        }
+        found.push((Some(name.to_owned()), changed));
+    }
+    found.retain(|(_, changes)| !changes.is_empty());
+    found
+}
+
+/// Returns which stages read which: name -> names of those that read it.
+fn readers(pipelines: &[&Stages]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut readers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (reader, stage) in pipelines.iter().flat_map(|stages| stages.iter()) {
+        for name in stage.reads() {
+            readers.entry(name.to_owned()).or_default().insert(reader.to_owned());
+        }
+    }
+    readers
+}
+
+/// Returns a stage, those that read it, those that read these, and so on.
+fn with_readers(stage: &str, readers: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![stage.to_owned()];
+    while let Some(stage) = open.pop() {
+        open.extend(readers.get(&stage).into_iter().flatten().filter(|reader| !found.contains(*reader)).cloned());
+        found.insert(stage);
+    }
+    found
+}
+
+/// Returns what differs in how a kind of stage is computed. One action of each kind tells: all of a study agree.
+fn implementations(store: &Store, pairs: &[&Pair<'_>]) -> Result<BTreeMap<String, Vec<Change>>, ViewError> {
+    let mut seen = BTreeSet::new();
+    let mut found = BTreeMap::new();
+    for pair in pairs {
+        let Some((old, new)) = pair.both().and_then(|(old, new)| old.action.zip(new.action)) else { continue };
+        let kind = &pair.any().stage;
+        if !seen.insert(kind) {
+            continue;
+        }
+        let (old, new) = (action(store, &old)?, action(store, &new)?);
+        let facts = |action: &Action| [Some(Value::from(action.version)), action.numerics.clone().map(Value::from)];
+        let facts = facts(&old).into_iter().zip(facts(&new)).zip(["version", "numerics"]);
+        let changes: Vec<_> = facts
+            .filter(|((old, new), _)| old != new)
+            .map(|((old, new), fact)| Change { path: format!("{fact} of {kind}"), old, new })
+            .collect();
+        if !changes.is_empty() {
+            found.insert(kind.clone(), changes);
+        }
+    }
+    Ok(found)
+}
+
+/// Returns how many nodes of each kind there are, by stage of the pipeline.
+fn follows(pairs: &[&Pair<'_>]) -> Vec<Follow> {
+    let mut counts: BTreeMap<(&str, &str), [usize; 3]> = BTreeMap::new();
+    for pair in pairs {
+        let node = pair.any();
+        let at = match (pair.old, pair.new) {
+            (Some(_), Some(_)) => 0,
+            (Some(_), None) => 1,
+            _ => 2,
+        };
+        counts.entry((&node.part_of, &node.stage)).or_default()[at] += 1;
+    }
+    let follow = |((part_of, stage), [changed, removed, added]): ((&str, &str), [usize; 3])| Follow {
+        part_of: part_of.to_owned(),
+        stage: stage.to_owned(),
+        changed,
+        removed,
+        added,
+    };
+    counts.into_iter().map(follow).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn readers_of_readers_are_found_once() {
+        // `a` has a string that is a stage's name, and does not read that stage.
+        let stages = json!({ "format": 1, "seed": "1", "device": "Cpu", "stages": {
+            "a": { "Fetch": { "Embedded": { "name": "shapes100", "train": 9, "test": 9 } } },
+            "shapes100": { "Decode": { "from": "a", "format": "Cifar10" } },
+            "c": { "Augment": { "data": "shapes100" } },
+            "d": { "Train": { "data": "shapes100", "augment": "c", "model": "HyperCnn", "epochs": 1 } },
+        } });
+        let pipeline = Pipeline::from_record(stages.to_string().as_bytes()).unwrap();
+        let readers = readers(&[&pipeline.stages]);
+        let check = |stage, expected: &[&str]| {
+            assert!(with_readers(stage, &readers).iter().eq(expected), "{stage}: {:?}", with_readers(stage, &readers));
+        };
+        check("a", &["a", "c", "d", "shapes100"]);
+        check("shapes100", &["c", "d", "shapes100"]);
+        check("c", &["c", "d"]);
+        check("d", &["d"]);
+    }
+}

@@ -1,0 +1,197 @@
+//! A difference as text.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use pipe_stages::params::Float;
+use serde_json::Value;
+
+use super::{BestChange, Change, Diff, Divergence, FileChange, Follow, MetricChange};
+use crate::{
+    notation,
+    text::{Align, cell, columns, significant, works},
+};
+
+/// How many rows of one kind are written; the rest is counted.
+const ROWS: usize = 20;
+
+/// Returns the difference as text; `names` are those of the old and the new study. Empty if there is none.
+pub fn render(diff: &Diff, names: [&str; 2]) -> String {
+    if diff.is_same() {
+        return String::new();
+    }
+    let mut text = format!("old  {}\nnew  {}\n", names[0], names[1]);
+    question(diff, &mut text);
+    answer(diff, &mut text);
+    divergences(&diff.divergences, &mut text);
+    text
+}
+
+fn question(diff: &Diff, text: &mut String) {
+    let question = &diff.question;
+    if question.causes.is_empty() && question.selection.is_none() && question.unexplained.is_empty() {
+        text.push_str("\nThe same was asked.\n");
+        return;
+    }
+    text.push_str("\nAsked differently\n");
+    for cause in &question.causes {
+        for change in &cause.changes {
+            let is_stage = cause.stage.as_deref() == Some(&change.path);
+            let _ = writeln!(
+                text,
+                "  {}",
+                change_line(change, if is_stage || change.path.ends_with(']') { "absent" } else { "default" })
+            );
+        }
+        follows("from which follow", &cause.follows, text);
+    }
+    if let Some([old, new]) = &question.selection {
+        let list = |names: &[String]| if names.is_empty() { "everything".to_owned() } else { names.join(", ") };
+        let _ = writeln!(text, "  selection: {} -> {}", list(old), list(new));
+    }
+    let title = if question.selection.is_some() {
+        "nodes of one study alone, or with other inputs"
+    } else {
+        "nodes with other inputs"
+    };
+    follows(title, &question.unexplained, text);
+}
+
+fn change_line(change: &Change, absent: &str) -> String {
+    let show = |value: &Option<Value>| value.as_ref().map_or_else(|| absent.to_owned(), notation::line);
+    format!("{}: {} -> {}", change.path, show(&change.old), show(&change.new))
+}
+
+fn follows(title: &str, follows: &[Follow], text: &mut String) {
+    if follows.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "    {title}");
+    for part in follows.chunk_by(|a, b| a.part_of == b.part_of) {
+        let mut counts = Vec::new();
+        for follow in part {
+            for (n, suffix) in [(follow.changed, ""), (follow.removed, " fewer"), (follow.added, " more")] {
+                if n > 0 {
+                    counts.push(format!("{}{suffix}", works(&follow.stage, n)));
+                }
+            }
+        }
+        let _ = writeln!(text, "      {}: {}", part[0].part_of, counts.join(", "));
+    }
+}
+
+fn answer(diff: &Diff, text: &mut String) {
+    let answer = &diff.answer;
+    if *answer == super::Answer::default() {
+        text.push_str("\nThe same came out.\n");
+        return;
+    }
+    text.push_str("\nCame out differently\n");
+    for outcome in capped(&answer.outcomes) {
+        let _ = writeln!(text, "  {}: {} -> {}", outcome.node, outcome.old, outcome.new);
+    }
+    rest(answer.outcomes.len(), "nodes", text);
+    if !answer.metrics.is_empty() {
+        let rows: Vec<_> = capped(&answer.metrics).iter().map(metric).collect();
+        let table = columns(&["", "", "old", "new", "difference"], &rows, &|at| {
+            if at < 2 { Align::Left } else { Align::Right }
+        });
+        table.lines().for_each(|line| *text += &format!("  {line}\n"));
+        rest(answer.metrics.len(), "figures", text);
+    }
+    answer.best.iter().for_each(|change| best(change, text));
+    for curve in capped(&answer.curves) {
+        let epochs = format!("{} and {} epochs", curve.old_epochs, curve.new_epochs);
+        let _ = writeln!(text, "  {}: weights equal until epoch {} ({epochs})", curve.node, curve.equal_until);
+    }
+    rest(answer.curves.len(), "trainings", text);
+    for file in capped(&answer.pictures) {
+        let _ = writeln!(text, "  picture {}/{}: {}", file.node, file.path, digests(file));
+    }
+    rest(answer.pictures.len(), "pictures", text);
+    files(&answer.files, text);
+}
+
+fn metric(change: &MetricChange) -> Vec<String> {
+    let show = |x: Option<Float>| x.map_or_else(|| "none".to_owned(), |x| significant(x.0, 5));
+    let difference = change.difference.filter(|x| x.0.is_finite());
+    let difference =
+        difference.map_or_else(String::new, |x| format!("{}{}", if x.0 > 0.0 { "+" } else { "" }, significant(x.0, 3)));
+    vec![change.node.clone(), change.metric.clone(), show(change.old), show(change.new), difference]
+}
+
+fn best(change: &BestChange, text: &mut String) {
+    let show = |trial: Option<u64>, loss: Option<Float>| match trial {
+        Some(trial) => {
+            format!("trial {trial} (loss {})", loss.map_or_else(|| "unknown".to_owned(), |loss| significant(loss.0, 5)))
+        }
+        None => "none".to_owned(),
+    };
+    let (old, new) = (show(change.old_trial, change.old_loss), show(change.new_trial, change.new_loss));
+    let _ = writeln!(text, "  best of {}: {old} -> {new}", change.search);
+    for label in &change.labels {
+        let _ = writeln!(text, "    {}", change_line(label, "inactive"));
+    }
+}
+
+fn digests(file: &FileChange) -> String {
+    let show = |digest: Option<pipe_store::Digest>| digest.map_or_else(|| "absent".to_owned(), |digest| digest.short());
+    format!("{} -> {}", show(file.old), show(file.new))
+}
+
+/// Writes the other files by name, those of equal name in numbered nodes together.
+fn files(changes: &[FileChange], text: &mut String) {
+    let mut groups: BTreeMap<(String, &str), Vec<&FileChange>> = BTreeMap::new();
+    for change in changes {
+        let group = match change.node.rsplit_once('/') {
+            Some((parent, number)) if number.bytes().all(|b| b.is_ascii_digit()) => format!("{parent}/*"),
+            _ => change.node.clone(),
+        };
+        groups.entry((group, &change.path)).or_default().push(change);
+    }
+    for ((group, path), changes) in groups {
+        match changes.as_slice() {
+            [one] => drop(writeln!(text, "  file {}/{path}: {}", one.node, digests(one))),
+            several => drop(writeln!(text, "  file {group}/{path}: of {} nodes", several.len())),
+        }
+    }
+}
+
+fn divergences(divergences: &[Divergence], text: &mut String) {
+    if divergences.is_empty() {
+        return;
+    }
+    let n = divergences.len();
+    let nodes = if n == 1 { "1 NODE HAS".to_owned() } else { format!("{n} NODES HAVE") };
+    let _ = writeln!(text, "\n!! {nodes} EQUAL KEYS AND DIFFERENT RESULTS !!");
+    text.push_str(
+        "The same work gave something else: it is not deterministic, or other kernels or another build did it.\n",
+    );
+    for divergence in capped(divergences) {
+        let _ = writeln!(text, "! {} (key {})", divergence.node, divergence.key.0.short());
+        let _ = writeln!(text, "!   old {}\n!   new {}", divergence.old, divergence.new);
+        for file in &divergence.files {
+            let _ = writeln!(text, "!   {}: {}", file.path, digests(file));
+        }
+        if let Some(origin) = divergence.provenance.as_ref().and_then(origin) {
+            let _ = writeln!(text, "!   the result in the store was computed by: {origin}");
+        }
+    }
+    rest(n, "nodes", text);
+}
+
+/// Returns the part of a provenance that tells which results are comparable, bit for bit.
+fn origin(provenance: &Value) -> Option<String> {
+    let fact = |name: &str| Some(format!("{} {}", name.replace('_', " "), cell(provenance.get(name)?)));
+    let facts: Vec<_> = ["instruction_set", "device", "pipe"].into_iter().filter_map(fact).collect();
+    (!facts.is_empty()).then(|| facts.join(", "))
+}
+
+fn capped<T>(items: &[T]) -> &[T] {
+    &items[..items.len().min(ROWS)]
+}
+
+fn rest(n: usize, things: &str, text: &mut String) {
+    if n > ROWS {
+        let _ = writeln!(text, "  … and {} more {things}", n - ROWS);
+    }
+}

@@ -1,0 +1,136 @@
+//! The result files of Hyperopt-Keras-CNN-CIFAR-100 (G. Chevalier, 2017): one JSON per trial, with its names and fields, so
+//! that scripts written for them read a study of ours.
+
+use pipe_engine::study::Study;
+use pipe_store::Store;
+use serde_json::{Map, Value, json};
+
+use super::names::heads;
+use crate::{
+    ViewError,
+    history::History,
+    outputs::Outputs,
+    trials::{TrialRow, table},
+};
+
+/// Returns the files: name and content, in the order of the trials. A trial that came to no end has one, too, as far as it
+/// went; one that was never trained has none.
+///
+/// # Errors
+/// If an object cannot be read.
+pub fn files(store: &Store, study: &Study) -> Result<Vec<(String, String)>, ViewError> {
+    let mut files = Vec::new();
+    for row in table(store, study)? {
+        let node = &study.nodes[&row.node];
+        let Some(outputs) = Outputs::of(store, &row.node, node)? else { continue };
+        let Some(history) = outputs.history()? else { continue };
+        let trial = outputs.json("trial.json")?.unwrap_or_default();
+        let short = node.action.map(|key| key.to_string()[..5].to_owned()).unwrap_or_default();
+        let result = result(&row, &trial, &history, &short);
+        let name = result["model_name"].as_str().expect("a name is text").to_owned();
+        files.push((format!("{name}.txt.json"), text(&result)));
+    }
+    Ok(files)
+}
+
+/// Returns a trial's result. `loss` is what the sampler minimised, `real_loss` the loss of all heads with its penalties at
+/// the end.
+fn result(row: &TrialRow, trial: &Value, history: &History, short: &str) -> Value {
+    let figure = |metric: &str, of: &str| {
+        let found = trial.pointer(&format!("/figures/{metric}/{of}")).cloned();
+        found.unwrap_or_else(|| "NaN".into())
+    };
+    let heads = heads(history);
+    let main = heads.first().map_or("NaN".into(), |head| figure(&format!("valid.{head}_accuracy"), "best"));
+    let mut fields = Map::new();
+    fields.insert("loss".into(), json!(row.loss));
+    fields.insert("real_loss".into(), figure("valid.loss", "end"));
+    for head in &heads {
+        for (of, when) in [("best", "best"), ("end", "end")] {
+            for figure_of in ["loss", "accuracy"] {
+                fields.insert(format!("{head}_{when}_{figure_of}"), figure(&format!("valid.{head}_{figure_of}"), of));
+            }
+        }
+    }
+    fields.insert("model_name".into(), format!("model_{}_{short}", plain(&main)).into());
+    fields.insert("space".into(), trial.get("hyperparameters").cloned().unwrap_or_default());
+    fields.insert("history".into(), keras(history, &heads));
+    fields.insert("status".into(), if row.status == "completed" { "ok" } else { "fail" }.into());
+    Value::Object(fields)
+}
+
+/// Returns the epochs under the names that Keras 2.0 gave them: `val_fine_outputs_acc`.
+fn keras(history: &History, heads: &[&str]) -> Value {
+    let mut curves = Map::new();
+    for (split, prefix) in [("train", ""), ("valid", "val_")] {
+        let mut add = |ours: String, theirs: String| {
+            if let Some(curve) = history.curve(&ours) {
+                let values = curve.into_iter().map(|(_, value)| json!(pipe_stages::params::Float(value)));
+                curves.insert(format!("{prefix}{theirs}"), values.collect());
+            }
+        };
+        add(format!("{split}.loss"), "loss".to_owned());
+        for head in heads {
+            add(format!("{split}.{head}_loss"), format!("{head}_outputs_loss"));
+            add(format!("{split}.{head}_accuracy"), format!("{head}_outputs_acc"));
+        }
+    }
+    Value::Object(curves)
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Returns the text as Python's `json.dump(.., sort_keys=True, indent=4)` writes it: numbers that are not finite are
+/// literals, which Python reads and JSON does not know.
+fn text(result: &Value) -> String {
+    let mut bytes = Vec::new();
+    let mut serializer =
+        serde_json::Serializer::with_formatter(&mut bytes, serde_json::ser::PrettyFormatter::with_indent(b"    "));
+    serde::Serialize::serialize(result, &mut serializer).expect("memory takes plain data");
+    let text = String::from_utf8(bytes).expect("JSON is UTF-8");
+    ["NaN", "Infinity", "-Infinity"].iter().fold(text, |text, word| text.replace(&format!("\"{word}\""), word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Builder, Trial};
+
+    #[test]
+    fn a_trial_has_the_fields_of_hyperopt_cifars_files() {
+        let (store, study) = Builder::new().search("search", &[Trial::completed(0.5), Trial::diverged()]).done();
+        let files = files(&store, &study).unwrap();
+        assert_eq!(files.len(), 2);
+        let (name, text) = &files[0];
+        assert!(name.starts_with("model_0.5_") && name.ends_with(".txt.json"), "{name}");
+        // The made-up trial has no figures of its head's loss.
+        let result: Value = serde_json::from_str(&text.replace("NaN", "null")).unwrap();
+        let expected = [
+            "fine_best_accuracy",
+            "fine_best_loss",
+            "fine_end_accuracy",
+            "fine_end_loss",
+            "history",
+            "loss",
+            "model_name",
+            "real_loss",
+            "space",
+            "status",
+        ];
+        assert_eq!(result.as_object().unwrap().keys().collect::<Vec<_>>(), expected);
+        assert_eq!(
+            (&result["loss"], &result["fine_best_accuracy"], &result["status"]),
+            (&json!(-0.5), &json!(0.5), &json!("ok"))
+        );
+        assert_eq!(result["history"]["val_fine_outputs_acc"].as_array().unwrap().len(), 4);
+        assert!(text.starts_with("{\n    \"fine_best_accuracy\": 0.5,\n"), "{text}");
+        let (name, text) = &files[1];
+        assert!(
+            name.starts_with("model_") && text.contains("\"loss\": Infinity") && text.contains("\"status\": \"fail\""),
+            "{text}"
+        );
+        assert!(text.contains("NaN") && !text.contains("\"NaN\""));
+    }
+}

@@ -1,0 +1,94 @@
+//! How much each hyperparameter of a study's searches mattered, and by how many trials that is judged.
+
+use std::collections::BTreeMap;
+
+use pipe_engine::{pipeline::stages::search::SearchSpec, study::Study};
+use pipe_stages::search::{self, Importance};
+use pipe_store::Store;
+use serde::Serialize;
+
+use crate::{
+    ViewError,
+    text::{Align, columns, counted, significant},
+    trials::{self, TrialRow},
+};
+
+/// The importances of one search.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SearchImportances {
+    pub search: String,
+    /// How many trials have a score, and how many there are.
+    pub scored: usize,
+    pub trials: usize,
+    /// The most important first.
+    pub labels: Vec<Importance>,
+}
+
+/// Returns the importances of all searches of a study, by search.
+///
+/// # Errors
+/// If the study's records cannot be read.
+pub fn table(store: &Store, study: &Study) -> Result<Vec<SearchImportances>, ViewError> {
+    let mut of_search: BTreeMap<String, Vec<TrialRow>> = BTreeMap::new();
+    for row in trials::table(store, study)? {
+        of_search.entry(row.search.clone()).or_default().push(row);
+    }
+    of_search.into_iter().map(|(search, rows)| of_trials(store, study, &search, &rows)).collect()
+}
+
+/// Returns the importances of a search, judged by these of its trials.
+///
+/// # Errors
+/// If the study's record of its pipeline cannot be read.
+pub fn of_trials(
+    store: &Store,
+    study: &Study,
+    search: &str,
+    rows: &[TrialRow],
+) -> Result<SearchImportances, ViewError> {
+    let pipeline = study.read_pipeline(store)?;
+    let none = || ViewError::Nothing(format!("`{search}` is not a search of this study's pipeline"));
+    let space = pipeline.stages.get_as::<SearchSpec>(search).ok_or_else(none)?.space();
+    // A trial without a score has no place among the others.
+    let loss = |row: &TrialRow| row.loss.filter(|_| row.status == "completed").map_or(f64::NAN, |loss| loss.0);
+    let judged: Vec<_> = rows.iter().map(|row| (&row.labels, loss(row))).collect();
+    let scored = judged.iter().filter(|(_, loss)| loss.is_finite()).count();
+    let labels = search::importances(&space, &judged);
+    Ok(SearchImportances { search: search.to_owned(), scored, trials: rows.len(), labels })
+}
+
+impl SearchImportances {
+    /// Returns each label with its share of the sum of all importances, the greatest first; 0 where none matters.
+    pub fn shares(&self) -> impl Iterator<Item = (&Importance, f64)> {
+        let sum: f64 = self.labels.iter().map(|label| label.importance).sum();
+        self.labels.iter().map(move |label| (label, if sum > 0.0 { label.importance / sum } else { 0.0 }))
+    }
+}
+
+/// Returns the importances as text: for each label its share of the sum, and the trials behind it.
+pub fn render_text(searches: &[SearchImportances]) -> String {
+    let mut text = String::new();
+    for found in searches {
+        let of = counted(found.trials, "trial");
+        text += &format!("{}: judged by the {} with a score of {of}\n", found.search, found.scored);
+        if found.labels.is_empty() {
+            text += "at least two are needed\n";
+            continue;
+        }
+        let line = |(label, share): (&Importance, f64)| {
+            vec![
+                label.label.clone(),
+                format!("{} %", significant(100.0 * share, 3)),
+                "█".repeat((30.0 * share).round() as usize),
+                label.trials.to_string(),
+                label.best.to_string(),
+            ]
+        };
+        let lines: Vec<_> = found.shares().map(line).collect();
+        text += &columns(&["label", "share", "", "trials", "of the best"], &lines, &|at| match at {
+            0 | 2 => Align::Left,
+            _ => Align::Right,
+        });
+    }
+    text
+}

@@ -1,0 +1,159 @@
+//! The network of a node: the one that was trained, or the one that a proposal would be, trained or not.
+
+use std::path::PathBuf;
+
+use pipe_engine::{pipeline::stages::train::TrainSpec, study::Study};
+use pipe_stages::{
+    StageName,
+    images::dataset::Labels,
+    network::{Architecture, ModelError, Proposal},
+    train,
+};
+use pipe_store::Store;
+use serde_json::Value;
+
+use crate::{ViewError, outputs::Outputs};
+
+/// Why there is no network to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    #[error("`{0}` is neither a training nor a proposal: it has no network")]
+    None(String),
+    #[error("the labels of `{0}` are not in this study: the shape of its images is not known")]
+    NoData(String),
+    #[error("`{node}` cannot be built: {source}")]
+    Model { node: String, source: ModelError },
+    #[error("`{path}` is no proposal: {reason}")]
+    Proposal { path: PathBuf, reason: String },
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+impl From<pipe_store::StoreError> for NetworkError {
+    fn from(error: pipe_store::StoreError) -> Self {
+        Self::View(error.into())
+    }
+}
+
+/// Returns the network of the node `name`: of a training that has been run its own, of any other training and of a proposal
+/// what it would be.
+///
+/// # Errors
+/// If the node is something else, its data are not known, or its network cannot be built.
+pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Architecture, NetworkError> {
+    let node = study.nodes.get(name).ok_or_else(|| NetworkError::None(name.to_owned()))?;
+    let outputs = Outputs::of(store, name, node)?;
+    if let Some(record) = outputs.as_ref().map(|outputs| outputs.json("architecture.json")).transpose()?.flatten() {
+        return serde_json::from_value(record).map_err(|_| NetworkError::None(name.to_owned()));
+    }
+    let proposal = || study.trial_of(name).and_then(|trial| trial.proposal);
+    let proposed = match node.kind() {
+        Some(StageName::Train) if node.part_of == name => Some(Value::Null),
+        Some(StageName::Train | StageName::Propose | StageName::Promote) => {
+            let outputs = proposal().map(|(name, node)| Outputs::of(store, name, node)).transpose()?;
+            outputs.flatten().map(|outputs| outputs.json("proposal.json")).transpose()?.flatten()
+        }
+        _ => None,
+    };
+    let proposed = proposed.ok_or_else(|| NetworkError::None(name.to_owned()))?;
+    let proposal = serde_json::from_value(proposed).unwrap_or_default();
+    of_proposal(store, study, name, &node.part_of, &proposal)
+}
+
+/// Returns the network that the trial of the search `stage`, or the training `stage`, would have with this
+/// proposal. It is called `name` where it cannot be built.
+///
+/// # Errors
+/// As [`of_node`].
+pub fn of_proposal(
+    store: &Store,
+    study: &Study,
+    name: &str,
+    stage: &str,
+    proposal: &Proposal,
+) -> Result<Architecture, NetworkError> {
+    let none = || NetworkError::None(name.to_owned());
+    let pipeline = study.read_pipeline(store).map_err(ViewError::Study)?;
+    let TrainSpec { data, train, .. } = pipeline.stages.training(stage).ok_or_else(none)?;
+    let no_data = || NetworkError::NoData(data.clone());
+    let node = study.nodes.get(data).ok_or_else(no_data)?;
+    let outputs = Outputs::of(store, data, node)?.ok_or_else(no_data)?;
+    let labels: Option<Labels> = outputs.json("labels.json")?.and_then(|labels| serde_json::from_value(labels).ok());
+    train::architecture(train, proposal, &labels.ok_or_else(no_data)?)
+        .map_err(|source| NetworkError::Model { node: name.to_owned(), source })
+}
+
+/// Returns the proposal in a file: a proposal.json, or an object of hyperparameters by name.
+///
+/// # Errors
+/// If it is neither.
+pub fn read_proposal(path: PathBuf) -> Result<Proposal, NetworkError> {
+    let read = || -> Result<Value, String> {
+        let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
+        serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+    };
+    match read() {
+        Ok(Value::Object(fields)) => Ok(match serde_json::from_value(Value::Object(fields.clone())) {
+            Ok(proposal) if fields.contains_key("values") => proposal,
+            _ => Proposal { values: fields.clone(), labels: fields },
+        }),
+        Ok(_) => Err(NetworkError::Proposal { path, reason: "expected an object of hyperparameters".to_owned() }),
+        Err(reason) => Err(NetworkError::Proposal { path, reason }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipe_engine::study::Outcome;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Builder, Trial};
+
+    fn study(model: Value) -> Builder {
+        let mut builder = Builder::new();
+        let head = json!({ "name": "fine", "classes": ["a", "b"] });
+        let labels = json!({ "format": 1, "heads": [head], "image": { "channels": 3, "height": 8, "width": 8 } });
+        let labels = pipe_stages::params::record(&labels);
+        builder.add("data", "decode", "data", json!({}), &[], vec![("labels.json", labels)]);
+        let trials = [Trial::completed(0.3), Trial::completed(0.4)];
+        let mut builder = builder.search("search", &trials);
+        builder.pipeline["stages"]["search"]["Search"]["trial"] =
+            json!({ "Train": { "data": "data", "model": model, "epochs": 2 } });
+        builder
+    }
+
+    fn proposal(values: Value) -> Proposal {
+        let values = values.as_object().unwrap();
+        Proposal { values: values.clone(), labels: values.clone() }
+    }
+
+    #[test]
+    fn a_proposal_that_was_not_trained_has_a_network() {
+        let mut builder = study(json!("HyperCnn"));
+        builder.outcome("search/train/001", Outcome::Crash);
+        let (store, study) = builder.done();
+        let trained = of_node(&store, &study, "search/train/000").unwrap();
+        assert_eq!(trained.layers.len(), 3);
+        let proposed = of_node(&store, &study, "search/train/001").unwrap();
+        assert_eq!(proposed, of_node(&store, &study, "search/propose/001").unwrap());
+        assert_eq!((proposed.input, proposed.heads[0].classes), ([3, 8, 8], 2));
+        let wide = proposal(json!({ "conv_hiddn_units_mult": 2.0 }));
+        let wide = of_proposal(&store, &study, "mine", "search", &wide).unwrap();
+        assert!(wide.parameters > proposed.parameters);
+    }
+
+    #[test]
+    fn what_has_no_network_says_why() {
+        let (store, study) = study(json!("HyperCnn")).done();
+        let error = of_node(&store, &study, "data").unwrap_err().to_string();
+        assert_eq!(error, "`data` is neither a training nor a proposal: it has no network");
+        let deep = proposal(json!({ "activation": "tanh" }));
+        let error = of_proposal(&store, &study, "mine", "search", &deep).unwrap_err().to_string();
+        assert!(error.starts_with("`mine` cannot be built: `activation` is "), "{error}");
+        let (store, mut study) = self::study(json!("HyperCnn")).done();
+        study.nodes.remove("data");
+        let error = of_node(&store, &study, "search/propose/000").unwrap_err().to_string();
+        assert!(error.starts_with("the labels of `data` are not in this study"), "{error}");
+    }
+}

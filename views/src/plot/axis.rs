@@ -1,0 +1,223 @@
+//! An axis for numbers, on a linear or logarithmic scale, or for levels; where a hyperparameter can be none, with a place
+//! for that apart from its numbers.
+
+use serde_json::Value;
+
+use crate::text::{cell, significant};
+
+/// The values of a column, placed along an axis.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Axis {
+    scale: Scale,
+    /// Whether there is a place for `none` at the low end.
+    pub(crate) has_none: bool,
+    /// Places from 0 to 1, and what stands there.
+    pub(crate) ticks: Vec<(f64, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Scale {
+    Linear {
+        low: f64,
+        high: f64,
+    },
+    /// Natural logarithms of the ends.
+    Log {
+        low: f64,
+        high: f64,
+    },
+    Levels(Vec<String>),
+}
+
+/// Free space at the ends, and where `none` and the lowest number stand if there is a place for it.
+const MARGIN: f64 = 0.04;
+const NONE: f64 = 0.05;
+const AFTER_NONE: f64 = 0.17;
+
+/// From which ratio of the largest to the smallest on hyperparameters stand on a logarithmic scale, if their median is also
+/// this small a share of the largest: a uniform one may come close to 0, too.
+const LOG_FROM: f64 = 50.0;
+const LOG_MEDIAN: f64 = 0.25;
+
+impl Axis {
+    /// Returns an axis for these values, with about `n` ticks; nothing if there are none. What spans decades is logarithmic
+    /// if it `may_be_log`.
+    pub(crate) fn new<'a>(values: impl Iterator<Item = &'a Value>, n: f64, may_be_log: bool) -> Option<Self> {
+        let values: Vec<&Value> = values.collect();
+        let has_none = values.iter().any(|value| value.is_null());
+        let numbers: Vec<f64> = values.iter().filter_map(|value| value.as_f64()).collect();
+        if numbers.len() + values.iter().filter(|value| value.is_null()).count() < values.len() || numbers.is_empty() {
+            return Self::levels(&values);
+        }
+        let mut sorted = numbers;
+        sorted.sort_by(f64::total_cmp);
+        let (low, high, median) = (sorted[0], sorted[sorted.len() - 1], sorted[sorted.len() / 2]);
+        let scale = if may_be_log && low > 0.0 && high / low >= LOG_FROM && median <= LOG_MEDIAN * high {
+            Scale::Log { low: low.ln(), high: high.ln() }
+        } else {
+            let margin = if high > low { 0.0 } else { low.abs().max(1.0) / 2.0 };
+            Scale::Linear { low: low - margin, high: high + margin }
+        };
+        let mut axis = Self { scale, has_none, ticks: Vec::new() };
+        let mut distinct = sorted;
+        distinct.dedup();
+        let ticks = if distinct.len() <= n as usize { distinct } else { axis.round_ticks(n) };
+        axis.ticks = ticks.into_iter().map(|tick| (axis.number(tick), significant(tick, 4))).collect();
+        axis.thin_out(n);
+        if has_none {
+            axis.ticks.insert(0, (NONE, "none".to_owned()));
+        }
+        Some(axis)
+    }
+
+    fn levels(values: &[&Value]) -> Option<Self> {
+        let mut levels: Vec<String> = Vec::new();
+        let mut sorted: Vec<&Value> = values.to_vec();
+        // Numbers by size before words; `none` first.
+        sorted.sort_by(|a, b| match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            _ => (!a.is_null(), a.as_f64().is_none(), cell(a)).cmp(&(!b.is_null(), b.as_f64().is_none(), cell(b))),
+        });
+        sorted.into_iter().map(cell).for_each(|level| {
+            if levels.last() != Some(&level) {
+                levels.push(level);
+            }
+        });
+        let n = levels.len() as f64;
+        let ticks = levels.iter().enumerate().map(|(i, level)| ((i as f64 + 0.5) / n, level.clone())).collect();
+        (!levels.is_empty()).then_some(Self { scale: Scale::Levels(levels), has_none: false, ticks })
+    }
+
+    /// Returns where a value stands, from 0 to 1; nothing for what the axis does not hold.
+    pub(crate) fn at(&self, value: &Value) -> Option<f64> {
+        match (&self.scale, value) {
+            (Scale::Levels(levels), value) => {
+                let level = cell(value);
+                let at = levels.iter().position(|known| *known == level)?;
+                Some((at as f64 + 0.5) / levels.len() as f64)
+            }
+            (_, Value::Null) => self.has_none.then_some(NONE),
+            (_, value) => value.as_f64().map(|number| self.number(number)),
+        }
+    }
+
+    /// Returns the levels, where it is an axis of levels.
+    pub(crate) fn level_names(&self) -> Option<&[String]> {
+        match &self.scale {
+            Scale::Levels(levels) => Some(levels),
+            _ => None,
+        }
+    }
+
+    /// Returns the number that stands at a place from 0 to 1; nothing on an axis of levels.
+    pub(crate) fn value_at(&self, place: f64) -> Option<f64> {
+        let start = if self.has_none { AFTER_NONE } else { MARGIN };
+        let share = (place - start) / (1.0 - MARGIN - start);
+        match self.scale {
+            Scale::Linear { low, high } => Some(low + share * (high - low)),
+            Scale::Log { low, high } => Some((low + share * (high - low)).exp()),
+            Scale::Levels(_) => None,
+        }
+    }
+
+    /// Returns the share of a number between the ends, 0 to 1.
+    pub(crate) fn share(&self, number: f64) -> f64 {
+        match self.scale {
+            Scale::Linear { low, high } => (number - low) / (high - low),
+            Scale::Log { low, high } => (number.ln() - low) / (high - low),
+            Scale::Levels(_) => 0.5,
+        }
+    }
+
+    fn number(&self, number: f64) -> f64 {
+        let start = if self.has_none { AFTER_NONE } else { MARGIN };
+        start + self.share(number) * (1.0 - MARGIN - start)
+    }
+
+    fn round_ticks(&self, n: f64) -> Vec<f64> {
+        match self.scale {
+            Scale::Linear { low, high } => {
+                let step = round_step((high - low) / n);
+                let first = (low / step).ceil() as i64;
+                let last = (high / step).floor() as i64;
+                (first..=last).map(|i| i as f64 * step).collect()
+            }
+            Scale::Log { low, high } => {
+                let decades =
+                    (low / std::f64::consts::LN_10).floor() as i32..=(high / std::f64::consts::LN_10).ceil() as i32;
+                let steps = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|step| step * 10f64.powi(decade)));
+                let inside: Vec<f64> = steps.filter(|tick| (low - 1e-9..=high + 1e-9).contains(&tick.ln())).collect();
+                let decades: Vec<f64> =
+                    inside.iter().copied().filter(|tick| (tick.log10() - tick.log10().round()).abs() < 1e-9).collect();
+                if inside.len() as f64 <= n || decades.len() < 2 { inside } else { decades }
+            }
+            Scale::Levels(_) => Vec::new(),
+        }
+    }
+
+    /// Leaves out ticks that stand too close to the one before.
+    fn thin_out(&mut self, n: f64) {
+        let mut last = f64::NEG_INFINITY;
+        self.ticks.retain(|(place, _)| {
+            let stays = place - last >= 0.45 / n;
+            if stays {
+                last = *place;
+            }
+            stays
+        });
+    }
+}
+
+/// Returns the smallest of 1, 2, 5, 10, 20 .. and their tenths that is not below `step`.
+pub(super) fn round_step(step: f64) -> f64 {
+    let mut power = 1e-12;
+    while power * 10.0 <= step {
+        power *= 10.0;
+    }
+    [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * power).find(|round| *round >= step * 0.999).unwrap_or(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(values: &[Value], expected: &[&str]) -> Axis {
+        let axis = Axis::new(values.iter(), 5.0, true).unwrap();
+        assert_eq!(axis.ticks.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), expected);
+        assert!(axis.ticks.is_sorted_by(|a, b| a.0 < b.0));
+        axis
+    }
+
+    #[test]
+    fn few_numbers_are_ticks_themselves_many_have_round_ones() {
+        check(&[json!(3), json!(2), json!(3.0)], &["2", "3"]);
+        let many: Vec<_> = (0..40).map(|i| json!(0.13 + 0.01 * f64::from(i))).collect();
+        check(&many, &["0.2", "0.3", "0.4", "0.5"]);
+        check(&[json!(7)], &["7"]);
+    }
+
+    #[test]
+    fn what_spans_decades_is_logarithmic() {
+        let axis = check(&[json!(1e-4), json!(5e-4), json!(1e-3), json!(1e-2)], &["0.0001", "0.0005", "0.001", "0.01"]);
+        let middle = axis.at(&json!(1e-3)).unwrap();
+        assert!((middle - 0.5).abs() < 1e-9, "{middle}");
+        assert!((axis.value_at(middle).unwrap() - 1e-3).abs() < 1e-12);
+        let many: Vec<_> = (0..40).map(|i| json!(10f64.powf(-5.0 + f64::from(i) / 10.0))).collect();
+        check(&many, &["0.00001", "0.0001", "0.001", "0.01"]);
+        let uniform: Vec<_> = (1..=100).map(|i| json!(f64::from(i) / 100.0)).collect();
+        check(&uniform, &["0.2", "0.4", "0.6", "0.8", "1"]);
+    }
+
+    #[test]
+    fn words_are_levels_and_none_has_a_place_of_its_own() {
+        let axis = check(&[json!("relu"), json!("elu"), json!("relu")], &["elu", "relu"]);
+        assert_eq!((axis.at(&json!("elu")), axis.at(&json!("selu"))), (Some(0.25), None));
+        check(&[json!(false), json!(true)], &["false", "true"]);
+        check(&[json!("max"), json!(2), json!(null)], &["none", "2", "max"]);
+        let axis = check(&[json!(null), json!(3), json!(4)], &["none", "3", "4"]);
+        assert!(axis.at(&Value::Null).unwrap() < axis.at(&json!(3)).unwrap());
+        assert!(Axis::new([].into_iter(), 5.0, true).is_none());
+    }
+}

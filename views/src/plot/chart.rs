@@ -1,0 +1,273 @@
+//! Line charts as SVG. Series differ in dashes and markers as well as in colour; the same data give the same bytes.
+
+use maud::{Markup, html};
+
+use super::{
+    axis::round_step,
+    svg::{Picture, cross, px},
+};
+use crate::text::significant;
+
+/// Width of a chart on its own, and of one of two side by side, in CSS pixels: text has the same size in both.
+pub(crate) const FULL: f64 = 680.0;
+pub(crate) const HALF: f64 = 500.0;
+const HEIGHT: f64 = 290.0;
+const LEFT: f64 = 62.0;
+const RIGHT: f64 = 14.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 46.0;
+/// Height of one line of the legend.
+const LEGEND: f64 = 20.0;
+
+/// One line of a chart.
+pub(crate) struct Series {
+    /// Its name in the legend; none for lines that a name would not help.
+    pub(crate) label: Option<String>,
+    pub(crate) style: Style,
+    /// What is not finite breaks the line.
+    pub(crate) points: Vec<(f64, f64)>,
+    /// Whether each point is marked, and whether points are joined.
+    pub(crate) marks: bool,
+    pub(crate) joined: bool,
+}
+
+/// How a line looks. The name is its class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    One,
+    Two,
+    Strong,
+    Faint,
+}
+
+impl Style {
+    fn class(self) -> &'static str {
+        match self {
+            Self::One => "one",
+            Self::Two => "two",
+            Self::Strong => "strong",
+            Self::Faint => "faint",
+        }
+    }
+}
+
+impl Series {
+    /// Returns a line without marks.
+    pub(crate) fn line(label: Option<String>, style: Style, points: Vec<(f64, f64)>) -> Self {
+        Self { label, style, points, marks: false, joined: true }
+    }
+}
+
+/// A chart to be drawn.
+pub(crate) struct Chart {
+    /// What it shows, for those who cannot see it.
+    pub(crate) title: String,
+    pub(crate) width: f64,
+    pub(crate) x_axis: String,
+    pub(crate) y_axis: String,
+    pub(crate) series: Vec<Series>,
+    /// A vertical line with its name.
+    pub(crate) rule: Option<(f64, String)>,
+    /// Places on the x axis marked with a cross below the plot: what has no value.
+    pub(crate) crosses: Vec<f64>,
+    pub(crate) cross_label: String,
+}
+
+/// A range of an axis with its ticks.
+struct Axis {
+    low: f64,
+    high: f64,
+    ticks: Vec<f64>,
+}
+
+impl Axis {
+    /// Returns an axis that holds `values`, with about `n` ticks at round numbers; at whole ones only if `whole`.
+    fn new(values: impl Iterator<Item = f64>, n: f64, whole: bool, to_ticks: bool) -> Option<Self> {
+        let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+        let low = values.iter().copied().min_by(f64::total_cmp)?;
+        let high = values.iter().copied().max_by(f64::total_cmp)?;
+        let margin = if high > low { 0.0 } else { low.abs().max(1.0) / 2.0 };
+        let (low, high) = (low - margin, high + margin);
+        let step = round_step((high - low) / n);
+        let step = if whole { step.max(1.0).round() } else { step };
+        let (first, last) = ((low / step).floor(), (high / step).ceil());
+        let (low, high) = if to_ticks { (first * step, last * step) } else { (low, high) };
+        let n = (last - first) as usize;
+        let ticks = (0..=n).map(|i| (first + i as f64) * step).filter(|tick| (low..=high).contains(tick)).collect();
+        Some(Self { low, high, ticks })
+    }
+
+    fn at(&self, value: f64, from: f64, to: f64) -> f64 {
+        from + (value - self.low) / (self.high - self.low) * (to - from)
+    }
+}
+
+impl Chart {
+    /// Returns the chart; nothing if no point can be shown.
+    pub(crate) fn draw(&self) -> Option<Picture> {
+        let points = || self.series.iter().flat_map(|series| &series.points).filter(|(_, y)| y.is_finite());
+        let x_axis = Axis::new(points().map(|(x, _)| *x).chain(self.crosses.iter().copied()), 8.0, true, false)?;
+        let cut = cut(points().map(|(_, y)| *y).collect());
+        let y_axis = Axis::new(points().map(|(_, y)| y.min(cut)), 5.0, false, true)?;
+        let legend = self.legend();
+        let top = TOP + LEGEND * legend.len().div_ceil(LEGEND_COLUMNS) as f64;
+        let (right, bottom) = (self.width - RIGHT, top + HEIGHT - TOP - BOTTOM);
+        let height = bottom + BOTTOM;
+        let x = |value: f64| x_axis.at(value, LEFT + 8.0, right - 8.0);
+        let y = |value: f64| y_axis.at(value.min(cut), bottom, top);
+        let body = html! {
+                @for (i, (label, entry)) in legend.iter().enumerate() {
+                    (legend_entry(label, *entry, i, self.width))
+                }
+                @for tick in &y_axis.ticks {
+                    line.grid x1=(LEFT) x2=(right) y1=(px(y(*tick))) y2=(px(y(*tick))) {}
+                    text x=(LEFT - 8.0) y=(px(y(*tick) + 4.0)) text-anchor="end" { (significant(*tick, 6)) }
+                }
+                @for tick in &x_axis.ticks {
+                    line.frame x1=(px(x(*tick))) x2=(px(x(*tick))) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
+                    text x=(px(x(*tick))) y=(px(bottom + 18.0)) text-anchor="middle" { (significant(*tick, 6)) }
+                }
+                path.frame d=(format!("M{LEFT} {} V{} H{}", px(top), px(bottom), px(right))) {}
+                @if let Some((at, name)) = &self.rule {
+                    line.rule x1=(px(x(*at))) x2=(px(x(*at))) y1=(px(top)) y2=(px(bottom)) {}
+                    @let is_left = x(*at) < (LEFT + right) / 2.0;
+                    text.halo x=(px(x(*at) + if is_left { 5.0 } else { -5.0 })) y=(px(bottom - 7.0))
+                        text-anchor=(if is_left { "start" } else { "end" }) { (name) }
+                }
+                @for series in &self.series {
+                    @if series.joined {
+                        path class=(format!("line {}", series.style.class())) d=(path(&series.points, &x, &y)) {}
+                    }
+                    @if series.marks {
+                        @for (at, value) in series.points.iter().filter(|(_, value)| value.is_finite()) {
+                            circle class=(format!("mark {}", series.style.class())) cx=(px(x(*at))) cy=(px(y(*value))) r="3.5" {}
+                        }
+                    }
+                }
+                @for at in &self.crosses {
+                    path.cross d=(cross(x(*at), bottom - 9.0)) {}
+                }
+                text.axis x=(px((LEFT + right) / 2.0)) y=(px(height - 8.0)) text-anchor="middle" { (self.x_axis) }
+                @let middle = (top + bottom) / 2.0;
+                text.axis x="14" y=(px(middle)) text-anchor="middle" transform=(format!("rotate(-90 14 {})", px(middle))) {
+                    (self.y_axis)
+                }
+        };
+        let note = if self.is_cut() { "Values beyond the top are drawn at the top." } else { "" };
+        Some(Picture { title: self.title.clone(), width: self.width, height, body, note: note.to_owned() })
+    }
+
+    /// Returns whether values above the top of the chart are drawn at its edge.
+    fn is_cut(&self) -> bool {
+        let values: Vec<_> =
+            self.series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).filter(|y| y.is_finite()).collect();
+        let cut = cut(values.clone());
+        values.iter().any(|value| *value > cut)
+    }
+
+    fn legend(&self) -> Vec<(&str, Entry)> {
+        let entry = |series: &Series| Entry::Line { style: series.style, marks: series.marks, joined: series.joined };
+        let lines = self.series.iter().filter_map(|series| Some((series.label.as_deref()?, entry(series))));
+        let crosses = (!self.crosses.is_empty()).then_some((self.cross_label.as_str(), Entry::Cross));
+        lines.chain(crosses).collect()
+    }
+}
+
+const LEGEND_COLUMNS: usize = 3;
+
+#[derive(Clone, Copy)]
+enum Entry {
+    Line { style: Style, marks: bool, joined: bool },
+    Cross,
+}
+
+fn legend_entry(label: &str, entry: Entry, i: usize, width: f64) -> Markup {
+    let column = (width - LEFT - RIGHT) / LEGEND_COLUMNS as f64;
+    let (x, y) = (LEFT + column * (i % LEGEND_COLUMNS) as f64, 10.0 + LEGEND * (i / LEGEND_COLUMNS) as f64);
+    html! {
+        @match entry {
+            Entry::Line { style, marks, joined } => {
+                @if joined {
+                    line class=(format!("line {}", style.class())) x1=(px(x)) x2=(px(x + 26.0)) y1=(px(y)) y2=(px(y)) {}
+                }
+                @if marks {
+                    circle class=(format!("mark {}", style.class())) cx=(px(x + 13.0)) cy=(px(y)) r="3.5" {}
+                }
+            }
+            Entry::Cross => path.cross d=(cross(x + 13.0, y)) {},
+        }
+        text x=(px(x + 32.0)) y=(px(y + 4.0)) { (label) }
+    }
+}
+
+/// Returns the highest value that is drawn: a few trainings that explode must not flatten all others.
+fn cut(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let Some(high) = values.last() else { return f64::INFINITY };
+    let usual = values[(values.len() - 1) * 9 / 10];
+    let low = values[0];
+    if high - low > 4.0 * (usual - low) && usual > low { low + 1.5 * (usual - low) } else { f64::INFINITY }
+}
+
+fn path(points: &[(f64, f64)], x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f64) -> String {
+    let mut path = String::new();
+    let mut is_down = false;
+    for (at, value) in points {
+        if !value.is_finite() {
+            is_down = false;
+            continue;
+        }
+        path.push_str(&format!("{}{} {}", if is_down { "L" } else { "M" }, px(x(*at)), px(y(*value))));
+        is_down = true;
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(points: Vec<(f64, f64)>) -> Chart {
+        Chart {
+            title: "t".into(),
+            width: FULL,
+            x_axis: "epoch".into(),
+            y_axis: "loss".into(),
+            series: vec![Series::line(Some("a < b".into()), Style::One, points)],
+            rule: None,
+            crosses: Vec::new(),
+            cross_label: String::new(),
+        }
+    }
+
+    #[test]
+    fn ticks_are_round_numbers_around_the_values() {
+        let axis = Axis::new([0.13, 0.47].into_iter(), 5.0, false, true).unwrap();
+        let ticks: Vec<_> = axis.ticks.iter().map(|tick| significant(*tick, 6)).collect();
+        assert_eq!(ticks, ["0.1", "0.2", "0.3", "0.4", "0.5"]);
+        let axis = Axis::new([1.0, 4.0].into_iter(), 8.0, true, false).unwrap();
+        assert_eq!(axis.ticks, [1.0, 2.0, 3.0, 4.0]);
+        assert!(Axis::new([f64::NAN].into_iter(), 5.0, false, true).is_none());
+        let single = Axis::new([3.0].into_iter(), 5.0, true, false).unwrap();
+        assert!(single.low < 3.0 && single.high > 3.0);
+    }
+
+    #[test]
+    fn what_is_not_finite_breaks_the_line() {
+        let svg = chart(vec![(1.0, 0.0), (2.0, f64::NAN), (3.0, 1.0), (4.0, 0.5)]).draw().unwrap().document();
+        let path = svg.split("class=\"line one\" d=\"").nth(1).unwrap().split('"').next().unwrap();
+        assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 1));
+        assert!(svg.contains("a &lt; b"));
+        assert!(chart(vec![(1.0, f64::NAN)]).draw().is_none());
+    }
+
+    #[test]
+    fn a_training_that_explodes_does_not_flatten_the_others() {
+        let mut points: Vec<_> = (0..40).map(|i| (f64::from(i), 4.0 - f64::from(i) / 20.0)).collect();
+        assert!(!chart(points.clone()).is_cut());
+        points.push((41.0, 1e9));
+        let chart = chart(points);
+        assert!(chart.is_cut());
+        assert!(!chart.draw().unwrap().document().contains("1000000000"));
+    }
+}

@@ -1,0 +1,46 @@
+//! Learning curves: of all trials of a search together, the best brought out, and of one training in both splits.
+
+use super::{
+    chart::{Chart, HALF, Series, Style},
+    svg::Picture,
+    table::titled,
+};
+use crate::{history::History, trials::TrialRow};
+
+/// How many trials' curves are drawn: the best, and the first of the others.
+pub(crate) const CURVES: usize = 200;
+
+/// Returns the curves of a metric in all these trainings. The best is drawn above the others wherever it stands.
+pub(crate) fn of_trials(metric: &str, histories: &[(&TrialRow, History)]) -> Option<Picture> {
+    let mut is_first = true;
+    let mut series = Vec::new();
+    let (best, others): (Vec<_>, Vec<_>) = histories.iter().partition(|(row, _)| row.best);
+    for (row, history) in others.into_iter().chain(best) {
+        let Some(points) = history.curve(metric) else { continue };
+        let label = match row.best {
+            true => Some(format!("trial {}, the best", row.index)),
+            false => std::mem::take(&mut is_first).then(|| "other trials".to_owned()),
+        };
+        // One epoch is a point and no line.
+        let marks = points.len() == 1;
+        let style = if row.best { Style::Strong } else { Style::Faint };
+        series.push(Series { label, style, points, marks, joined: true });
+    }
+    plain(format!("{metric} of all trials"), metric, series).draw()
+}
+
+/// Returns the curves of `figure` (`loss`, `fine_accuracy`) of the training `name` in training and validation.
+pub(crate) fn of_training(name: &str, figure: &str, history: &History) -> Option<Picture> {
+    let curve = |split: &str, label: &str, style| {
+        let points = history.curve(&format!("{split}.{figure}"))?;
+        let marks = points.len() <= 40;
+        Some(Series { label: Some(label.to_owned()), style, points, marks: marks && style == Style::Two, joined: true })
+    };
+    let series = curve("train", "training", Style::One).into_iter().chain(curve("valid", "validation", Style::Two));
+    plain(format!("{figure} of {name} in training and validation"), &format!("valid.{figure}"), series.collect()).draw()
+}
+
+fn plain(title: String, metric: &str, series: Vec<Series>) -> Chart {
+    let (x_axis, y_axis) = ("epoch (number)".to_owned(), titled(metric));
+    Chart { title, width: HALF, x_axis, y_axis, series, rule: None, crosses: Vec::new(), cross_label: String::new() }
+}

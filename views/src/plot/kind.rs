@@ -1,0 +1,163 @@
+//! The kinds of pictures of a search, and the columns that each shows.
+
+use pipe_engine::study::Study;
+use pipe_store::Store;
+
+use super::{
+    Picture, Table, Trim, contour, curves, histogram, history, importances, parallel, repeats, scatter_matrix,
+    scatter3d, slice, table::Drawn,
+};
+use crate::{ViewError, importance, outputs::Outputs, trials::TrialRow};
+
+/// A picture of the trials of one search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    History,
+    Curves,
+    ScatterMatrix,
+    Parallel,
+    Slice,
+    Contour,
+    Scatter3d,
+    Histograms,
+    Repeats,
+    Importances,
+}
+
+/// Which columns are shown; what is left open is chosen.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// Hyperparameters, for pictures of several.
+    pub columns: Vec<String>,
+    pub x: Option<String>,
+    pub y: Option<String>,
+    pub z: Option<String>,
+    pub colour: Option<String>,
+    /// What one metric's curves are of; the metric that was optimised by default.
+    pub metric: Option<String>,
+    pub trims: Vec<Trim>,
+    /// Degrees about the upright axis of a cloud.
+    pub turn: Option<f64>,
+}
+
+/// Hyperparameters that a scatter matrix, parallel coordinates and slices show if none are chosen.
+const SHOWN: [usize; 3] = [5, 8, 8];
+
+/// Returns a picture of `trials`, which are those of one search, in the order of their numbers.
+///
+/// # Errors
+/// If a column is not there or has no values, or an object cannot be read.
+pub fn draw(
+    kind: Kind,
+    store: &Store,
+    study: &Study,
+    trials: &[TrialRow],
+    choice: &Choice,
+) -> Result<Picture, ViewError> {
+    let table = Table::new(trials, &choice.trims)?;
+    let mut picture = match kind {
+        Kind::History => {
+            history::draw(&table.rows, None).ok_or_else(|| ViewError::Nothing("no trial has a result".to_owned()))?
+        }
+        Kind::Curves => of_curves(store, study, &table.rows, choice)?,
+        Kind::ScatterMatrix => scatter_matrix::draw(&table, &several(&table, choice, SHOWN[0])?),
+        Kind::Parallel => parallel::draw(&table, &several(&table, choice, SHOWN[1])?),
+        Kind::Slice => slice::draw(&table, &several(&table, choice, SHOWN[2])?)?,
+        Kind::Contour => {
+            let [x, y] = chosen(&table, [&choice.x, &choice.y], true)?;
+            contour::draw(&table, &x, &y)
+        }
+        Kind::Scatter3d => {
+            let [x, y] = chosen(&table, [&choice.x, &choice.y], true)?;
+            let z = table.column(choice.z.as_deref().unwrap_or("value"))?;
+            let colour = table.column(choice.colour.as_deref().unwrap_or("value"))?;
+            scatter3d::draw(&table, [&x, &y, &z], &colour, choice.turn.unwrap_or(scatter3d::TURN))
+        }
+        Kind::Histograms => {
+            let x = table.column(choice.x.as_deref().unwrap_or("value"))?;
+            if (0..table.rows.len()).all(|row| x.number(row).is_none()) {
+                return Err(ViewError::Nothing(format!("`{}` has no numbers to count", x.name)));
+            }
+            let [by] = chosen(&table, [&choice.colour], false)?;
+            histogram::draw(&table, &x, &by)
+        }
+        Kind::Repeats => repeats::draw(&table)?,
+        Kind::Importances => {
+            let search = &table.rows[0].search;
+            importances::draw(&importance::of_trials(store, study, search, &table.rows)?)?
+        }
+    };
+    if table.trimmed > 0 {
+        let trims: Vec<_> = choice.trims.iter().map(ToString::to_string).collect();
+        let said = format!("{} of {} trials are trimmed ({}).", table.trimmed, trials.len(), trims.join("; "));
+        picture.note = format!("{} {said}", picture.note).trim().to_owned();
+        picture.title = format!("{}; {said}", picture.title);
+    }
+    Ok(picture)
+}
+
+/// Returns the chosen columns, or the `n` hyperparameters that tell most.
+fn several(table: &Table, choice: &Choice, n: usize) -> Result<Vec<Drawn>, ViewError> {
+    let names = if choice.columns.is_empty() { table.telling(n) } else { choice.columns.clone() };
+    if names.is_empty() {
+        return Err(nothing_varies());
+    }
+    names.iter().map(|name| table.column(name)).collect()
+}
+
+/// Returns the chosen columns, the most telling hyperparameters for those left open; of these only those with numbers if
+/// there are such.
+fn chosen<const N: usize>(table: &Table, names: [&Option<String>; N], numbers: bool) -> Result<[Drawn; N], ViewError> {
+    let mut telling = table.telling(usize::MAX);
+    telling.retain(|name| !names.iter().any(|chosen| chosen.as_ref() == Some(name)));
+    if numbers {
+        // A plane of two or three steps tells less than lines do.
+        let is_number = |name: &String| {
+            table.column(name).is_ok_and(|column| {
+                let numbers = (0..table.rows.len()).filter_map(|row| column.number(row));
+                numbers.map(f64::to_bits).collect::<std::collections::BTreeSet<_>>().len() > 4
+            })
+        };
+        telling.sort_by_key(|name| !is_number(name));
+    }
+    let mut telling = telling.into_iter();
+    let mut found = Vec::new();
+    for name in names {
+        let name = name.clone().or_else(|| telling.next()).ok_or_else(nothing_varies)?;
+        found.push(table.column(&name)?);
+    }
+    Ok(found.try_into().unwrap_or_else(|_| unreachable!("a column for each name")))
+}
+
+fn nothing_varies() -> ViewError {
+    ViewError::Nothing("too few hyperparameters differ between these trials".to_owned())
+}
+
+fn of_curves(store: &Store, study: &Study, trials: &[TrialRow], choice: &Choice) -> Result<Picture, ViewError> {
+    let metric = choice.metric.as_deref().or_else(|| trials.iter().find_map(|row| row.metric.as_deref()));
+    let metric = metric.unwrap_or("valid.loss");
+    let histories = histories(store, study, trials)?;
+    curves::of_trials(metric, &histories).ok_or_else(|| {
+        let known = histories.iter().flat_map(|(_, history)| history.columns()).filter(|name| name.contains('.'));
+        let known: std::collections::BTreeSet<_> = known.collect();
+        let known: Vec<_> = known.into_iter().collect();
+        ViewError::Nothing(format!("no training has a curve of `{metric}`; there are {}", known.join(", ")))
+    })
+}
+
+/// Returns what became of each epoch of the best trial and of the first of the others.
+pub(crate) fn histories<'a>(
+    store: &Store,
+    study: &Study,
+    trials: &'a [TrialRow],
+) -> Result<Vec<(&'a TrialRow, crate::history::History)>, ViewError> {
+    let (best, others): (Vec<_>, Vec<_>) = trials.iter().partition(|row| row.best);
+    let mut histories = Vec::new();
+    for row in others.into_iter().take(curves::CURVES).chain(best) {
+        let outputs = Outputs::of(store, &row.node, &study.nodes[&row.node])?;
+        if let Some(history) = outputs.map(|outputs| outputs.history()).transpose()?.flatten() {
+            histories.push((row, history));
+        }
+    }
+    Ok(histories)
+}

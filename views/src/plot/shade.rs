@@ -1,0 +1,156 @@
+//! What tells trials apart within a picture: steps of a ramp for numbers, which differ in size and lightness, or kinds of
+//! marks for levels, which differ in form.
+
+use maud::{Markup, html};
+
+use super::{
+    svg::{dots, px, shortened, text_width},
+    table::{Drawn, Table},
+};
+use crate::text::significant;
+
+/// Steps of a ramp.
+const STEPS: usize = 5;
+/// Forms of marks.
+const FORMS: usize = 8;
+
+/// The mark of each trial, and what marks mean.
+pub(super) struct Shade {
+    title: String,
+    /// The step or kind of each trial; none for those without a value.
+    pub(super) of: Vec<Option<usize>>,
+    entries: Vec<String>,
+    is_ramp: bool,
+}
+
+impl Shade {
+    /// Returns the marks by a column. What is best stands out most, where the column is the objective.
+    pub(super) fn new(table: &Table, column: &Drawn) -> Self {
+        if let Some(levels) = column.axis.level_names() {
+            // The last form stands for all further levels.
+            let of = (0..table.rows.len()).map(|row| {
+                let value = crate::text::cell(column.values[row].as_ref()?);
+                levels.iter().position(|level| *level == value).map(|at| at.min(FORMS - 1))
+            });
+            let mut entries: Vec<_> = levels.iter().take(FORMS).map(|level| shortened(level, 16)).collect();
+            if levels.len() > FORMS {
+                entries[FORMS - 1] = format!("{} others", levels.len() + 1 - FORMS);
+            }
+            return Self { title: column.title.clone(), of: of.collect(), entries, is_ramp: false };
+        }
+        let falls = column.name == table.objective.name && !table.rises;
+        let place = |row| column.number(row).map(|number| column.axis.share(number));
+        let step = |share: f64| {
+            let step = ((share * STEPS as f64) as usize).min(STEPS - 1);
+            if falls { STEPS - 1 - step } else { step }
+        };
+        let ends: Vec<f64> = (0..=STEPS).map(|i| end(column, i)).collect();
+        let is_whole = (0..table.rows.len()).filter_map(|row| column.number(row)).all(|number| number.fract() == 0.0);
+        let entry = |i: usize| match is_whole && ends[STEPS] - ends[0] >= STEPS as f64 {
+            true if i + 1 < STEPS => (ends[i].ceil(), ends[i + 1].ceil() - 1.0),
+            true => (ends[i].ceil(), ends[i + 1]),
+            false => (ends[i], ends[i + 1]),
+        };
+        let text = |(low, high)| format!("{} – {}", significant(low, 3), significant(high, 3));
+        let mut entries: Vec<_> = (0..STEPS).map(|i| text(entry(i))).collect();
+        if falls {
+            entries.reverse();
+        }
+        Self {
+            title: column.title.clone(),
+            of: (0..table.rows.len()).map(|row| place(row).map(step)).collect(),
+            entries,
+            is_ramp: true,
+        }
+    }
+
+    /// Returns the marks of trials at these places, one path per step or kind: what stands out most is drawn last.
+    pub(super) fn marks(&self, places: &[Option<(f64, f64)>]) -> Markup {
+        html! {
+            @for step in 0..self.entries.len() {
+                @let of_step: Vec<_> = places.iter().zip(&self.of).filter(|(_, of)| **of == Some(step)).filter_map(|(place, _)| *place).collect();
+                @if !of_step.is_empty() { (self.mark(step, &of_step)) }
+            }
+        }
+    }
+
+    /// Returns marks of one step or kind.
+    pub(super) fn mark(&self, step: usize, places: &[(f64, f64)]) -> Markup {
+        html! {
+            @if self.is_ramp {
+                path class=(format!("dot r{step}")) d=(dots(places.iter().copied())) {}
+            } @else {
+                path class=(format!("kind k{step}")) d=(places.iter().map(|(x, y)| form(step, *x, *y)).collect::<String>()) {}
+            }
+        }
+    }
+
+    /// Returns how high the legend is in this width.
+    pub(super) fn legend_height(&self, width: f64) -> f64 {
+        LINE * (1 + self.entry_places(width).last().map_or(0, |(_, line)| *line)) as f64
+    }
+
+    /// Returns the legend, its first line at `top`.
+    pub(super) fn legend(&self, left: f64, top: f64, width: f64) -> Markup {
+        html! {
+            text.axis x=(px(left)) y=(px(top + 14.0)) { (self.title) }
+            @for (step, (x, line)) in self.entry_places(width).into_iter().enumerate() {
+                @let (x, y) = (left + x, top + 10.0 + LINE * line as f64);
+                (self.mark(step, &[(x + 6.0, y)]))
+                text x=(px(x + 16.0)) y=(px(y + 4.0)) { (self.entries[step]) }
+            }
+        }
+    }
+
+    /// Returns where each entry stands, after the title: from the left, and in which line.
+    fn entry_places(&self, width: f64) -> Vec<(f64, usize)> {
+        let (mut x, mut line) = (text_width(&self.title) + 18.0, 0);
+        let place = |entry: &String| {
+            let length = text_width(entry) + 30.0;
+            if x + length > width && x > 0.0 {
+                (x, line) = (0.0, line + 1);
+            }
+            let place = (x, line);
+            x += length;
+            place
+        };
+        self.entries.iter().map(place).collect()
+    }
+}
+
+const LINE: f64 = 20.0;
+
+/// Returns an end of a step.
+fn end(column: &Drawn, i: usize) -> f64 {
+    let ends = |pick: fn(f64, f64) -> f64| {
+        (0..column.values.len()).filter_map(|row| column.number(row)).reduce(pick).unwrap_or(f64::NAN)
+    };
+    let (low, high) = (ends(f64::min), ends(f64::max));
+    if i == 0 {
+        return low;
+    }
+    if i == STEPS {
+        return high;
+    }
+    let (from, to) = (column.axis.at(&low.into()), column.axis.at(&high.into()));
+    let place = from.zip(to).map(|(from, to)| from + (to - from) * i as f64 / STEPS as f64);
+    place.and_then(|place| column.axis.value_at(place)).unwrap_or(f64::NAN)
+}
+
+/// Returns the outline of a kind's mark around a place.
+pub(super) fn form(kind: usize, x: f64, y: f64) -> String {
+    let outline = |corners: &[(f64, f64)]| {
+        let place = |(dx, dy): &(f64, f64)| format!("{} {}", px(x + dx), px(y + dy));
+        format!("M{}Z", corners.iter().map(place).collect::<Vec<_>>().join("L"))
+    };
+    match kind {
+        0 => format!("M{} {}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0Z", px(x - 3.5), px(y)),
+        1 => outline(&[(-3.3, -3.3), (3.3, -3.3), (3.3, 3.3), (-3.3, 3.3)]),
+        2 => outline(&[(0.0, -4.5), (4.3, 3.2), (-4.3, 3.2)]),
+        3 => outline(&[(0.0, -5.0), (5.0, 0.0), (0.0, 5.0), (-5.0, 0.0)]),
+        4 => outline(&[(0.0, 4.5), (4.3, -3.2), (-4.3, -3.2)]),
+        5 => format!("M{} {}h9M{} {}v9", px(x - 4.5), px(y), px(x), px(y - 4.5)),
+        6 => super::svg::cross(x, y),
+        _ => outline(&[(-5.0, -1.8), (5.0, -1.8), (5.0, 1.8), (-5.0, 1.8)]),
+    }
+}

@@ -1,0 +1,101 @@
+//! A picture as SVG: within a page, or a document of its own. The same data give the same bytes.
+
+use maud::{Markup, PreEscaped, html};
+
+use super::palette;
+
+/// A picture that is drawn.
+pub struct Picture {
+    /// What it shows, for those who cannot see it.
+    pub title: String,
+    /// Size in CSS pixels; text is 12 of them high.
+    pub width: f64,
+    pub height: f64,
+    pub body: Markup,
+    /// What a reader must be told to read it, if anything.
+    pub note: String,
+}
+
+impl Picture {
+    /// Returns the picture for a page that has the [rules](palette::RULES) and the [colours](palette::variables).
+    pub fn inline(&self) -> Markup {
+        let (width, height) = (px(self.width), px(self.height));
+        html! {
+            svg.chart viewBox=(format!("0 0 {width} {height}")) role="img" aria-label=(self.title)
+                style=(format!("max-width:{width}px")) { (self.body) }
+        }
+    }
+
+    /// Returns the picture as an SVG document: light or dark as its viewer asks for.
+    pub fn document(&self) -> String {
+        let (width, height) = (px(self.width), px(self.height));
+        let document = html! {
+            svg.chart xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {width} {height}")) width=(width) height=(height)
+                role="img" aria-label=(self.title) {
+                title { (self.title) }
+                style { (PreEscaped(palette::literal_rules())) }
+                rect.paper width="100%" height="100%" {}
+                (self.body)
+            }
+        };
+        document.into_string() + "\n"
+    }
+}
+
+/// Returns a length with at most one decimal.
+pub(super) fn px(length: f64) -> String {
+    let text = format!("{length:.1}");
+    match text.strip_suffix(".0") {
+        Some("-0") => "0".to_owned(),
+        Some(whole) => whole.to_owned(),
+        None => text,
+    }
+}
+
+/// Returns dots as a path of lines without length: their round ends are the dots.
+pub(super) fn dots(places: impl Iterator<Item = (f64, f64)>) -> String {
+    places.map(|(x, y)| format!("M{} {}h0", px(x), px(y))).collect()
+}
+
+/// Returns a cross around a place.
+pub(super) fn cross(x: f64, y: f64) -> String {
+    let (l, r, t, b) = (px(x - 4.0), px(x + 4.0), px(y - 4.0), px(y + 4.0));
+    format!("M{l} {t}L{r} {b}M{l} {b}L{r} {t}")
+}
+
+/// Returns a line through places.
+pub(super) fn polyline(places: impl Iterator<Item = (f64, f64)>) -> String {
+    places.enumerate().map(|(i, (x, y))| format!("{}{} {}", if i == 0 { "M" } else { "L" }, px(x), px(y))).collect()
+}
+
+/// Returns about how wide a text is, in pixels.
+pub(super) fn text_width(text: &str) -> f64 {
+    6.0 * text.chars().count() as f64
+}
+
+/// Returns a text that is at most `n` characters long.
+pub(super) fn shortened(text: &str, n: usize) -> String {
+    if text.chars().count() <= n {
+        return text.to_owned();
+    }
+    text.chars().take(n - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_have_one_decimal_at_most() {
+        assert_eq!([1.0, 1.25, -0.04, 3.96].map(px), ["1", "1.2", "0", "4"]);
+    }
+
+    #[test]
+    fn a_document_names_what_it_shows() {
+        let picture = Picture { title: "a < b".into(), width: 10.0, height: 5.5, body: html! {}, note: String::new() };
+        let document = picture.document();
+        assert!(document.starts_with("<svg class=\"chart\" xmlns="), "{document}");
+        assert!(document.contains("<title>a &lt; b</title>") && document.contains("viewBox=\"0 0 10 5.5\""));
+        assert!(!picture.inline().into_string().contains("xmlns"));
+    }
+}

@@ -1,0 +1,286 @@
+//! The trials of one search as columns for axes, after trimming.
+
+use std::{fmt, str::FromStr};
+
+use serde_json::Value;
+
+use super::axis::Axis;
+use crate::{
+    ViewError,
+    text::cell,
+    trials::{Column, TrialRow, label_names},
+};
+
+/// About how many ticks an axis has.
+const TICKS: f64 = 5.0;
+
+/// Trials with the columns that pictures show of them. Invariant: all are of one search.
+pub(crate) struct Table {
+    pub(crate) rows: Vec<TrialRow>,
+    /// What was optimised.
+    pub(crate) objective: Drawn,
+    /// Whether more of it is better.
+    pub(crate) rises: bool,
+    /// How many trials were trimmed away.
+    pub(crate) trimmed: usize,
+}
+
+/// One column with its axis. A trial without a value has none.
+pub(crate) struct Drawn {
+    pub(crate) name: String,
+    /// The name with its unit.
+    pub(crate) title: String,
+    pub(crate) axis: Axis,
+    pub(crate) values: Vec<Option<Value>>,
+}
+
+impl Drawn {
+    /// Returns where a trial stands on the axis, from 0 to 1.
+    pub(crate) fn at(&self, row: usize) -> Option<f64> {
+        self.values[row].as_ref().and_then(|value| self.axis.at(value))
+    }
+
+    /// Returns a trial's value as a number.
+    pub(crate) fn number(&self, row: usize) -> Option<f64> {
+        self.values[row].as_ref().and_then(Value::as_f64)
+    }
+}
+
+/// Trials that are left out: those whose column has one of these levels, or lies between two numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trim {
+    pub column: String,
+    pub levels: Vec<String>,
+}
+
+impl FromStr for Trim {
+    type Err = String;
+
+    /// Reads `COLUMN=LEVEL[,LEVEL]`; a level may be a range of numbers, `0.005..0.1`, its ends with it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = "expected COLUMN=LEVEL[,LEVEL], such as `learning_rate=0.01` or `batch_size=16..32`";
+        let (column, levels) = text.split_once('=').ok_or(expected)?;
+        let levels: Vec<_> = levels.split(',').map(|level| level.trim().to_owned()).collect();
+        if column.trim().is_empty() || levels.iter().any(String::is_empty) {
+            return Err(expected.to_owned());
+        }
+        Ok(Self { column: column.trim().to_owned(), levels })
+    }
+}
+
+impl fmt::Display for Trim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.column, self.levels.join(","))
+    }
+}
+
+impl Trim {
+    fn takes(&self, column: &Column, row: &TrialRow) -> bool {
+        let value = match column {
+            Column::Label(_) => Some(column.value(row).unwrap_or(Value::Null)),
+            _ => column.value(row),
+        };
+        let Some(value) = value else { return false };
+        self.levels.iter().any(|level| {
+            let range = level.split_once("..").and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+            match (range, level.parse::<f64>(), value.as_f64()) {
+                (Some((low, high)), _, Some(number)) => (low..=high).contains(&number),
+                (None, Ok(level), Some(number)) => level == number,
+                _ => cell(&value) == *level,
+            }
+        })
+    }
+}
+
+impl Table {
+    /// Returns the trials `rows` of a search without those that are trimmed.
+    ///
+    /// # Errors
+    /// If there is no such column, or no trial with a result is left.
+    pub(crate) fn new(rows: &[TrialRow], trims: &[Trim]) -> Result<Self, ViewError> {
+        let columns = trims.iter().map(|trim| Ok((trim, Column::find(rows, &trim.column)?)));
+        let columns = columns.collect::<Result<Vec<_>, ViewError>>()?;
+        let stays = |row: &&TrialRow| !columns.iter().any(|(trim, column)| trim.takes(column, row));
+        let kept: Vec<TrialRow> = rows.iter().filter(stays).cloned().collect();
+        let metric = kept.iter().find_map(|row| row.metric.clone());
+        let name = metric.unwrap_or_else(|| "loss".to_owned());
+        // A loss is the value or its opposite.
+        let rises = kept.iter().filter(|row| row.is_ranked()).any(|row| row.value.is_some() && row.value != row.loss);
+        let values = kept.iter().map(|row| Column::Own("value").value(row).filter(|_| row.is_ranked()));
+        let objective = drawn(&name, values.collect(), false);
+        let objective = objective.ok_or_else(|| ViewError::Nothing("no trial with a result is left".to_owned()))?;
+        Ok(Self { trimmed: rows.len() - kept.len(), rows: kept, objective, rises })
+    }
+
+    /// Returns the column that `name` means.
+    ///
+    /// # Errors
+    /// If there is none, or no trial has a value in it.
+    pub(crate) fn column(&self, name: &str) -> Result<Drawn, ViewError> {
+        let column = Column::find(&self.rows, name)?;
+        if column == Column::Own("value") {
+            return Ok(Drawn { axis: self.objective.axis.clone(), ..self.objective_again() });
+        }
+        let is_label = matches!(column, Column::Label(_));
+        // A hyperparameter that is not active is none.
+        let value = |row| column.value(row).or(is_label.then_some(Value::Null));
+        let values = self.rows.iter().map(value).collect();
+        drawn(column.name(), values, is_label)
+            .ok_or_else(|| ViewError::Nothing(format!("no trial has a value in the column `{name}`")))
+    }
+
+    fn objective_again(&self) -> Drawn {
+        let Drawn { name, title, axis, values } = &self.objective;
+        Drawn { name: name.clone(), title: title.clone(), axis: axis.clone(), values: values.clone() }
+    }
+
+    /// Returns the index of the best of these trials.
+    pub(crate) fn best(&self) -> Option<usize> {
+        let ranked = (0..self.rows.len()).filter(|row| self.rows[*row].is_ranked());
+        ranked.min_by(|a, b| self.rows[*a].loss_or_worst().total_cmp(&self.rows[*b].loss_or_worst()))
+    }
+
+    /// Returns the hyperparameters that vary, those first whose levels tell most of a trial's place among the others: by
+    /// epsilon squared of Kruskal and Wallis's test over quarters of the numbers, or levels. Of several that part the trials
+    /// alike, as a choice and the label within it, the first. At most `n`.
+    pub(crate) fn telling(&self, n: usize) -> Vec<String> {
+        let ranks = self.ranks();
+        let mut told: Vec<(f64, String)> = Vec::new();
+        let mut parted: Vec<Vec<usize>> = Vec::new();
+        for name in label_names(&self.rows) {
+            let groups = self.groups(&Column::Label(name.clone()));
+            if groups.iter().max() > groups.iter().min() && !parted.iter().any(|other| are_alike(other, &groups)) {
+                told.push((epsilon_squared(&ranks, &groups), name));
+                parted.push(groups);
+            }
+        }
+        told.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        told.into_iter().take(n).map(|(_, name)| name).collect()
+    }
+
+    /// Returns each trial's rank by loss, from 1; equals share the mean of theirs.
+    fn ranks(&self) -> Vec<f64> {
+        let losses: Vec<f64> = self.rows.iter().map(TrialRow::loss_or_worst).collect();
+        let below = |loss: f64| losses.iter().filter(|other| **other < loss).count() as f64;
+        let equal = |loss: f64| losses.iter().filter(|other| **other == loss).count() as f64;
+        losses.iter().map(|loss| below(*loss) + (equal(*loss) + 1.0) / 2.0).collect()
+    }
+
+    /// Returns the group of each trial: its level, or its quarter where there are many numbers.
+    fn groups(&self, column: &Column) -> Vec<usize> {
+        const QUARTERS: usize = 4;
+        let values: Vec<Value> = self.rows.iter().map(|row| column.value(row).unwrap_or(Value::Null)).collect();
+        let mut numbers: Vec<f64> = values.iter().filter_map(Value::as_f64).collect();
+        numbers.sort_by(f64::total_cmp);
+        let mut distinct: Vec<String> = values.iter().map(cell).collect();
+        distinct.sort();
+        distinct.dedup();
+        let group = |value: &Value| match value.as_f64() {
+            Some(number) if distinct.len() > QUARTERS + 1 => {
+                1 + numbers.partition_point(|other| *other < number) * QUARTERS / numbers.len()
+            }
+            None if value.is_null() => 0,
+            _ => 1 + distinct.iter().position(|level| *level == cell(value)).expect("it is one of them"),
+        };
+        values.iter().map(group).collect()
+    }
+}
+
+fn drawn(name: &str, values: Vec<Option<Value>>, may_be_log: bool) -> Option<Drawn> {
+    let axis = Axis::new(values.iter().flatten(), TICKS, may_be_log)?;
+    Some(Drawn { name: name.to_owned(), title: titled(name), axis, values })
+}
+
+/// Returns an axis's name with its unit: `valid.fine_accuracy (share of images)`.
+pub(crate) fn titled(metric: &str) -> String {
+    let unit = match metric {
+        accuracy if accuracy.ends_with("accuracy") => "share of images",
+        head if head.contains('.') && head.ends_with("_loss") => "nats",
+        whole if whole.ends_with(".loss") => "nats, with penalties",
+        "parameters" => "count",
+        "trial" => "number",
+        "batch_size" => "images",
+        "epochs" | "best_epoch" => "epoch",
+        _ => return metric.to_owned(),
+    };
+    format!("{metric} ({unit})")
+}
+
+/// Returns whether two numberings of groups part the trials in the same way.
+fn are_alike(a: &[usize], b: &[usize]) -> bool {
+    let pairs: std::collections::BTreeSet<_> = a.iter().zip(b).collect();
+    let distinct = |groups: &[usize]| groups.iter().collect::<std::collections::BTreeSet<_>>().len();
+    pairs.len() == distinct(a) && pairs.len() == distinct(b)
+}
+
+/// Returns which share of the ranks' spread lies between groups, corrected for how many groups there are.
+fn epsilon_squared(ranks: &[f64], groups: &[usize]) -> f64 {
+    let n = ranks.len() as f64;
+    let mean = ranks.iter().sum::<f64>() / n;
+    let total: f64 = ranks.iter().map(|rank| (rank - mean).powi(2)).sum();
+    let mut between = 0.0;
+    let mut count = 0.0;
+    for group in 0..=groups.iter().copied().max().unwrap_or(0) {
+        let of_group: Vec<f64> =
+            ranks.iter().zip(groups).filter(|(_, other)| **other == group).map(|(rank, _)| *rank).collect();
+        if !of_group.is_empty() {
+            let of_mean = of_group.iter().sum::<f64>() / of_group.len() as f64;
+            between += of_group.len() as f64 * (of_mean - mean).powi(2);
+            count += 1.0;
+        }
+    }
+    let within = (total - between) / (n - count).max(1.0);
+    // Where every trial is a group of its own, nothing is told.
+    if total > 0.0 && n > count { (between - (count - 1.0) * within) / total } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        testing::{Builder, Trial},
+        trials,
+    };
+
+    fn rows() -> Vec<TrialRow> {
+        let trials = [0.3, 0.1, 0.5, 0.2, 0.6].map(Trial::completed);
+        let (store, study) = Builder::new().search("search", &trials).done();
+        trials::table(&store, &study).unwrap()
+    }
+
+    fn left(trim: &str) -> Vec<u32> {
+        Table::new(&rows(), &[trim.parse().unwrap()]).unwrap().rows.iter().map(|row| row.index).collect()
+    }
+
+    #[test]
+    fn trimmed_levels_are_left_out() {
+        assert_eq!(left("activation=elu"), [0, 2, 4]);
+        assert_eq!(left("lr_rate_mult=1,1.5"), [1, 3, 4]);
+        assert_eq!(left("value=0.0..0.25"), [0, 2, 4]);
+        assert!(Table::new(&rows(), &["activation=elu,relu".parse().unwrap()]).is_err());
+        assert!(Table::new(&rows(), &["activatio=elu".parse().unwrap()]).is_err());
+        assert!("activation".parse::<Trim>().is_err() && "=x".parse::<Trim>().is_err());
+    }
+
+    #[test]
+    fn the_hyperparameter_that_decides_is_told_first() {
+        // Trials of even number are relu, and better; the rate rises with the number.
+        let table = Table::new(&rows(), &[]).unwrap();
+        assert_eq!(table.telling(9), ["activation", "lr_rate_mult"]);
+        assert_eq!(table.telling(1), ["activation"]);
+        assert_eq!((table.best(), table.rises), (Some(4), true));
+        assert_eq!(table.objective.title, "valid.fine_accuracy (share of images)");
+    }
+
+    #[test]
+    fn groups_are_alike_whatever_their_numbers() {
+        assert!(are_alike(&[0, 1, 1, 2], &[5, 3, 3, 4]));
+        assert!(!are_alike(&[0, 1, 1, 2], &[5, 3, 4, 4]) && !are_alike(&[0, 0], &[0, 1]));
+    }
+
+    #[test]
+    fn epsilon_squared_is_one_for_what_decides_and_about_zero_for_what_does_not() {
+        assert!((epsilon_squared(&[1.5, 1.5, 3.5, 3.5], &[0, 0, 1, 1]) - 1.0).abs() < 1e-12);
+        assert!(epsilon_squared(&[1.0, 4.0, 2.0, 3.0], &[0, 0, 1, 1]) < 0.0);
+    }
+}

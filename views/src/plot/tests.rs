@@ -1,0 +1,98 @@
+//! Every kind of picture, of studies made up for the purpose.
+
+use super::*;
+use crate::{
+    testing::{Builder, Trial},
+    trials,
+};
+
+const KINDS: [Kind; 8] = [
+    Kind::History,
+    Kind::Curves,
+    Kind::ScatterMatrix,
+    Kind::Parallel,
+    Kind::Slice,
+    Kind::Contour,
+    Kind::Scatter3d,
+    Kind::Histograms,
+];
+
+fn drawn(kind: Kind, choice: &Choice, values: &[f64]) -> Result<String, String> {
+    let trials: Vec<_> =
+        values.iter().map(|value| if value.is_nan() { Trial::diverged() } else { Trial::completed(*value) }).collect();
+    let mut builder = Builder::new();
+    builder.n_labels = 5;
+    let (store, study) = builder.search("search", &trials).done();
+    let rows = trials::table(&store, &study).unwrap();
+    draw(kind, &store, &study, &rows, choice).map(|picture| picture.document()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_kind_is_drawn_alike_each_time() {
+    let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
+    for kind in KINDS {
+        let svg = drawn(kind, &Choice::default(), &values).unwrap();
+        assert!(svg.starts_with("<svg") && svg.contains("valid.fine_accuracy"), "{kind:?}");
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{kind:?}");
+        assert_eq!(Ok(svg), drawn(kind, &Choice::default(), &values), "{kind:?}");
+    }
+}
+
+#[test]
+fn one_trial_is_enough_where_nothing_must_vary_and_none_is_told() {
+    for kind in KINDS {
+        let result = drawn(kind, &Choice::default(), &[0.5]);
+        assert_eq!(result.is_ok(), matches!(kind, Kind::History | Kind::Curves), "{kind:?}: {result:?}");
+        let error = drawn(kind, &Choice::default(), &[f64::NAN]).unwrap_err();
+        assert_eq!(error, "no trial with a result is left", "{kind:?}");
+    }
+    let error = drawn(Kind::Repeats, &Choice::default(), &[0.5, 0.6]).unwrap_err();
+    assert_eq!(error, "no configuration was tried more than once");
+}
+
+#[test]
+fn columns_are_chosen_by_name_and_trimming_is_told() {
+    let choice = Choice {
+        x: Some("lr_rate_mult".into()),
+        y: Some("parameters".into()),
+        z: Some("end.valid.loss".into()),
+        colour: Some("activation".into()),
+        trims: vec!["lr_rate_mult=1".parse().unwrap()],
+        ..Choice::default()
+    };
+    let svg = drawn(Kind::Scatter3d, &choice, &[0.3, 0.1, 0.5, 0.2, 0.6]).unwrap();
+    for part in [
+        "parameters (count)",
+        "end.valid.loss (nats, with penalties)",
+        "kind k1",
+        "1 of 5 trials are trimmed (lr_rate_mult=1)",
+    ] {
+        assert!(svg.contains(part), "no `{part}`");
+    }
+    let wrong = Choice { metric: Some("valid.f1".into()), ..Choice::default() };
+    assert!(drawn(Kind::Curves, &wrong, &[0.3]).unwrap_err().contains("there are train.fine_accuracy, "));
+}
+
+#[test]
+fn repeats_are_those_with_equal_hyperparameters() {
+    let trials = [0.3, 0.1, 0.5, 0.2].map(Trial::completed);
+    let (store, study) = Builder::new().search("search", &trials).done();
+    let mut rows = trials::table(&store, &study).unwrap();
+    rows[2].labels = rows[0].labels.clone();
+    rows[3].labels = rows[1].labels.clone();
+    let svg = draw(Kind::Repeats, &store, &study, &rows, &Choice::default()).unwrap().document();
+    assert!(svg.contains("activation relu, lr_rate_mult 1<") && svg.contains("0.4 ± 1.3"), "{svg}");
+}
+
+#[test]
+fn importances_are_of_the_trials_that_are_left() {
+    let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
+    let svg = drawn(Kind::Importances, &Choice::default(), &values).unwrap();
+    assert!(svg.contains("activation") && svg.contains("lr_rate_mult") && !svg.contains("NaN"), "{svg}");
+    assert_eq!(Ok(svg), drawn(Kind::Importances, &Choice::default(), &values));
+    let trimmed = Choice { trims: vec!["activation=elu".parse().unwrap()], ..Choice::default() };
+    let svg = drawn(Kind::Importances, &trimmed, &values).unwrap();
+    assert!(svg.contains("3 of 6 trials are trimmed (activation=elu)"), "{svg}");
+    let error = drawn(Kind::Importances, &Choice::default(), &[0.5]).unwrap_err();
+    assert_eq!(error, "importances are judged by at least two trials with a score");
+}

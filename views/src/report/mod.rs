@@ -1,0 +1,189 @@
+//! A study as one self-contained HTML page: a pure view, with no time, path or network in it.
+
+mod curves;
+mod hyperparameters;
+mod network;
+mod pictures;
+mod summary;
+mod trials;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use pipe_engine::{
+    names::trial_number,
+    pipeline::{
+        spec::{Pipeline, Stages},
+        stages::StageSpec,
+    },
+    study::{Found, Outcome, StudyNode},
+};
+use pipe_stages::StageName;
+use pipe_store::Store;
+use serde_json::Value;
+
+use crate::{
+    ViewError, notation,
+    plot::{Picture, palette},
+    show,
+    trials::{TrialRow, table},
+};
+
+/// What wrote a page, in its head: another one when equal studies no longer give equal bytes.
+pub const GENERATOR: &str = "pipe report 3";
+
+/// What the sections are made of.
+struct Page<'a> {
+    store: &'a Store,
+    found: &'a Found,
+    /// What was asked.
+    pipeline: Pipeline,
+    trials: Vec<TrialRow>,
+}
+
+/// A part of the page with its heading; nothing if there is nothing to show.
+struct Section {
+    id: &'static str,
+    title: &'static str,
+    content: Option<Markup>,
+}
+
+/// Returns the study as one HTML page that needs nothing but itself. Equal studies of equal names give equal bytes.
+///
+/// # Errors
+/// If an object that is shown cannot be read.
+pub fn html(store: &Store, found: &Found) -> Result<String, ViewError> {
+    let pipeline = found.study.read_pipeline(store)?;
+    let page = Page { store, found, pipeline, trials: table(store, &found.study)? };
+    let mut budget = pictures::BUDGET;
+    let sections = [
+        Section { id: "summary", title: "Summary", content: Some(summary::section(&page)?) },
+        Section { id: "pipeline", title: "Pipeline", content: Some(html! { pre { (pipeline_text(&page.pipeline)) } }) },
+        Section { id: "data", title: "Data", content: pictures::data(&page, &mut budget)? },
+        Section { id: "search", title: "Search", content: trials::section(&page)? },
+        Section { id: "hyperparameters", title: "Hyperparameters", content: hyperparameters::section(&page)? },
+        Section { id: "curves", title: "Learning curves", content: curves::section(&page)? },
+        Section { id: "filters", title: "Filters", content: pictures::filters(&page, &mut budget)? },
+        Section { id: "pictures", title: "Other pictures", content: pictures::others(&page, &mut budget)? },
+        Section { id: "architecture", title: "Architecture", content: network::section(&page)? },
+        Section { id: "keys", title: "Keys", content: Some(keys(&page)) },
+    ];
+    Ok(document(&page, &sections).into_string())
+}
+
+fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
+    let hash = page.found.hash;
+    let name = page.found.name.as_deref().map_or_else(|| format!("Study {}", hash.short()), str::to_owned);
+    let shown = || sections.iter().filter_map(|section| Some((section, section.content.as_ref()?)));
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content=(GENERATOR);
+                title { (name) " · " (hash.short()) }
+                style { (PreEscaped(palette::variables())) (PreEscaped(include_str!("style.css"))) (PreEscaped(palette::RULES)) }
+            }
+            body {
+                header {
+                    h1 { (name) }
+                    div.digest { "study " (hash) }
+                    nav aria-label="Sections" {
+                        @for (section, _) in shown() { a href=(format!("#{}", section.id)) { (section.title) } }
+                    }
+                }
+                main {
+                    @for (section, content) in shown() {
+                        section id=(section.id) {
+                            h2 { (section.title) }
+                            (content)
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the pipeline as one would write it, stages after those they read.
+fn pipeline_text(pipeline: &Pipeline) -> String {
+    let mut text = format!("Study(\n  device: {:?},\n  seed: {},\n  stages: [\n", pipeline.device, pipeline.seed);
+    for (name, stage) in in_order(&pipeline.stages) {
+        let lines = notation::pretty(&stage.record()).replace('\n', "\n    ");
+        text += &format!("    ({}, {lines}),\n", Value::from(name));
+    }
+    text + "  ],\n)"
+}
+
+/// Returns stages after those that they read, otherwise in the order of their names.
+fn in_order(stages: &Stages) -> Vec<(&str, &dyn StageSpec)> {
+    let mut open: Vec<_> = stages.iter().collect();
+    open.sort_by_key(|(name, _)| *name);
+    let mut ordered = Vec::new();
+    while !open.is_empty() {
+        let is_free = |(_, stage): &(&str, &dyn StageSpec)| {
+            let reads = stage.reads();
+            open.iter().all(|(other, _)| !reads.contains(other))
+        };
+        // A pipeline that was read from text has no cycles; what a store holds is not trusted to have none.
+        let next = open.iter().position(is_free).unwrap_or(0);
+        ordered.push(open.remove(next));
+    }
+    ordered
+}
+
+fn keys(page: &Page<'_>) -> Markup {
+    html! {
+        p.quiet { "Equal keys are equal work; equal trees are equal bytes. The pipeline's record is " span.digest { (page.found.study.pipeline) } "." }
+        div.wide {
+            table {
+                thead { tr { th { "node" } th { "stage" } th { "action key" } th { "output tree" } } }
+                tbody {
+                    @for (name, node) in &page.found.study.nodes {
+                        tr {
+                            th scope="row" { (name) }
+                            td { (node.stage) }
+                            td.digest { @if let Some(key) = node.action { (key) } }
+                            td.digest { (outcome(node)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn outcome(node: &StudyNode) -> String {
+    match (&node.outcome, show::words(&node.outcome)) {
+        (Outcome::Tree(tree), _) => tree.to_string(),
+        (_, (word, None)) => word.to_owned(),
+        (_, (word, Some(reason))) => format!("{word}: {reason}"),
+    }
+}
+
+impl<'a> Page<'a> {
+    /// Returns the nodes of a kind that are no trials.
+    fn nodes(&self, stage: StageName) -> impl Iterator<Item = (&'a String, &'a StudyNode)> {
+        let is_meant = move |(name, node): &(&String, &StudyNode)| {
+            node.is(stage) && trial_number(name, &node.part_of, stage).is_none()
+        };
+        self.found.study.nodes.iter().filter(is_meant)
+    }
+
+    /// Returns the searches with their trials, in the order of their numbers.
+    fn searches(&self) -> impl Iterator<Item = &[TrialRow]> {
+        self.trials.chunk_by(|a, b| a.search == b.search)
+    }
+}
+
+/// Returns what stands where nothing else is needed to tell several stages apart.
+fn heading(several: bool, name: &str) -> Markup {
+    html! { @if several { h3 { (name) } } }
+}
+
+/// Returns a picture with what it shows, and what a reader must be told to read it.
+fn figure(picture: &Picture, caption: &str) -> Markup {
+    html! { figure { (picture.inline()) figcaption { (caption) @if !picture.note.is_empty() { " " (picture.note) } } } }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! The pictures of a study, within the page, and the counts that belong to them.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use maud::{Markup, html};
+use pipe_engine::{pipeline::stages::is_of_search, study::StudyNode};
+use pipe_stages::StageName;
+use serde_json::Value;
+
+use super::{Page, heading};
+use crate::{
+    ViewError,
+    outputs::Outputs,
+    show::png_size,
+    text::{bytes, counted, grouped, significant},
+};
+
+/// Bytes of pictures that a page holds at most.
+pub(super) const BUDGET: usize = 8_000_000;
+
+/// Returns the datasets with their counts and sheets, and previews of their augmentation.
+pub(super) fn data(page: &Page<'_>, budget: &mut usize) -> Result<Option<Markup>, ViewError> {
+    let nodes: Vec<_> = page.nodes(StageName::Decode).chain(page.nodes(StageName::Augment)).collect();
+    of_nodes(page, &nodes, budget)
+}
+
+/// Returns the filter sheets with their counts.
+pub(super) fn filters(page: &Page<'_>, budget: &mut usize) -> Result<Option<Markup>, ViewError> {
+    of_nodes(page, &page.nodes(StageName::VisualizeFilters).collect::<Vec<_>>(), budget)
+}
+
+/// Returns the pictures of all other stages.
+pub(super) fn others(page: &Page<'_>, budget: &mut usize) -> Result<Option<Markup>, ViewError> {
+    use StageName::{Augment, Decode, Fetch, Train, VisualizeFilters};
+    let is_other = |(_, node): &(&String, &StudyNode)| match node.kind() {
+        Some(Decode | Augment | VisualizeFilters) => false,
+        // These write no pictures, and there may be thousands of them.
+        Some(stage) => !matches!(stage, Fetch | Train) && !is_of_search(stage),
+        None => true,
+    };
+    of_nodes(page, &page.found.study.nodes.iter().filter(is_other).collect::<Vec<_>>(), budget)
+}
+
+fn of_nodes(page: &Page<'_>, nodes: &[(&String, &StudyNode)], budget: &mut usize) -> Result<Option<Markup>, ViewError> {
+    let mut parts = Vec::new();
+    for (name, node) in nodes {
+        let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
+        let facts = match node.kind() {
+            Some(StageName::Decode) => outputs.json("statistics.json")?.map(|record| statistics(&record)),
+            Some(StageName::VisualizeFilters) => {
+                let examples = outputs.json("examples.json")?;
+                outputs.json("filters.json")?.map(|record| filter_counts(&record, examples.as_ref()))
+            }
+            _ => None,
+        };
+        let mut pictures = Vec::new();
+        let mut paths: Vec<&str> = outputs.pictures().map(|(path, _)| path).collect();
+        // Sheets of examples are the largest by far: what room there is goes to filters first.
+        paths.sort_by_key(|path| is_of_examples(path));
+        for path in paths {
+            let png = outputs.bytes(path)?.expect("the path is one of the tree");
+            pictures.push(picture(name, path, &png, budget));
+        }
+        if facts.is_some() || !pictures.is_empty() {
+            parts.push(html! {
+                (heading(true, name))
+                @if let Some(facts) = facts { (facts) }
+                div.pictures { @for picture in pictures { (picture) } }
+            });
+        }
+    }
+    Ok((!parts.is_empty()).then(|| html! { @for part in parts { (part) } }))
+}
+
+fn picture(node: &str, path: &str, png: &[u8], budget: &mut usize) -> Markup {
+    let (caption, size) = (caption(path), png_size(png));
+    if png.len() > *budget {
+        return html! {
+            figure { p.quiet { code { (node) "/" (path) } " (" (bytes(png.len() as u64)) ") is not in this page, to keep it small: "
+                code { "pipe export " (node) "/" (path) } " writes it to a file." } }
+        };
+    }
+    *budget -= png.len();
+    // Small pictures are enlarged by a whole number, so that their pixels stay even.
+    let scale = size.map_or(1, |(width, _)| (320 / width.max(1)).clamp(1, 3));
+    let source = format!("data:image/png;base64,{}", STANDARD.encode(png));
+    html! {
+        figure {
+            @match size {
+                Some((width, height)) => {
+                    img src=(source) alt=(format!("{node}: {caption}")) width=(width * scale) height=(height.saturating_mul(scale));
+                }
+                None => img src=(source) alt=(format!("{node}: {caption}"));,
+            }
+            figcaption { (caption) }
+        }
+    }
+}
+
+/// Returns what stands below a picture: its name, and for a sheet of examples what its rows are.
+fn caption(path: &str) -> String {
+    let name = path.trim_end_matches(".png");
+    format!("{name}{}", if is_of_examples(path) { ": a filter, and what excites it most" } else { "" })
+}
+
+fn is_of_examples(path: &str) -> bool {
+    path.ends_with("_examples.png")
+}
+
+/// Returns how many images there are, and how many are pixel-equal to another.
+fn statistics(record: &Value) -> Markup {
+    let splits = record.get("splits").and_then(Value::as_object);
+    let duplicates = record.get("duplicates").map(duplicates).unwrap_or_default();
+    html! {
+        @if let Some(splits) = splits {
+            div.wide style="max-width: 34rem" {
+                table {
+                    thead { tr { th { "split" } th.number { "images" } th { "classes" } } }
+                    tbody {
+                        // Training, validation, test: as it happens, neither alphabetical nor by size.
+                        @for split in ["train", "validation", "test"].iter().filter(|split| splits.contains_key(**split)) {
+                            @let counts = &splits[*split];
+                            tr {
+                                th scope="row" { (split) }
+                                td.number { (grouped(counts.get("images").and_then(Value::as_u64).unwrap_or(0))) }
+                                td { (classes(counts)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @if !duplicates.is_empty() { p.quiet { "Pixel-equal images: " (duplicates.join(", ")) "." } }
+    }
+}
+
+fn classes(counts: &Value) -> String {
+    let heads = counts.get("classes").and_then(Value::as_object);
+    let head = |(name, classes): (&String, &Value)| Some(format!("{} {name}", classes.as_array()?.len()));
+    heads.map(|heads| heads.iter().filter_map(head).collect::<Vec<_>>().join(", ")).unwrap_or_default()
+}
+
+/// Returns the counts of equal images that are not zero.
+fn duplicates(record: &Value) -> Vec<String> {
+    let counts = crate::outputs::numbers(record);
+    let count = |(path, n): (String, f64)| format!("{} {}", significant(n, 9), path.replace(['.', '_'], " "));
+    counts.into_iter().filter(|(_, n)| *n > 0.0).map(count).collect()
+}
+
+/// Returns how many filters of each layer are drawn and how many are dead, and what the sheets show.
+fn filter_counts(record: &Value, examples: Option<&Value>) -> Markup {
+    let empty = Vec::new();
+    let layers = record.get("layers").and_then(Value::as_array).unwrap_or(&empty);
+    let text = |layer: &Value, name: &str| layer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let count = |layer: &Value, name: &str| layer.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let dead: u64 = layers.iter().map(|layer| count(layer, "dead")).sum();
+    html! {
+        @if !layers.is_empty() {
+            p.quiet {
+                "Each tile is an image that makes one filter respond most, found by gradient ascent"
+                @if record.get("method").is_some() {
+                    " in a Fourier basis, with decorrelated colours, jitter and a weight on total variation"
+                }
+                ". "
+                (counted(dead as usize, "dead filter")) ", which nothing excites: counted, not drawn."
+                @if let Some(text) = examples.and_then(of_examples) { " " (text) }
+            }
+            div.wide style="max-width: 34rem" {
+                table {
+                    thead { tr { th { "layer" } th.number { "filters" } th.number { "drawn" } th.number { "dead" } } }
+                    tbody {
+                        @for layer in layers {
+                            tr {
+                                th scope="row" { (text(layer, "layer")) }
+                                td.number { (grouped(count(layer, "filters"))) }
+                                td.number { (grouped(count(layer, "drawn"))) }
+                                td.number { (grouped(count(layer, "dead"))) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns what the sheets of examples show.
+fn of_examples(record: &Value) -> Option<String> {
+    let images = record.get("images")?.as_u64()?;
+    let layers = record.get("layers")?.as_array()?;
+    let filters = layers.iter().filter_map(|layer| layer.get("filters")?.as_array()).flatten();
+    let most = filters.filter_map(|filter| Some(filter.get("images")?.as_array()?.len())).max()?;
+    Some(format!(
+        "The sheets of examples have the same filters in the same order, each with the {most} of the {} validation images \
+         that it answers to most, by its mean activation, the strongest answer first.",
+        grouped(images)
+    ))
+}

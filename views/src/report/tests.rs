@@ -1,0 +1,151 @@
+//! Pages of studies made up for the purpose.
+
+use super::*;
+use crate::testing::{Builder, Trial, png};
+
+fn page(builder: Builder) -> String {
+    let (store, study) = builder.done();
+    html(&store, &Found { name: Some("shapes".into()), hash: study.hash(), study }).unwrap()
+}
+
+fn titles(page: &str) -> Vec<&str> {
+    page.split("<h2>").skip(1).map(|rest| rest.split("</h2>").next().unwrap()).collect()
+}
+
+#[test]
+fn a_whole_study_has_all_sections_and_needs_nothing_else() {
+    let page = page(Builder::whole(10));
+    let expected = [
+        "Summary",
+        "Pipeline",
+        "Data",
+        "Search",
+        "Hyperparameters",
+        "Learning curves",
+        "Filters",
+        "Architecture",
+        "Keys",
+    ];
+    assert_eq!(titles(&page), expected);
+    for part in [
+        "<div class=\"value\">40.20\u{a0}%</div><div class=\"note\">95 % interval 36.00 to 44.50\u{a0}%; chance 1.00\u{a0}%; 500 images</div>",
+        "(&quot;flip&quot;, Augment(data: &quot;data&quot;, policy: [RandomFlip(0.5)])),\n",
+        "★ ",
+        "TPE from here",
+        "best so far",
+        "data:image/png;base64,",
+        "1 dead filter".replace('1', "3").as_str(),
+        "Trials are chosen on the validation split alone. The test split is read by the evaluation alone.",
+    ] {
+        assert!(page.contains(part), "no `{part}`");
+    }
+    for part in ["<script", "http:", "https:", "<link", "@import", "url("] {
+        assert!(!page.contains(part), "`{part}` in the page");
+    }
+}
+
+#[test]
+fn the_same_study_is_the_same_page() {
+    assert_eq!(page(Builder::whole(5)), page(Builder::whole(5)));
+}
+
+#[test]
+fn only_what_is_there_is_shown() {
+    assert_eq!(titles(&page(Builder::new())), ["Summary", "Pipeline", "Keys"]);
+    let searched = page(Builder::new().search("search", &[Trial::completed(0.3)]));
+    assert_eq!(titles(&searched), ["Summary", "Pipeline", "Search", "Learning curves", "Architecture", "Keys"]);
+    assert!(searched.contains("Nothing has been measured on the test split."));
+}
+
+#[test]
+fn what_failed_is_said_first() {
+    let mut builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::completed(0.4)]);
+    builder.outcome("search/train/000", Outcome::Failure("images <too> small".into()));
+    let page = page(builder);
+    assert!(page.contains("This study is not complete: 1 node without outputs."));
+    assert!(page.contains("images &lt;too&gt; small") && !page.contains("<too>"));
+}
+
+#[test]
+fn a_search_without_a_result_still_has_a_page() {
+    let page = page(Builder::new().search("search", &[Trial::diverged(), Trial::diverged()]));
+    assert!(page.contains("0 of 2 trials completed"));
+}
+
+#[test]
+fn without_a_test_split_the_page_says_so() {
+    let mut builder = Builder::whole(4);
+    builder.stage(
+        "data",
+        serde_json::json!({ "Decode": { "from": "raw", "format": "Cifar100", "validation": "OfficialTest" } }),
+    );
+    assert!(page(builder).contains("There is no test split: data uses the official test images for validation"));
+}
+
+#[test]
+fn pictures_beyond_the_budget_are_named_instead() {
+    let mut builder = Builder::new();
+    let sheets = vec![("a.png", png(1700, 1700, 1)), ("b.png", png(34, 34, 2))];
+    builder.add("sheets", "visualize_filters", "sheets", serde_json::json!({}), &[], sheets);
+    let page = page(builder);
+    assert!(page.contains("pipe export sheets/a.png") && page.contains("alt=\"sheets: b\""));
+}
+
+#[test]
+fn filters_stand_beside_the_images_that_excite_them() {
+    let example = |image: u32| serde_json::json!({ "image": image, "activation": 0.5, "labels": { "fine": "a" } });
+    let examples = serde_json::json!({ "format": 1, "images": 4000, "layers": [{ "layer": "add_1", "sheet": "add_1_examples.png",
+        "filters": [{ "filter": 3, "images": [example(7), example(2)] }] }] });
+    let layer = serde_json::json!({ "layer": "add_1", "kind": "add", "filters": 4, "kept": 1, "dead": 3, "drawn": 1 });
+    let filters = serde_json::json!({ "format": 1, "method": "Fourier", "layers": [layer] });
+    let record = |value| pipe_stages::params::record(value);
+    let files = vec![
+        ("filters.json", record(&filters)),
+        ("examples.json", record(&examples)),
+        ("add_1_fourier_filters_1_(1x1)_out_of_4.png", png(32, 32, 3)),
+        ("add_1_examples.png", png(110, 36, 2)),
+    ];
+    let mut builder = Builder::new();
+    builder.add("sheets", "visualize_filters", "sheets", serde_json::json!({}), &[], files);
+    let page = page(builder);
+    for part in [
+        "gradient ascent in a Fourier basis, with decorrelated colours, jitter and a weight on total variation. 3 dead",
+        "each with the 2 of the 4,000 validation images that it answers to most",
+        "add_1_examples: a filter, and what excites it most</figcaption>",
+        "add_1_fourier_filters_1_(1x1)_out_of_4</figcaption>",
+    ] {
+        assert!(page.contains(part), "no `{part}`");
+    }
+}
+
+#[test]
+fn examples_do_not_crowd_filters_out() {
+    let sheets = vec![("a_examples.png", png(1700, 1400, 1)), ("b_filters.png", png(800, 800, 2))];
+    let mut builder = Builder::new();
+    builder.add("sheets", "visualize_filters", "sheets", serde_json::json!({}), &[], sheets);
+    let page = page(builder);
+    assert!(page.contains("pipe export sheets/a_examples.png") && page.contains("alt=\"sheets: b_filters\""));
+}
+
+#[test]
+fn stages_stand_after_those_they_read() {
+    let (store, study) = Builder::whole(4).done();
+    let pipeline = study.read_pipeline(&store).unwrap();
+    let names: Vec<_> = in_order(&pipeline.stages).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["raw", "data", "flip", "search", "retrain_best", "test", "visualize_filters"]);
+}
+
+#[test]
+fn where_the_model_begins_to_propose_is_marked() {
+    let marked = |sampler: Option<serde_json::Value>, trials: usize| {
+        let mut builder = Builder::whole(trials);
+        let search = builder.pipeline["stages"]["search"]["Search"].as_object_mut().unwrap();
+        search.remove("sampler");
+        search.extend(sampler.map(|sampler| ("sampler".to_owned(), sampler)));
+        page(builder).contains("TPE from here")
+    };
+    // TPE draws ten trials from the prior, or as many as it is told to.
+    assert!(marked(None, 12) && !marked(None, 10));
+    assert!(marked(Some(serde_json::json!({ "Tpe": { "startup": 4 } })), 5));
+    assert!(!marked(Some("Random".into()), 12));
+}

@@ -1,0 +1,103 @@
+//! The searches: how they went, the best trial, and all trials.
+
+use maud::{Markup, html};
+use pipe_engine::pipeline::stages::search::SearchSpec;
+use pipe_stages::search::Sampler;
+
+use super::{Page, figure, heading, summary::metric_value};
+use crate::{
+    ViewError,
+    plot::history::{self, metric, objective},
+    text::{cell, grouped},
+    trials::{TrialRow, label_names},
+};
+
+pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
+    let several = page.searches().count() > 1;
+    let search = |trials: &[TrialRow]| {
+        html! {
+            (heading(several, &trials[0].search))
+            (progress(page, trials))
+            (best(trials))
+            (table(trials))
+        }
+    };
+    let searches: Vec<_> = page.searches().map(search).collect();
+    Ok((!searches.is_empty()).then(|| html! { @for search in searches { (search) } }))
+}
+
+fn progress(page: &Page<'_>, trials: &[TrialRow]) -> Markup {
+    let search: Option<&SearchSpec> = page.pipeline.stages.get_as(&trials[0].search);
+    let rule = search.and_then(|search| first_modelled(search, trials.len() as u32));
+    let rule = rule.filter(|n| *n > 0).map(|n| (f64::from(n) - 0.5, "TPE from here".to_owned()));
+    html! {
+        @if let Some(picture) = history::draw(trials, rule) {
+            (figure(&picture, "Objective of each trial, in the order of their proposals."))
+        }
+    }
+}
+
+/// Returns the first of `n` trials that TPE proposes by its model; nothing for other samplers.
+fn first_modelled(search: &SearchSpec, n: u32) -> Option<u32> {
+    let sampler = Some(&search.own.sampler).filter(|sampler| matches!(sampler, Sampler::Tpe(_)))?;
+    (0..n).find(|trial| sampler.split(*trial, search.imported.is_some()).is_some())
+}
+
+fn best(trials: &[TrialRow]) -> Markup {
+    let row = trials.iter().find(|row| row.best);
+    html! {
+        @if let Some(row) = row {
+            h3 { "Best trial: " (row.index) }
+            p.quiet {
+                (row.metric.as_deref().unwrap_or("loss")) " " (metric_value(row.metric.as_deref(), objective(row, row.metric.as_deref())))
+                @if let Some(epoch) = row.best_epoch { " after epoch " (epoch) }
+                @if let Some(epochs) = row.epochs { " of " (epochs) }
+                @if let Some(parameters) = row.parameters { "; " (grouped(parameters)) " parameters" }
+            }
+            div.wide style="max-width: 34rem" {
+                table {
+                    thead { tr { th { "hyperparameter" } th { "value" } } }
+                    tbody { @for (label, value) in &row.labels { tr { th scope="row" { (label) } td { (cell(value)) } } } }
+                }
+            }
+        }
+    }
+}
+
+fn table(trials: &[TrialRow]) -> Markup {
+    let labels = label_names(trials);
+    let metric = metric(trials);
+    let mut rows: Vec<_> = trials.iter().collect();
+    rows.sort_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()).then(a.index.cmp(&b.index)));
+    let has_reason = rows.iter().any(|row| row.reason.is_some());
+    let count = |n: Option<u64>| n.map(grouped).unwrap_or_default();
+    html! {
+        div.landscape {
+        h3 { "All trials, best first" }
+        div.wide {
+            table {
+                thead {
+                    tr {
+                        th.number { "trial" } th { "status" } th.number { (metric.unwrap_or("loss")) }
+                        th.number { "best epoch" } th.number { "epochs" } th.number { "parameters" }
+                        @for label in &labels { th { (label) } }
+                        @if has_reason { th { "reason" } }
+                    }
+                }
+                tbody {
+                    @for row in rows {
+                        tr.best[row.best] {
+                            th.number scope="row" { @if row.best { "★ " } (row.index) }
+                            td { (row.status) }
+                            td.number { (metric_value(metric, objective(row, metric))) }
+                            td.number { (count(row.best_epoch)) } td.number { (count(row.epochs)) } td.number { (count(row.parameters)) }
+                            @for label in &labels { td { @if let Some(value) = row.labels.get(label) { (cell(value)) } } }
+                            @if has_reason { td.reason { (row.reason.as_deref().unwrap_or("")) } }
+                        }
+                    }
+                }
+            }
+        }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! One column of the table of trials: found by its name, read from each row.
+
+use pipe_stages::words::closest;
+use serde_json::{Number, Value};
+
+use super::{TrialRow, label_names, metric_names};
+use crate::ViewError;
+
+/// A column of the table of trials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Column {
+    /// One that every trial has.
+    Own(&'static str),
+    /// A figure: `end.valid.loss`.
+    Metric(String),
+    /// A hyperparameter.
+    Label(String),
+}
+
+/// The names of the columns that every trial has.
+const OWN: [&str; 7] = ["trial", "status", "value", "loss", "best_epoch", "epochs", "parameters"];
+
+impl Column {
+    /// Returns the column that `name` means: one of a trial's own (`value`, `trial`, `parameters` ..), the name of what was
+    /// optimised, a label, a figure or the end of a figure's name where that is unique; as the table and the CSV head them.
+    ///
+    /// # Errors
+    /// If there is no such column: with those that are meant perhaps.
+    pub(crate) fn find(rows: &[TrialRow], name: &str) -> Result<Self, ViewError> {
+        let name = match name.strip_prefix("label.").unwrap_or(name) {
+            "epoch" | "best epoch" => "best_epoch",
+            "index" => "trial",
+            "objective" => "value",
+            name => name,
+        };
+        if let Some(own) = OWN.into_iter().find(|column| *column == name) {
+            return Ok(Self::Own(own));
+        }
+        if rows.iter().any(|row| row.metric.as_deref() == Some(name)) {
+            return Ok(Self::Own("value"));
+        }
+        let (labels, metrics) = (label_names(rows), metric_names(rows));
+        if labels.iter().any(|label| label == name) {
+            return Ok(Self::Label(name.to_owned()));
+        }
+        let ends_so =
+            |metric: &&String| *metric == name || metric.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
+        let of_that_end: Vec<_> = metrics.iter().filter(ends_so).cloned().collect();
+        match of_that_end.as_slice() {
+            [metric] => Ok(Self::Metric(metric.clone())),
+            [] => {
+                let known = OWN.into_iter().chain(labels.iter().chain(&metrics).map(String::as_str));
+                let candidates = closest(name, known).map(str::to_owned).into_iter().collect();
+                Err(ViewError::UnknownColumn { name: name.to_owned(), candidates })
+            }
+            several => match several.iter().find(|metric| *metric == name) {
+                Some(exact) => Ok(Self::Metric(exact.clone())),
+                None => Err(ViewError::UnknownColumn { name: name.to_owned(), candidates: of_that_end }),
+            },
+        }
+    }
+
+    /// Returns the column's name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Own(name) => name,
+            Self::Metric(name) | Self::Label(name) => name,
+        }
+    }
+
+    /// Returns a trial's value: `null` for a hyperparameter that is none, nothing where the trial has none. Numbers that
+    /// are not finite are no values.
+    pub(crate) fn value(&self, row: &TrialRow) -> Option<Value> {
+        let float = |x: Option<f64>| x.and_then(Number::from_f64).map(Value::Number);
+        let count = |n: Option<u64>| n.map(Value::from);
+        match self {
+            Self::Own("trial") => Some(row.index.into()),
+            Self::Own("status") => Some(row.status.as_str().into()),
+            Self::Own("value") => float(row.value.or(row.loss).map(|x| x.0)),
+            Self::Own("loss") => float(row.loss.map(|loss| loss.0)),
+            Self::Own("best_epoch") => count(row.best_epoch),
+            Self::Own("epochs") => count(row.epochs),
+            Self::Own(_) => count(row.parameters),
+            Self::Metric(name) => float(row.metrics.get(name).map(|x| x.0)),
+            Self::Label(name) => row.labels.get(name).cloned(),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The trials of a study's searches as a table.
+
+mod column;
+mod render;
+mod repetitions;
+mod sort;
+
+use std::collections::BTreeMap;
+
+use pipe_engine::study::{Outcome, Study};
+use pipe_stages::params::Float;
+use pipe_store::Store;
+use serde::Serialize;
+use serde_json::Value;
+
+pub(crate) use self::column::Column;
+pub use self::{
+    render::{render_csv, render_text},
+    repetitions::{render_repetitions, repetitions},
+    sort::sort,
+};
+use crate::{
+    ViewError,
+    outputs::{Outputs, number},
+};
+
+/// One trial: a configuration with its training.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrialRow {
+    /// The pipeline's stage that it belongs to.
+    pub search: String,
+    /// Its number in the search, from 0.
+    pub index: u32,
+    /// The node of its training.
+    pub node: String,
+    /// `completed`, `diverged` or `failed`; `crashed` or `skipped` where there is no result.
+    pub status: String,
+    /// Whether it is the best of its search.
+    pub best: bool,
+    /// What was optimised, such as `valid.fine_accuracy`, and its value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<Float>,
+    /// What the sampler minimised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Float>,
+    /// The epoch that gave the value, from 1, and how many epochs there were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best_epoch: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// How many parameters the network has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<u64>,
+    /// active label -> proposed value
+    pub labels: BTreeMap<String, Value>,
+    /// Every value that the training went by, searched or fixed: `learning_rate`, `use_BN`.
+    pub settings: BTreeMap<String, Value>,
+    /// Other figures: `best.valid.loss`, `end.train.fine_accuracy`.
+    pub metrics: BTreeMap<String, Float>,
+    /// Why it did not complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Returns the trials of all searches of a study: by search, then in the order of their numbers.
+pub fn table(store: &Store, study: &Study) -> Result<Vec<TrialRow>, ViewError> {
+    let mut rows = Vec::new();
+    for (name, node) in &study.nodes {
+        if let Some(index) = trial_index(name, &node.part_of, "train") {
+            rows.push(row(store, study, &node.part_of, index, name)?);
+        }
+    }
+    rows.sort_by(|a, b| (&a.search, a.index).cmp(&(&b.search, b.index)));
+    mark_best(store, study, &mut rows)?;
+    Ok(rows)
+}
+
+/// Returns the number of the trial that the node `<search>/<work>/<number>` is of.
+pub(crate) fn trial_index(node: &str, search: &str, work: &str) -> Option<u32> {
+    node.strip_prefix(search)?.strip_prefix('/')?.strip_prefix(work)?.strip_prefix('/')?.parse().ok()
+}
+
+/// Returns the node that a training's proposal comes from: one of its own, or one that promotes an earlier trial.
+fn proposed_by(study: &Study, name: &str) -> String {
+    let promote = name.replacen("/train/", "/promote/", 1);
+    if study.nodes.contains_key(&promote) { promote } else { name.replacen("/train/", "/propose/", 1) }
+}
+
+fn row(store: &Store, study: &Study, search: &str, index: u32, name: &str) -> Result<TrialRow, ViewError> {
+    let node = &study.nodes[name];
+    let mut row = TrialRow {
+        search: search.to_owned(),
+        index,
+        node: name.to_owned(),
+        status: String::new(),
+        best: false,
+        metric: None,
+        value: None,
+        loss: None,
+        best_epoch: None,
+        epochs: None,
+        parameters: None,
+        labels: labels(store, study, &proposed_by(study, name))?,
+        settings: BTreeMap::new(),
+        metrics: BTreeMap::new(),
+        reason: None,
+    };
+    match &node.outcome {
+        Outcome::Tree(_) => {}
+        Outcome::Failure(message) => (row.status, row.reason) = ("failed".to_owned(), Some(message.clone())),
+        Outcome::Crash => row.status = "crashed".to_owned(),
+        Outcome::Skipped(needed) => {
+            (row.status, row.reason) = ("skipped".to_owned(), Some(format!("`{needed}` has no outputs")));
+        }
+    }
+    if let Some(outputs) = Outputs::of(store, name, node)? {
+        read_score(&outputs, &mut row)?;
+        read_trial(&outputs, &mut row)?;
+    }
+    Ok(row)
+}
+
+fn labels(store: &Store, study: &Study, name: &str) -> Result<BTreeMap<String, Value>, ViewError> {
+    let Some(node) = study.nodes.get(name) else { return Ok(BTreeMap::new()) };
+    let Some(outputs) = Outputs::of(store, name, node)? else { return Ok(BTreeMap::new()) };
+    let proposal = outputs.json("proposal.json")?.unwrap_or_default();
+    let labels = proposal.get("labels").and_then(Value::as_object).cloned().unwrap_or_default();
+    Ok(labels.into_iter().collect())
+}
+
+fn read_score(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError> {
+    let score = outputs.json("score.json")?.unwrap_or_default();
+    let text = |key: &str| score.get(key).and_then(Value::as_str).map(str::to_owned);
+    row.status = text("status").unwrap_or_else(|| "completed".to_owned());
+    row.metric = text("metric");
+    row.reason = text("reason");
+    row.value = score.get("value").and_then(number).map(Float);
+    row.loss = score.get("loss").and_then(number).map(Float);
+    row.best_epoch = score.get("epoch").and_then(Value::as_u64);
+    Ok(())
+}
+
+fn read_trial(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError> {
+    let trial = outputs.json("trial.json")?.unwrap_or_default();
+    for (metric, figures) in trial.get("figures").and_then(Value::as_object).into_iter().flatten() {
+        for of in ["best", "end"] {
+            row.metrics.extend(figures.get(of).and_then(number).map(|x| (format!("{of}.{metric}"), Float(x))));
+        }
+    }
+    for group in ["hyperparameters", "settings"] {
+        let values = trial.get(group).and_then(Value::as_object).into_iter().flatten();
+        row.settings.extend(values.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    row.epochs = trial.get("epochs").and_then(Value::as_u64);
+    row.parameters = trial.get("parameters").and_then(Value::as_u64);
+    Ok(())
+}
+
+/// Marks the best trial of each search: the one that was selected; before there is a selection, the completed one with the
+/// least loss, of equals the first.
+fn mark_best(store: &Store, study: &Study, rows: &mut [TrialRow]) -> Result<(), ViewError> {
+    for rows in rows.chunk_by_mut(|a, b| a.search == b.search) {
+        let select = format!("{}/select", rows[0].search);
+        let outputs = study.nodes.get(&select).map(|node| Outputs::of(store, &select, node)).transpose()?.flatten();
+        let best = outputs.map(|outputs| outputs.json("best.json")).transpose()?.flatten();
+        let selected = best.as_ref().and_then(|best| best.get("trial")?.as_u64());
+        let least =
+            || rows.iter().filter(|row| row.is_ranked()).min_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()));
+        let index = selected.or_else(|| least().map(|row| row.index.into()));
+        for row in rows {
+            row.best = index == Some(row.index.into());
+        }
+    }
+    Ok(())
+}
+
+impl TrialRow {
+    /// Returns whether it has a place among the others: whether it completed with a number.
+    pub fn is_ranked(&self) -> bool {
+        self.status == "completed" && self.loss.is_some_and(|loss| !loss.0.is_nan())
+    }
+
+    /// Returns the loss, +infinity for what has no place.
+    pub fn loss_or_worst(&self) -> f64 {
+        self.loss.filter(|_| self.is_ranked()).map_or(f64::INFINITY, |loss| loss.0)
+    }
+}
+
+/// Returns the names of all labels of these trials.
+pub(crate) fn label_names(rows: &[TrialRow]) -> Vec<String> {
+    let names: std::collections::BTreeSet<_> = rows.iter().flat_map(|row| row.labels.keys()).collect();
+    names.into_iter().cloned().collect()
+}
+
+/// Returns the names of all values that these trials' trainings went by.
+pub(crate) fn setting_names(rows: &[TrialRow]) -> Vec<String> {
+    let names: std::collections::BTreeSet<_> = rows.iter().flat_map(|row| row.settings.keys()).collect();
+    names.into_iter().cloned().collect()
+}
+
+/// Returns the names of all other figures of these trials.
+pub(crate) fn metric_names(rows: &[TrialRow]) -> Vec<String> {
+    let names: std::collections::BTreeSet<_> = rows.iter().flat_map(|row| row.metrics.keys()).collect();
+    names.into_iter().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Builder, Trial};
+
+    #[test]
+    fn trials_are_in_the_order_of_their_numbers_with_the_selected_one_marked() {
+        let study = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged(), Trial::completed(0.5)]);
+        let (store, study) = study.done();
+        let rows = table(&store, &study).unwrap();
+        let seen: Vec<_> = rows.iter().map(|row| (row.index, row.status.as_str(), row.best)).collect();
+        assert_eq!(seen, [(0, "completed", false), (1, "diverged", false), (2, "completed", true)]);
+        assert_eq!(rows[2].value, Some(Float(0.5)));
+        assert_eq!(rows[2].metric.as_deref(), Some("valid.fine_accuracy"));
+        assert_eq!((rows[2].best_epoch, rows[2].epochs, rows[2].parameters), (Some(3), Some(4), Some(4030)));
+        assert_eq!(rows[2].labels["activation"], json!("relu"));
+        assert!(rows[2].metrics.contains_key("best.valid.loss"));
+        assert_eq!(rows[1].reason.as_deref(), Some("the loss is no number"));
+    }
+
+    #[test]
+    fn without_a_selection_the_best_is_the_first_of_those_with_the_least_loss() {
+        let trials = [Trial::diverged(), Trial::completed(0.4), Trial::completed(0.4)];
+        let mut builder = Builder::new().search("search", &trials);
+        builder.nodes.remove("search/select");
+        let (store, study) = builder.done();
+        let best: Vec<_> = table(&store, &study).unwrap().iter().map(|row| row.best).collect();
+        assert_eq!(best, [false, true, false]);
+    }
+
+    #[test]
+    fn a_trial_without_a_result_is_shown_with_its_parameters() {
+        let mut builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::completed(0.4)]);
+        builder.outcome("search/train/000", Outcome::Crash);
+        builder.outcome("search/train/001", Outcome::Failure("images too small".into()));
+        let (store, study) = builder.done();
+        let rows = table(&store, &study).unwrap();
+        assert_eq!((rows[0].status.as_str(), rows[0].labels.len() > 1), ("crashed", true));
+        assert_eq!(rows[1].reason.as_deref(), Some("images too small"));
+    }
+}

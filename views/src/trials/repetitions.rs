@@ -1,0 +1,47 @@
+//! What the repetitions of each point of a grid say together.
+
+use pipe_engine::study::Study;
+use pipe_stages::search::Point;
+use pipe_store::Store;
+
+use crate::{
+    ViewError,
+    outputs::Outputs,
+    text::{Align, columns, significant},
+};
+
+/// Returns the points of every search whose points are repeated: (search, points, the best first).
+pub fn repetitions(store: &Store, study: &Study) -> Result<Vec<(String, Vec<Point>)>, ViewError> {
+    let mut found = Vec::new();
+    for (name, node) in study.nodes.iter().filter(|(_, node)| node.stage == "select") {
+        let Some(outputs) = Outputs::of(store, name, node)? else { continue };
+        let best = outputs.json("best.json")?.unwrap_or_default();
+        if let Some(points) = best.get("points") {
+            let points = serde_json::from_value(points.clone())
+                .map_err(|error| outputs.not_a_record("best.json", &error.to_string()))?;
+            found.push((node.part_of.clone(), points));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the points of a search as aligned columns, the best marked with `*`, those that cannot be told from it with `=`.
+pub fn render_repetitions(search: &str, points: &[Point]) -> String {
+    let number = |x: f64| significant(x, 4);
+    let line = |(i, point): (usize, &Point)| {
+        let mark = if i == 0 { "*" } else { "=" };
+        let [low, high] = point.interval;
+        vec![
+            mark.chars().filter(|_| i == 0 || point.rival).collect(),
+            format!("{:03}", point.trial),
+            point.losses.len().to_string(),
+            number(point.mean.0),
+            number(point.spread.0),
+            format!("{} to {}", number(low.0), number(high.0)),
+        ]
+    };
+    let lines: Vec<_> = points.iter().enumerate().map(line).collect();
+    let header = ["", "from trial", "repetitions", "mean loss", "spread", "95 % interval"];
+    let table = columns(&header, &lines, &|at| if at < 2 { Align::Left } else { Align::Right });
+    format!("{search}: points with their repetitions; = cannot be told from the best\n{table}")
+}

@@ -1,0 +1,113 @@
+//! Puts trials in order of one of their columns.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::{Column, TrialRow};
+use crate::ViewError;
+
+/// Sorts trials by a column: one of a trial's own (`value`, `loss`, `index`, `parameters` ..), a figure
+/// (`end.valid.loss`, or the end of its name where that is unique) or a label. Figures go from good to bad: accuracies
+/// fall, all else rises; `-` in front reverses that. What has no value comes last; equals stay in their order.
+///
+/// # Errors
+/// If there is no such column: with those that are meant perhaps.
+pub fn sort(rows: &mut [TrialRow], by: &str) -> Result<(), ViewError> {
+    let (name, reversed) = match by.strip_prefix('-') {
+        Some(name) => (name, true),
+        None => (by, false),
+    };
+    let column = Column::find(rows, name)?;
+    let falls = matches!(&column, Column::Metric(name) if name.contains("accuracy"));
+    rows.sort_by(|a, b| {
+        let (a, b) = (column.key(a), column.key(b));
+        match (&a, &b) {
+            (Key::None, _) | (_, Key::None) => a.rank().cmp(&b.rank()),
+            _ if falls != reversed => b.compare(&a),
+            _ => a.compare(&b),
+        }
+    });
+    Ok(())
+}
+
+enum Key {
+    Number(f64),
+    Text(String),
+    None,
+}
+
+impl Column {
+    fn key(&self, row: &TrialRow) -> Key {
+        let number = |x: Option<f64>| x.filter(|x| !x.is_nan()).map_or(Key::None, Key::Number);
+        match self.value(row) {
+            // The loss is the objective with the sign that makes less better.
+            Some(_) if matches!(self, Self::Own("value")) => {
+                number(Some(row.loss_or_worst()).filter(|loss| *loss < f64::INFINITY))
+            }
+            Some(Value::String(text)) => Key::Text(text),
+            Some(Value::Bool(value)) => Key::Text(value.to_string()),
+            Some(value) => number(value.as_f64()),
+            None => Key::None,
+        }
+    }
+}
+
+impl Key {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Number(_) => 0,
+            Self::Text(_) => 1,
+            Self::None => 2,
+        }
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            _ => self.rank().cmp(&other.rank()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        testing::{Builder, Trial},
+        trials::table,
+    };
+
+    fn check(by: &str, expected: [u32; 4]) {
+        let trials = [Trial::completed(0.3), Trial::diverged(), Trial::completed(0.5), Trial::completed(0.1)];
+        let (store, study) = Builder::new().search("search", &trials).done();
+        let mut rows = table(&store, &study).unwrap();
+        sort(&mut rows, by).unwrap();
+        assert_eq!(rows.iter().map(|row| row.index).collect::<Vec<_>>(), expected, "{by}");
+    }
+
+    #[test]
+    fn figures_go_from_good_to_bad_and_what_has_none_comes_last() {
+        check("value", [2, 0, 3, 1]);
+        check("valid.fine_accuracy", [2, 0, 3, 1]);
+        check("-value", [3, 0, 2, 1]);
+        check("best.valid.fine_accuracy", [2, 0, 3, 1]);
+        check("index", [0, 1, 2, 3]);
+        check("-index", [3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn labels_are_columns() {
+        check("lr_rate_mult", [0, 1, 2, 3]);
+        check("-lr_rate_mult", [3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn an_unknown_column_is_refused_with_what_is_meant() {
+        let (store, study) = Builder::new().search("search", &[Trial::completed(0.3)]).done();
+        let mut rows = table(&store, &study).unwrap();
+        let error = sort(&mut rows, "lr_rate_mul").unwrap_err().to_string();
+        assert_eq!(error, "trials have no column `lr_rate_mul`: did you mean `lr_rate_mult`?");
+    }
+}
