@@ -54,7 +54,7 @@ macro_rules! stages {
 
 // A new stage is a line here.
 stages! {
-    /// Brings bytes in.
+    /// Fetches files, or generates data.
     Fetch, "fetch", FetchAction;
     /// Makes splits of images from the fetched files.
     Decode, "decode", Decode;
