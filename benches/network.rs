@@ -1,6 +1,6 @@
 //! How near networks come to what the processor can do: `cargo bench --bench network`. Threads: `RAYON_NUM_THREADS`.
 //!
-//! The seed's best network: floating-point operations per second of a training step (forward and back, without the optimizer),
+//! Hyperopt-CIFAR's best network: floating-point operations per second of a training step (forward and back, without the optimizer),
 //! beside the processor's peak in fused multiply-adds on as many threads; images per second without gradients; filters per second
 //! in input space.
 
@@ -10,7 +10,7 @@ use std::{
 };
 
 use pipe_stages::{
-    network::{Architecture, Family, HyperCnn, Mode, Network, Pass, Place, Proposal, Weights, architecture::Head},
+    network::{Architecture, Backend, Family, HyperCnn, Mode, Network, Pass, Proposal, Weights, architecture::Head},
     philox::{Purpose, Stream},
     stage::ComputeDevice,
 };
@@ -23,13 +23,13 @@ fn main() {
     if std::env::args().skip(1).any(|argument| argument != "--bench" && argument != "network") {
         return;
     }
-    let place = Place::of(ComputeDevice::Cpu).expect("there is a CPU");
+    let backend = Backend::of(ComputeDevice::Cpu).expect("there is a CPU");
     let peak = peak();
-    println!("{place:?}, {} threads, peak {:.0} GFLOP/s", rayon::current_num_threads(), peak / 1e9);
+    println!("{backend:?}, {} threads, peak {:.0} GFLOP/s", rayon::current_num_threads(), peak / 1e9);
     let architecture = best();
-    step(&architecture, &place, peak);
-    inference(&architecture, &place, peak);
-    filters(&architecture, &place);
+    step(&architecture, &backend, peak);
+    inference(&architecture, &backend, peak);
+    filters(&architecture, &backend);
 }
 
 fn numbers(n: usize) -> Vec<f32> {
@@ -51,13 +51,13 @@ fn median(mut f: impl FnMut()) -> Duration {
     times[ROUNDS / 2]
 }
 
-fn loaded(architecture: &Architecture, pass: Pass, outputs: &[&str], place: &Place) -> Network {
-    let mut network = Network::new(architecture, pass, outputs, place);
+fn loaded(architecture: &Architecture, pass: Pass, outputs: &[&str], backend: &Backend) -> Network {
+    let mut network = Network::new(architecture, pass, outputs, backend);
     network.set_weights(&Weights::initial(architecture, 1));
     network
 }
 
-/// Returns the seed's best network.
+/// Returns Hyperopt-CIFAR's best network.
 fn best() -> Architecture {
     let values = json!({
         "activation": "elu", "conv_dropout_drop_proba": 0.25924, "conv_hiddn_units_mult": 1.59583, "conv_kernel_size": 3,
@@ -80,37 +80,37 @@ fn share(flops: u64, n: usize, time: Duration, peak: f64) -> String {
     )
 }
 
-fn step(architecture: &Architecture, place: &Place, peak: f64) {
+fn step(architecture: &Architecture, backend: &Backend, peak: f64) {
     let n = 64;
     let images = numbers(n * 3 * 32 * 32);
     let gradients = BTreeMap::from([("fine".to_owned(), numbers(n * 100)), ("coarse".to_owned(), numbers(n * 20))]);
-    let mut network = loaded(architecture, Pass::Training, &["fine", "coarse"], place);
+    let mut network = loaded(architecture, Pass::Training, &["fine", "coarse"], backend);
     let time = median(|| {
         network.forward(&images, Mode::Training { seed: 1, step: 1 });
-        network.gradients_by_weights(&gradients);
+        network.weight_gradients(&gradients);
     });
     // Each product once forward and twice back.
     println!("a step of {n}: {}", share(3 * architecture.flops, n, time, peak));
 }
 
-fn inference(architecture: &Architecture, place: &Place, peak: f64) {
+fn inference(architecture: &Architecture, backend: &Backend, peak: f64) {
     let n = 250;
     let images = numbers(n * 3 * 32 * 32);
-    let mut network = loaded(architecture, Pass::Inference, &["fine", "coarse"], place);
+    let mut network = loaded(architecture, Pass::Inference, &["fine", "coarse"], backend);
     let time = median(|| drop(network.forward(&images, Mode::Inference)));
     println!("without gradients: {}", share(architecture.flops, n, time, peak));
 }
 
-fn filters(architecture: &Architecture, place: &Place) {
+fn filters(architecture: &Architecture, backend: &Backend) {
     let (layer, steps) = ("add_3", 20);
     let shape = &architecture.layer(layer).expect("it has residual layers").shape;
     let n = shape[0];
     let images = numbers(n * 3 * 32 * 32);
     let gradient = BTreeMap::from([(layer.to_owned(), numbers(n * shape.iter().product::<usize>()))]);
-    let mut network = loaded(architecture, Pass::ImageGradients, &[layer], place);
+    let mut network = loaded(architecture, Pass::ImageGradients, &[layer], backend);
     let time = median(|| {
         network.forward(&images, Mode::Inference);
-        drop(network.gradients_by_images(&gradient));
+        drop(network.image_gradients(&gradient));
     });
     let rate = n as f64 / (time.as_secs_f64() * f64::from(steps));
     println!("filters of {layer}: {rate:.1} filters/s of {steps} steps each");

@@ -1,6 +1,6 @@
 //! Times the steps of a training, data and optimizer included: `cargo bench --bench train_step -- [NETWORK BATCH STEPS]`.
 //!
-//! NETWORK is `best` (the seed's best network on 32x32 RGB), `cnn` or `mlp` (the baselines on 28x28 grey), or `small` (one of
+//! NETWORK is `best` (Hyperopt-CIFAR's best network on 32x32 RGB), `cnn` or `mlp` (the baselines on 28x28 grey), or `small` (one of
 //! the default study's). Without arguments all of them are timed. A line of JSON for each: images per second at the median
 //! step. Threads: `RAYON_NUM_THREADS`.
 

@@ -31,7 +31,7 @@ pub(super) struct Summary<'a> {
 pub(super) struct Printer {
     form: Form,
     quiet: bool,
-    /// Whether every reused node has a line of its own even where there are many.
+    /// Whether every reused node has a line of its own, even if they are many.
     verbose: bool,
     total: usize,
     settled: usize,
@@ -55,15 +55,15 @@ struct Bars {
     running: BTreeMap<String, ProgressBar>,
 }
 
-/// Since when a node runs, and when a plain line last told how far it is.
+/// Since when a node has been running, and when a plain line last said how far it is.
 struct Told {
     since: Instant,
     last: Instant,
-    /// Where it began: a training goes on from a checkpoint, whose images do not count as done by this run.
+    /// Where it began. A training may go on from a checkpoint; what was done before must not count for its speed.
     from: Option<u64>,
 }
 
-/// Without a terminal, a long node says this often how far it is.
+/// How often a line says how far a node is, if there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
 impl Printer {
@@ -178,7 +178,7 @@ impl Printer {
         if matches!(how, How::Failed) {
             return self.complain(&format!("{word:>11}  {node}: {why}{time}"));
         }
-        // On a terminal a long list of what did not change hides what did.
+        // On a terminal, a long list of what did not change would hide what did.
         if matches!(how, How::Reused) && !self.verbose && matches!(self.form, Form::Bars(_)) && self.total > 40 {
             self.reused_unshown += 1;
             return;
@@ -186,7 +186,7 @@ impl Printer {
         self.line(&format!("{word:>11}  {node}  ({why}){time}"));
     }
 
-    /// Ends with the study's hash, and where to look.
+    /// Ends with what became of the run, where to look, and the study's hash.
     pub fn study(&mut self, summary: &Summary<'_>) {
         self.clear();
         if let Form::Events = self.form {
@@ -220,13 +220,13 @@ impl Printer {
         self.result(summary);
     }
 
-    /// Writes the one line of data.
+    /// Writes the line of data: the study's name and hash.
     fn result(&self, summary: &Summary<'_>) {
         let mut out = std::io::stdout().lock();
         note(writeln!(out, "study {} {}", summary.name, summary.study).and_then(|()| out.flush()));
     }
 
-    /// Returns whether something could not be written to standard output.
+    /// Returns whether a line could not be written to standard output.
     pub fn lost_lines(&self) -> bool {
         LOST.load(Ordering::Relaxed)
     }
@@ -278,8 +278,8 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates are constants")
 }
 
-/// Returns epoch, loss and accuracy, as far as there are any, with rate and remaining time of a node that began at `from`,
-/// `since` ago.
+/// Returns epoch, loss and accuracy, if there are any, and the speed and remaining time of a node that began at `from`, `since`
+/// ago.
 fn describe(progress: &Progress, from: u64, since: Duration) -> String {
     let Progress { done, total, unit, .. } = progress;
     let rate = done.saturating_sub(from) as f64 / since.as_secs_f64().max(1e-3);
@@ -293,6 +293,7 @@ fn describe(progress: &Progress, from: u64, since: Duration) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
+/// Returns a duration in at most two units: `12 ms`, `1.2 s`, `1m 02s`, `1h 02m`.
 fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
@@ -311,10 +312,10 @@ fn emit(line: &Value) {
     note(writeln!(out, "{line}").and_then(|()| out.flush()));
 }
 
-/// Whether something could not be written to standard output.
+/// Whether a line could not be written to standard output.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// Remembers that a line was lost. That its reader has gone is no loss.
+/// Remembers that a line was lost. If its reader has gone, it is not.
 fn note(written: std::io::Result<()>) {
     if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
         LOST.store(true, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use pipe_engine::study::{self, Found, Study};
 use pipe_store::{Digest, ObjectSource, Store, StoreError};
 use pipe_views::{ViewError, report};
 
-/// Where a study's views are.
+/// Where the views of a study are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Views {
     /// The HTML page.
@@ -20,7 +20,7 @@ pub struct Views {
     pub pictures: Option<PathBuf>,
 }
 
-/// Why they could not be written.
+/// Why views could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
     #[error(transparent)]
@@ -31,14 +31,14 @@ pub enum ViewsError {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Writes the views of a study beside the store's objects, unless they are there: they are a function of the study and of
-/// this version of the program, so nothing is written twice.
+/// Writes the views of a study to the store's folder. They are a function of the study and of this version of the program, so
+/// views that are there are not written again.
 pub fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<Views, ViewsError> {
     let folder = store.root().join(FOLDER).join(folder_name(name, hash));
     let report = folder.join("report.html");
     let pictures = pictures(store, study)?;
     let views = Views { report: report.clone(), pictures: (!pictures.is_empty()).then(|| folder.join("pictures")) };
-    // The page is written last, and under its name only when it is whole.
+    // The page is written last, so if it is there, everything is.
     if up_to_date(&report) {
         return Ok(views);
     }
@@ -52,7 +52,7 @@ pub fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<
     Ok(views)
 }
 
-/// Returns the folders of views of studies that no log names, given the logs' entries that stay.
+/// Returns the folders of views whose studies are not among `kept`, the entries of logs that stay.
 pub fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<PathBuf> {
     let kept: BTreeSet<String> = kept.iter().map(|(name, hash)| folder_name(name, hash)).collect();
     let entries = fs::read_dir(store.root().join(FOLDER)).into_iter().flatten().flatten();
@@ -64,7 +64,7 @@ pub fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<PathBuf> {
     stale
 }
 
-/// The folder of all views, in the store's.
+/// The folder of all views, in the store's folder.
 const FOLDER: &str = "reports";
 
 fn folder_name(name: &str, hash: &Digest) -> String {
@@ -100,7 +100,7 @@ fn pictures(store: &Store, study: &Study) -> Result<Vec<(String, Digest)>, Store
     Ok(pictures)
 }
 
-/// Writes a file under its name only when it is whole, whoever else writes it at the same time.
+/// Writes a file that appears under its name only when it is whole, even if somebody else writes it at the same time.
 fn publish(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut draft = tempfile::Builder::new()

@@ -63,7 +63,7 @@ pub fn all() -> Vec<Function> {
     ]
 }
 
-/// The seed's space: 19 keys, 22 labels.
+/// The space of Hyperopt-CIFAR: 19 keys, 22 labels.
 pub fn seed_space() -> Value {
     serde_json::from_str(include_str!("../../stages/src/search/fixtures/seed_space.json")).expect("the file is JSON")
 }

@@ -1,4 +1,4 @@
-//! Trials that were recorded elsewhere, as a record from which a search goes on.
+//! Trials that were recorded elsewhere, as a record that a search starts from.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,18 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
     pub record: ImportedTrials,
-    /// (place in the file, why it is none that the space could have proposed)
+    /// (index in the file, why the space could not have proposed it)
     pub misfits: Vec<(usize, String)>,
 }
 
-/// Why a file holds no trials.
+/// Why trials cannot be read from a file.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    #[error("it is no JSON")]
+    /// It is not JSON.
+    #[error("it is not JSON")]
     Json(#[from] serde_json::Error),
-    #[error("it holds no trials: expected {FORMATS}")]
+    /// It has none of the formats.
+    #[error("it has no trials: expected {FORMATS}")]
     Unknown,
 }
 
@@ -32,18 +34,19 @@ pub const FORMATS: &str = "the output of `pipe trials --json`, a record that `pi
 struct Foreign {
     /// Active label -> value.
     labels: Option<BTreeMap<String, Value>>,
-    /// Label -> what Hyperopt keeps: of a choice the option's index, of an inactive label nothing.
+    /// Label -> what Hyperopt keeps: the index of the option for a choice, null for an inactive label.
     hyperopt_vals: Option<BTreeMap<String, Value>>,
-    /// Key -> value, where a label is called otherwise.
+    /// Key -> value, for keys that differ from their labels.
     #[serde(default)]
     space: BTreeMap<String, Value>,
     status: Option<String>,
-    /// To be minimised. Of a failed trial it may be a string, or missing.
+    /// What is minimised. A failed trial may have a string here, or nothing.
     #[serde(default)]
     loss: Value,
 }
 
-/// Returns the trials in `text` that `space` could have proposed, in their order, and what is wrong with the others.
+/// Returns the trials in `text` that `space` could have proposed, in their order, and why it could not have proposed the
+/// others.
 ///
 /// # Errors
 /// If the text has none of the formats.
@@ -59,7 +62,7 @@ pub fn read(text: &str, space: &Space) -> Result<Import, ImportError> {
     }
     let mut import = Import { record: ImportedTrials { format: 1, source, trials: Vec::new() }, misfits: Vec::new() };
     for (i, trial) in trials.into_iter().enumerate() {
-        // Of Hyperopt's words for an end, `ok` is the only good one.
+        // `ok` is the only status of Hyperopt that has a usable loss.
         let completed = trial.status.as_deref().is_none_or(|status| ["ok", "completed"].contains(&status));
         let loss = trial.loss.as_f64().filter(|_| completed);
         let read = match (trial.labels, trial.hyperopt_vals) {

@@ -19,7 +19,7 @@ Exit codes:
 pub struct Diff {
     /// A study's name or hash; `name~1` is the study before the latest of that name
     a: String,
-    /// The other one
+    /// The study to compare it with
     b: String,
     #[command(flatten)]
     store: StoreArgs,

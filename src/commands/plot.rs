@@ -97,7 +97,7 @@ enum PlotKind {
 }
 
 impl PlotKind {
-    /// Returns the kind of picture of trials; nothing for pictures of something else.
+    /// Returns which picture of trials it is, if it is one.
     fn of_trials(self) -> Option<Kind> {
         Some(match self {
             Self::History => Kind::History,
@@ -194,7 +194,7 @@ impl From<NetworkError> for Failure {
     }
 }
 
-/// Returns the trials of the search that is meant: the only one, or the one called `name`.
+/// Returns the trials of the search called `name`, or of the only search.
 fn of_search<'a>(all: &'a [trials::TrialRow], name: Option<&str>) -> Result<&'a [trials::TrialRow], Failure> {
     let searches: Vec<_> = all.chunk_by(|a, b| a.search == b.search).collect();
     let names = || searches.iter().map(|trials| trials[0].search.as_str()).collect::<Vec<_>>().join(", ");

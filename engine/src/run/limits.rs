@@ -54,7 +54,7 @@ impl Limits<'_> {
     fn granted_by_slurm(&self) -> Option<u64> {
         let per_cpu = || Some(self.number("SLURM_MEM_PER_CPU")? * self.number("SLURM_CPUS_ON_NODE")?);
         let mib = self.number("SLURM_MEM_PER_NODE").or_else(per_cpu)?;
-        (mib > 0).then(|| mib << 20)
+        (mib > 0).then_some(mib << 20)
     }
 
     /// Returns the control groups that this process is in, and those around them: a limit on any of them holds.

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::{
         images::dataset::{self, ImageShape},
-        network::{Builder, Kind, Weights, architecture::Output},
+        network::{Builder, Weights, architecture::Output, layers::Flatten},
         params,
         stage::{ComputeDevice, QuietHost},
     };
@@ -232,7 +232,7 @@ mod tests {
     fn evaluate(pixels: &[[u8; 10]], labels: &[i32]) -> Result<Outputs, StageError> {
         let shape = ImageShape { channels: 1, height: 1, width: 10 };
         let mut builder = Builder::new([1, 1, 10]);
-        let flat = builder.add(Kind::Flatten, &["input"]);
+        let flat = builder.add(Flatten, &["input"]);
         let head = Head { name: "class".into(), classes: 10, output: Output::Softmax };
         let architecture = builder.finish(&flat, &[head]).unwrap();
         let mut weights = Weights::initial(&architecture, 0);

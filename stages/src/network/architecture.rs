@@ -5,112 +5,23 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Initialiser, ModelError};
-
-/// How a window that leaves the image is treated, as TensorFlow pads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Padding {
-    /// ceil(side / stride) outputs; zeros around the image, the odd one at the end. Pooling windows ignore them.
-    Same,
-    /// Only windows that lie within the image.
-    Valid,
-}
-
-impl Padding {
-    /// Returns the zeros before and after `side`, and the number of outputs, for windows of `size` every `stride`.
-    pub fn along(self, side: usize, size: usize, stride: usize) -> (usize, usize, usize) {
-        match self {
-            Self::Valid => (0, 0, (side + stride).saturating_sub(size) / stride),
-            Self::Same => {
-                let out = side.div_ceil(stride);
-                let zeros = ((out - 1) * stride + size).saturating_sub(side);
-                (zeros / 2, zeros - zeros / 2, out)
-            }
-        }
-    }
-}
-
-/// The function of an activation layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    Relu,
-    /// x for positive x, else exp(x) - 1.
-    Elu,
-    /// ELU with the slope and the scale that keep mean 0 and variance 1 (Klambauer et al., "Self-normalizing neural networks",
-    /// 2017): 1.0507 x for positive x, else 1.0507 * 1.6733 (exp(x) - 1).
-    Selu,
-}
-
-/// What a layer does. Kernels are laid out [filters, channels, height, width] and [inputs, units].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Kind {
-    Conv {
-        filters: usize,
-        kernel: usize,
-        stride: usize,
-        padding: Padding,
+use super::{
+    error::ModelError,
+    initialiser::Initialiser,
+    layers::{
+        Dense, LayerKind,
+        definition::{Misfit, Role},
     },
-    /// Per channel: training normalises with the batch's mean and biased variance and moves the moving statistics by
-    /// `1 - momentum` towards them; otherwise the moving statistics are used.
-    BatchNorm {
-        momentum: f32,
-        epsilon: f32,
-    },
-    Activation {
-        function: Activation,
-    },
-    MaxPool {
-        size: usize,
-        stride: usize,
-        padding: Padding,
-    },
-    AvgPool {
-        size: usize,
-        stride: usize,
-        padding: Padding,
-    },
-    /// Zeroes a share `p` of the elements while training and scales the others by 1 / (1 - p).
-    Dropout {
-        p: f32,
-    },
-    Add,
-    /// Along the channels.
-    Concat,
-    /// In the order channel, row, column.
-    Flatten,
-    Dense {
-        units: usize,
-    },
-}
-
-impl Kind {
-    /// Returns what a layer's name begins with, as Keras names layers.
-    pub fn prefix(&self) -> &'static str {
-        match self {
-            Self::Conv { .. } => "conv2d",
-            Self::BatchNorm { .. } => "batch_normalization",
-            Self::Activation { .. } => "activation",
-            Self::MaxPool { .. } => "max_pooling2d",
-            Self::AvgPool { .. } => "average_pooling2d",
-            Self::Dropout { .. } => "dropout",
-            Self::Add => "add",
-            Self::Concat => "concatenate",
-            Self::Flatten => "flatten",
-            Self::Dense { .. } => "dense",
-        }
-    }
-}
+};
 
 /// One layer of an [`Architecture`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
     /// Unique, as Keras names layers: `conv2d_1`, `add_2`; a head has its own name.
     pub name: String,
+    /// What it does, with its settings.
     #[serde(flatten)]
-    pub kind: Kind,
+    pub kind: LayerKind,
     /// How its kernel is drawn, if it has one.
     #[serde(default, skip_serializing_if = "crate::params::is_default")]
     pub initialiser: Initialiser,
@@ -129,8 +40,11 @@ pub struct Layer {
 /// The logits for one of the labels of an image: the output of the layer with this name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
+    /// The name of the labels, and of the layer.
     pub name: String,
+    /// How many labels there are to choose from.
     pub classes: usize,
+    /// How its logits become probabilities.
     #[serde(default, skip_serializing_if = "crate::params::is_default")]
     pub output: Output,
 }
@@ -138,19 +52,23 @@ pub struct Head {
 /// How logits become probabilities.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
+    /// exp(x) divided by the sum of all.
     #[default]
     Softmax,
-    /// Sigmoids divided by their sum: what categorical cross-entropy made of the seed's sigmoid layer.
+    /// Sigmoids divided by their sum, as Keras's categorical cross-entropy treats the outputs of Hyperopt-CIFAR's sigmoid layer.
     NormalisedSigmoid,
 }
 
 /// A network as plain data. Layers are in an order in which they can be computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
+    /// The version of the record.
     pub format: u32,
     /// Shape of an image: [channels, height, width].
     pub input: [usize; 3],
+    /// All layers, the heads included.
     pub layers: Vec<Layer>,
+    /// The outputs that are trained.
     pub heads: Vec<Head>,
     /// All parameters, moving statistics included.
     pub parameters: u64,
@@ -159,13 +77,16 @@ pub struct Architecture {
 }
 
 /// One array of numbers that a layer owns.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ParameterShape {
     /// `<layer>.<kernel | bias | gamma | beta | moving_mean | moving_variance>`
     pub name: String,
+    /// Its extents.
     pub shape: Vec<usize>,
-    /// Of a kernel, which is subject to the L2 penalty: how it is drawn.
+    /// How it is drawn, if it is a kernel and so subject to the L2 penalty.
     pub kernel: Option<Initialiser>,
+    /// What all its numbers are at first, if it is not a kernel.
+    pub fill: f32,
     /// Whether an optimizer changes it.
     pub trained: bool,
 }
@@ -186,9 +107,17 @@ impl Architecture {
         self.layers.iter().flat_map(|layer| self.shapes_of(layer)).collect()
     }
 
+    /// Returns the shapes of the inputs of `layer`.
+    ///
+    /// # Panics
+    /// If an input is not there.
+    pub fn input_shapes(&self, layer: &Layer) -> Vec<&[usize]> {
+        layer.inputs.iter().map(|name| self.shape(name).expect("inputs are earlier layers")).collect()
+    }
+
     fn shapes_of(&self, layer: &Layer) -> Vec<ParameterShape> {
-        let inputs = layer.inputs.first().and_then(|name| self.shape(name)).unwrap_or_default();
-        parameters_of(&layer.name, &layer.kind, layer.initialiser, inputs)
+        let input = layer.inputs.first().and_then(|name| self.shape(name)).unwrap_or_default();
+        parameters_of(&layer.name, &layer.kind, layer.initialiser, input)
     }
 
     /// Returns an estimate of the peak memory of a training step on `batch` images, in bytes: every output is kept for
@@ -200,27 +129,17 @@ impl Architecture {
     }
 }
 
-fn parameters_of(name: &str, kind: &Kind, initialiser: Initialiser, inputs: &[usize]) -> Vec<ParameterShape> {
-    let array = |part: &str, shape: &[usize], kernel: bool, trained| ParameterShape {
-        name: format!("{name}.{part}"),
-        shape: shape.to_vec(),
-        kernel: kernel.then_some(initialiser),
-        trained,
-    };
-    match *kind {
-        Kind::Conv { filters, kernel, .. } => vec![
-            array("kernel", &[filters, inputs[0], kernel, kernel], true, true),
-            array("bias", &[filters], false, true),
-        ],
-        Kind::Dense { units } => {
-            vec![array("kernel", &[inputs[0], units], true, true), array("bias", &[units], false, true)]
-        }
-        Kind::BatchNorm { .. } => [("gamma", true), ("beta", true), ("moving_mean", false), ("moving_variance", false)]
-            .into_iter()
-            .map(|(part, trained)| array(part, &inputs[..1], false, trained))
-            .collect(),
-        _ => Vec::new(),
-    }
+fn parameters_of(name: &str, kind: &LayerKind, initialiser: Initialiser, input: &[usize]) -> Vec<ParameterShape> {
+    let arrays = kind.definition().arrays(input).into_iter();
+    let parameter = arrays.map(|array| {
+        let (kernel, fill, trained) = match array.role {
+            Role::Kernel => (Some(initialiser), 0.0, true),
+            Role::Trained(fill) => (None, fill, true),
+            Role::Statistic(fill) => (None, fill, false),
+        };
+        ParameterShape { name: format!("{name}.{}", array.part), shape: array.shape, kernel, fill, trained }
+    });
+    parameter.collect()
 }
 
 /// Builds an [`Architecture`] layer by layer, working out names, shapes and counts.
@@ -237,7 +156,7 @@ impl Builder {
         Self { architecture, initialiser: Initialiser::default() }
     }
 
-    /// Draws the kernels of all layers to come as `initialiser` says, but those of the heads.
+    /// Draws the kernels of all layers to come as `initialiser` says, except for those of the heads.
     pub fn initialise(&mut self, initialiser: Initialiser) {
         self.initialiser = initialiser;
     }
@@ -245,12 +164,15 @@ impl Builder {
     /// Adds a layer that reads `inputs`, named by its kind and a number, and returns its name.
     ///
     /// # Panics
-    /// If an input is not there, or has a shape that this kind cannot read: a family asks before.
-    pub fn add(&mut self, kind: Kind, inputs: &[&str]) -> String {
+    /// If an input is not there, or has a shape that the layer cannot read.
+    pub fn add(&mut self, kind: impl Into<LayerKind>, inputs: &[&str]) -> String {
+        let kind = kind.into();
         let prefix = kind.prefix();
         let same = |layer: &&Layer| std::mem::discriminant(&layer.kind) == std::mem::discriminant(&kind);
         let number = self.architecture.layers.iter().filter(same).count() + 1;
-        self.push(format!("{prefix}_{number}"), kind, inputs)
+        let name = format!("{prefix}_{number}");
+        self.push(name.clone(), kind, inputs);
+        name
     }
 
     /// Adds a layer as [`add`](Self::add) does, if it can read the shapes of its inputs.
@@ -260,48 +182,38 @@ impl Builder {
     ///
     /// # Panics
     /// If an input is not there.
-    pub fn try_add(&mut self, kind: Kind, inputs: &[&str]) -> Result<String, ModelError> {
+    pub fn try_add(&mut self, kind: impl Into<LayerKind>, inputs: &[&str]) -> Result<String, ModelError> {
+        let kind = kind.into();
         self.check(&kind, inputs)?;
         Ok(self.add(kind, inputs))
     }
 
-    /// Returns an error if a layer of this kind cannot read the shapes of these inputs.
-    fn check(&self, kind: &Kind, inputs: &[&str]) -> Result<(), ModelError> {
+    /// Returns an error if a layer cannot read the shapes of these inputs.
+    fn check(&self, kind: &LayerKind, inputs: &[&str]) -> Result<(), ModelError> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|input| self.shape(input)).collect();
-        let are_images = shapes.iter().all(|shape| shape.len() == 3);
-        let expected = match kind {
-            _ if shapes.is_empty() => Some("at least one input"),
-            Kind::Conv { .. } | Kind::MaxPool { .. } | Kind::AvgPool { .. } | Kind::BatchNorm { .. } if !are_images => {
-                Some("[channels, height, width]: it comes before a `flatten`")
-            }
-            Kind::Dense { .. } if are_images => Some("[units]: a `flatten` comes before it"),
-            Kind::Add if shapes.iter().any(|shape| *shape != shapes[0]) => Some("equal shapes"),
-            Kind::Concat if !are_images || shapes.iter().any(|shape| shape[1..] != shapes[0][1..]) => {
-                Some("images of equal height and width")
-            }
-            _ => None,
-        };
-        if let Some(expected) = expected {
+        let shape_error = |expected| {
             let found: Vec<_> =
                 shapes.iter().zip(inputs).map(|(shape, name)| format!("{shape:?} of `{name}`")).collect();
             let found = if found.is_empty() { "nothing".to_owned() } else { found.join(" and ") };
-            return Err(ModelError::Shape { layer: kind.prefix(), found, expected });
+            Err(ModelError::Shape { layer: kind.prefix(), found, expected })
+        };
+        if shapes.is_empty() {
+            return shape_error("at least one input");
         }
-        if let Kind::Conv { kernel: size, padding: Padding::Valid, .. }
-        | Kind::MaxPool { size, padding: Padding::Valid, .. }
-        | Kind::AvgPool { size, padding: Padding::Valid, .. } = *kind
-            && let [_, height, width] = *shapes[0]
-            && (height < size || width < size)
-        {
-            return Err(ModelError::Window { size, layer: inputs[0].to_owned(), width, height });
+        match kind.definition().misfit(&shapes) {
+            None => Ok(()),
+            Some(Misfit::Expected(expected)) => shape_error(expected),
+            Some(Misfit::Window(size)) => {
+                let (height, width) = (shapes[0][1], shapes[0][2]);
+                Err(ModelError::Window { size, layer: inputs[0].to_owned(), width, height })
+            }
         }
-        Ok(())
     }
 
     /// Returns the shape of the output of the layer `name`.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no such layer.
     pub fn shape(&self, name: &str) -> &[usize] {
         self.architecture.shape(name).expect("a layer reads layers that were added before")
     }
@@ -309,7 +221,7 @@ impl Builder {
     /// Adds heads that read `input`, and returns the network.
     ///
     /// # Errors
-    /// If there is no head, one has no two classes, a name is taken, or `input` does not give units.
+    /// If there are no heads, a head has fewer than two classes or a name that is taken, or `input` does not give units.
     pub fn finish(mut self, input: &str, heads: &[Head]) -> Result<Architecture, ModelError> {
         self.initialiser = Initialiser::default();
         if heads.is_empty() {
@@ -320,7 +232,7 @@ impl Builder {
                 let found = format!("{} classes for `{}`", head.classes, head.name);
                 return Err(ModelError::Data { found, expected: "at least 2" });
             }
-            let kind = Kind::Dense { units: head.classes };
+            let kind = Dense { units: head.classes }.into();
             self.check(&kind, &[input])?;
             self.push(head.name.clone(), kind, &[input]);
         }
@@ -337,73 +249,37 @@ impl Builder {
         Ok(self.architecture)
     }
 
-    fn push(&mut self, name: String, kind: Kind, inputs: &[&str]) -> String {
-        let from: Vec<Vec<usize>> = inputs.iter().map(|input| self.shape(input).to_vec()).collect();
-        let first = &from[0];
+    fn push(&mut self, name: String, kind: LayerKind, inputs: &[&str]) {
         let elements = |shape: &[usize]| shape.iter().product::<usize>() as u64;
-        let window = |size: usize, stride: usize, padding: Padding, channels: usize| {
-            vec![channels, padding.along(first[1], size, stride).2, padding.along(first[2], size, stride).2]
-        };
-        let (shape, per_element) = match kind {
-            Kind::Conv { filters, kernel, stride, padding } => {
-                (window(kernel, stride, padding, filters), 2 * (first[0] * kernel * kernel) as u64 + 1)
-            }
-            Kind::MaxPool { size, stride, padding } | Kind::AvgPool { size, stride, padding } => {
-                (window(size, stride, padding, first[0]), (size * size) as u64)
-            }
-            Kind::BatchNorm { .. } => (first.clone(), 2),
-            Kind::Activation { .. } | Kind::Dropout { .. } => (first.clone(), 1),
-            Kind::Add => {
-                assert!(from.iter().all(|shape| shape == first), "a sum is of equal shapes");
-                (first.clone(), from.len() as u64 - 1)
-            }
-            Kind::Concat => (vec![from.iter().map(|shape| shape[0]).sum(), first[1], first[2]], 0),
-            Kind::Flatten => (vec![first.iter().product()], 0),
-            Kind::Dense { units } => (vec![units], 2 * first[0] as u64 + 1),
-        };
-        let arrays = parameters_of(&name, &kind, self.initialiser, first);
-        // What has no kernel has nothing to draw.
+        let from: Vec<&[usize]> = inputs.iter().map(|input| self.shape(input)).collect();
+        let shape = kind.definition().shape(&from);
+        let flops = kind.definition().flops(&from) * elements(&shape);
+        let arrays = parameters_of(&name, &kind, self.initialiser, from[0]);
         let is_drawn = arrays.iter().any(|array| array.kernel.is_some());
         let initialiser = if is_drawn { self.initialiser } else { Initialiser::default() };
         let count = |trained| arrays.iter().filter(|array| array.trained == trained).map(|a| elements(&a.shape)).sum();
         let (parameters, statistics): (u64, u64) = (count(true), count(false));
-        let flops = per_element * elements(&shape);
         self.architecture.parameters += parameters + statistics;
         self.architecture.flops += flops;
         let inputs = inputs.iter().map(|&input| input.to_owned()).collect();
-        let layer = Layer { name: name.clone(), kind, initialiser, inputs, shape, parameters, statistics, flops };
+        let layer = Layer { name, kind, initialiser, inputs, shape, parameters, statistics, flops };
         self.architecture.layers.push(layer);
-        name
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn same_padding_is_tensorflows() {
-        // (side, size, stride) -> (before, after, outputs)
-        for (side, size, stride, expected) in [
-            (32, 3, 1, (1, 1, 32)),
-            (32, 2, 1, (0, 1, 32)),
-            (32, 4, 1, (1, 2, 32)),
-            (32, 3, 2, (0, 1, 16)),
-            (7, 3, 2, (1, 1, 4)),
-            (1, 3, 2, (1, 1, 1)),
-            (5, 1, 2, (0, 0, 3)),
-        ] {
-            assert_eq!(Padding::Same.along(side, size, stride), expected, "{side} {size} {stride}");
-        }
-        assert_eq!(Padding::Valid.along(7, 2, 2), (0, 0, 3));
-        assert_eq!(Padding::Valid.along(1, 2, 2), (0, 0, 0));
-    }
+    use crate::network::{
+        layers::{Conv, Flatten},
+        padding::Padding,
+    };
 
     #[test]
     fn a_record_comes_back_as_the_same_architecture() {
         let mut builder = Builder::new([1, 4, 4]);
-        let conv = builder.add(Kind::Conv { filters: 2, kernel: 3, stride: 1, padding: Padding::Same }, &["input"]);
-        let flat = builder.add(Kind::Flatten, &[&conv]);
+        let conv = builder.add(Conv { filters: 2, kernel: 3, stride: 1, padding: Padding::Same }, &["input"]);
+        let flat = builder.add(Flatten, &[&conv]);
         let network =
             builder.finish(&flat, &[Head { name: "class".into(), classes: 3, output: Output::Softmax }]).unwrap();
         assert_eq!(network.parameters, 2 * 9 + 2 + 32 * 3 + 3);
@@ -414,7 +290,7 @@ mod tests {
     #[test]
     fn a_head_needs_a_name_of_its_own() {
         let mut builder = Builder::new([1, 4, 4]);
-        let flat = builder.add(Kind::Flatten, &["input"]);
+        let flat = builder.add(Flatten, &["input"]);
         let head = Head { name: flat.clone(), classes: 3, output: Output::Softmax };
         assert_eq!(builder.finish(&flat, &[head]), Err(ModelError::Name("flatten_1".into())));
     }

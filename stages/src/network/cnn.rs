@@ -2,8 +2,10 @@
 //! networks of "Hyperparameter Tuning with Keras Tuner" (N. Kafritsas) on Fashion-MNIST.
 
 use super::{
-    Kind, ModelError, Padding,
-    table::{ACTIVATION, Chain, Domain, INITIALISER, Row, Table, Values},
+    ModelError, Padding,
+    domain::Domain,
+    layers::{Conv, Dense, Flatten, MaxPool},
+    table::{ACTIVATION, Chain, INITIALISER, Row, Table, Values},
 };
 
 /// Up to six blocks; by default one of 32 filters of 3x3 without padding, and 100 dense units.
@@ -30,13 +32,13 @@ const DROPOUT: [&str; 6] = ["dropout_1", "dropout_2", "dropout_3", "dropout_4", 
 fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
     for block in 0..values.whole("blocks") {
         let (filters, kernel) = (values.whole(FILTERS[block]), values.whole("kernel"));
-        chain.push(Kind::Conv { filters, kernel, stride: 1, padding: values.word(PADDING[block]) })?;
+        chain.push(Conv { filters, kernel, stride: 1, padding: values.word(PADDING[block]) })?;
         chain.push(values.activation())?;
-        chain.push(Kind::MaxPool { size: 2, stride: 2, padding: Padding::Valid })?;
+        chain.push(MaxPool { size: 2, stride: 2, padding: Padding::Valid })?;
         chain.dropout(values.share(DROPOUT[block]))?;
     }
-    chain.push(Kind::Flatten)?;
-    chain.push(Kind::Dense { units: values.whole("dense_units") })?;
+    chain.push(Flatten)?;
+    chain.push(Dense { units: values.whole("dense_units") })?;
     chain.push(values.activation())?;
     chain.dropout(values.share("dense_dropout"))
 }

@@ -2,8 +2,10 @@
 //! Optimization" for Fruits-360.
 
 use super::{
-    Kind, ModelError, Padding,
-    table::{ACTIVATION, Chain, Domain, INITIALISER, Row, Table, Values},
+    ModelError, Padding,
+    domain::Domain,
+    layers::{Conv, Dense, Flatten, MaxPool},
+    table::{ACTIVATION, Chain, INITIALISER, Row, Table, Values},
 };
 
 /// Three blocks of a convolution that halves and a pooling that halves again, with `filters`, twice and four times as many;
@@ -24,13 +26,13 @@ pub static ETHA_NET: Table = Table {
 fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
     let (filters, kernel) = (values.whole("filters"), values.whole("kernel"));
     for filters in [filters, 2 * filters, 4 * filters] {
-        chain.push(Kind::Conv { filters, kernel, stride: 2, padding: Padding::Same })?;
+        chain.push(Conv { filters, kernel, stride: 2, padding: Padding::Same })?;
         chain.push(values.activation())?;
-        chain.push(Kind::MaxPool { size: 2, stride: 2, padding: Padding::Valid })?;
+        chain.push(MaxPool { size: 2, stride: 2, padding: Padding::Valid })?;
     }
-    chain.push(Kind::Flatten)?;
+    chain.push(Flatten)?;
     let classes: usize = values.heads.iter().map(|head| head.classes).sum();
-    chain.push(Kind::Dense { units: values.whole("dense_units_per_class") * classes })?;
+    chain.push(Dense { units: values.whole("dense_units_per_class") * classes })?;
     chain.push(values.activation())?;
     chain.dropout(values.share("dense_dropout"))
 }

@@ -3,11 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{
-    Architecture, ModelError,
-    architecture::Head,
-    table::{Domain, Row},
-};
+use super::{Architecture, ModelError, architecture::Head, domain::Domain, table::Row};
 
 /// What a search proposes for one training.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -7,9 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
 use super::{
-    Architecture, Builder, Initialiser, Kind, ModelError, Padding,
-    architecture::{Activation, Head},
+    Architecture, Builder, Function, Initialiser, LayerKind, ModelError, Padding,
+    architecture::Head,
     family::{Family, Proposal, TRAINING, canonical},
+    layers::{Activation, Add, AvgPool, BatchNorm, Concat, Conv, Dense, Dropout, Flatten, MaxPool},
 };
 
 /// Settings of the family, and those hyperparameters that are fixed rather than searched.
@@ -168,7 +169,7 @@ struct Resolved {
     batch_norm: bool,
     fc_1: usize,
     fc_2: Option<usize>,
-    activation: Activation,
+    activation: Function,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -295,9 +296,9 @@ impl HyperCnn {
                 _ => Some(scaled(self.fc_units[1], "one_more_fc")?),
             },
             activation: match text("activation").as_deref() {
-                Some("relu") => Activation::Relu,
-                Some("elu") => Activation::Elu,
-                Some("selu") => Activation::Selu,
+                Some("relu") => Function::Relu,
+                Some("elu") => Function::Elu,
+                Some("selu") => Function::Selu,
                 _ => return Err(wrong("activation", "`relu`, `elu` or `selu`")),
             },
         })
@@ -332,7 +333,7 @@ struct Blocks<'a> {
 
 impl Blocks<'_> {
     fn build(mut self, heads: &[Head]) -> Result<Architecture, ModelError> {
-        if self.hyper.activation == Activation::Selu {
+        if self.hyper.activation == Function::Selu {
             self.builder.initialise(Initialiser::LecunNormal);
         }
         if let Some(kernel) = self.hyper.first_conv {
@@ -351,34 +352,34 @@ impl Blocks<'_> {
             self.dropout(self.hyper.conv_dropout);
             filters *= 2;
         }
-        self.push(Kind::Flatten);
+        self.push(Flatten);
         for units in [Some(self.hyper.fc_1), self.hyper.fc_2].into_iter().flatten() {
-            self.push(Kind::Dense { units });
+            self.push(Dense { units });
             self.activation();
             self.dropout(self.hyper.fc_dropout);
         }
         self.builder.finish(&self.at, heads)
     }
 
-    fn push(&mut self, kind: Kind) {
-        self.at = self.builder.add(kind, &[&self.at]);
+    fn push(&mut self, layer: impl Into<LayerKind>) {
+        self.at = self.builder.add(layer, &[&self.at]);
     }
 
     fn conv(&mut self, filters: usize, kernel: usize) {
-        self.push(Kind::Conv { filters, kernel, stride: 1, padding: Padding::Same });
+        self.push(Conv { filters, kernel, stride: 1, padding: Padding::Same });
     }
 
     fn activation(&mut self) {
-        self.push(Kind::Activation { function: self.hyper.activation });
+        self.push(Activation { function: self.hyper.activation });
     }
 
     fn dropout(&mut self, p: f32) {
-        self.push(Kind::Dropout { p });
+        self.push(Dropout { p });
     }
 
     fn batch_norm(&mut self) {
         let (momentum, epsilon) = (self.family.bn_momentum as f32, self.family.bn_epsilon as f32);
-        self.push(Kind::BatchNorm { momentum, epsilon });
+        self.push(BatchNorm { momentum, epsilon });
     }
 
     fn batch_norm_if_used(&mut self) {
@@ -396,7 +397,7 @@ impl Blocks<'_> {
             self.dropout(self.hyper.conv_dropout);
             self.conv(filters, self.hyper.residual_kernel);
             self.activation();
-            self.at = self.builder.add(Kind::Add, &[&linear, &self.at]);
+            self.at = self.builder.add(Add, &[&linear, &self.at]);
             self.batch_norm_if_used();
         }
         if !self.hyper.batch_norm {
@@ -420,8 +421,8 @@ impl Blocks<'_> {
             });
         }
         match self.hyper.pooling {
-            Pooling::Max => self.push(Kind::MaxPool { size: 2, stride: 2, padding: Padding::Valid }),
-            Pooling::Avg => self.push(Kind::AvgPool { size: 2, stride: 2, padding: Padding::Valid }),
+            Pooling::Max => self.push(MaxPool { size: 2, stride: 2, padding: Padding::Valid }),
+            Pooling::Avg => self.push(AvgPool { size: 2, stride: 2, padding: Padding::Valid }),
             Pooling::AllConv => self.all_conv(filters),
             Pooling::Inception => self.inception(filters),
         }
@@ -429,7 +430,7 @@ impl Blocks<'_> {
     }
 
     fn all_conv(&mut self, filters: usize) {
-        self.push(Kind::Conv { filters, kernel: 3, stride: 2, padding: Padding::Same });
+        self.push(Conv { filters, kernel: 3, stride: 2, padding: Padding::Same });
         self.batch_norm_if_used();
     }
 
@@ -448,8 +449,8 @@ impl Blocks<'_> {
         let second = std::mem::replace(&mut self.at, start);
         self.conv(a, 1);
         self.activation();
-        self.push(Kind::MaxPool { size: 3, stride: 2, padding: Padding::Same });
-        self.at = self.builder.add(Kind::Concat, &[&first, &second, &self.at]);
+        self.push(MaxPool { size: 3, stride: 2, padding: Padding::Same });
+        self.at = self.builder.add(Concat, &[&first, &second, &self.at]);
     }
 }
 
@@ -494,7 +495,7 @@ mod tests {
             for use_bn in [true, false] {
                 let values = json!({ "pooling_type": pooling, "nb_conv_pool_layers": 1, "use_BN": use_bn });
                 let network = build(values, [1, 28, 30]).unwrap();
-                let dropout = network.layers.iter().find(|layer| matches!(layer.kind, Kind::Dropout { .. })).unwrap();
+                let dropout = network.layers.iter().find(|layer| matches!(layer.kind, LayerKind::Dropout(_))).unwrap();
                 assert_eq!(dropout.shape, [channels, 14, 15], "{pooling}");
             }
         }
@@ -512,7 +513,7 @@ mod tests {
         let family: HyperCnn = serde_json::from_value(json!({ "base_filters": 8, "residual": 2 })).unwrap();
         let adds = |values: Value| {
             let network = family.architecture(&proposal(values), [3, 8, 8], &heads()).unwrap();
-            network.layers.iter().filter(|layer| layer.kind == Kind::Add).count()
+            network.layers.iter().filter(|layer| layer.kind == LayerKind::Add(Add)).count()
         };
         assert_eq!((adds(json!({})), adds(json!({ "residual": null })), adds(json!({ "residual": 3.0 }))), (4, 0, 6));
         assert_eq!(serde_json::to_value(&family).unwrap(), json!({ "base_filters": 8, "residual": 2 }));

@@ -2,8 +2,10 @@
 //! (N. Kafritsas) on Fashion-MNIST.
 
 use super::{
-    Kind, ModelError,
-    table::{ACTIVATION, Chain, Domain, INITIALISER, Row, Table, Values},
+    ModelError,
+    domain::Domain,
+    layers::{Dense, Flatten},
+    table::{ACTIVATION, Chain, INITIALISER, Row, Table, Values},
 };
 
 /// Up to eight hidden layers; by default one of 350 units.
@@ -24,9 +26,9 @@ const DROPOUT: [&str; 8] =
     ["dropout_1", "dropout_2", "dropout_3", "dropout_4", "dropout_5", "dropout_6", "dropout_7", "dropout_8"];
 
 fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
-    chain.push(Kind::Flatten)?;
+    chain.push(Flatten)?;
     for (units, dropout) in UNITS.iter().zip(DROPOUT).take(values.whole("layers")) {
-        chain.push(Kind::Dense { units: values.whole(units) })?;
+        chain.push(Dense { units: values.whole(units) })?;
         chain.push(values.activation())?;
         chain.dropout(values.share(dropout))?;
     }

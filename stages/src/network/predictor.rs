@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pipe_store::Bytes;
 
-use super::{Architecture, Mode, Network, Pass, Place, Weights};
+use super::{Architecture, Backend, Mode, Network, Pass, Weights};
 use crate::{
     network::training::loss,
     stage::{ComputeDevice, StageError},
@@ -14,7 +14,7 @@ use crate::{
 pub struct Predictor {
     architecture: Architecture,
     weights: Weights,
-    place: Place,
+    backend: Backend,
 }
 
 impl Predictor {
@@ -26,15 +26,15 @@ impl Predictor {
         let architecture: Architecture = serde_json::from_slice(architecture)
             .map_err(|error| StageError::failed(format!("the architecture cannot be read: {error}")))?;
         let weights = Weights::read(&architecture, weights)?;
-        Ok(Self::new(architecture, weights, Place::of(device)?))
+        Ok(Self::new(architecture, weights, Backend::of(device)?))
     }
 
     /// Returns the network of these weights.
     ///
     /// # Panics
     /// At its first use, if the weights are not the architecture's.
-    pub fn new(architecture: Architecture, weights: Weights, place: Place) -> Self {
-        Self { architecture, weights, place }
+    pub fn new(architecture: Architecture, weights: Weights, backend: Backend) -> Self {
+        Self { architecture, weights, backend }
     }
 
     /// Returns the network's architecture.
@@ -45,9 +45,9 @@ impl Predictor {
     /// Returns the network that computes the outputs of the layers named `outputs`, with its weights.
     ///
     /// # Panics
-    /// If one is no layer.
+    /// If an output is not a layer.
     pub fn network(&self, pass: Pass, outputs: &[&str]) -> Network {
-        let mut network = Network::new(&self.architecture, pass, outputs, &self.place);
+        let mut network = Network::new(&self.architecture, pass, outputs, &self.backend);
         network.set_weights(&self.weights);
         network
     }
@@ -55,11 +55,11 @@ impl Predictor {
     /// Returns the logits of each head, [n, classes], for normalised `images` [n, c, h, w], computed `batch` at a time.
     ///
     /// # Panics
-    /// If `images` are no whole number of images, or `batch` is 0.
+    /// If `images` is not a whole number of images, or `batch` is 0.
     pub fn logits(&self, images: &[f32], batch: usize) -> BTreeMap<String, Vec<f32>> {
         let size: usize = self.architecture.input.iter().product();
         assert!(images.len().is_multiple_of(size), "images are whole");
-        let mut network = Network::of_heads(&self.architecture, Pass::Inference, &self.place);
+        let mut network = Network::of_heads(&self.architecture, Pass::Inference, &self.backend);
         network.set_weights(&self.weights);
         let mut logits: BTreeMap<String, Vec<f32>> = BTreeMap::new();
         for images in images.chunks(batch * size) {

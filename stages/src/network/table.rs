@@ -1,67 +1,17 @@
 //! Families that are a table of hyperparameters and a function that builds the network.
 
-use std::{fmt, ops::RangeInclusive};
+use std::fmt;
 
 use serde::{Deserializer, de};
 use serde_json::{Map, Value};
 
 use super::{
-    Architecture, Builder, Initialiser, Kind, ModelError,
-    architecture::{Activation, Head},
+    Architecture, Builder, Function, Initialiser, LayerKind, ModelError,
+    architecture::Head,
+    domain::Domain,
     family::{Family, Proposal, TRAINING, canonical},
+    layers::{Activation, Dropout},
 };
-
-/// What a hyperparameter may be.
-#[derive(Debug, Clone)]
-pub enum Domain {
-    /// A whole number.
-    Whole(RangeInclusive<u32>),
-    /// A number at least 0 and below 1.
-    Share,
-    /// A finite number above 0.
-    Positive,
-    /// A finite number of at least 0.
-    NotNegative,
-    /// One of these texts.
-    Word(&'static [&'static str]),
-}
-
-impl Domain {
-    /// Returns whether `value` is of the domain.
-    pub fn has(&self, value: &Value) -> bool {
-        let number = |fine: &dyn Fn(f64) -> bool| value.as_f64().is_some_and(fine);
-        match self {
-            Self::Whole(range) => {
-                let range = f64::from(*range.start())..=f64::from(*range.end());
-                number(&|x| x.fract() == 0.0 && range.contains(&x))
-            }
-            Self::Share => number(&|x| (0.0..1.0).contains(&x)),
-            Self::Positive => number(&|x| x > 0.0),
-            Self::NotNegative => number(&|x| x >= 0.0),
-            Self::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-        }
-    }
-
-    /// Returns the domain in words.
-    pub fn expected(&self) -> String {
-        match self {
-            Self::Whole(range) => format!("a whole number of {} to {}", range.start(), range.end()),
-            Self::Share => "a number at least 0 and below 1".into(),
-            Self::Positive => "a number above 0".into(),
-            Self::NotNegative => "a number of at least 0".into(),
-            Self::Word(words) => one_of(words.iter().copied()),
-        }
-    }
-}
-
-/// Returns names as a list for people: "`a`, `b` or `c`".
-pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let names: Vec<_> = names.into_iter().collect();
-    match names.as_slice() {
-        [init @ .., last] if !init.is_empty() => format!("`{}` or `{last}`", init.join("`, `")),
-        names => format!("`{}`", names.concat()),
-    }
-}
 
 /// Hyperparameters of one meaning.
 #[derive(Debug)]
@@ -259,14 +209,14 @@ impl Values<'_> {
     }
 
     /// Returns the layer with the function of the network.
-    pub fn activation(&self) -> Kind {
-        Kind::Activation { function: self.word("activation") }
+    pub fn activation(&self) -> Activation {
+        Activation { function: self.word("activation") }
     }
 
     fn initialiser(&self) -> Initialiser {
         let is_auto = self.values["initialiser"] == "auto";
         match self.word("activation") {
-            Activation::Selu if is_auto => Initialiser::LecunNormal,
+            Function::Selu if is_auto => Initialiser::LecunNormal,
             _ if is_auto => Initialiser::default(),
             _ => self.word("initialiser"),
         }
@@ -300,8 +250,8 @@ impl Chain {
     ///
     /// # Errors
     /// If what is there has a shape that the layer cannot read.
-    pub fn push(&mut self, kind: Kind) -> Result<(), ModelError> {
-        self.at = self.builder.try_add(kind, &[&self.at])?;
+    pub fn push(&mut self, layer: impl Into<LayerKind>) -> Result<(), ModelError> {
+        self.at = self.builder.try_add(layer, &[&self.at])?;
         Ok(())
     }
 
@@ -310,7 +260,7 @@ impl Chain {
     /// # Errors
     /// None: dropout reads every shape.
     pub fn dropout(&mut self, p: f32) -> Result<(), ModelError> {
-        if p > 0.0 { self.push(Kind::Dropout { p }) } else { Ok(()) }
+        if p > 0.0 { self.push(Dropout { p }) } else { Ok(()) }
     }
 
     /// Adds the heads.

@@ -6,7 +6,8 @@ use burn::tensor::Device;
 use serde_json::{Value, json};
 
 use super::{
-    architecture::{Activation, Head, Output},
+    architecture::{Head, Output},
+    layers::{Activation, Add, AvgPool, BatchNorm, Concat, Conv, Dense, Dropout, Flatten, MaxPool},
     *,
 };
 use crate::{
@@ -25,18 +26,18 @@ fn numbers(n: usize, id: u32) -> Vec<f32> {
 }
 
 /// A network of one layer of `kind` (two for sums and concatenations) between others, on 3 images.
-fn network(kind: Kind) -> Architecture {
+fn network(kind: LayerKind) -> Architecture {
     let mut builder = Builder::new([2, 5, 6]);
-    let conv = |filters| Kind::Conv { filters, kernel: 2, stride: 1, padding: Padding::Same };
+    let conv = |filters| Conv { filters, kernel: 2, stride: 1, padding: Padding::Same };
     let first = builder.add(conv(3), &["input"]);
     let inputs = match kind {
-        Kind::Add => vec![first.clone(), builder.add(conv(3), &["input"])],
-        Kind::Concat => vec![first.clone(), builder.add(conv(2), &["input"])],
+        LayerKind::Add(_) => vec![first.clone(), builder.add(conv(3), &["input"])],
+        LayerKind::Concat(_) => vec![first.clone(), builder.add(conv(2), &["input"])],
         _ => vec![first.clone()],
     };
     let at = builder.add(kind, &inputs.iter().map(String::as_str).collect::<Vec<_>>());
-    let flat = builder.add(Kind::Flatten, &[&at]);
-    let dense = builder.add(Kind::Dense { units: 4 }, &[&flat]);
+    let flat = builder.add(Flatten, &[&at]);
+    let dense = builder.add(Dense { units: 4 }, &[&flat]);
     builder.finish(&dense, &[head("a", 3), head("b", 2)]).unwrap()
 }
 
@@ -52,12 +53,12 @@ fn weights(architecture: &Architecture) -> Weights {
 }
 
 /// The kernels on this processor, and burn's operations.
-fn places() -> [Place; 2] {
-    [Place::of(ComputeDevice::Cpu).unwrap(), Place::Burn(Device::flex())]
+fn backends() -> [Backend; 2] {
+    [Backend::of(ComputeDevice::Cpu).unwrap(), Backend::Burn(Device::flex())]
 }
 
-fn loaded(architecture: &Architecture, weights: &Weights, pass: Pass, outputs: &[&str], place: &Place) -> Network {
-    let mut network = Network::new(architecture, pass, outputs, place);
+fn loaded(architecture: &Architecture, weights: &Weights, pass: Pass, outputs: &[&str], backend: &Backend) -> Network {
+    let mut network = Network::new(architecture, pass, outputs, backend);
     network.set_weights(weights);
     network
 }
@@ -75,25 +76,25 @@ fn scalar(outputs: &BTreeMap<String, Vec<f32>>) -> f64 {
     products.sum()
 }
 
-fn check_slopes(kind: Kind, training: Option<Mode>, place: &Place) {
+fn check_slopes(kind: LayerKind, training: Option<Mode>, backend: &Backend) {
     let architecture = network(kind.clone());
     let mut weights = weights(&architecture);
     let mut images = numbers(3 * 60, 50);
     let heads = ["a", "b"];
     let (pass, mode) = training.map_or((Pass::ImageGradients, Mode::Inference), |mode| (Pass::Training, mode));
     let value = |weights: &Weights, images: &[f32]| {
-        scalar(&loaded(&architecture, weights, pass, &heads, place).forward(images, mode).outputs)
+        scalar(&loaded(&architecture, weights, pass, &heads, backend).forward(images, mode).outputs)
     };
-    let mut tracked = loaded(&architecture, &weights, pass, &heads, place);
+    let mut tracked = loaded(&architecture, &weights, pass, &heads, backend);
     let outputs = tracked.forward(&images, mode).outputs;
     let mut of_weights = BTreeMap::new();
     let mut of_images = Vec::new();
     if training.is_some() {
-        of_weights = tracked.gradients_by_weights(&factors(&outputs)).clone();
+        of_weights = tracked.weight_gradients(&factors(&outputs)).clone();
         let trained = architecture.parameter_shapes().iter().filter(|parameter| parameter.trained).count();
         assert_eq!(of_weights.len(), trained, "{kind:?}");
     } else {
-        of_images = tracked.gradients_by_images(&factors(&outputs));
+        of_images = tracked.image_gradients(&factors(&outputs));
     }
 
     // Where a step crosses a kink the difference is no slope: a few may.
@@ -124,32 +125,33 @@ fn check_slopes(kind: Kind, training: Option<Mode>, place: &Place) {
         images[i] = start;
         compare((up - down) / f64::from(2.0 * STEP), of_images[i]);
     }
-    assert!(wrong * 25 <= all, "{kind:?} {mode:?} {place:?}: {wrong} of {all} slopes are wrong");
+    assert!(wrong * 25 <= all, "{kind:?} {mode:?} {backend:?}: {wrong} of {all} slopes are wrong");
 }
 
 #[test]
 fn gradients_are_slopes_for_every_kind_of_layer() {
     let training = Mode::Training { seed: 3, step: 4 };
-    for kind in [
-        Kind::Conv { filters: 4, kernel: 3, stride: 2, padding: Padding::Same },
-        Kind::Conv { filters: 4, kernel: 1, stride: 1, padding: Padding::Same },
-        Kind::Conv { filters: 2, kernel: 4, stride: 1, padding: Padding::Same },
-        Kind::Conv { filters: 2, kernel: 3, stride: 1, padding: Padding::Valid },
-        Kind::BatchNorm { momentum: 0.9, epsilon: 1e-3 },
-        Kind::Activation { function: Activation::Relu },
-        Kind::Activation { function: Activation::Elu },
-        Kind::Activation { function: Activation::Selu },
-        Kind::MaxPool { size: 3, stride: 2, padding: Padding::Same },
-        Kind::MaxPool { size: 2, stride: 2, padding: Padding::Valid },
-        Kind::AvgPool { size: 2, stride: 2, padding: Padding::Valid },
-        Kind::AvgPool { size: 3, stride: 2, padding: Padding::Same },
-        Kind::Dropout { p: 0.4 },
-        Kind::Add,
-        Kind::Concat,
-    ] {
-        for place in &places() {
-            check_slopes(kind.clone(), Some(training), place);
-            check_slopes(kind.clone(), None, place);
+    let kinds: &[LayerKind] = &[
+        Conv { filters: 4, kernel: 3, stride: 2, padding: Padding::Same }.into(),
+        Conv { filters: 4, kernel: 1, stride: 1, padding: Padding::Same }.into(),
+        Conv { filters: 2, kernel: 4, stride: 1, padding: Padding::Same }.into(),
+        Conv { filters: 2, kernel: 3, stride: 1, padding: Padding::Valid }.into(),
+        BatchNorm { momentum: 0.9, epsilon: 1e-3 }.into(),
+        Activation { function: Function::Relu }.into(),
+        Activation { function: Function::Elu }.into(),
+        Activation { function: Function::Selu }.into(),
+        MaxPool { size: 3, stride: 2, padding: Padding::Same }.into(),
+        MaxPool { size: 2, stride: 2, padding: Padding::Valid }.into(),
+        AvgPool { size: 2, stride: 2, padding: Padding::Valid }.into(),
+        AvgPool { size: 3, stride: 2, padding: Padding::Same }.into(),
+        Dropout { p: 0.4 }.into(),
+        Add.into(),
+        Concat.into(),
+    ];
+    for kind in kinds {
+        for backend in &backends() {
+            check_slopes(kind.clone(), Some(training), backend);
+            check_slopes(kind.clone(), None, backend);
         }
     }
 }
@@ -157,28 +159,28 @@ fn gradients_are_slopes_for_every_kind_of_layer() {
 /// A network of every kind of layer, one way to pool after the other.
 fn every_kind() -> Architecture {
     let mut builder = Builder::new([3, 13, 12]);
-    let relu = Kind::Activation { function: Activation::Relu };
-    let elu = Kind::Activation { function: Activation::Elu };
-    let conv = |filters, kernel, stride| Kind::Conv { filters, kernel, stride, padding: Padding::Same };
-    let mut add = |kind, inputs: &[&str]| builder.add(kind, inputs);
-    let a = add(conv(5, 3, 1), &["input"]);
-    let a = add(elu, &[&a]);
-    let b = add(Kind::Dropout { p: 0.3 }, &[&a]);
-    let b = add(conv(5, 2, 1), &[&b]);
+    let relu = LayerKind::from(Activation { function: Function::Relu });
+    let elu = Activation { function: Function::Elu };
+    let conv = |filters, kernel, stride| Conv { filters, kernel, stride, padding: Padding::Same };
+    let mut add = |layer: LayerKind, inputs: &[&str]| builder.add(layer, inputs);
+    let a = add(conv(5, 3, 1).into(), &["input"]);
+    let a = add(elu.into(), &[&a]);
+    let b = add(Dropout { p: 0.3 }.into(), &[&a]);
+    let b = add(conv(5, 2, 1).into(), &[&b]);
     let b = add(relu.clone(), &[&b]);
-    let sum = add(Kind::Add, &[&a, &b, &a]);
-    let norm = add(Kind::BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&sum]);
-    let max = add(Kind::MaxPool { size: 3, stride: 2, padding: Padding::Same }, &[&norm]);
-    let avg = add(Kind::AvgPool { size: 2, stride: 2, padding: Padding::Same }, &[&norm]);
-    let stride = add(conv(18, 3, 2), &[&norm]);
-    let rectified = add(conv(6, 3, 1), &[&norm]);
+    let sum = add(Add.into(), &[&a, &b, &a]);
+    let norm = add(BatchNorm { momentum: 0.9, epsilon: 1e-3 }.into(), &[&sum]);
+    let max = add(MaxPool { size: 3, stride: 2, padding: Padding::Same }.into(), &[&norm]);
+    let avg = add(AvgPool { size: 2, stride: 2, padding: Padding::Same }.into(), &[&norm]);
+    let stride = add(conv(18, 3, 2).into(), &[&norm]);
+    let rectified = add(conv(6, 3, 1).into(), &[&norm]);
     let rectified = add(relu.clone(), &[&rectified]);
-    let rectified = add(Kind::MaxPool { size: 2, stride: 2, padding: Padding::Same }, &[&rectified]);
-    let all = add(Kind::Concat, &[&max, &avg, &stride, &rectified]);
-    let all = add(Kind::Activation { function: Activation::Elu }, &[&all]);
-    let flat = add(Kind::Flatten, &[&all]);
-    let dense = add(Kind::Dense { units: 21 }, &[&flat]);
-    let dense = add(Kind::Activation { function: Activation::Relu }, &[&dense]);
+    let rectified = add(MaxPool { size: 2, stride: 2, padding: Padding::Same }.into(), &[&rectified]);
+    let all = add(Concat.into(), &[&max, &avg, &stride, &rectified]);
+    let all = add(Activation { function: Function::Elu }.into(), &[&all]);
+    let flat = add(Flatten.into(), &[&all]);
+    let dense = add(Dense { units: 21 }.into(), &[&flat]);
+    let dense = add(Activation { function: Function::Relu }.into(), &[&dense]);
     builder.finish(&dense, &[head("a", 3), head("b", 2)]).unwrap()
 }
 
@@ -214,7 +216,7 @@ fn check_against_burn(architecture: &Architecture) {
     let images = numbers(7 * 3 * 13 * 12, 50);
     let training = Mode::Training { seed: 3, step: 4 };
     for (pass, mode) in [(Pass::Training, training), (Pass::ImageGradients, Mode::Inference)] {
-        let [mut ours, mut burns] = places().map(|place| loaded(architecture, &weights, pass, &names, &place));
+        let [mut ours, mut burns] = backends().map(|backend| loaded(architecture, &weights, pass, &names, &backend));
         let (found, expected) = (ours.forward(&images, mode), burns.forward(&images, mode));
         for (name, output) in &expected.outputs {
             agree(&found.outputs[name], output, name);
@@ -225,18 +227,18 @@ fn check_against_burn(architecture: &Architecture) {
         }
         // Heads alone: activations are joined with the convolutions before them.
         let heads = ["a", "b"];
-        let [mut ours, mut burns] = places().map(|place| loaded(architecture, &weights, pass, &heads, &place));
+        let [mut ours, mut burns] = backends().map(|backend| loaded(architecture, &weights, pass, &heads, &backend));
         let found = ours.forward(&images, mode).outputs;
         let factors = factors(&found);
         burns.forward(&images, mode);
         if pass == Pass::Training {
-            let (found, expected) = (ours.gradients_by_weights(&factors), burns.gradients_by_weights(&factors));
+            let (found, expected) = (ours.weight_gradients(&factors), burns.weight_gradients(&factors));
             assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
             for (name, expected) in expected {
                 agree(&found[name], expected, name);
             }
         } else {
-            agree(&ours.gradients_by_images(&factors), &burns.gradients_by_images(&factors), "by images");
+            agree(&ours.image_gradients(&factors), &burns.image_gradients(&factors), "with respect to images");
         }
     }
 }
@@ -248,11 +250,11 @@ fn a_network_has_the_same_bits_everywhere() {
     let weights = weights(&architecture);
     let images = numbers(7 * 3 * 13 * 12, 50);
     let run = |isa| {
-        let mut network = loaded(&architecture, &weights, Pass::Training, &["a", "b"], &Place::Cpu(isa));
+        let mut network = loaded(&architecture, &weights, Pass::Training, &["a", "b"], &Backend::Cpu(isa));
         let mut bits = Vec::new();
         for step in 0..2 {
             let outputs = network.forward(&images, Mode::Training { seed: 1, step }).outputs;
-            let gradients = network.gradients_by_weights(&factors(&outputs)).clone();
+            let gradients = network.weight_gradients(&factors(&outputs)).clone();
             bits.extend(outputs.into_values().chain(gradients.into_values()).flatten().map(f32::to_bits));
         }
         bits
@@ -271,32 +273,33 @@ fn a_network_has_the_same_bits_everywhere() {
 fn what_a_network_computed_before_does_not_matter() {
     let architecture = every_kind();
     let weights = weights(&architecture);
-    let place = Place::of(ComputeDevice::Cpu).unwrap();
+    let backend = Backend::of(ComputeDevice::Cpu).unwrap();
     let images = numbers(7 * 3 * 13 * 12, 50);
     let few = &images[3 * 3 * 13 * 12..];
     let step = |network: &mut Network, images: &[f32]| {
         let outputs = network.forward(images, Mode::Training { seed: 1, step: 2 }).outputs;
-        let gradients = network.gradients_by_weights(&factors(&outputs)).clone();
+        let gradients = network.weight_gradients(&factors(&outputs)).clone();
         (outputs, gradients)
     };
-    let mut used = loaded(&architecture, &weights, Pass::Training, &["a", "b"], &place);
+    let mut used = loaded(&architecture, &weights, Pass::Training, &["a", "b"], &backend);
     step(&mut used, &images);
-    let mut fresh = loaded(&architecture, &weights, Pass::Training, &["a", "b"], &place);
+    let mut fresh = loaded(&architecture, &weights, Pass::Training, &["a", "b"], &backend);
     assert_eq!(step(&mut used, few), step(&mut fresh, few));
 }
 
 #[test]
 fn batch_normalisation_is_its_formula_in_both_modes() {
-    let architecture = network(Kind::BatchNorm { momentum: 0.9, epsilon: 0.1 });
+    let architecture = network(BatchNorm { momentum: 0.9, epsilon: 0.1 }.into());
     let weights = weights(&architecture);
     let images = numbers(3 * 60, 50);
     let part = |part: &str| &weights.0[&format!("batch_normalization_1.{part}")].values;
     let outputs = ["conv2d_1", "batch_normalization_1"];
     let training = (Pass::Training, Mode::Training { seed: 0, step: 0 });
-    for ((pass, mode), place) in
-        [(Pass::Inference, Mode::Inference), training].into_iter().flat_map(|pass| places().map(|place| (pass, place)))
+    for ((pass, mode), backend) in [(Pass::Inference, Mode::Inference), training]
+        .into_iter()
+        .flat_map(|pass| backends().map(|backend| (pass, backend)))
     {
-        let forward = loaded(&architecture, &weights, pass, &outputs, &place).forward(&images, mode);
+        let forward = loaded(&architecture, &weights, pass, &outputs, &backend).forward(&images, mode);
         let (x, y) = (&forward.outputs["conv2d_1"], &forward.outputs["batch_normalization_1"]);
         assert_eq!(forward.statistics.is_empty(), mode == Mode::Inference);
         for channel in 0..3 {
@@ -333,7 +336,8 @@ fn check_shapes(values: Value, input: [usize; 3], heads: &[Head]) {
     let n = 2;
     let images = numbers(n * input.iter().product::<usize>(), 1);
     let names: Vec<&str> = architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
-    let mut network = loaded(&architecture, &weights, Pass::Training, &names, &Place::of(ComputeDevice::Cpu).unwrap());
+    let mut network =
+        loaded(&architecture, &weights, Pass::Training, &names, &Backend::of(ComputeDevice::Cpu).unwrap());
     let forward = network.forward(&images, Mode::Training { seed: 1, step: 1 });
     for layer in &architecture.layers {
         let expected = n * layer.shape.iter().product::<usize>();
@@ -364,13 +368,45 @@ fn an_output_alone_is_that_of_the_whole_pass() {
     let weights = weights(&architecture);
     let images = numbers(3 * 3 * 13 * 12, 50);
     let names: Vec<&str> = architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
-    for place in &places() {
+    for backend in &backends() {
         let forward = |outputs: &[&str]| {
-            loaded(&architecture, &weights, Pass::Inference, outputs, place).forward(&images, Mode::Inference).outputs
+            loaded(&architecture, &weights, Pass::Inference, outputs, backend).forward(&images, Mode::Inference).outputs
         };
         let whole = forward(&names);
         for name in names.iter().copied() {
             assert_eq!(forward(&[name])[name], whole[name], "{name}");
+        }
+    }
+}
+
+#[test]
+fn padded_windows_take_what_they_see() {
+    let values: Vec<f32> = (0..2 * 35).map(|i| ((i * 37) % 71) as f32 - 80.0).collect();
+    for (size, stride, padding) in [(3, 2, Padding::Same), (2, 2, Padding::Valid), (2, 1, Padding::Same)] {
+        let (top, _, oh) = padding.along(5, size, stride);
+        let (left, _, ow) = padding.along(7, size, stride);
+        let (mut largest, mut mean) = (Vec::new(), Vec::new());
+        for (c, oy, ox) in (0..2 * oh * ow).map(|i| (i / (oh * ow), i / ow % oh, i % ow)) {
+            let seen: Vec<f32> = (0..size * size)
+                .map(|i| ((oy * stride + i / size).wrapping_sub(top), (ox * stride + i % size).wrapping_sub(left)))
+                .filter(|&(iy, ix)| iy < 5 && ix < 7)
+                .map(|(iy, ix)| values[c * 35 + iy * 7 + ix])
+                .collect();
+            largest.push(seen.iter().copied().fold(f32::MIN, f32::max));
+            mean.push(seen.iter().sum::<f32>() / seen.len() as f32);
+        }
+        let mut builder = Builder::new([2, 5, 7]);
+        let max = builder.add(MaxPool { size, stride, padding }, &["input"]);
+        let avg = builder.add(AvgPool { size, stride, padding }, &["input"]);
+        let flat = builder.add(Flatten, &[&max]);
+        let architecture = builder.finish(&flat, &[head("a", 2)]).unwrap();
+        for backend in &backends() {
+            let weights = Weights::initial(&architecture, 1);
+            let mut network = loaded(&architecture, &weights, Pass::Inference, &[&max, &avg], backend);
+            let outputs = network.forward(&values, Mode::Inference).outputs;
+            assert_eq!(outputs[&max], largest);
+            assert_eq!(outputs[&avg].len(), mean.len());
+            assert!(outputs[&avg].iter().zip(&mean).all(|(a, b)| (a - b).abs() < 1e-4), "{outputs:?} {mean:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pipe_store::{Bytes, Digest};
 
-use super::Architecture;
+use super::architecture::{Architecture, ParameterShape};
 use crate::{
     stage::StageError,
     tensors::{TensorsReader, TensorsWriter},
@@ -13,7 +13,9 @@ use crate::{
 /// An array of numbers of known shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weight {
+    /// Its extents.
     pub shape: Vec<usize>,
+    /// Its numbers, the last extent's side by side.
     pub values: Vec<f32>,
 }
 
@@ -26,14 +28,12 @@ impl Weights {
     /// Returns initial weights, as Keras draws them: kernels as their layer's initialiser says, biases, beta and moving means
     /// 0, gamma and moving variances 1. The `i`th array of [`Architecture::parameter_shapes`] has the streams (.., `i`).
     pub fn initial(architecture: &Architecture, seed: u64) -> Self {
-        let array = |(i, parameter): (usize, super::architecture::ParameterShape)| {
+        let array = |(i, parameter): (usize, ParameterShape)| {
             let elements = parameter.shape.iter().product();
             let values = if let Some(initialiser) = parameter.kernel {
                 initialiser.draw(&parameter.shape, seed, u32::try_from(i).expect("few arrays"))
-            } else if parameter.name.ends_with(".gamma") || parameter.name.ends_with(".moving_variance") {
-                vec![1.0; elements]
             } else {
-                vec![0.0; elements]
+                vec![parameter.fill; elements]
             };
             (parameter.name, Weight { shape: parameter.shape, values })
         };
@@ -43,10 +43,10 @@ impl Weights {
     /// Returns the weights in `bytes`, a safetensors file.
     ///
     /// # Errors
-    /// If it is none, or an array that the architecture has is missing or has another shape.
+    /// If it is not a safetensors file, or an array of the architecture is missing or has another shape.
     pub fn read(architecture: &Architecture, bytes: Bytes) -> Result<Self, StageError> {
         let reader = TensorsReader::new(bytes)?;
-        let array = |parameter: super::architecture::ParameterShape| {
+        let array = |parameter: ParameterShape| {
             let (values, shape) = reader.f32(&parameter.name)?;
             if shape != parameter.shape {
                 let (name, expected) = (parameter.name, parameter.shape);
@@ -76,16 +76,17 @@ impl Weights {
 mod tests {
     use super::*;
     use crate::network::{
-        Builder, Kind, Padding,
-        architecture::{Head, Output},
+        architecture::{Builder, Head, Output},
+        layers::{BatchNorm, Conv, Flatten},
+        padding::Padding,
     };
 
     #[test]
     fn kernels_fill_glorots_interval_and_weights_come_back() {
         let mut builder = Builder::new([3, 8, 8]);
-        let conv = builder.add(Kind::Conv { filters: 16, kernel: 3, stride: 1, padding: Padding::Same }, &["input"]);
-        let norm = builder.add(Kind::BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&conv]);
-        let flat = builder.add(Kind::Flatten, &[&norm]);
+        let conv = builder.add(Conv { filters: 16, kernel: 3, stride: 1, padding: Padding::Same }, &["input"]);
+        let norm = builder.add(BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&conv]);
+        let flat = builder.add(Flatten, &[&norm]);
         let network =
             builder.finish(&flat, &[Head { name: "class".into(), classes: 3, output: Output::Softmax }]).unwrap();
         let weights = Weights::initial(&network, 7);

@@ -19,7 +19,7 @@ pub use self::{
 };
 use crate::{
     network::{
-        Place, Proposal,
+        Backend, Proposal,
         training::{
             data::Data,
             history::Metric,
@@ -64,12 +64,12 @@ impl Stage for Train {
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
-        self.run_at(Place::of(context.device)?, inputs, context)
+        self.run_at(Backend::of(context.device)?, inputs, context)
     }
 }
 
 impl Train {
-    fn run_at(&self, place: Place, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
+    fn run_at(&self, backend: Backend, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
         let data = Data::read(inputs, self.head)?;
         let metric = Metric::new(self.objective.metric(), &data.heads, data.n_validation().is_some())?;
         let proposed = proposal(inputs)?;
@@ -80,7 +80,7 @@ impl Train {
             (Err(Unsettled::Infeasible(why)), None) => return Err(StageError::failed(why)),
             (Err(Unsettled::Stage(error)), _) => return Err(error),
         };
-        let training = Training { settings: &settings, data: &data, metric: &metric, place };
+        let training = Training { settings: &settings, data: &data, metric: &metric, backend };
         let state = training.run(context)?;
         Ok(outputs::of(self, &settings, &proposal, &metric, &state))
     }

@@ -396,7 +396,7 @@ fn the_outputs_are_those_of_version_1() {
     for &isa in Isa::available() {
         let context = Context { seed: 5, device: ComputeDevice::Cpu, host: &QuietHost };
         let inputs = Inputs::new(&study.slots, &study.objects);
-        let outputs = train.run_at(Place::Cpu(isa), &inputs, &context).unwrap();
+        let outputs = train.run_at(Backend::Cpu(isa), &inputs, &context).unwrap();
         let digests: Vec<_> =
             outputs.files().iter().map(|(path, bytes)| (path.clone(), Digest::of(bytes).short())).collect();
         assert_eq!(

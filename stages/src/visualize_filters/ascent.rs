@@ -147,7 +147,7 @@ pub(super) fn activations_of(
     activations(target, filters, &output.expect("the output was asked for"))
 }
 
-/// Returns, for each image, its filter's mean activation, and the gradient of that by the image.
+/// Returns, for each image, its filter's mean activation, and its gradient with respect to the image.
 pub(super) fn gradients(
     network: &mut Network,
     target: &Target,
@@ -157,11 +157,11 @@ pub(super) fn gradients(
     let output = network.forward(images, Mode::Inference).outputs.remove(&target.layer);
     let output = output.expect("the output was asked for"); // [n, filters, h, w]
     // An image reaches its own activation alone, so the gradient of the sum is each image's own.
-    let mut by_output = vec![0.0; output.len()];
+    let mut output_gradient = vec![0.0; output.len()];
     let pixels = output.len() / (filters.len() * target.filters);
-    planes(target, filters, pixels).for_each(|plane| by_output[plane].fill(1.0 / pixels as f32));
-    let by_images = network.gradients_by_images(&BTreeMap::from([(target.layer.clone(), by_output)]));
-    (activations(target, filters, &output), by_images)
+    planes(target, filters, pixels).for_each(|plane| output_gradient[plane].fill(1.0 / pixels as f32));
+    let image_gradients = network.image_gradients(&BTreeMap::from([(target.layer.clone(), output_gradient)]));
+    (activations(target, filters, &output), image_gradients)
 }
 
 /// Returns the mean of image i's activations of filter `filters[i]`, of a layer's `output` [n, filters, h, w].

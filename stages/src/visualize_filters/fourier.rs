@@ -220,16 +220,20 @@ fn by_total_variation(picture: &[f32], shape: ImageShape) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::{
-        network::{Architecture, Builder, Kind, Padding, Place, Weights, architecture::Head},
+        network::{
+            Architecture, Backend, Builder, Padding, Weights,
+            architecture::Head,
+            layers::{Conv, Flatten},
+        },
         stage::ComputeDevice,
         visualize_filters::target,
     };
 
     fn network([channels, height, width]: [usize; 3]) -> (Architecture, Weights) {
         let mut builder = Builder::new([channels, height, width]);
-        let conv = Kind::Conv { filters: 6, kernel: 3, stride: 1, padding: Padding::Same };
+        let conv = Conv { filters: 6, kernel: 3, stride: 1, padding: Padding::Same };
         let conv = builder.add(conv, &["input"]);
-        let flat = builder.add(Kind::Flatten, &[&conv]);
+        let flat = builder.add(Flatten, &[&conv]);
         let head = Head { name: "class".into(), classes: 2, output: Default::default() };
         let architecture = builder.finish(&flat, &[head]).unwrap();
         let weights = Weights::initial(&architecture, 3);
@@ -243,7 +247,7 @@ mod tests {
         let target = target::select(&architecture, &[]).unwrap().remove(0);
         let images: Vec<u8> = (0..40 * shape.bytes()).map(|i| ((i * i + i / shape.bytes() * 31) % 211) as u8).collect();
         let ascent = FourierAscent {
-            predictor: &Predictor::new(architecture, weights, Place::of(ComputeDevice::Cpu).unwrap()),
+            predictor: &Predictor::new(architecture, weights, Backend::of(ComputeDevice::Cpu).unwrap()),
             shape,
             normalisation: &Normalisation { scale: vec![1.0 / 255.0; channels], offset: vec![-0.5; channels] },
             settings,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::{
-    network::{Architecture, Kind, Layer},
+    network::{Architecture, Layer, LayerKind},
     stage::StageError,
 };
 
@@ -53,7 +53,7 @@ pub(super) fn select(architecture: &Architecture, names: &[String]) -> Result<Ve
         let names: Vec<_> = filtered.iter().map(|layer| format!("`{}`", layer.name)).collect();
         format!("layers with filters: {}", names.join(", "))
     };
-    if !architecture.layers.iter().any(|layer| matches!(layer.kind, Kind::Conv { .. })) {
+    if !architecture.layers.iter().any(|layer| matches!(layer.kind, LayerKind::Conv(_))) {
         return Err(StageError::failed_with_hint(
             "the network has no convolution, so there are no filters to look into",
             "take the stage out, or train a convolutional network",
@@ -69,8 +69,9 @@ pub(super) fn select(architecture: &Architecture, names: &[String]) -> Result<Ve
         };
         return Err(StageError::failed_with_hint(message, known()));
     }
-    let all = |wanted: fn(&Kind) -> bool| architecture.layers.iter().any(|layer| wanted(&layer.kind)).then_some(wanted);
-    let default = all(|kind| matches!(kind, Kind::Add)).unwrap_or(|kind| matches!(kind, Kind::Conv { .. }));
+    let all =
+        |wanted: fn(&LayerKind) -> bool| architecture.layers.iter().any(|layer| wanted(&layer.kind)).then_some(wanted);
+    let default = all(|kind| matches!(kind, LayerKind::Add(_))).unwrap_or(|kind| matches!(kind, LayerKind::Conv(_)));
     let is_wanted = |layer: &Layer| if names.is_empty() { default(&layer.kind) } else { names.contains(&layer.name) };
     let wanted = architecture.layers.iter().enumerate().filter(|(_, layer)| is_wanted(layer));
     Ok(wanted.map(|(index, layer)| target(architecture, index, layer)).collect())
@@ -92,18 +93,22 @@ fn target(architecture: &Architecture, index: usize, layer: &Layer) -> Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Builder, Padding, architecture::Head};
+    use crate::network::{
+        Builder, Padding,
+        architecture::Head,
+        layers::{Add, Conv, Flatten},
+    };
 
-    const CONV: Kind = Kind::Conv { filters: 70, kernel: 3, stride: 1, padding: Padding::Same };
+    const CONV: Conv = Conv { filters: 70, kernel: 3, stride: 1, padding: Padding::Same };
 
     fn network(n_convs: usize, n_adds: usize) -> Architecture {
         let mut builder = Builder::new([3, 8, 8]);
         let mut at = "input".to_owned();
         for i in 0..n_convs {
             let conv = builder.add(CONV, &[&at]);
-            at = if i > 0 && i <= n_adds { builder.add(Kind::Add, &[&conv, &at]) } else { conv };
+            at = if i > 0 && i <= n_adds { builder.add(Add, &[&conv, &at]) } else { conv };
         }
-        let flat = builder.add(Kind::Flatten, &[&at]);
+        let flat = builder.add(Flatten, &[&at]);
         builder.finish(&flat, &[Head { name: "class".into(), classes: 2, output: Default::default() }]).unwrap()
     }
 

@@ -5,8 +5,9 @@ use pipe_store::{Digest, MemoryObjects};
 use super::*;
 use crate::{
     network::{
-        Builder, Kind, Mode, Padding, Pass, Place, Predictor, Weights,
-        architecture::{Activation, Head},
+        Backend, Builder, Function, Mode, Padding, Pass, Predictor, Weights,
+        architecture::Head,
+        layers::{Activation, Add, AvgPool, BatchNorm, Conv, Dropout, Flatten},
     },
     params::record as record_of,
     philox::{Purpose, Stream},
@@ -18,26 +19,26 @@ const FILTERS: usize = 7;
 /// A residual network with every kind of layer that can lie before a tap: images of 3 x 9 x 8, two halvings.
 fn residual() -> (Architecture, Weights) {
     let mut builder = Builder::new([3, 9, 8]);
-    let conv = |filters, kernel| Kind::Conv { filters, kernel, stride: 1, padding: Padding::Same };
-    let elu = Kind::Activation { function: Activation::Elu };
+    let conv = |filters, kernel| Conv { filters, kernel, stride: 1, padding: Padding::Same };
+    let elu = Activation { function: Function::Elu };
     let mut at = builder.add(conv(FILTERS, 3), &["input"]);
     at = builder.add(elu.clone(), &[&at]);
-    at = builder.add(Kind::BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&at]);
-    at = builder.add(Kind::AvgPool { size: 2, stride: 2, padding: Padding::Same }, &[&at]);
+    at = builder.add(BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&at]);
+    at = builder.add(AvgPool { size: 2, stride: 2, padding: Padding::Same }, &[&at]);
     let branch = builder.add(conv(FILTERS, 2), &[&at]);
     let branch = builder.add(elu, &[&branch]);
-    at = builder.add(Kind::Add, &[&branch, &at]);
-    at = builder.add(Kind::Dropout { p: 0.5 }, &[&at]);
-    at = builder.add(Kind::Flatten, &[&at]);
+    at = builder.add(Add, &[&branch, &at]);
+    at = builder.add(Dropout { p: 0.5 }, &[&at]);
+    at = builder.add(Flatten, &[&at]);
     finish(builder, &at)
 }
 
 /// A convolution of 5 filters with a relu.
 fn plain() -> (Architecture, Weights) {
     let mut builder = Builder::new([1, 6, 6]);
-    let conv = builder.add(Kind::Conv { filters: 5, kernel: 3, stride: 2, padding: Padding::Valid }, &["input"]);
-    let relu = builder.add(Kind::Activation { function: Activation::Relu }, &[&conv]);
-    let flat = builder.add(Kind::Flatten, &[&relu]);
+    let conv = builder.add(Conv { filters: 5, kernel: 3, stride: 2, padding: Padding::Valid }, &["input"]);
+    let relu = builder.add(Activation { function: Function::Relu }, &[&conv]);
+    let flat = builder.add(Flatten, &[&relu]);
     finish(builder, &flat)
 }
 
@@ -100,7 +101,7 @@ fn read(outputs: &Outputs) -> Vec<LayerRecord> {
 fn with_ascent<T>((architecture, weights): &(Architecture, Weights), f: impl FnOnce(&Ascent<'_>, &Target) -> T) -> T {
     let [channels, height, width] = architecture.input;
     let shape = ImageShape { channels, height, width };
-    let predictor = Predictor::new(architecture.clone(), weights.clone(), Place::of(ComputeDevice::Cpu).unwrap());
+    let predictor = Predictor::new(architecture.clone(), weights.clone(), Backend::of(ComputeDevice::Cpu).unwrap());
     let policy = Policy::plain(channels);
     let normalisation = policy.normalisation();
     let ascent = Ascent { predictor: &predictor, shape, normalisation, steps: 20, step: step::value() as f32, seed: 5 };
@@ -218,7 +219,7 @@ fn a_layer_without_a_living_filter_has_no_sheet() {
 #[test]
 fn a_network_without_convolutions_is_an_error() {
     let mut builder = Builder::new([1, 4, 4]);
-    let flat = builder.add(Kind::Flatten, &["input"]);
+    let flat = builder.add(Flatten, &["input"]);
     let error = run_with(&VisualizeFilters::default(), &finish(builder, &flat), None, &[], &QuietHost).unwrap_err();
     assert_eq!(error.to_string(), "the network has no convolution, so there are no filters to look into");
 }
@@ -261,7 +262,7 @@ fn examples_are_the_images_that_excite_filters_most() {
     let layer = &record.layers[0];
     assert_eq!((layer.layer.as_str(), layer.sheet.as_str()), ("add_1", "add_1_examples.png"));
     // One image at a time, all of them sorted.
-    let predictor = Predictor::new(network.0.clone(), network.1.clone(), Place::of(ComputeDevice::Cpu).unwrap());
+    let predictor = Predictor::new(network.0.clone(), network.1.clone(), Backend::of(ComputeDevice::Cpu).unwrap());
     let mut alone = predictor.network(Pass::Inference, &["add_1"]);
     let data = Dataset::read(splits().remove(1).1.into()).unwrap();
     let mut means: Vec<Vec<(f64, usize)>> = vec![Vec::new(); FILTERS];

@@ -4,7 +4,7 @@
 use pipe_engine::study::StudyNode;
 use pipe_stages::{
     images::{Normalisation, Policy, dataset::Labels},
-    network::{Architecture, Kind, Layer, Padding, Weights, architecture::Output},
+    network::{Architecture, Layer, Weights, architecture::Output, layers::onnx::Attribute},
     stage::Inputs,
 };
 use pipe_store::Store;
@@ -95,52 +95,17 @@ impl Graph<'_> {
     fn layer(&mut self, layer: &Layer) {
         let is_head = self.network.heads.iter().any(|head| head.name == layer.name);
         let name = if is_head { logits(&layer.name) } else { layer.name.clone() };
-        let inputs: Vec<&str> = layer.inputs.iter().map(String::as_str).collect();
-        let array = |part: &str| format!("{}.{part}", layer.name);
-        match layer.kind {
-            Kind::Conv { kernel, stride, padding, .. } => {
-                let [kernel_name, bias] = self.arrays(layer, ["kernel", "bias"]);
-                let window = self.window(layer, kernel, stride, padding);
-                self.node(&name, "Conv", &[inputs[0], &kernel_name, &bias], window);
-            }
-            Kind::BatchNorm { epsilon, .. } => {
-                let arrays = self.arrays(layer, ["gamma", "beta", "moving_mean", "moving_variance"]);
-                let inputs: Vec<&str> = [inputs[0]].into_iter().chain(arrays.iter().map(String::as_str)).collect();
-                self.node(&name, "BatchNormalization", &inputs, [float("epsilon", epsilon)]);
-            }
-            Kind::Activation { function } => self.activation(&name, inputs[0], function),
-            Kind::MaxPool { size, stride, padding } => {
-                let window = self.window(layer, size, stride, padding);
-                self.node(&name, "MaxPool", &inputs, window);
-            }
-            Kind::AvgPool { size, stride, padding } => {
-                // Padding does not count.
-                let window = self.window(layer, size, stride, padding);
-                self.node(&name, "AveragePool", &inputs, window.into_iter().chain([int("count_include_pad", 0)]));
-            }
-            // Without effect when a network is used.
-            Kind::Dropout { .. } => self.node(&name, "Identity", &inputs, []),
-            Kind::Add => self.node(&name, if inputs.len() > 2 { "Sum" } else { "Add" }, &inputs, []),
-            Kind::Concat => self.node(&name, "Concat", &inputs, [int("axis", 1)]),
-            Kind::Flatten => self.node(&name, "Flatten", &inputs, [int("axis", 1)]),
-            Kind::Dense { .. } => {
-                let _ = self.arrays(layer, ["kernel", "bias"]);
-                self.node(&name, "Gemm", &[inputs[0], &array("kernel"), &array("bias")], []);
-            }
+        let operator = layer.kind.onnx(&self.network.input_shapes(layer));
+        let arrays: Vec<String> = operator.arrays.iter().map(|part| format!("{}.{part}", layer.name)).collect();
+        for array in &arrays {
+            let weight = &self.weights.0[array];
+            self.constant(array, &weight.shape, &weight.values);
         }
+        let inputs: Vec<&str> = layer.inputs.iter().chain(&arrays).map(String::as_str).collect();
+        self.node(&name, operator.name, &inputs, operator.attributes.iter().map(attribute));
     }
 
-    fn activation(&mut self, name: &str, input: &str, function: pipe_stages::network::architecture::Activation) {
-        use pipe_stages::network::architecture::Activation;
-        match function {
-            Activation::Relu => self.node(name, "Relu", &[input], []),
-            Activation::Elu => self.node(name, "Elu", &[input], [float("alpha", 1.0)]),
-            // Its attributes are by default the paper's constants.
-            Activation::Selu => self.node(name, "Selu", &[input], []),
-        }
-    }
-
-    /// Adds the probabilities of a head, of its logits.
+    /// Adds the probabilities of a head, given its logits.
     fn head(&mut self, name: &str, output: Output) {
         let logits = logits(name);
         match output {
@@ -153,28 +118,6 @@ impl Graph<'_> {
                 self.node(name, "Div", &[&sigmoids, &sum], []);
             }
         }
-    }
-
-    /// Adds a layer's arrays of numbers, and returns their names.
-    fn arrays<const N: usize>(&mut self, layer: &Layer, parts: [&str; N]) -> [String; N] {
-        parts.map(|part| {
-            let name = format!("{}.{part}", layer.name);
-            let weight = &self.weights.0[&name];
-            self.constant(&name, &weight.shape, &weight.values);
-            name
-        })
-    }
-
-    /// Returns the attributes of what looks through a window.
-    fn window(&self, layer: &Layer, size: usize, stride: usize, padding: Padding) -> Vec<AttributeProto> {
-        let input = self.network.shape(&layer.inputs[0]).expect("inputs are earlier layers");
-        let (top, bottom, _) = padding.along(input[1], size, stride);
-        let (left, right, _) = padding.along(input[2], size, stride);
-        vec![
-            ints("kernel_shape", &[size, size]),
-            ints("strides", &[stride, stride]),
-            ints("pads", &[top, left, bottom, right]),
-        ]
     }
 
     fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) {
@@ -198,33 +141,37 @@ impl Graph<'_> {
     }
 }
 
-fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto::float(name, value)
+fn attribute((name, value): &(&str, Attribute)) -> AttributeProto {
+    match value {
+        Attribute::Float(value) => AttributeProto::float(name, *value),
+        Attribute::Int(value) => int(name, *value),
+        Attribute::Ints(values) => AttributeProto::ints(name, values.iter().copied()),
+    }
 }
 
 fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto::int(name, value)
 }
 
-fn ints(name: &str, values: &[usize]) -> AttributeProto {
-    AttributeProto::ints(name, values.iter().map(|value| *value as i64))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use pipe_stages::network::{Builder, architecture::Head};
+    use pipe_stages::network::{
+        Builder, Padding,
+        architecture::Head,
+        layers::{BatchNorm, Conv, Dropout, Flatten},
+    };
 
     use super::*;
 
     #[test]
     fn every_layer_is_a_node_and_every_array_a_constant() {
         let mut builder = Builder::new([3, 8, 8]);
-        let conv = builder.add(Kind::Conv { filters: 4, kernel: 2, stride: 1, padding: Padding::Same }, &["input"]);
-        let norm = builder.add(Kind::BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&conv]);
-        let drop = builder.add(Kind::Dropout { p: 0.5 }, &[&norm]);
-        let flat = builder.add(Kind::Flatten, &[&drop]);
+        let conv = builder.add(Conv { filters: 4, kernel: 2, stride: 1, padding: Padding::Same }, &["input"]);
+        let norm = builder.add(BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&conv]);
+        let drop = builder.add(Dropout { p: 0.5 }, &[&norm]);
+        let flat = builder.add(Flatten, &[&drop]);
         let head = Head { name: "fine".into(), classes: 3, output: Output::NormalisedSigmoid };
         let network = builder.finish(&flat, &[head]).unwrap();
         let normalisation = Normalisation { scale: vec![1.0 / 255.0; 3], offset: vec![-0.5; 3] };

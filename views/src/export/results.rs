@@ -99,7 +99,7 @@ mod tests {
     use crate::testing::{Builder, Trial};
 
     #[test]
-    fn a_trial_has_the_fields_of_the_seeds_files() {
+    fn a_trial_has_the_fields_of_hyperopt_cifars_files() {
         let (store, study) = Builder::new().search("search", &[Trial::completed(0.5), Trial::diverged()]).done();
         let files = files(&store, &study).unwrap();
         assert_eq!(files.len(), 2);

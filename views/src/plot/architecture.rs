@@ -1,14 +1,13 @@
 //! The diagram of a network: a box for every layer with its output shape and its parameters, branches drawn as branches.
 
 use maud::html;
-use pipe_stages::network::Architecture;
-use serde_json::Value;
+use pipe_stages::network::{Architecture, Layer, layers::label::LabelPart};
 
 use super::{
     layout::{Layout, Place, layout},
     svg::{Picture, polyline, px, shortened},
 };
-use crate::text::{cell, grouped, significant};
+use crate::text::{grouped, significant};
 
 /// The diagram, ready to be drawn. Lengths are in CSS pixels.
 pub struct Diagram {
@@ -109,7 +108,7 @@ fn tip(wire: &[(f64, f64)]) -> [(f64, f64); 3] {
 fn texts(network: &Architecture) -> Vec<[(String, String); 2]> {
     let shape = |sides: &[usize]| format!("[{}]", sides.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     let input = [("input".to_owned(), shape(&network.input)), ("image".to_owned(), String::new())];
-    let layer = |layer: &pipe_stages::network::Layer| {
+    let layer = |layer: &Layer| {
         let head = network.heads.iter().find(|head| head.name == layer.name);
         let head = head.map(|head| format!(" -> {:?}", head.output)).unwrap_or_default();
         let parameters = layer.parameters + layer.statistics;
@@ -120,19 +119,19 @@ fn texts(network: &Architecture) -> Vec<[(String, String); 2]> {
     std::iter::once(input).chain(network.layers.iter().map(layer)).collect()
 }
 
-/// Returns a layer's kind with its settings, but for those that its shape tells: `conv kernel 3 same`.
-fn kind(layer: &pipe_stages::network::Layer) -> String {
-    const TOLD: [&str; 4] = ["kind", "filters", "units", "epsilon"];
-    let record = serde_json::to_value(&layer.kind).expect("a layer is plain data");
-    let fields = record.as_object().into_iter().flatten();
-    let setting = |(name, value): (&String, &Value)| match value {
-        Value::String(word) => Some(word.clone()),
-        value if name == "stride" && value.as_u64() == Some(1) => None,
-        value => Some(format!("{name} {}", cell(value))),
+/// Returns a layer's kind with its settings, except for those that its shape tells: `conv kernel 3 same`.
+fn kind(layer: &Layer) -> String {
+    let setting = |part: LabelPart| match part {
+        LabelPart::Word(word) => word.to_owned(),
+        LabelPart::Number(name, value) => format!("{name} {}", number(value)),
     };
-    let settings = fields.filter(|(name, _)| !TOLD.contains(&name.as_str())).filter_map(setting);
-    let name = record.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-    std::iter::once(name).chain(settings).collect::<Vec<_>>().join(" ")
+    let settings = layer.kind.label().into_iter().map(setting);
+    std::iter::once(layer.kind.name().to_owned()).chain(settings).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns a number as tables show it.
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 { value.to_string() } else { significant(value, 5) }
 }
 
 /// From places to pixels.
@@ -176,17 +175,21 @@ impl Grid<'_> {
 
 #[cfg(test)]
 mod tests {
-    use pipe_stages::network::{Builder, Kind, Padding, architecture::Head};
+    use pipe_stages::network::{
+        Builder, Padding,
+        architecture::Head,
+        layers::{Add, BatchNorm, Conv, Dropout, Flatten, MaxPool},
+    };
 
     use super::*;
 
     fn network() -> Architecture {
         let mut builder = Builder::new([3, 8, 8]);
-        let conv = |kernel| Kind::Conv { filters: 4, kernel, stride: 1, padding: Padding::Same };
+        let conv = |kernel| Conv { filters: 4, kernel, stride: 1, padding: Padding::Same };
         let first = builder.add(conv(3), &["input"]);
         let side = builder.add(conv(1), &[&first]);
-        let sum = builder.add(Kind::Add, &[&first, &side]);
-        let flat = builder.add(Kind::Flatten, &[&sum]);
+        let sum = builder.add(Add, &[&first, &side]);
+        let flat = builder.add(Flatten, &[&sum]);
         builder.finish(&flat, &[Head { name: "fine".into(), classes: 3, output: Default::default() }]).unwrap()
     }
 
@@ -205,5 +208,26 @@ mod tests {
             assert!(svg.contains(part), "no `{part}` in {svg}");
         }
         assert_eq!((svg.matches("<rect class=\"box").count(), svg.matches("class=\"wire\"").count()), (6, 6));
+    }
+
+    #[test]
+    fn a_layer_is_called_by_its_kind_and_settings() {
+        let mut builder = Builder::new([3, 8, 8]);
+        let at = builder.add(Conv { filters: 4, kernel: 3, stride: 2, padding: Padding::Valid }, &["input"]);
+        let at = builder.add(MaxPool { size: 2, stride: 2, padding: Padding::Same }, &[&at]);
+        let at = builder.add(BatchNorm { momentum: 0.9, epsilon: 0.001 }, &[&at]);
+        let at = builder.add(Dropout { p: 0.312_345_67 }, &[&at]);
+        let flat = builder.add(Flatten, &[&at]);
+        let network = builder.finish(&flat, &[Head { name: "fine".into(), classes: 3, output: Default::default() }]);
+        let kinds: Vec<_> = network.unwrap().layers.iter().map(kind).collect();
+        let expected = [
+            "conv kernel 3 valid stride 2",
+            "max_pool same size 2 stride 2",
+            "batch_norm momentum 0.9",
+            "dropout p 0.31235",
+            "flatten",
+            "dense",
+        ];
+        assert_eq!(kinds, expected);
     }
 }

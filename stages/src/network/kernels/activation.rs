@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{Isa, lanes::kernel};
-pub(crate) use crate::network::architecture::Activation as Function;
+pub(crate) use crate::network::function::Function;
 
 /// How many numbers a thread takes at a time.
 const CHUNK: usize = 1 << 14;

@@ -1,181 +1,180 @@
-//! `Layers([..])`: a network written out in pipeline.ron, layer behind layer, with hyperparameters as values.
+//! Layers, a file for each: its settings, shape and cost; how it is computed on a CPU, forward and back, and by burn; its
+//! operator in ONNX; how it is written in `Layers([..])` and shown in a diagram.
 
-mod outline;
-mod step;
-
-use std::collections::{BTreeMap, BTreeSet};
+mod activation;
+mod add;
+mod avg_pool;
+mod batch_norm;
+#[cfg(any(feature = "cuda", test))]
+pub(crate) mod burn_site;
+mod concat;
+mod conv;
+mod convolution;
+pub(crate) mod definition;
+mod dense;
+mod dropout;
+mod flatten;
+pub mod label;
+mod max_pool;
+pub(crate) mod notation;
+pub mod onnx;
+pub(crate) mod operation;
+mod pool;
+mod window;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-pub use step::{BatchNorm, Conv, Names, Pool, Step};
 
-use super::{
-    Architecture, Builder, Kind, ModelError, Padding,
-    architecture::Head,
-    family::{Family, Proposal, TRAINING},
-    table::Domain,
+use self::{
+    definition::Definition,
+    label::LabelPart,
+    notation::{Notated, Notation, Values},
+    onnx::Operator,
 };
 
-/// A network without its heads. Its hyperparameters are the labels of its values.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Layers(pub Vec<Step>);
+/// Declares [`LayerKind`] and what depends on the kind.
+macro_rules! layers {
+    ($($module:ident::$layer:ident,)*) => {
+        $(pub use self::$module::$layer;)*
 
-impl Family for Layers {
-    fn keys(&self) -> Vec<&str> {
-        let labels: BTreeSet<_> =
-            self.0.iter().flat_map(Step::settings).filter_map(|setting| setting.label()).collect();
-        let of_training = TRAINING.iter().flat_map(|row| row.keys).copied();
-        labels.iter().copied().chain(of_training.filter(|key| !labels.contains(key))).collect()
-    }
-
-    fn fixed(&self, _: &str) -> Option<&Value> {
-        None
-    }
-
-    fn default_of(&self, _: &str) -> Option<Value> {
-        None
-    }
-
-    fn architecture(&self, proposal: &Proposal, input: [usize; 3], heads: &[Head]) -> Result<Architecture, ModelError> {
-        if input.contains(&0) {
-            let found = format!("images of {}x{}x{}", input[0], input[1], input[2]);
-            return Err(ModelError::Data { found, expected: "at least one pixel" });
+        /// A layer with its settings. In records `{"kind": "conv", "filters": 8, ..}`.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        pub enum LayerKind {
+            $(
+                #[doc = concat!("See [`", stringify!($layer), "`].")]
+                $layer($layer),
+            )*
         }
-        let (builder, at) = build(&self.0, &proposal.labels, input).map_err(|(_, error)| error)?;
-        builder.finish(&at, heads)
-    }
 
-    fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = outline::problems(&self.0);
-        for (i, step) in self.0.iter().enumerate() {
-            // What a search proposes is checked with its space.
-            let values = step.settings().into_iter().filter(|setting| setting.label().is_none());
-            for wrong in values.filter_map(|setting| setting.wrong(&Map::new())) {
-                problems.push((format!("[{i}].{}", wrong.path), format!("expected {}", wrong.expected)));
+        impl LayerKind {
+            /// Returns the layer's name in records: `conv`.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$layer(_) => stringify!($module),)* }
+            }
+
+            pub(crate) fn definition(&self) -> &dyn Definition {
+                match self { $(Self::$layer(layer) => layer,)* }
             }
         }
-        problems
-    }
 
-    fn refusal(&self, key: &str, value: &Value) -> Option<String> {
-        let settings = self.0.iter().flat_map(Step::settings);
-        let of_layers = settings.filter(|setting| setting.label() == Some(key)).map(|setting| setting.domain);
-        let of_training = TRAINING.iter().filter(|row| row.keys == [key]).map(|row| row.domain.clone());
-        of_layers.chain(of_training).find(|domain| !domain.has(value)).map(|domain| domain.expected())
-    }
-
-    fn is_bounded(&self, key: &str) -> bool {
-        self.0.iter().flat_map(Step::settings).any(|setting| setting.label() == Some(key))
-    }
-
-    /// Labels stand for what has no effect on whether a layer fits; behind the first one that might have, nothing is said.
-    fn misfit(&self, input: [usize; 3]) -> Option<(String, ModelError)> {
-        let mut labels = Map::new();
-        let mut known = 0;
-        'steps: for step in &self.0 {
-            for setting in step.settings() {
-                let Some(label) = setting.label() else { continue };
-                if setting.moves_sides {
-                    break 'steps;
-                }
-                labels.insert(label.to_owned(), any_of(&setting.domain));
+        $(impl From<$layer> for LayerKind {
+            fn from(layer: $layer) -> Self {
+                Self::$layer(layer)
             }
-            known += 1;
-        }
-        let (i, error) = build(&self.0[..known], &labels, input).err()?;
-        // A number of channels that is searched may be the one that fits.
-        let is_join = matches!(self.0[i], Step::Add(_) | Step::Concat(_));
-        let is_searched = self.0[..i].iter().flat_map(Step::settings).any(|setting| setting.label().is_some());
-        (!is_join || !is_searched).then(|| (format!("[{i}]"), error))
+        })*
+
+        /// All layers, as they are written.
+        pub(crate) static WRITTEN: &[Written] = &[$(Written {
+            notation: <$layer as Notated>::NOTATION,
+            layer: |values| <$layer as Notated>::of(values).map(LayerKind::$layer),
+        },)*];
+    };
+}
+
+// A layer is called in records as its file.
+layers! {
+    conv::Conv,
+    max_pool::MaxPool,
+    avg_pool::AvgPool,
+    batch_norm::BatchNorm,
+    activation::Activation,
+    dropout::Dropout,
+    flatten::Flatten,
+    dense::Dense,
+    add::Add,
+    concat::Concat,
+}
+
+/// A layer that can be written out.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) notation: Notation,
+    /// Returns the layer of these settings, or nothing if it would change nothing.
+    pub(crate) layer: fn(&Values) -> Option<LayerKind>,
+}
+
+impl LayerKind {
+    /// Returns what the layer's name begins with, as Keras names layers: `conv2d`.
+    pub fn prefix(&self) -> &'static str {
+        self.definition().prefix()
+    }
+
+    /// Returns the ONNX operator that computes the layer, given the shapes of its inputs.
+    pub fn onnx(&self, inputs: &[&[usize]]) -> Operator {
+        self.definition().onnx(inputs)
+    }
+
+    /// Returns the settings that a diagram shows beside the layer's kind and shape.
+    pub fn label(&self) -> Vec<LabelPart> {
+        self.definition().label()
     }
 }
 
-/// Returns a value of a domain.
-fn any_of(domain: &Domain) -> Value {
-    match domain {
-        Domain::Whole(range) => (*range.start()).into(),
-        Domain::Share | Domain::NotNegative => 0.into(),
-        Domain::Positive => 1.into(),
-        Domain::Word(words) => words[0].into(),
-    }
+/// One setting of a layer in `Layers([..])`, for people to read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    /// The layer: `Conv`.
+    pub layer: &'static str,
+    /// The setting: `filters`.
+    pub setting: &'static str,
+    /// What it may be: "a whole number of 1 to 64".
+    pub expected: String,
+    /// What it is where nobody says, if it need not be said.
+    pub default: Option<String>,
+    /// What it means, in one line.
+    pub meaning: &'static str,
 }
 
-/// Returns the network of `steps` for images of shape `input` so far, and its last layer.
-///
-/// # Errors
-/// With the index of the first step that cannot be taken.
-fn build(
-    steps: &[Step],
-    labels: &Map<String, Value>,
-    input: [usize; 3],
-) -> Result<(Builder, String), (usize, ModelError)> {
-    let mut network =
-        Network { builder: Builder::new(input), at: "input".into(), names: [("input", "input".into())].into() };
-    for (i, step) in steps.iter().enumerate() {
-        network.take(i, step, labels).map_err(|error| (i, error))?;
-    }
-    Ok((network.builder, network.at))
-}
-
-/// The network so far.
-struct Network<'a> {
-    builder: Builder,
-    /// The layer before.
-    at: String,
-    /// The layers that steps have named.
-    names: BTreeMap<&'a str, String>,
-}
-
-impl<'a> Network<'a> {
-    /// Takes the step `i`.
-    fn take(&mut self, i: usize, step: &'a Step, labels: &Map<String, Value>) -> Result<(), ModelError> {
-        let kind = step.kind(labels).map_err(|wrong| ModelError::Value {
-            key: format!("Layers[{i}].{}", wrong.path),
-            found: wrong.found,
-            expected: wrong.expected,
-        })?;
-        let mut inputs = Vec::new();
-        for (path, name) in step.reads() {
-            let unknown = || ModelError::Value {
-                key: format!("Layers[{i}].{path}"),
-                found: format!("`{name}`"),
-                expected: "the name of an earlier layer".into(),
-            };
-            inputs.push(self.names.get(name).ok_or_else(unknown)?.clone());
-        }
-        let misfit = |why| ModelError::Layer { layer: format!("Layers[{i}].{}", step.name()), why: Box::new(why) };
-        match (step, kind) {
-            (Step::As(name), _) => drop(self.names.insert(name, self.at.clone())),
-            (Step::From(_), _) => self.at = inputs.remove(0),
-            (Step::Initialise(initialiser), _) => self.builder.initialise(step::settled(initialiser, labels)),
-            (Step::GlobalAvgPool, _) => self.pool_globally().map_err(misfit)?,
-            (_, Some(kind)) => {
-                inputs.push(self.at.clone());
-                let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
-                self.at = self.builder.try_add(kind, &inputs).map_err(misfit)?;
-            }
-            (_, None) => {}
-        }
-        Ok(())
-    }
-
-    fn pool_globally(&mut self) -> Result<(), ModelError> {
-        let shape = self.builder.shape(&self.at);
-        let size = match *shape {
-            [_, height, width] if height == width => height,
-            _ => {
-                let found = format!("{shape:?} of `{}`", self.at);
-                let expected = "[channels, side, side]: an image that is square";
-                return Err(ModelError::Shape { layer: "global_average_pooling2d", found, expected });
-            }
-        };
-        let pool = Kind::AvgPool { size, stride: size, padding: Padding::Valid };
-        self.at = self.builder.try_add(pool, &[&self.at])?;
-        self.at = self.builder.try_add(Kind::Flatten, &[&self.at])?;
-        Ok(())
-    }
+/// Returns every setting of every layer.
+pub fn reference() -> Vec<Reference> {
+    let of_layer = |Written { notation, .. }: &'static Written| {
+        notation.settings.iter().map(|setting| Reference {
+            layer: notation.name,
+            setting: setting.name,
+            expected: setting.domain.expected(),
+            default: setting.default.in_words(),
+            meaning: setting.meaning,
+        })
+    };
+    WRITTEN.iter().flat_map(of_layer).collect()
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::{notation::Default, *};
+
+    #[test]
+    fn settings_say_what_they_mean_and_may_be() {
+        let reference = reference();
+        let stride = reference.iter().find(|one| (one.layer, one.setting) == ("MaxPool", "stride")).unwrap();
+        assert_eq!(stride.default.as_deref(), Some("the `size`"));
+        assert_eq!(stride.expected, "a whole number of 1 to 64");
+        assert!(reference.iter().all(|one| one.meaning.ends_with('.') && !one.meaning.contains('\n')));
+        for Written { notation, .. } in WRITTEN {
+            for setting in notation.settings {
+                let other = |name| notation.settings.iter().any(|setting| setting.name == name);
+                match setting.default {
+                    Default::Same(name) => assert!(other(name)),
+                    Default::None => {}
+                    _ => assert!(setting.domain.has(&setting.default(&serde_json::Map::new()).unwrap())),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_layer_is_called_in_records_as_its_file() {
+        for (layer, record) in [
+            (LayerKind::from(Add), r#"{"kind":"add"}"#),
+            (Dense { units: 3 }.into(), r#"{"kind":"dense","units":3}"#),
+            (
+                BatchNorm { momentum: 0.5, epsilon: 0.25 }.into(),
+                r#"{"kind":"batch_norm","momentum":0.5,"epsilon":0.25}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&layer).unwrap(), record);
+            assert_eq!(serde_json::from_str::<LayerKind>(record).unwrap(), layer);
+            assert!(record.contains(&format!(r#""kind":"{}""#, layer.name())));
+        }
+    }
+}

@@ -1,25 +1,21 @@
-//! Networks on any device of burn: the interpreter of architectures in tensors, with burn's autodiff. On a GPU it is what
-//! computes; on the CPU it is what the kernels are held against.
+//! Networks on any device of burn: a walk over an architecture's layers in tensors, with burn's autodiff. It computes on GPUs;
+//! on the CPU the kernels are held against it.
 
 use std::collections::BTreeMap;
 
-mod activation;
-mod conv;
-mod masks;
-mod pool;
-
-use burn::tensor::{Device, Tensor, TensorData, module};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
-    Architecture, Kind, Layer, Weights,
-    architecture::Activation,
-    backend::{Forward, Mode, Pass},
+    architecture::{Architecture, Layer, ParameterShape},
+    layers::burn_site::{Site, numbers},
+    pass::{Forward, Mode, Pass},
+    weights::Weights,
 };
 
 /// Outputs of layers, by name.
 type Outputs = BTreeMap<String, Tensor<4>>;
 
-/// Mean and variance of a batch, by layer.
+/// Mean and biased variance of a batch, by layer.
 type Statistics = BTreeMap<String, [Vec<f32>; 2]>;
 
 /// A network whose numbers are on a device.
@@ -41,12 +37,12 @@ impl BurnNetwork {
     /// Returns the network that computes the outputs of the layers named `outputs` on `device`.
     ///
     /// # Panics
-    /// If one is no layer.
+    /// If an output is not a layer.
     pub(super) fn new(architecture: &Architecture, pass: Pass, outputs: &[&str], device: &Device) -> Self {
         let mut architecture = architecture.clone();
         let is_output = |layer: &Layer| outputs.contains(&layer.name.as_str());
         let last = architecture.layers.iter().rposition(is_output).expect("outputs are layers");
-        // A gradient by the images does not pass layers behind the outputs.
+        // A gradient with respect to the images does not pass layers behind the outputs.
         architecture.layers.truncate(last + 1);
         Self {
             architecture,
@@ -60,12 +56,12 @@ impl BurnNetwork {
         }
     }
 
-    /// Takes the weights over.
+    /// Replaces the weights.
     ///
     /// # Panics
     /// If they are not the architecture's.
     pub(super) fn set_weights(&mut self, weights: &Weights) {
-        let tensor = |parameter: super::architecture::ParameterShape| {
+        let tensor = |parameter: ParameterShape| {
             let values = &weights.0[&parameter.name].values;
             let tensor = Tensor::<1>::from_data(TensorData::new(values.clone(), [values.len()]), &self.device);
             let trained = parameter.trained && self.pass == Pass::Training;
@@ -77,7 +73,7 @@ impl BurnNetwork {
     /// Computes the outputs for `images` [n, c, h, w].
     ///
     /// # Panics
-    /// If `images` are no whole number of images.
+    /// If `images` is not a whole number of images.
     pub(super) fn forward(&mut self, images: &[f32], mode: Mode) -> Forward {
         let [c, h, w] = self.architecture.input;
         let n = images.len() / (c * h * w);
@@ -90,13 +86,13 @@ impl BurnNetwork {
         Forward { outputs, statistics }
     }
 
-    /// See [`Network::gradients_by_weights`](super::Network::gradients_by_weights).
-    pub(super) fn gradients_by_weights(
+    /// See [`Network::weight_gradients`](super::Network::weight_gradients).
+    pub(super) fn weight_gradients(
         &mut self,
-        by_outputs: &BTreeMap<String, Vec<f32>>,
+        output_gradients: &BTreeMap<String, Vec<f32>>,
     ) -> &BTreeMap<String, Vec<f32>> {
         assert_eq!(self.pass, Pass::Training, "the last pass was taped");
-        let mut gradients = self.scalar(by_outputs).backward();
+        let mut gradients = self.scalar(output_gradients).backward();
         let tracked = self.weights.iter().filter(|(_, weight)| weight.is_autodiff());
         let by_weights =
             tracked.filter_map(|(name, weight)| Some((name.clone(), numbers(weight.grad_remove(&mut gradients)?))));
@@ -104,28 +100,28 @@ impl BurnNetwork {
         &self.gradients
     }
 
-    /// See [`Network::gradients_by_images`](super::Network::gradients_by_images).
-    pub(super) fn gradients_by_images(&mut self, by_outputs: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
-        let mut gradients = self.scalar(by_outputs).backward();
+    /// See [`Network::image_gradients`](super::Network::image_gradients).
+    pub(super) fn image_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
+        let mut gradients = self.scalar(output_gradients).backward();
         let images = self.images.take().expect("the last pass was taped");
         numbers(images.grad_remove(&mut gradients).expect("every layer's output depends on the images"))
     }
 
-    /// Returns a scalar whose gradients by the outputs are these.
-    fn scalar(&mut self, by_outputs: &BTreeMap<String, Vec<f32>>) -> Tensor<1> {
+    /// Returns a scalar whose gradients with respect to the outputs are these.
+    fn scalar(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Tensor<1> {
         let last = std::mem::take(&mut self.last);
         let term = |(name, gradient): (&String, &Vec<f32>)| {
             let output = last[name].clone();
             let gradient = TensorData::new(gradient.clone(), output.dims());
             (output * Tensor::<4>::from_data(gradient, &self.device)).sum()
         };
-        by_outputs.iter().map(term).reduce(|sum, term| sum + term).expect("there is an output")
+        output_gradients.iter().map(term).reduce(|sum, term| sum + term).expect("there is an output")
     }
 
     /// Walks the layers; returns the outputs and the batch's statistics.
     fn walk(&self, images: Tensor<4>, mode: Mode) -> (Outputs, Statistics) {
         let layers = &self.architecture.layers;
-        let mut walk = Walk { network: self, mode, statistics: BTreeMap::new() };
+        let mut statistics = Statistics::new();
         // How many still read an output: the last one takes it, so that burn may compute in place.
         let mut readers: BTreeMap<&str, usize> = BTreeMap::new();
         let read = layers.iter().flat_map(|layer| &layer.inputs).chain(&self.outputs);
@@ -137,83 +133,19 @@ impl BurnNetwork {
             if *left == 0 { outputs.remove(name) } else { outputs.get(name).cloned() }
                 .expect("layers are in an order in which they can be computed")
         };
-        for (index, layer) in layers.iter().enumerate() {
-            let inputs: Vec<_> = layer.inputs.iter().map(|name| take(&mut outputs, name)).collect();
-            outputs.insert(&layer.name, walk.layer(index, layer, inputs));
+        for (index, layer) in (0..).zip(layers) {
+            let inputs = layer.inputs.iter().map(|name| take(&mut outputs, name)).collect();
+            let mut site = Site {
+                layer: &layer.name,
+                index,
+                mode,
+                device: &self.device,
+                weights: &self.weights,
+                statistics: &mut statistics,
+            };
+            outputs.insert(&layer.name, layer.kind.definition().on_burn(inputs, &mut site));
         }
         let last = self.outputs.iter().map(|name| (name.clone(), take(&mut outputs, name))).collect();
-        (last, walk.statistics)
-    }
-}
-
-fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec::<f32>().expect("networks compute with f32")
-}
-
-struct Walk<'a> {
-    network: &'a BurnNetwork,
-    mode: Mode,
-    statistics: Statistics,
-}
-
-impl Walk<'_> {
-    /// Returns the layer's output: [n, channels, height, width], or [n, units, 1, 1].
-    fn layer(&mut self, index: usize, layer: &Layer, mut inputs: Vec<Tensor<4>>) -> Tensor<4> {
-        let x = inputs.remove(0);
-        match layer.kind {
-            Kind::Conv { filters, kernel, stride, padding } => {
-                let channels = x.dims()[1];
-                let weight = self.weight(layer, "kernel").reshape([filters, channels, kernel, kernel]);
-                conv::conv2d(x, weight, self.weight(layer, "bias"), stride, padding)
-            }
-            Kind::Dense { units } => {
-                let [n, from, ..] = x.dims();
-                let weight = self.weight(layer, "kernel").reshape([from, units]);
-                let y = x.reshape([n, from]).matmul(weight) + self.weight(layer, "bias").reshape([1, units]); // [n, units]
-                y.reshape([n, units, 1, 1])
-            }
-            Kind::BatchNorm { epsilon, .. } => self.batch_norm(layer, x, f64::from(epsilon)),
-            Kind::Activation { function: Activation::Relu } => activation::relu(x),
-            Kind::Activation { function: Activation::Elu } => activation::elu(x),
-            Kind::Activation { function: Activation::Selu } => activation::selu(x),
-            Kind::MaxPool { size, stride, padding } => pool::max(x, size, stride, padding),
-            Kind::AvgPool { size, stride, padding } => pool::avg(x, size, stride, padding),
-            Kind::Dropout { p } => self.dropout(index, p, x),
-            Kind::Add => inputs.into_iter().fold(x, |sum, input| sum + input),
-            Kind::Concat => {
-                inputs.insert(0, x);
-                Tensor::cat(inputs, 1)
-            }
-            Kind::Flatten => {
-                let [n, c, h, w] = x.dims();
-                x.reshape([n, c * h * w, 1, 1])
-            }
-        }
-    }
-
-    fn weight(&self, layer: &Layer, part: &str) -> Tensor<1> {
-        self.network.weights[&format!("{}.{part}", layer.name)].clone()
-    }
-
-    fn batch_norm(&mut self, layer: &Layer, x: Tensor<4>, epsilon: f64) -> Tensor<4> {
-        let (gamma, beta) = (self.weight(layer, "gamma"), self.weight(layer, "beta"));
-        if self.mode == Mode::Inference {
-            let (mean, variance) = (self.weight(layer, "moving_mean"), self.weight(layer, "moving_variance"));
-            return module::batch_norm(x, gamma, beta, mean, variance, epsilon);
-        }
-        let normalised = module::batch_norm_train(x, gamma, beta, epsilon);
-        let statistics = [numbers(normalised.mean), numbers(normalised.variance)];
-        self.statistics.insert(layer.name.clone(), statistics);
-        normalised.output
-    }
-
-    fn dropout(&self, index: usize, p: f32, x: Tensor<4>) -> Tensor<4> {
-        let Mode::Training { seed, step } = self.mode else { return x };
-        if p == 0.0 {
-            return x;
-        }
-        let shape = x.dims();
-        let layer = u32::try_from(index).expect("few layers");
-        x * Tensor::from_data(TensorData::new(masks::dropout(seed, step, layer, p, shape), shape), &self.network.device)
+        (last, statistics)
     }
 }

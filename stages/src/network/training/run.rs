@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     network::{
-        Architecture, Kind, Mode, Network, Pass, Place, Weights,
+        Architecture, Backend, LayerKind, Mode, Network, Pass, Weights,
         kernels::{
             Isa,
             lanes::{LANES, kernel},
         },
+        layers::BatchNorm,
     },
     philox::{Purpose, Stream},
     stage::{Context, Host, Progress, StageError},
@@ -33,7 +34,7 @@ pub(crate) struct Training<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) data: &'a Data,
     pub(crate) metric: &'a Metric,
-    pub(crate) place: Place,
+    pub(crate) backend: Backend,
 }
 
 impl Training<'_> {
@@ -44,7 +45,7 @@ impl Training<'_> {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<State, StageError> {
         let host = context.host;
         let mut state = self.start(context);
-        let mut network = Network::of_heads(&self.settings.architecture, Pass::Training, &self.place);
+        let mut network = Network::of_heads(&self.settings.architecture, Pass::Training, &self.backend);
         let mut batches = Batches { training: self, seed: context.seed, order: Vec::new(), order_of: 0 };
         let mut batch = (!self.is_over(&state)).then(|| batches.at(state.step));
         while let Some(this) = batch {
@@ -155,21 +156,21 @@ impl Training<'_> {
         let forward = network.forward(&batch.images, Mode::Training { seed, step });
 
         let mut sums = Sums { n: batch.n as u64, loss: 0.0, heads: Vec::new() };
-        let mut by_logits = BTreeMap::new();
+        let mut logit_gradients = BTreeMap::new();
         for ((head, labels), &weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
             let logits = &forward.outputs[&head.name]; // [n, classes]
             let score = loss::score(*criterion, head.output, logits, labels, head.classes);
             sums.loss += weight * score.loss;
             sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
-            let by_head = loss::gradient(*criterion, head.output, logits, labels, head.classes, weight);
-            by_logits.insert(head.name.clone(), by_head);
+            let gradient = loss::gradient(*criterion, head.output, logits, labels, head.classes, weight);
+            logit_gradients.insert(head.name.clone(), gradient);
         }
         sums.loss += batch.n as f64 * penalty(architecture, &state.weights, rule.l2);
         if !sums.loss.is_finite() {
             state.diverged_at = Some(state.step);
             return;
         }
-        let gradients = network.gradients_by_weights(&by_logits);
+        let gradients = network.weight_gradients(&logit_gradients);
 
         let factor = self.settings.schedule.factor(state.step, self.steps_per_epoch());
         let rule = Rule { learning_rate: rule.learning_rate * factor, ..rule.clone() };
@@ -186,7 +187,7 @@ impl Training<'_> {
             let Settings { architecture, head_weights, rule, criterion, .. } = self.settings;
             let batch = |from: usize| self.data.validation_batch(from, (from + JUDGED_AT_A_TIME).min(n));
             let batches = (0..n).step_by(JUDGED_AT_A_TIME).map(batch);
-            let mut sums = judge(architecture, &state.weights, &self.place, batches, *criterion, head_weights);
+            let mut sums = judge(architecture, &state.weights, &self.backend, batches, *criterion, head_weights);
             sums.loss += sums.n as f64 * penalty(architecture, &state.weights, rule.l2);
             sums.figures()
         });
@@ -270,12 +271,12 @@ impl Sums {
 pub(crate) fn judge(
     architecture: &Architecture,
     weights: &Weights,
-    place: &Place,
+    backend: &Backend,
     batches: impl Iterator<Item = Batch>,
     criterion: Criterion,
     head_weights: &[f64],
 ) -> Sums {
-    let mut network = Network::of_heads(architecture, Pass::Inference, place);
+    let mut network = Network::of_heads(architecture, Pass::Inference, backend);
     network.set_weights(weights);
     let mut sums = Sums::default();
     for batch in batches {
@@ -318,7 +319,7 @@ kernel! {
 /// as Keras does.
 fn move_statistics(architecture: &Architecture, weights: &mut Weights, statistics: &BTreeMap<String, [Vec<f32>; 2]>) {
     for layer in &architecture.layers {
-        let Kind::BatchNorm { momentum, .. } = layer.kind else { continue };
+        let LayerKind::BatchNorm(BatchNorm { momentum, .. }) = layer.kind else { continue };
         for (part, batch) in ["moving_mean", "moving_variance"].iter().zip(&statistics[&layer.name]) {
             let moving = weights.0.get_mut(&format!("{}.{part}", layer.name)).expect("the layer has statistics");
             let pairs = moving.values.iter_mut().zip(batch);

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::*;
 use crate::network::{
-    HyperCnn, Initialiser, TABLES, TableFamily,
-    architecture::{Output, Padding},
+    HyperCnn, Initialiser, LayerKind, Padding, TABLES, TableFamily,
+    architecture::Output,
+    layers::{Activation, BatchNorm, Conv, Dense, Dropout, MaxPool},
 };
 
 fn read(layers: Value) -> Layers {
@@ -68,23 +69,23 @@ fn branches_are_those_of_a_family() {
         let last = layer.inputs.last().unwrap();
         steps.push(json!({ "From": last }));
         let others = &layer.inputs[..layer.inputs.len() - 1];
-        steps.push(match layer.kind {
-            Kind::Conv { filters, kernel, stride, padding } => {
+        steps.push(match layer.kind.clone() {
+            LayerKind::Conv(Conv { filters, kernel, stride, padding }) => {
                 json!({ "Conv": { "filters": filters, "kernel": kernel, "stride": stride, "padding": padding } })
             }
-            Kind::MaxPool { size, stride, padding } => {
+            LayerKind::MaxPool(MaxPool { size, stride, padding }) => {
                 json!({ "MaxPool": { "size": size, "stride": stride, "padding": padding } })
             }
-            Kind::AvgPool { size, stride, padding } => {
+            LayerKind::AvgPool(AvgPool { size, stride, padding }) => {
                 json!({ "AvgPool": { "size": size, "stride": stride, "padding": padding } })
             }
-            Kind::BatchNorm { .. } => json!("BatchNorm"),
-            Kind::Activation { function } => json!({ "Activation": function }),
-            Kind::Dropout { p } => json!({ "Dropout": p }),
-            Kind::Add => json!({ "Add": others }),
-            Kind::Concat => json!({ "Concat": others }),
-            Kind::Flatten => json!("Flatten"),
-            Kind::Dense { units } => json!({ "Dense": units }),
+            LayerKind::BatchNorm(_) => json!("BatchNorm"),
+            LayerKind::Activation(Activation { function }) => json!({ "Activation": function }),
+            LayerKind::Dropout(Dropout { p }) => json!({ "Dropout": p }),
+            LayerKind::Add(_) => json!({ "Add": others }),
+            LayerKind::Concat(_) => json!({ "Concat": others }),
+            LayerKind::Flatten(_) => json!("Flatten"),
+            LayerKind::Dense(Dense { units }) => json!({ "Dense": units }),
         });
         steps.push(json!({ "As": layer.name }));
     }
@@ -106,10 +107,13 @@ fn branches_go_on_from_names_and_meet_again() {
     let network = built(layers.clone(), json!({ "filters": 6.0, "p": 0.0 }), [3, 8, 8]).unwrap();
     assert_eq!(network.layer("add_1").unwrap().inputs, ["conv2d_2", "activation_1"]);
     assert_eq!(network.layer("concatenate_1").unwrap().inputs, ["conv2d_1", "add_1"]);
-    assert_eq!(network.layer("batch_normalization_1").unwrap().kind, Kind::BatchNorm { momentum: 0.9, epsilon: 0.001 });
+    assert_eq!(
+        network.layer("batch_normalization_1").unwrap().kind,
+        BatchNorm { momentum: 0.9, epsilon: 0.001 }.into()
+    );
     assert_eq!(network.layer("max_pooling2d_1").unwrap().shape, [10, 7, 7]);
     let pool = network.layer("average_pooling2d_1").unwrap();
-    assert_eq!(pool.kind, Kind::AvgPool { size: 7, stride: 7, padding: Padding::Valid });
+    assert_eq!(pool.kind, AvgPool { size: 7, stride: 7, padding: Padding::Valid }.into());
     assert_eq!(network.layer("flatten_1").unwrap().shape, [10]);
     assert_eq!(network.layer("class").unwrap().inputs, ["dense_1"]);
     let initialisers = ["conv2d_1", "conv2d_2", "class"].map(|name| network.layer(name).unwrap().initialiser);

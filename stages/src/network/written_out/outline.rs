@@ -1,9 +1,12 @@
-//! What is wrong with layers whatever the images are: names, layers that read what they cannot, layers that nothing reads.
+//! What is wrong with layers whatever the images are: unknown names, layers that read what they cannot, layers that are never read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::step::Step;
-use crate::network::table::one_of;
+use crate::{
+    network::layers::notation::{Gives, Reads},
+    words::one_of,
+};
 
 /// Returns what is wrong: (path inside the layers, message).
 pub(super) fn problems(steps: &[Step]) -> Vec<(String, String)> {
@@ -25,7 +28,7 @@ pub(super) fn problems(steps: &[Step]) -> Vec<(String, String)> {
 struct Output {
     /// The index of its step, if it has one.
     step: Option<usize>,
-    /// Whether it is [channels, height, width] rather than [units]; nothing where that cannot be said.
+    /// Whether it is [channels, height, width] rather than [units], if that is known.
     is_image: Option<bool>,
 }
 
@@ -42,7 +45,7 @@ struct Outline<'a> {
 
 impl<'a> Outline<'a> {
     fn take(&mut self, i: usize, step: &'a Step) {
-        let mut inputs: Vec<_> = step.reads().into_iter().map(|(path, name)| self.named(i, &path, name)).collect();
+        let mut inputs: Vec<_> = step.names().into_iter().map(|(path, name)| self.named(i, &path, name)).collect();
         match step {
             Step::Initialise(_) => {}
             Step::As(name) => {
@@ -60,7 +63,7 @@ impl<'a> Outline<'a> {
         }
     }
 
-    /// Returns the output of this name; one of which nothing is known if there is none.
+    /// Returns the output of this name. If there is none, returns one of unknown rank.
     fn named(&mut self, i: usize, path: &str, name: &str) -> usize {
         if let Some(&output) = self.names.get(name) {
             return output;
@@ -75,37 +78,31 @@ impl<'a> Outline<'a> {
 
     /// Returns whether a layer gives an image.
     fn rank(&mut self, i: usize, step: &Step, inputs: &[usize]) -> Option<bool> {
-        let read: BTreeSet<_> = inputs.iter().filter_map(|input| self.outputs[*input].is_image).collect();
+        let ranks: BTreeSet<_> = inputs.iter().filter_map(|input| self.outputs[*input].is_image).collect();
+        let (reads, gives) = step.reads_and_gives()?;
         let name = step.name();
-        match step {
-            Step::Add(names) | Step::Concat(names) if names.0.is_empty() => {
+        match reads {
+            _ if step.is_join() && inputs.len() == 1 => {
                 self.complain(i, "", format!("`{name}` has nothing to join, expected names of earlier layers"));
             }
-            Step::Add(_) if read.len() > 1 => {
+            Reads::Equal if ranks.len() > 1 => {
                 self.complain(i, "", format!("`{name}` reads an image and units, expected equal shapes"));
                 return None;
             }
-            Step::Dense(_) if read.contains(&true) => {
+            Reads::Units if ranks.contains(&true) => {
                 let expected = "expected units: a `Flatten` or `GlobalAvgPool` before it";
                 self.complain(i, "", format!("`{name}` reads an image, {expected}"));
             }
-            Step::Conv(_)
-            | Step::MaxPool(_)
-            | Step::AvgPool(_)
-            | Step::GlobalAvgPool
-            | Step::BatchNorm(_)
-            | Step::Concat(_)
-                if read.contains(&false) =>
-            {
+            Reads::Images if ranks.contains(&false) => {
                 let expected = "expected an image: its place is before a `Flatten`";
                 self.complain(i, "", format!("`{name}` reads units, {expected}"));
             }
             _ => {}
         }
-        match step {
-            Step::Activation(_) | Step::Dropout(_) | Step::Add(_) => self.outputs[self.at].is_image,
-            Step::Dense(_) | Step::Flatten | Step::GlobalAvgPool => Some(false),
-            _ => Some(true),
+        match gives {
+            Gives::Same => self.outputs[self.at].is_image,
+            Gives::Units => Some(false),
+            Gives::Images => Some(true),
         }
     }
 

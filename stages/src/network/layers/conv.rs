@@ -1,0 +1,129 @@
+//! Convolution, with a bias.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    convolution::{Convolution, Windows},
+    definition::{Array, Definition, Misfit, Role},
+    label::LabelPart,
+    notation::{Default, Form, Gives, Notated, Notation, Reads, Setting, Values},
+    onnx::Operator,
+    operation::{Plan, Site},
+    window::{SIDE, Window},
+};
+use crate::network::{
+    domain::Domain,
+    kernels::{conv::Conv as Kernel, unfold::Unfold},
+    padding::Padding,
+};
+
+/// A convolution with square filters. Its kernel is laid out [filters, channels, height, width].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conv {
+    /// Filters, and so channels of the output.
+    pub filters: usize,
+    /// Height and width of a filter.
+    pub kernel: usize,
+    /// Pixels from one place of the filters to the next.
+    pub stride: usize,
+    /// What happens at the edges.
+    pub padding: Padding,
+}
+
+impl Conv {
+    fn window(&self) -> Window {
+        Window { size: self.kernel, stride: self.stride, padding: self.padding }
+    }
+}
+
+impl Definition for Conv {
+    fn prefix(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn misfit(&self, inputs: &[&[usize]]) -> Option<Misfit> {
+        self.window().misfit(inputs)
+    }
+
+    fn shape(&self, inputs: &[&[usize]]) -> Vec<usize> {
+        self.window().shape(inputs, self.filters)
+    }
+
+    fn flops(&self, inputs: &[&[usize]]) -> u64 {
+        2 * (inputs[0][0] * self.kernel * self.kernel) as u64 + 1
+    }
+
+    fn arrays(&self, input: &[usize]) -> Vec<Array> {
+        let &Self { filters, kernel, .. } = self;
+        vec![
+            Array::new("kernel", &[filters, input[0], kernel, kernel], Role::Kernel),
+            Array::new("bias", &[filters], Role::Trained(0.0)),
+        ]
+    }
+
+    /// An image of few channels is unfolded first.
+    fn on_cpu(&self, site: &Site<'_>) -> Plan {
+        let (x, y) = (site.inputs[0], site.output);
+        let window = self.window().on(x);
+        match Unfold::of(x, y, window) {
+            Some(unfold) => {
+                let convolution = Convolution::new(Kernel::of_unfolded(&unfold), false);
+                Plan::of_two((Windows(unfold), unfold.y), (convolution, y))
+            }
+            None => Plan::of(Convolution::new(Kernel::new(x, y, window), false), site),
+        }
+    }
+
+    #[cfg(any(feature = "cuda", test))]
+    fn on_burn(
+        &self,
+        mut inputs: Vec<burn::tensor::Tensor<4>>,
+        site: &mut super::burn_site::Site<'_>,
+    ) -> burn::tensor::Tensor<4> {
+        use burn::tensor::{module, ops::ConvOptions};
+
+        let x = inputs.remove(0);
+        let [_, channels, h, w] = x.dims();
+        let kernel = site.array("kernel").reshape([self.filters, channels, self.kernel, self.kernel]);
+        let options = ConvOptions::new([self.stride, self.stride], [0, 0], [1, 1], 1);
+        let options = ConvOptions { padding: self.window().zeros([h, w]), ..options };
+        module::conv2d(x, kernel, Some(site.array("bias")), options) // [n, filters, height, width]
+    }
+
+    fn onnx(&self, inputs: &[&[usize]]) -> Operator {
+        self.window().operator("Conv", inputs).reading(&["kernel", "bias"])
+    }
+
+    fn label(&self) -> Vec<LabelPart> {
+        let kernel = LabelPart::Number("kernel", self.kernel as f64);
+        [kernel, LabelPart::Word(self.padding.name())].into_iter().chain(self.window().stride_label()).collect()
+    }
+}
+
+impl Notated for Conv {
+    const NOTATION: Notation = Notation {
+        name: "Conv",
+        form: Form::Fields,
+        settings: &[
+            Setting::new("filters", Domain::Whole(1..=65_536), "Filters, and so channels of the output."),
+            Setting::new("kernel", SIDE, "Height and width of a filter.").moving_sides(),
+            Setting::new("stride", SIDE, "Pixels from one place of the filters to the next.")
+                .moving_sides()
+                .or(Default::Whole(1)),
+            Setting::new("padding", Domain::Word(&Padding::NAMES), "What happens at the edges.")
+                .moving_sides()
+                .or(Default::Word("same")),
+        ],
+        reads: Reads::Images,
+        gives: Gives::Images,
+    };
+
+    fn of(values: &Values) -> Option<Self> {
+        Some(Self {
+            filters: values.whole("filters"),
+            kernel: values.whole("kernel"),
+            stride: values.whole("stride"),
+            padding: values.word("padding"),
+        })
+    }
+}

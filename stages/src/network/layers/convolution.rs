@@ -1,0 +1,164 @@
+//! Convolution on a CPU, and a dense layer as one of a single pixel, with the max-pooling and the activation behind it.
+
+use super::{
+    activation,
+    operation::{Arrays, Backward, Follower, Joined, Keeps, Map, Operation, Run},
+};
+use crate::network::{
+    function::Function,
+    kernels::{
+        activation as kernel,
+        conv::{ByOutput, Conv, Transposed},
+        peaks::Peaks,
+        unfold::Unfold,
+    },
+    pass::Pass,
+};
+
+/// A convolution or dense layer.
+pub(super) struct Convolution {
+    conv: Conv,
+    is_dense: bool,
+    /// The joined max-pooling.
+    peaks: Option<Peaks>,
+    /// The joined activation.
+    function: Option<Function>,
+    /// Packed.
+    weights: Vec<f32>,
+    /// Padded.
+    bias: Vec<f32>,
+    /// What a gradient with respect to the input needs, where there is to be one.
+    transposed: Option<(Transposed, Vec<f32>)>,
+}
+
+impl Convolution {
+    /// Returns the operation of a convolution, or of a dense layer.
+    pub(super) fn new(conv: Conv, is_dense: bool) -> Self {
+        let (weights, bias) = (Vec::new(), Vec::new());
+        Self { conv, is_dense, peaks: None, function: None, weights, bias, transposed: None }
+    }
+
+    fn by_output<'a>(&'a self, dy: &'a [f32]) -> ByOutput<'a> {
+        self.peaks.as_ref().map_or(ByOutput::Whole(dy), |peaks| ByOutput::Peaks(peaks, dy))
+    }
+
+    /// Writes the gradients with respect to kernel and bias.
+    fn parameters(&self, back: &mut Backward<'_>, dy: &[f32]) {
+        let (conv, run) = (&self.conv, back.run);
+        let maps = (run.n, back.x());
+        let (kernel, bias) = conv.gradient_by_kernel(run.isa, maps, self.by_output(dy), back.buffers);
+        let gradient = back.parameter("kernel");
+        gradient.resize(conv.kernel_len(), 0.0);
+        if self.is_dense {
+            conv.unpack_dense(&kernel, gradient);
+        } else {
+            conv.unpack(&kernel, gradient);
+        }
+        let gradient = back.parameter("bias");
+        gradient.clear();
+        gradient.extend(&bias[..conv.y.c]);
+        back.buffers.give(kernel);
+        back.buffers.give(bias);
+    }
+}
+
+impl Operation for Convolution {
+    fn is_trained(&self) -> bool {
+        true
+    }
+
+    fn keeps(&self, pass: Pass) -> Keeps {
+        Keeps { input: pass == Pass::Training, output: self.function.is_some() }
+    }
+
+    fn reach_inputs(&mut self) {
+        self.transposed = Some((self.conv.transposed(), Vec::new()));
+    }
+
+    /// The largest of rectified numbers is the largest rectified, so ReLU waits for a max-pooling: there is less to rectify.
+    fn join(&mut self, follower: Follower) -> Joined {
+        match (follower, self.function) {
+            _ if self.peaks.is_some() => Joined::Not,
+            (Follower::Function(function), None) => {
+                self.function = Some(function);
+                Joined::Done
+            }
+            (Follower::MaxPool(pool), None | Some(Function::Relu)) => match (Peaks::of(pool), self.function.take()) {
+                (Some(peaks), function) => {
+                    (self.peaks, self.function) = (Some(peaks), function);
+                    Joined::Done
+                }
+                (None, Some(function)) => Joined::Before(Box::new(activation::Apply(function))),
+                (None, None) => Joined::Not,
+            },
+            (Follower::Function(_), Some(_)) | (Follower::MaxPool(_), Some(_)) => Joined::Not,
+        }
+    }
+
+    fn set_weights(&mut self, arrays: Arrays<'_, '_>) {
+        let conv = &self.conv;
+        let kernel = arrays("kernel");
+        self.weights.resize(conv.packed_len(), 0.0);
+        self.bias.clear();
+        self.bias.extend(arrays("bias"));
+        self.bias.resize(conv.y.padded(), 0.0);
+        if self.is_dense {
+            conv.pack_dense(kernel, &mut self.weights);
+        } else {
+            conv.pack(kernel, &mut self.weights);
+        }
+        if let Some((_, transposed)) = &mut self.transposed {
+            transposed.resize(conv.packed_transposed_len(), 0.0);
+            if self.is_dense {
+                conv.pack_dense_transposed(kernel, transposed);
+            } else {
+                conv.pack_transposed(kernel, transposed);
+            }
+        }
+    }
+
+    fn forward(&mut self, run: Run, inputs: &[Map<'_>], y: &mut [f32]) {
+        let weights = (self.weights.as_slice(), self.bias.as_slice());
+        let maps = (run.n, inputs[0].values);
+        match &mut self.peaks {
+            Some(peaks) => self.conv.forward_to_peaks(run.isa, maps, weights, self.function, peaks, y),
+            None => self.conv.forward(run.isa, maps, weights, self.function, y),
+        }
+    }
+
+    fn backward(&mut self, back: &mut Backward<'_>, mut dy: Vec<f32>) {
+        let Run { isa, n, pass, .. } = back.run;
+        if let Some(function) = self.function {
+            kernel::backward(isa, function, back.y(), &mut dy);
+        }
+        if pass == Pass::Training {
+            self.parameters(back, &dy);
+        }
+        if let Some((transposed, weights)) = &self.transposed {
+            let (mut dx, is_new) = back.take();
+            self.conv.gradient_by_x(isa, transposed, (n, self.by_output(&dy)), weights, is_new, &mut dx);
+            back.put(dx);
+        }
+        back.buffers.give(dy);
+    }
+}
+
+/// The windows of a convolution side by side, before a convolution that is faster on those.
+pub(super) struct Windows(pub(super) Unfold);
+
+impl Operation for Windows {
+    fn reads_images(&self) -> bool {
+        true
+    }
+
+    fn forward(&mut self, run: Run, inputs: &[Map<'_>], y: &mut [f32]) {
+        self.0.forward(run.isa, (inputs[0].layout, inputs[0].values), y);
+    }
+
+    fn backward(&mut self, back: &mut Backward<'_>, dy: Vec<f32>) {
+        let mut dx = back.take_or_zeros();
+        self.0.backward(&dy, &mut dx);
+        back.put(dx);
+        back.buffers.give(dy);
+    }
+}

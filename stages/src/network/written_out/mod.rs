@@ -1,0 +1,175 @@
+//! `Layers([..])`: a network written out in pipeline.ron, layer behind layer, with hyperparameters as values.
+
+mod layer;
+mod outline;
+mod setting;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use self::{setting::Wrong, step::Step};
+use super::{
+    architecture::{Architecture, Builder, Head},
+    error::ModelError,
+    family::{Family, Proposal, TRAINING},
+    layers::{AvgPool, Flatten},
+    padding::Padding,
+};
+
+/// A network without its heads. Its hyperparameters are the labels of its values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Layers(Vec<Step>);
+
+impl Family for Layers {
+    fn keys(&self) -> Vec<&str> {
+        let labels: BTreeSet<_> =
+            self.0.iter().flat_map(Step::settings).filter_map(|setting| setting.label()).collect();
+        let of_training = TRAINING.iter().flat_map(|row| row.keys).copied();
+        labels.iter().copied().chain(of_training.filter(|key| !labels.contains(key))).collect()
+    }
+
+    fn fixed(&self, _: &str) -> Option<&Value> {
+        None
+    }
+
+    fn default_of(&self, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn architecture(&self, proposal: &Proposal, input: [usize; 3], heads: &[Head]) -> Result<Architecture, ModelError> {
+        if input.contains(&0) {
+            let found = format!("images of {}x{}x{}", input[0], input[1], input[2]);
+            return Err(ModelError::Data { found, expected: "at least one pixel" });
+        }
+        let (builder, at) = build(&self.0, &proposal.labels, input).map_err(|(_, error)| error)?;
+        builder.finish(&at, heads)
+    }
+
+    fn problems(&self) -> Vec<(String, String)> {
+        let mut problems = outline::problems(&self.0);
+        for (i, step) in self.0.iter().enumerate() {
+            // What a search proposes is checked with its space.
+            let values = step.settings().into_iter().filter(|setting| setting.label().is_none());
+            for wrong in values.filter_map(|setting| setting.settled(&Map::new()).err()) {
+                problems.push((format!("[{i}].{}", wrong.path), format!("expected {}", wrong.expected)));
+            }
+        }
+        problems
+    }
+
+    fn refusal(&self, key: &str, value: &Value) -> Option<String> {
+        let settings = self.0.iter().flat_map(Step::settings);
+        let of_layers = settings.filter(|setting| setting.label() == Some(key)).map(|setting| setting.domain().clone());
+        let of_training = TRAINING.iter().filter(|row| row.keys == [key]).map(|row| row.domain.clone());
+        of_layers.chain(of_training).find(|domain| !domain.has(value)).map(|domain| domain.expected())
+    }
+
+    fn is_bounded(&self, key: &str) -> bool {
+        self.0.iter().flat_map(Step::settings).any(|setting| setting.label() == Some(key))
+    }
+
+    /// A label stands for any value as long as it does not decide whether a layer fits. From the first one that might, nothing is said.
+    fn misfit(&self, input: [usize; 3]) -> Option<(String, ModelError)> {
+        let mut labels = Map::new();
+        let mut known = 0;
+        'steps: for step in &self.0 {
+            for setting in step.settings() {
+                let Some(label) = setting.label() else { continue };
+                if setting.setting.moves_sides {
+                    break 'steps;
+                }
+                labels.insert(label.to_owned(), setting.domain().any());
+            }
+            known += 1;
+        }
+        let (i, error) = build(&self.0[..known], &labels, input).err()?;
+        // A number of channels that is searched may be the one that fits.
+        let is_searched = self.0[..i].iter().flat_map(Step::settings).any(|setting| setting.label().is_some());
+        (!self.0[i].is_join() || !is_searched).then(|| (format!("[{i}]"), error))
+    }
+}
+
+/// Returns the network of `steps` for images of shape `input` so far, and its last layer.
+///
+/// # Errors
+/// With the index of the first step that cannot be taken.
+fn build(
+    steps: &[Step],
+    labels: &Map<String, Value>,
+    input: [usize; 3],
+) -> Result<(Builder, String), (usize, ModelError)> {
+    let mut network =
+        Network { builder: Builder::new(input), at: "input".into(), names: [("input", "input".into())].into() };
+    for (i, step) in steps.iter().enumerate() {
+        network.take(i, step, labels).map_err(|error| (i, error))?;
+    }
+    Ok((network.builder, network.at))
+}
+
+/// The network so far.
+struct Network<'a> {
+    builder: Builder,
+    /// The layer before.
+    at: String,
+    /// The layers that steps have named.
+    names: BTreeMap<&'a str, String>,
+}
+
+impl<'a> Network<'a> {
+    /// Takes the step `i`.
+    fn take(&mut self, i: usize, step: &'a Step, labels: &Map<String, Value>) -> Result<(), ModelError> {
+        let key = |path: &str| format!("Layers[{i}].{path}");
+        let wrong = |Wrong { path, found, expected }| ModelError::Value { key: key(&path), found, expected };
+        let misfit = |why| ModelError::Layer { layer: key(step.name()), why: Box::new(why) };
+        let mut inputs = Vec::new();
+        for (path, name) in step.names() {
+            let unknown = || ModelError::Value {
+                key: key(&path),
+                found: format!("`{name}`"),
+                expected: "the name of an earlier layer".into(),
+            };
+            inputs.push(self.names.get(name).ok_or_else(unknown)?.clone());
+        }
+        match step {
+            Step::As(name) => drop(self.names.insert(name, self.at.clone())),
+            Step::From(_) => self.at = inputs.remove(0),
+            Step::Initialise(_) => {
+                let value = step.settings()[0].settled(labels).map_err(wrong)?;
+                let initialiser = serde_json::from_value(value).expect("the words of the setting are initialisers");
+                self.builder.initialise(initialiser);
+            }
+            Step::GlobalAvgPool => self.pool_globally().map_err(misfit)?,
+            Step::Layer(layer) => {
+                if let Some(kind) = layer.kind(labels).map_err(wrong)? {
+                    inputs.push(self.at.clone());
+                    let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
+                    self.at = self.builder.try_add(kind, &inputs).map_err(misfit)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pool_globally(&mut self) -> Result<(), ModelError> {
+        let shape = self.builder.shape(&self.at);
+        let size = match *shape {
+            [_, height, width] if height == width => height,
+            _ => {
+                let found = format!("{shape:?} of `{}`", self.at);
+                let expected = "[channels, side, side]: an image that is square";
+                return Err(ModelError::Shape { layer: "global_average_pooling2d", found, expected });
+            }
+        };
+        let pool = AvgPool { size, stride: size, padding: Padding::Valid };
+        self.at = self.builder.try_add(pool, &[&self.at])?;
+        self.at = self.builder.try_add(Flatten, &[&self.at])?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

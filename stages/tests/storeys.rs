@@ -1,0 +1,189 @@
+//! The house's storeys: packages in a line, three storeys in `stages`, and no circles of files. An import never goes up.
+
+#![expect(clippy::disallowed_methods, reason = "the test reads sources, not inputs of a stage")]
+
+mod imports;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use imports::Package;
+
+/// The packages from the ground up, with their folders.
+const PACKAGES: [(&str, &str); 5] = [
+    ("pipe-store", "store"),
+    ("pipe-stages", "stages"),
+    ("pipe-engine", "engine"),
+    ("pipe-views", "views"),
+    ("pipe", ""),
+];
+
+/// Modules of `stages` that all others may use.
+const GROUND: [&str; 7] = ["params", "philox", "problem", "records", "stage", "tensors", "words"];
+
+/// Libraries, which know no pipeline. All other modules of `stages` are stages, except for the roof.
+const LIBRARIES: [&str; 3] = ["images", "network", "search"];
+
+/// What knows all stages.
+const ROOF: [&str; 2] = ["lib", "registry"];
+
+/// Circles that are still there, by package. Each goes with the change that ends it.
+const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
+    ("store", &["actions.rs", "layout.rs", "store.rs"]),
+    ("stages", &["network/family.rs", "network/table.rs"]),
+    (
+        "stages",
+        &[
+            "search/constraint.rs",
+            "search/gaussian.rs",
+            "search/grid.rs",
+            "search/hyperopt.rs",
+            "search/imported.rs",
+            "search/joint.rs",
+            "search/kind.rs",
+            "search/parse.rs",
+            "search/parzen.rs",
+            "search/points.rs",
+            "search/random.rs",
+            "search/sampler.rs",
+            "search/sobol.rs",
+            "search/space.rs",
+            "search/split.rs",
+        ],
+    ),
+    ("stages", &["visualize_filters/exciting.rs", "visualize_filters/mod.rs", "visualize_filters/picture.rs"]),
+    ("engine", &["pipeline/labels.rs", "pipeline/sampler.rs"]),
+    ("engine", &["run/local.rs", "run/mod.rs"]),
+    ("views", &["diff/answer.rs", "diff/mod.rs", "diff/question.rs"]),
+    (
+        "views",
+        &[
+            "report/curves.rs",
+            "report/hyperparameters.rs",
+            "report/mod.rs",
+            "report/network.rs",
+            "report/pictures.rs",
+            "report/summary.rs",
+            "report/trials.rs",
+        ],
+    ),
+];
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("`stages` lies in the workspace").to_owned()
+}
+
+/// Returns the storey of a file of `stages`.
+fn storey(file: &str) -> usize {
+    let module = file.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+    match module {
+        module if GROUND.contains(&module) => 0,
+        module if LIBRARIES.contains(&module) => 1,
+        module if ROOF.contains(&module) => 3,
+        _ => 2,
+    }
+}
+
+/// Returns the imports of `stages` that go up, as text.
+fn upward(package: &Package) -> Vec<String> {
+    let uses = package.uses().into_iter();
+    uses.filter(|(from, to)| storey(to) > storey(from)).map(|(from, to)| format!("{from} uses {to}")).collect()
+}
+
+#[test]
+fn no_import_of_stages_goes_up() {
+    let package = Package::read(&workspace().join("stages/src"));
+    assert!(package.uses().len() > 100, "the sources were read");
+    assert_eq!(upward(&package), [""; 0]);
+}
+
+#[test]
+fn files_do_not_use_each_other_in_circles() {
+    let folders = ["store", "stages", "engine", "views"];
+    let circles_of = |folder: &&'static str| {
+        let circles = Package::read(&workspace().join(folder).join("src")).circles();
+        circles.into_iter().map(|circle| (*folder, circle)).collect::<Vec<_>>()
+    };
+    let found: Vec<_> = folders.iter().flat_map(circles_of).collect();
+    let is = |(folder, circle): &(&str, BTreeSet<String>), (package, files): &(&str, &[&str])| {
+        folder == package && circle.iter().all(|file| files.contains(&file.as_str()))
+    };
+    let new: Vec<_> = found.iter().filter(|circle| !KNOWN_CIRCLES.iter().any(|known| is(circle, known))).collect();
+    assert!(new.is_empty(), "{new:#?}");
+    let gone: Vec<_> = KNOWN_CIRCLES.iter().filter(|known| !found.iter().any(|circle| is(circle, known))).collect();
+    assert!(gone.is_empty(), "known circles are gone, take them out of the table: {gone:#?}");
+}
+
+#[test]
+fn packages_depend_on_those_below_alone() {
+    for (i, (name, folder)) in PACKAGES.iter().enumerate() {
+        let manifest = std::fs::read_to_string(workspace().join(folder).join("Cargo.toml")).expect("a manifest");
+        assert!(manifest.contains(&format!("\nname = \"{name}\"\n")), "{name}");
+        let mut section = "";
+        for line in manifest.lines().map(str::trim) {
+            if line.starts_with('[') {
+                section = line;
+            }
+            let is_dependency = section.contains("dependencies") && !section.contains("workspace");
+            let text = line.trim_start_matches(['[', '"']).rsplit("dependencies.").next().unwrap_or_default();
+            let above = PACKAGES[i..].iter().any(|(above, _)| {
+                let rest = text.strip_prefix(above);
+                rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
+            });
+            assert!(!(is_dependency && above), "`{name}` depends on what is not below it: {line}");
+        }
+    }
+}
+
+fn package(files: &[(&str, &str)]) -> Package {
+    let files: BTreeMap<_, _> = files.iter().copied().collect();
+    Package::from_sources(&|file| files.get(file).map(|text| (*text).to_owned()))
+}
+
+#[test]
+fn an_import_that_goes_up_is_seen_however_it_is_written() {
+    let up = |philox: &str| {
+        let files = [
+            ("lib.rs", "pub mod philox; pub mod network; pub use network::Network;"),
+            ("philox.rs", philox),
+            ("network/mod.rs", "mod compute; pub use compute::Network; pub fn f() {}"),
+            ("network/compute.rs", "pub struct Network;"),
+        ];
+        upward(&package(&files))
+    };
+    for (philox, to) in [
+        ("use crate::network::Network;", "network/compute.rs"),
+        ("use crate::Network as Other;", "network/compute.rs"),
+        ("use super::{network::{self}};", "network/mod.rs"),
+        ("fn g() { crate::network::f() }", "network/mod.rs"),
+        ("fn g() { use crate::network::f; f() }", "network/mod.rs"),
+        ("fn g() { println!(\"{:?}\", vec![crate::network::f()]) }", "network/mod.rs"),
+        ("struct A(Vec<super::network::Network>);", "network/compute.rs"),
+        ("struct A { #[serde(default = \"crate::network::f\")] b: u8 }", "network/mod.rs"),
+    ] {
+        assert_eq!(up(philox), [format!("philox.rs uses {to}")], "{philox}");
+    }
+    for fine in
+        ["#[cfg(test)] mod tests { use crate::network::f; }", "#[cfg(test)] use crate::network::f;", "use std::fmt;"]
+    {
+        assert_eq!(up(fine), [""; 0], "{fine}");
+    }
+}
+
+#[test]
+fn a_circle_is_seen_through_others_and_not_through_a_facade() {
+    let circles = |b: &str| {
+        let files = [
+            ("lib.rs", "mod a; mod b; mod c; pub use a::A;"),
+            ("a.rs", "use crate::b::B; pub struct A;"),
+            ("b.rs", b),
+            ("c.rs", "use super::a::A; pub struct C;"),
+        ];
+        package(&files).circles()
+    };
+    assert_eq!(circles("use crate::c::C; pub struct B;"), [["a.rs", "b.rs", "c.rs"].map(str::to_owned).into()]);
+    assert_eq!(circles("use crate::A; pub struct B;"), [["a.rs", "b.rs"].map(str::to_owned).into()]);
+    assert_eq!(circles("pub struct B;"), []);
+}
