@@ -7,6 +7,7 @@ use pipe_engine::{
     action::Action,
     pipeline::{
         expand::{Sources, expand},
+        problem::Look,
         read::read,
     },
     run::execute::execute,
@@ -32,7 +33,8 @@ impl Fabricated {
     /// Makes another pipeline the folder's, and fabricates what it lacks.
     pub fn run(&self, text: &str) {
         std::fs::write(self.folder.path().join("pipeline.ron"), text).expect("the folder can be written");
-        let pipeline = read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render()));
+        let pipeline =
+            read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Look::Plain)));
         let plan = expand(&pipeline, &Sources::default());
         let store = self.store();
         let mut trees: Vec<Option<Tree>> = Vec::new();

@@ -9,6 +9,7 @@ use serde_json::Value;
 /// What became of a file of trials.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
+    /// The trials that the space could have proposed.
     pub record: ImportedTrials,
     /// (index in the file, why the space could not have proposed it)
     pub misfits: Vec<(usize, String)>,

@@ -115,6 +115,7 @@ fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
     !   |
     ! 8 |         ("flip", Augmnet(data: "data", policy: [RandomFlip(0.5)])),
     !   |                  ^^^^^^^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate` or `VisualizeFilters`
+    !   |
     !   = help: did you mean `Augment`?
     !
     ! error: `epochs`: found 0 epochs
@@ -128,7 +129,8 @@ fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
     !    |
     ! 26 |         ("retrain_best", Retrain(of: "serach", epochs: 2, keep: [Best, Last])),
     !    |                                      ^^^^^^^^ expected `search`
-    !   = help: did you mean `search`?
+    !    |
+    !    = help: did you mean `search`?
     !
     exit 2
     "#);
@@ -154,7 +156,8 @@ fn a_data_set_without_test_images_cannot_be_tested_on() {
     !    |
     ! 27 |         ("test", Evaluate(of: "retrain_best", split: Test)),
     !    |                                                      ^^^^
-    !   = help: its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split
+    !    |
+    !    = help: its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split
     !
     exit 2
     "#);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pipe_engine::{pipeline::stages::train::TrainSpec, study::Study};
+use pipe_engine::{pipeline::stage::TrainSpec, study::Study};
 use pipe_stages::{
     StageName,
     images::dataset::Labels,

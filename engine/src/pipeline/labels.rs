@@ -10,11 +10,9 @@ use super::{
     path::{self, Step, locate},
     problem::Problem,
     source::Span,
-    stages::{
-        plain,
-        search::{self, MOST_TRIALS, SearchParams, in_space},
-        train::TrainSpec,
-    },
+    stage::{TrainSpec, plain},
+    stages::search::params::{MOST_TRIALS, SearchParams},
+    stages::search::sampler::{self, in_space},
 };
 
 /// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
@@ -40,7 +38,7 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
     let sound = space_problems.is_empty();
     space_problems.into_iter().for_each(|found| complain("space", found));
     if sound {
-        search::fits(node, own, trial, problems);
+        sampler::fits(node, own, trial, problems);
     }
     let Some(trial) = trial.filter(|_| sound) else { return };
 

@@ -15,9 +15,11 @@ mod path;
 pub mod problem;
 mod ranges;
 pub mod read;
+mod reading;
 pub mod set;
 mod source;
 pub mod spec;
+pub mod stage;
 pub mod stages;
 mod syntax;
 #[cfg(test)]

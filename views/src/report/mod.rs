@@ -11,8 +11,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pipe_engine::{
     names::trial_number,
     pipeline::{
-        spec::{Pipeline, Stages},
-        stages::StageSpec,
+        spec::Pipeline,
+        stage::{StageSpec, Stages},
     },
     study::{Found, Outcome, StudyNode},
 };

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use pipe_stages::{StageName, augment::Augment};
 use serde_json::{Value, json};
 
-use super::{Reading, Reads, StageKind, StageSpec, decode, with};
-use crate::pipeline::expand::Expansion;
+use super::decode;
+use crate::pipeline::{
+    reading::Reading,
+    stage::{Expansion, Reads, StageKind, StageSpec, with},
+};
 
 pub(super) const NAME: &str = "Augment";
 

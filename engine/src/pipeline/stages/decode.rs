@@ -8,8 +8,12 @@ use pipe_stages::{
 };
 use serde_json::{Value, json};
 
-use super::{Reading, Reads, StageKind, StageSpec, fetch, with};
-use crate::pipeline::{check::Here, expand::Expansion, problem::Problem};
+use super::fetch;
+use crate::pipeline::{
+    problem::Problem,
+    reading::Reading,
+    stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
+};
 
 pub(super) const NAME: &str = "Decode";
 

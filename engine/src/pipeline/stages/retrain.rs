@@ -10,8 +10,12 @@ use pipe_stages::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Reading, Reads, StageKind, StageSpec, search, train::TrainSpec, with};
-use crate::pipeline::{check::Here, expand::Expansion, problem::Problem, spec::Stages};
+use super::search;
+use crate::pipeline::{
+    problem::Problem,
+    reading::Reading,
+    stage::{Expansion, Here, Reads, StageKind, StageSpec, Stages, TrainSpec, with},
+};
 
 pub(super) const NAME: &str = "Retrain";
 
@@ -132,7 +136,7 @@ impl StageSpec for RetrainSpec {
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
         let select = plan.node_of(&self.of);
-        let trial = plan.stages().training(&self.of).expect("kinds are checked when a pipeline is read");
+        let trial = plan.stages.training(&self.of).expect("kinds are checked when a pipeline is read");
         let mut inputs = trial.inputs(plan);
         inputs.push(("proposal", select, "proposal.json"));
         let best_epoch = Epochs::Named(NamedEpochs::BestEpoch);

@@ -11,16 +11,15 @@ use pipe_stages::{
 };
 use serde_json::{Value, json};
 
-use super::{Fields, Reading, Reads, StageKind, StageSpec, augment, decode, plain, with};
+use super::{augment, decode};
 use crate::pipeline::{
-    check::Here,
-    expand::{Expansion, Input},
     labels,
     node::Node,
     problem::Problem,
     ranges,
+    reading::Reading,
     source::Span,
-    spec::Stages,
+    stage::{Expansion, Fields, Here, Input, Reads, StageKind, StageSpec, Stages, TrainSpec, plain, with},
 };
 
 pub(super) const NAME: &str = "Train";
@@ -38,17 +37,6 @@ pub(super) static KIND: StageKind = StageKind {
     },
     from_record: |fields| Ok(Arc::new(TrainSpec::from_record(fields)?)),
 };
-
-/// A training, of its own or as the trial of a search.
-#[derive(Debug, Clone)]
-pub struct TrainSpec {
-    /// The stage whose images are trained on.
-    pub data: String,
-    /// The stage that says how images are changed. Without one: x/255 - 0.5, and no augmentation.
-    pub augment: Option<String>,
-    /// The parameters.
-    pub train: Train,
-}
 
 impl TrainSpec {
     /// Reads a training. `objective` is what it goes for, and where that is written, if it is not among its own fields.
@@ -167,7 +155,7 @@ pub(super) struct Network<'p> {
 /// Adds the nodes that a look at the network of the stage `of` reads from.
 pub(super) fn network<'p>(of: &str, plan: &mut Expansion<'p>) -> Network<'p> {
     let node = plan.node_of(of);
-    let stages = plan.stages();
+    let stages = plan.stages;
     let spec = stages.get(of).expect("names are checked when a pipeline is read");
     let (training, keep) =
         spec.training(stages).zip(spec.kept(stages)).expect("kinds are checked when a pipeline is read");

@@ -8,8 +8,12 @@ use pipe_stages::{
 };
 use serde_json::{Value, json};
 
-use super::{Reading, Reads, StageKind, StageSpec, retrain, train, with};
-use crate::pipeline::{check::Here, expand::Expansion, problem::Problem};
+use super::{retrain, train};
+use crate::pipeline::{
+    problem::Problem,
+    reading::Reading,
+    stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
+};
 
 pub(super) static KIND: StageKind = StageKind {
     name: "VisualizeFilters",

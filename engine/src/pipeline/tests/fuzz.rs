@@ -1,6 +1,6 @@
 //! Whatever the text is, it is read or refused, and every complaint has its place in a text.
 
-use super::{TINY, accepted, edited, read};
+use super::{Look, TINY, accepted, edited, read};
 use crate::pipeline::expand::{Sources, expand};
 
 const DEFAULT: &str = include_str!("../../../../pipeline.ron");
@@ -17,7 +17,7 @@ fn survive(text: &str) {
         let source = &refused.sources[span.source].text;
         assert!(source.get(span.start..span.end).is_some(), "{problem:?} is outside of: {text}");
     }
-    assert!(refused.render().starts_with("error: "));
+    assert!(refused.render(Look::Plain).starts_with("error: "));
 }
 
 /// Splitmix64 (Steele, Lea and Flood 2014).
@@ -114,11 +114,11 @@ fn other_line_ends_tabs_and_a_byte_order_mark_change_nothing() {
 #[test]
 fn a_place_is_right_behind_other_letters_and_line_ends() {
     let text = "\u{feff}Study(/* é */ name: \"a\",\r\n\tsede: 1, stages: [])";
-    let found = read("f.ron", text, &[]).expect_err("it is wrong").render();
+    let found = read("f.ron", text, &[]).expect_err("it is wrong").render(Look::Plain);
     assert_eq!(
         found,
-        "error: unknown field `sede`\n --> f.ron:2:2\n  |\n2 | \tsede: 1, stages: [])\n  | \t^^^^ expected `device`, `name`, \
-         `seed` or `stages`\n  = help: did you mean `seed`?\n\n"
+        "error: unknown field `sede`\n --> f.ron:2:2\n  |\n2 |     sede: 1, stages: [])\n  |     ^^^^ expected `device`, \
+         `name`, `seed` or `stages`\n  |\n  = help: did you mean `seed`?\n\n"
     );
 }
 

@@ -133,6 +133,7 @@ error: unknown name `Flaten`
   |
 9 |             Flaten,
   |             ^^^^^^ expected `Conv`, `MaxPool`, `AvgPool`, `BatchNorm`, `Activation`, `Dropout`, `Flatten`, `Dense`, `Add`, `Concat`, `GlobalAvgPool`, `As`, `From` or `Initialise`
+  |
   = help: did you mean `Flatten`?
 "#,
     );
@@ -205,7 +206,8 @@ error: the space has no label `m`
    |
 10 |             Dropout(1.0), MaxPool(size: 65), BatchNorm(momentum: 1), Flatten, Dense(hp("m")), Dense(10),
    |                                                                                     ^^^^^^^ expected `l2_weight_reg_mult` or `n`
-  = help: did you mean `n`?
+   |
+   = help: did you mean `n`?
 "#,
     );
 }
@@ -320,6 +322,7 @@ error: unused axis: label `activation` reaches nothing
   |
 7 |         space: {"activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
   |                 ^^^^^^^^^^^^ expected `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  |
   = help: use it in the trial as `hp("activation")`, or remove it
 
 error: `Layers` ends in an image

@@ -32,6 +32,7 @@ error: there is no `serch`
   |
 1 | serch.trials=1
   | ^^^^^ expected `name`, `seed`, `device`, `raw`, `data`, `flip`, `search`, `best`, `test` or `filters`
+  |
   = help: did you mean `search`?
 
 error: unknown field `epoch`
@@ -39,6 +40,7 @@ error: unknown field `epoch`
   |
 1 | search.trial.epoch=1
   | ^^^^^^^^^^^^^^^^^^ expected `augment`, `batch`, `clip_norm`, `coarse_labels_weight`, `data`, `early_stopping`, `epochs`, `head`, `histograms`, `keep`, `l2`, `label_smoothing`, `learning_rate`, `loss`, `model`, `momentum`, `nesterov`, `objective`, `optimizer`, `schedule` or `weight_decay`
+  |
   = help: did you mean `epochs`?
 
 error: there is no `flip.policy[3]`
@@ -52,6 +54,7 @@ error: there is no `seeds`
   |
 1 | seeds=1
   | ^^^^^ expected `name`, `seed`, `device`, `raw`, `data`, `flip`, `search`, `best`, `test` or `filters`
+  |
   = help: did you mean `seed`?
 "#,
     );
@@ -67,6 +70,7 @@ error: no `=`
   |
 1 | seed
   | ^^^^ expected `path=value`
+  |
   = help: for example `--set search.trials=20`
 
 error: no path
@@ -120,6 +124,7 @@ error: there is no stage `bst`
   |
 1 | test.of=bst
   |         ^^^ expected `best`
+  |
   = help: did you mean `best`?
 "#,
     );

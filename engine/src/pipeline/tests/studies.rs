@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use pipe_stages::StageName;
+
 use super::{TINY, accepted};
 use crate::pipeline::{
     expand::{Sources, expand},
@@ -29,7 +31,11 @@ fn studies() -> Vec<(String, Pipeline)> {
 fn every_study_is_planned() {
     for (name, pipeline) in studies() {
         let plan = expand(&pipeline, &Sources::default());
-        assert!(plan.nodes.iter().any(|node| node.stage.id().name == "evaluate"), "{name}");
+        assert!(plan.nodes.iter().any(|node| node.stage.id().name == StageName::Evaluate.as_str()), "{name}");
+        let reads_test = |node: &&crate::plan::Node| node.inputs.values().any(|edge| edge.path.starts_with("test."));
+        for node in plan.nodes.iter().filter(reads_test) {
+            assert_eq!(node.stage.id().name, StageName::Evaluate.as_str(), "{name}: {}", node.name);
+        }
     }
 }
 

@@ -7,13 +7,14 @@ use pipe_stages::{
     words::one_of,
 };
 
-use super::{SearchParams, TrainSpec};
+use super::params::SearchParams;
 use crate::pipeline::{
     explain::name_of,
     node::Node,
     path::{self, locate},
     problem::Problem,
     source::Span,
+    stage::TrainSpec,
 };
 
 /// Complains about parts that are sound by themselves and do not go together.

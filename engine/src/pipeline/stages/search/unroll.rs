@@ -10,10 +10,10 @@ use pipe_stages::{
     train::{Epochs, Train},
 };
 
-use super::{SearchSpec, plain};
+use super::params::SearchSpec;
 use crate::{
     names::{selection_node, trial_node},
-    pipeline::expand::Expansion,
+    pipeline::stage::{Expansion, plain},
 };
 
 /// What a trial's rung is.
@@ -47,7 +47,7 @@ fn rungs(search: &SearchSpec) -> Vec<RungOf> {
 /// know, or the history itself, if its sampler reads scores.
 pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) -> usize {
     let (n_trials, note) = search.n_trials();
-    plan.note(note.map(|note| format!("{name}: {note}")));
+    plan.notes.extend(note.map(|note| format!("{name}: {note}")));
     let sampler = &search.own.sampler;
     let repeats = search.repeats();
     let shared = search.trial.inputs(plan);

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::pipeline::{
+use super::{
     form::Form,
     node::{Kind, Node},
     problem::Problem,
@@ -13,20 +13,16 @@ use crate::pipeline::{
 /// A stage while it is read: its text, and what is wrong with it so far.
 pub struct Reading<'r, 'n> {
     /// The whole stage, `Kind(..)`.
-    pub(in crate::pipeline) node: &'n Node,
-    pub(in crate::pipeline) form: Form<'n>,
-    pub(in crate::pipeline) problems: &'r mut Vec<Problem>,
+    pub(super) node: &'n Node,
+    pub(super) form: Form<'n>,
+    pub(super) problems: &'r mut Vec<Problem>,
     /// The places, key and value, where the test split is named by what may not read it.
-    pub(in crate::pipeline) test_split: &'r mut Vec<Span>,
+    pub(super) test_split: &'r mut Vec<Span>,
 }
 
 impl<'r, 'n> Reading<'r, 'n> {
     /// Returns the stage that `node` is the text of.
-    pub(in crate::pipeline) fn new(
-        node: &'n Node,
-        problems: &'r mut Vec<Problem>,
-        test_split: &'r mut Vec<Span>,
-    ) -> Self {
+    pub(super) fn new(node: &'n Node, problems: &'r mut Vec<Problem>, test_split: &'r mut Vec<Span>) -> Self {
         Self { node, form: Form::new(node), problems, test_split }
     }
 
@@ -40,7 +36,7 @@ impl<'r, 'n> Reading<'r, 'n> {
         self.form.reference(field, self.problems)
     }
 
-    /// Takes the name of a stage to read from, if there is one. `None` stands for what was complained about.
+    /// Takes the name of a stage to read from, if there is one. `None`: it was wrong, and that was said.
     pub(super) fn optional_reference(&mut self, field: &'static str) -> Option<Option<String>> {
         self.form.optional_reference(field, self.problems)
     }
@@ -55,8 +51,8 @@ impl<'r, 'n> Reading<'r, 'n> {
         ranges::complain(self.form.node(), found, None, self.problems);
     }
 
-    /// Remembers where the test split is named: what is said of it depends on the whole pipeline.
-    pub(in crate::pipeline) fn refuse_test_split(&mut self) {
+    /// Remembers where the test split is named. It is said once for each place, in place of any other problem there.
+    pub(super) fn refuse_test_split(&mut self) {
         const READS: [&str; 8] = ["data", "from", "of", "on", "split", "train", "validation", "augment"];
         for field in self.node.fields().iter().filter(|field| READS.contains(&field.key.as_str())) {
             let names_it = match &field.value.kind {

@@ -1,0 +1,101 @@
+//! The parameters of a search, and how many trials they come to.
+
+use std::collections::BTreeMap;
+
+use pipe_stages::{
+    params::{self, Hyper},
+    search::{Bracket, Constraint, Sampler, Space, Tpe},
+    train::Epochs,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::pipeline::stage::TrainSpec;
+
+/// The most trials that a search may have.
+pub(in crate::pipeline) const MOST_TRIALS: u32 = 100_000;
+
+/// A search: trials proposed one after the other, each trained.
+#[derive(Debug, Clone)]
+pub struct SearchSpec {
+    /// Its parameters.
+    pub own: SearchParams,
+    /// How a trial is trained.
+    pub trial: TrainSpec,
+    /// A stage that brings in trials of another search, which count as earlier ones of this: `pipe import-trials` writes them.
+    pub imported: Option<String>,
+}
+
+/// The parameters of a search beside its trial.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchParams {
+    /// How many trials there are; fewer if the space has fewer points. `Grid` needs no number, and `Hyperband` and
+    /// `SuccessiveHalving` say it themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trials: Option<u32>,
+    /// How many trials at the end a proposal does not know the scores of: so many can run side by side. Default: 8.
+    #[serde(default = "lag::value", skip_serializing_if = "lag::is")]
+    pub lag: u32,
+    /// Default: `Tpe`.
+    #[serde(default = "sampler_or_tpe::value", skip_serializing_if = "sampler_or_tpe::is")]
+    pub sampler: Sampler,
+    /// What is searched.
+    pub space: Space,
+    /// Labels of the space that have one value in this search.
+    #[serde(default, skip_serializing_if = "params::is_default")]
+    pub fixed: BTreeMap<String, Value>,
+    /// What holds of every proposal.
+    #[serde(default, skip_serializing_if = "params::is_default")]
+    pub constraints: Vec<Constraint>,
+}
+
+pipe_stages::defaults! {
+    lag: u32 = 8;
+    sampler_or_tpe: Sampler = Sampler::Tpe(Tpe::default());
+}
+
+impl SearchSpec {
+    /// Returns the space that is searched: without the labels that are fixed.
+    ///
+    /// # Panics
+    /// If a fixed label does not fit, which both ways of reading a pipeline refuse.
+    pub fn space(&self) -> Space {
+        self.own.space.with_fixed(&self.own.fixed).expect("fixed labels are checked when a pipeline is read")
+    }
+
+    /// Returns the rungs that the trials are trained in, where the sampler has any.
+    pub fn brackets(&self) -> Option<Vec<Bracket>> {
+        let Hyper::Value(Epochs::Count(most)) = self.trial.train.epochs else { return None };
+        match &self.own.sampler {
+            Sampler::Hyperband(params) => Some(params.brackets(most)),
+            Sampler::SuccessiveHalving(params) => Some(vec![params.bracket(most)]),
+            _ => None,
+        }
+    }
+
+    /// Returns how many trials each point of the space has.
+    pub(super) fn repeats(&self) -> u32 {
+        if let Sampler::Grid(grid) = &self.own.sampler { grid.repeats } else { 1 }
+    }
+
+    /// Returns how many trials there are, and what is said where those are fewer than were asked for.
+    pub fn n_trials(&self) -> (u32, Option<String>) {
+        if let Some(brackets) = self.brackets() {
+            return (brackets.iter().flatten().map(|rung| rung.trials).sum(), None);
+        }
+        let asked = self.own.trials.unwrap_or(MOST_TRIALS);
+        let repeats = self.repeats();
+        match pipe_stages::search::count(&self.space(), &self.own.constraints, asked.div_ceil(repeats)) {
+            Some(points) if points.saturating_mul(repeats) < asked => {
+                let n = points * repeats;
+                let times = if repeats > 1 { format!(", {repeats} trials each") } else { String::new() };
+                let asked = self.own.trials.map(|asked| {
+                    format!("the space has {points} points{times}: it is exhausted after {n} of {asked} trials")
+                });
+                (n, asked)
+            }
+            _ => (asked, None),
+        }
+    }
+}
