@@ -19,6 +19,11 @@ pub mod augment;
 pub mod decode;
 pub mod evaluate;
 pub mod fetch;
+pub mod history;
+pub mod promote;
+pub mod propose;
+pub mod select;
+pub mod split;
 pub mod train;
 pub mod visualize_filters;
 

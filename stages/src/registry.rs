@@ -6,14 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    augment::Augment,
-    decode::Decode,
-    evaluate::Evaluate,
-    fetch::FetchAction,
-    search::{History, Promote, Propose, Select, Split},
-    stage::Stage,
-    train::Train,
-    visualize_filters::VisualizeFilters,
+    augment::Augment, decode::Decode, evaluate::Evaluate, fetch::FetchAction, history::History, promote::Promote,
+    propose::Propose, select::Select, split::Split, stage::Stage, train::Train, visualize_filters::VisualizeFilters,
 };
 
 macro_rules! stages {

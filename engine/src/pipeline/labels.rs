@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use pipe_stages::{network::Family, search::SpaceProblem, words::one_of};
+use pipe_stages::{
+    network::Family,
+    problem::{self, Path},
+    words::one_of,
+};
 use serde_json::Value;
 
 use super::{
@@ -26,17 +30,15 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
         problems
             .push(Problem::at(at("lag"), format!("a lag of {}", own.lag)).expected("1 (one trial at a time) to 1000"));
     }
-    for found in own.sampler.validate() {
-        let place = locate(node, &path::parse(&format!("sampler.{}", found.path)).unwrap_or_default());
-        let field = found.path.rsplit('.').next().unwrap_or_default();
-        let problem = Problem::at(place.span, format!("`{field}`: found {}", place.to_json()));
-        let hint = found.hint.unwrap_or_default();
-        problems.push(problem.expected(hint.strip_prefix("it must be ").unwrap_or(&hint)));
+    for mut found in own.sampler.validate() {
+        if let Some(problem::Step::Name(field)) = found.at.steps().last() {
+            found.found = format!("`{field}`: {}", found.found);
+        }
+        problems.push(in_space(node, &Path::here().name("sampler"), found));
     }
-    let mut complain = |prefix: &str, found: SpaceProblem| problems.push(in_space(node, prefix, found));
-    let space_problems = own.space.validate();
-    let sound = space_problems.is_empty();
-    space_problems.into_iter().for_each(|found| complain("space", found));
+    let sound = own.space.validate().is_empty();
+    problems
+        .extend(own.space.validate().iter().map(|found| in_space(node, &Path::here().name("space"), found.clone())));
     if sound {
         sampler::fits(node, own, trial, problems);
     }

@@ -1,6 +1,8 @@
 //! What stages write and others read, one file per record: its type, the name of its file, its format version. The writer and
 //! every reader use the type; nobody reads a record by its keys.
 
+pub(crate) mod chain;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A file of JSON that a stage writes.

@@ -4,7 +4,7 @@
 //! them" (Olah et al., "Feature visualization", Distill 2017). Here it is the covariance, scaled to a mean variance of 1, so
 //! that how a picture becomes brighter or darker depends on the dataset's colours and not on its contrast.
 
-use crate::{images::dataset::ImageShape, search::cholesky::Cholesky};
+use crate::{images::dataset::ImageShape, search::Cholesky};
 
 /// The share of the mean variance that every channel has for itself: pictures that are grey throughout have colours, too.
 const OWN: f64 = 1e-3;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pipe_stages::{
     params::{self, Hyper},
-    search::{Bracket, Constraint, Sampler, Space, Tpe},
+    search::{Bracket, Constraint, Length, Sampler, Space, Tpe},
     train::Epochs,
 };
 use serde::{Deserialize, Serialize};
@@ -67,16 +67,12 @@ impl SearchSpec {
     /// Returns the rungs that the trials are trained in, where the sampler has any.
     pub fn brackets(&self) -> Option<Vec<Bracket>> {
         let Hyper::Value(Epochs::Count(most)) = self.trial.train.epochs else { return None };
-        match &self.own.sampler {
-            Sampler::Hyperband(params) => Some(params.brackets(most)),
-            Sampler::SuccessiveHalving(params) => Some(vec![params.bracket(most)]),
-            _ => None,
-        }
+        (self.own.sampler.length() == Length::Brackets).then(|| self.own.sampler.brackets(most))
     }
 
     /// Returns how many trials each point of the space has.
     pub(super) fn repeats(&self) -> u32 {
-        if let Sampler::Grid(grid) = &self.own.sampler { grid.repeats } else { 1 }
+        self.own.sampler.repeats()
     }
 
     /// Returns how many trials there are, and what is said where those are fewer than were asked for.

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use pipe_stages::{
     StageName,
+    history::History,
     params::Hyper,
-    search::{History, Promote, Propose, Select, Split},
+    promote::Promote,
+    propose::Propose,
+    select::Select,
+    split::Split,
     stage::Stage,
     train::{Epochs, Train},
 };
