@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use pipe_stages::search::{Imported, ImportedTrials, Space};
+use pipe_stages::{
+    records::{Imported, ImportedTrials, Version},
+    search::Space,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -21,7 +24,7 @@ pub enum ImportError {
     /// It is not JSON.
     #[error("it is not JSON")]
     Json(#[from] serde_json::Error),
-    /// It has none of the formats.
+    /// It has none of the [`FORMATS`].
     #[error("it has no trials: expected {FORMATS}")]
     Unknown,
 }
@@ -61,7 +64,8 @@ pub fn read(text: &str, space: &Space) -> Result<Import, ImportError> {
     if trials.is_empty() || trials.iter().any(|trial| trial.labels.is_none() && trial.hyperopt_vals.is_none()) {
         return Err(ImportError::Unknown);
     }
-    let mut import = Import { record: ImportedTrials { format: 1, source, trials: Vec::new() }, misfits: Vec::new() };
+    let mut import =
+        Import { record: ImportedTrials { format: Version, source, trials: Vec::new() }, misfits: Vec::new() };
     for (i, trial) in trials.into_iter().enumerate() {
         // `ok` is the only status of Hyperopt that has a usable loss.
         let completed = trial.status.as_deref().is_none_or(|status| ["ok", "completed"].contains(&status));

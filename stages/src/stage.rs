@@ -6,6 +6,8 @@ use pipe_store::{Bytes, Digest, ObjectSource, StoreError};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use crate::records::{self, Record};
+
 /// A stage's name and the version of what it computes. Other bytes for the same inputs is a new version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageId {
@@ -124,6 +126,14 @@ impl<'a> Inputs<'a> {
             .map_err(|error| StageError::failed(format!("the record in the slot `{slot}` does not fit: {error}")))
     }
 
+    /// Returns the record connected to `slot`.
+    pub fn record<R: Record>(&self, slot: &str) -> Result<R, StageError> {
+        let bytes = self.bytes(slot)?;
+        records::read(&bytes).map_err(|error| {
+            StageError::failed(format!("the {} in the slot `{slot}` cannot be read: {error}", R::FILE))
+        })
+    }
+
     /// Returns an object named inside an input: the next link of a chain of records.
     pub fn object(&self, digest: &Digest) -> Result<Bytes, StageError> {
         self.objects.read(digest).map_err(|source| StageError::Input { slot: digest.to_string(), source })
@@ -148,6 +158,12 @@ impl Outputs {
     #[must_use]
     pub fn with_json(self, path: impl Into<String>, record: &impl Serialize) -> Self {
         self.with(path, crate::params::record(record))
+    }
+
+    /// Returns the outputs with a record added, under its name.
+    #[must_use]
+    pub fn with_record<R: Record>(self, record: &R) -> Self {
+        self.with_json(R::FILE, record)
     }
 
     /// Adds a file.

@@ -82,7 +82,7 @@ impl Stage for Augment {
             return Err(StageError::failed(format!("the split in the slot `{TRAIN}` has no images")));
         }
         let policy = self.resolve(&train)?;
-        Ok(Outputs::default().with_json("policy.json", &policy).with("preview.png", preview::sheet(&policy, &train)))
+        Ok(Outputs::default().with_record(&policy).with("preview.png", preview::sheet(&policy, &train)))
     }
 }
 

@@ -16,10 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use collection::{Collection, Part};
 pub use params::{Decode, Format, Fraction, Validation};
 use split::{Choice, stratified};
-pub use statistics::{Counts, Duplicates, Pixels, Statistics, pixels};
+pub use statistics::pixels;
 
 use crate::{
     images::dataset::{self, ImageShape, Labels},
+    records::{Statistics, Version},
     stage::{Context, Host, Inputs, Outputs, Stage, StageError, StageId},
 };
 
@@ -141,18 +142,15 @@ impl Stage for Decode {
         let train = &splits["train"];
         let by_name = splits.iter().map(|(name, part)| (*name, part)).collect();
         let statistics = Statistics {
-            format: 1,
+            format: Version,
             splits: splits.iter().map(|(name, part)| ((*name).to_owned(), statistics::counts(part, &heads))).collect(),
             pixels: pixels(&train.images, shape),
             duplicates: statistics::duplicates(&by_name, shape),
             published_duplicates,
         };
         let contact = contact::sheet(shape, &heads, train);
-        let labels = Labels { format: 1, heads, image: shape };
-        let mut outputs = Outputs::default()
-            .with_json("labels.json", &labels)
-            .with_json("statistics.json", &statistics)
-            .with("contact.png", contact);
+        let labels = Labels { format: Version, heads, image: shape };
+        let mut outputs = Outputs::default().with_record(&labels).with_record(&statistics).with("contact.png", contact);
         for (name, part) in splits {
             let heads: Vec<(&str, &[i32])> = labels
                 .heads

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pipe_store::Bytes;
-use serde::{Deserialize, Serialize};
 
+pub use crate::records::{Head, ImageShape, Labels};
 use crate::{
     stage::StageError,
     tensors::{TensorsReader, TensorsWriter},
@@ -12,43 +12,6 @@ use crate::{
 
 /// The name of the tensor of images; no head may be called so.
 const IMAGES: &str = "images";
-
-/// What `labels.json` says: the heads with the names of their classes, and the shape of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Labels {
-    /// 1.
-    pub format: u32,
-    /// At least one; the first is the main one.
-    pub heads: Vec<Head>,
-    pub image: ImageShape,
-}
-
-/// One way in which images are labelled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Head {
-    pub name: String,
-    /// The classes' names; label `i` means `classes[i]`.
-    pub classes: Vec<String>,
-}
-
-/// The shape of every image of a dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImageShape {
-    /// 1 (gray) or 3 (red, green, blue).
-    pub channels: usize,
-    pub height: usize,
-    pub width: usize,
-}
-
-impl ImageShape {
-    /// Returns how many bytes an image takes.
-    pub fn bytes(&self) -> usize {
-        self.channels * self.height * self.width
-    }
-}
 
 /// One split of a dataset: images `u8 [n, c, h, w]`, and labels `i32 [n]` for each head.
 pub struct Dataset {

@@ -6,14 +6,15 @@ use super::Augmentation;
 use crate::{
     images::dataset::{Dataset, ImageShape},
     philox::{Purpose, Stream},
+    records::{Record, Version},
     stage::{Inputs, StageError},
 };
 
 /// `policy.json`: what is done to images before a network sees them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Record", deny_unknown_fields)]
+#[serde(try_from = "Fields", deny_unknown_fields)]
 pub struct Policy {
-    format: u32,
+    format: Version<1>,
     normalise: Normalisation,
     policy: Vec<Augmentation>,
 }
@@ -28,19 +29,16 @@ pub struct Normalisation {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
-    format: u32,
+struct Fields {
+    format: Version<1>,
     normalise: Normalisation,
     policy: Vec<Augmentation>,
 }
 
-impl TryFrom<Record> for Policy {
+impl TryFrom<Fields> for Policy {
     type Error = String;
 
-    fn try_from(Record { format, normalise, policy }: Record) -> Result<Self, String> {
-        if format != 1 {
-            return Err(format!("the policy has format {format}, expected 1"));
-        }
+    fn try_from(Fields { format, normalise, policy }: Fields) -> Result<Self, String> {
         let Normalisation { scale, offset } = &normalise;
         if scale.is_empty() || scale.len() != offset.len() {
             return Err(format!(
@@ -59,9 +57,14 @@ impl TryFrom<Record> for Policy {
     }
 }
 
+impl Record for Policy {
+    const FILE: &'static str = "policy.json";
+    const FORMAT: u32 = 1;
+}
+
 impl Policy {
     pub(crate) fn new(normalise: Normalisation, policy: Vec<Augmentation>) -> Self {
-        Self { format: 1, normalise, policy }
+        Self { format: Version, normalise, policy }
     }
 
     /// Returns the policy without any change: x / 255 - 0.5. What an absent `policy.json` means.
@@ -75,7 +78,7 @@ impl Policy {
     /// If the record does not fit, or not images of `shape`.
     pub fn of_inputs(inputs: &Inputs<'_>, shape: ImageShape) -> Result<Self, StageError> {
         let policy = match inputs.digest("policy") {
-            Some(_) => inputs.json("policy")?,
+            Some(_) => inputs.record("policy")?,
             None => Self::plain(shape.channels),
         };
         policy.check(shape)?;

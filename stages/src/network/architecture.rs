@@ -13,6 +13,7 @@ use super::{
         definition::{Misfit, Role},
     },
 };
+use crate::records::{Record, Version};
 
 /// One layer of an [`Architecture`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ pub enum Output {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// The version of the record.
-    pub format: u32,
+    pub format: Version<1>,
     /// Shape of an image: [channels, height, width].
     pub input: [usize; 3],
     /// All layers, the heads included.
@@ -89,6 +90,11 @@ pub struct ParameterShape {
     pub fill: f32,
     /// Whether an optimizer changes it.
     pub trained: bool,
+}
+
+impl Record for Architecture {
+    const FILE: &'static str = "architecture.json";
+    const FORMAT: u32 = 1;
 }
 
 impl Architecture {
@@ -152,7 +158,7 @@ impl Builder {
     /// Returns a builder for images of shape [channels, height, width].
     pub fn new(input: [usize; 3]) -> Self {
         let architecture =
-            Architecture { format: 1, input, layers: Vec::new(), heads: Vec::new(), parameters: 0, flops: 0 };
+            Architecture { format: Version, input, layers: Vec::new(), heads: Vec::new(), parameters: 0, flops: 0 };
         Self { architecture, initialiser: Initialiser::default() }
     }
 

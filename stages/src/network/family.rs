@@ -1,13 +1,12 @@
 //! Families of networks: what builds an [`Architecture`] from the hyperparameters of a search, or from fixed ones.
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Architecture, ModelError, architecture::Head, domain::Domain, table::Row};
+use crate::records;
 
 /// What a search proposes for one training.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(from = "Record")]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Proposal {
     /// Hyperparameters of the family, by key.
     pub values: Map<String, Value>,
@@ -15,21 +14,13 @@ pub struct Proposal {
     pub labels: Map<String, Value>,
 }
 
-/// proposal.json
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Record {
-    values: Map<String, Value>,
-    labels: Map<String, Value>,
-}
-
-impl From<Record> for Proposal {
+impl From<records::Proposal> for Proposal {
     /// A label that is fixed is no label of the proposal, but its key has the value.
-    fn from(Record { values, mut labels }: Record) -> Self {
+    fn from(records::Proposal { values, mut labels, .. }: records::Proposal) -> Self {
         for (key, value) in &values {
-            labels.entry(key.as_str()).or_insert_with(|| value.clone());
+            labels.entry(key.clone()).or_insert_with(|| value.clone());
         }
-        Self { values, labels }
+        Self { values, labels: labels.into_iter().collect() }
     }
 }
 
@@ -118,8 +109,8 @@ pub(super) mod tests {
     #[test]
     fn what_a_search_has_fixed_stands_for_its_label() {
         let record = json!({ "format": 1, "values": { "n": 8, "m": [1, 2] }, "labels": { "o": 2 } });
-        let proposal: Proposal = serde_json::from_value(record).unwrap();
-        assert_eq!(Value::from(proposal.labels), json!({ "m": [1, 2], "n": 8, "o": 2 }));
-        assert_eq!(serde_json::from_value::<Proposal>(json!({})).unwrap(), Proposal::default());
+        let record: records::Proposal = serde_json::from_value(record).unwrap();
+        assert_eq!(Value::from(Proposal::from(record).labels), json!({ "m": [1, 2], "n": 8, "o": 2 }));
+        assert_eq!(Proposal::from(records::Proposal::default()), Proposal::default());
     }
 }

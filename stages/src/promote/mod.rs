@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    history::Row,
-    propose::Parameters,
-    records::chain,
+    propose::outputs,
+    records::{HistoryLink, ParametersLink, chain},
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
@@ -32,15 +31,15 @@ impl Stage for Promote {
     }
 
     fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
-        let rows: Vec<Row> = chain::read(inputs, "history")?;
-        let parameters: Vec<Parameters> = chain::read(inputs, "previous")?;
+        let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
+        let parameters: Vec<ParametersLink> = chain::read(inputs, "previous")?;
         let (first, last) = self.rung;
         if rows.len() != last as usize + 1 || parameters.len() != self.trial as usize {
             let (n, m) = (rows.len(), parameters.len());
             let message = format!("trial {} is given the scores of {n} trials and the parameters of {m}", self.trial);
             return Err(StageError::failed(message));
         }
-        let mut rung: Vec<&Row> = rows[first as usize..].iter().collect();
+        let mut rung: Vec<&HistoryLink> = rows[first as usize..].iter().collect();
         rung.sort_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()).then(a.trial.cmp(&b.trial)));
         let Some(promoted) = rung.get(self.rank as usize) else {
             return Err(StageError::failed(format!(
@@ -51,6 +50,6 @@ impl Stage for Promote {
         };
         let link = parameters[promoted.trial as usize].clone();
         let proposal = inputs.object(&link.proposal)?.to_vec();
-        Ok(Parameters::outputs(self.trial, link.labels, proposal, inputs.digest("previous")))
+        Ok(outputs(self.trial, link.labels, proposal, inputs.digest("previous")))
     }
 }

@@ -7,15 +7,14 @@ use std::collections::BTreeMap;
 
 use pipe_store::Digest;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
-    history::Row,
-    params::{is_default, record},
+    params::is_default,
     problem::Problem,
-    records::chain::{self, FORMAT, Link},
-    search::{Constraint, Imported, Past, Proposal, Sampler, Space, TrialParameters},
-    split::{SplitRecord, imported_trials},
+    records::{HistoryLink, Imported, ParametersLink, Proposal, Record, SplitRecord, Version, chain},
+    search::{Constraint, Past, Sampler, Space, TrialParameters},
+    split::imported_trials,
     stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
 };
 
@@ -39,58 +38,15 @@ pub struct Propose {
     pub sampler: Sampler,
 }
 
-/// proposal.json
-#[derive(Serialize)]
-struct ProposalRecord<'a> {
-    format: u32,
-    labels: &'a BTreeMap<String, Value>,
-    values: &'a Map<String, Value>,
-}
-
-/// parameters.json: a link of a chain.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Parameters {
-    format: u32,
-    pub(crate) trial: u32,
-    pub(crate) labels: BTreeMap<String, Value>,
-    /// The trial's proposal.json.
-    pub(crate) proposal: Digest,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+/// Returns the outputs of a trial with the configuration `labels`, recorded as `proposal`.
+pub(crate) fn outputs(
+    trial: u32,
+    labels: BTreeMap<String, Value>,
+    proposal: Vec<u8>,
     previous: Option<Digest>,
-}
-
-impl Link for Parameters {
-    fn format(&self) -> u32 {
-        self.format
-    }
-
-    fn trial(&self) -> u32 {
-        self.trial
-    }
-
-    fn previous(&self) -> Option<Digest> {
-        self.previous
-    }
-}
-
-impl Proposal {
-    /// Returns the bytes of proposal.json.
-    pub fn to_record(&self) -> Vec<u8> {
-        record(&ProposalRecord { format: FORMAT, labels: &self.labels, values: &self.values })
-    }
-}
-
-impl Parameters {
-    /// Returns the outputs of a trial with the configuration `labels`, recorded as `proposal`.
-    pub(crate) fn outputs(
-        trial: u32,
-        labels: BTreeMap<String, Value>,
-        proposal: Vec<u8>,
-        previous: Option<Digest>,
-    ) -> Outputs {
-        let link = Self { format: FORMAT, trial, labels, proposal: Digest::of(&proposal), previous };
-        Outputs::default().with("proposal.json", proposal).with_json("parameters.json", &link)
-    }
+) -> Outputs {
+    let link = ParametersLink { format: Version, trial, labels, proposal: Digest::of(&proposal), previous };
+    Outputs::default().with(Proposal::FILE, proposal).with_record(&link)
 }
 
 impl Stage for Propose {
@@ -115,13 +71,13 @@ impl Stage for Propose {
             return Err(StageError::failed_with_hint(message, "ask for fewer trials, or loosen the constraints"));
         };
         let bytes = proposal.to_record();
-        Ok(Parameters::outputs(self.trial, proposal.labels, bytes, inputs.digest("previous")))
+        Ok(outputs(self.trial, proposal.labels, bytes, inputs.digest("previous")))
     }
 }
 
 impl Propose {
     fn past(&self, inputs: &Inputs<'_>) -> Result<Past, StageError> {
-        let links: Vec<Parameters> = chain::read(inputs, "previous")?;
+        let links: Vec<ParametersLink> = chain::read(inputs, "previous")?;
         if links.len() != self.trial as usize {
             let message = format!("trial {} is given the parameters of {} trials", self.trial, links.len());
             return Err(StageError::failed(message));
@@ -133,21 +89,21 @@ impl Propose {
         }
         let mut past = Past::default();
         if self.sampler.split(self.trial, is_imported).is_some() {
-            let split: SplitRecord = inputs.json("split")?;
+            let split: SplitRecord = inputs.record("split")?;
             let trials = imported.len() as u32 + self.trial;
-            if (split.format, split.trials) != (FORMAT, trials) {
+            if split.trials != trials {
                 return Err(StageError::failed(format!("the split is of {} trials, not of {trials}", split.trials)));
             }
             past.good = split.good;
         }
         if self.sampler.reads_history(self.trial, is_imported) {
-            let rows: Vec<Row> = chain::read(inputs, "history")?;
+            let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
             if rows.len() > self.trial as usize {
                 let message = format!("trial {} is given the scores of {} trials", self.trial, rows.len());
                 return Err(StageError::failed(message));
             }
             past.losses = imported.iter().map(Imported::loss_or_worst).collect();
-            past.losses.extend(rows.iter().map(Row::loss_or_worst));
+            past.losses.extend(rows.iter().map(HistoryLink::loss_or_worst));
         }
         let labels = imported.into_iter().map(|trial| trial.labels).chain(links.into_iter().map(|link| link.labels));
         past.trials = (0..).zip(labels).map(|(id, labels)| TrialParameters { id, labels }).collect();

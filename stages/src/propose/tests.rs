@@ -6,7 +6,9 @@ use serde_json::json;
 use super::*;
 use crate::{
     history::History,
+    params::Float,
     promote::Promote,
+    records::{ImportedTrials, Score, Status},
     search::{
         ImportedTrials, Random, Rule,
         testing::{hyperopt_cifar_space, joint, of_hyperopt, random, searched},
@@ -38,7 +40,7 @@ fn run(stage: &dyn Stage, objects: &MemoryObjects, slots: &[(&str, Option<Digest
 
 impl Search {
     /// Runs a search whose trial i ends with the score `scores[i]`.
-    fn new(sampler: Sampler, scores: &[Value]) -> Self {
+    fn new(sampler: Sampler, scores: &[Score]) -> Self {
         let mut search = Self {
             space: hyperopt_cifar_space(),
             sampler,
@@ -81,7 +83,7 @@ impl Search {
         Propose { trial, space, constraints: Vec::new(), sampler }
     }
 
-    fn score(&mut self, trial: u32, score: &Value) {
+    fn score(&mut self, trial: u32, score: &Score) {
         let score = self.objects.put(crate::params::record(score));
         let slots = [("score", Some(score)), ("previous", self.history.last().copied())];
         let outputs = run(&History { trial, failure: None }, &self.objects, &slots).unwrap();
@@ -101,11 +103,17 @@ fn tpe() -> Sampler {
     of_hyperopt(Some(STARTUP))
 }
 
-fn completed(loss: f64) -> Value {
-    json!({"format": 1, "status": "completed", "loss": loss, "epoch": 3, "accuracy": 0.5})
+fn ended(status: Status, loss: f64, reason: Option<&str>) -> Score {
+    let loss = Float(loss);
+    let (metric, reason) = ("valid.loss".to_owned(), reason.map(str::to_owned));
+    Score { format: Version, status, metric, value: loss, loss, epoch: None, reason }
 }
 
-fn scores(n: u32) -> Vec<Value> {
+fn completed(loss: f64) -> Score {
+    Score { epoch: Some(3), ..ended(Status::Completed, loss, None) }
+}
+
+fn scores(n: u32) -> Vec<Score> {
     // 7, 4, 1, 8, 5, 2, .. in a full cycle.
     (0..n).map(|i| completed(f64::from((i * 7 + 7) % 10) / 10.0)).collect()
 }
@@ -116,7 +124,7 @@ fn a_proposal_changes_when_a_score_it_may_see_changes_and_not_when_another_does(
     for changed in 0..12 {
         let mut scores = scores(12);
         // The best becomes the worst, and any other the best.
-        let best = scores[changed as usize]["loss"].as_f64() <= Some(0.1);
+        let best = scores[changed as usize].loss.0 <= 0.1;
         scores[changed as usize] = completed(if best { 5.0 } else { -1.0 });
         let after = Search::new(tpe(), &scores);
         for trial in 0..12 {
@@ -182,9 +190,9 @@ fn pending_diverged_and_failed_trials_count_as_worst() {
     check(&[], 0, &[]);
 
     let mut scores = scores(6);
-    scores[0] = json!({"format": 1, "status": "diverged", "loss": -5.0, "reason": "the loss is no number in epoch 2"});
-    scores[1] = json!({"format": 1, "status": "completed", "loss": "NaN"});
-    scores[3] = json!({"format": 1, "status": "failed", "loss": "-Infinity"});
+    scores[0] = ended(Status::Diverged, -5.0, Some("the loss is no number in epoch 2"));
+    scores[1] = ended(Status::Completed, f64::NAN, None);
+    scores[3] = ended(Status::Failed, f64::NEG_INFINITY, None);
     let search = Search::new(tpe(), &scores);
     let slots = [("history", Some(search.history[3]))];
     let outputs = run(&Split { trial: 6, rule: Rule::Root(0.25) }, &search.objects, &slots).unwrap();
@@ -194,8 +202,8 @@ fn pending_diverged_and_failed_trials_count_as_worst() {
 #[test]
 fn the_best_trial_is_the_first_of_the_least_loss() {
     let mut scores = scores(8);
-    scores[1] = json!({"format": 1, "status": "diverged", "loss": 0.0});
-    scores[4] = json!({"format": 1, "status": "completed", "loss": "NaN"});
+    scores[1] = ended(Status::Diverged, 0.0, None);
+    scores[4] = ended(Status::Completed, f64::NAN, None);
     scores[6] = completed(0.1);
     let search = Search::new(tpe(), &scores);
     let (best, proposal) = search.select().unwrap();
@@ -208,7 +216,7 @@ fn the_best_trial_is_the_first_of_the_least_loss() {
 #[test]
 fn the_best_of_a_rung_is_promoted_and_a_failed_trial_last() {
     let mut scores = scores(5);
-    scores[2] = json!({"format": 1, "status": "diverged", "loss": 0.0});
+    scores[2] = ended(Status::Diverged, 0.0, None);
     let search = Search::new(Sampler::Random(Random), &scores);
     let promoted = |rank| {
         let stage = Promote { trial: 5, rung: (1, 4), rank };
@@ -227,7 +235,7 @@ fn imported_trials_are_earlier_trials() {
     let earlier = searched(&hyperopt_cifar_space(), &Sampler::Random(Random), 99, 6);
     let imported = |loss: &dyn Fn(usize) -> Option<f64>| {
         let trial = |(i, proposal): (usize, &Proposal)| Imported::new(proposal.labels.clone(), loss(i));
-        ImportedTrials { format: 1, source: None, trials: earlier.iter().enumerate().map(trial).collect() }
+        ImportedTrials { format: Version, source: None, trials: earlier.iter().enumerate().map(trial).collect() }
     };
     let first = |imported: &ImportedTrials, sampler: Sampler| {
         let mut search = Search::new(sampler, &[]);
@@ -254,7 +262,7 @@ fn imported_trials_are_earlier_trials() {
 
 #[test]
 fn a_search_without_a_completed_trial_says_why() {
-    let diverged = json!({"format": 1, "status": "diverged", "loss": "NaN", "reason": "no number in epoch 2"});
+    let diverged = ended(Status::Diverged, f64::NAN, Some("no number in epoch 2"));
     let mut search = Search::new(Sampler::Random(Random), &[diverged.clone(), diverged]);
     search.propose(2);
     let stage = History { trial: 2, failure: Some("images too small".to_owned()) };

@@ -2,18 +2,34 @@
 //! trials there are.
 
 use pipe_store::Digest;
-use serde::de::DeserializeOwned;
 
+use super::{HistoryLink, ParametersLink, Record};
 use crate::stage::{Inputs, StageError};
 
-/// The version of the records of a search.
-pub(crate) const FORMAT: u32 = 1;
-
 /// A record of a chain.
-pub(crate) trait Link: DeserializeOwned {
-    fn format(&self) -> u32;
+pub(crate) trait Link: Record {
     fn trial(&self) -> u32;
     fn previous(&self) -> Option<Digest>;
+}
+
+impl Link for HistoryLink {
+    fn trial(&self) -> u32 {
+        self.trial
+    }
+
+    fn previous(&self) -> Option<Digest> {
+        self.previous
+    }
+}
+
+impl Link for ParametersLink {
+    fn trial(&self) -> u32 {
+        self.trial
+    }
+
+    fn previous(&self) -> Option<Digest> {
+        self.previous
+    }
 }
 
 /// Returns the chain whose last link is connected to `slot`, from trial 0 on; nothing if the slot is not connected.
@@ -24,10 +40,7 @@ pub(crate) fn read<T: Link>(inputs: &Inputs<'_>, slot: &str) -> Result<Vec<T>, S
         let broken =
             |why: String| StageError::failed(format!("the chain in the slot `{slot}` is broken at {digest}: {why}"));
         let bytes = inputs.object(&digest)?;
-        let link: T = serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
-        if link.format() != FORMAT {
-            return Err(broken(format!("its format is {}, not {FORMAT}", link.format())));
-        }
+        let link: T = super::read(&bytes).map_err(|error| broken(error.to_string()))?;
         let expected = links.last().map(|later| later.trial().checked_sub(1));
         if expected.is_some_and(|expected| expected != Some(link.trial())) {
             return Err(broken(format!("trial {} is out of order", link.trial())));

@@ -2,57 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{spaces::Space, status::Status};
-use crate::params::Float;
-
-/// One imported trial.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Imported {
-    /// active label -> its value
-    pub labels: BTreeMap<String, Value>,
-    /// What is minimised; not finite if the trial failed.
-    pub loss: Float,
-    #[serde(default = "completed", skip_serializing_if = "is_completed")]
-    status: Status,
-}
-
-/// The record of imported trials, in the order in which they were proposed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImportedTrials {
-    /// The version of the record: [`ImportedTrials::FORMAT`].
-    pub format: u32,
-    /// Where they come from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// The trials.
-    pub trials: Vec<Imported>,
-}
-
-impl ImportedTrials {
-    /// The version of the record.
-    pub const FORMAT: u32 = 1;
-}
-
-fn completed() -> Status {
-    Status::Completed
-}
-
-fn is_completed(status: &Status) -> bool {
-    *status == Status::Completed
-}
+use super::spaces::Space;
+use crate::records::Imported;
 
 impl Imported {
-    /// Returns a trial that completed with this loss, or failed if there is none.
-    pub fn new(labels: BTreeMap<String, Value>, loss: Option<f64>) -> Self {
-        let status = if loss.is_some() { Status::Completed } else { Status::Failed };
-        Self { labels, loss: Float(loss.unwrap_or(f64::INFINITY)), status }
-    }
-
     /// Returns a trial of Hyperopt. `values` is what Hyperopt records for each label, which for a choice is the option's index;
     /// `by_key` has the values of the space's keys, for labels that have another name there.
     ///
@@ -74,11 +29,6 @@ impl Imported {
             })
         });
         missing.map_or_else(|| Ok(Self::new(proposal.labels, loss)), Err)
-    }
-
-    /// Returns the loss as samplers see it: see [`Status::loss_or_worst`].
-    pub(crate) fn loss_or_worst(&self) -> f64 {
-        self.status.loss_or_worst(self.loss.0)
     }
 
     /// Checks that `space` could have proposed the trial.

@@ -8,20 +8,19 @@ mod imported;
 mod repetition;
 mod samplers;
 mod spaces;
-mod status;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use importance::{Importance, importances};
-pub use imported::{Imported, ImportedTrials};
 pub(crate) use repetition::points;
-pub use repetition::{Point, student};
+pub use repetition::student;
 pub(crate) use samplers::cholesky::Cholesky;
 pub use samplers::{
     Bracket, GaussianProcess, Grid, Hyperband, Length, Mode, Past, Random, Rule, Rung, Sampler, Sobol,
     SuccessiveHalving, Tpe, TrialParameters,
 };
 pub use spaces::{Constraint, Proposal, Space, count};
-pub(crate) use status::Status;
+
+pub use crate::records::{Imported, ImportedTrials, Point};

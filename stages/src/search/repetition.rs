@@ -1,32 +1,6 @@
 //! Repetitions of one configuration: their mean and its confidence interval.
 
-use serde::{Deserialize, Serialize};
-
-use crate::params::Float;
-
-/// One point of a grid with all its repetitions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// Its first trial.
-    pub trial: u32,
-    /// The loss of each repetition, in order; infinite if it did not complete.
-    pub losses: Vec<Float>,
-    /// The mean of the losses.
-    pub mean: Float,
-    /// The standard deviation of the losses, with n - 1 in the denominator.
-    pub spread: Float,
-    /// The 95 % confidence interval of the mean, for normally distributed losses (Student's t).
-    pub interval: [Float; 2],
-    /// Whether the interval overlaps that of the best point: then the two cannot be told apart.
-    pub rival: bool,
-}
-
-impl Point {
-    /// Returns whether all repetitions completed.
-    pub fn is_complete(&self) -> bool {
-        self.mean.0.is_finite()
-    }
-}
+use crate::{params::Float, records::Point};
 
 /// Returns the points of trials with these losses, `repeats` trials each, the last perhaps fewer. The point with the least mean
 /// comes first; of equal means, the one with the lower index. A failed trial has an infinite loss, so its point comes last.

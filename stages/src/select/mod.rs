@@ -1,16 +1,10 @@
 //! The stage `select`: the best trial.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
-    history::Row,
-    params::Float,
-    propose::Parameters,
-    records::chain::{self, FORMAT},
-    search::{Point, Status, points},
+    records::{Best, HistoryLink, ParametersLink, Proposal, Record, Status, Version, chain},
+    search::points,
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
@@ -37,32 +31,14 @@ impl Default for Select {
     }
 }
 
-/// best.json
-#[derive(Serialize)]
-struct Best<'a> {
-    format: u32,
-    trial: u32,
-    /// The mean, for several repetitions.
-    loss: Float,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    epoch: Option<u32>,
-    labels: &'a BTreeMap<String, Value>,
-    /// How many trials there were, and how many of them completed.
-    trials: usize,
-    completed: usize,
-    /// Every point with its repetitions, the best first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    points: Option<Vec<Point>>,
-}
-
 impl Stage for Select {
     fn id(&self) -> StageId {
         StageId { name: "select", version: 1 }
     }
 
     fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
-        let rows: Vec<Row> = chain::read(inputs, "history")?;
-        let parameters: Vec<Parameters> = chain::read(inputs, "parameters")?;
+        let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
+        let parameters: Vec<ParametersLink> = chain::read(inputs, "parameters")?;
         if rows.len() != parameters.len() {
             let message = format!("there are scores of {} trials and parameters of {}", rows.len(), parameters.len());
             return Err(StageError::failed(message));
@@ -74,30 +50,30 @@ impl Stage for Select {
             let best = with_loss.min_by(|a, b| a.loss.0.total_cmp(&b.loss.0)).ok_or_else(|| no_best(&rows))?;
             (best, best.loss, None)
         } else {
-            let losses: Vec<f64> = rows.iter().map(Row::loss_or_worst).collect();
+            let losses: Vec<f64> = rows.iter().map(HistoryLink::loss_or_worst).collect();
             let points = points(&losses, self.repeats);
             let best = points.first().filter(|point| point.is_complete()).ok_or_else(|| no_best(&rows))?;
             (&rows[best.trial as usize], best.mean, Some(points))
         };
         let link = &parameters[best.trial as usize];
         let record = Best {
-            format: FORMAT,
+            format: Version,
             trial: best.trial,
             loss,
             epoch: best.epoch,
-            labels: &link.labels,
+            labels: link.labels.clone(),
             trials: rows.len(),
             completed: completed().count(),
             points,
         };
         let proposal = inputs.object(&link.proposal)?.to_vec();
-        Ok(Outputs::default().with_json("best.json", &record).with("proposal.json", proposal))
+        Ok(Outputs::default().with_record(&record).with(Proposal::FILE, proposal))
     }
 }
 
 /// Returns an error that says how the first trials ended.
-fn no_best(rows: &[Row]) -> StageError {
-    let fate = |row: &Row| {
+fn no_best(rows: &[HistoryLink]) -> StageError {
+    let fate = |row: &HistoryLink| {
         let ended = match row.status {
             Status::Completed => "ended without a number as its loss",
             Status::Diverged => "diverged",

@@ -1,14 +1,11 @@
 //! The stage `split`: which trials are good. `Tpe` reads this and no loss, so a loss that moves without changing the split changes
 //! nothing downstream.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    history::Row,
-    records::chain::{self, FORMAT},
-    search::{Imported, ImportedTrials, Rule},
+    records::{HistoryLink, Imported, ImportedTrials, SplitRecord, Version, chain},
+    search::Rule,
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
@@ -26,30 +23,22 @@ pub struct Split {
     pub rule: Rule,
 }
 
-/// split.json. A trial that is not good is bad. Imported trials are numbered first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SplitRecord {
-    pub(crate) format: u32,
-    pub(crate) trials: u32,
-    pub(crate) good: BTreeSet<u32>,
-}
-
 impl Stage for Split {
     fn id(&self) -> StageId {
         StageId { name: "split", version: 2 }
     }
 
     fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
-        let rows: Vec<Row> = chain::read(inputs, "history")?;
+        let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
         if rows.len() > self.trial as usize {
             let message = format!("the split for trial {} is given the scores of {} trials", self.trial, rows.len());
             return Err(StageError::failed(message));
         }
         let mut losses: Vec<f64> = imported_trials(inputs)?.iter().map(Imported::loss_or_worst).collect();
         let trials = losses.len() as u32 + self.trial;
-        losses.extend(rows.iter().map(Row::loss_or_worst));
+        losses.extend(rows.iter().map(HistoryLink::loss_or_worst));
         let good = self.rule.good(&losses, trials);
-        Ok(Outputs::default().with_json("split.json", &SplitRecord { format: FORMAT, trials, good }))
+        Ok(Outputs::default().with_record(&SplitRecord { format: Version, trials, good }))
     }
 }
 
@@ -58,10 +47,6 @@ pub(crate) fn imported_trials(inputs: &Inputs<'_>) -> Result<Vec<Imported>, Stag
     if inputs.digest("imported").is_none() {
         return Ok(Vec::new());
     }
-    let ImportedTrials { format, trials, .. } = inputs.json("imported")?;
-    if format != ImportedTrials::FORMAT {
-        let expected = ImportedTrials::FORMAT;
-        return Err(StageError::failed(format!("the imported trials have format {format}, not {expected}")));
-    }
+    let ImportedTrials { trials, .. } = inputs.record("imported")?;
     Ok(trials)
 }

@@ -26,6 +26,7 @@ use crate::{
             run::{self, Training},
         },
     },
+    records,
     stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
 };
 
@@ -88,5 +89,6 @@ impl Train {
 
 /// Returns the search's proposal, if one is connected.
 fn proposal(inputs: &Inputs<'_>) -> Result<Option<Proposal>, StageError> {
-    inputs.digest("proposal").map(|_| inputs.json("proposal")).transpose()
+    let record = inputs.digest("proposal").map(|_| inputs.record::<records::Proposal>("proposal")).transpose()?;
+    Ok(record.map(Proposal::from))
 }

@@ -9,6 +9,7 @@ use crate::{
         training::{Settings, data::Data, loss::Criterion, optimizer::Rule},
     },
     params::Hyper,
+    records::Best,
     stage::{Inputs, StageError},
 };
 
@@ -105,13 +106,9 @@ fn is_not_negative(x: &f64) -> bool {
 }
 
 fn epochs(train: &Train, proposal: &Proposal, inputs: &Inputs<'_>) -> Result<u32, Unsettled> {
-    #[derive(serde::Deserialize)]
-    struct Best {
-        epoch: Option<u32>,
-    }
     const EXPECTED: &str = "a whole number of 1 to 100000";
     if train.epochs == Hyper::Value(Epochs::Named(NamedEpochs::BestEpoch)) {
-        let best: Best = inputs.json("best")?;
+        let best: Best = inputs.record("best")?;
         let epochs = best.epoch.ok_or_else(|| StageError::failed("no trial has a best epoch: none came to an end"))?;
         check(EPOCHS.contains(&epochs), "epochs", epochs, EXPECTED)?;
         return Ok(epochs);

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Validation, picture::FilterSheet, target::Target};
 use crate::{
     images::{
@@ -14,11 +12,9 @@ use crate::{
     },
     network::{Mode, Pass, Predictor},
     params::Float,
+    records::{Example, ExamplesRecord, FilterExamples, LayerExamples, Version},
     stage::StageError,
 };
-
-/// The version of `examples.json`.
-const FORMAT: u32 = 1;
 
 /// What the images of one batch may take.
 const BATCH_BYTES: u64 = 256 << 20;
@@ -32,7 +28,7 @@ const WIDTH: usize = 1000;
 
 /// An image, by its index in the split, and a filter's mean activation by it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Example {
+pub(super) struct Found {
     pub(super) image: usize,
     pub(super) activation: f64,
 }
@@ -43,42 +39,7 @@ pub(super) struct Examples {
     /// At most so many of each filter.
     n: usize,
     /// layer -> filter -> the most exciting first, of equal ones the first
-    of_layers: BTreeMap<String, Vec<Vec<Example>>>,
-}
-
-/// examples.json
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct ExamplesRecord {
-    pub(super) format: u32,
-    /// How many images were looked at: those of the validation split.
-    pub(super) images: usize,
-    /// In the order of the network.
-    pub(super) layers: Vec<LayerExamples>,
-}
-
-/// The examples of a layer's filters that are drawn, in the order of its sheet.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct LayerExamples {
-    pub(super) layer: String,
-    pub(super) sheet: String,
-    pub(super) filters: Vec<FilterExamples>,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct FilterExamples {
-    pub(super) filter: usize,
-    /// The most exciting first.
-    pub(super) images: Vec<ExampleRecord>,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct ExampleRecord {
-    /// Index in `validation.safetensors`.
-    pub(super) image: usize,
-    /// The filter's mean activation by it.
-    pub(super) activation: Float,
-    /// head -> the class that it is labelled with.
-    pub(super) labels: BTreeMap<String, String>,
+    of_layers: BTreeMap<String, Vec<Vec<Found>>>,
 }
 
 /// Returns how many images are looked at side by side: a function of the network alone.
@@ -105,7 +66,7 @@ impl Examples {
         let data = &validation.data;
         let names: Vec<&str> = targets.iter().map(|target| target.layer.as_str()).collect();
         let mut network = predictor.network(Pass::Inference, &names);
-        let mut of_layers: BTreeMap<String, Vec<Vec<Example>>> =
+        let mut of_layers: BTreeMap<String, Vec<Vec<Found>>> =
             targets.iter().map(|target| (target.layer.clone(), vec![Vec::new(); target.filters])).collect();
         let indices: Vec<u32> = (0..data.len() as u32).collect();
         for batch in indices.chunks(batch(targets)) {
@@ -119,7 +80,7 @@ impl Examples {
                 let pixels = output.len() / (batch.len() * of_filters.len());
                 for (i, plane) in output.chunks_exact(pixels).enumerate() {
                     let mean = plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels as f64;
-                    let example = Example { image: first + i / of_filters.len(), activation: mean };
+                    let example = Found { image: first + i / of_filters.len(), activation: mean };
                     let filter = i % of_filters.len();
                     put(&mut of_filters[filter], example, n);
                 }
@@ -149,16 +110,16 @@ impl Examples {
 
     /// Returns the record of all layers.
     pub(super) fn whole(&self, layers: Vec<LayerExamples>) -> ExamplesRecord {
-        ExamplesRecord { format: FORMAT, images: self.validation.data.len(), layers }
+        ExamplesRecord { format: Version, images: self.validation.data.len(), layers }
     }
 
-    fn record(&self, example: Example) -> ExampleRecord {
+    fn record(&self, example: Found) -> Example {
         let Validation { data, labels } = &self.validation;
         let class = |head: &Head| {
             let label = data.labels(&head.name).expect("the split was checked")[example.image];
             (head.name.clone(), head.classes[label as usize].clone())
         };
-        ExampleRecord {
+        Example {
             image: example.image,
             activation: Float(example.activation),
             labels: labels.heads.iter().map(class).collect(),
@@ -167,7 +128,7 @@ impl Examples {
 }
 
 /// Puts an example, later in the split than all of `best`, among them if it belongs to the `n` best.
-fn put(best: &mut Vec<Example>, example: Example, n: usize) {
+fn put(best: &mut Vec<Found>, example: Found, n: usize) {
     if example.activation.is_nan() {
         return;
     }
@@ -208,7 +169,7 @@ mod tests {
         for n in 1..=9 {
             let mut best = Vec::new();
             for (image, activation) in activations.into_iter().enumerate() {
-                put(&mut best, Example { image, activation }, n);
+                put(&mut best, Found { image, activation }, n);
             }
             // All of them, sorted: slow and obvious.
             let expected = [7, 2, 5, 0, 3, 6, 4];

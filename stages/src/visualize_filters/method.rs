@@ -57,7 +57,7 @@ impl Method {
     const NAMES: &'static [&'static str] = &["Classic", "Fourier"];
 
     /// Returns whether it is the default, which is left out of actions.
-    pub(super) fn is_classic(&self) -> bool {
+    pub fn is_classic(&self) -> bool {
         *self == Self::Classic
     }
 }

@@ -16,6 +16,7 @@ mod exciting;
 mod fourier;
 mod method;
 mod picture;
+mod record;
 mod spectrum;
 mod target;
 #[cfg(test)]
@@ -23,7 +24,6 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::method::{Fourier, Method};
 use self::{
     ascent::{Ascent, Climb, Climber},
     colours::Colours,
@@ -33,6 +33,10 @@ use self::{
     spectrum::Spectrum,
     target::Target,
 };
+pub use self::{
+    method::{Fourier, Method},
+    record::{FilterActivation, FiltersRecord, LayerFilters},
+};
 use crate::{
     images::{
         Policy,
@@ -40,6 +44,7 @@ use crate::{
     },
     network::{Architecture, Predictor, training::data::checked},
     params::Float,
+    records::Version,
     stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
 };
 
@@ -55,9 +60,6 @@ pub const TRAIN: &str = "train";
 /// there are no examples.
 pub const VALIDATION: &str = "validation";
 pub const LABELS: &str = "labels";
-
-/// The version of `filters.json`.
-const FORMAT: u32 = 1;
 
 /// Shows what the filters of a trained network look for.
 ///
@@ -121,39 +123,6 @@ pub enum Look {
     Classic,
     /// The very image that the filter answers to.
     Plain,
-}
-
-/// filters.json
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct FiltersRecord {
-    format: u32,
-    /// Left out if classic.
-    #[serde(default, skip_serializing_if = "Method::is_classic")]
-    method: Method,
-    /// In the order of the network.
-    layers: Vec<LayerRecord>,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct LayerRecord {
-    layer: String,
-    kind: String,
-    filters: usize,
-    /// Filters whose activation ends above 0: `filters - dead`.
-    kept: usize,
-    dead: usize,
-    /// Filters on the sheet.
-    drawn: usize,
-    sheet: Option<String>,
-    activations: Vec<ActivationRecord>,
-}
-
-/// A filter's mean activation by its start image and by its last.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct ActivationRecord {
-    filter: usize,
-    start: Float,
-    end: Float,
 }
 
 impl VisualizeFilters {
@@ -261,7 +230,7 @@ impl VisualizeFilters {
         context: &Context<'_>,
     ) -> Result<Option<Examples>, StageError> {
         let Some(bytes) = inputs.optional(VALIDATION)?.filter(|_| self.examples > 0) else { return Ok(None) };
-        let labels: Labels = inputs.json(LABELS)?;
+        let labels: Labels = inputs.record(LABELS)?;
         let data = checked(Dataset::read(bytes)?, VALIDATION, &labels)?;
         let [channels, height, width] = predictor.architecture().input;
         fits(data.image_shape(), VALIDATION, ImageShape { channels, height, width })?;
@@ -316,10 +285,10 @@ impl VisualizeFilters {
         }
         tell(done);
         if let Some(examples) = &examples {
-            outputs = outputs.with_json("examples.json", &examples.whole(of_examples));
+            outputs = outputs.with_record(&examples.whole(of_examples));
         }
         let method = self.method.clone();
-        Ok(outputs.with_json("filters.json", &FiltersRecord { format: FORMAT, method, layers }))
+        Ok(outputs.with_record(&FiltersRecord { format: Version, method, layers }))
     }
 }
 
@@ -329,11 +298,11 @@ fn fits(found: ImageShape, slot: &str, expected: ImageShape) -> Result<(), Stage
     if found == expected { Ok(()) } else { Err(StageError::failed(message())) }
 }
 
-fn record(target: &Target, climbs: &[Climb], sheet: Option<(String, usize)>) -> LayerRecord {
+fn record(target: &Target, climbs: &[Climb], sheet: Option<(String, usize)>) -> LayerFilters {
     let kept = climbs.iter().filter(|climb| climb.is_alive()).count();
     let activation =
-        |climb: &Climb| ActivationRecord { filter: climb.filter, start: Float(climb.start), end: Float(climb.end) };
-    LayerRecord {
+        |climb: &Climb| FilterActivation { filter: climb.filter, start: Float(climb.start), end: Float(climb.end) };
+    LayerFilters {
         layer: target.layer.clone(),
         kind: target.kind.clone(),
         filters: target.filters,

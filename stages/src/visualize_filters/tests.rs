@@ -93,7 +93,7 @@ fn run(stage: &VisualizeFilters, network: &(Architecture, Weights)) -> Outputs {
     run_with(stage, network, None, &[], &QuietHost).unwrap()
 }
 
-fn read(outputs: &Outputs) -> Vec<LayerRecord> {
+fn read(outputs: &Outputs) -> Vec<LayerFilters> {
     serde_json::from_slice::<FiltersRecord>(&outputs.files()["filters.json"]).unwrap().layers
 }
 
@@ -257,8 +257,8 @@ fn examples_are_the_images_that_excite_filters_most() {
     let network = residual();
     let stage = VisualizeFilters { examples: 4, ..Default::default() };
     let outputs = run_with(&stage, &network, None, &splits(), &QuietHost).unwrap();
-    let record: exciting::ExamplesRecord = serde_json::from_slice(&outputs.files()["examples.json"]).unwrap();
-    assert_eq!((record.format, record.images, record.layers.len()), (1, 21, 1));
+    let record: crate::records::ExamplesRecord = serde_json::from_slice(&outputs.files()["examples.json"]).unwrap();
+    assert_eq!((record.images, record.layers.len()), (21, 1));
     let layer = &record.layers[0];
     assert_eq!((layer.layer.as_str(), layer.sheet.as_str()), ("add_1", "add_1_examples.png"));
     // One image at a time, all of them sorted.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pipe_stages::{
     StageName,
     evaluate::{Evaluate, EvaluateOn},
+    records::{Labels, Record},
 };
 use serde_json::{Value, json};
 
@@ -76,7 +77,7 @@ impl StageSpec for EvaluateSpec {
         let network = train::network(&self.of, plan);
         let file = format!("{}.safetensors", self.split());
         let mut inputs = network.inputs;
-        inputs.extend([("data", network.data, file.as_str()), ("labels", network.data, "labels.json")]);
+        inputs.extend([("data", network.data, file.as_str()), ("labels", network.data, Labels::FILE)]);
         plan.add(name, name, self.evaluate.clone(), inputs, 0)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pipe_stages::{
     network::training::{At, EarlyStopping, Keep, Objective},
     params::{self, Hyper},
+    records::{Best, Proposal, Record},
     train::{Epochs, NamedEpochs, Train},
 };
 use serde::{Deserialize, Serialize};
@@ -138,7 +139,7 @@ impl StageSpec for RetrainSpec {
         let select = plan.node_of(&self.of);
         let trial = plan.stages.training(&self.of).expect("kinds are checked when a pipeline is read");
         let mut inputs = trial.inputs(plan);
-        inputs.push(("proposal", select, "proposal.json"));
+        inputs.push(("proposal", select, Proposal::FILE));
         let best_epoch = Epochs::Named(NamedEpochs::BestEpoch);
         let epochs = self.own.epochs.unwrap_or(best_epoch);
         let mut train = Train {
@@ -149,7 +150,7 @@ impl StageSpec for RetrainSpec {
             ..trial.train.clone()
         };
         if epochs == best_epoch {
-            inputs.push(("best", select, "best.json"));
+            inputs.push(("best", select, Best::FILE));
         }
         if self.own.data == RetrainData::TrainAndValidation {
             // Nothing is left to validate on: the last state is the model.

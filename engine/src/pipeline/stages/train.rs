@@ -5,7 +5,12 @@ use std::sync::Arc;
 use pipe_stages::{
     StageName,
     decode::Decode,
-    network::training::{Keep, Objective},
+    images::Policy,
+    network::{
+        Architecture,
+        training::{Keep, Objective},
+    },
+    records::{Labels, Record},
     train::Train,
     words::one_of,
 };
@@ -96,7 +101,7 @@ impl TrainSpec {
     /// Adds the nodes that it reads from, and returns its inputs.
     pub(super) fn inputs(&self, plan: &mut Expansion<'_>) -> Vec<Input<'static>> {
         let data = plan.node_of(&self.data);
-        let mut inputs = vec![("train", data, "train.safetensors"), ("labels", data, "labels.json")];
+        let mut inputs = vec![("train", data, "train.safetensors"), ("labels", data, Labels::FILE)];
         if plan.data_set(&self.data).splits().contains(&"validation") {
             inputs.push(("validation", data, "validation.safetensors"));
         }
@@ -105,7 +110,7 @@ impl TrainSpec {
     }
 
     fn policy(&self, plan: &mut Expansion<'_>) -> Option<Input<'static>> {
-        self.augment.as_ref().map(|augment| ("policy", plan.node_of(augment), "policy.json"))
+        self.augment.as_ref().map(|augment| ("policy", plan.node_of(augment), Policy::FILE))
     }
 }
 
@@ -160,7 +165,7 @@ pub(super) fn network<'p>(of: &str, plan: &mut Expansion<'p>) -> Network<'p> {
     let (training, keep) =
         spec.training(stages).zip(spec.kept(stages)).expect("kinds are checked when a pipeline is read");
     let weights = if keep.contains(&Keep::Best) { "best/weights.safetensors" } else { "last/weights.safetensors" };
-    let mut inputs = vec![("architecture", node, "architecture.json"), ("weights", node, weights)];
+    let mut inputs = vec![("architecture", node, Architecture::FILE), ("weights", node, weights)];
     inputs.extend(training.policy(plan));
     Network { inputs, data: plan.node_of(&training.data), data_set: plan.data_set(&training.data) }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pipe_stages::{
     StageName,
+    records::{Labels, Record},
     visualize_filters::{Method, VisualizeFilters},
 };
 use serde_json::{Value, json};
@@ -65,7 +66,7 @@ impl StageSpec for VisualizeSpec {
         }
         if self.visualize.examples > 0 && network.data_set.splits().contains(&"validation") {
             inputs.push(("validation", network.data, "validation.safetensors"));
-            inputs.push(("labels", network.data, "labels.json"));
+            inputs.push(("labels", network.data, Labels::FILE));
         }
         plan.add(name, name, self.visualize.clone(), inputs, 0)
     }

@@ -62,13 +62,13 @@ pub(crate) trait Algorithm {
 
     /// Returns a proposal, which may be an earlier one or one that is not allowed: then the next attempt is drawn.
     fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
-        request.from_prior(attempt)
+        request.drawn_from_prior(attempt)
     }
 
     /// Returns the proposal: a new one that is allowed; `None` if there is none.
     fn propose(&self, request: &Request<'_>) -> Option<Proposal> {
         let drawn = DRAWS.map(|attempt| self.draw(request, attempt));
-        let mut drawn = drawn.chain(PRIOR_DRAWS.map(|attempt| request.from_prior(attempt)));
+        let mut drawn = drawn.chain(PRIOR_DRAWS.map(|attempt| request.drawn_from_prior(attempt)));
         let is_new = |proposal: &Proposal| request.allows(proposal) && request.is_new(proposal);
         drawn.find(is_new).or_else(|| all(request.space)?.find(is_new))
     }
@@ -127,7 +127,7 @@ impl Request<'_> {
     }
 
     /// Returns a proposal drawn from the prior.
-    pub(crate) fn from_prior(&self, attempt: u32) -> Proposal {
+    pub(crate) fn drawn_from_prior(&self, attempt: u32) -> Proposal {
         let chance = self.chance(attempt);
         self.space.settle(&mut |label, kind| draws::prior(kind, &mut chance.of(label)))
     }

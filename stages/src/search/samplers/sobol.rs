@@ -32,7 +32,11 @@ impl Algorithm for Sobol {
 
     fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
         // The sequence has one point for each trial.
-        if attempt == 0 { point(request.space, request.seed, request.trial_idx) } else { request.from_prior(attempt) }
+        if attempt == 0 {
+            point(request.space, request.seed, request.trial_idx)
+        } else {
+            request.drawn_from_prior(attempt)
+        }
     }
 }
 

@@ -5,7 +5,6 @@ mod expression;
 mod numeric;
 mod parse;
 mod points;
-mod proposal;
 mod space;
 
 pub use constraint::Constraint;
@@ -13,8 +12,9 @@ pub(crate) use expression::{Axis, Kind};
 pub(crate) use numeric::{Numeric, Shape};
 pub use points::count;
 pub(crate) use points::{all, in_order};
-pub use proposal::Proposal;
 pub use space::Space;
+
+pub use crate::records::Proposal;
 
 #[cfg(test)]
 pub(crate) use expression::Expression;

@@ -1,6 +1,7 @@
 //! The points of a finite space, one after the other.
 
-use super::{constraint::Constraint, proposal::Proposal, space::Space};
+use super::{constraint::Constraint, space::Space};
+use crate::records::Proposal;
 
 /// The most points to look at when counting those that constraints allow. A larger space counts as infinite.
 const MOST: usize = 1_000_000;

@@ -8,9 +8,11 @@ use serde_json::{Map, Value};
 use super::{
     expression::{Expression, Kind},
     parse::{self, Parsed},
-    proposal::Proposal,
 };
-use crate::problem::{Path, Problem};
+use crate::{
+    problem::{Path, Problem},
+    records::{Proposal, Version},
+};
 
 /// A search space: for each key an expression, read from and written as JSON.
 ///
@@ -107,7 +109,7 @@ impl Space {
         let others = self.keys.keys().filter(|key| !first.contains(key));
         let order = first.iter().filter(|key| self.keys.contains_key(*key)).chain(others);
         let values: Map<_, _> = order.map(|key| (key.clone(), self.keys[key].settle(choose, &mut labels))).collect();
-        Proposal { values, labels }
+        Proposal { format: Version, labels, values }
     }
 
     /// Returns the space with these labels fixed to one value each: they are no longer searched.

@@ -64,7 +64,7 @@ impl Algorithm for GaussianProcess {
 
     fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
         if !request.is_past(self.startup) {
-            return request.from_prior(attempt);
+            return request.drawn_from_prior(attempt);
         }
         propose(request.space, self.candidates as usize, request.chance(attempt), request.past)
     }

@@ -38,7 +38,7 @@ impl Algorithm for Tpe {
 
     fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
         if !request.is_past(Tpe::startup(self)) {
-            return request.from_prior(attempt);
+            return request.drawn_from_prior(attempt);
         }
         match self.mode {
             Mode::Joint => joint::propose(request.space, self, request.chance(attempt), request.past),
