@@ -10,7 +10,7 @@ use crate::{
     promote::Promote,
     records::{ImportedTrials, Score, Status},
     search::{
-        ImportedTrials, Random, Rule,
+        Random, Rule,
         testing::{hyperopt_cifar_space, joint, of_hyperopt, random, searched},
     },
     select::Select,

@@ -308,7 +308,8 @@ fn without_validation_the_last_epoch_is_the_best_and_added_images_are_trained_on
     let validation = study.slots.remove("validation").unwrap();
     assert_ne!(validation, extra);
     study.slots.insert("extra".into(), validation);
-    study.put("best", crate::params::record(&json!({ "format": 1, "epoch": 2 })));
+    let best = json!({ "format": 1, "trial": 0, "loss": 0.5, "epoch": 2, "labels": {}, "trials": 1, "completed": 1 });
+    study.put("best", crate::params::record(&best));
     let outputs = study.run(
         &train(json!({ "epochs": "BestEpoch", "objective": { "maximise": { "Best": "train.accuracy" } } })),
         &QuietHost,
