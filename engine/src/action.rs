@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::{params, stage::Stage};
+use pipe_stages::{choices, params, stage::Stage};
 use pipe_store::{ActionKey, Digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,14 +37,15 @@ pub struct Action {
     pub version: u32,
 }
 
-/// The kind of device a study computes on. Which one of several is provenance.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum DeviceKind {
-    /// Our own kernels, the same bits on every processor.
-    #[default]
-    Cpu,
-    /// A GPU of NVIDIA's, by burn.
-    Cuda,
+choices! {
+    /// The kind of device a study computes on. Which one of several is provenance.
+    #[derive(Copy, Eq, PartialOrd, Ord)]
+    pub enum DeviceKind = Cpu {
+        /// Our own kernels, the same bits on every processor.
+        Cpu,
+        /// A GPU of NVIDIA's, by burn.
+        Cuda,
+    }
 }
 
 impl Action {

@@ -14,7 +14,7 @@ use serde_json::Value;
 pub struct Import {
     /// The trials that the space could have proposed.
     pub record: ImportedTrials,
-    /// (index in the file, why the space could not have proposed it)
+    /// The others: (place in the file, why the space could not have proposed it).
     pub misfits: Vec<(usize, String)>,
 }
 

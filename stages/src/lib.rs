@@ -27,6 +27,7 @@ pub mod split;
 pub mod train;
 pub mod visualize_filters;
 
+pub mod reference;
 pub mod registry;
 
 pub use registry::{StageName, cuda_devices, instantiate, numerics, use_threads};

@@ -118,11 +118,11 @@ fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
     !   |
     !   = help: did you mean `Augment`?
     !
-    ! error: `epochs`: found 0 epochs
+    ! error: `epochs`: found `0`
     !   --> pipeline.ron:23:25
     !    |
     ! 23 |                 epochs: 0,
-    !    |                         ^ expected 1 to 100000
+    !    |                         ^ expected a whole number of 1 to 100000, or `BestEpoch`
     !
     ! error: there is no stage `serach`
     !   --> pipeline.ron:26:38

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pipe_stages::{
-    network::Family,
-    problem::{self, Path},
-    words::one_of,
-};
+use pipe_stages::{network::Family, problem::Path, words::one_of};
 use serde_json::Value;
 
 use super::{
@@ -15,27 +11,15 @@ use super::{
     problem::Problem,
     source::Span,
     stage::{TrainSpec, plain},
-    stages::search::params::{MOST_TRIALS, SearchParams},
-    stages::search::sampler::{self, in_space},
+    stages::search::{
+        params::SearchParams,
+        sampler::{self, in_space},
+    },
 };
 
 /// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
 pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>, problems: &mut Vec<Problem>) {
     let at = |path: &str| locate(node, &path::parse(path).unwrap_or_default()).span;
-    if own.trials.is_some_and(|n| !(1..=MOST_TRIALS).contains(&n)) {
-        let trials = own.trials.unwrap_or_default();
-        problems.push(Problem::at(at("trials"), format!("{trials} trials")).expected("1 to 100000"));
-    }
-    if !(1..=1000).contains(&own.lag) {
-        problems
-            .push(Problem::at(at("lag"), format!("a lag of {}", own.lag)).expected("1 (one trial at a time) to 1000"));
-    }
-    for mut found in own.sampler.validate() {
-        if let Some(problem::Step::Name(field)) = found.at.steps().last() {
-            found.found = format!("`{field}`: {}", found.found);
-        }
-        problems.push(in_space(node, &Path::here().name("sampler"), found));
-    }
     let sound = own.space.validate().is_empty();
     problems
         .extend(own.space.validate().iter().map(|found| in_space(node, &Path::here().name("space"), found.clone())));

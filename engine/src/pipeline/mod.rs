@@ -6,14 +6,13 @@
 
 mod check;
 pub mod expand;
-mod explain;
 mod form;
 mod labels;
+mod located;
 mod node;
 mod parts;
 mod path;
 pub mod problem;
-mod ranges;
 pub mod read;
 mod reading;
 pub mod set;

@@ -1,16 +1,11 @@
 //! Paths to values inside a pipeline: `search.trial.epochs`, `flip.policy[0].RandomFlip`.
 
+pub(super) use pipe_stages::problem::Step;
+
 use super::{
     node::{Field, Kind, Node},
     source::Span,
 };
-
-/// One step of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
-    Name(String),
-    Index(usize),
-}
 
 /// Returns the steps of a path.
 ///
@@ -49,6 +44,17 @@ pub(super) fn locate<'n>(node: &'n Node, steps: &[Step]) -> &'n Node {
         }
     }
     current
+}
+
+/// Returns the place of the name that a value begins with, rather than that of the whole value.
+pub(super) fn name_of(node: &Node) -> Span {
+    match (node.name(), &node.kind) {
+        (Some(name), _) => Span { end: node.span.start + name.len(), ..node.span },
+        (None, Kind::Fields { .. } | Kind::Tuple { .. } | Kind::List(_)) => {
+            Span { end: node.span.end.min(node.span.start + 1), ..node.span }
+        }
+        _ => node.span,
+    }
 }
 
 /// Returns the value one step further. The name of a variant leads to its content.

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use pipe_stages::words::one_of;
-use serde::Deserialize;
+use pipe_stages::{parameters, words::one_of};
 
 use super::{
     check::{self, Entry},
-    explain::name_of,
     form::Form,
     node::{Kind, Node},
+    path::name_of,
     problem::{Look, Problem},
     reading::Reading,
     set::{self, Override},
@@ -69,15 +68,16 @@ struct Reader<'p> {
     test_split: Vec<Span>,
 }
 
-/// The fields of a study beside its stages.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Head {
-    name: String,
-    #[serde(default)]
-    seed: u64,
-    #[serde(default)]
-    device: DeviceKind,
+parameters! {
+    /// The fields of a study beside its stages.
+    struct Head {
+        /// What it is called.
+        name: String,
+        /// The number that all random draws come from.
+        seed: u64 = 0,
+        /// What it is computed on.
+        device: DeviceKind = DeviceKind::Cpu,
+    }
 }
 
 impl Reader<'_> {

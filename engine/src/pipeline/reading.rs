@@ -1,12 +1,11 @@
 //! A stage while it is read from the text of a pipeline.
 
-use serde::de::DeserializeOwned;
+use pipe_stages::params::Read;
 
 use super::{
     form::Form,
     node::{Kind, Node},
     problem::Problem,
-    ranges,
     source::Span,
 };
 
@@ -42,13 +41,8 @@ impl<'r, 'n> Reading<'r, 'n> {
     }
 
     /// Reads the fields that are left.
-    pub(super) fn rest<T: DeserializeOwned>(&mut self) -> Option<T> {
+    pub(super) fn rest<T: Read>(&mut self) -> Option<T> {
         self.form.read(self.problems)
-    }
-
-    /// Complains about values out of range.
-    pub(super) fn refuse(&mut self, found: Vec<(String, String)>) {
-        ranges::complain(self.form.node(), found, None, self.problems);
     }
 
     /// Remembers where the test split is named. It is said once for each place, in place of any other problem there.

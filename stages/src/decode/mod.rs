@@ -14,7 +14,7 @@ mod statistics;
 use std::collections::{BTreeMap, BTreeSet};
 
 use collection::{Collection, Part};
-pub use params::{Decode, Format, Fraction, Validation};
+pub use params::{Decode, Folders, Format, Fraction, Validation};
 use split::{Choice, stratified};
 pub use statistics::pixels;
 
@@ -69,7 +69,9 @@ impl Decode {
         match &self.format {
             Format::Cifar10 => cifar::cifar10(&inputs.bytes(ARCHIVE)?),
             Format::Cifar100 => cifar::cifar100(&inputs.bytes(ARCHIVE)?),
-            Format::Folders { train, test, size } => folders::read(&inputs.bytes(ARCHIVE)?, train, test, *size, host),
+            Format::Folders(Folders { train, test, size }) => {
+                folders::read(&inputs.bytes(ARCHIVE)?, train, test, *size, host)
+            }
             Format::Idx => {
                 let [a, b, c, d] = idx::SLOTS.map(|slot| inputs.bytes(slot));
                 idx::read([&a?, &b?, &c?, &d?], self.classes.as_deref())

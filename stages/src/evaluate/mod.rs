@@ -1,8 +1,6 @@
 //! `evaluate`: a trained network on the images of a split it was not trained on. The only stage that may read the test
 //! split.
 
-use serde::{Deserialize, Serialize};
-
 pub use crate::records::EvaluateOn;
 use crate::{
     images::{
@@ -18,18 +16,19 @@ use crate::{
             run::JUDGED_AT_A_TIME,
         },
     },
-    params::{Float, is_default},
+    parameters,
+    params::Float,
     records::{ClassFigures, Evaluation, HeadEvaluation, HeadPrediction, Predictions, Version},
     stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
 };
 
-/// `evaluate`: losses, accuracies with their uncertainty, and every prediction.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Evaluate {
-    /// The split whose images are connected to the slot `data`. Default Test.
-    #[serde(skip_serializing_if = "is_default")]
-    pub split: EvaluateOn,
+parameters! {
+    /// `evaluate`: losses, accuracies with their uncertainty, and every prediction.
+    #[derive(Eq)]
+    pub struct Evaluate = defaults {
+        /// The split whose images are read.
+        split: EvaluateOn = EvaluateOn::Test,
+    }
 }
 
 /// Heads with at least so many classes have a top-5 accuracy.

@@ -13,7 +13,11 @@ pub use location::{LocationError, Mirror};
 use serde::{Deserialize, Serialize};
 pub use spec::{FetchSources, FetchSpec, NamedRemote, Remote};
 
-use crate::stage::{Context, Inputs, Outputs, Stage, StageError, StageId};
+use crate::{
+    choices, parameters,
+    params::Domain,
+    stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
+};
 
 /// The output of every fetch but one of several files.
 pub const ARCHIVE: &str = "archive";
@@ -27,23 +31,28 @@ pub enum FetchAction {
     Files(Vec<Expected>),
 }
 
-/// Data that is generated: no network is needed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Embedded {
-    pub name: EmbeddedName,
-    /// How many training images.
-    pub train: u32,
-    /// How many test images.
-    pub test: u32,
+parameters! {
+    /// Data that is generated: no network is needed.
+    #[derive(Eq)]
+    pub struct Embedded {
+        /// Which data.
+        name: EmbeddedName,
+        /// How many training images.
+        train: u32 [IMAGES],
+        /// How many test images.
+        test: u32 [IMAGES],
+    }
 }
 
-/// Which data is generated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EmbeddedName {
-    /// 32 x 32 colour pictures of 20 shapes in 5 textures, as a CIFAR-100 binary archive.
-    #[serde(rename = "shapes100")]
-    Shapes100,
+const IMAGES: Domain = Domain::Whole(1..=1_000_000);
+
+choices! {
+    /// Which data is generated.
+    #[derive(Copy, Eq)]
+    pub enum EmbeddedName {
+        /// 32 x 32 colour pictures of 20 shapes in 5 textures, as a CIFAR-100 binary archive.
+        Shapes100 = "shapes100",
+    }
 }
 
 /// A file that is expected.

@@ -1,50 +1,32 @@
 //! Random changes of images. What happens to which image in which epoch is a function of the seed, the epoch, the
 //! change's place in the policy and the image's index: order and batches cannot matter.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
+    choices,
     images::dataset::ImageShape,
+    params::Domain,
     philox::{Stream, unit_f32},
 };
 
-/// One random change.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Augmentation {
-    /// Mirrors left and right with this probability.
-    RandomFlip(f64),
-    /// Puts so many black pixels (byte 0) around the image and cuts an image of the old size out of that, each of the
-    /// (2 padding + 1)^2 places equally likely (Krizhevsky, Sutskever and Hinton 2012; He et al. 2016, section 4.2).
-    RandomCrop(u32),
-    /// Sets a square with sides of so many pixels to the normalised value 0 in every channel: gray, or the mean. Its
-    /// middle is any pixel of the image, so that part of it may lie outside (DeVries and Taylor 2017).
-    Cutout(u32),
+choices! {
+    /// One random change.
+    #[derive(Copy)]
+    pub enum Augmentation {
+        /// Mirrors left and right with this probability.
+        RandomFlip(f64 [Domain::Between(0.0, 1.0)]),
+        /// Puts so many black pixels (byte 0) around the image and cuts an image of the old size out of that, each of the
+        /// (2 padding + 1)^2 places equally likely (Krizhevsky, Sutskever and Hinton 2012; He et al. 2016, section 4.2).
+        RandomCrop(u32 [PIXELS]),
+        /// Sets a square with sides of so many pixels to the normalised value 0 in every channel: grey, or the mean. Its
+        /// middle is any pixel of the image, so that part of it may lie outside (DeVries and Taylor 2017).
+        Cutout(u32 [PIXELS]),
+    }
 }
 
-/// The most pixels of padding and of a cut-out's side.
-const MOST: u32 = 4096;
+/// Pixels of padding, and of the side of what is cut out.
+const PIXELS: Domain = Domain::Whole(1..=4096);
 
 impl Augmentation {
-    /// Returns its name in the pipeline file.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::RandomFlip(_) => "RandomFlip",
-            Self::RandomCrop(_) => "RandomCrop",
-            Self::Cutout(_) => "Cutout",
-        }
-    }
-
-    /// Returns what is wrong with its value, if anything is.
-    pub(crate) fn problem(&self) -> Option<String> {
-        match *self {
-            Self::RandomFlip(p) if !(0.0..=1.0).contains(&p) => Some(format!("found {p}, allowed: 0 to 1")),
-            Self::RandomCrop(n) | Self::Cutout(n) if !(1..=MOST).contains(&n) => {
-                Some(format!("found {n}, allowed: 1 to {MOST}"))
-            }
-            _ => None,
-        }
-    }
-
     /// Returns why it cannot be done to images of `shape`, if it cannot.
     pub(crate) fn misfit(&self, shape: ImageShape) -> Option<String> {
         let ImageShape { height, width, .. } = shape;

@@ -13,6 +13,7 @@ use super::{
         definition::{Misfit, Role},
     },
 };
+use crate::choices;
 use crate::records::{Record, Version};
 
 /// One layer of an [`Architecture`].
@@ -50,14 +51,16 @@ pub struct Head {
     pub output: Output,
 }
 
-/// How logits become probabilities.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Output {
-    /// exp(x) divided by the sum of all.
-    #[default]
-    Softmax,
-    /// Sigmoids divided by their sum, as Keras's categorical cross-entropy treats the outputs of Hyperopt-CIFAR's sigmoid layer.
-    NormalisedSigmoid,
+choices! {
+    /// How logits become probabilities.
+    #[derive(Copy, Eq)]
+    pub enum Output = Softmax {
+        /// exp(x) divided by the sum of all.
+        Softmax,
+        /// Sigmoids divided by their sum, as Keras's categorical cross-entropy treats the outputs of Hyperopt-CIFAR's sigmoid
+        /// layer.
+        NormalisedSigmoid,
+    }
 }
 
 /// A network as plain data. Layers are in an order in which they can be computed.

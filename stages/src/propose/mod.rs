@@ -60,7 +60,6 @@ impl Stage for Propose {
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
         refuse("space", self.space.validate())?;
-        refuse("sampler", &self.sampler.validate())?;
         for constraint in &self.constraints {
             refuse("constraint", &constraint.validate(&self.space))?;
         }

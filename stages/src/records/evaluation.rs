@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Record, Version};
-use crate::params::Float;
+use crate::{choices, params::Float};
 
-/// A split that is not trained on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EvaluateOn {
-    /// The test split.
-    #[default]
-    Test,
-    /// The validation split.
-    Validation,
+choices! {
+    /// A split that is not trained on.
+    #[derive(Copy, Eq)]
+    pub enum EvaluateOn {
+        /// Read by nothing else.
+        Test,
+        /// What trials are chosen on.
+        Validation,
+    }
 }
 
 impl EvaluateOn {

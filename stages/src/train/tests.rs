@@ -76,7 +76,6 @@ impl Study {
     }
 
     fn run(&self, train: &Train, host: &dyn Host) -> Result<Outputs, StageError> {
-        assert_eq!(train.problems(), []);
         let context = Context { seed: 5, device: ComputeDevice::Cpu, host };
         train.run(&Inputs::new(&self.slots, &self.objects), &context)
     }

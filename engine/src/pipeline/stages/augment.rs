@@ -33,7 +33,6 @@ impl AugmentSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let data = reading.reference("data");
         let augment: Augment = reading.rest()?;
-        reading.refuse(augment.problems());
         Some(Self { data: data?, augment })
     }
 }

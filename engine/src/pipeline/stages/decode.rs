@@ -37,7 +37,6 @@ impl DecodeSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let from = reading.reference("from");
         let decode: Decode = reading.rest()?;
-        reading.refuse(decode.problems());
         Some(Self { from: from?, decode })
     }
 }

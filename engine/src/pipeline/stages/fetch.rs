@@ -36,7 +36,6 @@ struct FetchStage {
 impl FetchStage {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let written: FetchSpec = reading.rest()?;
-        reading.refuse(written.problems());
         let (action, sources) = written.divide();
         Some(Self { action, sources })
     }

@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use super::{augment, decode};
 use crate::pipeline::{
     labels,
+    located::located,
     node::Node,
     problem::Problem,
-    ranges,
     reading::Reading,
     source::Span,
     stage::{Expansion, Fields, Here, Input, Reads, StageKind, StageSpec, Stages, TrainSpec, plain, with},
@@ -44,15 +44,14 @@ pub(super) static KIND: StageKind = StageKind {
 };
 
 impl TrainSpec {
-    /// Reads a training. `objective` is what it goes for, and where that is written, if it is not among its own fields.
-    pub(super) fn read(reading: &mut Reading<'_, '_>, objective: Option<(Objective, &Node)>) -> Option<Self> {
+    /// Reads a training. `objective` is what it goes for, if that is not among its own fields.
+    pub(super) fn read(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<Self> {
         let data = reading.reference("data");
         let augment = reading.optional_reference("augment");
-        if let Some((objective, _)) = &objective {
+        if let Some(objective) = &objective {
             reading.form.put("objective", plain(objective));
         }
         let train: Train = reading.rest()?;
-        ranges::complain(reading.form.node(), train.problems(), objective.map(|(_, at)| at), reading.problems);
         Some(Self { data: data?, augment: augment?, train })
     }
 
@@ -89,12 +88,9 @@ impl TrainSpec {
     /// Complains about a network that cannot be built for images of the data set's size. `node` is the training's text.
     pub(super) fn check_network(&self, node: &Node, stages: &Stages, problems: &mut Vec<Problem>) {
         let Some(shape) = stages.data_set(&self.data).and_then(|data_set| data_set.format.shape()) else { return };
-        // What is wrong for images of any size was said when it was read.
-        if shape.contains(&0) || !self.train.problems().is_empty() {
-            return;
-        }
-        if let Some((path, error)) = self.train.misfit(shape) {
-            ranges::complain_about_misfit(node, &path, &error.to_string(), problems);
+        // A size of 0 was refused when it was read.
+        if !shape.contains(&0) {
+            problems.extend(self.train.misfit(shape).map(|problem| located(node.content(), problem)));
         }
     }
 

@@ -36,7 +36,6 @@ impl VisualizeSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let of = reading.reference("of");
         let visualize: VisualizeFilters = reading.rest()?;
-        reading.refuse(visualize.problems());
         Some(Self { of: of?, visualize })
     }
 }

@@ -55,12 +55,6 @@ fn an_unknown_field_of_a_trial() {
     check(
         &[("epochs: 2", "epoch: 2")],
         r#"
-error: missing field `epochs`
- --> pipeline.ron:8:16
-  |
-8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epoch: 2),
-  |                ^^^^^ expected `epochs: ..` with a whole number of at least 1, or `BestEpoch`
-
 error: unknown field `epoch`
  --> pipeline.ron:8:87
   |

@@ -187,29 +187,29 @@ fn a_retraining_has_the_ranges_of_a_training() {
     check(
         &[("epochs: 3", "epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0")],
         r#"
-error: `epochs`: found 0 epochs
+error: `epochs`: found `0`
   --> pipeline.ron:10:44
    |
 10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
-   |                                            ^ expected 1 to 100000
+   |                                            ^ expected a whole number of 1 to 100000, or `BestEpoch`
 
-error: `patience`: found 0
+error: `patience`: found `0`
   --> pipeline.ron:10:74
    |
 10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
-   |                                                                          ^ expected at least 1
+   |                                                                          ^ expected a whole number of at least 1
 
-error: `keep[1]`: every 0 epochs
-  --> pipeline.ron:10:91
+error: `Every`: found `0`
+  --> pipeline.ron:10:97
    |
 10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
-   |                                                                                           ^^^^^^^^ expected at least 1
+   |                                                                                                 ^ expected a whole number of at least 1
 
-error: `histograms`: every 0 epochs
+error: `histograms`: found `0`
   --> pipeline.ron:10:114
    |
 10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
-   |                                                                                                                  ^ expected at least 1, or `None` for no histograms
+   |                                                                                                                  ^ expected a whole number of at least 1, or `None`
 "#,
     );
 }

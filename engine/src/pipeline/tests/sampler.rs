@@ -55,11 +55,11 @@ error: the sampler says itself how many trials there are
   |
   = help: remove `trials`
 
-error: `factor`: found 1
+error: `factor`: found `1`
  --> pipeline.ron:6:55
   |
 6 |         trials: 4, lag: 2, sampler: Hyperband(factor: 1), maximise: Best("valid.fine_accuracy"),
-  |                                                       ^ expected 2 to 100
+  |                                                       ^ expected a whole number of 2 to 100
 
 error: the most epochs of a trial are not known
  --> pipeline.ron:8:95

@@ -11,13 +11,13 @@ error: `trials`: found `many`
  --> --set:1:15
   |
 1 | search.trials=many
-  |               ^^^^ expected a whole number of at least 0
+  |               ^^^^ expected a whole number of 1 to 100000
 
 error: `epochs`: found `-1`
  --> --set:1:15
   |
 1 | best.epochs = -1
-  |               ^^ expected a whole number of at least 1, or `BestEpoch`
+  |               ^^ expected a whole number of 1 to 100000, or `BestEpoch`
 "#,
     );
 }
@@ -113,11 +113,11 @@ fn what_checks_complain_about() {
     check_set(
         &["search.lag=0", "test.of=bst"],
         r#"
-error: a lag of 0
+error: `lag`: found `0`
  --> --set:1:12
   |
 1 | search.lag=0
-  |            ^ expected 1 (one trial at a time) to 1000
+  |            ^ expected a whole number of 1 to 1000
 
 error: there is no stage `bst`
  --> --set:1:9

@@ -231,7 +231,7 @@ error: unused axis: label `unit_1` reaches nothing
   |
   = help: did you mean `units_1`?
 
-error: `units_2`: found 0
+error: `units_2`: found `0`
  --> pipeline.ron:8:73
   |
 8 |         trial: Train(data: "data", augment: "flip", model: Mlp(units_2: 0), epochs: 2),

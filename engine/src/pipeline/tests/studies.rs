@@ -62,7 +62,7 @@ fn what_is_not_the_record_of_a_pipeline_is_refused_with_its_stage() {
     check(r#"{"a":{}}"#, "stage `a`: not one kind");
     check(
         r#"{"a":{"Evaluate":{"of":"b","split":"Train"}}}"#,
-        "stage `a`: unknown variant `Train`, expected `Test` or `Validation`",
+        "stage `a`: unknown name `Train`, expected `Test` or `Validation`",
     );
     check(r#"{"a":{"Evaluate":{}}}"#, "stage `a`: missing field `of`");
     assert!(Pipeline::from_record(br#"{"format":2,"seed":"7","device":"Cpu","stages":{}}"#).is_err());

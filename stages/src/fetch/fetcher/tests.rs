@@ -97,8 +97,10 @@ fn data() -> Vec<u8> {
 
 fn fetcher(url: &str, folder: &TempDir) -> Fetcher {
     let blake3 = blake3::hash(&data()).to_string();
-    let spec = serde_json::json!({ "Url": { "url": url, "size": data().len(), "blake3": blake3 } });
-    let (action, sources) = serde_json::from_value::<FetchSpec>(spec).unwrap().divide();
+    let spec = serde_json::json!({ "Url": { "url": "file:///x", "size": data().len(), "blake3": blake3 } });
+    let (action, mut sources) = serde_json::from_value::<FetchSpec>(spec).unwrap().divide();
+    // Not every URL here is one that would be read.
+    sources.urls.insert(ARCHIVE.to_owned(), url.to_owned());
     Fetcher { action, sources, mirrors: Vec::new(), partial_dir: folder.path().join("partial") }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Display,
     ops::Range,
 };
 
@@ -14,17 +13,12 @@ use super::{
     rungs::Bracket,
 };
 use crate::{
-    problem::{Path, Problem},
+    problem::Problem,
     search::spaces::{Constraint, Proposal, Space, all},
 };
 
 /// A sampler with its settings. Only what it does differently from [`Random`](super::Random) needs to be written.
 pub(crate) trait Algorithm {
-    /// Returns what is wrong with the settings. Paths start at the settings.
-    fn problems(&self) -> Vec<Problem> {
-        Vec::new()
-    }
-
     /// Returns why the sampler cannot search the second space, which is what fixed labels leave of the first. Paths start at the settings.
     fn misfits(&self, _space: &Space, _searched: &Space) -> Vec<Problem> {
         Vec::new()
@@ -146,9 +140,4 @@ impl Request<'_> {
     fn is_new(&self, proposal: &Proposal) -> bool {
         self.past.trials.iter().all(|trial| trial.labels != proposal.labels)
     }
-}
-
-/// Returns the problem that the setting `name` is `value` unless `is_sound`; `expected` says what it may be.
-pub(crate) fn out_of_range(name: &str, value: impl Display, is_sound: bool, expected: &str) -> Option<Problem> {
-    (!is_sound).then(|| Problem::new(Path::here().name(name), format!("found {value}")).expected(expected))
 }

@@ -1,46 +1,29 @@
 //! The sampler `Grid`: every point of a finite space in order.
 
-use serde::{Deserialize, Serialize};
-
-use super::algorithm::{Algorithm, Length, Request, out_of_range};
+use super::algorithm::{Algorithm, Length, Request};
 use crate::{
-    params::is_default,
+    parameters,
+    params::Domain,
     problem::{Path, Problem},
     search::spaces::{Proposal, Space, in_order},
     words::one_of,
 };
 
-/// Settings of the sampler `Grid`.
-///
-/// Trial i is repetition `i % repeats` of point `i / repeats`. Options and steps come in the order of their declaration; the
-/// last label moves fastest. Labels are in the alphabetical order of the space's keys, except for those in `order`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Grid {
-    /// How often each point is trained, each time with another seed. 1 to 1000; default 1.
-    #[serde(default = "repeats::value", skip_serializing_if = "repeats::is")]
-    pub repeats: u32,
-    /// Keys of the space that come before all others, the slowest first. Default: none.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub order: Vec<String>,
-}
-
-crate::defaults! {
-    repeats: u32 = 1;
-}
-
-impl Default for Grid {
-    fn default() -> Self {
-        Self { repeats: repeats::value(), order: Vec::new() }
+parameters! {
+    /// Settings of the sampler `Grid`.
+    ///
+    /// Trial i is repetition `i % repeats` of point `i / repeats`. Options and steps come in the order of their declaration; the
+    /// last label moves fastest. Labels are in the alphabetical order of the space's keys, except for those in `order`.
+    #[derive(Eq)]
+    pub struct Grid = defaults {
+        /// How often each point is trained, each time with another seed.
+        repeats: u32 [Domain::Whole(1..=1000)] = 1,
+        /// Keys of the space that come before all others, the slowest first.
+        order: Vec<String> = Vec::new(),
     }
 }
 
 impl Algorithm for Grid {
-    fn problems(&self) -> Vec<Problem> {
-        let is_sound = (1..=1000).contains(&self.repeats);
-        out_of_range("repeats", self.repeats, is_sound, "1 to 1000").into_iter().collect()
-    }
-
     fn misfits(&self, space: &Space, searched: &Space) -> Vec<Problem> {
         let endless = searched.endless_label().map(|label| {
             let found = format!("a grid of label `{label}`, which has values without end");

@@ -4,39 +4,22 @@
 //! are those of Keras Tuner 1.4.8 (`tuners/hyperband.py`). Promotion waits for the whole rung, so that it does not depend on the
 //! order in which trials end.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    algorithm::{Algorithm, Length, out_of_range},
-    rungs::{Bracket, Rung},
+    algorithm::{Algorithm, Length},
+    rungs::{Bracket, FACTOR, Rung},
 };
-use crate::problem::Problem;
+use crate::parameters;
 
-/// Settings of the sampler `Hyperband`. The last rung of each bracket has the epochs of the search's trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hyperband {
-    /// From rung to rung, epochs grow and trials shrink by this factor. 2 to 100; default 3.
-    #[serde(default = "factor::value", skip_serializing_if = "factor::is")]
-    pub factor: u32,
-}
-
-crate::defaults! {
-    factor: u32 = 3;
-}
-
-impl Default for Hyperband {
-    fn default() -> Self {
-        Self { factor: factor::value() }
+parameters! {
+    /// Settings of the sampler `Hyperband`. The last rung of each bracket has the epochs of the search's trial.
+    #[derive(Copy, Eq)]
+    pub struct Hyperband = defaults {
+        /// From rung to rung, epochs grow and trials shrink by this factor.
+        factor: u32 [FACTOR] = 3,
     }
 }
 
 impl Algorithm for Hyperband {
-    fn problems(&self) -> Vec<Problem> {
-        let is_sound = (2..=100).contains(&self.factor);
-        out_of_range("factor", self.factor, is_sound, "2 to 100").into_iter().collect()
-    }
-
     fn length(&self) -> Length {
         Length::Brackets
     }

@@ -1,5 +1,10 @@
 //! The rungs of successive halving.
 
+use crate::params::Domain;
+
+/// What the factor from rung to rung may be.
+pub(super) const FACTOR: Domain = Domain::Whole(2..=100);
+
 /// Trials that are trained for the same number of epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rung {

@@ -1,8 +1,6 @@
 //! The table of samplers, and how one is written as JSON.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Serialize, Serializer};
 
 use super::{
     algorithm::{Algorithm, Length, Past, Request},
@@ -17,28 +15,23 @@ use super::{
     tpe::Tpe,
 };
 use crate::{
+    choices,
     problem::{Path, Problem},
     search::spaces::{Constraint, Proposal, Space},
 };
 
-// A sampler is its settings, which are read and written as JSON, have a default and implement `Algorithm`.
+// A sampler is its settings, which are declared, have a default and implement `Algorithm`.
 macro_rules! samplers {
-    ($($(#[$doc:meta])* $name:ident;)*) => {
-        /// What proposes trials. In JSON `"Random"`, `"Tpe"` or `{"Tpe":{"startup":4}}`; settings at their default are left out.
-        #[derive(Debug, Clone, PartialEq)]
-        pub enum Sampler {
-            $($(#[$doc])* $name($name),)*
+    ($($(#[doc = $doc:literal])* $name:ident;)*) => {
+        choices! {
+            /// What proposes trials. In JSON `"Random"`, `"Tpe"` or `{"Tpe":{"startup":4}}`; settings at their default are left
+            /// out.
+            pub unwritten enum Sampler {
+                $($(#[doc = $doc])* $name($name),)*
+            }
         }
 
         impl Sampler {
-            const NAMES: &[&str] = &[$(stringify!($name),)*];
-
-            fn name(&self) -> &'static str {
-                match self {
-                    $(Self::$name(_) => stringify!($name),)*
-                }
-            }
-
             fn algorithm(&self) -> &dyn Algorithm {
                 match self {
                     $(Self::$name(settings) => settings,)*
@@ -48,20 +41,6 @@ macro_rules! samplers {
             fn settings(&self) -> serde_json::Result<serde_json::Value> {
                 match self {
                     $(Self::$name(settings) => serde_json::to_value(settings),)*
-                }
-            }
-
-            fn with_defaults<E: de::Error>(name: &str) -> Result<Self, E> {
-                match name {
-                    $(stringify!($name) => Ok(Self::$name($name::default())),)*
-                    _ => Err(E::unknown_variant(name, Self::NAMES)),
-                }
-            }
-
-            fn with_settings<'de, A: de::MapAccess<'de>>(name: &str, map: &mut A) -> Result<Self, A::Error> {
-                match name {
-                    $(stringify!($name) => map.next_value().map(Self::$name),)*
-                    _ => Err(de::Error::unknown_variant(name, Self::NAMES)),
                 }
             }
         }
@@ -87,11 +66,6 @@ samplers! {
 }
 
 impl Sampler {
-    /// Returns what is wrong with the settings. Paths start at the sampler: `Tpe.gamma`.
-    pub fn validate(&self) -> Vec<Problem> {
-        self.inside(self.algorithm().problems())
-    }
-
     /// Returns why the sampler cannot search `space`, given that `searched` is what [`Space::with_fixed`] leaves of it. Paths
     /// start at the sampler.
     pub fn misfits(&self, space: &Space, searched: &Space) -> Vec<Problem> {
@@ -135,7 +109,7 @@ impl Sampler {
     /// was not proposed before.
     ///
     /// # Panics
-    /// If the space or the sampler has problems: see [`Space::validate`] and [`Sampler::validate`].
+    /// If the space has problems: see [`Space::validate`].
     pub fn propose(
         &self,
         space: &Space,
@@ -144,10 +118,7 @@ impl Sampler {
         trial_idx: u32,
         past: &Past,
     ) -> Option<Proposal> {
-        assert!(
-            space.validate().is_empty() && self.validate().is_empty(),
-            "the space and the sampler are checked before"
-        );
+        assert!(space.validate().is_empty(), "the space is checked before");
         self.algorithm().propose(&Request { space, constraints, seed, trial_idx, past })
     }
 
@@ -169,30 +140,5 @@ impl Serialize for Sampler {
             serde_json::Value::Null => serializer.serialize_str(self.name()),
             settings => serializer.collect_map([(self.name(), settings)]),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Sampler {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-struct Visitor;
-
-impl<'de> de::Visitor<'de> for Visitor {
-    type Value = Sampler;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a sampler: `Random`, `Tpe` or `Tpe(..)`")
-    }
-
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Sampler, E> {
-        Sampler::with_defaults(name)
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Sampler, A::Error> {
-        let name = map.next_key::<String>()?.unwrap_or_default();
-        Sampler::with_settings(&name, &mut map)
     }
 }

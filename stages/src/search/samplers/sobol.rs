@@ -4,21 +4,22 @@
 //! better two-dimensional projections", SIAM J. Sci. Comput. 30, 2008 (file `new-joe-kuo-6.21201`). The scrambling is Owen's, by
 //! hashing (Burley, "Practical hash-based Owen scrambling", JCGT 9, 2020).
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     algorithm::{Algorithm, Request},
     draws::{hash, quantile},
 };
 use crate::{
+    parameters,
     philox::{Purpose, Stream},
     problem::{Path, Problem},
     search::spaces::{Kind, Proposal, Space},
 };
 
-/// The sampler `Sobol`. It has no settings, and searches spaces of at most 64 labels.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sobol;
+parameters! {
+    /// The sampler `Sobol`. It has no settings, and searches spaces of at most 64 labels.
+    #[derive(Copy, Eq)]
+    pub struct Sobol;
+}
 
 /// The most labels that a space may have.
 const DIMENSIONS: usize = DIRECTIONS.len();

@@ -3,52 +3,26 @@
 //! Source: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
 //! Promotion waits for the whole rung, so that it does not depend on the order in which trials end.
 
-use serde::{Deserialize, Serialize};
-
 use super::{
-    algorithm::{Algorithm, Length, out_of_range},
-    rungs::{Bracket, Rung},
+    algorithm::{Algorithm, Length},
+    rungs::{Bracket, FACTOR, Rung},
 };
-use crate::problem::Problem;
+use crate::{parameters, params::Domain};
 
-/// Settings of the sampler `SuccessiveHalving`. Its last rung has the epochs of the search's trial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SuccessiveHalving {
-    /// How many trials the first rung has. 2 to 100,000; default 27.
-    #[serde(default = "cohort::value", skip_serializing_if = "cohort::is")]
-    pub cohort: u32,
-    /// From rung to rung, epochs grow and trials shrink by this factor. 2 to 100; default 3.
-    #[serde(default = "factor::value", skip_serializing_if = "factor::is")]
-    pub factor: u32,
-    /// Epochs of the first rung. At least 1; default 1.
-    #[serde(default = "min_epochs::value", skip_serializing_if = "min_epochs::is")]
-    pub min_epochs: u32,
-}
-
-crate::defaults! {
-    cohort: u32 = 27;
-    factor: u32 = 3;
-    min_epochs: u32 = 1;
-}
-
-impl Default for SuccessiveHalving {
-    fn default() -> Self {
-        Self { cohort: cohort::value(), factor: factor::value(), min_epochs: min_epochs::value() }
+parameters! {
+    /// Settings of the sampler `SuccessiveHalving`. Its last rung has the epochs of the search's trial.
+    #[derive(Copy, Eq)]
+    pub struct SuccessiveHalving = defaults {
+        /// How many trials the first rung has.
+        cohort: u32 [Domain::Whole(2..=100_000)] = 27,
+        /// From rung to rung, epochs grow and trials shrink by this factor.
+        factor: u32 [FACTOR] = 3,
+        /// Epochs of the first rung.
+        min_epochs: u32 [Domain::Whole(1..=u32::MAX)] = 1,
     }
 }
 
 impl Algorithm for SuccessiveHalving {
-    fn problems(&self) -> Vec<Problem> {
-        let Self { cohort, factor, min_epochs } = *self;
-        let problems = [
-            out_of_range("cohort", cohort, (2..=100_000).contains(&cohort), "2 to 100000"),
-            out_of_range("factor", factor, (2..=100).contains(&factor), "2 to 100"),
-            out_of_range("min_epochs", min_epochs, min_epochs >= 1, "at least 1"),
-        ];
-        problems.into_iter().flatten().collect()
-    }
-
     fn length(&self) -> Length {
         Length::Brackets
     }

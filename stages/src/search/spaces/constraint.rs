@@ -2,24 +2,49 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{
     expression::{Expression, Kind, comparable},
     space::Space,
 };
-use crate::problem::{Path, Problem};
+use crate::{
+    choices,
+    params::{Domain, Read},
+    problem::{Path, Problem},
+};
 
-/// A condition that every proposal meets. It says nothing about labels that are not active.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Constraint {
-    /// The labels never have these values all at once. A list stands for any of its values.
-    Forbid(BTreeMap<String, Value>),
-    /// The sum of the labels' values, each times its factor, is at most the bound.
-    AtMost(BTreeMap<String, f64>, f64),
-    /// Each label's value is at least that of the label before it.
-    Ordered(Vec<String>),
+choices! {
+    /// A condition that every proposal meets. It says nothing about labels that are not active.
+    pub enum Constraint {
+        /// The labels never have these values all at once. A list stands for any of its values.
+        Forbid(BTreeMap<String, Value>),
+        /// The sum of the labels' values, each times its factor, is at most the bound.
+        AtMost(Weighted),
+        /// Each label's value is at least that of the label before it.
+        Ordered(Vec<String>),
+    }
+}
+
+/// A factor for each of some labels, and the bound of their sum.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Weighted(pub BTreeMap<String, f64>, pub f64);
+
+impl Read for Weighted {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let Some([factors, bound]) = value.as_array().map(Vec::as_slice) else {
+            problems.push(Problem::found(at, value).expected(Self::expected(domain)));
+            return None;
+        };
+        let factors = Read::read(factors, domain, &at.index(0), problems);
+        let bound = Read::read(bound, domain, &at.index(1), problems);
+        Some(Self(factors?, bound?))
+    }
+
+    fn expected(_: &Domain) -> String {
+        "factors of labels and a bound: `({\"label\": 1}, 5)`".to_owned()
+    }
 }
 
 impl Constraint {
@@ -34,7 +59,7 @@ impl Constraint {
                     value => is(found, value),
                 })
             }),
-            Self::AtMost(factors, bound) => {
+            Self::AtMost(Weighted(factors, bound)) => {
                 let terms = factors.iter().filter_map(|(label, factor)| Some(factor * number(label)?));
                 terms.sum::<f64>() <= *bound
             }
@@ -48,7 +73,7 @@ impl Constraint {
         let at = |variant: &str| Path::here().name(variant);
         let (labels, must_be_numeric): (Vec<(&String, Path)>, bool) = match self {
             Self::Forbid(values) => (values.keys().map(|label| (label, at("Forbid").name(label))).collect(), false),
-            Self::AtMost(factors, _) => {
+            Self::AtMost(Weighted(factors, _)) => {
                 (factors.keys().map(|label| (label, at("AtMost").index(0).name(label))).collect(), true)
             }
             Self::Ordered(order) => {

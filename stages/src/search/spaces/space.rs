@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     parse::{self, Parsed},
 };
 use crate::{
+    params::{Domain, Read},
     problem::{Path, Problem},
     records::{Proposal, Version},
 };
@@ -157,12 +158,25 @@ impl From<Parsed> for Space {
     }
 }
 
+impl Read for Space {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        match value {
+            Value::Object(keys) => Some(parse::space(keys).into()),
+            value => {
+                problems.push(Problem::found(at, value).expected(Self::expected(domain)));
+                None
+            }
+        }
+    }
+
+    fn expected(_: &Domain) -> String {
+        "a search space: `{\"key\": expression, ..}`".to_owned()
+    }
+}
+
 impl<'de> Deserialize<'de> for Space {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::Object(keys) => Ok(parse::space(&keys).into()),
-            other => Err(de::Error::custom(format!("expected a search space, key -> expression, found {other}"))),
-        }
+        crate::params::deserialize(deserializer)
     }
 }
 

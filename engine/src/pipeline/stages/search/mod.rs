@@ -13,10 +13,8 @@ use serde_json::{Value, json};
 pub use self::params::{SearchParams, SearchSpec};
 use super::{augment, decode, fetch, train};
 use crate::pipeline::{
-    explain,
-    explain::name_of,
-    labels,
-    node::Node,
+    labels, located,
+    path::name_of,
     problem::Problem,
     reading::Reading,
     stage::{Expansion, Fields, Here, Reads, StageKind, StageSpec, Stages, TrainSpec, with},
@@ -100,7 +98,7 @@ impl StageSpec for SearchSpec {
 }
 
 /// Takes what a search goes for, which is what its trials are scored by.
-fn objective<'n>(reading: &mut Reading<'_, 'n>) -> Option<(Objective, &'n Node)> {
+fn objective(reading: &mut Reading<'_, '_>) -> Option<Objective> {
     let node = reading.node;
     let given = ["maximise", "minimise"].map(|mode| (mode, reading.form.take(mode)));
     let mut given = given.into_iter().filter_map(|(mode, value)| Some((mode, value?)));
@@ -109,12 +107,13 @@ fn objective<'n>(reading: &mut Reading<'_, 'n>) -> Option<(Objective, &'n Node)>
         let at = node.field("minimise").map_or(node.span, |field| field.key_span);
         reading.problems.push(Problem::at(at, "both `maximise` and `minimise`").help("remove one of the two"));
     }
-    let at = &node.field(mode)?.value;
-    let objective = explain::read(node, json!({ mode: value }), &[], reading.problems)?;
-    Some((objective, at))
+    let before = reading.problems.len();
+    let objective = located::read(node, &json!({ mode: value }), reading.problems);
+    // What is wrong with it is said once, and not of the trial as well.
+    objective.filter(|_| reading.problems.len() == before)
 }
 
-fn trial(reading: &mut Reading<'_, '_>, objective: Option<(Objective, &Node)>) -> Option<TrainSpec> {
+fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<TrainSpec> {
     let node = reading.node;
     match node.field("trial").map(|field| &field.value) {
         None => {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use pipe_stages::{
-    params::{self, Hyper},
+    parameters,
+    params::{Domain, Hyper},
     search::{Bracket, Constraint, Length, Sampler, Space, Tpe},
     train::Epochs,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::pipeline::stage::TrainSpec;
@@ -26,33 +26,24 @@ pub struct SearchSpec {
     pub imported: Option<String>,
 }
 
-/// The parameters of a search beside its trial.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SearchParams {
-    /// How many trials there are; fewer if the space has fewer points. `Grid` needs no number, and `Hyperband` and
-    /// `SuccessiveHalving` say it themselves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trials: Option<u32>,
-    /// How many trials at the end a proposal does not know the scores of: so many can run side by side. Default: 8.
-    #[serde(default = "lag::value", skip_serializing_if = "lag::is")]
-    pub lag: u32,
-    /// Default: `Tpe`.
-    #[serde(default = "sampler_or_tpe::value", skip_serializing_if = "sampler_or_tpe::is")]
-    pub sampler: Sampler,
-    /// What is searched.
-    pub space: Space,
-    /// Labels of the space that have one value in this search.
-    #[serde(default, skip_serializing_if = "params::is_default")]
-    pub fixed: BTreeMap<String, Value>,
-    /// What holds of every proposal.
-    #[serde(default, skip_serializing_if = "params::is_default")]
-    pub constraints: Vec<Constraint>,
-}
-
-pipe_stages::defaults! {
-    lag: u32 = 8;
-    sampler_or_tpe: Sampler = Sampler::Tpe(Tpe::default());
+parameters! {
+    /// The parameters of a search beside its trial.
+    pub struct SearchParams {
+        /// How many trials there are; fewer if the space has fewer points. `Grid` needs no number, and `Hyperband` and
+        /// `SuccessiveHalving` say it themselves.
+        trials: Option<u32> [Domain::Whole(1..=MOST_TRIALS)],
+        /// How many of the latest trials a proposal does not know the scores of: so many can run side by side. With 1, trials
+        /// run one at a time.
+        lag: u32 [Domain::Whole(1..=1000)] = 8,
+        /// What proposes trials.
+        sampler: Sampler = Sampler::Tpe(Tpe::default()),
+        /// What a trial may be.
+        space: Space,
+        /// Labels of the space that have one value in this search.
+        fixed: BTreeMap<String, Value> = BTreeMap::new(),
+        /// What holds of every proposal.
+        constraints: Vec<Constraint> = Vec::new(),
+    }
 }
 
 impl SearchSpec {

@@ -9,9 +9,8 @@ use pipe_stages::{
 
 use super::params::SearchParams;
 use crate::pipeline::{
-    explain::name_of,
     node::Node,
-    path::{self, Step, locate},
+    path::{self, locate, name_of},
     problem::Problem,
     source::Span,
     stage::TrainSpec,
@@ -59,15 +58,7 @@ pub(in crate::pipeline) fn fits(
 /// Returns a problem inside the field at `prefix`, with its place in the text.
 pub(in crate::pipeline) fn in_space(node: &Node, prefix: &Path, found: problem::Problem) -> Problem {
     let problem::Problem { at, found, expected, help, .. } = found.inside(prefix);
-    let steps: Vec<Step> = steps(&at).collect();
-    Problem { message: found, span: Some(locate(node, &steps).span), expected, help }
-}
-
-fn steps(path: &Path) -> impl Iterator<Item = Step> {
-    path.steps().iter().map(|step| match step {
-        problem::Step::Name(name) => Step::Name(name.clone()),
-        problem::Step::Index(index) => Step::Index(*index),
-    })
+    Problem { message: found, span: Some(locate(node, at.steps()).span), expected, help }
 }
 
 fn nothing_allowed(space: &Space, own: &SearchParams, problems: &mut Vec<Problem>, at: Span) {

@@ -10,50 +10,32 @@ mod model;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use self::{
     layout::{Layout, Point},
     model::Model,
 };
 use super::{
-    algorithm::{Algorithm, Past, Request, out_of_range},
+    algorithm::{Algorithm, Past, Request},
     draws::{self, Chance, Draws},
 };
 use crate::{
-    problem::Problem,
+    parameters,
+    params::Domain,
     search::spaces::{Axis, Kind, Proposal, Space},
 };
 
-/// Settings of the sampler `GaussianProcess`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GaussianProcess {
-    /// How many trials are drawn from the prior before the model proposes. Default 10.
-    #[serde(default = "startup::value", skip_serializing_if = "startup::is")]
-    pub startup: u32,
-    /// How many candidates are drawn from the prior; as many more are drawn near the best trials. 1 to 10,000; default 500.
-    #[serde(default = "candidates::value", skip_serializing_if = "candidates::is")]
-    pub candidates: u32,
-}
-
-crate::defaults! {
-    startup: u32 = 10;
-    candidates: u32 = 500;
-}
-
-impl Default for GaussianProcess {
-    fn default() -> Self {
-        Self { startup: startup::value(), candidates: candidates::value() }
+parameters! {
+    /// Settings of the sampler `GaussianProcess`.
+    #[derive(Copy)]
+    pub struct GaussianProcess = defaults {
+        /// How many trials are drawn from the prior before the model proposes.
+        startup: u32 = 10,
+        /// How many candidates are drawn from the prior; as many more are drawn near the best trials.
+        candidates: u32 [Domain::Whole(1..=10_000)] = 500,
     }
 }
 
 impl Algorithm for GaussianProcess {
-    fn problems(&self) -> Vec<Problem> {
-        let is_sound = (1..=10_000).contains(&self.candidates);
-        out_of_range("candidates", self.candidates, is_sound, "1 to 10000").into_iter().collect()
-    }
-
     fn startup(&self) -> Option<u32> {
         Some(self.startup)
     }

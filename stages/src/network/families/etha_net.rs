@@ -2,24 +2,42 @@
 //! Optimization" for Fruits-360.
 
 use super::{
-    ModelError, Padding,
-    domain::Domain,
-    layers::{Conv, Dense, Flatten, MaxPool},
-    table::{ACTIVATION, Chain, INITIALISER, Row, Table, Values},
+    Chain, Row, TRAINING, Table, Values,
+    row::{ACTIVATION, INITIALISER},
+};
+use crate::{
+    network::{
+        ModelError, Padding,
+        layers::{Conv, Dense, Flatten, MaxPool},
+    },
+    params::Domain,
 };
 
 /// Three blocks of a convolution that halves and a pooling that halves again, with `filters`, twice and four times as many;
 /// then a dense layer of so many units for each class.
 pub static ETHA_NET: Table = Table {
     name: "EthaNet",
+    about: "Three convolutions, with `filters`, twice and four times as many, that halve the image and are each followed by a max-pooling that halves it again; then one dense layer.",
     rows: &[
-        Row::new(&["filters"], Domain::Whole(1..=16_384), || 12.into()),
-        Row::new(&["kernel"], Domain::Whole(1..=15), || 4.into()),
-        Row::new(&["dense_units_per_class"], Domain::Whole(1..=1024), || 2.into()),
-        Row::new(&["dense_dropout"], Domain::Share, || 0.05.into()),
+        Row::new(&["filters"], Domain::Whole(1..=16_384), || 12.into(), "Filters of the first convolution."),
+        Row::new(&["kernel"], Domain::Whole(1..=15), || 4.into(), "Height and width of every filter."),
+        Row::new(
+            &["dense_units_per_class"],
+            Domain::Whole(1..=1024),
+            || 2.into(),
+            "Units of the dense layer for each class.",
+        ),
+        Row::new(
+            &["dense_dropout"],
+            Domain::Share,
+            || 0.05.into(),
+            "The share that is dropped behind the dense layer.",
+        ),
         ACTIVATION,
         INITIALISER,
     ],
+    training: TRAINING,
+    check: |_| Ok(()),
     build,
 };
 
@@ -41,7 +59,8 @@ fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
 mod tests {
     use serde_json::json;
 
-    use crate::network::{etha_net::ETHA_NET, family::tests::built};
+    use super::*;
+    use crate::network::families::table::tests::built;
 
     #[test]
     fn images_of_100_pixels_are_halved_six_times() {

@@ -1,8 +1,4 @@
-//! Parameters and records as canonical JSON.
-//!
-//! RON text in `pipeline.ron` is a notation for one JSON value: `Name(a: 1)` is `{"Name":{"a":1}}`, `Name(1)` is
-//! `{"Name":1}`, `Name(1, 2)` is `{"Name":[1,2]}`, `Name` is `"Name"`, `(a: 1)` and `{"a": 1}` are `{"a":1}`, `None` is
-//! `null`, `Some(x)` is `x`. Parameter types are read from that value by serde.
+//! Records as canonical JSON.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
@@ -79,57 +75,6 @@ impl<'de> Deserialize<'de> for Float {
     }
 }
 
-/// A parameter of a trial: a value, or `hp("label")`, a value that the search proposes under that label.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Hyper<T> {
-    Value(T),
-    Label(String),
-}
-
-impl<T: Serialize> Serialize for Hyper<T> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Value(value) => value.serialize(serializer),
-            Self::Label(label) => serde_json::json!({ "hp": label }).serialize(serializer),
-        }
-    }
-}
-
-impl<'de, T: de::DeserializeOwned> Deserialize<'de> for Hyper<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        match value.as_object().filter(|map| map.len() == 1).and_then(|map| map.get("hp")?.as_str()) {
-            Some(label) => Ok(Self::Label(label.to_owned())),
-            None => serde_json::from_value(value).map(Self::Value).map_err(de::Error::custom),
-        }
-    }
-}
-
-impl<T: de::DeserializeOwned + Clone> Hyper<T> {
-    /// Returns the value, looked up among a proposal's `values` if it is a label.
-    ///
-    /// # Errors
-    /// If the label is not among them, or its value is not a `T`: the text says which.
-    pub fn resolve(&self, values: &serde_json::Map<String, Value>) -> Result<T, String> {
-        match self {
-            Self::Value(value) => Ok(value.clone()),
-            Self::Label(label) => {
-                let value = values.get(label).ok_or_else(|| format!("the proposal has no label `{label}`"))?;
-                integral(value)
-                    .and_then(|whole| serde_json::from_value(whole).ok())
-                    .map_or_else(|| serde_json::from_value(value.clone()), Ok)
-                    .map_err(|error| format!("label `{label}` proposes {value}: {error}"))
-            }
-        }
-    }
-}
-
-/// Returns a whole number as an integer: quantised kinds such as `quniform(16, 64, 16)` propose 32.0.
-fn integral(value: &Value) -> Option<Value> {
-    let x = value.as_f64()?;
-    (x.fract() == 0.0 && x.abs() < 9e15).then(|| Value::from(x as i64))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,15 +87,5 @@ mod tests {
             a: Float,
         }
         assert_eq!(record(&Unsorted { b: 1, a: Float(f64::NAN) }), b"{\"a\":\"NaN\",\"b\":1}\n");
-    }
-
-    #[test]
-    fn a_label_takes_the_proposals_value_as_an_integer_where_one_is_asked() {
-        let epochs: Hyper<u32> = serde_json::from_str(r#"{"hp":"epochs"}"#).unwrap();
-        let values = serde_json::json!({ "epochs": 12.0, "lr": 0.5 });
-        assert_eq!(epochs.resolve(values.as_object().unwrap()), Ok(12));
-        assert_eq!(Hyper::<f64>::Label("lr".into()).resolve(values.as_object().unwrap()), Ok(0.5));
-        assert!(Hyper::<u32>::Label("lr".into()).resolve(values.as_object().unwrap()).is_err());
-        assert!(Hyper::<u32>::Label("no".into()).resolve(values.as_object().unwrap()).is_err());
     }
 }

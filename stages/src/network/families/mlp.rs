@@ -2,22 +2,30 @@
 //! (N. Kafritsas) on Fashion-MNIST.
 
 use super::{
-    ModelError,
-    domain::Domain,
-    layers::{Dense, Flatten},
-    table::{ACTIVATION, Chain, INITIALISER, Row, Table, Values},
+    Chain, Row, TRAINING, Table, Values,
+    row::{ACTIVATION, INITIALISER},
+};
+use crate::{
+    network::{
+        ModelError,
+        layers::{Dense, Flatten},
+    },
+    params::Domain,
 };
 
 /// Up to eight hidden layers; by default one of 350 units.
 pub static MLP: Table = Table {
     name: "Mlp",
+    about: "Dense layers behind each other.",
     rows: &[
-        Row::new(&["layers"], Domain::Whole(0..=8), || 1.into()),
-        Row::new(&UNITS, Domain::Whole(1..=1 << 20), || 350.into()),
-        Row::new(&DROPOUT, Domain::Share, || 0.0.into()),
+        Row::new(&["layers"], Domain::Whole(0..=8), || 1.into(), "Hidden layers."),
+        Row::new(&UNITS, Domain::Whole(1..=1 << 20), || 350.into(), "Units of each hidden layer."),
+        Row::new(&DROPOUT, Domain::Share, || 0.0.into(), "The share that is dropped behind each hidden layer."),
         ACTIVATION,
         INITIALISER,
     ],
+    training: TRAINING,
+    check: |_| Ok(()),
     build,
 };
 
@@ -39,7 +47,8 @@ fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
 mod tests {
     use serde_json::json;
 
-    use crate::network::{Initialiser, family::tests::built, mlp::MLP};
+    use super::*;
+    use crate::network::{Initialiser, families::table::tests::built};
 
     #[test]
     fn the_baseline_has_as_many_parameters_as_in_keras() {

@@ -2,26 +2,39 @@
 //! networks of "Hyperparameter Tuning with Keras Tuner" (N. Kafritsas) on Fashion-MNIST.
 
 use super::{
-    ModelError, Padding,
-    domain::Domain,
-    layers::{Conv, Dense, Flatten, MaxPool},
-    table::{ACTIVATION, Chain, INITIALISER, Row, Table, Values},
+    Chain, Row, TRAINING, Table, Values,
+    row::{ACTIVATION, INITIALISER},
+};
+use crate::{
+    network::{
+        ModelError, Padding,
+        layers::{Conv, Dense, Flatten, MaxPool},
+    },
+    params::Domain,
 };
 
 /// Up to six blocks; by default one of 32 filters of 3x3 without padding, and 100 dense units.
 pub static CNN: Table = Table {
     name: "Cnn",
+    about: "Blocks of a convolution and a max-pooling that halves, then one dense layer.",
     rows: &[
-        Row::new(&["blocks"], Domain::Whole(0..=6), || 1.into()),
-        Row::new(&FILTERS, Domain::Whole(1..=65_536), || 32.into()),
-        Row::new(&["kernel"], Domain::Whole(1..=15), || 3.into()),
-        Row::new(&PADDING, Domain::Word(&["valid", "same"]), || "valid".into()),
-        Row::new(&DROPOUT, Domain::Share, || 0.0.into()),
-        Row::new(&["dense_units"], Domain::Whole(1..=1 << 20), || 100.into()),
-        Row::new(&["dense_dropout"], Domain::Share, || 0.0.into()),
+        Row::new(&["blocks"], Domain::Whole(0..=6), || 1.into(), "Blocks."),
+        Row::new(&FILTERS, Domain::Whole(1..=65_536), || 32.into(), "Filters of each block."),
+        Row::new(&["kernel"], Domain::Whole(1..=15), || 3.into(), "Height and width of every filter."),
+        Row::new(
+            &PADDING,
+            Domain::Word(&["valid", "same"]),
+            || "valid".into(),
+            "What each convolution does at the edges.",
+        ),
+        Row::new(&DROPOUT, Domain::Share, || 0.0.into(), "The share that is dropped behind each block."),
+        Row::new(&["dense_units"], Domain::Whole(1..=1 << 20), || 100.into(), "Units of the dense layer."),
+        Row::new(&["dense_dropout"], Domain::Share, || 0.0.into(), "The share that is dropped behind it."),
         ACTIVATION,
         INITIALISER,
     ],
+    training: TRAINING,
+    check: |_| Ok(()),
     build,
 };
 
@@ -32,7 +45,7 @@ const DROPOUT: [&str; 6] = ["dropout_1", "dropout_2", "dropout_3", "dropout_4", 
 fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
     for block in 0..values.whole("blocks") {
         let (filters, kernel) = (values.whole(FILTERS[block]), values.whole("kernel"));
-        chain.push(Conv { filters, kernel, stride: 1, padding: values.word(PADDING[block]) })?;
+        chain.push(Conv { filters, kernel, stride: 1, padding: values.get(PADDING[block]) })?;
         chain.push(values.activation())?;
         chain.push(MaxPool { size: 2, stride: 2, padding: Padding::Valid })?;
         chain.dropout(values.share(DROPOUT[block]))?;
@@ -47,7 +60,8 @@ fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
 mod tests {
     use serde_json::json;
 
-    use crate::network::{ModelError, cnn::CNN, family::tests::built};
+    use super::*;
+    use crate::network::families::table::tests::built;
 
     #[test]
     fn the_baseline_has_as_many_parameters_as_in_keras() {
