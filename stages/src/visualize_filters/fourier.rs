@@ -261,7 +261,8 @@ mod tests {
     const INPUTS: [[usize; 3]; 3] = [[3, 6, 5], [1, 8, 8], [3, 1, 7]];
 
     fn noise(n: usize, size: f32) -> Vec<f32> {
-        (0..n).map(|i| size * (((i * 7919 + 13) % 101) as f32 / 50.0 - 1.0)).collect()
+        let mut random = fastrand::Rng::with_seed(1);
+        std::iter::repeat_with(|| size * (2.0 * random.f32() - 1.0)).take(n).collect()
     }
 
     #[test]
