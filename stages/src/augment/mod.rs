@@ -1,4 +1,4 @@
-//! `augment`: a policy of normalisation and random changes, resolved against a dataset.
+//! `augment`: fixes how images are normalised and randomly changed, for one dataset.
 
 mod preview;
 
@@ -37,7 +37,7 @@ choices! {
 }
 
 impl Augment {
-    /// Returns the policy for `train`.
+    /// Returns the policy for images like those of `train`, the training split.
     ///
     /// # Errors
     /// If a change does not fit the size of the images.

@@ -11,7 +11,7 @@ use crate::{
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 5, width: 7 };
 
-/// Twelve images of pixels that all differ from their neighbours.
+/// Twelve images in which every pixel differs from its neighbours.
 fn train() -> Dataset {
     let images: Vec<u8> = (0..12 * SHAPE.bytes()).map(|i| (i * 37 % 251) as u8).collect();
     Dataset::read(dataset::write(SHAPE, images, &[("class", &[0; 12])]).into()).unwrap()
@@ -28,7 +28,7 @@ fn filled(policy: &Policy, indices: &[u32], epoch: Option<u32>, seed: u64) -> Ve
     out
 }
 
-/// The value of one pixel, asked backwards from the last change to the image's byte.
+/// Returns the value of one pixel, found backwards from the last change to the byte of the image.
 fn pixel(policy: &Policy, image: u32, epoch: u32, seed: u64, [c, y, x]: [i64; 3]) -> f32 {
     let Normalisation { scale, offset } = policy.normalisation();
     let (height, width) = (SHAPE.height as i64, SHAPE.width as i64);
@@ -153,7 +153,7 @@ fn run(json: &str, images: Vec<u8>) -> Result<Outputs, StageError> {
     augment.run(&Inputs::new(&slots, &objects), &Context { seed: 9, device: ComputeDevice::Cpu, host: &QuietHost })
 }
 
-/// If this fails, the bytes have moved: the stage needs a new version.
+/// If this fails, the outputs have changed: the stage needs a new version.
 #[test]
 fn golden_outputs() {
     let images = train().images().to_vec();
@@ -180,19 +180,16 @@ fn what_does_not_fit_the_images_is_refused() {
     let message = |json| run(json, vec![0; SHAPE.bytes()]).unwrap_err().to_string();
     assert_eq!(
         message(r#"{"policy":[{"RandomCrop":5}]}"#),
-        "`RandomCrop(5)` on images of 5 x 7: allowed is less than a side"
+        "`RandomCrop(5)` on images of 5 x 7: expected less than the shorter side"
     );
     assert_eq!(
         message(r#"{"policy":[{"Cutout":8}]}"#),
-        "`Cutout(8)` on images of 5 x 7: allowed is at most the longer side"
+        "`Cutout(8)` on images of 5 x 7: expected at most the longer side"
     );
     assert_eq!(run("{}", Vec::new()).unwrap_err().to_string(), "the split in the slot `train` has no images");
     assert!(run(r#"{"normalise":"PerChannel"}"#, vec![3; SHAPE.bytes()]).is_ok());
     let gray = ImageShape { channels: 1, ..SHAPE };
-    assert_eq!(
-        policy("{}").check(gray).unwrap_err().to_string(),
-        "the policy is made for images of 3 channels, found 1"
-    );
+    assert_eq!(policy("{}").check(gray).unwrap_err().to_string(), "the policy is for images of 3 channels, found 1");
 }
 
 #[test]
@@ -219,7 +216,7 @@ fn defaults_written_out_change_nothing() {
 }
 
 #[test]
-fn a_policy_that_is_none_is_refused() {
+fn what_is_not_a_policy_is_refused() {
     for json in [
         r#"{"format":2,"normalise":{"scale":[1],"offset":[0]},"policy":[]}"#,
         r#"{"format":1,"normalise":{"scale":[1,1],"offset":[0]},"policy":[]}"#,

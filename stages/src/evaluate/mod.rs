@@ -1,5 +1,4 @@
-//! `evaluate`: a trained network on the images of a split it was not trained on. The only stage that may read the test
-//! split.
+//! `evaluate`: measures a trained network on a split that it was not trained on. No other stage may read the test split.
 
 pub use crate::records::EvaluateOn;
 use crate::{
@@ -31,7 +30,7 @@ parameters! {
     }
 }
 
-/// Heads with at least so many classes have a top-5 accuracy.
+/// Heads with at least this many classes get a top-5 accuracy.
 const TOP_5_FROM: usize = 10;
 
 impl Stage for Evaluate {
@@ -88,25 +87,25 @@ impl Stage for Evaluate {
     }
 }
 
-/// Checks that the network is one for these labels.
+/// Checks that the network takes these images and has these heads.
 fn fits(architecture: &Architecture, labels: &Labels) -> Result<(), StageError> {
     let shape = [labels.image.channels, labels.image.height, labels.image.width];
     if architecture.input != shape {
         let found = architecture.input;
         return Err(StageError::failed(format!(
-            "the network is for images of shape {found:?}, the data have {shape:?}"
+            "the network takes images of shape {found:?}, but the data have {shape:?}"
         )));
     }
     let names = |heads: &[Head]| heads.iter().map(|head| (head.name.clone(), head.classes)).collect::<Vec<_>>();
     let expected = names(&heads(labels, Default::default()));
     if names(&architecture.heads) != expected {
         let found = names(&architecture.heads);
-        return Err(StageError::failed(format!("the network tells {found:?} apart, the data have {expected:?}")));
+        return Err(StageError::failed(format!("the network has the heads {found:?}, but the data have {expected:?}")));
     }
     Ok(())
 }
 
-/// One head's logits [n, classes] beside the labels [n].
+/// One head's logits, `[n, classes]`, and the labels, `[n]`.
 struct Judged<'a> {
     head: &'a Head,
     names: &'a [String],
@@ -149,12 +148,13 @@ impl Judged<'_> {
     }
 }
 
-/// Returns how many logits come before that of `label`.
+/// Returns how many classes rank before `label`: those with a larger logit, or with an equal one and a lower number.
 fn rank(row: &[f32], label: usize) -> usize {
     row.iter().enumerate().filter(|&(i, &x)| x > row[label] || x == row[label] && i < label).count()
 }
 
-/// Returns the 95 % interval of a share of `hits` in `n` (E. B. Wilson, 1927).
+/// Returns the 95 % confidence interval of a share, `hits` out of `n` (E. B. Wilson, "Probable inference, the law of
+/// succession, and statistical inference", 1927).
 fn wilson(hits: u64, n: u64) -> (f64, f64) {
     const Z: f64 = 1.959_963_984_540_054;
     let (n, share) = (n as f64, hits as f64 / n as f64);

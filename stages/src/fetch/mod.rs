@@ -1,4 +1,4 @@
-//! `fetch`: how data comes in. The key is what is expected (digests and sizes); where it comes from is outside the key.
+//! `fetch`: how data comes in. The action's key covers what is expected, by digest and size, and not where it comes from.
 
 mod cifar_archive;
 mod fetcher;
@@ -19,15 +19,16 @@ use crate::{
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
-/// The output of every fetch but one of several files.
+/// The output of a fetch of one file, or of generated data.
 pub const ARCHIVE: &str = "archive";
 
-/// What the action says: generated data, or files by their digests.
+/// What an action fetches: generated data, or files known by their digests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum FetchAction {
+    /// Generated data; the output is [`ARCHIVE`].
     Embedded(Embedded),
-    /// Sorted by name.
+    /// Files, sorted by name; each is an output of that name.
     Files(Vec<Expected>),
 }
 
@@ -55,7 +56,7 @@ choices! {
     }
 }
 
-/// A file that is expected.
+/// A file that is expected, with the digests that it must have: a SHA-256, a BLAKE3, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
@@ -63,9 +64,10 @@ pub struct Expected {
     pub name: String,
     /// In bytes.
     pub size: u64,
-    /// 64 lower-case hexadecimal digits. There is a sha256, a blake3, or both.
+    /// 64 lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// 64 lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
 }
@@ -101,8 +103,8 @@ impl Stage for FetchAction {
             Self::Files(files) => {
                 let names: Vec<_> = files.iter().map(|file| format!("`{}`", file.name)).collect();
                 Err(StageError::Environment {
-                    message: format!("nothing says where {} can be fetched from", names.join(", ")),
-                    hint: Some("run it through `pipe run`, which knows the pipeline file's URLs".to_owned()),
+                    message: format!("no URL is known for {}", names.join(", ")),
+                    hint: Some("use `pipe run`, which takes the URLs from the pipeline file".to_owned()),
                     source: None,
                 })
             }

@@ -1,5 +1,5 @@
-//! Random changes of images. What happens to which image in which epoch is a function of the seed, the epoch, the
-//! change's place in the policy and the image's index: order and batches cannot matter.
+//! Random changes of images. What happens to an image depends only on the seed, the epoch, the change's place in the policy
+//! and the image's index, so order and batches cannot matter.
 
 use crate::{
     choices,
@@ -23,26 +23,26 @@ choices! {
     }
 }
 
-/// Pixels of padding, and of the side of what is cut out.
+/// Pixels of padding, and of the side of a cut-out.
 const PIXELS: Domain = Domain::Whole(1..=4096);
 
 impl Augmentation {
-    /// Returns why it cannot be done to images of `shape`, if it cannot.
+    /// Returns why the change cannot be made to images of `shape`, or `None` if it can.
     pub(crate) fn misfit(&self, shape: ImageShape) -> Option<String> {
         let ImageShape { height, width, .. } = shape;
         match *self {
-            Self::RandomCrop(padding) if padding as usize >= height.min(width) => {
-                Some(format!("`RandomCrop({padding})` on images of {height} x {width}: allowed is less than a side"))
-            }
+            Self::RandomCrop(padding) if padding as usize >= height.min(width) => Some(format!(
+                "`RandomCrop({padding})` on images of {height} x {width}: expected less than the shorter side"
+            )),
             Self::Cutout(size) if size as usize > height.max(width) => {
-                Some(format!("`Cutout({size})` on images of {height} x {width}: allowed is at most the longer side"))
+                Some(format!("`Cutout({size})` on images of {height} x {width}: expected at most the longer side"))
             }
             _ => None,
         }
     }
 
-    /// Changes `image`, normalised values `[c, h, w]`, as `stream` decides for the image `index`. `black` are the
-    /// normalised values of the byte 0; `scratch` is as long as `image`.
+    /// Changes `image`, normalised values `[c, h, w]`, as element `index` of `stream` decides. `black` has the normalised
+    /// value of the byte 0 for each channel; `scratch` is as long as `image`.
     pub(super) fn apply(
         &self,
         image: &mut [f32],
@@ -68,7 +68,7 @@ impl Augmentation {
                     image.chunks_exact_mut(height * width).zip(scratch.chunks_exact(height * width)).zip(black)
                 {
                     plane.fill(*black);
-                    // Row i of the image is row i + y - padding of the source; likewise columns.
+                    // Row i of the image is row i + y - padding of the source; the same for columns.
                     let (rows, from_row) = overlap(y, padding, height);
                     let (columns, from_column) = overlap(x, padding, width);
                     for (i, row) in rows.enumerate() {
@@ -93,13 +93,13 @@ impl Augmentation {
     }
 }
 
-/// Returns two numbers below `n` and `m`, from the upper and the lower 16 bits; their bias is below n / 2^16.
+/// Returns a number below `n` from the upper 16 bits and one below `m` from the lower; biased by less than n / 2^16.
 fn halves(bits: u32, n: u32, m: u32) -> [usize; 2] {
     let below = |half: u32, n: u32| ((u64::from(half) * u64::from(n)) >> 16) as usize;
     [below(bits >> 16, n), below(bits & 0xffff, m)]
 }
 
-/// Returns which rows of `side` are inside the source when it is shifted by `at - padding`, and the source's first.
+/// Returns the rows, of `side`, that come from the source when it is shifted by `at - padding`, and the first source row.
 fn overlap(at: usize, padding: usize, side: usize) -> (std::ops::Range<usize>, usize) {
     if at >= padding { (0..side - (at - padding), at - padding) } else { (padding - at..side, 0) }
 }

@@ -324,7 +324,7 @@ fn several_files_become_several_outputs() {
     let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
     let inputs = Inputs::new(&slots, &objects);
     let bare = action.run(&inputs, &context).unwrap_err();
-    assert_eq!(bare.to_string(), "nothing says where `a`, `b` can be fetched from");
+    assert_eq!(bare.to_string(), "no URL is known for `a`, `b`");
     let fetcher = Fetcher { action, sources, mirrors: Vec::new(), partial_dir: folder.path().join("partial") };
     let outputs = fetcher.run(&inputs, &context).unwrap();
     assert_eq!(outputs, Outputs::default().with("a", *b"1").with("b", *b"2"));
