@@ -10,7 +10,7 @@ use std::{
 };
 
 use pipe_stages::{
-    network::{Architecture, Backend, Family, HyperCnn, Mode, Network, Pass, Proposal, Weights, architecture::Head},
+    network::{Architecture, Backend, Family, Mode, Network, Pass, Proposal, Weights, architecture::Head, families},
     philox::{Purpose, Stream},
     stage::ComputeDevice,
 };
@@ -67,7 +67,8 @@ fn best() -> Architecture {
     let proposal = Proposal { values: values.as_object().expect("a map").clone(), ..Proposal::default() };
     let heads = [("fine", 100), ("coarse", 20)];
     let heads = heads.map(|(name, n)| Head { name: name.into(), classes: n, output: Default::default() });
-    HyperCnn::default().architecture(&proposal, [3, 32, 32], &heads).expect("it can be built")
+    let family = families::named("HyperCnn", &serde_json::Value::Null).expect("it is a family");
+    family.architecture(&proposal, [3, 32, 32], &heads).expect("it can be built")
 }
 
 fn share(flops: u64, n: usize, time: Duration, peak: f64) -> String {

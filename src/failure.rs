@@ -1,8 +1,12 @@
 //! Why a command failed: what it says, and its exit code.
 
-use std::fmt::Display;
+use std::{fmt::Display, io::IsTerminal};
 
-use pipe_engine::{names::NameError, study::StudyError};
+use pipe_engine::{
+    names::NameError,
+    pipeline::{problem::Look, read::Refused},
+    study::StudyError,
+};
 use pipe_store::StoreError;
 use pipe_views::ViewError;
 
@@ -36,11 +40,6 @@ impl Failure {
     /// Returns wrong usage: exit code 2.
     pub fn usage(message: impl Display) -> Self {
         Self { code: 2, ..Self::work(message) }
-    }
-
-    /// Returns mistakes in a pipeline file, laid out: exit code 2.
-    pub fn refused(text: String) -> Self {
-        Self { code: 2, message: text, hint: None, verbatim: true }
     }
 
     /// Returns a failure of which everything has been said.
@@ -105,6 +104,14 @@ impl From<ViewError> for Failure {
             ViewError::UnknownColumn { .. } | ViewError::Nothing(_) => Self::usage(&error),
             _ => Self::from_error(&error),
         }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let look = if coloured { Look::Coloured } else { Look::Plain };
+        Self { verbatim: true, ..Self::usage(refused.render(look)) }
     }
 }
 

@@ -7,13 +7,26 @@ use pipe_engine::{
     action::Action,
     pipeline::{
         expand::{Sources, expand},
+        problem::Look,
         read::read,
     },
     run::execute::execute,
 };
-use pipe_stages::stage::{ComputeDevice, Context, Inputs, Outputs, QuietHost, Stage, StageError, StageId};
+use pipe_stages::{
+    network::{
+        Architecture, Builder, Padding,
+        architecture::{Head, Output},
+        layers::{Conv, Flatten},
+    },
+    params::Float,
+    records::{
+        EvaluateOn, Evaluation, Figure, HistoryRow, Proposal, Score, Status, Trained, TrainingHistory, TrialRecord,
+        Version,
+    },
+    stage::{ComputeDevice, Context, Inputs, Outputs, QuietHost, Stage, StageError, StageId},
+};
 use pipe_store::{ActionResult, Digest, Store, Tree};
-use serde_json::{Value, json};
+use serde_json::{Map, json};
 use tempfile::TempDir;
 
 /// A folder with a pipeline and a store in which everything is known.
@@ -32,7 +45,8 @@ impl Fabricated {
     /// Makes another pipeline the folder's, and fabricates what it lacks.
     pub fn run(&self, text: &str) {
         std::fs::write(self.folder.path().join("pipeline.ron"), text).expect("the folder can be written");
-        let pipeline = read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render()));
+        let pipeline =
+            read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Look::Plain)));
         let plan = expand(&pipeline, &Sources::default());
         let store = self.store();
         let mut trees: Vec<Option<Tree>> = Vec::new();
@@ -83,49 +97,80 @@ impl Stage for Fabricator<'_> {
 
     fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
         Ok(match self.id.name {
-            "train" => training(inputs.optional("proposal")?.as_deref(), &self.action.record()),
-            "evaluate" => Outputs::default().with_json("evaluation.json", &json!({ "format": 1, "heads": {} })),
+            "train" if inputs.digest("proposal").is_some() => {
+                training(inputs.record("proposal")?, &self.action.record())
+            }
+            "train" => training(Proposal::default(), &self.action.record()),
+            "evaluate" => {
+                let (split, heads) = (EvaluateOn::Test, BTreeMap::new());
+                Outputs::default().with_record(&Evaluation { format: Version, split, n: 0, heads })
+            }
             _ => Outputs::default(),
         })
     }
 }
 
 /// Returns what a training of four epochs might have left. Accuracies are drawn from the digest of its action.
-fn training(proposal: Option<&[u8]>, action: &[u8]) -> Outputs {
+fn training(proposal: Proposal, action: &[u8]) -> Outputs {
     let digest = Digest::of(action);
-    let accuracy = |epoch: usize| f64::from(digest.as_bytes()[epoch]) / 255.0;
-    let proposal: Value = proposal.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
-    let columns: Vec<_> = ["train", "valid"]
-        .iter()
-        .flat_map(|split| {
-            ["loss", "fine_loss", "fine_accuracy", "coarse_loss", "coarse_accuracy"]
-                .map(|name| format!("{split}.{name}"))
-        })
-        .collect();
-    let mut history = format!("epoch,{},weights\n", columns.join(","));
-    for epoch in 0..EPOCHS {
-        let weights = Digest::of(&[digest.as_bytes()[0], epoch as u8]);
-        let figures = vec![accuracy(epoch).to_string(); columns.len()].join(",");
-        history += &format!("{},{figures},{weights}\n", epoch + 1);
-    }
+    let accuracy = |epoch: u32| f64::from(digest.as_bytes()[epoch as usize]) / 255.0;
+    let of_split = |split: &str| {
+        ["loss", "fine_loss", "fine_accuracy", "coarse_loss", "coarse_accuracy"].map(|name| format!("{split}.{name}"))
+    };
+    let metrics: Vec<_> = ["train", "valid"].into_iter().flat_map(of_split).collect();
+    let row = |epoch: u32| HistoryRow {
+        epoch: epoch + 1,
+        values: vec![accuracy(epoch); metrics.len()],
+        weights: Digest::of(&[digest.as_bytes()[0], epoch as u8]),
+    };
     let best = (0..EPOCHS).map(accuracy).fold(0.0, f64::max);
-    let figures: BTreeMap<_, _> = columns
-        .iter()
-        .map(|name| (name, json!({ "best": best, "best_epoch": 1, "end": accuracy(EPOCHS - 1) })))
-        .collect();
-    let trial = json!({
-        "format": 1, "status": "completed", "epochs": EPOCHS, "steps": 40, "labels": proposal["labels"],
-        "hyperparameters": proposal["values"], "parameters": 7_061_116, "figures": figures, "best_epoch": 1,
-    });
-    let score = json!({
-        "format": 1, "status": "completed", "metric": "valid.fine_accuracy", "value": best, "loss": 1.0 - best, "epoch": 1,
-    });
+    let figure = Figure { best: Float(best), best_epoch: 1, end: Float(accuracy(EPOCHS - 1)) };
+    let network = network();
+    let trained = Trained {
+        epochs: EPOCHS,
+        steps: 40,
+        diverged_at: None,
+        best_epoch: Some(1),
+        settings: Map::new(),
+        parameters: network.parameters,
+        flops: network.flops,
+        figures: metrics.iter().map(|name| (name.clone(), figure.clone())).collect(),
+    };
+    let trial = TrialRecord {
+        status: Status::Completed,
+        reason: None,
+        hyperparameters: proposal.values,
+        labels: proposal.labels.into_iter().collect(),
+        trained: Some(trained),
+    };
+    let score = Score {
+        format: Version,
+        status: Status::Completed,
+        metric: "valid.fine_accuracy".to_owned(),
+        value: Float(best),
+        loss: Float(1.0 - best),
+        epoch: Some(1),
+        reason: None,
+    };
+    let history = TrainingHistory { rows: (0..EPOCHS).map(row).collect(), metrics };
     Outputs::default()
-        .with_json("trial.json", &trial)
-        .with_json("score.json", &score)
-        .with_json("architecture.json", &json!({ "layers": vec![trial["hyperparameters"].clone(); 8] }))
-        .with("history.csv", history)
+        .with_record(&trial)
+        .with_record(&score)
+        .with_record(&network)
+        .with(TrainingHistory::FILE, history.write())
         .with("best/weights.safetensors", digest.as_bytes().repeat(64))
 }
 
-const EPOCHS: usize = 4;
+/// Returns a network of eight layers.
+fn network() -> Architecture {
+    let mut builder = Builder::new([3, 32, 32]);
+    let mut last = "input".to_owned();
+    for _ in 0..6 {
+        last = builder.add(Conv { filters: 40, kernel: 3, stride: 1, padding: Padding::Same }, &[&last]);
+    }
+    let flat = builder.add(Flatten, &[&last]);
+    let head = Head { name: "fine".to_owned(), classes: 100, output: Output::Softmax };
+    builder.finish(&flat, &[head]).expect("the layers fit the images")
+}
+
+const EPOCHS: u32 = 4;

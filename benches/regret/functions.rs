@@ -1,9 +1,10 @@
 //! The eight functions that samplers are measured on.
 //!
 //! Sources: branin and hartmann6 are the classical ones (Picheny, Wagner and Ginsbourger, "A benchmark of kriging-based
-//! infill criteria for noisy optimization", 2013); the others were written for the frozen baselines. `SEEDLIKE` has the
-//! space of github.com/guillaume-chevalier/Hyperopt-Keras-CNN-CIFAR-100 (MIT), and `seed_surrogate` is a kernel ridge
-//! regression over its 42 recorded trials.
+//! infill criteria for noisy optimization", 2013); the others were written for the frozen baselines. Those called
+//! `hyperopt_cifar` have the space of Hyperopt-CIFAR, the study in
+//! github.com/guillaume-chevalier/Hyperopt-Keras-CNN-CIFAR-100 (MIT); `hyperopt_cifar_surrogate` is a kernel ridge regression
+//! over its 42 recorded trials.
 
 use std::f64::consts::PI;
 
@@ -55,17 +56,26 @@ pub fn all() -> Vec<Function> {
         function("branin", branin_space, branin, 0.397_887_357_729_738_16),
         function("hartmann6", hartmann_space, hartmann6, -3.322_368_011_415_511),
         function("mixed8", mixed_space, mixed8, 0.0),
-        function("seedlike", seed_space(), seedlike, 0.0),
+        function("hyperopt_cifar_like", hyperopt_cifar_space(), hyperopt_cifar_like, 0.0),
         function("tree", tree_space, tree, 0.08),
-        Function { noise, ..function("seedlike_noisy", seed_space(), seedlike, 0.0) },
-        Function { fails: seed_fails, ..function("seedlike_fail", seed_space(), seedlike, 0.0) },
-        function("seed_surrogate", seed_space(), seed_surrogate, -0.709_996_938_932_546_2),
+        Function { noise, ..function("hyperopt_cifar_like_noisy", hyperopt_cifar_space(), hyperopt_cifar_like, 0.0) },
+        Function {
+            fails: hyperopt_cifar_fails,
+            ..function("hyperopt_cifar_like_fail", hyperopt_cifar_space(), hyperopt_cifar_like, 0.0)
+        },
+        function(
+            "hyperopt_cifar_surrogate",
+            hyperopt_cifar_space(),
+            hyperopt_cifar_surrogate,
+            -0.709_996_938_932_546_2,
+        ),
     ]
 }
 
-/// The space of Hyperopt-CIFAR: 19 keys, 22 labels.
-pub fn seed_space() -> Value {
-    serde_json::from_str(include_str!("../../stages/src/search/fixtures/seed_space.json")).expect("the file is JSON")
+/// Returns the space of Hyperopt-CIFAR: 19 keys, 22 labels.
+pub fn hyperopt_cifar_space() -> Value {
+    serde_json::from_str(include_str!("../../stages/src/search/fixtures/hyperopt_cifar_space.json"))
+        .expect("the file is JSON")
 }
 
 fn number(values: &Map<String, Value>, key: &str) -> f64 {
@@ -122,7 +132,7 @@ fn mixed8(p: &Map<String, Value>) -> f64 {
     f + offset + if p["act"] == "elu" { 0.005 } else { 0.0 }
 }
 
-fn seedlike(p: &Map<String, Value>) -> f64 {
+fn hyperopt_cifar_like(p: &Map<String, Value>) -> f64 {
     let ln = |key: &str| libm::log(number(p, key));
     let dropout = number(p, "conv_dropout_drop_proba");
     let (centre, of_optimizer) = match p["optimizer"].as_str().expect("a name") {
@@ -176,7 +186,7 @@ fn width(p: &Map<String, Value>) -> f64 {
     libm::log(number(p, "conv_hiddn_units_mult")) + if p["nb_conv_pool_layers"] == 3 { 0.35 } else { 0.0 }
 }
 
-fn seed_fails(p: &Map<String, Value>) -> bool {
+fn hyperopt_cifar_fails(p: &Map<String, Value>) -> bool {
     let diverges = p["optimizer"] == "RMSprop" && libm::log(number(p, "lr_rate_mult")) > 0.0 && p["use_BN"] == false;
     diverges || (width(p) > 0.6 && number(p, "batch_size") > 380.0)
 }
@@ -223,9 +233,9 @@ struct Surrogate {
     points: Vec<Vec<f64>>,
 }
 
-fn seed_surrogate(p: &Map<String, Value>) -> f64 {
+fn hyperopt_cifar_surrogate(p: &Map<String, Value>) -> f64 {
     static SURROGATE: std::sync::LazyLock<Surrogate> = std::sync::LazyLock::new(|| {
-        serde_json::from_str(include_str!("seed_surrogate.json")).expect("the file is part of the benchmark")
+        serde_json::from_str(include_str!("hyperopt_cifar_surrogate.json")).expect("the file is part of the benchmark")
     });
     let x = encoded(p);
     let term = |(alpha, point): (&f64, &Vec<f64>)| {

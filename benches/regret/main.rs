@@ -136,7 +136,8 @@ fn upper_bound(values: &[f64]) -> f64 {
 
 /// Returns the least time of several searches of the space of 22 labels, in milliseconds.
 fn time(sampler: &Sampler) -> f64 {
-    let function = functions::all().into_iter().find(|function| function.name == "seedlike").expect("it is there");
+    let function =
+        functions::all().into_iter().find(|function| function.name == "hyperopt_cifar_like").expect("it is there");
     let space: Space = serde_json::from_value(function.space.clone()).expect("it is a space");
     let once = |seed| {
         let start = Instant::now();

@@ -1,8 +1,8 @@
-//! What one execution is a function of, and the key that names it.
+//! Everything that decides what one execution gives, and the key made of it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::{params, stage::Stage};
+use pipe_stages::{choices, params, stage::Stage};
 use pipe_store::{ActionKey, Digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,37 +10,42 @@ use serde_json::Value;
 /// The format of the action record. Another one re-keys everything.
 const FORMAT: u32 = 1;
 
-/// Everything an execution is a function of. Its record is an object of the store, and the record's digest is its key.
-/// The fields are sorted by name, as they are in the record.
+/// Everything that decides what an execution gives. Its record is an object of the store, and the digest of the record is the
+/// key. The fields are sorted by name, as in the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    /// Where the stage computes with burn: `Cpu` or `Cuda`.
+    /// What the stage computes on, if it computes with networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceKind>,
+    /// The format of the record.
     pub format: u32,
     /// slot -> digest of the input file.
     pub inputs: BTreeMap<String, Digest>,
-    /// Where the stage computes with burn: the kernels whose sums the outputs hold.
+    /// The class of its numbers, if it computes with networks: outputs are equal within a class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numerics: Option<String>,
     /// The stage's parameters; those at their defaults are left out. Many trials share theirs.
     #[serde(with = "shared")]
     pub params: Arc<Value>,
-    /// Where the stage draws random numbers: a number of 64 bits, as a string.
+    /// Its seed, if it draws random numbers: a number of 64 bits, as a string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
-    /// The stage's name and the version of what it computes.
+    /// The stage's name.
     pub stage: String,
+    /// The version of what the stage computes.
     pub version: u32,
 }
 
-/// The kind of device a study computes on. Which one of several is provenance.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum DeviceKind {
-    #[default]
-    Cpu,
-    Cuda,
+choices! {
+    /// The kind of device a study computes on. Which one of several is provenance.
+    #[derive(Copy, Eq, PartialOrd, Ord)]
+    pub enum DeviceKind = Cpu {
+        /// Our own kernels, the same bits on every processor.
+        Cpu,
+        /// A GPU of NVIDIA's, by burn.
+        Cuda,
+    }
 }
 
 impl Action {
@@ -105,11 +110,11 @@ mod shared {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use serde_json::Value;
 
-    pub fn serialize<S: Serializer>(value: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(value: &Arc<Value>, serializer: S) -> Result<S::Ok, S::Error> {
         value.as_ref().serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Value>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Value>, D::Error> {
         Value::deserialize(deserializer).map(Arc::new)
     }
 }

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use pipe_stages::search::{Imported, ImportedTrials, Space};
+use pipe_stages::{
+    records::{Imported, ImportedTrials, Version},
+    search::Space,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
 /// What became of a file of trials.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
+    /// The trials that the space could have proposed.
     pub record: ImportedTrials,
-    /// (index in the file, why the space could not have proposed it)
+    /// The others: (place in the file, why the space could not have proposed it).
     pub misfits: Vec<(usize, String)>,
 }
 
@@ -20,7 +24,7 @@ pub enum ImportError {
     /// It is not JSON.
     #[error("it is not JSON")]
     Json(#[from] serde_json::Error),
-    /// It has none of the formats.
+    /// It has none of the [`FORMATS`].
     #[error("it has no trials: expected {FORMATS}")]
     Unknown,
 }
@@ -60,7 +64,8 @@ pub fn read(text: &str, space: &Space) -> Result<Import, ImportError> {
     if trials.is_empty() || trials.iter().any(|trial| trial.labels.is_none() && trial.hyperopt_vals.is_none()) {
         return Err(ImportError::Unknown);
     }
-    let mut import = Import { record: ImportedTrials { format: 1, source, trials: Vec::new() }, misfits: Vec::new() };
+    let mut import =
+        Import { record: ImportedTrials { format: Version, source, trials: Vec::new() }, misfits: Vec::new() };
     for (i, trial) in trials.into_iter().enumerate() {
         // `ok` is the only status of Hyperopt that has a usable loss.
         let completed = trial.status.as_deref().is_none_or(|status| ["ok", "completed"].contains(&status));
@@ -107,7 +112,7 @@ mod tests {
         let labels = json!({"optimizer": "RMSprop", "first_conv": 4, "first_conv_size": 4, "residual": null,
                             "conv_dropout_drop_proba": 0.0025825});
         assert_eq!(import.record.trials, [Imported::new(serde_json::from_value(labels).unwrap(), Some(-0.4785))]);
-        let why = "it has no value of label `conv_dropout_drop_proba` that the space could propose".to_owned();
+        let why = "it has no value for label `conv_dropout_drop_proba` that the space could propose".to_owned();
         assert_eq!((import.misfits, import.record.source), (vec![(1, why)], Some("somewhere".to_owned())));
     }
 

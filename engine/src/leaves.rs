@@ -1,4 +1,4 @@
-//! In which leaves two JSON values differ.
+//! Where two JSON values differ, leaf by leaf.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 pub struct Change {
     /// `flip.policy[0].RandomFlip`
     pub path: String,
-    /// Absent where there is nothing at the path: the value is the default, or what it belongs to is not there.
+    /// The value before. Absent if nothing is written at the path: the default holds, or there is no such item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<Value>,
+    /// As `old`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
 }
@@ -25,7 +26,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// Adds the leaves that differ, in order of their paths, which begin with `path`. A value that is in one alone is whole.
+/// Adds the leaves that differ, sorted by path; all paths begin with `path`. What only one side has is one leaf, however large.
 pub fn changes(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Change>) {
     match (old, new) {
         (old, new) if old == new => {}
@@ -37,7 +38,7 @@ pub fn changes(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut
             }
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) => {
-            // One that was put in or taken out changes none of those behind it.
+            // An item that was inserted or removed does not change those behind it.
             let (before, behind) = if old.len() == new.len() { (0, 0) } else { in_common(old, new) };
             let (old, new) = (&old[before..old.len() - behind], &new[before..new.len() - behind]);
             for i in 0..old.len().max(new.len()) {
@@ -48,14 +49,14 @@ pub fn changes(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut
     }
 }
 
-/// Returns how many items two lists have in common at the beginning, and how many of the others at the end.
+/// Returns how many items two lists share at their beginning, and how many of the rest at their end.
 fn in_common(old: &[Value], new: &[Value]) -> (usize, usize) {
     let count = |pairs: &mut dyn Iterator<Item = (&Value, &Value)>| pairs.take_while(|(old, new)| old == new).count();
     let before = count(&mut old.iter().zip(new));
     (before, count(&mut old[before..].iter().rev().zip(new[before..].iter().rev())))
 }
 
-/// Returns whether two objects are the same thing with other fields: `RandomFlip(0.5)` and `RandomCrop(4)` are not.
+/// Returns whether two objects can be compared field by field: two variants, `RandomFlip(0.5)` and `RandomCrop(4)`, cannot.
 fn comparable(old: &Map<String, Value>, new: &Map<String, Value>) -> bool {
     old.len() != 1 || new.len() != 1 || old.keys().eq(new.keys())
 }

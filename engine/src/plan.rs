@@ -1,5 +1,4 @@
-//! A pipeline as nodes in order, each with its work and where its inputs come from; and what will become of each, as far
-//! as results are known.
+//! A pipeline as nodes in order, each with its work and the origin of its inputs; and what is known of each before it runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,9 +21,11 @@ pub struct Node {
     pub name: String,
     /// The stage of the pipeline it belongs to: `search`.
     pub part_of: String,
+    /// The work.
     pub stage: Arc<dyn Stage>,
     /// The stage's parameters as they enter the action.
     pub params: Arc<Value>,
+    /// What its random numbers are drawn from.
     pub seed: u64,
     /// slot -> where its file comes from.
     pub inputs: BTreeMap<String, Edge>,
@@ -35,6 +36,7 @@ pub struct Node {
 pub struct Edge {
     /// The other node's index, smaller than this node's.
     pub node: usize,
+    /// The file's path in the tree.
     pub path: String,
 }
 
@@ -45,9 +47,11 @@ pub struct Plan {
     pub name: String,
     /// The pipeline as a canonical record.
     pub pipeline: Vec<u8>,
+    /// What it computes on.
     pub device: DeviceKind,
+    /// The nodes.
     pub nodes: Vec<Node>,
-    /// What is to be said of it before it runs. No key depends on them.
+    /// What the user is told before it runs. No key depends on it.
     pub notes: Vec<String>,
 }
 
@@ -140,12 +144,20 @@ impl Plan {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
     /// Its result is known.
-    Reused { key: ActionKey, tree: Digest },
+    Reused {
+        /// Its action's key.
+        key: ActionKey,
+        /// Its outputs.
+        tree: Digest,
+    },
     /// Its result is known to be a failure.
     Fails,
     /// Its inputs are known and its result is not.
-    WillRun { action: Box<Action> },
-    /// Its inputs are not known yet: it runs, unless they turn out to be ones that were met before.
+    WillRun {
+        /// What will be executed.
+        action: Box<Action>,
+    },
+    /// Its inputs are not known yet. It runs unless they turn out to be known ones.
     MayRun,
     /// A node it needs fails.
     Skipped,
@@ -155,6 +167,8 @@ pub enum Expected {
 #[derive(Debug, thiserror::Error)]
 #[error("`{node}` has no output `{path}`")]
 pub struct MissingFile {
+    /// The node that should have written it.
     pub node: String,
+    /// The file's path.
     pub path: String,
 }

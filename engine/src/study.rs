@@ -19,6 +19,7 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Study {
+    /// The format of the record.
     pub format: u32,
     /// name -> what became of it.
     pub nodes: BTreeMap<String, StudyNode>,
@@ -27,6 +28,7 @@ pub struct Study {
     /// The stages or nodes asked for with `--stage`; empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selection: Vec<String>,
+    /// Whether all of it was done.
     pub status: StudyStatus,
 }
 
@@ -34,7 +36,9 @@ pub struct Study {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StudyStatus {
+    /// Every node has outputs.
     Complete,
+    /// Some have none.
     Failed,
 }
 
@@ -45,6 +49,7 @@ pub struct StudyNode {
     /// Its action; absent if its inputs never came to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Digest>,
+    /// What became of it.
     pub outcome: Outcome,
     /// The stage of the pipeline it belongs to: `search` for `search/train/003`.
     pub part_of: String,
@@ -224,12 +229,28 @@ fn read_record<T: serde::de::DeserializeOwned>(
 /// Why a study or a part of it cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
+    /// An object is not the record that it should be.
     #[error("{digest} is no {kind}")]
-    NotA { kind: &'static str, digest: Digest, source: serde_json::Error },
+    NotA {
+        /// What it should be.
+        kind: &'static str,
+        /// The object.
+        digest: Digest,
+        /// Why it is not.
+        source: serde_json::Error,
+    },
+    /// No study has this name, and none has a hash that begins with it.
     #[error("there is no study `{name}`")]
-    Unknown { name: String, known: Vec<String> },
+    Unknown {
+        /// What the user wrote.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// Nothing has been run yet.
     #[error("there are no studies in this store yet")]
     Empty,
+    /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -239,7 +260,9 @@ pub enum StudyError {
 pub struct Found {
     /// The name it was last run under, if it is known by one.
     pub name: Option<String>,
+    /// Its study hash.
     pub hash: Digest,
+    /// The study.
     pub study: Study,
 }
 

@@ -43,7 +43,7 @@ impl ImportTrials {
             |path: &PathBuf, error| Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
         let text = fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, error))?;
         let name = self.file.display().to_string();
-        let pipeline = read::read(&name, &text, &[]).map_err(|refused| Failure::refused(refused.render()))?;
+        let pipeline = read::read(&name, &text, &[])?;
         let searches: Vec<(&str, &SearchSpec)> = pipeline.stages.of_type().collect();
         let names = searches.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let (search, spec) = match (&self.search, searches.as_slice()) {

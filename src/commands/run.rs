@@ -200,7 +200,7 @@ impl Run {
         })?;
         let mut overrides = std::env::var(set::VARIABLE).map(|text| set::from_variable(&text)).unwrap_or_default();
         overrides.extend(self.set.iter().map(|text| Override { origin: "--set", text: text.clone() }));
-        read::read(&path.display().to_string(), &text, &overrides).map_err(|refused| Failure::refused(refused.render()))
+        Ok(read::read(&path.display().to_string(), &text, &overrides)?)
     }
 
     /// Chooses the device. It is part of every action, so it must be known before anything is planned.

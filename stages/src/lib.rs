@@ -19,9 +19,15 @@ pub mod augment;
 pub mod decode;
 pub mod evaluate;
 pub mod fetch;
+pub mod history;
+pub mod promote;
+pub mod propose;
+pub mod select;
+pub mod split;
 pub mod train;
 pub mod visualize_filters;
 
+pub mod reference;
 pub mod registry;
 
 pub use registry::{StageName, cuda_devices, instantiate, numerics, use_threads};

@@ -1,29 +1,31 @@
 //! Philox4x32-10, a counter-based random number generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-//! SC 2011). Order and thread count cannot matter, and resuming needs no generator state.
+//! SC 2011). A number depends on the seed and its counter alone: order and thread count cannot matter, and there is no
+//! state to save.
 
-/// What a draw is for. Part of the counter, so that no two uses share a number. Numbers are never reused or changed.
+/// What a number is drawn for. It is part of the counter, so no two uses draw the same numbers. A value, once given out, is
+/// never changed or reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Purpose {
-    /// Initial weights: (attempt, array, element).
+    /// Initial weights: (attempt, array; element). Here and below: (major, minor; element) of a [`Stream`].
     Weights = 1,
-    /// Order of the training images: (epoch, 0, position).
+    /// Order of the training images: (epoch, 0; position).
     Order = 2,
-    /// Augmentations: (epoch, operation's index in the policy, image).
+    /// Augmentations: (epoch, index of the operation in the policy; image).
     Augment = 3,
-    /// Dropout masks: (step, layer, element).
+    /// Dropout masks: (step, layer; element).
     Dropout = 4,
-    /// Proposals: (trial, hash of the label, draw).
+    /// Proposals: (trial, hash of the label; draw).
     Propose = 5,
-    /// Filter visualisation: start images (0, layer, element), jitter (1 + step, layer, 2 * filter + axis).
+    /// Filter visualisation: start images (0, layer; element), jitter (1 + step, layer; 2 * filter + axis).
     Filters = 6,
-    /// Stratified splits and subsets: (0 validation, 1 training subset, 2 test subset; class; position).
+    /// Stratified splits and subsets: (0 for validation, 1 for the training subset, 2 for the test subset, class; position).
     Split = 7,
-    /// The embedded dataset: (split, image, draw); splits 2 and 3 order the classes.
+    /// The embedded dataset: (split, image; draw); "splits" 2 and 3 order the classes.
     Shapes = 8,
 }
 
-/// A stream of independent numbers, addressed by element.
+/// A stream of 2^34 independent 32-bit numbers, each found by its index, its element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream {
     key: [u32; 2],
@@ -33,18 +35,18 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Returns the stream of `purpose` for (`major`, `minor`): epoch or step, and layer or operation.
+    /// Returns the stream of `purpose` for (`major`, `minor`): for example a step and a layer.
     pub fn new(seed: u64, purpose: Purpose, major: u32, minor: u32) -> Self {
         Self { key: [seed as u32, (seed >> 32) as u32], purpose: purpose as u32, major, minor }
     }
 
-    /// Returns four elements at once: those at 4 * `block` to 4 * `block` + 3.
+    /// Returns four numbers at once: elements 4 * `block` to 4 * `block` + 3.
     #[inline]
     pub fn block(&self, block: u32) -> [u32; 4] {
         philox4x32_10([self.purpose, self.major, self.minor, block], self.key)
     }
 
-    /// Returns `N` blocks side by side from `first`: number `i` of block `first + lane` is at `[i][lane]`.
+    /// Returns `N` blocks from `first` on, side by side: number `i` of block `first + lane` is at `[i][lane]`.
     #[inline(always)]
     pub fn blocks<const N: usize>(&self, first: u32) -> [[u32; N]; 4] {
         let mut counter = [[self.purpose; N], [self.major; N], [self.minor; N], [0; N]];
@@ -65,14 +67,17 @@ impl Stream {
         counter
     }
 
-    /// Returns the 32-bit number at `element`, below 2^34.
+    /// Returns the number at `element`.
+    ///
+    /// # Panics
+    /// If `element` is not below 2^34.
     #[inline]
     pub fn u32(&self, element: u64) -> u32 {
         let block = u32::try_from(element / 4).expect("a stream has 2^34 elements");
         self.block(block)[(element % 4) as usize]
     }
 
-    /// Returns a number in [0, 1) with 24 random bits.
+    /// Returns a number in [0, 1) with 24 random bits, from `element`.
     #[inline]
     pub fn f32(&self, element: u64) -> f32 {
         unit_f32(self.u32(element))
@@ -85,13 +90,13 @@ impl Stream {
         (((high << 32) | low) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Returns a number below `n` (by multiplication; its bias is below n / 2^32).
+    /// Returns a number below `n`, from `element`: a multiplication and a shift, biased by less than n / 2^32.
     #[inline]
     pub fn below(&self, element: u64, n: u32) -> u32 {
         ((u64::from(self.u32(element)) * u64::from(n)) >> 32) as u32
     }
 
-    /// Shuffles `items` (Fisher and Yates), using elements 0 to `items.len()`.
+    /// Shuffles `items` (Fisher and Yates), with the elements 1 to `items.len()` - 1.
     pub fn shuffle<T>(&self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             let n = u32::try_from(i + 1).expect("fewer than 2^32 items");
@@ -106,7 +111,7 @@ pub fn unit_f32(bits: u32) -> f32 {
     (bits >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
 }
 
-/// Returns the block of four numbers for `counter` under `key`.
+/// Returns the four numbers at `counter` under `key`.
 #[inline]
 pub fn philox4x32_10(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for round in 0..10 {
@@ -134,7 +139,7 @@ fn philox_round(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 mod tests {
     use super::*;
 
-    /// The known-answer tests published with Random123 (`kat_vectors`, philox4x32 10).
+    /// The known answers published with Random123 (`kat_vectors`, philox4x32 10).
     #[test]
     fn random123s_known_answers() {
         let check = |counter, key, expected| assert_eq!(philox4x32_10(counter, key), expected);

@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use crate::words::closest;
+use serde_json::Value;
+
+use crate::words::{closest, one_of};
 
 /// One step of a [`Path`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,16 +20,27 @@ pub enum Step {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Path(Vec<Step>);
 
+/// What at a [`Path`] is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The whole value.
+    Value,
+    /// The name that the value begins with: `Train` of `Train(..)`.
+    Name,
+    /// The name of the field that the path ends in.
+    Key,
+}
+
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where, from the value that was read.
     pub at: Path,
-    /// Whether the name at `at` is wrong, and not the value behind it.
-    pub is_name: bool,
-    /// What was found: `1.5`, `unknown field epoch`.
+    /// What there.
+    pub part: Part,
+    /// What was found, as a lower-case fragment: "found `1.5`", "unknown field `epoch`".
     pub found: String,
-    /// What is allowed there: `0 to 1`.
+    /// What is allowed there: "a number of 0 to 1".
     pub expected: Option<String>,
     /// What to do.
     pub help: Option<String>,
@@ -51,7 +64,7 @@ impl Path {
         self.then(Step::Index(index))
     }
 
-    /// Returns this path with `inner`, a path from the value at its end, behind it.
+    /// Returns this path and then `inner`, a path from the value at its end.
     #[must_use]
     pub fn join(&self, inner: &Self) -> Self {
         Self(self.0.iter().chain(&inner.0).cloned().collect())
@@ -64,6 +77,12 @@ impl Path {
 
     fn then(&self, step: Step) -> Self {
         Self(self.0.iter().cloned().chain([step]).collect())
+    }
+}
+
+impl From<&Path> for Path {
+    fn from(path: &Path) -> Self {
+        path.clone()
     }
 }
 
@@ -88,14 +107,34 @@ impl fmt::Display for Path {
 }
 
 impl Problem {
-    /// Returns a problem with the value at `at`.
-    pub fn new(at: Path, found: impl Into<String>) -> Self {
-        Self { at, is_name: false, found: found.into(), expected: None, help: None }
+    /// Returns a problem with the value at `at`, said in full.
+    pub fn new(at: impl Into<Path>, found: impl Into<String>) -> Self {
+        Self { at: at.into(), part: Part::Value, found: found.into(), expected: None, help: None }
     }
 
-    /// Returns a problem with the name at `at`.
-    pub fn with_name(at: Path, found: impl Into<String>) -> Self {
-        Self { is_name: true, ..Self::new(at, found) }
+    /// Returns a problem with the value at `at`, which is not allowed.
+    pub fn found(at: &Path, value: &Value) -> Self {
+        Self::new(at, format!("found {}", described(value)))
+    }
+
+    /// Returns a problem with the name that the value at `at` begins with: only `known` ones are allowed.
+    pub fn unknown_name<'a>(at: &Path, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
+        let problem = Self { part: Part::Name, ..Self::new(at, format!("unknown name `{name}`")) };
+        problem.expected(one_of(known.clone())).did_you_mean(name, known)
+    }
+
+    /// Returns a problem with the field `name` of the value at `at`: only `known` ones are allowed.
+    pub fn unknown_field<'a>(at: &Path, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut known: Vec<_> = known.into_iter().collect();
+        known.sort_unstable();
+        let problem = Self { part: Part::Key, ..Self::new(at.name(name), format!("unknown field `{name}`")) };
+        problem.expected(one_of(known.iter().copied())).did_you_mean(name, known)
+    }
+
+    /// Returns a problem with the value at `at`, which lacks the field `name`: `allowed` says what it may be.
+    pub fn missing_field(at: &Path, name: &str, allowed: &str) -> Self {
+        let problem = Self { part: Part::Name, ..Self::new(at, format!("missing field `{name}`")) };
+        problem.expected(format!("`{name}: ..` with {allowed}"))
     }
 
     /// Returns the problem with what is allowed.
@@ -121,11 +160,47 @@ impl Problem {
         }
     }
 
-    /// Returns the problem as seen from a value that holds the one that was read at `outer`.
+    /// Returns the problem as seen from a value that has the one that was read at `outer`.
     #[must_use]
     pub fn inside(mut self, outer: &Path) -> Self {
         self.at = outer.join(&self.at);
         self
+    }
+}
+
+/// "`epochs`: found `0`, expected a whole number of 1 to 100000"
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.part == Part::Value && !self.at.steps().is_empty() {
+            write!(f, "`{}`: ", self.at)?;
+        }
+        f.write_str(&self.found)?;
+        if let Some(expected) = &self.expected {
+            write!(f, ", expected {expected}")?;
+        }
+        self.help.iter().try_for_each(|help| write!(f, " ({help})"))
+    }
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Returns a value as it is written, or what kind of value it is if it is long.
+fn described(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Array(items) if items.is_empty() => "an empty list".to_owned(),
+        Value::Array(items) => format!("a list of {}", items.len()),
+        Value::Object(fields) => match fields.keys().next() {
+            Some(name) if fields.len() == 1 && name.starts_with(char::is_uppercase) => format!("`{name}(..)`"),
+            _ => "a set of fields".to_owned(),
+        },
+        // A word needs no quotes to be told from a number.
+        Value::String(word) if word.starts_with(char::is_alphabetic) && word.chars().all(is_of_word) => {
+            format!("`{word}`")
+        }
+        value => format!("`{value}`"),
     }
 }
 

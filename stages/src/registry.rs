@@ -6,14 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    augment::Augment,
-    decode::Decode,
-    evaluate::Evaluate,
-    fetch::FetchAction,
-    search::{History, Promote, Propose, Select, Split},
-    stage::Stage,
-    train::Train,
-    visualize_filters::VisualizeFilters,
+    augment::Augment, decode::Decode, evaluate::Evaluate, fetch::FetchAction, history::History, promote::Promote,
+    propose::Propose, select::Select, split::Split, stage::Stage, train::Train, visualize_filters::VisualizeFilters,
 };
 
 macro_rules! stages {
@@ -54,19 +48,19 @@ macro_rules! stages {
 
 // A new stage is a line here.
 stages! {
-    /// Brings bytes in.
+    /// Fetches files, or generates data.
     Fetch, "fetch", FetchAction;
     /// Makes splits of images from the fetched files.
     Decode, "decode", Decode;
     /// Fixes how images are normalised and randomly changed.
     Augment, "augment", Augment;
-    /// Proposes a trial.
+    /// Proposes the next trial of a search.
     Propose, "propose", Propose;
     /// Chooses an earlier trial that goes on, instead of proposing a new one.
     Promote, "promote", Promote;
     /// Adds a trial's score to the history of its search.
     History, "history", History;
-    /// Divides the trials a sampler may see into good and bad ones.
+    /// Divides the trials that a sampler may see into good and bad ones.
     Split, "split", Split;
     /// Selects the best trial of a search.
     Select, "select", Select;
@@ -84,10 +78,10 @@ impl fmt::Display for StageName {
     }
 }
 
-/// Returns the stage called `name` with these parameters.
+/// Returns the stage `name`, set up with `params`.
 ///
 /// # Errors
-/// If this build has no such stage or version, or the parameters do not fit: the text says which.
+/// Says so if this build does not have the stage, has another version of it, or cannot read the parameters.
 pub fn instantiate(name: &str, version: u32, params: &Value) -> Result<Box<dyn Stage>, String> {
     let stage =
         StageName::find(name).ok_or_else(|| format!("this build has no stage `{name}`"))?.instantiate(params)?;

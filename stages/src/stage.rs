@@ -1,4 +1,4 @@
-//! The contract between a stage and whoever runs it.
+//! What a stage is, and what it shares with the program that runs it.
 
 use std::collections::BTreeMap;
 
@@ -6,54 +6,64 @@ use pipe_store::{Bytes, Digest, ObjectSource, StoreError};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-/// A stage's name and the version of what it computes. Other bytes for the same inputs is a new version.
+use crate::records::{self, Record};
+
+/// A stage's name and version. The version changes whenever the same inputs would give other bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageId {
+    /// The name, as actions have it: `train`, `decode`, ...
     pub name: &'static str,
+    /// From 1.
     pub version: u32,
 }
 
-/// What a stage takes beside its inputs and parameters; each enters the action only if it is needed.
+/// What a stage needs besides its inputs and parameters. Only what is needed enters the action.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// It draws random numbers: the seed enters its action.
+    /// The stage draws random numbers: the seed enters its action.
     pub seed: bool,
-    /// It computes with burn: device and numerics tag enter its action, and it runs in a process of its own.
+    /// The stage computes on a device: device and numerics tag enter its action, and it runs in its own process.
     pub device: bool,
 }
 
 /// One kind of work: a pure function of inputs, parameters and seed.
 ///
-/// Invariant: it reads no clock, environment, path or ambient generator.
+/// A stage never reads the clock, the environment, a path or a global random number generator.
 pub trait Stage: Send + Sync {
     /// Returns the stage's name and version.
     fn id(&self) -> StageId;
 
-    /// Returns what it takes beside inputs and parameters.
+    /// Returns what the stage needs besides inputs and parameters. Default: nothing.
     fn needs(&self) -> Needs {
         Needs::default()
     }
 
-    /// Returns the parameters that the state of the work at each step depends on (for a training: all but its length,
-    /// early stopping and what is kept), or nothing where there are no checkpoints.
+    /// Returns the parameters that decide the state of the work at each step; `None` if the stage keeps no checkpoints. For
+    /// a training they are all parameters except its length, early stopping and what is kept.
     fn trajectory(&self) -> Option<Value> {
         None
     }
 
-    /// Returns an estimate of the peak memory of [`run`](Self::run), in bytes.
+    /// Returns an estimate of the peak memory of [`run`](Self::run), in bytes. Default: 64 MiB.
+    ///
+    /// # Errors
+    /// If an input that the estimate depends on is missing or cannot be read.
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
         let _ = inputs;
         Ok(64 << 20)
     }
 
-    /// Returns the output files.
+    /// Does the work and returns the output files.
+    ///
+    /// # Errors
+    /// See [`StageError`].
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError>;
 }
 
 /// Why a stage gave no outputs.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
-    /// The same action fails the same way every time: a result, which is remembered.
+    /// The work itself failed, and would fail the same way every time. That is a result: it is remembered.
     #[error("{message}")]
     Failed {
         /// What went wrong, with the value or entry that was found.
@@ -61,70 +71,101 @@ pub enum StageError {
         /// What to do about it.
         hint: Option<String>,
     },
-    /// An input could not be read. Not a result: run again.
+    /// An input could not be read. Not a result: running again may succeed.
     #[error("input `{slot}` cannot be read")]
-    Input { slot: String, source: StoreError },
-    /// Something outside the action failed: the network, the disk, a device. Not a result: run again.
+    Input {
+        /// The slot, or the digest of an object named inside an input.
+        slot: String,
+        /// Why it could not be read.
+        source: StoreError,
+    },
+    /// Something outside the action failed: the network, the disk, a device. Not a result: running again may succeed.
     #[error("{message}")]
     Environment {
+        /// What went wrong.
         message: String,
+        /// What to do about it.
         hint: Option<String>,
+        /// The cause, where there is one.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// The work was asked to stop, and has left a checkpoint if it keeps any.
+    /// The work was asked to stop, and did. A stage that keeps checkpoints left one.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl StageError {
-    /// Returns a failure that is a result.
+    /// Returns a [`Failed`](Self::Failed) without a hint.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::Failed { message: message.into(), hint: None }
     }
 
-    /// Returns a failure that is a result, with what to do about it.
+    /// Returns a [`Failed`](Self::Failed) that says what to do about it.
     pub fn failed_with_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Failed { message: message.into(), hint: Some(hint.into()) }
     }
 }
 
-/// The input files of an action, by slot.
+/// The input files of an action, by slot. A slot without an object is left out.
 pub struct Inputs<'a> {
     slots: &'a BTreeMap<String, Digest>,
     objects: &'a dyn ObjectSource,
 }
 
 impl<'a> Inputs<'a> {
-    /// Returns the inputs named in `slots`, read from `objects`.
+    /// Returns the inputs `slots` (slot -> digest), to be read from `objects`.
     pub fn new(slots: &'a BTreeMap<String, Digest>, objects: &'a dyn ObjectSource) -> Self {
         Self { slots, objects }
     }
 
-    /// Returns the digest connected to `slot`, if one is.
+    /// Returns the digest of the object in `slot`, or `None` if nothing is connected.
     pub fn digest(&self, slot: &str) -> Option<Digest> {
         self.slots.get(slot).copied()
     }
 
-    /// Returns the bytes connected to `slot`, if an object is.
+    /// Returns the bytes in `slot`, or `None` if nothing is connected.
+    ///
+    /// # Errors
+    /// If the object cannot be read.
     pub fn optional(&self, slot: &str) -> Result<Option<Bytes>, StageError> {
         let read = |digest| self.objects.read(&digest);
         self.digest(slot).map(read).transpose().map_err(|source| StageError::Input { slot: slot.to_owned(), source })
     }
 
-    /// Returns the bytes connected to `slot`.
+    /// Returns the bytes in `slot`.
+    ///
+    /// # Errors
+    /// If nothing is connected, or the object cannot be read.
     pub fn bytes(&self, slot: &str) -> Result<Bytes, StageError> {
         self.optional(slot)?.ok_or_else(|| StageError::failed(format!("no object is connected to the slot `{slot}`")))
     }
 
-    /// Returns the JSON record connected to `slot`.
+    /// Returns the JSON record in `slot`.
+    ///
+    /// # Errors
+    /// If nothing is connected, the object cannot be read, or it is not such a record.
     pub fn json<T: DeserializeOwned>(&self, slot: &str) -> Result<T, StageError> {
         let bytes = self.bytes(slot)?;
         serde_json::from_slice(&bytes)
             .map_err(|error| StageError::failed(format!("the record in the slot `{slot}` does not fit: {error}")))
     }
 
-    /// Returns an object named inside an input: the next link of a chain of records.
+    /// Returns the record connected to `slot`.
+    ///
+    /// # Errors
+    /// If nothing is connected to the slot, the object cannot be read, or it is not such a record.
+    pub fn record<R: Record>(&self, slot: &str) -> Result<R, StageError> {
+        let bytes = self.bytes(slot)?;
+        records::read(&bytes).map_err(|error| {
+            StageError::failed(format!("the {} in the slot `{slot}` cannot be read: {error}", R::FILE))
+        })
+    }
+
+    /// Returns the bytes of an object that is named inside an input, such as the next link of a chain of records.
+    ///
+    /// # Errors
+    /// If the object cannot be read.
     pub fn object(&self, digest: &Digest) -> Result<Bytes, StageError> {
         self.objects.read(digest).map_err(|source| StageError::Input { slot: digest.to_string(), source })
     }
@@ -144,16 +185,22 @@ impl Outputs {
         self
     }
 
-    /// Returns the outputs with a record added: one line of JSON.
+    /// Returns the outputs with a record added, as one line of JSON.
     #[must_use]
     pub fn with_json(self, path: impl Into<String>, record: &impl Serialize) -> Self {
         self.with(path, crate::params::record(record))
     }
 
+    /// Returns the outputs with a record added, under its name.
+    #[must_use]
+    pub fn with_record<R: Record>(self, record: &R) -> Self {
+        self.with_json(R::FILE, record)
+    }
+
     /// Adds a file.
     ///
     /// # Panics
-    /// If the path is taken: a stage names each output once.
+    /// If there is a file at `path` already.
     pub fn insert(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         let path = path.into();
         let previous = self.files.insert(path.clone(), bytes.into());
@@ -171,69 +218,79 @@ impl Outputs {
     }
 }
 
-/// Where a stage computes. The ordinal is chosen by the executor and reaches no key.
+/// Where a stage computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ComputeDevice {
+    /// The processor.
     #[default]
     Cpu,
+    /// An NVIDIA GPU.
     Cuda {
+        /// Which one, from 0. The executor chooses; it is not part of the action's key.
         ordinal: usize,
     },
 }
 
-/// What a running stage may ask of whoever runs it. Nothing here can reach an output.
+/// What a running stage may ask of the program that runs it. Nothing here can reach an output.
 pub trait Host: Send + Sync {
-    /// Tells how far the work is.
+    /// Reports how far the work is.
     fn progress(&self, progress: &Progress);
 
-    /// Returns whether a checkpoint should be written at the next step. Cadence is the executor's: it reads the clock.
+    /// Returns whether to save a checkpoint at the next step. The host decides how often, since a stage has no clock.
     fn checkpoint_due(&self) -> bool;
 
-    /// Returns whether to stop after the checkpoint that is due, with [`StageError::Interrupted`].
+    /// Returns whether to stop. The stage then saves a checkpoint if it keeps any, and returns
+    /// [`StageError::Interrupted`].
     fn interrupted(&self) -> bool;
 
-    /// Returns the complete, undamaged checkpoint of this trajectory with the largest step not beyond `at_most`.
+    /// Returns the latest complete, undamaged checkpoint of this trajectory at a step up to `at_most`.
     fn latest_checkpoint(&self, at_most: u64) -> Option<Checkpoint>;
 
-    /// Keeps a checkpoint. Failing to is no reason to stop: it costs time later, never a result.
+    /// Saves a checkpoint. If that fails the work goes on: a lost checkpoint costs time, never a result.
     fn save_checkpoint(&self, checkpoint: &Checkpoint);
 }
 
-/// The complete state of a trajectory at one step, in named parts (equal parts of two checkpoints are stored once).
+/// The complete state of a trajectory at one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
+    /// Steps done.
     pub step: u64,
+    /// name -> bytes. A part that two checkpoints share is stored once.
     pub parts: BTreeMap<String, Vec<u8>>,
 }
 
-/// How far a stage is. Rates and remaining time are the reader's to work out: a stage has no clock.
+/// How far a stage is. A stage has no clock: speed and remaining time are left to the reader.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Progress {
-    /// Units of work done and in all, in `unit`s.
+    /// Work done, in `unit`s.
     pub done: u64,
+    /// All of the work, in `unit`s.
     pub total: u64,
-    /// Plural noun: `images`, `filters`, `bytes`.
+    /// A plural noun: `images`, `filters`, `bytes`.
     pub unit: String,
-    /// Epoch in progress, from 1, and how many there are.
+    /// The epoch in progress, from 1, and the number of epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<(u32, u32)>,
-    /// Latest training loss and accuracy (of the first head, 0 to 1).
+    /// The latest training loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<f32>,
+    /// The latest training accuracy of the first head, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f32>,
 }
 
-/// What a run of a stage is given beside its inputs.
+/// What a stage is given besides its inputs when it runs.
 pub struct Context<'a> {
-    /// Seed derived from (study seed, stage kind, repeat); 0 for a stage that needs none.
+    /// The number that random draws come from, derived from study seed, stage and repeat; 0 if the stage needs none.
     pub seed: u64,
+    /// Where to compute.
     pub device: ComputeDevice,
+    /// The program that runs the stage.
     pub host: &'a dyn Host,
 }
 
-/// A host that shows nothing, keeps nothing and never interrupts.
+/// A host that shows nothing, saves nothing and never interrupts.
 pub struct QuietHost;
 
 impl Host for QuietHost {

@@ -1,5 +1,5 @@
-//! Tensors as canonical safetensors: sorted names, no metadata, so that equal values are equal bytes. NumPy, PyTorch and
-//! the `safetensors` tools read them.
+//! Tensors as safetensors files, which NumPy, PyTorch and many tools read. Names are sorted and there is no metadata, so
+//! equal values are equal bytes.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,24 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::stage::StageError;
 
-/// Named tensors to be written.
+/// Writes a safetensors file. A name can be used once: adding a second tensor of that name panics.
 #[derive(Debug, Default)]
 pub struct TensorsWriter {
     tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
 }
 
 impl TensorsWriter {
-    /// Adds bytes of shape `shape`.
+    /// Adds a tensor of bytes.
     pub fn u8(&mut self, name: impl Into<String>, shape: &[usize], values: Vec<u8>) {
         self.insert(name.into(), Dtype::U8, shape, values);
     }
 
-    /// Adds 32-bit integers of shape `shape`.
+    /// Adds a tensor of 32-bit integers.
     pub fn i32(&mut self, name: impl Into<String>, shape: &[usize], values: &[i32]) {
         self.insert(name.into(), Dtype::I32, shape, values.iter().flat_map(|x| x.to_le_bytes()).collect());
     }
 
-    /// Adds 32-bit floats of shape `shape`.
+    /// Adds a tensor of 32-bit floats.
     pub fn f32(&mut self, name: impl Into<String>, shape: &[usize], values: &[f32]) {
         self.insert(name.into(), Dtype::F32, shape, values.iter().flat_map(|x| x.to_le_bytes()).collect());
     }
@@ -35,10 +35,10 @@ impl TensorsWriter {
         assert!(previous.is_none(), "a tensor is written once");
     }
 
-    /// Returns the file's bytes.
+    /// Returns the bytes of the file.
     ///
     /// # Panics
-    /// If a shape does not fit its values.
+    /// If a tensor's shape does not fit its number of values.
     pub fn finish(&self) -> Vec<u8> {
         let views = self.tensors.iter().map(|(name, (dtype, shape, bytes))| {
             let view = TensorView::new(*dtype, shape.clone(), bytes).expect("the shape fits the values");
@@ -48,7 +48,7 @@ impl TensorsWriter {
     }
 }
 
-/// A safetensors file, read without copying.
+/// Reads a safetensors file.
 pub struct TensorsReader {
     bytes: Bytes,
     /// name -> (type, shape, range in `bytes`)
@@ -56,10 +56,10 @@ pub struct TensorsReader {
 }
 
 impl TensorsReader {
-    /// Returns a reader of `bytes`.
+    /// Returns a reader of the file `bytes`, which it keeps and does not copy.
     ///
     /// # Errors
-    /// If they are no safetensors file.
+    /// If `bytes` is not a safetensors file.
     pub fn new(bytes: Bytes) -> Result<Self, StageError> {
         let entries = {
             let file = SafeTensors::deserialize(&bytes)
@@ -75,28 +75,37 @@ impl TensorsReader {
         Ok(Self { bytes, entries })
     }
 
-    /// Returns the names, sorted.
+    /// Returns the tensors' names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
 
-    /// Returns the shape of `name`, if it is there.
+    /// Returns the shape of the tensor `name`, or `None` if the file has none.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.entries.get(name).map(|(_, shape, _)| shape.as_slice())
     }
 
-    /// Returns bytes and their shape.
+    /// Returns the values and the shape of a tensor of bytes.
+    ///
+    /// # Errors
+    /// If there is no tensor `name`, or it holds another type.
     pub fn u8(&self, name: &str) -> Result<(&[u8], &[usize]), StageError> {
         self.get(name, Dtype::U8)
     }
 
-    /// Returns 32-bit integers and their shape.
+    /// Returns the values and the shape of a tensor of 32-bit integers.
+    ///
+    /// # Errors
+    /// If there is no tensor `name`, or it holds another type.
     pub fn i32(&self, name: &str) -> Result<(Vec<i32>, &[usize]), StageError> {
         let (bytes, shape) = self.get(name, Dtype::I32)?;
         Ok((bytes.as_chunks().0.iter().map(|x| i32::from_le_bytes(*x)).collect(), shape))
     }
 
-    /// Returns 32-bit floats and their shape.
+    /// Returns the values and the shape of a tensor of 32-bit floats.
+    ///
+    /// # Errors
+    /// If there is no tensor `name`, or it holds another type.
     pub fn f32(&self, name: &str) -> Result<(Vec<f32>, &[usize]), StageError> {
         let (bytes, shape) = self.get(name, Dtype::F32)?;
         Ok((bytes.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect(), shape))

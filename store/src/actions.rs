@@ -1,4 +1,4 @@
-//! The action cache: what each action gave, and beside it how that came about.
+//! The action cache: the result of each action, and a record of how it came about.
 
 use std::{fmt, io::Write, path::Path, str::FromStr};
 
@@ -13,7 +13,7 @@ use crate::{
     layout::{ACTIONS, READ_ONLY},
 };
 
-/// The digest of an action: everything an execution is a function of.
+/// The digest of an action, which is everything that an execution depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ActionKey(pub Digest);
@@ -32,32 +32,32 @@ impl FromStr for ActionKey {
     }
 }
 
-/// What an action gave.
+/// The result of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionResult {
-    /// Its output tree.
+    /// It succeeded with this output tree.
     Tree(Digest),
-    /// It fails the same way every time.
+    /// It fails in the same way every time.
     Failure(FailureRecord),
 }
 
-/// A deterministic failure, as it is remembered. The fields are sorted.
+/// The record of a deterministic failure. The fields are sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FailureRecord {
-    /// What to do about it.
+    /// What the user can do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// What went wrong.
     pub message: String,
 }
 
-/// A result as it is written; the fields are sorted.
+/// A result as it is written. The fields are sorted.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
     action: ActionKey,
-    /// The digest of the record's JSON without this field: a result has no name of its own to be verified by.
+    /// The digest of the record's JSON without this field. The file is named by its action, so its name cannot verify it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     check: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,44 +86,45 @@ pub(crate) fn encode(key: &ActionKey, result: &ActionResult) -> Vec<u8> {
     bytes
 }
 
-/// Reads what [`encode`] wrote, and nothing else.
+/// Reads a result. Accepts exactly what [`encode`] writes.
 fn decode(key: &ActionKey, bytes: &[u8]) -> Result<ActionResult, String> {
     let record: Record = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let result = match (record.tree, record.failure) {
         (Some(tree), None) => ActionResult::Tree(tree),
         (None, Some(failure)) => ActionResult::Failure(failure),
-        _ => return Err("it holds neither a tree nor a failure alone".to_owned()),
+        (Some(_), Some(_)) => return Err("it holds both a tree and a failure".to_owned()),
+        (None, None) => return Err("it holds neither a tree nor a failure".to_owned()),
     };
     if encode(key, &result) != bytes {
-        return Err("its check does not fit".to_owned());
+        return Err("its checksum is wrong".to_owned());
     }
     Ok(result)
 }
 
 impl Store {
-    /// Returns what the action gave, if that is known and everything it names is there: the action itself, the tree, and
-    /// each of the tree's files. Otherwise a warning says what is missing, and the action is to run again.
+    /// Returns the result of an action, if it is known and everything it names is stored: the action itself, the tree and the
+    /// tree's files. If an object is missing, a warning says which one, and the action should run again.
     ///
-    /// Beside a collection, what is found here stays only if the key was [appended](crate::Run::append) to an open run before.
+    /// While a collection runs, the result is only safe if the key was [appended](crate::Run::append) to an open run before.
     ///
     /// # Errors
-    /// If the record, the tree or (as far as lengths tell) a file is damaged.
+    /// If the record or the tree is damaged, or a file has the wrong length. Also if a file cannot be read.
     pub fn result(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
         let Some(result) = self.record(key)? else { return Ok(None) };
         match self.first_missing(key, &result)? {
             None => Ok(Some(result)),
             Some(missing) => {
-                tracing::warn!(action = %key, object = %missing, "a known result names an object that is missing: it does not count");
+                tracing::warn!(action = %key, object = %missing, "a result names an object that is missing; its action will run again");
                 Ok(None)
             }
         }
     }
 
-    /// Stores what an action gave, with how that came about. The first result stands: where there is one, nothing is
-    /// written. Returns the one that stands. A result that is damaged or names a missing object gives way.
+    /// Stores the result of an action and its provenance. If there already is a result, it stays and nothing is written, unless it
+    /// is damaged or names a missing object. Returns the result that is stored in the end.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if the action, the tree or one of its files is not stored.
+    /// [`StoreError::Missing`] if the action, the tree or one of its files is not stored. Also if a file cannot be read or written.
     pub fn commit(&self, key: &ActionKey, result: &ActionResult, provenance: &Value) -> Result<ActionResult> {
         self.freshen_named(key, result)?;
         let path = self.record_path(key);
@@ -131,7 +132,7 @@ impl Store {
             if let Some(stands) = self.standing(key)? {
                 return Ok(stands);
             }
-            // One at a time, so that nobody removes what another has just put in the place of a dead record.
+            // One process at a time, so that nobody removes the result that another has just put in place of a dead one.
             let _lock = self.lock_dead_records()?;
             if let Some(stands) = self.standing(key)? {
                 return Ok(stands);
@@ -143,18 +144,24 @@ impl Store {
         let draft = self.draft(READ_ONLY)?;
         draft.file().write_all(&provenance).at("write", draft.path())?;
         draft.sync()?;
-        // The name may be lost with the power: nothing rests on it.
+        // A loss of power may lose this name. Nothing depends on it.
         draft.name(&self.provenance_path(key), Existing::Replace)?;
         Ok(result.clone())
     }
 
-    /// Forgets what an action gave, so that it runs again. Its objects stay until they are collected.
+    /// Forgets the result of an action, so that it runs again. The objects stay until they are collected.
+    ///
+    /// # Errors
+    /// If a file cannot be removed.
     pub fn forget(&self, key: &ActionKey) -> Result<()> {
         disk::remove(&self.record_path(key))?;
         disk::remove(&self.provenance_path(key)).map(drop)
     }
 
-    /// Returns when, where and how the action's result came about, if it was noted.
+    /// Returns when, where and how the action's result came about, if that is recorded.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`] if the record is damaged. Also if its file cannot be read.
     pub fn provenance(&self, key: &ActionKey) -> Result<Option<Value>> {
         let path = self.provenance_path(key);
         let Some(bytes) = disk::read(&path)? else { return Ok(None) };
@@ -162,7 +169,7 @@ impl Store {
         serde_json::from_slice(&bytes).map(Some).map_err(damaged)
     }
 
-    /// Returns the action's result, unless its record or what it names is damaged.
+    /// Returns the action's result, if it counts.
     fn standing(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
         match self.result(key) {
             Err(StoreError::Record { .. } | StoreError::Corrupt { .. } | StoreError::NotATree { .. }) => Ok(None),
@@ -170,7 +177,7 @@ impl Store {
         }
     }
 
-    /// Sets aside the results that do not stand, so that their actions run again. Returns how many.
+    /// Moves the results that do not count to `quarantine/`, so that their actions run again. Returns how many there were.
     pub(crate) fn set_aside_dead_records(&self) -> Result<usize> {
         let mut count = 0;
         for listed in self.list_sharded(ACTIONS)? {
@@ -178,7 +185,7 @@ impl Store {
             if !self.is_dead(&key)? {
                 continue;
             }
-            // As when one is committed in its place: nobody takes away what another has just put there.
+            // As in `commit`: nobody removes the result that another has just put in place of a dead one.
             let _lock = self.lock_dead_records()?;
             if self.is_dead(&key)? {
                 count += usize::from(self.set_aside(&self.relative(&listed.path))?.is_some());
@@ -187,8 +194,7 @@ impl Store {
         Ok(count)
     }
 
-    /// Returns whether there is a result of the action that does not stand: it is damaged, or what it names is damaged or
-    /// missing.
+    /// Returns whether the action has a result that does not count: it is damaged, or something it names is damaged or missing.
     fn is_dead(&self, key: &ActionKey) -> Result<bool> {
         let missing = self.record(key).and_then(|result| match result {
             Some(result) => self.first_missing(key, &result),
@@ -201,20 +207,20 @@ impl Store {
         }
     }
 
-    /// Returns the record of an action, whether or not what it names is there.
+    /// Returns the recorded result of an action. What it names may be missing.
     pub(crate) fn record(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
         let path = self.record_path(key);
         let Some(bytes) = disk::read(&path)? else { return Ok(None) };
         decode(key, &bytes).map(Some).map_err(|reason| StoreError::Record { path, reason })
     }
 
-    /// Returns the first object that is missing for `result` to count.
+    /// Returns the first missing object that `result` needs in order to count.
     fn first_missing(&self, key: &ActionKey, result: &ActionResult) -> Result<Option<Digest>> {
         if !self.contains(&key.0)? {
             return Ok(Some(key.0));
         }
         let ActionResult::Tree(name) = result else { return Ok(None) };
-        // What is remembered may be gone from the disk.
+        // A tree that is remembered may be gone from the disk.
         if self.remembers(name) && !self.contains(name)? {
             return Ok(Some(*name));
         }
@@ -236,7 +242,7 @@ impl Store {
         Ok(None)
     }
 
-    /// Sets the time of all that `result` names to the present: a sweep that was planned before will spare it.
+    /// Sets the time of everything that `result` names to the present, so that a sweep planned earlier spares it.
     fn freshen_named(&self, key: &ActionKey, result: &ActionResult) -> Result<()> {
         let mut named = vec![key.0];
         if let ActionResult::Tree(name) = result {
@@ -244,7 +250,7 @@ impl Store {
             named.extend(self.tree(name)?.files.values().map(|file| file.digest));
         }
         for digest in named {
-            // What is another user's cannot be freshened, but is there.
+            // Another user's object cannot be freshened, but it exists.
             if !self.freshen_object(&digest, None)? && !self.contains(&digest)? {
                 return Err(StoreError::Missing(digest));
             }
@@ -252,7 +258,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a small file. Returns false if there is one and it is to be kept.
+    /// Writes a small file. Returns false if there is one already and `existing` says to keep it.
     pub(crate) fn write(&self, bytes: &[u8], path: &Path, existing: Existing) -> Result<bool> {
         let draft = self.draft(READ_ONLY)?;
         draft.file().write_all(bytes).at("write", draft.path())?;
@@ -318,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_commit_at_once_one_stands_for_both() {
+    fn if_two_commit_at_once_both_get_the_same_result() {
         let (_folder, store) = store();
         for i in 0..20 {
             let key = action(&store, &format!("a{i}"));
@@ -367,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_counts_only_while_all_it_names_is_there() {
+    fn a_result_counts_only_while_everything_it_names_exists() {
         let (_folder, store) = store();
         let key = action(&store, "a");
         let result = tree(&store, "one");
@@ -383,13 +389,13 @@ mod tests {
             fs::rename(&aside, &path).unwrap();
             assert_eq!(store.result(&key).unwrap(), Some(result.clone()));
         }
-        // What does not stand gives way.
+        // A result that does not count is replaced.
         store.quarantine(&file).unwrap();
         assert_eq!(store.commit(&key, &tree(&store, "two"), &Value::Null).unwrap(), tree(&store, "two"));
     }
 
     #[test]
-    fn a_truncated_output_is_damage_not_a_miss() {
+    fn a_truncated_output_is_damage_and_not_missing() {
         let (_folder, store) = store();
         let key = action(&store, "a");
         store.commit(&key, &tree(&store, "one"), &Value::Null).unwrap();

@@ -1,7 +1,8 @@
-//! States of a training, kept so that it can go on after a kill. A memo: losing one costs time, never a result.
+//! Checkpoints: states of a training from which it can continue after it was killed. Losing one costs time, but never a result.
 //!
-//! Their bytes lie apart from the objects, beside the checkpoints of the same trajectory, which alone name them. So what a
-//! newer checkpoint replaces is freed at once: a training of eight hours would leave hundreds of states for gc to find.
+//! The bytes of a checkpoint are not objects. They lie beside the checkpoints of the same trajectory, and only these name them. So
+//! they are freed as soon as a newer checkpoint replaces them; as objects, a training of eight hours would leave hundreds of states to
+//! the garbage collection.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,23 +21,27 @@ use crate::{
     verified,
 };
 
-/// A checkpoint, as it is listed.
+/// A checkpoint in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointEntry {
-    /// The digest of what the training is, without its length.
+    /// The digest of everything that defines the training, except its length.
     pub trajectory: Digest,
+    /// The step after which the state was saved.
     pub step: u64,
-    /// When it was written.
+    /// When the checkpoint was written.
     pub modified: SystemTime,
     /// The tree of its parts, if it can be read.
     pub tree: Option<Digest>,
-    /// Of the parts that no earlier step of the trajectory has; in bytes.
+    /// The size in bytes of those parts that no earlier step of the trajectory has.
     pub size: u64,
 }
 
 impl Store {
-    /// Keeps the complete state of a trajectory at a step, then drops the earlier ones but for the `keep_newest - 1` latest.
-    /// Those of later steps stay: a longer training of the same trajectory goes on from them.
+    /// Saves the complete state of a trajectory at a step. Then removes checkpoints of earlier steps, except the latest
+    /// `keep_newest - 1`. Checkpoints of later steps stay, because a longer training of the same trajectory continues from them.
+    ///
+    /// # Errors
+    /// [`StoreError::Path`] if the name of a part cannot be a path. Also if a file cannot be written or removed.
     pub fn save_checkpoint(
         &self,
         trajectory: &Digest,
@@ -59,8 +64,9 @@ impl Store {
         self.drop_unnamed_parts(trajectory)
     }
 
-    /// Returns the complete, undamaged checkpoint of the largest step not beyond `at_most`. One that is damaged or lacks a
-    /// part is dropped with a warning, and the next older one is tried.
+    /// Returns the latest checkpoint that is complete and undamaged and not after step `at_most`: its step and its parts. One that is
+    /// damaged or lacks a part is removed with a warning, and the one before it is tried. If checkpoints cannot be read at all there is
+    /// a warning, too, and nothing is returned.
     pub fn latest_checkpoint(&self, trajectory: &Digest, at_most: u64) -> Option<(u64, BTreeMap<String, Bytes>)> {
         if !self.trajectory_dir(trajectory).exists() {
             return None;
@@ -68,12 +74,15 @@ impl Store {
         let found = self.find_checkpoint(trajectory, at_most);
         found.unwrap_or_else(|error| {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(%trajectory, error, "the checkpoints cannot be read: starting from the beginning");
+            tracing::warn!(%trajectory, error, "the checkpoints cannot be read; training starts from the beginning");
             None
         })
     }
 
-    /// Drops all checkpoints of a trajectory but the `newest`.
+    /// Removes all checkpoints of a trajectory except the `newest` ones.
+    ///
+    /// # Errors
+    /// If a file cannot be read or removed.
     pub fn keep_checkpoints(&self, trajectory: &Digest, newest: usize) -> Result<()> {
         if !self.trajectory_dir(trajectory).exists() {
             return Ok(());
@@ -85,7 +94,10 @@ impl Store {
         self.drop_unnamed_parts(trajectory)
     }
 
-    /// Returns the checkpoints of all trajectories, sorted.
+    /// Returns the checkpoints of all trajectories, sorted by trajectory and step.
+    ///
+    /// # Errors
+    /// If a folder cannot be listed or a file cannot be looked at.
     pub fn checkpoints(&self) -> Result<Vec<CheckpointEntry>> {
         let mut entries = Vec::new();
         for trajectory in self.trajectories()? {
@@ -108,7 +120,7 @@ impl Store {
         Ok(disk::list(&self.dir(CHECKPOINTS))?.iter().filter_map(|entry| entry.name.parse().ok()).collect())
     }
 
-    /// Returns the steps that a trajectory has checkpoints of, in order.
+    /// Returns the steps for which a trajectory has checkpoints, in ascending order.
     pub(crate) fn steps(&self, trajectory: &Digest) -> Result<Vec<u64>> {
         let entries = disk::list(&self.trajectory_dir(trajectory))?;
         let mut steps: Vec<u64> = entries.iter().filter_map(|entry| parse_step(&entry.name)).collect();
@@ -136,8 +148,8 @@ impl Store {
         Ok((name, tree))
     }
 
-    /// Removes the parts that no checkpoint of the trajectory names, and the folder if nothing is left in it. The caller
-    /// holds the trajectory's lock.
+    /// Removes the parts that no checkpoint of the trajectory names, and the folder if it is empty then. The caller holds the
+    /// trajectory's lock.
     pub(crate) fn drop_unnamed_parts(&self, trajectory: &Digest) -> Result<()> {
         let mut named = BTreeSet::new();
         for step in self.steps(trajectory)? {
@@ -179,7 +191,7 @@ impl Store {
 
     fn drop_damaged(&self, trajectory: &Digest, step: u64, error: &StoreError) -> Result<()> {
         let error = error as &dyn std::error::Error;
-        tracing::warn!(%trajectory, step, error, "a checkpoint is damaged and is dropped");
+        tracing::warn!(%trajectory, step, error, "removing a damaged checkpoint");
         disk::remove(&self.step_path(trajectory, step)).map(drop)
     }
 
@@ -201,11 +213,12 @@ impl Store {
     }
 }
 
-/// Returns the step that a file is named for; only the shortest form is one.
+/// Returns the step that a file is named for. The name must be the shortest form of the number.
 pub(crate) fn parse_step(name: &str) -> Option<u64> {
     name.parse().ok().filter(|step: &u64| step.to_string() == name)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the caller holds the lock that writers of this folder need")]
 fn remove_empty(folder: &Path) -> Result<()> {
     match fs::remove_dir(folder) {
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
@@ -256,7 +269,7 @@ mod tests {
         let (_folder, store) = store();
         (1..=5).for_each(|step| save(&store, step, 2));
         assert_eq!(names(&store, ""), ["4", "5", "parts"]);
-        // Two states, two trees, and the part that both share.
+        // Two states, two trees, and one part that both share.
         assert_eq!(names(&store, "parts").len(), 5);
         save(&store, 6, 1);
         assert_eq!((names(&store, ""), names(&store, "parts").len()), (vec!["6".into(), "parts".into()], 3));
@@ -272,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_checkpoint_is_damaged_the_one_before_is_used() {
+    fn if_a_checkpoint_is_damaged_the_one_before_it_is_used() {
         for part in [true, false] {
             let (_folder, store) = store();
             (1..=3).for_each(|step| save(&store, step, 9));

@@ -8,29 +8,30 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// 32-byte BLAKE3 (plain hash, no key or context) of an object's uncompressed bytes. Shown as 64 lower-case hex digits.
+/// The 32-byte BLAKE3 hash (plain, without key or context) of an object's uncompressed bytes. Shown as 64 lower-case hexadecimal
+/// digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// From so many bytes on, hashing is shared among threads.
+/// At least this many bytes are hashed by several threads.
 const SHARED: usize = 1 << 20;
-/// What is read is hashed in pieces of so many bytes.
+/// A reader's bytes are hashed in pieces of this length.
 const PIECE: u64 = 4 << 20;
 
-/// The text is not 64 lower-case hexadecimal digits.
+/// The error for a text that is not 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a digest: expected 64 hexadecimal digits")]
 pub struct ParseDigestError(pub String);
 
 impl Digest {
-    /// Returns the digest of `bytes`; of many of them on all processors.
+    /// Returns the digest of `bytes`. Many bytes are hashed on all cores.
     pub fn of(bytes: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
         update(&mut hasher, bytes);
         hasher.finalize().into()
     }
 
-    /// Returns the digest of what is read.
+    /// Returns the digest of everything that `reader` yields.
     pub(crate) fn of_reader(reader: &mut impl Read) -> io::Result<Self> {
         let (mut hasher, mut piece) = (blake3::Hasher::new(), Vec::with_capacity(64 << 10));
         while reader.by_ref().take(PIECE).read_to_end(&mut piece)? > 0 {
@@ -40,17 +41,17 @@ impl Digest {
         Ok(hasher.finalize().into())
     }
 
-    /// Returns the digest with these 32 bytes.
+    /// Returns the digest that consists of `bytes`.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Returns the 32 bytes.
+    /// Returns the 32 bytes of the digest.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Returns the first twelve hex digits, for people.
+    /// Returns the first twelve hexadecimal digits, to be shown to people.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
     }
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_one_name_however_many_hash_them() {
+    fn bytes_have_the_same_name_however_many_threads_hash_them() {
         let bytes = crate::testing::noise(9_000_000);
         for length in [0, SHARED - 1, SHARED, bytes.len()] {
             let name = Digest::from(blake3::hash(&bytes[..length]));

@@ -1,4 +1,4 @@
-//! The few operations of the file system that the store is made of, each with the path in its error.
+//! The operations of the file system that the store needs. Their errors name the path.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{At, Result};
 
-/// Turns "not found" into nothing.
+/// Turns the error "not found" into `None`.
 pub(crate) fn if_present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -23,16 +23,16 @@ pub(crate) fn if_present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Returns a file's bytes, if it is there.
+/// Returns the bytes of a file, if there is such a file.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     if_present(File::open(path).and_then(|file| read_up_to(&file, u64::MAX))).at("read", path)
 }
 
-/// The bytes that [`read_up_to`] reads without asking for more memory.
+/// How many bytes [`read_up_to`] reads before it allocates.
 const SMALL: usize = 4 << 10;
 
-/// Returns the next bytes of a file, at most `limit`. Meant for small files, of which there are thousands: unlike
-/// [`fs::read`] it does not ask for a length first, which takes as long as reading.
+/// Returns the next bytes of a file, at most `limit`. It is for small files, of which there are thousands: unlike [`fs::read`] it does
+/// not ask for the length first, which would take as long as reading them.
 pub(crate) fn read_up_to(mut file: &File, limit: u64) -> io::Result<Vec<u8>> {
     let (mut buffer, mut length) = ([0; SMALL], 0);
     let room = SMALL.min(usize::try_from(limit).unwrap_or(SMALL));
@@ -49,22 +49,22 @@ pub(crate) fn read_up_to(mut file: &File, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Returns a file's metadata, if it is there.
+/// Returns the metadata of a file, if there is such a file.
 pub(crate) fn metadata(path: &Path) -> Result<Option<Metadata>> {
     if_present(fs::metadata(path)).at("look at", path)
 }
 
-/// Returns when a file was written or freshened.
+/// Returns when a file was last written or freshened.
 pub(crate) fn modified(path: &Path, metadata: &Metadata) -> Result<SystemTime> {
     metadata.modified().at("read the time of", path)
 }
 
-/// Removes a file. Returns whether it was there.
+/// Removes a file. Returns whether there was one.
 pub(crate) fn remove(path: &Path) -> Result<bool> {
     Ok(if_present(fs::remove_file(path)).at("remove", path)?.is_some())
 }
 
-/// Makes a folder with its parents, so that it outlives a loss of power.
+/// Makes a folder and its parents durably: a loss of power does not undo it.
 pub(crate) fn make_dir(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -79,7 +79,7 @@ pub(crate) fn make_dir(path: &Path) -> Result<()> {
     }
 }
 
-/// The unit tests do not wait for the disk, which would be most of their time: they end processes, not the power.
+/// Whether to wait for the disk. Unit tests do not: it would take most of their time, and they do not cut the power.
 const DURABLE: bool = !cfg!(test);
 
 /// Makes the names in a folder durable.
@@ -99,9 +99,9 @@ pub(crate) enum Freshened {
     Refused,
 }
 
-/// Sets a file's time to the present, so that a collection that was planned before leaves it.
+/// Sets a file's time to the present, so that a collection planned earlier spares it.
 ///
-/// The clock is read here, and only as the time of a file.
+/// This is the only place where the store reads the clock.
 pub(crate) fn freshen(path: &Path) -> Result<Freshened> {
     match File::open(path).and_then(|file| file.set_modified(SystemTime::now())) {
         Ok(()) => Ok(Freshened::Done),
@@ -111,27 +111,27 @@ pub(crate) fn freshen(path: &Path) -> Result<Freshened> {
     }
 }
 
-/// Returns whether `path` still names the open `file`.
+/// Returns whether `path` still names the file that is open as `file`.
 pub(crate) fn still_names(path: &Path, file: &File) -> Result<bool> {
     let open = file.metadata().at("look at", path)?;
     Ok(metadata(path)?.is_some_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())))
 }
 
-/// A name in a folder.
+/// An entry of a folder.
 pub(crate) struct Entry {
-    /// What is not UTF-8 is shown with replacement characters: no name of the store's has any.
+    /// Bytes that are not UTF-8 become replacement characters, which the store's own names do not have.
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) is_dir: bool,
 }
 
-/// Returns what is in a folder, sorted by name; nothing where there is no folder.
+/// Returns the entries of a folder, sorted by name. There are none if there is no such folder.
 pub(crate) fn list(path: &Path) -> Result<Vec<Entry>> {
     let Some(entries) = if_present(fs::read_dir(path)).at("list", path)? else { return Ok(Vec::new()) };
     let mut list = Vec::new();
     for entry in entries {
         let entry = entry.at("list", path)?;
-        // Gone since it was listed.
+        // If it is gone, it was removed since it was listed.
         let Some(kind) = if_present(entry.file_type()).at("look at", &entry.path())? else { continue };
         let name = entry.file_name().to_string_lossy().into_owned();
         list.push(Entry { name, path: entry.path(), is_dir: kind.is_dir() });
@@ -140,11 +140,11 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Entry>> {
     Ok(list)
 }
 
-/// A file that has no name of the store's yet. Dropped without being published, it is removed; after a kill it stays in
-/// `tmp/`, until a collection takes it.
+/// A file that is being written and does not have its final name yet. If it is dropped without being published it is removed. If the
+/// process is killed it stays in `tmp/` until a collection removes it.
 pub(crate) struct Draft(NamedTempFile);
 
-/// Whether a draft may take the place of a file of its name.
+/// What to do if the name of a draft is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Existing {
     Replace,
@@ -152,8 +152,8 @@ pub(crate) enum Existing {
 }
 
 impl Draft {
-    /// Returns an empty draft in `folder`, which must be in the file system of the place that it will be published at.
-    /// Once published it can be read by whom the umask lets, and written by whom `mode` lets.
+    /// Creates an empty draft in `folder`, which must be in the file system in which it will be published. The file's permissions are
+    /// `mode`, less the umask.
     pub(crate) fn new(folder: &Path, mode: u32) -> Result<Self> {
         make_dir(folder)?;
         let mut builder = Builder::new();
@@ -169,10 +169,10 @@ impl Draft {
         self.0.path()
     }
 
-    /// Makes the bytes durable, then gives them the name `path`, then makes the name durable. Returns the open file, or
-    /// nothing if `path` is taken and `existing` is to be kept.
+    /// Makes the bytes durable, then names the file `path`, then makes the name durable. Returns the open file, or nothing if `path` is
+    /// taken and `existing` says to keep it.
     ///
-    /// Invariant: at no moment is anything but the complete file seen under `path`.
+    /// Invariant: nobody ever sees an incomplete file under `path`.
     pub(crate) fn publish(self, path: &Path, existing: Existing) -> Result<Option<File>> {
         self.sync()?;
         let file = self.name(path, existing)?;
@@ -190,7 +190,7 @@ impl Draft {
         self.file().sync_all().at("sync", self.path())
     }
 
-    /// Gives the bytes, which are durable already, the name `path`. The name is durable when its folder is synced.
+    /// Names the file `path`. Its bytes must be durable already. The name is durable once its folder is synced.
     pub(crate) fn name(self, path: &Path, existing: Existing) -> Result<Option<File>> {
         make_dir(folder(path))?;
         let named = match existing {
@@ -205,8 +205,8 @@ impl Draft {
     }
 }
 
-/// Publishes several drafts, in place of what has their names. Cheaper than one by one: what waits for the disk together,
-/// the file system commits together, and the first folder's sync commits the names in all of them.
+/// Publishes several drafts and replaces what has their names. This is cheaper than one by one: the file system commits together what
+/// waits for the disk together, and syncing the first folder commits the names in all of them.
 pub(crate) fn publish_all(drafts: Vec<(Draft, PathBuf)>) -> Result<()> {
     match &drafts[..] {
         [(draft, _)] => draft.sync()?,
@@ -225,5 +225,5 @@ pub(crate) fn publish_all(drafts: Vec<(Draft, PathBuf)>) -> Result<()> {
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent().expect("every place in a store has a parent")
+    path.parent().expect("every path in a store has a parent")
 }

@@ -11,16 +11,16 @@ use crate::{
     error::{At, Result},
 };
 
-/// How an object's bytes lie on the disk. Its name is that of the uncompressed bytes in both.
+/// How an object's bytes lie on the disk. In both cases its name is the digest of the uncompressed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Encoding {
     Raw,
     Zstd,
 }
 
-/// Objects up to this size stay raw: they take one block of the disk in any case, and any tool can read them.
+/// Objects up to this size stay raw. They take one block of the disk in any case, and raw files can be read by any tool.
 const RAW_UP_TO: u64 = 4 << 10;
-/// A sample is this many windows, spread evenly, of this many bytes each; a smaller object is its own sample.
+/// A sample consists of this many windows of this many bytes, spread evenly. An object that is not longer is its own sample.
 const WINDOWS: u64 = 4;
 const WINDOW: u64 = 16 << 10;
 const LEVEL: i32 = 3;
@@ -41,7 +41,7 @@ impl Encoding {
 
     /// Returns how to store `source`: compressed if a sample of it shrinks by more than an eighth.
     ///
-    /// An eighth, because float weights shrink by some 7 % in their exponents, and are better mapped than that much smaller.
+    /// Why an eighth: float weights shrink by about 7 % because of their exponents, and being able to map them is worth more than that.
     pub(crate) fn judge(source: &mut (impl Read + Seek), length: u64) -> io::Result<Self> {
         if length <= RAW_UP_TO {
             return Ok(Self::Raw);
@@ -68,7 +68,7 @@ impl Encoding {
         })
     }
 
-    /// Returns the length of the uncompressed bytes as far as the first few bytes of the file tell.
+    /// Returns the length of the uncompressed bytes, if the first few bytes of the file say what it is.
     pub(crate) fn declared_length(self, path: &Path, on_disk: u64) -> Result<Option<u64>> {
         if self == Self::Raw {
             return Ok(Some(on_disk));

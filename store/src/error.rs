@@ -7,60 +7,104 @@ use std::{
 
 use crate::Digest;
 
-/// What the store's functions return.
+/// The result of the store's functions.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The object is not there.
+    /// There is no such object.
     #[error("object {0} is missing")]
     Missing(Digest),
-    /// The object is there, but is not what its name says. It is never handed out.
+    /// The object's bytes do not hash to its name. They are never returned.
     #[error(
-        "object {name} is corrupt: {found} (`{path}`); `pipe verify --repair` sets it aside, and what gave it runs again"
+        "object {name} is corrupt: {found} (`{path}`); `pipe verify --repair` sets it aside, and the action that made it runs again"
     )]
-    Corrupt { name: Digest, found: Damage, path: PathBuf },
-    /// A record, log or other small file of the store is not what the store wrote.
+    Corrupt {
+        /// The object.
+        name: Digest,
+        /// What is wrong with its bytes.
+        found: Damage,
+        /// Its file.
+        path: PathBuf,
+    },
+    /// A record, log or other small file of the store does not hold what the store wrote.
     #[error("`{path}` is damaged: {reason}; `pipe verify --repair` sets it aside")]
-    Record { path: PathBuf, reason: String },
-    /// The operating system refused: the disk is full, a permission is missing, the disk fails.
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The operating system refused an operation: the disk is full or failing, or a permission is missing.
     #[error("cannot {action} `{path}`")]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
-    /// The folder holds something, and that is not a store.
+    Io {
+        /// What was to be done with the file, as in "cannot open `..`".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it was refused.
+        source: io::Error,
+    },
+    /// The folder is neither empty nor a store.
     #[error("`{0}` is not a store: it is not empty and has no file `format`")]
     Foreign(PathBuf),
     /// The store was written by a newer `pipe`, or its file `format` is damaged.
     #[error("store `{path}` has format `{found}`; this build reads format {FORMAT}")]
-    Format { path: PathBuf, found: String },
-    /// The object is no tree.
+    Format {
+        /// The store's folder.
+        path: PathBuf,
+        /// What its file `format` holds.
+        found: String,
+    },
+    /// The object exists but is not a tree.
     #[error("object {name} is not a tree: {reason}")]
-    NotATree { name: Digest, reason: String },
-    /// An output path that could leave the folder it is exported to, or that some system cannot write.
-    #[error("`{path}` is no path of an output file: {reason}")]
-    Path { path: String, reason: &'static str },
-    /// A study name or run id that cannot be a file name.
+    NotATree {
+        /// The object.
+        name: Digest,
+        /// What a tree would have that it does not.
+        reason: String,
+    },
+    /// The path of an output file leaves the folder that it is exported to, or some systems cannot write it.
+    #[error("`{path}` cannot be the path of an output file: {reason}")]
+    Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The name of a study or the id of a run cannot be the name of a file.
     #[error("`{name}` cannot be a name: {reason}")]
-    Name { name: String, reason: &'static str },
-    /// Too few digits, or something else than digits.
-    #[error("`{0}` is no prefix of a hash: expected 4 to 64 hexadecimal digits")]
+    Name {
+        /// The name or id.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A prefix of a digest has the wrong length, or characters that are not digits.
+    #[error("`{0}` is not a prefix of a hash: expected 4 to 64 hexadecimal digits")]
     Prefix(String),
-    /// No object's name starts so.
+    /// No object's digest starts with the prefix.
     #[error("no object's hash starts with `{0}`")]
     UnknownPrefix(String),
-    /// Several objects' names start so.
+    /// The digests of several objects start with the prefix.
     #[error("`{prefix}` is the start of {} hashes: {}", candidates.len(), list(candidates))]
-    AmbiguousPrefix { prefix: String, candidates: Vec<Digest> },
+    AmbiguousPrefix {
+        /// The prefix.
+        prefix: String,
+        /// The objects, sorted.
+        candidates: Vec<Digest>,
+    },
     /// Another process has this run open.
     #[error("run `{0}` is open in another process")]
     RunIsOpen(String),
-    /// A study was added after the plan was made: plan again.
+    /// A study was added after the plan was made. Make a new plan.
     #[error("a study was added while the collection was planned")]
     StalePlan,
 }
 
 impl StoreError {
-    /// Returns whether the store's contents are not what they should be, rather than out of reach.
+    /// Returns whether something in the store is missing or damaged. Other errors leave open what the store holds.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Missing(_) | Self::Corrupt { .. } | Self::Record { .. } | Self::NotATree { .. })
     }
@@ -69,15 +113,20 @@ impl StoreError {
 /// What is wrong with an object's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {
-    /// They have another name.
+    /// They hash to another digest, this one.
     Hash(Digest),
-    /// They are too few or too many, in bytes.
-    Length { found: u64, expected: u64 },
-    /// They do not decompress.
+    /// There are too few or too many.
+    Length {
+        /// How many bytes there are.
+        found: u64,
+        /// How many there should be.
+        expected: u64,
+    },
+    /// They cannot be decompressed, for this reason.
     Undecodable(String),
 }
 
-/// The store's format, the content of its file `format`.
+/// The number of the store's format. The file `format` holds it.
 pub const FORMAT: u32 = 1;
 
 impl fmt::Display for Damage {
@@ -90,7 +139,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// Returns the first few of `candidates`, for people.
+/// Returns the first few of `candidates`, to be shown to people.
 fn list(candidates: &[Digest]) -> String {
     const SHOWN: usize = 8;
     let mut shown: Vec<_> = candidates.iter().take(SHOWN).map(ToString::to_string).collect();
@@ -100,7 +149,7 @@ fn list(candidates: &[Digest]) -> String {
     shown.join(", ")
 }
 
-/// Names the path that an operation of the file system was about.
+/// Adds the path to the error of an operation on a file.
 pub(crate) trait At<T> {
     /// Turns an I/O error into "cannot `action` `path`".
     fn at(self, action: &'static str, path: &Path) -> Result<T>;

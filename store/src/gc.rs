@@ -1,7 +1,12 @@
-//! Decides what a collection removes. Nothing is removed here: the plan can be printed, and [`Store::sweep`] carries it out.
+//! Decides what a garbage collection removes. The result is a plan that can be printed; [`Store::sweep`] carries it out.
 //!
-//! The caller knows what studies name, the store does not. In this order: [`Store::gc_roots`]; read the refs and add what
-//! the studies to be kept name; [`Store::gc_plan`]; drop the other values with [`Store::ref_retain`]; [`Store::sweep`].
+//! The store does not know what a study names, so a collection needs its caller. The steps are:
+//!
+//! 1. [`Store::gc_roots`] returns what unfinished runs keep.
+//! 2. The caller reads the refs and adds to the roots what the studies that it keeps name.
+//! 3. [`Store::gc_plan`] makes the plan.
+//! 4. The caller drops the studies that it does not keep, with [`Store::ref_retain`].
+//! 5. [`Store::sweep`] removes the files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,75 +26,92 @@ use crate::{
     store::UNBORN,
 };
 
-/// What a collection keeps, with all that it names. From [`Store::gc_roots`]; the caller adds what studies name.
+/// What a collection keeps, together with everything it names. [`Store::gc_roots`] makes one, and the caller adds to it.
 #[derive(Debug, Clone)]
 pub struct GcRoots {
-    /// Their actions, results, trees and files stay.
+    /// Actions that stay, with their results, trees and files.
     pub actions: BTreeSet<ActionKey>,
-    /// These objects stay.
+    /// Objects that stay.
     pub objects: BTreeSet<Digest>,
-    /// Unfinished runs that are given up: what they have noted is no root.
+    /// The ids of unfinished runs that are given up. Their actions are not kept.
     pub abandoned: BTreeSet<String>,
-    /// The values that the refs had before the caller began to read them.
+    /// The values of all refs before the caller began to read them.
     seen: SeenRefs,
 }
 
 /// How often each ref has each value.
 pub(crate) type SeenRefs = BTreeMap<(RefKind, String, RefEntry), usize>;
 
-/// What a collection is going to remove, in this order, and what it keeps.
+/// What a collection will remove and what it keeps.
 #[derive(Debug, Clone, Serialize)]
 pub struct GcPlan {
-    /// Records before the objects they name.
+    /// The files to remove, in this order: records come before the objects they name.
     pub items: Vec<GcItem>,
     /// The objects that stay.
     pub kept: Tally,
-    /// Nothing that was written or used after this goes.
+    /// Files that were written or used after this time stay.
     pub cutoff: SystemTime,
-    /// The running run that holds the cutoff back, if one does.
+    /// The id of the running run that makes the cutoff earlier than the grace period alone would, if there is one.
     pub held_back_by: Option<String>,
-    /// Trees that kept results name and that are missing: the results do not count, and these actions will run again.
+    /// Missing trees that kept results name. These results do not count, and their actions will run again.
     pub missing: BTreeSet<Digest>,
     #[serde(skip)]
     pub(crate) seen: SeenRefs,
 }
 
-/// One file that goes.
+/// One file that a collection will remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GcItem {
+    /// What the file is.
     pub kind: GcKind,
-    /// From the store's folder on.
+    /// The path within the store's folder.
     pub path: PathBuf,
-    /// What is freed, in bytes.
+    /// How many bytes this frees on the disk.
     pub size: u64,
-    /// When it was last written or used. If that changes before the sweep, the file stays.
+    /// When the file was last written or used. If this changes before the sweep, the file stays.
     pub modified: SystemTime,
 }
 
-/// What goes, and so why. In the order of the sweep.
+/// What a removed file is, and so why it is removed. In the order of the sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum GcKind {
     /// The result of an action that no study and no run names.
-    Record { key: ActionKey },
-    /// What is noted beside such a result.
-    Provenance { key: ActionKey },
-    /// A state of a training, past the grace period.
-    Checkpoint { trajectory: Digest },
-    /// Bytes that a killed process kept for a checkpoint it did not complete.
-    CheckpointPart { trajectory: Digest },
-    /// An object that nothing that stays names.
-    Object { name: Digest },
-    /// What a killed process was writing.
+    Record {
+        /// The action.
+        key: ActionKey,
+    },
+    /// The provenance of such a result.
+    Provenance {
+        /// The action.
+        key: ActionKey,
+    },
+    /// A state of a training that is older than the grace period.
+    Checkpoint {
+        /// The training, without its length.
+        trajectory: Digest,
+    },
+    /// Part of a checkpoint that a killed process did not complete.
+    CheckpointPart {
+        /// The training, without its length.
+        trajectory: Digest,
+    },
+    /// An object that nothing names, or only what is removed too.
+    Object {
+        /// The object.
+        name: Digest,
+    },
+    /// A file that a killed process was writing.
     Temporary,
-    /// A lock that nobody holds.
+    /// The file of a lock that nobody holds.
     Lock,
 }
 
-/// How many, and how large.
+/// How many files there are, and how large they are together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
+    /// The number of files.
     pub count: u64,
-    /// On the disk.
+    /// Their length on the disk, in bytes.
     pub bytes: u64,
 }
 
@@ -101,7 +123,7 @@ impl Tally {
 }
 
 impl GcPlan {
-    /// Returns how much goes.
+    /// Returns how much the plan removes.
     pub fn total(&self) -> Tally {
         let mut total = Tally::default();
         self.items.iter().for_each(|item| total.add(item.size));
@@ -137,27 +159,33 @@ impl fmt::Display for GcPlan {
     }
 }
 
-/// Clocks of machines that share a store, and of their file systems, may differ by this much.
+/// How much the clocks of machines that share a store, and of its file system, may differ.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
 impl Store {
-    /// Returns what the runs that are not finished keep. The caller adds what the studies name, and must read the refs for
-    /// that after this call: a study that is added later makes the sweep refuse.
+    /// Returns the roots of a collection: the actions of all unfinished runs.
+    ///
+    /// The caller adds what the studies name. It must read the refs after this call. If a study is added later still,
+    /// [`sweep`](Self::sweep) refuses the plan.
+    ///
+    /// # Errors
+    /// If a ref or a run's log cannot be read or is damaged.
     pub fn gc_roots(&self) -> Result<GcRoots> {
         let seen = self.seen_refs()?;
         let actions = self.runs()?.into_iter().flat_map(|run| run.keys).collect();
         Ok(GcRoots { actions, objects: BTreeSet::new(), abandoned: BTreeSet::new(), seen })
     }
 
-    /// Decides what to remove: what the roots do not reach, as long as neither it nor a result that names it was written or
-    /// used less than `grace` before `now`, or since a minute before a run that is still running began; checkpoints of that
-    /// age; and what killed processes left.
+    /// Plans to remove everything that `roots` do not reach, old checkpoints, and what killed processes left behind.
+    ///
+    /// Files stay if they were written or used less than `grace` before `now`, and so does everything that a result of that age
+    /// names. While a run is running, files also stay if they are newer than a minute before its start.
     ///
     /// # Errors
-    /// If a record or tree that would tell what to keep is damaged: then nothing should be removed.
+    /// If a file cannot be read, or if a record or tree that says what to keep is damaged. Nothing should be removed then.
     pub fn gc_plan(&self, roots: &GcRoots, now: SystemTime, grace: Duration) -> Result<GcPlan> {
         let (cutoff, held_back_by) = self.gc_cutoff(now.checked_sub(grace).unwrap_or(SystemTime::UNIX_EPOCH))?;
-        // Before the records: an object that is listed has had its record written by the time that is listed.
+        // Objects are listed before records. So if a listed object has a record by now, that record is listed too.
         let objects = self.list_sharded(OBJECTS)?;
         let records = self.list_sharded(ACTIONS)?;
         let old = |file: &Listed| disk::modified(&file.path, &file.metadata).map(|modified| modified <= cutoff);
@@ -206,7 +234,7 @@ impl Store {
         Ok(GcPlan { items, kept, cutoff, held_back_by, missing, seen: roots.seen.clone() })
     }
 
-    /// Returns the latest time that what goes may have, and the run that makes it earlier than `cutoff`.
+    /// Returns the time after which files stay, and the id of the running run that makes it earlier than `cutoff`, if there is one.
     pub(crate) fn gc_cutoff(&self, cutoff: SystemTime) -> Result<(SystemTime, Option<String>)> {
         let running = self.runs()?.into_iter().filter(|run| run.running);
         let starts =
@@ -215,7 +243,7 @@ impl Store {
         Ok(earliest.map_or((cutoff, None), |(start, id)| (start, Some(id))))
     }
 
-    /// Returns every value of every ref.
+    /// Returns every value of every ref, with the number of times it occurs.
     pub(crate) fn seen_refs(&self) -> Result<SeenRefs> {
         let mut seen = SeenRefs::new();
         for kind in RefKind::ALL {
@@ -228,7 +256,7 @@ impl Store {
         Ok(seen)
     }
 
-    /// Returns the actions with their trees and the trees' files.
+    /// Returns the digests of `actions`, of their trees and of the trees' files. Adds trees that are missing to `missing`.
     pub(crate) fn reach(
         &self,
         actions: &BTreeSet<ActionKey>,
@@ -248,7 +276,7 @@ impl Store {
         Ok(live)
     }
 
-    /// Plans to remove a file, unless it is too new. Returns whether it goes.
+    /// Plans to remove a file, unless it is too new. Returns whether it will be removed.
     fn doom(&self, items: &mut Vec<GcItem>, cutoff: SystemTime, kind: GcKind, file: &Listed) -> Result<bool> {
         let modified = disk::modified(&file.path, &file.metadata)?;
         if modified <= cutoff {
@@ -288,7 +316,7 @@ impl Store {
     }
 
     fn doom_leftovers(&self, items: &mut Vec<GcItem>, cutoff: SystemTime) -> Result<()> {
-        // Two processes that make one store at once may leave a file beside `format`.
+        // Two processes that make the same store at once may leave a file beside `format`.
         let unborn = disk::list(self.root())?.into_iter().filter(|entry| entry.name.starts_with(UNBORN));
         for entry in disk::list(&self.dir(TEMPORARY))?.into_iter().chain(unborn) {
             self.doom_entry(items, cutoff, GcKind::Temporary, &entry)?;

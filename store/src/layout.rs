@@ -1,16 +1,16 @@
-//! Where everything lies in a store's folder.
+//! The layout of a store's folder.
 //!
 //! ```text
 //! format                        the number of this layout
 //! objects/ab/<62 digits>        an object's bytes; with `.zst`, compressed
-//! actions/ab/<62 digits>.json   what an action gave
-//! provenance/ab/<62>.json       when, where and how long
+//! actions/ab/<62 digits>.json   the result of an action
+//! provenance/ab/<62>.json       when, where and how long it ran
 //! refs/studies/<name>           one line for each value a study has had
 //! refs/runs/<id>                the action keys of a run that is not finished
 //! checkpoints/<trajectory>/<step>          names a tree among the parts
 //! checkpoints/<trajectory>/parts/<digest>  bytes
-//! locks/                        empty files that kernel locks are held on
-//! tmp/                          files that have no name yet
+//! locks/                        empty files, on which kernel locks are held
+//! tmp/                          files that are being written
 //! quarantine/                   damaged files, set aside
 //! ```
 
@@ -38,21 +38,21 @@ pub(crate) const LOCKS: &str = "locks";
 pub(crate) const TEMPORARY: &str = "tmp";
 pub(crate) const QUARANTINE: &str = "quarantine";
 
-/// Objects and records are replaced, never changed.
+/// The mode of objects and records. They are replaced, but never changed.
 pub(crate) const READ_ONLY: u32 = 0o444;
-/// Logs are appended to.
+/// The mode of logs. Lines are appended to them.
 pub(crate) const APPENDED: u32 = 0o644;
 
-/// A file in one of the folders that are divided by the first two digits.
+/// A file in one of the folders that are divided into shards by the first two digits of the name.
 pub(crate) struct Listed {
     pub(crate) path: PathBuf,
     pub(crate) metadata: Metadata,
-    /// The digest and what follows it, or nothing if the file's name is none of the store's.
+    /// The digest that the file is named by and what follows it, or nothing if the store does not give such names.
     pub(crate) name: Option<(Digest, String)>,
 }
 
 impl Listed {
-    /// Returns the action that a result or a provenance is named for.
+    /// Returns the action whose result or provenance this is.
     pub(crate) fn key(&self) -> Option<ActionKey> {
         self.name.as_ref().filter(|(_, suffix)| suffix == ".json").map(|(digest, _)| ActionKey(*digest))
     }
@@ -79,12 +79,12 @@ impl Store {
         self.dir(CHECKPOINTS).join(trajectory.to_string())
     }
 
-    /// Returns a new file in `tmp/`.
+    /// Creates a file in `tmp/`.
     pub(crate) fn draft(&self, mode: u32) -> Result<Draft> {
         Draft::new(&self.dir(TEMPORARY), mode)
     }
 
-    /// Returns `path` from the store's folder on, as it is shown and planned with.
+    /// Returns `path` relative to the store's folder, as reports and plans have it.
     pub(crate) fn relative(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.root()).unwrap_or(path).to_owned()
     }
@@ -122,7 +122,7 @@ fn list_shard(shard: &Entry) -> Result<Vec<Listed>> {
     Ok(files)
 }
 
-/// Returns the digest that a shard's and a file's name make, and what follows it.
+/// Returns the digest that the names of a shard and a file make up, and what follows it.
 fn parse(shard: &str, file: &str) -> Option<(Digest, String)> {
     let (digits, suffix) = file.split_at_checked(62)?;
     let digest = format!("{shard}{digits}").parse().ok()?;

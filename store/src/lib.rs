@@ -1,11 +1,16 @@
-//! The content-addressed store of `pipe`: digests, objects, trees, results, refs, locks, sweep, verify.
-//! It knows bytes and names; it knows no stage and no study.
+//! The content-addressed store of `pipe`: objects and trees named by their digests, a cache of results, refs, and garbage collection.
+//! It knows bytes and names, but nothing about stages or studies.
 //!
-//! Several processes may use one store at once, over a file system with POSIX renames and `flock`.
+//! Several processes may use a store at once. It needs a file system with POSIX renames and `flock`. Other programs may read its
+//! files but must not change them: large objects are mapped into memory.
+
+#![warn(missing_docs, unreachable_pub)]
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests damage files, and make old and new ones"))]
 
 mod actions;
 mod checkpoints;
 mod digest;
+#[expect(clippy::disallowed_methods, reason = "the operations that everything else is made of")]
 mod disk;
 mod encoding;
 mod error;

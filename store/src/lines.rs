@@ -1,4 +1,4 @@
-//! Append-only logs: one line per entry. A last line without its line feed was cut off by a kill, and does not count.
+//! Logs to which lines are appended. A last line without a line feed was cut off when a process was killed, and is ignored.
 
 use std::{
     fs::{File, OpenOptions},
@@ -11,7 +11,7 @@ use crate::{
     error::{At, Result, StoreError},
 };
 
-/// Returns the complete lines of a log, if it is there.
+/// Returns the complete lines of a log, if there is such a log.
 pub(crate) fn read(path: &Path) -> Result<Option<Vec<String>>> {
     let Some(bytes) = disk::read(path)? else { return Ok(None) };
     let complete = &bytes[..complete(&bytes)];
@@ -19,12 +19,13 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<String>>> {
     Ok(Some(text.lines().map(str::to_owned).collect()))
 }
 
-/// Returns the complete lines of a log's bytes, whatever they hold.
+/// Returns the complete lines in the bytes of a log. They need not be text.
 pub(crate) fn split(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes[..complete(bytes)].split_inclusive(|byte| *byte == b'\n')
 }
 
-/// Returns what is wrong with the end of a log that is written whole at first, if something is.
+/// Returns what is wrong with the bytes of a log, if it is empty or its last line is cut off. This is for logs that are published
+/// together with their first line.
 pub(crate) fn tear(bytes: &[u8]) -> Option<&'static str> {
     if bytes.is_empty() {
         return Some("it is empty");
@@ -32,12 +33,12 @@ pub(crate) fn tear(bytes: &[u8]) -> Option<&'static str> {
     (complete(bytes) < bytes.len()).then_some("its last line is cut off")
 }
 
-/// Opens a log to append to, if it is there.
+/// Opens a log to append to it, if there is such a log.
 pub(crate) fn open(path: &Path) -> Result<Option<File>> {
     if_present(OpenOptions::new().read(true).write(true).open(path)).at("open", path)
 }
 
-/// Takes away a last line that was cut off, and puts the file's position at the end. The caller holds the log's lock.
+/// Removes a last line that was cut off, and moves to the end of the file. The caller holds the log's lock.
 pub(crate) fn mend(file: &mut File, path: &Path) -> Result<()> {
     let bytes = disk::read(path)?.unwrap_or_default();
     let end = complete(&bytes);
@@ -47,17 +48,20 @@ pub(crate) fn mend(file: &mut File, path: &Path) -> Result<()> {
     file.seek(SeekFrom::Start(end as u64)).at("seek in", path).map(drop)
 }
 
-/// Appends a line in one write.
+/// Appends a line with a single write.
 pub(crate) fn append(file: &mut File, path: &Path, line: &str) -> Result<()> {
     file.write_all(format!("{line}\n").as_bytes()).at("append to", path)
 }
 
-/// Returns the error that says what is wrong with a log.
+/// Returns the error for a damaged log.
 pub(crate) fn damaged(path: &Path, reason: &dyn ToString) -> StoreError {
     StoreError::Record { path: path.to_owned(), reason: reason.to_string() }
 }
 
-/// Refuses what cannot be the name of a log.
+/// Checks the name of a log.
+///
+/// # Errors
+/// [`StoreError::Name`] if it cannot be the name of a file everywhere.
 pub(crate) fn check_name(name: &str) -> Result<()> {
     let reason = if name.is_empty() {
         "it is empty"
@@ -66,14 +70,14 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     } else if name.starts_with('.') {
         "it starts with a dot"
     } else if name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\' | ':')) {
-        "it holds a control character, `/`, `\\` or `:`"
+        "it contains a control character, `/`, `\\` or `:`"
     } else {
         return Ok(());
     };
     Err(StoreError::Name { name: name.to_owned(), reason })
 }
 
-/// Returns the length of the complete lines.
+/// Returns how many bytes the complete lines have.
 fn complete(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
 }

@@ -1,4 +1,4 @@
-//! Locks that the kernel holds, and lets go of when a process ends, however it ends.
+//! Locks that the kernel releases when their process ends, however it ends.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -13,11 +13,11 @@ use crate::{
     layout::LOCKS,
 };
 
-/// The folders of lock files that come and go; the others stay.
+/// The folders with lock files that come and go. The other lock files stay.
 const ACTION_LOCKS: &str = "actions";
 const TRAJECTORY_LOCKS: &str = "checkpoints";
 
-/// Held while an action is executed: of several processes with the same action, one does the work.
+/// Held while an action is executed, so that only one of several processes with the same action does the work.
 #[derive(Debug)]
 pub struct ActionLock {
     _file: File,
@@ -31,13 +31,19 @@ enum Patience {
 }
 
 impl Store {
-    /// Waits for the lock of an action.
+    /// Waits for the lock of an action and takes it.
+    ///
+    /// # Errors
+    /// If the lock's file cannot be made, opened or locked.
     pub fn lock_action(&self, key: &ActionKey) -> Result<ActionLock> {
         let file = acquire(&self.lock_path(ACTION_LOCKS, &key.0), Patience::Wait)?;
-        Ok(ActionLock { _file: file.expect("a lock that is waited for is got") })
+        Ok(ActionLock { _file: file.expect("waiting ends with the lock") })
     }
 
-    /// Takes the lock of an action, unless another holds it.
+    /// Takes the lock of an action, unless somebody else holds it.
+    ///
+    /// # Errors
+    /// If the lock's file cannot be made, opened or locked.
     pub fn try_lock_action(&self, key: &ActionKey) -> Result<Option<ActionLock>> {
         Ok(acquire(&self.lock_path(ACTION_LOCKS, &key.0), Patience::Try)?.map(|_file| ActionLock { _file }))
     }
@@ -45,11 +51,11 @@ impl Store {
     /// Waits for the lock of a trajectory's checkpoints.
     pub(crate) fn lock_trajectory(&self, trajectory: &Digest) -> Result<File> {
         let file = acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), Patience::Wait)?;
-        Ok(file.expect("a lock that is waited for is got"))
+        Ok(file.expect("waiting ends with the lock"))
     }
 
-    /// Waits for the lock of a trajectory's checkpoints, to read them. Who may not write gets the lock if its file is there:
-    /// where nobody has locked, nobody writes.
+    /// Waits for the lock of a trajectory's checkpoints, to read them. A user without permission to write gets no lock if its file
+    /// does not exist: nobody has ever locked these checkpoints then, so nobody is writing them.
     pub(crate) fn lock_trajectory_to_read(&self, trajectory: &Digest) -> Result<Option<File>> {
         match self.lock_trajectory(trajectory) {
             Err(StoreError::Io { source, .. })
@@ -63,12 +69,12 @@ impl Store {
         }
     }
 
-    /// Takes the lock of a trajectory's checkpoints, unless another holds it.
+    /// Takes the lock of a trajectory's checkpoints, unless somebody else holds it.
     pub(crate) fn try_lock_trajectory(&self, trajectory: &Digest) -> Result<Option<File>> {
         acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), Patience::Try)
     }
 
-    /// Waits for the lock under which a result that does not stand is removed.
+    /// Waits for the lock that is needed to remove a result that does not count.
     pub(crate) fn lock_dead_records(&self) -> Result<File> {
         let path = self.dir(LOCKS).join("records");
         let file = open(&path)?;
@@ -76,8 +82,8 @@ impl Store {
         Ok(file)
     }
 
-    /// While the file is open no sweep removes anything. For the moment between finding something and making sure that it
-    /// stays.
+    /// Waits until no sweep is running, and keeps sweeps from starting until the file is closed. Hold it from finding something until
+    /// it is certain that it stays.
     pub(crate) fn hold_off_sweeps(&self) -> Result<File> {
         let path = self.dir(LOCKS).join("sweep");
         let file = open(&path)?;
@@ -85,8 +91,8 @@ impl Store {
         Ok(file)
     }
 
-    /// Waits until nobody holds sweeps off. While the file is open, nothing that is there is freshened, no key is appended
-    /// to a run and no value to a ref.
+    /// Waits until nobody holds off sweeps. Until the file is closed, no object is freshened, no key is appended to a run and no value
+    /// to a ref.
     pub(crate) fn start_sweeping(&self) -> Result<File> {
         let path = self.dir(LOCKS).join("sweep");
         let file = open(&path)?;
@@ -94,7 +100,7 @@ impl Store {
         Ok(file)
     }
 
-    /// Returns the lock files that come and go.
+    /// Returns the lock files that may be removed when nobody holds them.
     pub(crate) fn lock_files(&self) -> Result<Vec<Entry>> {
         let mut files = Vec::new();
         for folder in [ACTION_LOCKS, TRAJECTORY_LOCKS] {
@@ -111,14 +117,14 @@ impl Store {
 /// Removes a lock file unless somebody holds the lock. Returns whether it did.
 pub(crate) fn remove_unused(path: &Path) -> Result<bool> {
     let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(false) };
-    // Who waits for this lock meanwhile finds the file without a name, and makes another.
+    // Whoever waits for this lock will notice that its file has lost its name, and make a new one.
     if !try_lock(&file, path)? || !disk::still_names(path, &file)? {
         return Ok(false);
     }
     disk::remove(path)
 }
 
-/// Takes the lock on the file `path`, which is made if it is absent.
+/// Takes the lock on the file `path`. Creates the file if it does not exist.
 fn acquire(path: &Path, patience: Patience) -> Result<Option<File>> {
     loop {
         let file = open(path)?;
@@ -127,14 +133,14 @@ fn acquire(path: &Path, patience: Patience) -> Result<Option<File>> {
             Patience::Try if !try_lock(&file, path)? => return Ok(None),
             Patience::Try => {}
         }
-        // A sweep may have removed the file between our opening and locking it; others lock its successor.
+        // A sweep may have removed the file after we opened it and before we locked it. Others would lock its successor.
         if disk::still_names(path, &file)? {
             return Ok(Some(file));
         }
     }
 }
 
-/// Takes the lock on an open file, unless another holds it. Returns whether it did.
+/// Takes the lock on an open file, unless somebody else holds it. Returns whether it did.
 pub(crate) fn try_lock(file: &File, path: &Path) -> Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),
@@ -187,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waited_for_a_lock_that_was_removed_takes_its_successor() {
+    fn whoever_waits_for_a_lock_that_is_removed_gets_the_new_one() {
         let (_folder, store) = store();
         let key = action(&store, "a");
         let path = store.lock_path(ACTION_LOCKS, &key.0);
@@ -201,7 +207,7 @@ mod tests {
                 drop(lock);
             });
             std::thread::sleep(Duration::from_millis(20));
-            // As a sweep would, had it got the lock first.
+            // As a sweep does if it gets the lock first.
             std::fs::remove_file(&path).unwrap();
             drop(held);
             receiver.recv().unwrap();

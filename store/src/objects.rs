@@ -1,4 +1,4 @@
-//! Immutable bytes under the name they hash to.
+//! Objects: immutable bytes, named by their digest.
 
 use std::{
     fs::File,
@@ -16,7 +16,7 @@ use crate::{
     verified,
 };
 
-/// An object that has no name yet.
+/// An object that has been written but not published under its name.
 struct Written {
     name: Digest,
     encoding: Encoding,
@@ -24,13 +24,16 @@ struct Written {
 }
 
 impl Store {
-    /// Stores `bytes` and returns their name. Bytes that are there already are not written again; their time is set to
-    /// the present, so that a collection planned before spares them.
+    /// Stores `bytes` and returns their name. If they are stored already, only the time of their file is set to the present, so that
+    /// a collection planned earlier spares it.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest> {
         self.put_all(std::iter::once(bytes)).map(|digests| digests[0])
     }
 
-    /// Stores several objects and returns their names. Cheaper than one by one: see [`disk::publish_all`].
+    /// Stores several objects and returns their names. This is cheaper than storing them one by one: see [`disk::publish_all`].
     pub(crate) fn put_all<'a>(&self, objects: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Digest>> {
         let (mut names, mut written) = (Vec::new(), Vec::new());
         for bytes in objects {
@@ -42,7 +45,7 @@ impl Store {
                 written.push(Written { name, encoding, draft });
             }
             names.push(name);
-            // Each is an open file.
+            // Each of these is an open file.
             if written.len() == 64 {
                 self.publish_objects(std::mem::take(&mut written))?;
             }
@@ -51,7 +54,10 @@ impl Store {
         Ok(names)
     }
 
-    /// Stores the bytes of a file, a piece at a time, and returns their name.
+    /// Stores the bytes of a file and returns their name. The file is never in memory as a whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the file changes meanwhile. Also if it cannot be read or the object cannot be written.
     pub fn put_file(&self, path: &Path) -> Result<Digest> {
         let mut file = File::open(path).at("open", path)?;
         let name = Digest::of_reader(&mut file).at("read", path)?;
@@ -61,7 +67,7 @@ impl Store {
             file.rewind().at("read", path)?;
             let encoding = Encoding::judge(&mut file, length).at("read", path)?;
             encoding.encode_file(&mut file, length, draft.file()).at("write", draft.path())?;
-            // The file may have been written to meanwhile.
+            // The file may have changed after it was hashed.
             match verified::digest_of_file(draft.path(), encoding)?.ok_or(StoreError::Missing(name))? {
                 Ok(found) if found == name => self.publish_objects(vec![Written { name, encoding, draft }])?,
                 Ok(found) => {
@@ -73,12 +79,15 @@ impl Store {
         Ok(name)
     }
 
-    /// Returns whether there is an object of this name. Its bytes are not read.
+    /// Returns whether there is an object of this name. Does not read its bytes.
+    ///
+    /// # Errors
+    /// If its file cannot be looked at.
     pub fn contains(&self, digest: &Digest) -> Result<bool> {
         Ok(self.find(digest)?.is_some())
     }
 
-    /// Returns whether an object's bytes are remembered: then [`read`](ObjectSource::read) does not look at the disk.
+    /// Returns whether an object's bytes are in memory. If so, [`read`](ObjectSource::read) does not look at the disk.
     pub(crate) fn remembers(&self, digest: &Digest) -> bool {
         self.remembered(digest).is_some()
     }
@@ -87,7 +96,7 @@ impl Store {
         self.0.verified.lock().unwrap_or_else(PoisonError::into_inner).small(digest)
     }
 
-    /// Returns the length of an object on the disk, and how it lies there.
+    /// Returns the encoding of an object and its length on the disk.
     pub(crate) fn find(&self, digest: &Digest) -> Result<Option<(Encoding, u64)>> {
         for encoding in Encoding::ALL {
             if let Some(metadata) = disk::metadata(&self.object_path(digest, encoding))? {
@@ -97,11 +106,12 @@ impl Store {
         Ok(None)
     }
 
-    /// Returns the name that starts with `prefix`, 4 to 64 hexadecimal digits. Action keys are found, too: an action is an
-    /// object.
+    /// Returns the name of the object whose digest starts with `prefix`, which has 4 to 64 hexadecimal digits. This finds action
+    /// keys, too, because actions are objects.
     ///
     /// # Errors
-    /// If no object's name starts so, or several do: then they are listed.
+    /// [`StoreError::Prefix`] if `prefix` is malformed, [`StoreError::UnknownPrefix`] if there is no such object, and
+    /// [`StoreError::AmbiguousPrefix`] if there are several. Also if the objects cannot be listed.
     pub fn resolve_prefix(&self, prefix: &str) -> Result<Digest> {
         let prefix = prefix.to_ascii_lowercase();
         if !(4..=64).contains(&prefix.len()) || !prefix.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -126,9 +136,10 @@ impl Store {
         }
     }
 
-    /// Sets the object's time to the present. Returns whether it is there, is ours to freshen and can be of this length.
+    /// Sets the object's time to the present. Returns whether it did: false if there is no such object, if it is another user's, or
+    /// if it cannot have the given length.
     ///
-    /// Beside a sweep this waits: an object that was found here is not removed a moment later.
+    /// This waits for a running sweep, so an object that was freshened is not removed a moment later.
     pub(crate) fn freshen_object(&self, digest: &Digest, length: Option<u64>) -> Result<bool> {
         let _sweeps_wait = self.hold_off_sweeps()?;
         for encoding in Encoding::ALL {
@@ -152,14 +163,14 @@ impl Store {
         }
         let place = |object: Written| (object.draft, self.object_path(&object.name, object.encoding));
         disk::publish_all(objects.into_iter().map(place).collect())?;
-        // What was there in the other encoding was damaged.
+        // `freshen_object` did not accept a file in the other encoding, so it is damaged or another user's.
         outdated.iter().try_for_each(|path| disk::remove(path).map(drop))
     }
 }
 
 impl ObjectSource for Store {
-    /// Returns the verified bytes of the object named `digest`: large ones mapped and hashed once in this process, small
-    /// ones remembered.
+    /// Returns the verified bytes of the object named `digest`. Large objects are mapped, and hashed once by this process; small
+    /// ones are remembered.
     fn read(&self, digest: &Digest) -> Result<Bytes> {
         if let Some(bytes) = self.remembered(digest) {
             return Ok(bytes);
@@ -185,7 +196,7 @@ mod tests {
     use super::*;
     use crate::testing::{noise, store};
 
-    /// The place of an object, from `objects/` on.
+    /// Returns the path of an object within the store's folder.
     fn place(store: &Store, digest: &Digest) -> String {
         let (encoding, _) = store.find(digest).unwrap().unwrap();
         store.relative(&store.object_path(digest, encoding)).display().to_string()
@@ -219,7 +230,7 @@ mod tests {
     #[test]
     fn float_weights_stay_raw_so_that_they_can_be_mapped() {
         let (_folder, store) = store();
-        // A sum of uniforms is near enough to the normal distribution of initial weights.
+        // Initial weights are normal, and a sum of uniform numbers is close enough to that.
         let uniforms = noise(12 * 40_000);
         let weights: Vec<u8> = (uniforms.chunks_exact(12))
             .flat_map(|u| {
@@ -243,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_freshened_but_not_written_again() {
+    fn an_object_that_exists_is_freshened_but_not_written_again() {
         let (_folder, store) = store();
         for bytes in [noise(10_000), vec![3; 10_000]] {
             let digest = store.put(&bytes).unwrap();
@@ -302,7 +313,7 @@ mod tests {
                         let message = error.to_string();
                         assert!(message.contains(&digest.to_string()) && message.contains("pipe verify --repair"));
                     }
-                    // A few bits of zstd's header say nothing about the bytes.
+                    // A few bits of the zstd header do not affect the bytes.
                     Ok(read) => assert!(path.extension().is_some() && *read == *bytes, "byte {i} was not noticed"),
                     Err(other) => panic!("byte {i}: {other}"),
                 }
@@ -338,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ambiguous_prefix_lists_what_it_may_be() {
+    fn an_ambiguous_prefix_lists_the_candidates() {
         let (_folder, store) = store();
         let name = |end: &str| format!("abcd{}{end}", "0".repeat(60 - end.len()));
         fs::create_dir_all(store.root().join("objects/ab")).unwrap();
@@ -374,7 +385,7 @@ mod tests {
     #[test]
     fn an_unwritable_store_is_an_error_with_the_path() {
         let (_folder, store) = store();
-        // Not by permissions: the tests may run as root.
+        // Permissions would not do: the tests may run as root.
         fs::write(store.root().join("objects"), "in the way").unwrap();
         let error = store.put(b"x").unwrap_err();
         assert!(matches!(&error, StoreError::Io { path, .. } if path.starts_with(store.root())), "{error}");

@@ -1,4 +1,4 @@
-//! Movable names for digests, with their history.
+//! Refs: names for digests. A ref can get a new value, and its history is kept.
 
 use std::{
     fs::File,
@@ -17,9 +17,10 @@ use crate::{
     lines,
 };
 
-/// What kind of thing a ref names.
+/// The kind of thing that a ref names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RefKind {
+    /// Studies, by the name that the user gave them.
     Studies,
 }
 
@@ -33,30 +34,34 @@ impl RefKind {
     }
 }
 
-/// A value that a ref has had. The fields are sorted.
+/// A value in a ref's history. The fields are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RefEntry {
-    /// When it was given, in seconds since 1970.
+    /// When the ref got this value, in seconds since 1970.
     pub at: u64,
+    /// The object that the ref named from then on.
     pub digest: Digest,
 }
 
-/// What was taken out of a log.
+/// What was removed from a log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct MendedRef {
-    /// The values whose object is missing.
+    /// Values whose object is missing.
     pub(crate) forgotten: Vec<Digest>,
-    /// How many lines could not be read; an empty log counts as one.
+    /// How many lines could not be read. An empty log counts as one such line.
     pub(crate) unreadable: usize,
 }
 
-/// Returns a time as seconds since 1970, rounded down; 0 before that.
+/// Returns a time as whole seconds since 1970, or 0 if it is earlier.
 pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
 impl Store {
-    /// Returns the values a ref has had, oldest first; none if there is no such ref.
+    /// Returns all values of a ref, oldest first. There are none if there is no such ref.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`] if there can be no such ref, [`StoreError::Record`] if its log is damaged. Also if the log cannot be read.
     pub fn ref_log(&self, kind: RefKind, name: &str) -> Result<Vec<RefEntry>> {
         lines::check_name(name)?;
         let path = self.ref_path(kind, name);
@@ -64,21 +69,27 @@ impl Store {
         lines::read(&path)?.unwrap_or_default().iter().map(parse).collect()
     }
 
-    /// Returns the value a ref has.
+    /// Returns the current value of a ref, if there is such a ref.
+    ///
+    /// # Errors
+    /// As for [`ref_log`](Self::ref_log).
     pub fn ref_latest(&self, kind: RefKind, name: &str) -> Result<Option<RefEntry>> {
         Ok(self.ref_log(kind, name)?.last().copied())
     }
 
-    /// Returns the refs of a kind, sorted.
+    /// Returns the names of the refs of a kind, sorted.
+    ///
+    /// # Errors
+    /// If their folder cannot be listed.
     pub fn ref_names(&self, kind: RefKind) -> Result<Vec<String>> {
         Ok(disk::list(&self.ref_dir(kind))?.into_iter().map(|entry| entry.name).collect())
     }
 
-    /// Gives a ref a value, which it keeps until the next. Writes nothing if it has that value already; returns whether it
-    /// wrote.
+    /// Gives a ref a new value. Returns false, and writes nothing, if the ref has this value already.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if the object is not stored.
+    /// [`StoreError::Name`] if the name cannot be a ref's, [`StoreError::Missing`] if the object is not stored. Also if the log is
+    /// damaged or cannot be written.
     pub fn ref_append(&self, kind: RefKind, name: &str, digest: &Digest, at: SystemTime) -> Result<bool> {
         lines::check_name(name)?;
         let line = line(&RefEntry { at: unix_seconds(at), digest: *digest });
@@ -88,13 +99,13 @@ impl Store {
         }
         loop {
             let Some((mut file, path)) = self.lock_ref(kind, name)? else {
-                // Whole from its first moment: a log that is empty has lost what it held.
+                // The log is published with its first line, so an empty log is one that has lost its lines.
                 if self.write_log(&(line.clone() + "\n"), &self.ref_path(kind, name), Existing::Keep)? {
                     return Ok(true);
                 }
                 continue;
             };
-            // Under the lock: of two that give it the same value at once, one writes.
+            // This is checked under the lock, so if two processes append the same value at once only one of them writes.
             if self.ref_latest(kind, name)?.is_some_and(|latest| latest.digest == *digest) {
                 return Ok(false);
             }
@@ -105,7 +116,10 @@ impl Store {
         }
     }
 
-    /// Drops the values that `keep` does not want; a ref without values is gone. Returns how many were dropped.
+    /// Drops the values of a ref for which `keep` returns false. If none is left the ref is removed. Returns how many were dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`] if there can be no such ref. Also if the log is damaged or cannot be written.
     pub fn ref_retain(&self, kind: RefKind, name: &str, mut keep: impl FnMut(&RefEntry) -> bool) -> Result<usize> {
         lines::check_name(name)?;
         let _sweeps_wait = self.hold_off_sweeps()?;
@@ -120,13 +134,13 @@ impl Store {
         Ok(dropped)
     }
 
-    /// Returns what is wrong with a ref's log as a whole, if something is: it is empty, or its last line is cut off, as by
-    /// a loss of power. Whoever reads it takes what is before the cut.
+    /// Returns what is wrong with a ref's log as a whole, if anything is: a loss of power may have left it empty or cut off its last
+    /// line. Readers ignore a line that is cut off.
     pub(crate) fn ref_tear(&self, kind: RefKind, name: &str) -> Result<Option<&'static str>> {
         let path = self.ref_path(kind, name);
         loop {
             let Some(file) = if_present(File::open(&path)).at("open", &path)? else { return Ok(None) };
-            // Nobody is in the middle of a line.
+            // Under the lock nobody is in the middle of writing a line.
             file.lock_shared().at("lock", &path)?;
             if disk::still_names(&path, &file)? {
                 return Ok(lines::tear(&disk::read(&path)?.unwrap_or_default()));
@@ -134,8 +148,8 @@ impl Store {
         }
     }
 
-    /// Takes out of a ref's log what is of no use: values whose object is missing, which it returns, and lines that cannot
-    /// be read. The log as it was goes to `quarantine/` before.
+    /// Removes from a ref's log the values whose object is missing and the lines that cannot be read. Copies the log to `quarantine/`
+    /// first.
     pub(crate) fn mend_ref(&self, kind: RefKind, name: &str) -> Result<MendedRef> {
         lines::check_name(name)?;
         let _sweeps_wait = self.hold_off_sweeps()?;
@@ -166,20 +180,20 @@ impl Store {
         self.dir(REFS).join(kind.folder())
     }
 
-    /// Returns a ref's log, locked, if it is there.
+    /// Opens and locks a ref's log, if there is one.
     fn lock_ref(&self, kind: RefKind, name: &str) -> Result<Option<(File, PathBuf)>> {
         let path = self.ref_path(kind, name);
         loop {
             let Some(file) = lines::open(&path)? else { return Ok(None) };
             file.lock().at("lock", &path)?;
-            // Another may have put a shorter log in its place before we got the lock.
+            // Before we got the lock, somebody may have replaced the log with a shorter one.
             if disk::still_names(&path, &file)? {
                 return Ok(Some((file, path)));
             }
         }
     }
 
-    /// Puts a log of these values in the place of the one at `path`, or none if there are none.
+    /// Replaces the log at `path` with one that has these values, or removes it if there are none.
     fn replace_log(&self, entries: &[RefEntry], path: &Path) -> Result<()> {
         if entries.is_empty() {
             return disk::remove(path).map(drop);
@@ -188,7 +202,7 @@ impl Store {
         self.write_log(&text, path, Existing::Replace).map(drop)
     }
 
-    /// Writes a whole log. Returns false if there is one and it is to be kept.
+    /// Writes a whole log. Returns false if there is one already and `existing` says to keep it.
     fn write_log(&self, text: &str, path: &Path, existing: Existing) -> Result<bool> {
         let draft = self.draft(APPENDED)?;
         draft.file().write_all(text.as_bytes()).at("write", draft.path())?;
@@ -196,7 +210,7 @@ impl Store {
     }
 }
 
-/// A line of a log; the fields are sorted. Whoever reads it takes the entry alone: there has been one format so far.
+/// A line of a log. The fields are sorted. Readers ignore the format, because there has been only one so far.
 #[derive(Serialize)]
 struct Line {
     at: u64,
@@ -263,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ref_names_nothing_that_is_missing() {
+    fn a_ref_cannot_name_a_missing_object() {
         let (_folder, store) = store();
         let absent = Digest::of(b"absent");
         assert!(matches!(store.ref_append(STUDIES, "s", &absent, at(0)), Err(StoreError::Missing(_))));
@@ -271,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_file_names_are_refused() {
+    fn names_that_cannot_be_file_names_are_refused() {
         let (_folder, store) = store();
         let digest = store.put(b"a").unwrap();
         for name in ["", ".", "..", ".hidden", "a/b", "a\nb", &"x".repeat(201)] {
@@ -303,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_append_the_same_value_at_once_one_writes() {
+    fn if_many_append_the_same_value_at_once_one_of_them_writes() {
         let (_folder, store) = store();
         for round in 0..20u8 {
             let digest = store.put(&[round]).unwrap();

@@ -1,24 +1,27 @@
-//! Takes away what a verification has found to be of no use, so that the rest is sound and can be added to.
+//! Removes from a store what a verification has found to be damaged, so that the rest can be relied on and added to.
 
 use std::path::Path;
 
 use crate::{Digest, RefKind, Store, VerifyReport, error::Result, lines};
 
-/// What a repair did. All that it took away is in `quarantine/`.
+/// What a repair did. Everything that it took out of the store is in `quarantine/`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// Objects, results, checkpoints and other files that were set aside.
+    /// How many objects, results, checkpoints and other files were moved to `quarantine/`.
     pub files: usize,
-    /// The ref and the value, for each value whose object is missing.
+    /// The values that were dropped from a ref because their object is missing, each with the ref's name.
     pub forgotten: Vec<(String, Digest)>,
-    /// The ref, and how many lines of its log could not be read.
+    /// The refs with lines that could not be read, and how many lines each had.
     pub dropped: Vec<(String, usize)>,
 }
 
 impl Store {
-    /// Sets aside what `report` lists as damaged or unreadable, then the results that name a missing object, so that their
-    /// actions run again, and takes the values whose object is missing out of the logs of refs. What was mended since the
-    /// report was made stays.
+    /// Moves what `report` lists as damaged or unreadable to `quarantine/`, then the results that name a missing object, so that
+    /// their actions run again. Drops the values of refs whose object is missing. Damage that was repaired since the report was made
+    /// is left alone.
+    ///
+    /// # Errors
+    /// If a file cannot be read, written or moved.
     pub fn repair(&self, report: &VerifyReport) -> Result<Repaired> {
         let mut repaired = Repaired::default();
         for object in &report.damaged {
@@ -33,7 +36,7 @@ impl Store {
         for file in report.unreadable.iter().filter(|file| !is_log(&file.path)) {
             repaired.files += usize::from(self.set_aside(&file.path)?.is_some());
         }
-        // After the objects: what named a damaged one names a missing one now.
+        // After the objects: a result that named a damaged object names a missing one now.
         repaired.files += self.set_aside_dead_records()?;
         for (kind, name) in refs {
             let mended = self.mend_ref(kind, &name)?;
@@ -66,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_a_missing_object_is_taken_away_and_the_rest_stays() {
+    fn what_names_a_missing_object_is_removed_and_the_rest_stays() {
         let (_folder, store) = store();
         let keys = ["a", "b"].map(|name| {
             let key = action(&store, name);
@@ -97,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_mended_to_the_lines_that_can_be_read() {
+    fn repairing_a_log_keeps_the_lines_that_can_be_read() {
         let (_folder, store) = store();
         let [a, b] = [b"a", b"b"].map(|text| store.put(text).unwrap());
         store.ref_append(STUDIES, "s", &a, at(1)).unwrap();

@@ -1,4 +1,4 @@
-//! What runs are about to produce: their action keys keep their objects from collection until the study names them.
+//! Runs: logs of action keys, which protect what a run produces from collection until a study names it.
 
 use std::{
     collections::BTreeSet,
@@ -20,9 +20,9 @@ use crate::{
     refs::unix_seconds,
 };
 
-/// An open run. The kernel's lock on its log is held until it is dropped or its process ends.
+/// An open run. It holds a lock on its log until it is dropped or its process ends.
 ///
-/// Dropped without [`finish`](Self::finish) it is unfinished: its log stays, and with it what it names.
+/// A run that is dropped without [`finish`](Self::finish) is unfinished: its log stays, and so does what the log names.
 pub struct Run {
     store: Store,
     id: String,
@@ -39,16 +39,19 @@ struct Log {
 /// A run that is not finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunLog {
+    /// The run's id.
     pub id: String,
+    /// The name of the study that it computes.
     pub study_name: String,
+    /// When it was opened first, in whole seconds.
     pub started: SystemTime,
-    /// The keys of its actions so far.
+    /// The keys of its actions so far, in the order in which they were appended.
     pub keys: Vec<ActionKey>,
-    /// Whether a process has it open.
+    /// Whether a process has the run open.
     pub running: bool,
 }
 
-/// A log's first line; the fields are sorted.
+/// The first line of a log. The fields are sorted.
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: u32,
@@ -56,15 +59,16 @@ struct Header {
     study: String,
 }
 
-/// How often a lock that somebody may hold only to look is tried, and how long between.
+/// How many times to try a lock that somebody may hold only for a moment, to look, and how long to wait in between.
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 impl Store {
-    /// Opens a run, or opens again one that was not finished.
+    /// Opens a new run, or an unfinished one again.
     ///
     /// # Errors
-    /// [`StoreError::RunIsOpen`] if another process has it open.
+    /// [`StoreError::Name`] if the id cannot be a file name, [`StoreError::RunIsOpen`] if another process has the run open. Also if the
+    /// log is damaged or cannot be written.
     pub fn open_run(&self, id: &str, study_name: &str, now: SystemTime) -> Result<Run> {
         lines::check_name(id)?;
         let path = self.run_path(id);
@@ -77,7 +81,7 @@ impl Store {
                 let header = serde_json::to_string(&header).expect("a header is plain data");
                 let draft = self.draft(APPENDED)?;
                 writeln!(draft.file(), "{header}").at("write", draft.path())?;
-                // Locked before it has its name: nobody can find it without an owner.
+                // Lock it before it has its name, so that nobody finds it unlocked.
                 draft.file().lock().at("lock", draft.path())?;
                 let file = draft.publish(&path, Existing::Keep)?;
                 file.map(|file| Log { file, path: path.clone(), keys: BTreeSet::new() })
@@ -89,7 +93,7 @@ impl Store {
         }
     }
 
-    /// Takes over the log of an unfinished run, unless it is gone meanwhile.
+    /// Takes over the log of an unfinished run, unless it has been removed meanwhile.
     fn reopen(&self, id: &str, mut file: File, path: PathBuf) -> Result<Option<Log>> {
         take(id, &file, &path)?;
         if !disk::still_names(&path, &file)? {
@@ -101,6 +105,9 @@ impl Store {
     }
 
     /// Returns the runs that are not finished, sorted by id.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`] if a log is damaged. Also if one cannot be read.
     pub fn runs(&self) -> Result<Vec<RunLog>> {
         let mut runs = Vec::new();
         for entry in self.run_entries()? {
@@ -109,10 +116,11 @@ impl Store {
         Ok(runs)
     }
 
-    /// Removes the log of an unfinished run; what it produced is collected after the grace period.
+    /// Removes the log of an unfinished run, if there is one. What the run produced can be collected after the grace period.
     ///
     /// # Errors
-    /// [`StoreError::RunIsOpen`] if a process has it open.
+    /// [`StoreError::Name`] if the id cannot be a file name, [`StoreError::RunIsOpen`] if a process has the run open. Also if the log
+    /// cannot be removed.
     pub fn abandon_run(&self, id: &str) -> Result<()> {
         lines::check_name(id)?;
         let path = self.run_path(id);
@@ -134,7 +142,7 @@ impl Store {
 
     pub(crate) fn read_run(&self, id: &str) -> Result<Option<RunLog>> {
         let path = self.run_path(id);
-        // First whether it runs: one that ends meanwhile counts as running, which keeps more.
+        // Look at the lock before the keys. A run that ends in between then counts as running, which keeps more.
         let Some(file) = lines::open(&path)? else { return Ok(None) };
         let running = match file.try_lock_shared() {
             Ok(()) => false,
@@ -159,7 +167,7 @@ impl Store {
     }
 }
 
-/// Takes the lock of a run's log, also from under somebody who holds it for a moment to look.
+/// Takes the lock of a run's log. Waits a little, because somebody may hold it for a moment to look.
 fn take(id: &str, file: &File, path: &Path) -> Result<()> {
     for _ in 0..TRIES {
         if locks::try_lock(file, path)? {
@@ -176,8 +184,11 @@ impl Run {
         &self.id
     }
 
-    /// Notes that the run uses an action. From then on no sweep removes what the action is or gave: to be called before
-    /// the action's result is looked up, and before its first object is written.
+    /// Notes that the run uses an action. From then on no sweep removes the action or what its result names. Call this before looking
+    /// up the action's result, and before writing its first object.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
     pub fn append(&self, key: &ActionKey) -> Result<()> {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         if log.keys.contains(key) {
@@ -190,7 +201,10 @@ impl Run {
         Ok(())
     }
 
-    /// Ends the run: its study names now what it produced. Ends with it the runs of the same study that were not finished.
+    /// Ends the run, because a study now names what it produced. Also removes the unfinished runs of the same study.
+    ///
+    /// # Errors
+    /// If a log cannot be read or removed.
     pub fn finish(self) -> Result<()> {
         let _sweeps_wait = self.store.hold_off_sweeps()?;
         let log = self.log.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The place for damaged files: out of the way, but not lost.
+//! Moves damaged files out of the way, to `quarantine/`, without losing them.
 
 use std::{
     fs,
@@ -14,8 +14,11 @@ use crate::{
 };
 
 impl Store {
-    /// Moves a damaged object's files to `quarantine/`: it is missing then, results that name it count no more, and the
-    /// action runs again. Returns where they are now.
+    /// Moves the files of a damaged object to `quarantine/`. The object is missing afterwards, so results that name it no longer
+    /// count and their actions run again. Returns the new paths.
+    ///
+    /// # Errors
+    /// If a file cannot be moved.
     pub fn quarantine(&self, digest: &Digest) -> Result<Vec<PathBuf>> {
         let mut moved = Vec::new();
         for encoding in Encoding::ALL {
@@ -25,8 +28,12 @@ impl Store {
         Ok(moved)
     }
 
-    /// Moves a file of the store, named from the store's folder on, to `quarantine/`. Returns where it is now, if it was
-    /// there. Works for whatever a [`VerifyReport`](crate::VerifyReport) lists by path.
+    /// Moves a file to `quarantine/`. `path` is relative to the store's folder, as in a [`VerifyReport`](crate::VerifyReport).
+    /// Returns the new path, or nothing if there is no such file.
+    ///
+    /// # Errors
+    /// [`StoreError::Path`] if `path` leaves the store's folder. Also if the file cannot be moved.
+    #[expect(clippy::disallowed_methods, reason = "the file keeps its bytes and goes where nothing looks for it")]
     pub fn set_aside(&self, path: &Path) -> Result<Option<PathBuf>> {
         if path.components().any(|part| !matches!(part, Component::Normal(_))) {
             return Err(StoreError::Path { path: path.display().to_string(), reason: "it is not within the store" });
@@ -38,13 +45,13 @@ impl Store {
         Ok(moved.map(|()| to))
     }
 
-    /// Writes `bytes`, which are those of the file `path` from the store's folder on, to `quarantine/`.
+    /// Writes a copy of the file `path`, which holds `bytes`, to `quarantine/`. `path` is relative to the store's folder.
     pub(crate) fn copy_aside(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         while !self.write(bytes, &self.free_place(path), Existing::Keep)? {}
         Ok(())
     }
 
-    /// Returns where a file can be set aside: among those set aside before, under the first number that is free.
+    /// Returns a path in `quarantine/` for a file. If files of this name were set aside before, it ends with a number.
     fn free_place(&self, path: &Path) -> PathBuf {
         let name = path.to_string_lossy().replace('/', "-");
         let free = |n: u32| self.dir(QUARANTINE).join(if n == 0 { name.clone() } else { format!("{name}.{n}") });

@@ -1,10 +1,10 @@
-//! Where bytes are read from by name: the store itself, or memory in tests.
+//! Reads objects by name, from a store or from memory.
 
 use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use crate::{Digest, StoreError};
 
-/// An object's uncompressed bytes, owned or mapped. Cheap to clone.
+/// The uncompressed bytes of an object, owned or mapped from its file. Cheap to clone.
 #[derive(Clone)]
 pub struct Bytes(Inner);
 
@@ -37,13 +37,16 @@ impl Deref for Bytes {
     }
 }
 
-/// Reads objects by name. Invariant: what is returned hashes to the name.
+/// Reads objects by name. Invariant: the bytes that it returns hash to the name.
 pub trait ObjectSource: Send + Sync {
     /// Returns the verified bytes of the object named `digest`.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is no such object, [`StoreError::Corrupt`] if it is damaged. Also if its file cannot be read.
     fn read(&self, digest: &Digest) -> Result<Bytes, StoreError>;
 }
 
-/// Objects in memory, for tests and for work that leaves nothing behind.
+/// Objects in memory, for tests and for work that should leave nothing behind.
 #[derive(Default)]
 pub struct MemoryObjects(BTreeMap<Digest, Bytes>);
 

@@ -1,4 +1,4 @@
-//! The store: a folder that several processes read and write at once.
+//! Opens a store, or makes a new one.
 
 use std::{
     io::{self, Write},
@@ -15,8 +15,11 @@ use crate::{
 
 /// A content-addressed store in a folder. Cheap to clone.
 ///
-/// Invariants: nothing partial is ever seen under a name; a record names only what was stored before it; a process killed
-/// at any instruction leaves nothing that must be cleaned up by hand; several processes may use one store at once.
+/// Invariants:
+/// - A file is complete before it has its name.
+/// - A record names only what was stored before it.
+/// - A process may be killed at any instruction, and nothing needs to be cleaned up by hand.
+/// - Several processes may use the same store at once.
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Inner>);
 
@@ -25,15 +28,15 @@ pub(crate) struct Inner {
     pub(crate) verified: Mutex<Verified>,
 }
 
-/// What a store that is being made is called before it is one.
+/// The prefix of the file that becomes `format` when a new store is made.
 pub(crate) const UNBORN: &str = "pipe-";
 
 impl Store {
-    /// Opens the store in the folder `root`; makes one there if the folder is empty or absent.
-    /// Opening a store that exists writes nothing.
+    /// Opens the store in the folder `root`. Makes a new store if the folder is empty or does not exist; otherwise writes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Foreign`] if the folder holds something else, [`StoreError::Format`] if a newer `pipe` wrote it.
+    /// [`StoreError::Foreign`] if the folder holds something else, [`StoreError::Format`] if a newer `pipe` wrote the store. Also if the
+    /// folder cannot be read or written.
     pub fn open(root: &Path) -> Result<Self> {
         let root = std::path::absolute(root).at("find", root)?;
         let format = root.join("format");
@@ -46,7 +49,7 @@ impl Store {
         Ok(Self(Arc::new(Inner { root, verified: Mutex::default() })))
     }
 
-    /// Makes a store where there is no file `format`, and refuses one of another format.
+    /// Makes a store if there is no file `format`, and refuses a store of another format.
     fn check_format(root: &Path, path: &Path, found: Option<Vec<u8>>) -> Result<()> {
         match found {
             None => create(root, path),
@@ -64,18 +67,18 @@ impl Store {
     }
 }
 
-/// Makes a store. Its file `format` is what makes it one: a kill before leaves a folder that counts as empty.
+/// Makes a store by writing its file `format`. Until that is there the folder counts as empty, so a kill does no harm.
 fn create(root: &Path, format: &Path) -> Result<()> {
     let entries = disk::list(root)?;
     if entries.iter().any(|entry| entry.is_dir || !entry.name.starts_with(UNBORN)) {
-        // Unless another process made it since we looked.
+        // Another process may have made the store since we looked.
         return if format.exists() { Ok(()) } else { Err(StoreError::Foreign(root.to_owned())) };
     }
     let draft = Draft::new(root, READ_ONLY)?;
     let published = (writeln!(draft.file(), "{FORMAT}").at("write", draft.path()))
         .and_then(|()| draft.publish(format, Existing::Replace));
     match published {
-        // Another process that made it at the same time has taken our draft for one left over.
+        // Another process made the store at the same time and removed our draft, which it took for a leftover.
         Err(_) if format.exists() => {}
         published => drop(published?),
     }
@@ -100,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_whose_making_was_killed_is_made_again() {
+    fn a_store_that_was_killed_while_it_was_made_is_made_again() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("pipe-x7f"), "").unwrap();
         Store::open(folder.path()).unwrap();

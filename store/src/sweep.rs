@@ -1,4 +1,4 @@
-//! Carries out what a collection has decided.
+//! Removes what a garbage collection has planned to remove.
 
 use std::{collections::BTreeSet, fs::File, mem::discriminant};
 
@@ -13,8 +13,9 @@ use crate::{
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Swept {
+    /// The files that were removed.
     pub removed: Tally,
-    /// What was planned to go, and has been used or removed since.
+    /// The files that the plan lists but that have been used or removed since.
     pub spared: Tally,
 }
 
@@ -40,14 +41,17 @@ fn sweep_items(items: &[GcItem], removes: impl Fn(&GcItem) -> Result<bool>) -> R
 }
 
 impl Store {
-    /// Removes what `plan` lists, in its order: records before the objects they name, so that a kill in between leaves
-    /// objects that nothing names, and no result without its objects. What has been used since the plan was made stays:
-    /// its time has changed, or a run has noted it.
+    /// Removes what `plan` lists, except files that have been used since the plan was made: their time has changed, or a run has
+    /// noted their action.
+    ///
+    /// Records are removed before the objects they name. A process that is killed in between leaves objects that nothing names, but
+    /// never a result without its objects.
     ///
     /// # Errors
-    /// [`StoreError::StalePlan`] if a study was added since the roots were read: plan again.
+    /// [`StoreError::StalePlan`] if a study was added since the roots were read; make a new plan then. Also if a file cannot be
+    /// read or removed.
     pub fn sweep(&self, plan: &GcPlan) -> Result<Swept> {
-        // From here on nobody finds an object, appends a key or names a study, until we are done.
+        // Until this is dropped, nobody else can rely on an object that is there, append a key to a run or name a study.
         let _sweeping = self.start_sweeping()?;
         let added = |(value, count): (_, &usize)| plan.seen.get(value).is_none_or(|seen| seen < count);
         if self.seen_refs()?.iter().any(added) {
@@ -83,7 +87,7 @@ impl Store {
         let path = self.root().join(&item.path);
         let _lock: Option<File> = match &item.kind {
             GcKind::Checkpoint { trajectory } | GcKind::CheckpointPart { trajectory } => {
-                // A training that is writing one has every right to its trajectory.
+                // If a training holds the lock it is using its checkpoints, so they stay.
                 let Some(lock) = self.try_lock_trajectory(trajectory)? else { return Ok(false) };
                 Some(lock)
             }
@@ -100,7 +104,7 @@ impl Store {
                 self.drop_unnamed_parts(trajectory).map(|()| true)
             }
             GcKind::CheckpointPart { trajectory } => {
-                // A checkpoint that was completed meanwhile may name it.
+                // A checkpoint that was completed since may name it, so remove only what none names.
                 self.drop_unnamed_parts(trajectory)?;
                 Ok(!path.exists())
             }
@@ -169,7 +173,7 @@ mod tests {
         let key = commit(&store, "a", &[("a", "one")]);
         store.put(b"lonely").unwrap();
         age_all(store.root(), 10 * DAY);
-        // The record alone is new, as when a new action gave outputs that were there.
+        // Only the record is new, as after a new action whose outputs existed already.
         File::open(store.record_path(&key)).unwrap().set_modified(SystemTime::now()).unwrap();
         collect(&store, &[], 1);
         assert!(known(&store, &key));
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_a_running_run_nothing_newer_than_its_start_goes() {
+    fn nothing_newer_than_the_start_of_a_running_run_goes() {
         let (_folder, store) = store();
         let (old, new) = (store.put(b"old").unwrap(), store.put(b"new").unwrap());
         age(&store.object_path(&old, crate::encoding::Encoding::Raw), 3 * DAY);
@@ -252,7 +256,7 @@ mod tests {
         store.ref_append(RefKind::Studies, "s", &study, at(1)).unwrap();
         let roots = store.gc_roots().unwrap();
         let plan = plan(&store, &roots, 0);
-        // What is dropped is no reason: it was a root, and is kept once more.
+        // Dropping a value does not make the plan stale: it was a root, so what it names is kept this time.
         store.ref_retain(RefKind::Studies, "s", |_| false).unwrap();
         store.sweep(&plan).unwrap();
         store.ref_append(RefKind::Studies, "t", &store.put(b"study").unwrap(), at(1)).unwrap();
@@ -278,7 +282,7 @@ mod tests {
         }
     }
 
-    /// A store without roots, all of it old.
+    /// Returns a store without roots, in which everything is old.
     fn sweepable() -> (tempfile::TempDir, Store) {
         let (folder, store) = store();
         for i in 0..4 {
@@ -316,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_while_a_record_that_would_tell_is_damaged() {
+    fn nothing_goes_while_a_record_that_says_what_to_keep_is_damaged() {
         let (_folder, store) = store();
         let key = commit(&store, "a", &[("a", "one")]);
         let tree = store.put_tree(&files(&[("a", "one")])).unwrap().0;
@@ -333,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_and_the_use_of_what_is_there_wait_for_each_other() {
+    fn a_sweep_and_the_use_of_an_object_wait_for_each_other() {
         let (_folder, store) = store();
         let digest = store.put(b"x").unwrap();
         let (key, run) = (action(&store, "a"), store.open_run("r", "s", SystemTime::now()).unwrap());
@@ -356,7 +360,7 @@ mod tests {
         waits(&|| store.hold_off_sweeps().unwrap(), &|| assert!(store.sweep(&plan).is_ok()));
     }
 
-    /// Returns what the latest study of the name names, as a caller that knows studies would.
+    /// Forgets all studies but the latest, and returns what it names as roots, as a caller that knows studies does.
     fn study_roots(store: &Store) -> GcRoots {
         let mut roots = store.gc_roots().unwrap();
         let log = store.ref_log(RefKind::Studies, "s").unwrap();
@@ -370,7 +374,7 @@ mod tests {
         roots
     }
 
-    /// Runs a study of some actions as an engine would, and returns their keys.
+    /// Runs a study of some actions as the engine does, and returns their keys.
     fn run_study(store: &Store, round: u64, random: &mut fastrand::Rng) -> Vec<ActionKey> {
         let run = store.open_run("r", "s", SystemTime::now()).unwrap();
         let mut keys = Vec::new();
@@ -435,13 +439,13 @@ mod tests {
             assert!(keys.iter().all(|key| known(&store, key)), "round {round}");
             let report = store.verify(&mut |_, _| ()).unwrap();
             assert!(report.is_clean(), "{report:?}");
-            // What earlier rounds gave is old, and what the latest study does not name can go while the next one uses it.
+            // The results of earlier rounds are old now. Those that the latest study does not name can go while the next one uses them.
             age_all(store.root(), 10 * DAY);
         }
         assert!(swept > 10, "the collections came to something: {swept}");
     }
 
-    /// Random actions share random files; each thing is old or new; some actions are roots, some are in an unfinished run.
+    /// Random actions share random files. Each file is old or new. Some actions are roots, some belong to an unfinished run.
     #[test]
     fn a_collection_agrees_with_an_obvious_model() {
         for seed in 0..25 {

@@ -1,4 +1,4 @@
-//! What the tests of this package share.
+//! Helpers for the tests of this package.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,21 +11,21 @@ use tempfile::TempDir;
 
 use crate::{ActionKey, ActionResult, Digest, Store, Tree, actions, encoding::Encoding, layout::OBJECTS};
 
-/// Returns a new store; it goes when the folder is dropped.
+/// Returns a new store. Dropping the folder removes it.
 pub(crate) fn store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().expect("the tests have a folder for temporary files");
     let store = Store::open(&folder.path().join("store")).expect("a store is made in an absent folder");
     (folder, store)
 }
 
-/// Returns bytes that do not compress; those of another length are other bytes.
+/// Returns bytes that do not compress. They are different for each length.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     fastrand::Rng::with_seed(length as u64).fill(&mut bytes);
     bytes
 }
 
-/// Returns output files.
+/// Returns output files with these paths and texts.
 pub(crate) fn files(files: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
     files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect()
 }
@@ -35,21 +35,21 @@ pub(crate) fn action(store: &Store, name: &str) -> ActionKey {
     ActionKey(store.put(format!("action {name}").as_bytes()).expect("the store is writable"))
 }
 
-/// Makes a file older by so many seconds.
+/// Makes a file `seconds` older.
 pub(crate) fn age(path: &Path, seconds: u64) {
     let file = File::open(path).expect("the file is there");
     let modified = file.metadata().and_then(|metadata| metadata.modified()).expect("a file has a time");
     file.set_modified(modified - Duration::from_secs(seconds)).expect("the file is ours");
 }
 
-/// Makes every file under a folder older by so many seconds.
+/// Makes every file in a folder and its subfolders `seconds` older.
 pub(crate) fn age_all(folder: &Path, seconds: u64) {
     for entry in crate::disk::list(folder).expect("the folder can be listed") {
         if entry.is_dir { age_all(&entry.path, seconds) } else { age(&entry.path, seconds) }
     }
 }
 
-/// Returns seconds since the epoch as a time.
+/// Returns the time that many seconds after 1970 began.
 pub(crate) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -1,4 +1,4 @@
-//! The manifest of a node's output files.
+//! Trees: manifests of a node's output files.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::{
     error::{FORMAT, Result, StoreError},
 };
 
-/// Output files by path. Its canonical JSON is an object, and that object's digest is the tree's.
+/// Output files by path. A tree is stored as an object, its canonical JSON, and is named by that object's digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
-    /// Path -> file. Paths are relative and divided by `/`.
+    /// The files by their paths, which are relative and separated by `/`.
     pub files: BTreeMap<String, TreeEntry>,
 }
 
@@ -20,12 +20,13 @@ pub struct Tree {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TreeEntry {
+    /// The object with the file's bytes.
     pub digest: Digest,
-    /// Uncompressed, in bytes.
+    /// How many bytes the file has. The object may be compressed and take less.
     pub size: u64,
 }
 
-/// A tree as it is written; the fields are sorted.
+/// A tree as it is written. The fields are sorted.
 #[derive(Serialize)]
 struct Manifest<'a> {
     files: &'a BTreeMap<String, TreeEntry>,
@@ -41,10 +42,10 @@ struct Read {
 }
 
 impl Tree {
-    /// Returns the tree of `files`, whose bytes need not be stored.
+    /// Returns the tree of `files`. Their bytes need not be stored.
     ///
     /// # Errors
-    /// If a path is not one that [`check_path`] lets through.
+    /// If [`check_path`] refuses a path.
     pub fn of(files: &BTreeMap<String, Vec<u8>>) -> Result<Self> {
         let entry = |(path, bytes): (&String, &Vec<u8>)| {
             check_path(path)?;
@@ -53,7 +54,7 @@ impl Tree {
         Ok(Self { files: files.iter().map(entry).collect::<Result<_>>()? })
     }
 
-    /// Returns the canonical bytes: one line of JSON with sorted keys, and a line feed.
+    /// Returns the canonical bytes: a line of JSON with sorted keys, and a line feed.
     pub fn to_bytes(&self) -> Vec<u8> {
         let manifest = Manifest { files: &self.files, format: FORMAT };
         let mut bytes = serde_json::to_vec(&manifest).expect("a manifest is plain data with string keys");
@@ -61,10 +62,10 @@ impl Tree {
         bytes
     }
 
-    /// Reads a tree.
+    /// Reads a tree from its canonical bytes.
     ///
     /// # Errors
-    /// A text that says why these are not the bytes of a tree.
+    /// Says why these are not the bytes of a tree.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let manifest: Read = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if manifest.format != FORMAT {
@@ -74,18 +75,21 @@ impl Tree {
         if let Some(error) = tree.files.keys().find_map(|path| check_path(path).err()) {
             return Err(error.to_string());
         }
-        if tree.to_bytes() != bytes { Err("it is not written canonically".to_owned()) } else { Ok(tree) }
+        if tree.to_bytes() != bytes { Err("it is not in canonical form".to_owned()) } else { Ok(tree) }
     }
 }
 
-/// Refuses a path that could leave the folder it is exported to, or that some system cannot write.
+/// Checks the path of an output file.
+///
+/// # Errors
+/// [`StoreError::Path`] if the path could leave the folder that it is exported to, or if some systems cannot write it.
 pub fn check_path(path: &str) -> Result<()> {
     let reason = if path.is_empty() {
         "it is empty"
     } else if path.starts_with('/') {
         "it is absolute"
     } else if path.contains(|c: char| c.is_control() || c == '\\' || c == ':') {
-        "it holds a control character, `\\` or `:`"
+        "it contains a control character, `\\` or `:`"
     } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         "a part of it is empty, `.` or `..`"
     } else if path.split('/').any(|part| part.len() > 255) {
@@ -97,18 +101,21 @@ pub fn check_path(path: &str) -> Result<()> {
 }
 
 impl Store {
-    /// Stores files, then the tree of them. Returns the tree's name and the tree.
+    /// Stores files, and then their tree. Returns the tree's name and the tree.
+    ///
+    /// # Errors
+    /// [`StoreError::Path`] if [`check_path`] refuses a path. Also if an object cannot be written.
     pub fn put_tree(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<(Digest, Tree)> {
         let tree = Tree::of(files)?;
         let manifest = tree.to_bytes();
         let names = self.put_all(files.values().chain([&manifest]).map(Vec::as_slice))?;
-        Ok((*names.last().expect("the tree itself is put, too"), tree))
+        Ok((*names.last().expect("the tree itself is stored, too"), tree))
     }
 
     /// Returns the tree of this name.
     ///
     /// # Errors
-    /// If there is no such object, or it is damaged, or no tree.
+    /// [`StoreError::NotATree`] if the object is not a tree. Otherwise as for [`read`](ObjectSource::read).
     pub fn tree(&self, name: &Digest) -> Result<Tree> {
         let bytes = self.read(name)?;
         Tree::from_bytes(&bytes).map_err(|reason| StoreError::NotATree { name: *name, reason })
@@ -154,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tree_is_said_to_be_none() {
+    fn an_object_that_is_not_a_tree_is_refused() {
         let (_folder, store) = store();
         for bytes in
             ["", "{}", "{\"files\":{},\"format\":2}\n", "{\"files\":{},\"format\":1}", "{\"format\":1,\"files\":{}}\n"]

@@ -1,4 +1,4 @@
-//! How much lies where.
+//! How much of each kind a store holds.
 
 use serde::Serialize;
 
@@ -9,21 +9,30 @@ use crate::{
     layout::{ACTIONS, CHECKPOINTS, OBJECTS, PROVENANCE, QUARANTINE, TEMPORARY},
 };
 
-/// What a store holds: files, and bytes on the disk.
+/// The files that a store holds, and their length on the disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
+    /// All objects.
     pub objects: Tally,
-    /// Those of the objects that are compressed.
+    /// The objects that are compressed.
     pub compressed: Tally,
+    /// The results of actions.
     pub results: Tally,
+    /// What is noted about how results came about.
     pub provenance: Tally,
+    /// The files of checkpoints.
     pub checkpoints: Tally,
+    /// Files that are being written, or that a killed process left.
     pub temporary: Tally,
+    /// Damaged files that were set aside.
     pub quarantine: Tally,
 }
 
 impl Store {
-    /// Returns how many files the store holds of each kind, and how large they are.
+    /// Returns how many files of each kind the store holds, and how large they are.
+    ///
+    /// # Errors
+    /// If a folder cannot be listed or a file cannot be looked at.
     pub fn usage(&self) -> Result<Usage> {
         let mut usage = Usage {
             results: self.tally(ACTIONS)?,

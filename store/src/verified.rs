@@ -1,4 +1,4 @@
-//! Reads a file whose name says what its bytes hash to, and hands out nothing else.
+//! Reads files that are named by the hash of their bytes, and returns only bytes that match the name.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,26 +16,25 @@ use crate::{
     error::{At, Damage, Result, StoreError},
 };
 
-/// Files from this size on are mapped: below, copying is cheaper than the page faults.
+/// Files of at least this size are mapped. For smaller files, copying is cheaper than the page faults.
 const MAP_FROM: u64 = 64 << 10;
-/// Objects up to this size are remembered with their bytes: chains of thousands of tiny records are read again by every
-/// proposal.
+/// Objects up to this size are kept in memory, because every proposal reads chains of thousands of tiny records again.
 const REMEMBER_UP_TO: usize = 4 << 10;
-/// Bytes of small objects that are remembered.
+/// How many bytes of small objects are kept in memory.
 const MEMORY: usize = 64 << 20;
 
-/// What this process has read and found to be right.
+/// What this process has read and verified.
 #[derive(Default)]
 pub(crate) struct Verified {
     small: BTreeMap<Digest, Bytes>,
-    /// The small ones, oldest first.
+    /// The small objects, oldest first.
     order: VecDeque<Digest>,
     size: usize,
-    /// The files that mapped objects were hashed from.
+    /// For each mapped object that was hashed, the file that it was in.
     mapped: BTreeMap<Digest, Stamp>,
 }
 
-/// Tells one file from the next under the same path.
+/// Distinguishes a file from another one that replaces it under the same path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -46,7 +45,7 @@ struct Stamp {
 
 impl Stamp {
     fn of(metadata: &std::fs::Metadata) -> Self {
-        // Not the time of change: freshening moves that, and so would hash again.
+        // This is not the time of the last status change, which freshening moves, too: the object would be hashed again.
         let changed = (metadata.mtime(), metadata.mtime_nsec());
         Self { device: metadata.dev(), inode: metadata.ino(), length: metadata.len(), changed }
     }
@@ -65,13 +64,13 @@ impl Verified {
         self.order.push_back(digest);
         self.small.insert(digest, bytes.clone());
         while self.size > MEMORY {
-            let oldest = self.order.pop_front().expect("what has a size has an entry");
+            let oldest = self.order.pop_front().expect("there are entries as long as there is a size");
             self.size -= self.small.remove(&oldest).expect("every entry is in the order once").len();
         }
     }
 }
 
-/// Returns the verified bytes of the file `path`, if it is there.
+/// Returns the verified bytes of the file `path`, if there is such a file.
 pub(crate) fn read(
     verified: &Mutex<Verified>,
     path: &Path,
@@ -104,14 +103,14 @@ pub(crate) fn read(
     Ok(Some(bytes))
 }
 
-/// Returns the verified bytes of an open file without copying them, if it is large.
+/// Returns the verified bytes of an open file without copying them, if the file is large.
 fn map(verified: &Mutex<Verified>, path: &Path, file: &File, name: &Digest) -> Result<Option<Bytes>> {
     let metadata = file.metadata().at("look at", path)?;
     if metadata.len() < MAP_FROM {
         return Ok(None);
     }
-    // SAFETY: the file is read-only, and the store replaces and removes files but never writes to one that has a name:
-    // what is mapped stays as it is for as long as it is mapped.
+    // SAFETY: the bytes do not change while they are mapped. The store replaces and removes files but never writes to one that has
+    // a name, it makes them read-only, and other programs must not change them (see the documentation of this crate).
     let map = unsafe { memmap2::Mmap::map(file) }.at("map", path)?;
     let stamp = Stamp::of(&metadata);
     if lock(verified).mapped.get(name) != Some(&stamp) {
@@ -125,17 +124,18 @@ fn lock(verified: &Mutex<Verified>) -> MutexGuard<'_, Verified> {
     verified.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the verified bytes of a raw file that is not an object, if it is there; nothing is remembered.
+/// Returns the verified bytes of a raw file that is not an object, if there is such a file. Remembers nothing.
 pub(crate) fn read_once(path: &Path, name: &Digest) -> Result<Option<Bytes>> {
     read(&Mutex::default(), path, name, Encoding::Raw)
 }
 
-/// Returns the digest of the uncompressed bytes of the file `path`, if it is there; nothing is remembered or kept in
-/// memory.
+/// Returns the digest of the uncompressed bytes of the file `path`, if there is such a file. Remembers nothing, and never holds the
+/// whole file in memory.
 pub(crate) fn digest_of_file(path: &Path, encoding: Encoding) -> Result<Option<Result<Digest, Damage>>> {
     let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(None) };
     if encoding == Encoding::Raw && file.metadata().at("look at", path)?.len() >= MAP_FROM {
-        // SAFETY: as in `map`.
+        // SAFETY: as in `map`; or the file is a draft of this process, which has written all of it and does not write while this
+        // function runs.
         let map = unsafe { memmap2::Mmap::map(&file) }.at("map", path)?;
         return Ok(Some(Ok(Digest::of(&map))));
     }
@@ -147,7 +147,7 @@ pub(crate) fn digest_of_file(path: &Path, encoding: Encoding) -> Result<Option<R
     }
 }
 
-/// Returns whether a decoder's error is about the bytes, not about the disk.
+/// Returns whether an error of a decoder is about the bytes rather than the disk.
 fn is_damage(error: &io::Error) -> bool {
     error.raw_os_error().is_none()
 }

@@ -1,4 +1,4 @@
-//! Reads everything a store holds, and says what is not as it should be.
+//! Reads everything in a store and reports damage.
 
 use std::path::{Path, PathBuf};
 
@@ -15,56 +15,63 @@ use crate::{
     verified,
 };
 
-/// What a verification has found. Paths are from the store's folder on; everything is sorted.
+/// What a verification has found. Paths are relative to the store's folder. Lists are sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
-    /// Objects that were hashed.
+    /// The objects that were hashed.
     pub objects: Tally,
-    /// Results that were read.
+    /// How many results were read.
     pub records: u64,
+    /// How many checkpoints were read.
     pub checkpoints: u64,
-    /// Objects that are not what their names say. [`Store::repair`] sets them aside.
+    /// Objects whose bytes do not hash to their names. [`Store::repair`] sets them aside.
     pub damaged: Vec<DamagedObject>,
-    /// Objects that something names and that are not there. [`Store::repair`] forgets what names them.
+    /// Objects that do not exist although something names them. [`Store::repair`] removes what names them.
     pub missing: Vec<MissingObject>,
-    /// Results, logs and checkpoints that cannot be read or used. [`Store::repair`] takes them away.
+    /// Results, logs and checkpoints that cannot be read or used. [`Store::repair`] sets them aside.
     pub unreadable: Vec<UnreadableFile>,
     /// Files that the store did not write. They do no harm.
     pub foreign: Vec<PathBuf>,
 }
 
-/// An object that is not what its name says.
+/// An object whose bytes do not hash to its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct DamagedObject {
+    /// The object.
     pub name: Digest,
+    /// Its file.
     pub path: PathBuf,
+    /// What is wrong with the bytes.
     pub reason: String,
 }
 
-/// An object that should be there.
+/// An object that does not exist although something names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct MissingObject {
+    /// The object.
     pub name: Digest,
     /// The file that names it: a result, or the log of a study.
     pub named_by: PathBuf,
 }
 
-/// A file that the store wrote and cannot read or use.
+/// A file that the store wrote but cannot read or use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct UnreadableFile {
+    /// The file.
     pub path: PathBuf,
+    /// What is wrong with it.
     pub reason: String,
 }
 
 impl VerifyReport {
-    /// Returns whether all is as it should be. Foreign files are no damage.
+    /// Returns whether nothing is damaged or missing. Foreign files are not damage.
     pub fn is_clean(&self) -> bool {
         self.damaged.is_empty() && self.missing.is_empty() && self.unreadable.is_empty()
     }
 }
 
-/// The folders and files that a store's folder holds.
-/// `partial` (broken downloads) and `reports` (views of studies) belong to whoever uses the store.
+/// The folders and files in a store's folder. `partial` (interrupted downloads) and `reports` (views of studies) belong to users of the
+/// store.
 const TOP: [&str; 11] =
     [ACTIONS, CHECKPOINTS, "format", LOCKS, OBJECTS, "partial", PROVENANCE, QUARANTINE, REFS, "reports", TEMPORARY];
 
@@ -77,8 +84,8 @@ struct ObjectFile {
     length: u64,
 }
 
-/// Objects are hashed in batches: at least one object, at most so many files, and no further file once there are so many bytes.
-/// Progress is told after each batch.
+/// Objects are hashed in batches, and progress is reported after each. A batch has at most this many files, and it ends with the file
+/// that brings it to this many bytes.
 const BATCH_FILES: usize = 1000;
 const BATCH_BYTES: u64 = 256 << 20;
 
@@ -93,11 +100,11 @@ fn batch_length(files: &[ObjectFile]) -> usize {
 }
 
 impl Store {
-    /// Hashes every object on all processors, reads every record, log and checkpoint, and looks for every object they name.
-    /// Other processes may use the store meanwhile. `progress` is told the bytes hashed and the bytes in all.
+    /// Hashes every object on all cores, reads every record, log and checkpoint, and checks that every object they name exists. Other
+    /// processes may use the store meanwhile. `progress` is called with the number of bytes hashed so far and in all.
     ///
     /// # Errors
-    /// If the disk fails. What is damaged is no error: it is in the report.
+    /// If a file cannot be read. Damage is not an error; it is in the report.
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport> {
         let mut report = VerifyReport::default();
         self.verify_records(&mut report)?;
@@ -133,7 +140,7 @@ impl Store {
             let digest = |file: &ObjectFile| verified::digest_of_file(&file.path, file.encoding);
             let found: Vec<_> = batch.par_iter().with_max_len(1).map(digest).collect();
             for (file, found) in batch.iter().zip(found) {
-                // A file that is gone was collected since it was listed; that is no damage.
+                // A file that is gone has been collected since it was listed. That is not damage.
                 let damage = found?.and_then(|found| match found {
                     Ok(found) => (found != file.name).then_some(Damage::Hash(found)),
                     Err(damage) => Some(damage),
@@ -162,7 +169,7 @@ impl Store {
             let mut named = vec![key.0];
             if let ActionResult::Tree(name) = result {
                 named.push(name);
-                // A tree that is damaged or missing is told of as an object.
+                // A tree that is damaged or missing is reported as an object.
                 match self.tree(&name) {
                     Ok(tree) => named.extend(tree.files.values().map(|file| file.digest)),
                     Err(StoreError::Missing(_) | StoreError::Corrupt { .. }) => {}
@@ -170,7 +177,7 @@ impl Store {
                 }
             }
             for name in named {
-                // Unless the result was collected meanwhile, and with it what it names.
+                // If the result is gone, it was collected meanwhile together with what it names.
                 if !self.contains(&name)? && disk::metadata(&record.path)?.is_some() {
                     report.missing.push(MissingObject { name, named_by: path.clone() });
                 }
@@ -194,7 +201,7 @@ impl Store {
                     report.unreadable.push(UnreadableFile { path: path.clone(), reason: reason.to_owned() });
                 }
                 for entry in report.readable(&path, self.ref_log(kind, &name))?.unwrap_or_default() {
-                    // Unless the value was dropped meanwhile.
+                    // If the value is gone, it was dropped meanwhile.
                     if !self.contains(&entry.digest)? && self.ref_log(kind, &name)?.contains(&entry) {
                         report.missing.push(MissingObject { name: entry.digest, named_by: path.clone() });
                     }
@@ -230,7 +237,7 @@ impl Store {
 }
 
 impl VerifyReport {
-    /// Notes a file that is damaged; passes on any other failure.
+    /// Adds a damaged file to the report. Passes on errors of the disk.
     fn readable<T>(&mut self, path: &Path, read: Result<T>) -> Result<Option<T>> {
         match read {
             Ok(value) => Ok(Some(value)),
@@ -256,7 +263,7 @@ mod tests {
     use super::*;
     use crate::testing::{action, at, files, noise, store};
 
-    /// Returns a store with something of everything.
+    /// Returns a store with a file of every kind.
     fn everything() -> (tempfile::TempDir, Store) {
         let (folder, store) = store();
         let key = action(&store, "a");
@@ -282,7 +289,7 @@ mod tests {
         fs::write(path, bytes).unwrap();
     }
 
-    /// Returns every file that holds something, but for locks.
+    /// Returns every file that is not empty, which leaves out locks.
     fn all_files(folder: &Path) -> Vec<PathBuf> {
         let mut files = Vec::new();
         for entry in disk::list(folder).unwrap() {
@@ -321,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_that_is_named_is_reported() {
+    fn a_missing_file_that_something_names_is_reported() {
         let (_folder, store) = everything();
         let objects = all_files(&store.dir(OBJECTS));
         let parts = all_files(&store.dir(CHECKPOINTS).join(Digest::of(b"t").to_string()).join(PARTS));
@@ -370,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_files_are_listed_and_are_no_damage() {
+    fn foreign_files_are_listed_and_are_not_damage() {
         let (_folder, store) = everything();
         for path in ["notes.txt", "objects/x", "objects/ab/y", "objects/zz/z", "actions/q", "checkpoints/w"] {
             fs::create_dir_all(store.root().join(path).parent().unwrap()).unwrap();

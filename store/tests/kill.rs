@@ -1,4 +1,6 @@
-//! Writers that are killed at any moment, or meet a full disk, leave a store that is clean and goes on, with nothing to tidy up by hand.
+//! Writers that are killed at any moment, or that fill the disk, leave a clean store that needs no tidying up.
+
+#![expect(clippy::disallowed_methods, reason = "the tests start writers, kill them, and read the clock for them")]
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +13,13 @@ use std::{
 use pipe_store::{ActionKey, ActionResult, Digest, RefKind, Store, StoreError};
 use serde_json::json;
 
-/// Tells the test binary that it is a writer, and where.
+/// Tells the test binary to be a writer, and in which store.
 const WRITER: &str = "PIPE_STORE_TEST_WRITER";
+/// Tells the test binary to fill the disk of a store.
 const FILLER: &str = "PIPE_STORE_TEST_FILLER";
 const STUDIES: RefKind = RefKind::Studies;
 
-/// Not a test: what the killed processes do. Does everything a store is for, again and again.
+/// Not a test, but what the killed processes run: it does everything that a store is for, again and again.
 #[test]
 fn writer() {
     let Ok(root) = std::env::var(WRITER) else { return };
@@ -44,7 +47,7 @@ fn writer() {
     }
 }
 
-/// Not a test: fills a disk that is too small.
+/// Not a test, but a process that fills a disk.
 #[test]
 fn filler() {
     let Ok(root) = std::env::var(FILLER) else { return };
@@ -61,7 +64,7 @@ fn filler() {
 fn a_full_disk_is_an_error_and_leaves_a_clean_store() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
-    // A limit to the size of a file, and no signal for reaching it: writing fails as on a full disk.
+    // With a limit on the size of files, and without the signal for reaching it, writing fails as on a full disk.
     let mut command = Command::new("sh");
     command
         .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$0\" filler --exact"])
@@ -100,7 +103,7 @@ fn writers_killed_at_random_leave_a_clean_store() {
     let root = folder.path().join("store");
     let mut random = fastrand::Rng::with_seed(1);
     let mut round = 0;
-    // At least so often, and until they came to something: on a busy machine few get far.
+    // At least forty rounds, and until some writers have got far enough: on a busy machine few do.
     let enough = |store: Store| {
         store.usage().unwrap().results.count >= 10 && !store.ref_log(STUDIES, "study").unwrap().is_empty()
     };
@@ -122,7 +125,7 @@ fn writers_killed_at_random_leave_a_clean_store() {
         }
     }
     let store = Store::open(&root).unwrap();
-    // What they left behind goes like everything else that nothing needs.
+    // What they left behind is collected like everything else that nothing needs.
     store.open_run("last", "study", SystemTime::now()).unwrap().finish().unwrap();
     assert!(store.runs().unwrap().is_empty());
     store.ref_retain(STUDIES, "study", |_| false).unwrap();

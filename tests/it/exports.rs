@@ -76,7 +76,11 @@ fn filters_are_drawn_in_two_ways_beside_the_images_that_excite_them() {
     assert!(page.contains("in a Fourier basis") && page.contains("the 8 of the 100 validation images"));
     sandbox.edit("Fourier(steps: 2)", "Fourier(steps: 0)");
     let refused = sandbox.pipe("run --plan");
-    assert!(refused.err.contains("steps`: found 0") && refused.err.contains("expected 1 to 10000"), "{}", refused.err);
+    assert!(
+        refused.err.contains("`steps`: found `0`") && refused.err.contains("expected a whole number of 1 to 10000"),
+        "{}",
+        refused.err
+    );
 }
 
 #[test]

@@ -53,6 +53,7 @@ fn a_wrong_override_is_shown_like_a_mistake_in_the_file() {
     !   |
     ! 1 | search.trails=5
     !   | ^^^^^^^^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+    !   |
     !   = help: did you mean `trials`?
     !
     exit 2

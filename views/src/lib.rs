@@ -3,7 +3,6 @@
 
 pub mod diff;
 pub mod export;
-mod history;
 pub mod importance;
 pub mod network;
 mod notation;
@@ -28,7 +27,7 @@ pub enum ViewError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An output is not what its stage writes.
-    #[error("`{node}/{path}` ({digest}) is no record that this build reads: {reason}")]
+    #[error("`{node}/{path}` ({digest}) cannot be read: {reason}")]
     Record { node: String, path: String, digest: Digest, reason: String },
     /// A name that no node has, or several.
     #[error(transparent)]

@@ -1,16 +1,17 @@
 //! The network of a node: the one that was trained, or the one that a proposal would be, trained or not.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use pipe_engine::{pipeline::stages::train::TrainSpec, study::Study};
+use pipe_engine::{pipeline::stage::TrainSpec, study::Study};
 use pipe_stages::{
     StageName,
-    images::dataset::Labels,
     network::{Architecture, ModelError, Proposal},
+    records::{self, Labels},
     train,
 };
 use pipe_store::Store;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{ViewError, outputs::Outputs};
 
@@ -23,7 +24,7 @@ pub enum NetworkError {
     NoData(String),
     #[error("`{node}` cannot be built: {source}")]
     Model { node: String, source: ModelError },
-    #[error("`{path}` is no proposal: {reason}")]
+    #[error("`{path}` is not a proposal: {reason}")]
     Proposal { path: PathBuf, reason: String },
     #[error(transparent)]
     View(#[from] ViewError),
@@ -43,20 +44,19 @@ impl From<pipe_store::StoreError> for NetworkError {
 pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Architecture, NetworkError> {
     let node = study.nodes.get(name).ok_or_else(|| NetworkError::None(name.to_owned()))?;
     let outputs = Outputs::of(store, name, node)?;
-    if let Some(record) = outputs.as_ref().map(|outputs| outputs.json("architecture.json")).transpose()?.flatten() {
-        return serde_json::from_value(record).map_err(|_| NetworkError::None(name.to_owned()));
+    if let Some(network) = outputs.as_ref().map(Outputs::record).transpose()?.flatten() {
+        return Ok(network);
     }
     let proposal = || study.trial_of(name).and_then(|trial| trial.proposal);
     let proposed = match node.kind() {
-        Some(StageName::Train) if node.part_of == name => Some(Value::Null),
+        Some(StageName::Train) if node.part_of == name => Some(records::Proposal::default()),
         Some(StageName::Train | StageName::Propose | StageName::Promote) => {
             let outputs = proposal().map(|(name, node)| Outputs::of(store, name, node)).transpose()?;
-            outputs.flatten().map(|outputs| outputs.json("proposal.json")).transpose()?.flatten()
+            outputs.flatten().map(|outputs| outputs.record()).transpose()?.flatten()
         }
         _ => None,
     };
-    let proposed = proposed.ok_or_else(|| NetworkError::None(name.to_owned()))?;
-    let proposal = serde_json::from_value(proposed).unwrap_or_default();
+    let proposal = proposed.ok_or_else(|| NetworkError::None(name.to_owned()))?.into();
     of_proposal(store, study, name, &node.part_of, &proposal)
 }
 
@@ -78,8 +78,8 @@ pub fn of_proposal(
     let no_data = || NetworkError::NoData(data.clone());
     let node = study.nodes.get(data).ok_or_else(no_data)?;
     let outputs = Outputs::of(store, data, node)?.ok_or_else(no_data)?;
-    let labels: Option<Labels> = outputs.json("labels.json")?.and_then(|labels| serde_json::from_value(labels).ok());
-    train::architecture(train, proposal, &labels.ok_or_else(no_data)?)
+    let labels: Labels = outputs.record()?.ok_or_else(no_data)?;
+    train::architecture(train, proposal, &labels)
         .map_err(|source| NetworkError::Model { node: name.to_owned(), source })
 }
 
@@ -88,18 +88,30 @@ pub fn of_proposal(
 /// # Errors
 /// If it is neither.
 pub fn read_proposal(path: PathBuf) -> Result<Proposal, NetworkError> {
-    let read = || -> Result<Value, String> {
+    let read = || -> Result<Written, String> {
         let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
-        serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+        let value: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        Written::deserialize(value).map_err(|_| "expected an object of hyperparameters".to_owned())
     };
     match read() {
-        Ok(Value::Object(fields)) => Ok(match serde_json::from_value(Value::Object(fields.clone())) {
-            Ok(proposal) if fields.contains_key("values") => proposal,
-            _ => Proposal { values: fields.clone(), labels: fields },
-        }),
-        Ok(_) => Err(NetworkError::Proposal { path, reason: "expected an object of hyperparameters".to_owned() }),
+        Ok(Written::Record { labels, values }) => {
+            Ok(records::Proposal { labels, values, ..records::Proposal::default() }.into())
+        }
+        Ok(Written::Values(values)) => Ok(Proposal { labels: values.clone(), values }),
         Err(reason) => Err(NetworkError::Proposal { path, reason }),
     }
+}
+
+/// A proposal as a user may write it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Record {
+        #[serde(default)]
+        labels: BTreeMap<String, Value>,
+        values: Map<String, Value>,
+    },
+    Values(Map<String, Value>),
 }
 
 #[cfg(test)]
@@ -110,17 +122,8 @@ mod tests {
     use super::*;
     use crate::testing::{Builder, Trial};
 
-    fn study(model: Value) -> Builder {
-        let mut builder = Builder::new();
-        let head = json!({ "name": "fine", "classes": ["a", "b"] });
-        let labels = json!({ "format": 1, "heads": [head], "image": { "channels": 3, "height": 8, "width": 8 } });
-        let labels = pipe_stages::params::record(&labels);
-        builder.add("data", "decode", "data", json!({}), &[], vec![("labels.json", labels)]);
-        let trials = [Trial::completed(0.3), Trial::completed(0.4)];
-        let mut builder = builder.search("search", &trials);
-        builder.pipeline["stages"]["search"]["Search"]["trial"] =
-            json!({ "Train": { "data": "data", "model": model, "epochs": 2 } });
-        builder
+    fn study() -> Builder {
+        Builder::new().with_data().search("search", &[Trial::completed(0.3), Trial::completed(0.4)])
     }
 
     fn proposal(values: Value) -> Proposal {
@@ -130,28 +133,39 @@ mod tests {
 
     #[test]
     fn a_proposal_that_was_not_trained_has_a_network() {
-        let mut builder = study(json!("HyperCnn"));
+        let mut builder = study();
         builder.outcome("search/train/001", Outcome::Crash);
         let (store, study) = builder.done();
         let trained = of_node(&store, &study, "search/train/000").unwrap();
-        assert_eq!(trained.layers.len(), 3);
+        assert_eq!(trained, of_node(&store, &study, "search/propose/000").unwrap());
         let proposed = of_node(&store, &study, "search/train/001").unwrap();
         assert_eq!(proposed, of_node(&store, &study, "search/propose/001").unwrap());
-        assert_eq!((proposed.input, proposed.heads[0].classes), ([3, 8, 8], 2));
+        assert_eq!((proposed.input, proposed.heads[0].classes), ([3, 32, 32], 100));
         let wide = proposal(json!({ "conv_hiddn_units_mult": 2.0 }));
         let wide = of_proposal(&store, &study, "mine", "search", &wide).unwrap();
         assert!(wide.parameters > proposed.parameters);
     }
 
     #[test]
+    fn a_promoted_trial_that_was_not_trained_has_the_network_of_the_one_that_goes_on() {
+        let trials = [Trial::completed(0.3), Trial::completed(0.4), Trial::completed(0.5)];
+        let mut builder = Builder::new().with_data().halving("search", &trials);
+        builder.outcome("search/train/002", Outcome::Crash);
+        let (store, study) = builder.done();
+        let network = |name| of_node(&store, &study, name).unwrap();
+        assert_eq!(network("search/train/002"), network("search/train/001"));
+        assert_eq!(network("search/promote/002"), network("search/propose/001"));
+    }
+
+    #[test]
     fn what_has_no_network_says_why() {
-        let (store, study) = study(json!("HyperCnn")).done();
+        let (store, study) = study().done();
         let error = of_node(&store, &study, "data").unwrap_err().to_string();
         assert_eq!(error, "`data` is neither a training nor a proposal: it has no network");
         let deep = proposal(json!({ "activation": "tanh" }));
         let error = of_proposal(&store, &study, "mine", "search", &deep).unwrap_err().to_string();
         assert!(error.starts_with("`mine` cannot be built: `activation` is "), "{error}");
-        let (store, mut study) = self::study(json!("HyperCnn")).done();
+        let (store, mut study) = self::study().done();
         study.nodes.remove("data");
         let error = of_node(&store, &study, "search/propose/000").unwrap_err().to_string();
         assert!(error.starts_with("the labels of `data` are not in this study"), "{error}");

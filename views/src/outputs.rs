@@ -1,11 +1,15 @@
 //! A node's output files, read when they are asked for.
 
 use pipe_engine::study::{StudyNode, tree_of};
-use pipe_stages::params::Float;
-use pipe_store::{Bytes, Digest, ObjectSource, Store, Tree};
+use pipe_stages::{
+    params::Float,
+    records::{self, Record, TrainingHistory},
+};
+use pipe_store::{Bytes, Digest, ObjectSource, Store, StoreError, Tree};
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ViewError, history::History};
+use super::ViewError;
 
 /// The output files of one node.
 pub(crate) struct Outputs<'a> {
@@ -30,17 +34,17 @@ impl<'a> Outputs<'a> {
         Ok(self.digest(path).map(|digest| self.store.read(&digest)).transpose()?)
     }
 
-    /// Returns an output file as a record.
-    pub(crate) fn json(&self, path: &str) -> Result<Option<Value>, ViewError> {
-        let Some(bytes) = self.bytes(path)? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| self.not_a_record(path, &error.to_string()))
+    /// Returns a record among the output files; nothing if the node has none of its kind.
+    pub(crate) fn record<R: Record>(&self) -> Result<Option<R>, ViewError> {
+        let Some(bytes) = self.bytes(R::FILE)? else { return Ok(None) };
+        records::read(&bytes).map(Some).map_err(|error| self.not_a_record(R::FILE, &error))
     }
 
     /// Returns a training's history.csv.
-    pub(crate) fn history(&self) -> Result<Option<History>, ViewError> {
-        let path = "history.csv";
+    pub(crate) fn history(&self) -> Result<Option<TrainingHistory>, ViewError> {
+        let path = TrainingHistory::FILE;
         let Some(bytes) = self.bytes(path)? else { return Ok(None) };
-        History::parse(&bytes).map(Some).map_err(|reason| self.not_a_record(path, &reason))
+        TrainingHistory::read(&bytes).map(Some).map_err(|error| self.not_a_record(path, &error))
     }
 
     /// Returns the paths and digests of the pictures among the files.
@@ -48,9 +52,25 @@ impl<'a> Outputs<'a> {
         self.tree.files.iter().filter(|(path, _)| is_picture(path)).map(|(path, entry)| (path.as_str(), entry.digest))
     }
 
-    pub(crate) fn not_a_record(&self, path: &str, reason: &str) -> ViewError {
+    pub(crate) fn not_a_record(&self, path: &str, reason: &impl ToString) -> ViewError {
         let digest = self.digest(path).expect("only files that are there are parsed");
-        ViewError::Record { node: self.node.clone(), path: path.to_owned(), digest, reason: reason.to_owned() }
+        ViewError::Record { node: self.node.clone(), path: path.to_owned(), digest, reason: reason.to_string() }
+    }
+}
+
+/// When a node was executed, as its provenance notes it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Times {
+    /// Seconds since 1970.
+    pub(crate) started: f64,
+    pub(crate) seconds: f64,
+}
+
+impl Times {
+    /// Returns the times of a node; nothing if they were not noted, as for a crash or an imported result.
+    pub(crate) fn of(store: &Store, node: &StudyNode) -> Result<Option<Self>, StoreError> {
+        let provenance = node.key().map(|key| store.provenance(&key)).transpose()?.flatten();
+        Ok(provenance.and_then(|provenance| Self::deserialize(provenance).ok()))
     }
 }
 
@@ -60,7 +80,7 @@ pub(crate) fn is_picture(path: &str) -> bool {
 }
 
 /// Returns a number of a record, which may be one of the strings for numbers that are not finite.
-pub(crate) fn number(value: &Value) -> Option<f64> {
+fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(_) => value.as_f64(),
         Value::String(text) if text == "NaN" || text.ends_with("Infinity") => {

@@ -9,7 +9,8 @@ use pipe_stages::{
         Policy,
         dataset::{self, Dataset, Labels},
     },
-    network::Predictor,
+    network::{Architecture, Predictor},
+    records::Record,
     stage::{ComputeDevice, Inputs, StageError},
 };
 use pipe_store::{Digest, Store};
@@ -63,7 +64,7 @@ pub(crate) fn slots(store: &Store, name: &str, node: &StudyNode) -> Result<BTree
     let no_network = || PredictError::NoNetwork(name.to_owned());
     let tree = study::tree_of(store, node)?.ok_or_else(no_network)?;
     let file = |path: &str| tree.files.get(path).map(|entry| entry.digest);
-    let architecture = file("architecture.json").ok_or_else(no_network)?;
+    let architecture = file(Architecture::FILE).ok_or_else(no_network)?;
     let any = tree.files.iter().rev().find(|(path, _)| path.ends_with("/weights.safetensors"));
     let weights = file("best/weights.safetensors")
         .or_else(|| file("last/weights.safetensors"))
@@ -81,7 +82,7 @@ impl Model {
     pub fn of_node(store: &Store, name: &str, node: &StudyNode) -> Result<Self, PredictError> {
         let slots = slots(store, name, node)?;
         let inputs = Inputs::new(&slots, store);
-        let labels: Labels = inputs.json("labels")?;
+        let labels: Labels = inputs.record("labels")?;
         let policy = Policy::of_inputs(&inputs, labels.image)?;
         let predictor = Predictor::load(&inputs.bytes("architecture")?, inputs.bytes("weights")?, ComputeDevice::Cpu)?;
         Ok(Self { predictor, labels, policy })

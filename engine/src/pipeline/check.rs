@@ -9,11 +9,10 @@ use pipe_stages::words::one_of;
 
 use super::{
     node::{Field, Node},
-    path::{Step, locate},
     problem::Problem,
     source::Span,
-    spec::Stages,
-    stages::{Reads, StageKind, StageSpec, search},
+    stage::{Here, Reads, StageSpec, Stages},
+    stages::{self, search},
 };
 
 /// A stage as it was read.
@@ -27,23 +26,6 @@ pub(super) struct Entry<'n> {
     pub(super) spec: Option<Arc<dyn StageSpec>>,
 }
 
-/// A stage that is checked, among the others.
-pub struct Here<'c, 'n> {
-    /// Where its name stands.
-    pub(super) name: Span,
-    /// Its text.
-    pub(super) node: &'n Node,
-    /// All stages that could be read.
-    pub(super) stages: &'c Stages,
-}
-
-impl Here<'_, '_> {
-    /// Returns the place of a field's value; that of the stage if the field is not written.
-    pub(super) fn field(&self, field: &str) -> Span {
-        locate(self.node, &[Step::Name(field.to_owned())]).span
-    }
-}
-
 /// Complains about references (names that no stage has, kinds that do not fit), cycles, and what the stages themselves refuse.
 pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
     let kinds: BTreeMap<&str, &str> =
@@ -52,10 +34,10 @@ pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
         problems.extend(reference.problem(&kinds));
     }
     cycles(entries, problems);
-    let stages: Stages = entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.spec.clone()?))).collect();
+    let read: Stages = entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.spec.clone()?))).collect();
     for entry in entries {
         if let Some(spec) = &entry.spec {
-            spec.check(&Here { name: entry.name_span, node: entry.node, stages: &stages }, problems);
+            spec.check(&Here { name: entry.name_span, node: entry.node, stages: &read }, problems);
         }
     }
 }
@@ -69,7 +51,7 @@ struct Reference<'n> {
 
 /// Returns the references of a stage, also of one that could not be read.
 fn references(node: &Node) -> Vec<Reference<'_>> {
-    let reads = node.name().and_then(StageKind::find).map_or(&[] as &[Reads], |kind| kind.reads);
+    let reads = node.name().and_then(stages::find).map_or(&[] as &[Reads], |kind| kind.reads);
     let reference = |reads: &Reads| {
         let (last, outer) = reads.path.split_last()?;
         let node = outer.iter().try_fold(node, |node, name| Some(&node.field(name)?.value))?;
@@ -93,7 +75,7 @@ impl Reference<'_> {
             return Some(problem.expected(one_of(known)).did_you_mean(&self.to, kinds.keys().copied()));
         };
         // An unknown kind is complained about where it stands.
-        if self.allowed.contains(kind) || StageKind::find(kind).is_none() {
+        if self.allowed.contains(kind) || stages::find(kind).is_none() {
             return None;
         }
         let problem = Problem::at(at, format!("`{}` is {}", self.to, with_article(kind)));

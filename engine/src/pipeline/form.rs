@@ -1,13 +1,12 @@
 //! The fields of a stage while they are taken apart: those that name other stages, and the rest, which are its parameters.
 
-use serde::de::DeserializeOwned;
+use pipe_stages::{
+    params::{Domain, Read},
+    problem::{self, Part, Path, Step},
+};
 use serde_json::{Map, Value};
 
-use super::{
-    explain::{self, name_of},
-    node::Node,
-    problem::Problem,
-};
+use super::{located::located, node::Node, path::name_of, problem::Problem};
 
 /// What stands in the parentheses of a stage.
 pub(super) struct Form<'n> {
@@ -30,11 +29,6 @@ impl<'n> Form<'n> {
         };
         let node = node.content();
         Self { node, content, taken: Vec::new() }
-    }
-
-    /// Returns the text that the form was made from; of `Name(value)`, the value.
-    pub(super) fn node(&self) -> &'n Node {
-        self.node
     }
 
     /// Takes a field out.
@@ -81,7 +75,17 @@ impl<'n> Form<'n> {
     }
 
     /// Reads what is left.
-    pub(super) fn read<T: DeserializeOwned>(&self, problems: &mut Vec<Problem>) -> Option<T> {
-        explain::read(self.node, self.content.clone(), &self.taken, problems)
+    pub(super) fn read<T: Read>(&self, problems: &mut Vec<Problem>) -> Option<T> {
+        let mut found = Vec::new();
+        let read = T::read(&self.content, &Domain::Any, &Path::here(), &mut found);
+        let all = |problem: problem::Problem| match problem.at.steps() {
+            // Fields that were taken out are known, too.
+            [Step::Name(name)] if problem.part == Part::Key => {
+                problem::Problem::unknown_field(&Path::here(), name, T::fields().iter().chain(&self.taken).copied())
+            }
+            _ => problem,
+        };
+        problems.extend(found.into_iter().map(|problem| located(self.node, all(problem))));
+        read
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pipe_stages::{network::Family, search::SpaceProblem, words::one_of};
+use pipe_stages::{network::Family, problem::Path, words::one_of};
 use serde_json::Value;
 
 use super::{
@@ -10,37 +10,21 @@ use super::{
     path::{self, Step, locate},
     problem::Problem,
     source::Span,
-    stages::{
-        plain,
-        search::{self, MOST_TRIALS, SearchParams, in_space},
-        train::TrainSpec,
+    stage::{TrainSpec, plain},
+    stages::search::{
+        params::SearchParams,
+        sampler::{self, in_space},
     },
 };
 
 /// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
 pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>, problems: &mut Vec<Problem>) {
     let at = |path: &str| locate(node, &path::parse(path).unwrap_or_default()).span;
-    if own.trials.is_some_and(|n| !(1..=MOST_TRIALS).contains(&n)) {
-        let trials = own.trials.unwrap_or_default();
-        problems.push(Problem::at(at("trials"), format!("{trials} trials")).expected("1 to 100000"));
-    }
-    if !(1..=1000).contains(&own.lag) {
-        problems
-            .push(Problem::at(at("lag"), format!("a lag of {}", own.lag)).expected("1 (one trial at a time) to 1000"));
-    }
-    for found in own.sampler.validate() {
-        let place = locate(node, &path::parse(&format!("sampler.{}", found.path)).unwrap_or_default());
-        let field = found.path.rsplit('.').next().unwrap_or_default();
-        let problem = Problem::at(place.span, format!("`{field}`: found {}", place.to_json()));
-        let hint = found.hint.unwrap_or_default();
-        problems.push(problem.expected(hint.strip_prefix("it must be ").unwrap_or(&hint)));
-    }
-    let mut complain = |prefix: &str, found: SpaceProblem| problems.push(in_space(node, prefix, found));
-    let space_problems = own.space.validate();
-    let sound = space_problems.is_empty();
-    space_problems.into_iter().for_each(|found| complain("space", found));
+    let sound = own.space.validate().is_empty();
+    problems
+        .extend(own.space.validate().iter().map(|found| in_space(node, &Path::here().name("space"), found.clone())));
     if sound {
-        search::fits(node, own, trial, problems);
+        sampler::fits(node, own, trial, problems);
     }
     let Some(trial) = trial.filter(|_| sound) else { return };
 

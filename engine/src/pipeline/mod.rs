@@ -6,18 +6,19 @@
 
 mod check;
 pub mod expand;
-mod explain;
 mod form;
 mod labels;
+mod located;
 mod node;
 mod parts;
 mod path;
 pub mod problem;
-mod ranges;
 pub mod read;
+mod reading;
 pub mod set;
 mod source;
 pub mod spec;
+pub mod stage;
 pub mod stages;
 mod syntax;
 #[cfg(test)]

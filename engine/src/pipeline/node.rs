@@ -6,14 +6,14 @@ use super::source::Span;
 
 /// A value and its place.
 #[derive(Debug, Clone)]
-pub struct Node {
+pub(super) struct Node {
     pub span: Span,
     pub kind: Kind,
 }
 
 /// What a value is written as.
 #[derive(Debug, Clone)]
-pub enum Kind {
+pub(super) enum Kind {
     Null,
     Bool(bool),
     Number(Number),
@@ -36,15 +36,15 @@ pub enum Kind {
 
 /// A name and its value.
 #[derive(Debug, Clone)]
-pub struct Field {
+pub(super) struct Field {
     pub key: String,
     pub key_span: Span,
     pub value: Node,
 }
 
 impl Node {
-    /// Returns the JSON value this text is a notation of (see `pipe_stages::params`).
-    pub fn to_json(&self) -> Value {
+    /// Returns the JSON value that this is a notation for (see `pipe_stages::params`).
+    pub(super) fn to_json(&self) -> Value {
         match &self.kind {
             Kind::Null => Value::Null,
             Kind::Bool(value) => Value::Bool(*value),
@@ -66,7 +66,7 @@ impl Node {
     }
 
     /// Returns what kind of value this is, for people.
-    pub fn describe(&self) -> &'static str {
+    pub(super) fn describe(&self) -> &'static str {
         match self.kind {
             Kind::Null => "None",
             Kind::Bool(_) => "a boolean",
@@ -80,12 +80,12 @@ impl Node {
     }
 
     /// Returns the value with its name, for people.
-    pub fn described(&self) -> String {
+    pub(super) fn described(&self) -> String {
         self.name().map_or_else(|| self.describe().to_owned(), |name| format!("`{name}`"))
     }
 
-    /// Returns what `Name(value)` and `(value)` mean the same as, but for the name; other values as they are.
-    pub fn content(&self) -> &Self {
+    /// Returns the value inside `Name(value)` and `(value)`; any other value as it is.
+    pub(super) fn content(&self) -> &Self {
         match &self.kind {
             Kind::Tuple { items, .. } if items.len() == 1 => items[0].content(),
             _ => self,
@@ -93,7 +93,7 @@ impl Node {
     }
 
     /// Returns the fields of `Name(a: 1)`, or none.
-    pub fn fields(&self) -> &[Field] {
+    pub(super) fn fields(&self) -> &[Field] {
         match &self.content().kind {
             Kind::Fields { fields, .. } => fields,
             _ => &[],
@@ -101,12 +101,12 @@ impl Node {
     }
 
     /// Returns the field called `key`.
-    pub fn field(&self, key: &str) -> Option<&Field> {
+    pub(super) fn field(&self, key: &str) -> Option<&Field> {
         self.fields().iter().find(|field| field.key == key)
     }
 
     /// Returns the name before the parentheses, or the bare name.
-    pub fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         match &self.kind {
             Kind::Unit(name) => Some(name),
             Kind::Fields { name, .. } | Kind::Tuple { name, .. } => name.as_deref(),

@@ -1,4 +1,4 @@
-//! The parts of RON text as raw text, whose place is where it lies in the whole.
+//! The parts of RON text, as slices of the text.
 
 use std::fmt;
 
@@ -110,7 +110,7 @@ pub(super) fn is_string_literal(text: &str) -> bool {
     rest.len() < text.len() && (rest.starts_with('"') || rest.starts_with('\''))
 }
 
-/// Returns `text` without white space and comments before its value, and white space after.
+/// Returns `text` without the white space and comments before its value and the white space after it.
 pub(super) fn trim(text: &str) -> &str {
     trim_start(text).trim_end()
 }

@@ -1,22 +1,17 @@
 //! Paths to values inside a pipeline: `search.trial.epochs`, `flip.policy[0].RandomFlip`.
 
+pub(super) use pipe_stages::problem::Step;
+
 use super::{
     node::{Field, Kind, Node},
     source::Span,
 };
 
-/// One step of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    Name(String),
-    Index(usize),
-}
-
 /// Returns the steps of a path.
 ///
 /// # Errors
 /// If the text is no path: what is wrong with it.
-pub fn parse(text: &str) -> Result<Vec<Step>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     for part in text.split('.') {
         let (name, mut indices) = part.split_at(part.find('[').unwrap_or(part.len()));
@@ -39,8 +34,8 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// Returns the innermost value on the way along `steps` that is written in the text: what a complaint points at.
-pub fn locate<'n>(node: &'n Node, steps: &[Step]) -> &'n Node {
+/// Returns the value at the end of `steps`, or the last one before it that the text has: where a problem is shown.
+pub(super) fn locate<'n>(node: &'n Node, steps: &[Step]) -> &'n Node {
     let mut current = node;
     for step in steps {
         match next(current, step) {
@@ -49,6 +44,17 @@ pub fn locate<'n>(node: &'n Node, steps: &[Step]) -> &'n Node {
         }
     }
     current
+}
+
+/// Returns the place of the name that a value begins with, rather than that of the whole value.
+pub(super) fn name_of(node: &Node) -> Span {
+    match (node.name(), &node.kind) {
+        (Some(name), _) => Span { end: node.span.start + name.len(), ..node.span },
+        (None, Kind::Fields { .. } | Kind::Tuple { .. } | Kind::List(_)) => {
+            Span { end: node.span.end.min(node.span.start + 1), ..node.span }
+        }
+        _ => node.span,
+    }
 }
 
 /// Returns the value one step further. The name of a variant leads to its content.
@@ -69,20 +75,20 @@ fn next<'n>(node: &'n Node, step: &Step) -> Option<&'n Node> {
     }
 }
 
-/// Returns a place for writing at the end of `steps`, where names of variants may be left out. A field that is not
-/// written yet is added, with `key` as the place of its name.
+/// Returns the value at the end of `steps`, to be written to. Names of variants may be left out. A field that is not there
+/// is added, with `key` as the place of its name.
 ///
 /// # Errors
 /// If a step leads nowhere: its index, and what is allowed there.
-pub fn place<'n>(node: &'n mut Node, steps: &[Step], key: Span) -> Result<&'n mut Node, (usize, String)> {
+pub(super) fn place<'n>(node: &'n mut Node, steps: &[Step], key: Span) -> Result<&'n mut Node, (usize, String)> {
     place_at(node, steps, key, 0)
 }
 
-/// Where a step leads.
+/// What a step leads to.
 enum Way {
     Field(usize),
     Item(usize),
-    /// The name of a variant that is only stepped over; with the number of steps it takes.
+    /// The content of a variant, and how many steps that takes: none if the variant's name was left out.
     Into(usize),
     Add,
 }

@@ -1,7 +1,6 @@
 //! What is wrong with a pipeline, where, and what would be right.
 
-use std::fmt::Write;
-
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use pipe_stages::words::closest;
 
 use super::source::{Source, Span};
@@ -49,37 +48,43 @@ impl Problem {
     }
 }
 
-/// Returns all problems as text, each with its line and a caret under what is wrong.
-pub fn render(problems: &[Problem], sources: &[Source]) -> String {
-    let mut text = String::new();
-    for problem in problems {
-        let _ = writeln!(text, "error: {}", problem.message);
-        if let Some(span) = problem.span {
-            render_place(&mut text, span, &sources[span.source], problem.expected.as_deref());
-        } else if let Some(expected) = &problem.expected {
-            let _ = writeln!(text, "  = expected: {expected}");
-        }
-        if let Some(help) = &problem.help {
-            let _ = writeln!(text, "  = help: {help}");
-        }
-        text.push('\n');
-    }
-    text
+/// How problems are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// ASCII, but for what is quoted.
+    Plain,
+    /// With the colours of a terminal.
+    Coloured,
 }
 
-fn render_place(text: &mut String, span: Span, source: &Source, expected: Option<&str>) {
-    let place = source.place(span.start);
-    let line = source.line(span.start);
-    let width = place.line.to_string().len();
-    let room = line.chars().count().saturating_sub(place.column - 1);
-    let carets = source.text.get(span.start..span.end).map_or(1, |found| found.chars().count()).clamp(1, room.max(1));
-    // Tabs are kept, so that the caret stands under the same column whatever their width.
-    let indent: String = line.chars().take(place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    let expected = expected.map(|expected| format!(" expected {expected}")).unwrap_or_default();
-    let _ = writeln!(text, "{:width$}--> {}:{}:{}", "", source.name, place.line, place.column);
-    let _ = writeln!(text, "{:width$} |", "");
-    let _ = writeln!(text, "{} | {line}", place.line);
-    let _ = writeln!(text, "{:width$} | {indent}{}{expected}", "", "^".repeat(carets));
+/// Returns all problems as text, each with its line and a caret under what is wrong.
+pub fn render(problems: &[Problem], sources: &[Source], look: Look) -> String {
+    let renderer = match look {
+        Look::Plain => Renderer::plain(),
+        Look::Coloured => Renderer::styled(),
+    };
+    // Whole lines, however long: what stands around a mistake may be what explains it.
+    let renderer = renderer.term_width(1 << 20);
+    let rendered = problems.iter().map(|problem| renderer.render(&[problem.report(sources)]) + "\n\n");
+    rendered.collect()
+}
+
+impl Problem {
+    fn report<'s>(&'s self, sources: &'s [Source]) -> Group<'s> {
+        let mut report = Group::with_title(Level::ERROR.primary_title(&*self.message));
+        if let Some(span) = self.span {
+            let source = &sources[span.source];
+            let label = self.expected.as_ref().map(|expected| format!("expected {expected}"));
+            let annotation = AnnotationKind::Primary.span(source.within_line(span)).label(label);
+            report = report.element(Snippet::source(&*source.text).path(&*source.name).annotation(annotation));
+        } else if let Some(expected) = &self.expected {
+            report = report.element(Level::NOTE.with_name("expected").message(&**expected));
+        }
+        match &self.help {
+            Some(help) => report.element(Level::HELP.message(&**help)),
+            None => report,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,8 +96,9 @@ mod tests {
         let source = Source { name: "pipeline.ron".into(), text: "(\n\té: 1, trails: 2)\n".into() };
         let span = Span { source: 0, start: 10, end: 16 };
         let problem = Problem::at(span, "unknown field `trails`").expected("`trials`").help("did you mean `trials`?");
-        let expected = "error: unknown field `trails`\n --> pipeline.ron:2:8\n  |\n2 | \té: 1, trails: 2)\n  | \t      ^^^^^^ \
-                        expected `trials`\n  = help: did you mean `trials`?\n\n";
-        assert_eq!(render(&[problem], &[source]), expected);
+        // A tab is one column, and drawn as four spaces.
+        let expected = "error: unknown field `trails`\n --> pipeline.ron:2:8\n  |\n2 |     é: 1, trails: 2)\n  |           ^^^^^^ \
+                        expected `trials`\n  |\n  = help: did you mean `trials`?\n\n";
+        assert_eq!(render(&[problem], &[source], Look::Plain), expected);
     }
 }

@@ -1,44 +1,46 @@
-//! Reads a pipeline: text -> tree -> typed values, complaining about every mistake at its place.
+//! Reads a pipeline: text -> tree -> typed values. Every mistake is found in one go and shown at its place.
 
 use std::sync::Arc;
 
-use pipe_stages::words::one_of;
-use serde::Deserialize;
+use pipe_stages::{parameters, words::one_of};
 
 use super::{
     check::{self, Entry},
-    explain::name_of,
     form::Form,
     node::{Kind, Node},
-    problem::Problem,
+    path::name_of,
+    problem::{Look, Problem},
+    reading::Reading,
     set::{self, Override},
     source::{Source, Span},
     spec::Pipeline,
-    stages::{self, Reading, StageKind, StageSpec},
-    syntax,
+    stage::StageSpec,
+    stages, syntax,
 };
 use crate::action::DeviceKind;
 
 /// Everything that is wrong with a pipeline.
 #[derive(Debug)]
 pub struct Refused {
+    /// What is wrong, in the order of the text.
     pub problems: Vec<Problem>,
+    /// The texts that it was read from.
     pub sources: Vec<Source>,
 }
 
 impl Refused {
-    /// Returns the complaints as text.
-    pub fn render(&self) -> String {
-        super::problem::render(&self.problems, &self.sources)
+    /// Returns the problems as text.
+    pub fn render(&self, look: Look) -> String {
+        super::problem::render(&self.problems, &self.sources, look)
     }
 }
 
 /// Returns the pipeline in `text`, called `name` in complaints, with `overrides` applied.
 ///
 /// # Errors
-/// If anything is wrong with it: all that can be told together.
+/// If anything is wrong with it: everything that can be found at once.
 pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, Refused> {
-    // A byte order mark is no part of the text.
+    // A byte order mark is not part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = vec![Source { name: name.to_owned(), text: text.to_owned() }];
     let mut root = match syntax::parse(&sources, 0) {
@@ -66,15 +68,16 @@ struct Reader<'p> {
     test_split: Vec<Span>,
 }
 
-/// The fields of a study beside its stages.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Head {
-    name: String,
-    #[serde(default)]
-    seed: u64,
-    #[serde(default)]
-    device: DeviceKind,
+parameters! {
+    /// The fields of a study beside its stages.
+    struct Head {
+        /// What it is called.
+        name: String,
+        /// The number that all random draws come from.
+        seed: u64 = 0,
+        /// What it is computed on.
+        device: DeviceKind = DeviceKind::Cpu,
+    }
 }
 
 impl Reader<'_> {
@@ -165,7 +168,7 @@ impl Reader<'_> {
 
     fn stage(&mut self, node: &Node) -> Option<Arc<dyn StageSpec>> {
         let name = node.name().unwrap_or_default();
-        let Some(kind) = StageKind::find(name) else {
+        let Some(kind) = stages::find(name) else {
             let what = if name.is_empty() { "found" } else { "unknown stage" };
             let found = if name.is_empty() { node.describe().to_owned() } else { format!("`{name}`") };
             let problem = Problem::at(name_of(node), format!("{what} {found}")).expected(one_of(stages::names()));

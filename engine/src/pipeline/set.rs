@@ -1,4 +1,4 @@
-//! Values from the command line and the environment that stand in place of those in the file.
+//! Values from the command line and the environment, which replace those in the file.
 
 use pipe_stages::words::one_of;
 
@@ -10,8 +10,8 @@ use super::{
     syntax,
 };
 
-/// The environment variable with overrides, separated by semicolons: `PIPE_SET='seed=3; search.trials=20'`. Those of
-/// `--set` come after it, and win.
+/// The environment variable with overrides, separated by semicolons: `PIPE_SET='seed=3; search.trials=20'`. `--set` wins
+/// over it.
 pub const VARIABLE: &str = "PIPE_SET";
 
 /// One override, `path=value`, and where it comes from.
@@ -19,6 +19,7 @@ pub const VARIABLE: &str = "PIPE_SET";
 pub struct Override {
     /// `--set` or `PIPE_SET`
     pub origin: &'static str,
+    /// `search.trials=20`
     pub text: String,
 }
 
@@ -28,8 +29,8 @@ pub fn from_variable(text: &str) -> Vec<Override> {
     parts.map(|part| Override { origin: VARIABLE, text: part.to_owned() }).collect()
 }
 
-/// Puts each override in its place in the tree of a pipeline. The override's text becomes a source, which complaints
-/// about its value point at.
+/// Puts each override in its place in the tree of a pipeline. Its text becomes a source, so that problems with its value point
+/// into it.
 pub(super) fn apply(root: &mut Node, overrides: &[Override], sources: &mut Vec<Source>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for over in overrides {

@@ -1,5 +1,7 @@
 //! Texts that a pipeline is read from, and places in them.
 
+use std::ops::Range;
+
 /// A named text: `pipeline.ron`, or one `--set`.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -15,37 +17,24 @@ pub struct Span {
     pub end: usize,
 }
 
-/// A line and a column, both from 1, the column in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    pub line: usize,
-    pub column: usize,
-}
-
 impl Source {
-    /// Returns the line and column of the byte at `offset`.
-    pub fn place(&self, offset: usize) -> Place {
-        let before = &self.text[..self.floor(offset)];
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
-    }
-
-    /// Returns the offset of a line and column, the end of the text where it has no such place.
-    pub fn offset(&self, place: Place) -> usize {
+    /// Returns the offset of a line and column, both from 1 and the column in characters; the end of the text if that has no
+    /// such line or column.
+    pub(super) fn offset(&self, line: usize, column: usize) -> usize {
         let mut start = 0;
-        for line in self.text.split_inclusive('\n').take(place.line.saturating_sub(1)) {
-            start += line.len();
+        for before in self.text.split_inclusive('\n').take(line.saturating_sub(1)) {
+            start += before.len();
         }
         let rest = &self.text[start..];
-        start + rest.char_indices().nth(place.column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at)
+        start + rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at)
     }
 
-    /// Returns the line around the byte at `offset`, without its end.
-    pub fn line(&self, offset: usize) -> &str {
-        let offset = self.floor(offset);
-        let start = self.text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
-        let end = self.text[offset..].find('\n').map_or(self.text.len(), |newline| offset + newline);
-        self.text[start..end].trim_end_matches('\r')
+    /// Returns the part of `span` that is in its first line, at least one character of it.
+    pub(super) fn within_line(&self, span: Span) -> Range<usize> {
+        let start = self.floor(span.start);
+        let line = self.text[start..].lines().next().map_or(0, str::len);
+        let first = self.text[start..].chars().next().filter(|_| line > 0).map_or(0, char::len_utf8);
+        start..self.floor(span.end).clamp(start + first, start + line)
     }
 
     /// Returns the nearest character boundary at or before `offset`.
@@ -60,12 +49,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_count_characters_and_offsets_bytes() {
+    fn columns_count_characters_and_offsets_bytes() {
         let source = Source { name: "f".into(), text: "é = 1\nab\n".into() };
-        assert_eq!(source.place(3), Place { line: 1, column: 3 });
-        assert_eq!(source.place(7), Place { line: 2, column: 1 });
-        assert_eq!(source.offset(Place { line: 2, column: 2 }), 8);
-        assert_eq!(source.offset(Place { line: 9, column: 9 }), 10);
-        assert_eq!(source.line(8), "ab");
+        assert_eq!([source.offset(1, 3), source.offset(2, 1), source.offset(2, 2), source.offset(9, 9)], [3, 7, 8, 10]);
+        let within = |start, end| source.within_line(Span { source: 0, start, end });
+        assert_eq!(
+            [within(0, 9), within(0, 0), within(7, 8), within(10, 10), within(3, 99)],
+            [0..6, 0..2, 7..8, 10..10, 3..6]
+        );
     }
 }

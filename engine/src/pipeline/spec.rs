@@ -1,12 +1,15 @@
 //! A pipeline as typed values: what the text means.
 
-use std::{any::Any, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::{decode::Decode, params};
+use pipe_stages::params;
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Value, json};
 
-use super::stages::{Fields, StageKind, StageSpec, train::TrainSpec};
+use super::{
+    stage::{Fields, StageSpec, Stages},
+    stages,
+};
 use crate::action::DeviceKind;
 
 /// The format of the record.
@@ -23,48 +26,6 @@ pub struct Pipeline {
     pub device: DeviceKind,
     /// Its stages.
     pub stages: Stages,
-}
-
-/// The stages of a pipeline by name, in the order of the file, which means nothing.
-#[derive(Debug, Clone, Default)]
-pub struct Stages(Vec<(String, Arc<dyn StageSpec>)>);
-
-impl Stages {
-    /// Returns the stages with their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &dyn StageSpec)> {
-        self.0.iter().map(|(name, spec)| (name.as_str(), spec.as_ref()))
-    }
-
-    /// Returns the stage called `name`.
-    pub fn get(&self, name: &str) -> Option<&dyn StageSpec> {
-        self.iter().find(|(known, _)| *known == name).map(|(_, spec)| spec)
-    }
-
-    /// Returns the stage called `name`, if it is of this type.
-    pub fn get_as<S: StageSpec>(&self, name: &str) -> Option<&S> {
-        (self.get(name)? as &dyn Any).downcast_ref()
-    }
-
-    /// Returns the stages of one type, with their names.
-    pub fn of_type<S: StageSpec>(&self) -> impl Iterator<Item = (&str, &S)> {
-        self.iter().filter_map(|(name, spec)| Some((name, (spec as &dyn Any).downcast_ref()?)))
-    }
-
-    /// Returns how the network of the stage called `name` is trained, or its networks.
-    pub fn training(&self, name: &str) -> Option<&TrainSpec> {
-        self.get(name)?.training(self)
-    }
-
-    /// Returns the data set that the stage called `name` makes.
-    pub fn data_set(&self, name: &str) -> Option<&Decode> {
-        self.get(name)?.data_set()
-    }
-}
-
-impl FromIterator<(String, Arc<dyn StageSpec>)> for Stages {
-    fn from_iter<I: IntoIterator<Item = (String, Arc<dyn StageSpec>)>>(stages: I) -> Self {
-        Self(stages.into_iter().collect())
-    }
 }
 
 impl Pipeline {
@@ -117,6 +78,6 @@ fn read_stage(stage: BTreeMap<String, Value>) -> Result<Arc<dyn StageSpec>, serd
     let (Some((name, fields)), None) = (items.next(), items.next()) else {
         return Err(serde_json::Error::custom("not one kind"));
     };
-    let kind = StageKind::find(&name).ok_or_else(|| serde_json::Error::custom(format!("unknown kind `{name}`")))?;
+    let kind = stages::find(&name).ok_or_else(|| serde_json::Error::custom(format!("unknown kind `{name}`")))?;
     (kind.from_record)(Fields(fields))
 }

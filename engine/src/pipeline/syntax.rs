@@ -1,7 +1,7 @@
 //! Reads RON text.
 //!
-//! `ron` reads the text; each container hands out its parts as raw text, whose place is where it lies in the source. So
-//! every later complaint, about a name as well as about a number, can point at what it means.
+//! `ron` reads the text. It hands out the parts of each container as raw text, and where that lies in the source is its place.
+//! So every later problem, with a name as well as with a number, can be shown where it is.
 
 use ron::value::RawValue;
 use serde::de::DeserializeSeed;
@@ -11,7 +11,7 @@ use super::{
     node::{Field, Kind, Node},
     parts::{Fields, Items, Key, is_identifier, is_identifier_start, is_string_literal, trim, trim_start},
     problem::Problem,
-    source::{Place, Source, Span},
+    source::{Source, Span},
 };
 
 /// Returns the tree of `sources[index]`.
@@ -19,10 +19,10 @@ use super::{
 /// # Errors
 /// If the text is not RON, names a key twice, or holds a number that is not finite. All such mistakes but the first
 /// syntax error are returned together.
-pub fn parse(sources: &[Source], index: usize) -> Result<Node, Vec<Problem>> {
+pub(super) fn parse(sources: &[Source], index: usize) -> Result<Node, Vec<Problem>> {
     let source = &sources[index];
     let mut parser = Parser { source, index, problems: Vec::new() };
-    // The whole text once, so that what is no RON is complained about where it is.
+    // The whole text once: a mistake of syntax is shown where it is, not at the container around it.
     if let Err(error) = ron::Options::default().from_str::<&RawValue>(&source.text) {
         return Err(vec![parser.syntax_error(&error.code, error.span.start, 0)]);
     }
@@ -47,7 +47,7 @@ impl<'s> Parser<'s> {
 
     fn syntax_error(&self, code: &ron::Error, at: ron::error::Position, base: usize) -> Problem {
         let part = Source { name: String::new(), text: self.source.text[base..].to_owned() };
-        let offset = base + part.offset(Place { line: at.line, column: at.col });
+        let offset = base + part.offset(at.line, at.col);
         let end = offset + self.source.text[offset..].chars().next().map_or(0, char::len_utf8);
         Problem::at(Span { source: self.index, start: offset, end }, lower(&code.to_string()))
     }
@@ -243,9 +243,9 @@ mod tests {
 
     #[test]
     fn a_syntax_error_is_shown_where_it_is() {
-        let source = [Source { name: "test.ron".into(), text: "(a: 1,\n b: ]\n)".into() }];
-        let problems = parse(&source, 0).unwrap_err();
-        assert_eq!(source[0].place(problems[0].span.unwrap().start).line, 2, "{problems:?}");
+        let problems = read("(a: 1,\n b: ]\n)").unwrap_err();
+        let second_line = 7..12;
+        assert!(problems[0].span.is_some_and(|span| second_line.contains(&span.start)), "{problems:?}");
         assert!(read("(a: 1").is_err() && read("").is_err() && read("1 2").is_err());
     }
 }

@@ -52,9 +52,9 @@ impl Limits<'_> {
 
     /// Returns the memory of a Slurm job. 0 stands for all that the node has.
     fn granted_by_slurm(&self) -> Option<u64> {
-        let per_cpu = || Some(self.number("SLURM_MEM_PER_CPU")? * self.number("SLURM_CPUS_ON_NODE")?);
+        let per_cpu = || Some(self.number("SLURM_MEM_PER_CPU")?.saturating_mul(self.number("SLURM_CPUS_ON_NODE")?));
         let mib = self.number("SLURM_MEM_PER_NODE").or_else(per_cpu)?;
-        (mib > 0).then_some(mib << 20)
+        (mib > 0).then_some(mib.saturating_mul(1 << 20))
     }
 
     /// Returns the control groups that this process is in, and those around them: a limit on any of them holds.

@@ -1,52 +1,43 @@
-//! `augment`: a policy of normalisation and random changes, resolved against a dataset.
+//! `augment`: fixes how images are normalised and randomly changed, for one dataset.
 
 mod preview;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
+    choices,
     decode::pixels,
     images::{Augmentation, Normalisation, Policy, dataset::Dataset},
+    parameters,
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
 /// The input slot: the training split.
 pub const TRAIN: &str = "train";
 
-/// How training images are changed.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Augment {
-    #[serde(skip_serializing_if = "crate::params::is_default")]
-    pub normalise: Normalise,
-    /// What is done to each training image, in this order. Default: nothing.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub policy: Vec<Augmentation>,
+parameters! {
+    /// How training images are changed.
+    pub struct Augment = defaults {
+        /// How bytes become numbers, in every split.
+        normalise: Normalise = Normalise::HalfCentred,
+        /// What is done to each training image, in this order.
+        policy: Vec<Augmentation> = Vec::new(),
+    }
 }
 
-/// How bytes become numbers, in every split.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Normalise {
-    /// x / 255 - 0.5: from -0.5 to 0.5.
-    #[default]
-    HalfCentred,
-    /// x / 255: from 0 to 1.
-    UnitRange,
-    /// (x - mean) / deviation of each channel of the training split. A channel that is constant is only shifted.
-    PerChannel,
+choices! {
+    /// How bytes become numbers, in every split.
+    #[derive(Copy, Eq)]
+    pub enum Normalise {
+        /// x / 255 - 0.5: from -0.5 to 0.5.
+        HalfCentred,
+        /// x / 255: from 0 to 1.
+        UnitRange,
+        /// (x - mean) / deviation of each channel of the training split. A channel that is constant is only shifted.
+        PerChannel,
+    }
 }
 
 impl Augment {
-    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
-    pub fn problems(&self) -> Vec<(String, String)> {
-        let problem = |(i, operation): (usize, &Augmentation)| {
-            let message = operation.problem()?;
-            Some((format!("policy[{i}].{}", operation.name()), message))
-        };
-        self.policy.iter().enumerate().filter_map(problem).collect()
-    }
-
-    /// Returns the policy for `train`.
+    /// Returns the policy for images like those of `train`, the training split.
     ///
     /// # Errors
     /// If a change does not fit the size of the images.
@@ -82,7 +73,7 @@ impl Stage for Augment {
             return Err(StageError::failed(format!("the split in the slot `{TRAIN}` has no images")));
         }
         let policy = self.resolve(&train)?;
-        Ok(Outputs::default().with_json("policy.json", &policy).with("preview.png", preview::sheet(&policy, &train)))
+        Ok(Outputs::default().with_record(&policy).with("preview.png", preview::sheet(&policy, &train)))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 5, width: 7 };
 
-/// Twelve images of pixels that all differ from their neighbours.
+/// Twelve images in which every pixel differs from its neighbours.
 fn train() -> Dataset {
     let images: Vec<u8> = (0..12 * SHAPE.bytes()).map(|i| (i * 37 % 251) as u8).collect();
     Dataset::read(dataset::write(SHAPE, images, &[("class", &[0; 12])]).into()).unwrap()
@@ -19,7 +19,6 @@ fn train() -> Dataset {
 
 fn policy(json: &str) -> Policy {
     let augment: Augment = serde_json::from_str(json).unwrap();
-    assert_eq!(augment.problems(), []);
     augment.resolve(&train()).unwrap()
 }
 
@@ -29,7 +28,7 @@ fn filled(policy: &Policy, indices: &[u32], epoch: Option<u32>, seed: u64) -> Ve
     out
 }
 
-/// The value of one pixel, asked backwards from the last change to the image's byte.
+/// Returns the value of one pixel, found backwards from the last change to the byte of the image.
 fn pixel(policy: &Policy, image: u32, epoch: u32, seed: u64, [c, y, x]: [i64; 3]) -> f32 {
     let Normalisation { scale, offset } = policy.normalisation();
     let (height, width) = (SHAPE.height as i64, SHAPE.width as i64);
@@ -154,7 +153,7 @@ fn run(json: &str, images: Vec<u8>) -> Result<Outputs, StageError> {
     augment.run(&Inputs::new(&slots, &objects), &Context { seed: 9, device: ComputeDevice::Cpu, host: &QuietHost })
 }
 
-/// If this fails, the bytes have moved: the stage needs a new version.
+/// If this fails, the outputs have changed: the stage needs a new version.
 #[test]
 fn golden_outputs() {
     let images = train().images().to_vec();
@@ -181,33 +180,28 @@ fn what_does_not_fit_the_images_is_refused() {
     let message = |json| run(json, vec![0; SHAPE.bytes()]).unwrap_err().to_string();
     assert_eq!(
         message(r#"{"policy":[{"RandomCrop":5}]}"#),
-        "`RandomCrop(5)` on images of 5 x 7: allowed is less than a side"
+        "`RandomCrop(5)` on images of 5 x 7: expected less than the shorter side"
     );
     assert_eq!(
         message(r#"{"policy":[{"Cutout":8}]}"#),
-        "`Cutout(8)` on images of 5 x 7: allowed is at most the longer side"
+        "`Cutout(8)` on images of 5 x 7: expected at most the longer side"
     );
     assert_eq!(run("{}", Vec::new()).unwrap_err().to_string(), "the split in the slot `train` has no images");
     assert!(run(r#"{"normalise":"PerChannel"}"#, vec![3; SHAPE.bytes()]).is_ok());
     let gray = ImageShape { channels: 1, ..SHAPE };
-    assert_eq!(
-        policy("{}").check(gray).unwrap_err().to_string(),
-        "the policy is made for images of 3 channels, found 1"
-    );
+    assert_eq!(policy("{}").check(gray).unwrap_err().to_string(), "the policy is for images of 3 channels, found 1");
 }
 
 #[test]
 fn problems_and_unknown_names_are_told() {
-    let augment: Augment =
-        serde_json::from_str(r#"{"policy":[{"RandomFlip":1.5},{"RandomFlip":1},{"RandomCrop":0},{"Cutout":9999}]}"#)
-            .unwrap();
-    let found: Vec<String> = augment.problems().iter().map(|(path, message)| format!("{path}: {message}")).collect();
+    let written = r#"{"policy":[{"RandomFlip":1.5},{"RandomFlip":1},{"RandomCrop":0},{"Cutout":9999}]}"#;
+    let problems = crate::params::read::<Augment>(&serde_json::from_str(written).unwrap()).unwrap_err();
     assert_eq!(
-        found,
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [
-            "policy[0].RandomFlip: found 1.5, allowed: 0 to 1",
-            "policy[2].RandomCrop: found 0, allowed: 1 to 4096",
-            "policy[3].Cutout: found 9999, allowed: 1 to 4096",
+            "`policy[0].RandomFlip`: found `1.5`, expected a number of 0 to 1",
+            "`policy[2].RandomCrop`: found `0`, expected a whole number of 1 to 4096",
+            "`policy[3].Cutout`: found `9999`, expected a whole number of 1 to 4096",
         ]
     );
     for json in [r#"{"policy":[{"RandomBlur":1}]}"#, r#"{"polcy":[]}"#, r#"{"normalise":"Centred"}"#] {
@@ -222,7 +216,7 @@ fn defaults_written_out_change_nothing() {
 }
 
 #[test]
-fn a_policy_that_is_none_is_refused() {
+fn what_is_not_a_policy_is_refused() {
     for json in [
         r#"{"format":2,"normalise":{"scale":[1],"offset":[0]},"policy":[]}"#,
         r#"{"format":1,"normalise":{"scale":[1,1],"offset":[0]},"policy":[]}"#,

@@ -1,4 +1,4 @@
-//! Reading archives that are hostile until proven otherwise. Nothing is unpacked to disk.
+//! Reads archives that nobody vouches for. Nothing is unpacked to disk.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,26 +9,26 @@ use flate2::bufread::GzDecoder;
 
 use crate::stage::StageError;
 
-/// How much an archive may hold: what is beyond is refused before it is read.
+/// How much an archive may hold. Anything more is refused before it is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Bytes of one entry.
+    /// The most bytes in one entry.
     pub(super) entry: u64,
-    /// Bytes of the whole stream, unpacked.
+    /// The most bytes in the whole unpacked stream.
     pub(super) total: u64,
-    /// Entries.
+    /// The most files.
     pub(super) entries: usize,
 }
 
 /// 4 GiB in one entry, 16 GiB in all, two million entries.
 pub(super) const LIMITS: Limits = Limits { entry: 4 << 30, total: 16 << 30, entries: 2_000_000 };
 
-/// Returns the regular files of a `.tar.gz` for which `wanted(path)` holds, by normalised path. Directories, what macOS
-/// adds (`._x`, `.DS_Store`, `__MACOSX/`) and unwanted files are passed over, but checked all the same.
+/// Returns the regular files of a `.tar.gz` whose normalised path is `wanted`: path -> bytes. Directories, unwanted files
+/// and what macOS adds (`._x`, `.DS_Store`, `__MACOSX/`) are checked and then skipped.
 ///
 /// # Errors
-/// A message that names the entry: for links and special files, absolute and `..` paths, duplicates, truncated and
-/// oversized entries; and for a stream that is not one whole gzip member with nothing behind it.
+/// If an entry is a link or a special file, has an absolute path or `..` in it, occurs twice, is truncated or is too large;
+/// the message names the entry. Also if the stream is not exactly one gzip member.
 pub(super) fn untar(
     bytes: &[u8],
     limits: Limits,
@@ -74,7 +74,7 @@ pub(super) fn untar(
             return Err(failed(format!("entry `{shown}` is one too many, expected at most {} files", limits.entries)));
         }
         if !seen.insert(path.clone()) {
-            return Err(failed(format!("entry `{shown}` is there twice")));
+            return Err(failed(format!("entry `{shown}` occurs twice")));
         }
         if is_junk(&path) || !wanted(&path) {
             continue;
@@ -93,10 +93,10 @@ pub(super) fn untar(
     Ok(files)
 }
 
-/// Returns what a `.gz` holds.
+/// Returns the unpacked bytes of a `.gz`.
 ///
 /// # Errors
-/// If it is not one whole gzip member with nothing behind it, or holds more than `limit` bytes.
+/// If it is not exactly one gzip member, or unpacks to more than `limit` bytes.
 pub(super) fn gunzip(bytes: &[u8], limit: u64) -> Result<Vec<u8>, StageError> {
     let mut gzip = Gunzip::new(bytes, limit)?;
     let mut content = Vec::new();
@@ -105,12 +105,12 @@ pub(super) fn gunzip(bytes: &[u8], limit: u64) -> Result<Vec<u8>, StageError> {
     Ok(content)
 }
 
-/// Returns how many bytes a `.gz` says it unpacks to, modulo 2^32 as the format has it. Not to be relied on.
+/// Returns the unpacked size that a `.gz` states, in bytes modulo 2^32. An estimate: nothing makes it true.
 pub(super) fn unpacked_length(bytes: &[u8]) -> u64 {
     bytes.last_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)))
 }
 
-/// Returns the path without `.` and with single slashes.
+/// Returns the path without `.` and with single slashes, or what is wrong with it.
 fn normal(path: &str) -> Result<String, &'static str> {
     if path.starts_with('/') {
         return Err("has an absolute path");
@@ -120,7 +120,7 @@ fn normal(path: &str) -> Result<String, &'static str> {
     }
     let parts: Vec<_> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     if parts.contains(&"..") {
-        return Err("leads out of the archive by `..`");
+        return Err("has `..` in its path");
     }
     Ok(parts.join("/"))
 }
@@ -130,7 +130,7 @@ fn is_junk(path: &str) -> bool {
     name.starts_with("._") || name == ".DS_Store" || path.split('/').any(|part| part == "__MACOSX")
 }
 
-/// One gzip member that may not unpack to more than a limit.
+/// A reader of one gzip member, which fails beyond a limit of unpacked bytes.
 struct Gunzip<'a> {
     decoder: GzDecoder<&'a [u8]>,
     left: u64,
@@ -146,14 +146,14 @@ impl<'a> Gunzip<'a> {
         Ok(Self { decoder: GzDecoder::new(bytes), left: limit, limit })
     }
 
-    /// Checks that nothing but zeros is left in the stream (a tape's padding), and nothing behind it.
+    /// Checks that the rest of the stream is zeros, the padding of a tar file, and that nothing follows the gzip member.
     fn finish(&mut self, after: &str) -> Result<(), StageError> {
         let mut buffer = [0; 8192];
         loop {
             match self.read(&mut buffer) {
                 Ok(0) => return self.finish_member(),
                 Ok(n) if buffer[..n].iter().all(|byte| *byte == 0) => {}
-                Ok(_) => return Err(failed(format!("there are bytes behind the end of the archive, {after}"))),
+                Ok(_) => return Err(failed(format!("there is data past the end of the archive, {after}"))),
                 Err(error) => return Err(failed(format!("the archive is broken {after}: {error}"))),
             }
         }
@@ -162,7 +162,7 @@ impl<'a> Gunzip<'a> {
     fn finish_member(&self) -> Result<(), StageError> {
         match self.decoder.get_ref().len() {
             0 => Ok(()),
-            n => Err(failed(format!("there are {n} bytes behind the end of the gzip stream"))),
+            n => Err(failed(format!("there are {n} bytes past the end of the gzip stream"))),
         }
     }
 }
@@ -195,7 +195,7 @@ pub(super) mod tests {
         encoder.finish().unwrap()
     }
 
-    /// Returns a tar entry; its name is written as it is.
+    /// Returns a tar entry whose name is written unchecked.
     fn entry(name: &str, kind: tar::EntryType, content: &[u8]) -> Vec<u8> {
         let mut header = tar::Header::new_ustar();
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
@@ -245,14 +245,14 @@ pub(super) mod tests {
     fn paths_that_lead_out_are_refused() {
         let file = tar::EntryType::Regular;
         check("/etc/passwd", file, "entry `/etc/passwd` has an absolute path");
-        check("a/../../b", file, "entry `a/../../b` leads out of the archive by `..`");
-        check("..", tar::EntryType::Directory, "entry `..` leads out of the archive by `..`");
+        check("a/../../b", file, "entry `a/../../b` has `..` in its path");
+        check("..", tar::EntryType::Directory, "entry `..` has `..` in its path");
         check("a\\b", file, "entry `a\\\\b` has a backslash or a zero byte in its path");
     }
 
     #[test]
     fn duplicates_are_refused_however_they_are_spelt() {
-        check_bytes(&archive(&[("a/b", b"1"), ("a/./b", b"1")]), "entry `a/./b` is there twice");
+        check_bytes(&archive(&[("a/b", b"1"), ("a/./b", b"1")]), "entry `a/./b` occurs twice");
     }
 
     #[test]
@@ -284,7 +284,7 @@ pub(super) mod tests {
     fn what_is_not_one_whole_gzip_member_is_refused() {
         let good = archive(&[("a", b"1")]);
         check_bytes(b"PK\x03\x04", "not a gzip file: it starts with `504b0304`, expected `1f8b`");
-        check_bytes(&[&good[..], b"junk"].concat(), "there are 4 bytes behind the end of the gzip stream");
+        check_bytes(&[&good[..], b"junk"].concat(), "there are 4 bytes past the end of the gzip stream");
         let cut = untar(&good[..good.len() - 9], LIMITS, |_| true).unwrap_err().to_string();
         assert!(cut.starts_with("the archive is broken after entry `a`: "), "{cut}");
         let mut flipped = good;
@@ -299,6 +299,6 @@ pub(super) mod tests {
         let mut bytes = entry("a", tar::EntryType::Regular, b"1");
         bytes.extend([0; 1024]);
         bytes.extend(entry("b", tar::EntryType::Regular, b"2"));
-        check_bytes(&gzip(&bytes), "there are bytes behind the end of the archive, after entry `a`");
+        check_bytes(&gzip(&bytes), "there is data past the end of the archive, after entry `a`");
     }
 }

@@ -1,5 +1,5 @@
 //! CIFAR-10 and CIFAR-100 in their binary versions (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images",
-//! 2009): records of label bytes and 3072 bytes of pixels, red, green and blue planes of 32 x 32.
+//! 2009). A record is a byte for each label, then 3072 bytes of pixels: the red, green and blue planes of 32 x 32.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +14,11 @@ use crate::{
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
-/// How one of the two lays its records out.
+/// The files and the records of one of the two.
 struct Layout {
     train: &'static [&'static str],
     test: &'static str,
-    /// (head, file of its names, which byte of a record is its label), the main one first.
+    /// (head, file with the names of its classes, the byte of a record that is its label), the main head first.
     heads: &'static [(&'static str, &'static str, usize)],
 }
 
@@ -57,7 +57,7 @@ fn read(bytes: &[u8], layout: &Layout) -> Result<Collection, StageError> {
     Ok(Collection { shape: SHAPE, heads, train, test })
 }
 
-/// The archive's files that matter, by name: the folder they lie in does not.
+/// The files of the archive that are needed: name without folder -> (path in the archive, bytes).
 struct Files(BTreeMap<String, (String, Vec<u8>)>);
 
 impl Files {
@@ -77,7 +77,7 @@ impl Files {
         match names.iter().find(|name| !files.contains_key(**name)) {
             Some(missing) => Err(StageError::failed_with_hint(
                 format!("the archive has no entry `{missing}`"),
-                "is `format` the format of this archive? The binary version is read, not the Python or Matlab one",
+                "check `format`; of the CIFAR archives only the binary version can be read, not those for Python or Matlab",
             )),
             None => Ok(Self(files)),
         }
@@ -100,7 +100,7 @@ impl Files {
         Ok(Head { name: head.to_owned(), classes })
     }
 
-    /// Moves the records of `file` into `part`. Their pixels are closed up where they are: a whole dataset is not there twice.
+    /// Moves the records of `file` into `part`. Pixels are moved together in place, so no dataset is in memory twice.
     fn records(&mut self, file: &str, layout: &Layout, heads: &[Head], part: &mut Part) -> Result<(), StageError> {
         let (path, mut content) = self.0.remove(file).expect("each file is there, and is read once");
         let size = heads.len() + SHAPE.bytes();
@@ -144,7 +144,7 @@ pub(super) mod tests {
         [labels, &[pixel; 3072]].concat()
     }
 
-    /// Returns a CIFAR-100 archive with 2 coarse and 3 fine classes, of (coarse, fine, pixel).
+    /// Returns a CIFAR-100 archive with 2 coarse and 3 fine classes. Each image is (coarse, fine, value of its pixels).
     pub(in crate::decode) fn tiny100(train: &[[u8; 3]], test: &[[u8; 3]]) -> Vec<u8> {
         let records = |part: &[[u8; 3]]| part.iter().flat_map(|[c, f, p]| record(&[*c, *f], *p)).collect::<Vec<u8>>();
         archive(&[

@@ -1,4 +1,4 @@
-//! A dataset as its publisher divides it: what every format is read into.
+//! A dataset as its publisher divides it, in training and test images. Every format is read into one of these.
 
 use crate::images::dataset::{Head, ImageShape};
 
@@ -22,7 +22,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Returns no images, labelled in `heads` ways.
+    /// Returns a part without images, for `heads` heads.
     pub(super) fn new(heads: usize) -> Self {
         Self { images: Vec::new(), labels: vec![Vec::new(); heads] }
     }

@@ -6,13 +6,13 @@ use crate::images::{
     sheet::Sheet,
 };
 
-/// The most rows; of more classes, evenly spaced ones are shown.
+/// The most rows. If there are more classes, evenly spaced ones are shown.
 const ROWS: usize = 20;
 /// Images in a row.
 const COLUMNS: usize = 10;
 
-/// Returns the sheet of `part`, a row per class of the head with the fewest classes. A row shows the classes of the main
-/// head in turn, equal ones side by side, and of each the first images.
+/// Returns the sheet of `part`, as PNG, with a row for each class of the head with the fewest classes. A row shows the first
+/// images of each class of the main head, about as many of each, class by class.
 pub(super) fn sheet(shape: ImageShape, heads: &[Head], part: &Part) -> Vec<u8> {
     let rows_by = (0..heads.len()).min_by_key(|head| heads[*head].classes.len()).expect("a dataset has a head");
     let n_classes = heads[rows_by].classes.len();
@@ -28,7 +28,8 @@ pub(super) fn sheet(shape: ImageShape, heads: &[Head], part: &Part) -> Vec<u8> {
     sheet.png()
 }
 
-/// Returns up to [`COLUMNS`] images labelled `class`: as many of each of their main labels as can be, sorted by it.
+/// Returns up to [`COLUMNS`] images labelled `class`, sorted by their label of the main head: as evenly many of each main
+/// label as there are.
 fn row_of(labels: &[i32], main: &[i32], class: i32) -> Vec<usize> {
     let images: Vec<usize> = (0..labels.len()).filter(|i| labels[*i] == class).collect();
     let mut taken = std::collections::BTreeMap::<i32, usize>::new();

@@ -1,4 +1,4 @@
-//! An archive with a folder per class of JPEG and PNG files: `<root>/<train>/<class>/<file>`, `<root>/<test>/...`.
+//! An archive of JPEG and PNG files with a folder for each class: `<root>/<train>/<class>/<file>`, `<root>/<test>/...`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +14,10 @@ use crate::{
     stage::{Host, Progress, StageError},
 };
 
-/// (class, file) -> (path in the archive, bytes): sorted, so that neither the archive's order nor threads can matter.
+/// (class, file) -> (path in the archive, bytes). Sorted, so that the order in the archive and threads cannot matter.
 type Files = BTreeMap<(String, String), (String, Vec<u8>)>;
 
-/// Returns the pictures in the folders `train` and `test`, scaled to `size` = [height, width]. Classes are sorted by name.
+/// Returns the pictures in the folders `train` and `test`, scaled to `size`, [height, width]. Classes are sorted by name.
 pub(super) fn read(
     bytes: &[u8],
     train: &str,
@@ -32,7 +32,7 @@ pub(super) fn read(
         match &root {
             Some((known, first)) if *known != place.root => {
                 return Err(StageError::failed(format!(
-                    "entries `{first}` and `{path}` lie in two datasets: expected one `{train}` and one `{test}`"
+                    "entries `{first}` and `{path}` are in two datasets: expected one folder `{train}` and one `{test}`"
                 )));
             }
             Some(_) => {}
@@ -44,7 +44,7 @@ pub(super) fn read(
         if files.is_empty() {
             return Err(StageError::failed_with_hint(
                 format!("the archive has no picture in `{name}/<class>/`"),
-                "name the folders by `Folders(train: .., test: .., size: ..)`",
+                "give the names of the folders: `Folders(train: .., test: .., size: ..)`",
             ));
         }
     }
@@ -52,7 +52,9 @@ pub(super) fn read(
     let classes: Vec<String> = classes.into_iter().collect();
     if let Some(((class, _), (path, _))) = parts[1].iter().find(|((class, _), _)| classes.binary_search(class).is_err())
     {
-        return Err(StageError::failed(format!("entry `{path}` is of class `{class}`, which `{train}` does not have")));
+        return Err(StageError::failed(format!(
+            "entry `{path}` has the class `{class}`, which `{train}` does not have"
+        )));
     }
     let total = parts.iter().map(|files| files.len() as u64).sum();
     let mut progress = Progress { total, unit: "images".to_owned(), ..Progress::default() };
@@ -62,12 +64,12 @@ pub(super) fn read(
 }
 
 fn is_picture(path: &str) -> bool {
-    // Those that cannot be read are wanted too, so that they are refused and not lost in silence.
+    // Formats that cannot be read are included: such a file is then an error, not silently skipped.
     let endings = ["jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp"];
     path.rsplit_once('.').is_some_and(|(_, end)| endings.iter().any(|known| end.eq_ignore_ascii_case(known)))
 }
 
-/// Where in a dataset a picture lies.
+/// Where a picture is in a dataset.
 struct Place {
     root: String,
     is_test: bool,
@@ -76,7 +78,7 @@ struct Place {
 }
 
 impl Place {
-    /// Returns the place of `path`, or nothing if it lies in neither folder.
+    /// Returns the place of `path`, or `None` if it is in neither folder.
     fn of(path: &str, train: &str, test: &str) -> Result<Option<Self>, StageError> {
         let parts: Vec<&str> = path.split('/').collect();
         let Some(at) = parts.iter().position(|part| *part == train || *part == test) else { return Ok(None) };
@@ -89,7 +91,7 @@ impl Place {
     }
 }
 
-/// Pictures that are decoded between two looks at the host.
+/// How many pictures are decoded before the host is asked again whether to stop.
 const BATCH: usize = 1024;
 
 fn decode(
@@ -107,7 +109,7 @@ fn decode(
         }
         let decoded = batch.par_iter().map(|(_, (_, bytes))| picture::planes(bytes, height, width));
         let pictures: Vec<Result<Vec<u8>, String>> = decoded.collect();
-        // In order, so that of several broken pictures the first is named whatever the threads did.
+        // In order, so that the first of several broken pictures is named, whatever the threads did.
         for (((class, _), (path, _)), picture) in batch.iter().zip(pictures) {
             part.images.extend(picture.map_err(|why| StageError::failed(format!("entry `{path}` is {why}")))?);
             let label = classes.binary_search(class).expect("unknown classes were refused");
@@ -194,7 +196,7 @@ pub(super) mod tests {
 
     #[test]
     fn shrinking_by_a_whole_number_weighs_by_a_triangle() {
-        // Centre between 1 and 2, support 2: weights 1/4, 3/4, 3/4, 1/4 at 0, 1, 2, 3, of which the first is cut off.
+        // A triangle of half-width 2. Its four weights are 1/4, 3/4, 3/4, 1/4; one falls off the picture's edge.
         let wide = png(4, 1, ExtendedColorType::L8, &[0, 80, 160, 240]);
         let expected = |weights: [f32; 4]| {
             let sum: f32 = weights.iter().sum();
@@ -215,11 +217,11 @@ pub(super) mod tests {
         check(&[("r/Training/a/1.jpg", COLOUR)], "the archive has no picture in `Test/<class>/`");
         check(
             &[("r/Training/a/1.jpg", COLOUR), ("r/Test/b/1.jpg", COLOUR)],
-            "entry `r/Test/b/1.jpg` is of class `b`, which `Training` does not have",
+            "entry `r/Test/b/1.jpg` has the class `b`, which `Training` does not have",
         );
         check(
             &[("q/Training/a/1.jpg", COLOUR), ("r/Training/a/1.jpg", COLOUR)],
-            "entries `q/Training/a/1.jpg` and `r/Training/a/1.jpg` lie in two datasets",
+            "entries `q/Training/a/1.jpg` and `r/Training/a/1.jpg` are in two datasets",
         );
         check(&[("r/Training/1.jpg", COLOUR)], "entry `r/Training/1.jpg` is not at `Training/<class>/<picture>`");
         check(
@@ -232,10 +234,10 @@ pub(super) mod tests {
         );
         check(
             &[("r/Training/a/1.jpg", &COLOUR[..200]), ("r/Test/a/1.jpg", COLOUR)],
-            "entry `r/Training/a/1.jpg` is broken JPEG",
+            "entry `r/Training/a/1.jpg` is a broken JPEG",
         );
         let cut = &png(9, 9, ExtendedColorType::L8, &[7; 81])[..50];
-        check(&[("r/Training/a/1.png", cut), ("r/Test/a/1.jpg", COLOUR)], "entry `r/Training/a/1.png` is broken PNG");
+        check(&[("r/Training/a/1.png", cut), ("r/Test/a/1.jpg", COLOUR)], "entry `r/Training/a/1.png` is a broken PNG");
         assert!(read(&gzip(b""), "Training", "Test", [2, 2], &QuietHost).is_err());
     }
 

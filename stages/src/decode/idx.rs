@@ -1,5 +1,5 @@
-//! The IDX format of MNIST (LeCun, Cortes and Burges, "The MNIST database") and its kin: a magic number, big-endian
-//! sizes, bytes; each file in gzip.
+//! The IDX format of MNIST (LeCun, Cortes and Burges, "The MNIST database"), Fashion-MNIST and others: a magic number,
+//! big-endian sizes, bytes. Each file is compressed with gzip.
 
 use super::{
     archive,
@@ -10,10 +10,10 @@ use crate::{
     stage::StageError,
 };
 
-/// The input files of the format.
+/// The slots of the four input files.
 pub(super) const SLOTS: [&str; 4] = ["train-images", "train-labels", "test-images", "test-labels"];
 
-/// Returns the images of the four files, in the order of [`SLOTS`]. Classes are called `names`; without them, by number.
+/// Returns the images in `files`, which are in the order of [`SLOTS`]. Without `names`, a class's name is its number.
 pub(super) fn read(files: [&[u8]; 4], names: Option<&[String]>) -> Result<Collection, StageError> {
     let [train_slot, train_label_slot, test_slot, test_label_slot] = SLOTS;
     let (train, shape) = part(train_slot, files[0], train_label_slot, files[1])?;
@@ -43,17 +43,19 @@ fn part(slot: &str, images: &[u8], label_slot: &str, labels: &[u8]) -> Result<(P
     let ([n_labels], labels) = file::<1>(label_slot, labels)?;
     if n != n_labels {
         return Err(StageError::failed(format!(
-            "`{label_slot}` holds {n_labels} labels, expected {n} as there are images in `{slot}`"
+            "`{label_slot}` holds {n_labels} labels, expected {n}: one for each image in `{slot}`"
         )));
     }
     if n == 0 || height == 0 || width == 0 {
-        return Err(StageError::failed(format!("`{slot}` holds {n} images of {height} x {width}, expected some")));
+        return Err(StageError::failed(format!(
+            "`{slot}` holds {n} images of {height} x {width}: there are no pixels"
+        )));
     }
     let labels = labels.into_iter().map(i32::from).collect();
     Ok((Part { images: pixels, labels: vec![labels] }, ImageShape { channels: 1, height, width }))
 }
 
-/// Returns the sizes and bytes of an IDX file of bytes with `D` dimensions.
+/// Returns the `D` sizes and the data of an IDX file of unsigned bytes.
 fn file<const D: usize>(slot: &str, bytes: &[u8]) -> Result<([usize; D], Vec<u8>), StageError> {
     let failed = |why: String| StageError::failed(format!("`{slot}`: {why}"));
     let content = archive::gunzip(bytes, archive::LIMITS.entry).map_err(|error| failed(error.to_string()))?;
@@ -137,7 +139,7 @@ pub(super) mod tests {
         check(
             [a.clone(), idx(&[1], &[0]), c.clone(), d.clone()],
             None,
-            "`train-labels` holds 1 labels, expected 2 as there are images in `train-images`",
+            "`train-labels` holds 1 labels, expected 2: one for each image in `train-images`",
         );
         check(
             [a.clone(), b.clone(), idx(&[1, 2, 2], &[0; 4]), d.clone()],

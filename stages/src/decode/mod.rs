@@ -1,4 +1,4 @@
-//! `decode`: from a publisher's archive to splits, labels, statistics and a contact sheet.
+//! `decode`: turns a publisher's files into splits, labels, statistics and a contact sheet.
 
 mod archive;
 mod cifar;
@@ -14,23 +14,24 @@ mod statistics;
 use std::collections::{BTreeMap, BTreeSet};
 
 use collection::{Collection, Part};
-pub use params::{Decode, Format, Fraction, Validation};
+pub use params::{Decode, Folders, Format, Fraction, Validation};
 use split::{Choice, stratified};
-pub use statistics::{Counts, Duplicates, Pixels, Statistics, pixels};
+pub use statistics::pixels;
 
 use crate::{
     images::dataset::{self, ImageShape, Labels},
+    records::{Statistics, Version},
     stage::{Context, Host, Inputs, Outputs, Stage, StageError, StageId},
 };
 
 /// The input slot of every format but [`Format::Idx`].
 pub const ARCHIVE: &str = "archive";
 
-/// Returns the pixels `[c, h, w]` of a JPEG or PNG picture, scaled to `shape` as [`Format::Folders`] scales; of one
-/// channel, its luma (ITU-R BT.601, in whole thousandths).
+/// Returns the pixels of a JPEG or PNG picture, `[c, h, w]` from 0 to 255, scaled to `shape` the way [`Format::Folders`]
+/// does. If `shape` has one channel, it is the luma (ITU-R BT.601, in whole thousandths).
 ///
 /// # Errors
-/// If the bytes are no such picture: what is wrong with them.
+/// If `bytes` cannot be read as a JPEG or PNG picture. The text completes "the file is ...".
 pub fn picture(bytes: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
     let side = |side: usize| u32::try_from(side).map_err(|_| format!("a side of {side} pixels"));
     let planes = picture::planes(bytes, side(shape.height)?, side(shape.width)?)?;
@@ -55,7 +56,7 @@ impl Decode {
         }
     }
 
-    /// Returns the splits there will be; split `x` is the file `x.safetensors`.
+    /// Returns the names of the splits. Split `x` is the output `x.safetensors`.
     pub fn splits(&self) -> &'static [&'static str] {
         match self.validation {
             Validation::None => &["train", "test"],
@@ -68,7 +69,9 @@ impl Decode {
         match &self.format {
             Format::Cifar10 => cifar::cifar10(&inputs.bytes(ARCHIVE)?),
             Format::Cifar100 => cifar::cifar100(&inputs.bytes(ARCHIVE)?),
-            Format::Folders { train, test, size } => folders::read(&inputs.bytes(ARCHIVE)?, train, test, *size, host),
+            Format::Folders(Folders { train, test, size }) => {
+                folders::read(&inputs.bytes(ARCHIVE)?, train, test, *size, host)
+            }
             Format::Idx => {
                 let [a, b, c, d] = idx::SLOTS.map(|slot| inputs.bytes(slot));
                 idx::read([&a?, &b?, &c?, &d?], self.classes.as_deref())
@@ -76,10 +79,10 @@ impl Decode {
         }
     }
 
-    /// Returns the splits by name.
+    /// Returns the splits: name -> images.
     ///
     /// # Errors
-    /// If a stratified validation split would have no image.
+    /// If a stratified validation split would be empty.
     fn split(&self, shape: ImageShape, train: Part, test: Part) -> Result<BTreeMap<&'static str, Part>, StageError> {
         let subset = |part: Part, choice| match &self.subset {
             Some(subset) => {
@@ -104,12 +107,12 @@ impl Decode {
     }
 }
 
-/// Returns why images with these labels give no stratified validation split.
+/// Returns the error for a stratified validation split that would be empty.
 fn no_validation(labels: &[i32], fraction: f64) -> StageError {
     let (images, classes) = (labels.len(), labels.iter().collect::<BTreeSet<_>>().len());
     StageError::failed_with_hint(
-        format!("the validation split, {fraction} of {images} images in {classes} classes, has no image"),
-        "it needs a class with two training images: more images, a larger `subset`, or another `validation`",
+        format!("the validation split is empty: it is {fraction} of {images} images in {classes} classes"),
+        "at least one class needs two training images: use more images, a larger `subset` or another `validation`",
     )
 }
 
@@ -123,7 +126,7 @@ impl Stage for Decode {
         for slot in self.slots() {
             let input = inputs.bytes(slot)?;
             bytes += match self.format {
-                // Pictures are packed twice, and are there as read and as chosen, or as chosen and as written.
+                // The packed files, twice, and the pixels, twice: as read and as chosen, or as chosen and as written.
                 Format::Folders { .. } => 12 * input.len() as u64,
                 _ => input.len() as u64 + 2 * archive::unpacked_length(&input),
             };
@@ -141,18 +144,15 @@ impl Stage for Decode {
         let train = &splits["train"];
         let by_name = splits.iter().map(|(name, part)| (*name, part)).collect();
         let statistics = Statistics {
-            format: 1,
+            format: Version,
             splits: splits.iter().map(|(name, part)| ((*name).to_owned(), statistics::counts(part, &heads))).collect(),
             pixels: pixels(&train.images, shape),
             duplicates: statistics::duplicates(&by_name, shape),
             published_duplicates,
         };
         let contact = contact::sheet(shape, &heads, train);
-        let labels = Labels { format: 1, heads, image: shape };
-        let mut outputs = Outputs::default()
-            .with_json("labels.json", &labels)
-            .with_json("statistics.json", &statistics)
-            .with("contact.png", contact);
+        let labels = Labels { format: Version, heads, image: shape };
+        let mut outputs = Outputs::default().with_record(&labels).with_record(&statistics).with("contact.png", contact);
         for (name, part) in splits {
             let heads: Vec<(&str, &[i32])> = labels
                 .heads

@@ -1,121 +1,112 @@
 //! The parameters of `decode`.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::{Value, json};
 
-use crate::defaults;
+use crate::{
+    choices, parameters,
+    params::{Declared, Domain, Read},
+    problem::{Path, Problem},
+};
 
-/// Reads a publisher's files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Decode {
-    pub format: Format,
-    /// Where the validation split comes from. Default: a stratified tenth of the training images.
-    #[serde(default = "validation::value", skip_serializing_if = "validation::is", deserialize_with = "null_is_none")]
-    pub validation: Validation,
-    /// Only a part of the training images (before the validation split is taken) and of the test images, stratified.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subset: Option<Fraction>,
-    /// The classes' names in the order of their numbers, for [`Format::Idx`], which has none. Default: the numbers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classes: Option<Vec<String>>,
-}
-
-defaults! {
-    validation: Validation = Validation::Stratified(Fraction { fraction: 0.1, seed: 0 });
-    training: String = "Training".to_owned();
-    test: String = "Test".to_owned();
-}
-
-/// The layout of the files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Format {
-    /// `cifar-10-binary.tar.gz`: one head, `class`.
-    Cifar10,
-    /// `cifar-100-binary.tar.gz`: the heads `fine` (the main one) and `coarse`.
-    Cifar100,
-    /// The four `.gz` files of MNIST, Fashion-MNIST and their kin: one head, `class`.
-    Idx,
-    /// A `.tar.gz` with a folder per class of JPEG and PNG pictures: one head, `class`.
-    Folders {
-        /// The folder of the training images. Default: `Training`.
-        #[serde(default = "training::value", skip_serializing_if = "training::is")]
-        train: String,
-        /// The folder of the test images. Default: `Test`.
-        #[serde(default = "test::value", skip_serializing_if = "test::is")]
-        test: String,
-        /// [height, width] that pictures are scaled to.
-        size: [u32; 2],
-    },
-}
-
-/// Where the validation split comes from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Validation {
-    /// There is none.
-    None,
-    /// As many of each class of the training images (by the main head) as its share.
-    Stratified(Fraction),
-    /// The test images are the validation split, and there is no test split: the protocol of studies that have none.
-    OfficialTest,
-}
-
-/// A share of the images, and which: `0.1`, or `(fraction: 0.1, seed: 3)`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Fraction {
-    /// Between 0 and 1, both exclusive.
-    pub fraction: f64,
-    /// Default: 0.
-    #[serde(skip_serializing_if = "crate::params::is_default")]
-    pub seed: u32,
-}
-
-impl<'de> Deserialize<'de> for Fraction {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Full {
-            fraction: f64,
-            #[serde(default)]
-            seed: u32,
-        }
-
-        struct NumberOrMap;
-
-        impl<'de> de::Visitor<'de> for NumberOrMap {
-            type Value = Fraction;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a fraction such as 0.1 or (fraction: 0.1, seed: 3)")
-            }
-
-            fn visit_f64<E: de::Error>(self, fraction: f64) -> Result<Fraction, E> {
-                Ok(Fraction { fraction, seed: 0 })
-            }
-
-            fn visit_u64<E: de::Error>(self, fraction: u64) -> Result<Fraction, E> {
-                self.visit_f64(fraction as f64)
-            }
-
-            fn visit_i64<E: de::Error>(self, fraction: i64) -> Result<Fraction, E> {
-                self.visit_f64(fraction as f64)
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Fraction, A::Error> {
-                let Full { fraction, seed } = Full::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(Fraction { fraction, seed })
-            }
-        }
-
-        deserializer.deserialize_any(NumberOrMap)
+parameters! {
+    /// Reads a publisher's files.
+    pub struct Decode where classes_fit_the_format {
+        /// The layout of the files.
+        format: Format,
+        /// Where the validation split comes from.
+        validation: Validation = Validation::Stratified(Fraction { fraction: 0.1, seed: 0 }),
+        /// Only a part of the training images (before the validation split is taken) and of the test images, stratified.
+        subset: Option<Fraction>,
+        /// The classes' names in the order of their numbers, for `Idx`, which has none. By default the numbers.
+        classes: Option<Vec<String>>,
     }
 }
 
-/// RON's `None` arrives as null.
-fn null_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Validation, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(Validation::None))
+choices! {
+    /// The layout of the files.
+    #[derive(Eq)]
+    pub enum Format {
+        /// `cifar-10-binary.tar.gz`: one head, `class`.
+        Cifar10,
+        /// `cifar-100-binary.tar.gz`: the heads `fine` (the main one) and `coarse`.
+        Cifar100,
+        /// The four `.gz` files of MNIST, Fashion-MNIST and their kin: one head, `class`.
+        Idx,
+        /// A `.tar.gz` with a folder per class of JPEG and PNG pictures: one head, `class`.
+        Folders(Folders),
+    }
+}
+
+parameters! {
+    /// Where the pictures are, and what they become.
+    #[derive(Eq)]
+    pub struct Folders where folders_differ {
+        /// The folder of the training images.
+        train: String = "Training".to_owned(),
+        /// The folder of the test images.
+        test: String = "Test".to_owned(),
+        /// [height, width] that pictures are scaled to.
+        size: [u32; 2] [Domain::Whole(1..=4096)],
+    }
+}
+
+choices! {
+    /// Where the validation split comes from.
+    pub enum Validation {
+        /// There is none.
+        None,
+        /// This share of the training images of each class of the main head.
+        Stratified(Fraction),
+        /// The test images are the validation split, and there is no test split: the protocol of studies that have none.
+        OfficialTest,
+    }
+}
+
+/// A share of the images, and which: `0.1`, or `(fraction: 0.1, seed: 3)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fraction {
+    /// Between 0 and 1, both exclusive.
+    pub fraction: f64,
+    /// What the images are drawn by.
+    pub seed: u32,
+}
+
+parameters! {
+    /// A share written out.
+    struct WrittenOut {
+        /// The share.
+        fraction: f64 [Domain::Fraction],
+        /// The seed of the draw.
+        seed: u32 = 0,
+    }
+}
+
+impl serde::Serialize for Fraction {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        WrittenOut { fraction: self.fraction, seed: self.seed }.serialize(serializer)
+    }
+}
+
+impl Read for Fraction {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let written_out = match value {
+            Value::Number(fraction) => WrittenOut::read(&json!({ "fraction": fraction }), domain, at, problems)?,
+            Value::Object(fields) if fields.keys().any(|name| WrittenOut::NAMES.contains(&name.as_str())) => {
+                WrittenOut::read(value, domain, at, problems)?
+            }
+            value => {
+                problems.push(Problem::found(at, value).expected(Self::expected(domain)));
+                return None;
+            }
+        };
+        Some(Self { fraction: written_out.fraction, seed: written_out.seed })
+    }
+
+    fn expected(_: &Domain) -> String {
+        "a fraction such as 0.1 or (fraction: 0.1, seed: 3)".to_owned()
+    }
 }
 
 impl Format {
@@ -124,62 +115,46 @@ impl Format {
         match self {
             Self::Cifar10 | Self::Cifar100 => Some([3, 32, 32]),
             Self::Idx => None,
-            Self::Folders { size: [height, width], .. } => Some([3, *height as usize, *width as usize]),
+            Self::Folders(Folders { size: [height, width], .. }) => Some([3, *height as usize, *width as usize]),
         }
     }
 }
 
+impl Folders {
+    fn folders_differ(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
+        for (field, folder) in [("train", &self.train), ("test", &self.test)] {
+            if folder.is_empty() || folder.contains('/') || folder == "." || folder == ".." {
+                let problem = Problem::new(at.name(field), format!("found `{folder}`"));
+                problems.push(problem.expected("the name of one folder"));
+            }
+        }
+        if self.train == self.test {
+            let found = format!("found `{}`, the folder of the training images too", self.test);
+            problems.push(Problem::new(at.name("test"), found).expected("another folder"));
+        }
+        self
+    }
+}
+
 impl Decode {
-    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
-    pub fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = Vec::new();
-        let mut problem = |path: &str, message: String| problems.push((path.to_owned(), message));
-        if let Format::Folders { train, test, size } = &self.format {
-            for (i, side) in size.iter().enumerate().filter(|(_, side)| !(1..=4096).contains(*side)) {
-                problem(&format!("format.Folders.size[{i}]"), format!("found {side}, allowed: 1 to 4096"));
-            }
-            for (field, folder) in [("train", train), ("test", test)] {
-                if folder.is_empty() || folder.contains('/') || folder == "." || folder == ".." {
-                    let path = format!("format.Folders.{field}");
-                    problem(&path, format!("found `{folder}`, allowed: the name of one folder"));
-                }
-            }
-            if train == test {
-                problem("format.Folders.test", format!("found `{test}`, the folder of the training images too"));
+    fn classes_fit_the_format(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
+        let Some(classes) = &self.classes else { return self };
+        let at = at.name("classes");
+        if self.format != Format::Idx {
+            let found = format!("found names, but `{}` names its classes itself", self.format.name());
+            problems.push(Problem::new(&at, found).expected("no `classes`, which are for `Idx` alone"));
+        }
+        if classes.is_empty() || classes.len() > 256 {
+            problems.push(Problem::new(&at, format!("found {} names", classes.len())).expected("1 to 256"));
+        }
+        let mut seen = BTreeSet::new();
+        for (i, name) in classes.iter().enumerate() {
+            if name.is_empty() || !seen.insert(name) {
+                let problem = Problem::new(at.index(i), format!("found `{name}`"));
+                problems.push(problem.expected("names that differ"));
             }
         }
-        let fractions = [
-            (
-                "validation.Stratified",
-                if let Validation::Stratified(share) = &self.validation { Some(share) } else { None },
-            ),
-            ("subset", self.subset.as_ref()),
-        ];
-        for (path, share) in fractions {
-            if let Some(Fraction { fraction, .. }) =
-                share.filter(|share| !(share.fraction > 0.0 && share.fraction < 1.0))
-            {
-                problem(&format!("{path}.fraction"), format!("found {fraction}, allowed: above 0 and below 1"));
-            }
-        }
-        if let Some(classes) = &self.classes {
-            if self.format != Format::Idx {
-                problem(
-                    "classes",
-                    "found names, allowed: with `Idx` alone, as other formats name their classes".to_owned(),
-                );
-            }
-            if classes.is_empty() || classes.len() > 256 {
-                problem("classes", format!("found {} names, allowed: 1 to 256", classes.len()));
-            }
-            let mut seen = BTreeSet::new();
-            for (i, name) in classes.iter().enumerate() {
-                if name.is_empty() || !seen.insert(name) {
-                    problem(&format!("classes[{i}]"), format!("found `{name}`, allowed: names that differ"));
-                }
-            }
-        }
-        problems
+        self
     }
 }
 
@@ -191,7 +166,6 @@ mod tests {
         let params: Decode = serde_json::from_str(json).unwrap();
         assert_eq!(serde_json::to_string(&params).unwrap(), canonical);
         assert_eq!(serde_json::from_str::<Decode>(canonical).unwrap(), params);
-        assert_eq!(params.problems(), []);
     }
 
     #[test]
@@ -227,22 +201,19 @@ mod tests {
 
     #[test]
     fn problems_name_the_place_what_was_found_and_what_is_allowed() {
-        let params: Decode = serde_json::from_str(
-            r#"{"format":{"Folders":{"train":"a","test":"a","size":[0,5000]}},"validation":{"Stratified":1.0},
-                "subset":-1,"classes":["x","x"]}"#,
-        )
-        .unwrap();
-        let found: Vec<String> = params.problems().iter().map(|(path, message)| format!("{path}: {message}")).collect();
+        let written = r#"{"format":{"Folders":{"train":"a","test":"a","size":[0,5000]}},"validation":{"Stratified":1.0},
+            "subset":-1,"classes":["x","x"]}"#;
+        let problems = crate::params::read::<Decode>(&serde_json::from_str(written).unwrap()).unwrap_err();
         assert_eq!(
-            found,
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
             [
-                "format.Folders.size[0]: found 0, allowed: 1 to 4096",
-                "format.Folders.size[1]: found 5000, allowed: 1 to 4096",
-                "format.Folders.test: found `a`, the folder of the training images too",
-                "validation.Stratified.fraction: found 1, allowed: above 0 and below 1",
-                "subset.fraction: found -1, allowed: above 0 and below 1",
-                "classes: found names, allowed: with `Idx` alone, as other formats name their classes",
-                "classes[1]: found `x`, allowed: names that differ",
+                "`format.Folders.size[0]`: found `0`, expected a whole number of 1 to 4096",
+                "`format.Folders.size[1]`: found `5000`, expected a whole number of 1 to 4096",
+                "`format.Folders.test`: found `a`, the folder of the training images too, expected another folder",
+                "`validation.Stratified.fraction`: found `1.0`, expected a number above 0 and below 1",
+                "`subset.fraction`: found `-1`, expected a number above 0 and below 1",
+                "`classes`: found names, but `Folders` names its classes itself, expected no `classes`, which are for `Idx` alone",
+                "`classes[1]`: found `x`, expected names that differ",
             ]
         );
     }

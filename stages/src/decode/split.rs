@@ -1,8 +1,8 @@
-//! Stratified choices: some of the images, as many of each class as its share.
+//! Stratified choices: a share of the images of each class.
 
 use crate::philox::{Purpose, Stream};
 
-/// What a choice is for, so that no two choices draw the same numbers.
+/// What images are chosen for. Each purpose draws its own random numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Choice {
     Validation = 0,
@@ -10,10 +10,10 @@ pub(super) enum Choice {
     TestSubset = 2,
 }
 
-/// Returns which images are chosen and which are left, each in the order of the images.
+/// Returns the indices of the images that are chosen and of those that are left, both ascending.
 ///
-/// Of a class with n images round(`fraction` * n) are chosen, halves upwards, at least one; for [`Choice::Validation`]
-/// at least one stays, so that a class with a single image has none chosen.
+/// From a class with n images, `fraction` * n are chosen, rounded to the nearest (halves up) but at least one. For
+/// [`Choice::Validation`] at least one is left, so none is chosen from a class with a single image.
 pub(super) fn stratified(labels: &[i32], fraction: f64, seed: u32, choice: Choice) -> (Vec<usize>, Vec<usize>) {
     let classes = labels.iter().map(|label| *label + 1).max().unwrap_or(0);
     let mut chosen = vec![false; labels.len()];

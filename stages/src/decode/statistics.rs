@@ -1,56 +1,14 @@
-//! What is worth knowing of a dataset: how many of what, mean and deviation of its pixels, pictures that are there twice.
+//! What is worth knowing about a dataset: numbers of images, mean and standard deviation of pixels, duplicates.
 
 use std::collections::BTreeMap;
 
 use pipe_store::Digest;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::collection::Part;
-use crate::images::dataset::{Head, ImageShape};
+use crate::records::{Counts, Duplicates, Head, ImageShape, Pixels};
 
-/// `statistics.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Statistics {
-    /// 1.
-    pub format: u32,
-    /// By split.
-    pub splits: BTreeMap<String, Counts>,
-    /// Of the training split, in units of a byte (0 to 255).
-    pub pixels: Pixels,
-    /// Within and across the splits as they are here.
-    pub duplicates: Duplicates,
-    /// Within and across `train` and `test` as the publisher divides them, before a subset or a validation split is taken.
-    pub published_duplicates: Duplicates,
-}
-
-/// How many images a split has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    pub images: usize,
-    /// head -> for each class, its images.
-    pub classes: BTreeMap<String, Vec<usize>>,
-}
-
-/// Mean and deviation (of the whole, not of a sample: divided by n) of each channel, computed from whole sums.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Pixels {
-    pub mean: Vec<f64>,
-    pub deviation: Vec<f64>,
-}
-
-/// Pictures whose pixels are all equal.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Duplicates {
-    /// split -> images beyond the first of each picture.
-    pub within: BTreeMap<String, usize>,
-    /// split -> pictures that are in it with different labels of the main head.
-    pub conflicting: BTreeMap<String, usize>,
-    /// "test/train" -> pictures that are in both.
-    pub across: BTreeMap<String, usize>,
-}
-
-/// Returns how many images of each class `part` has.
+/// Returns the number of images in `part`, in all and of each class.
 pub(super) fn counts(part: &Part, heads: &[Head]) -> Counts {
     let count = |(head, labels): (&Head, &Vec<i32>)| {
         let mut counts = vec![0; head.classes.len()];
@@ -60,7 +18,7 @@ pub(super) fn counts(part: &Part, heads: &[Head]) -> Counts {
     Counts { images: part.len(), classes: heads.iter().zip(&part.labels).map(count).collect() }
 }
 
-/// Returns mean and deviation of each channel of `images`, `[n, c, h, w]` with n of at least 1.
+/// Returns the mean and the standard deviation of each channel of `images`, `[n, c, h, w]` with n at least 1.
 pub fn pixels(images: &[u8], shape: ImageShape) -> Pixels {
     let plane = shape.height * shape.width;
     let n = (images.len() / shape.channels) as u128;
@@ -70,7 +28,7 @@ pub fn pixels(images: &[u8], shape: ImageShape) -> Pixels {
             sum += u128::from(pixels.iter().map(|x| u64::from(*x)).sum::<u64>());
             squares += u128::from(pixels.iter().map(|x| u64::from(*x).pow(2)).sum::<u64>());
         }
-        // Whole numbers up to here; division and root are exactly rounded everywhere.
+        // The sums are whole numbers, and division and root are rounded the same way everywhere.
         let variance = (n * squares - sum * sum) as f64 / (n * n) as f64;
         (sum as f64 / n as f64, variance.sqrt())
     };
@@ -78,7 +36,7 @@ pub fn pixels(images: &[u8], shape: ImageShape) -> Pixels {
     Pixels { mean, deviation }
 }
 
-/// Returns the pictures that are there twice within and across `parts`, given by name.
+/// Returns how many pictures occur more than once within and across `parts` (name -> part).
 pub(super) fn duplicates(parts: &BTreeMap<&str, &Part>, shape: ImageShape) -> Duplicates {
     let mut found = Duplicates::default();
     let mut pictures: BTreeMap<&str, BTreeMap<Digest, Vec<i32>>> = BTreeMap::new();

@@ -16,7 +16,7 @@ fn run(params: &str, files: &[(&str, Vec<u8>)]) -> Result<Outputs, StageError> {
     decode.run(&Inputs::new(&slots, &objects), &Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost })
 }
 
-/// Twenty training images, of which 5 and 6 are equal, and four test images, of which one is in `train`.
+/// Twenty training images, two of which (5 and 6) are equal, and four test images, one of which is in `train` too.
 fn tiny() -> Vec<u8> {
     let train: Vec<[u8; 3]> =
         (0..20).map(|i| [i % 2, i % 2 + u8::from(i % 4 == 3), if i == 6 { 5 } else { i }]).collect();
@@ -120,7 +120,7 @@ fn what_is_not_connected_is_named() {
     assert_eq!(error.to_string(), "no object is connected to the slot `archive`");
 }
 
-/// If this fails, the bytes have moved: the stage needs a new version.
+/// If this fails, the outputs have changed: the stage needs a new version.
 #[test]
 fn golden_outputs() {
     let outputs = run(r#"{"format":"Cifar100","validation":{"Stratified":0.2}}"#, &[("archive", tiny())]).unwrap();
@@ -171,6 +171,6 @@ fn a_validation_split_without_an_image_is_an_error() {
         run(&params, &[("archive", alone.clone())])
     };
     let error = run(r#"{"Stratified":0.5}"#).unwrap_err();
-    assert_eq!(error.to_string(), "the validation split, 0.5 of 3 images in 3 classes, has no image");
+    assert_eq!(error.to_string(), "the validation split is empty: it is 0.5 of 3 images in 3 classes");
     assert_eq!(split(&run("null").unwrap(), "train").len(), 3);
 }

@@ -1,11 +1,6 @@
-//! `evaluate`: a trained network on the images of a split it was not trained on. The only stage that may read the test
-//! split.
+//! `evaluate`: measures a trained network on a split that it was not trained on. No other stage may read the test split.
 
-use std::fmt::Write as _;
-
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-
+pub use crate::records::EvaluateOn;
 use crate::{
     images::{
         Policy,
@@ -20,28 +15,22 @@ use crate::{
             run::JUDGED_AT_A_TIME,
         },
     },
-    params::{Float, is_default},
+    parameters,
+    params::Float,
+    records::{ClassFigures, Evaluation, HeadEvaluation, HeadPrediction, Predictions, Version},
     stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
 };
 
-/// `evaluate`: losses, accuracies with their uncertainty, and every prediction.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Evaluate {
-    /// The split whose images are connected to the slot `data`. Default Test.
-    #[serde(skip_serializing_if = "is_default")]
-    pub split: EvaluateOn,
+parameters! {
+    /// `evaluate`: losses, accuracies with their uncertainty, and every prediction.
+    #[derive(Eq)]
+    pub struct Evaluate = defaults {
+        /// The split whose images are read.
+        split: EvaluateOn = EvaluateOn::Test,
+    }
 }
 
-/// A split that is not trained on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EvaluateOn {
-    #[default]
-    Test,
-    Validation,
-}
-
-/// Heads with at least so many classes have a top-5 accuracy.
+/// Heads with at least this many classes get a top-5 accuracy.
 const TOP_5_FROM: usize = 10;
 
 impl Stage for Evaluate {
@@ -54,13 +43,13 @@ impl Stage for Evaluate {
     }
 
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
-        let architecture: Architecture = inputs.json("architecture")?;
+        let architecture: Architecture = inputs.record("architecture")?;
         // No outputs are kept for a backward pass.
         Ok((64 << 20) + architecture.memory(JUDGED_AT_A_TIME as u64 / 3))
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
-        let labels: Labels = inputs.json("labels")?;
+        let labels: Labels = inputs.record("labels")?;
         let policy = Policy::of_inputs(inputs, labels.image)?;
         let data = checked(Dataset::read(inputs.bytes("data")?)?, "data", &labels)?;
         if data.is_empty() {
@@ -92,32 +81,31 @@ impl Stage for Evaluate {
             let labels = data.labels(&head.name)?;
             judged.push(Judged { head, names: &names.classes, logits, labels });
         }
-        let of_heads: serde_json::Map<_, _> =
-            judged.iter().map(|judged| (judged.head.name.clone(), judged.record())).collect();
-        let record = json!({ "format": 1, "split": self.split, "n": data.len(), "heads": of_heads });
-        Ok(Outputs::default().with_json("evaluation.json", &record).with("predictions.csv", predictions(&judged)))
+        let of_heads = judged.iter().map(|judged| (judged.head.name.clone(), judged.figures())).collect();
+        let record = Evaluation { format: Version, split: self.split, n: data.len(), heads: of_heads };
+        Ok(Outputs::default().with_record(&record).with(Predictions::FILE, predictions(&judged).write()))
     }
 }
 
-/// Checks that the network is one for these labels.
+/// Checks that the network takes these images and has these heads.
 fn fits(architecture: &Architecture, labels: &Labels) -> Result<(), StageError> {
     let shape = [labels.image.channels, labels.image.height, labels.image.width];
     if architecture.input != shape {
         let found = architecture.input;
         return Err(StageError::failed(format!(
-            "the network is for images of shape {found:?}, the data have {shape:?}"
+            "the network takes images of shape {found:?}, but the data have {shape:?}"
         )));
     }
     let names = |heads: &[Head]| heads.iter().map(|head| (head.name.clone(), head.classes)).collect::<Vec<_>>();
     let expected = names(&heads(labels, Default::default()));
     if names(&architecture.heads) != expected {
         let found = names(&architecture.heads);
-        return Err(StageError::failed(format!("the network tells {found:?} apart, the data have {expected:?}")));
+        return Err(StageError::failed(format!("the network has the heads {found:?}, but the data have {expected:?}")));
     }
     Ok(())
 }
 
-/// One head's logits [n, classes] beside the labels [n].
+/// One head's logits, `[n, classes]`, and the labels, `[n]`.
 struct Judged<'a> {
     head: &'a Head,
     names: &'a [String],
@@ -130,43 +118,43 @@ impl Judged<'_> {
         self.logits.chunks_exact(self.head.classes).zip(self.labels.iter().map(|&label| label as usize))
     }
 
-    fn record(&self) -> Value {
+    fn figures(&self) -> HeadEvaluation {
         let n = self.labels.len() as u64;
         let score = loss::score(Criterion::default(), self.head.output, self.logits, self.labels, self.head.classes);
-        let (low, high) = wilson(score.correct, n);
-        let mut record = json!({
-            "loss": Float(score.loss / n as f64),
-            "accuracy": score.correct as f64 / n as f64,
-            "correct": score.correct,
-            "interval_95": [low, high],
-            "chance": 1.0 / self.head.classes as f64,
-            "classes": self.classes(),
-        });
-        if self.head.classes >= TOP_5_FROM {
-            let hits = self.rows().filter(|(row, label)| rank(row, *label) < 5).count();
-            record["top_5_accuracy"] = (hits as f64 / n as f64).into();
+        let hits = || self.rows().filter(|(row, label)| rank(row, *label) < 5).count();
+        HeadEvaluation {
+            loss: Float(score.loss / n as f64),
+            accuracy: score.correct as f64 / n as f64,
+            correct: score.correct,
+            interval_95: wilson(score.correct, n).into(),
+            chance: 1.0 / self.head.classes as f64,
+            top_5_accuracy: (self.head.classes >= TOP_5_FROM).then(|| hits() as f64 / n as f64),
+            classes: self.classes(),
         }
-        record
     }
 
-    /// Returns each class's name, number of images and accuracy (null where there is no image).
-    fn classes(&self) -> Vec<Value> {
+    fn classes(&self) -> Vec<ClassFigures> {
         let mut counts = vec![(0u64, 0u64); self.head.classes];
         for (row, label) in self.rows() {
             counts[label].0 += 1;
             counts[label].1 += u64::from(loss::largest(row) == label);
         }
-        let class = |(name, (n, correct)): (&String, (u64, u64))| json!({ "name": name, "n": n, "accuracy": (n > 0).then(|| correct as f64 / n as f64) });
+        let class = |(name, (n, correct)): (&String, (u64, u64))| ClassFigures {
+            name: name.clone(),
+            n,
+            accuracy: (n > 0).then(|| correct as f64 / n as f64),
+        };
         self.names.iter().zip(counts).map(class).collect()
     }
 }
 
-/// Returns how many logits come before that of `label`.
+/// Returns how many classes rank before `label`: those with a larger logit, or with an equal one and a lower number.
 fn rank(row: &[f32], label: usize) -> usize {
     row.iter().enumerate().filter(|&(i, &x)| x > row[label] || x == row[label] && i < label).count()
 }
 
-/// Returns the 95 % interval of a share of `hits` in `n` (E. B. Wilson, 1927).
+/// Returns the 95 % confidence interval of a share, `hits` out of `n` (E. B. Wilson, "Probable inference, the law of
+/// succession, and statistical inference", 1927).
 fn wilson(hits: u64, n: u64) -> (f64, f64) {
     const Z: f64 = 1.959_963_984_540_054;
     let (n, share) = (n as f64, hits as f64 / n as f64);
@@ -176,25 +164,20 @@ fn wilson(hits: u64, n: u64) -> (f64, f64) {
     (((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0))
 }
 
-/// Returns predictions.csv: a row per image with label, prediction and its probability, for each head.
-fn predictions(judged: &[Judged<'_>]) -> String {
-    let mut text = String::from("image");
-    for Judged { head, .. } in judged {
-        write!(text, ",{0}_label,{0}_prediction,{0}_probability", head.name).expect("writing to a string");
-    }
-    text.push('\n');
+/// Returns what each head says of each image.
+fn predictions(judged: &[Judged<'_>]) -> Predictions {
+    let of_head = |image: usize, Judged { head, logits, labels, .. }: &Judged<'_>| {
+        let row = &logits[image * head.classes..][..head.classes];
+        let prediction = loss::largest(row);
+        let probability = loss::probabilities(head.output, row, head.classes)[prediction];
+        HeadPrediction { label: labels[image], prediction, probability }
+    };
     let n = judged.first().map_or(0, |judged| judged.labels.len());
-    for image in 0..n {
-        write!(text, "{image}").expect("writing to a string");
-        for Judged { head, logits, labels, .. } in judged {
-            let row = &logits[image * head.classes..][..head.classes];
-            let found = loss::largest(row);
-            let probability = loss::probabilities(head.output, row, head.classes)[found];
-            write!(text, ",{},{found},{probability:.6}", labels[image]).expect("writing to a string");
-        }
-        text.push('\n');
+    let of_image = |image| judged.iter().map(|judged| of_head(image, judged)).collect();
+    Predictions {
+        heads: judged.iter().map(|judged| judged.head.name.clone()).collect(),
+        images: (0..n).map(of_image).collect(),
     }
-    text
 }
 
 #[cfg(test)]
@@ -202,6 +185,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use pipe_store::MemoryObjects;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::{

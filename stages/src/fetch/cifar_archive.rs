@@ -1,11 +1,11 @@
-//! The embedded data as a CIFAR-100 binary archive: a tar in a gzip of stored blocks, written here byte by byte, so that
-//! its digest is the same on every machine and with every version of a compressor.
+//! The embedded data as a CIFAR-100 binary archive: a tar file in gzip, uncompressed. It is written here byte by byte, so
+//! that its digest does not depend on the machine or on the version of a compressor.
 
 use rayon::prelude::*;
 
 use super::shapes::{self, Split};
 
-/// Returns `cifar-100-binary.tar.gz` with the first `train` and `test` pictures of `shapes100`.
+/// Returns a `cifar-100-binary.tar.gz` with the first `train` training and `test` test pictures of `shapes100`.
 pub(super) fn shapes100(train: u32, test: u32) -> Vec<u8> {
     let records = |split, n: u32| {
         let record = |index| {
@@ -35,7 +35,7 @@ pub(super) fn shapes100(train: u32, test: u32) -> Vec<u8> {
     gzip_stored(&tar)
 }
 
-/// Appends a file to a tar, in the ustar format: mode 644, owner 0, time 0.
+/// Appends a file to a tar in the ustar format, with mode 644, owner 0 and time 0.
 fn append(tar: &mut Vec<u8>, path: &str, content: &[u8]) {
     let mut header = [0; 512];
     let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
@@ -55,7 +55,7 @@ fn append(tar: &mut Vec<u8>, path: &str, content: &[u8]) {
     tar.resize(tar.len().next_multiple_of(512), 0);
 }
 
-/// Returns a gzip member (RFC 1952, time 0, system unknown) of stored blocks (RFC 1951, section 3.2.4).
+/// Returns `bytes` as one gzip member (RFC 1952; time 0, system unknown) of stored blocks (RFC 1951, section 3.2.4).
 fn gzip_stored(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     let blocks = bytes.chunks(0xffff);
@@ -93,7 +93,7 @@ mod tests {
         archive.entries().unwrap().map(read).collect()
     }
 
-    /// The embedded dataset is part of every study that uses it: it never changes.
+    /// The embedded dataset is part of every study that uses it, so it must never change.
     #[test]
     fn the_archives_digests_are_pinned() {
         let digests = [shapes100(1, 1), shapes100(2000, 500)].map(|archive| Digest::of(&archive).to_string());

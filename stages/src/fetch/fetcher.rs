@@ -201,6 +201,7 @@ impl Transfer<'_> {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a server that does not answer gets time before the next attempt")]
     fn download(&self, url: &str) -> Result<Vec<u8>, SourceError> {
         let agent = http::agent();
         let (mut fruitless, mut was_stale) = (0, false);
@@ -280,6 +281,10 @@ impl Transfer<'_> {
     }
 
     /// Opens what an earlier download left, to append to it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an interrupted download continues where it ended; its bytes are checked"
+    )]
     fn open_partial(&self) -> Result<(File, Verifier<'_>), SourceError> {
         if let Some(folder) = self.partial.parent() {
             fs::create_dir_all(folder).map_err(|error| self.disk(error))?;
@@ -319,6 +324,7 @@ impl Transfer<'_> {
         Ok(if resumed { Attempt::Stale(mismatch) } else { Attempt::Final(mismatch.into()) })
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a download that is complete or wrong is not continued")]
     fn remove_partial(&self) -> Result<(), SourceError> {
         fs::remove_file(&self.partial).map_err(|error| self.disk(error))
     }

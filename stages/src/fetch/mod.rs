@@ -1,4 +1,4 @@
-//! `fetch`: how data comes in. The key is what is expected (digests and sizes); where it comes from is outside the key.
+//! `fetch`: how data comes in. The action's key covers what is expected, by digest and size, and not where it comes from.
 
 mod cifar_archive;
 mod fetcher;
@@ -13,40 +13,50 @@ pub use location::{LocationError, Mirror};
 use serde::{Deserialize, Serialize};
 pub use spec::{FetchSources, FetchSpec, NamedRemote, Remote};
 
-use crate::stage::{Context, Inputs, Outputs, Stage, StageError, StageId};
+use crate::{
+    choices, parameters,
+    params::Domain,
+    stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
+};
 
-/// The output of every fetch but one of several files.
+/// The output of a fetch of one file, or of generated data.
 pub const ARCHIVE: &str = "archive";
 
-/// What the action says: generated data, or files by their digests.
+/// What an action fetches: generated data, or files known by their digests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum FetchAction {
+    /// Generated data; the output is [`ARCHIVE`].
     Embedded(Embedded),
-    /// Sorted by name.
+    /// Files, sorted by name; each is an output of that name.
     Files(Vec<Expected>),
 }
 
-/// Data that is generated: no network is needed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Embedded {
-    pub name: EmbeddedName,
-    /// How many training images.
-    pub train: u32,
-    /// How many test images.
-    pub test: u32,
+parameters! {
+    /// Data that is generated: no network is needed.
+    #[derive(Eq)]
+    pub struct Embedded {
+        /// Which data.
+        name: EmbeddedName,
+        /// How many training images.
+        train: u32 [IMAGES],
+        /// How many test images.
+        test: u32 [IMAGES],
+    }
 }
 
-/// Which data is generated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EmbeddedName {
-    /// 32 x 32 colour pictures of 20 shapes in 5 textures, as a CIFAR-100 binary archive.
-    #[serde(rename = "shapes100")]
-    Shapes100,
+const IMAGES: Domain = Domain::Whole(1..=1_000_000);
+
+choices! {
+    /// Which data is generated.
+    #[derive(Copy, Eq)]
+    pub enum EmbeddedName {
+        /// 32 x 32 colour pictures of 20 shapes in 5 textures, as a CIFAR-100 binary archive.
+        Shapes100 = "shapes100",
+    }
 }
 
-/// A file that is expected.
+/// A file that is expected, with the digests that it must have: a SHA-256, a BLAKE3, or both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
@@ -54,9 +64,10 @@ pub struct Expected {
     pub name: String,
     /// In bytes.
     pub size: u64,
-    /// 64 lower-case hexadecimal digits. There is a sha256, a blake3, or both.
+    /// 64 lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// 64 lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
 }
@@ -92,8 +103,8 @@ impl Stage for FetchAction {
             Self::Files(files) => {
                 let names: Vec<_> = files.iter().map(|file| format!("`{}`", file.name)).collect();
                 Err(StageError::Environment {
-                    message: format!("nothing says where {} can be fetched from", names.join(", ")),
-                    hint: Some("run it through `pipe run`, which knows the pipeline file's URLs".to_owned()),
+                    message: format!("no URL is known for {}", names.join(", ")),
+                    hint: Some("use `pipe run`, which takes the URLs from the pipeline file".to_owned()),
                     source: None,
                 })
             }

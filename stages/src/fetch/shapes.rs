@@ -1,22 +1,22 @@
-//! Pictures of shapes in textures: 20 shapes by 5 textures, 32 x 32 in colour. A shape's place, size and colours, the ground
-//! behind it and the noise over all are drawn for each picture, so that neither a pixel nor the mean colour tells a class;
-//! mirrored pictures are of the same class. Whole numbers only, so that every machine draws the same.
+//! Pictures of shapes in textures: 20 shapes times 5 textures, 32 x 32 pixels in colour. Place, size, colours, background
+//! and noise are drawn anew for each picture, so neither a single pixel nor the mean colour gives the class away. A mirrored
+//! picture has the same class. All arithmetic is in whole numbers, so every machine draws the same pictures.
 
 use crate::philox::{Purpose, Stream};
 
 /// Width and height of a picture.
 const SIDE: i32 = 32;
 
-/// The seed of the embedded data: fixed for ever.
+/// The seed of the embedded data. It never changes.
 const SEED: u64 = 0x7368_6170_6573; // "shapes"
 
-/// Names of the textures; the fine class is 5 * shape + texture.
+/// The textures' names. The fine class is 5 * shape + texture.
 pub(super) const TEXTURES: [&str; 5] = ["solid", "outlined", "banded", "striped", "checkered"];
 
-/// Whether a point is in a shape that fills [-256, 256] in both directions, y downwards.
+/// Whether a point is inside a shape. x and y run from -256 to 256, y downwards.
 type Inside = fn(x: i32, y: i32) -> bool;
 
-/// The shapes: names and outlines, each its own mirror image.
+/// The shapes' names and outlines. Each shape is its own mirror image.
 pub(super) const SHAPES: [(&str, Inside); 20] = [
     ("circle", |x, y| x * x + y * y <= 236 * 236),
     ("square", |x, y| x.abs().max(y.abs()) <= 208),
@@ -45,17 +45,17 @@ pub(super) const SHAPES: [(&str, Inside); 20] = [
 
 const N_CLASSES: u32 = (SHAPES.len() * TEXTURES.len()) as u32;
 
-/// Which of the two independent sets.
+/// One of the two sets, which share no picture.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Split {
     Train = 0,
     Test = 1,
 }
 
-/// Returns picture `index` of `split`: its fine class and its pixels `[3, 32, 32]`. Every hundred pictures in a row hold
-/// each class once.
+/// Returns picture `index` of `split`: its fine class and its pixels `[3, 32, 32]`. Each hundred pictures, from a multiple
+/// of 100 on, have each class once.
 pub(super) fn picture(split: Split, index: u32) -> (u8, Vec<u8>) {
-    // Classes draw from a stream beside that of the pictures.
+    // The classes' order has a stream of its own.
     let mut classes: Vec<u8> = (0..N_CLASSES as u8).collect();
     Stream::new(SEED, Purpose::Shapes, 2 + split as u32, index / N_CLASSES).shuffle(&mut classes);
     let class = classes[(index % N_CLASSES) as usize];
@@ -63,7 +63,7 @@ pub(super) fn picture(split: Split, index: u32) -> (u8, Vec<u8>) {
     (class, draw(usize::from(class), &mut draws))
 }
 
-/// The numbers of one picture, in order.
+/// The random numbers of one picture, in order.
 struct Draws {
     stream: Stream,
     next: u64,
@@ -81,20 +81,20 @@ impl Draws {
     }
 }
 
-/// Points per pixel and direction, against jagged edges.
+/// Points sampled per pixel along each axis, to smooth the edges.
 const FINE: i32 = 4;
 
 fn draw(class: usize, draws: &mut Draws) -> Vec<u8> {
     let (_, inside) = SHAPES[class / TEXTURES.len()];
     let texture = class % TEXTURES.len();
-    // In sixteenths of a pixel: half the shape's side, and its middle.
+    // Half the shape's side, and its middle, in sixteenths of a pixel.
     let radius = draws.between(9 * 16, 13 * 16);
     let slack = SIDE * 8 - radius;
     let (middle_x, middle_y) = (SIDE * 8 + draws.between(-slack, slack), SIDE * 8 + draws.between(-slack, slack));
     let pitch = draws.between(4 * 16, 5 * 16 + 8);
     let (phase_x, phase_y) = (draws.between(0, pitch - 1), draws.between(0, pitch - 1));
     let (front, back) = contrasting(draws);
-    // What a texture leaves out is near the ground.
+    // A texture's gaps are close to the background.
     let gap: [i32; 3] = std::array::from_fn(|c| (front[c] + 4 * back[c]) / 5);
     let slope = [draws.between(-24, 24), draws.between(-24, 24)];
     let loudness = draws.between(8, 32);
@@ -140,7 +140,7 @@ fn draw(class: usize, draws: &mut Draws) -> Vec<u8> {
     pixels
 }
 
-/// Returns two colours that differ enough in brightness to be told apart, either of them the brighter.
+/// Returns two colours that clearly differ in brightness; either may be the brighter.
 fn contrasting(draws: &mut Draws) -> ([i32; 3], [i32; 3]) {
     let brightness = |colour: [i32; 3]| 2 * colour[0] + 5 * colour[1] + colour[2]; // in eighths
     loop {
@@ -151,7 +151,7 @@ fn contrasting(draws: &mut Draws) -> ([i32; 3], [i32; 3]) {
     }
 }
 
-/// Returns noise of deviation `loudness` * 37 / 64, nearly normal: a sum of four bytes.
+/// Returns noise that is nearly normal, a sum of four bytes, with a standard deviation of `loudness` * 37 / 64.
 fn noise(draws: &mut Draws, loudness: i32) -> i32 {
     draws.next += 1;
     let sum: i32 = draws.stream.u32(draws.next - 1).to_le_bytes().iter().map(|byte| i32::from(*byte)).sum();
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    /// A classifier by the nearest mean colour of a class does hardly better than chance, which is 1 in 100.
+    /// Choosing the class with the nearest mean colour is hardly better than chance, which is 1 in 100.
     #[test]
     fn the_mean_colour_does_not_tell_the_class() {
         let mean = |pixels: &[u8]| {

@@ -3,51 +3,85 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     ARCHIVE, Embedded, Expected, FetchAction,
     location::{Location, LocationError},
 };
+use crate::{
+    choices, parameters,
+    params::{Domain, Read},
+    problem::{Path, Problem},
+};
 
-/// `fetch` as the pipeline file has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum FetchSpec {
-    /// Generated data; its output is `archive`.
-    Embedded(Embedded),
-    /// One file; its output is `archive`.
-    Url(Remote),
-    /// Several files; outputs are called by their names.
-    Files(Vec<NamedRemote>),
+choices! {
+    /// `fetch` as the pipeline file has it.
+    #[derive(Eq)]
+    pub enum FetchSpec {
+        /// Generated data; its output is `archive`.
+        Embedded(Embedded),
+        /// One file; its output is `archive`.
+        Url(Remote),
+        /// Several files; outputs are called by their names.
+        Files(RemoteFiles),
+    }
 }
 
-/// A file somewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Remote {
-    /// `https://`, `http://` or `file://`.
-    pub url: String,
-    /// In bytes.
-    pub size: u64,
-    /// 64 hexadecimal digits. At least one of the two digests is needed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blake3: Option<String>,
+parameters! {
+    /// A file somewhere.
+    #[derive(Eq)]
+    pub struct Remote where has_a_place_and_a_digest {
+        /// `https://..`, `http://..` or `file://..`.
+        url: String,
+        /// In bytes.
+        size: u64,
+        /// 64 hexadecimal digits. At least one of the two digests is needed.
+        sha256: Option<String>,
+        /// 64 hexadecimal digits. At least one of the two digests is needed.
+        blake3: Option<String>,
+    }
 }
 
-/// A file somewhere, and the name of the output it becomes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NamedRemote {
-    /// Letters, digits, `-`, `_` and `.`.
-    pub name: String,
-    pub url: String,
-    pub size: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blake3: Option<String>,
+parameters! {
+    /// A file somewhere, and the name of the output it becomes.
+    #[derive(Eq)]
+    pub struct NamedRemote where has_a_plain_name {
+        /// Letters, digits, `-`, `_` and `.`, which is not the first.
+        name: String,
+        /// `https://..`, `http://..` or `file://..`.
+        url: String,
+        /// In bytes.
+        size: u64,
+        /// 64 hexadecimal digits. At least one of the two digests is needed.
+        sha256: Option<String>,
+        /// 64 hexadecimal digits. At least one of the two digests is needed.
+        blake3: Option<String>,
+    }
+}
+
+/// Files that have different names; at least one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct RemoteFiles(pub Vec<NamedRemote>);
+
+impl Read for RemoteFiles {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let files = Vec::<NamedRemote>::read(value, domain, at, problems)?;
+        if files.is_empty() {
+            problems.push(Problem::new(at, "found no file").expected("one or more"));
+        }
+        let mut seen = BTreeSet::new();
+        for (i, file) in files.iter().enumerate().filter(|(_, file)| !seen.insert(&file.name)) {
+            let problem = Problem::new(at.index(i).name("name"), format!("found `{}` twice", file.name));
+            problems.push(problem.expected("names that differ"));
+        }
+        Some(Self(files))
+    }
+
+    fn expected(domain: &Domain) -> String {
+        Vec::<NamedRemote>::expected(domain)
+    }
 }
 
 /// Where files come from: outside the key.
@@ -63,7 +97,7 @@ impl FetchSpec {
         let files = match self {
             Self::Embedded(embedded) => return (FetchAction::Embedded(embedded.clone()), FetchSources::default()),
             Self::Url(file) => vec![(ARCHIVE, file.clone())],
-            Self::Files(files) => files.iter().map(|file| (file.name.as_str(), file.remote())).collect(),
+            Self::Files(files) => files.0.iter().map(|file| (file.name.as_str(), file.remote())).collect(),
         };
         let lower = |digest: &Option<String>| digest.as_ref().map(|digest| digest.to_ascii_lowercase());
         let mut expected: Vec<Expected> = files
@@ -79,39 +113,6 @@ impl FetchSpec {
         let urls = files.into_iter().map(|(name, file)| (name.to_owned(), file.url)).collect();
         (FetchAction::Files(expected), FetchSources { urls })
     }
-
-    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
-    pub fn problems(&self) -> Vec<(String, String)> {
-        match self {
-            Self::Embedded(embedded) => [("train", embedded.train), ("test", embedded.test)]
-                .into_iter()
-                .filter(|(_, n)| !(1..=1_000_000).contains(n))
-                .map(|(field, n)| (format!("Embedded.{field}"), format!("found {n}, allowed: 1 to 1000000")))
-                .collect(),
-            Self::Url(file) => file.problems("Url"),
-            Self::Files(files) if files.is_empty() => {
-                vec![("Files".to_owned(), "found no file, allowed: one or more".to_owned())]
-            }
-            Self::Files(files) => {
-                let mut problems = Vec::new();
-                let mut seen = BTreeSet::new();
-                for (i, file) in files.iter().enumerate() {
-                    let NamedRemote { name, .. } = file;
-                    let path = format!("Files[{i}]");
-                    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-                    if name.is_empty() || name.starts_with('.') || !name.bytes().all(is_plain) {
-                        let allowed = "letters, digits, `-`, `_` and `.`, not first";
-                        problems.push((format!("{path}.name"), format!("found `{name}`, allowed: {allowed}")));
-                    }
-                    if !seen.insert(name) {
-                        problems.push((format!("{path}.name"), format!("found `{name}` twice, allowed: once")));
-                    }
-                    problems.extend(file.remote().problems(&path));
-                }
-                problems
-            }
-        }
-    }
 }
 
 impl NamedRemote {
@@ -119,35 +120,44 @@ impl NamedRemote {
         let Self { name: _, url, size, sha256, blake3 } = self.clone();
         Remote { url, size, sha256, blake3 }
     }
+
+    fn has_a_plain_name(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let name = &self.name;
+        if name.is_empty() || name.starts_with('.') || !name.bytes().all(is_plain) {
+            let problem = Problem::new(at.name("name"), format!("found `{name}`"));
+            problems.push(problem.expected("letters, digits, `-`, `_` and `.`, which is not the first"));
+        }
+        self.remote().has_a_place_and_a_digest(at, problems);
+        self
+    }
 }
 
 impl Remote {
-    fn problems(&self, path: &str) -> Vec<(String, String)> {
-        let mut problems = Vec::new();
-        let mut problem = |field: &str, message: String| problems.push((format!("{path}{field}"), message));
+    fn has_a_place_and_a_digest(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
+        let wrong = |found: String, expected: &str| Problem::new(at.name("url"), found).expected(expected);
+        let found = format!("found `{}`", self.url);
         match self.url.parse::<Location>() {
             Ok(_) => {}
-            Err(LocationError::Invalid(why)) => {
-                problem(".url", format!("found `{}` ({why}), allowed: a URL", self.url))
-            }
-            Err(LocationError::Scheme) => {
-                problem(".url", format!("found `{}`, allowed: https://.., http://.. and file://..", self.url));
-            }
-            Err(LocationError::File) => problem(".url", format!("found `{}`, allowed: file:///..", self.url)),
+            Err(LocationError::Invalid(why)) => problems.push(wrong(format!("{found} ({why})"), "a URL")),
+            Err(LocationError::Scheme) => problems.push(wrong(found, "https://.., http://.. or file://..")),
+            Err(LocationError::File) => problems.push(wrong(found, "file:///..")),
         }
         if self.size == 0 {
-            problem(".size", "found 0, allowed: the file's bytes, at least 1".to_owned());
+            problems.push(Problem::new(at.name("size"), "found `0`").expected("the file's bytes, at least 1"));
         }
-        for (field, digest) in [(".sha256", &self.sha256), (".blake3", &self.blake3)] {
+        for (field, digest) in [("sha256", &self.sha256), ("blake3", &self.blake3)] {
             let Some(digest) = digest else { continue };
             if digest.len() != 64 || !digest.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                problem(field, format!("found `{digest}`, allowed: 64 hexadecimal digits"));
+                let problem = Problem::new(at.name(field), format!("found `{digest}`"));
+                problems.push(problem.expected("64 hexadecimal digits"));
             }
         }
         if self.sha256.is_none() && self.blake3.is_none() {
-            problem("", "found no digest, allowed: `sha256`, `blake3` or both (`sha256sum FILE` tells)".to_owned());
+            let problem = Problem::new(at, "found no digest");
+            problems.push(problem.expected("`sha256`, `blake3` or both (`sha256sum FILE` tells)"));
         }
-        problems
+        self
     }
 }
 
@@ -170,7 +180,6 @@ mod tests {
         let lower = digest.to_lowercase();
         assert_eq!(key(&spec), format!(r#"{{"Files":[{{"name":"archive","size":5,"sha256":"{lower}"}}]}}"#));
         assert_eq!(spec.divide().1.urls["archive"], "https://a/b.tar.gz");
-        assert_eq!(spec.problems(), []);
     }
 
     #[test]
@@ -198,31 +207,37 @@ mod tests {
 
     #[test]
     fn problems_name_the_place_what_was_found_and_what_is_allowed() {
-        let found = |json| -> Vec<String> {
-            spec(json).problems().iter().map(|(path, message)| format!("{path}: {message}")).collect()
+        let found = |json: &str| -> Vec<String> {
+            let problems = crate::params::read::<FetchSpec>(&serde_json::from_str(json).unwrap()).unwrap_err();
+            problems.iter().map(ToString::to_string).collect()
         };
         assert_eq!(
             found(r#"{"Embedded":{"name":"shapes100","train":0,"test":2000000}}"#),
-            ["Embedded.train: found 0, allowed: 1 to 1000000", "Embedded.test: found 2000000, allowed: 1 to 1000000",]
+            [
+                "`Embedded.train`: found `0`, expected a whole number of 1 to 1000000",
+                "`Embedded.test`: found `2000000`, expected a whole number of 1 to 1000000",
+            ]
         );
         assert_eq!(
             found(r#"{"Url":{"url":"ftp://x","size":0,"sha256":"abc"}}"#),
             [
-                "Url.url: found `ftp://x`, allowed: https://.., http://.. and file://..",
-                "Url.size: found 0, allowed: the file's bytes, at least 1",
-                "Url.sha256: found `abc`, allowed: 64 hexadecimal digits",
+                "`Url.url`: found `ftp://x`, expected https://.., http://.. or file://..",
+                "`Url.size`: found `0`, expected the file's bytes, at least 1",
+                "`Url.sha256`: found `abc`, expected 64 hexadecimal digits",
             ]
         );
+        let digest = "expected `sha256`, `blake3` or both (`sha256sum FILE` tells)";
+        let name = "expected letters, digits, `-`, `_` and `.`, which is not the first";
         assert_eq!(
             found(r#"{"Files":[{"name":"a/b","url":"file:///x","size":1},{"name":"a/b","url":"file:///x","size":1}]}"#),
             [
-                "Files[0].name: found `a/b`, allowed: letters, digits, `-`, `_` and `.`, not first",
-                "Files[0]: found no digest, allowed: `sha256`, `blake3` or both (`sha256sum FILE` tells)",
-                "Files[1].name: found `a/b`, allowed: letters, digits, `-`, `_` and `.`, not first",
-                "Files[1].name: found `a/b` twice, allowed: once",
-                "Files[1]: found no digest, allowed: `sha256`, `blake3` or both (`sha256sum FILE` tells)",
+                format!("`Files[0].name`: found `a/b`, {name}"),
+                format!("`Files[0]`: found no digest, {digest}"),
+                format!("`Files[1].name`: found `a/b`, {name}"),
+                format!("`Files[1]`: found no digest, {digest}"),
+                "`Files[1].name`: found `a/b` twice, expected names that differ".to_owned(),
             ]
         );
-        assert_eq!(found(r#"{"Files":[]}"#), ["Files: found no file, allowed: one or more"]);
+        assert_eq!(found(r#"{"Files":[]}"#), ["`Files`: found no file, expected one or more"]);
     }
 }

@@ -1,66 +1,48 @@
-//! Random changes of images. What happens to which image in which epoch is a function of the seed, the epoch, the
-//! change's place in the policy and the image's index: order and batches cannot matter.
-
-use serde::{Deserialize, Serialize};
+//! Random changes of images. What happens to an image depends only on the seed, the epoch, the change's place in the policy
+//! and the image's index, so order and batches cannot matter.
 
 use crate::{
+    choices,
     images::dataset::ImageShape,
+    params::Domain,
     philox::{Stream, unit_f32},
 };
 
-/// One random change.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum Augmentation {
-    /// Mirrors left and right with this probability.
-    RandomFlip(f64),
-    /// Puts so many black pixels (byte 0) around the image and cuts an image of the old size out of that, each of the
-    /// (2 padding + 1)^2 places equally likely (Krizhevsky, Sutskever and Hinton 2012; He et al. 2016, section 4.2).
-    RandomCrop(u32),
-    /// Sets a square with sides of so many pixels to the normalised value 0 in every channel: gray, or the mean. Its
-    /// middle is any pixel of the image, so that part of it may lie outside (DeVries and Taylor 2017).
-    Cutout(u32),
+choices! {
+    /// One random change.
+    #[derive(Copy)]
+    pub enum Augmentation {
+        /// Mirrors left and right with this probability.
+        RandomFlip(f64 [Domain::Between(0.0, 1.0)]),
+        /// Puts so many black pixels (byte 0) around the image and cuts an image of the old size out of that, each of the
+        /// (2 padding + 1)^2 places equally likely (Krizhevsky, Sutskever and Hinton 2012; He et al. 2016, section 4.2).
+        RandomCrop(u32 [PIXELS]),
+        /// Sets a square with sides of so many pixels to the normalised value 0 in every channel: grey, or the mean. Its
+        /// middle is any pixel of the image, so that part of it may lie outside (DeVries and Taylor 2017).
+        Cutout(u32 [PIXELS]),
+    }
 }
 
-/// The most pixels of padding and of a cut-out's side.
-const MOST: u32 = 4096;
+/// Pixels of padding, and of the side of a cut-out.
+const PIXELS: Domain = Domain::Whole(1..=4096);
 
 impl Augmentation {
-    /// Returns its name in the pipeline file.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::RandomFlip(_) => "RandomFlip",
-            Self::RandomCrop(_) => "RandomCrop",
-            Self::Cutout(_) => "Cutout",
-        }
-    }
-
-    /// Returns what is wrong with its value, if anything is.
-    pub(crate) fn problem(&self) -> Option<String> {
-        match *self {
-            Self::RandomFlip(p) if !(0.0..=1.0).contains(&p) => Some(format!("found {p}, allowed: 0 to 1")),
-            Self::RandomCrop(n) | Self::Cutout(n) if !(1..=MOST).contains(&n) => {
-                Some(format!("found {n}, allowed: 1 to {MOST}"))
-            }
-            _ => None,
-        }
-    }
-
-    /// Returns why it cannot be done to images of `shape`, if it cannot.
+    /// Returns why the change cannot be made to images of `shape`, or `None` if it can.
     pub(crate) fn misfit(&self, shape: ImageShape) -> Option<String> {
         let ImageShape { height, width, .. } = shape;
         match *self {
-            Self::RandomCrop(padding) if padding as usize >= height.min(width) => {
-                Some(format!("`RandomCrop({padding})` on images of {height} x {width}: allowed is less than a side"))
-            }
+            Self::RandomCrop(padding) if padding as usize >= height.min(width) => Some(format!(
+                "`RandomCrop({padding})` on images of {height} x {width}: expected less than the shorter side"
+            )),
             Self::Cutout(size) if size as usize > height.max(width) => {
-                Some(format!("`Cutout({size})` on images of {height} x {width}: allowed is at most the longer side"))
+                Some(format!("`Cutout({size})` on images of {height} x {width}: expected at most the longer side"))
             }
             _ => None,
         }
     }
 
-    /// Changes `image`, normalised values `[c, h, w]`, as `stream` decides for the image `index`. `black` are the
-    /// normalised values of the byte 0; `scratch` is as long as `image`.
+    /// Changes `image`, normalised values `[c, h, w]`, as element `index` of `stream` decides. `black` has the normalised
+    /// value of the byte 0 for each channel; `scratch` is as long as `image`.
     pub(super) fn apply(
         &self,
         image: &mut [f32],
@@ -86,7 +68,7 @@ impl Augmentation {
                     image.chunks_exact_mut(height * width).zip(scratch.chunks_exact(height * width)).zip(black)
                 {
                     plane.fill(*black);
-                    // Row i of the image is row i + y - padding of the source; likewise columns.
+                    // Row i of the image is row i + y - padding of the source; the same for columns.
                     let (rows, from_row) = overlap(y, padding, height);
                     let (columns, from_column) = overlap(x, padding, width);
                     for (i, row) in rows.enumerate() {
@@ -111,13 +93,13 @@ impl Augmentation {
     }
 }
 
-/// Returns two numbers below `n` and `m`, from the upper and the lower 16 bits; their bias is below n / 2^16.
+/// Returns a number below `n` from the upper 16 bits and one below `m` from the lower; biased by less than n / 2^16.
 fn halves(bits: u32, n: u32, m: u32) -> [usize; 2] {
     let below = |half: u32, n: u32| ((u64::from(half) * u64::from(n)) >> 16) as usize;
     [below(bits >> 16, n), below(bits & 0xffff, m)]
 }
 
-/// Returns which rows of `side` are inside the source when it is shifted by `at - padding`, and the source's first.
+/// Returns the rows, of `side`, that come from the source when it is shifted by `at - padding`, and the first source row.
 fn overlap(at: usize, padding: usize, side: usize) -> (std::ops::Range<usize>, usize) {
     if at >= padding { (0..side - (at - padding), at - padding) } else { (padding - at..side, 0) }
 }

@@ -3,52 +3,15 @@
 use std::collections::BTreeMap;
 
 use pipe_store::Bytes;
-use serde::{Deserialize, Serialize};
 
+pub use crate::records::{Head, ImageShape, Labels};
 use crate::{
     stage::StageError,
     tensors::{TensorsReader, TensorsWriter},
 };
 
-/// The name of the tensor of images; no head may be called so.
+/// The name of the tensor of images. No head may have this name.
 const IMAGES: &str = "images";
-
-/// What `labels.json` says: the heads with the names of their classes, and the shape of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Labels {
-    /// 1.
-    pub format: u32,
-    /// At least one; the first is the main one.
-    pub heads: Vec<Head>,
-    pub image: ImageShape,
-}
-
-/// One way in which images are labelled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Head {
-    pub name: String,
-    /// The classes' names; label `i` means `classes[i]`.
-    pub classes: Vec<String>,
-}
-
-/// The shape of every image of a dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImageShape {
-    /// 1 (gray) or 3 (red, green, blue).
-    pub channels: usize,
-    pub height: usize,
-    pub width: usize,
-}
-
-impl ImageShape {
-    /// Returns how many bytes an image takes.
-    pub fn bytes(&self) -> usize {
-        self.channels * self.height * self.width
-    }
-}
 
 /// One split of a dataset: images `u8 [n, c, h, w]`, and labels `i32 [n]` for each head.
 pub struct Dataset {
@@ -58,10 +21,10 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Returns the split in a file that `decode` wrote; images are not copied.
+    /// Returns the split in `bytes`, a file that `decode` wrote. Images are not copied.
     ///
     /// # Errors
-    /// If it is no safetensors file, or its tensors do not fit each other.
+    /// If `bytes` is not a safetensors file, or the shapes of its tensors do not fit.
     pub fn read(bytes: Bytes) -> Result<Self, StageError> {
         let tensors = TensorsReader::new(bytes)?;
         let (_, shape) = tensors.u8(IMAGES)?;
@@ -81,18 +44,21 @@ impl Dataset {
         Ok(Self { tensors, shape, labels })
     }
 
-    /// Returns all pixels: `[n, c, h, w]`, each 0 to 255.
+    /// Returns the pixels of all images, `[n, c, h, w]`, 0 to 255.
     pub fn images(&self) -> &[u8] {
         self.tensors.u8(IMAGES).expect("`read` found it").0
     }
 
-    /// Returns the pixels of image `index`: `[c, h, w]`.
+    /// Returns the pixels of image `index`, `[c, h, w]`, 0 to 255.
+    ///
+    /// # Panics
+    /// If there is no such image.
     pub fn image(&self, index: usize) -> &[u8] {
         let size = self.image_shape().bytes();
         &self.images()[index * size..][..size]
     }
 
-    /// Returns `[n, c, h, w]`.
+    /// Returns the number of images and their shape: `[n, c, h, w]`.
     pub fn shape(&self) -> [usize; 4] {
         self.shape
     }
@@ -103,7 +69,7 @@ impl Dataset {
         ImageShape { channels, height, width }
     }
 
-    /// Returns how many images there are.
+    /// Returns the number of images.
     pub fn len(&self) -> usize {
         self.shape[0]
     }
@@ -113,12 +79,12 @@ impl Dataset {
         self.len() == 0
     }
 
-    /// Returns the heads' names, sorted; which one is the main one, [`Labels`] says.
+    /// Returns the heads' names, sorted. [`Labels`] says which one is the main head.
     pub fn heads(&self) -> impl Iterator<Item = &str> {
         self.labels.keys().map(String::as_str)
     }
 
-    /// Returns the labels of `head`, one per image.
+    /// Returns the labels of `head`, one for each image.
     ///
     /// # Errors
     /// If there is no such head.
@@ -130,10 +96,10 @@ impl Dataset {
     }
 }
 
-/// Returns the file of a split: `images` and one tensor of labels per head.
+/// Returns the file of a split: `images`, `[n, c, h, w]` from 0 to 255, and a tensor of labels, `[n]`, for each head.
 ///
 /// # Panics
-/// If the shapes do not fit the values.
+/// If the lengths do not fit `shape`, or two tensors have the same name.
 pub fn write(shape: ImageShape, images: Vec<u8>, labels: &[(&str, &[i32])]) -> Vec<u8> {
     let n = images.len() / shape.bytes();
     let mut writer = TensorsWriter::default();

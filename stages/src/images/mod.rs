@@ -1,4 +1,4 @@
-//! Images as values: data sets, how they are changed before a network sees them, and sheets of them for people.
+//! Images: datasets, what is done to images before a network sees them, and contact sheets.
 
 mod augmentation;
 pub mod dataset;

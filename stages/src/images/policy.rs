@@ -1,4 +1,4 @@
-//! A policy resolved against a dataset, and how it fills a batch.
+//! A policy fixed for one dataset, and how it fills a batch.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,15 @@ use super::Augmentation;
 use crate::{
     images::dataset::{Dataset, ImageShape},
     philox::{Purpose, Stream},
+    records::{Record, Version},
     stage::{Inputs, StageError},
 };
 
 /// `policy.json`: what is done to images before a network sees them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Record", deny_unknown_fields)]
+#[serde(try_from = "Fields", deny_unknown_fields)]
 pub struct Policy {
-    format: u32,
+    format: Version<1>,
     normalise: Normalisation,
     policy: Vec<Augmentation>,
 }
@@ -28,23 +29,20 @@ pub struct Normalisation {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
-    format: u32,
+struct Fields {
+    format: Version<1>,
     normalise: Normalisation,
     policy: Vec<Augmentation>,
 }
 
-impl TryFrom<Record> for Policy {
+impl TryFrom<Fields> for Policy {
     type Error = String;
 
-    fn try_from(Record { format, normalise, policy }: Record) -> Result<Self, String> {
-        if format != 1 {
-            return Err(format!("the policy has format {format}, expected 1"));
-        }
+    fn try_from(Fields { format, normalise, policy }: Fields) -> Result<Self, String> {
         let Normalisation { scale, offset } = &normalise;
         if scale.is_empty() || scale.len() != offset.len() {
             return Err(format!(
-                "the policy has {} scales and {} offsets, expected as many",
+                "the policy has {} scales and {} offsets, expected the same number",
                 scale.len(),
                 offset.len()
             ));
@@ -52,30 +50,32 @@ impl TryFrom<Record> for Policy {
         if !scale.iter().all(|x| x.is_finite() && *x > 0.0) || !offset.iter().all(|x| x.is_finite()) {
             return Err("the policy's scales and offsets are not finite, or a scale is not positive".to_owned());
         }
-        match policy.iter().find_map(|operation| Some((operation, operation.problem()?))) {
-            Some((operation, problem)) => Err(format!("{}: {problem}", operation.name())),
-            None => Ok(Self { format, normalise, policy }),
-        }
+        Ok(Self { format, normalise, policy })
     }
+}
+
+impl Record for Policy {
+    const FILE: &'static str = "policy.json";
+    const FORMAT: u32 = 1;
 }
 
 impl Policy {
     pub(crate) fn new(normalise: Normalisation, policy: Vec<Augmentation>) -> Self {
-        Self { format: 1, normalise, policy }
+        Self { format: Version, normalise, policy }
     }
 
-    /// Returns the policy without any change: x / 255 - 0.5. What an absent `policy.json` means.
+    /// Returns the policy that is used without a `policy.json`: bytes become x / 255 - 0.5, and nothing is changed.
     pub fn plain(channels: usize) -> Self {
         Self::new(Normalisation { scale: vec![1.0 / 255.0; channels], offset: vec![-0.5; channels] }, Vec::new())
     }
 
-    /// Returns the policy in the slot `policy`, the plain one if nothing is connected.
+    /// Returns the policy in the slot `policy`, or the [`plain`](Self::plain) one if nothing is connected.
     ///
     /// # Errors
-    /// If the record does not fit, or not images of `shape`.
+    /// If the input is not a policy or cannot be read, or the policy does not fit images of `shape`.
     pub fn of_inputs(inputs: &Inputs<'_>, shape: ImageShape) -> Result<Self, StageError> {
         let policy = match inputs.digest("policy") {
-            Some(_) => inputs.json("policy")?,
+            Some(_) => inputs.record("policy")?,
             None => Self::plain(shape.channels),
         };
         policy.check(shape)?;
@@ -87,20 +87,20 @@ impl Policy {
         &self.normalise
     }
 
-    /// Returns the changes, in their order.
+    /// Returns the random changes, in the order in which they are made.
     pub fn augmentations(&self) -> &[Augmentation] {
         &self.policy
     }
 
-    /// Checks that the policy can be applied to images of `shape`, which [`fill`](Self::fill) relies on.
+    /// Checks that the policy fits images of `shape`. Call it before [`fill`](Self::fill).
     ///
     /// # Errors
-    /// If it is made for another number of channels, or a change does not fit the size.
+    /// If the policy is for another number of channels, or a change does not fit the images' size.
     pub fn check(&self, shape: ImageShape) -> Result<(), StageError> {
         let channels = self.normalise.scale.len();
         if channels != shape.channels {
             let found = shape.channels;
-            let message = format!("the policy is made for images of {channels} channels, found {found}");
+            let message = format!("the policy is for images of {channels} channels, found {found}");
             return Err(StageError::failed_with_hint(message, "connect the `augment` of the same dataset"));
         }
         match self.policy.iter().find_map(|operation| operation.misfit(shape)) {
@@ -109,11 +109,11 @@ impl Policy {
         }
     }
 
-    /// Fills `out`, `[batch, c, h, w]`, with the images of `dataset` at `indices`, normalised; in an `epoch` also changed
-    /// at random, as (`seed`, `epoch`, index in the split) decide. Validation and test have no epoch.
+    /// Fills `out`, `[batch, c, h, w]`, with the normalised images of `dataset` at `indices`. With an `epoch` (from 0) they
+    /// are also changed at random, as `seed`, `epoch` and the image's index decide. Validation and test have no epoch.
     ///
     /// # Panics
-    /// If `out` is not as long as the images, an index is beyond the split, or [`check`](Self::check) fails.
+    /// If `out` has another length, an index is not in the split, or the policy does not fit the images.
     pub fn fill(&self, dataset: &Dataset, indices: &[u32], epoch: Option<u32>, seed: u64, out: &mut [f32]) {
         let shape = dataset.image_shape();
         let (size, plane) = (shape.bytes(), shape.height * shape.width);
@@ -135,15 +135,15 @@ impl Policy {
         }
     }
 
-    /// Returns the smallest and largest normalised value of each channel: those of the bytes 0 and 255.
+    /// Returns the normalised values of the bytes 0 and 255, for each channel.
     pub fn range(&self) -> Vec<[f32; 2]> {
         self.table().iter().map(|values| [values[0], values[255]]).collect()
     }
 
-    /// Returns the bytes of one image's normalised values, `[c, h, w]`: the nearest, 0 or 255 beyond the range.
+    /// Returns the bytes that are nearest to an image's normalised `values`, `[c, h, w]`.
     ///
     /// # Panics
-    /// If the values are not as many for each channel.
+    /// If the number of values is not a multiple of the number of channels.
     pub fn denormalise(&self, values: &[f32]) -> Vec<u8> {
         let Normalisation { scale, offset } = &self.normalise;
         assert_eq!(values.len() % scale.len(), 0, "planes of equal size");
@@ -155,7 +155,7 @@ impl Policy {
             .collect()
     }
 
-    /// Returns the normalised value of each byte, by channel.
+    /// Returns, for each channel, the normalised values of the bytes 0 to 255.
     fn table(&self) -> Vec<[f32; 256]> {
         let Normalisation { scale, offset } = &self.normalise;
         let values = |(scale, offset): (&f32, &f32)| std::array::from_fn(|byte| byte as f32 * scale + offset);

@@ -10,7 +10,7 @@ use crate::images::dataset::ImageShape;
 /// Pixels between pictures and around the grid.
 pub const GAP: usize = 2;
 
-/// What is between pictures and where one is missing: light gray.
+/// The gray level between pictures and where one is missing: light gray.
 pub const GROUND: u8 = 224;
 
 /// A grid of equal pictures, filled row by row.
@@ -18,7 +18,7 @@ pub const GROUND: u8 = 224;
 pub struct Sheet {
     shape: ImageShape,
     columns: usize,
-    /// Pictures `[c, h, w]`, or a gap where there is none.
+    /// `[c, h, w]` each; `None` leaves a place empty.
     pictures: Vec<Option<Vec<u8>>>,
 }
 
@@ -41,13 +41,13 @@ impl Sheet {
         self.pictures.push(Some(picture.to_vec()));
     }
 
-    /// Leaves the rest of the row empty, if it has been begun.
+    /// Leaves the rest of the current row empty. Does nothing if the row has no picture yet.
     pub fn end_row(&mut self) {
         let rows = self.pictures.len().div_ceil(self.columns);
         self.pictures.resize(rows * self.columns, None);
     }
 
-    /// Returns the sheet as PNG: gray for one channel, otherwise colour. Equal pictures are equal bytes.
+    /// Returns the sheet as PNG: gray for one channel, otherwise colour. Equal sheets are equal bytes.
     pub fn png(&self) -> Vec<u8> {
         let ImageShape { height, width, .. } = self.shape;
         let rows = self.pictures.len().div_ceil(self.columns).max(1);
@@ -61,7 +61,7 @@ impl Sheet {
     }
 }
 
-/// Where pictures of one shape are put together.
+/// An area on which pictures of one shape are placed.
 #[derive(Debug, Clone)]
 pub struct Canvas {
     shape: ImageShape,
@@ -72,15 +72,15 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// Returns `width` x `height` pixels of the grey `ground`, for pictures of `shape` (1 or 3 channels).
+    /// Returns a canvas for pictures of `shape` (1 or 3 channels), filled with the gray level `ground`.
     pub fn new(shape: ImageShape, (width, height): (usize, usize), ground: u8) -> Self {
         Self { shape, width, height, pixels: vec![ground; width * height * shape.channels] }
     }
 
-    /// Puts a picture, `[c, h, w]`, with its corner at (`left`, `top`).
+    /// Places a picture, `[c, h, w]`, with its upper left corner at (`left`, `top`). It must fit the canvas.
     ///
     /// # Panics
-    /// If it reaches below the canvas.
+    /// If it reaches below the lower edge.
     pub fn put(&mut self, picture: &[u8], left: usize, top: usize) {
         let ImageShape { channels, height, width } = self.shape;
         for (plane, values) in picture.chunks_exact(height * width).enumerate() {
@@ -91,7 +91,7 @@ impl Canvas {
         }
     }
 
-    /// Returns it as PNG: gray for one channel, otherwise colour. Equal pictures are equal bytes.
+    /// Returns the canvas as PNG: gray for one channel, otherwise colour. Equal canvases are equal bytes.
     pub fn png(&self) -> Vec<u8> {
         encode(&self.pixels, self.width, self.height, self.shape.channels)
     }
@@ -101,7 +101,7 @@ impl Canvas {
 /// bytes.
 ///
 /// # Panics
-/// If the pixels are not as many, or there are not 1 or 3 channels.
+/// If the number of pixels does not fit, or `channels` is not 1 or 3.
 pub fn encode(pixels: &[u8], width: usize, height: usize, channels: usize) -> Vec<u8> {
     let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let mut png = Vec::new();

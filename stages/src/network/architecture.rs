@@ -13,6 +13,8 @@ use super::{
         definition::{Misfit, Role},
     },
 };
+use crate::choices;
+use crate::records::{Record, Version};
 
 /// One layer of an [`Architecture`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,21 +51,23 @@ pub struct Head {
     pub output: Output,
 }
 
-/// How logits become probabilities.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Output {
-    /// exp(x) divided by the sum of all.
-    #[default]
-    Softmax,
-    /// Sigmoids divided by their sum, as Keras's categorical cross-entropy treats the outputs of Hyperopt-CIFAR's sigmoid layer.
-    NormalisedSigmoid,
+choices! {
+    /// How logits become probabilities.
+    #[derive(Copy, Eq)]
+    pub enum Output = Softmax {
+        /// exp(x) divided by the sum of all.
+        Softmax,
+        /// Sigmoids divided by their sum, as Keras's categorical cross-entropy treats the outputs of Hyperopt-CIFAR's sigmoid
+        /// layer.
+        NormalisedSigmoid,
+    }
 }
 
 /// A network as plain data. Layers are in an order in which they can be computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// The version of the record.
-    pub format: u32,
+    pub format: Version<1>,
     /// Shape of an image: [channels, height, width].
     pub input: [usize; 3],
     /// All layers, the heads included.
@@ -89,6 +93,11 @@ pub struct ParameterShape {
     pub fill: f32,
     /// Whether an optimizer changes it.
     pub trained: bool,
+}
+
+impl Record for Architecture {
+    const FILE: &'static str = "architecture.json";
+    const FORMAT: u32 = 1;
 }
 
 impl Architecture {
@@ -152,7 +161,7 @@ impl Builder {
     /// Returns a builder for images of shape [channels, height, width].
     pub fn new(input: [usize; 3]) -> Self {
         let architecture =
-            Architecture { format: 1, input, layers: Vec::new(), heads: Vec::new(), parameters: 0, flops: 0 };
+            Architecture { format: Version, input, layers: Vec::new(), heads: Vec::new(), parameters: 0, flops: 0 };
         Self { architecture, initialiser: Initialiser::default() }
     }
 

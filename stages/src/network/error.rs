@@ -1,5 +1,7 @@
 //! Why a network cannot be built.
 
+use crate::problem::{Path, Problem};
+
 /// Why a network cannot be built from these hyperparameters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
@@ -72,4 +74,22 @@ pub enum ModelError {
         /// What is needed.
         expected: &'static str,
     },
+}
+
+impl ModelError {
+    /// Returns the problem for the user who wrote the network at `at`.
+    pub fn problem(&self, at: &Path) -> Problem {
+        match self {
+            Self::Value { key, found, expected } => {
+                Problem::new(at.name(key), format!("found `{found}`")).expected(expected.as_str())
+            }
+            Self::Layer { why, .. } => why.problem(at),
+            Self::Shape { layer, found, expected } => {
+                Problem::new(at, format!("`{layer}` cannot read {found}")).expected(*expected)
+            }
+            Self::Data { found, expected } => Problem::new(at, format!("the data has {found}")).expected(*expected),
+            Self::Window { .. } => Problem::new(at, self.to_string()).expected("a window that fits"),
+            Self::TooSmall { .. } | Self::Name(_) => Problem::new(at, self.to_string()),
+        }
+    }
 }

@@ -2,35 +2,32 @@
 
 use std::f64::consts::PI;
 
-use serde::{Deserialize, Serialize};
+use crate::{
+    choices,
+    philox::{Purpose, Stream},
+};
 
-use crate::philox::{Purpose, Stream};
-
-/// A distribution of initial kernels, by its name in Keras (`keras/src/initializers/random_initializers.py`). The variance of
-/// the uniform ones, and that of the normal ones before they are cut off, is `scale / fan`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Initialiser {
-    /// Glorot and Bengio 2010: scale 1, the mean of inputs and outputs as fan.
-    #[default]
-    GlorotUniform,
-    /// As [`GlorotUniform`](Self::GlorotUniform), normal.
-    GlorotNormal,
-    /// He, Zhang, Ren and Sun 2015: scale 2, fan in. For ReLU.
-    HeUniform,
-    /// As [`HeUniform`](Self::HeUniform), normal.
-    HeNormal,
-    /// LeCun, Bottou, Orr and Müller 1998: scale 1, fan in. For SELU (Klambauer et al. 2017).
-    LecunUniform,
-    /// As [`LecunUniform`](Self::LecunUniform), normal.
-    LecunNormal,
+choices! {
+    /// A distribution of initial kernels, by its name in Keras (`keras/src/initializers/random_initializers.py`). The variance of
+    /// the uniform ones, and that of the normal ones before they are cut off, is `scale / fan`.
+    #[derive(Copy, Eq)]
+    pub enum Initialiser = GlorotUniform {
+        /// Glorot and Bengio 2010: uniform, scale 1, the mean of inputs and outputs as fan.
+        GlorotUniform = "glorot_uniform",
+        /// The same, normal.
+        GlorotNormal = "glorot_normal",
+        /// He, Zhang, Ren and Sun 2015: uniform, scale 2, fan in. For ReLU.
+        HeUniform = "he_uniform",
+        /// The same, normal.
+        HeNormal = "he_normal",
+        /// LeCun, Bottou, Orr and Müller 1998: uniform, scale 1, fan in. For SELU (Klambauer et al. 2017).
+        LecunUniform = "lecun_uniform",
+        /// The same, normal.
+        LecunNormal = "lecun_normal",
+    }
 }
 
 impl Initialiser {
-    /// The names of all.
-    pub const NAMES: [&str; 6] =
-        ["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal"];
-
     /// Returns the kernel of `shape`, [filters, channels, height, width] or [inputs, units], of the `array`th array of a
     /// network. Element `e` of a uniform kernel is element `e` of the stream (0, `array`). Element `e` of a normal kernel is
     /// drawn from numbers 2 `e` and 2 `e` + 1 of the streams (0, `array`), (1, `array`) .., the first that is not cut off.
@@ -118,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_names_are_those_that_are_read() {
-        for name in Initialiser::NAMES {
+        for &name in Initialiser::NAMES {
             let read: Initialiser = serde_json::from_value(name.into()).expect("it is one of the names");
             assert_eq!(serde_json::to_value(read).expect("it is a name"), name);
         }

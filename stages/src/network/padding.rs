@@ -1,26 +1,19 @@
 //! What happens where a window leaves the image.
 
-use serde::{Deserialize, Serialize};
+use crate::choices;
 
-/// How a window that leaves the image is treated, as in TensorFlow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Padding {
-    /// ceil(side / stride) outputs. Zeros surround the image, the odd one at the end; pooling ignores them.
-    Same,
-    /// Only windows that lie within the image.
-    Valid,
+choices! {
+    /// How a window that leaves the image is treated, as in TensorFlow.
+    #[derive(Copy, Eq)]
+    pub enum Padding {
+        /// ceil(side / stride) outputs. Zeros surround the image, the odd one at the end; pooling ignores them.
+        Same = "same",
+        /// Only windows that lie within the image.
+        Valid = "valid",
+    }
 }
 
 impl Padding {
-    /// The names of both, in the order of the variants.
-    pub const NAMES: [&str; 2] = ["same", "valid"];
-
-    /// Returns the name in records and pipelines.
-    pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-
     /// Returns the zeros before and after `side`, and the number of outputs, for windows of `size` every `stride`.
     pub fn along(self, side: usize, size: usize, stride: usize) -> (usize, usize, usize) {
         match self {
@@ -54,13 +47,5 @@ mod tests {
         }
         assert_eq!(Padding::Valid.along(7, 2, 2), (0, 0, 3));
         assert_eq!(Padding::Valid.along(1, 2, 2), (0, 0, 0));
-    }
-
-    #[test]
-    fn names_are_those_that_are_read() {
-        for name in Padding::NAMES {
-            let padding: Padding = serde_json::from_value(name.into()).unwrap();
-            assert_eq!(padding.name(), name);
-        }
     }
 }

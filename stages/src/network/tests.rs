@@ -200,7 +200,7 @@ fn written_out() -> Architecture {
         { "Conv": { "filters": 4, "kernel": 1 } }, { "As": "b" }, { "Add": ["b", "b"] }, { "Activation": "relu" }, "Flatten",
         { "Dense": 5 }, { "As": "c" }, { "Activation": "relu" }, { "Add": "c" }, { "Dropout": 0.2 }, { "Dense": 4 },
     ]);
-    let layers: Layers = serde_json::from_value(layers).unwrap();
+    let layers: Layers = crate::params::read(&layers).unwrap();
     layers.architecture(&Proposal::default(), [3, 13, 12], &[head("a", 3), head("b", 2)]).unwrap()
 }
 
@@ -327,7 +327,7 @@ fn batch_normalisation_is_its_formula_in_both_modes() {
 
 /// Computes the network of these hyperparameters, and returns the shape of every output.
 fn check_shapes(values: Value, input: [usize; 3], heads: &[Head]) {
-    let family: HyperCnn = serde_json::from_value(json!({ "base_filters": 4, "fc_units": [12, 8] })).unwrap();
+    let family = families::named("HyperCnn", &json!({ "base_filters": 4, "fc_units": [12, 8] })).unwrap();
     let proposal = Proposal { values: values.as_object().unwrap().clone(), labels: serde_json::Map::new() };
     let architecture = family.architecture(&proposal, input, heads).unwrap();
     let weights = Weights::initial(&architecture, 2);

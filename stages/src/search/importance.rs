@@ -1,11 +1,11 @@
-//! How much each label mattered for being among the best trials: PED-ANOVA.
+//! The importance of each label for being among the best trials: PED-ANOVA.
 //!
-//! A label matters if the best trials have other values of it than all trials have: the Pearson divergence of two Parzen
-//! estimates on a grid. Of a label that is not in every trial, only those that have it are compared, weighted by how much
-//! more often the best have it.
+//! A label is important if its values in the best trials are distributed differently from those in all trials. The measure is the
+//! Pearson divergence between Parzen estimators of the two distributions, on a grid. For a label that is not active in every trial,
+//! only the trials with it are compared, and the result is weighted by how much more often it is active in the best.
 //!
-//! Sources: Watanabe, Bansal and Hutter, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary
-//! subspaces", IJCAI 2023; for conditional spaces theorem 4.2 of arXiv 2601.20800. Equal to Optuna 5.0.0's
+//! Sources: Watanabe, Bansal and Hutter, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces",
+//! IJCAI 2023; for conditional spaces, theorem 4.2 of arXiv 2601.20800. Results equal those of Optuna 5.0.0's
 //! `PedAnovaImportanceEvaluator` with its defaults.
 
 use std::collections::BTreeMap;
@@ -14,33 +14,34 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    kind::{Axis, Kind, Numeric},
-    parzen::{lift, normal_cdf},
-    space::Space,
+    samplers::normal_cdf,
+    spaces::{Axis, Kind, Numeric, Space},
 };
 
-/// The share of the trials that are the best.
+/// The share of trials that count as the best.
 const BEST: f64 = 0.1;
-/// Points of the grid of a label without steps, and the most of one with steps.
+/// Points of the grid of a label; fewer if the label has fewer steps.
 const GRID: usize = 50;
-/// Weight of the prior, as of so many trials.
+/// The weight of the prior, as a number of trials.
 const PRIOR: f64 = 1.0;
-/// A label of fewer trials than this says nothing.
+/// A label that is active in fewer trials has no importance.
 const FEWEST: usize = 2;
 
-/// What is known of one label.
+/// The importance of one label.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Importance {
+    /// The label.
     pub label: String,
-    /// 0 if the best trials have the same values as all others; only their order and proportions mean something.
+    /// 0 if the best trials have the same values as all trials. Only the order and the proportions of importances mean something.
     pub importance: f64,
-    /// How many trials have the label, and how many of the best do.
+    /// How many trials have the label.
     pub trials: usize,
+    /// How many of the best trials have the label.
     pub best: usize,
 }
 
-/// Returns the importance of every label of `space`, the greatest first, judged by `trials`: (labels, loss). Those whose
-/// loss is not finite are left out. Nothing of fewer than two trials.
+/// Returns the importance of every label of `space`, the greatest first, judged by `trials`: (labels, loss). Trials without a
+/// finite loss are left out; with fewer than two trials, there are no importances.
 pub fn importances(space: &Space, trials: &[(&BTreeMap<String, Value>, f64)]) -> Vec<Importance> {
     let trials: Vec<_> = trials.iter().filter(|(_, loss)| loss.is_finite()).collect();
     if trials.len() < 2 {
@@ -70,11 +71,11 @@ pub fn importances(space: &Space, trials: &[(&BTreeMap<String, Value>, f64)]) ->
     found
 }
 
-/// The cells that a label's values are counted in.
+/// The cells in which a label's values are counted.
 enum Grid {
-    /// One for each option.
+    /// One cell for each option.
     Options(usize),
-    /// So many points from `lo` to `hi`, both included, of z.
+    /// `n` points of z, from `lo` to `hi`, both included.
     Points { numeric: Numeric, lo: f64, hi: f64, n: usize },
 }
 
@@ -86,15 +87,15 @@ impl Grid {
         };
         let n = kind.count().map_or(GRID, |n| GRID.min(n as usize));
         let (lo, hi) = match (kind, kind.count()) {
-            // Of steps the first and the last, of an ordered choice their indices.
-            (_, Some(count)) => (lift(&numeric, kind.nth(0)), lift(&numeric, kind.nth(count - 1))),
+            // The first and the last step; of an ordered choice, the indices.
+            (_, Some(count)) => (numeric.z(kind.nth(0)), numeric.z(kind.nth(count - 1))),
             (_, None) => numeric.bounds(),
         };
         if lo.is_finite() {
             return Self::Points { numeric, lo, hi, n };
         }
-        // A normal prior has no ends: those of the trials are taken.
-        let zs = trials.filter_map(|labels| Some(lift(&numeric, kind.coordinate(label, labels)?)));
+        // A normal prior is unbounded: the grid spans the trials.
+        let zs = trials.filter_map(|labels| Some(numeric.z(kind.coordinate(label, labels)?)));
         let (lo, hi) = zs.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), z| (lo.min(z), hi.max(z)));
         Self::Points { numeric, lo, hi, n: if lo < hi { n } else { 1 } }
     }
@@ -105,14 +106,14 @@ impl Grid {
         }
     }
 
-    /// Returns the cell of a coordinate; half way between two it is the lower one.
+    /// Returns the cell of a coordinate: the nearest, or the lower of two that are equally near.
     fn cell(&self, x: f64) -> usize {
         match self {
             Self::Options(_) => x as usize,
             Self::Points { n: 1, .. } => 0,
             Self::Points { numeric, lo, hi, n } => {
                 let step = (hi - lo) / (*n as f64 - 1.0);
-                ((lift(numeric, x) - lo) / step - 0.5).ceil().clamp(0.0, *n as f64 - 1.0) as usize
+                ((numeric.z(x) - lo) / step - 0.5).ceil().clamp(0.0, *n as f64 - 1.0) as usize
             }
         }
     }
@@ -123,13 +124,13 @@ impl Grid {
         counts
     }
 
-    /// Returns the Pearson divergence of what `best` counts from what `all` count.
+    /// Returns the Pearson divergence between the densities of the counts `best` and `all`.
     fn divergence(&self, best: &[f64], all: &[f64]) -> f64 {
         let (best, all) = (self.density(best), self.density(all));
         best.iter().zip(&all).map(|(best, all)| all * (best / all - 1.0) * (best / all - 1.0)).sum()
     }
 
-    /// Returns a Parzen estimate of the mass of each cell.
+    /// Returns the mass of each cell under a Parzen estimator.
     fn density(&self, counts: &[f64]) -> Vec<f64> {
         const TINY: f64 = 1e-12;
         let observed: Vec<(f64, f64)> =
@@ -139,18 +140,18 @@ impl Grid {
         let mass = |cell: f64| -> f64 {
             match self {
                 Self::Options(_) => {
-                    // Each kernel is its option, and a little of all.
+                    // A kernel is its option and a little of every option.
                     let little = PRIOR / (observed.len() as f64 + 1.0);
                     let kernel = |own: bool| (little + f64::from(u8::from(own))) / (1.0 + n * little);
                     observed.iter().map(|(option, count)| count * kernel(*option == cell)).sum::<f64>() + PRIOR / n
                 }
                 Self::Points { .. } => {
-                    let width = width(&observed, total);
+                    let bandwidth = bandwidth(&observed, total);
                     let kernel = |mu: f64, sigma: f64| {
                         let below = |z: f64| normal_cdf(z, mu, sigma);
                         (below(cell + 0.5) - below(cell - 0.5)) / (below(n - 0.5) - below(-0.5))
                     };
-                    observed.iter().map(|(mu, count)| count * kernel(*mu, width)).sum::<f64>()
+                    observed.iter().map(|(mu, count)| count * kernel(*mu, bandwidth)).sum::<f64>()
                         + PRIOR * kernel(0.5 * (n - 1.0), n)
                 }
             }
@@ -159,9 +160,9 @@ impl Grid {
     }
 }
 
-/// Returns the width of the kernels around (cell, count) of `total` trials (Scott's rule: "Multivariate density
-/// estimation", 1992), at least what keeps 90 % of a kernel in its cell.
-fn width(observed: &[(f64, f64)], total: f64) -> f64 {
+/// Returns the bandwidth of the kernels around (cell, count) of `total` trials, by Scott's rule ("Multivariate density
+/// estimation", 1992). It is at least the one with which 90 % of a kernel is in its own cell.
+fn bandwidth(observed: &[(f64, f64)], total: f64) -> f64 {
     let mean = observed.iter().map(|(cell, count)| cell * count).sum::<f64>() / total;
     let squares: f64 = observed.iter().map(|(cell, count)| (cell - mean) * (cell - mean) * count).sum();
     let deviation = (squares / (total - 1.0).max(1.0)).sqrt();
@@ -193,7 +194,7 @@ mod tests {
         loss: f64,
     }
 
-    /// 60 random trials, judged by `PedAnovaImportanceEvaluator().evaluate(study)` of Optuna 5.0.0.
+    /// Against `PedAnovaImportanceEvaluator().evaluate(study)` of Optuna 5.0.0 on 60 random trials.
     #[test]
     fn importances_are_optunas() {
         let golden: Golden = serde_json::from_str(include_str!("fixtures/ped_anova.json")).unwrap();

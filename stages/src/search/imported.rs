@@ -1,59 +1,18 @@
-//! Trials of another search, from which this one goes on.
+//! Trials of another search, which count as earlier trials of this one.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FORMAT, Space, history::Status};
-use crate::{
-    params::Float,
-    stage::{Inputs, StageError},
-};
-
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Imported {
-    /// active label -> its value
-    pub labels: BTreeMap<String, Value>,
-    /// To be minimised; no number, or infinite, if the trial failed.
-    pub loss: Float,
-    #[serde(default = "completed", skip_serializing_if = "is_completed")]
-    status: Status,
-}
-
-/// The record of a file of trials, in the order in which they were proposed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImportedTrials {
-    pub format: u32,
-    /// Where they are from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    pub trials: Vec<Imported>,
-}
-
-fn completed() -> Status {
-    Status::Completed
-}
-
-fn is_completed(status: &Status) -> bool {
-    *status == Status::Completed
-}
+use super::spaces::Space;
+use crate::records::Imported;
 
 impl Imported {
-    /// Returns a trial that ended with this loss, or failed without one.
-    pub fn new(labels: BTreeMap<String, Value>, loss: Option<f64>) -> Self {
-        let status = if loss.is_some() { Status::Completed } else { Status::Failed };
-        Self { labels, loss: Float(loss.unwrap_or(f64::INFINITY)), status }
-    }
-
-    /// Returns a trial of Hyperopt: `values` are what it keeps of each label, of a choice the option's index; `by_key` are the
-    /// settled values of the space's keys, for a label that is called otherwise there.
+    /// Returns a trial of Hyperopt. `values` is what Hyperopt records for each label, which for a choice is the option's index;
+    /// `by_key` has the values of the space's keys, for labels that have another name there.
     ///
     /// # Errors
-    /// If a label has no such value: which.
+    /// Which label has no value that the space could propose.
     pub fn of_hyperopt(
         space: &Space,
         values: &BTreeMap<String, Value>,
@@ -65,25 +24,17 @@ impl Imported {
             let kept = values.get(label).and_then(Value::as_f64).map(|x| kind.coordinate_of_hyperopt(x));
             let found = kept.or_else(|| kind.coordinate(label, by_key)).filter(|x| kind.contains(*x));
             found.unwrap_or_else(|| {
-                missing.get_or_insert(format!("it has no value of label `{label}` that the space could propose"));
+                missing.get_or_insert(format!("it has no value for label `{label}` that the space could propose"));
                 kind.any()
             })
         });
         missing.map_or_else(|| Ok(Self::new(proposal.labels, loss)), Err)
     }
 
-    /// Returns the loss as samplers see it: no number, or no completed trial, counts as worst.
-    pub(super) fn loss_or_worst(&self) -> f64 {
-        match self.status {
-            Status::Completed if !self.loss.0.is_nan() => self.loss.0,
-            _ => f64::INFINITY,
-        }
-    }
-
-    /// Returns whether the trial is one that `space` could have proposed.
+    /// Checks that `space` could have proposed the trial.
     ///
     /// # Errors
-    /// If it is not: what does not fit.
+    /// What does not fit.
     pub fn fits(&self, space: &Space) -> Result<(), String> {
         let mut missing = None;
         let proposal = space.settle(&mut |label, kind| {
@@ -91,7 +42,7 @@ impl Imported {
             found.unwrap_or_else(|| {
                 let was = self.labels.get(label).map_or("is missing".to_owned(), |value| format!("is {value}"));
                 missing.get_or_insert(format!("its label `{label}` {was}, which the space never proposes"));
-                // Any coordinate serves: what comes of it is thrown away.
+                // Any coordinate will do: the proposal is not used.
                 kind.any()
             })
         });
@@ -99,20 +50,8 @@ impl Imported {
             return Err(missing);
         }
         match self.labels.keys().find(|label| !proposal.labels.contains_key(*label)) {
-            Some(label) => Err(format!("its label `{label}` is none that the space has beside its others")),
+            Some(label) => Err(format!("its label `{label}` is not active with its other labels")),
             None => Ok(()),
         }
     }
-}
-
-/// Returns the trials in the slot `imported`; none if it is not connected.
-pub(super) fn read(inputs: &Inputs<'_>) -> Result<Vec<Imported>, StageError> {
-    if inputs.digest("imported").is_none() {
-        return Ok(Vec::new());
-    }
-    let record: ImportedTrials = inputs.json("imported")?;
-    if record.format != FORMAT {
-        return Err(StageError::failed(format!("the imported trials have format {}, not {FORMAT}", record.format)));
-    }
-    Ok(record.trials)
 }

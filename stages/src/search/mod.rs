@@ -1,57 +1,26 @@
-//! The search: spaces, samplers, and the light stages that make a search a graph of pure functions.
+//! Hyperparameter search as a library: spaces, samplers, importances. It knows no stage and no pipeline.
 //!
-//! ```text
-//! score.json of trial i -> history/i -> split/i+L -> propose/i+L -> proposal.json of trial i+L -> train
-//!                          (a chain)                  (a chain of parameters)
-//!                          last links of both -> select -> the best trial
-//! ```
-//! `history` and `propose` write chains: each record names the one before it by digest, so that an action has few inputs
-//! however many trials there are. A proposal is a function of the space, the sampler, the seed, the trial's index, the
-//! parameters of all trials before it, and which of them are good; never of a loss.
+//! A proposal is a function of the space, the sampler, the seed, the trial's index, the parameters of all trials before it, and
+//! either which of them are good or, for a sampler that reads them, their losses.
 
-mod chain;
-pub(crate) mod cholesky;
-mod constraint;
-mod gaussian;
-mod grid;
-mod history;
-mod hyperband;
-mod hyperopt;
 mod importance;
 mod imported;
-mod joint;
-mod kind;
-mod parse;
-mod parzen;
-mod points;
-mod promote;
-mod propose;
-mod random;
 mod repetition;
-mod sampler;
-mod select;
-mod sobol;
-mod space;
-mod split;
+mod samplers;
+mod spaces;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use constraint::Constraint;
-pub use gaussian::GaussianProcess;
-pub use grid::Grid;
-pub use history::History;
-pub use hyperband::{Bracket, Hyperband, Rung, SuccessiveHalving};
 pub use importance::{Importance, importances};
-pub use imported::{Imported, ImportedTrials};
-pub use points::count;
-pub use promote::Promote;
-pub use propose::Propose;
-pub use repetition::{Point, student};
-pub use sampler::{Mode, Past, Proposal, Sampler, Tpe, TrialParameters};
-pub use select::Select;
-pub use sobol::DIMENSIONS as SOBOL_DIMENSIONS;
-pub use space::{Space, SpaceProblem};
-pub use split::{Rule, Split};
+pub(crate) use repetition::points;
+pub use repetition::student;
+pub(crate) use samplers::cholesky::Cholesky;
+pub use samplers::{
+    Bracket, GaussianProcess, Grid, Hyperband, Length, Mode, Past, Random, Rule, Rung, Sampler, Sobol,
+    SuccessiveHalving, Tpe, TrialParameters,
+};
+pub use spaces::{Constraint, Proposal, Space, count};
 
-/// The version of the records of this module.
-const FORMAT: u32 = 1;
+pub use crate::records::{Imported, ImportedTrials, Point};

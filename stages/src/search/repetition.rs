@@ -1,37 +1,13 @@
-//! What repetitions of one configuration say together.
+//! Repetitions of one configuration: their mean and its confidence interval.
 
-use serde::{Deserialize, Serialize};
+use crate::{params::Float, records::Point};
 
-use super::history::{Row, Status};
-use crate::params::Float;
-
-/// One point of a grid with all its repetitions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// Its first trial.
-    pub trial: u32,
-    /// The loss of each repetition, in order; of one that did not complete, infinite.
-    pub losses: Vec<Float>,
-    pub mean: Float,
-    /// Standard deviation of the repetitions (of n - 1).
-    pub spread: Float,
-    /// Within it is the mean of many repetitions, at 95 %, if they are normal (Student's t).
-    pub interval: [Float; 2],
-    /// Whether its interval meets that of the best point: then they cannot be told apart.
-    pub rival: bool,
-}
-
-impl Point {
-    /// Returns whether all repetitions completed.
-    pub fn is_complete(&self) -> bool {
-        self.mean.0.is_finite()
-    }
-}
-
-/// Returns the points of `rows`, each of which is `repeats` trials, the last perhaps fewer: the least mean first, ties by
-/// the lower index. A point with a repetition that failed comes last: its mean is infinite.
-pub(super) fn points(rows: &[Row], repeats: u32) -> Vec<Point> {
-    let mut points: Vec<Point> = rows.chunks(repeats as usize).map(point).collect();
+/// Returns the points of trials with these losses, `repeats` trials each, the last perhaps fewer. The point with the least mean
+/// comes first; of equal means, the one with the lower index. A failed trial has an infinite loss, so its point comes last.
+pub(crate) fn points(losses: &[f64], repeats: u32) -> Vec<Point> {
+    let first = (0..).step_by(repeats as usize);
+    let mut points: Vec<Point> =
+        losses.chunks(repeats as usize).zip(first).map(|(losses, trial)| point(trial, losses)).collect();
     points.sort_by(|a, b| a.mean.0.total_cmp(&b.mean.0).then(a.trial.cmp(&b.trial)));
     let best = points.first().map(|best| best.interval[1].0);
     for point in &mut points {
@@ -43,17 +19,15 @@ pub(super) fn points(rows: &[Row], repeats: u32) -> Vec<Point> {
     points
 }
 
-fn point(rows: &[Row]) -> Point {
-    let loss = |row: &Row| if row.status == Status::Completed { row.loss.0 } else { f64::INFINITY };
-    let losses: Vec<f64> = rows.iter().map(loss).map(|loss| if loss.is_nan() { f64::INFINITY } else { loss }).collect();
+fn point(trial: u32, losses: &[f64]) -> Point {
     let n = losses.len() as f64;
     let mean = losses.iter().sum::<f64>() / n;
     let squares: f64 = losses.iter().map(|loss| (loss - mean) * (loss - mean)).sum();
     let spread = if mean.is_finite() && losses.len() > 1 { (squares / (n - 1.0)).sqrt() } else { f64::NAN };
     let half = student(losses.len() - 1) * spread / n.sqrt();
     Point {
-        trial: rows[0].trial,
-        losses: losses.into_iter().map(Float).collect(),
+        trial,
+        losses: losses.iter().copied().map(Float).collect(),
         mean: Float(mean),
         spread: Float(spread),
         interval: [Float(mean - half), Float(mean + half)],
@@ -61,7 +35,7 @@ fn point(rows: &[Row]) -> Point {
     }
 }
 
-/// Returns Student's t for 95 % on both sides (any statistics textbook's table; beyond 30 within 0.3 %).
+/// Returns the two-sided 95 % quantile of Student's t distribution, within 0.3 % beyond 30 degrees of freedom.
 pub fn student(degrees: usize) -> f64 {
     const TABLE: [f64; 30] = [
         12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
@@ -70,7 +44,7 @@ pub fn student(degrees: usize) -> f64 {
     match degrees {
         0 => f64::NAN,
         1..=30 => TABLE[degrees - 1],
-        // The first term of its expansion in 1 / degrees.
+        // The first terms of the expansion in 1 / degrees.
         _ => 1.96 + 2.37 / degrees as f64,
     }
 }
@@ -79,22 +53,9 @@ pub fn student(degrees: usize) -> f64 {
 mod tests {
     use super::*;
 
-    fn row(trial: u32, status: &str, loss: f64) -> Row {
-        let json = serde_json::json!({ "format": 1, "trial": trial, "status": status, "loss": loss });
-        serde_json::from_value(json).expect("it is a row")
-    }
-
     #[test]
     fn the_best_point_has_the_least_mean_and_not_the_luckiest_repetition() {
-        let rows = [
-            row(0, "completed", 0.1),
-            row(1, "completed", 0.9),
-            row(2, "completed", 0.3),
-            row(3, "completed", 0.4),
-            row(4, "diverged", 0.0),
-            row(5, "completed", 0.0),
-        ];
-        let points = points(&rows, 2);
+        let points = points(&[0.1, 0.9, 0.3, 0.4, f64::INFINITY, 0.0], 2);
         assert_eq!(points.iter().map(|point| point.trial).collect::<Vec<_>>(), [2, 0, 4]);
         let best = &points[0];
         let close = |found: Float, expected: f64| assert!((found.0 - expected).abs() < 1e-12, "{found:?}");
@@ -105,7 +66,7 @@ mod tests {
         assert_eq!([points[1].rival, best.rival, points[2].is_complete()], [true, false, false]);
     }
 
-    /// `scipy.stats.t.ppf(0.975, n)`
+    /// Against `scipy.stats.t.ppf(0.975, n)`.
     #[test]
     fn students_quantiles() {
         for (degrees, expected) in [(1, 12.7062), (2, 4.3027), (10, 2.2281), (30, 2.0423), (40, 2.0211), (100, 1.9840)]

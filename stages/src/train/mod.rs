@@ -15,7 +15,7 @@ use serde_json::Value;
 use self::settings::{Unsettled, settle};
 pub use self::{
     architecture::architecture,
-    params::{Epochs, Model, NamedEpochs, Train},
+    params::{EPOCHS, EVERY, Epochs, Model, NamedEpochs, Train},
 };
 use crate::{
     network::{
@@ -26,6 +26,7 @@ use crate::{
             run::{self, Training},
         },
     },
+    records,
     stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
 };
 
@@ -52,7 +53,7 @@ impl Stage for Train {
         let data = Data::read(inputs, self.head)?;
         let proposal = proposal(inputs)?.unwrap_or_default();
         match settle(self, &proposal, &data, inputs) {
-            Ok(settings) => {
+            Ok((settings, _)) => {
                 let judged = if data.n_validation().is_some() { run::JUDGED_AT_A_TIME } else { 0 };
                 // Judging keeps no outputs for a backward pass: about a third.
                 let images = settings.batch.max(judged / 3) as u64;
@@ -75,7 +76,7 @@ impl Train {
         let proposed = proposal(inputs)?;
         let proposal = proposed.clone().unwrap_or_default();
         let settings = match (settle(self, &proposal, &data, inputs), proposed) {
-            (Ok(settings), _) => settings,
+            (Ok((settings, _)), _) => settings,
             (Err(Unsettled::Infeasible(why)), Some(_)) => return Ok(outputs::of_infeasible(self, &proposal, &why)),
             (Err(Unsettled::Infeasible(why)), None) => return Err(StageError::failed(why)),
             (Err(Unsettled::Stage(error)), _) => return Err(error),
@@ -88,5 +89,6 @@ impl Train {
 
 /// Returns the search's proposal, if one is connected.
 fn proposal(inputs: &Inputs<'_>) -> Result<Option<Proposal>, StageError> {
-    inputs.digest("proposal").map(|_| inputs.json("proposal")).transpose()
+    let record = inputs.digest("proposal").map(|_| inputs.record::<records::Proposal>("proposal")).transpose()?;
+    Ok(record.map(Proposal::from))
 }

@@ -1,5 +1,7 @@
 //! The files that a training leaves.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::params::Train;
@@ -13,13 +15,14 @@ use crate::{
         },
     },
     params::Float,
+    records::{Figure, Score, Status, Trained, TrainingHistory, TrialRecord, Version},
     stage::Outputs,
 };
 
 /// Returns the outputs of a training that came to its end, good or bad.
 pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric: &Metric, state: &State) -> Outputs {
     let heads = &settings.architecture.heads;
-    let status = if state.diverged_at.is_some() { "diverged" } else { "completed" };
+    let status = if state.diverged_at.is_some() { Status::Diverged } else { Status::Completed };
     let at = if train.objective.is_last() {
         state.epochs.len() as u32
     } else {
@@ -27,42 +30,37 @@ pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric
     };
     // A training that diverged is no better for the epochs before.
     let value = if state.diverged_at.is_some() { f64::NAN } else { metric.of(&state.epochs[at as usize - 1]) };
-    let score = json!({
-        "format": 1,
-        "status": status,
-        "metric": metric.name,
-        "value": Float(value),
-        "loss": Float(train.objective.loss(value)),
-        "epoch": (at > 0).then_some(at),
-    });
-    let trial = json!({
-        "format": 1,
-        "status": status,
-        "epochs": state.epochs.len(),
-        "steps": state.step,
-        "diverged_at": state.diverged_at,
-        "hyperparameters": settings.hyperparameters,
-        "labels": proposal.labels,
-        "settings": {
-            "epochs": settings.epochs,
-            "batch": settings.batch,
-            "learning_rate": settings.rule.learning_rate,
-            "l2": settings.rule.l2,
-            "optimizer": settings.optimizer,
-            "head_weights": settings.head_weights,
-            "head": train.head,
-            "objective": train.objective,
-        },
-        "parameters": settings.architecture.parameters,
-        "flops": settings.architecture.flops,
-        "figures": figures(&state.epochs, &metric_names(heads, has_validation(&state.epochs)), settings),
-        "best_epoch": state.best.as_ref().map(|(epoch, _)| *epoch),
-    });
+    let score = Score {
+        format: Version,
+        status,
+        metric: metric.name.clone(),
+        value: Float(value),
+        loss: Float(train.objective.loss(value)),
+        epoch: (at > 0).then_some(at),
+        reason: None,
+    };
+    let trained = Trained {
+        epochs: state.epochs.len() as u32,
+        steps: state.step,
+        diverged_at: state.diverged_at,
+        best_epoch: state.best.as_ref().map(|(epoch, _)| *epoch),
+        settings: recorded(train, settings),
+        parameters: settings.architecture.parameters,
+        flops: settings.architecture.flops,
+        figures: figures(&state.epochs, &metric_names(heads, has_validation(&state.epochs)), settings),
+    };
+    let trial = TrialRecord {
+        status,
+        reason: None,
+        hyperparameters: settings.hyperparameters.clone(),
+        labels: proposal.labels.clone(),
+        trained: Some(trained),
+    };
     let mut outputs = Outputs::default()
-        .with_json("trial.json", &trial)
-        .with_json("score.json", &score)
-        .with("history.csv", history::csv(&state.epochs, heads))
-        .with_json("architecture.json", &settings.architecture);
+        .with_record(&trial)
+        .with_record(&score)
+        .with(TrainingHistory::FILE, history::table(&state.epochs, heads).write())
+        .with_record(&settings.architecture);
     for keep in &train.keep {
         match keep {
             Keep::Best => {
@@ -86,23 +84,38 @@ pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric
 
 /// Returns the outputs of a proposal that cannot be trained, for `reason`.
 pub(crate) fn of_infeasible(train: &Train, proposal: &Proposal, reason: &str) -> Outputs {
-    let score = json!({
-        "format": 1,
-        "status": "failed",
-        "metric": train.objective.metric(),
-        "value": Float(f64::NAN),
-        "loss": Float(f64::NAN),
-        "epoch": null,
-        "reason": reason,
-    });
-    let trial = json!({
-        "format": 1,
-        "status": "failed",
-        "reason": reason,
-        "hyperparameters": proposal.values,
-        "labels": proposal.labels,
-    });
-    Outputs::default().with_json("trial.json", &trial).with_json("score.json", &score)
+    let score = Score {
+        format: Version,
+        status: Status::Failed,
+        metric: train.objective.metric().to_owned(),
+        value: Float(f64::NAN),
+        loss: Float(f64::NAN),
+        epoch: None,
+        reason: Some(reason.to_owned()),
+    };
+    let trial = TrialRecord {
+        status: Status::Failed,
+        reason: Some(reason.to_owned()),
+        hyperparameters: proposal.values.clone(),
+        labels: proposal.labels.clone(),
+        trained: None,
+    };
+    Outputs::default().with_record(&trial).with_record(&score)
+}
+
+/// Returns the parameters that a training went by, by name.
+fn recorded(train: &Train, settings: &Settings) -> Map<String, Value> {
+    let values = [
+        ("epochs", json!(settings.epochs)),
+        ("batch", json!(settings.batch)),
+        ("learning_rate", json!(settings.rule.learning_rate)),
+        ("l2", json!(settings.rule.l2)),
+        ("optimizer", json!(settings.optimizer)),
+        ("head_weights", json!(settings.head_weights)),
+        ("head", json!(train.head)),
+        ("objective", json!(train.objective)),
+    ];
+    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn has_validation(epochs: &[Epoch]) -> bool {
@@ -110,7 +123,7 @@ fn has_validation(epochs: &[Epoch]) -> bool {
 }
 
 /// Returns each metric's best value, its epoch, and the value of the last epoch.
-fn figures(epochs: &[Epoch], names: &[String], settings: &Settings) -> Map<String, Value> {
+fn figures(epochs: &[Epoch], names: &[String], settings: &Settings) -> BTreeMap<String, Figure> {
     let heads = &settings.architecture.heads;
     let of_metric = |name: &String| {
         let metric = Metric::new(name, heads, has_validation(epochs)).expect("the name is of the list");
@@ -121,7 +134,7 @@ fn figures(epochs: &[Epoch], names: &[String], settings: &Settings) -> Map<Strin
             let value = metric.of(epoch);
             if sign * value < sign * best.1 { (number, value) } else { best }
         });
-        let figures = json!({ "best": Float(best.1), "best_epoch": best.0, "end": Float(metric.of(end)) });
+        let figures = Figure { best: Float(best.1), best_epoch: best.0, end: Float(metric.of(end)) };
         Some((name.clone(), figures))
     };
     names.iter().filter_map(of_metric).collect()

@@ -1,21 +1,24 @@
-//! The values a training goes by: the parameters with the proposal's values filled in, checked.
+//! What a training goes by: its parameters with the proposal's values filled in.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::params::{BATCH, EPOCHS, Epochs, NamedEpochs, SHARE, Train, is_share};
+use super::params::{EPOCHS, Epochs, NamedEpochs, Train};
 use crate::{
     network::{
         Family, Proposal,
+        families::TRAINING,
         training::{Settings, data::Data, loss::Criterion, optimizer::Rule},
     },
-    params::Hyper,
+    params::{Declared, Domain, Hyper, Read, Unfilled, proposed},
+    records::Best,
     stage::{Inputs, StageError},
 };
 
 /// Why there are no settings.
 pub(crate) enum Unsettled {
-    /// A value cannot be used, or the network cannot be built; of a proposal, a result of the trial.
+    /// A value is not allowed, or the network cannot be built; of a proposal, a result of the trial.
     Infeasible(String),
+    /// Not the proposal's fault.
     Stage(StageError),
 }
 
@@ -25,153 +28,129 @@ impl From<StageError> for Unsettled {
     }
 }
 
-/// Returns the settings of a training on `data`.
+impl From<Unfilled> for Unsettled {
+    fn from(unfilled: Unfilled) -> Self {
+        match unfilled {
+            Unfilled::Missing(why) => Self::Stage(StageError::failed(why)),
+            Unfilled::Refused(why) => Self::Infeasible(why),
+        }
+    }
+}
+
+/// Returns the settings of a training on `data`, and the parameters with every value as it is used.
 pub(super) fn settle(
     train: &Train,
     proposal: &Proposal,
     data: &Data,
     inputs: &Inputs<'_>,
-) -> Result<Settings, Unsettled> {
+) -> Result<(Settings, Train), Unsettled> {
     let family = train.model.family();
     let architecture = family
         .architecture(proposal, data.shape, &data.heads)
         .map_err(|error| Unsettled::Infeasible(error.to_string()))?;
-    let keys = Keys { family, proposal };
-    let epochs = epochs(train, proposal, inputs)?;
-    let whole = "a whole number of 1 to 65536";
-    let batch = keys.or("batch_size", &train.batch, whole, |batch| BATCH.contains(batch))?;
-    let rate = resolve("learning_rate", &train.learning_rate, &proposal.labels, POSITIVE, is_positive)?;
-    let learning_rate = rate * keys.or("lr_rate_mult", &Hyper::Value(1.0), POSITIVE, is_positive)?;
-    check(is_positive(&learning_rate), "learning_rate", learning_rate, POSITIVE)?;
-    let l2 = resolve("l2", &train.l2, &proposal.labels, NOT_NEGATIVE, is_not_negative)?
-        * keys.or("l2_weight_reg_mult", &Hyper::Value(1.0), NOT_NEGATIVE, is_not_negative)?;
-    check(is_not_negative(&l2), "l2", l2, NOT_NEGATIVE)?;
-    let expected = "`Adam`, `AdamW`, `Nadam`, `RMSprop` or `SGD`";
-    let optimizer = keys.or("optimizer", &train.optimizer, expected, |_| true)?;
-    let share = |name, value| resolve(name, value, &proposal.labels, SHARE, is_share);
+    let used = used(train, proposal, inputs)?;
     let rule = Rule {
-        learning_rate,
-        l2,
-        clip_norm: match &train.clip_norm {
-            Some(norm) => Some(resolve("clip_norm", norm, &proposal.labels, POSITIVE, is_positive)?),
-            None => None,
-        },
-        momentum: share("momentum", &train.momentum)?,
-        nesterov: resolve("nesterov", &train.nesterov, &proposal.labels, "true or false", |_| true)?,
-        weight_decay: resolve("weight_decay", &train.weight_decay, &proposal.labels, NOT_NEGATIVE, is_not_negative)?,
+        learning_rate: used.learning_rate.get(),
+        l2: used.l2.get(),
+        clip_norm: used.clip_norm.as_ref().map(Hyper::get),
+        momentum: used.momentum.get(),
+        nesterov: used.nesterov.get(),
+        weight_decay: used.weight_decay.get(),
     };
-    let losses = "`CrossEntropy`, `Poisson` or `MeanSquaredError`";
-    let criterion = Criterion {
-        loss: resolve("loss", &train.loss, &proposal.labels, losses, |_| true)?,
-        smoothing: share("label_smoothing", &train.label_smoothing)?,
-    };
-    let second: f64 = keys.or("coarse_labels_weight", &train.coarse_labels_weight, NOT_NEGATIVE, is_not_negative)?;
+    let Epochs::Count(epochs) = used.epochs.get() else { unreachable!("the number of epochs is known") };
+    let second = used.coarse_labels_weight.get();
     let mut hyperparameters: Map<String, Value> = family
         .keys()
         .into_iter()
         .filter_map(|key| Some((key.to_owned(), family.value(&proposal.values, key)?)))
         .collect();
-    hyperparameters.insert("batch_size".into(), batch.into());
-    hyperparameters.insert("optimizer".into(), serde_json::json!(optimizer));
+    hyperparameters.insert("batch_size".into(), json!(used.batch));
+    hyperparameters.insert("optimizer".into(), json!(used.optimizer));
     if data.heads.len() > 1 {
         hyperparameters.insert("coarse_labels_weight".into(), second.into());
     }
-    let head_weights = (0..data.heads.len()).map(|head| if head == 0 { 1.0 } else { second }).collect();
-    Ok(Settings {
+    let settings = Settings {
         architecture,
         epochs,
-        batch: batch as usize,
-        optimizer,
+        batch: used.batch.get() as usize,
+        optimizer: used.optimizer.get(),
         rule,
-        criterion,
-        head_weights,
+        criterion: Criterion { loss: used.loss.get(), smoothing: used.label_smoothing.get() },
+        head_weights: (0..data.heads.len()).map(|head| if head == 0 { 1.0 } else { second }).collect(),
         hyperparameters,
-        schedule: train.schedule.clone(),
-        objective: train.objective.clone(),
-        early_stopping: train.early_stopping.clone(),
-        keep: train.keep.clone(),
-    })
+        schedule: used.schedule.clone(),
+        objective: used.objective.clone(),
+        early_stopping: used.early_stopping.clone(),
+        keep: used.keep.clone(),
+    };
+    Ok((settings, used))
 }
 
-const POSITIVE: &str = "a number above 0";
-const NOT_NEGATIVE: &str = "a number of at least 0";
-
-fn is_positive(x: &f64) -> bool {
-    *x > 0.0 && x.is_finite()
-}
-
-fn is_not_negative(x: &f64) -> bool {
-    *x >= 0.0 && x.is_finite()
-}
-
-fn epochs(train: &Train, proposal: &Proposal, inputs: &Inputs<'_>) -> Result<u32, Unsettled> {
-    #[derive(serde::Deserialize)]
-    struct Best {
-        epoch: Option<u32>,
+/// Returns the parameters with every value as it is used: labels filled in, the family's hyperparameters before the
+/// training's, multipliers multiplied.
+fn used(train: &Train, proposal: &Proposal, inputs: &Inputs<'_>) -> Result<Train, Unsettled> {
+    let mut used = train.filled_in(&proposal.labels)?;
+    let steering = Steering { family: train.model.family(), proposal };
+    if used.epochs == Hyper::Value(Epochs::Named(NamedEpochs::BestEpoch)) {
+        if let Hyper::Label(label) = &train.epochs {
+            let expected = u32::expected(&EPOCHS);
+            return Err(Unsettled::Infeasible(format!("label `{label}` proposes \"BestEpoch\", expected {expected}")));
+        }
+        used.epochs = Hyper::Value(Epochs::Count(best_epoch(inputs)?));
     }
-    const EXPECTED: &str = "a whole number of 1 to 100000";
-    if train.epochs == Hyper::Value(Epochs::Named(NamedEpochs::BestEpoch)) {
-        let best: Best = inputs.json("best")?;
-        let epochs = best.epoch.ok_or_else(|| StageError::failed("no trial has a best epoch: none came to an end"))?;
-        check(EPOCHS.contains(&epochs), "epochs", epochs, EXPECTED)?;
-        return Ok(epochs);
+    if let Some(batch) = steering.value("batch_size")? {
+        used.batch = Hyper::Value(batch);
     }
-    let fine = |epochs: &Epochs| matches!(epochs, Epochs::Count(n) if EPOCHS.contains(n));
-    match resolve("epochs", &train.epochs, &proposal.labels, EXPECTED, fine)? {
-        Epochs::Count(epochs) => Ok(epochs),
-        Epochs::Named(_) => unreachable!("only a count is fine"),
+    if let Some(optimizer) = steering.value("optimizer")? {
+        used.optimizer = Hyper::Value(optimizer);
     }
+    if let Some(weight) = steering.value("coarse_labels_weight")? {
+        used.coarse_labels_weight = Hyper::Value(weight);
+    }
+    if let Some(multiplier) = steering.value::<f64>("lr_rate_mult")? {
+        used.learning_rate = product("learning_rate", &used.learning_rate, multiplier, &Domain::Positive)?;
+    }
+    if let Some(multiplier) = steering.value::<f64>("l2_weight_reg_mult")? {
+        used.l2 = product("l2", &used.l2, multiplier, &Domain::NotNegative)?;
+    }
+    Ok(used)
 }
 
-fn check(fine: bool, name: &str, found: impl std::fmt::Display, expected: &str) -> Result<(), Unsettled> {
-    if fine { Ok(()) } else { Err(Unsettled::Infeasible(format!("`{name}` is {found}, expected {expected}"))) }
+fn best_epoch(inputs: &Inputs<'_>) -> Result<u32, Unsettled> {
+    let best: Best = inputs.record("best")?;
+    let epochs = best.epoch.ok_or_else(|| StageError::failed("no trial has a best epoch: none came to an end"))?;
+    allowed("epochs", epochs, &EPOCHS)
 }
 
-/// Returns the value of the parameter `name`, looked up among `labels` if it is a label.
-fn resolve<T>(
+/// Returns a parameter times a multiplier.
+fn product(name: &str, value: &Hyper<f64>, multiplier: f64, domain: &Domain) -> Result<Hyper<f64>, Unsettled> {
+    allowed(name, value.get() * multiplier, domain).map(Hyper::Value)
+}
+
+fn allowed<T: Copy + std::fmt::Display + serde::Serialize>(
     name: &str,
-    value: &Hyper<T>,
-    labels: &Map<String, Value>,
-    expected: &str,
-    fine: impl Fn(&T) -> bool,
-) -> Result<T, Unsettled>
-where
-    T: serde::de::DeserializeOwned + serde::Serialize + Clone,
-{
-    match value {
-        Hyper::Value(value) => {
-            check(fine(value), name, serde_json::json!(value), expected)?;
-            Ok(value.clone())
-        }
-        Hyper::Label(label) => {
-            let missing = || StageError::failed(format!("`{name}`: the proposal has no label `{label}`"));
-            let proposed = labels.get(label).ok_or_else(missing)?;
-            let unusable =
-                || Unsettled::Infeasible(format!("label `{label}` proposes {proposed}, expected {expected}"));
-            value.resolve(labels).ok().filter(fine).ok_or_else(unusable)
-        }
+    value: T,
+    domain: &Domain,
+) -> Result<T, Unsettled> {
+    // A number that is not finite is `null`, which is of none of these domains.
+    if domain.has(&json!(value)) {
+        return Ok(value);
     }
+    Err(Unsettled::Infeasible(format!("`{name}` is {value}, expected {}", domain.expected())))
 }
 
 /// The family's hyperparameters that steer the training.
-struct Keys<'a> {
+struct Steering<'a> {
     family: &'a dyn Family,
     proposal: &'a Proposal,
 }
 
-impl Keys<'_> {
-    /// Returns the hyperparameter `key`, else the parameter `otherwise`.
-    fn or<T>(&self, key: &str, otherwise: &Hyper<T>, expected: &str, fine: impl Fn(&T) -> bool) -> Result<T, Unsettled>
-    where
-        T: serde::de::DeserializeOwned + serde::Serialize + Clone,
-    {
-        match self.family.value(&self.proposal.values, key) {
-            // By way of a label, so that a quantised 32.0 is read as the integer it is.
-            Some(value) => {
-                let alone = Map::from_iter([(key.to_owned(), value)]);
-                resolve(key, &Hyper::<T>::Label(key.to_owned()), &alone, expected, fine)
-            }
-            None => resolve(key, otherwise, &self.proposal.labels, expected, fine),
-        }
+impl Steering<'_> {
+    /// Returns the hyperparameter `key`, if it has a value.
+    fn value<T: Read>(&self, key: &str) -> Result<Option<T>, Unsettled> {
+        let Some(value) = self.family.value(&self.proposal.values, key) else { return Ok(None) };
+        let row = TRAINING.iter().find(|row| row.keys.contains(&key)).expect("the key is one of them");
+        let alone = Map::from_iter([(key.to_owned(), value)]);
+        Ok(Some(proposed(key, &row.domain, key, &alone)?))
     }
 }

@@ -1,4 +1,4 @@
-//! Gradient ascent in input space: what a way of climbing is, and the classic one.
+//! Gradient ascent in input space: the trait of all methods, and the classic method.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -10,19 +10,20 @@ use crate::{
     stage::StageError,
 };
 
-/// Start images are grey noise: bytes uniform within so much of mid-grey.
+/// Start images are grey noise: uniform within this many bytes of mid-grey.
 const NOISE: f32 = 10.0;
 const MID_GREY: f32 = 128.0;
 
 /// Keeps a gradient of 0 from being divided by 0.
 const EPSILON: f64 = 1e-5;
 
-/// A way to an image that a filter answers to.
+/// A method of finding the image to which a filter responds most.
 pub(super) trait Climber {
-    /// Returns how many steps a climb has.
+    /// Returns the number of steps of a climb.
     fn steps(&self) -> u32;
 
-    /// Climbs for the `filters` of a layer, side by side. Before each step `at_step` is told how many are done.
+    /// Climbs for the `filters` of a layer side by side, one image each. Before each step it calls `at_step` with the number
+    /// of steps done.
     ///
     /// # Errors
     /// Those of `at_step`.
@@ -34,31 +35,31 @@ pub(super) trait Climber {
     ) -> Result<Vec<Climb>, StageError>;
 }
 
-/// How images climb in the classic way.
+/// The classic method: pixels move along their gradient.
 pub(super) struct Ascent<'a> {
     pub(super) predictor: &'a Predictor,
     pub(super) shape: ImageShape,
     pub(super) normalisation: &'a Normalisation,
     pub(super) steps: u32,
-    /// Root mean square of a step, in bytes.
+    /// The root mean square of a step, in bytes (1/255 of the range).
     pub(super) step: f32,
     pub(super) seed: u64,
 }
 
-/// What one filter's climb gave.
+/// The result of one filter's climb.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Climb {
     pub(super) filter: usize,
-    /// Normalised, `[c, h, w]`.
+    /// The last image, normalised, `[c, h, w]`.
     pub(super) image: Vec<f32>,
-    /// The filter's mean activation by the start image.
+    /// The filter's mean activation for the start image.
     pub(super) start: f64,
-    /// The filter's mean activation by `image`.
+    /// The filter's mean activation for `image`.
     pub(super) end: f64,
 }
 
 impl Climb {
-    /// Returns whether the filter answers at all: to its last image above 0. (False for NaN.)
+    /// Returns whether the filter responds at all: its activation ends above 0. (NaN does not.)
     pub(super) fn is_alive(&self) -> bool {
         self.end > 0.0
     }
@@ -87,7 +88,7 @@ impl Climber for Ascent<'_> {
             let size = self.shape.bytes();
             images.chunks_exact_mut(size).zip(gradients.chunks_exact(size)).for_each(|(x, g)| self.move_along(x, g));
         }
-        // Of the last image itself; the classic method tells that of the image before the last step.
+        // Of the last image itself; the original scripts report that of the image before it.
         let end = activations_of(&mut network, target, &filters, &images);
         let images = images.chunks_exact(self.shape.bytes()).map(<[f32]>::to_vec);
         let climbs = filters.zip(images).zip(start.into_iter().zip(end));
@@ -96,8 +97,8 @@ impl Climber for Ascent<'_> {
 }
 
 impl Ascent<'_> {
-    /// Returns a filter's start image: grey noise as the network would be given it. Value `e` of filter `f` is element
-    /// `f * values + e` of the stream (0, layer).
+    /// Returns a filter's start image, normalised grey noise. Value `e` of filter `f` is element `f * values + e` of the
+    /// stream (0, layer).
     pub(super) fn start_image(&self, target: &Target, filter: usize) -> Vec<f32> {
         let stream = Stream::new(self.seed, Purpose::Filters, 0, target.index);
         let size = self.shape.bytes();
@@ -109,7 +110,7 @@ impl Ascent<'_> {
         (0..size).map(normalised).collect()
     }
 
-    /// Moves an image along its gradient, not beyond black and white.
+    /// Moves an image along its gradient, keeping it between black and white.
     fn move_along(&self, image: &mut [f32], gradient: &[f32]) {
         let rms = root_mean_square(gradient) + EPSILON;
         for (e, (x, &g)) in image.iter_mut().zip(gradient).enumerate() {
@@ -156,7 +157,7 @@ pub(super) fn gradients(
 ) -> (Vec<f64>, Vec<f32>) {
     let output = network.forward(images, Mode::Inference).outputs.remove(&target.layer);
     let output = output.expect("the output was asked for"); // [n, filters, h, w]
-    // An image reaches its own activation alone, so the gradient of the sum is each image's own.
+    // An image affects only its own activation, so the gradient of the sum is made of the images' own gradients.
     let mut output_gradient = vec![0.0; output.len()];
     let pixels = output.len() / (filters.len() * target.filters);
     planes(target, filters, pixels).for_each(|plane| output_gradient[plane].fill(1.0 / pixels as f32));
@@ -164,14 +165,14 @@ pub(super) fn gradients(
     (activations(target, filters, &output), image_gradients)
 }
 
-/// Returns the mean of image i's activations of filter `filters[i]`, of a layer's `output` [n, filters, h, w].
+/// Returns, for each image i, the mean activation of filter `filters[i]` in a layer's `output`, `[n, filters, h, w]`.
 fn activations(target: &Target, filters: &Range<usize>, output: &[f32]) -> Vec<f64> {
     let pixels = output.len() / (filters.len() * target.filters);
     let mean = |plane: &[f32]| plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels as f64;
     planes(target, filters, pixels).map(|plane| mean(&output[plane])).collect()
 }
 
-/// Returns where image i's activations of filter `filters[i]` are in a layer's output [n, filters, h, w].
+/// Returns, for each image i, where the plane of filter `filters[i]` is in a layer's output, `[n, filters, h, w]`.
 fn planes(target: &Target, filters: &Range<usize>, pixels: usize) -> impl Iterator<Item = Range<usize>> + use<> {
     let n_filters = target.filters;
     let starts = filters.clone().enumerate().map(move |(image, filter)| (image * n_filters + filter) * pixels);

@@ -1,12 +1,12 @@
-//! Decorrelated colours: independent numbers become colours that vary together as those of a dataset do.
+//! Decorrelated colours: turns independent numbers into colours whose channels are correlated as in a dataset.
 //!
 //! "We explicitly measure the correlation between colors in the training set and use a Cholesky decomposition to decorrelate
-//! them" (Olah et al., "Feature visualization", Distill 2017). Here it is the covariance, scaled to a mean variance of 1, so
-//! that how a picture becomes brighter or darker depends on the dataset's colours and not on its contrast.
+//! them" (Olah et al., "Feature visualization", Distill 2017). Here the covariance is decomposed, scaled to a mean variance
+//! of 1, so that the dataset's colours matter and its contrast does not.
 
-use crate::{images::dataset::ImageShape, search::cholesky::Cholesky};
+use crate::{images::dataset::ImageShape, search::Cholesky};
 
-/// The share of the mean variance that every channel has for itself: pictures that are grey throughout have colours, too.
+/// The share of the mean variance that is added to each channel on its own, so that grey datasets can have colours too.
 const OWN: f64 = 1e-3;
 
 /// A square root of the colours' covariance.
@@ -18,7 +18,7 @@ pub(super) struct Colours {
 }
 
 impl Colours {
-    /// Returns the colours of `images`, `[n, c, h, w]`; where all pixels are equal, channels are independent.
+    /// Returns the colours of `images`, `[n, c, h, w]`. If no channel varies, the channels are independent.
     pub(super) fn of(images: &[u8], shape: ImageShape) -> Self {
         let channels = shape.channels;
         let mut covariance = covariance(images, shape);
@@ -38,12 +38,13 @@ impl Colours {
         self.times(planes, |channel, number| self.root[channel * self.channels + number])
     }
 
-    /// Returns the gradient by the independent numbers, given that by the colours: the transpose of [`mix`](Self::mix).
+    /// Returns the gradient with respect to the independent numbers, given that with respect to the colours: the transpose
+    /// of [`mix`](Self::mix).
     pub(super) fn gradient(&self, by_colours: &[f32]) -> Vec<f32> {
         self.times(by_colours, |number, channel| self.root[channel * self.channels + number])
     }
 
-    /// Returns the planes of the products of a matrix with each pixel.
+    /// Multiplies each pixel, a vector of channels, by the matrix `entry(row, column)`. Returns planes.
     fn times(&self, planes: &[f32], entry: impl Fn(usize, usize) -> f32) -> Vec<f32> {
         let plane = planes.len() / self.channels;
         let mut found = vec![0.0; planes.len()];
@@ -57,7 +58,7 @@ impl Colours {
     }
 }
 
-/// Returns the covariances of the channels of `images`, `[c, c]`, from whole sums: no order of pixels matters.
+/// Returns the covariances of the channels of `images`, `[c, c]`. Sums are of whole numbers, so the order does not matter.
 fn covariance(images: &[u8], shape: ImageShape) -> Vec<f64> {
     let (channels, plane) = (shape.channels, shape.height * shape.width);
     let (mut sums, mut products) = (vec![0_i128; channels], vec![0_i128; channels * channels]);
@@ -143,7 +144,7 @@ mod tests {
         assert!((Colours::of(&[1, 2, 3, 4], gray).root[0] - 1.0).abs() < 1e-3);
         assert_eq!(Colours::of(&[7; 4], gray).root, [1.0]);
         let three = ImageShape { channels: 3, height: 1, width: 2 };
-        // Grey throughout: all three channels rise and fall together, and hardly apart.
+        // In a grey dataset all three channels rise and fall together, almost.
         let root = Colours::of(&[10, 200, 10, 200, 10, 200], three).root;
         assert!(root[0] > 0.99 && root[3] > 0.99 && root[6] > 0.99 && root[4] < 0.1 && root[8] < 0.1, "{root:?}");
         assert_eq!(Colours::of(&[], three).root, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);

@@ -1,9 +1,7 @@
-//! For each filter the images of the validation split that excite it most: those of the highest mean activation, which is
-//! also what an image climbs by.
+//! For each filter, the images of the validation split that excite it most: those with the highest mean activation, which
+//! is also what the climbs maximise.
 
 use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
 
 use super::{Validation, picture::FilterSheet, target::Target};
 use crate::{
@@ -14,25 +12,23 @@ use crate::{
     },
     network::{Mode, Pass, Predictor},
     params::Float,
+    records::{Example, ExamplesRecord, FilterExamples, LayerExamples, Version},
     stage::StageError,
 };
 
-/// The version of `examples.json`.
-const FORMAT: u32 = 1;
-
-/// What the images of one batch may take.
+/// The most memory that the images of one batch may take.
 const BATCH_BYTES: u64 = 256 << 20;
 /// The most images in one batch.
 const BATCH: usize = 250;
 
-/// Between a filter's picture and its images, and between blocks.
+/// Pixels between a filter's picture and its images, and between blocks.
 const SPACE: usize = 4 * GAP;
-/// Blocks of a filter and its images stand side by side up to so many pixels: about the width of a page.
+/// The most pixels that blocks, each a filter and its images, take side by side: about the width of a page.
 const WIDTH: usize = 1000;
 
-/// An image, by its index in the split, and a filter's mean activation by it.
+/// An image, by its index in the split, and a filter's mean activation for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Example {
+pub(super) struct Found {
     pub(super) image: usize,
     pub(super) activation: f64,
 }
@@ -40,57 +36,22 @@ pub(super) struct Example {
 /// The images that excite the filters of some layers most.
 pub(super) struct Examples {
     validation: Validation,
-    /// At most so many of each filter.
+    /// The most images of each filter.
     n: usize,
-    /// layer -> filter -> the most exciting first, of equal ones the first
-    of_layers: BTreeMap<String, Vec<Vec<Example>>>,
+    /// layer -> filter -> images, the most exciting first, equal ones in the order of the split
+    of_layers: BTreeMap<String, Vec<Vec<Found>>>,
 }
 
-/// examples.json
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct ExamplesRecord {
-    pub(super) format: u32,
-    /// How many images were looked at: those of the validation split.
-    pub(super) images: usize,
-    /// In the order of the network.
-    pub(super) layers: Vec<LayerExamples>,
-}
-
-/// The examples of a layer's filters that are drawn, in the order of its sheet.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct LayerExamples {
-    pub(super) layer: String,
-    pub(super) sheet: String,
-    pub(super) filters: Vec<FilterExamples>,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct FilterExamples {
-    pub(super) filter: usize,
-    /// The most exciting first.
-    pub(super) images: Vec<ExampleRecord>,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct ExampleRecord {
-    /// Index in `validation.safetensors`.
-    pub(super) image: usize,
-    /// The filter's mean activation by it.
-    pub(super) activation: Float,
-    /// head -> the class that it is labelled with.
-    pub(super) labels: BTreeMap<String, String>,
-}
-
-/// Returns how many images are looked at side by side: a function of the network alone.
+/// Returns how many images go through the network at once: a function of the network alone.
 pub(super) fn batch(targets: &[Target]) -> usize {
-    // A target's estimate is of a climb, for which every output is kept and has a gradient.
+    // An overestimate: a target's number is for a climb, in which every output is kept and has a gradient.
     let bytes = targets.iter().map(|target| target.bytes_per_image).max().unwrap_or(1).max(1);
     usize::try_from(BATCH_BYTES / bytes).unwrap_or(BATCH).clamp(1, BATCH)
 }
 
 impl Examples {
-    /// Looks for the `n` images of `validation`, n at least 1, that excite each filter of `targets` most. Before each batch `at_image` is told how
-    /// many images were looked at. An image by which a filter's activation is no number is none of its examples.
+    /// Finds, for each filter of `targets`, the `n` images of `validation` that excite it most; n is at least 1. Before each
+    /// batch it calls `at_image` with the number of images done. Images with an activation of NaN are left out.
     ///
     /// # Errors
     /// Those of `at_image`.
@@ -105,7 +66,7 @@ impl Examples {
         let data = &validation.data;
         let names: Vec<&str> = targets.iter().map(|target| target.layer.as_str()).collect();
         let mut network = predictor.network(Pass::Inference, &names);
-        let mut of_layers: BTreeMap<String, Vec<Vec<Example>>> =
+        let mut of_layers: BTreeMap<String, Vec<Vec<Found>>> =
             targets.iter().map(|target| (target.layer.clone(), vec![Vec::new(); target.filters])).collect();
         let indices: Vec<u32> = (0..data.len() as u32).collect();
         for batch in indices.chunks(batch(targets)) {
@@ -119,7 +80,7 @@ impl Examples {
                 let pixels = output.len() / (batch.len() * of_filters.len());
                 for (i, plane) in output.chunks_exact(pixels).enumerate() {
                     let mean = plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels as f64;
-                    let example = Example { image: first + i / of_filters.len(), activation: mean };
+                    let example = Found { image: first + i / of_filters.len(), activation: mean };
                     let filter = i % of_filters.len();
                     put(&mut of_filters[filter], example, n);
                 }
@@ -128,7 +89,7 @@ impl Examples {
         Ok(Self { validation, n, of_layers })
     }
 
-    /// Returns the examples of the filters on `sheet`: the record, and the picture with a row for each filter.
+    /// Returns the examples of the filters on `sheet`: the record, and a PNG with a row for each filter.
     pub(super) fn of_sheet(&self, target: &Target, sheet: &FilterSheet) -> (LayerExamples, Vec<u8>) {
         let of_filters = &self.of_layers[&target.layer];
         let record = |(filter, _): &(usize, Vec<u8>)| FilterExamples {
@@ -149,16 +110,16 @@ impl Examples {
 
     /// Returns the record of all layers.
     pub(super) fn whole(&self, layers: Vec<LayerExamples>) -> ExamplesRecord {
-        ExamplesRecord { format: FORMAT, images: self.validation.data.len(), layers }
+        ExamplesRecord { format: Version, images: self.validation.data.len(), layers }
     }
 
-    fn record(&self, example: Example) -> ExampleRecord {
+    fn record(&self, example: Found) -> Example {
         let Validation { data, labels } = &self.validation;
         let class = |head: &Head| {
             let label = data.labels(&head.name).expect("the split was checked")[example.image];
             (head.name.clone(), head.classes[label as usize].clone())
         };
-        ExampleRecord {
+        Example {
             image: example.image,
             activation: Float(example.activation),
             labels: labels.heads.iter().map(class).collect(),
@@ -166,8 +127,8 @@ impl Examples {
     }
 }
 
-/// Puts an example, later in the split than all of `best`, among them if it belongs to the `n` best.
-fn put(best: &mut Vec<Example>, example: Example, n: usize) {
+/// Inserts `example` into `best` if it is among the `n` best. It comes later in the split than all of `best`.
+fn put(best: &mut Vec<Found>, example: Found, n: usize) {
     if example.activation.is_nan() {
         return;
     }
@@ -178,8 +139,8 @@ fn put(best: &mut Vec<Example>, example: Example, n: usize) {
     }
 }
 
-/// Returns rows of pictures, the first of each apart from the others, of which there are at most `n`; rows stand in as many
-/// blocks side by side as fit a page.
+/// Returns `rows` as PNG. A row is a filter's picture, a space, and up to `n` images. Rows go side by side, as many as fit
+/// the width of a page.
 fn png(data: &Dataset, rows: &[Vec<&[u8]>], n: usize) -> Vec<u8> {
     let shape = data.image_shape();
     let n = n.min(data.len());
@@ -208,9 +169,9 @@ mod tests {
         for n in 1..=9 {
             let mut best = Vec::new();
             for (image, activation) in activations.into_iter().enumerate() {
-                put(&mut best, Example { image, activation }, n);
+                put(&mut best, Found { image, activation }, n);
             }
-            // All of them, sorted: slow and obvious.
+            // All of them but NaN, sorted.
             let expected = [7, 2, 5, 0, 3, 6, 4];
             let found: Vec<_> = best.iter().map(|example| example.image).collect();
             assert_eq!(found, expected[..n.min(7)], "{n}");
@@ -233,7 +194,7 @@ mod tests {
         );
         // The seventh row is the first of the second line.
         assert_eq!([at(144 + 2, 2), at(2, 24), at(2 * 144 + 2, 24)], [100, 100, GROUND]);
-        // Of a split with fewer images than are asked for, and of wide images, one row below the other.
+        // The split has fewer images than the 60 that are asked for.
         let small = image::load_from_memory(&png(&data, &[row[..1].to_vec()], 60)).unwrap();
         assert_eq!((small.width(), small.height()), (6 * 32 + 8 + 2, 24));
     }

@@ -1,11 +1,11 @@
 //! Gradient ascent in a Fourier basis, after C. Olah, A. Mordvintsev and L. Schubert, "Feature visualization", Distill 2017.
 //!
-//! An image is the coefficients of a [`Spectrum`], in decorrelated [`Colours`], behind a sigmoid that keeps it between black
-//! and white. Each step sees it rolled by a few pixels (its basis is periodic, so nothing is lost at a border), adds to the
-//! gradient of the activation that of the total variation (Rudin, Osher and Fatemi 1992; Mahendran and Vedaldi 2015), and
-//! moves the coefficients by Adam (Kingma and Ba 2015).
+//! An image is given by coefficients of a [`Spectrum`], in decorrelated [`Colours`]; a sigmoid keeps it between black and
+//! white. In each step the network sees the image rolled by a few pixels. (The basis is periodic, so nothing is lost at a
+//! border.) The gradient of the total variation (Rudin, Osher and Fatemi 1992; Mahendran and Vedaldi 2015) is subtracted
+//! from that of the activation, and Adam (Kingma and Ba 2015) moves the coefficients.
 //!
-//! The gradient of the activation is brought to a root mean square of 1 per value of the picture first: activations are of
+//! The gradient of the activation, with respect to the picture, is first scaled to a root mean square of 1. Activations have
 //! any size, and the weight of the total variation should mean the same for all filters.
 
 use std::ops::Range;
@@ -26,18 +26,18 @@ use crate::{
     stage::StageError,
 };
 
-/// Deviation of the coefficients at the start, as in Lucid.
+/// The standard deviation of the coefficients at the start, as in Lucid.
 const START: f32 = 0.01;
 
-/// Of Adam.
+/// Adam's constants.
 const BETA_1: f32 = 0.9;
 const BETA_2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
 
-/// Differences of neighbours much below this (1 is from black to white) count for nothing in the total variation.
+/// Differences between neighbours much smaller than this hardly count in the total variation. Black to white is 1.
 const FLAT: f32 = 0.01;
 
-/// How images climb in a Fourier basis.
+/// The Fourier method.
 pub(super) struct FourierAscent<'a> {
     pub(super) predictor: &'a Predictor,
     pub(super) shape: ImageShape,
@@ -48,7 +48,7 @@ pub(super) struct FourierAscent<'a> {
     pub(super) seed: u64,
 }
 
-/// One image under way.
+/// One image while it climbs.
 struct Point {
     /// `[c, h, w]`
     coefficients: Vec<f32>,
@@ -98,32 +98,32 @@ impl Climber for FourierAscent<'_> {
 }
 
 impl FourierAscent<'_> {
-    /// Returns where a filter's image starts: small coefficients, all alike. Coefficient `e` of filter `f` is element
+    /// Returns where a filter's image starts: small random coefficients of one size. Coefficient `e` of filter `f` is element
     /// `f * values + e` of the stream (0, layer).
     fn start(&self, target: &Target, filter: usize) -> Point {
         let stream = Stream::new(self.seed, Purpose::Filters, 0, target.index);
         let size = self.shape.bytes();
-        // Uniform numbers have a deviation of 1 / sqrt(3) of what they reach.
+        // Uniform numbers from -a to a have a standard deviation of a / sqrt(3).
         let reach = START * 3_f32.sqrt();
         let coefficient = |e: usize| reach * (2.0 * stream.f32((filter * size + e) as u64) - 1.0);
         let zeros = vec![0.0; size];
         Point { coefficients: (0..size).map(coefficient).collect(), first: zeros.clone(), second: zeros }
     }
 
-    /// Returns by how many pixels a filter's image is rolled down and to the right at a step: elements `2 * f` and
-    /// `2 * f + 1` of the stream (1 + step, layer).
+    /// Returns how many pixels a filter's image is rolled down and to the right at a step. They are drawn from elements
+    /// `2 * f` and `2 * f + 1` of the stream (1 + step, layer).
     fn shift(&self, target: &Target, filter: usize, step: u32) -> (usize, usize) {
         let stream = Stream::new(self.seed, Purpose::Filters, 1 + step, target.index);
         let reach = self.settings.jitter;
         let draw = |axis: u64, size: usize| {
             let by = stream.below(2 * filter as u64 + axis, 2 * reach + 1) as usize;
-            // From -reach to reach, as a rolling forward.
+            // From -reach to reach; negative ones become the equal roll forward.
             (by + size * (reach as usize).div_ceil(size) - reach as usize) % size
         };
         (draw(0, self.shape.height), draw(1, self.shape.width))
     }
 
-    /// Returns the picture of coefficients, `[c, h, w]` from 0 to 1.
+    /// Returns the picture that `coefficients` give, `[c, h, w]` from 0 to 1.
     fn picture(&self, coefficients: &[f32]) -> Vec<f32> {
         let planes = coefficients.chunks_exact(self.plane());
         let planes: Vec<f32> = planes.flat_map(|coefficients| self.spectrum.plane(coefficients)).collect();
@@ -132,22 +132,22 @@ impl FourierAscent<'_> {
         picture
     }
 
-    /// Returns the gradient by the coefficients, given that by their `picture`.
+    /// Returns the gradient with respect to the coefficients, given that with respect to their `picture`.
     fn by_coefficients(&self, picture: &[f32], by_picture: &[f32]) -> Vec<f32> {
         let through_sigmoid: Vec<f32> = picture.iter().zip(by_picture).map(|(x, g)| g * x * (1.0 - x)).collect();
         let by_planes = self.colours.gradient(&through_sigmoid);
         by_planes.chunks_exact(self.plane()).flat_map(|by_plane| self.spectrum.gradient(by_plane)).collect()
     }
 
-    /// Returns the direction in which coefficients climb, given the gradient of the activation by the rolled and normalised
-    /// `picture`.
+    /// Returns the direction in which the coefficients of `picture` climb. `by_image` is the gradient of the activation with
+    /// respect to the normalised picture, rolled `down` and `right`.
     fn uphill(&self, picture: &[f32], by_image: &[f32], (down, right): (usize, usize)) -> Vec<f32> {
         let back = ((self.shape.height - down) % self.shape.height, (self.shape.width - right) % self.shape.width);
         let mut by_picture = self.rolled(by_image, back);
         for (of_channel, scale) in by_picture.chunks_exact_mut(self.plane()).zip(&self.normalisation.scale) {
             of_channel.iter_mut().for_each(|g| *g *= 255.0 * scale);
         }
-        // Of a filter that nothing reaches, 0 stays 0.
+        // A gradient of 0, of a filter that nothing reaches, stays 0.
         let length = root_mean_square(&by_picture).max(f64::MIN_POSITIVE);
         let against = by_total_variation(picture, self.shape);
         let weight = self.settings.total_variation as f32;
@@ -157,14 +157,14 @@ impl FourierAscent<'_> {
         self.by_coefficients(picture, &by_picture)
     }
 
-    /// Returns a picture as the network is given it.
+    /// Returns a picture, 0 to 1, as the network takes it.
     fn normalised(&self, picture: &[f32]) -> Vec<f32> {
         let Normalisation { scale, offset } = self.normalisation;
         let plane = self.plane();
         picture.iter().enumerate().map(|(e, x)| 255.0 * x * scale[e / plane] + offset[e / plane]).collect()
     }
 
-    /// Returns planes moved `down` and to the `right`; what leaves at one side comes in at the other.
+    /// Returns planes rolled `down` and to the `right`: what leaves on one side enters on the other.
     fn rolled(&self, planes: &[f32], (down, right): (usize, usize)) -> Vec<f32> {
         let ImageShape { height, width, .. } = self.shape;
         let mut rolled = planes.to_vec();
@@ -182,7 +182,7 @@ impl FourierAscent<'_> {
 }
 
 impl Point {
-    /// Moves along `uphill` by Adam's step number `step`, from 0.
+    /// Moves along `uphill` as Adam's step `step` does, counted from 0.
     fn climb(&mut self, uphill: &[f32], step: u32, learning_rate: f64) {
         let t = f64::from(step) + 1.0;
         let first_share = 1.0 - libm::pow(f64::from(BETA_1), t);
@@ -197,8 +197,8 @@ impl Point {
     }
 }
 
-/// Returns the gradient of a picture's total variation: of the sum, over all pixels of all channels, of the length of the
-/// difference to the pixel below and to that on the right, around the border.
+/// Returns the gradient of a picture's total variation. That is a sum over the pixels of all channels: the length of the
+/// vector of differences to the pixel below and to the pixel on the right, periodic at the border.
 fn by_total_variation(picture: &[f32], shape: ImageShape) -> Vec<f32> {
     let ImageShape { height, width, .. } = shape;
     let mut gradient = vec![0.0; picture.len()];
@@ -261,7 +261,8 @@ mod tests {
     const INPUTS: [[usize; 3]; 3] = [[3, 6, 5], [1, 8, 8], [3, 1, 7]];
 
     fn noise(n: usize, size: f32) -> Vec<f32> {
-        (0..n).map(|i| size * (((i * 7919 + 13) % 101) as f32 / 50.0 - 1.0)).collect()
+        let mut random = fastrand::Rng::with_seed(1);
+        std::iter::repeat_with(|| size * (2.0 * random.f32() - 1.0)).take(n).collect()
     }
 
     #[test]
@@ -330,8 +331,8 @@ mod tests {
         });
     }
 
-    /// Adam's first step is the learning rate in each direction, whatever the gradient's size (Kingma and Ba 2015, section 2.1);
-    /// the second as by hand.
+    /// Adam's first step has the length of the learning rate in each coordinate, whatever the size of the gradient (Kingma
+    /// and Ba 2015, section 2.1). The second is worked out by hand.
     #[test]
     fn steps_are_adams() {
         let mut point = Point { coefficients: vec![0.0; 3], first: vec![0.0; 3], second: vec![0.0; 3] };

@@ -16,14 +16,12 @@ mod exciting;
 mod fourier;
 mod method;
 mod picture;
+mod record;
 mod spectrum;
 mod target;
 #[cfg(test)]
 mod tests;
 
-use serde::{Deserialize, Serialize};
-
-pub use self::method::{Fourier, Method};
 use self::{
     ascent::{Ascent, Climb, Climber},
     colours::Colours,
@@ -33,13 +31,21 @@ use self::{
     spectrum::Spectrum,
     target::Target,
 };
+pub use self::{
+    method::{Fourier, Method},
+    record::{FilterActivation, FiltersRecord, LayerFilters},
+};
 use crate::{
+    choices,
     images::{
         Policy,
         dataset::{Dataset, ImageShape, Labels},
     },
     network::{Architecture, Predictor, training::data::checked},
-    params::Float,
+    parameters,
+    params::{Domain, Float},
+    problem::{Path, Problem},
+    records::Version,
     stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
 };
 
@@ -56,135 +62,63 @@ pub const TRAIN: &str = "train";
 pub const VALIDATION: &str = "validation";
 pub const LABELS: &str = "labels";
 
-/// The version of `filters.json`.
-const FORMAT: u32 = 1;
-
-/// Shows what the filters of a trained network look for.
-///
-/// Slots: [`ARCHITECTURE`], [`WEIGHTS`], [`POLICY`], [`TRAIN`], [`VALIDATION`], [`LABELS`]. Outputs: `filters.json` with each
-/// filter's activation at start and end, and for each layer with a living filter a sheet of its best,
-/// `<layer>_best_filters_<n*n>_(<n>x<n>)_out_of_<all>.png` (of the Fourier method `<layer>_fourier_filters_..`); with a
-/// validation split also `examples.json` and, for each such layer, `<layer>_examples.png`: a row for each filter on the sheet,
-/// in the same order, first its picture, then the images that excite it most, the most exciting first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct VisualizeFilters {
-    /// Names of layers, as in architecture.json. Default: every residual add, or every convolution where there is none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub layers: Vec<String>,
-    #[serde(skip_serializing_if = "Method::is_classic")]
-    pub method: Method,
-    /// Of each filter that is drawn the images of the validation split that excite it most: so many. 0 to 100.
-    #[serde(skip_serializing_if = "examples::is")]
-    pub examples: u32,
-    /// Steps of the classic ascent.
-    #[serde(skip_serializing_if = "steps::is")]
-    pub steps: u32,
-    /// Length of a step of the classic ascent: the root mean square, over an image's values, of what is added, in bytes (1/255 of the range).
-    /// With the default almost no value reaches black or white in 20 steps; with 1, the classic length, the noise stays
-    /// visible; from 4 on the strongest patterns saturate.
-    #[serde(skip_serializing_if = "step::is")]
-    pub step: f64,
-    /// Most pictures side by side, and one above the other. Default: the largest square that the living filters fill.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub columns: Option<u32>,
-    /// Of the classic ascent; the Fourier method's images are pictures as they are.
-    #[serde(skip_serializing_if = "crate::params::is_default")]
-    pub look: Look,
-}
-
-crate::defaults! {
-    examples: u32 = 8;
-    steps: u32 = 20;
-    step: f64 = 2.0;
-}
-
-impl Default for VisualizeFilters {
-    fn default() -> Self {
-        Self {
-            layers: Vec::new(),
-            method: Method::Classic,
-            examples: examples::value(),
-            steps: steps::value(),
-            step: step::value(),
-            columns: None,
-            look: Look::Classic,
-        }
+parameters! {
+    /// Shows what the filters of a trained network look for.
+    ///
+    /// Slots: [`ARCHITECTURE`], [`WEIGHTS`], [`POLICY`], [`TRAIN`], [`VALIDATION`], [`LABELS`]. Outputs: `filters.json` with each
+    /// filter's activation at start and end, and for each layer with a living filter a sheet of its best,
+    /// `<layer>_best_filters_<n*n>_(<n>x<n>)_out_of_<all>.png` (of the Fourier method `<layer>_fourier_filters_..`); with a
+    /// validation split also `examples.json` and, for each such layer, `<layer>_examples.png`: a row for each filter on the sheet,
+    /// in the same order, first its picture, then the images that excite it most, the most exciting first.
+    pub struct VisualizeFilters = defaults where method_and_settings_fit {
+        /// Names of layers, as in architecture.json. By default every residual add, or every convolution if there is none.
+        layers: Vec<String> = Vec::new(),
+        /// How images climb.
+        method: Method = Method::Classic,
+        /// Of each filter that is drawn so many images of the validation split, those that excite it most.
+        examples: u32 [Domain::Whole(0..=100)] = 8,
+        /// Steps of the classic ascent.
+        steps: u32 [Domain::Whole(1..=10_000)] = 20,
+        /// Length of a step of the classic ascent: the root mean square, over an image's values, of what is added, in bytes
+        /// (1/255 of the range). With the default almost no value reaches black or white in 20 steps; with 1, the classic
+        /// length, the noise stays visible; from 4 on the strongest patterns saturate.
+        step: f64 [Domain::AboveUpTo(0.0, 255.0)] = 2.0,
+        /// Most pictures side by side, and one above the other. By default the largest square that the living filters fill.
+        columns: Option<u32> [Domain::Whole(1..=1000)],
+        /// How an image of the classic ascent becomes a picture; those of the Fourier method are pictures as they are.
+        look: Look = Look::Classic,
     }
 }
 
-/// How an image becomes a picture.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Look {
-    /// Around mid-grey, all with the same contrast: a deviation of a tenth of the range.
-    #[default]
-    Classic,
-    /// The very image that the filter answers to.
-    Plain,
-}
-
-/// filters.json
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct FiltersRecord {
-    format: u32,
-    /// Left out if classic.
-    #[serde(default, skip_serializing_if = "Method::is_classic")]
-    method: Method,
-    /// In the order of the network.
-    layers: Vec<LayerRecord>,
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct LayerRecord {
-    layer: String,
-    kind: String,
-    filters: usize,
-    /// Filters whose activation ends above 0: `filters - dead`.
-    kept: usize,
-    dead: usize,
-    /// Filters on the sheet.
-    drawn: usize,
-    sheet: Option<String>,
-    activations: Vec<ActivationRecord>,
-}
-
-/// A filter's mean activation by its start image and by its last.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct ActivationRecord {
-    filter: usize,
-    start: Float,
-    end: Float,
+choices! {
+    /// How an image becomes a picture.
+    #[derive(Copy, Eq)]
+    pub enum Look {
+        /// Around mid-grey, all with the same contrast: a deviation of a tenth of the range.
+        Classic,
+        /// The very image that the filter answers to.
+        Plain,
+    }
 }
 
 impl VisualizeFilters {
-    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
-    pub fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = Vec::new();
-        for (i, layer) in self.layers.iter().enumerate() {
-            if self.layers[..i].contains(layer) {
-                problems.push((format!("layers[{i}]"), format!("`{layer}` is named twice")));
+    fn method_and_settings_fit(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
+        for (i, layer) in self.layers.iter().enumerate().filter(|(i, layer)| self.layers[..*i].contains(layer)) {
+            problems.push(Problem::new(at.name("layers").index(i), format!("`{layer}` is named twice")));
+        }
+        if let Method::Fourier(_) = &self.method {
+            let classic = Self::default();
+            let changed = [
+                ("steps", self.steps != classic.steps),
+                ("step", self.step != classic.step),
+                ("look", self.look != classic.look),
+            ];
+            for (name, _) in changed.into_iter().filter(|(_, is_changed)| *is_changed) {
+                let problem = Problem::new(at.name(name), format!("`{name}` is of the classic method"));
+                problems.push(problem.expected("settings of `Fourier(..)`"));
             }
         }
-        let mut check = |fine: bool, path: &str, message: String| {
-            if !fine {
-                problems.push((path.to_owned(), message));
-            }
-        };
-        check((1..=10_000).contains(&self.steps), "steps", format!("found {}, allowed: 1 to 10000", self.steps));
-        let fine = self.step > 0.0 && self.step <= 255.0;
-        check(fine, "step", format!("found {}, allowed: above 0 and at most 255", self.step));
-        let columns = self.columns.unwrap_or(1);
-        check((1..=1000).contains(&columns), "columns", format!("found {columns}, allowed: 1 to 1000"));
-        let examples = self.examples;
-        check(examples <= 100, "examples", format!("found {examples}, allowed: 0 to 100"));
-        if let Method::Fourier(fourier) = &self.method {
-            let classic = |name: &str| format!("`{name}` is of the classic method: `Fourier(..)` has its own settings");
-            check(steps::is(&self.steps), "steps", classic("steps"));
-            check(step::is(&self.step), "step", classic("step"));
-            check(self.look == Look::Classic, "look", classic("look"));
-            problems.extend(fourier.problems());
-        }
-        problems
+        self
     }
 }
 
@@ -210,9 +144,6 @@ impl Stage for VisualizeFilters {
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
-        if let Some((path, message)) = self.problems().into_iter().next() {
-            return Err(StageError::failed(format!("{path}: {message}")));
-        }
         let predictor = Predictor::load(&inputs.bytes(ARCHITECTURE)?, inputs.bytes(WEIGHTS)?, context.device)?;
         let architecture = predictor.architecture();
         let targets = target::select(architecture, &self.layers)?;
@@ -261,7 +192,7 @@ impl VisualizeFilters {
         context: &Context<'_>,
     ) -> Result<Option<Examples>, StageError> {
         let Some(bytes) = inputs.optional(VALIDATION)?.filter(|_| self.examples > 0) else { return Ok(None) };
-        let labels: Labels = inputs.json(LABELS)?;
+        let labels: Labels = inputs.record(LABELS)?;
         let data = checked(Dataset::read(bytes)?, VALIDATION, &labels)?;
         let [channels, height, width] = predictor.architecture().input;
         fits(data.image_shape(), VALIDATION, ImageShape { channels, height, width })?;
@@ -316,10 +247,10 @@ impl VisualizeFilters {
         }
         tell(done);
         if let Some(examples) = &examples {
-            outputs = outputs.with_json("examples.json", &examples.whole(of_examples));
+            outputs = outputs.with_record(&examples.whole(of_examples));
         }
         let method = self.method.clone();
-        Ok(outputs.with_json("filters.json", &FiltersRecord { format: FORMAT, method, layers }))
+        Ok(outputs.with_record(&FiltersRecord { format: Version, method, layers }))
     }
 }
 
@@ -329,11 +260,11 @@ fn fits(found: ImageShape, slot: &str, expected: ImageShape) -> Result<(), Stage
     if found == expected { Ok(()) } else { Err(StageError::failed(message())) }
 }
 
-fn record(target: &Target, climbs: &[Climb], sheet: Option<(String, usize)>) -> LayerRecord {
+fn record(target: &Target, climbs: &[Climb], sheet: Option<(String, usize)>) -> LayerFilters {
     let kept = climbs.iter().filter(|climb| climb.is_alive()).count();
     let activation =
-        |climb: &Climb| ActivationRecord { filter: climb.filter, start: Float(climb.start), end: Float(climb.end) };
-    LayerRecord {
+        |climb: &Climb| FilterActivation { filter: climb.filter, start: Float(climb.start), end: Float(climb.end) };
+    LayerFilters {
         layer: target.layer.clone(),
         kind: target.kind.clone(),
         filters: target.filters,

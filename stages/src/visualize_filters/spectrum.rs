@@ -106,7 +106,8 @@ mod tests {
     const SIZES: [(usize, usize); 5] = [(8, 8), (5, 7), (6, 9), (1, 4), (28, 28)];
 
     fn noise(n: usize) -> Vec<f32> {
-        (0..n).map(|i| ((i * 7919 + 13) % 101) as f32 / 50.0 - 1.0).collect()
+        let mut random = fastrand::Rng::with_seed(1);
+        std::iter::repeat_with(|| 2.0 * random.f32() - 1.0).take(n).collect()
     }
 
     #[test]

@@ -2,17 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipe_engine::leaves::{Change, changes};
-use pipe_stages::params::Float;
+use pipe_engine::{
+    leaves::{Change, changes},
+    names::trial_node,
+};
+use pipe_stages::{
+    StageName,
+    params::Float,
+    records::{Best, Evaluation, HeadEvaluation, Record, Score, TrainingHistory},
+};
 use pipe_store::{Digest, Store};
-use serde_json::Value;
 
 use super::{Answer, BestChange, CurveChange, FileChange, MetricChange, OutcomeChange, Pair};
 use crate::{
     ViewError,
-    outputs::{Outputs, is_picture, number, numbers},
+    outputs::{Outputs, is_picture, numbers},
     show,
-    trials::trial_index,
 };
 
 /// From so many nodes on, reading is shared among threads.
@@ -44,9 +49,9 @@ pub(super) fn compare(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewE
 
 fn rank(pair: &Pair<'_>) -> u8 {
     let node = pair.any();
-    match trial_index(pair.name, &node.part_of, "train") {
+    match pair.trial() {
         Some(_) => 2,
-        None if node.stage == "train" => 1,
+        None if node.is(StageName::Train) => 1,
         None => 0,
     }
 }
@@ -57,15 +62,17 @@ fn each(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
     for pair in pairs {
         outcome(pair, &mut answer);
         // What is in one study alone is new in all its parts: but for evaluations, saying that once is enough.
-        let kind = pair.any().stage.as_str();
-        if !pair.came_out_differently() || (pair.trees().contains(&None) && !matches!(kind, "evaluate" | "select")) {
+        let kind = pair.any().kind();
+        if !pair.came_out_differently()
+            || (pair.trees().contains(&None) && !matches!(kind, Some(StageName::Evaluate | StageName::Select)))
+        {
             continue;
         }
         let outputs = pair.outputs(store)?;
         match kind {
-            "evaluate" => metrics(pair.name, &outputs, "evaluation.json", evaluation, &mut answer)?,
-            "train" => metrics(pair.name, &outputs, "score.json", score, &mut answer)?,
-            "select" => answer.best.extend(best(&pair.any().part_of, &outputs)?),
+            Some(StageName::Evaluate) => metrics(pair.name, &outputs, evaluation, &mut answer)?,
+            Some(StageName::Train) => metrics(pair.name, &outputs, score, &mut answer)?,
+            Some(StageName::Select) => answer.best.extend(best(&pair.any().part_of, &outputs)?),
             _ => {}
         }
         if pair.is_asked_differently() {
@@ -86,17 +93,19 @@ fn curves(store: &Store, pairs: &[Pair<'_>]) -> Result<Vec<CurveChange>, ViewErr
     let changed: BTreeSet<_> = pairs.iter().filter(|pair| pair.came_out_differently()).map(|pair| pair.name).collect();
     let mut parted = BTreeSet::new();
     let mut found = Vec::new();
-    for pair in pairs.iter().filter(|pair| pair.any().stage == "train" && changed.contains(pair.name)) {
+    for pair in pairs.iter().filter(|pair| pair.any().is(StageName::Train) && changed.contains(pair.name)) {
         let part_of = pair.any().part_of.as_str();
-        let is_trial = trial_index(pair.name, part_of, "train").is_some() && pair.is_asked_differently();
-        let proposal = pair.name.replacen("/train/", "/propose/", 1);
-        if pair.trees().contains(&None)
-            || (is_trial && (parted.contains(part_of) || changed.contains(proposal.as_str())))
-        {
+        let trial = pair.trial().filter(|_| pair.is_asked_differently());
+        let is_proposed_differently = |trial| {
+            let sources = [StageName::Propose, StageName::Promote];
+            sources.iter().any(|stage| changed.contains(trial_node(part_of, *stage, trial).as_str()))
+        };
+        let parts_at_once = |trial| parted.contains(part_of) || is_proposed_differently(trial);
+        if pair.trees().contains(&None) || trial.is_some_and(parts_at_once) {
             continue;
         }
         let curve = curve(pair.name, &pair.outputs(store)?)?;
-        if is_trial && curve.is_none() {
+        if trial.is_some() && curve.is_none() {
             parted.insert(part_of);
         }
         found.extend(curve);
@@ -133,20 +142,19 @@ pub(super) fn file_changes(node: &str, outputs: &[Option<Outputs<'_>>; 2]) -> Ve
 
 type Figures = BTreeMap<String, f64>;
 
-fn metrics(
+fn metrics<R: Record>(
     node: &str,
     [old, new]: &[Option<Outputs<'_>>; 2],
-    path: &str,
-    figures: fn(&Value) -> Figures,
+    figures: fn(R) -> Figures,
     answer: &mut Answer,
 ) -> Result<(), ViewError> {
-    let of = |outputs: &Option<Outputs<'_>>| outputs.as_ref().and_then(|outputs| outputs.digest(path));
+    let of = |outputs: &Option<Outputs<'_>>| outputs.as_ref().and_then(|outputs| outputs.digest(R::FILE));
     if of(old) == of(new) {
         return Ok(());
     }
     let read = |outputs: &Option<Outputs<'_>>| -> Result<Figures, ViewError> {
-        let record = outputs.as_ref().map(|outputs| outputs.json(path)).transpose()?.flatten();
-        Ok(record.as_ref().map(figures).unwrap_or_default())
+        let record = outputs.as_ref().map(Outputs::record).transpose()?.flatten();
+        Ok(record.map(figures).unwrap_or_default())
     };
     let (old, new) = (read(old)?, read(new)?);
     let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
@@ -164,49 +172,45 @@ fn metrics(
 }
 
 /// Returns the figures of each head, without those of each class.
-fn evaluation(record: &Value) -> Figures {
-    let of_head = |(head, figures): (&String, &Value)| {
-        let mut figures = figures.clone();
+fn evaluation(record: Evaluation) -> Figures {
+    let of_head = |(head, figures): (String, HeadEvaluation)| {
         // A hundred classes would hide the rest.
-        figures.as_object_mut().map(|figures| figures.remove("classes"));
+        let figures = HeadEvaluation { classes: Vec::new(), ..figures };
+        let figures = serde_json::to_value(figures).expect("figures are plain data");
         numbers(&figures).into_iter().map(|(path, x)| (format!("{head}.{path}"), x)).collect::<Vec<_>>()
     };
-    record.get("heads").and_then(Value::as_object).into_iter().flatten().flat_map(of_head).collect()
+    record.heads.into_iter().flat_map(of_head).collect()
 }
 
-/// Returns what was optimised; the loss where that has no name.
-fn score(record: &Value) -> Figures {
-    let named = || Some((record.get("metric")?.as_str()?.to_owned(), number(record.get("value")?)?));
-    let loss = || Some(("loss".to_owned(), number(record.get("loss")?)?));
-    named().or_else(loss).into_iter().collect()
+/// Returns what was optimised.
+fn score(record: Score) -> Figures {
+    [(record.metric, record.value.0)].into()
 }
 
 fn curve(node: &str, [old, new]: &[Option<Outputs<'_>>; 2]) -> Result<Option<CurveChange>, ViewError> {
     let (Some(old), Some(new)) = (old, new) else { return Ok(None) };
-    if old.digest("history.csv") == new.digest("history.csv") {
+    if old.digest(TrainingHistory::FILE) == new.digest(TrainingHistory::FILE) {
         return Ok(None);
     }
     let (Some(old), Some(new)) = (old.history()?, new.history()?) else { return Ok(None) };
-    let equal_until = old.equal_until(&new).unwrap_or(0);
+    let equal_until = old.equal_until(&new);
     let change =
-        || CurveChange { node: node.to_owned(), equal_until, old_epochs: old.epochs(), new_epochs: new.epochs() };
+        || CurveChange { node: node.to_owned(), equal_until, old_epochs: old.rows.len(), new_epochs: new.rows.len() };
     Ok((equal_until > 0).then(change))
 }
 
 fn best(search: &str, [old, new]: &[Option<Outputs<'_>>; 2]) -> Result<Option<BestChange>, ViewError> {
-    let read = |outputs: &Option<Outputs<'_>>| outputs.as_ref().map(|outputs| outputs.json("best.json")).transpose();
-    let (old, new) = (read(old)?.flatten().unwrap_or_default(), read(new)?.flatten().unwrap_or_default());
-    let trial = |best: &Value| best.get("trial").and_then(Value::as_u64);
-    let loss = |best: &Value| best.get("loss").and_then(number).map(Float);
+    let read = |outputs: &Option<Outputs<'_>>| -> Result<Option<Best>, ViewError> {
+        Ok(outputs.as_ref().map(Outputs::record).transpose()?.flatten())
+    };
+    let (old, new) = (read(old)?, read(new)?);
+    let trial = |best: &Option<Best>| best.as_ref().map(|best| best.trial.into());
+    let loss = |best: &Option<Best>| best.as_ref().map(|best| best.loss);
+    let empty = BTreeMap::new();
+    let [old_labels, new_labels] = [&old, &new].map(|best| best.as_ref().map_or(&empty, |best| &best.labels));
     let mut labels: Vec<Change> = Vec::new();
-    let empty = Value::Object(serde_json::Map::new());
-    let of = |best: &Value| best.get("labels").unwrap_or(&empty).clone();
-    let (old_labels, new_labels) = (of(&old), of(&new));
-    let keys =
-        |labels: &Value| labels.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-    let names: BTreeSet<_> = keys(&old_labels).into_iter().chain(keys(&new_labels)).collect();
-    for name in names {
-        changes(&name, old_labels.get(&name), new_labels.get(&name), &mut labels);
+    for name in old_labels.keys().chain(new_labels.keys()).collect::<BTreeSet<_>>() {
+        changes(name, old_labels.get(name), new_labels.get(name), &mut labels);
     }
     let change = BestChange {
         search: search.to_owned(),

@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 
 use pipe_engine::{
     leaves::Change,
+    names::trial_number,
     study::{Outcome, Study, StudyNode},
 };
-use pipe_stages::params::Float;
+use pipe_stages::{StageName, params::Float};
 use pipe_store::{ActionKey, Digest, Store};
 use serde::Serialize;
 use serde_json::Value;
@@ -164,6 +165,11 @@ impl<'a> Pair<'a> {
     /// Returns the node, as it is in the newer study that has it.
     pub(crate) fn any(&self) -> &'a StudyNode {
         self.new.or(self.old).expect("a pair has a node")
+    }
+
+    /// Returns the number of the trial whose training this is.
+    pub(crate) fn trial(&self) -> Option<u32> {
+        trial_number(self.name, &self.any().part_of, StageName::Train)
     }
 
     fn both(&self) -> Option<(&'a StudyNode, &'a StudyNode)> {

@@ -6,8 +6,8 @@ use pipe_engine::{
     action::Action,
     leaves::{Change, changes},
     pipeline::{
-        spec::{Pipeline, Stages},
-        stages::StageSpec,
+        spec::Pipeline,
+        stage::{StageSpec, Stages},
     },
     study::{Study, action},
 };

@@ -4,7 +4,7 @@ use pipe_store::ActionResult;
 use serde_json::json;
 
 use super::*;
-use crate::testing::{Builder, Trial, png};
+use crate::testing::{Builder, Trial};
 
 fn compared(old: Builder, new: Builder) -> (Diff, String) {
     let (store, old) = old.done();
@@ -34,9 +34,7 @@ fn equal_studies_do_not_differ() {
 fn with_flip(p: f64) -> impl Fn(Builder) -> Builder {
     move |mut builder| {
         builder.stage("flip", json!({ "Augment": { "data": "data", "policy": [{ "RandomFlip": p }] } }));
-        let preview = png(34, 34, (100.0 * p) as u32);
-        let files = vec![("policy.json", format!("{{\"p\":{p}}}").into_bytes()), ("preview.png", preview)];
-        builder.add("flip", "augment", "flip", json!({ "policy": [{ "RandomFlip": p }] }), &[], files);
+        builder.run("flip", true);
         let trials: Vec<_> = (0..4).map(|i| Trial::completed(0.1 + p + 0.01 * f64::from(i))).collect();
         builder.search("search", &trials)
     }
@@ -48,7 +46,7 @@ fn a_parameter_that_differs_is_said_first_with_what_follows() {
     let (old, new) = (with_flip(0.5)(builder.clone()), with_flip(0.25)(builder));
     let (diff, text) = compared(old, new);
     let question = "old  old\nnew  new\n\nAsked differently\n  flip.policy[0].RandomFlip: 0.5 -> 0.25\n    from which follow\n      \
-                    flip: 1 augmentation\n      search: 4 trainings\n\nCame out differently\n";
+                    flip: 1 augmentation\n      search: 4 history records, 1 selection, 4 trainings\n\nCame out differently\n";
     assert!(text.starts_with(question), "{text}");
     check(
         &text,
@@ -71,7 +69,7 @@ fn more_trials_are_more_nodes_and_perhaps_another_best() {
     check(
         &text,
         &[
-            "  search.trials: 2 -> 4\n    from which follow\n      search: 2 proposals more, 1 selection, 2 trainings more\n",
+            "  search.trials: 2 -> 4\n    from which follow\n      search: 2 history records more, 2 proposals more, 1 selection, 2 trainings more\n",
             "  best of search: trial 1 (loss -0.2) -> trial 3 (loss -0.4)\n    lr_rate_mult: 1.25 -> 1.75\n",
         ],
     );
@@ -84,16 +82,12 @@ fn an_evaluation_is_compared_figure_by_figure() {
     let mut better = builder.clone();
     better.stage("test", json!({ "Evaluate": { "of": "retrain_best", "split": "Validation" } }));
     better.evaluation(0.45);
-    let node = better.nodes.get_mut("test").unwrap();
-    let mut action = pipe_engine::study::action(&better.store, &node.action.unwrap()).unwrap();
-    action.params = std::sync::Arc::new(json!({ "split": "Validation" }));
-    node.action = Some(better.store.put(&action.record()).unwrap());
     let (_, text) = compared(builder, better);
     check(
         &text,
         &[
             "  test.split: default -> Validation\n    from which follow\n      test: 1 evaluation\n",
-            "  test  fine.accuracy        0.402   0.45      +0.048\n  test  fine.interval_95[0]   0.36  0.408      +0.048\n",
+            "  test  fine.accuracy        0.402   0.45      +0.048\n  test  fine.correct           201    225         +24\n",
             "  file test/predictions.csv: ",
         ],
     );
@@ -180,7 +174,7 @@ fn another_version_or_numerics_of_a_stage_is_a_cause() {
         node.action = Some(other.store.put(&action.record()).unwrap());
     }
     let (diff, text) = compared(builder, other);
-    check(&text, &["  version of train: 1 -> 2\n  numerics of train: \"flex-0.22.1 f32\" -> \"cuda f32\"\n"]);
+    check(&text, &["  version of train: 1 -> 2\n  numerics of train: \"canonical f32, kernels-2\" -> \"cuda f32\"\n"]);
     check(&text, &["      retrain_best: 1 training\n      search: 4 trainings\n", "\nThe same came out.\n"]);
     assert_eq!(diff.question.unexplained, []);
 }

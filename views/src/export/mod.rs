@@ -1,6 +1,5 @@
 //! A study in the formats of other programs: TensorBoard's event files, ONNX, and the result files of the study it is from.
 
-mod names;
 pub mod onnx;
 pub mod onnx_proto;
 pub mod results;

@@ -26,9 +26,9 @@ const IR_VERSION: i64 = 8;
 pub fn of_node(store: &Store, name: &str, node: &StudyNode) -> Result<Vec<u8>, PredictError> {
     let slots = predict::slots(store, name, node)?;
     let inputs = Inputs::new(&slots, store);
-    let labels: Labels = inputs.json("labels")?;
+    let labels: Labels = inputs.record("labels")?;
     let policy = Policy::of_inputs(&inputs, labels.image)?;
-    let network: Architecture = inputs.json("architecture")?;
+    let network: Architecture = inputs.record("architecture")?;
     let weights = Weights::read(&network, inputs.bytes("weights")?)?;
     Ok(model(&network, &weights, policy.normalisation()))
 }

@@ -2,13 +2,15 @@
 //! that scripts written for them read a study of ours.
 
 use pipe_engine::study::Study;
+use pipe_stages::{
+    params::Float,
+    records::{Figure, TrainingHistory, TrialRecord},
+};
 use pipe_store::Store;
 use serde_json::{Map, Value, json};
 
-use super::names::heads;
 use crate::{
     ViewError,
-    history::History,
     outputs::Outputs,
     trials::{TrialRow, table},
 };
@@ -24,7 +26,7 @@ pub fn files(store: &Store, study: &Study) -> Result<Vec<(String, String)>, View
         let node = &study.nodes[&row.node];
         let Some(outputs) = Outputs::of(store, &row.node, node)? else { continue };
         let Some(history) = outputs.history()? else { continue };
-        let trial = outputs.json("trial.json")?.unwrap_or_default();
+        let Some(trial) = outputs.record()? else { continue };
         let short = node.action.map(|key| key.to_string()[..5].to_owned()).unwrap_or_default();
         let result = result(&row, &trial, &history, &short);
         let name = result["model_name"].as_str().expect("a name is text").to_owned();
@@ -35,37 +37,39 @@ pub fn files(store: &Store, study: &Study) -> Result<Vec<(String, String)>, View
 
 /// Returns a trial's result. `loss` is what the sampler minimised, `real_loss` the loss of all heads with its penalties at
 /// the end.
-fn result(row: &TrialRow, trial: &Value, history: &History, short: &str) -> Value {
-    let figure = |metric: &str, of: &str| {
-        let found = trial.pointer(&format!("/figures/{metric}/{of}")).cloned();
-        found.unwrap_or_else(|| "NaN".into())
+fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short: &str) -> Value {
+    let figures = trial.trained.as_ref().map(|trained| &trained.figures);
+    let figure = |metric: &str, of: fn(&Figure) -> Float| {
+        let found = figures.and_then(|figures| figures.get(metric)).map_or(Float(f64::NAN), of);
+        json!(found)
     };
-    let heads = heads(history);
-    let main = heads.first().map_or("NaN".into(), |head| figure(&format!("valid.{head}_accuracy"), "best"));
+    let heads = history.heads();
+    let main =
+        heads.first().map_or("NaN".into(), |head| figure(&format!("valid.{head}_accuracy"), |figure| figure.best));
     let mut fields = Map::new();
     fields.insert("loss".into(), json!(row.loss));
-    fields.insert("real_loss".into(), figure("valid.loss", "end"));
+    fields.insert("real_loss".into(), figure("valid.loss", |figure| figure.end));
     for head in &heads {
-        for (of, when) in [("best", "best"), ("end", "end")] {
-            for figure_of in ["loss", "accuracy"] {
-                fields.insert(format!("{head}_{when}_{figure_of}"), figure(&format!("valid.{head}_{figure_of}"), of));
-            }
+        for figure_of in ["loss", "accuracy"] {
+            let metric = format!("valid.{head}_{figure_of}");
+            fields.insert(format!("{head}_best_{figure_of}"), figure(&metric, |figure| figure.best));
+            fields.insert(format!("{head}_end_{figure_of}"), figure(&metric, |figure| figure.end));
         }
     }
     fields.insert("model_name".into(), format!("model_{}_{short}", plain(&main)).into());
-    fields.insert("space".into(), trial.get("hyperparameters").cloned().unwrap_or_default());
+    fields.insert("space".into(), trial.hyperparameters.clone().into());
     fields.insert("history".into(), keras(history, &heads));
     fields.insert("status".into(), if row.status == "completed" { "ok" } else { "fail" }.into());
     Value::Object(fields)
 }
 
 /// Returns the epochs under the names that Keras 2.0 gave them: `val_fine_outputs_acc`.
-fn keras(history: &History, heads: &[&str]) -> Value {
+fn keras(history: &TrainingHistory, heads: &[&str]) -> Value {
     let mut curves = Map::new();
     for (split, prefix) in [("train", ""), ("valid", "val_")] {
         let mut add = |ours: String, theirs: String| {
             if let Some(curve) = history.curve(&ours) {
-                let values = curve.into_iter().map(|(_, value)| json!(pipe_stages::params::Float(value)));
+                let values = curve.into_iter().map(|(_, value)| json!(Float(value)));
                 curves.insert(format!("{prefix}{theirs}"), values.collect());
             }
         };
@@ -105,9 +109,12 @@ mod tests {
         assert_eq!(files.len(), 2);
         let (name, text) = &files[0];
         assert!(name.starts_with("model_0.5_") && name.ends_with(".txt.json"), "{name}");
-        // The made-up trial has no figures of its head's loss.
         let result: Value = serde_json::from_str(&text.replace("NaN", "null")).unwrap();
         let expected = [
+            "coarse_best_accuracy",
+            "coarse_best_loss",
+            "coarse_end_accuracy",
+            "coarse_end_loss",
             "fine_best_accuracy",
             "fine_best_loss",
             "fine_end_accuracy",
@@ -125,7 +132,7 @@ mod tests {
             (&json!(-0.5), &json!(0.5), &json!("ok"))
         );
         assert_eq!(result["history"]["val_fine_outputs_acc"].as_array().unwrap().len(), 4);
-        assert!(text.starts_with("{\n    \"fine_best_accuracy\": 0.5,\n"), "{text}");
+        assert!(text.contains("\n    \"fine_best_accuracy\": 0.5,\n"), "{text}");
         let (name, text) = &files[1];
         assert!(
             name.starts_with("model_") && text.contains("\"loss\": Infinity") && text.contains("\"status\": \"fail\""),

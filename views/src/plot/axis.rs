@@ -34,8 +34,8 @@ const MARGIN: f64 = 0.04;
 const NONE: f64 = 0.05;
 const AFTER_NONE: f64 = 0.17;
 
-/// From which ratio of the largest to the smallest on hyperparameters stand on a logarithmic scale, if their median is also
-/// this small a share of the largest: a uniform one may come close to 0, too.
+/// A hyperparameter has a logarithmic scale if its largest value is at least `LOG_FROM` times its smallest, and its median at
+/// most the share `LOG_MEDIAN` of the largest. The ratio alone is not enough: uniform values can come close to 0, too.
 const LOG_FROM: f64 = 50.0;
 const LOG_MEDIAN: f64 = 0.25;
 

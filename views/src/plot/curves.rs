@@ -5,13 +5,15 @@ use super::{
     svg::Picture,
     table::titled,
 };
-use crate::{history::History, trials::TrialRow};
+use pipe_stages::records::TrainingHistory;
+
+use crate::trials::TrialRow;
 
 /// How many trials' curves are drawn: the best, and the first of the others.
 pub(crate) const CURVES: usize = 200;
 
 /// Returns the curves of a metric in all these trainings. The best is drawn above the others wherever it stands.
-pub(crate) fn of_trials(metric: &str, histories: &[(&TrialRow, History)]) -> Option<Picture> {
+pub(crate) fn of_trials(metric: &str, histories: &[(&TrialRow, TrainingHistory)]) -> Option<Picture> {
     let mut is_first = true;
     let mut series = Vec::new();
     let (best, others): (Vec<_>, Vec<_>) = histories.iter().partition(|(row, _)| row.best);
@@ -30,7 +32,7 @@ pub(crate) fn of_trials(metric: &str, histories: &[(&TrialRow, History)]) -> Opt
 }
 
 /// Returns the curves of `figure` (`loss`, `fine_accuracy`) of the training `name` in training and validation.
-pub(crate) fn of_training(name: &str, figure: &str, history: &History) -> Option<Picture> {
+pub(crate) fn of_training(name: &str, figure: &str, history: &TrainingHistory) -> Option<Picture> {
     let curve = |split: &str, label: &str, style| {
         let points = history.curve(&format!("{split}.{figure}"))?;
         let marks = points.len() <= 40;

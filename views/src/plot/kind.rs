@@ -1,6 +1,7 @@
 //! The kinds of pictures of a search, and the columns that each shows.
 
 use pipe_engine::study::Study;
+use pipe_stages::records::TrainingHistory;
 use pipe_store::Store;
 
 use super::{
@@ -138,7 +139,7 @@ fn of_curves(store: &Store, study: &Study, trials: &[TrialRow], choice: &Choice)
     let metric = metric.unwrap_or("valid.loss");
     let histories = histories(store, study, trials)?;
     curves::of_trials(metric, &histories).ok_or_else(|| {
-        let known = histories.iter().flat_map(|(_, history)| history.columns()).filter(|name| name.contains('.'));
+        let known = histories.iter().flat_map(|(_, history)| &history.metrics).map(String::as_str);
         let known: std::collections::BTreeSet<_> = known.collect();
         let known: Vec<_> = known.into_iter().collect();
         ViewError::Nothing(format!("no training has a curve of `{metric}`; there are {}", known.join(", ")))
@@ -150,7 +151,7 @@ pub(crate) fn histories<'a>(
     store: &Store,
     study: &Study,
     trials: &'a [TrialRow],
-) -> Result<Vec<(&'a TrialRow, crate::history::History)>, ViewError> {
+) -> Result<Vec<(&'a TrialRow, TrainingHistory)>, ViewError> {
     let (best, others): (Vec<_>, Vec<_>) = trials.iter().partition(|row| row.best);
     let mut histories = Vec::new();
     for row in others.into_iter().take(curves::CURVES).chain(best) {

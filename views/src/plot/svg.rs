@@ -17,7 +17,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Returns the picture for a page that has the [rules](palette::RULES) and the [colours](palette::variables).
+    /// Returns the picture for a page that has the rules and the colours of `palette`.
     pub fn inline(&self) -> Markup {
         let (width, height) = (px(self.width), px(self.height));
         html! {

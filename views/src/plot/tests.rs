@@ -70,7 +70,7 @@ fn columns_are_chosen_by_name_and_trimming_is_told() {
         assert!(svg.contains(part), "no `{part}`");
     }
     let wrong = Choice { metric: Some("valid.f1".into()), ..Choice::default() };
-    assert!(drawn(Kind::Curves, &wrong, &[0.3]).unwrap_err().contains("there are train.fine_accuracy, "));
+    assert!(drawn(Kind::Curves, &wrong, &[0.3]).unwrap_err().contains("there are train.coarse_accuracy, "));
 }
 
 #[test]

@@ -9,7 +9,10 @@ use super::{
     axis::round_step,
     svg::{Picture, px, shortened, text_width},
 };
-use crate::text::{Align, columns, significant};
+use crate::{
+    outputs::Times,
+    text::{Align, columns, significant},
+};
 
 /// One execution.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,9 +46,7 @@ const LEFT_OF_IDLE: f64 = 0.03;
 pub fn executions(store: &Store, study: &Study) -> Result<Vec<Execution>, StoreError> {
     let mut found = Vec::new();
     for (name, node) in &study.nodes {
-        let Some(provenance) = node.key().map(|key| store.provenance(&key)).transpose()?.flatten() else { continue };
-        let number = |key: &str| provenance.get(key).and_then(serde_json::Value::as_f64);
-        if let Some((started, seconds)) = number("started").zip(number("seconds")) {
+        if let Some(Times { started, seconds }) = Times::of(store, node)? {
             found.push(Execution { node: name.clone(), stage: node.stage.clone(), started, seconds });
         }
     }

@@ -2,12 +2,14 @@
 
 use maud::{Markup, html};
 use pipe_stages::StageName;
-use pipe_stages::network::{Architecture, training::Histograms};
+use pipe_stages::{
+    network::{Architecture, training::Histograms},
+    records::TrainingHistory,
+};
 
 use super::{Page, figure};
 use crate::{
     ViewError,
-    history::History,
     outputs::Outputs,
     plot::{Picture, curves, histories, spread},
     trials::TrialRow,
@@ -51,16 +53,14 @@ fn of_search(page: &Page<'_>, trials: &[TrialRow]) -> Result<Option<Markup>, Vie
 /// Returns how the weights of a training moved, if it noted that.
 fn weights(name: &str, outputs: &Outputs<'_>) -> Result<Option<Picture>, ViewError> {
     let Some(bytes) = outputs.bytes(Histograms::FILE)? else { return Ok(None) };
-    let histograms =
-        Histograms::read(bytes).map_err(|error| outputs.not_a_record(Histograms::FILE, &error.to_string()))?;
-    let record = outputs.json("architecture.json")?;
-    let network: Option<Architecture> = record.and_then(|record| serde_json::from_value(record).ok());
+    let histograms = Histograms::read(bytes).map_err(|error| outputs.not_a_record(Histograms::FILE, &error))?;
+    let network: Option<Architecture> = outputs.record()?;
     let layers = network.iter().flat_map(|network| &network.layers).map(|layer| layer.name.as_str());
     Ok(spread::draw(name, &histograms, layers))
 }
 
-fn of_training(name: &str, history: &History, weights: Option<&Picture>) -> Option<Markup> {
-    let figures = history.columns().filter_map(|column| column.strip_prefix("train."));
+fn of_training(name: &str, history: &TrainingHistory, weights: Option<&Picture>) -> Option<Markup> {
+    let figures = history.metrics.iter().filter_map(|metric| metric.strip_prefix("train."));
     let figures: Vec<_> = figures.filter(|figure| *figure == "loss" || figure.ends_with("accuracy")).collect();
     let draw = |of: &str| Some(figure(&curves::of_training(name, of, history)?, &format!("{of} after each epoch.")));
     let charts: Vec<_> = figures.into_iter().filter_map(draw).collect();

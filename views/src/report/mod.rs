@@ -1,8 +1,8 @@
 //! A study as one self-contained HTML page: a pure view, with no time, path or network in it.
 
+mod architecture;
 mod curves;
 mod hyperparameters;
-mod network;
 mod pictures;
 mod summary;
 mod trials;
@@ -11,8 +11,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pipe_engine::{
     names::trial_number,
     pipeline::{
-        spec::{Pipeline, Stages},
-        stages::StageSpec,
+        spec::Pipeline,
+        stage::{StageSpec, Stages},
     },
     study::{Found, Outcome, StudyNode},
 };
@@ -63,7 +63,7 @@ pub fn html(store: &Store, found: &Found) -> Result<String, ViewError> {
         Section { id: "curves", title: "Learning curves", content: curves::section(&page)? },
         Section { id: "filters", title: "Filters", content: pictures::filters(&page, &mut budget)? },
         Section { id: "pictures", title: "Other pictures", content: pictures::others(&page, &mut budget)? },
-        Section { id: "architecture", title: "Architecture", content: network::section(&page)? },
+        Section { id: "architecture", title: "Architecture", content: architecture::section(&page)? },
         Section { id: "keys", title: "Keys", content: Some(keys(&page)) },
     ];
     Ok(document(&page, &sections).into_string())

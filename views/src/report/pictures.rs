@@ -3,15 +3,18 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
 use pipe_engine::{pipeline::stages::is_of_search, study::StudyNode};
-use pipe_stages::StageName;
-use serde_json::Value;
+use pipe_stages::{
+    StageName,
+    records::{Counts, Duplicates, ExamplesRecord, Statistics},
+    visualize_filters::FiltersRecord,
+};
 
 use super::{Page, heading};
 use crate::{
     ViewError,
     outputs::Outputs,
     show::png_size,
-    text::{bytes, counted, grouped, significant},
+    text::{bytes, counted, grouped},
 };
 
 /// Bytes of pictures that a page holds at most.
@@ -45,10 +48,10 @@ fn of_nodes(page: &Page<'_>, nodes: &[(&String, &StudyNode)], budget: &mut usize
     for (name, node) in nodes {
         let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
         let facts = match node.kind() {
-            Some(StageName::Decode) => outputs.json("statistics.json")?.map(|record| statistics(&record)),
+            Some(StageName::Decode) => outputs.record()?.map(|record| statistics(&record)),
             Some(StageName::VisualizeFilters) => {
-                let examples = outputs.json("examples.json")?;
-                outputs.json("filters.json")?.map(|record| filter_counts(&record, examples.as_ref()))
+                let examples = outputs.record()?;
+                outputs.record()?.map(|record| filter_counts(&record, examples.as_ref()))
             }
             _ => None,
         };
@@ -107,23 +110,19 @@ fn is_of_examples(path: &str) -> bool {
 }
 
 /// Returns how many images there are, and how many are pixel-equal to another.
-fn statistics(record: &Value) -> Markup {
-    let splits = record.get("splits").and_then(Value::as_object);
-    let duplicates = record.get("duplicates").map(duplicates).unwrap_or_default();
+fn statistics(record: &Statistics) -> Markup {
+    let duplicates = duplicates(&record.duplicates);
     html! {
-        @if let Some(splits) = splits {
-            div.wide style="max-width: 34rem" {
-                table {
-                    thead { tr { th { "split" } th.number { "images" } th { "classes" } } }
-                    tbody {
-                        // Training, validation, test: as it happens, neither alphabetical nor by size.
-                        @for split in ["train", "validation", "test"].iter().filter(|split| splits.contains_key(**split)) {
-                            @let counts = &splits[*split];
-                            tr {
-                                th scope="row" { (split) }
-                                td.number { (grouped(counts.get("images").and_then(Value::as_u64).unwrap_or(0))) }
-                                td { (classes(counts)) }
-                            }
+        div.wide style="max-width: 34rem" {
+            table {
+                thead { tr { th { "split" } th.number { "images" } th { "classes" } } }
+                tbody {
+                    // Training, validation, test: as it happens, neither alphabetical nor by size.
+                    @for (split, counts) in ["train", "validation", "test"].iter().filter_map(|split| record.splits.get_key_value(*split)) {
+                        tr {
+                            th scope="row" { (split) }
+                            td.number { (grouped(counts.images as u64)) }
+                            td { (classes(counts)) }
                         }
                     }
                 }
@@ -133,35 +132,32 @@ fn statistics(record: &Value) -> Markup {
     }
 }
 
-fn classes(counts: &Value) -> String {
-    let heads = counts.get("classes").and_then(Value::as_object);
-    let head = |(name, classes): (&String, &Value)| Some(format!("{} {name}", classes.as_array()?.len()));
-    heads.map(|heads| heads.iter().filter_map(head).collect::<Vec<_>>().join(", ")).unwrap_or_default()
+fn classes(counts: &Counts) -> String {
+    counts.classes.iter().map(|(name, classes)| format!("{} {name}", classes.len())).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the counts of equal images that are not zero.
-fn duplicates(record: &Value) -> Vec<String> {
-    let counts = crate::outputs::numbers(record);
-    let count = |(path, n): (String, f64)| format!("{} {}", significant(n, 9), path.replace(['.', '_'], " "));
-    counts.into_iter().filter(|(_, n)| *n > 0.0).map(count).collect()
+fn duplicates(found: &Duplicates) -> Vec<String> {
+    let Duplicates { within, conflicting, across } = found;
+    let groups = [("across", across), ("conflicting", conflicting), ("within", within)];
+    let counts = groups.into_iter().flat_map(|(group, counts)| counts.iter().map(move |(name, n)| (group, name, *n)));
+    let count = |(group, name, n): (&str, &String, usize)| format!("{n} {group} {}", name.replace(['.', '_'], " "));
+    counts.filter(|(_, _, n)| *n > 0).map(count).collect()
 }
 
 /// Returns how many filters of each layer are drawn and how many are dead, and what the sheets show.
-fn filter_counts(record: &Value, examples: Option<&Value>) -> Markup {
-    let empty = Vec::new();
-    let layers = record.get("layers").and_then(Value::as_array).unwrap_or(&empty);
-    let text = |layer: &Value, name: &str| layer.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let count = |layer: &Value, name: &str| layer.get(name).and_then(Value::as_u64).unwrap_or(0);
-    let dead: u64 = layers.iter().map(|layer| count(layer, "dead")).sum();
+fn filter_counts(record: &FiltersRecord, examples: Option<&ExamplesRecord>) -> Markup {
+    let layers = &record.layers;
+    let dead: usize = layers.iter().map(|layer| layer.dead).sum();
     html! {
         @if !layers.is_empty() {
             p.quiet {
                 "Each tile is an image that makes one filter respond most, found by gradient ascent"
-                @if record.get("method").is_some() {
+                @if !record.method.is_classic() {
                     " in a Fourier basis, with decorrelated colours, jitter and a weight on total variation"
                 }
                 ". "
-                (counted(dead as usize, "dead filter")) ", which nothing excites: counted, not drawn."
+                (counted(dead, "dead filter")) ", which nothing excites: counted, not drawn."
                 @if let Some(text) = examples.and_then(of_examples) { " " (text) }
             }
             div.wide style="max-width: 34rem" {
@@ -170,10 +166,10 @@ fn filter_counts(record: &Value, examples: Option<&Value>) -> Markup {
                     tbody {
                         @for layer in layers {
                             tr {
-                                th scope="row" { (text(layer, "layer")) }
-                                td.number { (grouped(count(layer, "filters"))) }
-                                td.number { (grouped(count(layer, "drawn"))) }
-                                td.number { (grouped(count(layer, "dead"))) }
+                                th scope="row" { (layer.layer) }
+                                td.number { (grouped(layer.filters as u64)) }
+                                td.number { (grouped(layer.drawn as u64)) }
+                                td.number { (grouped(layer.dead as u64)) }
                             }
                         }
                     }
@@ -184,14 +180,12 @@ fn filter_counts(record: &Value, examples: Option<&Value>) -> Markup {
 }
 
 /// Returns what the sheets of examples show.
-fn of_examples(record: &Value) -> Option<String> {
-    let images = record.get("images")?.as_u64()?;
-    let layers = record.get("layers")?.as_array()?;
-    let filters = layers.iter().filter_map(|layer| layer.get("filters")?.as_array()).flatten();
-    let most = filters.filter_map(|filter| Some(filter.get("images")?.as_array()?.len())).max()?;
+fn of_examples(record: &ExamplesRecord) -> Option<String> {
+    let filters = record.layers.iter().flat_map(|layer| &layer.filters);
+    let most = filters.map(|filter| filter.images.len()).max()?;
     Some(format!(
         "The sheets of examples have the same filters in the same order, each with the {most} of the {} validation images \
          that it answers to most, by its mean activation, the strongest answer first.",
-        grouped(images)
+        grouped(record.images as u64)
     ))
 }

@@ -7,13 +7,13 @@ use pipe_engine::pipeline::stages::is_of_search;
 use pipe_stages::{
     StageName,
     decode::{Decode, Validation},
+    records::{EvaluateOn, Evaluation, HeadEvaluation},
 };
-use serde_json::Value;
 
 use super::Page;
 use crate::{
     ViewError,
-    outputs::{Outputs, number},
+    outputs::Outputs,
     show,
     text::{counted, percent, significant, works},
     trials::TrialRow,
@@ -62,50 +62,40 @@ fn best(trials: &[TrialRow]) -> Markup {
 }
 
 /// One head of one evaluation.
-struct Evaluation {
+struct Judged {
     node: String,
-    split: String,
+    split: EvaluateOn,
+    images: usize,
     head: String,
-    accuracy: f64,
-    interval: Option<(f64, f64)>,
-    chance: Option<f64>,
-    images: Option<u64>,
+    figures: HeadEvaluation,
 }
 
-fn evaluations(page: &Page<'_>) -> Result<Vec<Evaluation>, ViewError> {
+fn evaluations(page: &Page<'_>) -> Result<Vec<Judged>, ViewError> {
     let mut found = Vec::new();
     for (name, node) in page.nodes(StageName::Evaluate) {
-        let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
-        let record = outputs.json("evaluation.json")?.unwrap_or_default();
-        let split = record.get("split").and_then(Value::as_str).unwrap_or("Test").to_owned();
-        let images = record.get("n").and_then(Value::as_u64);
-        for (head, figures) in record.get("heads").and_then(Value::as_object).into_iter().flatten() {
-            let Some(accuracy) = figures.get("accuracy").and_then(number) else { continue };
-            let bound = |at: usize| figures.get("interval_95")?.get(at).and_then(number);
-            let interval = bound(0).zip(bound(1));
-            let chance = figures.get("chance").and_then(number);
-            let (node, split, head) = (name.clone(), split.clone(), head.clone());
-            found.push(Evaluation { node, split, head, accuracy, interval, chance, images });
-        }
-    }
-    // The finer of two heads is the main one.
-    let chance = |evaluation: &Evaluation| evaluation.chance.unwrap_or(1.0);
-    for of_node in found.chunk_by_mut(|a, b| a.node == b.node) {
-        of_node.sort_by(|a, b| chance(a).total_cmp(&chance(b)));
+        let record = Outputs::of(page.store, name, node)?.map(|outputs| outputs.record()).transpose()?.flatten();
+        let Some(Evaluation { split, n, heads, .. }) = record else { continue };
+        let mut of_node: Vec<_> = heads
+            .into_iter()
+            .map(|(head, figures)| Judged { node: name.clone(), split, images: n, head, figures })
+            .collect();
+        // The finer of two heads is the main one.
+        of_node.sort_by(|a, b| a.figures.chance.total_cmp(&b.figures.chance));
+        found.extend(of_node);
     }
     Ok(found)
 }
 
-fn accuracy(evaluation: &Evaluation) -> Markup {
-    let interval =
-        evaluation.interval.map(|(low, high)| format!("95 % interval {:.2} to {}", 100.0 * low, percent(high)));
-    let chance = evaluation.chance.map(|chance| format!("chance {}", percent(chance)));
-    let images = evaluation.images.map(|n| counted(n as usize, "image"));
-    let notes: Vec<_> = interval.into_iter().chain(chance).chain(images).collect();
-    let split = &evaluation.split;
+fn accuracy(judged: &Judged) -> Markup {
+    let HeadEvaluation { accuracy, interval_95: [low, high], chance, .. } = judged.figures;
+    let notes = [
+        format!("95 % interval {:.2} to {}", 100.0 * low, percent(high)),
+        format!("chance {}", percent(chance)),
+        counted(judged.images, "image"),
+    ];
     figure(
-        &format!("{split} accuracy, {} ({})", evaluation.head, evaluation.node),
-        &percent(evaluation.accuracy),
+        &format!("{} accuracy, {} ({})", judged.split.as_str(), judged.head, judged.node),
+        &percent(accuracy),
         &notes.join("; "),
     )
 }
@@ -123,7 +113,7 @@ fn done(page: &Page<'_>) -> Markup {
 }
 
 /// Says on which images trials were chosen, and whether the test figures are independent of that.
-fn honesty(page: &Page<'_>, evaluations: &[Evaluation]) -> Markup {
+fn honesty(page: &Page<'_>, evaluations: &[Judged]) -> Markup {
     let is_official = |data_set: &Decode| data_set.validation == Validation::OfficialTest;
     let stages = page.pipeline.stages.iter();
     let without_test = stages.filter(|(_, stage)| stage.data_set().is_some_and(is_official)).map(|(name, _)| name);
@@ -139,7 +129,7 @@ fn honesty(page: &Page<'_>, evaluations: &[Evaluation]) -> Markup {
         } @else if searched {
             p {
                 "Trials are chosen on the validation split alone."
-                @if evaluations.iter().any(|evaluation| evaluation.split == "Test") {
+                @if evaluations.iter().any(|evaluation| evaluation.split == EvaluateOn::Test) {
                     " The test split is read by the evaluation alone."
                 } @else {
                     " Nothing has been measured on the test split."

@@ -1,7 +1,14 @@
 //! Pages of studies made up for the purpose.
 
+use pipe_stages::{
+    params::Float,
+    records::{Example, ExamplesRecord, FilterExamples, LayerExamples, Version},
+    stage::Outputs,
+    visualize_filters::{FiltersRecord, Fourier, Method},
+};
+
 use super::*;
-use crate::testing::{Builder, Trial, png};
+use crate::testing::{Builder, Trial, filters, png};
 
 fn page(builder: Builder) -> String {
     let (store, study) = builder.done();
@@ -58,6 +65,15 @@ fn only_what_is_there_is_shown() {
 }
 
 #[test]
+fn promotions_go_with_their_search() {
+    let trials = [Trial::completed(0.3), Trial::completed(0.4), Trial::completed(0.5)];
+    let page = page(Builder::new().halving("search", &trials));
+    assert!(page.contains("<div class=\"note\">3 trainings</div>"), "{page}");
+    assert!(!titles(&page).contains(&"Other pictures"));
+    assert_eq!(crate::text::works("promote", 2), "2 promotions");
+}
+
+#[test]
 fn what_failed_is_said_first() {
     let mut builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::completed(0.4)]);
     builder.outcome("search/train/000", Outcome::Failure("images <too> small".into()));
@@ -85,28 +101,30 @@ fn without_a_test_split_the_page_says_so() {
 #[test]
 fn pictures_beyond_the_budget_are_named_instead() {
     let mut builder = Builder::new();
-    let sheets = vec![("a.png", png(1700, 1700, 1)), ("b.png", png(34, 34, 2))];
-    builder.add("sheets", "visualize_filters", "sheets", serde_json::json!({}), &[], sheets);
+    let sheets = Outputs::default().with("a.png", png(1700, 1700, 1)).with("b.png", png(34, 34, 2));
+    builder.inject("sheets", StageName::VisualizeFilters, &sheets);
     let page = page(builder);
     assert!(page.contains("pipe export sheets/a.png") && page.contains("alt=\"sheets: b\""));
 }
 
 #[test]
 fn filters_stand_beside_the_images_that_excite_them() {
-    let example = |image: u32| serde_json::json!({ "image": image, "activation": 0.5, "labels": { "fine": "a" } });
-    let examples = serde_json::json!({ "format": 1, "images": 4000, "layers": [{ "layer": "add_1", "sheet": "add_1_examples.png",
-        "filters": [{ "filter": 3, "images": [example(7), example(2)] }] }] });
-    let layer = serde_json::json!({ "layer": "add_1", "kind": "add", "filters": 4, "kept": 1, "dead": 3, "drawn": 1 });
-    let filters = serde_json::json!({ "format": 1, "method": "Fourier", "layers": [layer] });
-    let record = |value| pipe_stages::params::record(value);
-    let files = vec![
-        ("filters.json", record(&filters)),
-        ("examples.json", record(&examples)),
-        ("add_1_fourier_filters_1_(1x1)_out_of_4.png", png(32, 32, 3)),
-        ("add_1_examples.png", png(110, 36, 2)),
-    ];
+    let example =
+        |image| Example { image, activation: Float(0.5), labels: [("fine".to_owned(), "a".to_owned())].into() };
+    let examples = LayerExamples {
+        layer: "add_1".to_owned(),
+        sheet: "add_1_examples.png".to_owned(),
+        filters: vec![FilterExamples { filter: 3, images: vec![example(7), example(2)] }],
+    };
+    let examples = ExamplesRecord { format: Version, images: 4000, layers: vec![examples] };
+    let filters = FiltersRecord { method: Method::Fourier(Fourier::default()), ..filters(4, 3, 1) };
+    let outputs = Outputs::default()
+        .with_record(&filters)
+        .with_record(&examples)
+        .with("add_1_fourier_filters_1_(1x1)_out_of_4.png", png(32, 32, 3))
+        .with("add_1_examples.png", png(110, 36, 2));
     let mut builder = Builder::new();
-    builder.add("sheets", "visualize_filters", "sheets", serde_json::json!({}), &[], files);
+    builder.inject("sheets", StageName::VisualizeFilters, &outputs);
     let page = page(builder);
     for part in [
         "gradient ascent in a Fourier basis, with decorrelated colours, jitter and a weight on total variation. 3 dead",
@@ -120,9 +138,9 @@ fn filters_stand_beside_the_images_that_excite_them() {
 
 #[test]
 fn examples_do_not_crowd_filters_out() {
-    let sheets = vec![("a_examples.png", png(1700, 1400, 1)), ("b_filters.png", png(800, 800, 2))];
+    let sheets = Outputs::default().with("a_examples.png", png(1700, 1400, 1)).with("b_filters.png", png(800, 800, 2));
     let mut builder = Builder::new();
-    builder.add("sheets", "visualize_filters", "sheets", serde_json::json!({}), &[], sheets);
+    builder.inject("sheets", StageName::VisualizeFilters, &sheets);
     let page = page(builder);
     assert!(page.contains("pipe export sheets/a_examples.png") && page.contains("alt=\"sheets: b_filters\""));
 }

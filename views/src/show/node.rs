@@ -219,9 +219,9 @@ mod tests {
         for part in [
             "stage     train, version 1\n",
             "outcome   done\n",
-            "numerics  flex-0.22.1 f32\n",
-            "parameters\n  (epochs: 6)\n",
-            "  augment   ",
+            "numerics  canonical f32",
+            "parameters\n  (\n    epochs: 6,\n",
+            "  policy    ",
             "flip/policy.json\n",
             "search/propose/001/proposal.json\n",
             "  best/weights.safetensors  ",
@@ -230,7 +230,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "no `{part}` in\n{text}");
         }
-        assert!(serde_json::to_string(&view).unwrap().contains("\"params\":{\"epochs\":6}"));
+        assert!(serde_json::to_string(&view).unwrap().contains("\"params\":{\"epochs\":6,"));
     }
 
     #[test]

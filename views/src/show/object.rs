@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pipe_engine::{action::Action, study::Study};
 use pipe_store::{Digest, ObjectSource, Store};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::facts_text;
@@ -54,7 +54,7 @@ pub enum ObjectKind {
 }
 
 /// A tensor of a safetensors file.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TensorView {
     pub dtype: String,
     pub shape: Vec<u64>,
@@ -109,13 +109,10 @@ pub(crate) fn png_size(png: &[u8]) -> Option<(u32, u32)> {
 fn tensors(content: &[u8]) -> Option<BTreeMap<String, TensorView>> {
     let length = u64::from_le_bytes(*content.first_chunk()?);
     let end = usize::try_from(length).ok()?.checked_add(8)?;
-    let header: BTreeMap<String, Value> = serde_json::from_slice(content.get(8..end)?).ok()?;
-    let tensor = |(name, value): (String, Value)| {
-        let dtype = value.get("dtype")?.as_str()?.to_owned();
-        let shape = value.get("shape")?.as_array()?.iter().map(Value::as_u64).collect::<Option<_>>()?;
-        Some((name, TensorView { dtype, shape }))
-    };
-    header.into_iter().filter(|(name, _)| name != "__metadata__").map(tensor).collect()
+    let mut header: BTreeMap<String, Value> = serde_json::from_slice(content.get(8..end)?).ok()?;
+    header.remove("__metadata__");
+    let tensor = |(name, value)| Some((name, TensorView::deserialize(value).ok()?));
+    header.into_iter().map(tensor).collect()
 }
 
 impl ObjectView {
@@ -184,9 +181,9 @@ mod tests {
     fn an_object_says_what_it_is() {
         let (store, study) = Builder::whole(4).done();
         let node = &study.nodes["data"];
-        check(&store, &study.hash(), "a study of 15 nodes");
+        check(&store, &study.hash(), "a study of 19 nodes");
         check(&store, &study.pipeline, "a JSON record");
-        check(&store, &node.tree().unwrap(), "a tree of 4 files");
+        check(&store, &node.tree().unwrap(), "a tree of 6 files");
         check(&store, &node.action.unwrap(), "the action of a decoding");
         for (bytes, expected) in [
             (safetensors("x"), "safetensors with 1 tensor"),

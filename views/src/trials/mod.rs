@@ -7,8 +7,11 @@ mod sort;
 
 use std::collections::BTreeMap;
 
-use pipe_engine::study::{Outcome, Study};
-use pipe_stages::params::Float;
+use pipe_engine::study::{Outcome, Study, StudyNode, Trial};
+use pipe_stages::{
+    params::Float,
+    records::{Best, Proposal, Score, TrialRecord},
+};
 use pipe_store::Store;
 use serde::Serialize;
 use serde_json::Value;
@@ -19,10 +22,7 @@ pub use self::{
     repetitions::{render_repetitions, repetitions},
     sort::sort,
 };
-use crate::{
-    ViewError,
-    outputs::{Outputs, number},
-};
+use crate::{ViewError, outputs::Outputs};
 
 /// One trial: a configuration with its training.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,32 +67,19 @@ pub struct TrialRow {
 /// Returns the trials of all searches of a study: by search, then in the order of their numbers.
 pub fn table(store: &Store, study: &Study) -> Result<Vec<TrialRow>, ViewError> {
     let mut rows = Vec::new();
-    for (name, node) in &study.nodes {
-        if let Some(index) = trial_index(name, &node.part_of, "train") {
-            rows.push(row(store, study, &node.part_of, index, name)?);
+    for trial in study.searches().flat_map(|search| study.trials(search)) {
+        if let Some((name, node)) = trial.training {
+            rows.push(row(store, &trial, name, node)?);
         }
     }
-    rows.sort_by(|a, b| (&a.search, a.index).cmp(&(&b.search, b.index)));
     mark_best(store, study, &mut rows)?;
     Ok(rows)
 }
 
-/// Returns the number of the trial that the node `<search>/<work>/<number>` is of.
-pub(crate) fn trial_index(node: &str, search: &str, work: &str) -> Option<u32> {
-    node.strip_prefix(search)?.strip_prefix('/')?.strip_prefix(work)?.strip_prefix('/')?.parse().ok()
-}
-
-/// Returns the node that a training's proposal comes from: one of its own, or one that promotes an earlier trial.
-fn proposed_by(study: &Study, name: &str) -> String {
-    let promote = name.replacen("/train/", "/promote/", 1);
-    if study.nodes.contains_key(&promote) { promote } else { name.replacen("/train/", "/propose/", 1) }
-}
-
-fn row(store: &Store, study: &Study, search: &str, index: u32, name: &str) -> Result<TrialRow, ViewError> {
-    let node = &study.nodes[name];
+fn row(store: &Store, trial: &Trial<'_>, name: &str, node: &StudyNode) -> Result<TrialRow, ViewError> {
     let mut row = TrialRow {
-        search: search.to_owned(),
-        index,
+        search: trial.search.to_owned(),
+        index: trial.number,
         node: name.to_owned(),
         status: String::new(),
         best: false,
@@ -102,7 +89,7 @@ fn row(store: &Store, study: &Study, search: &str, index: u32, name: &str) -> Re
         best_epoch: None,
         epochs: None,
         parameters: None,
-        labels: labels(store, study, &proposed_by(study, name))?,
+        labels: labels(store, trial)?,
         settings: BTreeMap::new(),
         metrics: BTreeMap::new(),
         reason: None,
@@ -122,39 +109,34 @@ fn row(store: &Store, study: &Study, search: &str, index: u32, name: &str) -> Re
     Ok(row)
 }
 
-fn labels(store: &Store, study: &Study, name: &str) -> Result<BTreeMap<String, Value>, ViewError> {
-    let Some(node) = study.nodes.get(name) else { return Ok(BTreeMap::new()) };
-    let Some(outputs) = Outputs::of(store, name, node)? else { return Ok(BTreeMap::new()) };
-    let proposal = outputs.json("proposal.json")?.unwrap_or_default();
-    let labels = proposal.get("labels").and_then(Value::as_object).cloned().unwrap_or_default();
-    Ok(labels.into_iter().collect())
+fn labels(store: &Store, trial: &Trial<'_>) -> Result<BTreeMap<String, Value>, ViewError> {
+    let Some((name, node)) = trial.proposal else { return Ok(BTreeMap::new()) };
+    let proposal = Outputs::of(store, name, node)?.map(|outputs| outputs.record::<Proposal>()).transpose()?.flatten();
+    Ok(proposal.map(|proposal| proposal.labels).unwrap_or_default())
 }
 
 fn read_score(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError> {
-    let score = outputs.json("score.json")?.unwrap_or_default();
-    let text = |key: &str| score.get(key).and_then(Value::as_str).map(str::to_owned);
-    row.status = text("status").unwrap_or_else(|| "completed".to_owned());
-    row.metric = text("metric");
-    row.reason = text("reason");
-    row.value = score.get("value").and_then(number).map(Float);
-    row.loss = score.get("loss").and_then(number).map(Float);
-    row.best_epoch = score.get("epoch").and_then(Value::as_u64);
+    let Some(score) = outputs.record::<Score>()? else { return Ok(()) };
+    row.status = score.status.as_str().to_owned();
+    row.metric = Some(score.metric);
+    row.reason = score.reason;
+    row.value = Some(score.value);
+    row.loss = Some(score.loss);
+    row.best_epoch = score.epoch.map(u64::from);
     Ok(())
 }
 
 fn read_trial(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError> {
-    let trial = outputs.json("trial.json")?.unwrap_or_default();
-    for (metric, figures) in trial.get("figures").and_then(Value::as_object).into_iter().flatten() {
-        for of in ["best", "end"] {
-            row.metrics.extend(figures.get(of).and_then(number).map(|x| (format!("{of}.{metric}"), Float(x))));
-        }
+    let Some(trial) = outputs.record::<TrialRecord>()? else { return Ok(()) };
+    row.settings.extend(trial.hyperparameters);
+    let Some(trained) = trial.trained else { return Ok(()) };
+    for (metric, figure) in trained.figures {
+        row.metrics.insert(format!("best.{metric}"), figure.best);
+        row.metrics.insert(format!("end.{metric}"), figure.end);
     }
-    for group in ["hyperparameters", "settings"] {
-        let values = trial.get(group).and_then(Value::as_object).into_iter().flatten();
-        row.settings.extend(values.map(|(name, value)| (name.clone(), value.clone())));
-    }
-    row.epochs = trial.get("epochs").and_then(Value::as_u64);
-    row.parameters = trial.get("parameters").and_then(Value::as_u64);
+    row.settings.extend(trained.settings);
+    row.epochs = Some(trained.epochs.into());
+    row.parameters = Some(trained.parameters);
     Ok(())
 }
 
@@ -162,15 +144,15 @@ fn read_trial(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError
 /// least loss, of equals the first.
 fn mark_best(store: &Store, study: &Study, rows: &mut [TrialRow]) -> Result<(), ViewError> {
     for rows in rows.chunk_by_mut(|a, b| a.search == b.search) {
-        let select = format!("{}/select", rows[0].search);
-        let outputs = study.nodes.get(&select).map(|node| Outputs::of(store, &select, node)).transpose()?.flatten();
-        let best = outputs.map(|outputs| outputs.json("best.json")).transpose()?.flatten();
-        let selected = best.as_ref().and_then(|best| best.get("trial")?.as_u64());
+        let select = study.selection(&rows[0].search);
+        let outputs = select.map(|(name, node)| Outputs::of(store, name, node)).transpose()?.flatten();
+        let best: Option<Best> = outputs.map(|outputs| outputs.record()).transpose()?.flatten();
+        let selected = best.map(|best| best.trial);
         let least =
             || rows.iter().filter(|row| row.is_ranked()).min_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()));
-        let index = selected.or_else(|| least().map(|row| row.index.into()));
+        let index = selected.or_else(|| least().map(|row| row.index));
         for row in rows {
-            row.best = index == Some(row.index.into());
+            row.best = index == Some(row.index);
         }
     }
     Ok(())
@@ -222,7 +204,7 @@ mod tests {
         assert_eq!(seen, [(0, "completed", false), (1, "diverged", false), (2, "completed", true)]);
         assert_eq!(rows[2].value, Some(Float(0.5)));
         assert_eq!(rows[2].metric.as_deref(), Some("valid.fine_accuracy"));
-        assert_eq!((rows[2].best_epoch, rows[2].epochs, rows[2].parameters), (Some(3), Some(4), Some(4030)));
+        assert_eq!((rows[2].best_epoch, rows[2].epochs, rows[2].parameters), (Some(3), Some(4), Some(3292)));
         assert_eq!(rows[2].labels["activation"], json!("relu"));
         assert!(rows[2].metrics.contains_key("best.valid.loss"));
         assert_eq!(rows[1].reason.as_deref(), Some("the loss is no number"));
@@ -236,6 +218,32 @@ mod tests {
         let (store, study) = builder.done();
         let best: Vec<_> = table(&store, &study).unwrap().iter().map(|row| row.best).collect();
         assert_eq!(best, [false, true, false]);
+    }
+
+    #[test]
+    fn a_promoted_trial_has_the_labels_of_the_one_that_goes_on() {
+        let trials = [Trial::completed(0.3), Trial::completed(0.4), Trial::completed(0.5)];
+        let (store, study) = Builder::new().halving("search", &trials).done();
+        assert!(study.nodes["search/promote/002"].is(pipe_stages::StageName::Promote));
+        let rows = table(&store, &study).unwrap();
+        assert_eq!((rows.len(), &rows[2].labels), (3, &rows[1].labels));
+        assert_eq!((rows[2].labels["activation"].as_str(), rows[2].best), (Some("elu"), true));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_record_is_told_with_its_node_file_and_field() {
+        let mut builder = Builder::new().search("search", &[Trial::completed(0.3)]);
+        let score = json!({ "format": 1, "status": "completed", "metric": "valid.loss", "value": 0.5, "loss": "low" });
+        let outputs = pipe_stages::stage::Outputs::default().with_json("score.json", &score);
+        builder.inject("search/train/000", pipe_stages::StageName::Train, &outputs);
+        builder.nodes.get_mut("search/train/000").unwrap().part_of = "search".to_owned();
+        let (store, study) = builder.done();
+        let error = table(&store, &study).unwrap_err().to_string();
+        let digest = pipe_store::Digest::of(&pipe_stages::params::record(&score));
+        let expected = format!(
+            "`search/train/000/score.json` ({digest}) cannot be read: `loss`: expected a number, found \"low\""
+        );
+        assert!(error.starts_with(&expected), "{error}");
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub fn render_csv(rows: &[TrialRow]) -> String {
     let header = own.map(str::to_owned).into_iter();
     let header = header.chain(labels.iter().map(|label| format!("label.{label}")));
     let header = header.chain(settings.iter().map(|name| format!("setting.{name}"))).chain(metrics.iter().cloned());
-    let mut csv = record(header);
+    let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    csv.write_record(header).expect("memory takes rows of one length");
     let float = |x: Option<&Float>| x.map(|x| x.0.to_string()).unwrap_or_default();
     let count = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -96,9 +97,10 @@ pub fn render_csv(rows: &[TrialRow]) -> String {
         let labels = labels.iter().map(|label| row.labels.get(label).map(exact).unwrap_or_default());
         let settings = settings.iter().map(|name| row.settings.get(name).map(exact).unwrap_or_default());
         let metrics = metrics.iter().map(|metric| float(row.metrics.get(metric)));
-        csv.push_str(&record(own.into_iter().chain(labels).chain(settings).chain(metrics)));
+        let row = own.into_iter().chain(labels).chain(settings).chain(metrics);
+        csv.write_record(row).expect("memory takes rows of one length");
     }
-    csv
+    String::from_utf8(csv.into_inner().expect("memory can be flushed")).expect("cells are text")
 }
 
 fn exact(value: &Value) -> String {
@@ -106,14 +108,6 @@ fn exact(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
-}
-
-fn record(cells: impl Iterator<Item = String>) -> String {
-    cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",") + "\r\n"
-}
-
-fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\r', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }
 
 #[cfg(test)]
@@ -134,9 +128,9 @@ mod tests {
     fn text_has_aligned_columns_and_a_mark_at_the_best() {
         let expected =
             "   trial  status     valid.fine_accuracy  epoch  epochs  parameters  activation  lr_rate_mult  reason
-   000    completed                  0.3      3       4       4,030  relu                   1
-   001    diverged                   NaN              4       4,030  elu                 1.25  the loss is no number
-*  002    completed                  0.5      3       4       4,030  relu                 1.5
+   000    completed                  0.3      3       4       3,292  relu                   1
+   001    diverged                   NaN              4       3,292  elu                 1.25  the loss is no number
+*  002    completed                  0.5      3       4       3,292  relu                 1.5
 ";
         assert_eq!(render_text(&rows()), expected);
     }

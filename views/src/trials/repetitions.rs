@@ -1,7 +1,10 @@
 //! What the repetitions of each point of a grid say together.
 
 use pipe_engine::study::Study;
-use pipe_stages::search::Point;
+use pipe_stages::{
+    StageName,
+    records::{Best, Point},
+};
 use pipe_store::Store;
 
 use crate::{
@@ -13,14 +16,9 @@ use crate::{
 /// Returns the points of every search whose points are repeated: (search, points, the best first).
 pub fn repetitions(store: &Store, study: &Study) -> Result<Vec<(String, Vec<Point>)>, ViewError> {
     let mut found = Vec::new();
-    for (name, node) in study.nodes.iter().filter(|(_, node)| node.stage == "select") {
-        let Some(outputs) = Outputs::of(store, name, node)? else { continue };
-        let best = outputs.json("best.json")?.unwrap_or_default();
-        if let Some(points) = best.get("points") {
-            let points = serde_json::from_value(points.clone())
-                .map_err(|error| outputs.not_a_record("best.json", &error.to_string()))?;
-            found.push((node.part_of.clone(), points));
-        }
+    for (name, node) in study.nodes.iter().filter(|(_, node)| node.is(StageName::Select)) {
+        let best: Option<Best> = Outputs::of(store, name, node)?.map(|outputs| outputs.record()).transpose()?.flatten();
+        found.extend(best.and_then(|best| best.points).map(|points| (node.part_of.clone(), points)));
     }
     Ok(found)
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use pipe_stages::{StageName, augment::Augment};
 use serde_json::{Value, json};
 
-use super::{Reading, Reads, StageKind, StageSpec, decode, with};
-use crate::pipeline::expand::Expansion;
+use super::decode;
+use crate::pipeline::{
+    reading::Reading,
+    stage::{Expansion, Reads, StageKind, StageSpec, with},
+};
 
 pub(super) const NAME: &str = "Augment";
 
@@ -30,7 +33,6 @@ impl AugmentSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let data = reading.reference("data");
         let augment: Augment = reading.rest()?;
-        reading.refuse(augment.problems());
         Some(Self { data: data?, augment })
     }
 }

@@ -8,8 +8,12 @@ use pipe_stages::{
 };
 use serde_json::{Value, json};
 
-use super::{Reading, Reads, StageKind, StageSpec, fetch, with};
-use crate::pipeline::{check::Here, expand::Expansion, problem::Problem};
+use super::fetch;
+use crate::pipeline::{
+    problem::Problem,
+    reading::Reading,
+    stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
+};
 
 pub(super) const NAME: &str = "Decode";
 
@@ -33,7 +37,6 @@ impl DecodeSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let from = reading.reference("from");
         let decode: Decode = reading.rest()?;
-        reading.refuse(decode.problems());
         Some(Self { from: from?, decode })
     }
 }

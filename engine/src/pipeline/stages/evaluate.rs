@@ -5,11 +5,16 @@ use std::sync::Arc;
 use pipe_stages::{
     StageName,
     evaluate::{Evaluate, EvaluateOn},
+    records::{Labels, Record},
 };
 use serde_json::{Value, json};
 
-use super::{Reading, Reads, StageKind, StageSpec, retrain, train, with};
-use crate::pipeline::{check::Here, expand::Expansion, problem::Problem};
+use super::{retrain, train};
+use crate::pipeline::{
+    problem::Problem,
+    reading::Reading,
+    stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
+};
 
 pub(super) static KIND: StageKind = StageKind {
     name: "Evaluate",
@@ -72,7 +77,7 @@ impl StageSpec for EvaluateSpec {
         let network = train::network(&self.of, plan);
         let file = format!("{}.safetensors", self.split());
         let mut inputs = network.inputs;
-        inputs.extend([("data", network.data, file.as_str()), ("labels", network.data, "labels.json")]);
+        inputs.extend([("data", network.data, file.as_str()), ("labels", network.data, Labels::FILE)]);
         plan.add(name, name, self.evaluate.clone(), inputs, 0)
     }
 }

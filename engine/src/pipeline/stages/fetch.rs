@@ -8,8 +8,10 @@ use pipe_stages::{
 };
 use serde_json::Value;
 
-use super::{Reading, StageKind, StageSpec, plain};
-use crate::pipeline::expand::Expansion;
+use crate::pipeline::{
+    reading::Reading,
+    stage::{Expansion, StageKind, StageSpec, plain},
+};
 
 pub(super) const NAME: &str = "Fetch";
 
@@ -34,7 +36,6 @@ struct FetchStage {
 impl FetchStage {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let written: FetchSpec = reading.rest()?;
-        reading.refuse(written.problems());
         let (action, sources) = written.divide();
         Some(Self { action, sources })
     }
@@ -57,8 +58,8 @@ impl StageSpec for FetchStage {
         let fetcher = Fetcher {
             action: self.action.clone(),
             sources: self.sources.clone(),
-            mirrors: plan.sources().mirrors.clone(),
-            partial_dir: plan.sources().partial.clone(),
+            mirrors: plan.sources.mirrors.clone(),
+            partial_dir: plan.sources.partial.clone(),
         };
         plan.push(name, name, Arc::new(fetcher), Arc::new(plain(&self.action)), [], 0)
     }

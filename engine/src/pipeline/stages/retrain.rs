@@ -3,15 +3,22 @@
 use std::sync::Arc;
 
 use pipe_stages::{
+    choices,
     network::training::{At, EarlyStopping, Keep, Objective},
-    params::{self, Hyper},
-    train::{Epochs, NamedEpochs, Train},
+    parameters,
+    params::Hyper,
+    problem::{self, Path},
+    records::{Best, Proposal, Record},
+    train::{EPOCHS, EVERY, Epochs, NamedEpochs, Train},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Reading, Reads, StageKind, StageSpec, search, train::TrainSpec, with};
-use crate::pipeline::{check::Here, expand::Expansion, problem::Problem, spec::Stages};
+use super::search;
+use crate::pipeline::{
+    problem::Problem,
+    reading::Reading,
+    stage::{Expansion, Here, Reads, StageKind, StageSpec, Stages, TrainSpec, with},
+};
 
 pub(super) const NAME: &str = "Retrain";
 
@@ -32,61 +39,51 @@ struct RetrainSpec {
     own: RetrainParams,
 }
 
-/// The parameters of a retraining.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RetrainParams {
-    /// A number, or `BestEpoch`: as many as the best trial had at its best. Needed unless the data are
-    /// `TrainAndValidation`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    epochs: Option<Epochs>,
-    /// Which weights are kept. Default: the trial's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    keep: Option<Vec<Keep>>,
-    /// Every how many epochs the spread of each layer's weights becomes an output. Default 2; `None`: never.
-    #[serde(default = "histograms::value", skip_serializing_if = "histograms::is")]
-    histograms: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    early_stopping: Option<EarlyStopping>,
-    #[serde(default, skip_serializing_if = "params::is_default")]
-    data: RetrainData,
-    #[serde(default, skip_serializing_if = "params::is_default")]
-    seed: RetrainSeed,
+parameters! {
+    /// The parameters of a retraining.
+    struct RetrainParams where keeps_each_once {
+        /// A number, or `BestEpoch`: as many as the best trial had at its best. Needed unless the data are
+        /// `TrainAndValidation`.
+        epochs: Option<Epochs> [EPOCHS],
+        /// Which weights are kept. By default the trial's.
+        keep: Option<Vec<Keep>>,
+        /// Every how many epochs the spread of each layer's weights becomes an output; `None`: never.
+        histograms: Option<u32> [EVERY] = Some(2),
+        /// When to stop before the last epoch.
+        early_stopping: Option<EarlyStopping>,
+        /// What is trained on.
+        data: RetrainData = RetrainData::Train,
+        /// The seed of the training.
+        seed: RetrainSeed = RetrainSeed::Same,
+    }
 }
 
-pipe_stages::defaults! {
-    histograms: Option<u32> = Some(2);
+choices! {
+    /// What a retraining trains on.
+    #[derive(Copy, Eq)]
+    enum RetrainData {
+        /// The training split: with the same seed it continues the trial's own trajectory.
+        Train,
+        /// Both, for a model to be used: nothing is left to validate on.
+        TrainAndValidation,
+    }
 }
 
-/// What a retraining trains on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-enum RetrainData {
-    /// The training split: with the same seed it continues the trial's own trajectory.
-    #[default]
-    Train,
-    /// Both, for a model to be used: nothing is left to validate on.
-    TrainAndValidation,
-}
-
-/// The seed of a retraining.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-enum RetrainSeed {
-    /// The trial's.
-    #[default]
-    Same,
-    /// Another one, for an independent estimate.
-    Fresh(u32),
+choices! {
+    /// The seed of a retraining.
+    #[derive(Copy, Eq)]
+    enum RetrainSeed {
+        /// The trial's.
+        Same,
+        /// Another one, for an independent estimate.
+        Fresh(u32),
+    }
 }
 
 impl RetrainParams {
-    /// Returns what is wrong with the values: (path inside the parameters, what was found and what is allowed).
-    fn problems(&self) -> Vec<(String, String)> {
-        // What is allowed of a training is allowed of a retraining.
-        let any: Train = serde_json::from_value(json!({ "model": "HyperCnn", "epochs": 1 })).expect("it is a training");
-        let epochs = self.epochs.map_or_else(|| any.epochs.clone(), Hyper::Value);
-        let keep = self.keep.clone().unwrap_or_else(|| any.keep.clone());
-        let (histograms, early_stopping) = (self.histograms, self.early_stopping.clone());
-        Train { epochs, keep, histograms, early_stopping, ..any }.problems()
+    fn keeps_each_once(self, at: &Path, problems: &mut Vec<problem::Problem>) -> Self {
+        Keep::each_once(self.keep.as_deref().unwrap_or_default(), &at.name("keep"), problems);
+        self
     }
 }
 
@@ -94,7 +91,6 @@ impl RetrainSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let of = reading.reference("of");
         let own: RetrainParams = reading.rest()?;
-        reading.refuse(own.problems());
         Some(Self { of: of?, own })
     }
 
@@ -132,9 +128,9 @@ impl StageSpec for RetrainSpec {
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
         let select = plan.node_of(&self.of);
-        let trial = plan.stages().training(&self.of).expect("kinds are checked when a pipeline is read");
+        let trial = plan.stages.training(&self.of).expect("kinds are checked when a pipeline is read");
         let mut inputs = trial.inputs(plan);
-        inputs.push(("proposal", select, "proposal.json"));
+        inputs.push(("proposal", select, Proposal::FILE));
         let best_epoch = Epochs::Named(NamedEpochs::BestEpoch);
         let epochs = self.own.epochs.unwrap_or(best_epoch);
         let mut train = Train {
@@ -145,12 +141,12 @@ impl StageSpec for RetrainSpec {
             ..trial.train.clone()
         };
         if epochs == best_epoch {
-            inputs.push(("best", select, "best.json"));
+            inputs.push(("best", select, Best::FILE));
         }
         if self.own.data == RetrainData::TrainAndValidation {
             // Nothing is left to validate on: the last state is the model.
             inputs.iter_mut().filter(|(slot, ..)| *slot == "validation").for_each(|input| input.0 = "extra");
-            train.objective = Objective::Minimise(At::Last("train.loss".to_owned()));
+            train.objective = Objective::Minimise(At::Last("train.loss".into()));
         }
         let repeat = match self.own.seed {
             RetrainSeed::Same => 0,

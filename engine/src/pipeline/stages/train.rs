@@ -5,22 +5,26 @@ use std::sync::Arc;
 use pipe_stages::{
     StageName,
     decode::Decode,
-    network::training::{Keep, Objective},
+    images::Policy,
+    network::{
+        Architecture,
+        training::{Keep, Objective},
+    },
+    records::{Labels, Record},
     train::Train,
     words::one_of,
 };
 use serde_json::{Value, json};
 
-use super::{Fields, Reading, Reads, StageKind, StageSpec, augment, decode, plain, with};
+use super::{augment, decode};
 use crate::pipeline::{
-    check::Here,
-    expand::{Expansion, Input},
     labels,
+    located::located,
     node::Node,
     problem::Problem,
-    ranges,
+    reading::Reading,
     source::Span,
-    spec::Stages,
+    stage::{Expansion, Fields, Here, Input, Reads, StageKind, StageSpec, Stages, TrainSpec, plain, with},
 };
 
 pub(super) const NAME: &str = "Train";
@@ -39,27 +43,15 @@ pub(super) static KIND: StageKind = StageKind {
     from_record: |fields| Ok(Arc::new(TrainSpec::from_record(fields)?)),
 };
 
-/// A training, of its own or as the trial of a search.
-#[derive(Debug, Clone)]
-pub struct TrainSpec {
-    /// The stage whose images are trained on.
-    pub data: String,
-    /// The stage that says how images are changed. Without one: x/255 - 0.5, and no augmentation.
-    pub augment: Option<String>,
-    /// The parameters.
-    pub train: Train,
-}
-
 impl TrainSpec {
-    /// Reads a training. `objective` is what it goes for, and where that is written, if it is not among its own fields.
-    pub(super) fn read(reading: &mut Reading<'_, '_>, objective: Option<(Objective, &Node)>) -> Option<Self> {
+    /// Reads a training. `objective` is what it goes for, if that is not among its own fields.
+    pub(super) fn read(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<Self> {
         let data = reading.reference("data");
         let augment = reading.optional_reference("augment");
-        if let Some((objective, _)) = &objective {
+        if let Some(objective) = &objective {
             reading.form.put("objective", plain(objective));
         }
         let train: Train = reading.rest()?;
-        ranges::complain(reading.form.node(), train.problems(), objective.map(|(_, at)| at), reading.problems);
         Some(Self { data: data?, augment: augment?, train })
     }
 
@@ -96,19 +88,16 @@ impl TrainSpec {
     /// Complains about a network that cannot be built for images of the data set's size. `node` is the training's text.
     pub(super) fn check_network(&self, node: &Node, stages: &Stages, problems: &mut Vec<Problem>) {
         let Some(shape) = stages.data_set(&self.data).and_then(|data_set| data_set.format.shape()) else { return };
-        // What is wrong for images of any size was said when it was read.
-        if shape.contains(&0) || !self.train.problems().is_empty() {
-            return;
-        }
-        if let Some((path, error)) = self.train.misfit(shape) {
-            ranges::complain_about_misfit(node, &path, &error.to_string(), problems);
+        // A size of 0 was refused when it was read.
+        if !shape.contains(&0) {
+            problems.extend(self.train.misfit(shape).map(|problem| located(node.content(), problem)));
         }
     }
 
     /// Adds the nodes that it reads from, and returns its inputs.
     pub(super) fn inputs(&self, plan: &mut Expansion<'_>) -> Vec<Input<'static>> {
         let data = plan.node_of(&self.data);
-        let mut inputs = vec![("train", data, "train.safetensors"), ("labels", data, "labels.json")];
+        let mut inputs = vec![("train", data, "train.safetensors"), ("labels", data, Labels::FILE)];
         if plan.data_set(&self.data).splits().contains(&"validation") {
             inputs.push(("validation", data, "validation.safetensors"));
         }
@@ -117,7 +106,7 @@ impl TrainSpec {
     }
 
     fn policy(&self, plan: &mut Expansion<'_>) -> Option<Input<'static>> {
-        self.augment.as_ref().map(|augment| ("policy", plan.node_of(augment), "policy.json"))
+        self.augment.as_ref().map(|augment| ("policy", plan.node_of(augment), Policy::FILE))
     }
 }
 
@@ -167,12 +156,12 @@ pub(super) struct Network<'p> {
 /// Adds the nodes that a look at the network of the stage `of` reads from.
 pub(super) fn network<'p>(of: &str, plan: &mut Expansion<'p>) -> Network<'p> {
     let node = plan.node_of(of);
-    let stages = plan.stages();
+    let stages = plan.stages;
     let spec = stages.get(of).expect("names are checked when a pipeline is read");
     let (training, keep) =
         spec.training(stages).zip(spec.kept(stages)).expect("kinds are checked when a pipeline is read");
     let weights = if keep.contains(&Keep::Best) { "best/weights.safetensors" } else { "last/weights.safetensors" };
-    let mut inputs = vec![("architecture", node, "architecture.json"), ("weights", node, weights)];
+    let mut inputs = vec![("architecture", node, Architecture::FILE), ("weights", node, weights)];
     inputs.extend(training.policy(plan));
     Network { inputs, data: plan.node_of(&training.data), data_set: plan.data_set(&training.data) }
 }

@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use pipe_stages::{
     StageName,
+    records::{Labels, Record},
     visualize_filters::{Method, VisualizeFilters},
 };
 use serde_json::{Value, json};
 
-use super::{Reading, Reads, StageKind, StageSpec, retrain, train, with};
-use crate::pipeline::{check::Here, expand::Expansion, problem::Problem};
+use super::{retrain, train};
+use crate::pipeline::{
+    problem::Problem,
+    reading::Reading,
+    stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
+};
 
 pub(super) static KIND: StageKind = StageKind {
     name: "VisualizeFilters",
@@ -31,7 +36,6 @@ impl VisualizeSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let of = reading.reference("of");
         let visualize: VisualizeFilters = reading.rest()?;
-        reading.refuse(visualize.problems());
         Some(Self { of: of?, visualize })
     }
 }
@@ -61,7 +65,7 @@ impl StageSpec for VisualizeSpec {
         }
         if self.visualize.examples > 0 && network.data_set.splits().contains(&"validation") {
             inputs.push(("validation", network.data, "validation.safetensors"));
-            inputs.push(("labels", network.data, "labels.json"));
+            inputs.push(("labels", network.data, Labels::FILE));
         }
         plan.add(name, name, self.visualize.clone(), inputs, 0)
     }

@@ -12,6 +12,7 @@ error: unknown field `nam`
   |
 1 | Study(nam: "tiny", stages: [
   |       ^^^ expected `device`, `name`, `seed` or `stages`
+  |
   = help: did you mean `name`?
 "#,
     );
@@ -27,6 +28,7 @@ error: unknown field `trails`
   |
 6 |         trails: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
   |         ^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+  |
   = help: did you mean `trials`?
 "#,
     );
@@ -42,6 +44,7 @@ error: unknown field `startups`
   |
 6 |         trials: 4, lag: 2, sampler: Tpe(startups: 2), maximise: Best("valid.fine_accuracy"),
   |                                         ^^^^^^^^ expected `candidates`, `forgetting`, `gamma`, `mode`, `prior_weight` or `startup`
+  |
   = help: did you mean `startup`?
 "#,
     );
@@ -52,17 +55,12 @@ fn an_unknown_field_of_a_trial() {
     check(
         &[("epochs: 2", "epoch: 2")],
         r#"
-error: missing field `epochs`
- --> pipeline.ron:8:16
-  |
-8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epoch: 2),
-  |                ^^^^^ expected `epochs: ..` with a whole number of at least 1, or `BestEpoch`
-
 error: unknown field `epoch`
  --> pipeline.ron:8:87
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epoch: 2),
   |                                                                                       ^^^^^ expected `augment`, `batch`, `clip_norm`, `coarse_labels_weight`, `data`, `early_stopping`, `epochs`, `head`, `histograms`, `keep`, `l2`, `label_smoothing`, `learning_rate`, `loss`, `model`, `momentum`, `nesterov`, `objective`, `optimizer`, `schedule` or `weight_decay`
+  |
   = help: did you mean `epochs`?
 "#,
     );
@@ -78,6 +76,7 @@ error: unknown field `base_filter`
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filter: 4), epochs: 2),
   |                                                                     ^^^^^^^^^^^ expected `activation`, `base_filters`, `batch_size`, `bn_epsilon`, `bn_momentum`, `coarse_labels_weight`, `conv_dropout_drop_proba`, `conv_hiddn_units_mult`, `conv_kernel_size`, `conv_pool_res_start_idx`, `fc_dropout_drop_proba`, `fc_units`, `fc_units_1_mult`, `first_conv`, `first_conv_filters`, `l2_weight_reg_mult`, `lr_rate_mult`, `nb_conv_pool_layers`, `one_more_fc`, `optimizer`, `pooling_type`, `res_conv_kernel_size`, `residual` or `use_BN`
+  |
   = help: did you mean `base_filters`?
 "#,
     );

@@ -40,6 +40,7 @@ error: `activation` is named twice
   |
 7 |         space: {"activation": choice(["relu", "elu"]), "activation": 1, "l2_weight_reg_mult": loguniform(-1, 1)},
   |                                                        ^^^^^^^^^^^^
+  |
   = help: remove one of the two, or rename it
 "#,
     );
@@ -55,7 +56,8 @@ error: `epochs` is named twice
    |
 10 |     ("best", Retrain(of: "search", epochs: 3, epochs: 4)),
    |                                               ^^^^^^
-  = help: remove one of the two, or rename it
+   |
+   = help: remove one of the two, or rename it
 "#,
     );
 }
@@ -96,7 +98,8 @@ error: two stages are named `best`
    |
 11 |     ("best", Evaluate(of: "best", split: Test)),
    |      ^^^^^^
-  = help: rename one of them
+   |
+   = help: rename one of them
 "#,
     );
 }
@@ -148,6 +151,7 @@ error: unknown name `Stdy`
   |
 1 | Stdy(name: "tiny", stages: [
   | ^^^^ expected `Study`
+  |
   = help: did you mean `Study`?
 "#,
     );

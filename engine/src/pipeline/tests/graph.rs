@@ -12,7 +12,8 @@ error: there is no stage `serch`
    |
 10 |     ("best", Retrain(of: "serch", epochs: 3)),
    |                          ^^^^^^^ expected `search`
-  = help: did you mean `search`?
+   |
+   = help: did you mean `search`?
 "#,
     );
 }
@@ -36,7 +37,8 @@ error: `search` is a `Search`
    |
 12 |     ("filters", VisualizeFilters(of: "search")),
    |                                      ^^^^^^^^ expected a stage of kind `Train` or `Retrain`
-  = help: a search has many networks: `Retrain(of: "search")` makes one of its best trial
+   |
+   = help: a search has many networks: `Retrain(of: "search")` makes one of its best trial
 "#,
     );
 }
@@ -51,6 +53,7 @@ error: a cycle: `data` -> `flip` -> `data`
   |
 3 |     ("data", Decode(from: "flip", format: Cifar100)),
   |      ^^^^^^
+  |
   = help: a stage can read only from stages that do not read from it
 
 error: `flip` is an `Augment`
@@ -76,6 +79,7 @@ error: the test split is named by a stage other than `Evaluate`
   |
 8 |         trial: Train(data: "data/test", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2),
   |                            ^^^^^^^^^^^
+  |
   = help: leave it out: trials are chosen on validation, and only `Evaluate` reads the test split
 
 error: the test split is named by a stage other than `Evaluate`
@@ -83,14 +87,16 @@ error: the test split is named by a stage other than `Evaluate`
    |
 10 |     ("best", Retrain(of: "search", data: Test)),
    |                                          ^^^^
-  = help: leave it out: trials are chosen on validation, and only `Evaluate` reads the test split
+   |
+   = help: leave it out: trials are chosen on validation, and only `Evaluate` reads the test split
 
 error: the test split is named by a stage other than `Evaluate`
   --> pipeline.ron:12:53
    |
 12 |     ("filters", VisualizeFilters(of: "best", split: Test)),
    |                                                     ^^^^
-  = help: leave it out: trials are chosen on validation, and only `Evaluate` reads the test split
+   |
+   = help: leave it out: trials are chosen on validation, and only `Evaluate` reads the test split
 "#,
     );
 }
@@ -105,7 +111,8 @@ error: the dataset has no test split
    |
 11 |     ("test", Evaluate(of: "best", split: Test)),
    |                                          ^^^^
-  = help: its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split
+   |
+   = help: its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split
 "#,
     );
 }
@@ -120,6 +127,7 @@ error: the objective `valid.fine_accuracy` on a dataset without a validation spl
   |
 6 |         trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
   |                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  |
   = help: give `Decode` a `validation`, or go for a `train.` metric
 "#,
     );
@@ -135,14 +143,16 @@ error: `best` keeps neither its best nor its last weights
    |
 11 |     ("test", Evaluate(of: "best", split: Test)),
    |                           ^^^^^^
-  = help: add `Best` or `Last` to the `keep` of `best`
+   |
+   = help: add `Best` or `Last` to the `keep` of `best`
 
 error: `best` keeps neither its best nor its last weights
   --> pipeline.ron:12:38
    |
 12 |     ("filters", VisualizeFilters(of: "best")),
    |                                      ^^^^^^
-  = help: add `Best` or `Last` to the `keep` of `best`
+   |
+   = help: add `Best` or `Last` to the `keep` of `best`
 "#,
     );
 }
@@ -177,29 +187,29 @@ fn a_retraining_has_the_ranges_of_a_training() {
     check(
         &[("epochs: 3", "epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0")],
         r#"
-error: `epochs`: found 0 epochs
+error: `epochs`: found `0`
   --> pipeline.ron:10:44
    |
 10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
-   |                                            ^ expected 1 to 100000
+   |                                            ^ expected a whole number of 1 to 100000, or `BestEpoch`
 
-error: `patience`: found 0
+error: `patience`: found `0`
   --> pipeline.ron:10:74
    |
 10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
-   |                                                                          ^ expected at least 1
+   |                                                                          ^ expected a whole number of at least 1
 
-error: `keep[1]`: every 0 epochs
-  --> pipeline.ron:10:91
+error: `Every`: found `0`
+  --> pipeline.ron:10:97
    |
 10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
-   |                                                                                           ^^^^^^^^ expected at least 1
+   |                                                                                                 ^ expected a whole number of at least 1
 
-error: `histograms`: every 0 epochs
+error: `histograms`: found `0`
   --> pipeline.ron:10:114
    |
 10 |     ("best", Retrain(of: "search", epochs: 0, early_stopping: (patience: 0), keep: [Best, Every(0)], histograms: 0)),
-   |                                                                                                                  ^ expected at least 1, or `None` for no histograms
+   |                                                                                                                  ^ expected a whole number of at least 1, or `None`
 "#,
     );
 }
@@ -214,6 +224,7 @@ error: there is no metric `valid.fin_accuracy`
   |
 6 |         trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fin_accuracy"),
   |                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `valid.loss`, `valid.accuracy`, `valid.fine_loss`, `valid.fine_accuracy`, `valid.coarse_loss` or `valid.coarse_accuracy`
+  |
   = help: did you mean `valid.fine_accuracy`?
 "#,
     );

@@ -59,19 +59,19 @@ error: `As`: two layers are named `a`
 9 |             Conv(filters: 8, kernel: 3), As("a"), Conv(filters: hp("n"), kernel: 3), As("a"),
   |                                                                                         ^^^ expected a name of its own
 
-error: `b` is not there
+error: `Add[1]`: `b` is not there
   --> pipeline.ron:10:23
    |
 10 |             Add(["a", "b"]), Concat("c"), From("d"), As("input"),
    |                       ^^^ expected the name of an earlier layer: `a` or `input`
 
-error: `c` is not there
+error: `Concat[0]`: `c` is not there
   --> pipeline.ron:10:37
    |
 10 |             Add(["a", "b"]), Concat("c"), From("d"), As("input"),
    |                                     ^^^ expected the name of an earlier layer: `a` or `input`
 
-error: `d` is not there
+error: `From`: `d` is not there
   --> pipeline.ron:10:48
    |
 10 |             Add(["a", "b"]), Concat("c"), From("d"), As("input"),
@@ -106,7 +106,7 @@ error: `size`: found `2.5`
  --> pipeline.ron:9:73
   |
 9 |             Conv(filters: 8, kernel: 3, padding: "full"), MaxPool(size: 2.5), Flatten,
-  |                                                                         ^^^ expected a whole number of at least 0, or in a search `hp("label")`
+  |                                                                         ^^^ expected a whole number of 1 to 64, or in a search `hp("label")`
 "#,
     );
     refused(
@@ -118,6 +118,12 @@ error: unknown field `eps`
   |
 9 |             BatchNorm(eps: 1), Softmax,
   |                       ^^^ expected `epsilon` or `momentum`
+
+error: unknown name `Softmax`
+ --> pipeline.ron:9:32
+  |
+9 |             BatchNorm(eps: 1), Softmax,
+  |                                ^^^^^^^ expected `Conv`, `MaxPool`, `AvgPool`, `BatchNorm`, `Activation`, `Dropout`, `Flatten`, `Dense`, `Add`, `Concat`, `GlobalAvgPool`, `As`, `From` or `Initialise`
 "#,
     );
 }
@@ -133,6 +139,7 @@ error: unknown name `Flaten`
   |
 9 |             Flaten,
   |             ^^^^^^ expected `Conv`, `MaxPool`, `AvgPool`, `BatchNorm`, `Activation`, `Dropout`, `Flatten`, `Dense`, `Add`, `Concat`, `GlobalAvgPool`, `As`, `From` or `Initialise`
+  |
   = help: did you mean `Flatten`?
 "#,
     );
@@ -144,7 +151,7 @@ fn a_layer_without_its_values() {
         &with("            Flatten, Dense,"),
         &[],
         r#"
-error: `Layers`: found `Dense`
+error: `Layers[1]`: found `Dense`
  --> pipeline.ron:9:22
   |
 9 |             Flatten, Dense,
@@ -176,25 +183,25 @@ error: `n`: found `16`
 7 |         space: {"n": choice([8, 16]), "l2_weight_reg_mult": loguniform(-1, 1)},
   |                                 ^^ expected a number at least 0 and below 1
 
-error: `filters`: found 0
+error: `filters`: found `0`
  --> pipeline.ron:9:27
   |
 9 |             Conv(filters: 0, kernel: 3), Dropout(hp("n")),
   |                           ^ expected a whole number of 1 to 65536
 
-error: `Dropout`: found 1.0
+error: `Dropout`: found `1.0`
   --> pipeline.ron:10:21
    |
 10 |             Dropout(1.0), MaxPool(size: 65), BatchNorm(momentum: 1), Flatten, Dense(hp("m")), Dense(10),
    |                     ^^^ expected a number at least 0 and below 1
 
-error: `size`: found 65
+error: `size`: found `65`
   --> pipeline.ron:10:41
    |
 10 |             Dropout(1.0), MaxPool(size: 65), BatchNorm(momentum: 1), Flatten, Dense(hp("m")), Dense(10),
    |                                         ^^ expected a whole number of 1 to 64
 
-error: `momentum`: found 1
+error: `momentum`: found `1`
   --> pipeline.ron:10:66
    |
 10 |             Dropout(1.0), MaxPool(size: 65), BatchNorm(momentum: 1), Flatten, Dense(hp("m")), Dense(10),
@@ -205,7 +212,8 @@ error: the space has no label `m`
    |
 10 |             Dropout(1.0), MaxPool(size: 65), BatchNorm(momentum: 1), Flatten, Dense(hp("m")), Dense(10),
    |                                                                                     ^^^^^^^ expected `l2_weight_reg_mult` or `n`
-  = help: did you mean `n`?
+   |
+   = help: did you mean `n`?
 "#,
     );
 }
@@ -222,13 +230,13 @@ fn layers_that_no_image_fits() {
         ),
         &[],
         r#"
-error: `Dense` reads an image
+error: `Layers[0]`: `Dense` reads an image
  --> pipeline.ron:9:13
   |
 9 |             Dense(10),
   |             ^^^^^^^^^ expected units: a `Flatten` or `GlobalAvgPool` before it
 
-error: `Conv` reads units
+error: `Layers[2]`: `Conv` reads units
   --> pipeline.ron:10:22
    |
 10 |             Flatten, Conv(filters: 8, kernel: 3), From("input"),
@@ -240,7 +248,7 @@ error: `Layers[2]`: nothing reads this `Conv`
 10 |             Flatten, Conv(filters: 8, kernel: 3), From("input"),
    |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected an `As` behind it, and its name in an `Add`, `Concat` or `From`
 
-error: `Layers` ends in an image
+error: `Layers[4]`: the network ends in an image
   --> pipeline.ron:11:13
    |
 11 |             Conv(filters: hp("n"), kernel: 3),
@@ -260,7 +268,7 @@ fn layers_that_images_of_this_size_do_not_fit() {
         ),
         &[],
         r#"
-error: `Layers[3].MaxPool`: a window of 2x2 does not fit the 1x1 pixels that `max_pooling2d_2` gives
+error: `Layers[3]`: a window of 2x2 does not fit the 1x1 pixels that `max_pooling2d_2` gives
   --> pipeline.ron:10:49
    |
 10 |             MaxPool(size: 4), MaxPool(size: 4), MaxPool(size: 2), Flatten,
@@ -273,7 +281,7 @@ error: `Layers[3].MaxPool`: a window of 2x2 does not fit the 1x1 pixels that `ma
     check(
         &[(r#"("test""#, alone)],
         r#"
-error: `Layers[1].Add`: `add` cannot read [3, 32, 32] of `input` and [8, 16, 16] of `conv2d_1`
+error: `Layers[1]`: `add` cannot read [3, 32, 32] of `input` and [8, 16, 16] of `conv2d_1`
   --> pipeline.ron:12:49
    |
 12 |         Conv(filters: 8, kernel: 3, stride: 2), Add("input"), Flatten]), epochs: 1)),
@@ -305,7 +313,7 @@ error: `Layers`: found `Flatten`
  --> pipeline.ron:8:67
   |
 8 |         trial: Train(data: "data", augment: "flip", model: Layers(Flatten), epochs: 2),
-  |                                                                   ^^^^^^^ expected a list
+  |                                                                   ^^^^^^^ expected a list: `[..]`
 "#,
     );
 }
@@ -320,9 +328,10 @@ error: unused axis: label `activation` reaches nothing
   |
 7 |         space: {"activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
   |                 ^^^^^^^^^^^^ expected `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  |
   = help: use it in the trial as `hp("activation")`, or remove it
 
-error: `Layers` ends in an image
+error: `Layers`: the network ends in an image
  --> pipeline.ron:8:67
   |
 8 |         trial: Train(data: "data", augment: "flip", model: Layers([]), epochs: 2),

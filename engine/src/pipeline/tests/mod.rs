@@ -14,7 +14,7 @@ mod space;
 mod studies;
 mod types;
 
-use super::{read::read, set::Override, spec::Pipeline};
+use super::{problem::Look, read::read, set::Override, spec::Pipeline};
 
 /// A pipeline with a stage of almost every kind.
 const TINY: &str = r#"Study(name: "tiny", stages: [
@@ -43,7 +43,7 @@ fn edited(edits: &[(&str, &str)]) -> String {
 /// Reads what must be accepted.
 #[track_caller]
 fn accepted(text: &str) -> Pipeline {
-    read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render()))
+    read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Look::Plain)))
 }
 
 /// Checks what is said of [`TINY`] with `edits`.
@@ -62,6 +62,6 @@ fn check_set(overrides: &[&str], complaints: &str) {
 fn refused(text: &str, overrides: &[&str], complaints: &str) {
     let overrides: Vec<_> =
         overrides.iter().map(|text| Override { origin: "--set", text: (*text).to_owned() }).collect();
-    let found = read("pipeline.ron", text, &overrides).expect_err("it is wrong").render();
+    let found = read("pipeline.ron", text, &overrides).expect_err("it is wrong").render(Look::Plain);
     assert!(found.trim() == complaints.trim(), "found:\n{found}\nexpected:\n{complaints}");
 }

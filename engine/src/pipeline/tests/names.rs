@@ -12,7 +12,8 @@ error: unknown stage `Evalute`
    |
 11 |     ("test", Evalute(of: "best", split: Test)),
    |              ^^^^^^^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate` or `VisualizeFilters`
-  = help: did you mean `Evaluate`?
+   |
+   = help: did you mean `Evaluate`?
 "#,
     );
 }
@@ -27,6 +28,7 @@ error: unknown name `Cifar1000`
   |
 3 |     ("data", Decode(from: "raw", format: Cifar1000)),
   |                                          ^^^^^^^^^ expected `Cifar10`, `Cifar100`, `Idx` or `Folders`
+  |
   = help: did you mean `Cifar100`?
 
 error: unknown name `RandomFlop`
@@ -34,6 +36,7 @@ error: unknown name `RandomFlop`
   |
 4 |     ("flip", Augment(data: "data", policy: [RandomFlop(0.5)])),
   |                                             ^^^^^^^^^^ expected `RandomFlip`, `RandomCrop` or `Cutout`
+  |
   = help: did you mean `RandomFlip`?
 
 error: unknown name `Gp`
@@ -55,6 +58,7 @@ error: unknown name `Gpu`
   |
 1 | Study(name: "tiny", device: Gpu, stages: [
   |                             ^^^ expected `Cpu` or `Cuda`
+  |
   = help: did you mean `Cpu`?
 "#,
     );

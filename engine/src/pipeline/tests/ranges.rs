@@ -13,47 +13,47 @@ fn numbers_out_of_range() {
             (r#"VisualizeFilters(of: "best""#, r#"VisualizeFilters(of: "best", steps: 0"#),
         ],
         r#"
-error: `train`: found 0
+error: `train`: found `0`
  --> pipeline.ron:2:54
   |
 2 |     ("raw", Fetch(Embedded(name: "shapes100", train: 0, test: 50))),
-  |                                                      ^ expected 1 to 1000000
+  |                                                      ^ expected a whole number of 1 to 1000000
 
-error: `RandomFlip`: found 1.5
+error: `RandomFlip`: found `1.5`
  --> pipeline.ron:4:56
   |
 4 |     ("flip", Augment(data: "data", policy: [RandomFlip(1.5)])),
-  |                                                        ^^^ expected 0 to 1
+  |                                                        ^^^ expected a number of 0 to 1
 
-error: a lag of 0
+error: `lag`: found `0`
  --> pipeline.ron:6:25
   |
 6 |         trials: 4, lag: 0, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
-  |                         ^ expected 1 (one trial at a time) to 1000
+  |                         ^ expected a whole number of 1 to 1000
 
-error: `epochs`: found 0 epochs
+error: `epochs`: found `0`
  --> pipeline.ron:8:95
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 0, learning_rate: -1, keep: [Best, Best]),
-  |                                                                                               ^ expected 1 to 100000
+  |                                                                                               ^ expected a whole number of 1 to 100000, or `BestEpoch`
 
-error: `learning_rate`: found -1
+error: `learning_rate`: found `-1`
  --> pipeline.ron:8:113
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 0, learning_rate: -1, keep: [Best, Best]),
   |                                                                                                                 ^^ expected a number above 0
 
-error: `keep[1]`: Best is listed twice
+error: `keep[1]`: `Best` is listed twice
  --> pipeline.ron:8:130
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 0, learning_rate: -1, keep: [Best, Best]),
   |                                                                                                                                  ^^^^
 
-error: `steps`: found 0
+error: `steps`: found `0`
   --> pipeline.ron:12:53
    |
 12 |     ("filters", VisualizeFilters(of: "best", steps: 0)),
-   |                                                     ^ expected 1 to 10000
+   |                                                     ^ expected a whole number of 1 to 10000
 "#,
     );
 }
@@ -63,11 +63,11 @@ fn a_metric_that_is_none() {
     check(
         &[("valid.fine_accuracy", "accuracy")],
         r#"
-error: `accuracy` is no metric
- --> pipeline.ron:6:64
+error: `Best`: `accuracy` is not a metric
+ --> pipeline.ron:6:69
   |
 6 |         trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("accuracy"),
-  |                                                                ^^^^^^^^^^^^^^^^ expected `valid.` or `train.` with `loss`, `accuracy`, `<head>_loss` or `<head>_accuracy`
+  |                                                                     ^^^^^^^^^^ expected `valid.` or `train.` with `loss`, `accuracy`, `<head>_loss` or `<head>_accuracy`
 "#,
     );
 }
@@ -77,13 +77,13 @@ fn a_fixed_value_of_a_model() {
     check(
         &[("base_filters: 4", r#"base_filters: 0, pooling_type: "mix""#)],
         r#"
-error: `base_filters`: found 0
+error: `base_filters`: found `0`
  --> pipeline.ron:8:83
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 0, pooling_type: "mix"), epochs: 2),
-  |                                                                                   ^ expected 1 to 65536
+  |                                                                                   ^ expected a whole number of 1 to 65536
 
-error: `pooling_type` is "mix"
+error: `pooling_type`: found `mix`
  --> pipeline.ron:8:100
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 0, pooling_type: "mix"), epochs: 2),
@@ -97,11 +97,11 @@ fn a_share() {
     check(
         &[("Cifar100", "Cifar100, validation: Stratified(2)")],
         r#"
-error: `fraction`: found 2
+error: `fraction`: found `2`
  --> pipeline.ron:3:75
   |
 3 |     ("data", Decode(from: "raw", format: Cifar100, validation: Stratified(2))),
-  |                                                                           ^ expected above 0 and below 1
+  |                                                                           ^ expected a number above 0 and below 1
 "#,
     );
 }
@@ -111,7 +111,7 @@ fn a_sampler() {
     check(
         &[("startup: 2", "gamma: -1")],
         r#"
-error: `gamma`: found -1
+error: `gamma`: found `-1`
  --> pipeline.ron:6:48
   |
 6 |         trials: 4, lag: 2, sampler: Tpe(gamma: -1), maximise: Best("valid.fine_accuracy"),

@@ -28,6 +28,7 @@ error: a grid of label `l2_weight_reg_mult`, which has values without end
   |
 6 |         trials: 4, lag: 2, sampler: Grid(order: ["activaton"]), maximise: Best("valid.fine_accuracy"),
   |                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^
+  |
   = help: give it a `Choice`, an `IntRange`, or a `FloatRange` with a `step`
 
 error: the space has no key `activaton`
@@ -35,6 +36,7 @@ error: the space has no key `activaton`
   |
 6 |         trials: 4, lag: 2, sampler: Grid(order: ["activaton"]), maximise: Best("valid.fine_accuracy"),
   |                                                  ^^^^^^^^^^^ expected `activation` or `l2_weight_reg_mult`
+  |
   = help: did you mean `activation`?
 "#,
     );
@@ -50,13 +52,14 @@ error: the sampler says itself how many trials there are
   |
 6 |         trials: 4, lag: 2, sampler: Hyperband(factor: 1), maximise: Best("valid.fine_accuracy"),
   |                 ^
+  |
   = help: remove `trials`
 
-error: `factor`: found 1
+error: `factor`: found `1`
  --> pipeline.ron:6:55
   |
 6 |         trials: 4, lag: 2, sampler: Hyperband(factor: 1), maximise: Best("valid.fine_accuracy"),
-  |                                                       ^ expected 2 to 100
+  |                                                       ^ expected a whole number of 2 to 100
 
 error: the most epochs of a trial are not known
  --> pipeline.ron:8:95
@@ -77,6 +80,7 @@ error: label `activation` cannot be "tanh"
   |
 6 |         trials: 4, lag: 2, fixed: {"activation": "tanh", "l2": 1}, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
   |                                                  ^^^^^^
+  |
   = help: it must be one of its options without labels: "relu", "elu"
 
 error: the space has no label `l2`
@@ -84,6 +88,7 @@ error: the space has no label `l2`
   |
 6 |         trials: 4, lag: 2, fixed: {"activation": "tanh", "l2": 1}, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
   |                                                                ^
+  |
   = help: its labels are activation, l2_weight_reg_mult
 "#,
     );
@@ -101,6 +106,7 @@ error: the space has no label `l3`
   |
 6 |         trials: 4, lag: 2, constraints: [Ordered(["activation"]), AtMost({"l3": 1}, 2)], sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
   |                                                                                 ^
+  |
   = help: its labels are activation, l2_weight_reg_mult
 "#,
     );

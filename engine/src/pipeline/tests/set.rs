@@ -11,13 +11,13 @@ error: `trials`: found `many`
  --> --set:1:15
   |
 1 | search.trials=many
-  |               ^^^^ expected a whole number of at least 0
+  |               ^^^^ expected a whole number of 1 to 100000
 
 error: `epochs`: found `-1`
  --> --set:1:15
   |
 1 | best.epochs = -1
-  |               ^^ expected a whole number of at least 1, or `BestEpoch`
+  |               ^^ expected a whole number of 1 to 100000, or `BestEpoch`
 "#,
     );
 }
@@ -32,6 +32,7 @@ error: there is no `serch`
   |
 1 | serch.trials=1
   | ^^^^^ expected `name`, `seed`, `device`, `raw`, `data`, `flip`, `search`, `best`, `test` or `filters`
+  |
   = help: did you mean `search`?
 
 error: unknown field `epoch`
@@ -39,6 +40,7 @@ error: unknown field `epoch`
   |
 1 | search.trial.epoch=1
   | ^^^^^^^^^^^^^^^^^^ expected `augment`, `batch`, `clip_norm`, `coarse_labels_weight`, `data`, `early_stopping`, `epochs`, `head`, `histograms`, `keep`, `l2`, `label_smoothing`, `learning_rate`, `loss`, `model`, `momentum`, `nesterov`, `objective`, `optimizer`, `schedule` or `weight_decay`
+  |
   = help: did you mean `epochs`?
 
 error: there is no `flip.policy[3]`
@@ -52,6 +54,7 @@ error: there is no `seeds`
   |
 1 | seeds=1
   | ^^^^^ expected `name`, `seed`, `device`, `raw`, `data`, `flip`, `search`, `best`, `test` or `filters`
+  |
   = help: did you mean `seed`?
 "#,
     );
@@ -67,6 +70,7 @@ error: no `=`
   |
 1 | seed
   | ^^^^ expected `path=value`
+  |
   = help: for example `--set search.trials=20`
 
 error: no path
@@ -109,17 +113,18 @@ fn what_checks_complain_about() {
     check_set(
         &["search.lag=0", "test.of=bst"],
         r#"
-error: a lag of 0
+error: `lag`: found `0`
  --> --set:1:12
   |
 1 | search.lag=0
-  |            ^ expected 1 (one trial at a time) to 1000
+  |            ^ expected a whole number of 1 to 1000
 
 error: there is no stage `bst`
  --> --set:1:9
   |
 1 | test.of=bst
   |         ^^^ expected `best`
+  |
   = help: did you mean `best`?
 "#,
     );

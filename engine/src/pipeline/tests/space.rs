@@ -12,6 +12,7 @@ error: unused axis: label `moon` reaches nothing
   |
 7 |         space: {"moon": choice(["relu", "elu"]), "l2_weight_rg_mult": loguniform(-1, 1)},
   |                 ^^^^^^ expected `activation`, `conv_dropout_drop_proba`, `conv_hiddn_units_mult`, `conv_kernel_size`, `conv_pool_res_start_idx`, `fc_dropout_drop_proba`, `fc_units_1_mult`, `first_conv`, `nb_conv_pool_layers`, `one_more_fc`, `pooling_type`, `res_conv_kernel_size`, `residual`, `use_BN`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  |
   = help: use it in the trial as `hp("moon")`, or remove it
 
 error: unused axis: label `l2_weight_rg_mult` reaches nothing
@@ -19,6 +20,7 @@ error: unused axis: label `l2_weight_rg_mult` reaches nothing
   |
 7 |         space: {"moon": choice(["relu", "elu"]), "l2_weight_rg_mult": loguniform(-1, 1)},
   |                                                  ^^^^^^^^^^^^^^^^^^^ expected `activation`, `conv_dropout_drop_proba`, `conv_hiddn_units_mult`, `conv_kernel_size`, `conv_pool_res_start_idx`, `fc_dropout_drop_proba`, `fc_units_1_mult`, `first_conv`, `nb_conv_pool_layers`, `one_more_fc`, `pooling_type`, `res_conv_kernel_size`, `residual`, `use_BN`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  |
   = help: did you mean `l2_weight_reg_mult`?
 "#,
     );
@@ -37,6 +39,7 @@ error: label `a` is used twice
   |
 7 |         space: {"activation": label("a", choice(["relu", "elu"])), "use_BN": label("a", choice([true, false])), "l2_weight_reg_mult": loguniform(-1, 1)},
   |                                                                                         ^^^^^^^^^^^^^^^^^^^^^
+  |
   = help: the other is at `activation.label[1]`: name one with label("another", choice(..))
 "#,
     );
@@ -52,6 +55,7 @@ error: `activation` is fixed in the trial's model and searched as well
   |
 7 |         space: {"activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
   |                 ^^^^^^^^^^^^
+  |
   = help: remove one of the two
 "#,
     );
@@ -67,6 +71,7 @@ error: unused axis: label `epochs` reaches nothing
   |
 7 |         space: {"epochs": quniform(1, 3, 1), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
   |                 ^^^^^^^^ expected `activation`, `conv_dropout_drop_proba`, `conv_hiddn_units_mult`, `conv_kernel_size`, `conv_pool_res_start_idx`, `fc_dropout_drop_proba`, `fc_units_1_mult`, `first_conv`, `nb_conv_pool_layers`, `one_more_fc`, `pooling_type`, `res_conv_kernel_size`, `residual`, `use_BN`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  |
   = help: use it in the trial as `hp("epochs")`, or remove it
 
 error: the space has no label `epoch`
@@ -74,6 +79,7 @@ error: the space has no label `epoch`
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: hp("epoch")),
   |                                                                                               ^^^^^^^^^^^ expected `activation`, `epochs` or `l2_weight_reg_mult`
+  |
   = help: did you mean `epochs`?
 "#,
     );
@@ -89,6 +95,7 @@ error: label `n` is not proposed in every trial
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: hp("n")),
   |                                                                                               ^^^^^^^
+  |
   = help: a value outside the space needs a label that no choice can leave out
 "#,
     );
@@ -118,6 +125,7 @@ error: there is no expression `choise`
   |
 7 |         space: {"activation": choise(["relu", "elu"]), "l2_weight_reg_mult": loguniform(1, -1)},
   |                                      ^^^^^^^^^^^^^^^
+  |
   = help: did you mean `choice`?
 
 error: the lower bound 1 is not below the upper bound -1
@@ -125,6 +133,7 @@ error: the lower bound 1 is not below the upper bound -1
   |
 7 |         space: {"activation": choise(["relu", "elu"]), "l2_weight_reg_mult": loguniform(1, -1)},
   |                                                                              ^^^^^^^^^^^^^^^^^
+  |
   = help: write loguniform(lo, hi)
 "#,
     );
@@ -140,6 +149,7 @@ error: the search says already what its trials go for
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, objective: (minimise: Last("train.loss"))),
   |                                                                                                  ^^^^^^^^^
+  |
   = help: remove `objective`, or the search's `maximise` or `minimise`
 "#,
     );
@@ -155,6 +165,7 @@ error: both `maximise` and `minimise`
   |
 6 |         trials: 4, lag: 2, minimise: Last("train.loss"), sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
   |                            ^^^^^^^^
+  |
   = help: remove one of the two
 "#,
     );
@@ -217,9 +228,10 @@ error: unused axis: label `unit_1` reaches nothing
   |
 7 |         space: {"layers": choice([1, 9]), "unit_1": quniform(0, 350, 50), "l2_weight_reg_mult": loguniform(-1, 1)},
   |                                           ^^^^^^^^ expected `layers`, `units_1`, `units_2`, `units_3`, `units_4`, `units_5`, `units_6`, `units_7`, `units_8`, `dropout_1`, `dropout_2`, `dropout_3`, `dropout_4`, `dropout_5`, `dropout_6`, `dropout_7`, `dropout_8`, `activation`, `initialiser`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  |
   = help: did you mean `units_1`?
 
-error: `units_2`: found 0
+error: `units_2`: found `0`
  --> pipeline.ron:8:73
   |
 8 |         trial: Train(data: "data", augment: "flip", model: Mlp(units_2: 0), epochs: 2),

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use pipe_stages::StageName;
+
 use super::{TINY, accepted};
 use crate::pipeline::{
     expand::{Sources, expand},
@@ -29,7 +31,11 @@ fn studies() -> Vec<(String, Pipeline)> {
 fn every_study_is_planned() {
     for (name, pipeline) in studies() {
         let plan = expand(&pipeline, &Sources::default());
-        assert!(plan.nodes.iter().any(|node| node.stage.id().name == "evaluate"), "{name}");
+        assert!(plan.nodes.iter().any(|node| node.stage.id().name == StageName::Evaluate.as_str()), "{name}");
+        let reads_test = |node: &&crate::plan::Node| node.inputs.values().any(|edge| edge.path.starts_with("test."));
+        for node in plan.nodes.iter().filter(reads_test) {
+            assert_eq!(node.stage.id().name, StageName::Evaluate.as_str(), "{name}: {}", node.name);
+        }
     }
 }
 
@@ -56,7 +62,7 @@ fn what_is_not_the_record_of_a_pipeline_is_refused_with_its_stage() {
     check(r#"{"a":{}}"#, "stage `a`: not one kind");
     check(
         r#"{"a":{"Evaluate":{"of":"b","split":"Train"}}}"#,
-        "stage `a`: unknown variant `Train`, expected `Test` or `Validation`",
+        "stage `a`: unknown name `Train`, expected `Test` or `Validation`",
     );
     check(r#"{"a":{"Evaluate":{}}}"#, "stage `a`: missing field `of`");
     assert!(Pipeline::from_record(br#"{"format":2,"seed":"7","device":"Cpu","stages":{}}"#).is_err());

@@ -7,23 +7,23 @@ fn a_string_for_a_number() {
     check(
         &[("trials: 4", r#"trials: "4""#), ("epochs: 2", r#"epochs: "two""#), ("epochs: 3", "epochs: [3]")],
         r#"
-error: `trials`: found a string
+error: `trials`: found `"4"`
  --> pipeline.ron:6:17
   |
 6 |         trials: "4", lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
-  |                 ^^^ expected a whole number of at least 0
+  |                 ^^^ expected a whole number of 1 to 100000
 
 error: `epochs`: found `two`
  --> pipeline.ron:8:95
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: "two"),
-  |                                                                                               ^^^^^ expected a whole number of at least 1, or `BestEpoch`, or in a search `hp("label")`
+  |                                                                                               ^^^^^ expected a whole number of 1 to 100000, or `BestEpoch`, or in a search `hp("label")`
 
-error: `epochs`: found a list
+error: `epochs`: found a list of 1
   --> pipeline.ron:10:44
    |
 10 |     ("best", Retrain(of: "search", epochs: [3])),
-   |                                            ^^^ expected a whole number of at least 1, or `BestEpoch`
+   |                                            ^^^ expected a whole number of 1 to 100000, or `BestEpoch`
 "#,
     );
 }
@@ -67,23 +67,23 @@ fn a_wrong_value_in_a_model() {
     check(
         &[("base_filters: 4", r#"base_filters: "4", fc_units: (1, 2, 3), bn_momentum: None"#)],
         r#"
-error: `base_filters`: found a string
+error: `base_filters`: found `"4"`
  --> pipeline.ron:8:83
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: "4", fc_units: (1, 2, 3), bn_momentum: None), epochs: 2),
-  |                                                                                   ^^^ expected a whole number of at least 0
+  |                                                                                   ^^^ expected a whole number of 1 to 65536
 
 error: `fc_units`: found a list of 3
  --> pipeline.ron:8:98
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: "4", fc_units: (1, 2, 3), bn_momentum: None), epochs: 2),
-  |                                                                                                  ^^^^^^^^^ expected a list of 2
+  |                                                                                                  ^^^^^^^^^ expected a list of 2, each a whole number of 1 to 1048576
 
 error: `bn_momentum`: found None
  --> pipeline.ron:8:122
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: "4", fc_units: (1, 2, 3), bn_momentum: None), epochs: 2),
-  |                                                                                                                          ^^^^ expected a number
+  |                                                                                                                          ^^^^ expected a number at least 0 and below 1
 "#,
     );
 }
@@ -93,11 +93,23 @@ fn a_wrong_value_in_a_list() {
     check(
         &[("RandomFlip(0.5)", r#"RandomFlip("often"), RandomFlip, Cutout(1.5)"#)],
         r#"
-error: `RandomFlip`: found a string
+error: `RandomFlip`: found `often`
  --> pipeline.ron:4:56
   |
 4 |     ("flip", Augment(data: "data", policy: [RandomFlip("often"), RandomFlip, Cutout(1.5)])),
-  |                                                        ^^^^^^^ expected a number
+  |                                                        ^^^^^^^ expected a number of 0 to 1
+
+error: `policy[1]`: found `RandomFlip`
+ --> pipeline.ron:4:66
+  |
+4 |     ("flip", Augment(data: "data", policy: [RandomFlip("often"), RandomFlip, Cutout(1.5)])),
+  |                                                                  ^^^^^^^^^^ expected `RandomFlip(..)`
+
+error: `Cutout`: found `1.5`
+ --> pipeline.ron:4:85
+  |
+4 |     ("flip", Augment(data: "data", policy: [RandomFlip("often"), RandomFlip, Cutout(1.5)])),
+  |                                                                                     ^^^ expected a whole number of 1 to 4096
 "#,
     );
 }
@@ -117,13 +129,13 @@ error: `lag`: found `-2`
  --> pipeline.ron:6:25
   |
 6 |         trials: 4, lag: -2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
-  |                         ^^ expected a whole number of at least 0
+  |                         ^^ expected a whole number of 1 to 1000
 
 error: `epochs`: found `-3`
   --> pipeline.ron:10:44
    |
 10 |     ("best", Retrain(of: "search", epochs: -3)),
-   |                                            ^^ expected a whole number of at least 1, or `BestEpoch`
+   |                                            ^^ expected a whole number of 1 to 100000, or `BestEpoch`
 "#,
     );
 }
@@ -137,7 +149,7 @@ error: `lag`: found `5000000000`
  --> pipeline.ron:6:25
   |
 6 |         trials: 4, lag: 5000000000, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
-  |                         ^^^^^^^^^^ expected a whole number from 0 to 4294967295
+  |                         ^^^^^^^^^^ expected a whole number of 1 to 1000
 "#,
     );
 }
@@ -147,7 +159,7 @@ fn a_fraction() {
     check(
         &[("Cifar100", r#"Cifar100, subset: "half""#)],
         r#"
-error: `subset`: found a string
+error: `subset`: found `half`
  --> pipeline.ron:3:60
   |
 3 |     ("data", Decode(from: "raw", format: Cifar100, subset: "half")),
@@ -195,11 +207,11 @@ fn a_label_may_stand_for_a_number() {
     check(
         &[("epochs: 2", r#"epochs: 2, batch: "many""#)],
         r#"
-error: `batch`: found a string
+error: `batch`: found `many`
  --> pipeline.ron:8:105
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, batch: "many"),
-  |                                                                                                         ^^^^^^ expected a whole number of at least 0, or in a search `hp("label")`
+  |                                                                                                         ^^^^^^ expected a whole number of 1 to 65536, or in a search `hp("label")`
 "#,
     );
 }

@@ -97,8 +97,10 @@ fn data() -> Vec<u8> {
 
 fn fetcher(url: &str, folder: &TempDir) -> Fetcher {
     let blake3 = blake3::hash(&data()).to_string();
-    let spec = serde_json::json!({ "Url": { "url": url, "size": data().len(), "blake3": blake3 } });
-    let (action, sources) = serde_json::from_value::<FetchSpec>(spec).unwrap().divide();
+    let spec = serde_json::json!({ "Url": { "url": "file:///x", "size": data().len(), "blake3": blake3 } });
+    let (action, mut sources) = serde_json::from_value::<FetchSpec>(spec).unwrap().divide();
+    // Not every URL here is one that would be read.
+    sources.urls.insert(ARCHIVE.to_owned(), url.to_owned());
     Fetcher { action, sources, mirrors: Vec::new(), partial_dir: folder.path().join("partial") }
 }
 
@@ -322,7 +324,7 @@ fn several_files_become_several_outputs() {
     let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
     let inputs = Inputs::new(&slots, &objects);
     let bare = action.run(&inputs, &context).unwrap_err();
-    assert_eq!(bare.to_string(), "nothing says where `a`, `b` can be fetched from");
+    assert_eq!(bare.to_string(), "no URL is known for `a`, `b`");
     let fetcher = Fetcher { action, sources, mirrors: Vec::new(), partial_dir: folder.path().join("partial") };
     let outputs = fetcher.run(&inputs, &context).unwrap();
     assert_eq!(outputs, Outputs::default().with("a", *b"1").with("b", *b"2"));

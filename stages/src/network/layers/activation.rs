@@ -9,7 +9,10 @@ use super::{
     onnx::{Attribute, Operator},
     operation::{Backward, Follower, Keeps, Map, Operation, Plan, Run, Site},
 };
-use crate::network::{domain::Domain, function::Function, kernels::activation as kernel, pass::Pass};
+use crate::{
+    network::{function::Function, kernels::activation as kernel, pass::Pass},
+    params::Domain,
+};
 
 /// A function of each number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,7 +79,7 @@ impl Notated for Activation {
     const NOTATION: Notation = Notation {
         name: "Activation",
         form: Form::Value,
-        settings: &[Setting::new("function", Domain::Word(&Function::NAMES), "The function.")],
+        settings: &[Setting::new("function", Domain::Word(Function::NAMES), "The function.")],
         reads: Reads::Anything,
         gives: Gives::Same,
     };

@@ -9,13 +9,15 @@ use super::{
     onnx::{Attribute, Operator},
     operation::{Arrays, Backward, Keeps, Map, Operation, Plan, Run, Site},
 };
-use crate::network::{
-    domain::Domain,
-    kernels::{
-        batch_norm::{self, Statistics},
-        map::Shape,
+use crate::{
+    network::{
+        kernels::{
+            batch_norm::{self, Statistics},
+            map::Shape,
+        },
+        pass::Pass,
     },
-    pass::Pass,
+    params::Domain,
 };
 
 /// Normalisation per channel. Training uses the batch's mean and biased variance, and moves the moving statistics by

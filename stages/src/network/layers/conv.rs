@@ -11,10 +11,12 @@ use super::{
     operation::{Plan, Site},
     window::{SIDE, Window},
 };
-use crate::network::{
-    domain::Domain,
-    kernels::{conv::Conv as Kernel, unfold::Unfold},
-    padding::Padding,
+use crate::{
+    network::{
+        kernels::{conv::Conv as Kernel, unfold::Unfold},
+        padding::Padding,
+    },
+    params::Domain,
 };
 
 /// A convolution with square filters. Its kernel is laid out [filters, channels, height, width].
@@ -110,7 +112,7 @@ impl Notated for Conv {
             Setting::new("stride", SIDE, "Pixels from one place of the filters to the next.")
                 .moving_sides()
                 .or(Default::Whole(1)),
-            Setting::new("padding", Domain::Word(&Padding::NAMES), "What happens at the edges.")
+            Setting::new("padding", Domain::Word(Padding::NAMES), "What happens at the edges.")
                 .moving_sides()
                 .or(Default::Word("same")),
         ],

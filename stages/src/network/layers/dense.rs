@@ -10,7 +10,10 @@ use super::{
     operation::{Plan, Site},
     window::Window,
 };
-use crate::network::{domain::Domain, kernels::conv::Conv as Kernel, padding::Padding};
+use crate::{
+    network::{kernels::conv::Conv as Kernel, padding::Padding},
+    params::Domain,
+};
 
 /// Units that read all units before them. The kernel is laid out [inputs, units].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

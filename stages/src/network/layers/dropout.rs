@@ -9,10 +9,12 @@ use super::{
     onnx::Operator,
     operation::{Backward, Map, Operation, Plan, Run, Site},
 };
-use crate::network::{
-    domain::Domain,
-    kernels::dropout::Mask,
-    pass::{Mode, Pass},
+use crate::{
+    network::{
+        kernels::dropout::Mask,
+        pass::{Mode, Pass},
+    },
+    params::Domain,
 };
 
 /// Zeroes a share of the numbers while training, and scales the others by 1 / (1 - p).

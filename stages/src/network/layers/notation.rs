@@ -3,7 +3,7 @@
 use serde::de;
 use serde_json::{Map, Value};
 
-use crate::network::domain::Domain;
+use crate::params::Domain;
 
 /// A layer that can be written.
 pub(crate) trait Notated: Sized {

@@ -6,18 +6,20 @@ use super::{
     operation::{Backward, Keeps, Map, Operation, Run},
     window::{SIDE, Window},
 };
-use crate::network::{
-    domain::Domain,
-    kernels::pool::{Pool, PoolKind},
-    padding::Padding,
-    pass::Pass,
+use crate::{
+    network::{
+        kernels::pool::{Pool, PoolKind},
+        padding::Padding,
+        pass::Pass,
+    },
+    params::Domain,
 };
 
 /// The settings of a pooling.
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("size", SIDE, "Height and width of a window.").moving_sides(),
     Setting::new("stride", SIDE, "Pixels from one window to the next.").moving_sides().or(Default::Same("size")),
-    Setting::new("padding", Domain::Word(&Padding::NAMES), "What happens at the edges.")
+    Setting::new("padding", Domain::Word(Padding::NAMES), "What happens at the edges.")
         .moving_sides()
         .or(Default::Word("valid")),
 ];

@@ -5,10 +5,12 @@ use super::{
     label::LabelPart,
     onnx::{Attribute, Operator},
 };
-use crate::network::{
-    domain::Domain,
-    kernels::{map::Shape, window::Window as Pixels},
-    padding::Padding,
+use crate::{
+    network::{
+        kernels::{map::Shape, window::Window as Pixels},
+        padding::Padding,
+    },
+    params::Domain,
 };
 
 /// What the side of a window, and a stride, may be.

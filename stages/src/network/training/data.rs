@@ -32,7 +32,7 @@ impl Data {
     /// # Errors
     /// If one cannot be read, or they do not fit each other.
     pub(crate) fn read(inputs: &Inputs<'_>, output: Output) -> Result<Self, StageError> {
-        let labels: Labels = inputs.json("labels")?;
+        let labels: Labels = inputs.record("labels")?;
         let policy = Policy::of_inputs(inputs, labels.image)?;
         let heads = heads(&labels, output);
         let shape = [labels.image.channels, labels.image.height, labels.image.width];

@@ -1,12 +1,14 @@
 //! The figures of each epoch, and which epoch is the best.
 
-use std::fmt::Write as _;
-
 use pipe_store::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::objective::{EarlyStopping, Objective};
-use crate::{network::architecture::Head, stage::StageError};
+use crate::{
+    network::architecture::Head,
+    records::{HistoryRow, TrainingHistory},
+    stage::StageError,
+};
 
 /// A number in a checkpoint, exact: its bits.
 pub(crate) mod bits {
@@ -144,23 +146,20 @@ pub(crate) fn stopped_after(
     None
 }
 
-/// Returns history.csv: a row per epoch with every metric and the digest of the weights.
-pub(crate) fn csv(epochs: &[Epoch], heads: &[Head]) -> String {
+/// Returns every metric of every epoch.
+pub(crate) fn table(epochs: &[Epoch], heads: &[Head]) -> TrainingHistory {
     let validation = epochs.iter().any(|epoch| epoch.valid.is_some());
-    let mut text = String::from("epoch");
-    metric_names(heads, validation).iter().for_each(|name| text.extend([",", name]));
-    text.push_str(",weights\n");
-    for (number, epoch) in (1..).zip(epochs) {
-        write!(text, "{number}").expect("writing to a string");
-        for figures in std::iter::once(&epoch.train).chain(&epoch.valid) {
+    let values = |epoch: &Epoch| {
+        let splits = std::iter::once(&epoch.train).chain(&epoch.valid);
+        let of_split = |figures: &Figures| {
             let of_heads = figures.heads.iter().flat_map(|head| [head.loss, head.accuracy]);
-            for value in std::iter::once(figures.loss).chain(of_heads) {
-                write!(text, ",{value}").expect("writing to a string");
-            }
-        }
-        writeln!(text, ",{}", epoch.weights).expect("writing to a string");
-    }
-    text
+            std::iter::once(figures.loss).chain(of_heads).collect::<Vec<_>>()
+        };
+        splits.flat_map(of_split).collect()
+    };
+    let row =
+        |(number, epoch): (u32, &Epoch)| HistoryRow { epoch: number, values: values(epoch), weights: epoch.weights };
+    TrainingHistory { metrics: metric_names(heads, validation), rows: (1..).zip(epochs).map(row).collect() }
 }
 
 #[cfg(test)]
@@ -207,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_history_has_a_row_per_epoch() {
-        let text = csv(&epochs(&[0.25]), &heads());
+        let text = String::from_utf8(table(&epochs(&[0.25]), &heads()).write()).unwrap();
         let digest = Digest::of(b"");
         assert_eq!(
             text,

@@ -1,20 +1,19 @@
 //! The loss of a head, its gradient and accuracy, worked out on the host in f64.
 
-use serde::{Deserialize, Serialize};
+use crate::{choices, network::architecture::Output};
 
-use crate::network::architecture::Output;
-
-/// What training makes small: a mean over the images, of the probabilities of the classes and the image's class.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Loss {
-    /// Categorical cross-entropy.
-    #[default]
-    CrossEntropy,
-    /// The mean over the classes of p - y ln(p + 1e-7), with y 1 for the image's class and 0 for the others (Keras's
-    /// `Poisson`).
-    Poisson,
-    /// The mean over the classes of (p - y)^2 (Keras's `MeanSquaredError`).
-    MeanSquaredError,
+choices! {
+    /// What is made small, of the probabilities of the classes and the image's class: a mean over the images.
+    #[derive(Copy, Eq)]
+    pub enum Loss = CrossEntropy {
+        /// Categorical cross-entropy.
+        CrossEntropy,
+        /// The mean over the classes of p - y ln(p + 1e-7), with y 1 for the image's class and 0 for the others (Keras's
+        /// `Poisson`).
+        Poisson,
+        /// The mean over the classes of (p - y)^2 (Keras's `MeanSquaredError`).
+        MeanSquaredError,
+    }
 }
 
 /// A loss with its settings.

@@ -3,31 +3,32 @@
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use crate::network::{
-    Weights,
-    kernels::{Isa, lanes::kernel},
+use crate::{
+    choices,
+    network::{
+        Weights,
+        kernels::{Isa, lanes::kernel},
+    },
 };
 
-/// A rule for changing weights by their gradients.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OptimizerKind {
-    /// Kingma and Ba 2015; beta 0.9 and 0.999, epsilon 1e-7 (`keras/src/optimizers/adam.py`).
-    #[default]
-    Adam,
-    /// Loshchilov and Hutter 2019: Adam, and every weight shrinks by its share `weight_decay` times the learning rate
-    /// (`keras/src/optimizers/adamw.py`).
-    AdamW,
-    /// Dozat 2016; Adam with Nesterov's momentum on the schedule mu(t) = 0.9 (1 - 0.96^(0.004 t) / 2) (Keras 2,
-    /// `keras/optimizers.py`, `schedule_decay`).
-    Nadam,
-    /// Tieleman and Hinton 2012; rho 0.9, epsilon 1e-7 under the root (`keras/src/optimizers/rmsprop.py`).
-    #[serde(rename = "RMSprop")]
-    RmsProp,
-    /// Gradient descent, with momentum where that is not 0, which may be Nesterov's (`keras/src/optimizers/sgd.py`).
-    #[serde(rename = "SGD")]
-    Sgd,
+choices! {
+    /// A rule for changing weights along their gradients.
+    #[derive(Copy, Eq)]
+    pub enum OptimizerKind = Adam {
+        /// Kingma and Ba 2015; beta 0.9 and 0.999, epsilon 1e-7 (`keras/src/optimizers/adam.py`).
+        Adam,
+        /// Loshchilov and Hutter 2019: Adam, and every weight shrinks by its share `weight_decay` times the learning rate
+        /// (`keras/src/optimizers/adamw.py`).
+        AdamW,
+        /// Dozat 2016; Adam with Nesterov's momentum on the schedule mu(t) = 0.9 (1 - 0.96^(0.004 t) / 2) (Keras 2,
+        /// `keras/optimizers.py`, `schedule_decay`).
+        Nadam,
+        /// Tieleman and Hinton 2012; rho 0.9, epsilon 1e-7 under the root (`keras/src/optimizers/rmsprop.py`).
+        RmsProp = "RMSprop",
+        /// Gradient descent, with momentum where that is not 0, which may be Nesterov's (`keras/src/optimizers/sgd.py`).
+        Sgd = "SGD",
+    }
 }
 
 /// The numbers of a step.

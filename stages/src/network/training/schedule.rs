@@ -1,24 +1,54 @@
 //! How the learning rate changes while training goes on.
 
-use serde::{Deserialize, Serialize};
+use crate::{
+    choices, parameters,
+    params::Domain,
+    problem::{Path, Problem},
+};
 
-/// The learning rate as a function of the step. Part of the trajectory: a schedule names its own horizon, so that a longer
-/// training begins as the shorter one does.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum Schedule {
-    /// The same at every step.
-    #[default]
-    Constant,
-    /// Times `factor` after every so many epochs (Keras's `ExponentialDecay` with `staircase`).
-    Step { every_epochs: u32, factor: f64 },
-    /// From 0 in a straight line for `warmup_epochs`, then down to 0 along half a cosine, which ends `over_epochs` after the
-    /// training's beginning (Loshchilov and Hutter 2017 without restarts; Keras's `CosineDecay`).
-    Cosine {
-        over_epochs: u32,
-        #[serde(default, skip_serializing_if = "crate::params::is_default")]
-        warmup_epochs: u32,
-    },
+choices! {
+    /// The learning rate as a function of the step. Part of the trajectory: a schedule names its own horizon, so that a longer
+    /// training begins as the shorter one does.
+    pub enum Schedule = Constant {
+        /// The same at every step.
+        Constant,
+        /// Times `factor` after every so many epochs (Keras's `ExponentialDecay` with `staircase`).
+        Step(Staircase),
+        /// From 0 in a straight line for `warmup_epochs`, then down to 0 along half a cosine, which ends `over_epochs` after the
+        /// training's beginning (Loshchilov and Hutter 2017 without restarts; Keras's `CosineDecay`).
+        Cosine(Cosine),
+    }
+}
+
+parameters! {
+    /// Settings of [`Schedule::Step`].
+    pub struct Staircase {
+        /// Epochs from one step to the next.
+        every_epochs: u32 [Domain::Whole(1..=u32::MAX)],
+        /// What the learning rate is multiplied by.
+        factor: f64 [Domain::Positive],
+    }
+}
+
+parameters! {
+    /// Settings of [`Schedule::Cosine`].
+    pub struct Cosine where ends_after_the_warmup {
+        /// When the learning rate is 0, in epochs from the training's beginning.
+        over_epochs: u32 [Domain::Whole(1..=u32::MAX)],
+        /// When it is largest.
+        warmup_epochs: u32 = 0,
+    }
+}
+
+impl Cosine {
+    fn ends_after_the_warmup(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
+        let Self { over_epochs, warmup_epochs } = self;
+        if over_epochs <= warmup_epochs && over_epochs > 0 {
+            let expected = format!("more epochs than the {warmup_epochs} of the warm-up");
+            problems.push(Problem::new(at.name("over_epochs"), format!("found `{over_epochs}`")).expected(expected));
+        }
+        self
+    }
 }
 
 impl Schedule {
@@ -26,10 +56,10 @@ impl Schedule {
     pub(crate) fn factor(&self, steps: u64, steps_per_epoch: u64) -> f64 {
         match *self {
             Self::Constant => 1.0,
-            Self::Step { every_epochs, factor } => {
+            Self::Step(Staircase { every_epochs, factor }) => {
                 libm::pow(factor, (steps / (u64::from(every_epochs) * steps_per_epoch)) as f64)
             }
-            Self::Cosine { over_epochs, warmup_epochs } => {
+            Self::Cosine(Cosine { over_epochs, warmup_epochs }) => {
                 let [over, warmup] = [over_epochs, warmup_epochs].map(|epochs| u64::from(epochs) * steps_per_epoch);
                 if steps < warmup {
                     return steps as f64 / warmup as f64;
@@ -39,26 +69,12 @@ impl Schedule {
             }
         }
     }
-
-    /// Returns what is wrong with the values: (path inside the schedule, what was found and what is allowed).
-    pub(crate) fn problems(&self) -> Vec<(String, String)> {
-        let problem = |path: &str, message: String| vec![(path.to_owned(), message)];
-        match *self {
-            Self::Step { every_epochs: 0, .. } => problem("Step.every_epochs", "0, expected at least 1".into()),
-            Self::Step { factor, .. } if !(factor > 0.0 && factor.is_finite()) => {
-                problem("Step.factor", format!("{factor}, expected a number above 0"))
-            }
-            Self::Cosine { over_epochs, warmup_epochs } if over_epochs <= warmup_epochs => {
-                let expected = format!("expected more epochs than the {warmup_epochs} of the warm-up");
-                problem("Cosine.over_epochs", format!("{over_epochs}, {expected}"))
-            }
-            _ => Vec::new(),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// Printed by Keras 3.15.1: `CosineDecay(0, decay_steps=40, warmup_target=0.1, warmup_steps=10)`, `CosineDecay(0.1,
@@ -73,7 +89,7 @@ mod tests {
             }
         };
         check(
-            Schedule::Cosine { over_epochs: 5, warmup_epochs: 1 },
+            Schedule::Cosine(Cosine { over_epochs: 5, warmup_epochs: 1 }),
             &[
                 (0, 0.0),
                 (1, 0.010000000707805157),
@@ -89,7 +105,7 @@ mod tests {
             ],
         );
         check(
-            Schedule::Cosine { over_epochs: 5, warmup_epochs: 0 },
+            Schedule::Cosine(Cosine { over_epochs: 5, warmup_epochs: 0 }),
             &[
                 (0, 0.10000000149011612),
                 (1, 0.09990134090185165),
@@ -100,7 +116,7 @@ mod tests {
             ],
         );
         check(
-            Schedule::Step { every_epochs: 2, factor: 0.5 },
+            Schedule::Step(Staircase { every_epochs: 2, factor: 0.5 }),
             &[
                 (0, 0.10000000149011612),
                 (19, 0.10000000149011612),
@@ -115,10 +131,19 @@ mod tests {
 
     #[test]
     fn schedules_without_sense_are_refused() {
-        let paths = |schedule: Schedule| schedule.problems().into_iter().map(|(path, _)| path).collect::<Vec<_>>();
-        assert_eq!(paths(Schedule::Step { every_epochs: 0, factor: 0.5 }), ["Step.every_epochs"]);
-        assert_eq!(paths(Schedule::Step { every_epochs: 1, factor: 0.0 }), ["Step.factor"]);
-        assert_eq!(paths(Schedule::Cosine { over_epochs: 2, warmup_epochs: 2 }), ["Cosine.over_epochs"]);
-        assert!(paths(Schedule::Cosine { over_epochs: 3, warmup_epochs: 2 }).is_empty());
+        let places = |schedule: serde_json::Value| match crate::params::read::<Schedule>(&schedule) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(|problem| problem.at.to_string()).collect(),
+        };
+        let step = |every: u32, factor: f64| json!({ "Step": { "every_epochs": every, "factor": factor } });
+        assert_eq!(places(step(0, 0.5)), ["Step.every_epochs"]);
+        assert_eq!(places(step(1, 0.0)), ["Step.factor"]);
+        let cosine = |over: u32, warmup: u32| json!({ "Cosine": { "over_epochs": over, "warmup_epochs": warmup } });
+        assert_eq!(places(cosine(2, 2)), ["Cosine.over_epochs"]);
+        assert_eq!(places(cosine(0, 0)), ["Cosine.over_epochs"]);
+        assert!(places(cosine(3, 2)).is_empty());
+        assert_eq!(serde_json::to_value(Schedule::Constant).unwrap(), "Constant");
+        let read: Schedule = serde_json::from_value(cosine(3, 0)).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), json!({ "Cosine": { "over_epochs": 3 } }));
     }
 }

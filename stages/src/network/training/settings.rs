@@ -9,7 +9,10 @@ use super::{
     optimizer::{OptimizerKind, Rule},
     schedule::Schedule,
 };
-use crate::network::Architecture;
+use crate::{network::Architecture, params::Domain};
+
+/// How many images a step may have.
+pub const BATCH: Domain = Domain::Whole(1..=65_536);
 
 /// What a training goes by beside its data.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,17 +1,18 @@
 //! A layer as somebody wrote it.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
-use super::setting::{Given, Wrong};
+use super::setting::{self, Given, Wrong};
 use crate::{
     network::layers::{
-        LayerKind, WRITTEN, Written,
+        LayerKind, Written,
         notation::{Default, Form, Notation, Setting, Values},
     },
-    params::Hyper,
+    params::{Domain, Fields, Hyper, Read, no_content},
+    problem::{Path, Problem},
 };
 
 /// A layer with its settings and the names of other layers that it reads.
@@ -27,11 +28,6 @@ impl PartialEq for Written {
     fn eq(&self, other: &Self) -> bool {
         self.notation.name == other.notation.name
     }
-}
-
-/// Returns the layer that is written so.
-pub(super) fn layer_named(name: &str) -> Option<&'static Written> {
-    WRITTEN.iter().find(|layer| layer.notation.name == name)
 }
 
 impl WrittenLayer {
@@ -68,32 +64,86 @@ impl WrittenLayer {
         Ok((self.layer.layer)(&Values::new(values)))
     }
 
-    /// Returns the layer without settings that are the default.
-    ///
-    /// # Errors
-    /// If a setting without a default is missing.
-    fn new<E: de::Error>(layer: &'static Written, written: BTreeMap<&'static str, Hyper<Value>>) -> Result<Self, E> {
-        let missing =
-            |setting: &&Setting| matches!(setting.default, Default::None) && !written.contains_key(setting.name);
-        if let Some(setting) = layer.notation.settings.iter().find(missing) {
-            return Err(E::missing_field(setting.name));
+    /// Reads the layer that is called so, with what stands in its parentheses if it has any.
+    pub(super) fn read(
+        layer: &'static Written,
+        content: Option<&Value>,
+        at: &Path,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
+        let Notation { name, form, settings, .. } = &layer.notation;
+        let inside = at.name(*name);
+        let mut written = BTreeMap::new();
+        let mut names = Vec::new();
+        match (form, content) {
+            (Form::Name, _) => no_content(name, content, at, problems)?,
+            (Form::Value, Some(value)) => {
+                written.insert(settings[0].name, setting::read(&settings[0], value, &inside, problems)?);
+            }
+            (Form::Layers, Some(value)) => names = read_names(value, &inside, problems)?,
+            (Form::Fields, Some(value)) => written = read_fields(settings, value, &inside, problems)?,
+            (Form::Fields, None) if settings.iter().all(|setting| !matches!(setting.default, Default::None)) => {}
+            (Form::Fields | Form::Value | Form::Layers, None) => {
+                problems.push(Problem::new(at, format!("found `{name}`")).expected(format!("`{name}(..)`")));
+                return None;
+            }
         }
-        let is_default = |setting: &Setting| match (setting.default, &written[setting.name]) {
-            (Default::Same(other), value) => written.get(other) == Some(value),
-            (_, Hyper::Value(value)) => setting.default(&Map::new()).as_ref() == Some(value),
-            (_, Hyper::Label(_)) => false,
-        };
-        let settings = layer.notation.settings.iter().filter(|setting| written.contains_key(setting.name));
-        let kept: Vec<_> = settings.filter(|setting| !is_default(setting)).map(|setting| setting.name).collect();
-        let settings = written.into_iter().filter(|(name, _)| kept.contains(name)).collect();
-        Ok(Self { layer, settings, names: Vec::new() })
+        Some(Self { layer, settings: without_defaults(settings, written), names })
     }
+}
 
-    /// Returns the layer that is written as its name alone, if it can be.
-    pub(super) fn of_name(layer: &'static Written) -> Option<Self> {
-        let has_parentheses = matches!(layer.notation.form, Form::Value | Form::Layers);
-        (!has_parentheses).then(|| Self::new::<de::value::Error>(layer, BTreeMap::new()).ok()).flatten()
+/// Reads the name of a layer, or a list of names.
+fn read_names(value: &Value, at: &Path, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
+    match value {
+        Value::String(name) => Some(vec![name.clone()]),
+        Value::Array(_) => Vec::read(value, &Domain::Any, at, problems),
+        value => {
+            problems.push(Problem::found(at, value).expected("the name of a layer, or a list of names"));
+            None
+        }
     }
+}
+
+/// Reads settings by name, or all in their order.
+fn read_fields(
+    settings: &'static [Setting],
+    value: &Value,
+    at: &Path,
+    problems: &mut Vec<Problem>,
+) -> Option<BTreeMap<&'static str, Hyper<Value>>> {
+    let known: Vec<_> = settings.iter().map(|setting| setting.name).collect();
+    let fields = Fields::of(value, &known, at, problems)?;
+    let mut written = BTreeMap::new();
+    let mut is_whole = !fields.has_unknown();
+    for setting in settings {
+        match fields.get(setting.name) {
+            Some((at, value)) => match setting::read(setting, value, at, problems) {
+                Some(read) => drop(written.insert(setting.name, read)),
+                None => is_whole = false,
+            },
+            None if matches!(setting.default, Default::None) => {
+                fields.missing(setting.name, &setting::expected(setting), problems);
+                is_whole = false;
+            }
+            None => {}
+        }
+    }
+    is_whole.then_some(written)
+}
+
+/// Returns the settings that are not the default.
+fn without_defaults(
+    settings: &'static [Setting],
+    written: BTreeMap<&'static str, Hyper<Value>>,
+) -> BTreeMap<&'static str, Hyper<Value>> {
+    let is_default = |setting: &Setting| match (setting.default, &written[setting.name]) {
+        (Default::Same(other), value) => written.get(other) == Some(value),
+        (_, Hyper::Value(value)) => setting.default(&Map::new()).as_ref() == Some(value),
+        (_, Hyper::Label(_)) => false,
+    };
+    let given = settings.iter().filter(|setting| written.contains_key(setting.name));
+    let kept: Vec<_> = given.filter(|setting| !is_default(setting)).map(|setting| setting.name).collect();
+    written.into_iter().filter(|(name, _)| kept.contains(name)).collect()
 }
 
 impl Serialize for WrittenLayer {
@@ -110,85 +160,5 @@ impl Serialize for WrittenLayer {
             Form::Layers => map.serialize_entry(name, &self.names)?,
         }
         map.end()
-    }
-}
-
-/// Reads what stands in the parentheses behind the layer's name.
-impl<'de> de::DeserializeSeed<'de> for &'static Written {
-    type Value = WrittenLayer;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<WrittenLayer, D::Error> {
-        let layer = |settings| WrittenLayer::new(self, settings);
-        match self.notation.form {
-            Form::Name => NoFields::deserialize(deserializer).and_then(|NoFields {}| layer(BTreeMap::new())),
-            Form::Value => {
-                let setting = &self.notation.settings[0];
-                layer([(setting.name, setting.deserialize(deserializer)?)].into())
-            }
-            Form::Fields => layer(deserializer.deserialize_any(Fields(&self.notation))?),
-            Form::Layers => Ok(WrittenLayer { names: deserializer.deserialize_any(Names)?, ..layer(BTreeMap::new())? }),
-        }
-    }
-}
-
-/// What stands in the parentheses of `Flatten()`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NoFields {}
-
-/// Reads settings by name, or all in their order.
-struct Fields(&'static Notation);
-
-impl<'de> de::Visitor<'de> for Fields {
-    type Value = BTreeMap<&'static str, Hyper<Value>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "struct {}", self.0.name)
-    }
-
-    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut settings = BTreeMap::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let Some(setting) = self.0.settings.iter().find(|setting| setting.name == name) else {
-                let known: Vec<_> = self.0.settings.iter().map(|setting| format!("`{}`", setting.name)).collect();
-                // In serde's words; its own function asks for names known when this was compiled.
-                let known = if let [a, b] = &known[..] {
-                    format!("{a} or {b}")
-                } else {
-                    format!("one of {}", known.join(", "))
-                };
-                return Err(de::Error::custom(format!("unknown field `{name}`, expected {known}")));
-            };
-            settings.insert(setting.name, map.next_value_seed(setting)?);
-        }
-        Ok(settings)
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut settings = BTreeMap::new();
-        for setting in self.0.settings {
-            let Some(value) = seq.next_element_seed(setting)? else { break };
-            settings.insert(setting.name, value);
-        }
-        Ok(settings)
-    }
-}
-
-/// Reads the name of a layer, or a list of names.
-struct Names;
-
-impl<'de> de::Visitor<'de> for Names {
-    type Value = Vec<String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a layer, or a list of names")
-    }
-
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Vec<String>, E> {
-        Ok(vec![name.to_owned()])
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<Vec<String>, A::Error> {
-        Vec::deserialize(de::value::SeqAccessDeserializer::new(seq))
     }
 }

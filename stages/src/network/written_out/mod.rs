@@ -7,22 +7,38 @@ mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use self::{setting::Wrong, step::Step};
 use super::{
     architecture::{Architecture, Builder, Head},
     error::ModelError,
-    family::{Family, Proposal, TRAINING},
+    families::{Family, Proposal, TRAINING},
     layers::{AvgPool, Flatten},
     padding::Padding,
 };
+use crate::{
+    params::{Domain, Read},
+    problem::{Path, Problem},
+};
 
 /// A network without its heads. Its hyperparameters are the labels of its values.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Layers(Vec<Step>);
+
+impl Read for Layers {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let steps = Vec::read(value, domain, at, problems)?;
+        problems.extend(outline::problems(&steps).into_iter().map(|problem| problem.inside(at)));
+        Some(Self(steps))
+    }
+
+    fn expected(domain: &Domain) -> String {
+        Vec::<Step>::expected(domain)
+    }
+}
 
 impl Family for Layers {
     fn keys(&self) -> Vec<&str> {
@@ -49,18 +65,6 @@ impl Family for Layers {
         builder.finish(&at, heads)
     }
 
-    fn problems(&self) -> Vec<(String, String)> {
-        let mut problems = outline::problems(&self.0);
-        for (i, step) in self.0.iter().enumerate() {
-            // What a search proposes is checked with its space.
-            let values = step.settings().into_iter().filter(|setting| setting.label().is_none());
-            for wrong in values.filter_map(|setting| setting.settled(&Map::new()).err()) {
-                problems.push((format!("[{i}].{}", wrong.path), format!("expected {}", wrong.expected)));
-            }
-        }
-        problems
-    }
-
     fn refusal(&self, key: &str, value: &Value) -> Option<String> {
         let settings = self.0.iter().flat_map(Step::settings);
         let of_layers = settings.filter(|setting| setting.label() == Some(key)).map(|setting| setting.domain().clone());
@@ -73,7 +77,14 @@ impl Family for Layers {
     }
 
     /// A label stands for any value as long as it does not decide whether a layer fits. From the first one that might, nothing is said.
-    fn misfit(&self, input: [usize; 3]) -> Option<(String, ModelError)> {
+    fn misfit(&self, input: [usize; 3]) -> Option<Problem> {
+        // What is wrong for images of any size was said when it was read.
+        let is_sound = |given: &setting::Given<'_>| given.label().is_some() || given.settled(&Map::new()).is_ok();
+        if !outline::problems(&self.0).is_empty()
+            || !self.0.iter().flat_map(Step::settings).all(|given| is_sound(&given))
+        {
+            return None;
+        }
         let mut labels = Map::new();
         let mut known = 0;
         'steps: for step in &self.0 {
@@ -89,7 +100,7 @@ impl Family for Layers {
         let (i, error) = build(&self.0[..known], &labels, input).err()?;
         // A number of channels that is searched may be the one that fits.
         let is_searched = self.0[..i].iter().flat_map(Step::settings).any(|setting| setting.label().is_some());
-        (!self.0[i].is_join() || !is_searched).then(|| (format!("[{i}]"), error))
+        (!self.0[i].is_join() || !is_searched).then(|| error.problem(&Path::here().index(i)))
     }
 }
 
@@ -128,7 +139,7 @@ impl<'a> Network<'a> {
         let mut inputs = Vec::new();
         for (path, name) in step.names() {
             let unknown = || ModelError::Value {
-                key: key(&path),
+                key: key(&path.to_string()),
                 found: format!("`{name}`"),
                 expected: "the name of an earlier layer".into(),
             };

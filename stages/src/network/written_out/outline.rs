@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::step::Step;
 use crate::{
     network::layers::notation::{Gives, Reads},
+    problem::{Path, Problem},
     words::one_of,
 };
 
-/// Returns what is wrong: (path inside the layers, message).
-pub(super) fn problems(steps: &[Step]) -> Vec<(String, String)> {
+/// Returns what is wrong, each at its place inside the layers.
+pub(super) fn problems(steps: &[Step]) -> Vec<Problem> {
     let mut outline = Outline {
         outputs: vec![Output { step: None, is_image: Some(true) }],
         at: 0,
@@ -40,17 +41,19 @@ struct Outline<'a> {
     /// Those that steps have named.
     names: BTreeMap<&'a str, usize>,
     read: BTreeSet<usize>,
-    problems: Vec<(String, String)>,
+    problems: Vec<Problem>,
 }
 
 impl<'a> Outline<'a> {
     fn take(&mut self, i: usize, step: &'a Step) {
-        let mut inputs: Vec<_> = step.names().into_iter().map(|(path, name)| self.named(i, &path, name)).collect();
+        let mut inputs: Vec<_> =
+            step.names().into_iter().map(|(path, name)| self.named(&Path::here().index(i).join(&path), name)).collect();
         match step {
             Step::Initialise(_) => {}
             Step::As(name) => {
                 if self.names.insert(name, self.at).is_some() {
-                    self.complain(i, ".As", format!("two layers are named `{name}`, expected a name of its own"));
+                    let found = format!("two layers are named `{name}`");
+                    self.complain(&Path::here().index(i).name("As"), found, "a name of its own");
                 }
             }
             Step::From(_) => self.at = inputs[0],
@@ -64,13 +67,12 @@ impl<'a> Outline<'a> {
     }
 
     /// Returns the output of this name. If there is none, returns one of unknown rank.
-    fn named(&mut self, i: usize, path: &str, name: &str) -> usize {
+    fn named(&mut self, at: &Path, name: &str) -> usize {
         if let Some(&output) = self.names.get(name) {
             return output;
         }
         let known = one_of(self.names.keys().copied());
-        let message = format!("`{name}` is not there, expected the name of an earlier layer: {known}");
-        self.complain(i, &format!(".{path}"), message);
+        self.complain(at, format!("`{name}` is not there"), format!("the name of an earlier layer: {known}"));
         // Any layer may be meant.
         self.read.extend(0..self.outputs.len());
         self.add(None, None)
@@ -80,22 +82,21 @@ impl<'a> Outline<'a> {
     fn rank(&mut self, i: usize, step: &Step, inputs: &[usize]) -> Option<bool> {
         let ranks: BTreeSet<_> = inputs.iter().filter_map(|input| self.outputs[*input].is_image).collect();
         let (reads, gives) = step.reads_and_gives()?;
-        let name = step.name();
+        let (name, at) = (step.name(), Path::here().index(i));
         match reads {
             _ if step.is_join() && inputs.len() == 1 => {
-                self.complain(i, "", format!("`{name}` has nothing to join, expected names of earlier layers"));
+                self.complain(&at, format!("`{name}` has nothing to join"), "names of earlier layers");
             }
             Reads::Equal if ranks.len() > 1 => {
-                self.complain(i, "", format!("`{name}` reads an image and units, expected equal shapes"));
+                self.complain(&at, format!("`{name}` reads an image and units"), "equal shapes");
                 return None;
             }
             Reads::Units if ranks.contains(&true) => {
-                let expected = "expected units: a `Flatten` or `GlobalAvgPool` before it";
-                self.complain(i, "", format!("`{name}` reads an image, {expected}"));
+                let expected = "units: a `Flatten` or `GlobalAvgPool` before it";
+                self.complain(&at, format!("`{name}` reads an image"), expected);
             }
             Reads::Images if ranks.contains(&false) => {
-                let expected = "expected an image: its place is before a `Flatten`";
-                self.complain(i, "", format!("`{name}` reads units, {expected}"));
+                self.complain(&at, format!("`{name}` reads units"), "an image: its place is before a `Flatten`");
             }
             _ => {}
         }
@@ -108,15 +109,16 @@ impl<'a> Outline<'a> {
 
     fn end(&mut self, steps: &[Step]) {
         if self.outputs[self.at].is_image == Some(true) {
-            let last = steps.len().checked_sub(1).map(|last| format!("[{last}]")).unwrap_or_default();
-            let message = "`Layers` ends in an image, expected units: a `Flatten` or `GlobalAvgPool` at the end";
-            self.problems.push((last, message.to_owned()));
+            let last = steps.len().checked_sub(1).map(|last| Path::here().index(last)).unwrap_or_default();
+            let expected = "units: a `Flatten` or `GlobalAvgPool` at the end";
+            self.complain(&last, "the network ends in an image", expected);
         }
         let unread = (0..self.outputs.len()).filter(|output| *output != self.at && !self.read.contains(output));
         let unread: Vec<_> = unread.filter_map(|output| self.outputs[output].step).collect();
         for i in unread {
-            let expected = "expected an `As` behind it, and its name in an `Add`, `Concat` or `From`";
-            self.complain(i, "", format!("nothing reads this `{}`, {expected}", steps[i].name()));
+            let expected = "an `As` behind it, and its name in an `Add`, `Concat` or `From`";
+            let at = Path::here().index(i);
+            self.complain(&at, format!("nothing reads this `{}`", steps[i].name()), expected);
         }
     }
 
@@ -125,7 +127,7 @@ impl<'a> Outline<'a> {
         self.outputs.len() - 1
     }
 
-    fn complain(&mut self, i: usize, field: &str, message: String) {
-        self.problems.push((format!("[{i}]{field}"), message));
+    fn complain(&mut self, at: &Path, found: impl Into<String>, expected: impl Into<String>) {
+        self.problems.push(Problem::new(at, found).expected(expected));
     }
 }

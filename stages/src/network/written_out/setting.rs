@@ -1,11 +1,12 @@
 //! A setting of a step as somebody wrote it: a value, or the label of one that a search proposes.
 
-use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use crate::{
-    network::{domain::Domain, layers::notation::Setting},
-    params::Hyper,
+    network::layers::notation::Setting,
+    params::{Domain, Hyper, Read, label, named},
+    problem::{Path, Problem},
 };
 
 /// A setting with what was written.
@@ -55,14 +56,29 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Reads what was written for a setting.
-impl<'de> de::DeserializeSeed<'de> for &'static Setting {
-    type Value = Hyper<Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Hyper<Value>, D::Error> {
-        match Hyper::deserialize(deserializer)? {
-            Hyper::Value(value) => self.domain.read(value).map(Hyper::Value).map_err(de::Error::custom),
-            label => Ok(label),
-        }
+/// Reads what was written for a setting: whole numbers as integers, other numbers as floating point.
+pub(super) fn read(setting: &Setting, value: &Value, at: &Path, problems: &mut Vec<Problem>) -> Option<Hyper<Value>> {
+    match &setting.domain {
+        Domain::Word(_) if label(value).is_some() => typed::<String>(setting, value, at, problems),
+        Domain::Word(words) => named(value, words, at, problems).map(|(word, _)| Hyper::Value(json!(words[word]))),
+        Domain::Whole(_) => typed::<u32>(setting, value, at, problems),
+        _ => typed::<f64>(setting, value, at, problems),
     }
+}
+
+fn typed<T: Read + Serialize>(
+    setting: &Setting,
+    value: &Value,
+    at: &Path,
+    problems: &mut Vec<Problem>,
+) -> Option<Hyper<Value>> {
+    Some(match Hyper::<T>::read(value, &setting.domain, at, problems)? {
+        Hyper::Value(value) => Hyper::Value(json!(value)),
+        Hyper::Label(label) => Hyper::Label(label),
+    })
+}
+
+/// Returns what a setting may be, in words.
+pub(super) fn expected(setting: &Setting) -> String {
+    Hyper::<Value>::expected(&setting.domain)
 }

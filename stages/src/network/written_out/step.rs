@@ -1,24 +1,23 @@
 //! One step of a network written out: a layer, or where the next one goes.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
-    layer::{NoFields, WrittenLayer, layer_named},
-    setting::Given,
+    layer::WrittenLayer,
+    setting::{self, Given},
 };
 use crate::{
     network::{
-        domain::Domain,
         initialiser::Initialiser,
         layers::{
             WRITTEN,
             notation::{Form, Gives, Reads, Setting},
         },
     },
-    params::Hyper,
+    params::{Domain, Hyper, Read, content, named, no_content},
+    problem::{Path, Problem},
+    words::one_of,
 };
 
 /// A step. In JSON `"Flatten"` or `{"Dense":10}`, without what is the default.
@@ -40,7 +39,7 @@ pub(super) enum Step {
 const OTHERS: [&str; 4] = ["GlobalAvgPool", "As", "From", "Initialise"];
 
 static INITIALISER: Setting =
-    Setting::new("initialiser", Domain::Word(&Initialiser::NAMES), "How the kernels of the layers to come are drawn.");
+    Setting::new("initialiser", Domain::Word(Initialiser::NAMES), "How the kernels of the layers to come are drawn.");
 
 impl Step {
     /// Returns the step's name, as it is written.
@@ -64,13 +63,13 @@ impl Step {
     }
 
     /// Returns the names of other layers in the step, each with its path inside the step.
-    pub(super) fn names(&self) -> Vec<(String, &str)> {
+    pub(super) fn names(&self) -> Vec<(Path, &str)> {
+        let at = Path::here().name(self.name());
         match self {
             Self::Layer(layer) => {
-                let path = |(i, name)| (format!("{}[{i}]", self.name()), String::as_str(name));
-                layer.names.iter().enumerate().map(path).collect()
+                layer.names.iter().enumerate().map(|(i, name)| (at.index(i), name.as_str())).collect()
             }
-            Self::From(name) => vec![("From".to_owned(), name)],
+            Self::From(name) => vec![(at, name)],
             Self::GlobalAvgPool | Self::As(_) | Self::Initialise(_) => Vec::new(),
         }
     }
@@ -102,49 +101,30 @@ impl Serialize for Step {
     }
 }
 
-/// Returns "unknown variant" in serde's words. Its own function asks for names known when this was compiled.
-fn unknown<E: de::Error>(name: &str) -> E {
-    let known: Vec<_> = WRITTEN.iter().map(|layer| layer.notation.name).chain(OTHERS).collect();
-    E::custom(format!("unknown variant `{name}`, expected one of `{}`", known.join("`, `")))
+/// Returns the names of all steps.
+fn names() -> Vec<&'static str> {
+    WRITTEN.iter().map(|layer| layer.notation.name).chain(OTHERS).collect()
 }
 
-impl<'de> Deserialize<'de> for Step {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Step;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a layer: `Flatten` or `Dense(10)`")
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<Step, E> {
-                // In serde's words.
-                let bare = || E::custom(format!("invalid type: unit variant, expected newtype variant Step::{name}"));
-                match layer_named(name) {
-                    Some(layer) => WrittenLayer::of_name(layer).map(Step::Layer).ok_or_else(bare),
-                    None if name == "GlobalAvgPool" => Ok(Step::GlobalAvgPool),
-                    None if OTHERS.contains(&name) => Err(bare()),
-                    None => Err(unknown(name)),
-                }
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
-                let name = map.next_key::<String>()?.unwrap_or_default();
-                if let Some(layer) = layer_named(&name) {
-                    return map.next_value_seed(layer).map(Step::Layer);
-                }
-                match name.as_str() {
-                    "GlobalAvgPool" => map.next_value().map(|NoFields {}| Step::GlobalAvgPool),
-                    "As" => map.next_value().map(Step::As),
-                    "From" => map.next_value().map(Step::From),
-                    "Initialise" => map.next_value_seed(&INITIALISER).map(Step::Initialise),
-                    name => Err(unknown(name)),
-                }
-            }
+impl Read for Step {
+    fn read(value: &Value, _: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let names = names();
+        let (known, inside) = named(value, &names, at, problems)?;
+        if let Some(layer) = WRITTEN.get(known) {
+            return WrittenLayer::read(layer, inside, at, problems).map(Self::Layer);
         }
+        match names[known] {
+            name @ "As" => content(name, inside, &Domain::Any, at, problems).map(Self::As),
+            name @ "From" => content(name, inside, &Domain::Any, at, problems).map(Self::From),
+            name @ "Initialise" => match inside {
+                Some(value) => setting::read(&INITIALISER, value, &at.name(name), problems).map(Self::Initialise),
+                None => content::<String>(name, None, &Domain::Any, at, problems).and(None),
+            },
+            name => no_content(name, inside, at, problems).map(|()| Self::GlobalAvgPool),
+        }
+    }
 
-        deserializer.deserialize_any(Visitor)
+    fn expected(_: &Domain) -> String {
+        one_of(names())
     }
 }

@@ -4,13 +4,20 @@ use serde_json::json;
 
 use super::*;
 use crate::network::{
-    HyperCnn, Initialiser, LayerKind, Padding, TABLES, TableFamily,
+    Initialiser, LayerKind, Padding, TABLES, TableFamily,
     architecture::Output,
+    families,
     layers::{Activation, BatchNorm, Conv, Dense, Dropout, MaxPool},
 };
 
 fn read(layers: Value) -> Layers {
-    serde_json::from_value(layers).unwrap()
+    Layers(crate::params::read(&layers).unwrap_or_else(|problems| panic!("{problems:?}")))
+}
+
+/// Returns where something is wrong.
+fn places(layers: &Value) -> Vec<String> {
+    let problems = crate::params::read::<Layers>(layers).err().unwrap_or_default();
+    problems.iter().map(|problem| problem.at.to_string()).collect()
 }
 
 fn built(layers: Value, labels: Value, input: [usize; 3]) -> Result<Architecture, ModelError> {
@@ -58,7 +65,7 @@ fn branches_are_those_of_a_family() {
         "pooling_type": "inception", "activation": "elu", "one_more_fc": null, "conv_kernel_size": 3,
         "res_conv_kernel_size": 3, "conv_dropout_drop_proba": 0.25, "fc_dropout_drop_proba": 0.5,
     });
-    let family: HyperCnn = serde_json::from_value(json!({ "base_filters": 4, "fc_units": [6, 6] })).unwrap();
+    let family = families::named("HyperCnn", &json!({ "base_filters": 4, "fc_units": [6, 6] })).unwrap();
     let expected = of_family(&family, values, [3, 8, 8]).unwrap();
     let named = |kind: &str| expected.layers.iter().filter(|layer| layer.kind.prefix() == kind).count();
     assert!(named("add") > 0 && named("concatenate") > 0 && named("batch_normalization") > 0, "{expected:#?}");
@@ -90,7 +97,6 @@ fn branches_are_those_of_a_family() {
         steps.push(json!({ "As": layer.name }));
     }
     let layers = read(steps.into());
-    assert_eq!(layers.problems(), []);
     assert_eq!(of_family(&layers, json!({}), [3, 8, 8]).unwrap(), expected);
 }
 
@@ -103,7 +109,6 @@ fn branches_go_on_from_names_and_meet_again() {
         { "Add": "left" }, { "Concat": ["stem"] }, { "BatchNorm": { "momentum": 0.9 } }, { "MaxPool": { "size": 2, "stride": 1 } },
         "GlobalAvgPool", { "Dense": 7 }, { "Dropout": { "hp": "p" } },
     ]);
-    assert_eq!(read(layers.clone()).problems(), []);
     let network = built(layers.clone(), json!({ "filters": 6.0, "p": 0.0 }), [3, 8, 8]).unwrap();
     assert_eq!(network.layer("add_1").unwrap().inputs, ["conv2d_2", "activation_1"]);
     assert_eq!(network.layer("concatenate_1").unwrap().inputs, ["conv2d_1", "add_1"]);
@@ -176,8 +181,7 @@ fn mistakes_are_found_before_there_are_images() {
         (json!([conv(json!(3))]), vec!["[0]"]),
         (json!([]), vec![""]),
     ] {
-        let paths: Vec<_> = read(layers.clone()).problems().into_iter().map(|(path, _)| path).collect();
-        assert_eq!(paths, expected, "{layers}");
+        assert_eq!(places(&layers), expected, "{layers}");
     }
 }
 
@@ -188,16 +192,18 @@ fn what_no_proposal_makes_fit_is_known_beforehand() {
     let n = json!({ "hp": "n" });
     for (layers, expected) in [
         (
-            json!([conv(n.clone(), 5.into()), { "MaxPool": { "size": 4 } }, "BatchNorm", { "MaxPool": { "size": 2 } }]),
+            json!([conv(n.clone(), 5.into()), { "MaxPool": { "size": 4 } }, "BatchNorm", { "MaxPool": { "size": 2 } }, "Flatten"]),
             Some("[3]"),
         ),
         // What a label decides may fit.
-        (json!([conv(3.into(), n.clone()), { "MaxPool": { "size": 64 } }]), None),
-        (json!([{ "As": "a" }, conv(n.clone(), 1.into()), { "Add": "a" }]), None),
-        (json!([{ "As": "a" }, conv(2.into(), 1.into()), { "Add": "a" }]), Some("[2]")),
+        (json!([conv(3.into(), n.clone()), { "MaxPool": { "size": 64 } }, "Flatten"]), None),
+        (json!([{ "As": "a" }, conv(n.clone(), 1.into()), { "Add": "a" }, "Flatten"]), None),
+        (json!([{ "As": "a" }, conv(2.into(), 1.into()), { "Add": "a" }, "Flatten"]), Some("[2]")),
+        // That these end in an image is said, and nothing else.
+        (json!([conv(2.into(), 9.into())]), None),
     ] {
         let misfit = read(layers.clone()).misfit([3, 8, 8]);
-        assert_eq!(misfit.map(|(path, _)| path).as_deref(), expected, "{layers}");
+        assert_eq!(misfit.map(|problem| problem.at.to_string()).as_deref(), expected, "{layers}");
     }
 }
 
@@ -233,6 +239,6 @@ fn a_default_written_out_is_left_out() {
     for unknown in
         [json!([{ "Conv": { "filters": 1, "kernel": 3, "size": 3 } }]), json!([{ "Flatten": 1 }]), json!(["Conv"])]
     {
-        assert!(serde_json::from_value::<Layers>(unknown).is_err());
+        assert_ne!(places(&unknown), Vec::<String>::new());
     }
 }

@@ -1,13 +1,14 @@
-//! The sampler `Tpe(mode: Hyperopt)` against Hyperopt 0.3.0.
+//! `Tpe(mode: Hyperopt)` against Hyperopt 0.3.0.
 
 use serde::Deserialize;
 
 use super::*;
 use crate::search::{
-    hyperopt,
-    kind::Kind,
-    parzen::{Parzen, forgetting_weights},
-    space::Expr,
+    samplers::{
+        parzen::{Parzen, forgetting_weights},
+        tpe::hyperopt,
+    },
+    spaces::{Expression, Kind},
 };
 
 #[derive(Deserialize)]
@@ -43,10 +44,12 @@ fn close(found: &[f64], expected: &[f64], tolerance: f64, case: &str) {
 }
 
 fn kind_of(space: &Space, label: &str) -> Kind {
-    fn find(expr: &Expr, wanted: &str) -> Option<Kind> {
+    fn find(expr: &Expression, wanted: &str) -> Option<Kind> {
         match expr {
-            Expr::Labelled { label, kind } if label == wanted => Some(kind.clone()),
-            Expr::Labelled { kind: Kind::Choice { options, .. }, .. } => options.iter().find_map(|o| find(o, wanted)),
+            Expression::Labelled { label, kind } if label == wanted => Some(kind.clone()),
+            Expression::Labelled { kind: Kind::Choice { options, .. }, .. } => {
+                options.iter().find_map(|o| find(o, wanted))
+            }
             _ => None,
         }
     }
@@ -70,7 +73,7 @@ fn models_equal_hyperopts_on_its_golden_cases() {
                 close(&mixture.mus, &case.mus, 1e-12, &name);
                 close(&mixture.sigmas, &case.sigmas, 1e-12, &name);
                 let found: Vec<f64> = case.x.iter().map(|x| mixture.ln_density(*x)).collect();
-                // Hyperopt's constant differs for the logarithmic kinds.
+                // On a logarithmic scale, Hyperopt's densities differ by a constant factor.
                 let offset = if numeric.log { found[0] - case.lpdf[0] } else { 0.0 };
                 close(&found.iter().map(|y| y - offset).collect::<Vec<_>>(), &case.lpdf, 1e-9, &name);
             }
@@ -89,10 +92,10 @@ fn old_observations_are_forgotten_linearly() {
 }
 
 #[derive(Deserialize)]
-struct SeedHistory {
+struct HyperoptCifar {
     good: BTreeSet<u32>,
     posterior: BTreeMap<String, Posterior>,
-    trials: Vec<SeedTrial>,
+    trials: Vec<Trial>,
 }
 
 #[derive(Deserialize)]
@@ -105,12 +108,12 @@ enum Posterior {
 }
 
 #[derive(Deserialize)]
-struct SeedTrial {
+struct Trial {
     loss: f64,
     labels: BTreeMap<String, Value>,
 }
 
-/// Compares a sample with the distribution that Hyperopt's rules give exactly.
+/// Compares a sample with the exact distribution under Hyperopt's rules.
 fn check(label: &str, sample: &[f64], posterior: &Posterior) {
     let n = sample.len() as f64;
     match posterior {
@@ -129,31 +132,29 @@ fn check(label: &str, sample: &[f64], posterior: &Posterior) {
 }
 
 #[test]
-fn suggestions_after_the_seeds_42_trials_are_distributed_as_hyperopts() {
+fn suggestions_after_the_42_trials_of_hyperopt_cifar_are_distributed_as_hyperopts() {
     const SEEDS: u64 = 20_000;
-    let space = seed_space();
-    let seed_history: SeedHistory = serde_json::from_str(include_str!("../fixtures/seed_history.json")).unwrap();
-    let losses: Vec<f64> = seed_history.trials.iter().map(|trial| trial.loss).collect();
+    let space = hyperopt_cifar_space();
+    let study: HyperoptCifar = serde_json::from_str(include_str!("../fixtures/hyperopt_cifar_history.json")).unwrap();
+    let losses: Vec<f64> = study.trials.iter().map(|trial| trial.loss).collect();
     let good = Rule::Root(0.25).good(&losses, 42);
-    assert_eq!(good, seed_history.good);
-    let history: Vec<_> = (0..)
-        .zip(&seed_history.trials)
-        .map(|(id, trial)| TrialParameters { id, labels: trial.labels.clone() })
-        .collect();
+    assert_eq!(good, study.good);
+    let history: Vec<_> =
+        (0..).zip(&study.trials).map(|(id, trial)| TrialParameters { id, labels: trial.labels.clone() }).collect();
 
     let params = Tpe { mode: Mode::Hyperopt, ..Tpe::default() };
     let past = Past { trials: history.clone(), good: good.clone(), losses: Vec::new() };
-    let chance = |seed| random::Chance { seed, trial_idx: 42, attempt: 0 };
+    let chance = |seed| draws::Chance { seed, trial_idx: 42, attempt: 0 };
     let proposals: Vec<_> = (0..SEEDS).map(|seed| hyperopt::propose(&space, &params, chance(seed), &past)).collect();
     let mut seldom = Vec::new();
-    for (label, posterior) in &seed_history.posterior {
+    for (label, posterior) in &study.posterior {
         let kind = kind_of(&space, label);
         let sample: Vec<f64> = proposals.iter().filter_map(|p| kind.coordinate(label, &p.labels)).collect();
         if sample.len() > 100 {
             check(label, &sample, posterior);
             continue;
         }
-        // It is nearly never active: ask for it alone.
+        // The label is hardly ever active, so it is sampled on its own.
         seldom.push(label);
         let (mut of_good, mut of_bad) = (Vec::new(), Vec::new());
         for trial in &history {

@@ -9,7 +9,7 @@ fn draws(kind: Value) -> Vec<Value> {
     (0..TRIALS).map(|trial| random(&space, 11, trial).values["x"].clone()).collect()
 }
 
-/// Compares the shares of each value; 0.015 is four deviations of the largest.
+/// Compares the share of each value, to within four standard deviations of the largest share.
 #[track_caller]
 fn shares(kind: Value, expected: &[(Value, f64)]) {
     let mut counts: BTreeMap<String, f64> = BTreeMap::new();
@@ -24,7 +24,7 @@ fn shares(kind: Value, expected: &[(Value, f64)]) {
     }
 }
 
-/// Compares mean and deviation of f(x), and the range.
+/// Compares the mean and the standard deviation of f(x), and the range of x.
 #[track_caller]
 fn moments(kind: Value, f: fn(f64) -> f64, mean: f64, deviation: f64, range: std::ops::Range<f64>) {
     let xs: Vec<f64> = draws(kind).iter().map(|x| f(x.as_f64().unwrap())).collect();

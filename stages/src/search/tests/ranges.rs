@@ -1,7 +1,7 @@
-//! The kinds that keep to their ranges, fixed labels, constraints, the points of a space, and what is never proposed twice.
+//! `IntRange` and its kin, fixed labels, constraints, the points of a space; nothing is proposed twice.
 
 use super::*;
-use crate::search::points;
+use crate::search::spaces::all;
 
 fn values(kind: Value) -> Vec<Value> {
     let space = space(json!({ "x": kind }));
@@ -30,7 +30,7 @@ fn steps_of_a_range_are_equally_likely() {
     let space = space(json!({"x": {"IntRange": [0, 3]}}));
     let mut counts = [0_u32; 4];
     (0..8000).for_each(|trial| counts[random(&space, 5, trial).values["x"].as_u64().unwrap() as usize] += 1);
-    // Four deviations of a share of a quarter.
+    // Four standard deviations of a share of a quarter.
     assert!(counts.iter().all(|n| n.abs_diff(2000) < 160), "{counts:?}");
 }
 
@@ -48,7 +48,7 @@ fn ranges_are_written_in_one_way() {
         json!({"FloatRange": {"lo": 0.1, "hi": 1.0, "log": true}}),
     );
     check(json!({"Choice": [1, 2, 4]}), json!({"Choice": [1, 2, 4]}));
-    // Without an order there is nothing to model.
+    // Options without order are those of `choice`.
     check(json!({"Choice": ["a", "b"]}), json!({"choice": ["a", "b"]}));
     check(json!({"Choice": [1, 3, 2]}), json!({"choice": [1, 3, 2]}));
 }
@@ -58,7 +58,7 @@ fn wrong_ranges_are_refused() {
     let refused = |kind: Value, text: &str| {
         let space: Space = serde_json::from_value(json!({ "x": kind })).unwrap();
         let found = space.validate();
-        assert!(found.len() == 1 && found[0].message.contains(text), "{found:?}");
+        assert!(found.len() == 1 && found[0].found.contains(text), "{found:?}");
     };
     refused(json!({"IntRange": [3, 3]}), "the lower bound 3 is not below the upper bound 3");
     refused(json!({"IntRange": [1, 2.5]}), "takes integers");
@@ -70,7 +70,7 @@ fn wrong_ranges_are_refused() {
 
 #[test]
 fn a_fixed_label_is_no_axis_and_keeps_its_value() {
-    let fixed = |labels: Value| seed_space().with_fixed(&serde_json::from_value(labels).unwrap());
+    let fixed = |labels: Value| hyperopt_cifar_space().with_fixed(&serde_json::from_value(labels).unwrap());
     let space =
         fixed(json!({"optimizer": "Adam", "residual_units": 2, "first_conv": null, "batch_size": 250})).unwrap();
     assert_eq!(space.labels().len(), 22 - 4 - 1);
@@ -82,7 +82,7 @@ fn a_fixed_label_is_no_axis_and_keeps_its_value() {
     }
     assert_ne!(trials[0], trials[1]);
     let problems = fixed(json!({"optimizer": "SGD", "batch_size": 251, "lr_rate_mult": 9, "nope": 1})).unwrap_err();
-    let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    let messages: Vec<_> = problems.iter().map(|problem| problem.found.as_str()).collect();
     let expected = [
         "label `batch_size` cannot be 251",
         "label `lr_rate_mult` cannot be 9",
@@ -101,7 +101,7 @@ fn small() -> Space {
 
 #[test]
 fn points_come_in_order_and_all_of_them() {
-    let listed: Vec<_> = points::all(&small()).unwrap().map(|point| Value::from(point.values).to_string()).collect();
+    let listed: Vec<_> = all(&small()).unwrap().map(|point| Value::from(point.values).to_string()).collect();
     let expected = [
         r#"{"a":"x","c":0.0}"#,
         r#"{"a":"x","c":1.0}"#,
@@ -115,7 +115,7 @@ fn points_come_in_order_and_all_of_them() {
     ];
     assert_eq!(listed, expected);
     assert_eq!(
-        [count(&small(), &[], 100), count(&small(), &[], 8), count(&seed_space(), &[], 8)],
+        [count(&small(), &[], 100), count(&small(), &[], 8), count(&hyperopt_cifar_space(), &[], 8)],
         [Some(9), None, None]
     );
     let forbid: Constraint = serde_json::from_value(json!({"Forbid": {"a": "x", "c": [1, 2]}})).unwrap();
@@ -157,11 +157,11 @@ fn constraints_hold_of_every_proposal() {
     let forbid = json!({"Forbid": {"optimizer": ["Adam", "Nadam"], "use_BN": true}});
     let constraints: Vec<Constraint> =
         serde_json::from_value(json!([forbid, {"AtMost": [{"batch_size": 1, "residual_units": 50}, 400]}])).unwrap();
-    assert!(constraints.iter().all(|constraint| constraint.validate(&seed_space()).is_empty()));
-    for sampler in [Sampler::Random, Sampler::Sobol, joint(2)] {
+    assert!(constraints.iter().all(|constraint| constraint.validate(&hyperopt_cifar_space()).is_empty()));
+    for sampler in [Sampler::Random(Random), Sampler::Sobol(Sobol), joint(2)] {
         let mut past = Past { good: BTreeSet::from([1]), ..Past::default() };
         for id in 0..15 {
-            let proposal = sampler.propose(&seed_space(), &constraints, 4, id, &past).unwrap();
+            let proposal = sampler.propose(&hyperopt_cifar_space(), &constraints, 4, id, &past).unwrap();
             let of = |label: &str| &proposal.labels[label];
             assert!(of("use_BN") == &json!(false) || of("optimizer") == &json!("RMSprop"));
             let units = proposal.labels.get("residual_units").and_then(Value::as_f64).unwrap_or(0.0);
@@ -170,6 +170,6 @@ fn constraints_hold_of_every_proposal() {
         }
     }
     let wrong: Constraint = serde_json::from_value(json!({"Ordered": ["optimizer", "epochs"]})).unwrap();
-    let messages: Vec<_> = wrong.validate(&seed_space()).into_iter().map(|problem| problem.message).collect();
+    let messages: Vec<_> = wrong.validate(&hyperopt_cifar_space()).into_iter().map(|problem| problem.found).collect();
     assert_eq!(messages, ["the values of label `optimizer` are not all numbers", "the space has no label `epochs`"]);
 }

@@ -4,7 +4,7 @@ use super::*;
 
 fn problems(json: Value) -> Vec<(String, String)> {
     let space: Space = serde_json::from_value(json).unwrap();
-    space.validate().into_iter().map(|problem| (problem.path, problem.message)).collect()
+    space.validate().iter().map(|problem| (problem.at.to_string(), problem.found.clone())).collect()
 }
 
 #[track_caller]
@@ -21,9 +21,9 @@ fn equal_spaces_are_equal_json() {
     };
     check(json!({"x": {"uniform": [0, 1]}}), json!({"x": {"label": ["x", {"uniform": [-0.0, 1.0]}]}}));
     check(json!({"x": {"randint": 5}}), json!({"x": {"randint": [0, 5.0]}}));
-    let seed = seed_space();
-    check(serde_json::to_value(&seed).unwrap(), serde_json::to_value(&seed).unwrap());
-    assert_eq!((seed.keys().count(), seed.labels().len(), seed.unconditional_labels().len()), (19, 22, 19));
+    let large = hyperopt_cifar_space();
+    check(serde_json::to_value(&large).unwrap(), serde_json::to_value(&large).unwrap());
+    assert_eq!((large.keys().count(), large.labels().len(), large.unconditional_labels().len()), (19, 22, 19));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn wrong_arguments_are_refused_where_they_stand() {
     refused(json!({"pchoice": [[0.5, 1], [0.4, 2]]}), "x.pchoice", "the probabilities sum to 0.9");
     let pairs = "`pchoice` takes pairs of a probability (0 to 1) and an option";
     refused(json!({"pchoice": [[1.5, 1], [-0.5, 2]]}), "x.pchoice", pairs);
-    refused(json!({"label": ["y", 3]}), "x", "label `y` names something that is no expression");
+    refused(json!({"label": ["y", 3]}), "x", "label `y` names something that is not an expression");
     refused(json!({"label": "y"}), "x", "`label` takes a name and an expression");
     refused(json!({"unifrom": [0, 1]}), "x.unifrom", "there is no expression `unifrom`");
     refused(json!(3), "", "the space has nothing to search");
@@ -124,17 +124,16 @@ fn only_the_chosen_branch_is_active() {
 
 #[test]
 fn the_chosen_option_is_known_from_the_labels() {
-    // A nested expression may propose what a constant says: the labels tell them apart.
+    // A nested expression may propose the value of a constant: the labels tell them apart.
     let space = space(json!({"x": {"choice": [
         3.0, {"label": ["y", {"quniform": [2.6, 3.4, 1]}]}, {"z": {"randint": 2}}, {"z": 5}, [1, 2],
     ]}}));
-    let crate::search::space::Expr::Labelled { kind, .. } = &space.keys["x"] else { panic!("x is a choice") };
+    let crate::search::spaces::Expression::Labelled { kind, .. } = &space.keys["x"] else { panic!("x is a choice") };
     let mut seen = BTreeSet::new();
     for trial in 0..100 {
         let mut chosen = None;
         let proposal = space.settle(&mut |label, kind| {
-            let coordinate =
-                random::prior(kind, &mut random::Chance { seed: 9, trial_idx: trial, attempt: 0 }.of(label));
+            let coordinate = draws::prior(kind, &mut draws::Chance { seed: 9, trial_idx: trial, attempt: 0 }.of(label));
             chosen = chosen.or((label == "x").then_some(coordinate));
             coordinate
         });

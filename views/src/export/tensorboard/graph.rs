@@ -1,46 +1,40 @@
 //! A network as TensorBoard's graph: a node per layer, with its kind, its inputs and its output's shape. Nodes are called
 //! `<layer>.<kind>`: TensorBoard would join nodes whose names differ only in a number at their end.
 
-use std::collections::BTreeMap;
-
 use pipe_stages::network::{Architecture, Layer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::proto::{Attr, AttrValue, Dim, GraphDef, ListValue, NodeDef, TensorShapeProto, VersionDef};
 
 /// Returns the graph of a network.
 pub(super) fn graph(network: &Architecture) -> GraphDef {
-    let input = node("input", "Placeholder", Vec::new(), &network.input, &Value::Null);
-    let records: BTreeMap<&str, Value> =
-        network.layers.iter().map(|layer| (layer.name.as_str(), record(layer))).collect();
-    let named = |name: &str| match records.get(name) {
-        Some(record) => format!("{name}.{}", kind(record)),
+    let input = node("input", "Placeholder", Vec::new(), &network.input, &Map::new());
+    let named = |name: &str| match network.layer(name) {
+        Some(layer) => format!("{name}.{}", layer.kind.name()),
         None => name.to_owned(),
     };
     let layers = network.layers.iter().map(|layer| {
-        let record = &records[layer.name.as_str()];
         let inputs = layer.inputs.iter().map(|input| named(input)).collect();
-        node(&named(&layer.name), kind(record), inputs, &layer.shape, record)
+        node(&named(&layer.name), layer.kind.name(), inputs, &layer.shape, &settings(layer))
     });
     GraphDef { node: std::iter::once(input).chain(layers).collect(), versions: Some(VersionDef { producer: 22 }) }
 }
 
-/// Returns a layer's kind with its settings.
-fn record(layer: &Layer) -> Value {
-    serde_json::to_value(&layer.kind).expect("a layer is plain data")
+/// Returns a layer's settings, by name.
+fn settings(layer: &Layer) -> Map<String, Value> {
+    let Ok(Value::Object(mut settings)) = serde_json::to_value(&layer.kind) else {
+        unreachable!("the kind of a layer is fields");
+    };
+    settings.remove("kind");
+    settings
 }
 
-fn kind(record: &Value) -> &str {
-    record.get("kind").and_then(Value::as_str).unwrap_or_default()
-}
-
-fn node(name: &str, kind: &str, input: Vec<String>, shape: &[usize], record: &Value) -> NodeDef {
+fn node(name: &str, kind: &str, input: Vec<String>, shape: &[usize], settings: &Map<String, Value>) -> NodeDef {
     // The batch comes first and has no fixed size.
     let sides = std::iter::once(-1).chain(shape.iter().map(|side| *side as i64));
     let shape = TensorShapeProto { dim: sides.map(|size| Dim { size }).collect() };
     let shapes = ("_output_shapes".to_owned(), Attr::List(ListValue { shape: vec![shape] }));
-    let settings = record.as_object().into_iter().flatten().filter(|(key, _)| *key != "kind");
-    let settings = settings.map(|(key, value)| (key.clone(), attribute(value)));
+    let settings = settings.iter().map(|(key, value)| (key.clone(), attribute(value)));
     let attr = std::iter::once(shapes).chain(settings).map(|(key, value)| (key, AttrValue { value: Some(value) }));
     NodeDef { name: name.to_owned(), op: kind.to_owned(), input, attr: attr.collect() }
 }

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use pipe_engine::study::Study;
 use pipe_stages::{
     network::{Architecture, Weights, training::Histograms},
+    records::{TrainingHistory, TrialRecord},
     stage::StageError,
 };
 use pipe_store::Store;
@@ -19,8 +20,7 @@ use pipe_store::Store;
 use self::events::Events;
 use crate::{
     ViewError,
-    history::History,
-    outputs::Outputs,
+    outputs::{Outputs, Times},
     trials::{TrialRow, metric_names, table},
 };
 
@@ -79,9 +79,7 @@ fn run(
     rows: &[TrialRow],
 ) -> Result<Option<Vec<u8>>, TensorboardError> {
     let node = &study.nodes[name];
-    let provenance = node.key().map(|key| store.provenance(&key)).transpose().map_err(ViewError::from)?.flatten();
-    let number = |key: &str| provenance.as_ref().and_then(|value| value.get(key)?.as_f64()).unwrap_or(0.0);
-    let times = Times { started: number("started"), seconds: number("seconds") };
+    let times = Times::of(store, node).map_err(ViewError::from)?.unwrap_or(Times { started: 0.0, seconds: 0.0 });
     let mut events = Events::new(times.started);
     let Some(outputs) = Outputs::of(store, name, node)? else { return Ok(None) };
     let history = outputs.history()?;
@@ -92,9 +90,9 @@ fn run(
     if let Some(history) = &history {
         add_scalars(&mut events, history, &times);
     }
-    if let Some(network) = network(&outputs)? {
+    if let Some(network) = outputs.record()? {
         events.graph(times.started, &graph::graph(&network));
-        let epochs = history.as_ref().map_or(1, History::epochs);
+        let epochs = history.as_ref().map_or(1, |history| history.rows.len());
         let histograms = histograms(&outputs, &network, name, trial.is_some(), epochs)?;
         add_histograms(&mut events, &histograms, &times, epochs);
     }
@@ -112,34 +110,19 @@ fn run(
     Ok(shown.then(|| events.finish()))
 }
 
-/// When a training ran. Epochs are taken to last equally long.
-struct Times {
-    started: f64,
-    seconds: f64,
-}
-
 impl Times {
+    /// Returns when an epoch ended, if all of them took equally long.
     fn after(&self, epoch: f64, epochs: usize) -> f64 {
         self.started + self.seconds * epoch / epochs.max(1) as f64
     }
 }
 
-fn network(outputs: &Outputs<'_>) -> Result<Option<Architecture>, TensorboardError> {
-    let record = outputs.json("architecture.json")?;
-    Ok(record.and_then(|record| serde_json::from_value(record).ok()))
-}
-
 /// Adds every figure of every epoch: `valid/fine_accuracy`.
-fn add_scalars(events: &mut Events, history: &History, times: &Times) {
-    let curves: Vec<_> = history
-        .columns()
-        .filter(|column| column.contains('.'))
-        .filter_map(|column| Some((column.replacen('.', "/", 1), history.curve(column)?)))
-        .collect();
-    for at in 0..history.epochs() {
-        let Some(epoch) = curves.first().map(|(_, curve)| curve[at].0) else { return };
-        let values = curves.iter().map(|(tag, curve)| events::scalar(tag, curve[at].1));
-        events.values(times.after(epoch, history.epochs()), epoch as i64, values);
+fn add_scalars(events: &mut Events, history: &TrainingHistory, times: &Times) {
+    let tags: Vec<_> = history.metrics.iter().map(|metric| metric.replacen('.', "/", 1)).collect();
+    for row in &history.rows {
+        let values = tags.iter().zip(&row.values).map(|(tag, value)| events::scalar(tag, *value));
+        events.values(times.after(row.epoch.into(), history.rows.len()), row.epoch.into(), values);
     }
 }
 
@@ -187,8 +170,7 @@ fn add_histograms(events: &mut Events, histograms: &Histograms, times: &Times, e
 
 /// Returns the epochs whose weights were kept, with their files: `epoch-0010`, the best and the last.
 fn kept(outputs: &Outputs<'_>, epochs: usize) -> Result<BTreeMap<u32, String>, TensorboardError> {
-    let trial = outputs.json("trial.json")?.unwrap_or_default();
-    let best = trial.get("best_epoch").and_then(serde_json::Value::as_u64).and_then(|epoch| u32::try_from(epoch).ok());
+    let best = outputs.record::<TrialRecord>()?.and_then(|trial| trial.trained?.best_epoch);
     let epoch = |path: &str| {
         let folder = path.strip_suffix("/weights.safetensors")?;
         match folder {
@@ -240,41 +222,30 @@ mod tests {
 
     #[test]
     fn every_trial_is_a_session_with_its_curves_and_figures() {
-        let mut builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged()]);
-        builder.without_weights();
+        const HEADS: [&str; 5] = ["loss", "fine_loss", "fine_accuracy", "coarse_loss", "coarse_accuracy"];
+        let builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged()]);
         let files = files(builder);
         let paths: Vec<_> = files.keys().map(|path| path.trim_end_matches(FILE)).collect();
         assert_eq!(paths, ["", "search/train/000/", "search/train/001/"]);
         let experiment = lines(&files[FILE]);
         assert_eq!(experiment, ["brain.Event:2", "0 _hparams_/experiment"]);
         let trial = lines(&files[&format!("search/train/000/{FILE}")]);
-        let figures = ["train", "valid"]
-            .map(|split| ["loss", "fine_loss", "fine_accuracy"].map(|name| format!("{split}/{name}")));
+        let figures = ["train", "valid"].map(|split| HEADS.map(|name| format!("{split}/{name}")));
         let curves = (1..=4).flat_map(|epoch| figures.as_flattened().iter().map(move |tag| format!("{epoch} {tag}")));
-        let before = ["brain.Event:2", "0 _hparams_/session_start_info"].map(str::to_owned);
-        let after = [
-            "graph input()",
-            "graph conv2d_1.conv(input)",
-            "graph max_pooling2d_1.max_pool(conv2d_1.conv)",
-            "graph fine.dense(max_pooling2d_1.max_pool)",
-            "4 trial/objective",
-            "4 trial/parameters",
-            "4 trial/best.valid.fine_accuracy",
-            "4 trial/best.valid.loss",
-            "4 trial/end.valid.fine_accuracy",
-            "4 trial/end.valid.loss",
-            "4 _hparams_/session_end_info",
-        ];
-        assert_eq!(trial, before.into_iter().chain(curves).chain(after.map(str::to_owned)).collect::<Vec<_>>());
+        let mut expected = ["brain.Event:2", "0 _hparams_/session_start_info"].map(str::to_owned).to_vec();
+        expected.extend(curves);
+        expected.extend(["graph input()", "graph conv2d_1.conv(input)"].map(str::to_owned));
+        assert_eq!(trial[..expected.len()], expected);
+        let layers = |line: &&String| line.starts_with("graph ");
+        let after: Vec<_> = trial[expected.len()..].iter().skip_while(layers).map(String::as_str).collect();
+        assert_eq!(after[..3], ["4 trial/objective", "4 trial/parameters", "4 trial/best.train.coarse_accuracy"]);
+        assert_eq!(after[after.len() - 2..], ["4 trial/end.valid.loss", "4 _hparams_/session_end_info"]);
+        assert_eq!(after.len(), 2 + 2 * 2 * HEADS.len() + 1);
     }
 
     #[test]
     fn pictures_are_runs_of_their_stages_and_equal_studies_give_equal_files() {
-        let build = || {
-            let mut builder = Builder::whole(4);
-            builder.without_weights();
-            files(builder)
-        };
+        let build = || files(Builder::whole(4));
         let files = build();
         assert_eq!(lines(&files[&format!("visualize_filters/{FILE}")]), ["brain.Event:2", "0 add_1"]);
         assert!(!files.contains_key(&format!("raw/{FILE}")));

@@ -4,16 +4,21 @@ use std::sync::Arc;
 
 use pipe_stages::{
     StageName,
+    history::History,
     params::Hyper,
-    search::{History, Promote, Propose, Select, Split},
+    promote::Promote,
+    propose::Propose,
+    records::{HistoryLink, ParametersLink, Proposal, Record, Score, SplitRecord},
+    select::Select,
+    split::Split,
     stage::Stage,
     train::{Epochs, Train},
 };
 
-use super::{SearchSpec, plain};
+use super::params::SearchSpec;
 use crate::{
     names::{selection_node, trial_node},
-    pipeline::expand::Expansion,
+    pipeline::stage::{Expansion, plain},
 };
 
 /// What a trial's rung is.
@@ -47,7 +52,7 @@ fn rungs(search: &SearchSpec) -> Vec<RungOf> {
 /// know, or the history itself, if its sampler reads scores.
 pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) -> usize {
     let (n_trials, note) = search.n_trials();
-    plan.note(note.map(|note| format!("{name}: {note}")));
+    plan.notes.extend(note.map(|note| format!("{name}: {note}")));
     let sampler = &search.own.sampler;
     let repeats = search.repeats();
     let shared = search.trial.inputs(plan);
@@ -66,21 +71,21 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
     let (mut proposals, mut history): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
     for trial in 0..n_trials {
         let node = |stage| trial_node(name, stage, trial);
-        let previous = proposals.last().map(|last| ("previous", *last, "parameters.json"));
+        let previous = proposals.last().map(|last| ("previous", *last, ParametersLink::FILE));
         let rung = rungs.get(trial as usize).copied();
         let proposal = if let Some((first, last, rank)) = rung.and_then(|rung| rung.promoted) {
-            let seen = ("history", history[last as usize], "history.json");
+            let seen = ("history", history[last as usize], HistoryLink::FILE);
             let promote = Promote { trial, rung: (first, last), rank };
             plan.add(&node(StageName::Promote), name, promote, previous.into_iter().chain([seen]), 0)
         } else {
             // Scores of trials 0 to i - L; the later ones are pending and count as worst.
             let seen = trial.checked_sub(search.own.lag);
-            let seen = seen.map(|last| ("history", history[last as usize], "history.json"));
+            let seen = seen.map(|last| ("history", history[last as usize], HistoryLink::FILE));
             let mut inputs: Vec<_> = previous.into_iter().chain(imported).collect();
             if let Some(rule) = sampler.split(trial, imported.is_some()) {
                 let seen = seen.into_iter().chain(imported);
                 let split = plan.add(&node(StageName::Split), name, Split { trial, rule }, seen, 0);
-                inputs.push(("split", split, "split.json"));
+                inputs.push(("split", split, SplitRecord::FILE));
             } else if sampler.reads_history(trial, imported.is_some()) {
                 inputs.extend(seen);
             }
@@ -90,7 +95,7 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
         };
         proposals.push(proposal);
 
-        let inputs = shared.iter().copied().chain([("proposal", proposal, "proposal.json")]);
+        let inputs = shared.iter().copied().chain([("proposal", proposal, Proposal::FILE)]);
         let repeat = u64::from(trial % repeats);
         let train = match rung {
             None => plan.push(&node(StageName::Train), name, training.clone(), training_params.clone(), inputs, repeat),
@@ -101,11 +106,12 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
             }
         };
 
-        let previous = history.last().map(|last| ("previous", *last, "history.json"));
-        let inputs = previous.into_iter().chain([("score", train, "score.json")]);
+        let previous = history.last().map(|last| ("previous", *last, HistoryLink::FILE));
+        let inputs = previous.into_iter().chain([("score", train, Score::FILE)]);
         history.push(plan.add(&node(StageName::History), name, History { trial, failure: None }, inputs, 0));
     }
     let last = |nodes: &[usize]| *nodes.last().expect("a search has a trial");
-    let inputs = [("history", last(&history), "history.json"), ("parameters", last(&proposals), "parameters.json")];
+    let inputs =
+        [("history", last(&history), HistoryLink::FILE), ("parameters", last(&proposals), ParametersLink::FILE)];
     plan.add(&selection_node(name), name, Select { repeats }, inputs, 0)
 }

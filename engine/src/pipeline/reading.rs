@@ -1,0 +1,62 @@
+//! A stage while it is read from the text of a pipeline.
+
+use pipe_stages::params::Read;
+
+use super::{
+    form::Form,
+    node::{Kind, Node},
+    problem::Problem,
+    source::Span,
+};
+
+/// A stage while it is read: its text, and what is wrong with it so far.
+pub struct Reading<'r, 'n> {
+    /// The whole stage, `Kind(..)`.
+    pub(super) node: &'n Node,
+    pub(super) form: Form<'n>,
+    pub(super) problems: &'r mut Vec<Problem>,
+    /// The places, key and value, where the test split is named by what may not read it.
+    pub(super) test_split: &'r mut Vec<Span>,
+}
+
+impl<'r, 'n> Reading<'r, 'n> {
+    /// Returns the stage that `node` is the text of.
+    pub(super) fn new(node: &'n Node, problems: &'r mut Vec<Problem>, test_split: &'r mut Vec<Span>) -> Self {
+        Self { node, form: Form::new(node), problems, test_split }
+    }
+
+    /// Returns the stage inside this one that `node` is the text of.
+    pub(super) fn inner<'i>(&'i mut self, node: &'n Node) -> Reading<'i, 'n> {
+        Reading::new(node, self.problems, self.test_split)
+    }
+
+    /// Takes the name of a stage to read from.
+    pub(super) fn reference(&mut self, field: &'static str) -> Option<String> {
+        self.form.reference(field, self.problems)
+    }
+
+    /// Takes the name of a stage to read from, if there is one. `None`: it was wrong, and that was said.
+    pub(super) fn optional_reference(&mut self, field: &'static str) -> Option<Option<String>> {
+        self.form.optional_reference(field, self.problems)
+    }
+
+    /// Reads the fields that are left.
+    pub(super) fn rest<T: Read>(&mut self) -> Option<T> {
+        self.form.read(self.problems)
+    }
+
+    /// Remembers where the test split is named. It is said once for each place, in place of any other problem there.
+    pub(super) fn refuse_test_split(&mut self) {
+        const READS: [&str; 8] = ["data", "from", "of", "on", "split", "train", "validation", "augment"];
+        for field in self.node.fields().iter().filter(|field| READS.contains(&field.key.as_str())) {
+            let names_it = match &field.value.kind {
+                Kind::Unit(name) => name.eq_ignore_ascii_case("test"),
+                Kind::String(name) => name.ends_with("/test") || name.ends_with("test.safetensors"),
+                _ => false,
+            };
+            if names_it {
+                self.test_split.extend([field.key_span, field.value.span]);
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The contract between a pipeline and its kinds of stages.
+
+use std::{any::Any, collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+
+use pipe_stages::{StageName, decode::Decode, network::training::Keep, stage::Stage, train::Train};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, Error as _},
+};
+use serde_json::{Value, json};
+
+use super::{
+    node::Node as Written,
+    path::{Step, locate},
+    problem::Problem,
+    reading::Reading,
+    source::Span,
+};
+use crate::{
+    action::derive_seed,
+    plan::{Edge, Node},
+};
+
+/// A kind of stage.
+pub struct StageKind {
+    /// Its name in a pipeline: `Train`.
+    pub name: &'static str,
+    /// The fields that name a stage to read from.
+    pub reads: &'static [Reads],
+    /// Whether it may name the test split. Trials are chosen on validation, so only `Evaluate` may.
+    pub may_name_test_split: bool,
+    /// The stages that only this kind executes, each with what one and several of its nodes are called.
+    pub nouns: &'static [(StageName, [&'static str; 2])],
+    /// Reads a stage of this kind from the text of a pipeline.
+    pub read: fn(&mut Reading<'_, '_>) -> Option<Arc<dyn StageSpec>>,
+    /// Reads a stage of this kind from the fields that [`StageSpec::fields`] recorded.
+    pub from_record: fn(Fields) -> Result<Arc<dyn StageSpec>, serde_json::Error>,
+}
+
+/// A field that names a stage to read from.
+pub struct Reads {
+    /// Where it stands: `["of"]`, `["trial", "data"]`.
+    pub path: &'static [&'static str],
+    /// The kinds that the other stage may be of.
+    pub kinds: &'static [&'static str],
+}
+
+/// A stage of a pipeline: its parameters and the names of the stages it reads from.
+pub trait StageSpec: Any + fmt::Debug + Send + Sync {
+    /// Returns its kind.
+    fn kind(&self) -> &'static StageKind;
+
+    /// Returns the names of the stages it reads from.
+    fn reads(&self) -> Vec<&str>;
+
+    /// Returns what the record of a pipeline says of it, a JSON object.
+    fn fields(&self) -> Value;
+
+    /// Complains about what types cannot say: parameters that do not fit the stages it reads from.
+    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+        let _ = (here, problems);
+    }
+
+    /// Adds its nodes, called `name` or `name/..`, and returns the one that other stages read from.
+    fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize;
+
+    /// Returns the names of the files it brings in, if that is what it does.
+    fn files(&self) -> Option<Vec<&str>> {
+        None
+    }
+
+    /// Returns the data set it makes, if it makes one.
+    fn data_set(&self) -> Option<&Decode> {
+        None
+    }
+
+    /// Returns how its network is trained, or its networks, if it has any.
+    fn training<'s>(&'s self, stages: &'s Stages) -> Option<&'s TrainSpec> {
+        let _ = stages;
+        None
+    }
+
+    /// Returns which weights of its network it keeps, if it has one network.
+    fn kept(&self, stages: &Stages) -> Option<Vec<Keep>> {
+        let _ = stages;
+        None
+    }
+}
+
+impl dyn StageSpec {
+    /// Returns the stage as the record of a pipeline holds it: `{"Train": {..}}`.
+    pub fn record(&self) -> Value {
+        json!({ self.kind().name: self.fields() })
+    }
+}
+
+impl fmt::Debug for StageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// The stages of a pipeline by name, in the order of the file, which means nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Stages(Vec<(String, Arc<dyn StageSpec>)>);
+
+impl Stages {
+    /// Returns the stages with their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &dyn StageSpec)> {
+        self.0.iter().map(|(name, spec)| (name.as_str(), spec.as_ref()))
+    }
+
+    /// Returns the stage called `name`.
+    pub fn get(&self, name: &str) -> Option<&dyn StageSpec> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, spec)| spec)
+    }
+
+    /// Returns the stage called `name`, if it is of this type.
+    pub fn get_as<S: StageSpec>(&self, name: &str) -> Option<&S> {
+        (self.get(name)? as &dyn Any).downcast_ref()
+    }
+
+    /// Returns the stages of one type, with their names.
+    pub fn of_type<S: StageSpec>(&self) -> impl Iterator<Item = (&str, &S)> {
+        self.iter().filter_map(|(name, spec)| Some((name, (spec as &dyn Any).downcast_ref()?)))
+    }
+
+    /// Returns how the network of the stage called `name` is trained, or its networks.
+    pub fn training(&self, name: &str) -> Option<&TrainSpec> {
+        self.get(name)?.training(self)
+    }
+
+    /// Returns the data set that the stage called `name` makes.
+    pub fn data_set(&self, name: &str) -> Option<&Decode> {
+        self.get(name)?.data_set()
+    }
+}
+
+impl FromIterator<(String, Arc<dyn StageSpec>)> for Stages {
+    fn from_iter<I: IntoIterator<Item = (String, Arc<dyn StageSpec>)>>(stages: I) -> Self {
+        Self(stages.into_iter().collect())
+    }
+}
+
+/// A stage that is checked, among the others.
+pub struct Here<'c, 'n> {
+    /// Where its name stands.
+    pub(super) name: Span,
+    /// Its text.
+    pub(super) node: &'n Written,
+    /// All stages that could be read.
+    pub(super) stages: &'c Stages,
+}
+
+impl Here<'_, '_> {
+    /// Returns the place of a field's value; that of the stage if the field is not written.
+    pub(super) fn field(&self, field: &str) -> Span {
+        locate(self.node, &[Step::Name(field.to_owned())]).span
+    }
+}
+
+/// A training, of its own or as the trial of a search.
+#[derive(Debug, Clone)]
+pub struct TrainSpec {
+    /// The stage whose images are trained on.
+    pub data: String,
+    /// The stage that says how images are changed. Without one: x/255 - 0.5, and no augmentation.
+    pub augment: Option<String>,
+    /// The parameters.
+    pub train: Train,
+}
+
+/// What the record of a pipeline says of a stage.
+pub struct Fields(pub(super) Value);
+
+impl Fields {
+    /// Takes a field out. One that is not there is `null`.
+    pub(super) fn take<T: DeserializeOwned>(&mut self, field: &str) -> Result<T, serde_json::Error> {
+        match self.0.as_object_mut().and_then(|fields| fields.remove(field)) {
+            Some(value) => serde_json::from_value(value),
+            None => serde_json::from_value(Value::Null)
+                .map_err(|_| serde_json::Error::custom(format!("missing field `{field}`"))),
+        }
+    }
+
+    /// Reads what is left.
+    pub(super) fn rest<T: DeserializeOwned>(self) -> Result<T, serde_json::Error> {
+        serde_json::from_value(self.0)
+    }
+}
+
+/// Returns parameters as they enter an action.
+pub(super) fn plain(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("parameters are plain data")
+}
+
+/// Returns parameters with more fields.
+pub(super) fn with<'a>(params: &impl Serialize, fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+    let Value::Object(mut map) = plain(params) else { unreachable!("parameters of a stage that reads are fields") };
+    map.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    Value::Object(map)
+}
+
+/// How bytes from outside come in. Nothing here reaches a key.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Base addresses that are tried before a stage's own.
+    pub mirrors: Vec<pipe_stages::fetch::Mirror>,
+    /// Where broken downloads wait to be resumed.
+    pub partial: PathBuf,
+}
+
+/// An input of a node: its slot, and the node and the output file that it comes from.
+pub type Input<'s> = (&'s str, usize, &'s str);
+
+/// A plan while stages add their nodes.
+pub struct Expansion<'p> {
+    pub(super) stages: &'p Stages,
+    /// The study's.
+    pub(super) seed: u64,
+    pub(super) sources: &'p Sources,
+    pub(super) nodes: Vec<Node>,
+    /// What is to be said before the plan runs.
+    pub(super) notes: Vec<String>,
+    /// The stages that are in the plan, each with the node that others read from.
+    pub(super) made: BTreeMap<String, usize>,
+}
+
+impl<'p> Expansion<'p> {
+    /// Returns the node of the stage called `name` that others read from, adding all its nodes and those they read from where
+    /// they are missing.
+    pub(super) fn node_of(&mut self, name: &str) -> usize {
+        if let Some(node) = self.made.get(name) {
+            return *node;
+        }
+        let spec = self.stages.get(name).expect("names are checked when a pipeline is read");
+        let node = spec.expand(name, self);
+        self.made.insert(name.to_owned(), node);
+        node
+    }
+
+    /// Returns the data set that the stage called `name` makes.
+    pub(super) fn data_set(&self, name: &str) -> &'p Decode {
+        self.stages.data_set(name).expect("kinds are checked when a pipeline is read")
+    }
+
+    /// Adds a node and returns its index. Nodes with equal work, inputs and `repeat` have equal keys.
+    pub(super) fn add<'s, S: Stage + Serialize + 'static>(
+        &mut self,
+        name: &str,
+        part_of: &str,
+        stage: S,
+        inputs: impl IntoIterator<Item = Input<'s>>,
+        repeat: u64,
+    ) -> usize {
+        let params = Arc::new(plain(&stage));
+        self.push(name, part_of, Arc::new(stage), params, inputs, repeat)
+    }
+
+    /// Adds a node, as [`add`](Self::add) does, whose parameters were made before.
+    pub(super) fn push<'s>(
+        &mut self,
+        name: &str,
+        part_of: &str,
+        stage: Arc<dyn Stage>,
+        params: Arc<Value>,
+        inputs: impl IntoIterator<Item = Input<'s>>,
+        repeat: u64,
+    ) -> usize {
+        let inputs = inputs
+            .into_iter()
+            .map(|(slot, node, path)| (slot.to_owned(), Edge { node, path: path.to_owned() }))
+            .collect();
+        let seed = derive_seed(self.seed, stage.id().name, repeat);
+        self.nodes.push(Node { name: name.to_owned(), part_of: part_of.to_owned(), stage, params, seed, inputs });
+        self.nodes.len() - 1
+    }
+}

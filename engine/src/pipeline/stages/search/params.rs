@@ -1,0 +1,88 @@
+//! The parameters of a search, and how many trials they come to.
+
+use std::collections::BTreeMap;
+
+use pipe_stages::{
+    parameters,
+    params::{Domain, Hyper},
+    search::{Bracket, Constraint, Length, Sampler, Space, Tpe},
+    train::Epochs,
+};
+use serde_json::Value;
+
+use crate::pipeline::stage::TrainSpec;
+
+/// The most trials that a search may have.
+pub(in crate::pipeline) const MOST_TRIALS: u32 = 100_000;
+
+/// A search: trials proposed one after the other, each trained.
+#[derive(Debug, Clone)]
+pub struct SearchSpec {
+    /// Its parameters.
+    pub own: SearchParams,
+    /// How a trial is trained.
+    pub trial: TrainSpec,
+    /// A stage that brings in trials of another search, which count as earlier ones of this: `pipe import-trials` writes them.
+    pub imported: Option<String>,
+}
+
+parameters! {
+    /// The parameters of a search beside its trial.
+    pub struct SearchParams {
+        /// How many trials there are; fewer if the space has fewer points. `Grid` needs no number, and `Hyperband` and
+        /// `SuccessiveHalving` say it themselves.
+        trials: Option<u32> [Domain::Whole(1..=MOST_TRIALS)],
+        /// How many of the latest trials a proposal does not know the scores of: so many can run side by side. With 1, trials
+        /// run one at a time.
+        lag: u32 [Domain::Whole(1..=1000)] = 8,
+        /// What proposes trials.
+        sampler: Sampler = Sampler::Tpe(Tpe::default()),
+        /// What a trial may be.
+        space: Space,
+        /// Labels of the space that have one value in this search.
+        fixed: BTreeMap<String, Value> = BTreeMap::new(),
+        /// What holds of every proposal.
+        constraints: Vec<Constraint> = Vec::new(),
+    }
+}
+
+impl SearchSpec {
+    /// Returns the space that is searched: without the labels that are fixed.
+    ///
+    /// # Panics
+    /// If a fixed label does not fit, which both ways of reading a pipeline refuse.
+    pub fn space(&self) -> Space {
+        self.own.space.with_fixed(&self.own.fixed).expect("fixed labels are checked when a pipeline is read")
+    }
+
+    /// Returns the rungs that the trials are trained in, where the sampler has any.
+    pub fn brackets(&self) -> Option<Vec<Bracket>> {
+        let Hyper::Value(Epochs::Count(most)) = self.trial.train.epochs else { return None };
+        (self.own.sampler.length() == Length::Brackets).then(|| self.own.sampler.brackets(most))
+    }
+
+    /// Returns how many trials each point of the space has.
+    pub(super) fn repeats(&self) -> u32 {
+        self.own.sampler.repeats()
+    }
+
+    /// Returns how many trials there are, and what is said where those are fewer than were asked for.
+    pub fn n_trials(&self) -> (u32, Option<String>) {
+        if let Some(brackets) = self.brackets() {
+            return (brackets.iter().flatten().map(|rung| rung.trials).sum(), None);
+        }
+        let asked = self.own.trials.unwrap_or(MOST_TRIALS);
+        let repeats = self.repeats();
+        match pipe_stages::search::count(&self.space(), &self.own.constraints, asked.div_ceil(repeats)) {
+            Some(points) if points.saturating_mul(repeats) < asked => {
+                let n = points * repeats;
+                let times = if repeats > 1 { format!(", {repeats} trials each") } else { String::new() };
+                let asked = self.own.trials.map(|asked| {
+                    format!("the space has {points} points{times}: it is exhausted after {n} of {asked} trials")
+                });
+                (n, asked)
+            }
+            _ => (asked, None),
+        }
+    }
+}

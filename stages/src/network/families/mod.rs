@@ -1,0 +1,36 @@
+//! Families of networks: each builds an [`Architecture`](super::Architecture) from its hyperparameters, which a search
+//! proposes or a user fixes.
+
+mod cnn;
+mod etha_net;
+mod family;
+mod hyper_cnn;
+mod mlp;
+mod proposal;
+mod row;
+mod table;
+
+use serde_json::Value;
+
+pub use self::{
+    family::{Family, TRAINING},
+    proposal::Proposal,
+    row::Row,
+    table::{Chain, Table, TableFamily, Values},
+};
+use crate::problem::{Path, Problem};
+
+/// The families.
+pub static TABLES: [&Table; 4] = [&hyper_cnn::HYPER_CNN, &mlp::MLP, &cnn::CNN, &etha_net::ETHA_NET];
+
+/// Returns the family called `name` with these `settings`.
+///
+/// # Errors
+/// If there is none, or a setting is wrong: everything that is.
+pub fn named(name: &str, settings: &Value) -> Result<TableFamily, Vec<Problem>> {
+    let unknown = || Problem::unknown_name(&Path::here(), name, TABLES.map(|table| table.name));
+    let table = TABLES.into_iter().find(|table| table.name == name).ok_or_else(|| vec![unknown()])?;
+    let mut problems = Vec::new();
+    let family = table.read(settings, &Path::here(), &mut problems);
+    family.filter(|_| problems.is_empty()).ok_or(problems)
+}

@@ -1,0 +1,39 @@
+//! What a search proposes for one training.
+
+use serde_json::{Map, Value};
+
+use crate::records;
+
+/// What a search proposes for one training.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Proposal {
+    /// Hyperparameters of the family, by key.
+    pub values: Map<String, Value>,
+    /// What was drawn, by label; a label that the search has fixed has its value.
+    pub labels: Map<String, Value>,
+}
+
+impl From<records::Proposal> for Proposal {
+    /// The record does not list a fixed label, but has a value under its key.
+    fn from(records::Proposal { values, mut labels, .. }: records::Proposal) -> Self {
+        for (key, value) in &values {
+            labels.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        Self { values, labels: labels.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_search_has_fixed_stands_for_its_label() {
+        let record = json!({ "format": 1, "values": { "n": 8, "m": [1, 2] }, "labels": { "o": 2 } });
+        let record: records::Proposal = serde_json::from_value(record).unwrap();
+        assert_eq!(Value::from(Proposal::from(record).labels), json!({ "m": [1, 2], "n": 8, "o": 2 }));
+        assert_eq!(Proposal::from(records::Proposal::default()), Proposal::default());
+    }
+}

@@ -1,0 +1,394 @@
+//! Declaring parameters: [`parameters!`](crate::parameters) for fields, [`choices!`](crate::choices) for names. From a
+//! declaration come the type, how it is read, what is left out when it is written, its range, its default and its
+//! documentation.
+
+use serde_json::{Map, Value};
+
+use super::{Domain, Read, Unfilled, notation};
+use crate::words::one_of;
+
+/// One parameter as it is declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declaration {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be.
+    pub domain: Domain,
+    /// What it may be, in words.
+    pub expected: String,
+    /// Whether `hp("label")` may stand for it.
+    pub takes_a_label: bool,
+    /// What it is where it is left out; none if it may not be.
+    pub default: Option<Value>,
+    /// What it means.
+    pub doc: String,
+}
+
+/// One of several names as it is declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// As it is written.
+    pub name: &'static str,
+    /// What stands in its parentheses, if it has any.
+    pub inside: Option<String>,
+    /// What may stand there, in words.
+    pub content: Option<String>,
+    /// What it means.
+    pub doc: String,
+}
+
+/// A type with declared fields: made by [`parameters!`](crate::parameters).
+pub trait Declared: Read {
+    /// The names of the fields, as they are declared.
+    const NAMES: &'static [&'static str];
+
+    /// Returns the fields, as they are declared.
+    fn declarations() -> Vec<Declaration>;
+
+    /// Returns the parameters with the values that are proposed under their labels filled in.
+    ///
+    /// # Errors
+    /// If a label is not proposed, or its value is not allowed.
+    fn filled_in(&self, labels: &Map<String, Value>) -> Result<Self, Unfilled>;
+
+    /// Returns every field with its value, those at their defaults too.
+    fn all(&self) -> Map<String, Value>;
+}
+
+/// A type with declared names: made by [`choices!`](crate::choices).
+pub trait Choices: Read {
+    /// Returns the names, as they are declared.
+    fn choices() -> Vec<Choice>;
+}
+
+/// Returns the fields as they are written, each with its default: `over_epochs, warmup_epochs: 0`.
+pub fn written<T: Declared>() -> String {
+    let field = |declaration: Declaration| match declaration.default {
+        Some(default) => format!("{}: {}", declaration.name, notation(&default)),
+        None => declaration.name.to_owned(),
+    };
+    T::declarations().into_iter().map(field).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the names with what stands in their parentheses.
+pub fn one_of_choices<T: Choices>() -> String {
+    let choice = |choice: Choice| match choice.inside {
+        Some(inside) => format!("{}({inside})", choice.name),
+        None => choice.name.to_owned(),
+    };
+    let names: Vec<_> = T::choices().into_iter().map(choice).collect();
+    one_of(names.iter().map(String::as_str))
+}
+
+/// Returns the lines of a doc comment as one.
+pub fn one_line(lines: &[&str]) -> String {
+    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").trim().to_owned()
+}
+
+/// Declares a struct of parameters. A field is
+///
+/// ```text
+/// /// What it means.
+/// name: Type [domain] = default,
+/// ```
+///
+/// without `[domain]` if it may be whatever its type can be, and without `= default` if it must be given (an `Option` is
+/// `None` where it is left out). `struct Type;` has no fields. `struct Type = defaults` has a `Default`: all fields at theirs. `where check` calls `fn check(self, at: &Path, problems: &mut Vec<Problem>) -> Self` once all
+/// fields are read, for what one field alone cannot say. Fields at their defaults are left out when it is written, so that a
+/// new parameter keeps old keys.
+#[macro_export]
+macro_rules! parameters {
+    (
+        $(#[doc = $about:literal])*
+        $(#[derive($($derive:ident),*)])?
+        $vis:vis struct $name:ident $(= $defaults:ident)? $(where $check:ident)? {
+            $( $(#[doc = $doc:literal])* $field:ident: $type:ty $([$domain:expr])? $(= $default:expr)?, )*
+        }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, PartialEq $($(, $derive)*)?)]
+        $vis struct $name {
+            $( $(#[doc = $doc])* pub $field: $type, )*
+        }
+
+        $(
+            impl Default for $name {
+                fn default() -> Self {
+                    let $defaults = <Self as $crate::params::Read>::bare();
+                    $defaults.expect("every field has a default")
+                }
+            }
+        )?
+
+        impl $crate::params::Read for $name {
+            fn read(
+                value: &serde_json::Value,
+                _: &$crate::params::Domain,
+                at: &$crate::problem::Path,
+                problems: &mut Vec<$crate::problem::Problem>,
+            ) -> Option<Self> {
+                let fields = $crate::params::Fields::of(value, <Self as $crate::params::Declared>::NAMES, at, problems)?;
+                $(
+                    let $field = fields.read::<$type>(
+                        stringify!($field),
+                        &$crate::parameters!(@domain $($domain)?),
+                        $crate::parameters!(@default $type $(, $default)?),
+                        problems,
+                    );
+                )*
+                let read = Self { $( $field: $field?, )* };
+                if fields.has_unknown() {
+                    return None;
+                }
+                $( let read = read.$check(at, problems); )?
+                Some(read)
+            }
+
+            fn expected(_: &$crate::params::Domain) -> String {
+                "fields: `(..)`".to_owned()
+            }
+
+            fn documented(_: &$crate::params::Domain) -> String {
+                format!("`({})`", Self::inside())
+            }
+
+            fn inside() -> String {
+                $crate::params::written::<Self>()
+            }
+
+            fn fields() -> &'static [&'static str] {
+                <Self as $crate::params::Declared>::NAMES
+            }
+
+            fn bare() -> Option<Self> {
+                Some(Self { $( $field: $crate::parameters!(@default $type $(, $default)?)?, )* })
+            }
+        }
+
+        impl $crate::params::Declared for $name {
+            const NAMES: &'static [&'static str] = &[$( stringify!($field) ),*];
+
+            fn declarations() -> Vec<$crate::params::Declaration> {
+                vec![$( {
+                    let domain = $crate::parameters!(@domain $($domain)?);
+                    $crate::params::Declaration {
+                        name: stringify!($field),
+                        expected: <$type as $crate::params::Read>::documented(&domain),
+                        takes_a_label: <$type as $crate::params::Read>::takes_a_label(),
+                        default: $crate::parameters!(@default $type $(, $default)?)
+                            .map(|default| serde_json::json!(default)),
+                        doc: $crate::params::one_line(&[$($doc),*]),
+                        domain,
+                    }
+                } ),*]
+            }
+
+            fn filled_in(
+                &self,
+                labels: &serde_json::Map<String, serde_json::Value>,
+            ) -> Result<Self, $crate::params::Unfilled> {
+                Ok(Self { $(
+                    $field: $crate::params::Read::settled(
+                        &self.$field,
+                        &$crate::parameters!(@domain $($domain)?),
+                        stringify!($field),
+                        labels,
+                    )?,
+                )* })
+            }
+
+            fn all(&self) -> serde_json::Map<String, serde_json::Value> {
+                [$( (stringify!($field).to_owned(), serde_json::json!(self.$field)) ),*].into_iter().collect()
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use serde::ser::SerializeMap as _;
+                let mut map = serializer.serialize_map(None)?;
+                $(
+                    if $crate::parameters!(@default $type $(, $default)?).as_ref() != Some(&self.$field) {
+                        map.serialize_entry(stringify!($field), &self.$field)?;
+                    }
+                )*
+                map.end()
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::params::deserialize(deserializer)
+            }
+        }
+    };
+    ($(#[doc = $about:literal])* $(#[derive($($derive:ident),*)])? $vis:vis struct $name:ident;) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, PartialEq, Default, serde::Serialize $($(, $derive)*)?)]
+        $vis struct $name;
+
+        impl $crate::params::Read for $name {
+            fn read(
+                value: &serde_json::Value,
+                _: &$crate::params::Domain,
+                at: &$crate::problem::Path,
+                problems: &mut Vec<$crate::problem::Problem>,
+            ) -> Option<Self> {
+                $crate::params::Fields::of(value, &[], at, problems).map(|_| Self)
+            }
+
+            fn expected(_: &$crate::params::Domain) -> String {
+                "nothing".to_owned()
+            }
+
+            fn bare() -> Option<Self> {
+                Some(Self)
+            }
+        }
+    };
+    (@domain) => { $crate::params::Domain::Any };
+    (@domain $domain:expr) => { $domain };
+    (@default $type:ty) => { <$type as $crate::params::Read>::absent() };
+    (@default $type:ty, $default:expr) => { Some::<$type>($default) };
+}
+
+/// Declares an enum of which a parameter is one. A name is
+///
+/// ```text
+/// /// What it means.
+/// Name(Type [domain]) = "written",
+/// ```
+///
+/// without parentheses if nothing stands in them, without `[domain]` as in [`parameters!`], and without `= "written"` if it is
+/// written as it is called. `enum Type = Name { .. }` has a default. The record of a name is that of serde: `"Name"`, or
+/// `{"Name": content}`; `unwritten enum` leaves `Serialize` to be written by hand.
+#[macro_export]
+macro_rules! choices {
+    (
+        $(#[doc = $about:literal])*
+        $(#[derive($($derive:ident),*)])?
+        $vis:vis enum $name:ident $(= $default:ident)? {
+            $( $(#[doc = $doc:literal])* $variant:ident $(($type:ty $([$domain:expr])?))? $(= $word:literal)?, )*
+        }
+    ) => {
+        $crate::choices! {
+            $(#[doc = $about])*
+            $(#[derive($($derive),*)])?
+            $vis unwritten enum $name $(= $default)? {
+                $( $(#[doc = $doc])* $variant $(($type $([$domain])?))? $(= $word)?, )*
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $( $crate::choices!(@pattern $variant content $($type)?) =>
+                        $crate::choices!(@serialize self, serializer, content $($type)?), )*
+                }
+            }
+        }
+    };
+    (
+        $(#[doc = $about:literal])*
+        $(#[derive($($derive:ident),*)])?
+        $vis:vis unwritten enum $name:ident $(= $default:ident)? {
+            $( $(#[doc = $doc:literal])* $variant:ident $(($type:ty $([$domain:expr])?))? $(= $word:literal)?, )*
+        }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, PartialEq $($(, $derive)*)?)]
+        $vis enum $name {
+            $( $(#[doc = $doc])* $variant $(($type))?, )*
+        }
+
+        $(
+            impl Default for $name {
+                fn default() -> Self {
+                    Self::$default
+                }
+            }
+        )?
+
+        impl $name {
+            /// The names, as they are written.
+            pub const NAMES: &'static [&'static str] = &[$( $crate::choices!(@word $variant $($word)?) ),*];
+
+            /// Returns the name, as it is written.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $( $crate::choices!(@pattern $variant _ $($type)?) => $crate::choices!(@word $variant $($word)?), )*
+                }
+            }
+        }
+
+        impl $crate::params::Read for $name {
+            fn read(
+                value: &serde_json::Value,
+                _: &$crate::params::Domain,
+                at: &$crate::problem::Path,
+                problems: &mut Vec<$crate::problem::Problem>,
+            ) -> Option<Self> {
+                let (known, content) = $crate::params::named(value, Self::NAMES, at, problems)?;
+                let name = Self::NAMES[known];
+                $(
+                    if name == $crate::choices!(@word $variant $($word)?) {
+                        return $crate::choices!(@read $variant, name, content, at, problems $(, $type [$($domain)?])?);
+                    }
+                )*
+                unreachable!("the name is one of them")
+            }
+
+            fn expected(_: &$crate::params::Domain) -> String {
+                $crate::words::one_of(Self::NAMES.iter().copied())
+            }
+
+            fn documented(_: &$crate::params::Domain) -> String {
+                $crate::params::one_of_choices::<Self>()
+            }
+        }
+
+        impl $crate::params::Choices for $name {
+            fn choices() -> Vec<$crate::params::Choice> {
+                vec![$( $crate::params::Choice {
+                    name: $crate::choices!(@word $variant $($word)?),
+                    inside: $crate::choices!(@inside $($type)?),
+                    content: $crate::choices!(@content $($type [$($domain)?])?),
+                    doc: $crate::params::one_line(&[$($doc),*]),
+                } ),*]
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::params::deserialize(deserializer)
+            }
+        }
+    };
+    (@word $variant:ident) => { stringify!($variant) };
+    (@word $variant:ident $word:literal) => { $word };
+    (@pattern $variant:ident $binding:tt) => { Self::$variant };
+    (@pattern $variant:ident _ $type:ty) => { Self::$variant(_) };
+    (@pattern $variant:ident $binding:ident $type:ty) => { Self::$variant($binding) };
+    (@serialize $self:ident, $serializer:ident, $binding:ident) => { $serializer.serialize_str($self.name()) };
+    (@serialize $self:ident, $serializer:ident, $binding:ident $type:ty) => {
+        $serializer.collect_map([($self.name(), $binding)])
+    };
+    (@read $variant:ident, $name:ident, $content:ident, $at:ident, $problems:ident) => {
+        $crate::params::no_content($name, $content, $at, $problems).map(|()| Self::$variant)
+    };
+    (@read $variant:ident, $name:ident, $content:ident, $at:ident, $problems:ident, $type:ty [$($domain:expr)?]) => {
+        $crate::params::content::<$type>(
+            $name,
+            $content,
+            &$crate::parameters!(@domain $($domain)?),
+            $at,
+            $problems,
+        )
+        .map(Self::$variant)
+    };
+    (@inside) => { None };
+    (@inside $type:ty) => { Some(<$type as $crate::params::Read>::inside()) };
+    (@content) => { None };
+    (@content $type:ty [$($domain:expr)?]) => {
+        Some(<$type as $crate::params::Read>::expected(&$crate::parameters!(@domain $($domain)?)))
+    };
+}

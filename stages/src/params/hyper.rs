@@ -1,0 +1,106 @@
+//! A parameter of a trial that a search may propose.
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::{Domain, Read, Unfilled};
+use crate::problem::{Part, Path, Problem};
+
+/// A parameter of a trial: a value, or `hp("label")`, which stands for the value that the search proposes under that label.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Hyper<T> {
+    /// A value.
+    Value(T),
+    /// A label of the search's space.
+    Label(String),
+}
+
+impl<T: Serialize> Serialize for Hyper<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => value.serialize(serializer),
+            Self::Label(label) => serializer.collect_map([("hp", label)]),
+        }
+    }
+}
+
+impl<T: Read> Read for Hyper<T> {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        if let Some(label) = label(value) {
+            return Some(Self::Label(label.to_owned()));
+        }
+        let before = problems.len();
+        let read = T::read(value, domain, at, problems);
+        // Of a value that is out of range it is known that no label was meant.
+        if read.is_none() {
+            for problem in problems[before..].iter_mut().filter(|problem| problem.at == *at) {
+                if problem.part == Part::Value {
+                    problem.expected = Some(format!("{}, or in a search `hp(\"label\")`", T::expected(domain)));
+                }
+            }
+        }
+        read.map(Self::Value)
+    }
+
+    fn expected(domain: &Domain) -> String {
+        T::expected(domain)
+    }
+
+    fn takes_a_label() -> bool {
+        true
+    }
+
+    fn inside() -> String {
+        T::inside()
+    }
+
+    fn settled(&self, domain: &Domain, name: &str, labels: &Map<String, Value>) -> Result<Self, Unfilled> {
+        match self {
+            Self::Value(_) => Ok(self.clone()),
+            Self::Label(label) => proposed(label, domain, name, labels).map(Self::Value),
+        }
+    }
+}
+
+impl<T: Clone> Hyper<T> {
+    /// Returns the value, which is filled in.
+    ///
+    /// # Panics
+    /// If it is a label: [`Declared::settled`](super::Declared::settled) leaves none.
+    pub fn get(&self) -> T {
+        match self {
+            Self::Value(value) => value.clone(),
+            Self::Label(label) => panic!("label `{label}` is filled in before it is used"),
+        }
+    }
+}
+
+/// Returns the label, if the value is `hp("label")`.
+pub fn label(value: &Value) -> Option<&str> {
+    value.as_object().filter(|map| map.len() == 1)?.get("hp")?.as_str()
+}
+
+/// Returns the value of the parameter `name` that is proposed under `label`.
+///
+/// # Errors
+/// If there is none, or it is not of the domain.
+pub fn proposed<T: Read>(label: &str, domain: &Domain, name: &str, labels: &Map<String, Value>) -> Result<T, Unfilled> {
+    let missing = || Unfilled::Missing(format!("`{name}`: the proposal has no label `{label}`"));
+    let value = labels.get(label).ok_or_else(missing)?;
+    let refused = || {
+        let expected = if *domain == Domain::Any { T::expected(domain) } else { domain.expected() };
+        Unfilled::Refused(format!("label `{label}` proposes {value}, expected {expected}"))
+    };
+    // Quantised kinds such as `quniform(16, 64, 16)` propose 32.0.
+    [whole(value).as_ref(), Some(value)]
+        .into_iter()
+        .flatten()
+        .find_map(super::read::accepted(domain))
+        .ok_or_else(refused)
+}
+
+/// Returns a whole number as an integer.
+pub(crate) fn whole(value: &Value) -> Option<Value> {
+    let x = value.as_f64()?;
+    (x.fract() == 0.0 && x.abs() < 9e15).then(|| Value::from(x as i64))
+}

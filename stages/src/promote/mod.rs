@@ -1,0 +1,55 @@
+//! The stage `promote`: one of the best trials of a rung goes on to the next.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    propose::outputs,
+    records::{HistoryLink, ParametersLink, chain},
+    stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
+};
+
+/// Gives another trial the configuration of one of the best trials of a rung. It is trained for longer, from where the promoted
+/// trial stopped.
+///
+/// Slots: `history`, the history.json of the rung's last trial; `previous`, the parameters.json of the trial before this
+/// one. Outputs: proposal.json, byte for byte that of the promoted trial; parameters.json, a link of the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promote {
+    /// The trial's index, from 0.
+    pub trial: u32,
+    /// First and last trial of the rung.
+    pub rung: (u32, u32),
+    /// Which of the rung's trials is promoted, 0 for the best. Of equal losses, the lower index is better; trials without a score
+    /// come last.
+    pub rank: u32,
+}
+
+impl Stage for Promote {
+    fn id(&self) -> StageId {
+        StageId { name: "promote", version: 1 }
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
+        let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
+        let parameters: Vec<ParametersLink> = chain::read(inputs, "previous")?;
+        let (first, last) = self.rung;
+        if rows.len() != last as usize + 1 || parameters.len() != self.trial as usize {
+            let (n, m) = (rows.len(), parameters.len());
+            let message = format!("trial {} is given the scores of {n} trials and the parameters of {m}", self.trial);
+            return Err(StageError::failed(message));
+        }
+        let mut rung: Vec<&HistoryLink> = rows[first as usize..].iter().collect();
+        rung.sort_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()).then(a.trial.cmp(&b.trial)));
+        let Some(promoted) = rung.get(self.rank as usize) else {
+            return Err(StageError::failed(format!(
+                "the rung has {} trials, so none has rank {}",
+                rung.len(),
+                self.rank
+            )));
+        };
+        let link = parameters[promoted.trial as usize].clone();
+        let proposal = inputs.object(&link.proposal)?.to_vec();
+        Ok(outputs(self.trial, link.labels, proposal, inputs.digest("previous")))
+    }
+}

@@ -1,0 +1,313 @@
+//! The stages of a search, run one after the other over objects in memory.
+
+use pipe_store::MemoryObjects;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    history::History,
+    params::Float,
+    promote::Promote,
+    records::{ImportedTrials, Score, Status},
+    search::{
+        Random, Rule,
+        testing::{hyperopt_cifar_space, joint, of_hyperopt, random, searched},
+    },
+    select::Select,
+    split::Split,
+    stage::{ComputeDevice, QuietHost},
+};
+
+const LAG: u32 = 2;
+const STARTUP: u32 = 4;
+
+/// A search run stage by stage, as a plan does it.
+struct Search {
+    space: Space,
+    sampler: Sampler,
+    objects: MemoryObjects,
+    history: Vec<Digest>,
+    splits: Vec<Option<Digest>>,
+    parameters: Vec<Digest>,
+    proposals: Vec<Vec<u8>>,
+}
+
+fn run(stage: &dyn Stage, objects: &MemoryObjects, slots: &[(&str, Option<Digest>)]) -> Result<Outputs, StageError> {
+    let slots = slots.iter().filter_map(|(slot, digest)| Some(((*slot).to_owned(), (*digest)?))).collect();
+    let seed = if stage.needs().seed { 7 } else { 0 };
+    stage.run(&Inputs::new(&slots, objects), &Context { seed, device: ComputeDevice::Cpu, host: &QuietHost })
+}
+
+impl Search {
+    /// Runs a search whose trial i ends with the score `scores[i]`.
+    fn new(sampler: Sampler, scores: &[Score]) -> Self {
+        let mut search = Self {
+            space: hyperopt_cifar_space(),
+            sampler,
+            objects: MemoryObjects::default(),
+            history: Vec::new(),
+            splits: Vec::new(),
+            parameters: Vec::new(),
+            proposals: Vec::new(),
+        };
+        for (trial, score) in (0..).zip(scores) {
+            search.propose(trial);
+            search.score(trial, score);
+        }
+        search
+    }
+
+    fn put(&mut self, outputs: Outputs, path: &str) -> Digest {
+        self.objects.put(outputs.into_files().remove(path).expect("the stage writes it"))
+    }
+
+    fn propose(&mut self, trial: u32) {
+        let split = self.sampler.split(trial, false).map(|rule| {
+            let seen = trial.checked_sub(LAG).map(|last| self.history[last as usize]);
+            let outputs = run(&Split { trial, rule }, &self.objects, &[("history", seen)]).unwrap();
+            self.put(outputs, "split.json")
+        });
+        let previous = self.parameters.last().copied();
+        let stage = self.stage(trial);
+        let outputs = run(&stage, &self.objects, &[("split", split), ("previous", previous)]).unwrap();
+        let proposal = outputs.files()["proposal.json"].clone();
+        self.objects.put(proposal.clone());
+        self.proposals.push(proposal);
+        self.splits.push(split);
+        let parameters = self.put(outputs, "parameters.json");
+        self.parameters.push(parameters);
+    }
+
+    fn stage(&self, trial: u32) -> Propose {
+        let (space, sampler) = (self.space.clone(), self.sampler.clone());
+        Propose { trial, space, constraints: Vec::new(), sampler }
+    }
+
+    fn score(&mut self, trial: u32, score: &Score) {
+        let score = self.objects.put(crate::params::record(score));
+        let slots = [("score", Some(score)), ("previous", self.history.last().copied())];
+        let outputs = run(&History { trial, failure: None }, &self.objects, &slots).unwrap();
+        let row = self.put(outputs, "history.json");
+        self.history.push(row);
+    }
+
+    fn select(&self) -> Result<(Value, Vec<u8>), StageError> {
+        let slots = [("history", self.history.last().copied()), ("parameters", self.parameters.last().copied())];
+        let mut files = run(&Select::default(), &self.objects, &slots)?.into_files();
+        let best = serde_json::from_slice(&files["best.json"]).unwrap();
+        Ok((best, files.remove("proposal.json").unwrap()))
+    }
+}
+
+fn tpe() -> Sampler {
+    of_hyperopt(Some(STARTUP))
+}
+
+fn ended(status: Status, loss: f64, reason: Option<&str>) -> Score {
+    let loss = Float(loss);
+    let (metric, reason) = ("valid.loss".to_owned(), reason.map(str::to_owned));
+    Score { format: Version, status, metric, value: loss, loss, epoch: None, reason }
+}
+
+fn completed(loss: f64) -> Score {
+    Score { epoch: Some(3), ..ended(Status::Completed, loss, None) }
+}
+
+fn scores(n: u32) -> Vec<Score> {
+    // 7, 4, 1, 8, 5, 2, .. in a full cycle.
+    (0..n).map(|i| completed(f64::from((i * 7 + 7) % 10) / 10.0)).collect()
+}
+
+#[test]
+fn a_proposal_changes_when_a_score_it_may_see_changes_and_not_when_another_does() {
+    let before = Search::new(tpe(), &scores(12));
+    for changed in 0..12 {
+        let mut scores = scores(12);
+        // The best becomes the worst, and any other the best.
+        let best = scores[changed as usize].loss.0 <= 0.1;
+        scores[changed as usize] = completed(if best { 5.0 } else { -1.0 });
+        let after = Search::new(tpe(), &scores);
+        for trial in 0..12 {
+            let sees = trial >= STARTUP && trial >= changed + LAG;
+            let (a, b) = (&before.proposals[trial as usize], &after.proposals[trial as usize]);
+            if !sees {
+                assert!(a == b, "trial {trial} may not see the score of trial {changed}");
+            } else if trial == STARTUP.max(changed + LAG) {
+                assert!(a != b, "trial {trial} sees the score of trial {changed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loss_that_moves_without_changing_the_split_changes_nothing_downstream() {
+    let mut scores = scores(12);
+    let before = Search::new(tpe(), &scores);
+    scores[3] = completed(0.800_000_000_1);
+    let after = Search::new(tpe(), &scores);
+    assert_ne!(before.history[3], after.history[3]);
+    assert_eq!((before.splits, before.parameters), (after.splits, after.parameters));
+}
+
+#[test]
+fn stages_propose_what_the_sampler_does() {
+    let search = Search::new(tpe(), &scores(12));
+    let mut past = Past::default();
+    for (trial, bytes) in (0..).zip(&search.proposals) {
+        let seen: Vec<f64> =
+            (0..(trial + 1u32).saturating_sub(LAG)).map(|i| f64::from((i * 7 + 7) % 10) / 10.0).collect();
+        past.good = Rule::Root(0.25).good(&seen, trial);
+        let proposal = tpe().propose(&search.space, &[], 7, trial, &past).unwrap();
+        assert_eq!(proposal.to_record(), *bytes, "trial {trial}");
+        past.trials.push(TrialParameters { id: trial, labels: proposal.labels });
+    }
+}
+
+#[test]
+fn proposals_come_back_from_their_records_bit_for_bit() {
+    for trial in 0..200 {
+        let proposal = random(&hyperopt_cifar_space(), 1, trial);
+        assert_eq!(serde_json::from_slice::<Proposal>(&proposal.to_record()).unwrap(), proposal);
+    }
+}
+
+#[test]
+fn equal_proposals_are_equal_bytes_whatever_the_sampler() {
+    let (random, tpe) = (Search::new(Sampler::Random(Random), &scores(5)), Search::new(tpe(), &scores(5)));
+    assert_eq!(random.proposals[..4], tpe.proposals[..4]);
+    assert_ne!(random.proposals[4], tpe.proposals[4]);
+}
+
+#[test]
+fn pending_diverged_and_failed_trials_count_as_worst() {
+    let check = |losses: &[f64], trials, good: &[u32]| {
+        assert_eq!(Rule::Root(0.5).good(losses, trials), good.iter().copied().collect());
+    };
+    check(&[3.0, 2.0, 1.0, 4.0], 8, &[1, 2]);
+    check(&[f64::NAN, f64::NAN, 1.0, 9.0], 8, &[2, 3]);
+    check(&[2.0, 2.0, 2.0], 3, &[0]);
+    check(&[-f64::NAN, f64::NEG_INFINITY, f64::INFINITY], 3, &[1]);
+    check(&[], 0, &[]);
+
+    let mut scores = scores(6);
+    scores[0] = ended(Status::Diverged, -5.0, Some("the loss is no number in epoch 2"));
+    scores[1] = ended(Status::Completed, f64::NAN, None);
+    scores[3] = ended(Status::Failed, f64::NEG_INFINITY, None);
+    let search = Search::new(tpe(), &scores);
+    let slots = [("history", Some(search.history[3]))];
+    let outputs = run(&Split { trial: 6, rule: Rule::Root(0.25) }, &search.objects, &slots).unwrap();
+    assert_eq!(outputs.files()["split.json"], b"{\"format\":1,\"good\":[2],\"trials\":6}\n");
+}
+
+#[test]
+fn the_best_trial_is_the_first_of_the_least_loss() {
+    let mut scores = scores(8);
+    scores[1] = ended(Status::Diverged, 0.0, None);
+    scores[4] = ended(Status::Completed, f64::NAN, None);
+    scores[6] = completed(0.1);
+    let search = Search::new(tpe(), &scores);
+    let (best, proposal) = search.select().unwrap();
+    let figures = ["trial", "loss", "epoch", "trials", "completed"].map(|key| best[key].clone());
+    assert_eq!(figures, [json!(2), json!(0.1), json!(3), json!(8), json!(7)]);
+    assert_eq!(proposal, search.proposals[2]);
+    assert_eq!(best["labels"], serde_json::from_slice::<Value>(&proposal).unwrap()["labels"]);
+}
+
+#[test]
+fn the_best_of_a_rung_is_promoted_and_a_failed_trial_last() {
+    let mut scores = scores(5);
+    scores[2] = ended(Status::Diverged, 0.0, None);
+    let search = Search::new(Sampler::Random(Random), &scores);
+    let promoted = |rank| {
+        let stage = Promote { trial: 5, rung: (1, 4), rank };
+        let slots = [("history", search.history.last().copied()), ("previous", search.parameters.last().copied())];
+        run(&stage, &search.objects, &slots).map(|outputs| outputs.files()["proposal.json"].clone())
+    };
+    // Losses of trials 1, 3 and 4: 0.4, 0.8, 0.5.
+    for (rank, trial) in [(0, 1), (1, 4), (2, 3), (3, 2)] {
+        assert!(promoted(rank).unwrap() == search.proposals[trial], "rank {rank}");
+    }
+    assert_eq!(promoted(4).unwrap_err().to_string(), "the rung has 4 trials, so none has rank 4");
+}
+
+#[test]
+fn imported_trials_are_earlier_trials() {
+    let earlier = searched(&hyperopt_cifar_space(), &Sampler::Random(Random), 99, 6);
+    let imported = |loss: &dyn Fn(usize) -> Option<f64>| {
+        let trial = |(i, proposal): (usize, &Proposal)| Imported::new(proposal.labels.clone(), loss(i));
+        ImportedTrials { format: Version, source: None, trials: earlier.iter().enumerate().map(trial).collect() }
+    };
+    let first = |imported: &ImportedTrials, sampler: Sampler| {
+        let mut search = Search::new(sampler, &[]);
+        let imported = Some(search.objects.put(crate::params::record(imported)));
+        let split = search.sampler.split(0, true).map(|rule| {
+            let outputs = run(&Split { trial: 0, rule }, &search.objects, &[("imported", imported)]).unwrap();
+            search.put(outputs, "split.json")
+        });
+        run(&search.stage(0), &search.objects, &[("imported", imported), ("split", split)])
+            .map(|outputs| outputs.files()["proposal.json"].clone())
+    };
+    let (rising, falling) = (imported(&|i| Some(i as f64)), imported(&|i| (i > 1).then_some(-(i as f64))));
+    let gaussian = || serde_json::from_str(r#"{"GaussianProcess":{"startup":5,"candidates":20}}"#).unwrap();
+    for sampler in [joint(5), of_hyperopt(Some(5)), gaussian()] {
+        assert_ne!(first(&rising, sampler.clone()).unwrap(), first(&falling, sampler).unwrap());
+    }
+    // Too few for the sampler: the prior, which reads no scores.
+    assert_eq!(first(&rising, joint(7)).unwrap(), first(&falling, joint(7)).unwrap());
+    let mut foreign = rising;
+    foreign.trials[3].labels.insert("batch_size".to_owned(), json!(9000));
+    let message = first(&foreign, joint(5)).unwrap_err().to_string();
+    assert_eq!(message, "imported trial 3: its label `batch_size` is 9000, which the space never proposes");
+}
+
+#[test]
+fn a_search_without_a_completed_trial_says_why() {
+    let diverged = ended(Status::Diverged, f64::NAN, Some("no number in epoch 2"));
+    let mut search = Search::new(Sampler::Random(Random), &[diverged.clone(), diverged]);
+    search.propose(2);
+    let stage = History { trial: 2, failure: Some("images too small".to_owned()) };
+    let outputs = run(&stage, &search.objects, &[("previous", Some(search.history[1]))]).unwrap();
+    let row = search.put(outputs, "history.json");
+    search.history.push(row);
+    let message = search.select().unwrap_err().to_string();
+    let expected = "none of 3 trials completed with a score: trial 0 diverged (no number in epoch 2); \
+                    trial 1 diverged (no number in epoch 2); trial 2 failed (images too small)";
+    assert_eq!(message, expected);
+}
+
+#[test]
+fn a_row_names_the_row_before_it() {
+    let search = Search::new(Sampler::Random(Random), &scores(2));
+    let row = |i: usize| {
+        String::from_utf8(pipe_store::ObjectSource::read(&search.objects, &search.history[i]).unwrap().to_vec())
+    };
+    let first = "{\"epoch\":3,\"format\":1,\"loss\":0.7,\"status\":\"completed\",\"trial\":0}\n";
+    assert_eq!(row(0).unwrap(), first);
+    let second = format!(
+        "{{\"epoch\":3,\"format\":1,\"loss\":0.4,\"previous\":\"{}\",\"status\":\"completed\",\"trial\":1}}\n",
+        Digest::of(first.as_bytes())
+    );
+    assert_eq!(row(1).unwrap(), second);
+}
+
+#[test]
+fn broken_chains_and_wrong_slots_are_refused() {
+    let search = Search::new(tpe(), &scores(6));
+    let refused = |stage: &dyn Stage, slots: &[(&str, Option<Digest>)], text: &str| {
+        let message = run(stage, &search.objects, slots).unwrap_err().to_string();
+        assert!(message.contains(text), "{message}");
+    };
+    let propose = |trial| search.stage(trial);
+    let (history, parameters, split) = (search.history[5], search.parameters[5], search.splits[5]);
+    refused(&Split { trial: 5, rule: Rule::Root(0.25) }, &[("history", Some(history))], "the scores of 6 trials");
+    refused(&Split { trial: 5, rule: Rule::Root(0.25) }, &[("history", Some(parameters))], "broken");
+    refused(&propose(5), &[("split", split), ("previous", Some(parameters))], "the parameters of 6 trials");
+    refused(&propose(6), &[("split", split), ("previous", Some(parameters))], "the split is of 5 trials, not of 6");
+    refused(&propose(5), &[("split", split)], "trial 5 is given the parameters of 0 trials");
+    refused(&propose(0), &[("previous", Some(parameters))], "trial 0 is given the parameters of 6 trials");
+    let select = [("history", Some(search.history[4])), ("parameters", Some(parameters))];
+    refused(&Select::default(), &select, "scores of 5 trials and parameters of 6");
+    let space = serde_json::from_value(json!({"x": {"uniform": [1, 0]}, "y": {"choice": []}})).unwrap();
+    let stage = Propose { trial: 0, space, constraints: Vec::new(), sampler: Sampler::Random(Random) };
+    refused(&stage, &[], "`x.uniform`: the lower bound 1 is not below the upper bound 0; `y.choice`");
+}

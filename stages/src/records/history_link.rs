@@ -1,0 +1,42 @@
+//! `history.json`: how one trial of a search ended, of constant size, a link of a chain.
+
+use pipe_store::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::{Record, Status, Version};
+use crate::params::Float;
+
+/// `history.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryLink {
+    /// 1.
+    pub format: Version<1>,
+    /// The trial's number in the search, from 0.
+    pub trial: u32,
+    /// How it ended.
+    pub status: Status,
+    /// To be minimised.
+    pub loss: Float,
+    /// The epoch that gave the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
+    /// Why it did not complete, in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The history.json of the trial before; none for trial 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
+}
+
+impl Record for HistoryLink {
+    const FILE: &'static str = "history.json";
+    const FORMAT: u32 = 1;
+}
+
+impl HistoryLink {
+    /// Returns the loss as samplers see it: see [`Status::loss_or_worst`].
+    pub fn loss_or_worst(&self) -> f64 {
+        self.status.loss_or_worst(self.loss.0)
+    }
+}

@@ -1,0 +1,154 @@
+//! `trial.json`: everything that a training went by, and its figures.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Record, Status, Version};
+use crate::params::Float;
+
+/// `trial.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Fields", into = "Fields")]
+pub struct TrialRecord {
+    /// How it ended.
+    pub status: Status,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// The hyperparameters of its network, by key: those that were proposed, fixed, or left at their defaults.
+    pub hyperparameters: Map<String, Value>,
+    /// What was proposed, by label.
+    pub labels: Map<String, Value>,
+    /// What came of it; nothing if it could not be trained.
+    pub trained: Option<Trained>,
+}
+
+/// What came of a training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// How many epochs there were.
+    pub epochs: u32,
+    /// How many steps there were.
+    pub steps: u64,
+    /// The step at which it diverged.
+    pub diverged_at: Option<u64>,
+    /// The best epoch, from 1.
+    pub best_epoch: Option<u32>,
+    /// The parameters it was trained with, by name.
+    pub settings: Map<String, Value>,
+    /// How many parameters the network has.
+    pub parameters: u64,
+    /// The operations that one image takes.
+    pub flops: u64,
+    /// Every metric, by name: `valid.fine_accuracy`.
+    pub figures: BTreeMap<String, Figure>,
+}
+
+/// A metric over the epochs of a training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Figure {
+    /// Its best value.
+    pub best: Float,
+    /// The epoch that gave it, from 1.
+    pub best_epoch: u32,
+    /// Its value in the last epoch.
+    pub end: Float,
+}
+
+impl Record for TrialRecord {
+    const FILE: &'static str = "trial.json";
+    const FORMAT: u32 = 1;
+}
+
+/// The fields of the record. What only a training has is absent if there was none; what may be `null` is a value in a value.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    format: Version<1>,
+    status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    hyperparameters: Map<String, Value>,
+    labels: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epochs: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    steps: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    diverged_at: Option<Option<u64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    best_epoch: Option<Option<u32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parameters: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flops: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    figures: Option<BTreeMap<String, Figure>>,
+}
+
+/// Tells a field that is `null` from one that is absent.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl From<TrialRecord> for Fields {
+    fn from(record: TrialRecord) -> Self {
+        let TrialRecord { status, reason, hyperparameters, labels, trained } = record;
+        let mut fields = Self {
+            format: Version,
+            status,
+            reason,
+            hyperparameters,
+            labels,
+            epochs: None,
+            steps: None,
+            diverged_at: None,
+            best_epoch: None,
+            settings: None,
+            parameters: None,
+            flops: None,
+            figures: None,
+        };
+        if let Some(trained) = trained {
+            fields.epochs = Some(trained.epochs);
+            fields.steps = Some(trained.steps);
+            fields.diverged_at = Some(trained.diverged_at);
+            fields.best_epoch = Some(trained.best_epoch);
+            fields.settings = Some(trained.settings);
+            fields.parameters = Some(trained.parameters);
+            fields.flops = Some(trained.flops);
+            fields.figures = Some(trained.figures);
+        }
+        fields
+    }
+}
+
+impl TryFrom<Fields> for TrialRecord {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        let trained = match fields.status {
+            Status::Failed => None,
+            Status::Completed | Status::Diverged => Some(Trained {
+                epochs: present("epochs", fields.epochs)?,
+                steps: present("steps", fields.steps)?,
+                diverged_at: present("diverged_at", fields.diverged_at)?,
+                best_epoch: present("best_epoch", fields.best_epoch)?,
+                settings: present("settings", fields.settings)?,
+                parameters: present("parameters", fields.parameters)?,
+                flops: present("flops", fields.flops)?,
+                figures: present("figures", fields.figures)?,
+            }),
+        };
+        let Fields { status, reason, hyperparameters, labels, .. } = fields;
+        Ok(Self { status, reason, hyperparameters, labels, trained })
+    }
+}
+
+fn present<T>(name: &str, field: Option<T>) -> Result<T, String> {
+    field.ok_or_else(|| format!("missing field `{name}`"))
+}

@@ -1,0 +1,59 @@
+//! The reference tables of the documentation, made from the declarations of parameters.
+
+use crate::{
+    augment::Augment,
+    decode::Decode,
+    evaluate::Evaluate,
+    images::Augmentation,
+    network::{TABLES, Table, families::TRAINING, layers},
+    params::{
+        notation,
+        reference::{choices, fields, table},
+    },
+    train::Train,
+    visualize_filters::{Fourier, VisualizeFilters},
+    words::one_of,
+};
+
+/// Returns the tables, each with the name of its region in a page.
+pub fn tables() -> Vec<(&'static str, String)> {
+    let mut tables = vec![
+        ("train", fields::<Train>()),
+        ("decode", fields::<Decode>()),
+        ("augment", fields::<Augment>()),
+        ("augmentations", choices::<Augmentation>()),
+        ("evaluate", fields::<Evaluate>()),
+        ("visualize_filters", fields::<VisualizeFilters>()),
+        ("fourier", fields::<Fourier>()),
+        ("steering", rows(TRAINING.iter())),
+        ("layers", of_layers()),
+    ];
+    tables.extend(TABLES.iter().map(|table| (table.name, of_family(table))));
+    tables
+}
+
+/// What builds the networks of a family. What steers the training is every family's.
+fn of_family(family: &'static Table) -> String {
+    rows(family.rows.iter())
+}
+
+fn rows(rows: impl Iterator<Item = &'static crate::network::families::Row>) -> String {
+    let row = |row: &'static crate::network::families::Row| {
+        let keys = match row.keys {
+            [first, .., last] => format!("`{first}` .. `{last}`"),
+            keys => one_of(keys.iter().copied()),
+        };
+        let fixed = if row.is_searched { "" } else { ", not searched" };
+        let default = row.default.map(|default| format!("`{}`", notation(&default()))).unwrap_or_default();
+        [keys, row.domain.expected() + fixed, default, row.doc.to_owned()]
+    };
+    table(["key", "what it may be", "default", ""], rows.map(row))
+}
+
+fn of_layers() -> String {
+    let row = |one: layers::Reference| {
+        let default = one.default.map(|default| format!("`{default}`")).unwrap_or_default();
+        [format!("`{}`", one.layer), format!("`{}`", one.setting), one.expected, default, one.meaning.to_owned()]
+    };
+    table(["layer", "value", "what it may be", "default", ""], layers::reference().into_iter().map(row))
+}

@@ -1,0 +1,89 @@
+//! Trials as points, and the distance between two of them.
+
+use super::super::normal::normal_cdf;
+use crate::search::spaces::{Axis, Kind, Shape, Space};
+
+/// The order of the labels in a [`Point`].
+pub(crate) struct Layout<'a> {
+    labels: Vec<(&'a str, &'a Kind)>,
+}
+
+/// A trial as the model sees it: the place of each label, `None` if it is not active.
+pub(crate) type Point = Vec<Option<Place>>;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Place {
+    /// On an ordered axis: the mass of the prior below.
+    At(f64),
+    /// On an unordered axis.
+    Option(u64),
+}
+
+impl<'a> Layout<'a> {
+    pub(crate) fn new(space: &'a Space) -> Self {
+        Self { labels: space.axes() }
+    }
+
+    pub(crate) fn n_labels(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Returns the point with these coordinates.
+    pub(crate) fn of(&self, coordinate: &dyn Fn(&str, &Kind) -> Option<f64>) -> Point {
+        let place = |(label, kind): &(&str, &Kind)| {
+            let x = coordinate(label, kind)?;
+            Some(match kind.axis() {
+                Axis::Options(_) => Place::Option(x as u64),
+                Axis::Numeric(numeric) => {
+                    let z = numeric.z(x);
+                    Place::At(match numeric.shape {
+                        Shape::Uniform { lo, hi } => ((z - lo) / (hi - lo)).clamp(0.0, 1.0),
+                        Shape::Normal { mu, sigma } => normal_cdf(z, mu, sigma),
+                    })
+                }
+            })
+        };
+        self.labels.iter().map(place).collect()
+    }
+}
+
+/// Returns the squared distance between two trials in one label. An inactive label is at distance 1 from the middle of the axis,
+/// and all options are at distance 1 from each other, so that the distances are those of a Euclidean space.
+fn distance(a: Option<Place>, b: Option<Place>) -> f64 {
+    match (a, b) {
+        (None, None) => 0.0,
+        (Some(Place::At(a)), Some(Place::At(b))) => (a - b) * (a - b),
+        (Some(Place::Option(a)), Some(Place::Option(b))) => f64::from(u8::from(a != b)),
+        (Some(Place::At(a)), None) | (None, Some(Place::At(a))) => 1.0 + (a - 0.5) * (a - 0.5),
+        _ => 1.0,
+    }
+}
+
+/// Returns the squared distances between two points, label by label.
+pub(crate) fn distances(a: &Point, b: &Point) -> impl Iterator<Item = f64> {
+    a.iter().zip(b).map(|(a, b)| distance(*a, *b))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn inactive_labels_have_distances() {
+        let space: Space =
+            serde_json::from_value(json!({"a": {"choice": [null, {"label": ["b", {"uniform": [0, 2]}]}]}})).unwrap();
+        let layout = Layout::new(&space);
+        let point = |labels: serde_json::Value| {
+            let labels = serde_json::from_value(labels).unwrap();
+            layout.of(&|label, kind| kind.coordinate(label, &labels))
+        };
+        let (none, low, high) =
+            (point(json!({"a": null})), point(json!({"a": 0.5, "b": 0.5})), point(json!({"a": 1.5, "b": 1.5})));
+        let apart = |a: &Point, b: &Point| distances(a, b).collect::<Vec<_>>();
+        assert_eq!(apart(&low, &high), [0.0, 0.25]);
+        assert_eq!(apart(&none, &low), [1.0, 1.0625]);
+        assert_eq!(apart(&none, &none), [0.0, 0.0]);
+    }
+}

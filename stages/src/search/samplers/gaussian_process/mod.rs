@@ -1,0 +1,154 @@
+//! The sampler `GaussianProcess`: the candidate with the greatest expected improvement is proposed.
+//!
+//! Sources: Rasmussen and Williams, "Gaussian processes for machine learning", 2006; Jones, Schonlau and Welch, "Efficient global
+//! optimization of expensive black-box functions", 1998 (expected improvement); Ginsbourger, Le Riche and Carraro, "Kriging is
+//! well-suited to parallelize optimization", 2010 (pending trials count as the model predicts them). All sums have a fixed order,
+//! and functions are those of `libm`, so proposals are equal on every machine.
+
+mod layout;
+mod model;
+
+use std::collections::BTreeMap;
+
+use self::{
+    layout::{Layout, Point},
+    model::Model,
+};
+use super::{
+    algorithm::{Algorithm, Past, Request},
+    draws::{self, Chance, Draws},
+};
+use crate::{
+    parameters,
+    params::Domain,
+    search::spaces::{Axis, Kind, Proposal, Space},
+};
+
+parameters! {
+    /// Settings of the sampler `GaussianProcess`.
+    #[derive(Copy)]
+    pub struct GaussianProcess = defaults {
+        /// How many trials are drawn from the prior before the model proposes.
+        startup: u32 = 10,
+        /// How many candidates are drawn from the prior; as many more are drawn near the best trials.
+        candidates: u32 [Domain::Whole(1..=10_000)] = 500,
+    }
+}
+
+impl Algorithm for GaussianProcess {
+    fn startup(&self) -> Option<u32> {
+        Some(self.startup)
+    }
+
+    fn reads_losses(&self) -> bool {
+        true
+    }
+
+    fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
+        if !request.is_past(self.startup) {
+            return request.drawn_from_prior(attempt);
+        }
+        propose(request.space, self.candidates as usize, request.chance(attempt), request.past)
+    }
+}
+
+/// The most trials in the model: the newest whose scores may be seen. The cost grows with the cube of their number.
+const MOST_TRIALS: usize = 200;
+/// How many of the best trials candidates are drawn near.
+const PARENTS: usize = 5;
+
+/// Returns the proposal after `past`. Trials without a loss are pending.
+fn propose(space: &Space, candidates: usize, chance: Chance, past: &Past) -> Proposal {
+    let layout = Layout::new(space);
+    let points: Vec<Point> =
+        past.trials.iter().map(|trial| layout.of(&|label, kind| kind.coordinate(label, &trial.labels))).collect();
+    let seen = past.losses.len().min(points.len());
+    let oldest = seen.saturating_sub(MOST_TRIALS);
+    let Some(losses) = standardised(&past.losses[oldest..seen]) else {
+        return space.settle(&mut |label, kind| draws::prior(kind, &mut chance.of(label)));
+    };
+    let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    let model = Model::fitted(layout.n_labels(), points[oldest..seen].to_vec(), losses).with_pending(&points[seen..]);
+
+    let mut order: Vec<usize> = (0..seen).collect();
+    order.sort_by(|a, b| past.losses[*a].total_cmp(&past.losses[*b]).then(a.cmp(b)));
+    order.truncate(PARENTS);
+    let mut streams = Streams { chance, of: BTreeMap::new() };
+    let mut best: Option<(f64, Vec<f64>)> = None;
+    for candidate in 0..2 * candidates {
+        let parent = (candidate >= candidates).then(|| &past.trials[order[candidate % order.len()]]);
+        let mut coordinates = Vec::new();
+        let mut chosen = BTreeMap::new();
+        space.walk(&mut |label, kind| {
+            let of_parent = parent.and_then(|parent| kind.coordinate(label, &parent.labels));
+            let x = streams.near(label, kind, of_parent);
+            coordinates.push(x);
+            chosen.insert(label.to_owned(), x);
+            x
+        });
+        let point = layout.of(&|label, _| chosen.get(label).copied());
+        let score = model.ln_expected_improvement(&point, least);
+        if best.as_ref().is_none_or(|(greatest, _)| score > *greatest) {
+            best = Some((score, coordinates));
+        }
+    }
+    let mut coordinates = best.expect("at least one candidate is drawn").1.into_iter();
+    space.settle(&mut |_, _| coordinates.next().expect("the same labels are asked in the same order"))
+}
+
+/// The random numbers of each label for all candidates.
+struct Streams {
+    chance: Chance,
+    of: BTreeMap<String, Draws>,
+}
+
+impl Streams {
+    /// Returns a coordinate near that of a parent: the same or close to it, sometimes any.
+    fn near(&mut self, label: &str, kind: &Kind, parent: Option<f64>) -> f64 {
+        let draws = self.of.entry(label.to_owned()).or_insert_with(|| self.chance.of(label));
+        let Some(parent) = parent else { return draws::prior(kind, draws) };
+        let u = draws.uniform();
+        match kind.axis() {
+            _ if u < 0.15 => draws::prior(kind, draws),
+            Axis::Numeric(numeric) if u < 0.65 => {
+                let (_, range) = numeric.prior();
+                let (lo, hi) = numeric.bounds();
+                let width = range * if u < 0.4 { 0.2 } else { 0.02 };
+                let z = numeric.z(parent) + width * draws.normal();
+                // The upper bound is excluded: it could round up to a step beyond the last value.
+                numeric.value(z.clamp(lo, hi - 1e-9 * (hi - lo).min(1.0)))
+            }
+            _ => parent,
+        }
+    }
+}
+
+/// Returns the losses with mean 0 and standard deviation 1. Infinite losses, and those far above the median, count as the worst of
+/// the others. `None` if no loss is finite.
+fn standardised(losses: &[f64]) -> Option<Vec<f64>> {
+    let mut sorted: Vec<f64> = losses.iter().copied().filter(|loss| loss.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let (least, median, greatest) = (*sorted.first()?, sorted[sorted.len() / 2], *sorted.last()?);
+    let far = if median > least { median + 3.0 * (median - least) } else { greatest };
+    let worst = far.min(greatest);
+    // Of NaN and a number, `min` returns the number.
+    let clipped: Vec<f64> = losses.iter().map(|loss| loss.min(worst)).collect();
+    let n = clipped.len() as f64;
+    let mean = clipped.iter().sum::<f64>() / n;
+    let variance = clipped.iter().map(|y| (y - mean) * (y - mean)).sum::<f64>() / n;
+    let deviation = if variance > 0.0 { variance.sqrt() } else { 1.0 };
+    Some(clipped.into_iter().map(|y| (y - mean) / deviation).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_and_far_losses_count_as_the_worst_of_the_others() {
+        let found = standardised(&[1.0, 2.0, 3.0, f64::INFINITY, f64::NAN, 1e9]).unwrap();
+        assert!(found[3..].iter().all(|loss| *loss == found[3]) && found[3] > found[2]);
+        assert!((found.iter().sum::<f64>()).abs() < 1e-12);
+        assert_eq!((standardised(&[f64::INFINITY]), standardised(&[5.0])), (None, Some(vec![0.0])));
+    }
+}

@@ -1,0 +1,30 @@
+//! Samplers: what proposes trials. One file or folder each, and a line in `sampler.rs`.
+
+pub(crate) mod algorithm;
+pub(crate) mod cholesky;
+pub(crate) mod draws;
+mod gaussian_process;
+mod grid;
+mod hyperband;
+mod normal;
+pub(crate) mod parzen;
+mod random;
+mod rule;
+mod rungs;
+mod sampler;
+mod sobol;
+mod successive_halving;
+pub(crate) mod tpe;
+
+pub use algorithm::{Length, Past, TrialParameters};
+pub use gaussian_process::GaussianProcess;
+pub use grid::Grid;
+pub use hyperband::Hyperband;
+pub(crate) use normal::normal_cdf;
+pub use random::Random;
+pub use rule::Rule;
+pub use rungs::{Bracket, Rung};
+pub use sampler::Sampler;
+pub use sobol::Sobol;
+pub use successive_halving::SuccessiveHalving;
+pub use tpe::{Mode, Tpe};

@@ -1,0 +1,36 @@
+//! The sampler `Tpe`: a tree-structured Parzen estimator.
+//!
+//! Source: Bergstra, Bardenet, Bengio and Kégl, "Algorithms for hyper-parameter optimization", NIPS 2011.
+
+pub(crate) mod hyperopt;
+mod joint;
+mod kernels;
+mod settings;
+
+pub use settings::{Mode, Tpe};
+
+use super::{
+    algorithm::{Algorithm, Request},
+    rule::Rule,
+};
+use crate::search::spaces::Proposal;
+
+impl Algorithm for Tpe {
+    fn startup(&self) -> Option<u32> {
+        Some(Tpe::startup(self))
+    }
+
+    fn rule(&self) -> Option<Rule> {
+        Some(Tpe::rule(self))
+    }
+
+    fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
+        if !request.is_past(Tpe::startup(self)) {
+            return request.drawn_from_prior(attempt);
+        }
+        match self.mode {
+            Mode::Joint => joint::propose(request.space, self, request.chance(attempt), request.past),
+            Mode::Hyperopt => hyperopt::propose(request.space, self, request.chance(attempt), request.past),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Search spaces as plain data: what may be proposed.
+
+mod constraint;
+mod expression;
+mod numeric;
+mod parse;
+mod points;
+mod space;
+
+pub use constraint::Constraint;
+pub(crate) use expression::{Axis, Kind};
+pub(crate) use numeric::{Numeric, Shape};
+pub use points::count;
+pub(crate) use points::{all, in_order};
+pub use space::Space;
+
+pub use crate::records::Proposal;
+
+#[cfg(test)]
+pub(crate) use expression::Expression;

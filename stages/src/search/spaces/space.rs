@@ -1,0 +1,187 @@
+//! A search space: its labels, what each may be, and when it is active.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::{
+    expression::{Expression, Kind},
+    parse::{self, Parsed},
+};
+use crate::{
+    params::{Domain, Read},
+    problem::{Path, Problem},
+    records::{Proposal, Version},
+};
+
+/// A search space: for each key an expression, read from and written as JSON.
+///
+/// | expression | value |
+/// |---|---|
+/// | `{"choice":[a, b, ..]}` | one of the options, each as likely |
+/// | `{"pchoice":[[p, a], [q, b], ..]}` | one of the options with these probabilities |
+/// | `{"randint":n}`, `{"randint":[lo, hi]}` | an integer in `0..n` or `lo..hi`, modelled without order; at most 1,048,576 of them |
+/// | `{"uniform":[lo, hi]}` | a number in `lo..hi` |
+/// | `{"loguniform":[lo, hi]}` | `exp(uniform(lo, hi))`: the bounds are logarithms |
+/// | `{"normal":[mu, sigma]}`, `{"lognormal":[mu, sigma]}` | a normal deviate, or `exp` of one |
+/// | `{"quniform":[lo, hi, q]}`, and `q` before the others | `round(x / q) * q`, half to even, not clipped to the bounds |
+/// | `{"uniformint":[lo, hi]}` | `quniform(lo, hi, 1)` as an integer: both ends have half the mass of the others |
+/// | `{"IntRange":[lo, hi]}`, `{"IntRange":{"lo":1,"hi":9,"step":2}}` | `lo`, `lo + step`, .. up to `hi`, each as likely; with `"log":true` small ones are likelier |
+/// | `{"FloatRange":[lo, hi]}`, `{"FloatRange":{"lo":0.1,"hi":10,"log":true}}` | a number in `lo..hi`; with a `step` as above |
+/// | `{"Choice":[a, b, ..]}` | one of the options, each as likely; numbers that rise or fall are modelled in their order |
+/// | `{"label":[name, expression]}` | the expression under a name of its own |
+/// | any other object or array | the same with its expressions settled; the key of an expression is its label |
+/// | anything else | itself |
+///
+/// An object is an expression if its only key is a name of this table. Labels are unique in the whole space. The lower-case
+/// kinds are those of Hyperopt (Bergstra, Yamins and Cox, "Making a science of model search", ICML 2013); the others keep to
+/// their ranges, as in Keras Tuner.
+///
+/// Any JSON object can be read; [`validate`](Self::validate) returns what is wrong with it. Writing is canonical: equal spaces
+/// are equal JSON (bounds are floating-point numbers, `randint` has both bounds, a label that equals its key is left out).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Space {
+    pub(crate) keys: BTreeMap<String, Expression>,
+    problems: Vec<Problem>,
+}
+
+impl Space {
+    /// Returns everything that is wrong with the space, in the order of its JSON. Paths start at the space. It can be searched
+    /// if nothing is wrong.
+    pub fn validate(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Returns the top-level keys: those of a proposal's `values`.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(String::as_str)
+    }
+
+    /// Returns all labels.
+    pub fn labels(&self) -> BTreeSet<&str> {
+        let mut labels = BTreeSet::new();
+        self.keys.values().for_each(|expr| expr.collect_labels(true, &mut labels));
+        labels
+    }
+
+    /// Returns the labels under a top-level key.
+    pub fn labels_of(&self, key: &str) -> BTreeSet<&str> {
+        let mut labels = BTreeSet::new();
+        if let Some(expr) = self.keys.get(key) {
+            expr.collect_labels(true, &mut labels);
+        }
+        labels
+    }
+
+    /// Returns the labels that every proposal has: those outside the options of choices.
+    pub fn unconditional_labels(&self) -> BTreeSet<&str> {
+        let mut labels = BTreeSet::new();
+        self.keys.values().for_each(|expr| expr.collect_labels(false, &mut labels));
+        labels
+    }
+
+    /// Returns a label with no end of values, if there is one.
+    pub fn endless_label(&self) -> Option<&str> {
+        self.axes().into_iter().find(|(_, kind)| kind.count().is_none()).map(|(label, _)| label)
+    }
+
+    /// Returns all labels with their kinds, each choice before the labels of its options.
+    pub(crate) fn axes(&self) -> Vec<(&str, &Kind)> {
+        let mut axes = Vec::new();
+        self.keys.values().for_each(|expr| expr.collect_axes(&mut axes));
+        axes
+    }
+
+    /// Returns the proposal in which each active label has the coordinate that `choose` gives it. A choice comes before the
+    /// labels of its chosen option; those of the other options are left out.
+    pub(crate) fn settle(&self, choose: &mut dyn FnMut(&str, &Kind) -> f64) -> Proposal {
+        self.settle_in_order(&[], choose)
+    }
+
+    /// Calls `choose` as [`settle`](Self::settle) does, without making a proposal.
+    pub(crate) fn walk(&self, choose: &mut dyn FnMut(&str, &Kind) -> f64) {
+        self.keys.values().for_each(|expr| expr.walk(choose));
+    }
+
+    /// Returns what [`settle`](Self::settle) does, with the keys in `first` before the others.
+    pub(crate) fn settle_in_order(&self, first: &[String], choose: &mut dyn FnMut(&str, &Kind) -> f64) -> Proposal {
+        let mut labels = BTreeMap::new();
+        let others = self.keys.keys().filter(|key| !first.contains(key));
+        let order = first.iter().filter(|key| self.keys.contains_key(*key)).chain(others);
+        let values: Map<_, _> = order.map(|key| (key.clone(), self.keys[key].settle(choose, &mut labels))).collect();
+        Proposal { format: Version, labels, values }
+    }
+
+    /// Returns the space with these labels fixed to one value each: they are no longer searched.
+    ///
+    /// # Errors
+    /// What is wrong, if the space lacks a label or never proposes its value. Paths start at `fixed`.
+    pub fn with_fixed(&self, fixed: &BTreeMap<String, Value>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut values = BTreeMap::new();
+        let axes: BTreeMap<&str, &Kind> = self.axes().into_iter().collect();
+        for (label, value) in fixed {
+            match axes.get(label.as_str()).map(|kind| kind.constant(value)) {
+                Some(Ok(value)) => {
+                    values.insert(label.as_str(), value);
+                }
+                Some(Err(allowed)) => {
+                    let problem = Problem::new(Path::here().name(label), format!("label `{label}` cannot be {value}"));
+                    problems.push(problem.help(allowed));
+                }
+                None => problems.push(self.no_label(Path::here().name(label), label)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let keys = self.keys.iter().map(|(key, expr)| (key.clone(), expr.with_fixed(&values))).collect();
+        let space = Self { keys, problems: Vec::new() };
+        // Read again: a new constant may equal another option, or leave nothing to search.
+        let json = serde_json::to_value(&space).expect("a space is plain data");
+        let space = Self::from(parse::space(json.as_object().expect("a space is an object")));
+        if space.problems.is_empty() { Ok(space) } else { Err(space.problems) }
+    }
+
+    /// Returns the problem that there is no label `label`, which is named at `at`.
+    pub(crate) fn no_label(&self, at: Path, label: &str) -> Problem {
+        let labels: Vec<&str> = self.labels().into_iter().collect();
+        let problem = Problem::new(at, format!("the space has no label `{label}`"));
+        problem.help(format!("its labels are {}", labels.join(", ")))
+    }
+}
+
+impl From<Parsed> for Space {
+    fn from(Parsed { keys, problems }: Parsed) -> Self {
+        Self { keys, problems }
+    }
+}
+
+impl Read for Space {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        match value {
+            Value::Object(keys) => Some(parse::space(keys).into()),
+            value => {
+                problems.push(Problem::found(at, value).expected(Self::expected(domain)));
+                None
+            }
+        }
+    }
+
+    fn expected(_: &Domain) -> String {
+        "a search space: `{\"key\": expression, ..}`".to_owned()
+    }
+}
+
+impl<'de> Deserialize<'de> for Space {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::params::deserialize(deserializer)
+    }
+}
+
+impl Serialize for Space {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.keys.iter().map(|(key, expr)| (key, expr.to_json(Some(key)))))
+    }
+}

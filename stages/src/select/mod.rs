@@ -1,0 +1,88 @@
+//! The stage `select`: the best trial.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    records::{Best, HistoryLink, ParametersLink, Proposal, Record, Status, Version, chain},
+    search::points,
+    stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
+};
+
+/// Picks the completed trial with the least loss; of equal losses, that with the lower index. If points are trained several times,
+/// picks the first repetition of the point with the least mean: the best of all repetitions would be the luckiest.
+///
+/// Slots: `history` and `parameters`, the history.json and parameters.json of the last trial. Outputs: best.json;
+/// proposal.json, byte for byte that of the best trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Select {
+    /// How often each point is trained, by consecutive trials. At least 1; default 1.
+    #[serde(default = "repeats::value", skip_serializing_if = "repeats::is")]
+    pub repeats: u32,
+}
+
+crate::defaults! {
+    repeats: u32 = 1;
+}
+
+impl Default for Select {
+    fn default() -> Self {
+        Self { repeats: repeats::value() }
+    }
+}
+
+impl Stage for Select {
+    fn id(&self) -> StageId {
+        StageId { name: "select", version: 1 }
+    }
+
+    fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
+        let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
+        let parameters: Vec<ParametersLink> = chain::read(inputs, "parameters")?;
+        if rows.len() != parameters.len() {
+            let message = format!("there are scores of {} trials and parameters of {}", rows.len(), parameters.len());
+            return Err(StageError::failed(message));
+        }
+        let completed = || rows.iter().filter(|row| row.status == Status::Completed);
+        let (best, loss, points) = if self.repeats == 1 {
+            // Of equal losses, `min_by` takes the first, and rows are in the order of trials.
+            let with_loss = completed().filter(|row| !row.loss.0.is_nan());
+            let best = with_loss.min_by(|a, b| a.loss.0.total_cmp(&b.loss.0)).ok_or_else(|| no_best(&rows))?;
+            (best, best.loss, None)
+        } else {
+            let losses: Vec<f64> = rows.iter().map(HistoryLink::loss_or_worst).collect();
+            let points = points(&losses, self.repeats);
+            let best = points.first().filter(|point| point.is_complete()).ok_or_else(|| no_best(&rows))?;
+            (&rows[best.trial as usize], best.mean, Some(points))
+        };
+        let link = &parameters[best.trial as usize];
+        let record = Best {
+            format: Version,
+            trial: best.trial,
+            loss,
+            epoch: best.epoch,
+            labels: link.labels.clone(),
+            trials: rows.len(),
+            completed: completed().count(),
+            points,
+        };
+        let proposal = inputs.object(&link.proposal)?.to_vec();
+        Ok(Outputs::default().with_record(&record).with(Proposal::FILE, proposal))
+    }
+}
+
+/// Returns an error that says how the first trials ended.
+fn no_best(rows: &[HistoryLink]) -> StageError {
+    let fate = |row: &HistoryLink| {
+        let ended = match row.status {
+            Status::Completed => "ended without a number as its loss",
+            Status::Diverged => "diverged",
+            Status::Failed => "failed",
+        };
+        let reason = row.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        format!("trial {} {ended}{reason}", row.trial)
+    };
+    let fates: Vec<_> = rows.iter().take(3).map(fate).collect();
+    let message = format!("none of {} trials completed with a score: {}", rows.len(), fates.join("; "));
+    StageError::failed_with_hint(message, "run the first of them on its own to see why, or narrow the space")
+}

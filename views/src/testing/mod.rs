@@ -1,0 +1,337 @@
+//! Studies for tests. The engine makes them: it reads the pipeline, plans its nodes and keys their actions, and the stages that
+//! take no time are executed. What takes time is made up, as the records that the stage would write: proposals (so that tests
+//! know them), trainings, evaluations, pictures of filters.
+
+mod files;
+mod trial;
+
+use std::{
+    collections::BTreeMap,
+    ops::Deref,
+    sync::{Arc, Mutex},
+};
+
+use pipe_engine::{
+    action::Action,
+    pipeline::{
+        expand::{Sources, expand},
+        spec::Pipeline,
+    },
+    plan::Node,
+    study::{Outcome, Study, StudyNode},
+};
+use pipe_stages::{
+    StageName,
+    params::{self, Float},
+    records::{
+        ClassFigures, EvaluateOn, Evaluation, HeadEvaluation, HeadPrediction, Labels, ParametersLink, Predictions,
+        Proposal, Record, Version,
+    },
+    stage::{ComputeDevice, Context, Inputs, Outputs, QuietHost, StageError},
+    train,
+    visualize_filters::{FilterActivation, FiltersRecord, LayerFilters, Method},
+};
+use pipe_store::{ActionKey, Digest, Store, Tree};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use self::trial::METRIC;
+pub(crate) use self::{
+    files::{png, safetensors},
+    trial::Trial,
+};
+
+/// A store that goes when its last clone does.
+#[derive(Clone)]
+pub(crate) struct TestStore {
+    store: Store,
+    _folder: Arc<TempDir>,
+}
+
+impl TestStore {
+    fn new() -> Self {
+        // In memory where there is such a folder: the store syncs every file.
+        let memory = std::path::Path::new("/dev/shm");
+        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        Self { store: Store::open(folder.path()).unwrap(), _folder: Arc::new(folder) }
+    }
+}
+
+impl Deref for TestStore {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+/// A study in the making.
+#[derive(Clone)]
+pub(crate) struct Builder {
+    pub(crate) store: TestStore,
+    /// The record of its pipeline.
+    pub(crate) pipeline: Value,
+    /// The nodes that belong to the study: as with `--stage`, not all that were executed.
+    pub(crate) nodes: BTreeMap<String, StudyNode>,
+    /// The output trees of all nodes that were executed.
+    trees: BTreeMap<String, Tree>,
+    /// How many labels a search has.
+    pub(crate) n_labels: usize,
+}
+
+/// What is made up for a node; nothing for one whose stage is executed.
+type MakeUp<'a> = &'a dyn Fn(&Builder, &Node, &Action) -> Option<Outputs>;
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        let pipeline = json!({ "format": 1, "seed": "7", "device": "Cpu", "stages": {} });
+        Self { store: TestStore::new(), pipeline, nodes: BTreeMap::new(), trees: BTreeMap::new(), n_labels: 2 }
+    }
+
+    /// Returns the study of the default pipeline's shape, with `n` trials.
+    pub(crate) fn whole(n: usize) -> Self {
+        let trials: Vec<_> = (0..n)
+            .map(|i| match i {
+                3 => Trial::diverged(),
+                i => Trial { epochs: 6, ..Trial::completed(0.12 + 0.04 * ((i * 7) % 10) as f64 + 0.001 * i as f64) },
+            })
+            .collect();
+        let mut builder = Self::new().with_data().search("search", &trials);
+        builder.stage("retrain_best", json!({ "Retrain": { "of": "search", "epochs": 20, "keep": ["Best", "Last"] } }));
+        builder.train("retrain_best", &[Trial { epochs: 20, ..Trial::completed(0.46) }]);
+        builder.stage("test", json!({ "Evaluate": { "of": "retrain_best", "split": "Test" } }));
+        builder.evaluation(0.402);
+        builder.stage("visualize_filters", json!({ "VisualizeFilters": { "of": "retrain_best" } }));
+        let filters = filters(63, 3, 49);
+        let outputs = Outputs::default().with_record(&filters).with("add_1.png", png(260, 260, 3));
+        let outputs = Mutex::new(Some(outputs));
+        builder.execute("visualize_filters", true, &|_, _, _| outputs.lock().unwrap().take());
+        builder
+    }
+
+    /// Adds a data set and how it is augmented.
+    pub(crate) fn with_data(mut self) -> Self {
+        self.data(true);
+        self
+    }
+
+    fn data(&mut self, is_asked_for: bool) {
+        let stages = [
+            ("raw", json!({ "Fetch": { "Embedded": { "name": "shapes100", "train": 200, "test": 20 } } })),
+            ("data", json!({ "Decode": { "from": "raw", "format": "Cifar100", "validation": { "Stratified": 0.5 } } })),
+            ("flip", json!({ "Augment": { "data": "data", "policy": [{ "RandomFlip": 0.5 }] } })),
+        ];
+        for (name, stage) in stages {
+            self.stage(name, stage);
+            self.run(name, is_asked_for);
+        }
+    }
+
+    /// Adds a search by TPE whose trials went like this.
+    pub(crate) fn search(self, name: &str, trials: &[Trial]) -> Self {
+        self.search_by(name, json!({ "Tpe": { "startup": 4 } }), Some(trials.len()), trials)
+    }
+
+    /// Adds a search by successive halving of two trials of two epochs: the better is promoted, and trained for four.
+    pub(crate) fn halving(self, name: &str, trials: &[Trial; 3]) -> Self {
+        self.search_by(
+            name,
+            json!({ "SuccessiveHalving": { "cohort": 2, "factor": 2, "min_epochs": 2 } }),
+            None,
+            trials,
+        )
+    }
+
+    fn search_by(mut self, name: &str, sampler: Value, n: Option<usize>, trials: &[Trial]) -> Self {
+        if !self.trees.contains_key("data") {
+            self.data(false);
+        }
+        let space =
+            json!({ "activation": { "choice": ["relu", "elu"] }, "lr_rate_mult": { "loguniform": [-0.5, 0.5] } });
+        let epochs = trials.iter().map(|trial| trial.epochs).max();
+        self.stage(
+            name,
+            json!({ "Search": { "trials": n, "lag": 2, "sampler": sampler, "space": space,
+            "trial": { "Train": { "data": "data", "augment": "flip", "epochs": epochs,
+                "model": { "HyperCnn": { "base_filters": 2, "fc_units": [8, 8] } }, "objective": { "maximise": { "Best": METRIC } } } } } }),
+        );
+        self.nodes.retain(|_, node| node.part_of != name);
+        self.train(name, trials);
+        self
+    }
+
+    /// Executes a stage that trains: a search or a single training.
+    pub(crate) fn train(&mut self, part: &str, trials: &[Trial]) {
+        let n_labels = self.n_labels;
+        let make_up = |builder: &Self, node: &Node, action: &Action| {
+            let trial = node.name.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+            match StageName::find(&action.stage)? {
+                StageName::Propose => Some(proposed(trial, n_labels, action)),
+                StageName::Train => Some(builder.trained(part, &trials[trial], action)),
+                _ => None,
+            }
+        };
+        self.execute(part, true, &make_up);
+    }
+
+    fn trained(&self, part: &str, trial: &Trial, action: &Action) -> Outputs {
+        let pipeline = self.read_pipeline();
+        let spec = pipeline.stages.training(part).expect("it trains");
+        let train: train::Train = serde_json::from_value((*action.params).clone()).expect("it is a training");
+        let inputs = Inputs::new(&action.inputs, &*self.store);
+        let labels: Labels = inputs.record("labels").unwrap();
+        let proposal: Proposal = if action.inputs.contains_key("proposal") {
+            inputs.record("proposal").unwrap()
+        } else {
+            Proposal::default()
+        };
+        let network = train::architecture(&spec.train, &proposal.clone().into(), &labels).unwrap();
+        trial.outputs(&train, &network, &proposal)
+    }
+
+    /// Adds the evaluation of `retrain_best`, as the stage `test`.
+    pub(crate) fn evaluation(&mut self, accuracy: f64) {
+        let fine = HeadEvaluation {
+            loss: Float(2.51),
+            accuracy,
+            correct: (500.0 * accuracy) as u64,
+            interval_95: [accuracy - 0.042, accuracy + 0.043],
+            chance: 0.01,
+            top_5_accuracy: None,
+            classes: vec![ClassFigures { name: "a".to_owned(), n: 5, accuracy: Some(accuracy) }],
+        };
+        let make_up = |_: &Self, _: &Node, action: &Action| {
+            let evaluate: pipe_stages::evaluate::Evaluate = serde_json::from_value((*action.params).clone()).unwrap();
+            let split: EvaluateOn = evaluate.split;
+            let heads = [("fine".to_owned(), fine.clone())].into();
+            let said = HeadPrediction { label: 0, prediction: 0, probability: accuracy as f32 };
+            let predictions = Predictions { heads: vec!["fine".to_owned()], images: vec![vec![said]] };
+            let record = Evaluation { format: Version, split, n: 500, heads };
+            Some(Outputs::default().with_record(&record).with(Predictions::FILE, predictions.write()))
+        };
+        self.execute("test", true, &make_up);
+    }
+
+    /// Adds a stage to the pipeline's record.
+    pub(crate) fn stage(&mut self, name: &str, stage: Value) {
+        self.pipeline["stages"][name] = stage;
+    }
+
+    /// Executes a stage of the pipeline, and adds its nodes to the study if they were asked for.
+    pub(crate) fn run(&mut self, part: &str, is_asked_for: bool) {
+        self.execute(part, is_asked_for, &|_, _, _| None);
+    }
+
+    fn read_pipeline(&self) -> Pipeline {
+        Pipeline::from_record(&params::record(&self.pipeline)).unwrap()
+    }
+
+    fn execute(&mut self, part: &str, is_asked_for: bool, make_up: MakeUp<'_>) {
+        let plan = expand(&self.read_pipeline(), &Sources::default());
+        for (index, node) in plan.nodes.iter().enumerate().filter(|(_, node)| node.part_of == part) {
+            let trees: Vec<_> = plan.nodes.iter().map(|node| self.trees.get(&node.name).cloned()).collect();
+            let missing = node.inputs.values().find(|edge| trees[edge.node].is_none());
+            let (action, outcome) = match missing {
+                Some(edge) => (None, Outcome::Skipped(plan.nodes[edge.node].name.clone())),
+                None => {
+                    let action = plan.action(index, &trees).unwrap();
+                    let outputs = make_up(self, node, &action).map_or_else(|| self.executed(node, &action), Ok);
+                    let outcome = match outputs {
+                        Ok(outputs) => Outcome::Tree(self.put(&node.name, &outputs)),
+                        Err(message) => Outcome::Failure(message),
+                    };
+                    (Some(self.store.put(&action.record()).unwrap()), outcome)
+                }
+            };
+            if is_asked_for {
+                let stage = node.stage.id().name.to_owned();
+                let node_of_study = StudyNode { stage, part_of: part.to_owned(), action, outcome };
+                self.nodes.insert(node.name.clone(), node_of_study);
+            }
+        }
+    }
+
+    fn put(&mut self, name: &str, outputs: &Outputs) -> Digest {
+        let (digest, _) = self.store.put_tree(outputs.files()).unwrap();
+        self.trees.insert(name.to_owned(), self.store.tree(&digest).unwrap());
+        digest
+    }
+
+    /// Executes a stage. Data sets are made once for all tests.
+    fn executed(&self, node: &Node, action: &Action) -> Result<Outputs, String> {
+        static MADE: Mutex<BTreeMap<ActionKey, BTreeMap<String, Vec<u8>>>> = Mutex::new(BTreeMap::new());
+        let again = |files: &BTreeMap<String, Vec<u8>>| {
+            files.iter().fold(Outputs::default(), |outputs, (path, bytes)| outputs.with(path, bytes.clone()))
+        };
+        let mut made = MADE.lock().unwrap();
+        if let Some(files) = made.get(&action.key()) {
+            return Ok(again(files));
+        }
+        let inputs = Inputs::new(&action.inputs, &*self.store);
+        let context = Context { seed: action.seed(), device: ComputeDevice::Cpu, host: &QuietHost };
+        match node.stage.run(&inputs, &context) {
+            Ok(outputs) => {
+                made.insert(action.key(), outputs.files().clone());
+                Ok(outputs)
+            }
+            Err(StageError::Failed { message, .. }) => Err(message),
+            Err(error) => panic!("`{}`: {error}", node.name),
+        }
+    }
+
+    /// Adds a node that came by its outputs somehow.
+    pub(crate) fn inject(&mut self, name: &str, stage: StageName, outputs: &Outputs) {
+        let outcome = Outcome::Tree(self.put(name, outputs));
+        let node = StudyNode { stage: stage.to_string(), part_of: name.to_owned(), action: None, outcome };
+        self.nodes.insert(name.to_owned(), node);
+    }
+
+    /// Says that something else became of a node.
+    pub(crate) fn outcome(&mut self, name: &str, outcome: Outcome) {
+        self.nodes.get_mut(name).unwrap().outcome = outcome;
+    }
+
+    /// Returns the store and the study.
+    pub(crate) fn done(self) -> (TestStore, Study) {
+        let pipeline = self.store.put(&params::record(&self.pipeline)).unwrap();
+        let study = Study::new(pipeline, Vec::new(), self.nodes);
+        self.store.put(&study.record()).unwrap();
+        (self.store, study)
+    }
+}
+
+/// Returns what `propose` would have left: activations take turns, the learning rate rises.
+fn proposed(trial: usize, n_labels: usize, action: &Action) -> Outputs {
+    let mut labels = BTreeMap::from([
+        ("activation".to_owned(), json!(if trial.is_multiple_of(2) { "relu" } else { "elu" })),
+        ("lr_rate_mult".to_owned(), json!(1.0 + 0.25 * trial as f64)),
+    ]);
+    for label in 2..n_labels {
+        labels.insert(format!("conv_hiddn_units_{label}"), (0.123_456_7 * (label + trial) as f64).into());
+    }
+    let proposal = Proposal { format: Version, values: labels.clone().into_iter().collect(), labels };
+    let bytes = proposal.to_record();
+    let link = ParametersLink {
+        format: Version,
+        trial: trial as u32,
+        labels: proposal.labels,
+        proposal: Digest::of(&bytes),
+        previous: action.inputs.get("previous").copied(),
+    };
+    Outputs::default().with(Proposal::FILE, bytes).with_record(&link)
+}
+
+/// Returns a record of one layer's filters.
+pub(crate) fn filters(filters: usize, dead: usize, drawn: usize) -> FiltersRecord {
+    let layer = LayerFilters {
+        layer: "add_1".to_owned(),
+        kind: "add".to_owned(),
+        filters,
+        kept: filters - dead,
+        dead,
+        drawn,
+        sheet: Some("add_1.png".to_owned()),
+        activations: vec![FilterActivation { filter: 0, start: Float(0.1), end: Float(3.5) }],
+    };
+    FiltersRecord { format: Version, method: Method::Classic, layers: vec![layer] }
+}
