@@ -66,7 +66,7 @@ impl<T: Clone> Hyper<T> {
     /// Returns the value, which is filled in.
     ///
     /// # Panics
-    /// If it is a label: [`Declared::settled`](super::Declared::settled) leaves none.
+    /// If it is a label: [`Declared::filled_in`](super::Declared::filled_in) leaves none.
     pub fn get(&self) -> T {
         match self {
             Self::Value(value) => value.clone(),

@@ -27,7 +27,7 @@ pub struct Table {
     pub training: &'static [Row],
     /// Checks what no row can say alone.
     pub check: fn(&Values<'_>) -> Result<(), ModelError>,
-    /// Adds the layers between the images and the heads. Its rows have [`ACTIVATION`].
+    /// Adds the layers between the images and the heads. Its rows have `ACTIVATION`.
     pub build: fn(&Values<'_>, &mut Chain) -> Result<(), ModelError>,
 }
 
