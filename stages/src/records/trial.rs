@@ -35,7 +35,7 @@ pub struct Trained {
     pub diverged_at: Option<u64>,
     /// The best epoch, from 1.
     pub best_epoch: Option<u32>,
-    /// The parameters it was trained with, by name.
+    /// Every parameter of `Train` with the value it had, by name, and `head_weights`: the weight of each head's loss.
     pub settings: Map<String, Value>,
     /// How many parameters the network has.
     pub parameters: u64,

@@ -32,7 +32,7 @@ use crate::{
 
 impl Stage for Train {
     fn id(&self) -> StageId {
-        StageId { name: "train", version: 1 }
+        StageId { name: "train", version: 2 }
     }
 
     fn needs(&self) -> Needs {
@@ -75,15 +75,15 @@ impl Train {
         let metric = Metric::new(self.objective.metric(), &data.heads, data.n_validation().is_some())?;
         let proposed = proposal(inputs)?;
         let proposal = proposed.clone().unwrap_or_default();
-        let settings = match (settle(self, &proposal, &data, inputs), proposed) {
-            (Ok((settings, _)), _) => settings,
+        let (settings, used) = match (settle(self, &proposal, &data, inputs), proposed) {
+            (Ok(settled), _) => settled,
             (Err(Unsettled::Infeasible(why)), Some(_)) => return Ok(outputs::of_infeasible(self, &proposal, &why)),
             (Err(Unsettled::Infeasible(why)), None) => return Err(StageError::failed(why)),
             (Err(Unsettled::Stage(error)), _) => return Err(error),
         };
         let training = Training { settings: &settings, data: &data, metric: &metric, backend };
         let state = training.run(context)?;
-        Ok(outputs::of(self, &settings, &proposal, &metric, &state))
+        Ok(outputs::of(&used, &settings, &proposal, &metric, &state))
     }
 }
 

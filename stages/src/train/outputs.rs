@@ -14,16 +14,16 @@ use crate::{
             state::{State, epoch_name},
         },
     },
-    params::Float,
+    params::{Declared, Float},
     records::{Figure, Score, Status, Trained, TrainingHistory, TrialRecord, Version},
     stage::Outputs,
 };
 
-/// Returns the outputs of a training that came to its end, good or bad.
-pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric: &Metric, state: &State) -> Outputs {
+/// Returns the outputs of a training that ran to its end or diverged. `used` are its parameters with every value as it was used.
+pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposal, metric: &Metric, state: &State) -> Outputs {
     let heads = &settings.architecture.heads;
     let status = if state.diverged_at.is_some() { Status::Diverged } else { Status::Completed };
-    let at = if train.objective.is_last() {
+    let at = if used.objective.is_last() {
         state.epochs.len() as u32
     } else {
         state.best.as_ref().map_or(0, |(epoch, _)| *epoch)
@@ -35,7 +35,7 @@ pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric
         status,
         metric: metric.name.clone(),
         value: Float(value),
-        loss: Float(train.objective.loss(value)),
+        loss: Float(used.objective.loss(value)),
         epoch: (at > 0).then_some(at),
         reason: None,
     };
@@ -44,7 +44,7 @@ pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric
         steps: state.step,
         diverged_at: state.diverged_at,
         best_epoch: state.best.as_ref().map(|(epoch, _)| *epoch),
-        settings: recorded(train, settings),
+        settings: recorded(used, settings),
         parameters: settings.architecture.parameters,
         flops: settings.architecture.flops,
         figures: figures(&state.epochs, &metric_names(heads, has_validation(&state.epochs)), settings),
@@ -61,7 +61,7 @@ pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric
         .with_record(&score)
         .with(TrainingHistory::FILE, history::table(&state.epochs, heads).write())
         .with_record(&settings.architecture);
-    for keep in &train.keep {
+    for keep in &used.keep {
         match keep {
             Keep::Best => {
                 if let Some((_, weights)) = &state.best {
@@ -76,7 +76,7 @@ pub(crate) fn of(train: &Train, settings: &Settings, proposal: &Proposal, metric
     for (&epoch, weights) in &state.kept {
         outputs.insert(format!("{}/weights.safetensors", epoch_name(epoch)), weights.write());
     }
-    if let Some(every) = train.histograms {
+    if let Some(every) = used.histograms {
         outputs.insert(Histograms::FILE, state.histograms.thinned(every).write());
     }
     outputs
@@ -103,19 +103,11 @@ pub(crate) fn of_infeasible(train: &Train, proposal: &Proposal, reason: &str) ->
     Outputs::default().with_record(&trial).with_record(&score)
 }
 
-/// Returns the parameters that a training went by, by name.
-fn recorded(train: &Train, settings: &Settings) -> Map<String, Value> {
-    let values = [
-        ("epochs", json!(settings.epochs)),
-        ("batch", json!(settings.batch)),
-        ("learning_rate", json!(settings.rule.learning_rate)),
-        ("l2", json!(settings.rule.l2)),
-        ("optimizer", json!(settings.optimizer)),
-        ("head_weights", json!(settings.head_weights)),
-        ("head", json!(train.head)),
-        ("objective", json!(train.objective)),
-    ];
-    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+/// Returns every parameter of a training with the value it had, and the weights of the heads' losses.
+fn recorded(used: &Train, settings: &Settings) -> Map<String, Value> {
+    let mut values = used.all();
+    values.insert("head_weights".into(), json!(settings.head_weights));
+    values
 }
 
 fn has_validation(epochs: &[Epoch]) -> bool {

@@ -1,7 +1,7 @@
 //! What a user may set of a training.
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     network::{
@@ -90,6 +90,15 @@ impl Model {
         match self {
             Self::Table(family) => family,
             Self::Layers(layers) => layers,
+        }
+    }
+
+    /// Returns the family with a proposal's values filled in. A network that is written out has its labels instead.
+    #[must_use]
+    pub fn with(&self, proposed: &Map<String, Value>) -> Self {
+        match self {
+            Self::Table(family) => Self::Table(family.clone().with(proposed)),
+            Self::Layers(_) => self.clone(),
         }
     }
 

@@ -90,6 +90,7 @@ pub(super) fn settle(
 /// training's, multipliers multiplied.
 fn used(train: &Train, proposal: &Proposal, inputs: &Inputs<'_>) -> Result<Train, Unsettled> {
     let mut used = train.filled_in(&proposal.labels)?;
+    used.model = train.model.with(&proposal.values);
     let steering = Steering { family: train.model.family(), proposal };
     if used.epochs == Hyper::Value(Epochs::Named(NamedEpochs::BestEpoch)) {
         if let Hyper::Label(label) = &train.epochs {

@@ -1,7 +1,7 @@
 //! Training as a whole: what it gives, and that how often it was stopped does not matter.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -15,6 +15,7 @@ use super::*;
 use crate::{
     images::dataset::{self, ImageShape},
     network::{kernels::Isa, training::*},
+    params::Declared,
     philox::{Purpose, Stream},
     stage::{Checkpoint, ComputeDevice, Host, Progress, QuietHost},
 };
@@ -293,10 +294,21 @@ fn a_proposals_values_go_before_parameters_and_labels_fill_them() {
     let outputs = study.run(&train(json!({ "epochs": { "hp": "length" } })), &QuietHost).unwrap();
     let trial = record(&outputs, "trial.json");
     let expected = json!({
-        "epochs": 2, "batch": 5, "learning_rate": 0.02, "l2": 0.00035, "optimizer": "RMSprop", "head_weights": [1.0, 0.25],
-        "head": "Softmax", "objective": { "maximise": { "Best": "valid.accuracy" } },
+        "model": { "HyperCnn": {
+            "activation": "elu", "base_filters": 3, "batch_size": 5, "bn_momentum": 0.9, "coarse_labels_weight": 0.25,
+            "conv_dropout_drop_proba": 0.1, "fc_dropout_drop_proba": 0.1, "fc_units": [6, 5], "l2_weight_reg_mult": 0.5,
+            "lr_rate_mult": 2, "nb_conv_pool_layers": 1, "optimizer": "RMSprop", "residual": 1, "use_BN": false,
+        } },
+        "epochs": 2, "batch": 5, "learning_rate": 0.02, "l2": 0.00035, "optimizer": "RMSprop", "momentum": 0.0,
+        "nesterov": false, "weight_decay": 0.004, "schedule": "Constant", "clip_norm": null, "loss": "CrossEntropy",
+        "label_smoothing": 0.0, "coarse_labels_weight": 0.25, "head_weights": [1.0, 0.25], "head": "Softmax",
+        "objective": { "maximise": { "Best": "valid.accuracy" } }, "early_stopping": null, "keep": ["Best", "Last"],
+        "histograms": null,
     });
     assert_eq!(trial["settings"], expected);
+    let declared = Train::declarations().into_iter().map(|parameter| parameter.name).chain(["head_weights"]);
+    let recorded: BTreeSet<_> = trial["settings"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(recorded, declared.collect::<BTreeSet<_>>());
     assert_eq!((&trial["steps"], &trial["hyperparameters"]["use_BN"]), (&json!(10), &json!(false)));
 }
 
@@ -386,12 +398,12 @@ fn data_that_do_not_fit_are_named() {
     assert_eq!(error.unwrap_err().to_string(), "there is no metric `valid.fine_loss`");
 }
 
-/// Pins the bytes of version 1, on every instruction set. Other bytes are a new version of the stage or a new numerics class, and the digest here
+/// Pins the bytes of version 2, on every instruction set. Other bytes are a new version of the stage or a new numerics class, and the digest here
 /// follows.
 #[test]
-fn the_outputs_are_those_of_version_1() {
+fn the_outputs_are_those_of_version_2() {
     let train = train(json!({ "keep": ["Best", "Last", { "Every": 2 }], "histograms": 2 }));
-    assert_eq!((train.id().version, crate::network::numerics()), (1, "canonical f32, kernels-2"));
+    assert_eq!((train.id().version, crate::network::numerics()), (2, "canonical f32, kernels-2"));
     let study = Study::new();
     for &isa in Isa::available() {
         let context = Context { seed: 5, device: ComputeDevice::Cpu, host: &QuietHost };
@@ -409,7 +421,7 @@ fn the_outputs_are_those_of_version_1() {
                 ("history.csv", "396d79d20fa2"),
                 ("last/weights.safetensors", "86c2cd58954a"),
                 ("score.json", "305fa5ceb794"),
-                ("trial.json", "3b222a709aac"),
+                ("trial.json", "4913c1c66408"),
             ]
             .map(|(path, digest)| (path.to_owned(), digest.to_owned())),
             "{isa}"

@@ -93,6 +93,17 @@ impl TableFamily {
         Self { table, fixed: Map::new() }
     }
 
+    /// Returns the family with `proposed` values in place of the user's.
+    #[must_use]
+    pub fn with(mut self, proposed: &Map<String, Value>) -> Self {
+        for (key, row) in self.table.all() {
+            if let Some(value) = proposed.get(key) {
+                self.fixed.insert(key.to_owned(), row.canonical(value.clone()));
+            }
+        }
+        self
+    }
+
     /// Returns the user's values that are not the defaults.
     fn changed(&self) -> Map<String, Value> {
         let changed = self.fixed.iter().filter(|(key, value)| self.default_of(key).as_ref() != Some(*value));
