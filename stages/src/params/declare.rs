@@ -308,6 +308,7 @@ macro_rules! choices {
             }
         )?
 
+        #[allow(unreachable_pub, reason = "the enum may be private")]
         impl $name {
             /// The names, as they are written.
             pub const NAMES: &'static [&'static str] = &[$( $crate::choices!(@word $variant $($word)?) ),*];

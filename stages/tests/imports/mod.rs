@@ -12,7 +12,7 @@ use syn::{
 };
 
 /// The modules of a package, by path: `["network", "layers"]`.
-pub struct Package {
+pub(crate) struct Package {
     modules: BTreeMap<Vec<String>, Module>,
 }
 
@@ -29,19 +29,19 @@ struct Module {
 }
 
 /// A file that uses another.
-pub type Use = (String, String);
+pub(crate) type Use = (String, String);
 
 impl Package {
     /// Reads the package whose `lib.rs` is in `folder`.
     ///
     /// # Panics
     /// If a file cannot be read as Rust.
-    pub fn read(folder: &Path) -> Self {
+    pub(crate) fn read(folder: &Path) -> Self {
         Self::from_sources(&|file| std::fs::read_to_string(folder.join(file)).ok())
     }
 
     /// Reads the package of these sources, by file.
-    pub fn from_sources(source: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn from_sources(source: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut package = Self { modules: BTreeMap::new() };
         package.add(source, Vec::new(), "lib.rs");
         package
@@ -85,7 +85,7 @@ impl Package {
     }
 
     /// Returns which file uses which, each pair once. A facade, `pub use`, is looked through and uses nothing.
-    pub fn uses(&self) -> BTreeSet<Use> {
+    pub(crate) fn uses(&self) -> BTreeSet<Use> {
         let mut uses = BTreeSet::new();
         for (path, module) in &self.modules {
             for used in &module.paths {
@@ -153,7 +153,7 @@ impl Package {
     }
 
     /// Returns the groups of files each of which uses the others, be it through others.
-    pub fn circles(&self) -> Vec<BTreeSet<String>> {
+    pub(crate) fn circles(&self) -> Vec<BTreeSet<String>> {
         let uses = self.uses();
         let files: BTreeSet<&String> = uses.iter().flat_map(|(from, to)| [from, to]).collect();
         let reached = |start: &String| {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Up to six blocks; by default one of 32 filters of 3x3 without padding, and 100 dense units.
-pub static CNN: Table = Table {
+pub(super) static CNN: Table = Table {
     name: "Cnn",
     about: "Blocks of a convolution and a max-pooling that halves, then one dense layer.",
     rows: &[

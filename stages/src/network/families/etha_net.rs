@@ -15,7 +15,7 @@ use crate::{
 
 /// Three blocks of a convolution that halves and a pooling that halves again, with `filters`, twice and four times as many;
 /// then a dense layer of so many units for each class.
-pub static ETHA_NET: Table = Table {
+pub(super) static ETHA_NET: Table = Table {
     name: "EthaNet",
     about: "Three convolutions, with `filters`, twice and four times as many, that halve the image and are each followed by a max-pooling that halves it again; then one dense layer.",
     rows: &[

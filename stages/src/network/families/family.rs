@@ -54,26 +54,26 @@ pub trait Family {
 pub const TRAINING: &[Row] = &[BATCH_SIZE, COARSE_LABELS_WEIGHT, L2_MULTIPLIER, RATE_MULTIPLIER, OPTIMIZER];
 
 /// Images in a step.
-pub const BATCH_SIZE: Row =
+pub(super) const BATCH_SIZE: Row =
     Row::of_training(&["batch_size"], BATCH, "Images in a step, instead of the training's `batch`.");
 
 /// Weight of the second head.
-pub const COARSE_LABELS_WEIGHT: Row = Row::of_training(
+pub(super) const COARSE_LABELS_WEIGHT: Row = Row::of_training(
     &["coarse_labels_weight"],
     Domain::NotNegative,
     "Weight of the second head's loss, instead of the training's `coarse_labels_weight`.",
 );
 
 /// What the penalty of weights is multiplied by.
-pub const L2_MULTIPLIER: Row =
+pub(super) const L2_MULTIPLIER: Row =
     Row::of_training(&["l2_weight_reg_mult"], Domain::NotNegative, "Multiplies the training's `l2`.");
 
 /// What the learning rate is multiplied by.
-pub const RATE_MULTIPLIER: Row =
+pub(super) const RATE_MULTIPLIER: Row =
     Row::of_training(&["lr_rate_mult"], Domain::Positive, "Multiplies the training's `learning_rate`.");
 
 /// The rule of a step.
-pub const OPTIMIZER: Row = Row::of_training(
+pub(super) const OPTIMIZER: Row = Row::of_training(
     &["optimizer"],
     Domain::Word(OptimizerKind::NAMES),
     "The rule of a step, instead of the training's `optimizer`.",

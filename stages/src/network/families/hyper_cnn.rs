@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// By default a plain network of two blocks. Keys are those of the study that the family is from.
-pub static HYPER_CNN: Table = Table {
+pub(super) static HYPER_CNN: Table = Table {
     name: "HyperCnn",
     about: "Blocks of a convolution, residual units and a pooling that halves, each with twice the filters of the one before; \
             then one or two dense layers. The networks of Hyperopt-CIFAR.",

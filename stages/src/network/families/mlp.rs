@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Up to eight hidden layers; by default one of 350 units.
-pub static MLP: Table = Table {
+pub(super) static MLP: Table = Table {
     name: "Mlp",
     about: "Dense layers behind each other.",
     rows: &[

@@ -70,7 +70,7 @@ impl Row {
 }
 
 /// The function behind each layer with a kernel.
-pub const ACTIVATION: Row = Row::new(
+pub(super) const ACTIVATION: Row = Row::new(
     &["activation"],
     Domain::Word(Function::NAMES),
     || "relu".into(),
@@ -78,7 +78,7 @@ pub const ACTIVATION: Row = Row::new(
 );
 
 /// How kernels are drawn.
-pub const INITIALISER: Row = Row::new(
+pub(super) const INITIALISER: Row = Row::new(
     &["initialiser"],
     Domain::Word(&[
         "auto",
