@@ -97,3 +97,38 @@ fn brief(expected: &str) -> String {
     }
     brief
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_allowed_is_said_in_few_words() {
+        for (long, short) in [
+            ("a whole number of 1 to 8, or `None`", "integer, 1 to 8, or `None`"),
+            ("a number at least 0 and below 1", "number at least 0 and below 1"),
+            ("a list of a string", "list of strings"),
+            ("true or false", "`true` or `false`"),
+            ("`A`, `B(a, b: 1)` or `C(a, b, c)`", "`A`, `B(a, b: 1)` or `C(..)`"),
+            ("`A(..)`, `B(..)`, `C(..)` or `D(a: 1)`", "`A`, `B`, `C` or `D`"),
+        ] {
+            assert_eq!(brief(long), short);
+        }
+        assert_eq!(allowed(&Domain::Word(&["relu", "Adam"])), "`\"relu\"` or `Adam`");
+    }
+
+    #[test]
+    fn defaults_are_written_as_in_a_pipeline() {
+        for (value, expected) in [
+            (json!({ "Stratified": { "fraction": 0.1 } }), "`Stratified(0.1)`"),
+            (json!({ "Tpe": {} }), "`Tpe`"),
+            (json!({}), "`{}`"),
+            (json!(["Best"]), "`[Best]`"),
+            (json!(null), "`None`"),
+        ] {
+            assert_eq!(default(&value), expected);
+        }
+    }
+}
