@@ -11,5 +11,6 @@ pub mod leaves;
 pub mod names;
 pub mod pipeline;
 pub mod plan;
+pub mod reference;
 pub mod run;
 pub mod study;

@@ -1,15 +1,12 @@
 //! The reference tables of the documentation, made from the declarations of parameters.
 
 use crate::{
-    augment::Augment,
+    augment::{Augment, Normalise},
     decode::Decode,
     evaluate::Evaluate,
     images::Augmentation,
     network::{TABLES, Table, families::TRAINING, layers},
-    params::{
-        notation,
-        reference::{choices, fields, table},
-    },
+    params::reference::{allowed, choices, default, fields, table},
     train::Train,
     visualize_filters::{Fourier, VisualizeFilters},
     words::one_of,
@@ -21,6 +18,7 @@ pub fn tables() -> Vec<(&'static str, String)> {
         ("train", fields::<Train>()),
         ("decode", fields::<Decode>()),
         ("augment", fields::<Augment>()),
+        ("normalise", choices::<Normalise>()),
         ("augmentations", choices::<Augmentation>()),
         ("evaluate", fields::<Evaluate>()),
         ("visualize_filters", fields::<VisualizeFilters>()),
@@ -44,16 +42,21 @@ fn rows(rows: impl Iterator<Item = &'static crate::network::families::Row>) -> S
             keys => one_of(keys.iter().copied()),
         };
         let fixed = if row.is_searched { "" } else { ", not searched" };
-        let default = row.default.map(|default| format!("`{}`", notation(&default()))).unwrap_or_default();
-        [keys, row.domain.expected() + fixed, default, row.doc.to_owned()]
+        let default = row.default.map(|value| default(&value())).unwrap_or_default();
+        [keys, allowed(&row.domain) + fixed, default, row.doc.to_owned()]
     };
     table(["key", "what it may be", "default", ""], rows.map(row))
 }
 
 fn of_layers() -> String {
+    let mut before = "";
     let row = |one: layers::Reference| {
-        let default = one.default.map(|default| format!("`{default}`")).unwrap_or_default();
-        [format!("`{}`", one.layer), format!("`{}`", one.setting), one.expected, default, one.meaning.to_owned()]
+        let layer = if one.layer == before { String::new() } else { format!("`{}`", one.layer) };
+        before = one.layer;
+        // The default is a value, or the name of another setting in a sentence.
+        let quoted = |text: String| if text.contains('`') { text } else { format!("`{text}`") };
+        let default = one.default.map(quoted).unwrap_or_default();
+        [layer, format!("`{}`", one.setting), allowed(one.domain), default, one.meaning.to_owned()]
     };
     table(["layer", "value", "what it may be", "default", ""], layers::reference().into_iter().map(row))
 }

@@ -21,6 +21,7 @@
 //! | [`layers`]       | a network written out in the pipeline goes wherever a network goes                |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
 //! | [`predict`]      | a trained network names what it sees                                              |
+//! | [`reference`]    | the tables on the pages are those of the declarations                             |
 //! | [`test_split`]   | evaluations alone read the test images                                            |
 
 mod collection;
@@ -35,6 +36,7 @@ mod kills;
 mod layers;
 mod overrides;
 mod predict;
+mod reference;
 mod reuse;
 mod same_hash;
 mod sandbox;

@@ -2,11 +2,16 @@
 
 use std::{fs, path::Path};
 
+/// Returns the tables of all packages, each with the name of its region.
+fn tables() -> Vec<(&'static str, String)> {
+    [pipe_stages::reference::tables(), pipe_engine::reference::tables()].concat()
+}
+
 /// Returns `page` with each region between `<!-- begin generated: name -->` and `<!-- end generated -->` as it is generated, and
 /// the names of the regions.
 fn generated(page: &str) -> (String, Vec<String>) {
     let (begin, end) = ("<!-- begin generated: ", "<!-- end generated -->");
-    let tables = pipe_stages::reference::tables();
+    let tables = tables();
     let (mut text, mut names) = (String::new(), Vec::new());
     let mut rest = page;
     while let Some((before, region)) = rest.split_once(begin) {
@@ -38,7 +43,7 @@ fn pages_say_what_is_declared() {
             assert!(written == expected, "{}: a table is not as declared; `BLESS=1` writes it", page.display());
         }
     }
-    for (name, _) in pipe_stages::reference::tables() {
+    for (name, _) in tables() {
         assert!(shown.iter().any(|shown| shown == name), "no page shows the table `{name}`");
     }
 }

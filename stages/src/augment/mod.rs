@@ -16,7 +16,7 @@ pub const TRAIN: &str = "train";
 parameters! {
     /// How training images are changed.
     pub struct Augment = defaults {
-        /// How bytes become numbers, in every split.
+        /// How the bytes of a pixel become numbers, in every split.
         normalise: Normalise = Normalise::HalfCentred,
         /// What is done to each training image, in this order.
         policy: Vec<Augmentation> = Vec::new(),

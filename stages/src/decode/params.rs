@@ -17,9 +17,9 @@ parameters! {
         format: Format,
         /// Where the validation split comes from.
         validation: Validation = Validation::Stratified(Fraction { fraction: 0.1, seed: 0 }),
-        /// Only a part of the training images (before the validation split is taken) and of the test images, stratified.
+        /// The share of the images that is used, of each class alike. It is taken before the validation split. `None`: all.
         subset: Option<Fraction>,
-        /// The classes' names in the order of their numbers, for `Idx`, which has none. By default the numbers.
+        /// Names of the classes, in the order of their numbers. Only for `Idx`. Defaults to the numbers.
         classes: Option<Vec<String>>,
     }
 }

@@ -14,11 +14,11 @@ choices! {
     pub enum Augmentation {
         /// Mirrors left and right with this probability.
         RandomFlip(f64 [Domain::Between(0.0, 1.0)]),
-        /// Puts so many black pixels (byte 0) around the image and cuts an image of the old size out of that, each of the
-        /// (2 padding + 1)^2 places equally likely (Krizhevsky, Sutskever and Hinton 2012; He et al. 2016, section 4.2).
+        /// Adds this many black pixels (byte 0) on every side, then cuts out an image of the old size. Each of the
+        /// (2 padding + 1)^2 places is equally likely (Krizhevsky, Sutskever and Hinton 2012; He et al. 2016, section 4.2).
         RandomCrop(u32 [PIXELS]),
-        /// Sets a square with sides of so many pixels to the normalised value 0 in every channel: grey, or the mean. Its
-        /// middle is any pixel of the image, so that part of it may lie outside (DeVries and Taylor 2017).
+        /// Sets a square with sides of this many pixels to the normalised value 0 in every channel: grey, or the mean. Its
+        /// centre is any pixel of the image, so part of it may lie outside (DeVries and Taylor 2017).
         Cutout(u32 [PIXELS]),
     }
 }

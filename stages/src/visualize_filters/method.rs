@@ -20,14 +20,14 @@ choices! {
 parameters! {
     /// Settings of [`Method::Fourier`].
     pub struct Fourier = defaults {
-        /// Steps of the ascent.
+        /// The number of steps of the ascent.
         steps: u32 [Domain::Whole(1..=10_000)] = 128,
-        /// Adam's learning rate, of scaled coefficients.
+        /// The learning rate of Adam, which moves the scaled coefficients.
         learning_rate: f64 [Domain::AboveUpTo(0.0, 10.0)] = 0.05,
-        /// Before each step an image is rolled by up to so many pixels, in both directions.
+        /// Before each step the image is rolled by up to this many pixels in both directions.
         jitter: u32 [Domain::Whole(0..=100)] = 2,
-        /// Weight of the gradient of an image's total variation beside that of the activation, whose root mean square is made
-        /// 1.
+        /// Weight of the gradient of the image's total variation. The gradient of the activation is scaled to a root mean
+        /// square of 1.
         total_variation: f64 [Domain::Between(0.0, 100.0)] = 0.25,
     }
 }

@@ -71,21 +71,20 @@ parameters! {
     /// validation split also `examples.json` and, for each such layer, `<layer>_examples.png`: a row for each filter on the sheet,
     /// in the same order, first its picture, then the images that excite it most, the most exciting first.
     pub struct VisualizeFilters = defaults where method_and_settings_fit {
-        /// Names of layers, as in architecture.json. By default every residual add, or every convolution if there is none.
+        /// Names of layers, as in `architecture.json`. Defaults to every residual sum, or every convolution if there is none.
         layers: Vec<String> = Vec::new(),
-        /// How images climb.
+        /// How the image of a filter is found.
         method: Method = Method::Classic,
-        /// Of each filter that is drawn so many images of the validation split, those that excite it most.
+        /// The number of validation images that are drawn for each filter: those that excite it most.
         examples: u32 [Domain::Whole(0..=100)] = 8,
-        /// Steps of the classic ascent.
+        /// The number of steps of the `Classic` ascent.
         steps: u32 [Domain::Whole(1..=10_000)] = 20,
-        /// Length of a step of the classic ascent: the root mean square, over an image's values, of what is added, in bytes
-        /// (1/255 of the range). With the default almost no value reaches black or white in 20 steps; with 1, the classic
-        /// length, the noise stays visible; from 4 on the strongest patterns saturate.
+        /// Length of a step of the `Classic` ascent: the root mean square of what is added to an image, in bytes (1/255 of the
+        /// range). With 1, the length in the literature, noise stays visible; from 4 on the strongest patterns saturate.
         step: f64 [Domain::AboveUpTo(0.0, 255.0)] = 2.0,
-        /// Most pictures side by side, and one above the other. By default the largest square that the living filters fill.
+        /// The most pictures in a row, and in a column. Defaults to the largest square that the living filters fill.
         columns: Option<u32> [Domain::Whole(1..=1000)],
-        /// How an image of the classic ascent becomes a picture; those of the Fourier method are pictures as they are.
+        /// How an image of the `Classic` ascent is drawn: all with the same contrast, or (`Plain`) as it is.
         look: Look = Look::Classic,
     }
 }

@@ -5,7 +5,7 @@ mod augment;
 mod decode;
 mod evaluate;
 mod fetch;
-mod retrain;
+pub(crate) mod retrain;
 pub mod search;
 pub mod train;
 mod visualize_filters;

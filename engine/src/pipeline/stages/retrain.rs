@@ -41,19 +41,19 @@ struct RetrainSpec {
 
 parameters! {
     /// The parameters of a retraining.
-    struct RetrainParams where keeps_each_once {
-        /// A number, or `BestEpoch`: as many as the best trial had at its best. Needed unless the data are
-        /// `TrainAndValidation`.
+    pub(crate) struct RetrainParams where keeps_each_once {
+        /// The number of epochs. `BestEpoch` is the epoch at which the best trial was best. Needed unless `data` is
+        /// `TrainAndValidation`, whose default is `BestEpoch`.
         epochs: Option<Epochs> [EPOCHS],
-        /// Which weights are kept. By default the trial's.
+        /// Which weights become outputs. Defaults to the trial's, or to `[Last]` for `TrainAndValidation`.
         keep: Option<Vec<Keep>>,
-        /// Every how many epochs the spread of each layer's weights becomes an output; `None`: never.
+        /// Every how many epochs the spread of each layer's weights becomes an output. `None` is never.
         histograms: Option<u32> [EVERY] = Some(2),
         /// When to stop before the last epoch.
         early_stopping: Option<EarlyStopping>,
-        /// What is trained on.
+        /// Which images are trained on. `TrainAndValidation` leaves nothing to validate on.
         data: RetrainData = RetrainData::Train,
-        /// The seed of the training.
+        /// The trial's seed, or another one for an independent estimate.
         seed: RetrainSeed = RetrainSeed::Same,
     }
 }
@@ -61,7 +61,7 @@ parameters! {
 choices! {
     /// What a retraining trains on.
     #[derive(Copy, Eq)]
-    enum RetrainData {
+    pub(crate) enum RetrainData {
         /// The training split: with the same seed it continues the trial's own trajectory.
         Train,
         /// Both, for a model to be used: nothing is left to validate on.
@@ -72,7 +72,7 @@ choices! {
 choices! {
     /// The seed of a retraining.
     #[derive(Copy, Eq)]
-    enum RetrainSeed {
+    pub(crate) enum RetrainSeed {
         /// The trial's.
         Same,
         /// Another one, for an independent estimate.

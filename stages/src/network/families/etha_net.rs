@@ -27,12 +27,7 @@ pub(super) static ETHA_NET: Table = Table {
             || 2.into(),
             "Units of the dense layer for each class.",
         ),
-        Row::new(
-            &["dense_dropout"],
-            Domain::Share,
-            || 0.05.into(),
-            "The share that is dropped behind the dense layer.",
-        ),
+        Row::new(&["dense_dropout"], Domain::Share, || 0.05.into(), "The share that is dropped after the dense layer."),
         ACTIVATION,
         INITIALISER,
     ],

@@ -55,7 +55,7 @@ pub const TRAINING: &[Row] = &[BATCH_SIZE, COARSE_LABELS_WEIGHT, L2_MULTIPLIER, 
 
 /// Images in a step.
 pub(super) const BATCH_SIZE: Row =
-    Row::of_training(&["batch_size"], BATCH, "Images in a step, instead of the training's `batch`.");
+    Row::of_training(&["batch_size"], BATCH, "Images per step, instead of the training's `batch`.");
 
 /// Weight of the second head.
 pub(super) const COARSE_LABELS_WEIGHT: Row = Row::of_training(
@@ -76,5 +76,5 @@ pub(super) const RATE_MULTIPLIER: Row =
 pub(super) const OPTIMIZER: Row = Row::of_training(
     &["optimizer"],
     Domain::Word(OptimizerKind::NAMES),
-    "The rule of a step, instead of the training's `optimizer`.",
+    "The optimizer, instead of the training's `optimizer`.",
 );

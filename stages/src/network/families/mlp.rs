@@ -18,9 +18,9 @@ pub(super) static MLP: Table = Table {
     name: "Mlp",
     about: "Dense layers behind each other.",
     rows: &[
-        Row::new(&["layers"], Domain::Whole(0..=8), || 1.into(), "Hidden layers."),
-        Row::new(&UNITS, Domain::Whole(1..=1 << 20), || 350.into(), "Units of each hidden layer."),
-        Row::new(&DROPOUT, Domain::Share, || 0.0.into(), "The share that is dropped behind each hidden layer."),
+        Row::new(&["layers"], Domain::Whole(0..=8), || 1.into(), "The number of hidden layers."),
+        Row::new(&UNITS, Domain::Whole(1..=1 << 20), || 350.into(), "The units of each hidden layer."),
+        Row::new(&DROPOUT, Domain::Share, || 0.0.into(), "The share that is dropped after each hidden layer."),
         ACTIVATION,
         INITIALISER,
     ],

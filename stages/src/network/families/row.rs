@@ -74,7 +74,7 @@ pub(super) const ACTIVATION: Row = Row::new(
     &["activation"],
     Domain::Word(Function::NAMES),
     || "relu".into(),
-    "The function behind each convolution and dense layer.",
+    "The function after each convolution and dense layer.",
 );
 
 /// How kernels are drawn.
@@ -90,5 +90,5 @@ pub(super) const INITIALISER: Row = Row::new(
         "lecun_normal",
     ]),
     || "auto".into(),
-    "How kernels are drawn; `auto` is `lecun_normal` for SELU, otherwise `glorot_uniform`, which always draws the heads.",
+    "How kernels are drawn. `auto` is `lecun_normal` for SELU and `glorot_uniform` otherwise.",
 );

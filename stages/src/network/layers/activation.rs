@@ -79,7 +79,7 @@ impl Notated for Activation {
     const NOTATION: Notation = Notation {
         name: "Activation",
         form: Form::Value,
-        settings: &[Setting::new("function", Domain::Word(Function::NAMES), "The function.")],
+        settings: &[Setting::new("function", Domain::Word(Function::NAMES), "The activation function.")],
         reads: Reads::Anything,
         gives: Gives::Same,
     };

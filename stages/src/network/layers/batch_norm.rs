@@ -109,10 +109,10 @@ impl Notated for BatchNorm {
             Setting::new(
                 "momentum",
                 Domain::Share,
-                "The share of the moving statistics that a step keeps: 1 less PyTorch's.",
+                "The share of the moving statistics that a step keeps: 1 - `momentum` of PyTorch.",
             )
             .or(Default::Number(0.99)),
-            Setting::new("epsilon", Domain::Positive, "What is added to a variance before its root is taken.")
+            Setting::new("epsilon", Domain::Positive, "What is added to a variance before its square root is taken.")
                 .or(Default::Number(0.001)),
         ],
         reads: Reads::Images,

@@ -107,12 +107,12 @@ impl Notated for Conv {
         name: "Conv",
         form: Form::Fields,
         settings: &[
-            Setting::new("filters", Domain::Whole(1..=65_536), "Filters, and so channels of the output."),
+            Setting::new("filters", Domain::Whole(1..=65_536), "The number of filters, and so of output channels."),
             Setting::new("kernel", SIDE, "Height and width of a filter.").moving_sides(),
-            Setting::new("stride", SIDE, "Pixels from one place of the filters to the next.")
+            Setting::new("stride", SIDE, "Pixels from one position of the filters to the next.")
                 .moving_sides()
                 .or(Default::Whole(1)),
-            Setting::new("padding", Domain::Word(Padding::NAMES), "What happens at the edges.")
+            Setting::new("padding", Domain::Word(Padding::NAMES), "Whether the edges are padded.")
                 .moving_sides()
                 .or(Default::Word("same")),
         ],

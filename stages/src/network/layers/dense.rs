@@ -76,7 +76,7 @@ impl Notated for Dense {
     const NOTATION: Notation = Notation {
         name: "Dense",
         form: Form::Value,
-        settings: &[Setting::new("units", Domain::Whole(1..=1 << 20), "Units of the output.")],
+        settings: &[Setting::new("units", Domain::Whole(1..=1 << 20), "The number of units.")],
         reads: Reads::Units,
         gives: Gives::Units,
     };

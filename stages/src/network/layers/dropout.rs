@@ -81,7 +81,7 @@ impl Notated for Dropout {
     const NOTATION: Notation = Notation {
         name: "Dropout",
         form: Form::Value,
-        settings: &[Setting::new("p", Domain::Share, "The share that is dropped. No layer where it is 0.")],
+        settings: &[Setting::new("p", Domain::Share, "The share that is dropped. With 0 there is no layer.")],
         reads: Reads::Anything,
         gives: Gives::Same,
     };

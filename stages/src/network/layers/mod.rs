@@ -30,6 +30,7 @@ use self::{
     notation::{Notated, Notation, Values},
     onnx::Operator,
 };
+use crate::params::Domain;
 
 /// Declares [`LayerKind`] and what depends on the kind.
 macro_rules! layers {
@@ -117,8 +118,8 @@ pub struct Reference {
     pub layer: &'static str,
     /// The setting: `filters`.
     pub setting: &'static str,
-    /// What it may be: "a whole number of 1 to 64".
-    pub expected: String,
+    /// What it may be.
+    pub domain: &'static Domain,
     /// What it is where nobody says, if it need not be said.
     pub default: Option<String>,
     /// What it means, in one line.
@@ -131,7 +132,7 @@ pub fn reference() -> Vec<Reference> {
         notation.settings.iter().map(|setting| Reference {
             layer: notation.name,
             setting: setting.name,
-            expected: setting.domain.expected(),
+            domain: &setting.domain,
             default: setting.default.in_words(),
             meaning: setting.meaning,
         })
@@ -148,7 +149,7 @@ mod tests {
         let reference = reference();
         let stride = reference.iter().find(|one| (one.layer, one.setting) == ("MaxPool", "stride")).unwrap();
         assert_eq!(stride.default.as_deref(), Some("the `size`"));
-        assert_eq!(stride.expected, "a whole number of 1 to 64");
+        assert_eq!(stride.domain.expected(), "a whole number of 1 to 64");
         assert!(reference.iter().all(|one| one.meaning.ends_with('.') && !one.meaning.contains('\n')));
         for Written { notation, .. } in WRITTEN {
             for setting in notation.settings {

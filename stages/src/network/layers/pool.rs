@@ -19,7 +19,7 @@ use crate::{
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("size", SIDE, "Height and width of a window.").moving_sides(),
     Setting::new("stride", SIDE, "Pixels from one window to the next.").moving_sides().or(Default::Same("size")),
-    Setting::new("padding", Domain::Word(Padding::NAMES), "What happens at the edges.")
+    Setting::new("padding", Domain::Word(Padding::NAMES), "Whether the edges are padded.")
         .moving_sides()
         .or(Default::Word("valid")),
 ];

@@ -29,19 +29,18 @@ pub struct SearchSpec {
 parameters! {
     /// The parameters of a search beside its trial.
     pub struct SearchParams {
-        /// How many trials there are; fewer if the space has fewer points. `Grid` needs no number, and `Hyperband` and
-        /// `SuccessiveHalving` say it themselves.
+        /// The number of trials; fewer if the space has fewer points. `Grid` needs no number. `Hyperband` and
+        /// `SuccessiveHalving` take none.
         trials: Option<u32> [Domain::Whole(1..=MOST_TRIALS)],
-        /// How many of the latest trials a proposal does not know the scores of: so many can run side by side. With 1, trials
-        /// run one at a time.
+        /// The number of trials that can run side by side: trial `i` is proposed from the scores of the trials 0 to `i - lag`.
         lag: u32 [Domain::Whole(1..=1000)] = 8,
         /// What proposes trials.
         sampler: Sampler = Sampler::Tpe(Tpe::default()),
-        /// What a trial may be.
+        /// What is searched, by key.
         space: Space,
-        /// Labels of the space that have one value in this search.
+        /// Labels of the space that have one value in this search, instead of being proposed.
         fixed: BTreeMap<String, Value> = BTreeMap::new(),
-        /// What holds of every proposal.
+        /// What every proposal must keep to.
         constraints: Vec<Constraint> = Vec::new(),
     }
 }

@@ -1,0 +1,10 @@
+//! The reference tables of the documentation that the engine's own declarations make.
+
+use pipe_stages::params::reference::fields;
+
+use crate::pipeline::stages::{retrain::RetrainParams, search::SearchParams};
+
+/// Returns the tables, each with the name of its region in a page.
+pub fn tables() -> Vec<(&'static str, String)> {
+    vec![("search", fields::<SearchParams>()), ("retrain", fields::<RetrainParams>())]
+}
