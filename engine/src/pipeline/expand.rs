@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-pub use super::stage::Sources;
+pub use super::stage::Downloads;
 use super::{spec::Pipeline, stage::Expansion};
 use crate::plan::Plan;
 
 /// Returns the plan of `pipeline`, which must have been checked by reading it.
-pub fn expand(pipeline: &Pipeline, sources: &Sources) -> Plan {
+pub fn expand(pipeline: &Pipeline, downloads: &Downloads) -> Plan {
     let mut expansion = Expansion {
         stages: &pipeline.stages,
         seed: pipeline.seed,
-        sources,
+        downloads,
         nodes: Vec::new(),
         notes: Vec::new(),
         made: BTreeMap::new(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, de::Error as _};
 use serde_json::{Value, json};
 
 use super::{
-    stage::{Fields, StageSpec, Stages},
+    stage::{RecordFields, StageSpec, Stages},
     stages,
 };
 use crate::action::DeviceKind;
@@ -79,5 +79,5 @@ fn read_stage(stage: BTreeMap<String, Value>) -> Result<Arc<dyn StageSpec>, serd
         return Err(serde_json::Error::custom("not one kind"));
     };
     let kind = stages::find(&name).ok_or_else(|| serde_json::Error::custom(format!("unknown kind `{name}`")))?;
-    (kind.from_record)(Fields(fields))
+    (kind.from_record)(RecordFields(fields))
 }

@@ -2,20 +2,14 @@
 
 use std::{any::Any, collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
-use pipe_stages::{StageName, decode::Decode, network::training::Keep, stage::Stage, train::Train};
+use pipe_stages::{StageName, decode::Decode, network::training::Keep, problem::Step, stage::Stage, train::Train};
 use serde::{
     Serialize,
     de::{DeserializeOwned, Error as _},
 };
 use serde_json::{Value, json};
 
-use super::{
-    node::Node as Written,
-    path::{Step, locate},
-    problem::Problem,
-    reading::Reading,
-    source::Span,
-};
+use super::{mistake::Mistake, reading::Reading, source::Span, term::Term, walk::locate};
 use crate::{
     action::derive_seed,
     plan::{Edge, Node},
@@ -34,7 +28,7 @@ pub struct StageKind {
     /// Reads a stage of this kind from the text of a pipeline.
     pub read: fn(&mut Reading<'_, '_>) -> Option<Arc<dyn StageSpec>>,
     /// Reads a stage of this kind from the fields that [`StageSpec::fields`] recorded.
-    pub from_record: fn(Fields) -> Result<Arc<dyn StageSpec>, serde_json::Error>,
+    pub from_record: fn(RecordFields) -> Result<Arc<dyn StageSpec>, serde_json::Error>,
 }
 
 /// A field that names a stage to read from.
@@ -57,8 +51,8 @@ pub trait StageSpec: Any + fmt::Debug + Send + Sync {
     fn fields(&self) -> Value;
 
     /// Complains about what types cannot say: parameters that do not fit the stages it reads from.
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
-        let _ = (here, problems);
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        let _ = (here, mistakes);
     }
 
     /// Adds its nodes, called `name` or `name/..`, and returns the one that other stages read from.
@@ -147,7 +141,7 @@ pub struct Here<'c, 'n> {
     /// Where its name stands.
     pub(super) name: Span,
     /// Its text.
-    pub(super) node: &'n Written,
+    pub(super) term: &'n Term,
     /// All stages that could be read.
     pub(super) stages: &'c Stages,
 }
@@ -155,7 +149,7 @@ pub struct Here<'c, 'n> {
 impl Here<'_, '_> {
     /// Returns the place of a field's value; that of the stage if the field is not written.
     pub(super) fn field(&self, field: &str) -> Span {
-        locate(self.node, &[Step::Name(field.to_owned())]).span
+        locate(self.term, &[Step::Name(field.to_owned())]).span
     }
 }
 
@@ -171,9 +165,9 @@ pub struct TrainSpec {
 }
 
 /// What the record of a pipeline says of a stage.
-pub struct Fields(pub(super) Value);
+pub struct RecordFields(pub(super) Value);
 
-impl Fields {
+impl RecordFields {
     /// Takes a field out. One that is not there is `null`.
     pub(super) fn take<T: DeserializeOwned>(&mut self, field: &str) -> Result<T, serde_json::Error> {
         match self.0.as_object_mut().and_then(|fields| fields.remove(field)) {
@@ -203,7 +197,7 @@ pub(super) fn with<'a>(params: &impl Serialize, fields: impl IntoIterator<Item =
 
 /// How bytes from outside come in. Nothing here reaches a key.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {
+pub struct Downloads {
     /// Base addresses that are tried before a stage's own.
     pub mirrors: Vec<pipe_stages::fetch::Mirror>,
     /// Where broken downloads wait to be resumed.
@@ -218,7 +212,7 @@ pub struct Expansion<'p> {
     pub(super) stages: &'p Stages,
     /// The study's.
     pub(super) seed: u64,
-    pub(super) sources: &'p Sources,
+    pub(super) downloads: &'p Downloads,
     pub(super) nodes: Vec<Node>,
     /// What is to be said before the plan runs.
     pub(super) notes: Vec<String>,

@@ -11,18 +11,18 @@ use rayon::prelude::*;
 use crate::{plan::Plan, study::Study};
 
 /// What was found, to be taken once.
-pub(super) type Found = BTreeMap<ActionKey, Result<Option<ActionResult>, StoreError>>;
+pub(super) type LookedUp = BTreeMap<ActionKey, Result<Option<ActionResult>, StoreError>>;
 
 /// With fewer nodes, starting threads costs more than it saves.
 const WORTHWHILE: usize = 64;
 
 /// Returns what is known of the actions that the nodes of `plan` had in `previous`.
-pub(super) fn look_up(store: &Store, plan: &Plan, previous: Option<&Study>) -> Found {
-    let Some(previous) = previous else { return Found::new() };
+pub(super) fn look_up(store: &Store, plan: &Plan, previous: Option<&Study>) -> LookedUp {
+    let Some(previous) = previous else { return LookedUp::new() };
     let nodes = plan.nodes.iter().filter_map(|node| previous.nodes.get(&node.name));
     let keys: Vec<ActionKey> = nodes.filter_map(|node| node.key()).collect();
     if keys.len() < WORTHWHILE {
-        return Found::new();
+        return LookedUp::new();
     }
     let found: Vec<_> = keys.into_par_iter().map(|key| (key, store.result(&key))).collect();
     found.into_iter().collect()

@@ -176,7 +176,7 @@ struct Engine<'a> {
     /// Results that were found before this run had a log.
     hits: Vec<ActionKey>,
     /// Results that were looked up ahead. They may be used until this run has a log.
-    found_ahead: ahead::Found,
+    found_ahead: ahead::LookedUp,
     damaged: bool,
     counts: BTreeMap<&'static str, usize>,
 }

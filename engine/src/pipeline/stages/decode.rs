@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fetch;
 use crate::pipeline::{
-    problem::Problem,
+    mistake::Mistake,
     reading::Reading,
     stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
 };
@@ -55,14 +55,14 @@ impl StageSpec for DecodeSpec {
     }
 
     /// Complains about a format whose files are not among those that are fetched.
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         let Some(has) = here.stages.get(&self.from).and_then(StageSpec::files) else { return };
         let missing: Vec<_> = self.decode.slots().iter().copied().filter(|slot| !has.contains(slot)).collect();
         if !missing.is_empty() {
             let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             let found = format!("the format reads {}, which `{}` lacks", list(&missing), self.from);
-            let problem = Problem::at(here.field("format"), found);
-            problems.push(problem.expected(format!("a format that reads {}", list(&has))));
+            let mistake = Mistake::at(here.field("format"), found);
+            mistakes.push(mistake.expected(format!("a format that reads {}", list(&has))));
         }
     }
 

@@ -58,8 +58,8 @@ impl StageSpec for FetchStage {
         let fetcher = Fetcher {
             action: self.action.clone(),
             sources: self.sources.clone(),
-            mirrors: plan.sources.mirrors.clone(),
-            partial_dir: plan.sources.partial.clone(),
+            mirrors: plan.downloads.mirrors.clone(),
+            partial_dir: plan.downloads.partial.clone(),
         };
         plan.push(name, name, Arc::new(fetcher), Arc::new(plain(&self.action)), [], 0)
     }

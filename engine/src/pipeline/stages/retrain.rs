@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::search;
 use crate::pipeline::{
-    problem::Problem,
+    mistake::Mistake,
     reading::Reading,
     stage::{Expansion, Here, Reads, StageKind, StageSpec, Stages, TrainSpec, with},
 };
@@ -117,12 +117,12 @@ impl StageSpec for RetrainSpec {
         with(&self.own, [("of", json!(self.of))])
     }
 
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         if self.own.epochs.is_none() && self.own.data == RetrainData::Train {
-            let problem = Problem::at(here.name, format!("`{}` does not say for how long to train", self.of));
+            let mistake = Mistake::at(here.name, format!("`{}` does not say for how long to train", self.of));
             let long =
                 "`epochs: 20`, or `data: TrainAndValidation`, which trains as long as the best trial's best epoch";
-            problems.push(problem.expected(long));
+            mistakes.push(mistake.expected(long));
         }
     }
 

@@ -20,11 +20,11 @@ use super::{augment, decode};
 use crate::pipeline::{
     labels,
     located::located,
-    node::Node,
-    problem::Problem,
+    mistake::Mistake,
     reading::Reading,
     source::Span,
-    stage::{Expansion, Fields, Here, Input, Reads, StageKind, StageSpec, Stages, TrainSpec, plain, with},
+    stage::{Expansion, Here, Input, Reads, RecordFields, StageKind, StageSpec, Stages, TrainSpec, plain, with},
+    term::Term,
 };
 
 pub(super) const NAME: &str = "Train";
@@ -35,9 +35,9 @@ pub(super) static KIND: StageKind = StageKind {
     may_name_test_split: false,
     nouns: &[(StageName::Train, ["training", "trainings"])],
     read: |reading| {
-        let node = reading.node;
+        let term = reading.term;
         let train = TrainSpec::read(reading, None)?;
-        labels::none(node, &train, reading.problems);
+        labels::none(term, &train, reading.mistakes);
         Some(Arc::new(train))
     },
     from_record: |fields| Ok(Arc::new(TrainSpec::from_record(fields)?)),
@@ -55,18 +55,18 @@ impl TrainSpec {
         Some(Self { data: data?, augment: augment?, train })
     }
 
-    pub(super) fn from_record(mut fields: Fields) -> Result<Self, serde_json::Error> {
+    pub(super) fn from_record(mut fields: RecordFields) -> Result<Self, serde_json::Error> {
         Ok(Self { data: fields.take("data")?, augment: fields.take("augment")?, train: fields.rest()? })
     }
 
     /// Complains, at the place `at`, about an objective that the data set has no figures for.
-    pub(super) fn check_objective(&self, at: Span, stages: &Stages, problems: &mut Vec<Problem>) {
+    pub(super) fn check_objective(&self, at: Span, stages: &Stages, mistakes: &mut Vec<Mistake>) {
         let Some(data_set) = stages.data_set(&self.data) else { return };
         let metric = self.train.objective.metric();
         if metric.starts_with("valid.") && !data_set.splits().contains(&"validation") {
             let found = format!("the objective `{metric}` on a dataset without a validation split");
             let help = "give `Decode` a `validation`, or go for a `train.` metric";
-            problems.push(Problem::at(at, found).help(help));
+            mistakes.push(Mistake::at(at, found).help(help));
         }
         let Some((split, figure)) = metric.split_once('.') else { return };
         // A metric of another form was refused when it was read.
@@ -80,17 +80,17 @@ impl TrainSpec {
             ["loss", "accuracy"].map(|figure| format!("{split}.{figure}")).into_iter().chain(of_heads).collect();
         let names = || known.iter().map(String::as_str);
         if names().all(|name| name != metric) {
-            let problem = Problem::at(at, format!("there is no metric `{metric}`"));
-            problems.push(problem.expected(one_of(names())).did_you_mean(metric, names()));
+            let mistake = Mistake::at(at, format!("there is no metric `{metric}`"));
+            mistakes.push(mistake.expected(one_of(names())).did_you_mean(metric, names()));
         }
     }
 
-    /// Complains about a network that cannot be built for images of the data set's size. `node` is the training's text.
-    pub(super) fn check_network(&self, node: &Node, stages: &Stages, problems: &mut Vec<Problem>) {
+    /// Complains about a network that cannot be built for images of the data set's size. `term` is the training's text.
+    pub(super) fn check_network(&self, term: &Term, stages: &Stages, mistakes: &mut Vec<Mistake>) {
         let Some(shape) = stages.data_set(&self.data).and_then(|data_set| data_set.format.shape()) else { return };
         // A size of 0 was refused when it was read.
         if !shape.contains(&0) {
-            problems.extend(self.train.misfit(shape).map(|problem| located(node.content(), problem)));
+            mistakes.extend(self.train.misfit(shape).map(|problem| located(term.content(), problem)));
         }
     }
 
@@ -124,9 +124,9 @@ impl StageSpec for TrainSpec {
         with(&self.train, [("data", json!(self.data))].into_iter().chain(augment))
     }
 
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
-        self.check_objective(here.field("objective"), here.stages, problems);
-        self.check_network(here.node, here.stages, problems);
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        self.check_objective(here.field("objective"), here.stages, mistakes);
+        self.check_network(here.term, here.stages, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
@@ -167,10 +167,10 @@ pub(super) fn network<'p>(of: &str, plan: &mut Expansion<'p>) -> Network<'p> {
 }
 
 /// Complains about a look at the network of the stage `of` if that keeps no weights to look at.
-pub(super) fn check_weights(of: &str, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+pub(super) fn check_weights(of: &str, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
     let Some(keep) = here.stages.get(of).and_then(|spec| spec.kept(here.stages)) else { return };
     if !keep.contains(&Keep::Best) && !keep.contains(&Keep::Last) {
-        let problem = Problem::at(here.field("of"), format!("`{of}` keeps neither its best nor its last weights"));
-        problems.push(problem.help(format!("add `Best` or `Last` to the `keep` of `{of}`")));
+        let mistake = Mistake::at(here.field("of"), format!("`{of}` keeps neither its best nor its last weights"));
+        mistakes.push(mistake.help(format!("add `Best` or `Last` to the `keep` of `{of}`")));
     }
 }

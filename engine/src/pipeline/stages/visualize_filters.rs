@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{retrain, train};
 use crate::pipeline::{
-    problem::Problem,
+    mistake::Mistake,
     reading::Reading,
     stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
 };
@@ -53,8 +53,8 @@ impl StageSpec for VisualizeSpec {
         with(&self.visualize, [("of", json!(self.of))])
     }
 
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
-        train::check_weights(&self.of, here, problems);
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        train::check_weights(&self.of, here, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {

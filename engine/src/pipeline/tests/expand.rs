@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::{TINY, accepted, edited};
 use crate::{
-    pipeline::expand::{Sources, expand},
+    pipeline::expand::{Downloads, expand},
     plan::Plan,
 };
 
 fn plan(text: &str) -> Plan {
-    expand(&accepted(text), &Sources::default())
+    expand(&accepted(text), &Downloads::default())
 }
 
 /// What a node's key is made of, with names in place of digests.

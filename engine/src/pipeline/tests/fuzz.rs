@@ -1,21 +1,21 @@
 //! Whatever the text is, it is read or refused, and every complaint has its place in a text.
 
 use super::{Look, TINY, accepted, edited, read};
-use crate::pipeline::expand::{Sources, expand};
+use crate::pipeline::expand::{Downloads, expand};
 
 const DEFAULT: &str = include_str!("../../../../pipeline.ron");
 
 /// Reads `text` and expands it, or checks that every complaint lies inside its source and can be shown.
 fn survive(text: &str) {
     let refused = match read("pipeline.ron", text, &[]) {
-        Ok(pipeline) => return drop(expand(&pipeline, &Sources::default())),
+        Ok(pipeline) => return drop(expand(&pipeline, &Downloads::default())),
         Err(refused) => refused,
     };
-    assert!(!refused.problems.is_empty(), "refused without a word: {text}");
-    for problem in &refused.problems {
-        let span = problem.span.expect("every complaint has a place");
+    assert!(!refused.mistakes.is_empty(), "refused without a word: {text}");
+    for mistake in &refused.mistakes {
+        let span = mistake.span.expect("every complaint has a place");
         let source = &refused.sources[span.source].text;
-        assert!(source.get(span.start..span.end).is_some(), "{problem:?} is outside of: {text}");
+        assert!(source.get(span.start..span.end).is_some(), "{mistake:?} is outside of: {text}");
     }
     assert!(refused.render(Look::Plain).starts_with("error: "));
 }

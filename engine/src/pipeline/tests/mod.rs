@@ -14,7 +14,7 @@ mod space;
 mod studies;
 mod types;
 
-use super::{problem::Look, read::read, set::Override, spec::Pipeline};
+use super::{mistake::Look, read::read, set::Override, spec::Pipeline};
 
 /// A pipeline with a stage of almost every kind.
 const TINY: &str = r#"Study(name: "tiny", stages: [

@@ -2,12 +2,12 @@
 
 use super::{accepted, check, edited};
 use crate::{
-    pipeline::expand::{Sources, expand},
+    pipeline::expand::{Downloads, expand},
     plan::Plan,
 };
 
 fn plan(edits: &[(&str, &str)]) -> Plan {
-    expand(&accepted(&edited(edits)), &Sources::default())
+    expand(&accepted(&edited(edits)), &Downloads::default())
 }
 
 /// Returns the parameter `field` of each training of the search.

@@ -6,7 +6,7 @@ use pipe_stages::StageName;
 
 use super::{TINY, accepted};
 use crate::pipeline::{
-    expand::{Sources, expand},
+    expand::{Downloads, expand},
     spec::Pipeline,
 };
 
@@ -30,7 +30,7 @@ fn studies() -> Vec<(String, Pipeline)> {
 #[test]
 fn every_study_is_planned() {
     for (name, pipeline) in studies() {
-        let plan = expand(&pipeline, &Sources::default());
+        let plan = expand(&pipeline, &Downloads::default());
         assert!(plan.nodes.iter().any(|node| node.stage.id().name == StageName::Evaluate.as_str()), "{name}");
         let reads_test = |node: &&crate::plan::Node| node.inputs.values().any(|edge| edge.path.starts_with("test."));
         for node in plan.nodes.iter().filter(reads_test) {
