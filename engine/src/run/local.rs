@@ -11,9 +11,9 @@ use pipe_stages::stage::{Checkpoint, ComputeDevice, Host, Progress, Stage, Stage
 use pipe_store::Store;
 
 use super::{
-    Options,
     execute::{ExecuteError, execute},
     machine,
+    options::Options,
     worker::{Line, STOP, StopFlag},
 };
 use crate::action::{Action, DeviceKind};

@@ -5,23 +5,26 @@
 //! else.
 
 mod ahead;
+mod event;
 pub mod execute;
 pub mod limits;
 mod local;
 pub mod machine;
+mod options;
 mod why;
 pub mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     sync::mpsc::{self, RecvTimeoutError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+pub use event::{Event, How};
 use local::{Ended, Job, Message};
 pub use local::{hint_of, with_causes};
-use pipe_stages::stage::{Inputs, Progress, StageError};
+pub use options::Options;
+use pipe_stages::stage::{Inputs, StageError};
 use pipe_store::{ActionKey, ActionResult, Digest, Run, Store, StoreError, Tree};
 use worker::StopFlag;
 
@@ -30,53 +33,6 @@ use crate::{
     plan::Plan,
     study::{Outcome, Study, StudyNode},
 };
-
-/// How a plan is run. Nothing here reaches a digest.
-#[derive(Clone)]
-pub struct Options {
-    /// Nodes at a time, at least 1.
-    pub jobs: usize,
-    /// Threads of each; by default its share of the free cores.
-    pub threads: Option<usize>,
-    /// Cores that all nodes together may use.
-    pub cores: usize,
-    /// The CUDA device, if the study computes on one.
-    pub ordinal: usize,
-    /// Nodes to execute again even if their results are known.
-    pub rerun: BTreeSet<usize>,
-    /// Time between two checkpoints.
-    pub cadence: Duration,
-    /// The program that is run as a worker: this one.
-    pub program: PathBuf,
-    /// The level of log lines, for workers.
-    pub log_level: &'static str,
-    /// Memory that all nodes together may use, in bytes, if it is known.
-    pub memory: Option<u64>,
-}
-
-/// What happens while a plan is run.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A node is being executed.
-    Started { node: &'a str, why: &'a str },
-    /// How far a node is.
-    Progress { node: &'a str, progress: &'a Progress },
-    /// A line that a worker wrote to its standard error.
-    Talk { node: &'a str, line: &'a str },
-    /// A node has its outcome.
-    Settled { node: &'a str, how: How, why: &'a str, key: Option<ActionKey>, tree: Option<Digest>, seconds: f64 },
-}
-
-/// How a node came by its outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum How {
-    Executed,
-    Reused,
-    Failed,
-    Skipped,
-    Interrupted,
-}
 
 /// What came of running a plan.
 pub struct Ran {
