@@ -38,11 +38,15 @@ use crate::{
 pub struct Ran {
     /// The nodes of the study, by name.
     pub nodes: BTreeMap<String, StudyNode>,
+    /// The number of nodes that this run executed.
     pub executed: usize,
+    /// The number of nodes whose results were reused.
     pub reused: usize,
+    /// The number of nodes that failed or crashed.
     pub failed: usize,
+    /// The number of nodes that need one without outputs.
     pub skipped: usize,
-    /// Whether it was stopped early: then there is no study.
+    /// Whether it was stopped early. Then there is no study.
     pub interrupted: bool,
     /// Whether an input is damaged.
     pub damaged: bool,

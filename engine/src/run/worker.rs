@@ -19,16 +19,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Line {
-    /// How far it is.
+    /// How far the stage is.
     Progress {
+        /// The progress, whose fields are written beside `event`.
         #[serde(flatten)]
         progress: Progress,
     },
-    /// The action cache has a result. `found`: it is another process's.
-    Committed { found: bool, seconds: f64 },
-    /// There is no result. The next run executes it again.
+    /// The action cache has a result.
+    Committed {
+        /// Whether another process committed it.
+        found: bool,
+        /// How long the stage ran, in seconds. 0 if the result was found.
+        seconds: f64,
+    },
+    /// There is no result. The next run executes the action again.
     Error {
+        /// What went wrong, with its causes, one per line.
         message: String,
+        /// What the user can do about it.
         hint: Option<String>,
         /// Whether the store is damaged.
         damaged: bool,

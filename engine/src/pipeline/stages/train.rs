@@ -10,8 +10,9 @@ use pipe_stages::{
         Architecture,
         training::{Keep, Objective},
     },
+    params::Read,
     records::{Labels, Record},
-    train::Train,
+    train::{EPOCHS, Train},
     words::one_of,
 };
 use serde_json::{Value, json};
@@ -51,8 +52,10 @@ impl TrainSpec {
         if let Some(objective) = &objective {
             reading.form.put("objective", plain(objective));
         }
-        let train: Train = reading.rest()?;
-        Some(Self { data: data?, augment: augment?, train })
+        let before = reading.mistakes.len();
+        let train: Option<Train> = reading.rest();
+        refuse_best_epoch(reading, before);
+        Some(Self { data: data?, augment: augment?, train: train? })
     }
 
     pub(super) fn from_record(mut fields: RecordFields) -> Result<Self, serde_json::Error> {
@@ -141,6 +144,19 @@ impl StageSpec for TrainSpec {
     fn kept(&self, _: &Stages) -> Option<Vec<Keep>> {
         Some(self.train.keep.clone())
     }
+}
+
+/// Complains about `epochs: BestEpoch`, and takes `BestEpoch` out of what the mistakes from index `first` on offer. The action of
+/// a training can hold it, but only `Retrain` connects the record of a best trial.
+fn refuse_best_epoch(reading: &mut Reading<'_, '_>, first: usize) {
+    for expected in reading.mistakes[first..].iter_mut().filter_map(|mistake| mistake.expected.as_mut()) {
+        *expected = expected.replace(", or `BestEpoch`", "");
+    }
+    let Some(epochs) = reading.term.field("epochs").filter(|field| field.value.to_json() == "BestEpoch") else {
+        return;
+    };
+    let mistake = Mistake::at(epochs.value.span, "`epochs`: found `BestEpoch`").expected(u32::expected(&EPOCHS));
+    reading.mistakes.push(mistake.help("only `Retrain` takes `BestEpoch`, the best epoch of a search's best trial"));
 }
 
 /// What a stage needs that looks at the network of another.

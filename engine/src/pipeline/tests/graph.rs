@@ -1,6 +1,7 @@
 //! References, kinds, cycles, splits and weights.
 
-use super::check;
+use super::{accepted, check, edited};
+use crate::pipeline::expand::{Downloads, expand};
 
 #[test]
 fn a_reference_to_nothing() {
@@ -174,12 +175,41 @@ error: `search` does not say for how long to train
 #[test]
 fn a_reference_is_checked_however_it_is_written() {
     for written in ["serch", "'s'", "(\"serch\")", "Some(\"serch\")"] {
-        let text = super::edited(&[("of: \"search\"", &format!("of: {written}"))]);
+        let text = edited(&[("of: \"search\"", &format!("of: {written}"))]);
         assert!(super::read("pipeline.ron", &text, &[]).is_err(), "{written}");
-        let text =
-            super::edited(&[("Retrain(of: \"search\", epochs: 3)", &format!("Retrain((of: {written}, epochs: 3))"))]);
+        let text = edited(&[("Retrain(of: \"search\", epochs: 3)", &format!("Retrain((of: {written}, epochs: 3))"))]);
         assert!(super::read("pipeline.ron", &text, &[]).is_err(), "{written}");
     }
+}
+
+#[test]
+fn only_a_retraining_can_train_for_as_long_as_the_best_trial() {
+    check(
+        &[
+            ("epochs: 2", "epochs: BestEpoch"),
+            ("Retrain(of: \"search\", epochs: 3)", "Train(data: \"data\", model: HyperCnn, epochs: \"BestEpoch\")"),
+        ],
+        r#"
+error: `epochs`: found `BestEpoch`
+ --> pipeline.ron:8:95
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: BestEpoch),
+  |                                                                                               ^^^^^^^^^ expected a whole number of 1 to 100000
+  |
+  = help: only `Retrain` takes `BestEpoch`, the best epoch of a search's best trial
+
+error: `epochs`: found `BestEpoch`
+  --> pipeline.ron:10:59
+   |
+10 |     ("best", Train(data: "data", model: HyperCnn, epochs: "BestEpoch")),
+   |                                                           ^^^^^^^^^^^ expected a whole number of 1 to 100000
+   |
+   = help: only `Retrain` takes `BestEpoch`, the best epoch of a search's best trial
+"#,
+    );
+    let plan = expand(&accepted(&edited(&[("epochs: 3", "epochs: BestEpoch")])), &Downloads::default());
+    let best = plan.nodes.iter().find(|node| node.name == "best").unwrap();
+    assert!(best.inputs.contains_key("best"));
 }
 
 #[test]

@@ -35,7 +35,7 @@ error: `epochs`: found `0`
  --> pipeline.ron:8:95
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 0, learning_rate: -1, keep: [Best, Best]),
-  |                                                                                               ^ expected a whole number of 1 to 100000, or `BestEpoch`
+  |                                                                                               ^ expected a whole number of 1 to 100000
 
 error: `learning_rate`: found `-1`
  --> pipeline.ron:8:113

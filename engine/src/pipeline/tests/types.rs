@@ -17,7 +17,7 @@ error: `epochs`: found `two`
  --> pipeline.ron:8:95
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: "two"),
-  |                                                                                               ^^^^^ expected a whole number of 1 to 100000, or `BestEpoch`, or in a search `hp("label")`
+  |                                                                                               ^^^^^ expected a whole number of 1 to 100000, or in a search `hp("label")`
 
 error: `epochs`: found a list of 1
   --> pipeline.ron:10:44

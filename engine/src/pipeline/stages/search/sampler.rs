@@ -4,7 +4,6 @@ use pipe_stages::{
     params::Hyper,
     problem::{self, Path},
     search::{Length, Space},
-    train::Epochs,
 };
 
 use super::params::SearchParams;
@@ -42,7 +41,7 @@ pub(in crate::pipeline) fn fits(
             let mistake = Mistake::at(at("trials"), "the sampler says itself how many trials there are");
             mistakes.push(mistake.help("remove `trials`"));
         }
-        if let Some(Hyper::Label(_) | Hyper::Value(Epochs::Named(_))) = trial.map(|trial| &trial.train.epochs) {
+        if let Some(Hyper::Label(_)) = trial.map(|trial| &trial.train.epochs) {
             let mistake = Mistake::at(at("trial.Train.epochs"), "the most epochs of a trial are not known");
             mistakes.push(mistake.expected("a number: the sampler divides it"));
         }
