@@ -1,4 +1,4 @@
-//! What types cannot say of a graph: names that are read from, kinds that fit, cycles, and what each stage checks itself.
+//! Checks of the graph of stages: references, their kinds, cycles, and the checks that each stage has of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,15 +18,15 @@ use super::{
 /// A stage as it was read.
 pub(super) struct Entry<'n> {
     pub(super) name: String,
-    /// Where the name stands.
+    /// The place of the name.
     pub(super) name_span: Span,
-    /// The text behind the name.
+    /// The stage as it is written.
     pub(super) term: &'n Term,
-    /// What it means, if it could be read.
+    /// The stage itself, if it could be read.
     pub(super) spec: Option<Arc<dyn StageSpec>>,
 }
 
-/// Complains about references (names that no stage has, kinds that do not fit), cycles, and what the stages themselves refuse.
+/// Complains about references (unknown names, wrong kinds), cycles, and whatever the stages themselves refuse.
 pub(super) fn graph(entries: &[Entry<'_>], mistakes: &mut Vec<Mistake>) {
     let kinds: BTreeMap<&str, &str> =
         entries.iter().map(|entry| (entry.name.as_str(), entry.term.name().unwrap_or(""))).collect();
@@ -49,14 +49,14 @@ struct Reference<'n> {
     allowed: &'static [&'static str],
 }
 
-/// Returns the references of a stage, also of one that could not be read.
+/// Returns the references of a stage, even if the stage could not be read.
 fn references(term: &Term) -> Vec<Reference<'_>> {
     let reads = term.name().and_then(stages::find).map_or(&[] as &[Reads], |kind| kind.reads);
     let reference = |reads: &Reads| {
         let (last, outer) = reads.path.split_last()?;
         let term = outer.iter().try_fold(term, |term, name| Some(&term.field(name)?.value))?;
         let field = term.field(last)?;
-        // However it is written, as it will be read.
+        // As it will be read, however it is written.
         let to = field.value.to_json().as_str()?.to_owned();
         Some(Reference { to, field, allowed: reads.kinds })
     };
@@ -64,7 +64,7 @@ fn references(term: &Term) -> Vec<Reference<'_>> {
 }
 
 impl Reference<'_> {
-    /// Returns what is wrong with it, given the kind of each stage.
+    /// Returns what is wrong with the reference, given the kind of each stage.
     fn mistake(&self, kinds: &BTreeMap<&str, &str>) -> Option<Mistake> {
         let at = self.field.value.span;
         let Some(kind) = kinds.get(self.to.as_str()) else {
@@ -74,7 +74,7 @@ impl Reference<'_> {
             let mistake = Mistake::at(at, format!("there is no stage `{}`", self.to));
             return Some(mistake.expected(one_of(known)).did_you_mean(&self.to, kinds.keys().copied()));
         };
-        // An unknown kind is complained about where it stands.
+        // An unknown kind is reported once, at its own place.
         if self.allowed.contains(kind) || stages::find(kind).is_none() {
             return None;
         }
@@ -83,7 +83,7 @@ impl Reference<'_> {
         if *kind != search::NAME {
             return Some(mistake);
         }
-        let retrain = format!("`Retrain(of: \"{}\")` makes one of its best trial", self.to);
+        let retrain = format!("`Retrain(of: \"{}\")` trains one from its best trial", self.to);
         Some(mistake.help(format!("a search has many networks: {retrain}")))
     }
 }

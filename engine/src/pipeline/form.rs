@@ -1,4 +1,4 @@
-//! The fields of a stage while they are taken apart: those that name other stages, and the rest, which are its parameters.
+//! The fields of a stage while it is read. Some name other stages; the rest are its parameters.
 
 use pipe_stages::{
     params::{Domain, Read},
@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 
 use super::{located::located, mistake::Mistake, term::Term, walk::name_of};
 
-/// What stands in the parentheses of a stage.
+/// The content of a stage's parentheses.
 pub(super) struct Form<'n> {
-    /// Where mistakes are looked for.
+    /// The written content, which has the places.
     term: &'n Term,
     content: Value,
-    /// Fields that were asked for, for "expected one of".
+    /// The fields that were taken, for the list of known fields in a mistake.
     taken: Vec<&'static str>,
 }
 
@@ -31,20 +31,21 @@ impl<'n> Form<'n> {
         Self { term, content, taken: Vec::new() }
     }
 
-    /// Takes a field out.
+    /// Removes a field and returns its value.
     pub(super) fn take(&mut self, field: &'static str) -> Option<Value> {
         self.taken.push(field);
         self.content.as_object_mut()?.remove(field)
     }
 
-    /// Puts a field in.
+    /// Adds a field.
     pub(super) fn put(&mut self, field: &str, value: Value) {
         if let Some(fields) = self.content.as_object_mut() {
             fields.insert(field.to_owned(), value);
         }
     }
 
-    /// Takes the name of a stage to read from.
+    /// Removes a field that names a stage to read from, and returns that name. `None` if it is missing or not a name, which is
+    /// complained about.
     pub(super) fn reference(&mut self, field: &'static str, mistakes: &mut Vec<Mistake>) -> Option<String> {
         match self.optional_reference(field, mistakes)? {
             Some(name) => Some(name),
@@ -56,7 +57,8 @@ impl<'n> Form<'n> {
         }
     }
 
-    /// Takes the name of a stage to read from, if there is one. `None` stands for what was complained about.
+    /// Removes a field that may name a stage to read from, and returns that name, if there is one. `None` if it is not a name,
+    /// which is complained about.
     pub(super) fn optional_reference(
         &mut self,
         field: &'static str,
@@ -74,12 +76,12 @@ impl<'n> Form<'n> {
         }
     }
 
-    /// Reads what is left.
+    /// Reads the fields that are left.
     pub(super) fn read<T: Read>(&self, mistakes: &mut Vec<Mistake>) -> Option<T> {
         let mut found = Vec::new();
         let read = T::read(&self.content, &Domain::Any, &Path::here(), &mut found);
         let with_taken = |problem: problem::Problem| match problem.at.steps() {
-            // Fields that were taken out are known, too.
+            // The fields that were taken are known, too.
             [Step::Name(name)] if problem.part == Part::Key => {
                 problem::Problem::unknown_field(&Path::here(), name, T::fields().iter().chain(&self.taken).copied())
             }

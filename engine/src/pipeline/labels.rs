@@ -1,4 +1,4 @@
-//! What a search proposes and what its trials take: bad expressions, labels used twice, labels that reach nothing.
+//! Checks of a search's space against its trials: invalid expressions, labels used twice, labels that nothing uses.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use super::{
     walk::{self, locate},
 };
 
-/// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
+/// Complains about the space of a search: invalid expressions, labels used twice, labels that nothing uses.
 pub(super) fn search(term: &Term, own: &SearchParams, trial: Option<&TrainSpec>, mistakes: &mut Vec<Mistake>) {
     let at = |path: &str| locate(term, walk::parse(path).unwrap_or_default().steps()).span;
     let sound = own.space.validate().is_empty();
@@ -39,8 +39,8 @@ pub(super) fn search(term: &Term, own: &SearchParams, trial: Option<&TrainSpec>,
         let reaches = keys.contains(&key) || own.space.labels_of(key).iter().any(|label| named.contains(*label));
         let span = key_span(term, key).unwrap_or_else(|| at("space"));
         if !reaches {
-            let mistake = Mistake::at(span, format!("unused axis: label `{key}` reaches nothing"))
-                .expected(one_of(keys.iter().copied()));
+            let mistake =
+                Mistake::at(span, format!("label `{key}` is not used")).expected(one_of(keys.iter().copied()));
             let mistake = mistake.did_you_mean(key, keys.iter().copied());
             mistakes.push(if mistake.help.is_some() {
                 mistake
@@ -71,13 +71,13 @@ pub(super) fn search(term: &Term, own: &SearchParams, trial: Option<&TrainSpec>,
             mistakes.push(mistake.did_you_mean(&label, own.space.labels()));
         } else if !always.contains(label.as_str()) {
             let mistake = Mistake::at(span, format!("label `{label}` is not proposed in every trial"));
-            mistakes.push(mistake.help("a value outside the space needs a label that no choice can leave out"));
+            mistakes.push(mistake.help("use a label that does not depend on the option of a choice"));
         }
     }
 }
 
-/// Complains about each value of `key` that the expression `json` at `path` can propose and that is never allowed: its
-/// place, the value, and what is expected there.
+/// Calls `complain` for each value that the expression `json` at `path` can propose for `key` and that the family never allows,
+/// with its path, the value, and what is expected there.
 fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &mut dyn FnMut(&str, &Value, String)) {
     let single = json.as_object().and_then(|map| map.iter().next().filter(|_| map.len() == 1));
     let Some((kind, content)) = single else {
@@ -114,7 +114,7 @@ fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &m
             if let Some(expected) = refusal(family, key, lo) {
                 complain(&format!("{path}.{kind}[0]"), lo, expected);
             }
-            // A uniform number is below its upper bound, a quantised one can be it.
+            // A uniform number is below its upper bound, a quantised one can equal it.
             if let Some(expected) = refusal(family, key, hi).filter(|_| kind == "quniform" || hi.as_f64() != Some(1.0))
             {
                 complain(&format!("{path}.{kind}[1]"), hi, expected);
@@ -124,12 +124,12 @@ fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &m
     }
 }
 
-/// Returns what is expected instead of `value`, if the family refuses it.
+/// Returns what is expected instead of `value` if the family refuses it.
 fn refusal(family: &dyn Family, key: &str, value: &Value) -> Option<String> {
     if value.is_array() || value.is_object() { None } else { family.refusal(key, value) }
 }
 
-/// Complains about `hp("label")` where no search is around.
+/// Complains about each `hp("label")` of a training that is not part of a search.
 pub(super) fn none(term: &Term, trial: &TrainSpec, mistakes: &mut Vec<Mistake>) {
     for label in labels_of(trial) {
         let span = label_span(term, &label).unwrap_or(term.span);
@@ -137,22 +137,22 @@ pub(super) fn none(term: &Term, trial: &TrainSpec, mistakes: &mut Vec<Mistake>) 
     }
 }
 
-/// Returns the labels in the `hp("label")`s of a training.
+/// Returns the labels that a training uses.
 fn labels_of(trial: &TrainSpec) -> BTreeSet<String> {
-    let mut named = BTreeSet::new();
-    labels_named(&plain(&trial.train), &mut named);
-    named
+    let mut labels = BTreeSet::new();
+    collect_labels(&plain(&trial.train), &mut labels);
+    labels
 }
 
-fn labels_named(json: &Value, labels: &mut BTreeSet<String>) {
+fn collect_labels(json: &Value, labels: &mut BTreeSet<String>) {
     match json {
         Value::Object(map) => match map.get("hp").and_then(Value::as_str).filter(|_| map.len() == 1) {
             Some(label) => {
                 labels.insert(label.to_owned());
             }
-            None => map.values().for_each(|value| labels_named(value, labels)),
+            None => map.values().for_each(|value| collect_labels(value, labels)),
         },
-        Value::Array(items) => items.iter().for_each(|value| labels_named(value, labels)),
+        Value::Array(items) => items.iter().for_each(|value| collect_labels(value, labels)),
         _ => {}
     }
 }

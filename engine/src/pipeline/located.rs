@@ -1,4 +1,4 @@
-//! What is wrong with a value, at its place in the text.
+//! Turns problems with a value into mistakes at their places in the text.
 
 use pipe_stages::{
     params::{self, Read},
@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Reads `json`, whose text is `term`, and complains about everything that is wrong with it. A value that is only out of range
-/// is returned, so that more can be told about it.
+/// is returned nevertheless, so that what depends on it can be checked.
 pub(super) fn read<T: Read>(term: &Term, json: &Value, mistakes: &mut Vec<Mistake>) -> Option<T> {
     let mut found = Vec::new();
     let read = T::read(json, &params::Domain::Any, &Path::here(), &mut found);
@@ -22,7 +22,7 @@ pub(super) fn read<T: Read>(term: &Term, json: &Value, mistakes: &mut Vec<Mistak
     read
 }
 
-/// Returns the mistake at its place in the text of `term`.
+/// Returns `problem`, found in the value of `term`, as a mistake at its place in the text.
 pub(super) fn located(term: &Term, problem: problem::Problem) -> Mistake {
     let steps = problem.at.steps();
     let (span, field) = match problem.part {
@@ -34,7 +34,7 @@ pub(super) fn located(term: &Term, problem: problem::Problem) -> Mistake {
     Mistake { message: field + &problem.found, span: Some(span), expected: problem.expected, help: problem.help }
 }
 
-/// Returns the end of a path that tells a person what is meant: a field or the name of a variant, with what is behind it.
+/// Returns the end of a path from its last name on, which tells a person what is meant: `policy[0]`.
 fn field(steps: &[Step]) -> Option<Path> {
     let last = steps.iter().rposition(|step| matches!(step, Step::Name(_)))?;
     Some(steps[last..].iter().cloned().collect())

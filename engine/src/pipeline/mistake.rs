@@ -1,20 +1,20 @@
-//! What is wrong with a pipeline, where, and what would be right.
+//! A mistake in a pipeline: what it is, where it is, and what would be right.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use pipe_stages::words::closest;
 
 use super::source::{Source, Span};
 
-/// One mistake.
+/// One mistake in a pipeline. It has a place in a text, unlike a [`pipe_stages::problem::Problem`], which has a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// What was found, as a lower-case fragment.
+    /// What was found, as a fragment in lower case.
     pub message: String,
-    /// Where; nowhere for a mistake of the whole file.
+    /// The place. `None` for a mistake of the whole file.
     pub span: Option<Span>,
-    /// What is allowed there.
+    /// What is allowed there: `a whole number of 1 to 100000`.
     pub expected: Option<String>,
-    /// What to do.
+    /// What the user can do.
     pub help: Option<String>,
 }
 
@@ -24,21 +24,21 @@ impl Mistake {
         Self { message: message.into(), span: Some(span), expected: None, help: None }
     }
 
-    /// Returns the mistake with what is allowed.
+    /// Sets what is allowed there.
     #[must_use]
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());
         self
     }
 
-    /// Returns the mistake with what to do.
+    /// Sets what the user can do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Returns the mistake with "did you mean" if one of `known` is close to `found`.
+    /// Sets the help to "did you mean .." if one of `known` is close to `found`.
     #[must_use]
     pub fn did_you_mean<'a>(self, found: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         match closest(found, known) {
@@ -51,19 +51,19 @@ impl Mistake {
 /// How mistakes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// ASCII, but for what is quoted.
+    /// Plain text: ASCII, except for what is quoted.
     Plain,
     /// With the colours of a terminal.
     Coloured,
 }
 
-/// Returns all mistakes as text, each with its line and a caret under what is wrong.
+/// Returns all mistakes as text, each with its line and carets under what is wrong.
 pub fn render(mistakes: &[Mistake], sources: &[Source], look: Look) -> String {
     let renderer = match look {
         Look::Plain => Renderer::plain(),
         Look::Coloured => Renderer::styled(),
     };
-    // Whole lines, however long: what stands around a mistake may be what explains it.
+    // Whole lines, however long: what is around a mistake may explain it.
     let renderer = renderer.term_width(1 << 20);
     let rendered = mistakes.iter().map(|mistake| renderer.render(&[mistake.report(sources)]) + "\n\n");
     rendered.collect()

@@ -1,4 +1,4 @@
-//! `pipeline.ron`: what a user writes, checked before anything runs.
+//! Reads `pipeline.ron`, checks it, and expands it to a plan before anything runs.
 //!
 //! ```text
 //! text -syntax-> tree -set-> tree -read, check-> Pipeline -expand-> Plan

@@ -1,4 +1,4 @@
-//! Reads a pipeline: text -> tree -> typed values. Every mistake is found in one go and shown at its place.
+//! Reads a pipeline: text -> tree -> typed values. All mistakes are found in one go, each with its place.
 
 use std::sync::Arc;
 
@@ -22,23 +22,23 @@ use crate::action::DeviceKind;
 /// Everything that is wrong with a pipeline.
 #[derive(Debug)]
 pub struct Refused {
-    /// What is wrong, in the order of the text.
+    /// The mistakes, in the order of the text.
     pub mistakes: Vec<Mistake>,
-    /// The texts that it was read from.
+    /// The texts that the places refer to: the file, then each override.
     pub sources: Vec<Source>,
 }
 
 impl Refused {
-    /// Returns the mistakes as text.
+    /// Returns the mistakes as text for a person.
     pub fn render(&self, look: Look) -> String {
         super::mistake::render(&self.mistakes, &self.sources, look)
     }
 }
 
-/// Returns the pipeline in `text`, called `name` in complaints, with `overrides` applied.
+/// Returns the pipeline in `text` with `overrides` applied. `name` is the file's name, for messages.
 ///
 /// # Errors
-/// If anything is wrong with it: everything that can be found at once.
+/// If there are mistakes: all of them that can be found at once.
 pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, Refused> {
     // A byte order mark is not part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -64,18 +64,18 @@ pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, 
 
 struct Reader<'p> {
     mistakes: &'p mut Vec<Mistake>,
-    /// The places, key and value, where the test split is named by what may not read it.
+    /// The places where a stage names the test split and must not: for each, the place of the key, then that of the value.
     test_split: Vec<Span>,
 }
 
 parameters! {
-    /// The fields of a study beside its stages.
+    /// The fields of a study, without its stages.
     struct Head {
-        /// What it is called.
+        /// The study's name.
         name: String,
         /// The number that all random draws come from.
         seed: u64 = 0,
-        /// What it is computed on.
+        /// The kind of device that it computes on.
         device: DeviceKind = DeviceKind::Cpu,
     }
 }
@@ -114,7 +114,7 @@ impl Reader<'_> {
     fn name(&mut self, name: &str, at: Span) {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 100 || !name.chars().all(is_plain) {
-            let mistake = Mistake::at(at, format!("`{name}` is no name"));
+            let mistake = Mistake::at(at, format!("`{name}` is not a valid name"));
             self.mistakes.push(mistake.expected("1 to 100 letters (a to z, A to Z), digits, `-` and `_`"));
         }
     }

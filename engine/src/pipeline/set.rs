@@ -1,4 +1,4 @@
-//! Values from the command line and the environment, which replace those in the file.
+//! Overrides: values from the command line and the environment that replace those in the file.
 
 use pipe_stages::{problem::Step, words::one_of};
 
@@ -10,27 +10,27 @@ use super::{
     walk,
 };
 
-/// The environment variable with overrides, separated by semicolons: `PIPE_SET='seed=3; search.trials=20'`. `--set` wins
-/// over it.
+/// The environment variable with overrides, separated by semicolons or line breaks: `PIPE_SET='seed=3; search.trials=20'`.
+/// `--set` overrides it.
 pub const VARIABLE: &str = "PIPE_SET";
 
-/// One override, `path=value`, and where it comes from.
+/// One override, `path=value`, and its origin.
 #[derive(Debug, Clone)]
 pub struct Override {
-    /// `--set` or `PIPE_SET`
+    /// Where it comes from: `--set` or `PIPE_SET`.
     pub origin: &'static str,
-    /// `search.trials=20`
+    /// The override itself: `search.trials=20`.
     pub text: String,
 }
 
-/// Returns the overrides in the text of [`VARIABLE`].
+/// Returns the overrides in `text`, the value of [`VARIABLE`].
 pub fn from_variable(text: &str) -> Vec<Override> {
     let parts = text.split([';', '\n']).map(str::trim).filter(|part| !part.is_empty());
     parts.map(|part| Override { origin: VARIABLE, text: part.to_owned() }).collect()
 }
 
-/// Puts each override in its place in the tree of a pipeline. Its text becomes a source, so that mistakes with its value point
-/// into it.
+/// Applies each override to the tree of a pipeline. The override's text becomes a source, so that mistakes in its value are
+/// shown in it. Returns the mistakes in the overrides themselves.
 pub(super) fn apply(root: &mut Term, overrides: &[Override], sources: &mut Vec<Source>) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     for over in overrides {
@@ -53,7 +53,7 @@ fn apply_one(root: &mut Term, over: &Override, sources: &mut [Source], index: us
         let end = over.text.len();
         return Err(vec![Mistake::at(span(end, end), "no value").expected("a value after `=`")]);
     }
-    // The value keeps its place in the override's text: what stands before it is blanked out.
+    // The part before the value is blanked out, so that the value keeps its place in the override's text.
     let text = std::mem::replace(&mut sources[index].text, " ".repeat(path.len() + 1) + &over.text[path.len() + 1..]);
     let value = syntax::parse(sources, index).or_else(|mistakes| as_string(&sources[index], index).ok_or(mistakes));
     sources[index].text = text;
@@ -82,7 +82,7 @@ fn apply_one(root: &mut Term, over: &Override, sources: &mut [Source], index: us
     }
 }
 
-/// Returns a bare word as a string: `--set name=other` needs no quotes inside quotes.
+/// Returns a bare word as a string, so that `--set name=other` needs no quotes.
 fn as_string(source: &Source, index: usize) -> Option<Term> {
     let text = source.text.trim();
     let bare = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_-./:~".contains(c));
@@ -93,10 +93,10 @@ fn as_string(source: &Source, index: usize) -> Option<Term> {
     })
 }
 
-/// The fields of a study that a path may begin with.
+/// The fields of a study that a path can begin with.
 const STUDY: [&str; 3] = ["name", "seed", "device"];
 
-/// Returns what a path may begin with: a field of the study, or a stage's name.
+/// Returns what a path can begin with: the fields of the study and the names of the stages.
 fn first_steps(root: &Term) -> Vec<String> {
     let stages: Vec<String> = match root.field("stages").map(|field| &field.value.kind) {
         Some(TermKind::List(items)) => items.iter().filter_map(|item| stage_name(item).map(str::to_owned)).collect(),
@@ -117,7 +117,7 @@ fn stage_name(item: &Term) -> Option<&str> {
     }
 }
 
-/// Returns where a path begins: a stage by its name, or a field of the study.
+/// Returns the value that the first step of a path names: a stage, or a field of the study.
 fn start<'n>(root: &'n mut Term, first: &str) -> Option<&'n mut Term> {
     let span = root.span;
     let TermKind::Fields { fields, .. } = &mut root.kind else { return None };
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn overrides_take_the_place_of_what_is_written() {
+    fn an_override_replaces_what_is_written() {
         let set = check(&[
             "seed=3",
             "name=other-one",

@@ -1,7 +1,7 @@
 //! Reads RON text.
 //!
-//! `ron` reads the text. It hands out the parts of each container as raw text, and where that lies in the source is its place.
-//! So every later mistake, with a name as well as with a number, can be shown where it is.
+//! The crate `ron` hands out the parts of each container as slices of the text, and where a slice lies in the text is the
+//! place of its value. So every later mistake, in a name or in a number, can be shown where it is.
 
 use ron::value::RawValue;
 use serde::de::DeserializeSeed;
@@ -14,15 +14,15 @@ use super::{
     term::{Field, Term, TermKind},
 };
 
-/// Returns the tree of `sources[index]`.
+/// Returns the text of `sources[index]` as a tree.
 ///
 /// # Errors
-/// If the text is not RON, names a key twice, or holds a number that is not finite. All such mistakes but the first
-/// syntax error are returned together.
+/// If the text is not RON, names a key twice, or holds a number that is not finite. Returns the first syntax error, or else all
+/// other mistakes.
 pub(super) fn parse(sources: &[Source], index: usize) -> Result<Term, Vec<Mistake>> {
     let source = &sources[index];
     let mut parser = Parser { source, index, mistakes: Vec::new() };
-    // The whole text once: a mistake of syntax is shown where it is, not at the container around it.
+    // The whole text is read once before its parts, so that a syntax error is shown where it is and not at its container.
     if let Err(error) = ron::Options::default().from_str::<&RawValue>(&source.text) {
         return Err(vec![parser.syntax_error(&error.code, error.span.start, 0)]);
     }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn ron_is_a_notation_for_json() {
+    fn ron_text_is_read_as_json() {
         check("Study(name: \"a\", seed: 7)", r#"{"Study":{"name":"a","seed":7}}"#);
         check("[Flip(0.5), Same, Some(1), None, (1, 2), ()]", r#"[{"Flip":0.5},"Same",1,null,[1,2],{}]"#);
         check("{\"a b\": uniform(-1, 2.5)}", r#"{"a b":{"uniform":[-1,2.5]}}"#);
@@ -216,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_white_space_mean_nothing() {
+    fn comments_and_white_space_do_not_matter() {
         let plain = "(a: [1, 2], b: choice([\"x\", None]))";
         let spaced = "// head\n( /* a /* nested */ */ a : [ 1 , // one\n 2 , ] ,\n b: choice ( [ \"x\" , None /* n */ ] ) , )\n// end\n";
         assert_eq!(read(plain).unwrap().to_json(), read(spaced).unwrap().to_json());
     }
 
     #[test]
-    fn every_value_knows_its_place() {
+    fn every_value_has_its_place() {
         let text = "(a: [1, Flip(  0.5 )],\n b: /* c */ \"é\")";
         let term = read(text).unwrap();
         let TermKind::Fields { fields, .. } = &term.kind else { panic!("fields") };
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_of_form_are_refused_together() {
+    fn repeated_keys_and_numbers_that_are_not_finite_are_reported_together() {
         let mistakes = read("{\"a\": 1, \"a\": NaN, \"b\": inf}").unwrap_err();
         let messages: Vec<_> = mistakes.iter().map(|p| p.message.as_str()).collect();
         assert_eq!(messages, ["`a` is named twice", "`NaN`", "`inf`"]);

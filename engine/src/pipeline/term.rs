@@ -1,17 +1,17 @@
-//! RON text as a tree of values that know their places.
+//! RON text as a tree: each value with its place in the text.
 
 use serde_json::{Number, Value};
 
 use super::source::Span;
 
-/// A value and its place.
+/// A value as it is written, with its place.
 #[derive(Debug, Clone)]
 pub(super) struct Term {
     pub span: Span,
     pub kind: TermKind,
 }
 
-/// What a value is written as.
+/// How a value is written.
 #[derive(Debug, Clone)]
 pub(super) enum TermKind {
     Null,
@@ -34,7 +34,7 @@ pub(super) enum TermKind {
     },
 }
 
-/// A name and its value.
+/// A field: a name and a value.
 #[derive(Debug, Clone)]
 pub(super) struct Field {
     pub key: String,
@@ -43,7 +43,7 @@ pub(super) struct Field {
 }
 
 impl Term {
-    /// Returns the JSON value that this is a notation for (see `pipe_stages::params`).
+    /// Returns the JSON value that this stands for (see `pipe_stages::params`).
     pub(super) fn to_json(&self) -> Value {
         match &self.kind {
             TermKind::Null => Value::Null,
@@ -65,7 +65,7 @@ impl Term {
         }
     }
 
-    /// Returns what kind of value this is, for people.
+    /// Returns the kind of this value, for messages: `a list`.
     pub(super) fn describe(&self) -> &'static str {
         match self.kind {
             TermKind::Null => "None",
@@ -79,12 +79,12 @@ impl Term {
         }
     }
 
-    /// Returns the value with its name, for people.
+    /// Returns the value's name, or else its kind, for messages.
     pub(super) fn described(&self) -> String {
         self.name().map_or_else(|| self.describe().to_owned(), |name| format!("`{name}`"))
     }
 
-    /// Returns the value inside `Name(value)` and `(value)`; any other value as it is.
+    /// Returns the value inside `Name(value)` or `(value)`, and any other value as it is.
     pub(super) fn content(&self) -> &Self {
         match &self.kind {
             TermKind::Tuple { items, .. } if items.len() == 1 => items[0].content(),
@@ -92,7 +92,7 @@ impl Term {
         }
     }
 
-    /// Returns the fields of `Name(a: 1)`, or none.
+    /// Returns the fields of `Name(a: 1)`. Empty for a value without fields.
     pub(super) fn fields(&self) -> &[Field] {
         match &self.content().kind {
             TermKind::Fields { fields, .. } => fields,

@@ -1,4 +1,4 @@
-//! Paths to values inside a pipeline: `search.trial.epochs`, `flip.policy[0].RandomFlip`.
+//! Walks from a term to a value inside it, along a path such as `search.trial.epochs` or `flip.policy[0].RandomFlip`.
 
 use pipe_stages::problem::{Path, Step};
 
@@ -7,10 +7,10 @@ use super::{
     term::{Field, Term, TermKind},
 };
 
-/// Returns the steps of a path.
+/// Reads a path.
 ///
 /// # Errors
-/// If the text is no path: what is wrong with it.
+/// If the text is not a path: what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Path, String> {
     let mut steps = Vec::new();
     for part in text.split('.') {
@@ -24,7 +24,7 @@ pub(super) fn parse(text: &str) -> Result<Path, String> {
         steps.push(Step::Name(name.to_owned()));
         while let Some(rest) = indices.strip_prefix('[') {
             let (index, rest) = rest.split_once(']').ok_or_else(|| format!("`{text}` lacks a `]`"))?;
-            steps.push(Step::Index(index.parse().map_err(|_| format!("`{index}` is no index"))?));
+            steps.push(Step::Index(index.parse().map_err(|_| format!("`{index}` is not an index"))?));
             indices = rest;
         }
         if !indices.is_empty() {
@@ -34,7 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Path, String> {
     Ok(steps.into_iter().collect())
 }
 
-/// Returns the value at the end of `steps`, or the last one before it that the text has: where a mistake is shown.
+/// Returns the value at the end of `steps`, or the last value on the way that the text has. A mistake is shown there.
 pub(super) fn locate<'n>(term: &'n Term, steps: &[Step]) -> &'n Term {
     let mut current = term;
     for step in steps {
@@ -46,7 +46,7 @@ pub(super) fn locate<'n>(term: &'n Term, steps: &[Step]) -> &'n Term {
     current
 }
 
-/// Returns the place of the name that a value begins with, rather than that of the whole value.
+/// Returns the place of the name that a value begins with. Without a name: the opening bracket, or the whole value.
 pub(super) fn name_of(term: &Term) -> Span {
     match (term.name(), &term.kind) {
         (Some(name), _) => Span { end: term.span.start + name.len(), ..term.span },
@@ -57,7 +57,7 @@ pub(super) fn name_of(term: &Term) -> Span {
     }
 }
 
-/// Returns the value one step further. The name of a variant leads to its content.
+/// Returns the value one step further. A variant's name leads to its content.
 fn next<'n>(term: &'n Term, step: &Step) -> Option<&'n Term> {
     match (step, &term.kind) {
         (Step::Name(name), TermKind::Fields { name: variant, fields }) => {
@@ -75,11 +75,11 @@ fn next<'n>(term: &'n Term, step: &Step) -> Option<&'n Term> {
     }
 }
 
-/// Returns the value at the end of `steps`, to be written to. Names of variants may be left out. A field that is not there
-/// is added, with `key` as the place of its name.
+/// Returns the value at the end of `steps`, to be overwritten. Names of variants may be left out. If the last step is a
+/// field that the text lacks, the field is added, with `key` as the place of its name.
 ///
 /// # Errors
-/// If a step leads nowhere: its index, and what is allowed there.
+/// If a step leads nowhere: the step's index, and what is allowed there.
 pub(super) fn place<'n>(term: &'n mut Term, steps: &[Step], key: Span) -> Result<&'n mut Term, (usize, String)> {
     place_at(term, steps, key, 0)
 }
@@ -88,7 +88,7 @@ pub(super) fn place<'n>(term: &'n mut Term, steps: &[Step], key: Span) -> Result
 enum Way {
     Field(usize),
     Item(usize),
-    /// The content of a variant, and how many steps that takes: none if the variant's name was left out.
+    /// The content of a variant, and the number of steps that takes: 0 if the variant's name was left out.
     Into(usize),
     Add,
 }
@@ -113,7 +113,7 @@ fn way(term: &Term, steps: &[Step], at: usize) -> Result<Way, String> {
         (Step::Index(_), TermKind::List(items) | TermKind::Tuple { items, .. }) => {
             Err(format!("an index below {}", items.len()))
         }
-        _ => Err(format!("nothing further: {} is here", term.describe())),
+        _ => Err(format!("no further step: {} is here", term.describe())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `Evaluate`: the one look at the test split.
+//! `Evaluate`: measures a network on a split that it was not trained on. Only this stage may read the test split.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) static KIND: StageKind = StageKind {
     from_record: |mut fields| Ok(Arc::new(EvaluateSpec { of: fields.take("of")?, evaluate: fields.rest()? })),
 };
 
-/// The network of the stage `of` on a split that it was not trained on.
+/// An evaluation of the network of the stage `of`.
 #[derive(Debug, Clone)]
 struct EvaluateSpec {
     of: String,

@@ -1,4 +1,4 @@
-//! `Retrain`: the training of a search's best trial, longer or on more data.
+//! `Retrain`: trains the best trial of a search again, for longer or on more data.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) static KIND: StageKind = StageKind {
     name: NAME,
     reads: &[Reads { path: &["of"], kinds: &[search::NAME] }],
     may_name_test_split: false,
-    // It is a training.
+    // It executes `train`, whose nouns `Train` has.
     nouns: &[],
     read: |reading| Some(Arc::new(RetrainSpec::read(reading)?)),
     from_record: |mut fields| Ok(Arc::new(RetrainSpec { of: fields.take("of")?, own: fields.rest()? })),
@@ -42,16 +42,17 @@ struct RetrainSpec {
 parameters! {
     /// The parameters of a retraining.
     struct RetrainParams where keeps_each_once {
-        /// A number, or `BestEpoch`: as many as the best trial had at its best. Needed unless the data are
-        /// `TrainAndValidation`.
+        /// The number of epochs, or `BestEpoch` for the epoch at which the best trial was best. Required unless `data` is
+        /// `TrainAndValidation`, where it defaults to `BestEpoch`.
         epochs: Option<Epochs> [EPOCHS],
-        /// Which weights are kept. By default the trial's.
+        /// Which weights are kept. Defaults to those that the trial keeps, or to the last ones if `data` is
+        /// `TrainAndValidation`.
         keep: Option<Vec<Keep>>,
-        /// Every how many epochs the spread of each layer's weights becomes an output; `None`: never.
+        /// The number of epochs between two histograms of each layer's weights. `None` for no histograms.
         histograms: Option<u32> [EVERY] = Some(2),
-        /// When to stop before the last epoch.
+        /// When to stop before the last epoch. Never by default.
         early_stopping: Option<EarlyStopping>,
-        /// What is trained on.
+        /// The splits to train on.
         data: RetrainData = RetrainData::Train,
         /// The seed of the training.
         seed: RetrainSeed = RetrainSeed::Same,
@@ -59,12 +60,12 @@ parameters! {
 }
 
 choices! {
-    /// What a retraining trains on.
+    /// The splits that a retraining trains on.
     #[derive(Copy, Eq)]
     enum RetrainData {
-        /// The training split: with the same seed it continues the trial's own trajectory.
+        /// The training split. With the same seed, the retraining continues the trial's own trajectory.
         Train,
-        /// Both, for a model to be used: nothing is left to validate on.
+        /// The training and the validation split. No images are left to validate on.
         TrainAndValidation,
     }
 }
@@ -73,9 +74,9 @@ choices! {
     /// The seed of a retraining.
     #[derive(Copy, Eq)]
     enum RetrainSeed {
-        /// The trial's.
+        /// The seed of the trial.
         Same,
-        /// Another one, for an independent estimate.
+        /// Another seed, for an independent estimate. Each number gives a different one.
         Fresh(u32),
     }
 }
@@ -94,7 +95,7 @@ impl RetrainSpec {
         Some(Self { of: of?, own })
     }
 
-    /// Returns which weights are kept of a search with this `trial`.
+    /// Returns which weights are kept if `trial` is the search's trial.
     fn kept_of(&self, trial: &TrainSpec) -> Vec<Keep> {
         match (&self.own.keep, self.own.data) {
             (Some(keep), _) => keep.clone(),
@@ -119,10 +120,9 @@ impl StageSpec for RetrainSpec {
 
     fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         if self.own.epochs.is_none() && self.own.data == RetrainData::Train {
-            let mistake = Mistake::at(here.name, format!("`{}` does not say for how long to train", self.of));
-            let long =
-                "`epochs: 20`, or `data: TrainAndValidation`, which trains as long as the best trial's best epoch";
-            mistakes.push(mistake.expected(long));
+            let mistake = Mistake::at(here.name, "missing field `epochs`");
+            let expected = "`epochs: ..`, or `data: TrainAndValidation` to train up to the best trial's best epoch";
+            mistakes.push(mistake.expected(expected));
         }
     }
 
@@ -144,7 +144,7 @@ impl StageSpec for RetrainSpec {
             inputs.push(("best", select, Best::FILE));
         }
         if self.own.data == RetrainData::TrainAndValidation {
-            // Nothing is left to validate on: the last state is the model.
+            // Without validation images, the last state is the model.
             inputs.iter_mut().filter(|(slot, ..)| *slot == "validation").for_each(|input| input.0 = "extra");
             train.objective = Objective::Minimise(At::Last("train.loss".into()));
         }

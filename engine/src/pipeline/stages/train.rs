@@ -1,4 +1,4 @@
-//! `Train`: a training, of its own or as the trial of a search; and what reads a trained network needs of it.
+//! `Train`: a training, as a stage of its own or as the trial of a search. Also what stages need that read a trained network.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(super) static KIND: StageKind = StageKind {
 };
 
 impl TrainSpec {
-    /// Reads a training. `objective` is what it goes for, if that is not among its own fields.
+    /// Reads a training. `objective` is the search's, if the training is a trial and its search has one.
     pub(super) fn read(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<Self> {
         let data = reading.reference("data");
         let augment = reading.optional_reference("augment");
@@ -62,17 +62,17 @@ impl TrainSpec {
         Ok(Self { data: fields.take("data")?, augment: fields.take("augment")?, train: fields.rest()? })
     }
 
-    /// Complains, at the place `at`, about an objective that the data set has no figures for.
+    /// Complains, at the place `at`, about an objective whose metric does not exist for the data set.
     pub(super) fn check_objective(&self, at: Span, stages: &Stages, mistakes: &mut Vec<Mistake>) {
         let Some(data_set) = stages.data_set(&self.data) else { return };
         let metric = self.train.objective.metric();
         if metric.starts_with("valid.") && !data_set.splits().contains(&"validation") {
             let found = format!("the objective `{metric}` on a dataset without a validation split");
-            let help = "give `Decode` a `validation`, or go for a `train.` metric";
+            let help = "give `Decode` a `validation`, or choose a `train.` metric";
             mistakes.push(Mistake::at(at, found).help(help));
         }
         let Some((split, figure)) = metric.split_once('.') else { return };
-        // A metric of another form was refused when it was read.
+        // Other metrics do not depend on the data set, or were refused when they were read.
         if !figure.ends_with("_loss") && !figure.ends_with("_accuracy") {
             return;
         }
@@ -88,7 +88,8 @@ impl TrainSpec {
         }
     }
 
-    /// Complains about a network that cannot be built for images of the data set's size. `term` is the training's text.
+    /// Complains about a network that cannot be built for images of the data set's size. `term` is the training as it is
+    /// written.
     pub(super) fn check_network(&self, term: &Term, stages: &Stages, mistakes: &mut Vec<Mistake>) {
         let Some(shape) = stages.data_set(&self.data).and_then(|data_set| data_set.format.shape()) else { return };
         // A size of 0 was refused when it was read.
@@ -146,8 +147,8 @@ impl StageSpec for TrainSpec {
     }
 }
 
-/// Complains about `epochs: BestEpoch`, and takes `BestEpoch` out of what the mistakes from index `first` on offer. The action of
-/// a training can hold it, but only `Retrain` connects the record of a best trial.
+/// Complains about `epochs: BestEpoch`, and takes `BestEpoch` out of what the mistakes from index `first` on offer. The
+/// action of a training can hold it, but only `Retrain` connects the record of a best trial.
 fn refuse_best_epoch(reading: &mut Reading<'_, '_>, first: usize) {
     for expected in reading.mistakes[first..].iter_mut().filter_map(|mistake| mistake.expected.as_mut()) {
         *expected = expected.replace(", or `BestEpoch`", "");
@@ -159,17 +160,17 @@ fn refuse_best_epoch(reading: &mut Reading<'_, '_>, first: usize) {
     reading.mistakes.push(mistake.help("only `Retrain` takes `BestEpoch`, the best epoch of a search's best trial"));
 }
 
-/// What a stage needs that looks at the network of another.
+/// What a stage needs to read the network of another.
 pub(super) struct Network<'p> {
-    /// Its architecture, its weights and its policy.
+    /// The inputs for the network: its architecture, its weights and, if images are augmented, its policy.
     pub(super) inputs: Vec<Input<'static>>,
-    /// The node of the data set it was trained on.
+    /// The index of the node of the data set that it was trained on.
     pub(super) data: usize,
     /// That data set.
     pub(super) data_set: &'p Decode,
 }
 
-/// Adds the nodes that a look at the network of the stage `of` reads from.
+/// Adds the nodes that a stage needs to read the network of the stage `of`.
 pub(super) fn network<'p>(of: &str, plan: &mut Expansion<'p>) -> Network<'p> {
     let node = plan.node_of(of);
     let stages = plan.stages;
@@ -182,7 +183,7 @@ pub(super) fn network<'p>(of: &str, plan: &mut Expansion<'p>) -> Network<'p> {
     Network { inputs, data: plan.node_of(&training.data), data_set: plan.data_set(&training.data) }
 }
 
-/// Complains about a look at the network of the stage `of` if that keeps no weights to look at.
+/// Complains if the stage `of`, whose network is to be read, keeps neither its best nor its last weights.
 pub(super) fn check_weights(of: &str, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
     let Some(keep) = here.stages.get(of).and_then(|spec| spec.kept(here.stages)) else { return };
     if !keep.contains(&Keep::Best) && !keep.contains(&Keep::Last) {

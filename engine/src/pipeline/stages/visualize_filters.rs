@@ -1,4 +1,4 @@
-//! `VisualizeFilters`: what the filters of a network look for.
+//! `VisualizeFilters`: pictures of what the filters of a network respond to.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) static KIND: StageKind = StageKind {
     from_record: |mut fields| Ok(Arc::new(VisualizeSpec { of: fields.take("of")?, visualize: fields.rest()? })),
 };
 
-/// The filters of the network of the stage `of`.
+/// The visualisation of the filters of the network of the stage `of`.
 #[derive(Debug, Clone)]
 struct VisualizeSpec {
     of: String,

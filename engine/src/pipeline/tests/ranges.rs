@@ -59,7 +59,7 @@ error: `steps`: found `0`
 }
 
 #[test]
-fn a_metric_that_is_none() {
+fn an_unknown_metric() {
     check(
         &[("valid.fine_accuracy", "accuracy")],
         r#"
@@ -93,7 +93,7 @@ error: `pooling_type`: found `mix`
 }
 
 #[test]
-fn a_share() {
+fn a_fraction_out_of_range() {
     check(
         &[("Cifar100", "Cifar100, validation: Stratified(2)")],
         r#"
@@ -107,7 +107,7 @@ error: `fraction`: found `2`
 }
 
 #[test]
-fn a_sampler() {
+fn parameters_of_a_sampler_out_of_range() {
     check(
         &[("startup: 2", "gamma: -1")],
         r#"

@@ -169,7 +169,7 @@ error: `subset`: found `half`
 }
 
 #[test]
-fn a_value_with_content_that_takes_none_and_the_reverse() {
+fn a_variant_with_content_that_takes_none_and_one_without_that_needs_some() {
     check(
         &[("Cifar100", "Cifar100(1), validation: Stratified")],
         r#"
@@ -189,7 +189,7 @@ error: `validation`: found `Stratified`
 }
 
 #[test]
-fn an_objective() {
+fn an_objective_of_a_wrong_type() {
     check(
         &[(r#"Best("valid.fine_accuracy")"#, r#""valid.fine_accuracy""#)],
         r#"
@@ -203,7 +203,7 @@ error: unknown name `valid.fine_accuracy`
 }
 
 #[test]
-fn a_label_may_stand_for_a_number() {
+fn a_label_is_offered_where_one_is_allowed() {
     check(
         &[("epochs: 2", r#"epochs: 2, batch: "many""#)],
         r#"

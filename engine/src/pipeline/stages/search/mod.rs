@@ -1,4 +1,4 @@
-//! `Search`: trials that a sampler proposes one after the other, each trained.
+//! `Search`: trains trials that a sampler proposes one after the other.
 
 pub(in crate::pipeline) mod params;
 pub(in crate::pipeline) mod sampler;
@@ -97,7 +97,7 @@ impl StageSpec for SearchSpec {
     }
 }
 
-/// Takes what a search goes for, which is what its trials are scored by.
+/// Takes the objective of a search, which its trials are scored by.
 fn objective(reading: &mut Reading<'_, '_>) -> Option<Objective> {
     let term = reading.term;
     let given = ["maximise", "minimise"].map(|mode| (mode, reading.form.take(mode)));
@@ -109,7 +109,7 @@ fn objective(reading: &mut Reading<'_, '_>) -> Option<Objective> {
     }
     let before = reading.mistakes.len();
     let objective = located::read(term, &json!({ mode: value }), reading.mistakes);
-    // What is wrong with it is said once, and not of the trial as well.
+    // A mistake in it is reported once, not for the trial as well.
     objective.filter(|_| reading.mistakes.len() == before)
 }
 
@@ -125,7 +125,7 @@ fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<
             let mut inner = reading.inner(trial);
             inner.refuse_test_split();
             if let Some(own) = trial.field("objective").filter(|_| objective.is_some()) {
-                let mistake = Mistake::at(own.key_span, "the search says already what its trials go for");
+                let mistake = Mistake::at(own.key_span, "the search already has an objective");
                 inner.mistakes.push(mistake.help("remove `objective`, or the search's `maximise` or `minimise`"));
             }
             TrainSpec::read(&mut inner, objective)

@@ -1,4 +1,4 @@
-//! Whether a search's sampler, space, number of trials, fixed labels and constraints go together.
+//! Checks that a search's sampler, space, number of trials, fixed labels and constraints fit together.
 
 use pipe_stages::{
     params::Hyper,
@@ -15,7 +15,7 @@ use crate::pipeline::{
     walk::{self, locate, name_of},
 };
 
-/// Complains about parts that are sound by themselves and do not go together.
+/// Complains about parts of a search that are valid by themselves but do not fit together.
 pub(in crate::pipeline) fn fits(
     term: &Term,
     own: &SearchParams,
@@ -38,12 +38,12 @@ pub(in crate::pipeline) fn fits(
     let length = own.sampler.length();
     if length == Length::Brackets {
         if own.trials.is_some() {
-            let mistake = Mistake::at(at("trials"), "the sampler says itself how many trials there are");
+            let mistake = Mistake::at(at("trials"), "this sampler decides the number of trials itself");
             mistakes.push(mistake.help("remove `trials`"));
         }
         if let Some(Hyper::Label(_)) = trial.map(|trial| &trial.train.epochs) {
-            let mistake = Mistake::at(at("trial.Train.epochs"), "the most epochs of a trial are not known");
-            mistakes.push(mistake.expected("a number: the sampler divides it"));
+            let mistake = Mistake::at(at("trial.Train.epochs"), "this sampler needs a fixed number of epochs");
+            mistakes.push(mistake.expected("a number, which the sampler divides among its rungs"));
         }
         return;
     }
@@ -54,7 +54,7 @@ pub(in crate::pipeline) fn fits(
     nothing_allowed(&space, own, mistakes, at("constraints"));
 }
 
-/// Returns a mistake inside the field at `prefix`, with its place in the text.
+/// Returns a problem inside the field at `prefix` as a mistake at its place in the text.
 pub(in crate::pipeline) fn in_space(term: &Term, prefix: &Path, found: problem::Problem) -> Mistake {
     let problem::Problem { at, found, expected, help, .. } = found.inside(prefix);
     Mistake { message: found, span: Some(locate(term, at.steps()).span), expected, help }
