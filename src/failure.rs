@@ -4,7 +4,7 @@ use std::{fmt::Display, io::IsTerminal};
 
 use pipe_engine::{
     names::NameError,
-    pipeline::{problem::Look, read::Refused},
+    pipeline::{mistake::Look, read::Refused},
     study::StudyError,
 };
 use pipe_store::StoreError;

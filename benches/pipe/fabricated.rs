@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, path::PathBuf, process::Command};
 use pipe_engine::{
     action::Action,
     pipeline::{
-        expand::{Sources, expand},
-        problem::Look,
+        expand::{Downloads, expand},
+        mistake::Look,
         read::read,
     },
     run::execute::execute,
@@ -47,7 +47,7 @@ impl Fabricated {
         std::fs::write(self.folder.path().join("pipeline.ron"), text).expect("the folder can be written");
         let pipeline =
             read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Look::Plain)));
-        let plan = expand(&pipeline, &Sources::default());
+        let plan = expand(&pipeline, &Downloads::default());
         let store = self.store();
         let mut trees: Vec<Option<Tree>> = Vec::new();
         for (index, node) in plan.nodes.iter().enumerate() {

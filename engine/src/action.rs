@@ -1,4 +1,4 @@
-//! Everything that decides what one execution gives, and the key made of it.
+//! What one execution is a function of, and the key that names it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,28 +7,28 @@ use pipe_store::{ActionKey, Digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The format of the action record. Another one re-keys everything.
+/// The format of the action record. A new format changes every key.
 const FORMAT: u32 = 1;
 
-/// Everything that decides what an execution gives. Its record is an object of the store, and the digest of the record is the
-/// key. The fields are sorted by name, as in the record.
+/// Everything that the outputs of an execution depend on. Its record is an object of the store, and the digest of the
+/// record is the key. The fields are sorted by name, as in the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    /// What the stage computes on, if it computes with networks.
+    /// The kind of device that the stage computes on, if it computes with networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceKind>,
     /// The format of the record.
     pub format: u32,
-    /// slot -> digest of the input file.
+    /// The digest of each input file, by slot.
     pub inputs: BTreeMap<String, Digest>,
-    /// The class of its numbers, if it computes with networks: outputs are equal within a class.
+    /// The numerics class, if the stage computes with networks. Outputs are equal within a class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numerics: Option<String>,
-    /// The stage's parameters; those at their defaults are left out. Many trials share theirs.
+    /// The stage's parameters, without those at their defaults. Shared, because many trials have the same.
     #[serde(with = "shared")]
     pub params: Arc<Value>,
-    /// Its seed, if it draws random numbers: a number of 64 bits, as a string.
+    /// The stage's seed, if it draws random numbers: a number of 64 bits in decimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
     /// The stage's name.
@@ -38,12 +38,12 @@ pub struct Action {
 }
 
 choices! {
-    /// The kind of device a study computes on. Which one of several is provenance.
+    /// The kind of device that a study computes on. Which one of several devices is not part of a key.
     #[derive(Copy, Eq, PartialOrd, Ord)]
     pub enum DeviceKind = Cpu {
-        /// Our own kernels, the same bits on every processor.
+        /// The processor, with kernels of our own that give the same bits on every processor.
         Cpu,
-        /// A GPU of NVIDIA's, by burn.
+        /// An NVIDIA GPU, through burn.
         Cuda,
     }
 }
@@ -80,19 +80,20 @@ impl Action {
         ActionKey(Digest::of(&self.record()))
     }
 
-    /// Returns the digest of the trajectory that `stage`, whose action this is, follows, if it keeps checkpoints.
+    /// Returns the digest of the trajectory that checkpoints are kept under, if `stage` keeps any. `stage` must be this
+    /// action's.
     pub fn trajectory(&self, stage: &dyn Stage) -> Option<Digest> {
         let params = stage.trajectory()?;
         Some(Digest::of(&Self { params: Arc::new(params), ..self.clone() }.record()))
     }
 
-    /// Returns the seed, 0 for a stage that draws no random numbers.
+    /// Returns the seed, or 0 for a stage that draws no random numbers.
     pub fn seed(&self) -> u64 {
         self.seed.as_deref().and_then(|seed| seed.parse().ok()).unwrap_or(0)
     }
 }
 
-/// Returns the seed of a kind of stage in a study: never from a node's name or a trial's index, so that equal work has
+/// Returns the seed for `stage` in a study. It does not depend on a node's name or a trial's number, so that equal work has
 /// equal keys. `repeat` tells independent estimates apart.
 pub fn derive_seed(study_seed: u64, stage: &str, repeat: u64) -> u64 {
     let mut hasher = Vec::from(b"pipe seed 1\0".as_slice());
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_record_and_its_key_are_pinned() {
+    fn a_records_bytes_and_its_key_do_not_change() {
         let action = Action {
             format: FORMAT,
             stage: "train".into(),
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_differ_by_study_stage_and_repeat_and_are_pinned() {
+    fn seeds_differ_by_study_stage_and_repeat_and_do_not_change() {
         let seeds = [(7, "train", 0), (8, "train", 0), (7, "propose", 0), (7, "train", 1)];
         let seeds = seeds.map(|(study, stage, repeat)| derive_seed(study, stage, repeat));
         let pinned: [u64; 4] = [12042488483611169233, 15815748773613379249, 17845410881669999218, 10747254249217222273];

@@ -1,4 +1,4 @@
-//! Which contents of a store its studies need.
+//! Decides which contents of a store its studies need.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,16 +6,16 @@ use pipe_store::{Digest, GcPlan, GcRoots, RefKind, Store, StoreError};
 
 use crate::study::Study;
 
-/// The entries of the studies' logs that are to be forgotten.
+/// The entries to be removed from the logs of the studies.
 #[derive(Debug, Default)]
 pub struct Forgotten {
-    /// name -> how many of its newest entries stay
+    /// The number of newest entries that stay, by the study's name.
     keep: BTreeMap<String, usize>,
-    /// (name, study)
+    /// The entries that go: (name, study hash), the oldest first for each name.
     pub entries: Vec<(String, Digest)>,
 }
 
-/// Decides which entries go if the last `keep_last` of each name stay.
+/// Decides which entries go if the newest `keep_last` entries of each name stay. Without `keep_last`, all stay.
 ///
 /// # Errors
 /// If a log cannot be read.
@@ -38,7 +38,7 @@ impl Forgotten {
     /// If a log cannot be read or written.
     pub fn carry_out(&self, store: &Store) -> Result<(), StoreError> {
         for name in self.keep.keys() {
-            // The oldest ones, as many as were counted, so that a study that was added since stays.
+            // Removes as many of the oldest entries as were counted, so that a study recorded since then stays.
             let mut left = self.entries.iter().filter(|(entry, _)| entry == name).count();
             store.ref_retain(RefKind::Studies, name, |_| {
                 let goes = left > 0;
@@ -50,7 +50,7 @@ impl Forgotten {
     }
 }
 
-/// Drops from the roots what only unfinished runs have made, unless a running one needs it too.
+/// Removes from the roots what only unfinished runs have made, unless a run in progress needs it too.
 ///
 /// # Errors
 /// If the logs of runs cannot be read.
@@ -64,16 +64,16 @@ pub fn leave_out_unfinished(store: &Store, roots: &mut GcRoots) -> Result<(), St
     Ok(())
 }
 
-/// Adds to the roots what the studies that stay need.
+/// Adds everything to the roots that the remaining studies need.
 ///
 /// # Errors
-/// If a log or a study cannot be read: then it is not known what is needed, and nothing must be swept.
+/// If a log or a study cannot be read. Then nothing must be removed from the store, because what it needs is unknown.
 pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) -> Result<(), StoreError> {
     for name in store.ref_names(RefKind::Studies)? {
         let log = store.ref_log(RefKind::Studies, &name)?;
         let path = store.root().join("refs/studies").join(&name);
         if log.is_empty() && path.exists() {
-            // The log had studies. Which ones is lost, and so is what they need.
+            // The log named studies that are no longer known, and neither is what they need.
             return Err(StoreError::Record { path, reason: "no study in it can be read".to_owned() });
         }
         let keep = forgotten.keep.get(&name).copied().unwrap_or(log.len());
@@ -84,7 +84,7 @@ pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) ->
             let study = match Study::load(store, &entry.digest) {
                 Ok(study) => study,
                 Err(crate::study::StudyError::Store(error)) => return Err(error),
-                // Not a study. It stays, and nothing is known that it needs.
+                // Not a study: it stays, and names nothing else.
                 Err(_) => continue,
             };
             roots.objects.insert(study.pipeline);
@@ -95,7 +95,7 @@ pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) ->
     Ok(())
 }
 
-/// Returns the plan as text.
+/// Returns the plan as text. `dry` says that it is not carried out.
 pub fn render(plan: &GcPlan, forgotten: &Forgotten, dry: bool) -> String {
     let mut text = String::new();
     for (name, study) in &forgotten.entries {

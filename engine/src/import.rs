@@ -1,4 +1,4 @@
-//! Trials that were recorded elsewhere, as a record that a search starts from.
+//! Imports trials that were recorded elsewhere, as a record that a search can start from.
 
 use std::collections::BTreeMap;
 
@@ -9,51 +9,50 @@ use pipe_stages::{
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What became of a file of trials.
+/// The trials of a file, imported for a space.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
-    /// The trials that the space could have proposed.
+    /// The record of the trials that the space could have proposed.
     pub record: ImportedTrials,
-    /// The others: (place in the file, why the space could not have proposed it).
+    /// The other trials: (index in the file, why the space could not have proposed it).
     pub misfits: Vec<(usize, String)>,
 }
 
-/// Why trials cannot be read from a file.
+/// Why a file of trials cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// It is not JSON.
+    /// The file is not JSON.
     #[error("it is not JSON")]
     Json(#[from] serde_json::Error),
-    /// It has none of the [`FORMATS`].
+    /// The file is in none of the [`FORMATS`].
     #[error("it has no trials: expected {FORMATS}")]
     Unknown,
 }
 
-/// The formats that are read.
+/// The formats that can be read, for messages.
 pub const FORMATS: &str = "the output of `pipe trials --json`, a record that `pipe import-trials` wrote, or \
                            {\"trials\": [{\"hyperopt_vals\": {..}, \"loss\": ..}, ..]} with the values of Hyperopt's trials";
 
 /// A trial in any of the formats.
 #[derive(Deserialize)]
 struct Foreign {
-    /// Active label -> value.
+    /// The value of each active label.
     labels: Option<BTreeMap<String, Value>>,
-    /// Label -> what Hyperopt keeps: the index of the option for a choice, null for an inactive label.
+    /// What Hyperopt keeps for each label: for a choice the index of its option, for an inactive label null.
     hyperopt_vals: Option<BTreeMap<String, Value>>,
-    /// Key -> value, for keys that differ from their labels.
+    /// The value of each key that differs from its label.
     #[serde(default)]
     space: BTreeMap<String, Value>,
     status: Option<String>,
-    /// What is minimised. A failed trial may have a string here, or nothing.
+    /// The value that was minimised. A failed trial may have a string here, or nothing.
     #[serde(default)]
     loss: Value,
 }
 
-/// Returns the trials in `text` that `space` could have proposed, in their order, and why it could not have proposed the
-/// others.
+/// Reads the trials in `text`, and keeps those that `space` could have proposed, in their order.
 ///
 /// # Errors
-/// If the text has none of the formats.
+/// If the text is in none of the [`FORMATS`].
 pub fn read(text: &str, space: &Space) -> Result<Import, ImportError> {
     let file: Value = serde_json::from_str(text)?;
     let (source, trials) = match &file {
@@ -67,7 +66,7 @@ pub fn read(text: &str, space: &Space) -> Result<Import, ImportError> {
     let mut import =
         Import { record: ImportedTrials { format: Version, source, trials: Vec::new() }, misfits: Vec::new() };
     for (i, trial) in trials.into_iter().enumerate() {
-        // `ok` is the only status of Hyperopt that has a usable loss.
+        // A trial of Hyperopt has a usable loss only if its status is `ok`.
         let completed = trial.status.as_deref().is_none_or(|status| ["ok", "completed"].contains(&status));
         let loss = trial.loss.as_f64().filter(|_| completed);
         let read = match (trial.labels, trial.hyperopt_vals) {
@@ -100,7 +99,7 @@ mod tests {
 
     /// Trial 1 of github.com/guillaume-chevalier/Hyperopt-Keras-CNN-CIFAR-100 (MIT), shortened.
     #[test]
-    fn hyperopts_indices_become_values() {
+    fn indices_of_hyperopt_become_values() {
         let file = json!({ "source": "somewhere", "trials": [{
             "status": "ok",
             "hyperopt_vals": {"optimizer": 2.0, "first_conv": 1.0, "first_conv_size": 1.0, "residual": 0.0,
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_trials_is_refused() {
+    fn a_file_without_trials_is_refused() {
         assert!(matches!(read("epoch,loss", &space()), Err(ImportError::Json(_))));
         for text in ["{}", "[]", "{\"trials\": []}", "[{\"loss\": 1}]"] {
             assert!(matches!(read(text, &space()), Err(ImportError::Unknown)), "{text}");

@@ -1,19 +1,19 @@
-//! Where two JSON values differ, leaf by leaf.
+//! Compares two JSON values leaf by leaf.
 
 use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// One value that differs.
+/// One difference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
-    /// `flip.policy[0].RandomFlip`
+    /// The path of the value: `flip.policy[0].RandomFlip`.
     pub path: String,
-    /// The value before. Absent if nothing is written at the path: the default holds, or there is no such item.
+    /// The old value. `None` if nothing is written at the path, because a field has its default or a list has no such item.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<Value>,
-    /// As `old`.
+    /// The new value. `None` as for `old`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
 }
@@ -26,7 +26,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// Adds the leaves that differ, sorted by path; all paths begin with `path`. What only one side has is one leaf, however large.
+/// Adds the differences between `old` and `new` to `found`, sorted by path. All paths begin with `path`. A value that only
+/// one side has is one leaf, however large.
 pub fn changes(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Change>) {
     match (old, new) {
         (old, new) if old == new => {}
@@ -38,7 +39,7 @@ pub fn changes(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut
             }
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) => {
-            // An item that was inserted or removed does not change those behind it.
+            // Inserting or removing an item does not change the items behind it.
             let (before, behind) = if old.len() == new.len() { (0, 0) } else { in_common(old, new) };
             let (old, new) = (&old[before..old.len() - behind], &new[before..new.len() - behind]);
             for i in 0..old.len().max(new.len()) {
@@ -49,14 +50,15 @@ pub fn changes(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut
     }
 }
 
-/// Returns how many items two lists share at their beginning, and how many of the rest at their end.
+/// Returns the number of items that two lists share at their start, and the number of the others that they share at their end.
 fn in_common(old: &[Value], new: &[Value]) -> (usize, usize) {
     let count = |pairs: &mut dyn Iterator<Item = (&Value, &Value)>| pairs.take_while(|(old, new)| old == new).count();
     let before = count(&mut old.iter().zip(new));
     (before, count(&mut old[before..].iter().rev().zip(new[before..].iter().rev())))
 }
 
-/// Returns whether two objects can be compared field by field: two variants, `RandomFlip(0.5)` and `RandomCrop(4)`, cannot.
+/// Returns whether two objects can be compared field by field. Two different variants, `RandomFlip(0.5)` and
+/// `RandomCrop(4)`, cannot.
 fn comparable(old: &Map<String, Value>, new: &Map<String, Value>) -> bool {
     old.len() != 1 || new.len() != 1 || old.keys().eq(new.keys())
 }
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leaves_that_differ_are_named_by_path() {
+    fn every_difference_has_its_path() {
         check(json!({ "a": 1, "b": [1, 2] }), json!({ "a": 1, "b": [1, 3] }), &["x.b[1] 2 -> 3"]);
         check(json!({ "a": 1 }), json!({ "a": 1, "b": { "c": 2 } }), &["x.b default -> {\"c\":2}"]);
         check(json!([{ "RandomFlip": 0.5 }]), json!([{ "RandomFlip": 0.25 }]), &["x[0].RandomFlip 0.5 -> 0.25"]);

@@ -4,6 +4,8 @@
 //! pipeline.ron -pipeline-> Pipeline -expand-> Plan -run-> Study
 //! ```
 
+#![warn(missing_docs)]
+
 pub mod action;
 pub mod gc;
 pub mod import;

@@ -1,16 +1,16 @@
-//! How nodes are called, and which one a user means.
+//! The names of nodes, and which node a user means.
 
 use pipe_stages::{
     StageName,
     words::{closest, one_of},
 };
 
-/// Returns the name of the node that does `stage` for trial `number` of `search`: `search/train/003`.
+/// Returns the name of the node that executes `stage` for trial `number` of `search`: `search/train/003`.
 pub fn trial_node(search: &str, stage: StageName, number: u32) -> String {
     format!("{search}/{stage}/{number:03}")
 }
 
-/// Returns the number of the trial of `search` that `name` is the node of, as [`trial_node`] gave it.
+/// Returns the number of the trial in `name`, if [`trial_node`] made the name for this `search` and `stage`.
 pub fn trial_number(name: &str, search: &str, stage: StageName) -> Option<u32> {
     let rest = name.strip_prefix(search)?.strip_prefix('/')?.strip_prefix(stage.as_str())?;
     rest.strip_prefix('/')?.parse().ok()
@@ -21,23 +21,23 @@ pub fn selection_node(search: &str) -> String {
     format!("{search}/{}", StageName::Select)
 }
 
-/// Why a text names no node.
+/// Why a text does not name exactly one node.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// There is no such node.
+    /// No node has this name.
     #[error("there is no node `{text}` in this study{}", did_you_mean(.candidates))]
     Unknown {
         /// What the user wrote.
         text: String,
-        /// What may be meant.
+        /// The names that may be meant.
         candidates: Vec<String>,
     },
-    /// Several nodes end so.
+    /// The names of several nodes end in the text.
     #[error("`{text}` can be {}", one_of(.candidates.iter().map(String::as_str)))]
     Ambiguous {
         /// What the user wrote.
         text: String,
-        /// The first of these nodes.
+        /// The names of the first of these nodes.
         candidates: Vec<String>,
     },
 }
@@ -49,21 +49,21 @@ fn did_you_mean(candidates: &[String]) -> String {
     }
 }
 
-/// How many nodes an error names.
+/// The most nodes that an error names.
 pub(crate) const SHOWN: usize = 5;
 
-/// Returns the one of `names` that `text` means: a full name, or the end of one from a `/` on if only one ends so. Numbers may
-/// be written without their zeros: `train/7` is `search/train/007`.
+/// Returns the name in `names` that `text` means: a full name, or whole parts at the end of exactly one name. Numbers may
+/// be written without leading zeros: `train/7` is `search/train/007`.
 ///
 /// # Errors
-/// If there is no such name, with the closest one; if there are several, with the first of them.
+/// If there is no such name, or several.
 pub fn resolve<'a>(names: impl Iterator<Item = &'a str> + Clone, text: &str) -> Result<&'a str, NameError> {
     if let Some(name) = names.clone().find(|name| *name == text) {
         return Ok(name);
     }
     let wanted = parts(text);
     let ends_so: Vec<_> = names.clone().filter(|name| parts(name).ends_with(&wanted)).collect();
-    // A full name wins over the end of another.
+    // A full name takes precedence over the end of another.
     if let Some(whole) = ends_so.iter().find(|name| parts(name).len() == wanted.len()) {
         return Ok(whole);
     }
@@ -82,7 +82,7 @@ pub fn resolve<'a>(names: impl Iterator<Item = &'a str> + Clone, text: &str) -> 
     }
 }
 
-/// Returns the parts of a node's name; numbers without zeros in front.
+/// Returns the parts of a node's name, numbers without leading zeros.
 fn parts(name: &str) -> Vec<&str> {
     name.split('/')
         .map(|part| if part.bytes().all(|b| b.is_ascii_digit()) { significant(part) } else { part })
@@ -118,18 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_meant_by_its_name_or_its_end() {
+    fn a_node_can_be_named_by_the_end_of_its_name() {
         check("search/train/000", Ok("search/train/000"));
         check("search/train/0", Ok("search/train/000"));
         check("train/001", Ok("search/train/001"));
         check("train/1", Ok("search/train/001"));
         check("select", Ok("search/select"));
-        // A whole name, and the end of two others.
+        // The full name takes precedence over the two names that end in it.
         check("train/0", Ok("train/000"));
     }
 
     #[test]
-    fn what_is_no_node_or_several_is_refused_with_names() {
+    fn an_unknown_or_ambiguous_name_is_refused_with_suggestions() {
         check("propose/0", Err("`propose/0` can be `search/propose/000` or `second/propose/000`"));
         check("trian/001", Err("there is no node `trian/001` in this study: did you mean `train/001`?"));
         check("elsewhere", Err("there is no node `elsewhere` in this study"));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_node_of_a_trial_says_its_number() {
+    fn the_name_of_a_trials_node_holds_its_number() {
         assert_eq!(trial_node("search", StageName::Train, 7), "search/train/007");
         for number in [0, 999, 1000] {
             let name = trial_node("search", StageName::Promote, number);

@@ -1,4 +1,4 @@
-//! A pipeline as nodes in order, each with its work and the origin of its inputs; and what is known of each before it runs.
+//! A plan: the nodes of a pipeline in order, and what can be said about each before it runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,49 +17,50 @@ use crate::{
 /// One execution of a stage.
 #[derive(Clone)]
 pub struct Node {
-    /// `data`, `search/train/003`.
+    /// Its name: `data`, `search/train/003`.
     pub name: String,
-    /// The stage of the pipeline it belongs to: `search`.
+    /// The stage of the pipeline that it belongs to: `search`.
     pub part_of: String,
-    /// The work.
+    /// The stage that is executed.
     pub stage: Arc<dyn Stage>,
-    /// The stage's parameters as they enter the action.
+    /// The stage's parameters as the action holds them.
     pub params: Arc<Value>,
-    /// What its random numbers are drawn from.
+    /// The seed, which random numbers are drawn from.
     pub seed: u64,
-    /// slot -> where its file comes from.
+    /// The origin of each input file, by slot.
     pub inputs: BTreeMap<String, Edge>,
 }
 
-/// One file of another node's output tree. Only that file's digest enters the key.
+/// A file in the output tree of another node. Only the file's digest enters the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
-    /// The other node's index, smaller than this node's.
+    /// The index of that node, which is smaller than that of the node that reads the file.
     pub node: usize,
     /// The file's path in the tree.
     pub path: String,
 }
 
-/// The whole work of a study. Invariant: a node comes after the nodes it reads from.
+/// Everything that a study executes. Invariant: a node comes after the nodes it reads from.
 #[derive(Clone)]
 pub struct Plan {
     /// The study's name, which no key depends on.
     pub name: String,
     /// The pipeline as a canonical record.
     pub pipeline: Vec<u8>,
-    /// What it computes on.
+    /// The kind of device that it computes on.
     pub device: DeviceKind,
-    /// The nodes.
+    /// The nodes, in an order in which they can run.
     pub nodes: Vec<Node>,
     /// What the user is told before it runs. No key depends on it.
     pub notes: Vec<String>,
 }
 
 impl Plan {
-    /// Returns the nodes that `text` means: all of a stage of the pipeline, or one node, as [`resolve`] finds it.
+    /// Returns the indices of the nodes that `text` means: all nodes of a stage of the pipeline, or one node, as
+    /// [`resolve`] finds it.
     ///
     /// # Errors
-    /// If it means no stage or node, or several nodes. What may be meant can be a stage.
+    /// If there is no such stage or node, or several nodes may be meant. The suggested name may be a stage.
     pub fn find(&self, text: &str) -> Result<BTreeSet<usize>, NameError> {
         let nodes = || self.nodes.iter().enumerate();
         let of_stage: BTreeSet<_> = nodes().filter(|(_, node)| node.part_of == text).map(|(index, _)| index).collect();
@@ -81,7 +82,7 @@ impl Plan {
         self.nodes.iter().map(|node| node.part_of.as_str()).collect()
     }
 
-    /// Returns `nodes` and all that they read from, directly or not.
+    /// Returns `nodes` and all nodes that they read from, directly or not.
     pub fn with_ancestors(&self, nodes: &BTreeSet<usize>) -> BTreeSet<usize> {
         let mut wanted = nodes.clone();
         for index in (0..self.nodes.len()).rev() {
@@ -95,7 +96,10 @@ impl Plan {
     /// Returns the action of the node at `index`, given the output trees of the nodes it reads from.
     ///
     /// # Errors
-    /// If one of those trees lacks the file that is read: its stage did not write what it promised.
+    /// If one of those trees lacks the file that is read, because its stage did not write it.
+    ///
+    /// # Panics
+    /// If one of those trees is missing.
     pub fn action(&self, index: usize, trees: &[Option<Tree>]) -> Result<Action, MissingFile> {
         let node = &self.nodes[index];
         let mut inputs = BTreeMap::new();
@@ -110,7 +114,10 @@ impl Plan {
         Ok(Action::new(&*node.stage, node.params.clone(), inputs, node.seed, self.device))
     }
 
-    /// Returns what would become of each of `wanted`, as far as results are known, without doing any of it.
+    /// Returns what would become of each of `wanted`, given the results in the store. Runs nothing.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
     pub fn resolve(&self, store: &Store, wanted: &BTreeSet<usize>) -> Result<BTreeMap<usize, Expected>, StoreError> {
         let mut trees: Vec<Option<Tree>> = vec![None; self.nodes.len()];
         let mut expected = BTreeMap::new();
@@ -140,30 +147,30 @@ impl Plan {
     }
 }
 
-/// What will become of a node.
+/// What will become of a node in a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
     /// Its result is known.
     Reused {
-        /// Its action's key.
+        /// The key of its action.
         key: ActionKey,
-        /// Its outputs.
+        /// The digest of its output tree.
         tree: Digest,
     },
     /// Its result is known to be a failure.
     Fails,
     /// Its inputs are known and its result is not.
     WillRun {
-        /// What will be executed.
+        /// The action that will be executed.
         action: Box<Action>,
     },
-    /// Its inputs are not known yet. It runs unless they turn out to be known ones.
+    /// Its inputs are not known yet. It runs unless it turns out that its result is known.
     MayRun,
-    /// A node it needs fails.
+    /// A node that it needs fails.
     Skipped,
 }
 
-/// A node's outputs lack a file that another reads.
+/// The outputs of a node lack a file that another node reads.
 #[derive(Debug, thiserror::Error)]
 #[error("`{node}` has no output `{path}`")]
 pub struct MissingFile {

@@ -1,4 +1,4 @@
-//! The manifest of one whole run, its digest, and where it stands in the store.
+//! The record of one whole run, and how it is found in the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,31 +14,31 @@ use crate::{
 
 const FORMAT: u32 = 1;
 
-/// One whole run: every node with its action and what it gave. Its digest is the **study hash**. The study's name is
-/// outside, so that two names can share a hash. The fields are sorted by name, as they are in the record.
+/// One whole run: every node with its action and its outcome. The digest of its record is the **study hash**. The study's
+/// name is not part of it, so two names can share a hash. The fields are sorted by name, as in the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Study {
     /// The format of the record.
     pub format: u32,
-    /// name -> what became of it.
+    /// The nodes, by name.
     pub nodes: BTreeMap<String, StudyNode>,
-    /// The pipeline as a canonical record: what was asked.
+    /// The digest of the pipeline's canonical record.
     pub pipeline: Digest,
-    /// The stages or nodes asked for with `--stage`; empty for all.
+    /// The stages or nodes selected with `--stage`. Empty for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selection: Vec<String>,
-    /// Whether all of it was done.
+    /// Whether every node has outputs.
     pub status: StudyStatus,
 }
 
-/// Whether all of it was done.
+/// Whether every node of a study has outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StudyStatus {
     /// Every node has outputs.
     Complete,
-    /// Some have none.
+    /// Some nodes have none.
     Failed,
 }
 
@@ -46,18 +46,18 @@ pub enum StudyStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StudyNode {
-    /// Its action; absent if its inputs never came to be.
+    /// The key of its action. `None` if one of its inputs never existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Digest>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// The stage of the pipeline it belongs to: `search` for `search/train/003`.
+    /// The stage of the pipeline that it belongs to: `search` for `search/train/003`.
     pub part_of: String,
-    /// The kind of stage: `train`.
+    /// The name of the stage that it executes: `train`.
     pub stage: String,
 }
 
-/// What became of a node. How it came by it (executed or reused) is no part of a study.
+/// The outcome of a node. Whether it was executed or reused is not part of a study.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -65,14 +65,14 @@ pub enum Outcome {
     Tree(Digest),
     /// A failure that is a result: the same action fails the same way every time.
     Failure(String),
-    /// It crashed or something outside it failed: no result.
+    /// It crashed, or something outside it failed. There is no result, and the next run executes it again.
     Crash,
-    /// A node it needs has no outputs: its name.
+    /// A node that it needs, with this name, has no outputs.
     Skipped(String),
 }
 
 impl StudyNode {
-    /// Returns the digest of the output tree, if there is one.
+    /// Returns the digest of its output tree, if it has one.
     pub fn tree(&self) -> Option<Digest> {
         match self.outcome {
             Outcome::Tree(tree) => Some(tree),
@@ -80,17 +80,17 @@ impl StudyNode {
         }
     }
 
-    /// Returns the action's key, if there is one.
+    /// Returns the key of its action, if it has one.
     pub fn key(&self) -> Option<ActionKey> {
         self.action.map(ActionKey)
     }
 
-    /// Returns what it does; nothing if this build has no such stage.
+    /// Returns the stage that it executes. `None` if this build does not have that stage.
     pub fn kind(&self) -> Option<StageName> {
         StageName::find(&self.stage)
     }
 
-    /// Returns whether this is what it does.
+    /// Returns whether it executes `stage`.
     pub fn is(&self, stage: StageName) -> bool {
         self.stage == stage.as_str()
     }
@@ -99,16 +99,16 @@ impl StudyNode {
 /// A node with its name.
 pub type Named<'a> = (&'a str, &'a StudyNode);
 
-/// One trial of a search: the nodes that its number is in. A study of selected nodes may lack some of them.
+/// One trial of a search, and its nodes. A study of selected nodes may lack some of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trial<'a> {
-    /// The search, a stage of the pipeline.
+    /// The name of the search, which is a stage of the pipeline.
     pub search: &'a str,
     /// Its number in the search, from 0.
     pub number: u32,
-    /// What gave its configuration (`proposal.json`): a `propose` node, or a `promote` node if an earlier trial goes on.
+    /// The node that gave its hyperparameters (`proposal.json`): `propose`, or `promote` if it continues an earlier trial.
     pub proposal: Option<Named<'a>>,
-    /// Its training, which also scores it (`score.json`).
+    /// The node that trained and scored it (`score.json`).
     pub training: Option<Named<'a>>,
 }
 
@@ -134,12 +134,15 @@ impl Study {
         Digest::of(&self.record())
     }
 
-    /// Returns the study named `hash`.
+    /// Returns the study with this study hash.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not a study.
     pub fn load(store: &Store, hash: &Digest) -> Result<Self, StudyError> {
-        read_record(store, hash, "study")
+        read_record(store, hash, "a study")
     }
 
-    /// Returns the nodes of the pipeline's stage `part_of`, in order.
+    /// Returns the nodes of the pipeline's stage `part_of`, sorted by name.
     pub fn part<'a>(&'a self, part_of: &'a str) -> impl Iterator<Item = Named<'a>> {
         self.nodes.iter().filter(move |(_, node)| node.part_of == part_of).map(|(name, node)| (name.as_str(), node))
     }
@@ -147,7 +150,8 @@ impl Study {
     /// Returns the name of the node that `text` means, as [`resolve`] finds it.
     ///
     /// # Errors
-    /// If it means no node, or several. Where it is a stage of the pipeline, the error names that stage's nodes.
+    /// If there is no such node, or several may be meant. If it is a stage of the pipeline, the error names nodes of that
+    /// stage.
     pub fn resolve(&self, text: &str) -> Result<&str, NameError> {
         resolve(self.nodes.keys().map(String::as_str), text).map_err(|error| match error {
             NameError::Unknown { text, .. } if self.part(&text).next().is_some() => {
@@ -158,32 +162,35 @@ impl Study {
         })
     }
 
-    /// Returns what was asked.
+    /// Returns the pipeline that was run.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not a pipeline.
     pub fn read_pipeline(&self, store: &Store) -> Result<Pipeline, StudyError> {
         let bytes = store.read(&self.pipeline)?;
-        let not_a = |source| StudyError::NotA { kind: "pipeline", digest: self.pipeline, source };
+        let not_a = |source| StudyError::NotA { kind: "a pipeline", digest: self.pipeline, source };
         Pipeline::from_record(&bytes).map_err(not_a)
     }
 
-    /// Returns the node called `name`.
+    /// Returns the node called `name`, if there is one.
     pub fn node(&self, name: &str) -> Option<Named<'_>> {
         self.nodes.get_key_value(name).map(|(name, node)| (name.as_str(), node))
     }
 
-    /// Returns the searches, by name.
+    /// Returns the names of the searches, sorted.
     pub fn searches(&self) -> impl Iterator<Item = &str> {
         let names: BTreeSet<_> =
             self.nodes.iter().filter(|(name, node)| number(name, node).is_some()).map(|(_, n)| &n.part_of).collect();
         names.into_iter().map(String::as_str)
     }
 
-    /// Returns the trials of a search, in the order of their numbers.
+    /// Returns the trials of a search, sorted by number.
     pub fn trials<'a>(&'a self, search: &'a str) -> impl Iterator<Item = Trial<'a>> {
         let numbers: BTreeSet<_> = self.part(search).filter_map(|(name, node)| number(name, node)).collect();
         numbers.into_iter().map(move |number| self.trial(search, number))
     }
 
-    /// Returns the trial that a node belongs to; nothing if it belongs to none.
+    /// Returns the trial that a node belongs to, if it belongs to one.
     pub fn trial_of(&self, name: &str) -> Option<Trial<'_>> {
         let (name, node) = self.node(name)?;
         Some(self.trial(&node.part_of, number(name, node)?))
@@ -201,20 +208,26 @@ impl Study {
     }
 }
 
-/// Returns the number of the trial that a node belongs to.
+/// Returns the number of the trial that a node belongs to, if it belongs to one.
 fn number(name: &str, node: &StudyNode) -> Option<u32> {
     let stage = node.kind().filter(|stage| OF_TRIALS.contains(stage))?;
     trial_number(name, &node.part_of, stage)
 }
 
-/// Returns a node's output tree; nothing if it has none.
+/// Returns a node's output tree, if it has one.
+///
+/// # Errors
+/// If the tree cannot be read.
 pub fn tree_of(store: &Store, node: &StudyNode) -> Result<Option<Tree>, StoreError> {
     node.tree().map(|tree| store.tree(&tree)).transpose()
 }
 
-/// Returns an action by its key.
+/// Returns the action with this key.
+///
+/// # Errors
+/// If it cannot be read, or is not an action.
 pub fn action(store: &Store, key: &Digest) -> Result<Action, StudyError> {
-    read_record(store, key, "action")
+    read_record(store, key, "an action")
 }
 
 fn read_record<T: serde::de::DeserializeOwned>(
@@ -226,15 +239,15 @@ fn read_record<T: serde::de::DeserializeOwned>(
     serde_json::from_slice(&bytes).map_err(|source| StudyError::NotA { kind, digest: *digest, source })
 }
 
-/// Why a study or a part of it cannot be had.
+/// Why a study or a part of it cannot be found or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
     /// An object is not the record that it should be.
-    #[error("{digest} is no {kind}")]
+    #[error("{digest} is not {kind}")]
     NotA {
-        /// What it should be.
+        /// What it should be, with its article: `a study`.
         kind: &'static str,
-        /// The object.
+        /// The digest of the object.
         digest: Digest,
         /// Why it is not.
         source: serde_json::Error,
@@ -244,10 +257,10 @@ pub enum StudyError {
     Unknown {
         /// What the user wrote.
         name: String,
-        /// The names that there are.
+        /// The names of all studies.
         known: Vec<String>,
     },
-    /// Nothing has been run yet.
+    /// The store has no studies.
     #[error("there are no studies in this store yet")]
     Empty,
     /// The store cannot be read.
@@ -255,10 +268,10 @@ pub enum StudyError {
     Store(#[from] StoreError),
 }
 
-/// A study as a user named it.
+/// A study that a user asked for.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// The name it was last run under, if it is known by one.
+    /// The name that it was last run under, if it has one.
     pub name: Option<String>,
     /// Its study hash.
     pub hash: Digest,
@@ -266,8 +279,11 @@ pub struct Found {
     pub study: Study,
 }
 
-/// Returns the study that `text` names: a study's name, `name~n` for the n-th before its latest, a hash or a unique
-/// prefix of one. Without `text`, the study that was run last.
+/// Returns the study that `text` names: a study's name, `name~n` for the n-th before its latest, a hash, or a prefix of one
+/// with at least 4 digits. Without `text`, returns the study that was run last.
+///
+/// # Errors
+/// If there is no such study, several may be meant, or the store cannot be read.
 pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
     let all = list(store)?;
     let Some(text) = text else {
@@ -286,7 +302,7 @@ pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
     if let Some((name, entry)) = by_hash {
         let others =
             all.iter().any(|(_, other)| other.digest != entry.digest && other.digest.to_string().starts_with(text));
-        // An ambiguous prefix goes the way of any digest, which names the candidates.
+        // For an ambiguous prefix, the store's error names the candidates.
         let hash = if others { store.resolve_prefix(text)? } else { entry.digest };
         return load(store, Some(name.clone()), hash);
     }
@@ -302,7 +318,10 @@ fn load(store: &Store, name: Option<String>, hash: Digest) -> Result<Found, Stud
     Ok(Found { name, hash, study: Study::load(store, &hash)? })
 }
 
-/// Returns every entry of every study's log: by name, oldest first.
+/// Returns all entries of the studies' logs, with their names: sorted by name, then oldest first.
+///
+/// # Errors
+/// If a log cannot be read.
 pub fn list(store: &Store) -> Result<Vec<(String, RefEntry)>, StudyError> {
     let mut all = Vec::new();
     for name in store.ref_names(RefKind::Studies)? {
@@ -311,10 +330,13 @@ pub fn list(store: &Store) -> Result<Vec<(String, RefEntry)>, StudyError> {
     Ok(all)
 }
 
-/// Returns the latest study of a name, if there is one that can be read.
+/// Returns the latest study with this name, if there is one and it can be read.
+///
+/// # Errors
+/// If the name's log cannot be read.
 pub fn find_latest(store: &Store, name: &str) -> Result<Option<Study>, StudyError> {
     match store.ref_latest(RefKind::Studies, name)? {
-        // A study that was lost is no reason not to run: it only explains less.
+        // A lost study must not keep a run from starting. It only means that less can be explained.
         Some(entry) => Ok(Study::load(store, &entry.digest).ok()),
         None => Ok(None),
     }

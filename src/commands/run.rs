@@ -12,7 +12,7 @@ use pipe_engine::{
     action::DeviceKind,
     names::NameError,
     pipeline::{
-        expand::{Sources, expand},
+        expand::{Downloads, expand},
         read,
         set::{self, Override},
     },
@@ -106,7 +106,7 @@ impl Run {
         let started = Instant::now();
         let mut pipeline = self.read()?;
         let ordinal = self.resolve_device(&mut pipeline.device)?;
-        let plan = expand(&pipeline, &sources(&self.store.root())?);
+        let plan = expand(&pipeline, &downloads(&self.store.root())?);
         let selection: BTreeSet<&str> = self.stage.iter().map(String::as_str).collect();
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();
@@ -293,7 +293,7 @@ fn unknown(plan: &Plan, error: NameError) -> Failure {
 }
 
 /// Returns how bytes from outside come in: mirrors from `PIPE_MIRRORS`, separated by commas or line breaks.
-fn sources(root: &Path) -> Result<Sources, Failure> {
+fn downloads(root: &Path) -> Result<Downloads, Failure> {
     let mut mirrors = Vec::new();
     let variable = std::env::var("PIPE_MIRRORS").unwrap_or_default();
     for base in variable.split([',', '\n']).map(str::trim).filter(|base| !base.is_empty()) {
@@ -302,7 +302,7 @@ fn sources(root: &Path) -> Result<Sources, Failure> {
         })?;
         mirrors.push(mirror);
     }
-    Ok(Sources { mirrors, partial: root.join("partial") })
+    Ok(Downloads { mirrors, partial: root.join("partial") })
 }
 
 /// Stores the study and names it. If it already is the latest of its name, nothing is written.

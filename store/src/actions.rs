@@ -1,36 +1,17 @@
 //! The action cache: the result of each action, and a record of how it came about.
 
-use std::{fmt, io::Write, path::Path, str::FromStr};
+use std::{io::Write, path::Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Digest, ParseDigestError, Store,
+    ActionKey, Digest, Store,
     disk::{self, Existing},
     encoding::Encoding,
     error::{At, Damage, FORMAT, Result, StoreError},
     layout::{ACTIONS, READ_ONLY},
 };
-
-/// The digest of an action, which is everything that an execution depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ActionKey(pub Digest);
-
-impl fmt::Display for ActionKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for ActionKey {
-    type Err = ParseDigestError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
-    }
-}
 
 /// The result of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,7 +22,8 @@ use crate::{
     disk::{self, Entry},
     encoding::Encoding,
     error::{Result, StoreError},
-    layout::{ACTIONS, Listed, OBJECTS, PARTS, PROVENANCE, TEMPORARY},
+    layout::{ACTIONS, OBJECTS, PARTS, PROVENANCE, TEMPORARY},
+    paths::Listed,
     store::UNBORN,
 };
 

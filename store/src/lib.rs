@@ -7,6 +7,7 @@
 #![warn(missing_docs, unreachable_pub)]
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests damage files, and make old and new ones"))]
 
+mod action_key;
 mod actions;
 mod checkpoints;
 mod digest;
@@ -19,6 +20,7 @@ mod layout;
 mod lines;
 mod locks;
 mod objects;
+mod paths;
 mod refs;
 mod repair;
 mod runs;
@@ -33,7 +35,8 @@ mod usage;
 mod verified;
 mod verify;
 
-pub use actions::{ActionKey, ActionResult, FailureRecord};
+pub use action_key::ActionKey;
+pub use actions::{ActionResult, FailureRecord};
 pub use checkpoints::CheckpointEntry;
 pub use digest::{Digest, ParseDigestError};
 pub use error::{Damage, FORMAT, Result, StoreError};

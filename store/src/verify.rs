@@ -11,7 +11,8 @@ use crate::{
     disk,
     encoding::Encoding,
     error::{Result, StoreError},
-    layout::{ACTIONS, CHECKPOINTS, LOCKS, Listed, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY},
+    layout::{ACTIONS, CHECKPOINTS, LOCKS, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY},
+    paths::Listed,
     verified,
 };
 

@@ -122,7 +122,7 @@ fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
     !   --> pipeline.ron:23:25
     !    |
     ! 23 |                 epochs: 0,
-    !    |                         ^ expected a whole number of 1 to 100000, or `BestEpoch`
+    !    |                         ^ expected a whole number of 1 to 100000
     !
     ! error: there is no stage `serach`
     !   --> pipeline.ron:26:38

@@ -1,4 +1,4 @@
-//! What types cannot say of a graph: names that are read from, kinds that fit, cycles, and what each stage checks itself.
+//! Checks of the graph of stages: references, their kinds, cycles, and the checks that each stage has of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,36 +8,36 @@ use std::{
 use pipe_stages::words::one_of;
 
 use super::{
-    node::{Field, Node},
-    problem::Problem,
+    mistake::Mistake,
     source::Span,
     stage::{Here, Reads, StageSpec, Stages},
     stages::{self, search},
+    term::{Field, Term},
 };
 
 /// A stage as it was read.
 pub(super) struct Entry<'n> {
     pub(super) name: String,
-    /// Where the name stands.
+    /// The place of the name.
     pub(super) name_span: Span,
-    /// The text behind the name.
-    pub(super) node: &'n Node,
-    /// What it means, if it could be read.
+    /// The stage as it is written.
+    pub(super) term: &'n Term,
+    /// The stage itself, if it could be read.
     pub(super) spec: Option<Arc<dyn StageSpec>>,
 }
 
-/// Complains about references (names that no stage has, kinds that do not fit), cycles, and what the stages themselves refuse.
-pub(super) fn graph(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
+/// Complains about references (unknown names, wrong kinds), cycles, and whatever the stages themselves refuse.
+pub(super) fn graph(entries: &[Entry<'_>], mistakes: &mut Vec<Mistake>) {
     let kinds: BTreeMap<&str, &str> =
-        entries.iter().map(|entry| (entry.name.as_str(), entry.node.name().unwrap_or(""))).collect();
-    for reference in entries.iter().flat_map(|entry| references(entry.node)) {
-        problems.extend(reference.problem(&kinds));
+        entries.iter().map(|entry| (entry.name.as_str(), entry.term.name().unwrap_or(""))).collect();
+    for reference in entries.iter().flat_map(|entry| references(entry.term)) {
+        mistakes.extend(reference.mistake(&kinds));
     }
-    cycles(entries, problems);
+    cycles(entries, mistakes);
     let read: Stages = entries.iter().filter_map(|entry| Some((entry.name.clone(), entry.spec.clone()?))).collect();
     for entry in entries {
         if let Some(spec) = &entry.spec {
-            spec.check(&Here { name: entry.name_span, node: entry.node, stages: &read }, problems);
+            spec.check(&Here { name: entry.name_span, term: entry.term, stages: &read }, mistakes);
         }
     }
 }
@@ -49,14 +49,14 @@ struct Reference<'n> {
     allowed: &'static [&'static str],
 }
 
-/// Returns the references of a stage, also of one that could not be read.
-fn references(node: &Node) -> Vec<Reference<'_>> {
-    let reads = node.name().and_then(stages::find).map_or(&[] as &[Reads], |kind| kind.reads);
+/// Returns the references of a stage, even if the stage could not be read.
+fn references(term: &Term) -> Vec<Reference<'_>> {
+    let reads = term.name().and_then(stages::find).map_or(&[] as &[Reads], |kind| kind.reads);
     let reference = |reads: &Reads| {
         let (last, outer) = reads.path.split_last()?;
-        let node = outer.iter().try_fold(node, |node, name| Some(&node.field(name)?.value))?;
-        let field = node.field(last)?;
-        // However it is written, as it will be read.
+        let term = outer.iter().try_fold(term, |term, name| Some(&term.field(name)?.value))?;
+        let field = term.field(last)?;
+        // As it will be read, however it is written.
         let to = field.value.to_json().as_str()?.to_owned();
         Some(Reference { to, field, allowed: reads.kinds })
     };
@@ -64,35 +64,35 @@ fn references(node: &Node) -> Vec<Reference<'_>> {
 }
 
 impl Reference<'_> {
-    /// Returns what is wrong with it, given the kind of each stage.
-    fn problem(&self, kinds: &BTreeMap<&str, &str>) -> Option<Problem> {
+    /// Returns what is wrong with the reference, given the kind of each stage.
+    fn mistake(&self, kinds: &BTreeMap<&str, &str>) -> Option<Mistake> {
         let at = self.field.value.span;
         let Some(kind) = kinds.get(self.to.as_str()) else {
             let fitting = kinds.iter().filter(|(_, kind)| self.allowed.contains(kind)).map(|(name, _)| *name);
             let known: Vec<_> =
                 if fitting.clone().next().is_some() { fitting.collect() } else { kinds.keys().copied().collect() };
-            let problem = Problem::at(at, format!("there is no stage `{}`", self.to));
-            return Some(problem.expected(one_of(known)).did_you_mean(&self.to, kinds.keys().copied()));
+            let mistake = Mistake::at(at, format!("there is no stage `{}`", self.to));
+            return Some(mistake.expected(one_of(known)).did_you_mean(&self.to, kinds.keys().copied()));
         };
-        // An unknown kind is complained about where it stands.
+        // An unknown kind is reported once, at its own place.
         if self.allowed.contains(kind) || stages::find(kind).is_none() {
             return None;
         }
-        let problem = Problem::at(at, format!("`{}` is {}", self.to, with_article(kind)));
-        let problem = problem.expected(format!("a stage of kind {}", one_of(self.allowed.iter().copied())));
+        let mistake = Mistake::at(at, format!("`{}` is {}", self.to, with_article(kind)));
+        let mistake = mistake.expected(format!("a stage of kind {}", one_of(self.allowed.iter().copied())));
         if *kind != search::NAME {
-            return Some(problem);
+            return Some(mistake);
         }
-        let retrain = format!("`Retrain(of: \"{}\")` makes one of its best trial", self.to);
-        Some(problem.help(format!("a search has many networks: {retrain}")))
+        let retrain = format!("`Retrain(of: \"{}\")` trains one from its best trial", self.to);
+        Some(mistake.help(format!("a search has many networks: {retrain}")))
     }
 }
 
 /// Complains about each cycle once, naming all of it.
-fn cycles(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
+fn cycles(entries: &[Entry<'_>], mistakes: &mut Vec<Mistake>) {
     let targets: Vec<Vec<String>> = entries
         .iter()
-        .map(|entry| references(entry.node).into_iter().map(|reference| reference.to).collect())
+        .map(|entry| references(entry.term).into_iter().map(|reference| reference.to).collect())
         .collect();
     let names = entries.iter().map(|entry| entry.name.as_str());
     let edges: BTreeMap<&str, Vec<&str>> =
@@ -104,8 +104,8 @@ fn cycles(entries: &[Entry<'_>], problems: &mut Vec<Problem>) {
         follow(start, &edges, &mut way, &mut done, &mut |cycle| {
             let text =
                 cycle.iter().chain(cycle.first()).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" -> ");
-            problems.push(
-                Problem::at(spans[cycle[0]], format!("a cycle: {text}"))
+            mistakes.push(
+                Mistake::at(spans[cycle[0]], format!("a cycle: {text}"))
                     .help("a stage can read only from stages that do not read from it"),
             );
         });

@@ -1,17 +1,20 @@
-//! A pipeline as a plan: each stage becomes its nodes.
+//! Expands a pipeline to a plan: each stage becomes its nodes.
 
 use std::collections::BTreeMap;
 
-pub use super::stage::Sources;
+pub use super::stage::Downloads;
 use super::{spec::Pipeline, stage::Expansion};
 use crate::plan::Plan;
 
-/// Returns the plan of `pipeline`, which must have been checked by reading it.
-pub fn expand(pipeline: &Pipeline, sources: &Sources) -> Plan {
+/// Returns the plan of `pipeline`.
+///
+/// # Panics
+/// If a stage reads from one that is missing or of a wrong kind, which reading a pipeline refuses.
+pub fn expand(pipeline: &Pipeline, downloads: &Downloads) -> Plan {
     let mut expansion = Expansion {
         stages: &pipeline.stages,
         seed: pipeline.seed,
-        sources,
+        downloads,
         nodes: Vec::new(),
         notes: Vec::new(),
         made: BTreeMap::new(),

@@ -1,4 +1,4 @@
-//! The fields of a stage while they are taken apart: those that name other stages, and the rest, which are its parameters.
+//! The fields of a stage while it is read. Some name other stages; the rest are its parameters.
 
 use pipe_stages::{
     params::{Domain, Read},
@@ -6,86 +6,88 @@ use pipe_stages::{
 };
 use serde_json::{Map, Value};
 
-use super::{located::located, node::Node, path::name_of, problem::Problem};
+use super::{located::located, mistake::Mistake, term::Term, walk::name_of};
 
-/// What stands in the parentheses of a stage.
+/// The content of a stage's parentheses.
 pub(super) struct Form<'n> {
-    /// Where problems are looked for.
-    node: &'n Node,
+    /// The written content, which has the places.
+    term: &'n Term,
     content: Value,
-    /// Fields that were asked for, for "expected one of".
+    /// The fields that were taken, for the list of known fields in a mistake.
     taken: Vec<&'static str>,
 }
 
 impl<'n> Form<'n> {
     /// Returns the form of `Name(..)`.
-    pub(super) fn new(node: &'n Node) -> Self {
-        let json = node.to_json();
-        let content = match (node.name(), json) {
+    pub(super) fn new(term: &'n Term) -> Self {
+        let json = term.to_json();
+        let content = match (term.name(), json) {
             // A bare name has no fields.
             (Some(_), Value::String(_)) => Value::Object(Map::new()),
             (Some(name), Value::Object(mut map)) => map.remove(name).unwrap_or_default(),
             (_, json) => json,
         };
-        let node = node.content();
-        Self { node, content, taken: Vec::new() }
+        let term = term.content();
+        Self { term, content, taken: Vec::new() }
     }
 
-    /// Takes a field out.
+    /// Removes a field and returns its value.
     pub(super) fn take(&mut self, field: &'static str) -> Option<Value> {
         self.taken.push(field);
         self.content.as_object_mut()?.remove(field)
     }
 
-    /// Puts a field in.
+    /// Adds a field.
     pub(super) fn put(&mut self, field: &str, value: Value) {
         if let Some(fields) = self.content.as_object_mut() {
             fields.insert(field.to_owned(), value);
         }
     }
 
-    /// Takes the name of a stage to read from.
-    pub(super) fn reference(&mut self, field: &'static str, problems: &mut Vec<Problem>) -> Option<String> {
-        match self.optional_reference(field, problems)? {
+    /// Removes a field that names a stage to read from, and returns that name. `None` if it is missing or not a name, which is
+    /// complained about.
+    pub(super) fn reference(&mut self, field: &'static str, mistakes: &mut Vec<Mistake>) -> Option<String> {
+        match self.optional_reference(field, mistakes)? {
             Some(name) => Some(name),
             None => {
-                let problem = Problem::at(name_of(self.node), format!("missing field `{field}`"));
-                problems.push(problem.expected(format!("`{field}: \"name of a stage\"`")));
+                let mistake = Mistake::at(name_of(self.term), format!("missing field `{field}`"));
+                mistakes.push(mistake.expected(format!("`{field}: \"name of a stage\"`")));
                 None
             }
         }
     }
 
-    /// Takes the name of a stage to read from, if there is one. `None` stands for what was complained about.
+    /// Removes a field that may name a stage to read from, and returns that name, if there is one. `None` if it is not a name,
+    /// which is complained about.
     pub(super) fn optional_reference(
         &mut self,
         field: &'static str,
-        problems: &mut Vec<Problem>,
+        mistakes: &mut Vec<Mistake>,
     ) -> Option<Option<String>> {
         match self.take(field) {
             None | Some(Value::Null) => Some(None),
             Some(Value::String(name)) => Some(Some(name)),
             Some(_) => {
-                let node = self.node.field(field).map_or(self.node, |field| &field.value);
-                let problem = Problem::at(node.span, format!("`{field}`: found {}", node.describe()));
-                problems.push(problem.expected("the name of a stage, as a string"));
+                let term = self.term.field(field).map_or(self.term, |field| &field.value);
+                let mistake = Mistake::at(term.span, format!("`{field}`: found {}", term.describe()));
+                mistakes.push(mistake.expected("the name of a stage, as a string"));
                 None
             }
         }
     }
 
-    /// Reads what is left.
-    pub(super) fn read<T: Read>(&self, problems: &mut Vec<Problem>) -> Option<T> {
+    /// Reads the fields that are left.
+    pub(super) fn read<T: Read>(&self, mistakes: &mut Vec<Mistake>) -> Option<T> {
         let mut found = Vec::new();
         let read = T::read(&self.content, &Domain::Any, &Path::here(), &mut found);
-        let all = |problem: problem::Problem| match problem.at.steps() {
-            // Fields that were taken out are known, too.
+        let with_taken = |problem: problem::Problem| match problem.at.steps() {
+            // The fields that were taken are known, too.
             [Step::Name(name)] if problem.part == Part::Key => {
                 problem::Problem::unknown_field(&Path::here(), name, T::fields().iter().chain(&self.taken).copied())
             }
             _ => problem,
         };
-        problems.extend(found.into_iter().map(|problem| located(self.node, all(problem))));
+        mistakes.extend(found.into_iter().map(|problem| located(self.term, with_taken(problem))));
         read
     }
 }

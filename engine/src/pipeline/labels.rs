@@ -1,30 +1,34 @@
-//! What a search proposes and what its trials take: bad expressions, labels used twice, labels that reach nothing.
+//! Checks of a search's space against its trials: invalid expressions, labels used twice, labels that nothing uses.
 
 use std::collections::BTreeSet;
 
-use pipe_stages::{network::Family, problem::Path, words::one_of};
+use pipe_stages::{
+    network::Family,
+    problem::{Path, Step},
+    words::one_of,
+};
 use serde_json::Value;
 
 use super::{
-    node::{Kind, Node},
-    path::{self, Step, locate},
-    problem::Problem,
+    mistake::Mistake,
     source::Span,
     stage::{TrainSpec, plain},
     stages::search::{
         params::SearchParams,
         sampler::{self, in_space},
     },
+    term::{Term, TermKind},
+    walk::{self, locate},
 };
 
-/// Complains about what a search proposes: bad expressions, labels used twice, labels that reach nothing.
-pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>, problems: &mut Vec<Problem>) {
-    let at = |path: &str| locate(node, &path::parse(path).unwrap_or_default()).span;
+/// Complains about the space of a search: invalid expressions, labels used twice, labels that nothing uses.
+pub(super) fn search(term: &Term, own: &SearchParams, trial: Option<&TrainSpec>, mistakes: &mut Vec<Mistake>) {
+    let at = |path: &str| locate(term, walk::parse(path).unwrap_or_default().steps()).span;
     let sound = own.space.validate().is_empty();
-    problems
-        .extend(own.space.validate().iter().map(|found| in_space(node, &Path::here().name("space"), found.clone())));
+    mistakes
+        .extend(own.space.validate().iter().map(|found| in_space(term, &Path::here().name("space"), found.clone())));
     if sound {
-        sampler::fits(node, own, trial, problems);
+        sampler::fits(term, own, trial, mistakes);
     }
     let Some(trial) = trial.filter(|_| sound) else { return };
 
@@ -33,47 +37,47 @@ pub(super) fn search(node: &Node, own: &SearchParams, trial: Option<&TrainSpec>,
     let keys = family.keys();
     for key in own.space.keys() {
         let reaches = keys.contains(&key) || own.space.labels_of(key).iter().any(|label| named.contains(*label));
-        let span = key_span(node, key).unwrap_or_else(|| at("space"));
+        let span = key_span(term, key).unwrap_or_else(|| at("space"));
         if !reaches {
-            let problem = Problem::at(span, format!("unused axis: label `{key}` reaches nothing"))
-                .expected(one_of(keys.iter().copied()));
-            let problem = problem.did_you_mean(key, keys.iter().copied());
-            problems.push(if problem.help.is_some() {
-                problem
+            let mistake =
+                Mistake::at(span, format!("label `{key}` is not used")).expected(one_of(keys.iter().copied()));
+            let mistake = mistake.did_you_mean(key, keys.iter().copied());
+            mistakes.push(if mistake.help.is_some() {
+                mistake
             } else {
-                problem.help(format!("use it in the trial as `hp(\"{key}\")`, or remove it"))
+                mistake.help(format!("use it in the trial as `hp(\"{key}\")`, or remove it"))
             });
         } else if family.fixed(key).is_some() {
-            problems.push(
-                Problem::at(span, format!("`{key}` is fixed in the trial's model and searched as well"))
+            mistakes.push(
+                Mistake::at(span, format!("`{key}` is fixed in the trial's model and searched as well"))
                     .help("remove one of the two"),
             );
         }
     }
     for key in own.space.keys().filter(|key| keys.contains(key)) {
-        let space = locate(node, &[Step::Name("space".into())]);
+        let space = locate(term, &[Step::Name("space".into())]);
         let Some(written) = space.to_json().get(key).cloned() else { continue };
         values(family, key, &written, &format!("space.{key}"), &mut |path, value, expected| {
             let message = format!("`{key}`: found `{}`", value.to_string().trim_matches('"'));
-            problems.push(Problem::at(at(path), message).expected(expected));
+            mistakes.push(Mistake::at(at(path), message).expected(expected));
         });
     }
     let always = own.space.unconditional_labels();
     for label in named {
-        let span = label_span(node, &label).unwrap_or_else(|| at("trial"));
+        let span = label_span(term, &label).unwrap_or_else(|| at("trial"));
         if !own.space.labels().contains(label.as_str()) {
-            let problem =
-                Problem::at(span, format!("the space has no label `{label}`")).expected(one_of(own.space.labels()));
-            problems.push(problem.did_you_mean(&label, own.space.labels()));
+            let mistake =
+                Mistake::at(span, format!("the space has no label `{label}`")).expected(one_of(own.space.labels()));
+            mistakes.push(mistake.did_you_mean(&label, own.space.labels()));
         } else if !always.contains(label.as_str()) {
-            let problem = Problem::at(span, format!("label `{label}` is not proposed in every trial"));
-            problems.push(problem.help("a value outside the space needs a label that no choice can leave out"));
+            let mistake = Mistake::at(span, format!("label `{label}` is not proposed in every trial"));
+            mistakes.push(mistake.help("use a label that does not depend on the option of a choice"));
         }
     }
 }
 
-/// Complains about each value of `key` that the expression `json` at `path` can propose and that is never allowed: its
-/// place, the value, and what is expected there.
+/// Calls `complain` for each value that the expression `json` at `path` can propose for `key` and that the family never allows,
+/// with its path, the value, and what is expected there.
 fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &mut dyn FnMut(&str, &Value, String)) {
     let single = json.as_object().and_then(|map| map.iter().next().filter(|_| map.len() == 1));
     let Some((kind, content)) = single else {
@@ -110,7 +114,7 @@ fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &m
             if let Some(expected) = refusal(family, key, lo) {
                 complain(&format!("{path}.{kind}[0]"), lo, expected);
             }
-            // A uniform number is below its upper bound, a quantised one can be it.
+            // A uniform number is below its upper bound, a quantised one can equal it.
             if let Some(expected) = refusal(family, key, hi).filter(|_| kind == "quniform" || hi.as_f64() != Some(1.0))
             {
                 complain(&format!("{path}.{kind}[1]"), hi, expected);
@@ -120,53 +124,54 @@ fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &m
     }
 }
 
-/// Returns what is expected instead of `value`, if the family refuses it.
+/// Returns what is expected instead of `value` if the family refuses it.
 fn refusal(family: &dyn Family, key: &str, value: &Value) -> Option<String> {
     if value.is_array() || value.is_object() { None } else { family.refusal(key, value) }
 }
 
-/// Complains about `hp("label")` where no search is around.
-pub(super) fn none(node: &Node, trial: &TrainSpec, problems: &mut Vec<Problem>) {
+/// Complains about each `hp("label")` of a training that is not part of a search.
+pub(super) fn none(term: &Term, trial: &TrainSpec, mistakes: &mut Vec<Mistake>) {
     for label in labels_of(trial) {
-        let span = label_span(node, &label).unwrap_or(node.span);
-        problems.push(Problem::at(span, format!("`hp(\"{label}\")` outside a search")).expected("a value"));
+        let span = label_span(term, &label).unwrap_or(term.span);
+        mistakes.push(Mistake::at(span, format!("`hp(\"{label}\")` outside a search")).expected("a value"));
     }
 }
 
-/// Returns the labels in the `hp("label")`s of a training.
+/// Returns the labels that a training uses.
 fn labels_of(trial: &TrainSpec) -> BTreeSet<String> {
-    let mut named = BTreeSet::new();
-    labels_named(&plain(&trial.train), &mut named);
-    named
+    let mut labels = BTreeSet::new();
+    collect_labels(&plain(&trial.train), &mut labels);
+    labels
 }
 
-fn labels_named(json: &Value, labels: &mut BTreeSet<String>) {
+fn collect_labels(json: &Value, labels: &mut BTreeSet<String>) {
     match json {
         Value::Object(map) => match map.get("hp").and_then(Value::as_str).filter(|_| map.len() == 1) {
             Some(label) => {
                 labels.insert(label.to_owned());
             }
-            None => map.values().for_each(|value| labels_named(value, labels)),
+            None => map.values().for_each(|value| collect_labels(value, labels)),
         },
-        Value::Array(items) => items.iter().for_each(|value| labels_named(value, labels)),
+        Value::Array(items) => items.iter().for_each(|value| collect_labels(value, labels)),
         _ => {}
     }
 }
 
-fn key_span(node: &Node, key: &str) -> Option<Span> {
-    let space = locate(node, &[Step::Name("space".into())]);
-    let Kind::Fields { fields, .. } = &space.kind else { return None };
+fn key_span(term: &Term, key: &str) -> Option<Span> {
+    let space = locate(term, &[Step::Name("space".into())]);
+    let TermKind::Fields { fields, .. } = &space.kind else { return None };
     fields.iter().find(|field| field.key == key).map(|field| field.key_span)
 }
 
 /// Returns the place of `hp("label")`.
-fn label_span(node: &Node, label: &str) -> Option<Span> {
-    match &node.kind {
-        Kind::Tuple { name: Some(name), items } if name == "hp" => {
-            matches!(items.as_slice(), [Node { kind: Kind::String(text), .. }] if text == label).then_some(node.span)
+fn label_span(term: &Term, label: &str) -> Option<Span> {
+    match &term.kind {
+        TermKind::Tuple { name: Some(name), items } if name == "hp" => {
+            matches!(items.as_slice(), [Term { kind: TermKind::String(text), .. }] if text == label)
+                .then_some(term.span)
         }
-        Kind::Tuple { items, .. } | Kind::List(items) => items.iter().find_map(|item| label_span(item, label)),
-        Kind::Fields { fields, .. } => fields.iter().find_map(|field| label_span(&field.value, label)),
+        TermKind::Tuple { items, .. } | TermKind::List(items) => items.iter().find_map(|item| label_span(item, label)),
+        TermKind::Fields { fields, .. } => fields.iter().find_map(|field| label_span(&field.value, label)),
         _ => None,
     }
 }

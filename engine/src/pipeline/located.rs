@@ -1,4 +1,4 @@
-//! What is wrong with a value, at its place in the text.
+//! Turns problems with a value into mistakes at their places in the text.
 
 use pipe_stages::{
     params::{self, Read},
@@ -7,45 +7,45 @@ use pipe_stages::{
 use serde_json::Value;
 
 use super::{
-    node::{Kind, Node},
-    path::{locate, name_of},
-    problem::Problem,
+    mistake::Mistake,
     source::Span,
+    term::{Term, TermKind},
+    walk::{locate, name_of},
 };
 
-/// Reads `json`, whose text is `node`, and complains about everything that is wrong with it. A value that is only out of range
-/// is returned, so that more can be told about it.
-pub(super) fn read<T: Read>(node: &Node, json: &Value, problems: &mut Vec<Problem>) -> Option<T> {
+/// Reads `json`, whose text is `term`, and complains about everything that is wrong with it. A value that is only out of range
+/// is returned nevertheless, so that what depends on it can be checked.
+pub(super) fn read<T: Read>(term: &Term, json: &Value, mistakes: &mut Vec<Mistake>) -> Option<T> {
     let mut found = Vec::new();
     let read = T::read(json, &params::Domain::Any, &Path::here(), &mut found);
-    problems.extend(found.into_iter().map(|problem| located(node, problem)));
+    mistakes.extend(found.into_iter().map(|problem| located(term, problem)));
     read
 }
 
-/// Returns the problem at its place in the text of `node`.
-pub(super) fn located(node: &Node, problem: problem::Problem) -> Problem {
+/// Returns `problem`, found in the value of `term`, as a mistake at its place in the text.
+pub(super) fn located(term: &Term, problem: problem::Problem) -> Mistake {
     let steps = problem.at.steps();
     let (span, field) = match problem.part {
-        Part::Value => (locate(node, steps).span, field(steps)),
-        Part::Name => (name_of(locate(node, steps)), None),
-        Part::Key => (key_of(node, steps), None),
+        Part::Value => (locate(term, steps).span, field(steps)),
+        Part::Name => (name_of(locate(term, steps)), None),
+        Part::Key => (key_of(term, steps), None),
     };
     let field = field.map(|field| format!("`{field}`: ")).unwrap_or_default();
-    Problem { message: field + &problem.found, span: Some(span), expected: problem.expected, help: problem.help }
+    Mistake { message: field + &problem.found, span: Some(span), expected: problem.expected, help: problem.help }
 }
 
-/// Returns the end of a path that tells a person what is meant: a field or the name of a variant, with what is behind it.
+/// Returns the end of a path from its last name on, which tells a person what is meant: `policy[0]`.
 fn field(steps: &[Step]) -> Option<Path> {
     let last = steps.iter().rposition(|step| matches!(step, Step::Name(_)))?;
     Some(steps[last..].iter().cloned().collect())
 }
 
 /// Returns the place of the name of the field at the end of `steps`.
-fn key_of(node: &Node, steps: &[Step]) -> Span {
-    let Some((Step::Name(name), parent)) = steps.split_last() else { return name_of(locate(node, steps)) };
-    let parent = locate(node, parent);
+fn key_of(term: &Term, steps: &[Step]) -> Span {
+    let Some((Step::Name(name), parent)) = steps.split_last() else { return name_of(locate(term, steps)) };
+    let parent = locate(term, parent);
     let key = match &parent.content().kind {
-        Kind::Fields { fields, .. } => fields.iter().find(|field| field.key == *name).map(|field| field.key_span),
+        TermKind::Fields { fields, .. } => fields.iter().find(|field| field.key == *name).map(|field| field.key_span),
         _ => None,
     };
     key.unwrap_or_else(|| name_of(parent))

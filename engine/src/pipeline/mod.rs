@@ -1,4 +1,4 @@
-//! `pipeline.ron`: what a user writes, checked before anything runs.
+//! Reads `pipeline.ron`, checks it, and expands it to a plan before anything runs.
 //!
 //! ```text
 //! text -syntax-> tree -set-> tree -read, check-> Pipeline -expand-> Plan
@@ -9,10 +9,8 @@ pub mod expand;
 mod form;
 mod labels;
 mod located;
-mod node;
+pub mod mistake;
 mod parts;
-mod path;
-pub mod problem;
 pub mod read;
 mod reading;
 pub mod set;
@@ -21,5 +19,7 @@ pub mod spec;
 pub mod stage;
 pub mod stages;
 mod syntax;
+mod term;
 #[cfg(test)]
 mod tests;
+mod walk;

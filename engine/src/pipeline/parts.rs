@@ -1,4 +1,4 @@
-//! The parts of RON text, as slices of the text.
+//! Splits RON text into the parts of a container, as slices of the text.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use ron::value::RawValue;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// The values of `[a, b]` or `(a, b)`.
-pub(super) struct Items;
+pub(super) struct RawItems;
 
-impl<'de> DeserializeSeed<'de> for Items {
+impl<'de> DeserializeSeed<'de> for RawItems {
     type Value = Vec<&'de RawValue>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -16,7 +16,7 @@ impl<'de> DeserializeSeed<'de> for Items {
     }
 }
 
-impl<'de> Visitor<'de> for Items {
+impl<'de> Visitor<'de> for RawItems {
     type Value = Vec<&'de RawValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,6 +32,7 @@ impl<'de> Visitor<'de> for Items {
     }
 }
 
+/// The name of a field.
 pub(super) enum Key<'de> {
     /// `a` of `(a: 1)`.
     Identifier(String),
@@ -61,12 +62,13 @@ impl Visitor<'_> for Identifier {
     }
 }
 
-/// The fields of `(a: 1)` if they are `named`, otherwise those of `{"a": 1}`.
-pub(super) struct Fields {
+/// The fields of `(a: 1)` or `{"a": 1}`.
+pub(super) struct RawFields {
+    /// Whether the names are identifiers, as in `(a: 1)`.
     pub(super) named: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for Fields {
+impl<'de> DeserializeSeed<'de> for RawFields {
     type Value = Vec<(Key<'de>, &'de RawValue)>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -74,7 +76,7 @@ impl<'de> DeserializeSeed<'de> for Fields {
     }
 }
 
-impl<'de> Visitor<'de> for Fields {
+impl<'de> Visitor<'de> for RawFields {
     type Value = Vec<(Key<'de>, &'de RawValue)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,11 +112,12 @@ pub(super) fn is_string_literal(text: &str) -> bool {
     rest.len() < text.len() && (rest.starts_with('"') || rest.starts_with('\''))
 }
 
-/// Returns `text` without the white space and comments before its value and the white space after it.
+/// Returns `text` without the white space and comments before its value, and without the white space after it.
 pub(super) fn trim(text: &str) -> &str {
     trim_start(text).trim_end()
 }
 
+/// Returns `text` without the white space and comments at its start.
 pub(super) fn trim_start(mut text: &str) -> &str {
     loop {
         text = text.trim_start();
@@ -128,7 +131,7 @@ pub(super) fn trim_start(mut text: &str) -> &str {
     }
 }
 
-/// Returns what follows the block comment that `text` begins with. They nest.
+/// Returns what follows the block comment that `text` begins with. Block comments nest.
 fn skip_block_comment(text: &str) -> &str {
     let (mut depth, mut at) = (0_usize, 0);
     while at < text.len() {

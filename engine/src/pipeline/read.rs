@@ -1,4 +1,4 @@
-//! Reads a pipeline: text -> tree -> typed values. Every mistake is found in one go and shown at its place.
+//! Reads a pipeline: text -> tree -> typed values. All mistakes are found in one go, each with its place.
 
 use std::sync::Arc;
 
@@ -7,105 +7,105 @@ use pipe_stages::{parameters, words::one_of};
 use super::{
     check::{self, Entry},
     form::Form,
-    node::{Kind, Node},
-    path::name_of,
-    problem::{Look, Problem},
+    mistake::{Look, Mistake},
     reading::Reading,
     set::{self, Override},
     source::{Source, Span},
     spec::Pipeline,
     stage::StageSpec,
     stages, syntax,
+    term::{Term, TermKind},
+    walk::name_of,
 };
 use crate::action::DeviceKind;
 
 /// Everything that is wrong with a pipeline.
 #[derive(Debug)]
 pub struct Refused {
-    /// What is wrong, in the order of the text.
-    pub problems: Vec<Problem>,
-    /// The texts that it was read from.
+    /// The mistakes, in the order of the text.
+    pub mistakes: Vec<Mistake>,
+    /// The texts that the places refer to: the file, then each override.
     pub sources: Vec<Source>,
 }
 
 impl Refused {
-    /// Returns the problems as text.
+    /// Returns the mistakes as text for a person.
     pub fn render(&self, look: Look) -> String {
-        super::problem::render(&self.problems, &self.sources, look)
+        super::mistake::render(&self.mistakes, &self.sources, look)
     }
 }
 
-/// Returns the pipeline in `text`, called `name` in complaints, with `overrides` applied.
+/// Returns the pipeline in `text` with `overrides` applied. `name` is the file's name, for messages.
 ///
 /// # Errors
-/// If anything is wrong with it: everything that can be found at once.
+/// If there are mistakes: all of them that can be found at once.
 pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, Refused> {
     // A byte order mark is not part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = vec![Source { name: name.to_owned(), text: text.to_owned() }];
     let mut root = match syntax::parse(&sources, 0) {
         Ok(root) => root,
-        Err(problems) => return Err(Refused { problems, sources }),
+        Err(mistakes) => return Err(Refused { mistakes, sources }),
     };
-    let mut problems = set::apply(&mut root, overrides, &mut sources);
-    let mut reader = Reader { problems: &mut problems, test_split: Vec::new() };
+    let mut mistakes = set::apply(&mut root, overrides, &mut sources);
+    let mut reader = Reader { mistakes: &mut mistakes, test_split: Vec::new() };
     let pipeline = reader.pipeline(&root);
     let test_split = reader.test_split;
-    problems.retain(|problem| problem.span.is_none_or(|span| !test_split.contains(&span)));
-    problems.extend(test_split.chunks_exact(2).map(|spans| test_split_named(spans[1])));
+    mistakes.retain(|mistake| mistake.span.is_none_or(|span| !test_split.contains(&span)));
+    mistakes.extend(test_split.chunks_exact(2).map(|spans| test_split_named(spans[1])));
     match pipeline {
-        Some(pipeline) if problems.is_empty() => Ok(pipeline),
+        Some(pipeline) if mistakes.is_empty() => Ok(pipeline),
         _ => {
-            problems.sort_by_key(|problem| problem.span.map(|span| (span.source, span.start)));
-            Err(Refused { problems, sources })
+            mistakes.sort_by_key(|mistake| mistake.span.map(|span| (span.source, span.start)));
+            Err(Refused { mistakes, sources })
         }
     }
 }
 
 struct Reader<'p> {
-    problems: &'p mut Vec<Problem>,
-    /// The places, key and value, where the test split is named by what may not read it.
+    mistakes: &'p mut Vec<Mistake>,
+    /// The places where a stage names the test split and must not: for each, the place of the key, then that of the value.
     test_split: Vec<Span>,
 }
 
 parameters! {
-    /// The fields of a study beside its stages.
+    /// The fields of a study, without its stages.
     struct Head {
-        /// What it is called.
+        /// The study's name.
         name: String,
         /// The number that all random draws come from.
         seed: u64 = 0,
-        /// What it is computed on.
+        /// The kind of device that it computes on.
         device: DeviceKind = DeviceKind::Cpu,
     }
 }
 
 impl Reader<'_> {
-    fn pipeline(&mut self, root: &Node) -> Option<Pipeline> {
+    fn pipeline(&mut self, root: &Term) -> Option<Pipeline> {
         const STUDY: &str = "`Study(name: \"..\", seed: 1, stages: [..])`";
-        if !matches!(root.kind, Kind::Fields { .. }) {
-            self.problems.push(Problem::at(name_of(root), format!("found {}", root.describe())).expected(STUDY));
+        if !matches!(root.kind, TermKind::Fields { .. }) {
+            self.mistakes.push(Mistake::at(name_of(root), format!("found {}", root.describe())).expected(STUDY));
             return None;
         }
         if let Some(other) = root.name().filter(|name| *name != "Study") {
-            let problem = Problem::at(name_of(root), format!("unknown name `{other}`")).expected("`Study`");
-            self.problems.push(problem.did_you_mean(other, ["Study"]));
+            let mistake = Mistake::at(name_of(root), format!("unknown name `{other}`")).expected("`Study`");
+            self.mistakes.push(mistake.did_you_mean(other, ["Study"]));
         }
         let mut form = Form::new(root);
         form.take("stages");
         let read = match root.field("stages") {
             Some(stages) => self.stages(&stages.value),
             None => {
-                let problem = Problem::at(name_of(root), "missing field `stages`");
-                self.problems.push(problem.expected("`stages: [(\"name\", Kind(..)), ..]`"));
+                let mistake = Mistake::at(name_of(root), "missing field `stages`");
+                self.mistakes.push(mistake.expected("`stages: [(\"name\", Kind(..)), ..]`"));
                 Vec::new()
             }
         };
-        let head: Option<Head> = form.read(self.problems);
+        let head: Option<Head> = form.read(self.mistakes);
         if let (Some(head), Some(field)) = (&head, root.field("name")) {
             self.name(&head.name, field.value.span);
         }
-        check::graph(&read, self.problems);
+        check::graph(&read, self.mistakes);
         let Head { name, seed, device } = head?;
         let stages = read.into_iter().filter_map(|entry| Some((entry.name, entry.spec?))).collect();
         Some(Pipeline { name, seed, device, stages })
@@ -114,68 +114,68 @@ impl Reader<'_> {
     fn name(&mut self, name: &str, at: Span) {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 100 || !name.chars().all(is_plain) {
-            let problem = Problem::at(at, format!("`{name}` is no name"));
-            self.problems.push(problem.expected("1 to 100 letters (a to z, A to Z), digits, `-` and `_`"));
+            let mistake = Mistake::at(at, format!("`{name}` is not a valid name"));
+            self.mistakes.push(mistake.expected("1 to 100 letters (a to z, A to Z), digits, `-` and `_`"));
         }
     }
 
-    fn stages<'n>(&mut self, node: &'n Node) -> Vec<Entry<'n>> {
+    fn stages<'n>(&mut self, term: &'n Term) -> Vec<Entry<'n>> {
         let mut entries: Vec<Entry<'n>> = Vec::new();
-        for (name, name_span, stage) in self.named_stages(node) {
+        for (name, name_span, stage) in self.named_stages(term) {
             self.name(&name, name_span);
             if entries.iter().any(|entry| entry.name == name) {
-                self.problems
-                    .push(Problem::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
+                self.mistakes
+                    .push(Mistake::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
                 continue;
             }
-            entries.push(Entry { name, name_span, node: stage, spec: self.stage(stage) });
+            entries.push(Entry { name, name_span, term: stage, spec: self.stage(stage) });
         }
         entries
     }
 
-    fn named_stages<'n>(&mut self, node: &'n Node) -> Vec<(String, Span, &'n Node)> {
+    fn named_stages<'n>(&mut self, term: &'n Term) -> Vec<(String, Span, &'n Term)> {
         const EXPECTED: &str = "`(\"name\", Kind(..))`";
-        match &node.kind {
-            Kind::Fields { fields, .. } => {
+        match &term.kind {
+            TermKind::Fields { fields, .. } => {
                 fields.iter().map(|field| (field.key.clone(), field.key_span, &field.value)).collect()
             }
-            Kind::List(items) => {
+            TermKind::List(items) => {
                 let mut named = Vec::new();
                 for item in items {
                     match &item.kind {
-                        Kind::Tuple { name: None, items } => match items.as_slice() {
-                            [Node { span, kind: Kind::String(name) }, stage] => {
+                        TermKind::Tuple { name: None, items } => match items.as_slice() {
+                            [Term { span, kind: TermKind::String(name) }, stage] => {
                                 named.push((name.clone(), *span, stage))
                             }
                             _ => self
-                                .problems
-                                .push(Problem::at(name_of(item), "a stage without a name").expected(EXPECTED)),
+                                .mistakes
+                                .push(Mistake::at(name_of(item), "a stage without a name").expected(EXPECTED)),
                         },
                         _ => self
-                            .problems
-                            .push(Problem::at(name_of(item), format!("found {}", item.described())).expected(EXPECTED)),
+                            .mistakes
+                            .push(Mistake::at(name_of(item), format!("found {}", item.described())).expected(EXPECTED)),
                     }
                 }
                 named
             }
             _ => {
-                let problem = Problem::at(name_of(node), format!("`stages`: found {}", node.describe()));
-                self.problems.push(problem.expected(format!("a list of {EXPECTED}")));
+                let mistake = Mistake::at(name_of(term), format!("`stages`: found {}", term.describe()));
+                self.mistakes.push(mistake.expected(format!("a list of {EXPECTED}")));
                 Vec::new()
             }
         }
     }
 
-    fn stage(&mut self, node: &Node) -> Option<Arc<dyn StageSpec>> {
-        let name = node.name().unwrap_or_default();
+    fn stage(&mut self, term: &Term) -> Option<Arc<dyn StageSpec>> {
+        let name = term.name().unwrap_or_default();
         let Some(kind) = stages::find(name) else {
             let what = if name.is_empty() { "found" } else { "unknown stage" };
-            let found = if name.is_empty() { node.describe().to_owned() } else { format!("`{name}`") };
-            let problem = Problem::at(name_of(node), format!("{what} {found}")).expected(one_of(stages::names()));
-            self.problems.push(problem.did_you_mean(name, stages::names()));
+            let found = if name.is_empty() { term.describe().to_owned() } else { format!("`{name}`") };
+            let mistake = Mistake::at(name_of(term), format!("{what} {found}")).expected(one_of(stages::names()));
+            self.mistakes.push(mistake.did_you_mean(name, stages::names()));
             return None;
         };
-        let mut reading = Reading::new(node, self.problems, &mut self.test_split);
+        let mut reading = Reading::new(term, self.mistakes, &mut self.test_split);
         if !kind.may_name_test_split {
             reading.refuse_test_split();
         }
@@ -183,7 +183,7 @@ impl Reader<'_> {
     }
 }
 
-fn test_split_named(at: Span) -> Problem {
-    Problem::at(at, "the test split is named by a stage other than `Evaluate`")
+fn test_split_named(at: Span) -> Mistake {
+    Mistake::at(at, "the test split is named by a stage other than `Evaluate`")
         .help("leave it out: trials are chosen on validation, and only `Evaluate` reads the test split")
 }

@@ -4,54 +4,54 @@ use pipe_stages::params::Read;
 
 use super::{
     form::Form,
-    node::{Kind, Node},
-    problem::Problem,
+    mistake::Mistake,
     source::Span,
+    term::{Term, TermKind},
 };
 
-/// A stage while it is read: its text, and what is wrong with it so far.
+/// A stage while it is read: its text, and the mistakes so far.
 pub struct Reading<'r, 'n> {
     /// The whole stage, `Kind(..)`.
-    pub(super) node: &'n Node,
+    pub(super) term: &'n Term,
     pub(super) form: Form<'n>,
-    pub(super) problems: &'r mut Vec<Problem>,
-    /// The places, key and value, where the test split is named by what may not read it.
+    pub(super) mistakes: &'r mut Vec<Mistake>,
+    /// The places where a stage names the test split and must not: for each, the place of the key, then that of the value.
     pub(super) test_split: &'r mut Vec<Span>,
 }
 
 impl<'r, 'n> Reading<'r, 'n> {
-    /// Returns the stage that `node` is the text of.
-    pub(super) fn new(node: &'n Node, problems: &'r mut Vec<Problem>, test_split: &'r mut Vec<Span>) -> Self {
-        Self { node, form: Form::new(node), problems, test_split }
+    /// Starts to read the stage written as `term`.
+    pub(super) fn new(term: &'n Term, mistakes: &'r mut Vec<Mistake>, test_split: &'r mut Vec<Span>) -> Self {
+        Self { term, form: Form::new(term), mistakes, test_split }
     }
 
-    /// Returns the stage inside this one that `node` is the text of.
-    pub(super) fn inner<'i>(&'i mut self, node: &'n Node) -> Reading<'i, 'n> {
-        Reading::new(node, self.problems, self.test_split)
+    /// Starts to read a stage inside this one, written as `term`.
+    pub(super) fn inner<'i>(&'i mut self, term: &'n Term) -> Reading<'i, 'n> {
+        Reading::new(term, self.mistakes, self.test_split)
     }
 
-    /// Takes the name of a stage to read from.
+    /// Takes the field that names a stage to read from. `None` if it is missing or wrong, which is complained about.
     pub(super) fn reference(&mut self, field: &'static str) -> Option<String> {
-        self.form.reference(field, self.problems)
+        self.form.reference(field, self.mistakes)
     }
 
-    /// Takes the name of a stage to read from, if there is one. `None`: it was wrong, and that was said.
+    /// Takes the field that may name a stage to read from. `None` if it is wrong, which is complained about.
     pub(super) fn optional_reference(&mut self, field: &'static str) -> Option<Option<String>> {
-        self.form.optional_reference(field, self.problems)
+        self.form.optional_reference(field, self.mistakes)
     }
 
     /// Reads the fields that are left.
     pub(super) fn rest<T: Read>(&mut self) -> Option<T> {
-        self.form.read(self.problems)
+        self.form.read(self.mistakes)
     }
 
-    /// Remembers where the test split is named. It is said once for each place, in place of any other problem there.
+    /// Remembers the places that name the test split. Each is reported once, and replaces any other mistake there.
     pub(super) fn refuse_test_split(&mut self) {
         const READS: [&str; 8] = ["data", "from", "of", "on", "split", "train", "validation", "augment"];
-        for field in self.node.fields().iter().filter(|field| READS.contains(&field.key.as_str())) {
+        for field in self.term.fields().iter().filter(|field| READS.contains(&field.key.as_str())) {
             let names_it = match &field.value.kind {
-                Kind::Unit(name) => name.eq_ignore_ascii_case("test"),
-                Kind::String(name) => name.ends_with("/test") || name.ends_with("test.safetensors"),
+                TermKind::Unit(name) => name.eq_ignore_ascii_case("test"),
+                TermKind::String(name) => name.ends_with("/test") || name.ends_with("test.safetensors"),
                 _ => false,
             };
             if names_it {

@@ -1,142 +1,143 @@
-//! Values from the command line and the environment, which replace those in the file.
+//! Overrides: values from the command line and the environment that replace those in the file.
 
-use pipe_stages::words::one_of;
+use pipe_stages::{problem::Step, words::one_of};
 
 use super::{
-    node::{Field, Kind, Node},
-    path::{self, Step},
-    problem::Problem,
+    mistake::Mistake,
     source::{Source, Span},
     syntax,
+    term::{Field, Term, TermKind},
+    walk,
 };
 
-/// The environment variable with overrides, separated by semicolons: `PIPE_SET='seed=3; search.trials=20'`. `--set` wins
-/// over it.
+/// The environment variable with overrides, separated by semicolons or line breaks: `PIPE_SET='seed=3; search.trials=20'`.
+/// `--set` overrides it.
 pub const VARIABLE: &str = "PIPE_SET";
 
-/// One override, `path=value`, and where it comes from.
+/// One override, `path=value`, and its origin.
 #[derive(Debug, Clone)]
 pub struct Override {
-    /// `--set` or `PIPE_SET`
+    /// Where it comes from: `--set` or `PIPE_SET`.
     pub origin: &'static str,
-    /// `search.trials=20`
+    /// The override itself: `search.trials=20`.
     pub text: String,
 }
 
-/// Returns the overrides in the text of [`VARIABLE`].
+/// Returns the overrides in `text`, the value of [`VARIABLE`].
 pub fn from_variable(text: &str) -> Vec<Override> {
     let parts = text.split([';', '\n']).map(str::trim).filter(|part| !part.is_empty());
     parts.map(|part| Override { origin: VARIABLE, text: part.to_owned() }).collect()
 }
 
-/// Puts each override in its place in the tree of a pipeline. Its text becomes a source, so that problems with its value point
-/// into it.
-pub(super) fn apply(root: &mut Node, overrides: &[Override], sources: &mut Vec<Source>) -> Vec<Problem> {
-    let mut problems = Vec::new();
+/// Applies each override to the tree of a pipeline. The override's text becomes a source, so that mistakes in its value are
+/// shown in it. Returns the mistakes in the overrides themselves.
+pub(super) fn apply(root: &mut Term, overrides: &[Override], sources: &mut Vec<Source>) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
     for over in overrides {
         let index = sources.len();
         sources.push(Source { name: over.origin.to_owned(), text: over.text.clone() });
         if let Err(mut found) = apply_one(root, over, sources, index) {
-            problems.append(&mut found);
+            mistakes.append(&mut found);
         }
     }
-    problems
+    mistakes
 }
 
-fn apply_one(root: &mut Node, over: &Override, sources: &mut [Source], index: usize) -> Result<(), Vec<Problem>> {
+fn apply_one(root: &mut Term, over: &Override, sources: &mut [Source], index: usize) -> Result<(), Vec<Mistake>> {
     let span = |start, end| Span { source: index, start, end };
     let Some((path, value)) = over.text.split_once('=') else {
-        let problem = Problem::at(span(0, over.text.len()), "no `=`").expected("`path=value`");
-        return Err(vec![problem.help("for example `--set search.trials=20`")]);
+        let mistake = Mistake::at(span(0, over.text.len()), "no `=`").expected("`path=value`");
+        return Err(vec![mistake.help("for example `--set search.trials=20`")]);
     };
     if value.trim().is_empty() {
         let end = over.text.len();
-        return Err(vec![Problem::at(span(end, end), "no value").expected("a value after `=`")]);
+        return Err(vec![Mistake::at(span(end, end), "no value").expected("a value after `=`")]);
     }
-    // The value keeps its place in the override's text: what stands before it is blanked out.
+    // The part before the value is blanked out, so that the value keeps its place in the override's text.
     let text = std::mem::replace(&mut sources[index].text, " ".repeat(path.len() + 1) + &over.text[path.len() + 1..]);
-    let value = syntax::parse(sources, index).or_else(|problems| as_string(&sources[index], index).ok_or(problems));
+    let value = syntax::parse(sources, index).or_else(|mistakes| as_string(&sources[index], index).ok_or(mistakes));
     sources[index].text = text;
     let value = value?;
     let before = path.len() - path.trim_start().len();
     let path = path.trim();
     let at_path = span(before, before + path.len());
-    let steps = path::parse(path)
-        .map_err(|what| vec![Problem::at(at_path, what).expected("a path such as `search.trials`")])?;
-    let first = match &steps[0] {
+    let steps = walk::parse(path)
+        .map_err(|what| vec![Mistake::at(at_path, what).expected("a path such as `search.trials`")])?;
+    let first = match &steps.steps()[0] {
         Step::Name(first) => first.clone(),
         Step::Index(_) => unreachable!("a path begins with a name"),
     };
     let known = first_steps(root);
     let Some(root) = start(root, &first) else {
-        let problem = Problem::at(span(before, before + first.len()), format!("there is no `{first}`"));
+        let mistake = Mistake::at(span(before, before + first.len()), format!("there is no `{first}`"));
         let known = known.iter().map(String::as_str);
-        return Err(vec![problem.expected(one_of(known.clone())).did_you_mean(&first, known)]);
+        return Err(vec![mistake.expected(one_of(known.clone())).did_you_mean(&first, known)]);
     };
-    let steps = &steps[1..];
-    match path::place(root, steps, at_path) {
+    match walk::place(root, &steps.steps()[1..], at_path) {
         Ok(place) => {
             *place = value;
             Ok(())
         }
-        Err((_, known)) => Err(vec![Problem::at(at_path, format!("there is no `{path}`")).expected(known)]),
+        Err((_, known)) => Err(vec![Mistake::at(at_path, format!("there is no `{path}`")).expected(known)]),
     }
 }
 
-/// Returns a bare word as a string: `--set name=other` needs no quotes inside quotes.
-fn as_string(source: &Source, index: usize) -> Option<Node> {
+/// Returns a bare word as a string, so that `--set name=other` needs no quotes.
+fn as_string(source: &Source, index: usize) -> Option<Term> {
     let text = source.text.trim();
     let bare = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_-./:~".contains(c));
     let start = source.text.len() - source.text.trim_start().len();
-    bare.then(|| Node {
+    bare.then(|| Term {
         span: Span { source: index, start, end: start + text.len() },
-        kind: Kind::String(text.to_owned()),
+        kind: TermKind::String(text.to_owned()),
     })
 }
 
-/// The fields of a study that a path may begin with.
+/// The fields of a study that a path can begin with.
 const STUDY: [&str; 3] = ["name", "seed", "device"];
 
-/// Returns what a path may begin with: a field of the study, or a stage's name.
-fn first_steps(root: &Node) -> Vec<String> {
+/// Returns what a path can begin with: the fields of the study and the names of the stages.
+fn first_steps(root: &Term) -> Vec<String> {
     let stages: Vec<String> = match root.field("stages").map(|field| &field.value.kind) {
-        Some(Kind::List(items)) => items.iter().filter_map(|item| stage_name(item).map(str::to_owned)).collect(),
-        Some(Kind::Fields { fields, .. }) => fields.iter().map(|field| field.key.clone()).collect(),
+        Some(TermKind::List(items)) => items.iter().filter_map(|item| stage_name(item).map(str::to_owned)).collect(),
+        Some(TermKind::Fields { fields, .. }) => fields.iter().map(|field| field.key.clone()).collect(),
         _ => Vec::new(),
     };
     STUDY.into_iter().map(str::to_owned).chain(stages).collect()
 }
 
 /// Returns the name in `("name", Kind(..))`.
-fn stage_name(item: &Node) -> Option<&str> {
+fn stage_name(item: &Term) -> Option<&str> {
     match &item.kind {
-        Kind::Tuple { items, .. } => match items.as_slice() {
-            [Node { kind: Kind::String(name), .. }, _] => Some(name),
+        TermKind::Tuple { items, .. } => match items.as_slice() {
+            [Term { kind: TermKind::String(name), .. }, _] => Some(name),
             _ => None,
         },
         _ => None,
     }
 }
 
-/// Returns where a path begins: a stage by its name, or a field of the study.
-fn start<'n>(root: &'n mut Node, first: &str) -> Option<&'n mut Node> {
+/// Returns the value that the first step of a path names: a stage, or a field of the study.
+fn start<'n>(root: &'n mut Term, first: &str) -> Option<&'n mut Term> {
     let span = root.span;
-    let Kind::Fields { fields, .. } = &mut root.kind else { return None };
+    let TermKind::Fields { fields, .. } = &mut root.kind else { return None };
     if STUDY.contains(&first) {
         if !fields.iter().any(|field| field.key == first) {
-            let value = Node { span, kind: Kind::Null };
+            let value = Term { span, kind: TermKind::Null };
             fields.push(Field { key: first.to_owned(), key_span: span, value });
         }
         return fields.iter_mut().find(|field| field.key == first).map(|field| &mut field.value);
     }
     let stages = fields.iter_mut().find(|field| field.key == "stages")?;
     match &mut stages.value.kind {
-        Kind::List(items) => {
+        TermKind::List(items) => {
             let item = items.iter_mut().find(|item| stage_name(item) == Some(first))?;
-            let Kind::Tuple { items, .. } = &mut item.kind else { return None };
+            let TermKind::Tuple { items, .. } = &mut item.kind else { return None };
             items.last_mut()
         }
-        Kind::Fields { fields, .. } => fields.iter_mut().find(|field| field.key == first).map(|field| &mut field.value),
+        TermKind::Fields { fields, .. } => {
+            fields.iter_mut().find(|field| field.key == first).map(|field| &mut field.value)
+        }
         _ => None,
     }
 }
@@ -151,16 +152,16 @@ mod tests {
         let mut root = syntax::parse(&sources, 0).unwrap();
         let overrides: Vec<_> =
             overrides.iter().map(|text| Override { origin: "--set", text: (*text).to_owned() }).collect();
-        let problems = apply(&mut root, &overrides, &mut sources);
-        if problems.is_empty() {
+        let mistakes = apply(&mut root, &overrides, &mut sources);
+        if mistakes.is_empty() {
             Ok(root.to_json()["Study"].to_string())
         } else {
-            Err(problems.into_iter().map(|p| p.message).collect())
+            Err(mistakes.into_iter().map(|p| p.message).collect())
         }
     }
 
     #[test]
-    fn overrides_take_the_place_of_what_is_written() {
+    fn an_override_replaces_what_is_written() {
         let set = check(&[
             "seed=3",
             "name=other-one",

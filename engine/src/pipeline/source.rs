@@ -5,21 +5,26 @@ use std::ops::Range;
 /// A named text: `pipeline.ron`, or one `--set`.
 #[derive(Debug, Clone)]
 pub struct Source {
+    /// The file's name, or the override's origin.
     pub name: String,
+    /// The text.
     pub text: String,
 }
 
-/// Bytes `start..end` of a source.
+/// A place in a source: the bytes `start..end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
+    /// The index of the source.
     pub source: usize,
+    /// The offset of the first byte.
     pub start: usize,
+    /// The offset behind the last byte.
     pub end: usize,
 }
 
 impl Source {
-    /// Returns the offset of a line and column, both from 1 and the column in characters; the end of the text if that has no
-    /// such line or column.
+    /// Returns the byte offset of a line and a column, both counted from 1, the column in characters. Returns the end of
+    /// the text if there is no such line or column.
     pub(super) fn offset(&self, line: usize, column: usize) -> usize {
         let mut start = 0;
         for before in self.text.split_inclusive('\n').take(line.saturating_sub(1)) {
@@ -29,7 +34,7 @@ impl Source {
         start + rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at)
     }
 
-    /// Returns the part of `span` that is in its first line, at least one character of it.
+    /// Returns the part of `span` that is in its first line, at least one character if the line has any.
     pub(super) fn within_line(&self, span: Span) -> Range<usize> {
         let start = self.floor(span.start);
         let line = self.text[start..].lines().next().map_or(0, str::len);

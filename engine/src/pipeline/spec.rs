@@ -1,4 +1,4 @@
-//! A pipeline as typed values: what the text means.
+//! A pipeline as typed values, and its record.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, de::Error as _};
 use serde_json::{Value, json};
 
 use super::{
-    stage::{Fields, StageSpec, Stages},
+    stage::{RecordFields, StageSpec, Stages},
     stages,
 };
 use crate::action::DeviceKind;
@@ -18,19 +18,19 @@ const FORMAT: u32 = 1;
 /// A study as a user describes it.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
-    /// The study's name; empty if the pipeline was read from its record, which does not have it.
+    /// The study's name. Empty if the pipeline was read from its record, which lacks it.
     pub name: String,
     /// The seed that the seeds of all nodes are derived from.
     pub seed: u64,
-    /// What it computes on.
+    /// The kind of device that it computes on.
     pub device: DeviceKind,
     /// Its stages.
     pub stages: Stages,
 }
 
 impl Pipeline {
-    /// Returns the canonical record: the same for every text that means the same. The study's name is not in it, nor where
-    /// files are fetched from.
+    /// Returns the canonical record, which is the same for all texts with the same meaning. It holds neither the study's
+    /// name nor the addresses that files are fetched from.
     pub fn record(&self) -> Vec<u8> {
         let stages: BTreeMap<&str, Value> = self.stages.iter().map(|(name, spec)| (name, spec.record())).collect();
         let mut record = self.head();
@@ -39,7 +39,7 @@ impl Pipeline {
         params::record(&record)
     }
 
-    /// Returns what the record says of the whole study: its seed and its device.
+    /// Returns the part of the record that is about the whole study: its seed and its device.
     pub fn head(&self) -> Value {
         json!({ "seed": self.seed.to_string(), "device": self.device })
     }
@@ -47,7 +47,7 @@ impl Pipeline {
     /// Returns the pipeline that has this record.
     ///
     /// # Errors
-    /// If the bytes are not the record of a pipeline, or have a stage that this build does not know or that does not fit.
+    /// If the bytes are not the record of a pipeline, or if this build does not know a stage in it or one of its fields.
     pub fn from_record(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let record: Record = serde_json::from_slice(bytes)?;
         if record.format != FORMAT {
@@ -76,8 +76,8 @@ struct Record {
 fn read_stage(stage: BTreeMap<String, Value>) -> Result<Arc<dyn StageSpec>, serde_json::Error> {
     let mut items = stage.into_iter();
     let (Some((name, fields)), None) = (items.next(), items.next()) else {
-        return Err(serde_json::Error::custom("not one kind"));
+        return Err(serde_json::Error::custom("expected one kind with its fields"));
     };
     let kind = stages::find(&name).ok_or_else(|| serde_json::Error::custom(format!("unknown kind `{name}`")))?;
-    (kind.from_record)(Fields(fields))
+    (kind.from_record)(RecordFields(fields))
 }

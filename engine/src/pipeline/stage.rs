@@ -1,21 +1,15 @@
-//! The contract between a pipeline and its kinds of stages.
+//! The contract between a pipeline and the kinds of its stages.
 
 use std::{any::Any, collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
-use pipe_stages::{StageName, decode::Decode, network::training::Keep, stage::Stage, train::Train};
+use pipe_stages::{StageName, decode::Decode, network::training::Keep, problem::Step, stage::Stage, train::Train};
 use serde::{
     Serialize,
     de::{DeserializeOwned, Error as _},
 };
 use serde_json::{Value, json};
 
-use super::{
-    node::Node as Written,
-    path::{Step, locate},
-    problem::Problem,
-    reading::Reading,
-    source::Span,
-};
+use super::{mistake::Mistake, reading::Reading, source::Span, term::Term, walk::locate};
 use crate::{
     action::derive_seed,
     plan::{Edge, Node},
@@ -23,25 +17,25 @@ use crate::{
 
 /// A kind of stage.
 pub struct StageKind {
-    /// Its name in a pipeline: `Train`.
+    /// The name in a pipeline: `Train`.
     pub name: &'static str,
     /// The fields that name a stage to read from.
     pub reads: &'static [Reads],
-    /// Whether it may name the test split. Trials are chosen on validation, so only `Evaluate` may.
+    /// Whether a stage of this kind may name the test split. Only `Evaluate` may, because trials are chosen on validation.
     pub may_name_test_split: bool,
-    /// The stages that only this kind executes, each with what one and several of its nodes are called.
+    /// The executed stages that belong to this kind alone, each with the noun for one of its nodes and for several.
     pub nouns: &'static [(StageName, [&'static str; 2])],
-    /// Reads a stage of this kind from the text of a pipeline.
+    /// Reads a stage of this kind from the text of a pipeline. Returns nothing if it cannot be read, which is complained about.
     pub read: fn(&mut Reading<'_, '_>) -> Option<Arc<dyn StageSpec>>,
     /// Reads a stage of this kind from the fields that [`StageSpec::fields`] recorded.
-    pub from_record: fn(Fields) -> Result<Arc<dyn StageSpec>, serde_json::Error>,
+    pub from_record: fn(RecordFields) -> Result<Arc<dyn StageSpec>, serde_json::Error>,
 }
 
 /// A field that names a stage to read from.
 pub struct Reads {
-    /// Where it stands: `["of"]`, `["trial", "data"]`.
+    /// The path of the field: `["of"]`, `["trial", "data"]`.
     pub path: &'static [&'static str],
-    /// The kinds that the other stage may be of.
+    /// The kinds that the other stage may have.
     pub kinds: &'static [&'static str],
 }
 
@@ -53,18 +47,18 @@ pub trait StageSpec: Any + fmt::Debug + Send + Sync {
     /// Returns the names of the stages it reads from.
     fn reads(&self) -> Vec<&str>;
 
-    /// Returns what the record of a pipeline says of it, a JSON object.
+    /// Returns its fields as the record of a pipeline holds them, a JSON object.
     fn fields(&self) -> Value;
 
-    /// Complains about what types cannot say: parameters that do not fit the stages it reads from.
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
-        let _ = (here, problems);
+    /// Complains about parameters that do not fit the stages it reads from.
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        let _ = (here, mistakes);
     }
 
-    /// Adds its nodes, called `name` or `name/..`, and returns the one that other stages read from.
+    /// Adds its nodes, called `name` or `name/..`, and returns the index of the one that other stages read from.
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize;
 
-    /// Returns the names of the files it brings in, if that is what it does.
+    /// Returns the names of the files it fetches, if it fetches files.
     fn files(&self) -> Option<Vec<&str>> {
         None
     }
@@ -74,13 +68,13 @@ pub trait StageSpec: Any + fmt::Debug + Send + Sync {
         None
     }
 
-    /// Returns how its network is trained, or its networks, if it has any.
+    /// Returns how its network or networks are trained, if it has any.
     fn training<'s>(&'s self, stages: &'s Stages) -> Option<&'s TrainSpec> {
         let _ = stages;
         None
     }
 
-    /// Returns which weights of its network it keeps, if it has one network.
+    /// Returns which weights of its network it keeps, if it has exactly one network.
     fn kept(&self, stages: &Stages) -> Option<Vec<Keep>> {
         let _ = stages;
         None
@@ -100,7 +94,7 @@ impl fmt::Debug for StageKind {
     }
 }
 
-/// The stages of a pipeline by name, in the order of the file, which means nothing.
+/// The stages of a pipeline with their names, in the order of the file, which has no meaning.
 #[derive(Debug, Clone, Default)]
 pub struct Stages(Vec<(String, Arc<dyn StageSpec>)>);
 
@@ -115,7 +109,7 @@ impl Stages {
         self.iter().find(|(known, _)| *known == name).map(|(_, spec)| spec)
     }
 
-    /// Returns the stage called `name`, if it is of this type.
+    /// Returns the stage called `name` if it has this type.
     pub fn get_as<S: StageSpec>(&self, name: &str) -> Option<&S> {
         (self.get(name)? as &dyn Any).downcast_ref()
     }
@@ -125,7 +119,7 @@ impl Stages {
         self.iter().filter_map(|(name, spec)| Some((name, (spec as &dyn Any).downcast_ref()?)))
     }
 
-    /// Returns how the network of the stage called `name` is trained, or its networks.
+    /// Returns how the network or networks of the stage called `name` are trained.
     pub fn training(&self, name: &str) -> Option<&TrainSpec> {
         self.get(name)?.training(self)
     }
@@ -142,39 +136,40 @@ impl FromIterator<(String, Arc<dyn StageSpec>)> for Stages {
     }
 }
 
-/// A stage that is checked, among the others.
+/// The stage that is being checked, with the others.
 pub struct Here<'c, 'n> {
-    /// Where its name stands.
+    /// The place of its name.
     pub(super) name: Span,
-    /// Its text.
-    pub(super) node: &'n Written,
+    /// The stage as it is written.
+    pub(super) term: &'n Term,
     /// All stages that could be read.
     pub(super) stages: &'c Stages,
 }
 
 impl Here<'_, '_> {
-    /// Returns the place of a field's value; that of the stage if the field is not written.
+    /// Returns the place of a field's value, or of the stage if the field is not written.
     pub(super) fn field(&self, field: &str) -> Span {
-        locate(self.node, &[Step::Name(field.to_owned())]).span
+        locate(self.term, &[Step::Name(field.to_owned())]).span
     }
 }
 
-/// A training, of its own or as the trial of a search.
+/// A training: a stage of its own, or the trial of a search.
 #[derive(Debug, Clone)]
 pub struct TrainSpec {
-    /// The stage whose images are trained on.
+    /// The name of the stage with the images to train on.
     pub data: String,
-    /// The stage that says how images are changed. Without one: x/255 - 0.5, and no augmentation.
+    /// The name of the stage that augments and normalises the images. Without one, a byte x becomes x/255 - 0.5 and images
+    /// are not augmented.
     pub augment: Option<String>,
-    /// The parameters.
+    /// The parameters of the training itself.
     pub train: Train,
 }
 
-/// What the record of a pipeline says of a stage.
-pub struct Fields(pub(super) Value);
+/// The fields of a stage in the record of a pipeline.
+pub struct RecordFields(pub(super) Value);
 
-impl Fields {
-    /// Takes a field out. One that is not there is `null`.
+impl RecordFields {
+    /// Removes a field and reads it. A missing field counts as `null`.
     pub(super) fn take<T: DeserializeOwned>(&mut self, field: &str) -> Result<T, serde_json::Error> {
         match self.0.as_object_mut().and_then(|fields| fields.remove(field)) {
             Some(value) => serde_json::from_value(value),
@@ -183,52 +178,52 @@ impl Fields {
         }
     }
 
-    /// Reads what is left.
+    /// Reads the fields that are left.
     pub(super) fn rest<T: DeserializeOwned>(self) -> Result<T, serde_json::Error> {
         serde_json::from_value(self.0)
     }
 }
 
-/// Returns parameters as they enter an action.
+/// Returns parameters as an action holds them.
 pub(super) fn plain(value: &impl Serialize) -> Value {
     serde_json::to_value(value).expect("parameters are plain data")
 }
 
-/// Returns parameters with more fields.
+/// Returns parameters with further fields.
 pub(super) fn with<'a>(params: &impl Serialize, fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     let Value::Object(mut map) = plain(params) else { unreachable!("parameters of a stage that reads are fields") };
     map.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
     Value::Object(map)
 }
 
-/// How bytes from outside come in. Nothing here reaches a key.
+/// How files are downloaded. Nothing here affects a key.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// Base addresses that are tried before a stage's own.
+pub struct Downloads {
+    /// The mirrors to try before a stage's own addresses.
     pub mirrors: Vec<pipe_stages::fetch::Mirror>,
-    /// Where broken downloads wait to be resumed.
+    /// The folder for unfinished downloads, which are resumed from there.
     pub partial: PathBuf,
 }
 
-/// An input of a node: its slot, and the node and the output file that it comes from.
+/// An input of a node: its slot, the index of the node it comes from, and the path of that node's output file.
 pub type Input<'s> = (&'s str, usize, &'s str);
 
-/// A plan while stages add their nodes.
+/// A plan to which the stages add their nodes.
 pub struct Expansion<'p> {
     pub(super) stages: &'p Stages,
-    /// The study's.
+    /// The study's seed.
     pub(super) seed: u64,
-    pub(super) sources: &'p Sources,
+    pub(super) downloads: &'p Downloads,
     pub(super) nodes: Vec<Node>,
-    /// What is to be said before the plan runs.
+    /// What the user is told before the plan runs.
     pub(super) notes: Vec<String>,
-    /// The stages that are in the plan, each with the node that others read from.
+    /// The stages that are in the plan, each with the index of the node that others read from.
     pub(super) made: BTreeMap<String, usize>,
 }
 
 impl<'p> Expansion<'p> {
-    /// Returns the node of the stage called `name` that others read from, adding all its nodes and those they read from where
-    /// they are missing.
+    /// Returns the index of the node of the stage `name` that others read from. Adds the stage's nodes, and those they read
+    /// from, unless the plan has them already.
     pub(super) fn node_of(&mut self, name: &str) -> usize {
         if let Some(node) = self.made.get(name) {
             return *node;
@@ -244,7 +239,7 @@ impl<'p> Expansion<'p> {
         self.stages.data_set(name).expect("kinds are checked when a pipeline is read")
     }
 
-    /// Adds a node and returns its index. Nodes with equal work, inputs and `repeat` have equal keys.
+    /// Adds a node and returns its index. Nodes with the same stage, parameters, inputs and `repeat` have the same key.
     pub(super) fn add<'s, S: Stage + Serialize + 'static>(
         &mut self,
         name: &str,
@@ -257,7 +252,7 @@ impl<'p> Expansion<'p> {
         self.push(name, part_of, Arc::new(stage), params, inputs, repeat)
     }
 
-    /// Adds a node, as [`add`](Self::add) does, whose parameters were made before.
+    /// Adds a node as [`add`](Self::add) does, given the parameters as they enter its action.
     pub(super) fn push<'s>(
         &mut self,
         name: &str,

@@ -1,42 +1,42 @@
 //! Reads RON text.
 //!
-//! `ron` reads the text. It hands out the parts of each container as raw text, and where that lies in the source is its place.
-//! So every later problem, with a name as well as with a number, can be shown where it is.
+//! The crate `ron` hands out the parts of each container as slices of the text, and where a slice lies in the text is the
+//! place of its value. So every later mistake, in a name or in a number, can be shown where it is.
 
 use ron::value::RawValue;
 use serde::de::DeserializeSeed;
 use serde_json::Number;
 
 use super::{
-    node::{Field, Kind, Node},
-    parts::{Fields, Items, Key, is_identifier, is_identifier_start, is_string_literal, trim, trim_start},
-    problem::Problem,
+    mistake::Mistake,
+    parts::{Key, RawFields, RawItems, is_identifier, is_identifier_start, is_string_literal, trim, trim_start},
     source::{Source, Span},
+    term::{Field, Term, TermKind},
 };
 
-/// Returns the tree of `sources[index]`.
+/// Returns the text of `sources[index]` as a tree.
 ///
 /// # Errors
-/// If the text is not RON, names a key twice, or holds a number that is not finite. All such mistakes but the first
-/// syntax error are returned together.
-pub(super) fn parse(sources: &[Source], index: usize) -> Result<Node, Vec<Problem>> {
+/// If the text is not RON, names a key twice, or holds a number that is not finite. Returns the first syntax error, or else all
+/// other mistakes.
+pub(super) fn parse(sources: &[Source], index: usize) -> Result<Term, Vec<Mistake>> {
     let source = &sources[index];
-    let mut parser = Parser { source, index, problems: Vec::new() };
-    // The whole text once: a mistake of syntax is shown where it is, not at the container around it.
+    let mut parser = Parser { source, index, mistakes: Vec::new() };
+    // The whole text is read once before its parts, so that a syntax error is shown where it is and not at its container.
     if let Err(error) = ron::Options::default().from_str::<&RawValue>(&source.text) {
         return Err(vec![parser.syntax_error(&error.code, error.span.start, 0)]);
     }
-    match parser.node(&source.text) {
-        Ok(node) if parser.problems.is_empty() => Ok(node),
-        Ok(_) => Err(parser.problems),
-        Err(problem) => Err(parser.problems.into_iter().chain([problem]).collect()),
+    match parser.term(&source.text) {
+        Ok(term) if parser.mistakes.is_empty() => Ok(term),
+        Ok(_) => Err(parser.mistakes),
+        Err(mistake) => Err(parser.mistakes.into_iter().chain([mistake]).collect()),
     }
 }
 
 struct Parser<'s> {
     source: &'s Source,
     index: usize,
-    problems: Vec<Problem>,
+    mistakes: Vec<Mistake>,
 }
 
 impl<'s> Parser<'s> {
@@ -45,73 +45,73 @@ impl<'s> Parser<'s> {
         Span { source: self.index, start, end: start + part.len() }
     }
 
-    fn syntax_error(&self, code: &ron::Error, at: ron::error::Position, base: usize) -> Problem {
+    fn syntax_error(&self, code: &ron::Error, at: ron::error::Position, base: usize) -> Mistake {
         let part = Source { name: String::new(), text: self.source.text[base..].to_owned() };
         let offset = base + part.offset(at.line, at.col);
         let end = offset + self.source.text[offset..].chars().next().map_or(0, char::len_utf8);
-        Problem::at(Span { source: self.index, start: offset, end }, lower(&code.to_string()))
+        Mistake::at(Span { source: self.index, start: offset, end }, lower(&code.to_string()))
     }
 
-    fn node(&mut self, raw: &'s str) -> Result<Node, Problem> {
+    fn term(&mut self, raw: &'s str) -> Result<Term, Mistake> {
         let text = trim(raw);
         let span = self.span(text);
         let kind = match text.chars().next() {
-            None => return Err(Problem::at(span, "nothing is here").expected("a value")),
-            Some('[') => Kind::List(self.items(text)?),
-            Some('{') => Kind::Fields { name: None, fields: self.fields(text)? },
+            None => return Err(Mistake::at(span, "nothing is here").expected("a value")),
+            Some('[') => TermKind::List(self.items(text)?),
+            Some('{') => TermKind::Fields { name: None, fields: self.fields(text)? },
             Some('(') => self.parenthesised(None, text)?,
             Some(c) if is_identifier_start(c) && !is_string_literal(text) => self.named(text)?,
             Some(_) => self.scalar(text)?,
         };
-        Ok(Node { span, kind })
+        Ok(Term { span, kind })
     }
 
-    fn named(&mut self, text: &'s str) -> Result<Kind, Problem> {
+    fn named(&mut self, text: &'s str) -> Result<TermKind, Mistake> {
         let end = text.find(|c: char| !is_identifier(c)).unwrap_or(text.len());
         let (name, rest) = text.split_at(end);
         let rest = trim(rest);
         if !rest.is_empty() {
             return match self.parenthesised(Some(name), rest)? {
-                Kind::Tuple { name: Some(name), mut items } if name == "Some" && items.len() == 1 => {
+                TermKind::Tuple { name: Some(name), mut items } if name == "Some" && items.len() == 1 => {
                     Ok(items.remove(0).kind)
                 }
                 kind => Ok(kind),
             };
         }
         Ok(match name {
-            "true" => Kind::Bool(true),
-            "false" => Kind::Bool(false),
-            "None" => Kind::Null,
+            "true" => TermKind::Bool(true),
+            "false" => TermKind::Bool(false),
+            "None" => TermKind::Null,
             "inf" | "NaN" => {
-                self.problems.push(Problem::at(self.span(text), format!("`{name}`")).expected("a finite number"));
-                Kind::Null
+                self.mistakes.push(Mistake::at(self.span(text), format!("`{name}`")).expected("a finite number"));
+                TermKind::Null
             }
-            name => Kind::Unit(name.to_owned()),
+            name => TermKind::Unit(name.to_owned()),
         })
     }
 
-    fn parenthesised(&mut self, name: Option<&str>, text: &'s str) -> Result<Kind, Problem> {
+    fn parenthesised(&mut self, name: Option<&str>, text: &'s str) -> Result<TermKind, Mistake> {
         let name = name.map(str::to_owned);
         let inner = trim_start(text.strip_prefix('(').unwrap_or(text));
         let end = inner.find(|c: char| !is_identifier(c)).unwrap_or(inner.len());
         let has_fields = end > 0 && trim_start(&inner[end..]).starts_with(':');
         Ok(if has_fields {
-            Kind::Fields { name, fields: self.fields(text)? }
+            TermKind::Fields { name, fields: self.fields(text)? }
         } else if inner.starts_with(')') {
-            Kind::Fields { name, fields: Vec::new() }
+            TermKind::Fields { name, fields: Vec::new() }
         } else {
-            Kind::Tuple { name, items: self.items(text)? }
+            TermKind::Tuple { name, items: self.items(text)? }
         })
     }
 
-    fn items(&mut self, text: &'s str) -> Result<Vec<Node>, Problem> {
-        let raw = self.read(text, Items)?;
-        raw.into_iter().map(|raw| self.node(raw.get_ron())).collect()
+    fn items(&mut self, text: &'s str) -> Result<Vec<Term>, Mistake> {
+        let raw = self.read(text, RawItems)?;
+        raw.into_iter().map(|raw| self.term(raw.get_ron())).collect()
     }
 
-    fn fields(&mut self, text: &'s str) -> Result<Vec<Field>, Problem> {
+    fn fields(&mut self, text: &'s str) -> Result<Vec<Field>, Mistake> {
         let mut fields: Vec<Field> = Vec::new();
-        for (key, value) in self.read(text, Fields { named: text.starts_with('(') })? {
+        for (key, value) in self.read(text, RawFields { named: text.starts_with('(') })? {
             let (key, key_span) = match key {
                 Key::Identifier(key) => {
                     let end = self.span(value.get_ron()).start;
@@ -120,45 +120,45 @@ impl<'s> Parser<'s> {
                     (key, span)
                 }
                 Key::Raw(raw) => {
-                    let node = self.node(raw.get_ron())?;
-                    match node.kind {
-                        Kind::String(key) | Kind::Unit(key) => (key, node.span),
-                        _ => return Err(Problem::at(node.span, node.describe()).expected("a string as the key")),
+                    let term = self.term(raw.get_ron())?;
+                    match term.kind {
+                        TermKind::String(key) | TermKind::Unit(key) => (key, term.span),
+                        _ => return Err(Mistake::at(term.span, term.describe()).expected("a string as the key")),
                     }
                 }
             };
             if fields.iter().any(|field| field.key == key) {
-                self.problems.push(
-                    Problem::at(key_span, format!("`{key}` is named twice"))
+                self.mistakes.push(
+                    Mistake::at(key_span, format!("`{key}` is named twice"))
                         .help("remove one of the two, or rename it"),
                 );
             }
-            let value = self.node(value.get_ron())?;
+            let value = self.term(value.get_ron())?;
             fields.push(Field { key, key_span, value });
         }
         Ok(fields)
     }
 
-    fn scalar(&mut self, text: &str) -> Result<Kind, Problem> {
+    fn scalar(&mut self, text: &str) -> Result<TermKind, Mistake> {
         let span = self.span(text);
         let value: ron::Value =
             ron::from_str(text).map_err(|error| self.syntax_error(&error.code, error.span.start, span.start))?;
         Ok(match value {
-            ron::Value::Bool(value) => Kind::Bool(value),
-            ron::Value::Char(value) => Kind::String(value.to_string()),
-            ron::Value::String(value) => Kind::String(value),
+            ron::Value::Bool(value) => TermKind::Bool(value),
+            ron::Value::Char(value) => TermKind::String(value.to_string()),
+            ron::Value::String(value) => TermKind::String(value),
             ron::Value::Number(number) => match finite(number) {
-                Some(number) => Kind::Number(number),
+                Some(number) => TermKind::Number(number),
                 None => {
-                    self.problems.push(Problem::at(span, format!("`{text}`")).expected("a finite number"));
-                    Kind::Null
+                    self.mistakes.push(Mistake::at(span, format!("`{text}`")).expected("a finite number"));
+                    TermKind::Null
                 }
             },
-            _ => return Err(Problem::at(span, "a value of a kind that has no meaning here")),
+            _ => return Err(Mistake::at(span, "a value of a kind that has no meaning here")),
         })
     }
 
-    fn read<S: DeserializeSeed<'s>>(&self, text: &'s str, seed: S) -> Result<S::Value, Problem> {
+    fn read<S: DeserializeSeed<'s>>(&self, text: &'s str, seed: S) -> Result<S::Value, Mistake> {
         let base = self.span(text).start;
         let mut deserializer = ron::Deserializer::from_str(text)
             .map_err(|error| self.syntax_error(&error.code, error.span.start, base))?;
@@ -198,7 +198,7 @@ fn lower(message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Node, Vec<Problem>> {
+    fn read(text: &str) -> Result<Term, Vec<Mistake>> {
         parse(&[Source { name: "test.ron".into(), text: text.into() }], 0)
     }
 
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn ron_is_a_notation_for_json() {
+    fn ron_text_is_read_as_json() {
         check("Study(name: \"a\", seed: 7)", r#"{"Study":{"name":"a","seed":7}}"#);
         check("[Flip(0.5), Same, Some(1), None, (1, 2), ()]", r#"[{"Flip":0.5},"Same",1,null,[1,2],{}]"#);
         check("{\"a b\": uniform(-1, 2.5)}", r#"{"a b":{"uniform":[-1,2.5]}}"#);
@@ -216,36 +216,36 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_white_space_mean_nothing() {
+    fn comments_and_white_space_do_not_matter() {
         let plain = "(a: [1, 2], b: choice([\"x\", None]))";
         let spaced = "// head\n( /* a /* nested */ */ a : [ 1 , // one\n 2 , ] ,\n b: choice ( [ \"x\" , None /* n */ ] ) , )\n// end\n";
         assert_eq!(read(plain).unwrap().to_json(), read(spaced).unwrap().to_json());
     }
 
     #[test]
-    fn every_value_knows_its_place() {
+    fn every_value_has_its_place() {
         let text = "(a: [1, Flip(  0.5 )],\n b: /* c */ \"é\")";
-        let node = read(text).unwrap();
-        let Kind::Fields { fields, .. } = &node.kind else { panic!("fields") };
+        let term = read(text).unwrap();
+        let TermKind::Fields { fields, .. } = &term.kind else { panic!("fields") };
         let of = |span: Span| &text[span.start..span.end];
         assert_eq!(of(fields[0].key_span), "a");
-        let Kind::List(items) = &fields[0].value.kind else { panic!("list") };
+        let TermKind::List(items) = &fields[0].value.kind else { panic!("list") };
         assert_eq!(of(items[1].span), "Flip(  0.5 )");
         assert_eq!(of(fields[1].value.span), "\"é\"");
     }
 
     #[test]
-    fn mistakes_of_form_are_refused_together() {
-        let problems = read("{\"a\": 1, \"a\": NaN, \"b\": inf}").unwrap_err();
-        let messages: Vec<_> = problems.iter().map(|p| p.message.as_str()).collect();
+    fn repeated_keys_and_numbers_that_are_not_finite_are_reported_together() {
+        let mistakes = read("{\"a\": 1, \"a\": NaN, \"b\": inf}").unwrap_err();
+        let messages: Vec<_> = mistakes.iter().map(|p| p.message.as_str()).collect();
         assert_eq!(messages, ["`a` is named twice", "`NaN`", "`inf`"]);
     }
 
     #[test]
     fn a_syntax_error_is_shown_where_it_is() {
-        let problems = read("(a: 1,\n b: ]\n)").unwrap_err();
+        let mistakes = read("(a: 1,\n b: ]\n)").unwrap_err();
         let second_line = 7..12;
-        assert!(problems[0].span.is_some_and(|span| second_line.contains(&span.start)), "{problems:?}");
+        assert!(mistakes[0].span.is_some_and(|span| second_line.contains(&span.start)), "{mistakes:?}");
         assert!(read("(a: 1").is_err() && read("").is_err() && read("1 2").is_err());
     }
 }

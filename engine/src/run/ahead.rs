@@ -1,7 +1,7 @@
-//! Looks up, on all cores, what a run will most likely ask for: the results that the latest study of its name had.
+//! Looks up, on all cores, the results that a run will most likely need: those of the latest study of the same name.
 //!
-//! The run itself settles one node after the other, because the key of a node may need the outputs of another. In a study of
-//! a thousand trials with nothing to do, that is almost all of the time.
+//! The run itself settles one node after the other, because the key of a node may need the outputs of another. If nothing
+//! is left to do in a study of a thousand trials, these look-ups take almost all of the time.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use rayon::prelude::*;
 
 use crate::{plan::Plan, study::Study};
 
-/// What was found, to be taken once.
-pub(super) type Found = BTreeMap<ActionKey, Result<Option<ActionResult>, StoreError>>;
+/// What was looked up, by key. Each entry is used once.
+pub(super) type LookedUp = BTreeMap<ActionKey, Result<Option<ActionResult>, StoreError>>;
 
-/// With fewer nodes, starting threads costs more than it saves.
+/// With fewer keys than this, threads cost more than they save.
 const WORTHWHILE: usize = 64;
 
-/// Returns what is known of the actions that the nodes of `plan` had in `previous`.
-pub(super) fn look_up(store: &Store, plan: &Plan, previous: Option<&Study>) -> Found {
-    let Some(previous) = previous else { return Found::new() };
+/// Returns the results, as far as they are known, of the actions that the nodes of `plan` had in `previous`.
+pub(super) fn look_up(store: &Store, plan: &Plan, previous: Option<&Study>) -> LookedUp {
+    let Some(previous) = previous else { return LookedUp::new() };
     let nodes = plan.nodes.iter().filter_map(|node| previous.nodes.get(&node.name));
     let keys: Vec<ActionKey> = nodes.filter_map(|node| node.key()).collect();
     if keys.len() < WORTHWHILE {
-        return Found::new();
+        return LookedUp::new();
     }
     let found: Vec<_> = keys.into_par_iter().map(|key| (key, store.result(&key))).collect();
     found.into_iter().collect()

@@ -1,4 +1,4 @@
-//! One execution: the action's stage on its inputs, its outputs into the store, its result into the action cache.
+//! One execution: runs a stage on its inputs, stores its outputs, and commits its result to the action cache.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -14,36 +14,36 @@ use crate::action::Action;
 /// Why an execution has no result. The next run executes it again.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
-    /// Somebody asked it to stop.
+    /// It was asked to stop.
     #[error("interrupted")]
     Interrupted,
-    /// The stage could not work here.
+    /// The stage could not run on this machine, or could not read an input.
     #[error(transparent)]
     Stage(StageError),
-    /// A mistake in the program; what the stage said last.
+    /// The stage panicked with this message, which is a bug.
     #[error("the stage panicked: {0}")]
     Panic(String),
-    /// The store failed.
+    /// The store could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The result of an execution.
+/// What an execution resulted in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Executed {
-    /// The tree of its outputs, or why it failed.
+    /// The digest of its output tree, or why it failed.
     pub result: ActionResult,
-    /// Whether somebody else committed it before this execution had the lock.
+    /// Whether another process committed the result before this execution had the lock.
     pub found: bool,
-    /// How long the stage ran.
+    /// How long the stage ran, in seconds.
     pub seconds: f64,
 }
 
-/// Runs `stage`, whose action is `action`, and commits its result: first the objects, then the record that names them. If
-/// two commit, the first result stands.
+/// Runs `stage`, whose action is `action`, and commits its result: first the objects, then the record that names them. If two
+/// processes commit a result, the first one stands.
 ///
 /// # Errors
-/// If there is no result: the stage was interrupted, panicked or could not work here, or the store failed.
+/// If there is no result: the stage was interrupted, panicked or could not run here, or the store failed.
 pub fn execute(
     store: &Store,
     stage: &dyn Stage,

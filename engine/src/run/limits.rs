@@ -1,5 +1,5 @@
-//! How many cores and how much memory this process may use: what the machine has, less what affinity, control groups (of a
-//! container, of systemd) and Slurm keep from it. Nothing here reaches a key.
+//! The cores and the memory that this process may use: those of the machine, within the limits of CPU affinity, control
+//! groups (of a container or systemd) and Slurm. Nothing here affects a key.
 
 use std::{
     env, fs,
@@ -7,20 +7,20 @@ use std::{
     thread,
 };
 
-/// Returns the number of cores, at least 1.
+/// Returns the number of cores that this process may use, at least 1.
 pub fn cores() -> usize {
-    // The standard library knows affinity and the CPU quotas of control groups.
+    // The standard library respects affinity and the CPU quotas of control groups.
     Limits::of_this_process().cores(thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Returns the free memory in bytes, if the system tells.
+/// Returns the memory that is free for this process, in bytes, if it is known.
 pub fn free_memory() -> Option<u64> {
     Limits::of_this_process().free_memory()
 }
 
-/// Where limits are found.
+/// The sources of limits.
 struct Limits<'a> {
-    /// The folder of `proc` and `sys`.
+    /// The folder with `proc` and `sys`.
     root: &'a Path,
     /// Reads an environment variable.
     variable: &'a dyn Fn(&str) -> Option<String>,
@@ -33,7 +33,7 @@ impl Limits<'static> {
 }
 
 impl Limits<'_> {
-    /// Returns what Slurm leaves of `cores`: on clusters that do not pin jobs to their cores, only its variables tell.
+    /// Returns the part of `cores` that Slurm grants. On clusters that do not pin jobs to cores, only Slurm's variables tell.
     fn cores(&self, cores: usize) -> usize {
         let granted = self.number("SLURM_CPUS_PER_TASK").or_else(|| self.number("SLURM_CPUS_ON_NODE"));
         granted.and_then(|granted| usize::try_from(granted).ok()).map_or(cores, |granted| cores.min(granted)).max(1)
@@ -44,20 +44,20 @@ impl Limits<'_> {
         groups.chain(self.free_on_machine()).chain(self.granted_by_slurm()).min()
     }
 
-    /// Returns the memory that the machine can give without swapping.
+    /// Returns the memory in bytes that the machine can give without swapping.
     fn free_on_machine(&self) -> Option<u64> {
         let kib = field(&self.root.join("proc/meminfo"), "MemAvailable:")?;
         Some(kib * 1024)
     }
 
-    /// Returns the memory of a Slurm job. 0 stands for all that the node has.
+    /// Returns the memory in bytes that Slurm granted to this job. `None` also if Slurm says 0, which means no limit.
     fn granted_by_slurm(&self) -> Option<u64> {
         let per_cpu = || Some(self.number("SLURM_MEM_PER_CPU")?.saturating_mul(self.number("SLURM_CPUS_ON_NODE")?));
         let mib = self.number("SLURM_MEM_PER_NODE").or_else(per_cpu)?;
         (mib > 0).then_some(mib.saturating_mul(1 << 20))
     }
 
-    /// Returns the control groups that this process is in, and those around them: a limit on any of them holds.
+    /// Returns the control groups that this process is in, and those around them. A limit on any of them holds.
     fn control_groups(&self) -> Vec<ControlGroup> {
         let text = fs::read_to_string(self.root.join("proc/self/cgroup")).unwrap_or_default();
         let mounts = self.root.join("sys/fs/cgroup");
@@ -83,13 +83,13 @@ impl Limits<'_> {
     }
 }
 
-/// A control group. Its folder may be missing: a container does not see the groups around it.
+/// A control group. Its folder may be missing, because a container does not see the groups around it.
 struct ControlGroup {
     version: Version,
     folder: PathBuf,
 }
 
-/// The two interfaces of control groups, which differ in the names of files.
+/// The two versions of control groups, which differ in the names of files.
 #[derive(Clone, Copy)]
 enum Version {
     One,
@@ -97,7 +97,7 @@ enum Version {
 }
 
 impl ControlGroup {
-    /// Returns the memory that is free in the group, if it has a limit.
+    /// Returns the memory in bytes that is free in the group, if it has a limit.
     fn free(&self) -> Option<u64> {
         let (limit, usage, cache) = match self.version {
             Version::One => {
@@ -106,15 +106,15 @@ impl ControlGroup {
             Version::Two => ("memory.max", "memory.current", ["active_file", "inactive_file"]),
         };
         let number = |name: &str| fs::read_to_string(self.folder.join(name)).ok()?.trim().parse::<u64>().ok();
-        // No limit is the word `max`, which is not a number.
+        // `max` means no limit, and does not parse as a number.
         let limit = number(limit)?;
-        // Files that are kept in memory count as used, but make way.
+        // Cached files count as used, but are dropped when memory is needed.
         let cached: u64 = cache.iter().filter_map(|name| field(&self.folder.join("memory.stat"), name)).sum();
         Some(limit.saturating_sub(number(usage)?.saturating_sub(cached)))
     }
 }
 
-/// Returns the number behind `name` in a file of lines `name number`.
+/// Returns the number after `name` in a file with lines of the form `name number`.
 fn field(path: &Path, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     let mut lines = text.lines().map(str::split_whitespace);
@@ -156,20 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn a_container_has_what_its_group_leaves() {
+    fn a_container_may_use_what_its_group_leaves() {
         let files = [
             ("proc/self/cgroup", "0::/\n"),
             ("sys/fs/cgroup/memory.max", "8589934592\n"),
             ("sys/fs/cgroup/memory.current", "3221225472\n"),
-            // 1 GiB of it are files, which make way.
+            // 1 GiB of it is cached files, which are dropped when memory is needed.
             ("sys/fs/cgroup/memory.stat", "anon 2147483648\nactive_file 805306368\ninactive_file 268435456\n"),
         ];
         assert_eq!(free(&files, &[]), 6.0);
     }
 
     #[test]
-    fn the_limit_of_a_group_around_holds() {
-        // As Slurm has it: the task has no limit, its job has one.
+    fn the_limit_of_an_outer_group_holds() {
+        // As Slurm does it: the task has no limit, but its job has one.
         let files = [
             ("proc/self/cgroup", "0::/system.slice/job_7/step_0/task_0\n"),
             ("sys/fs/cgroup/system.slice/job_7/step_0/task_0/memory.max", "max\n"),
@@ -183,9 +183,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_version_of_control_groups_is_known_too() {
+    fn version_1_of_control_groups_is_supported() {
         let files = [
-            // Of other groups of the machine a container sees the names, not the folders.
+            // A container sees the names of groups outside it, but not their folders.
             ("proc/self/cgroup", "5:cpu,cpuacct:/docker/ab\n4:hugetlb,memory:/docker/ab\n0::/\n"),
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "8589934592\n"),
             ("sys/fs/cgroup/memory/memory.usage_in_bytes", "4294967296\n"),

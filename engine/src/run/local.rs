@@ -1,4 +1,4 @@
-//! The local executor: a worker process for a node that computes, a thread for a light one.
+//! Executes nodes on this machine: in a worker process if the stage computes on a device, otherwise on a thread.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -11,25 +11,33 @@ use pipe_stages::stage::{Checkpoint, ComputeDevice, Host, Progress, Stage, Stage
 use pipe_store::Store;
 
 use super::{
-    Options,
     execute::{ExecuteError, execute},
     machine,
+    options::Options,
     worker::{Line, STOP, StopFlag},
 };
 use crate::action::{Action, DeviceKind};
 
 /// What an execution reports to the loop.
 pub(super) enum Message {
+    /// It has got further.
     Progress { index: usize, progress: Progress },
+    /// Its worker wrote a line that is not part of the protocol.
     Talk { index: usize, line: String },
+    /// It has ended.
     Ended { index: usize, ended: Ended },
 }
 
+/// How an execution ended.
 pub(super) enum Ended {
+    /// The action cache has a result.
     Committed {
+        /// Whether another process committed it.
         found: bool,
     },
+    /// It was asked to stop.
     Interrupted,
+    /// It has no result.
     Error {
         message: String,
         hint: Option<String>,
@@ -44,11 +52,12 @@ pub(super) struct Job {
     stage: Arc<dyn Stage>,
     action: Action,
     threads: usize,
+    /// Whether to ignore checkpoints.
     fresh: bool,
     stop: Stop,
 }
 
-/// How a running node is asked to stop: by its worker's pipe, or by a flag.
+/// Asks a running node to stop: through its worker's standard input, or with a flag.
 #[derive(Clone, Default)]
 pub(super) struct Stop(Arc<StopState>);
 
@@ -59,6 +68,7 @@ struct StopState {
 }
 
 impl Stop {
+    /// Asks it to stop, which it does at the next chance.
     pub(super) fn ask(&self) {
         self.0.flag.set();
         if let Some(pipe) = self.0.pipe.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
@@ -69,6 +79,7 @@ impl Stop {
 }
 
 impl Job {
+    /// Returns the job, and how to stop it.
     pub(super) fn new(
         index: usize,
         stage: Arc<dyn Stage>,
@@ -91,7 +102,7 @@ pub(super) fn start(job: Job, store: &Store, options: &Options, sender: Sender<M
         } else {
             in_thread(&job, &store, &sender)
         };
-        // If nobody receives it, the run is over.
+        // Sending fails only if the run is over.
         let _ = sender.send(Message::Ended { index, ended });
     });
 }
@@ -109,7 +120,7 @@ fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     }
 }
 
-/// Returns what can be done about an error, if its stage says so.
+/// Returns what the user can do about an error, if the stage knows.
 pub fn hint_of(error: &ExecuteError) -> Option<String> {
     match error {
         ExecuteError::Stage(StageError::Environment { hint, .. }) => hint.clone(),
@@ -204,7 +215,7 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
     command
 }
 
-/// Passes on what the worker writes to standard error, and returns its last lines.
+/// Forwards what the worker writes to standard error, and returns the last lines of it.
 fn listen_to_talk(child: &mut Child, index: usize, sender: Sender<Message>) -> thread::JoinHandle<Vec<String>> {
     let stderr = child.stderr.take();
     thread::spawn(move || {
@@ -220,7 +231,7 @@ fn listen_to_talk(child: &mut Child, index: usize, sender: Sender<Message>) -> t
     })
 }
 
-/// The host of a light stage on a thread. It keeps no checkpoints: starting again takes no time.
+/// The host of a light stage on a thread. It keeps no checkpoints, because starting again takes no time.
 struct ThreadHost {
     index: usize,
     sender: Mutex<Sender<Message>>,

@@ -1,12 +1,12 @@
-//! What this machine is, for provenance. Nothing here reaches a key.
+//! Describes this machine, for provenance. Nothing here affects a key.
 
 use std::{fs, sync::LazyLock};
 
 use serde_json::{Value, json};
 
-/// Returns the processor's model, as the system names it.
+/// Returns the model of the processor, as the system names it.
 pub fn processor() -> &'static str {
-    // Read once: the system visits every core to answer.
+    // Read once, because the system visits every core to answer.
     static MODEL: LazyLock<String> = LazyLock::new(|| {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model =
@@ -16,7 +16,7 @@ pub fn processor() -> &'static str {
     &MODEL
 }
 
-/// Returns the widest instruction set that the kernels choose here: part of the numerics class.
+/// Returns the widest instruction set that the kernels use here. It affects how fast they are, not what they compute.
 pub fn instruction_set() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
@@ -32,7 +32,7 @@ pub fn instruction_set() -> &'static str {
     std::env::consts::ARCH
 }
 
-/// Returns what is recorded beside a result of this machine. It explains a result; nothing is decided by it.
+/// Returns the provenance of a result that was made on this machine: what to record beside it. Nothing depends on it.
 pub fn provenance(device: &str, threads: usize) -> Value {
     json!({
         "format": 1,

@@ -1,27 +1,29 @@
-//! Runs a plan: known results are reused, other nodes are executed, at most `jobs` at a time.
+//! Runs a plan: reuses known results and executes the other nodes, at most `jobs` at a time.
 //!
-//! One loop owns all state. Executions happen elsewhere, heavy ones in worker processes (`pipe exec`), light ones on
-//! threads, and report back as messages. The order in which they end changes the order of lines on a terminal and nothing
-//! else.
+//! One loop owns all state. Heavy nodes are executed in worker processes (`pipe exec`), light ones on threads, and both
+//! report back as messages. The order in which they end affects only the order of lines on a terminal.
 
 mod ahead;
+mod event;
 pub mod execute;
 pub mod limits;
 mod local;
 pub mod machine;
+mod options;
 mod why;
 pub mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     sync::mpsc::{self, RecvTimeoutError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+pub use event::{Event, How};
 use local::{Ended, Job, Message};
 pub use local::{hint_of, with_causes};
-use pipe_stages::stage::{Inputs, Progress, StageError};
+pub use options::Options;
+use pipe_stages::stage::{Inputs, StageError};
 use pipe_store::{ActionKey, ActionResult, Digest, Run, Store, StoreError, Tree};
 use worker::StopFlag;
 
@@ -31,73 +33,31 @@ use crate::{
     study::{Outcome, Study, StudyNode},
 };
 
-/// How a plan is run. Nothing here reaches a digest.
-#[derive(Clone)]
-pub struct Options {
-    /// Nodes at a time, at least 1.
-    pub jobs: usize,
-    /// Threads of each; by default its share of the free cores.
-    pub threads: Option<usize>,
-    /// Cores that all nodes together may use.
-    pub cores: usize,
-    /// The CUDA device, if the study computes on one.
-    pub ordinal: usize,
-    /// Nodes to execute again even if their results are known.
-    pub rerun: BTreeSet<usize>,
-    /// Time between two checkpoints.
-    pub cadence: Duration,
-    /// The program that is run as a worker: this one.
-    pub program: PathBuf,
-    /// The level of log lines, for workers.
-    pub log_level: &'static str,
-    /// Memory that all nodes together may use, in bytes, if it is known.
-    pub memory: Option<u64>,
-}
-
-/// What happens while a plan is run.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A node is being executed.
-    Started { node: &'a str, why: &'a str },
-    /// How far a node is.
-    Progress { node: &'a str, progress: &'a Progress },
-    /// A line that a worker wrote to its standard error.
-    Talk { node: &'a str, line: &'a str },
-    /// A node has its outcome.
-    Settled { node: &'a str, how: How, why: &'a str, key: Option<ActionKey>, tree: Option<Digest>, seconds: f64 },
-}
-
-/// How a node came by its outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum How {
-    Executed,
-    Reused,
-    Failed,
-    Skipped,
-    Interrupted,
-}
-
-/// What came of running a plan.
+/// What running a plan resulted in.
 pub struct Ran {
     /// The nodes of the study, by name.
     pub nodes: BTreeMap<String, StudyNode>,
+    /// The number of nodes that this run executed.
     pub executed: usize,
+    /// The number of nodes whose results were reused.
     pub reused: usize,
+    /// The number of nodes that failed or crashed.
     pub failed: usize,
+    /// The number of nodes that need one without outputs.
     pub skipped: usize,
-    /// Whether it was stopped early: then there is no study.
+    /// Whether it was stopped early. Then there is no study.
     pub interrupted: bool,
-    /// Whether an input is damaged.
+    /// Whether the store turned out to be damaged.
     pub damaged: bool,
-    /// The log of what was executed, to be finished when the study is recorded.
+    /// The log of this run, to be finished when the study is recorded. `None` if nothing was executed.
     pub run: Option<Run>,
 }
 
-/// Runs the `wanted` nodes of `plan`, which must include every node that they read from.
+/// Runs the `wanted` nodes of `plan`, which must include all nodes that they read from. `previous` is the latest study of
+/// the same name, which explains why nodes run. `stop` is polled, and `tell` is called for each event.
 ///
 /// # Errors
-/// If the store fails. A node that fails is not an error: its siblings go on.
+/// If the store fails. A node that fails is not an error, and nodes that do not need it still run.
 pub fn run(
     store: &Store,
     plan: &Plan,
@@ -131,18 +91,16 @@ pub fn run(
     Ok(engine.finish(stop.is_set()))
 }
 
-/// What is known of a node.
+/// The state of a node.
 #[derive(Debug, Clone)]
 enum State {
     /// Its inputs are not known yet.
     Waiting,
-    /// It is to be executed.
-    Ready {
-        action: Box<Action>,
-        why: String,
-        memory: u64,
-    },
+    /// It can be executed as soon as there is room.
+    Ready { action: Box<Action>, why: String, memory: u64 },
+    /// It is being executed.
     Running,
+    /// It has its outcome.
     Settled(Outcome),
 }
 
@@ -163,20 +121,21 @@ struct Engine<'a> {
     states: Vec<State>,
     actions: Vec<Option<ActionKey>>,
     trees: Vec<Option<Tree>>,
-    /// Nodes that are not settled, but whose sources are.
+    /// The nodes that are not settled but whose sources are, and that have not been looked up yet.
     fresh: BTreeSet<usize>,
     ready: BTreeSet<usize>,
     running: BTreeMap<usize, Running>,
-    /// How many sources of each node are not settled.
+    /// For each node, the number of its sources that are not settled.
     missing: Vec<usize>,
+    /// For each node, the nodes that read from it.
     readers: Vec<Vec<usize>>,
-    /// The earlier outputs of nodes that are run again on request.
+    /// The earlier output trees of nodes that are run again on request.
     before: BTreeMap<usize, Digest>,
     run: Option<Run>,
-    /// Results that were found before this run had a log.
+    /// The results that were used before this run had a log.
     hits: Vec<ActionKey>,
-    /// Results that were looked up ahead. They may be used until this run has a log.
-    found_ahead: ahead::Found,
+    /// The results that were looked up ahead. They may be used only until this run has a log.
+    found_ahead: ahead::LookedUp,
     damaged: bool,
     counts: BTreeMap<&'static str, usize>,
 }
@@ -220,7 +179,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Goes through the nodes whose sources are settled: each is settled, or made ready to be executed.
+    /// Settles each node whose sources are settled, or makes it ready to be executed.
     fn settle(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), StoreError> {
         while let Some(index) = self.fresh.pop_first() {
             let node = &self.plan.nodes[index];
@@ -246,7 +205,7 @@ impl<'a> Engine<'a> {
             let before = self.previous.and_then(|study| study.nodes.get(&node.name));
             let rerun = self.options.rerun.contains(&index);
             let found_ahead = match &self.run {
-                // Logged before it is looked up: from then on gc spares it.
+                // Logged before it is looked up, so that gc spares it from then on.
                 Some(run) => run.append(&key).map(|()| None)?,
                 None => {
                     self.hits.push(key);
@@ -255,7 +214,7 @@ impl<'a> Engine<'a> {
             };
             let mut known = found_ahead.unwrap_or_else(|| self.store.result(&key))?;
             if known.is_none() && !self.store.contains(&key.0)? {
-                // A result counts only if the record of its action is there; that record may be all that was lost.
+                // A result counts only if its action's record is stored, and perhaps only that record was lost.
                 self.open_log()?;
                 self.store.put(&action.record())?;
                 known = self.store.result(&key)?;
@@ -293,7 +252,7 @@ impl<'a> Engine<'a> {
         let memory = match stage.memory(&Inputs::new(&action.inputs, self.store)) {
             Ok(memory) => memory,
             Err(StageError::Input { source, .. }) => return Err(source),
-            // A stage that cannot estimate cannot run either, and says better why when it does.
+            // A stage that cannot estimate its memory cannot run either, and then reports a better reason.
             Err(_) => 0,
         };
         if let Some(all) = self.options.memory.filter(|all| memory > *all) {
@@ -310,7 +269,7 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Returns the next node to start, if there is one and there is room for it.
+    /// Returns the next node to start, if one is ready and there is room for it.
     fn admit(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Option<Job>, StoreError> {
         if self.running.len() >= self.options.jobs {
             return Ok(None);
@@ -345,8 +304,8 @@ impl<'a> Engine<'a> {
         Ok(Some(job))
     }
 
-    /// Opens the log of this run, so that gc keeps what is being made and what it is made from. A run that executes
-    /// nothing has no log and writes nothing.
+    /// Opens the log of this run, so that gc keeps what is being made and what it is made from. A run that executes nothing
+    /// needs no log and writes nothing.
     fn open_log(&mut self) -> Result<(), StoreError> {
         if self.run.is_some() {
             return Ok(());
@@ -358,7 +317,7 @@ impl<'a> Engine<'a> {
         for key in std::mem::take(&mut self.hits) {
             run.append(&key)?;
         }
-        // gc may have taken what was found before the log was open.
+        // gc may have removed what was found before the log was open.
         for (tree, state) in self.trees.iter().zip(&self.states) {
             if let (Some(tree), State::Settled(Outcome::Tree(name))) = (tree, state) {
                 let names = tree.files.values().map(|entry| entry.digest).chain([*name]);
@@ -386,7 +345,7 @@ impl<'a> Engine<'a> {
                     Ended::Committed { found } => {
                         let key = self.actions[index].expect("a running node has an action");
                         let Some(result) = self.store.result(&key)? else {
-                            let why = "its result was committed and is gone: does another program sweep the store?";
+                            let why = "its result was committed and has disappeared: is something else removing files from the store?";
                             return self.settled(index, Outcome::Crash, How::Failed, why, seconds, tell);
                         };
                         let how = match (&result, found) {
@@ -409,7 +368,7 @@ impl<'a> Engine<'a> {
                             index,
                             Outcome::Crash,
                             How::Interrupted,
-                            "it goes on from here next time",
+                            "the next run continues it",
                             seconds,
                             tell,
                         )?;

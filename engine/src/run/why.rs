@@ -1,4 +1,4 @@
-//! Why a node runs, compared with the latest study of the same name.
+//! Says why a node runs, compared with the latest study of the same name.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(super) fn reused(before: Option<&StudyNode>, key: &ActionKey) -> String {
     }
 }
 
-/// Returns why `action` is executed: how it differs from the node's action in `previous`.
+/// Returns why `action` is executed: how it differs from the action that the node had in `previous`.
 pub(super) fn executed(store: &Store, previous: Option<&Study>, before: Option<&StudyNode>, action: &Action) -> String {
     let Some(_) = previous else { return "first run".to_owned() };
     let Some(node) = before else { return "new in this study".to_owned() };

@@ -1,4 +1,4 @@
-//! What a worker process (`pipe exec --protocol`) and its parent say to each other, line by line.
+//! The protocol between a worker process (`pipe exec --protocol`) and its parent: one message per line.
 
 use std::{
     io::{self, BufRead, Write},
@@ -19,29 +19,37 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Line {
-    /// How far it is.
+    /// How far the stage is.
     Progress {
+        /// The progress, whose fields are written beside `event`.
         #[serde(flatten)]
         progress: Progress,
     },
-    /// The action cache has a result. `found`: it is another process's.
-    Committed { found: bool, seconds: f64 },
-    /// There is no result. The next run executes it again.
+    /// The action cache has a result.
+    Committed {
+        /// Whether another process committed it.
+        found: bool,
+        /// How long the stage ran, in seconds. 0 if the result was found.
+        seconds: f64,
+    },
+    /// There is no result. The next run executes the action again.
     Error {
+        /// What went wrong, with its causes, one per line.
         message: String,
+        /// What the user can do about it.
         hint: Option<String>,
         /// Whether the store is damaged.
         damaged: bool,
     },
 }
 
-/// The line on standard input that asks a worker to write a checkpoint and end. When its input closes, it ends at once.
+/// The line on standard input that asks a worker to write a checkpoint and exit. If its input closes, it exits at once.
 pub const STOP: &str = "stop";
 
-/// How many checkpoints stay while a training runs, the newest ones. Once it is committed, one stays.
+/// The number of newest checkpoints that are kept while a training runs. Once its result is committed, one is kept.
 const KEEP_RUNNING: usize = 2;
 
-/// Whether the process has been asked to stop, by a signal or through [`listen`].
+/// Says whether the process has been asked to stop, by a signal or through [`listen`].
 #[derive(Debug, Default)]
 pub struct StopFlag(AtomicBool);
 
@@ -51,18 +59,19 @@ impl StopFlag {
         Self(AtomicBool::new(false))
     }
 
-    /// Asks to stop. Returns whether somebody had asked before.
+    /// Asks the process to stop. Returns whether it had been asked before.
     pub fn set(&self) -> bool {
         self.0.swap(true, Ordering::SeqCst)
     }
 
-    /// Returns whether somebody has asked to stop.
+    /// Returns whether the process has been asked to stop.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// Sets `stop` when the parent says so, and ends this process when the parent is gone.
+/// Starts a thread that sets `stop` when the parent asks for it, and that exits the process with code 130 when the parent
+/// is gone.
 pub fn listen(stop: &'static StopFlag) {
     thread::spawn(move || {
         for line in io::stdin().lock().lines() {
@@ -74,31 +83,31 @@ pub fn listen(stop: &'static StopFlag) {
                 Err(_) => break,
             }
         }
-        // Nobody waits for the result any more, and the next run goes on from the last checkpoint.
+        // Nobody waits for the result any more, and the next run continues from the last checkpoint.
         process::exit(130);
     });
 }
 
-/// Writes one line to standard output, whole.
+/// Writes one whole line to standard output.
 pub fn say(line: &Line) {
     let mut text = serde_json::to_string(line).expect("a line is plain data");
     text.push('\n');
     let mut out = io::stdout().lock();
-    // Writing fails if the parent is gone, and then `listen` ends the process.
+    // Writing fails only if the parent is gone, and then `listen` exits the process.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// What a worker offers its stage: checkpoints in the store, progress as lines, and the clock for both.
+/// The host of a stage in a worker: keeps checkpoints in the store, writes progress as lines, and has the clock for both.
 pub struct WorkerHost {
-    /// Where checkpoints are kept.
+    /// The store, which checkpoints are kept in.
     pub store: Store,
-    /// Whose checkpoints. Absent if the stage keeps none.
+    /// The trajectory that the checkpoints belong to. `None` if the stage keeps none.
     pub trajectory: Option<Digest>,
-    /// Whether to ignore the checkpoints there are (`--rerun`).
+    /// Whether to ignore existing checkpoints, as `--rerun` does.
     pub fresh: bool,
-    /// Whether it should stop.
+    /// Whether the process has been asked to stop.
     pub stop: &'static StopFlag,
-    /// Time between two checkpoints.
+    /// The time between two checkpoints.
     pub cadence: Duration,
     /// Whether to write progress to standard output.
     pub protocol: bool,
@@ -110,7 +119,7 @@ struct Clock {
     progress: Option<Instant>,
 }
 
-/// Progress is written at most this often: a terminal cannot show more, and the pipe must not be the bottleneck.
+/// The shortest time between two lines of progress. A terminal cannot show more, and the pipe must not become the bottleneck.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 impl WorkerHost {
@@ -155,7 +164,7 @@ impl Host for WorkerHost {
             return None;
         }
         let (step, parts) = self.store.latest_checkpoint(&self.trajectory?, at_most)?;
-        tracing::info!(step, "goes on from a checkpoint");
+        tracing::info!(step, "continues from a checkpoint");
         let parts = parts.into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
         Some(Checkpoint { step, parts })
     }
@@ -163,7 +172,7 @@ impl Host for WorkerHost {
     fn save_checkpoint(&self, checkpoint: &Checkpoint) {
         let Some(trajectory) = self.trajectory else { return };
         if let Err(error) = self.store.save_checkpoint(&trajectory, checkpoint.step, &checkpoint.parts, KEEP_RUNNING) {
-            tracing::warn!("no checkpoint at step {}: {error}", checkpoint.step);
+            tracing::warn!("the checkpoint at step {} was not saved: {error}", checkpoint.step);
         } else {
             tracing::debug!(step = checkpoint.step, "checkpoint");
         }

@@ -145,8 +145,10 @@ impl ObjectKind {
             Self::Action { action } => {
                 let record = serde_json::to_value(action).expect("an action is plain data");
                 let works = works(&action.stage, 1);
-                let works = works.strip_prefix("1 ").unwrap_or(&works);
-                (format!("the action of a {works}"), notation::pretty(&record) + "\n")
+                // `1 decoding`, or `1 × name` for a stage that this build does not know.
+                let work = works.trim_start_matches(['1', ' ', '×']);
+                let article = if work.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+                (format!("the action of {article} {work}"), notation::pretty(&record) + "\n")
             }
             Self::Json { value } => ("a JSON record".to_owned(), notation::pretty(value) + "\n"),
             Self::Safetensors { tensors } => {
@@ -185,6 +187,7 @@ mod tests {
         check(&store, &study.pipeline, "a JSON record");
         check(&store, &node.tree().unwrap(), "a tree of 6 files");
         check(&store, &node.action.unwrap(), "the action of a decoding");
+        check(&store, &study.nodes["flip"].action.unwrap(), "the action of an augmentation");
         for (bytes, expected) in [
             (safetensors("x"), "safetensors with 1 tensor"),
             (png(34, 17, 1), "a PNG picture, 34 x 17 pixels"),

@@ -14,7 +14,7 @@ use std::{
 use pipe_engine::{
     action::Action,
     pipeline::{
-        expand::{Sources, expand},
+        expand::{Downloads, expand},
         spec::Pipeline,
     },
     plan::Node,
@@ -227,7 +227,7 @@ impl Builder {
     }
 
     fn execute(&mut self, part: &str, is_asked_for: bool, make_up: MakeUp<'_>) {
-        let plan = expand(&self.read_pipeline(), &Sources::default());
+        let plan = expand(&self.read_pipeline(), &Downloads::default());
         for (index, node) in plan.nodes.iter().enumerate().filter(|(_, node)| node.part_of == part) {
             let trees: Vec<_> = plan.nodes.iter().map(|node| self.trees.get(&node.name).cloned()).collect();
             let missing = node.inputs.values().find(|edge| trees[edge.node].is_none());

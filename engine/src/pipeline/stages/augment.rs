@@ -1,4 +1,4 @@
-//! `Augment`: how images are normalised and randomly changed.
+//! `Augment`: how images are normalised and augmented.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) static KIND: StageKind = StageKind {
     from_record: |mut fields| Ok(Arc::new(AugmentSpec { data: fields.take("data")?, augment: fields.rest()? })),
 };
 
-/// How the images of the stage `data` are changed.
+/// The augmentation of the images of the stage `data`.
 #[derive(Debug, Clone)]
 struct AugmentSpec {
     data: String,

@@ -1,4 +1,4 @@
-//! `Decode`: makes a data set of the files of a fetch.
+//! `Decode`: makes a data set of the files of a `Fetch`.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fetch;
 use crate::pipeline::{
-    problem::Problem,
+    mistake::Mistake,
     reading::Reading,
     stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
 };
@@ -54,15 +54,15 @@ impl StageSpec for DecodeSpec {
         with(&self.decode, [("from", json!(self.from))])
     }
 
-    /// Complains about a format whose files are not among those that are fetched.
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+    /// Complains about a format that needs files which are not fetched.
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         let Some(has) = here.stages.get(&self.from).and_then(StageSpec::files) else { return };
         let missing: Vec<_> = self.decode.slots().iter().copied().filter(|slot| !has.contains(slot)).collect();
         if !missing.is_empty() {
             let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            let found = format!("the format reads {}, which `{}` lacks", list(&missing), self.from);
-            let problem = Problem::at(here.field("format"), found);
-            problems.push(problem.expected(format!("a format that reads {}", list(&has))));
+            let found = format!("the format reads {}, which `{}` does not fetch", list(&missing), self.from);
+            let mistake = Mistake::at(here.field("format"), found);
+            mistakes.push(mistake.expected(format!("a format that reads {}", list(&has))));
         }
     }
 

@@ -1,4 +1,4 @@
-//! `Evaluate`: the one look at the test split.
+//! `Evaluate`: measures a network on a split that it was not trained on. Only this stage may read the test split.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{retrain, train};
 use crate::pipeline::{
-    problem::Problem,
+    mistake::Mistake,
     reading::Reading,
     stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
 };
@@ -25,7 +25,7 @@ pub(super) static KIND: StageKind = StageKind {
     from_record: |mut fields| Ok(Arc::new(EvaluateSpec { of: fields.take("of")?, evaluate: fields.rest()? })),
 };
 
-/// The network of the stage `of` on a split that it was not trained on.
+/// An evaluation of the network of the stage `of`.
 #[derive(Debug, Clone)]
 struct EvaluateSpec {
     of: String,
@@ -60,17 +60,17 @@ impl StageSpec for EvaluateSpec {
         with(&self.evaluate, [("of", json!(self.of))])
     }
 
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         let data = here.stages.training(&self.of).and_then(|training| here.stages.data_set(&training.data));
         let split = self.split();
         if data.is_some_and(|data| !data.splits().contains(&split)) {
-            let problem = Problem::at(here.field("split"), format!("the dataset has no {split} split"));
-            problems.push(problem.help(match self.evaluate.split {
+            let mistake = Mistake::at(here.field("split"), format!("the dataset has no {split} split"));
+            mistakes.push(mistake.help(match self.evaluate.split {
                 EvaluateOn::Test => "its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split",
                 EvaluateOn::Validation => "its `validation` is `None`: give it one",
             }));
         }
-        train::check_weights(&self.of, here, problems);
+        train::check_weights(&self.of, here, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {

@@ -1,4 +1,4 @@
-//! `Fetch`: brings files in.
+//! `Fetch`: downloads files, or takes files that come with the program.
 
 use std::sync::Arc;
 
@@ -24,12 +24,12 @@ pub(super) static KIND: StageKind = StageKind {
     from_record: |fields| Ok(Arc::new(FetchStage { action: fields.rest()?, sources: FetchSources::default() })),
 };
 
-/// Files that are brought in.
+/// Files to fetch.
 #[derive(Debug, Clone)]
 struct FetchStage {
-    /// What they are.
+    /// What the files are, which their key depends on.
     action: FetchAction,
-    /// Where they come from. It is outside the study: a pipeline read from its record does not know it.
+    /// Where they come from. This is not part of the study, so it is empty in a pipeline that was read from its record.
     sources: FetchSources,
 }
 
@@ -58,8 +58,8 @@ impl StageSpec for FetchStage {
         let fetcher = Fetcher {
             action: self.action.clone(),
             sources: self.sources.clone(),
-            mirrors: plan.sources.mirrors.clone(),
-            partial_dir: plan.sources.partial.clone(),
+            mirrors: plan.downloads.mirrors.clone(),
+            partial_dir: plan.downloads.partial.clone(),
         };
         plan.push(name, name, Arc::new(fetcher), Arc::new(plain(&self.action)), [], 0)
     }

@@ -1,5 +1,4 @@
-//! The kinds of stages that a user writes, a file each: how one is read, what is checked, what is recorded, and which nodes it
-//! becomes.
+//! The kinds of stages that a user writes, one file each: how a stage is read, checked, recorded and expanded to nodes.
 
 mod augment;
 mod decode;
@@ -36,13 +35,13 @@ pub fn names() -> impl Iterator<Item = &'static str> + Clone {
     KINDS.iter().map(|kind| kind.name)
 }
 
-/// Returns what `n` nodes of a stage are called: `1 training`, `10 trainings`.
+/// Returns `n` nodes of a stage in words: `1 training`, `10 trainings`.
 pub fn counted(stage: StageName, n: usize) -> String {
     let [one, many] = nouns(stage).next().expect("a test counts the nouns of each stage");
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-/// Returns whether a stage is one of the light ones of a search: all that it executes but the training of its trials.
+/// Returns whether a stage belongs to the bookkeeping of a search: all that a search executes except its trainings.
 pub fn is_of_search(stage: StageName) -> bool {
     search::KIND.nouns.iter().any(|(of, _)| *of == stage)
 }
@@ -56,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_stage_has_one_noun() {
+    fn every_stage_has_one_pair_of_nouns() {
         for stage in StageName::ALL {
             assert_eq!(nouns(*stage).count(), 1, "{stage}");
         }

@@ -1,4 +1,4 @@
-//! `Retrain`: the training of a search's best trial, longer or on more data.
+//! `Retrain`: trains the best trial of a search again, for longer or on more data.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::search;
 use crate::pipeline::{
-    problem::Problem,
+    mistake::Mistake,
     reading::Reading,
     stage::{Expansion, Here, Reads, StageKind, StageSpec, Stages, TrainSpec, with},
 };
@@ -26,7 +26,7 @@ pub(super) static KIND: StageKind = StageKind {
     name: NAME,
     reads: &[Reads { path: &["of"], kinds: &[search::NAME] }],
     may_name_test_split: false,
-    // It is a training.
+    // It executes `train`, whose nouns `Train` has.
     nouns: &[],
     read: |reading| Some(Arc::new(RetrainSpec::read(reading)?)),
     from_record: |mut fields| Ok(Arc::new(RetrainSpec { of: fields.take("of")?, own: fields.rest()? })),
@@ -49,7 +49,7 @@ parameters! {
         keep: Option<Vec<Keep>>,
         /// Every how many epochs the spread of each layer's weights becomes an output. `None` is never.
         histograms: Option<u32> [EVERY] = Some(2),
-        /// When to stop before the last epoch.
+        /// When to stop before the last epoch. Never by default.
         early_stopping: Option<EarlyStopping>,
         /// Which images are trained on. `TrainAndValidation` leaves nothing to validate on.
         data: RetrainData = RetrainData::Train,
@@ -59,12 +59,12 @@ parameters! {
 }
 
 choices! {
-    /// What a retraining trains on.
+    /// The splits that a retraining trains on.
     #[derive(Copy, Eq)]
     pub(crate) enum RetrainData {
         /// The training split: with the same seed it continues the trial's own trajectory.
         Train,
-        /// Both, for a model to be used: nothing is left to validate on.
+        /// The training and the validation split. No images are left to validate on.
         TrainAndValidation,
     }
 }
@@ -75,7 +75,7 @@ choices! {
     pub(crate) enum RetrainSeed {
         /// The trial's.
         Same,
-        /// Another one, for an independent estimate.
+        /// Another seed, for an independent estimate. Each number gives a different one.
         Fresh(u32),
     }
 }
@@ -94,7 +94,7 @@ impl RetrainSpec {
         Some(Self { of: of?, own })
     }
 
-    /// Returns which weights are kept of a search with this `trial`.
+    /// Returns which weights are kept if `trial` is the search's trial.
     fn kept_of(&self, trial: &TrainSpec) -> Vec<Keep> {
         match (&self.own.keep, self.own.data) {
             (Some(keep), _) => keep.clone(),
@@ -117,12 +117,11 @@ impl StageSpec for RetrainSpec {
         with(&self.own, [("of", json!(self.of))])
     }
 
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         if self.own.epochs.is_none() && self.own.data == RetrainData::Train {
-            let problem = Problem::at(here.name, format!("`{}` does not say for how long to train", self.of));
-            let long =
-                "`epochs: 20`, or `data: TrainAndValidation`, which trains as long as the best trial's best epoch";
-            problems.push(problem.expected(long));
+            let mistake = Mistake::at(here.name, "missing field `epochs`");
+            let expected = "`epochs: ..`, or `data: TrainAndValidation` to train up to the best trial's best epoch";
+            mistakes.push(mistake.expected(expected));
         }
     }
 
@@ -144,7 +143,7 @@ impl StageSpec for RetrainSpec {
             inputs.push(("best", select, Best::FILE));
         }
         if self.own.data == RetrainData::TrainAndValidation {
-            // Nothing is left to validate on: the last state is the model.
+            // Without validation images, the last state is the model.
             inputs.iter_mut().filter(|(slot, ..)| *slot == "validation").for_each(|input| input.0 = "extra");
             train.objective = Objective::Minimise(At::Last("train.loss".into()));
         }

@@ -1,4 +1,4 @@
-//! `Train`: a training, of its own or as the trial of a search; and what reads a trained network needs of it.
+//! `Train`: a training, as a stage of its own or as the trial of a search. Also what stages need that read a trained network.
 
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use pipe_stages::{
         Architecture,
         training::{Keep, Objective},
     },
+    params::Read,
     records::{Labels, Record},
-    train::Train,
+    train::{EPOCHS, Train},
     words::one_of,
 };
 use serde_json::{Value, json};
@@ -20,11 +21,11 @@ use super::{augment, decode};
 use crate::pipeline::{
     labels,
     located::located,
-    node::Node,
-    problem::Problem,
+    mistake::Mistake,
     reading::Reading,
     source::Span,
-    stage::{Expansion, Fields, Here, Input, Reads, StageKind, StageSpec, Stages, TrainSpec, plain, with},
+    stage::{Expansion, Here, Input, Reads, RecordFields, StageKind, StageSpec, Stages, TrainSpec, plain, with},
+    term::Term,
 };
 
 pub(super) const NAME: &str = "Train";
@@ -35,41 +36,43 @@ pub(super) static KIND: StageKind = StageKind {
     may_name_test_split: false,
     nouns: &[(StageName::Train, ["training", "trainings"])],
     read: |reading| {
-        let node = reading.node;
+        let term = reading.term;
         let train = TrainSpec::read(reading, None)?;
-        labels::none(node, &train, reading.problems);
+        labels::none(term, &train, reading.mistakes);
         Some(Arc::new(train))
     },
     from_record: |fields| Ok(Arc::new(TrainSpec::from_record(fields)?)),
 };
 
 impl TrainSpec {
-    /// Reads a training. `objective` is what it goes for, if that is not among its own fields.
+    /// Reads a training. `objective` is the search's, if the training is a trial and its search has one.
     pub(super) fn read(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<Self> {
         let data = reading.reference("data");
         let augment = reading.optional_reference("augment");
         if let Some(objective) = &objective {
             reading.form.put("objective", plain(objective));
         }
-        let train: Train = reading.rest()?;
-        Some(Self { data: data?, augment: augment?, train })
+        let before = reading.mistakes.len();
+        let train: Option<Train> = reading.rest();
+        refuse_best_epoch(reading, before);
+        Some(Self { data: data?, augment: augment?, train: train? })
     }
 
-    pub(super) fn from_record(mut fields: Fields) -> Result<Self, serde_json::Error> {
+    pub(super) fn from_record(mut fields: RecordFields) -> Result<Self, serde_json::Error> {
         Ok(Self { data: fields.take("data")?, augment: fields.take("augment")?, train: fields.rest()? })
     }
 
-    /// Complains, at the place `at`, about an objective that the data set has no figures for.
-    pub(super) fn check_objective(&self, at: Span, stages: &Stages, problems: &mut Vec<Problem>) {
+    /// Complains, at the place `at`, about an objective whose metric does not exist for the data set.
+    pub(super) fn check_objective(&self, at: Span, stages: &Stages, mistakes: &mut Vec<Mistake>) {
         let Some(data_set) = stages.data_set(&self.data) else { return };
         let metric = self.train.objective.metric();
         if metric.starts_with("valid.") && !data_set.splits().contains(&"validation") {
             let found = format!("the objective `{metric}` on a dataset without a validation split");
-            let help = "give `Decode` a `validation`, or go for a `train.` metric";
-            problems.push(Problem::at(at, found).help(help));
+            let help = "give `Decode` a `validation`, or choose a `train.` metric";
+            mistakes.push(Mistake::at(at, found).help(help));
         }
         let Some((split, figure)) = metric.split_once('.') else { return };
-        // A metric of another form was refused when it was read.
+        // Other metrics do not depend on the data set, or were refused when they were read.
         if !figure.ends_with("_loss") && !figure.ends_with("_accuracy") {
             return;
         }
@@ -80,17 +83,18 @@ impl TrainSpec {
             ["loss", "accuracy"].map(|figure| format!("{split}.{figure}")).into_iter().chain(of_heads).collect();
         let names = || known.iter().map(String::as_str);
         if names().all(|name| name != metric) {
-            let problem = Problem::at(at, format!("there is no metric `{metric}`"));
-            problems.push(problem.expected(one_of(names())).did_you_mean(metric, names()));
+            let mistake = Mistake::at(at, format!("there is no metric `{metric}`"));
+            mistakes.push(mistake.expected(one_of(names())).did_you_mean(metric, names()));
         }
     }
 
-    /// Complains about a network that cannot be built for images of the data set's size. `node` is the training's text.
-    pub(super) fn check_network(&self, node: &Node, stages: &Stages, problems: &mut Vec<Problem>) {
+    /// Complains about a network that cannot be built for images of the data set's size. `term` is the training as it is
+    /// written.
+    pub(super) fn check_network(&self, term: &Term, stages: &Stages, mistakes: &mut Vec<Mistake>) {
         let Some(shape) = stages.data_set(&self.data).and_then(|data_set| data_set.format.shape()) else { return };
         // A size of 0 was refused when it was read.
         if !shape.contains(&0) {
-            problems.extend(self.train.misfit(shape).map(|problem| located(node.content(), problem)));
+            mistakes.extend(self.train.misfit(shape).map(|problem| located(term.content(), problem)));
         }
     }
 
@@ -124,9 +128,9 @@ impl StageSpec for TrainSpec {
         with(&self.train, [("data", json!(self.data))].into_iter().chain(augment))
     }
 
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
-        self.check_objective(here.field("objective"), here.stages, problems);
-        self.check_network(here.node, here.stages, problems);
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        self.check_objective(here.field("objective"), here.stages, mistakes);
+        self.check_network(here.term, here.stages, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
@@ -143,17 +147,30 @@ impl StageSpec for TrainSpec {
     }
 }
 
-/// What a stage needs that looks at the network of another.
+/// Complains about `epochs: BestEpoch`, and takes `BestEpoch` out of what the mistakes from index `first` on offer. The
+/// action of a training can hold it, but only `Retrain` connects the record of a best trial.
+fn refuse_best_epoch(reading: &mut Reading<'_, '_>, first: usize) {
+    for expected in reading.mistakes[first..].iter_mut().filter_map(|mistake| mistake.expected.as_mut()) {
+        *expected = expected.replace(", or `BestEpoch`", "");
+    }
+    let Some(epochs) = reading.term.field("epochs").filter(|field| field.value.to_json() == "BestEpoch") else {
+        return;
+    };
+    let mistake = Mistake::at(epochs.value.span, "`epochs`: found `BestEpoch`").expected(u32::expected(&EPOCHS));
+    reading.mistakes.push(mistake.help("only `Retrain` takes `BestEpoch`, the best epoch of a search's best trial"));
+}
+
+/// What a stage needs to read the network of another.
 pub(super) struct Network<'p> {
-    /// Its architecture, its weights and its policy.
+    /// The inputs for the network: its architecture, its weights and, if images are augmented, its policy.
     pub(super) inputs: Vec<Input<'static>>,
-    /// The node of the data set it was trained on.
+    /// The index of the node of the data set that it was trained on.
     pub(super) data: usize,
     /// That data set.
     pub(super) data_set: &'p Decode,
 }
 
-/// Adds the nodes that a look at the network of the stage `of` reads from.
+/// Adds the nodes that a stage needs to read the network of the stage `of`.
 pub(super) fn network<'p>(of: &str, plan: &mut Expansion<'p>) -> Network<'p> {
     let node = plan.node_of(of);
     let stages = plan.stages;
@@ -166,11 +183,11 @@ pub(super) fn network<'p>(of: &str, plan: &mut Expansion<'p>) -> Network<'p> {
     Network { inputs, data: plan.node_of(&training.data), data_set: plan.data_set(&training.data) }
 }
 
-/// Complains about a look at the network of the stage `of` if that keeps no weights to look at.
-pub(super) fn check_weights(of: &str, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
+/// Complains if the stage `of`, whose network is to be read, keeps neither its best nor its last weights.
+pub(super) fn check_weights(of: &str, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
     let Some(keep) = here.stages.get(of).and_then(|spec| spec.kept(here.stages)) else { return };
     if !keep.contains(&Keep::Best) && !keep.contains(&Keep::Last) {
-        let problem = Problem::at(here.field("of"), format!("`{of}` keeps neither its best nor its last weights"));
-        problems.push(problem.help(format!("add `Best` or `Last` to the `keep` of `{of}`")));
+        let mistake = Mistake::at(here.field("of"), format!("`{of}` keeps neither its best nor its last weights"));
+        mistakes.push(mistake.help(format!("add `Best` or `Last` to the `keep` of `{of}`")));
     }
 }

@@ -1,4 +1,4 @@
-//! `VisualizeFilters`: what the filters of a network look for.
+//! `VisualizeFilters`: pictures of what the filters of a network respond to.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{retrain, train};
 use crate::pipeline::{
-    problem::Problem,
+    mistake::Mistake,
     reading::Reading,
     stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
 };
@@ -25,7 +25,7 @@ pub(super) static KIND: StageKind = StageKind {
     from_record: |mut fields| Ok(Arc::new(VisualizeSpec { of: fields.take("of")?, visualize: fields.rest()? })),
 };
 
-/// The filters of the network of the stage `of`.
+/// The visualisation of the filters of the network of the stage `of`.
 #[derive(Debug, Clone)]
 struct VisualizeSpec {
     of: String,
@@ -53,8 +53,8 @@ impl StageSpec for VisualizeSpec {
         with(&self.visualize, [("of", json!(self.of))])
     }
 
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
-        train::check_weights(&self.of, here, problems);
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        train::check_weights(&self.of, here, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {

@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 use super::{TINY, accepted, edited};
 use crate::{
-    pipeline::expand::{Sources, expand},
+    pipeline::expand::{Downloads, expand},
     plan::Plan,
 };
 
 fn plan(text: &str) -> Plan {
-    expand(&accepted(text), &Sources::default())
+    expand(&accepted(text), &Downloads::default())
 }
 
-/// What a node's key is made of, with names in place of digests.
+/// What a node's key depends on, with names in place of digests.
 type Essence = (&'static str, Arc<Value>, u64, BTreeMap<String, String>);
 
 fn essences(plan: &Plan) -> BTreeMap<String, Essence> {
@@ -36,7 +36,7 @@ fn check_equal(text: &str) {
     assert_eq!(essences(&plan(text)), essences(&plan(TINY)));
 }
 
-/// Checks that `text` keeps every node of [`TINY`] but those called `gone`.
+/// Checks that the plan of `text` has every node of [`TINY`], unchanged, except those called `gone`.
 #[track_caller]
 fn check_kept(text: &str, gone: &[&str]) {
     let longer = essences(&plan(text));
@@ -46,7 +46,7 @@ fn check_kept(text: &str, gone: &[&str]) {
 }
 
 #[test]
-fn equal_meaning_is_equal() {
+fn texts_with_the_same_meaning_have_the_same_plan() {
     check_equal(&format!("// a comment\n{}\n", TINY.replace(", ", " ,\n /* more */ ")));
     check_equal(&edited(&[("of: \"best\", split: Test", "split: Test, of: \"best\"")]));
     let test = "    (\"test\", Evaluate(of: \"best\", split: Test)),\n";
@@ -65,7 +65,7 @@ fn equal_meaning_is_equal() {
 }
 
 #[test]
-fn a_whole_number_and_a_float_of_a_family_are_one() {
+fn a_whole_number_and_a_float_are_the_same_value_of_a_model() {
     let with = |value: &str| essences(&plan(&edited(&[("base_filters: 4", &format!("fc_units_1_mult: {value}"))])));
     assert_eq!(with("2"), with("2.0"));
     assert_ne!(with("2"), with("2.5"));
@@ -108,7 +108,7 @@ fn a_longer_study_keeps_what_it_shares() {
 }
 
 #[test]
-fn a_proposal_sees_the_scores_before_its_lag_and_no_other() {
+fn a_proposal_reads_the_scores_up_to_its_lag_only() {
     for (lag, startup, trials) in [(1, 0, 6), (2, 2, 9), (4, 1, 9), (8, 3, 6)] {
         let text = edited(&[
             ("trials: 4", &format!("trials: {trials}")),
@@ -140,7 +140,7 @@ fn the_whole_plan() {
     assert!(text.trim() == PLAN.trim(), "{text}");
 }
 
-/// name (stage): slot=node/path ..
+/// The nodes, one per line: `name (stage): slot=node/path ..`.
 const PLAN: &str = "
 raw (raw):
 data (data): archive=raw/archive
@@ -176,7 +176,7 @@ fn filters_read_what_their_method_and_their_examples_need() {
 }
 
 #[test]
-fn labels_stay_labels_until_a_trial_is_trained() {
+fn labels_remain_in_the_parameters_of_a_training() {
     let text = edited(&[
         ("{\"act", "{\"n\": randint(1, 3), \"lr\": loguniform(-7, -5), \"act"),
         ("epochs: 2", "epochs: hp(\"n\"), learning_rate: hp(\"lr\")"),
@@ -186,7 +186,7 @@ fn labels_stay_labels_until_a_trial_is_trained() {
 }
 
 #[test]
-fn a_retraining_goes_on_with_its_trial_unless_it_is_fresh() {
+fn a_retraining_continues_its_trial_unless_its_seed_is_fresh() {
     let parts = |edit: &str| {
         let plan = plan(&edited(&[("epochs: 3", edit)]));
         let find = |name: &str| plan.nodes.iter().find(|node| node.name == name).expect("the node is there");

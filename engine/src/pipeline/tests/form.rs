@@ -1,4 +1,4 @@
-//! Mistakes of form: what is no RON, and names that are there twice.
+//! Mistakes of form: text that is not RON, and names that occur twice.
 
 use super::check;
 
@@ -31,7 +31,7 @@ error: expected comma
 }
 
 #[test]
-fn a_key_twice_in_a_map() {
+fn a_repeated_key_of_a_map() {
     check(
         &[(r#"choice(["relu", "elu"]),"#, r#"choice(["relu", "elu"]), "activation": 1,"#)],
         r#"
@@ -47,7 +47,7 @@ error: `activation` is named twice
 }
 
 #[test]
-fn a_field_twice() {
+fn a_repeated_field() {
     check(
         &[("epochs: 3", "epochs: 3, epochs: 4")],
         r#"
@@ -63,7 +63,7 @@ error: `epochs` is named twice
 }
 
 #[test]
-fn numbers_that_are_none() {
+fn numbers_that_are_not_finite() {
     check(
         &[("epochs: 3", "epochs: NaN"), ("0.5", "inf"), ("-1, 1", "-1e999, 1")],
         r#"
@@ -89,7 +89,7 @@ error: `NaN`
 }
 
 #[test]
-fn two_stages_of_one_name() {
+fn two_stages_with_one_name() {
     check(
         &[(r#"("test""#, r#"("best""#)],
         r#"
@@ -128,11 +128,11 @@ error: there is no stage `raw`
 }
 
 #[test]
-fn a_name_that_is_none() {
+fn an_invalid_name() {
     check(
         &[(r#""tiny""#, r#""ti ny""#)],
         r#"
-error: `ti ny` is no name
+error: `ti ny` is not a valid name
  --> pipeline.ron:1:13
   |
 1 | Study(name: "ti ny", stages: [
@@ -142,7 +142,7 @@ error: `ti ny` is no name
 }
 
 #[test]
-fn another_root() {
+fn a_root_that_is_not_a_study() {
     check(
         &[("Study(", "Stdy(")],
         r#"

@@ -1,27 +1,27 @@
-//! Whatever the text is, it is read or refused, and every complaint has its place in a text.
+//! Every text is read or refused, without a panic, and every mistake has a place in a text.
 
 use super::{Look, TINY, accepted, edited, read};
-use crate::pipeline::expand::{Sources, expand};
+use crate::pipeline::expand::{Downloads, expand};
 
 const DEFAULT: &str = include_str!("../../../../pipeline.ron");
 
-/// Reads `text` and expands it, or checks that every complaint lies inside its source and can be shown.
+/// Reads and expands `text`. If it is refused, checks that every mistake lies inside its source and can be shown.
 fn survive(text: &str) {
     let refused = match read("pipeline.ron", text, &[]) {
-        Ok(pipeline) => return drop(expand(&pipeline, &Sources::default())),
+        Ok(pipeline) => return drop(expand(&pipeline, &Downloads::default())),
         Err(refused) => refused,
     };
-    assert!(!refused.problems.is_empty(), "refused without a word: {text}");
-    for problem in &refused.problems {
-        let span = problem.span.expect("every complaint has a place");
+    assert!(!refused.mistakes.is_empty(), "refused without a mistake: {text}");
+    for mistake in &refused.mistakes {
+        let span = mistake.span.expect("every mistake has a place");
         let source = &refused.sources[span.source].text;
-        assert!(source.get(span.start..span.end).is_some(), "{problem:?} is outside of: {text}");
+        assert!(source.get(span.start..span.end).is_some(), "{mistake:?} is outside of: {text}");
     }
     assert!(refused.render(Look::Plain).starts_with("error: "));
 }
 
 #[test]
-fn no_slip_of_the_keyboard_is_too_much() {
+fn a_misprint_never_panics() {
     const KEYS: &[&str] = &[
         "(",
         ")",
@@ -92,14 +92,14 @@ fn deep_nesting_is_refused() {
 }
 
 #[test]
-fn other_line_ends_tabs_and_a_byte_order_mark_change_nothing() {
+fn line_ends_tabs_and_a_byte_order_mark_do_not_matter() {
     let record = accepted(DEFAULT).record();
     let other = format!("\u{feff}{}", DEFAULT.replace('\n', "\r\n").replace("    ", "\t"));
     assert_eq!(accepted(&other).record(), record);
 }
 
 #[test]
-fn a_place_is_right_behind_other_letters_and_line_ends() {
+fn a_place_is_right_after_non_ascii_letters_and_other_line_ends() {
     let text = "\u{feff}Study(/* é */ name: \"a\",\r\n\tsede: 1, stages: [])";
     let found = read("f.ron", text, &[]).expect_err("it is wrong").render(Look::Plain);
     assert_eq!(

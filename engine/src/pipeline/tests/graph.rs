@@ -1,9 +1,10 @@
-//! References, kinds, cycles, splits and weights.
+//! Mistakes in the graph of stages: references, kinds, cycles, splits and weights.
 
-use super::check;
+use super::{accepted, check, edited};
+use crate::pipeline::expand::{Downloads, expand};
 
 #[test]
-fn a_reference_to_nothing() {
+fn a_reference_to_an_unknown_stage() {
     check(
         &[(r#"of: "search""#, r#"of: "serch""#)],
         r#"
@@ -38,7 +39,7 @@ error: `search` is a `Search`
 12 |     ("filters", VisualizeFilters(of: "search")),
    |                                      ^^^^^^^^ expected a stage of kind `Train` or `Retrain`
    |
-   = help: a search has many networks: `Retrain(of: "search")` makes one of its best trial
+   = help: a search has many networks: `Retrain(of: "search")` trains one from its best trial
 "#,
     );
 }
@@ -66,7 +67,7 @@ error: `flip` is an `Augment`
 }
 
 #[test]
-fn the_test_split_is_for_evaluate() {
+fn only_evaluate_may_name_the_test_split() {
     check(
         &[
             (r#"VisualizeFilters(of: "best""#, r#"VisualizeFilters(of: "best", split: Test"#),
@@ -102,7 +103,7 @@ error: the test split is named by a stage other than `Evaluate`
 }
 
 #[test]
-fn a_test_split_that_is_not_there() {
+fn a_missing_test_split() {
     check(
         &[("Cifar100", "Cifar100, validation: OfficialTest")],
         r#"
@@ -118,7 +119,7 @@ error: the dataset has no test split
 }
 
 #[test]
-fn a_validation_split_that_is_not_there() {
+fn a_missing_validation_split() {
     check(
         &[("Cifar100", "Cifar100, validation: None")],
         r#"
@@ -128,7 +129,7 @@ error: the objective `valid.fine_accuracy` on a dataset without a validation spl
 6 |         trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
   |                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^
   |
-  = help: give `Decode` a `validation`, or go for a `train.` metric
+  = help: give `Decode` a `validation`, or choose a `train.` metric
 "#,
     );
 }
@@ -158,15 +159,15 @@ error: `best` keeps neither its best nor its last weights
 }
 
 #[test]
-fn a_retraining_without_an_end() {
+fn a_retraining_without_a_length() {
     check(
         &[("epochs: 3", "")],
         r#"
-error: `search` does not say for how long to train
+error: missing field `epochs`
   --> pipeline.ron:10:6
    |
 10 |     ("best", Retrain(of: "search", )),
-   |      ^^^^^^ expected `epochs: 20`, or `data: TrainAndValidation`, which trains as long as the best trial's best epoch
+   |      ^^^^^^ expected `epochs: ..`, or `data: TrainAndValidation` to train up to the best trial's best epoch
 "#,
     );
 }
@@ -174,12 +175,41 @@ error: `search` does not say for how long to train
 #[test]
 fn a_reference_is_checked_however_it_is_written() {
     for written in ["serch", "'s'", "(\"serch\")", "Some(\"serch\")"] {
-        let text = super::edited(&[("of: \"search\"", &format!("of: {written}"))]);
+        let text = edited(&[("of: \"search\"", &format!("of: {written}"))]);
         assert!(super::read("pipeline.ron", &text, &[]).is_err(), "{written}");
-        let text =
-            super::edited(&[("Retrain(of: \"search\", epochs: 3)", &format!("Retrain((of: {written}, epochs: 3))"))]);
+        let text = edited(&[("Retrain(of: \"search\", epochs: 3)", &format!("Retrain((of: {written}, epochs: 3))"))]);
         assert!(super::read("pipeline.ron", &text, &[]).is_err(), "{written}");
     }
+}
+
+#[test]
+fn only_a_retraining_can_train_for_as_long_as_the_best_trial() {
+    check(
+        &[
+            ("epochs: 2", "epochs: BestEpoch"),
+            ("Retrain(of: \"search\", epochs: 3)", "Train(data: \"data\", model: HyperCnn, epochs: \"BestEpoch\")"),
+        ],
+        r#"
+error: `epochs`: found `BestEpoch`
+ --> pipeline.ron:8:95
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: BestEpoch),
+  |                                                                                               ^^^^^^^^^ expected a whole number of 1 to 100000
+  |
+  = help: only `Retrain` takes `BestEpoch`, the best epoch of a search's best trial
+
+error: `epochs`: found `BestEpoch`
+  --> pipeline.ron:10:59
+   |
+10 |     ("best", Train(data: "data", model: HyperCnn, epochs: "BestEpoch")),
+   |                                                           ^^^^^^^^^^^ expected a whole number of 1 to 100000
+   |
+   = help: only `Retrain` takes `BestEpoch`, the best epoch of a search's best trial
+"#,
+    );
+    let plan = expand(&accepted(&edited(&[("epochs: 3", "epochs: BestEpoch")])), &Downloads::default());
+    let best = plan.nodes.iter().find(|node| node.name == "best").unwrap();
+    assert!(best.inputs.contains_key("best"));
 }
 
 #[test]
@@ -215,7 +245,7 @@ error: `histograms`: found `0`
 }
 
 #[test]
-fn a_metric_of_a_head_that_there_is_not() {
+fn a_metric_of_an_unknown_head() {
     check(
         &[("valid.fine_accuracy", "valid.fin_accuracy")],
         r#"
@@ -235,7 +265,7 @@ fn a_format_whose_files_are_not_fetched() {
     check(
         &[("format: Cifar100", "format: Idx"), ("valid.fine_accuracy", "valid.accuracy")],
         r#"
-error: the format reads `train-images`, `train-labels`, `test-images`, `test-labels`, which `raw` lacks
+error: the format reads `train-images`, `train-labels`, `test-images`, `test-labels`, which `raw` does not fetch
  --> pipeline.ron:3:42
   |
 3 |     ("data", Decode(from: "raw", format: Idx)),

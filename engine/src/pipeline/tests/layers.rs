@@ -1,8 +1,8 @@
-//! Networks written out: what is wrong with them is said at the layer.
+//! Mistakes in networks given as layers, each shown at its layer.
 
 use super::*;
 
-/// [`TINY`] with these layers, a line each from line 9 on, in a search over `n` and the factor of the penalty.
+/// Returns [`TINY`] with these layers, one per line from line 9 on, in a search over `n` and the factor of the weight penalty.
 fn with(layers: &str) -> String {
     let layers = format!("Layers([\n{}\n        ])", layers.trim_matches('\n'));
     edited(&[
@@ -12,7 +12,7 @@ fn with(layers: &str) -> String {
 }
 
 #[test]
-fn layers_take_values_and_labels() {
+fn a_layer_takes_values_and_labels() {
     let text = with(
         r#"
             Conv(filters: hp("n"), kernel: 3), BatchNorm, Activation("elu"), As("stem"),
@@ -26,7 +26,7 @@ fn layers_take_values_and_labels() {
 }
 
 #[test]
-fn layers_are_written_in_as_many_ways_as_other_values() {
+fn a_layer_can_be_written_in_several_ways() {
     let short = with(
         r#"
             Conv(filters: hp("n"), kernel: 3), As("a"), MaxPool(size: 2, stride: 1, padding: same), BatchNorm, Concat("a"), Flatten,
@@ -42,7 +42,7 @@ fn layers_are_written_in_as_many_ways_as_other_values() {
 }
 
 #[test]
-fn names_that_are_not_there_and_names_given_twice() {
+fn unknown_names_and_names_given_twice() {
     refused(
         &with(
             r#"
@@ -87,7 +87,7 @@ error: `As`: two layers are named `input`
 }
 
 #[test]
-fn values_of_another_kind() {
+fn values_of_a_wrong_type() {
     refused(
         &with(
             r#"
@@ -129,7 +129,7 @@ error: unknown name `Softmax`
 }
 
 #[test]
-fn a_layer_that_is_none() {
+fn an_unknown_layer() {
     refused(
         &with("            Flaten,"),
         &[],
@@ -146,7 +146,7 @@ error: unknown name `Flaten`
 }
 
 #[test]
-fn a_layer_without_its_values() {
+fn a_layer_that_lacks_a_field() {
     refused(
         &with("            Flatten, Dense,"),
         &[],
@@ -161,7 +161,7 @@ error: `Layers[1]`: found `Dense`
 }
 
 #[test]
-fn values_out_of_range_and_values_that_cannot_be_proposed() {
+fn values_out_of_range_and_labels_that_can_propose_them() {
     refused(
         &with(
             r#"
@@ -219,7 +219,7 @@ error: the space has no label `m`
 }
 
 #[test]
-fn layers_that_no_image_fits() {
+fn layers_that_fit_no_image() {
     refused(
         &with(
             r#"
@@ -258,7 +258,7 @@ error: `Layers[4]`: the network ends in an image
 }
 
 #[test]
-fn layers_that_images_of_this_size_do_not_fit() {
+fn layers_that_do_not_fit_images_of_this_size() {
     refused(
         &with(
             r#"
@@ -291,7 +291,7 @@ error: `Layers[1]`: `add` cannot read [3, 32, 32] of `input` and [8, 16, 16] of 
 }
 
 #[test]
-fn layers_are_a_list() {
+fn layers_must_be_a_list() {
     check(
         &[("HyperCnn(base_filters: 4)", "Layers")],
         r#"
@@ -305,7 +305,7 @@ error: `model`: found `Layers`
 }
 
 #[test]
-fn a_layer_alone_is_no_list() {
+fn a_single_layer_is_not_a_list() {
     check(
         &[("HyperCnn(base_filters: 4)", "Layers(Flatten)")],
         r#"
@@ -323,7 +323,7 @@ fn no_layers() {
     check(
         &[("HyperCnn(base_filters: 4)", "Layers([])")],
         r#"
-error: unused axis: label `activation` reaches nothing
+error: label `activation` is not used
  --> pipeline.ron:7:17
   |
 7 |         space: {"activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},

@@ -1,4 +1,4 @@
-//! Pipelines that are refused, with all that is said of them, and what the others expand to.
+//! Pipelines that are refused, each with the whole message, and plans of pipelines that are accepted.
 
 mod expand;
 mod fields;
@@ -14,7 +14,7 @@ mod space;
 mod studies;
 mod types;
 
-use super::{problem::Look, read::read, set::Override, spec::Pipeline};
+use super::{mistake::Look, read::read, set::Override, spec::Pipeline};
 
 /// A pipeline with a stage of almost every kind.
 const TINY: &str = r#"Study(name: "tiny", stages: [
@@ -40,28 +40,28 @@ fn edited(edits: &[(&str, &str)]) -> String {
     })
 }
 
-/// Reads what must be accepted.
+/// Reads a pipeline that must be accepted.
 #[track_caller]
 fn accepted(text: &str) -> Pipeline {
     read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Look::Plain)))
 }
 
-/// Checks what is said of [`TINY`] with `edits`.
+/// Checks that [`TINY`] with `edits` is refused with these messages.
 #[track_caller]
-fn check(edits: &[(&str, &str)], complaints: &str) {
-    refused(&edited(edits), &[], complaints);
+fn check(edits: &[(&str, &str)], messages: &str) {
+    refused(&edited(edits), &[], messages);
 }
 
-/// Checks what is said of [`TINY`] with each of `overrides` as a `--set`.
+/// Checks that [`TINY`] with each of `overrides` as a `--set` is refused with these messages.
 #[track_caller]
-fn check_set(overrides: &[&str], complaints: &str) {
-    refused(TINY, overrides, complaints);
+fn check_set(overrides: &[&str], messages: &str) {
+    refused(TINY, overrides, messages);
 }
 
 #[track_caller]
-fn refused(text: &str, overrides: &[&str], complaints: &str) {
+fn refused(text: &str, overrides: &[&str], messages: &str) {
     let overrides: Vec<_> =
         overrides.iter().map(|text| Override { origin: "--set", text: (*text).to_owned() }).collect();
     let found = read("pipeline.ron", text, &overrides).expect_err("it is wrong").render(Look::Plain);
-    assert!(found.trim() == complaints.trim(), "found:\n{found}\nexpected:\n{complaints}");
+    assert!(found.trim() == messages.trim(), "found:\n{found}\nexpected:\n{messages}");
 }

@@ -1,4 +1,4 @@
-//! Names that are unknown: stages, variants, devices.
+//! Unknown names of stages, variants and devices.
 
 use super::check;
 
@@ -79,7 +79,7 @@ error: unknown name `Resnet`
 }
 
 #[test]
-fn a_stage_that_is_none() {
+fn a_stage_that_is_not_a_name() {
     check(
         &[(r#"Evaluate(of: "best", split: Test)"#, "7")],
         r#"

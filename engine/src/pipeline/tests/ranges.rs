@@ -35,7 +35,7 @@ error: `epochs`: found `0`
  --> pipeline.ron:8:95
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 0, learning_rate: -1, keep: [Best, Best]),
-  |                                                                                               ^ expected a whole number of 1 to 100000, or `BestEpoch`
+  |                                                                                               ^ expected a whole number of 1 to 100000
 
 error: `learning_rate`: found `-1`
  --> pipeline.ron:8:113
@@ -59,7 +59,7 @@ error: `steps`: found `0`
 }
 
 #[test]
-fn a_metric_that_is_none() {
+fn an_unknown_metric() {
     check(
         &[("valid.fine_accuracy", "accuracy")],
         r#"
@@ -93,7 +93,7 @@ error: `pooling_type`: found `mix`
 }
 
 #[test]
-fn a_share() {
+fn a_fraction_out_of_range() {
     check(
         &[("Cifar100", "Cifar100, validation: Stratified(2)")],
         r#"
@@ -107,7 +107,7 @@ error: `fraction`: found `2`
 }
 
 #[test]
-fn a_sampler() {
+fn parameters_of_a_sampler_out_of_range() {
     check(
         &[("startup: 2", "gamma: -1")],
         r#"

@@ -1,13 +1,13 @@
-//! Samplers, the number of trials, fixed labels and constraints: what is refused, and what a search expands to.
+//! Samplers, numbers of trials, fixed labels and constraints: what is refused, and what a search expands to.
 
 use super::{accepted, check, edited};
 use crate::{
-    pipeline::expand::{Sources, expand},
+    pipeline::expand::{Downloads, expand},
     plan::Plan,
 };
 
 fn plan(edits: &[(&str, &str)]) -> Plan {
-    expand(&accepted(&edited(edits)), &Sources::default())
+    expand(&accepted(&edited(edits)), &Downloads::default())
 }
 
 /// Returns the parameter `field` of each training of the search.
@@ -19,7 +19,7 @@ fn trained(plan: &Plan, field: &str) -> Vec<serde_json::Value> {
 const GRID: [(&str, &str); 2] = [("trials: 4, ", ""), ("sampler: Tpe(startup: 2)", "sampler: Grid(repeats: 2)")];
 
 #[test]
-fn what_does_not_go_together() {
+fn parts_of_a_search_that_do_not_fit_together() {
     check(
         &[("sampler: Tpe(startup: 2)", "sampler: Grid(order: [\"activaton\"])")],
         r#"
@@ -47,7 +47,7 @@ error: the space has no key `activaton`
             ("{\"act", "{\"n\": randint(1, 3), \"act"),
         ],
         r#"
-error: the sampler says itself how many trials there are
+error: this sampler decides the number of trials itself
  --> pipeline.ron:6:17
   |
 6 |         trials: 4, lag: 2, sampler: Hyperband(factor: 1), maximise: Best("valid.fine_accuracy"),
@@ -61,11 +61,11 @@ error: `factor`: found `1`
 6 |         trials: 4, lag: 2, sampler: Hyperband(factor: 1), maximise: Best("valid.fine_accuracy"),
   |                                                       ^ expected a whole number of 2 to 100
 
-error: the most epochs of a trial are not known
+error: this sampler needs a fixed number of epochs
  --> pipeline.ron:8:95
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: hp("n")),
-  |                                                                                               ^^^^^^^ expected a number: the sampler divides it
+  |                                                                                               ^^^^^^^ expected a number, which the sampler divides among its rungs
 "#,
     );
 }
@@ -113,11 +113,11 @@ error: the space has no label `l3`
 }
 
 #[test]
-fn a_grid_is_as_long_as_its_points_and_repetitions() {
+fn a_grid_has_a_trial_for_each_point_and_repeat() {
     let plan = plan(&[GRID[0], GRID[1], ("loguniform(-1, 1)", "Choice([0.5, 1, 2])")]);
     let trainings: Vec<_> = plan.nodes.iter().filter(|node| node.name.starts_with("search/train/")).collect();
     assert_eq!(trainings.len(), 12);
-    // Repetitions have seeds of their own, the same for every point.
+    // The repeats of a point have different seeds, the same ones for every point.
     let seeds: Vec<_> = trainings.iter().map(|node| node.seed).collect();
     assert!(seeds.chunks(2).all(|pair| pair == &seeds[..2]) && seeds[0] != seeds[1]);
     assert_eq!(plan.notes, Vec::<String>::new());

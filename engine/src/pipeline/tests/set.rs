@@ -109,7 +109,7 @@ error: no value
 }
 
 #[test]
-fn what_checks_complain_about() {
+fn a_value_out_of_range_and_an_unknown_reference() {
     check_set(
         &["search.lag=0", "test.of=bst"],
         r#"

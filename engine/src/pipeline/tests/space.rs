@@ -1,13 +1,13 @@
-//! What a search proposes and what its trials take.
+//! Mistakes in spaces, and in labels that do not fit the trial.
 
 use super::check;
 
 #[test]
-fn a_label_that_reaches_nothing() {
+fn a_label_that_nothing_uses() {
     check(
         &[(r#""l2_weight_reg_mult""#, r#""l2_weight_rg_mult""#), (r#""activation""#, r#""moon""#)],
         r#"
-error: unused axis: label `moon` reaches nothing
+error: label `moon` is not used
  --> pipeline.ron:7:17
   |
 7 |         space: {"moon": choice(["relu", "elu"]), "l2_weight_rg_mult": loguniform(-1, 1)},
@@ -15,7 +15,7 @@ error: unused axis: label `moon` reaches nothing
   |
   = help: use it in the trial as `hp("moon")`, or remove it
 
-error: unused axis: label `l2_weight_rg_mult` reaches nothing
+error: label `l2_weight_rg_mult` is not used
  --> pipeline.ron:7:50
   |
 7 |         space: {"moon": choice(["relu", "elu"]), "l2_weight_rg_mult": loguniform(-1, 1)},
@@ -46,7 +46,7 @@ error: label `a` is used twice
 }
 
 #[test]
-fn a_value_fixed_and_searched() {
+fn a_hyperparameter_both_fixed_and_searched() {
     check(
         &[("base_filters: 4", r#"activation: "elu""#)],
         r#"
@@ -62,11 +62,11 @@ error: `activation` is fixed in the trial's model and searched as well
 }
 
 #[test]
-fn a_label_that_is_not_there() {
+fn an_unknown_label() {
     check(
         &[("epochs: 2", r#"epochs: hp("epoch")"#), (r#"{"act"#, r#"{"epochs": quniform(1, 3, 1), "act"#)],
         r#"
-error: unused axis: label `epochs` reaches nothing
+error: label `epochs` is not used
  --> pipeline.ron:7:17
   |
 7 |         space: {"epochs": quniform(1, 3, 1), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
@@ -86,7 +86,7 @@ error: the space has no label `epoch`
 }
 
 #[test]
-fn a_label_that_is_not_always_there() {
+fn a_label_that_some_trials_lack() {
     check(
         &[("epochs: 2", r#"epochs: hp("n")"#), (r#""relu", "elu""#, r#""relu", label("n", randint(3))"#)],
         r#"
@@ -96,7 +96,7 @@ error: label `n` is not proposed in every trial
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: hp("n")),
   |                                                                                               ^^^^^^^
   |
-  = help: a value outside the space needs a label that no choice can leave out
+  = help: use a label that does not depend on the option of a choice
 "#,
     );
 }
@@ -116,7 +116,7 @@ error: `hp("b")` outside a search
 }
 
 #[test]
-fn expressions_that_are_wrong() {
+fn invalid_expressions() {
     check(
         &[(r#"choice(["relu", "elu"])"#, r#"choise(["relu", "elu"])"#), ("-1, 1", "1, -1")],
         r#"
@@ -140,11 +140,11 @@ error: the lower bound 1 is not below the upper bound -1
 }
 
 #[test]
-fn what_a_search_goes_for_is_said_once() {
+fn a_search_and_its_trial_cannot_both_have_an_objective() {
     check(
         &[("epochs: 2", r#"epochs: 2, objective: (minimise: Last("train.loss"))"#)],
         r#"
-error: the search says already what its trials go for
+error: the search already has an objective
  --> pipeline.ron:8:98
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, objective: (minimise: Last("train.loss"))),
@@ -156,7 +156,7 @@ error: the search says already what its trials go for
 }
 
 #[test]
-fn one_direction() {
+fn a_search_cannot_both_maximise_and_minimise() {
     check(
         &[("lag: 2", r#"lag: 2, minimise: Last("train.loss")"#)],
         r#"
@@ -223,7 +223,7 @@ error: `layers`: found `9`
 7 |         space: {"layers": choice([1, 9]), "unit_1": quniform(0, 350, 50), "l2_weight_reg_mult": loguniform(-1, 1)},
   |                                      ^ expected a whole number of 0 to 8
 
-error: unused axis: label `unit_1` reaches nothing
+error: label `unit_1` is not used
  --> pipeline.ron:7:43
   |
 7 |         space: {"layers": choice([1, 9]), "unit_1": quniform(0, 350, 50), "l2_weight_reg_mult": loguniform(-1, 1)},

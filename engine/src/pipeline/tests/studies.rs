@@ -6,7 +6,7 @@ use pipe_stages::StageName;
 
 use super::{TINY, accepted};
 use crate::pipeline::{
-    expand::{Sources, expand},
+    expand::{Downloads, expand},
     spec::Pipeline,
 };
 
@@ -28,9 +28,9 @@ fn studies() -> Vec<(String, Pipeline)> {
 }
 
 #[test]
-fn every_study_is_planned() {
+fn every_study_can_be_planned() {
     for (name, pipeline) in studies() {
-        let plan = expand(&pipeline, &Sources::default());
+        let plan = expand(&pipeline, &Downloads::default());
         assert!(plan.nodes.iter().any(|node| node.stage.id().name == StageName::Evaluate.as_str()), "{name}");
         let reads_test = |node: &&crate::plan::Node| node.inputs.values().any(|edge| edge.path.starts_with("test."));
         for node in plan.nodes.iter().filter(reads_test) {
@@ -53,13 +53,13 @@ fn a_pipeline_is_read_from_its_record() {
 }
 
 #[test]
-fn what_is_not_the_record_of_a_pipeline_is_refused_with_its_stage() {
+fn an_invalid_record_is_refused_and_the_stage_is_named() {
     let check = |stages: &str, expected: &str| {
         let record = format!(r#"{{"format":1,"seed":"7","device":"Cpu","stages":{stages}}}"#);
         assert_eq!(Pipeline::from_record(record.as_bytes()).unwrap_err().to_string(), expected);
     };
     check(r#"{"a":{"Crop":{}}}"#, "stage `a`: unknown kind `Crop`");
-    check(r#"{"a":{}}"#, "stage `a`: not one kind");
+    check(r#"{"a":{}}"#, "stage `a`: expected one kind with its fields");
     check(
         r#"{"a":{"Evaluate":{"of":"b","split":"Train"}}}"#,
         "stage `a`: unknown name `Train`, expected `Test` or `Validation`",

@@ -17,7 +17,7 @@ error: `epochs`: found `two`
  --> pipeline.ron:8:95
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: "two"),
-  |                                                                                               ^^^^^ expected a whole number of 1 to 100000, or `BestEpoch`, or in a search `hp("label")`
+  |                                                                                               ^^^^^ expected a whole number of 1 to 100000, or in a search `hp("label")`
 
 error: `epochs`: found a list of 1
   --> pipeline.ron:10:44
@@ -169,7 +169,7 @@ error: `subset`: found `half`
 }
 
 #[test]
-fn a_value_with_content_that_takes_none_and_the_reverse() {
+fn a_variant_with_content_that_takes_none_and_one_without_that_needs_some() {
     check(
         &[("Cifar100", "Cifar100(1), validation: Stratified")],
         r#"
@@ -189,7 +189,7 @@ error: `validation`: found `Stratified`
 }
 
 #[test]
-fn an_objective() {
+fn an_objective_of_a_wrong_type() {
     check(
         &[(r#"Best("valid.fine_accuracy")"#, r#""valid.fine_accuracy""#)],
         r#"
@@ -203,7 +203,7 @@ error: unknown name `valid.fine_accuracy`
 }
 
 #[test]
-fn a_label_may_stand_for_a_number() {
+fn a_label_is_offered_where_one_is_allowed() {
     check(
         &[("epochs: 2", r#"epochs: 2, batch: "many""#)],
         r#"

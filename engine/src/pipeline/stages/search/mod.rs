@@ -1,4 +1,4 @@
-//! `Search`: trials that a sampler proposes one after the other, each trained.
+//! `Search`: trains trials that a sampler proposes one after the other.
 
 pub(in crate::pipeline) mod params;
 pub(in crate::pipeline) mod sampler;
@@ -14,10 +14,10 @@ pub use self::params::{SearchParams, SearchSpec};
 use super::{augment, decode, fetch, train};
 use crate::pipeline::{
     labels, located,
-    path::name_of,
-    problem::Problem,
+    mistake::Mistake,
     reading::Reading,
-    stage::{Expansion, Fields, Here, Reads, StageKind, StageSpec, Stages, TrainSpec, with},
+    stage::{Expansion, Here, Reads, RecordFields, StageKind, StageSpec, Stages, TrainSpec, with},
+    walk::name_of,
 };
 
 pub(in crate::pipeline) const NAME: &str = "Search";
@@ -43,19 +43,19 @@ pub(super) static KIND: StageKind = StageKind {
 
 impl SearchSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
-        let node = reading.node;
+        let term = reading.term;
         let objective = objective(reading);
         reading.form.take("trial");
         let imported = reading.optional_reference("imported");
         let trial = trial(reading, objective);
         let own: SearchParams = reading.rest()?;
-        labels::search(node, &own, trial.as_ref(), reading.problems);
+        labels::search(term, &own, trial.as_ref(), reading.mistakes);
         Some(Self { own, trial: trial?, imported: imported? })
     }
 
-    fn from_record(mut fields: Fields) -> Result<Self, serde_json::Error> {
+    fn from_record(mut fields: RecordFields) -> Result<Self, serde_json::Error> {
         let mut trial: BTreeMap<String, Value> = fields.take("trial")?;
-        let trial = TrainSpec::from_record(Fields(trial.remove(train::NAME).unwrap_or_default()))?;
+        let trial = TrainSpec::from_record(RecordFields(trial.remove(train::NAME).unwrap_or_default()))?;
         let imported = fields.take("imported")?;
         let own: SearchParams = fields.rest()?;
         if own.space.with_fixed(&own.fixed).is_err() {
@@ -80,12 +80,12 @@ impl StageSpec for SearchSpec {
         with(&self.own, imported.into_iter().chain([trial]))
     }
 
-    fn check(&self, here: &Here<'_, '_>, problems: &mut Vec<Problem>) {
-        let mode = ["maximise", "minimise"].into_iter().find_map(|mode| here.node.field(mode));
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        let mode = ["maximise", "minimise"].into_iter().find_map(|mode| here.term.field(mode));
         let at = mode.map_or(here.name, |field| field.value.span);
-        self.trial.check_objective(at, here.stages, problems);
-        let trial = here.node.field("trial").map_or(here.node, |field| &field.value);
-        self.trial.check_network(trial, here.stages, problems);
+        self.trial.check_objective(at, here.stages, mistakes);
+        let trial = here.term.field("trial").map_or(here.term, |field| &field.value);
+        self.trial.check_network(trial, here.stages, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
@@ -97,42 +97,42 @@ impl StageSpec for SearchSpec {
     }
 }
 
-/// Takes what a search goes for, which is what its trials are scored by.
+/// Takes the objective of a search, which its trials are scored by.
 fn objective(reading: &mut Reading<'_, '_>) -> Option<Objective> {
-    let node = reading.node;
+    let term = reading.term;
     let given = ["maximise", "minimise"].map(|mode| (mode, reading.form.take(mode)));
     let mut given = given.into_iter().filter_map(|(mode, value)| Some((mode, value?)));
     let (mode, value) = given.next()?;
     if given.next().is_some() {
-        let at = node.field("minimise").map_or(node.span, |field| field.key_span);
-        reading.problems.push(Problem::at(at, "both `maximise` and `minimise`").help("remove one of the two"));
+        let at = term.field("minimise").map_or(term.span, |field| field.key_span);
+        reading.mistakes.push(Mistake::at(at, "both `maximise` and `minimise`").help("remove one of the two"));
     }
-    let before = reading.problems.len();
-    let objective = located::read(node, &json!({ mode: value }), reading.problems);
-    // What is wrong with it is said once, and not of the trial as well.
-    objective.filter(|_| reading.problems.len() == before)
+    let before = reading.mistakes.len();
+    let objective = located::read(term, &json!({ mode: value }), reading.mistakes);
+    // A mistake in it is reported once, not for the trial as well.
+    objective.filter(|_| reading.mistakes.len() == before)
 }
 
 fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<TrainSpec> {
-    let node = reading.node;
-    match node.field("trial").map(|field| &field.value) {
+    let term = reading.term;
+    match term.field("trial").map(|field| &field.value) {
         None => {
-            let problem = Problem::at(name_of(node), "missing field `trial`");
-            reading.problems.push(problem.expected("`trial: Train(data: \"..\", model: .., epochs: ..)`"));
+            let mistake = Mistake::at(name_of(term), "missing field `trial`");
+            reading.mistakes.push(mistake.expected("`trial: Train(data: \"..\", model: .., epochs: ..)`"));
             None
         }
         Some(trial) if trial.name() == Some(train::NAME) => {
             let mut inner = reading.inner(trial);
             inner.refuse_test_split();
             if let Some(own) = trial.field("objective").filter(|_| objective.is_some()) {
-                let problem = Problem::at(own.key_span, "the search says already what its trials go for");
-                inner.problems.push(problem.help("remove `objective`, or the search's `maximise` or `minimise`"));
+                let mistake = Mistake::at(own.key_span, "the search already has an objective");
+                inner.mistakes.push(mistake.help("remove `objective`, or the search's `maximise` or `minimise`"));
             }
             TrainSpec::read(&mut inner, objective)
         }
         Some(trial) => {
-            let problem = Problem::at(name_of(trial), format!("`trial`: found {}", trial.described()));
-            reading.problems.push(problem.expected("`Train(..)`"));
+            let mistake = Mistake::at(name_of(trial), format!("`trial`: found {}", trial.described()));
+            reading.mistakes.push(mistake.expected("`Train(..)`"));
             None
         }
     }

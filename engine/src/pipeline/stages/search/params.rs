@@ -1,4 +1,4 @@
-//! The parameters of a search, and how many trials they come to.
+//! The parameters of a search, and the number of trials that follows from them.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,20 @@ use crate::pipeline::stage::TrainSpec;
 /// The most trials that a search may have.
 pub(in crate::pipeline) const MOST_TRIALS: u32 = 100_000;
 
-/// A search: trials proposed one after the other, each trained.
+/// A search: proposes trials one after the other and trains each.
 #[derive(Debug, Clone)]
 pub struct SearchSpec {
     /// Its parameters.
     pub own: SearchParams,
     /// How a trial is trained.
     pub trial: TrainSpec,
-    /// A stage that brings in trials of another search, which count as earlier ones of this: `pipe import-trials` writes them.
+    /// The name of a stage that fetches trials of another search, as `pipe import-trials` writes them. They count as
+    /// earlier trials of this search.
     pub imported: Option<String>,
 }
 
 parameters! {
-    /// The parameters of a search beside its trial.
+    /// The parameters of a search, without its trial.
     pub struct SearchParams {
         /// The number of trials; fewer if the space has fewer points. `Grid` needs no number. `Hyperband` and
         /// `SuccessiveHalving` take none.
@@ -46,26 +47,26 @@ parameters! {
 }
 
 impl SearchSpec {
-    /// Returns the space that is searched: without the labels that are fixed.
+    /// Returns the space that is searched, which lacks the fixed labels.
     ///
     /// # Panics
-    /// If a fixed label does not fit, which both ways of reading a pipeline refuse.
+    /// If a fixed label does not fit the space. Both ways of reading a pipeline refuse that.
     pub fn space(&self) -> Space {
         self.own.space.with_fixed(&self.own.fixed).expect("fixed labels are checked when a pipeline is read")
     }
 
-    /// Returns the rungs that the trials are trained in, where the sampler has any.
+    /// Returns the brackets that the trials are trained in, if the sampler has any.
     pub fn brackets(&self) -> Option<Vec<Bracket>> {
         let Hyper::Value(Epochs::Count(most)) = self.trial.train.epochs else { return None };
         (self.own.sampler.length() == Length::Brackets).then(|| self.own.sampler.brackets(most))
     }
 
-    /// Returns how many trials each point of the space has.
+    /// Returns the number of trials that each point of the space has.
     pub(super) fn repeats(&self) -> u32 {
         self.own.sampler.repeats()
     }
 
-    /// Returns how many trials there are, and what is said where those are fewer than were asked for.
+    /// Returns the number of trials, and a note for the user if it is smaller than what was asked for.
     pub fn n_trials(&self) -> (u32, Option<String>) {
         if let Some(brackets) = self.brackets() {
             return (brackets.iter().flatten().map(|rung| rung.trials).sum(), None);

@@ -1,4 +1,4 @@
-//! A search as nodes: for each trial a proposal, a training and a link of the history. See ARCHITECTURE.md.
+//! Expands a search: for each trial a proposal, a training and a link of the history. See ARCHITECTURE.md.
 
 use std::sync::Arc;
 
@@ -21,20 +21,21 @@ use crate::{
     pipeline::stage::{Expansion, plain},
 };
 
-/// What a trial's rung is.
+/// The rung of a trial.
 #[derive(Debug, Clone, Copy)]
 struct RungOf {
     epochs: u32,
-    /// First and last trial of the rung before, and which of them, best first, this trial is; nothing on the first rung.
+    /// The first and the last trial of the rung before, and the rank, from 0 for the best, of the one among them that this
+    /// trial continues. `None` on the first rung.
     promoted: Option<(u32, u32, u32)>,
 }
 
-/// Returns the rung of each trial, where the sampler has rungs: the first rungs of all brackets, then the second ones, so that
-/// no bracket waits for the end of another.
+/// Returns the rung of each trial. Empty if the sampler has no rungs. The first rungs of all brackets come first, then the
+/// second ones, so that no bracket waits for the end of another.
 fn rungs(search: &SearchSpec) -> Vec<RungOf> {
     let brackets = search.brackets().unwrap_or_default();
     let mut rungs: Vec<RungOf> = Vec::new();
-    // First and last trial of each bracket's rung before.
+    // The first and the last trial of the rung before, for each bracket.
     let mut before: Vec<Option<(u32, u32)>> = vec![None; brackets.len()];
     for depth in 0..brackets.iter().map(Vec::len).max().unwrap_or(0) {
         for (bracket, before) in brackets.iter().zip(&mut before) {
@@ -48,8 +49,8 @@ fn rungs(search: &SearchSpec) -> Vec<RungOf> {
     rungs
 }
 
-/// Adds the nodes of a search, and returns the one that selects the best trial. A proposal reads the split of the trials it may
-/// know, or the history itself, if its sampler reads scores.
+/// Adds the nodes of a search, and returns the index of the one that selects the best trial. If the sampler reads scores, a
+/// proposal reads the history, or the split made from it, up to the last trial that it may know.
 pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) -> usize {
     let (n_trials, note) = search.n_trials();
     plan.notes.extend(note.map(|note| format!("{name}: {note}")));
@@ -58,7 +59,7 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
     let shared = search.trial.inputs(plan);
     let training_params = Arc::new(plain(&search.trial.train));
     let training: Arc<dyn Stage> = Arc::new(search.trial.train.clone());
-    // Writing out the space is most of the work of expanding a long search.
+    // Made once, because serialising the space is most of the work of expanding a long search.
     let propose = |trial| Propose {
         trial,
         space: search.space(),
@@ -78,7 +79,7 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
             let promote = Promote { trial, rung: (first, last), rank };
             plan.add(&node(StageName::Promote), name, promote, previous.into_iter().chain([seen]), 0)
         } else {
-            // Scores of trials 0 to i - L; the later ones are pending and count as worst.
+            // It knows the scores of trials 0 to i - lag. Later trials are pending and count as the worst.
             let seen = trial.checked_sub(search.own.lag);
             let seen = seen.map(|last| ("history", history[last as usize], HistoryLink::FILE));
             let mut inputs: Vec<_> = previous.into_iter().chain(imported).collect();

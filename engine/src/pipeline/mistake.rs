@@ -1,44 +1,44 @@
-//! What is wrong with a pipeline, where, and what would be right.
+//! A mistake in a pipeline: what it is, where it is, and what would be right.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use pipe_stages::words::closest;
 
 use super::source::{Source, Span};
 
-/// One mistake.
+/// One mistake in a pipeline. It has a place in a text, unlike a [`pipe_stages::problem::Problem`], which has a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// What was found, as a lower-case fragment.
+pub struct Mistake {
+    /// What was found, as a fragment in lower case.
     pub message: String,
-    /// Where; nowhere for a mistake of the whole file.
+    /// The place. `None` for a mistake of the whole file.
     pub span: Option<Span>,
-    /// What is allowed there.
+    /// What is allowed there: `a whole number of 1 to 100000`.
     pub expected: Option<String>,
-    /// What to do.
+    /// What the user can do.
     pub help: Option<String>,
 }
 
-impl Problem {
-    /// Returns a problem at `span`.
+impl Mistake {
+    /// Returns a mistake at `span`.
     pub fn at(span: Span, message: impl Into<String>) -> Self {
         Self { message: message.into(), span: Some(span), expected: None, help: None }
     }
 
-    /// Returns the problem with what is allowed.
+    /// Sets what is allowed there.
     #[must_use]
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());
         self
     }
 
-    /// Returns the problem with what to do.
+    /// Sets what the user can do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Returns the problem with "did you mean" if one of `known` is close to `found`.
+    /// Sets the help to "did you mean .." if one of `known` is close to `found`.
     #[must_use]
     pub fn did_you_mean<'a>(self, found: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         match closest(found, known) {
@@ -48,28 +48,28 @@ impl Problem {
     }
 }
 
-/// How problems are written.
+/// How mistakes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// ASCII, but for what is quoted.
+    /// Plain text: ASCII, except for what is quoted.
     Plain,
     /// With the colours of a terminal.
     Coloured,
 }
 
-/// Returns all problems as text, each with its line and a caret under what is wrong.
-pub fn render(problems: &[Problem], sources: &[Source], look: Look) -> String {
+/// Returns all mistakes as text, each with its line and carets under what is wrong.
+pub fn render(mistakes: &[Mistake], sources: &[Source], look: Look) -> String {
     let renderer = match look {
         Look::Plain => Renderer::plain(),
         Look::Coloured => Renderer::styled(),
     };
-    // Whole lines, however long: what stands around a mistake may be what explains it.
+    // Whole lines, however long: what is around a mistake may explain it.
     let renderer = renderer.term_width(1 << 20);
-    let rendered = problems.iter().map(|problem| renderer.render(&[problem.report(sources)]) + "\n\n");
+    let rendered = mistakes.iter().map(|mistake| renderer.render(&[mistake.report(sources)]) + "\n\n");
     rendered.collect()
 }
 
-impl Problem {
+impl Mistake {
     fn report<'s>(&'s self, sources: &'s [Source]) -> Group<'s> {
         let mut report = Group::with_title(Level::ERROR.primary_title(&*self.message));
         if let Some(span) = self.span {
@@ -95,10 +95,10 @@ mod tests {
     fn the_caret_stands_under_what_is_wrong() {
         let source = Source { name: "pipeline.ron".into(), text: "(\n\té: 1, trails: 2)\n".into() };
         let span = Span { source: 0, start: 10, end: 16 };
-        let problem = Problem::at(span, "unknown field `trails`").expected("`trials`").help("did you mean `trials`?");
+        let mistake = Mistake::at(span, "unknown field `trails`").expected("`trials`").help("did you mean `trials`?");
         // A tab is one column, and drawn as four spaces.
         let expected = "error: unknown field `trails`\n --> pipeline.ron:2:8\n  |\n2 |     é: 1, trails: 2)\n  |           ^^^^^^ \
                         expected `trials`\n  |\n  = help: did you mean `trials`?\n\n";
-        assert_eq!(render(&[problem], &[source], Look::Plain), expected);
+        assert_eq!(render(&[mistake], &[source], Look::Plain), expected);
     }
 }

@@ -1,19 +1,19 @@
-//! RON text as a tree of values that know their places.
+//! RON text as a tree: each value with its place in the text.
 
 use serde_json::{Number, Value};
 
 use super::source::Span;
 
-/// A value and its place.
+/// A value as it is written, with its place.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(super) struct Term {
     pub span: Span,
-    pub kind: Kind,
+    pub kind: TermKind,
 }
 
-/// What a value is written as.
+/// How a value is written.
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(super) enum TermKind {
     Null,
     Bool(bool),
     Number(Number),
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     /// `Name`
     Unit(String),
     /// `[a, b]`
-    List(Vec<Node>),
+    List(Vec<Term>),
     /// `{"a": 1}`, `(a: 1)` or `Name(a: 1)`
     Fields {
         name: Option<String>,
@@ -30,32 +30,32 @@ pub(super) enum Kind {
     /// `(a, b)` or `Name(a, b)`
     Tuple {
         name: Option<String>,
-        items: Vec<Node>,
+        items: Vec<Term>,
     },
 }
 
-/// A name and its value.
+/// A field: a name and a value.
 #[derive(Debug, Clone)]
 pub(super) struct Field {
     pub key: String,
     pub key_span: Span,
-    pub value: Node,
+    pub value: Term,
 }
 
-impl Node {
-    /// Returns the JSON value that this is a notation for (see `pipe_stages::params`).
+impl Term {
+    /// Returns the JSON value that this stands for (see `pipe_stages::params`).
     pub(super) fn to_json(&self) -> Value {
         match &self.kind {
-            Kind::Null => Value::Null,
-            Kind::Bool(value) => Value::Bool(*value),
-            Kind::Number(value) => Value::Number(value.clone()),
-            Kind::String(value) | Kind::Unit(value) => Value::String(value.clone()),
-            Kind::List(items) => items.iter().map(Self::to_json).collect(),
-            Kind::Fields { name, fields } => {
+            TermKind::Null => Value::Null,
+            TermKind::Bool(value) => Value::Bool(*value),
+            TermKind::Number(value) => Value::Number(value.clone()),
+            TermKind::String(value) | TermKind::Unit(value) => Value::String(value.clone()),
+            TermKind::List(items) => items.iter().map(Self::to_json).collect(),
+            TermKind::Fields { name, fields } => {
                 let fields = fields.iter().map(|field| (field.key.clone(), field.value.to_json())).collect();
                 tagged(name.as_deref(), Value::Object(fields))
             }
-            Kind::Tuple { name, items } => {
+            TermKind::Tuple { name, items } => {
                 let content = match items.as_slice() {
                     [item] => item.to_json(),
                     items => items.iter().map(Self::to_json).collect(),
@@ -65,37 +65,37 @@ impl Node {
         }
     }
 
-    /// Returns what kind of value this is, for people.
+    /// Returns the kind of this value, for messages: `a list`.
     pub(super) fn describe(&self) -> &'static str {
         match self.kind {
-            Kind::Null => "None",
-            Kind::Bool(_) => "a boolean",
-            Kind::Number(_) => "a number",
-            Kind::String(_) => "a string",
-            Kind::Unit(_) => "a name",
-            Kind::List(_) => "a list",
-            Kind::Fields { .. } => "a set of fields",
-            Kind::Tuple { .. } => "a tuple",
+            TermKind::Null => "None",
+            TermKind::Bool(_) => "a boolean",
+            TermKind::Number(_) => "a number",
+            TermKind::String(_) => "a string",
+            TermKind::Unit(_) => "a name",
+            TermKind::List(_) => "a list",
+            TermKind::Fields { .. } => "a set of fields",
+            TermKind::Tuple { .. } => "a tuple",
         }
     }
 
-    /// Returns the value with its name, for people.
+    /// Returns the value's name, or else its kind, for messages.
     pub(super) fn described(&self) -> String {
         self.name().map_or_else(|| self.describe().to_owned(), |name| format!("`{name}`"))
     }
 
-    /// Returns the value inside `Name(value)` and `(value)`; any other value as it is.
+    /// Returns the value inside `Name(value)` or `(value)`, and any other value as it is.
     pub(super) fn content(&self) -> &Self {
         match &self.kind {
-            Kind::Tuple { items, .. } if items.len() == 1 => items[0].content(),
+            TermKind::Tuple { items, .. } if items.len() == 1 => items[0].content(),
             _ => self,
         }
     }
 
-    /// Returns the fields of `Name(a: 1)`, or none.
+    /// Returns the fields of `Name(a: 1)`. Empty for a value without fields.
     pub(super) fn fields(&self) -> &[Field] {
         match &self.content().kind {
-            Kind::Fields { fields, .. } => fields,
+            TermKind::Fields { fields, .. } => fields,
             _ => &[],
         }
     }
@@ -108,8 +108,8 @@ impl Node {
     /// Returns the name before the parentheses, or the bare name.
     pub(super) fn name(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Unit(name) => Some(name),
-            Kind::Fields { name, .. } | Kind::Tuple { name, .. } => name.as_deref(),
+            TermKind::Unit(name) => Some(name),
+            TermKind::Fields { name, .. } | TermKind::Tuple { name, .. } => name.as_deref(),
             _ => None,
         }
     }

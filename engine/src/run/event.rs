@@ -1,0 +1,61 @@
+//! What happens while a plan runs.
+
+use pipe_stages::stage::Progress;
+use pipe_store::{ActionKey, Digest};
+
+/// What happens while a plan runs.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A node is being executed.
+    Started {
+        /// The node's name.
+        node: &'a str,
+        /// Why it is executed: `first run`.
+        why: &'a str,
+    },
+    /// A node has got further.
+    Progress {
+        /// The node's name.
+        node: &'a str,
+        /// How far it is.
+        progress: &'a Progress,
+    },
+    /// A worker wrote a line to its standard error, or one to its standard output that is not part of the protocol.
+    Talk {
+        /// The name of the worker's node.
+        node: &'a str,
+        /// The line, without its end.
+        line: &'a str,
+    },
+    /// A node has its outcome.
+    Settled {
+        /// The node's name.
+        node: &'a str,
+        /// How it came by its outcome.
+        how: How,
+        /// Why it was executed or reused, or what went wrong.
+        why: &'a str,
+        /// The key of its action. `None` if its inputs never came to be.
+        key: Option<ActionKey>,
+        /// Its output tree, if it has one.
+        tree: Option<Digest>,
+        /// How long it ran, in seconds. 0 if it did not run.
+        seconds: f64,
+    },
+}
+
+/// How a node came by its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// This run executed it.
+    Executed,
+    /// Its result was known, or another run executed it at the same time.
+    Reused,
+    /// It has no outputs: it failed now or in an earlier run, or crashed.
+    Failed,
+    /// A node that it needs has no outputs.
+    Skipped,
+    /// It was stopped. The next run continues it.
+    Interrupted,
+}

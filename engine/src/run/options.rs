@@ -1,0 +1,26 @@
+//! How a plan is run.
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+/// How a plan is run. Nothing here affects a digest.
+#[derive(Clone)]
+pub struct Options {
+    /// The most nodes that run at a time, at least 1.
+    pub jobs: usize,
+    /// The threads of each node. Defaults to the node's share of the free cores.
+    pub threads: Option<usize>,
+    /// The cores that all nodes together may use.
+    pub cores: usize,
+    /// The index of the CUDA device. Ignored if the study does not compute on one.
+    pub ordinal: usize,
+    /// The nodes to execute again even if their results are known, as indices into the plan.
+    pub rerun: BTreeSet<usize>,
+    /// The time between two checkpoints.
+    pub cadence: Duration,
+    /// The program to run as a worker, which is this one.
+    pub program: PathBuf,
+    /// The level of the workers' log lines, unless `RUST_LOG` is set.
+    pub log_level: &'static str,
+    /// The memory that all nodes together may use, in bytes. `None` if it is not known.
+    pub memory: Option<u64>,
+}

@@ -1,0 +1,102 @@
+//! Where the files of a store are, and what its divided folders hold.
+
+use std::{
+    fs::Metadata,
+    path::{Path, PathBuf},
+};
+
+use rayon::prelude::*;
+
+use crate::{
+    ActionKey, Digest, Store,
+    disk::{self, Draft, Entry},
+    encoding::Encoding,
+    error::Result,
+    layout::{ACTIONS, CHECKPOINTS, OBJECTS, PROVENANCE, TEMPORARY},
+};
+
+/// A file in one of the folders that are divided into shards by the first two digits of the name.
+pub(crate) struct Listed {
+    pub(crate) path: PathBuf,
+    pub(crate) metadata: Metadata,
+    /// The digest that the file is named by and what follows it, or nothing if the store does not give such names.
+    pub(crate) name: Option<(Digest, String)>,
+}
+
+impl Listed {
+    /// Returns the action whose result or provenance this is.
+    pub(crate) fn key(&self) -> Option<ActionKey> {
+        self.name.as_ref().filter(|(_, suffix)| suffix == ".json").map(|(digest, _)| ActionKey(*digest))
+    }
+}
+
+impl Store {
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
+
+    pub(crate) fn object_path(&self, digest: &Digest, encoding: Encoding) -> PathBuf {
+        self.sharded(OBJECTS, digest, encoding.suffix())
+    }
+
+    pub(crate) fn record_path(&self, key: &ActionKey) -> PathBuf {
+        self.sharded(ACTIONS, &key.0, ".json")
+    }
+
+    pub(crate) fn provenance_path(&self, key: &ActionKey) -> PathBuf {
+        self.sharded(PROVENANCE, &key.0, ".json")
+    }
+
+    pub(crate) fn trajectory_dir(&self, trajectory: &Digest) -> PathBuf {
+        self.dir(CHECKPOINTS).join(trajectory.to_string())
+    }
+
+    /// Creates a file in `tmp/`.
+    pub(crate) fn draft(&self, mode: u32) -> Result<Draft> {
+        Draft::new(&self.dir(TEMPORARY), mode)
+    }
+
+    /// Returns `path` relative to the store's folder, as reports and plans have it.
+    pub(crate) fn relative(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(self.root()).unwrap_or(path).to_owned()
+    }
+
+    fn sharded(&self, folder: &str, digest: &Digest, suffix: &str) -> PathBuf {
+        let digits = digest.to_string();
+        self.root().join(folder).join(&digits[..2]).join(format!("{}{suffix}", &digits[2..]))
+    }
+
+    /// Returns the files of a divided folder, sorted by path.
+    pub(crate) fn list_sharded(&self, folder: &str) -> Result<Vec<Listed>> {
+        let shards = disk::list(&self.dir(folder))?;
+        let files: Result<Vec<_>> = if shards.len() < ALONE {
+            shards.iter().map(list_shard).collect()
+        } else {
+            shards.par_iter().map(list_shard).collect()
+        };
+        Ok(files?.into_iter().flatten().collect())
+    }
+}
+
+/// With fewer folders than this, threads cost more than they save.
+const ALONE: usize = 64;
+
+/// Returns the files in one shard of a divided folder, or the file itself if it lies beside the shards.
+fn list_shard(shard: &Entry) -> Result<Vec<Listed>> {
+    let mut files = Vec::new();
+    let inner = if shard.is_dir { disk::list(&shard.path)? } else { Vec::new() };
+    let loose = (!shard.is_dir).then_some(shard);
+    for entry in inner.iter().chain(loose) {
+        let name = if shard.is_dir && !entry.is_dir { parse(&shard.name, &entry.name) } else { None };
+        let Some(metadata) = disk::metadata(&entry.path)? else { continue };
+        files.push(Listed { path: entry.path.clone(), metadata, name });
+    }
+    Ok(files)
+}
+
+/// Returns the digest that the names of a shard and a file make up, and what follows it.
+fn parse(shard: &str, file: &str) -> Option<(Digest, String)> {
+    let (digits, suffix) = file.split_at_checked(62)?;
+    let digest = format!("{shard}{digits}").parse().ok()?;
+    (shard.len() == 2).then(|| (digest, suffix.to_owned()))
+}
