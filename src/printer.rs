@@ -16,15 +16,15 @@ use serde_json::{Value, json};
 
 /// What became of a run.
 pub(super) struct Summary<'a> {
-    pub study: Digest,
-    pub name: &'a str,
-    pub executed: usize,
-    pub reused: usize,
-    pub failed: usize,
-    pub skipped: usize,
-    pub seconds: f64,
-    pub report: &'a Path,
-    pub pictures: Option<&'a Path>,
+    pub(crate) study: Digest,
+    pub(crate) name: &'a str,
+    pub(crate) executed: usize,
+    pub(crate) reused: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+    pub(crate) seconds: f64,
+    pub(crate) report: &'a Path,
+    pub(crate) pictures: Option<&'a Path>,
 }
 
 /// Shows a run while it goes on.
@@ -67,7 +67,7 @@ struct Told {
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
 impl Printer {
-    pub fn new(events: bool, quiet: bool, verbose: bool, log: bool, total: usize) -> Self {
+    pub(crate) fn new(events: bool, quiet: bool, verbose: bool, log: bool, total: usize) -> Self {
         let form = if events {
             Form::Events
         } else if log {
@@ -81,7 +81,7 @@ impl Printer {
     }
 
     /// Shows one event.
-    pub fn event(&mut self, event: &Event<'_>) {
+    pub(crate) fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Started { node, why } => self.started(node, why),
             Event::Progress { node, progress } => self.progress(node, progress),
@@ -187,7 +187,7 @@ impl Printer {
     }
 
     /// Ends with what became of the run, where to look, and the study's hash.
-    pub fn study(&mut self, summary: &Summary<'_>) {
+    pub(crate) fn study(&mut self, summary: &Summary<'_>) {
         self.clear();
         if let Form::Events = self.form {
             return emit(&json!({
@@ -227,12 +227,12 @@ impl Printer {
     }
 
     /// Returns whether a line could not be written to standard output.
-    pub fn lost_lines(&self) -> bool {
+    pub(crate) fn lost_lines(&self) -> bool {
         LOST.load(Ordering::Relaxed)
     }
 
     /// Ends without a study.
-    pub fn interrupted(&mut self) {
+    pub(crate) fn interrupted(&mut self) {
         self.clear();
         match self.form {
             Form::Events => emit(&json!({ "event": "interrupted" })),

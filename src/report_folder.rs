@@ -13,16 +13,16 @@ use pipe_views::{ViewError, report};
 
 /// Where the views of a study are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Views {
+pub(crate) struct Views {
     /// The HTML page.
-    pub report: PathBuf,
+    pub(crate) report: PathBuf,
     /// The folder of its pictures, if it has any.
-    pub pictures: Option<PathBuf>,
+    pub(crate) pictures: Option<PathBuf>,
 }
 
 /// Why views could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum ViewsError {
+pub(crate) enum ViewsError {
     #[error(transparent)]
     View(#[from] ViewError),
     #[error(transparent)]
@@ -33,7 +33,7 @@ pub enum ViewsError {
 
 /// Writes the views of a study to the store's folder. They are a function of the study and of this version of the program, so
 /// views that are there are not written again.
-pub fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<Views, ViewsError> {
+pub(crate) fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<Views, ViewsError> {
     let folder = store.root().join(FOLDER).join(folder_name(name, hash));
     let report = folder.join("report.html");
     let pictures = pictures(store, study)?;
@@ -53,7 +53,7 @@ pub fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<
 }
 
 /// Returns the folders of views whose studies are not among `kept`, the entries of logs that stay.
-pub fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<PathBuf> {
+pub(crate) fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<PathBuf> {
     let kept: BTreeSet<String> = kept.iter().map(|(name, hash)| folder_name(name, hash)).collect();
     let entries = fs::read_dir(store.root().join(FOLDER)).into_iter().flatten().flatten();
     let mut stale: Vec<_> = entries

@@ -9,18 +9,18 @@ use crate::failure::Failure;
 
 /// Where the store is.
 #[derive(Debug, Clone, Args)]
-pub struct StoreArgs {
+pub(crate) struct StoreArgs {
     /// The store [default: `.pipe` beside the pipeline file]
     #[arg(long, value_name = "DIR", env = "PIPE_STORE", global = false)]
     store: Option<PathBuf>,
     /// The pipeline file
     #[arg(long, short, value_name = "FILE", default_value = "pipeline.ron")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
 }
 
 impl StoreArgs {
     /// Returns the store's folder.
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.store.clone().unwrap_or_else(|| {
             let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
             folder.map_or_else(|| PathBuf::from(".pipe"), |folder| folder.join(".pipe"))
@@ -28,12 +28,12 @@ impl StoreArgs {
     }
 
     /// Opens the store; makes one if there is none.
-    pub fn open(&self) -> Result<Store, Failure> {
+    pub(crate) fn open(&self) -> Result<Store, Failure> {
         Ok(Store::open(&self.root())?)
     }
 
     /// Opens a store that must exist: a command that only looks does not make one.
-    pub fn open_existing(&self) -> Result<Store, Failure> {
+    pub(crate) fn open_existing(&self) -> Result<Store, Failure> {
         let root = self.root();
         if root.is_dir() {
             return Ok(Store::open(&root)?);

@@ -30,20 +30,20 @@ use serde_json::{Map, json};
 use tempfile::TempDir;
 
 /// A folder with a pipeline and a store in which everything is known.
-pub struct Fabricated {
+pub(crate) struct Fabricated {
     folder: TempDir,
 }
 
 impl Fabricated {
     /// Returns a folder in which the pipeline `text` has been run, as far as anybody can tell.
-    pub fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let fabricated = Self { folder: tempfile::tempdir().expect("a temporary folder can be made") };
         fabricated.run(text);
         fabricated
     }
 
     /// Makes another pipeline the folder's, and fabricates what it lacks.
-    pub fn run(&self, text: &str) {
+    pub(crate) fn run(&self, text: &str) {
         std::fs::write(self.folder.path().join("pipeline.ron"), text).expect("the folder can be written");
         let pipeline =
             read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Look::Plain)));
@@ -65,12 +65,12 @@ impl Fabricated {
     }
 
     /// Returns the folder's store.
-    pub fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.folder.path().join(".pipe")).expect("the store can be opened")
     }
 
     /// Runs the program in the folder; its arguments are separated by white space. Returns its standard output.
-    pub fn pipe(&self, args: &str) -> String {
+    pub(crate) fn pipe(&self, args: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
         let output = command.args(args.split_whitespace()).current_dir(self.folder.path()).output();
         let output = output.expect("the program can be started");
@@ -79,7 +79,7 @@ impl Fabricated {
     }
 
     /// Returns a path in the folder.
-    pub fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
 }

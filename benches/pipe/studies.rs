@@ -1,10 +1,10 @@
 //! The pipelines that are measured.
 
 /// The default study.
-pub const DEFAULT: &str = include_str!("../../pipeline.ron");
+pub(crate) const DEFAULT: &str = include_str!("../../pipeline.ron");
 
 /// Returns a study of so many trials, whose space is the default study's. (Proposals in the other mode take a minute and a half.)
-pub fn of_trials(trials: usize, seed: u64) -> String {
+pub(crate) fn of_trials(trials: usize, seed: u64) -> String {
     let space = DEFAULT.split_once("space: {").and_then(|(_, rest)| rest.split_once("\n            },"));
     let space = space.expect("the default study has a space").0;
     format!(
@@ -19,7 +19,7 @@ pub fn of_trials(trials: usize, seed: u64) -> String {
 }
 
 /// Returns a study of `n` augmentations, each of which is light work and unlike those of any other `seed`.
-pub fn of_augmentations(n: usize, seed: u64) -> String {
+pub(crate) fn of_augmentations(n: usize, seed: u64) -> String {
     let stage = |i: usize| {
         let p = ((i + 1) as f64 + seed as f64 * 1e-6) / (n + 2) as f64;
         format!("(\"flip{i}\", Augment(data: \"data\", policy: [RandomFlip({p})])),\n")
@@ -29,7 +29,7 @@ pub fn of_augmentations(n: usize, seed: u64) -> String {
 }
 
 /// Returns a study of `n` trainings of one step each, unlike those of any other `seed`.
-pub fn of_trainings(n: usize, seed: u64) -> String {
+pub(crate) fn of_trainings(n: usize, seed: u64) -> String {
     let stage = |i: usize| {
         let rate = 1e-4 * (i + 1) as f64 + 1e-9 * seed as f64;
         format!(

@@ -12,20 +12,20 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// A function with its space and its least value.
-pub struct Function {
-    pub name: &'static str,
-    pub space: Value,
+pub(crate) struct Function {
+    pub(crate) name: &'static str,
+    pub(crate) space: Value,
     /// The value without noise, by the space's keys.
-    pub value: fn(&Map<String, Value>) -> f64,
-    pub least: f64,
+    pub(crate) value: fn(&Map<String, Value>) -> f64,
+    pub(crate) least: f64,
     /// Whether an evaluation fails.
-    pub fails: fn(&Map<String, Value>) -> bool,
+    pub(crate) fails: fn(&Map<String, Value>) -> bool,
     /// What is added to the value that the sampler sees: (seed, trial).
-    pub noise: fn(u64, u32) -> f64,
+    pub(crate) noise: fn(u64, u32) -> f64,
 }
 
 /// Returns all eight, in the order of the table.
-pub fn all() -> Vec<Function> {
+pub(crate) fn all() -> Vec<Function> {
     let function =
         |name, space, value, least| Function { name, space, value, least, fails: |_| false, noise: |_, _| 0.0 };
     let ln = libm::log;
@@ -73,7 +73,7 @@ pub fn all() -> Vec<Function> {
 }
 
 /// Returns the space of Hyperopt-CIFAR: 19 keys, 22 labels.
-pub fn hyperopt_cifar_space() -> Value {
+pub(crate) fn hyperopt_cifar_space() -> Value {
     serde_json::from_str(include_str!("../../stages/src/search/fixtures/hyperopt_cifar_space.json"))
         .expect("the file is JSON")
 }

@@ -12,7 +12,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print_byte
 /// For example `pipe cat search/train/003/history.csv`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Cat {
+pub(crate) struct Cat {
     /// A hash, a unique prefix of one, or a file of a node
     #[arg(value_name = "HASH|NODE/PATH")]
     what: String,
@@ -24,7 +24,7 @@ pub struct Cat {
 }
 
 impl Cat {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let is_hash = self.what.len() >= 4 && self.what.bytes().all(|b| b.is_ascii_hexdigit());
         let by_hash = if is_hash { store.resolve_prefix(&self.what).ok() } else { None };

@@ -16,7 +16,7 @@ Exit codes:
   1    they differ
   2    they could not be compared
   3    the store is damaged")]
-pub struct Diff {
+pub(crate) struct Diff {
     /// A study's name or hash; `name~1` is the study before the latest of that name
     a: String,
     /// The study to compare it with
@@ -29,7 +29,7 @@ pub struct Diff {
 }
 
 impl Diff {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         match self.compare() {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::silent(1)),

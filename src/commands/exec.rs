@@ -28,7 +28,7 @@ use crate::{
 /// `pipe run` does for each node.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Exec {
+pub(crate) struct Exec {
     /// The action key, or a unique prefix of it
     key: String,
     /// The store
@@ -54,7 +54,7 @@ pub struct Exec {
 static STOP: StopFlag = StopFlag::new();
 
 impl Exec {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         if self.protocol {
             worker::listen(&STOP);
             // ^C on a terminal reaches the whole process group. The parent decides, and says so through the pipe.

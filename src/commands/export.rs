@@ -21,7 +21,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, store_args::StoreA
 /// changing them changes nothing in the store.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Export {
+pub(crate) struct Export {
     /// A node or one of its files; with `--tensorboard` or `--results` a study [default: the latest]
     #[arg(value_name = "NODE[/PATH]", required_unless_present_any = ["tensorboard", "results"])]
     what: Option<String>,
@@ -48,7 +48,7 @@ pub struct Export {
 }
 
 impl Export {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         if let Some(folder) = self.tensorboard.as_ref().or(self.results.as_ref()) {
             let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;

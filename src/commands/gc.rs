@@ -27,7 +27,7 @@ use crate::{
 /// used within the grace period. It is safe beside a running `pipe run`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Gc {
+pub(crate) struct Gc {
     #[command(flatten)]
     store: StoreArgs,
     /// Print what would go, and remove nothing
@@ -48,7 +48,7 @@ pub struct Gc {
 }
 
 impl Gc {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let now = SystemTime::now();
         let forgotten = gc::forget(&store, self.keep_last)?;

@@ -19,7 +19,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
 /// the record is part of the study.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct ImportTrials {
+pub(crate) struct ImportTrials {
     /// The recorded trials (JSON)
     #[arg(value_name = "FILE")]
     trials: PathBuf,
@@ -38,7 +38,7 @@ pub struct ImportTrials {
 }
 
 impl ImportTrials {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let unreadable =
             |path: &PathBuf, error| Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
         let text = fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, error))?;

@@ -13,7 +13,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, pri
 /// it: few trials say little.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Importance {
+pub(crate) struct Importance {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
     #[command(flatten)]
@@ -24,7 +24,7 @@ pub struct Importance {
 }
 
 impl Importance {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let searches = importance::table(&store, &found.study)?;

@@ -16,14 +16,14 @@ use crate::{
 /// After `pipe man ~/.local/share/man/man1`, `man pipe-run` finds its page.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Man {
+pub(crate) struct Man {
     /// Write `pipe.1`, `pipe-run.1` and so on to this folder
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }
 
 impl Man {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let pages = pages();
         let Some(folder) = self.folder else { return print_bytes(&pages[0].1) };
         let write = || {

@@ -62,7 +62,7 @@ struct Cli {
 }
 
 /// Runs the program and returns its exit code.
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(&cli.logging);
     match cli.command.run(&cli.logging) {

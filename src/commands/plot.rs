@@ -20,7 +20,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print, sto
 /// from bad ones best.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Plot {
+pub(crate) struct Plot {
     /// What to draw
     #[arg(value_enum)]
     kind: PlotKind,
@@ -116,7 +116,7 @@ impl PlotKind {
 }
 
 impl Plot {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         if self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
             let svg = self.out.with_extension("svg");
             let (svg, png) = (svg.display(), self.out.display());

@@ -15,7 +15,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, pri
 /// trained on.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Predict {
+pub(crate) struct Predict {
     /// The training, such as `retrain_best` or `search/train/003`
     node: String,
     /// The pictures
@@ -35,7 +35,7 @@ pub struct Predict {
 }
 
 impl Predict {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let name = found.study.resolve(&self.node)?;

@@ -19,7 +19,7 @@ use crate::{
 /// The page is the one that `pipe run` writes, byte for byte.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Report {
+pub(crate) struct Report {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
     #[command(flatten)]
@@ -30,7 +30,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let path = match self.output {

@@ -38,7 +38,7 @@ use crate::{
 /// output is the study's name and hash.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Run {
+pub(crate) struct Run {
     #[command(flatten)]
     store: StoreArgs,
     /// Run only this stage or node and what it reads from (repeatable)
@@ -102,7 +102,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 static STOP: StopFlag = StopFlag::new();
 
 impl Run {
-    pub fn run(self, logging: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         let started = Instant::now();
         let mut pipeline = self.read()?;
         let ordinal = self.resolve_device(&mut pipeline.device)?;

@@ -10,7 +10,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, pri
 /// Show a study, one of its nodes, or any object
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Show {
+pub(crate) struct Show {
     /// A study's name or hash, a node such as `search/train/003`, or the hash of any object [default: the latest study]
     #[arg(value_name = "STUDY|NODE|HASH")]
     what: Option<String>,
@@ -28,7 +28,7 @@ pub struct Show {
 }
 
 impl Show {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         if self.timeline {
             let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;

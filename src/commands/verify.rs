@@ -13,7 +13,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, pri
 /// again. A study whose manifest is gone is forgotten.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Verify {
+pub(crate) struct Verify {
     #[command(flatten)]
     store: StoreArgs,
     /// Set aside what is damaged, and results that name something missing
@@ -25,7 +25,7 @@ pub struct Verify {
 }
 
 impl Verify {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         bar.set_style(

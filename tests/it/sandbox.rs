@@ -15,31 +15,31 @@ use tempfile::TempDir;
 
 /// A whole study in little: each kind of stage, TPE from the third trial on, and a training in a dozen steps. It is the
 /// study that the documentation looks at.
-pub const TINY: &str = include_str!("../../docs/tiny.ron");
+pub(crate) const TINY: &str = include_str!("../../docs/tiny.ron");
 
 /// How many nodes [`TINY`] has.
-pub const NODES: usize = 17;
+pub(crate) const NODES: usize = 17;
 
 /// A fresh folder, removed at the end.
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     folder: TempDir,
 }
 
 impl Sandbox {
     /// Returns a folder with [`TINY`] as its pipeline, and no store.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(TINY)
     }
 
     /// Returns a folder with this pipeline, and no store.
-    pub fn with(pipeline: &str) -> Self {
+    pub(crate) fn with(pipeline: &str) -> Self {
         let sandbox = Self { folder: tempfile::tempdir().unwrap() };
         sandbox.write("pipeline.ron", pipeline);
         sandbox
     }
 
     /// Returns a folder in which [`TINY`] has been run.
-    pub fn after_run() -> Self {
+    pub(crate) fn after_run() -> Self {
         let sandbox = Self::new();
         for (path, (mode, bytes)) in &base().files {
             let path = sandbox.path(path);
@@ -51,24 +51,24 @@ impl Sandbox {
     }
 
     /// Returns a path in the folder.
-    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(path)
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         fs::write(self.path(path), text).unwrap();
     }
 
     /// Puts `to` in the place of `from` in the pipeline file.
     #[track_caller]
-    pub fn edit(&self, from: &str, to: &str) {
+    pub(crate) fn edit(&self, from: &str, to: &str) {
         let text = fs::read_to_string(self.path("pipeline.ron")).unwrap();
         assert_eq!(text.matches(from).count(), 1, "`{from}` stands once in the pipeline");
         self.write("pipeline.ron", &text.replace(from, to));
     }
 
     /// Returns the program with arguments, which are separated by white space.
-    pub fn command(&self, args: &str) -> Command {
+    pub(crate) fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
         // Without the environment: neither PIPE_* nor RUST_LOG of whoever runs the tests.
         command.args(args.split_whitespace()).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
@@ -76,12 +76,12 @@ impl Sandbox {
     }
 
     /// Runs the program and returns what came of it.
-    pub fn pipe(&self, args: &str) -> Output {
+    pub(crate) fn pipe(&self, args: &str) -> Output {
         self.output(&mut self.command(args))
     }
 
     /// Runs a command and returns what came of it.
-    pub fn output(&self, command: &mut Command) -> Output {
+    pub(crate) fn output(&self, command: &mut Command) -> Output {
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| {
             // macOS has its temporary folders behind a link.
@@ -93,18 +93,18 @@ impl Sandbox {
 
     /// Runs `pipe run --json` with more arguments and returns its events.
     #[track_caller]
-    pub fn run(&self, args: &str) -> Events {
+    pub(crate) fn run(&self, args: &str) -> Events {
         self.pipe(&format!("run --json {args}")).events()
     }
 
     /// Runs a command that must end well and returns its JSON.
     #[track_caller]
-    pub fn json(&self, args: &str) -> Value {
+    pub(crate) fn json(&self, args: &str) -> Value {
         serde_json::from_str(&self.pipe(args).ok().out).unwrap()
     }
 
     /// Returns everything below the folder: path -> (when it was last changed, its length).
-    pub fn listing(&self) -> BTreeMap<PathBuf, (SystemTime, u64)> {
+    pub(crate) fn listing(&self) -> BTreeMap<PathBuf, (SystemTime, u64)> {
         let entry = |path: PathBuf| {
             let metadata = fs::symlink_metadata(&path).unwrap();
             (path, (metadata.modified().unwrap(), metadata.len()))
@@ -113,14 +113,14 @@ impl Sandbox {
     }
 
     /// Returns the files of a folder of the store, as paths below it.
-    pub fn stored(&self, folder: &str) -> BTreeSet<PathBuf> {
+    pub(crate) fn stored(&self, folder: &str) -> BTreeSet<PathBuf> {
         let folder = self.path(".pipe").join(folder);
         let files = walk(&folder).into_iter().filter(|path| path.is_file());
         files.map(|path| path.strip_prefix(&folder).unwrap().to_owned()).collect()
     }
 
     /// Returns the file that holds an object.
-    pub fn object(&self, digest: &str) -> PathBuf {
+    pub(crate) fn object(&self, digest: &str) -> PathBuf {
         let plain = self.path(format!(".pipe/objects/{}/{}", &digest[..2], &digest[2..]));
         let packed = plain.with_extension("zst");
         if packed.exists() { packed } else { plain }
@@ -128,14 +128,14 @@ impl Sandbox {
 
     /// Returns the digest of a file of a node's outputs in the latest study.
     #[track_caller]
-    pub fn digest(&self, node: &str, path: &str) -> String {
+    pub(crate) fn digest(&self, node: &str, path: &str) -> String {
         let tree: Value = self.json(&format!("cat {}", text(&self.node(node)["tree"])));
         text(&tree["files"][path]["digest"])
     }
 
     /// Returns what `pipe show --json` says of a node of the latest study.
     #[track_caller]
-    pub fn node(&self, name: &str) -> Value {
+    pub(crate) fn node(&self, name: &str) -> Value {
         let study = self.json("show --json");
         let nodes = study["nodes"].as_array().unwrap();
         nodes.iter().find(|node| node["name"] == name).unwrap_or_else(|| panic!("there is a node `{name}`")).clone()
@@ -144,12 +144,12 @@ impl Sandbox {
 
 /// Returns a JSON string's text.
 #[track_caller]
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is a string")).to_owned()
 }
 
 /// Returns names as a set to compare with.
-pub fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+pub(crate) fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
@@ -167,24 +167,24 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What a command said, and how it ended.
-pub struct Output {
+pub(crate) struct Output {
     /// Absent after a signal.
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Output {
     /// Returns it if the command ended well.
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
         self
     }
 
     /// Returns all of it, to be compared with a snapshot: lines of standard output begin with two spaces, those of standard
     /// error with `! `, the last one is the exit code. Digests, times and the folder are replaced.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let part = |name: &str, text: &str| {
             let text = filtered(text);
             text.lines().map(|line| format!("{name} {line}").trim_end().to_owned() + "\n").collect::<String>()
@@ -194,14 +194,14 @@ impl Output {
 
     /// Returns the events of `run --json`.
     #[track_caller]
-    pub fn events(self) -> Events {
+    pub(crate) fn events(self) -> Events {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         Events { all: self.out.lines().map(parse).collect(), code: self.code, err: self.err }
     }
 }
 
 /// Returns text with digests (64 or 12 hexadecimal digits) and times replaced.
-pub fn filtered(text: &str) -> String {
+pub(crate) fn filtered(text: &str) -> String {
     let mut result = String::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -244,23 +244,23 @@ fn without_times(text: &str) -> String {
 }
 
 /// The events of `pipe run --json`.
-pub struct Events {
-    pub all: Vec<Value>,
-    pub code: Option<i32>,
-    pub err: String,
+pub(crate) struct Events {
+    pub(crate) all: Vec<Value>,
+    pub(crate) code: Option<i32>,
+    pub(crate) err: String,
 }
 
 impl Events {
     /// Returns them if the run ended well.
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{}\n{:?}", self.err, self.all.last());
         self
     }
 
     /// Returns the last event, which is the study's.
     #[track_caller]
-    pub fn study(&self) -> &Value {
+    pub(crate) fn study(&self) -> &Value {
         let last = self.all.last().unwrap_or_else(|| panic!("there are events: {}", self.err));
         assert_eq!(last["event"], "study", "{last}\n{}", self.err);
         last
@@ -268,24 +268,24 @@ impl Events {
 
     /// Returns the study hash.
     #[track_caller]
-    pub fn hash(&self) -> String {
+    pub(crate) fn hash(&self) -> String {
         text(&self.study()["study"])
     }
 
     /// Returns the nodes that were `executed`, `reused`, `failed` or `skipped`.
-    pub fn nodes(&self, how: &str) -> BTreeSet<String> {
+    pub(crate) fn nodes(&self, how: &str) -> BTreeSet<String> {
         self.of("node").filter(|event| event["how"] == how).map(|event| text(&event["node"])).collect()
     }
 
     /// Returns why a node is what it is.
     #[track_caller]
-    pub fn why(&self, node: &str) -> String {
+    pub(crate) fn why(&self, node: &str) -> String {
         let event = self.of("node").find(|event| event["node"] == node);
         text(&event.unwrap_or_else(|| panic!("`{node}` is in the run"))["why"])
     }
 
     /// Returns the first `done` that a node told: where its work began.
-    pub fn first_progress(&self, node: &str) -> Option<(u64, u64)> {
+    pub(crate) fn first_progress(&self, node: &str) -> Option<(u64, u64)> {
         let event = self.of("progress").find(|event| event["node"] == node)?;
         Some((event["done"].as_u64()?, event["total"].as_u64()?))
     }
@@ -296,13 +296,13 @@ impl Events {
 }
 
 /// What a run of [`TINY`] leaves, made once for all tests.
-pub struct Base {
-    pub hash: String,
+pub(crate) struct Base {
+    pub(crate) hash: String,
     /// path -> (mode, bytes)
     files: BTreeMap<PathBuf, (u32, Vec<u8>)>,
 }
 
-pub fn base() -> &'static Base {
+pub(crate) fn base() -> &'static Base {
     static BASE: OnceLock<Base> = OnceLock::new();
     BASE.get_or_init(|| {
         let sandbox = Sandbox::new();
