@@ -34,19 +34,6 @@ const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
     ("store", &["actions.rs", "layout.rs", "store.rs"]),
     ("stages", &["visualize_filters/exciting.rs", "visualize_filters/mod.rs", "visualize_filters/picture.rs"]),
     ("engine", &["run/local.rs", "run/mod.rs"]),
-    ("views", &["diff/answer.rs", "diff/mod.rs", "diff/question.rs"]),
-    (
-        "views",
-        &[
-            "report/architecture.rs",
-            "report/curves.rs",
-            "report/hyperparameters.rs",
-            "report/mod.rs",
-            "report/pictures.rs",
-            "report/summary.rs",
-            "report/trials.rs",
-        ],
-    ),
 ];
 
 fn workspace() -> PathBuf {

@@ -12,15 +12,83 @@ use pipe_stages::{
     records::{Best, Evaluation, HeadEvaluation, Record, Score, TrainingHistory},
 };
 use pipe_store::{Digest, Store};
+use serde::Serialize;
 
-use super::{Answer, BestChange, CurveChange, FileChange, MetricChange, OutcomeChange, Pair};
+use super::pair::Pair;
 use crate::{
     ViewError,
     outputs::{Outputs, is_picture, numbers},
     show,
 };
 
-/// From so many nodes on, reading is shared among threads.
+/// What came out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Answer {
+    pub outcomes: Vec<OutcomeChange>,
+    pub metrics: Vec<MetricChange>,
+    pub best: Vec<BestChange>,
+    pub curves: Vec<CurveChange>,
+    pub pictures: Vec<FileChange>,
+    pub files: Vec<FileChange>,
+}
+
+/// A node that has outputs in one study alone.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutcomeChange {
+    pub node: String,
+    pub old: String,
+    pub new: String,
+}
+
+/// A figure of an evaluation or of a training's score.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricChange {
+    pub node: String,
+    pub metric: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<Float>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<Float>,
+    /// New minus old.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Float>,
+}
+
+/// The best trial of a search.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BestChange {
+    pub search: String,
+    /// Number of the trial and its loss.
+    pub old_trial: Option<u64>,
+    pub new_trial: Option<u64>,
+    pub old_loss: Option<Float>,
+    pub new_loss: Option<Float>,
+    /// Labels whose values differ.
+    pub labels: Vec<Change>,
+}
+
+/// Two trainings that went the same way and then parted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CurveChange {
+    pub node: String,
+    /// The last epoch after which the weights were equal.
+    pub equal_until: usize,
+    pub old_epochs: usize,
+    pub new_epochs: usize,
+}
+
+/// An output file with other bytes, or in one study alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileChange {
+    pub node: String,
+    pub path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<Digest>,
+}
+
+/// The least number of nodes that are read by several threads.
 const ALONE: usize = 64;
 
 pub(super) fn compare(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {

@@ -12,10 +12,46 @@ use pipe_engine::{
     study::{Study, action},
 };
 use pipe_store::Store;
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{Cause, Follow, Pair, Question};
+use super::pair::Pair;
 use crate::ViewError;
+
+/// What was asked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Question {
+    /// Differences with what follows from each.
+    pub causes: Vec<Cause>,
+    /// The stages or nodes that were asked for, if they differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selection: Option<[Vec<String>; 2]>,
+    /// Nodes whose actions differ though no cause reaches them: an input has other bytes.
+    pub unexplained: Vec<Follow>,
+}
+
+/// Differences that belong together: of one stage of the pipeline, of the whole study, or of a stage's implementation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cause {
+    /// The pipeline's stage; absent for what concerns several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    pub changes: Vec<Change>,
+    /// The nodes whose actions differ for this reason, perhaps among others.
+    pub follows: Vec<Follow>,
+}
+
+/// Nodes of one kind of one of the pipeline's stages.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Follow {
+    pub part_of: String,
+    /// The kind of stage: `train`.
+    pub stage: String,
+    /// How many are in both studies with other actions, in the old one only, and in the new one only.
+    pub changed: usize,
+    pub removed: usize,
+    pub added: usize,
+}
 
 pub(super) fn compare(store: &Store, old: &Study, new: &Study, pairs: &[Pair<'_>]) -> Result<Question, ViewError> {
     let pairs: Vec<_> = pairs.iter().filter(|pair| pair.is_asked_differently()).collect();

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
+use pipe_engine::leaves::Change;
 use pipe_stages::params::Float;
 use serde_json::Value;
 
-use super::{BestChange, Change, Diff, Divergence, FileChange, Follow, MetricChange};
+use super::{Answer, BestChange, Diff, Divergence, FileChange, Follow, MetricChange};
 use crate::{
     notation,
     text::{Align, cell, columns, significant, works},
@@ -81,7 +82,7 @@ fn follows(title: &str, follows: &[Follow], text: &mut String) {
 
 fn answer(diff: &Diff, text: &mut String) {
     let answer = &diff.answer;
-    if *answer == super::Answer::default() {
+    if *answer == Answer::default() {
         text.push_str("\nThe same came out.\n");
         return;
     }

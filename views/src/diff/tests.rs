@@ -1,5 +1,6 @@
 //! Studies that differ in known ways.
 
+use pipe_engine::study::Outcome;
 use pipe_store::ActionResult;
 use serde_json::json;
 

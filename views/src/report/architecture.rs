@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use pipe_stages::{StageName, network::Architecture, records::Record};
 
-use super::Page;
+use super::page::Page;
 use crate::{ViewError, outputs::Outputs, plot::architecture::Diagram, text::grouped};
 
 /// Width of the page, in CSS pixels.

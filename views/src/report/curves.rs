@@ -7,7 +7,7 @@ use pipe_stages::{
     records::TrainingHistory,
 };
 
-use super::{Page, figure};
+use super::page::{Page, figure};
 use crate::{
     ViewError,
     outputs::Outputs,

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Page, figure, heading};
+use super::page::{Page, figure, heading};
 use crate::{
     ViewError,
     plot::{self, Choice, Kind},

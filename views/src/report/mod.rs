@@ -3,41 +3,27 @@
 mod architecture;
 mod curves;
 mod hyperparameters;
+mod page;
 mod pictures;
 mod summary;
 mod trials;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pipe_engine::{
-    names::trial_number,
     pipeline::{
         spec::Pipeline,
         stage::{StageSpec, Stages},
     },
     study::{Found, Outcome, StudyNode},
 };
-use pipe_stages::StageName;
 use pipe_store::Store;
 use serde_json::Value;
 
-use crate::{
-    ViewError, notation,
-    plot::{Picture, palette},
-    show,
-    trials::{TrialRow, table},
-};
+use self::page::Page;
+use crate::{ViewError, notation, plot::palette, show, trials::table};
 
 /// What wrote a page, in its head: another one when equal studies no longer give equal bytes.
 pub const GENERATOR: &str = "pipe report 3";
-
-/// What the sections are made of.
-struct Page<'a> {
-    store: &'a Store,
-    found: &'a Found,
-    /// What was asked.
-    pipeline: Pipeline,
-    trials: Vec<TrialRow>,
-}
 
 /// A part of the page with its heading; nothing if there is nothing to show.
 struct Section {
@@ -158,31 +144,6 @@ fn outcome(node: &StudyNode) -> String {
         (_, (word, None)) => word.to_owned(),
         (_, (word, Some(reason))) => format!("{word}: {reason}"),
     }
-}
-
-impl<'a> Page<'a> {
-    /// Returns the nodes of a kind that are no trials.
-    fn nodes(&self, stage: StageName) -> impl Iterator<Item = (&'a String, &'a StudyNode)> {
-        let is_meant = move |(name, node): &(&String, &StudyNode)| {
-            node.is(stage) && trial_number(name, &node.part_of, stage).is_none()
-        };
-        self.found.study.nodes.iter().filter(is_meant)
-    }
-
-    /// Returns the searches with their trials, in the order of their numbers.
-    fn searches(&self) -> impl Iterator<Item = &[TrialRow]> {
-        self.trials.chunk_by(|a, b| a.search == b.search)
-    }
-}
-
-/// Returns what stands where nothing else is needed to tell several stages apart.
-fn heading(several: bool, name: &str) -> Markup {
-    html! { @if several { h3 { (name) } } }
-}
-
-/// Returns a picture with what it shows, and what a reader must be told to read it.
-fn figure(picture: &Picture, caption: &str) -> Markup {
-    html! { figure { (picture.inline()) figcaption { (caption) @if !picture.note.is_empty() { " " (picture.note) } } } }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use pipe_stages::{
     visualize_filters::FiltersRecord,
 };
 
-use super::{Page, heading};
+use super::page::{Page, heading};
 use crate::{
     ViewError,
     outputs::Outputs,

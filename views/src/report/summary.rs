@@ -10,7 +10,7 @@ use pipe_stages::{
     records::{EvaluateOn, Evaluation, HeadEvaluation},
 };
 
-use super::Page;
+use super::page::Page;
 use crate::{
     ViewError,
     outputs::Outputs,

@@ -1,6 +1,7 @@
 //! Pages of studies made up for the purpose.
 
 use pipe_stages::{
+    StageName,
     params::Float,
     records::{Example, ExamplesRecord, FilterExamples, LayerExamples, Version},
     stage::Outputs,

@@ -4,7 +4,10 @@ use maud::{Markup, html};
 use pipe_engine::pipeline::stages::search::SearchSpec;
 use pipe_stages::search::Sampler;
 
-use super::{Page, figure, heading, summary::metric_value};
+use super::{
+    page::{Page, figure, heading},
+    summary::metric_value,
+};
 use crate::{
     ViewError,
     plot::history::{self, metric, objective},
