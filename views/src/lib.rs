@@ -9,6 +9,7 @@ mod notation;
 mod outputs;
 pub mod plot;
 pub mod predict;
+mod provenance;
 pub mod report;
 pub mod show;
 #[cfg(test)]

@@ -5,8 +5,7 @@ use pipe_stages::{
     params::Float,
     records::{self, Record, TrainingHistory},
 };
-use pipe_store::{Bytes, Digest, ObjectSource, Store, StoreError, Tree};
-use serde::Deserialize;
+use pipe_store::{Bytes, Digest, ObjectSource, Store, Tree};
 use serde_json::Value;
 
 use super::ViewError;
@@ -55,22 +54,6 @@ impl<'a> Outputs<'a> {
     pub(crate) fn not_a_record(&self, path: &str, reason: &impl ToString) -> ViewError {
         let digest = self.digest(path).expect("only files that are there are parsed");
         ViewError::Record { node: self.node.clone(), path: path.to_owned(), digest, reason: reason.to_string() }
-    }
-}
-
-/// When a node was executed, as its provenance notes it.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub(crate) struct Times {
-    /// Seconds since 1970.
-    pub(crate) started: f64,
-    pub(crate) seconds: f64,
-}
-
-impl Times {
-    /// Returns the times of a node; nothing if they were not noted, as for a crash or an imported result.
-    pub(crate) fn of(store: &Store, node: &StudyNode) -> Result<Option<Self>, StoreError> {
-        let provenance = node.key().map(|key| store.provenance(&key)).transpose()?.flatten();
-        Ok(provenance.and_then(|provenance| Self::deserialize(provenance).ok()))
     }
 }
 

@@ -128,7 +128,10 @@ mod tests {
         assert_eq!([0, 999, 1000, 7_061_116].map(grouped), ["0", "999", "1,000", "7,061,116"]);
         assert_eq!([12, 1_440, 8_000_000].map(bytes), ["12 B", "1.44 kB", "8 MB"]);
         assert_eq!(percent(0.41884), "41.88\u{a0}%");
-        assert_eq!((works("train", 1), works("train", 2)), ("1 training".into(), "2 trainings".into()));
+        assert_eq!(
+            (works(StageName::Train.as_str(), 1), works(StageName::Train.as_str(), 2)),
+            ("1 training".into(), "2 trainings".into())
+        );
     }
 
     #[test]

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::{Answer, BestChange, Diff, Divergence, FileChange, Follow, MetricChange};
 use crate::{
     notation,
-    text::{Align, cell, columns, significant, works},
+    provenance::Origin,
+    text::{Align, columns, significant, works},
 };
 
 /// How many rows of one kind are written; the rest is counted.
@@ -182,8 +183,9 @@ fn divergences(divergences: &[Divergence], text: &mut String) {
 
 /// Returns the part of a provenance that tells which results are comparable, bit for bit.
 fn origin(provenance: &Value) -> Option<String> {
-    let fact = |name: &str| Some(format!("{} {}", name.replace('_', " "), cell(provenance.get(name)?)));
-    let facts: Vec<_> = ["instruction_set", "device", "pipe"].into_iter().filter_map(fact).collect();
+    let Origin { instruction_set, device, pipe } = Origin::of(provenance)?;
+    let facts = [("instruction set", instruction_set), ("device", device), ("pipe", pipe)];
+    let facts: Vec<_> = facts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
     (!facts.is_empty()).then(|| facts.join(", "))
 }
 

@@ -1,6 +1,7 @@
 //! Studies that differ in known ways.
 
 use pipe_engine::study::Outcome;
+use pipe_stages::StageName;
 use pipe_store::ActionResult;
 use serde_json::json;
 
@@ -169,7 +170,7 @@ fn stages_come_and_go() {
 fn another_version_or_numerics_of_a_stage_is_a_cause() {
     let builder = Builder::whole(4);
     let mut other = builder.clone();
-    for node in other.nodes.values_mut().filter(|node| node.stage == "train") {
+    for node in other.nodes.values_mut().filter(|node| node.is(StageName::Train)) {
         let mut action = pipe_engine::study::action(&other.store, &node.action.unwrap()).unwrap();
         (action.version, action.numerics) = (2, Some("cuda f32".into()));
         node.action = Some(other.store.put(&action.record()).unwrap());

@@ -28,16 +28,15 @@ pub fn files(store: &Store, study: &Study) -> Result<Vec<(String, String)>, View
         let Some(history) = outputs.history()? else { continue };
         let Some(trial) = outputs.record()? else { continue };
         let short = node.action.map(|key| key.to_string()[..5].to_owned()).unwrap_or_default();
-        let result = result(&row, &trial, &history, &short);
-        let name = result["model_name"].as_str().expect("a name is text").to_owned();
+        let (name, result) = result(&row, &trial, &history, &short);
         files.push((format!("{name}.txt.json"), text(&result)));
     }
     Ok(files)
 }
 
-/// Returns a trial's result. `loss` is what the sampler minimised, `real_loss` the loss of all heads with its penalties at
-/// the end.
-fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short: &str) -> Value {
+/// Returns a trial's name and result: `loss` is what the sampler minimised, `real_loss` the loss of all heads and the
+/// penalties after the last epoch.
+fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short: &str) -> (String, Value) {
     let figures = trial.trained.as_ref().map(|trained| &trained.figures);
     let figure = |metric: &str, of: fn(&Figure) -> Float| {
         let found = figures.and_then(|figures| figures.get(metric)).map_or(Float(f64::NAN), of);
@@ -46,6 +45,7 @@ fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short:
     let heads = history.heads();
     let main =
         heads.first().map_or("NaN".into(), |head| figure(&format!("valid.{head}_accuracy"), |figure| figure.best));
+    let name = format!("model_{}_{short}", plain(&main));
     let mut fields = Map::new();
     fields.insert("loss".into(), json!(row.loss));
     fields.insert("real_loss".into(), figure("valid.loss", |figure| figure.end));
@@ -56,11 +56,11 @@ fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short:
             fields.insert(format!("{head}_end_{figure_of}"), figure(&metric, |figure| figure.end));
         }
     }
-    fields.insert("model_name".into(), format!("model_{}_{short}", plain(&main)).into());
+    fields.insert("model_name".into(), name.clone().into());
     fields.insert("space".into(), trial.hyperparameters.clone().into());
     fields.insert("history".into(), keras(history, &heads));
-    fields.insert("status".into(), if row.status == "completed" { "ok" } else { "fail" }.into());
-    Value::Object(fields)
+    fields.insert("status".into(), if row.is_completed() { "ok" } else { "fail" }.into());
+    (name, Value::Object(fields))
 }
 
 /// Returns the epochs under the names that Keras 2.0 gave them: `val_fine_outputs_acc`.

@@ -50,7 +50,7 @@ pub fn of_trials(
     let none = || ViewError::Nothing(format!("`{search}` is not a search of this study's pipeline"));
     let space = pipeline.stages.get_as::<SearchSpec>(search).ok_or_else(none)?.space();
     // A trial without a score has no place among the others.
-    let loss = |row: &TrialRow| row.loss.filter(|_| row.status == "completed").map_or(f64::NAN, |loss| loss.0);
+    let loss = |row: &TrialRow| row.loss.filter(|_| row.is_completed()).map_or(f64::NAN, |loss| loss.0);
     let judged: Vec<_> = rows.iter().map(|row| (&row.labels, loss(row))).collect();
     let scored = judged.iter().filter(|(_, loss)| loss.is_finite()).count();
     let labels = search::importances(&space, &judged);

@@ -10,7 +10,7 @@ use super::{
     svg::{Picture, px, shortened, text_width},
 };
 use crate::{
-    outputs::Times,
+    provenance::Times,
     text::{Align, columns, significant},
 };
 
@@ -185,15 +185,18 @@ fn seconds(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pipe_stages::StageName;
+
     use super::*;
 
-    fn one(node: &str, stage: &str, started: f64, seconds: f64) -> Execution {
-        Execution { node: node.into(), stage: stage.into(), started, seconds }
+    fn one(node: &str, stage: StageName, started: f64, seconds: f64) -> Execution {
+        Execution { node: node.into(), stage: stage.to_string(), started, seconds }
     }
 
     #[test]
     fn idle_time_is_cut_out() {
-        let timeline = Timeline::new(vec![one("b", "train", 1000.0, 60.0), one("a", "fetch", 100.0, 40.0)]);
+        let timeline =
+            Timeline::new(vec![one("b", StageName::Train, 1000.0, 60.0), one("a", StageName::Fetch, 100.0, 40.0)]);
         assert_eq!(timeline.cuts, [(41.5, 857.0)]);
         assert_eq!(timeline.executions.iter().map(|one| one.started).collect::<Vec<_>>(), [0.0, 43.0]);
         assert_eq!(timeline.end, 103.0);
@@ -203,10 +206,14 @@ mod tests {
 
     #[test]
     fn what_ran_side_by_side_stands_in_two_rows() {
-        let trains = [one("a", "train", 0.0, 5.0), one("b", "train", 1.0, 5.0), one("c", "train", 5.0, 1.0)];
-        let timeline = Timeline::new([trains.to_vec(), vec![one("d", "test", 6.0, 1.0)]].concat());
+        let trains = [
+            one("a", StageName::Train, 0.0, 5.0),
+            one("b", StageName::Train, 1.0, 5.0),
+            one("c", StageName::Train, 5.0, 1.0),
+        ];
+        let timeline = Timeline::new([trains.to_vec(), vec![one("d", StageName::Evaluate, 6.0, 1.0)]].concat());
         let (lanes, kinds) = timeline.lanes();
-        assert_eq!((lanes, kinds), (vec![0, 1, 0, 2], vec![("train".to_owned(), 2), ("test".to_owned(), 1)]));
+        assert_eq!((lanes, kinds), (vec![0, 1, 0, 2], vec![("train".to_owned(), 2), ("evaluate".to_owned(), 1)]));
         assert!(timeline.draw().document().contains("<title>a, 5 s</title>"));
     }
 

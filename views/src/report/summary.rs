@@ -46,7 +46,7 @@ pub(super) fn metric_value(metric: Option<&str>, value: f64) -> String {
 
 fn best(trials: &[TrialRow]) -> Markup {
     let search = &trials[0].search;
-    let completed = trials.iter().filter(|row| row.status == "completed").count();
+    let completed = trials.iter().filter(|row| row.is_completed()).count();
     let counts = format!("{} of {} completed", completed, counted(trials.len(), "trial"));
     let Some(row) = trials.iter().find(|row| row.best) else {
         return figure(&format!("Best trial of {search}"), "none", &counts);

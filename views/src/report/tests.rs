@@ -71,7 +71,7 @@ fn promotions_go_with_their_search() {
     let page = page(Builder::new().halving("search", &trials));
     assert!(page.contains("<div class=\"note\">3 trainings</div>"), "{page}");
     assert!(!titles(&page).contains(&"Other pictures"));
-    assert_eq!(crate::text::works("promote", 2), "2 promotions");
+    assert_eq!(crate::text::works(StageName::Promote.as_str(), 2), "2 promotions");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use pipe_engine::study::{Outcome, Study, StudyNode, Trial};
 use pipe_stages::{
     params::Float,
-    records::{Best, Proposal, Score, TrialRecord},
+    records::{Best, Proposal, Score, Status, TrialRecord},
 };
 use pipe_store::Store;
 use serde::Serialize;
@@ -96,7 +96,9 @@ fn row(store: &Store, trial: &Trial<'_>, name: &str, node: &StudyNode) -> Result
     };
     match &node.outcome {
         Outcome::Tree(_) => {}
-        Outcome::Failure(message) => (row.status, row.reason) = ("failed".to_owned(), Some(message.clone())),
+        Outcome::Failure(message) => {
+            (row.status, row.reason) = (Status::Failed.as_str().to_owned(), Some(message.clone()))
+        }
         Outcome::Crash => row.status = "crashed".to_owned(),
         Outcome::Skipped(needed) => {
             (row.status, row.reason) = ("skipped".to_owned(), Some(format!("`{needed}` has no outputs")));
@@ -159,9 +161,14 @@ fn mark_best(store: &Store, study: &Study, rows: &mut [TrialRow]) -> Result<(), 
 }
 
 impl TrialRow {
+    /// Returns whether it was trained to its end.
+    pub fn is_completed(&self) -> bool {
+        self.status == Status::Completed.as_str()
+    }
+
     /// Returns whether it has a place among the others: whether it completed with a number.
     pub fn is_ranked(&self) -> bool {
-        self.status == "completed" && self.loss.is_some_and(|loss| !loss.0.is_nan())
+        self.is_completed() && self.loss.is_some_and(|loss| !loss.0.is_nan())
     }
 
     /// Returns the loss, +infinity for what has no place.

@@ -50,7 +50,7 @@ pub(super) fn session_start(rows: &[TrialRow], row: &TrialRow, started: f64) -> 
 
 /// Returns how one trial ended.
 pub(super) fn session_end(row: &TrialRow, ended: f64) -> SummaryValue {
-    let status = if row.status == "completed" { Status::Success } else { Status::Failure };
+    let status = if row.is_completed() { Status::Success } else { Status::Failure };
     let end = SessionEndInfo { status: status.into(), end_time_secs: ended };
     events::hparams("_hparams_/session_end_info", HParams::SessionEnd(end))
 }

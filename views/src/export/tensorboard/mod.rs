@@ -20,7 +20,8 @@ use pipe_store::Store;
 use self::events::Events;
 use crate::{
     ViewError,
-    outputs::{Outputs, Times},
+    outputs::Outputs,
+    provenance::Times,
     trials::{TrialRow, metric_names, table},
 };
 
