@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use pipe_engine::study;
 use pipe_store::Store;
 use pipe_views::{
-    network::{self, NetworkError},
-    plot::{self, Choice, Kind, Picture, Trim, architecture::Diagram, timeline},
+    node_network::{self, NetworkError},
+    plot::{self, Choice, TrialPicture, Picture, Trim, diagram::Diagram, timeline},
     trials,
 };
 
@@ -98,18 +98,18 @@ enum PlotKind {
 
 impl PlotKind {
     /// Returns which picture of trials it is, if it is one.
-    fn of_trials(self) -> Option<Kind> {
+    fn of_trials(self) -> Option<TrialPicture> {
         Some(match self {
-            Self::History => Kind::History,
-            Self::Curves => Kind::Curves,
-            Self::ScatterMatrix => Kind::ScatterMatrix,
-            Self::Parallel => Kind::Parallel,
-            Self::Slice => Kind::Slice,
-            Self::Contour => Kind::Contour,
-            Self::Scatter3d => Kind::Scatter3d,
-            Self::Histograms => Kind::Histograms,
-            Self::Repeats => Kind::Repeats,
-            Self::Importance => Kind::Importances,
+            Self::History => TrialPicture::History,
+            Self::Curves => TrialPicture::Curves,
+            Self::ScatterMatrix => TrialPicture::ScatterMatrix,
+            Self::Parallel => TrialPicture::Parallel,
+            Self::Slice => TrialPicture::Slice,
+            Self::Contour => TrialPicture::Contour,
+            Self::Scatter3d => TrialPicture::Scatter3d,
+            Self::Histograms => TrialPicture::Histograms,
+            Self::Repeats => TrialPicture::Repeats,
+            Self::Importance => TrialPicture::Importances,
             Self::Timeline | Self::Architecture => return None,
         })
     }
@@ -156,12 +156,12 @@ impl Plot {
         let (name, network) = match &self.proposal {
             None => {
                 let name = found.study.resolve(what)?;
-                (name.to_owned(), network::of_node(store, &found.study, name)?)
+                (name.to_owned(), node_network::of_node(store, &found.study, name)?)
             }
             Some(path) => {
-                let proposal = network::read_proposal(path.clone())?;
+                let proposal = node_network::read_proposal(path.clone())?;
                 let name = path.display().to_string();
-                let network = network::of_proposal(store, &found.study, &name, what, &proposal)?;
+                let network = node_network::of_proposal(store, &found.study, &name, what, &proposal)?;
                 (name, network)
             }
         };

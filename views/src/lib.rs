@@ -4,7 +4,7 @@
 pub mod diff;
 pub mod export;
 pub mod importance;
-pub mod network;
+pub mod node_network;
 mod notation;
 mod outputs;
 pub mod plot;

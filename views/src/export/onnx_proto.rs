@@ -107,7 +107,7 @@ impl AttributeProto {
 pub struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
-    #[prost(enumeration = "DataType", tag = "2")]
+    #[prost(enumeration = "ElementType", tag = "2")]
     pub data_type: i32,
     #[prost(string, tag = "8")]
     pub name: String,
@@ -118,7 +118,7 @@ pub struct TensorProto {
 /// The types of numbers that are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
-pub enum DataType {
+pub enum ElementType {
     Undefined = 0,
     Float = 1,
     Int64 = 7,
@@ -127,15 +127,20 @@ pub enum DataType {
 impl TensorProto {
     /// Returns a constant of 32-bit floats.
     pub fn floats(name: &str, dims: &[usize], values: &[f32]) -> Self {
-        Self::of(name, dims, DataType::Float, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        Self::of(name, dims, ElementType::Float, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
     /// Returns a list of whole numbers.
     pub fn int64s(name: &str, values: &[i64]) -> Self {
-        Self::of(name, &[values.len()], DataType::Int64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        Self::of(
+            name,
+            &[values.len()],
+            ElementType::Int64,
+            values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        )
     }
 
-    fn of(name: &str, dims: &[usize], kind: DataType, raw_data: Vec<u8>) -> Self {
+    fn of(name: &str, dims: &[usize], kind: ElementType, raw_data: Vec<u8>) -> Self {
         let dims = dims.iter().map(|side| *side as i64).collect();
         Self { dims, data_type: kind.into(), name: name.to_owned(), raw_data }
     }
@@ -160,15 +165,15 @@ pub struct TypeProto {
 /// `TypeProto.Tensor`
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct TensorType {
-    #[prost(enumeration = "DataType", tag = "1")]
+    #[prost(enumeration = "ElementType", tag = "1")]
     pub elem_type: i32,
     #[prost(message, optional, tag = "2")]
-    pub shape: Option<TensorShapeProto>,
+    pub shape: Option<TensorShape>,
 }
 
 /// The sides of a tensor.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct TensorShapeProto {
+pub struct TensorShape {
     #[prost(message, repeated, tag = "1")]
     pub dim: Vec<Dimension>,
 }
@@ -195,7 +200,7 @@ impl ValueInfoProto {
         let sides = sides.iter().map(|side| Side::Value(*side as i64));
         let dim = std::iter::once(Side::Param("n".to_owned())).chain(sides).map(|side| Dimension { value: Some(side) });
         let tensor =
-            TensorType { elem_type: DataType::Float.into(), shape: Some(TensorShapeProto { dim: dim.collect() }) };
+            TensorType { elem_type: ElementType::Float.into(), shape: Some(TensorShape { dim: dim.collect() }) };
         Self { name: name.to_owned(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
     }
 }

@@ -7,7 +7,7 @@ use crate::text::{cell, significant};
 
 /// The values of a column, placed along an axis.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Axis {
+pub(crate) struct ColumnAxis {
     scale: Scale,
     /// Whether there is a place for `none` at the low end.
     pub(crate) has_none: bool,
@@ -39,7 +39,7 @@ const AFTER_NONE: f64 = 0.17;
 const LOG_FROM: f64 = 50.0;
 const LOG_MEDIAN: f64 = 0.25;
 
-impl Axis {
+impl ColumnAxis {
     /// Returns an axis for these values, with about `n` ticks; nothing if there are none. What spans decades is logarithmic
     /// if it `may_be_log`.
     pub(crate) fn new<'a>(values: impl Iterator<Item = &'a Value>, n: f64, may_be_log: bool) -> Option<Self> {
@@ -183,8 +183,8 @@ mod tests {
 
     use super::*;
 
-    fn check(values: &[Value], expected: &[&str]) -> Axis {
-        let axis = Axis::new(values.iter(), 5.0, true).unwrap();
+    fn check(values: &[Value], expected: &[&str]) -> ColumnAxis {
+        let axis = ColumnAxis::new(values.iter(), 5.0, true).unwrap();
         assert_eq!(axis.ticks.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), expected);
         assert!(axis.ticks.is_sorted_by(|a, b| a.0 < b.0));
         axis
@@ -218,6 +218,6 @@ mod tests {
         check(&[json!("max"), json!(2), json!(null)], &["none", "2", "max"]);
         let axis = check(&[json!(null), json!(3), json!(4)], &["none", "3", "4"]);
         assert!(axis.at(&Value::Null).unwrap() < axis.at(&json!(3)).unwrap());
-        assert!(Axis::new([].into_iter(), 5.0, true).is_none());
+        assert!(ColumnAxis::new([].into_iter(), 5.0, true).is_none());
     }
 }

@@ -74,13 +74,13 @@ pub(crate) struct Chart {
 }
 
 /// A range of an axis with its ticks.
-struct NumberAxis {
+struct ChartAxis {
     low: f64,
     high: f64,
     ticks: Vec<f64>,
 }
 
-impl NumberAxis {
+impl ChartAxis {
     /// Returns an axis that holds `values`, with about `n` ticks at round numbers; at whole ones only if `whole`.
     fn new(values: impl Iterator<Item = f64>, n: f64, whole: bool, to_ticks: bool) -> Option<Self> {
         let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
@@ -106,9 +106,9 @@ impl Chart {
     /// Returns the chart; nothing if no point can be shown.
     pub(crate) fn draw(&self) -> Option<Picture> {
         let points = || self.series.iter().flat_map(|series| &series.points).filter(|(_, y)| y.is_finite());
-        let x_axis = NumberAxis::new(points().map(|(x, _)| *x).chain(self.crosses.iter().copied()), 8.0, true, false)?;
+        let x_axis = ChartAxis::new(points().map(|(x, _)| *x).chain(self.crosses.iter().copied()), 8.0, true, false)?;
         let cut = cut(points().map(|(_, y)| *y).collect());
-        let y_axis = NumberAxis::new(points().map(|(_, y)| y.min(cut)), 5.0, false, true)?;
+        let y_axis = ChartAxis::new(points().map(|(_, y)| y.min(cut)), 5.0, false, true)?;
         let legend = self.legend();
         let top = TOP + LEGEND * legend.len().div_ceil(LEGEND_COLUMNS) as f64;
         let (right, bottom) = (self.width - RIGHT, top + HEIGHT - TOP - BOTTOM);
@@ -242,13 +242,13 @@ mod tests {
 
     #[test]
     fn ticks_are_round_numbers_around_the_values() {
-        let axis = NumberAxis::new([0.13, 0.47].into_iter(), 5.0, false, true).unwrap();
+        let axis = ChartAxis::new([0.13, 0.47].into_iter(), 5.0, false, true).unwrap();
         let ticks: Vec<_> = axis.ticks.iter().map(|tick| significant(*tick, 6)).collect();
         assert_eq!(ticks, ["0.1", "0.2", "0.3", "0.4", "0.5"]);
-        let axis = NumberAxis::new([1.0, 4.0].into_iter(), 8.0, true, false).unwrap();
+        let axis = ChartAxis::new([1.0, 4.0].into_iter(), 8.0, true, false).unwrap();
         assert_eq!(axis.ticks, [1.0, 2.0, 3.0, 4.0]);
-        assert!(NumberAxis::new([f64::NAN].into_iter(), 5.0, false, true).is_none());
-        let single = NumberAxis::new([3.0].into_iter(), 5.0, true, false).unwrap();
+        assert!(ChartAxis::new([f64::NAN].into_iter(), 5.0, false, true).is_none());
+        let single = ChartAxis::new([3.0].into_iter(), 5.0, true, false).unwrap();
         assert!(single.low < 3.0 && single.high > 3.0);
     }
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    axis::Axis,
+    axis::ColumnAxis,
     svg::{px, shortened},
 };
 
@@ -26,7 +26,7 @@ impl Frame {
     }
 
     /// Returns the border with the ticks of both axes; `texts` says on which of them ticks have texts.
-    pub(super) fn axes(&self, x: &Axis, y: &Axis, texts: [bool; 2]) -> Markup {
+    pub(super) fn axes(&self, x: &ColumnAxis, y: &ColumnAxis, texts: [bool; 2]) -> Markup {
         // Words below the axis get the room that they have between them.
         let room = (self.right - self.left) / x.ticks.len().max(1) as f64 / 6.4;
         html! {

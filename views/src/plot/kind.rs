@@ -12,7 +12,7 @@ use crate::{ViewError, importance, outputs::Outputs, trials::TrialRow};
 
 /// A picture of the trials of one search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TrialPicture {
     History,
     Curves,
     ScatterMatrix,
@@ -49,7 +49,7 @@ const SHOWN: [usize; 3] = [5, 8, 8];
 /// # Errors
 /// If a column is not there or has no values, or an object cannot be read.
 pub fn draw(
-    kind: Kind,
+    kind: TrialPicture,
     store: &Store,
     study: &Study,
     trials: &[TrialRow],
@@ -57,24 +57,24 @@ pub fn draw(
 ) -> Result<Picture, ViewError> {
     let table = Table::new(trials, &choice.trims)?;
     let mut picture = match kind {
-        Kind::History => {
+        TrialPicture::History => {
             history::draw(&table.rows, None).ok_or_else(|| ViewError::Nothing("no trial has a result".to_owned()))?
         }
-        Kind::Curves => of_curves(store, study, &table.rows, choice)?,
-        Kind::ScatterMatrix => scatter_matrix::draw(&table, &several(&table, choice, SHOWN[0])?),
-        Kind::Parallel => parallel::draw(&table, &several(&table, choice, SHOWN[1])?),
-        Kind::Slice => slice::draw(&table, &several(&table, choice, SHOWN[2])?)?,
-        Kind::Contour => {
+        TrialPicture::Curves => of_curves(store, study, &table.rows, choice)?,
+        TrialPicture::ScatterMatrix => scatter_matrix::draw(&table, &several(&table, choice, SHOWN[0])?),
+        TrialPicture::Parallel => parallel::draw(&table, &several(&table, choice, SHOWN[1])?),
+        TrialPicture::Slice => slice::draw(&table, &several(&table, choice, SHOWN[2])?)?,
+        TrialPicture::Contour => {
             let [x, y] = chosen(&table, [&choice.x, &choice.y], true)?;
             contour::draw(&table, &x, &y)
         }
-        Kind::Scatter3d => {
+        TrialPicture::Scatter3d => {
             let [x, y] = chosen(&table, [&choice.x, &choice.y], true)?;
             let z = table.column(choice.z.as_deref().unwrap_or("value"))?;
             let colour = table.column(choice.colour.as_deref().unwrap_or("value"))?;
             scatter3d::draw(&table, [&x, &y, &z], &colour, choice.turn.unwrap_or(scatter3d::TURN))
         }
-        Kind::Histograms => {
+        TrialPicture::Histograms => {
             let x = table.column(choice.x.as_deref().unwrap_or("value"))?;
             if (0..table.rows.len()).all(|row| x.number(row).is_none()) {
                 return Err(ViewError::Nothing(format!("`{}` has no numbers to count", x.name)));
@@ -82,8 +82,8 @@ pub fn draw(
             let [by] = chosen(&table, [&choice.colour], false)?;
             histogram::draw(&table, &x, &by)
         }
-        Kind::Repeats => repeats::draw(&table)?,
-        Kind::Importances => {
+        TrialPicture::Repeats => repeats::draw(&table)?,
+        TrialPicture::Importances => {
             let search = &table.rows[0].search;
             importances::draw(&importance::of_trials(store, study, search, &table.rows)?)?
         }

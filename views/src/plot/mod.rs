@@ -3,11 +3,11 @@
 //! it, and is a few kilobytes of equal bytes for equal studies (plotters 0.3.7 was weighed: it writes colours and whole
 //! pixels into every element, has no classes, and draws a dash as many lines).
 
-pub mod architecture;
 mod axis;
 pub(crate) mod chart;
 mod contour;
 pub(crate) mod curves;
+pub mod diagram;
 mod frame;
 mod histogram;
 pub(crate) mod history;
@@ -30,7 +30,7 @@ pub mod timeline;
 
 pub(crate) use self::{kind::histories, table::Table};
 pub use self::{
-    kind::{Choice, Kind, draw},
+    kind::{Choice, TrialPicture, draw},
     svg::Picture,
     table::Trim,
 };

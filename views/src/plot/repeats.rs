@@ -3,7 +3,7 @@
 use maud::html;
 
 use super::{
-    axis::Axis,
+    axis::ColumnAxis,
     frame::Frame,
     svg::{Picture, px, shortened},
     table::Table,
@@ -73,8 +73,8 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
     let room = 0.5 * (spread.1 - spread.0);
     let values: Vec<serde_json::Value> = ends.map(|end| end.clamp(spread.0 - room, spread.1 + room).into()).collect();
-    let axis =
-        Axis::new(values.iter(), 6.0, false).ok_or_else(|| ViewError::Nothing("no trial has a result".to_owned()))?;
+    let axis = ColumnAxis::new(values.iter(), 6.0, false)
+        .ok_or_else(|| ViewError::Nothing("no trial has a result".to_owned()))?;
     let bottom = TOP + ROW * all.len() as f64;
     let frame = Frame { left: LEFT, right: WIDTH - 110.0, top: TOP, bottom };
     let x = |value: f64| axis.at(&value.into()).map_or(frame.left, |place| frame.x(place.clamp(0.0, 1.0)));

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    axis::Axis,
+    axis::ColumnAxis,
     shade::Shade,
     svg::{Picture, px, shortened},
     table::{Drawn, Table},
@@ -77,7 +77,7 @@ pub(super) fn draw(table: &Table, [x, y, z]: [&Drawn; 3], colour: &Drawn, turn: 
 }
 
 /// Returns the floor and the two walls behind, with lines at the ticks.
-fn walls(view: &View, axes: [&Axis; 3], far_x: f64, far_y: f64) -> Markup {
+fn walls(view: &View, axes: [&ColumnAxis; 3], far_x: f64, far_y: f64) -> Markup {
     let mut lines = String::new();
     for (place, _) in &axes[0].ticks {
         lines += &view.line([*place, 0.0, 0.0], [*place, 1.0, 0.0]);

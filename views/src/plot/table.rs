@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde_json::Value;
 
-use super::axis::Axis;
+use super::axis::ColumnAxis;
 use crate::{
     ViewError,
     text::cell,
@@ -30,7 +30,7 @@ pub(crate) struct Drawn {
     pub(crate) name: String,
     /// The name with its unit.
     pub(crate) title: String,
-    pub(crate) axis: Axis,
+    pub(crate) axis: ColumnAxis,
     pub(crate) values: Vec<Option<Value>>,
 }
 
@@ -187,7 +187,7 @@ impl Table {
 }
 
 fn drawn(name: &str, values: Vec<Option<Value>>, may_be_log: bool) -> Option<Drawn> {
-    let axis = Axis::new(values.iter().flatten(), TICKS, may_be_log)?;
+    let axis = ColumnAxis::new(values.iter().flatten(), TICKS, may_be_log)?;
     Some(Drawn { name: name.to_owned(), title: titled(name), axis, values })
 }
 

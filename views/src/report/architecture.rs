@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use pipe_stages::{StageName, network::Architecture, records::Record};
 
 use super::page::Page;
-use crate::{ViewError, outputs::Outputs, plot::architecture::Diagram, text::grouped};
+use crate::{ViewError, outputs::Outputs, plot::diagram::Diagram, text::grouped};
 
 /// Width of the page, in CSS pixels.
 const PAGE: f64 = 1088.0;

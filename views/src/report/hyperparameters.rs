@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::page::{Page, figure, heading};
 use crate::{
     ViewError,
-    plot::{self, Choice, Kind},
+    plot::{self, Choice, TrialPicture},
     trials::TrialRow,
 };
 
@@ -13,18 +13,18 @@ use crate::{
 const FROM: usize = 4;
 
 /// The pictures, with what each shows.
-const SHOWN: [(Kind, &str); 8] = [
-    (Kind::Repeats, "Configurations that were tried more than once."),
+const SHOWN: [(TrialPicture, &str); 8] = [
+    (TrialPicture::Repeats, "Configurations that were tried more than once."),
     (
-        Kind::Importances,
+        TrialPicture::Importances,
         "How much each hyperparameter mattered for being among the best tenth of the trials (PED-ANOVA).",
     ),
-    (Kind::ScatterMatrix, "The most telling hyperparameters against each other and against the objective."),
-    (Kind::Parallel, "A line per trial through its hyperparameters to the objective."),
-    (Kind::Slice, "The objective against each hyperparameter on its own."),
-    (Kind::Contour, "The objective over the two most telling hyperparameters."),
-    (Kind::Scatter3d, "The two most telling hyperparameters on the floor, the objective upwards."),
-    (Kind::Histograms, "How often trials reached which objective, by the most telling hyperparameter."),
+    (TrialPicture::ScatterMatrix, "The most telling hyperparameters against each other and against the objective."),
+    (TrialPicture::Parallel, "A line per trial through its hyperparameters to the objective."),
+    (TrialPicture::Slice, "The objective against each hyperparameter on its own."),
+    (TrialPicture::Contour, "The objective over the two most telling hyperparameters."),
+    (TrialPicture::Scatter3d, "The two most telling hyperparameters on the floor, the objective upwards."),
+    (TrialPicture::Histograms, "How often trials reached which objective, by the most telling hyperparameter."),
 ];
 
 pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {

@@ -1,12 +1,12 @@
 //! A study as one self-contained HTML page: a pure view, with no time, path or network in it.
 
 mod architecture;
-mod curves;
 mod hyperparameters;
+mod learning_curves;
 mod page;
 mod pictures;
+mod searches;
 mod summary;
-mod trials;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pipe_engine::{
@@ -44,9 +44,9 @@ pub fn html(store: &Store, found: &Found) -> Result<String, ViewError> {
         Section { id: "summary", title: "Summary", content: Some(summary::section(&page)?) },
         Section { id: "pipeline", title: "Pipeline", content: Some(html! { pre { (pipeline_text(&page.pipeline)) } }) },
         Section { id: "data", title: "Data", content: pictures::data(&page, &mut budget)? },
-        Section { id: "search", title: "Search", content: trials::section(&page)? },
+        Section { id: "search", title: "Search", content: searches::section(&page)? },
         Section { id: "hyperparameters", title: "Hyperparameters", content: hyperparameters::section(&page)? },
-        Section { id: "curves", title: "Learning curves", content: curves::section(&page)? },
+        Section { id: "curves", title: "Learning curves", content: learning_curves::section(&page)? },
         Section { id: "filters", title: "Filters", content: pictures::filters(&page, &mut budget)? },
         Section { id: "pictures", title: "Other pictures", content: pictures::others(&page, &mut budget)? },
         Section { id: "architecture", title: "Architecture", content: architecture::section(&page)? },

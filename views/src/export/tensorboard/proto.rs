@@ -210,7 +210,7 @@ pub(super) struct Experiment {
 pub(super) struct HParamInfo {
     #[prost(string, tag = "1")]
     pub(super) name: String,
-    #[prost(enumeration = "DataType", tag = "4")]
+    #[prost(enumeration = "HParamType", tag = "4")]
     pub(super) r#type: i32,
     #[prost(message, optional, tag = "5")]
     pub(super) domain_discrete: Option<ListOfValues>,
@@ -219,7 +219,7 @@ pub(super) struct HParamInfo {
 /// Types of hyperparameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
-pub(super) enum DataType {
+pub(super) enum HParamType {
     Unset = 0,
     String = 1,
     Bool = 2,
@@ -230,34 +230,34 @@ pub(super) enum DataType {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ListOfValues {
     #[prost(message, repeated, tag = "1")]
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<ProtoValue>,
 }
 
 /// `google.protobuf.Value`
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Value {
-    #[prost(oneof = "Kind", tags = "2, 3")]
-    pub(super) kind: Option<Kind>,
+pub(super) struct ProtoValue {
+    #[prost(oneof = "ProtoKind", tags = "2, 3")]
+    pub(super) kind: Option<ProtoKind>,
 }
 
 /// The kinds of values that are written.
 #[derive(Clone, PartialEq, Oneof)]
-pub(super) enum Kind {
+pub(super) enum ProtoKind {
     #[prost(double, tag = "2")]
     Number(f64),
     #[prost(string, tag = "3")]
     String(String),
 }
 
-impl Value {
+impl ProtoValue {
     /// Returns a value that is a number.
     pub(super) fn number(value: f64) -> Self {
-        Self { kind: Some(Kind::Number(value)) }
+        Self { kind: Some(ProtoKind::Number(value)) }
     }
 
     /// Returns a value that is text.
     pub(super) fn string(text: impl Into<String>) -> Self {
-        Self { kind: Some(Kind::String(text.into())) }
+        Self { kind: Some(ProtoKind::String(text.into())) }
     }
 }
 
@@ -279,7 +279,7 @@ pub(super) struct MetricName {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SessionStartInfo {
     #[prost(btree_map = "string, message", tag = "1")]
-    pub(super) hparams: BTreeMap<String, Value>,
+    pub(super) hparams: BTreeMap<String, ProtoValue>,
     #[prost(string, tag = "4")]
     pub(super) group_name: String,
     #[prost(double, tag = "5")]
@@ -289,7 +289,7 @@ pub(super) struct SessionStartInfo {
 /// A trial ends.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SessionEndInfo {
-    #[prost(enumeration = "Status", tag = "1")]
+    #[prost(enumeration = "SessionStatus", tag = "1")]
     pub(super) status: i32,
     #[prost(double, tag = "2")]
     pub(super) end_time_secs: f64,
@@ -298,7 +298,7 @@ pub(super) struct SessionEndInfo {
 /// How a trial ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
-pub(super) enum Status {
+pub(super) enum SessionStatus {
     Unknown = 0,
     Success = 1,
     Failure = 2,
