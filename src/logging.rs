@@ -1,20 +1,22 @@
-//! What is said on standard error: how much, and in what form.
+//! The options for messages on standard error.
 
 use std::io;
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// How much is said.
+/// The amount and the form of messages.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Logging {
-    /// Say more (-vv and -vvv: still more)
+    /// Print more messages (-vv and -vvv print even more)
     #[arg(long, short, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
-    /// Say only what went wrong
+    /// Print only errors
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// The form of log lines; `RUST_LOG` selects them more finely than -v
+    /// The format of log lines
+    ///
+    /// The environment variable `RUST_LOG` filters log lines in more detail than -v.
     #[arg(long, value_enum, default_value_t, global = true, value_name = "FORM")]
     pub(crate) log_format: LogFormat,
 }
@@ -46,7 +48,7 @@ pub(crate) fn start(logging: &Logging) {
 }
 
 impl Logging {
-    /// Returns the level of log lines that the flags ask for. With JSON, what is said of nodes are log lines, too.
+    /// Returns the log level that the flags select. It is higher with JSON, where messages about nodes are log lines, too.
     pub(crate) fn level(&self) -> &'static str {
         match (self.quiet, self.verbose, self.log_format) {
             (true, ..) => "error",

@@ -1,4 +1,4 @@
-//! Where the store is, for every command that has one.
+//! The options for the store, shared by most commands.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use pipe_store::Store;
 
 use crate::failure::Failure;
 
-/// Where the store is.
+/// The options for the store.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreArgs {
     /// The store [default: `.pipe` beside the pipeline file]
@@ -27,12 +27,12 @@ impl StoreArgs {
         })
     }
 
-    /// Opens the store; makes one if there is none.
+    /// Opens the store, and makes it if it does not exist.
     pub(crate) fn open(&self) -> Result<Store, Failure> {
         Ok(Store::open(&self.root())?)
     }
 
-    /// Opens a store that must exist: a command that only looks does not make one.
+    /// Opens the store, which must exist: a command that only reads does not make one.
     pub(crate) fn open_existing(&self) -> Result<Store, Failure> {
         let root = self.root();
         if root.is_dir() {

@@ -13,7 +13,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print_byte
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Cat {
-    /// A hash, a unique prefix of one, or a file of a node
+    /// A hash, a unique prefix of a hash, or an output file of a node
     #[arg(value_name = "HASH|NODE/PATH")]
     what: String,
     /// The study to look for a node in [default: the latest]
@@ -37,7 +37,7 @@ impl Cat {
                     Output::Tree(files) => {
                         let files: Vec<_> =
                             files.into_iter().map(|(path, _)| format!("{}/{path}", self.what)).collect();
-                        return Err(Failure::usage(format!("`{}` is several files", self.what)).hint(files.join(", ")));
+                        return Err(Failure::usage(format!("`{}` has several files", self.what)).hint(files.join(", ")));
                     }
                 }
             }

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use super::Cli;
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
 
-/// Print the completions for a shell
+/// Print completions for a shell
 ///
 /// For example `pipe completions bash > ~/.local/share/bash-completion/completions/pipe`.
 #[derive(Debug, Args)]

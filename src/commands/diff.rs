@@ -6,9 +6,10 @@ use pipe_views::diff;
 
 use crate::{failure::Failure, logging::Logging, output::{json, print}, store_args::StoreArgs};
 
-/// Compare two studies: what was asked differently, and what came of it
+/// Compare two studies and their results
 ///
-/// Nodes with equal keys but different outputs are reported first: the same action has given different bytes.
+/// Shows the differences between the pipelines with the nodes that they affect, then the differences in the results. Nodes
+/// with equal keys but different outputs come last: the same action gave different bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes:
@@ -33,7 +34,7 @@ impl Diff {
         match self.compare() {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::silent(1)),
-            // 1 means that they differ.
+            // 1 means that the studies differ.
             Err(failure) => Err(Failure { code: failure.code.max(2), ..failure }),
         }
     }

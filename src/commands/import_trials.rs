@@ -11,12 +11,11 @@ use pipe_store::Digest;
 
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
 
-/// Start a search from trials recorded elsewhere
+/// Start a search from trials that were recorded elsewhere
 ///
-/// Reads the output of `pipe trials --json`, or trials of Hyperopt, and checks that the search's space could have proposed
-/// them. Writes them to a record, and prints the two lines that the pipeline file needs to use it. The sampler then treats
-/// them as earlier trials and never proposes them again; the best trial is still chosen among the search's own. The digest of
-/// the record is part of the study.
+/// Reads the output of `pipe trials --json`, or trials of Hyperopt, and checks that the space of the search could have
+/// proposed them. Writes them to a record, and prints the two lines to add to the pipeline file. The sampler then treats them
+/// as earlier trials and does not propose them again. The best trial is still chosen among the search's own trials.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct ImportTrials {

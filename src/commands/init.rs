@@ -11,7 +11,7 @@ pub(crate) const DEFAULT: &str = include_str!("../../pipeline.ron");
 
 /// Write a commented pipeline.ron to start from
 ///
-/// It is a search on generated pictures, which takes minutes on two cores and needs no network.
+/// The study is a search on generated pictures. It takes a few minutes on two cores and needs no network.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Init {

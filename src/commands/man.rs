@@ -11,13 +11,13 @@ use crate::{
     output::print_bytes,
 };
 
-/// Print the manual page, or write a page for each command
+/// Print the manual page, or write a manual page for each command
 ///
-/// After `pipe man ~/.local/share/man/man1`, `man pipe-run` finds its page.
+/// After `pipe man ~/.local/share/man/man1`, `man pipe-run` shows the page of `pipe run`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Man {
-    /// Write `pipe.1`, `pipe-run.1` and so on to this folder
+    /// Write `pipe.1`, `pipe-run.1` and the other pages to this folder
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }
@@ -34,10 +34,10 @@ impl Man {
     }
 }
 
-/// Returns the name and the text of each page, that of the program first.
+/// Returns the name and the text of each page. The page of the program comes first.
 fn pages() -> Vec<(String, Vec<u8>)> {
     let mut program = Cli::command().disable_help_subcommand(true);
-    // Gives each command its full name and the options that all commands have.
+    // `build` gives each command its full name and the global options.
     program.build();
     let commands = [&program].into_iter().chain(program.get_subcommands());
     let page = |command: &clap::Command| {

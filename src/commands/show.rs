@@ -11,7 +11,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, pri
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Show {
-    /// A study's name or hash, a node such as `search/train/003`, or the hash of any object [default: the latest study]
+    /// A study's name or hash, a node such as `search/train/003`, or any object's hash [default: the latest study]
     #[arg(value_name = "STUDY|NODE|HASH")]
     what: Option<String>,
     /// The study to look for a node in [default: the latest]
@@ -50,7 +50,7 @@ impl Show {
                 let view = show::study(&found);
                 return Ok((view.render(), json(&view)));
             }
-            // Damage is reported. Anything that is merely not a study may be a node or another object.
+            // Damage is reported. Other errors are not, because `what` can be a node or another object.
             Some(Err(StudyError::Store(error))) if error.is_damage() => return Err(error.into()),
             _ => {}
         }

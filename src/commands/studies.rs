@@ -7,7 +7,7 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, pri
 
 /// List the studies in the store
 ///
-/// The latest study of each name comes last.
+/// Studies with the same name are ordered by time, the latest last.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Studies {

@@ -14,7 +14,7 @@ pub(crate) struct Trials {
     study: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
-    /// Sort by a metric or a label, best first
+    /// Sort by a metric or a hyperparameter, the best first
     #[arg(long, value_name = "METRIC")]
     sort: Option<String>,
     /// Print CSV, with every hyperparameter and metric

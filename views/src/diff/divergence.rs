@@ -1,4 +1,4 @@
-//! Results that differ although the same was asked.
+//! Nodes with equal keys but different results.
 
 use pipe_engine::study::{Outcome, StudyNode};
 use pipe_store::{ActionKey, Store};
@@ -11,16 +11,16 @@ use super::{
 };
 use crate::ViewError;
 
-/// One action, two results: the work is not deterministic, or was done by other kernels or another build.
+/// A node with the same action but another result: the work is not deterministic, or different kernels or builds did it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Divergence {
     pub node: String,
     pub key: ActionKey,
-    /// The output tree's digest or the failure.
+    /// The digest of the output tree, or the failure.
     pub old: String,
     pub new: String,
     pub files: Vec<FileChange>,
-    /// Where the result came about that the store holds now.
+    /// The provenance of the result that the store holds now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Value>,
 }

@@ -23,17 +23,17 @@ pub use self::{
 };
 use crate::ViewError;
 
-/// All that differs between two studies, and nothing else.
+/// The differences between two studies.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Diff {
     pub question: Question,
     pub answer: Answer,
-    /// Nodes with equal action keys and different results.
+    /// Nodes with equal action keys but different results.
     pub divergences: Vec<Divergence>,
 }
 
 impl Diff {
-    /// Returns whether nothing differs: whether the study hashes are equal.
+    /// Returns whether nothing differs, which is the case exactly if the study hashes are equal.
     pub fn is_same(&self) -> bool {
         *self == Self::default()
     }

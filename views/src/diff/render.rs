@@ -1,4 +1,4 @@
-//! A difference as text.
+//! Writes a difference as text.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -13,10 +13,10 @@ use crate::{
     text::{Align, columns, significant, works},
 };
 
-/// How many rows of one kind are written; the rest is counted.
+/// The most rows of one kind that are written. The others are counted.
 const ROWS: usize = 20;
 
-/// Returns the difference as text; `names` are those of the old and the new study. Empty if there is none.
+/// Returns the difference as text, which is empty if nothing differs. `names` are the names of the old and the new study.
 pub fn render(diff: &Diff, names: [&str; 2]) -> String {
     if diff.is_same() {
         return String::new();
@@ -140,7 +140,7 @@ fn digests(file: &FileChange) -> String {
     format!("{} -> {}", show(file.old), show(file.new))
 }
 
-/// Writes the other files by name, those of equal name in numbered nodes together.
+/// Writes the other files by name. Files with the same name in numbered nodes share a line.
 fn files(changes: &[FileChange], text: &mut String) {
     let mut groups: BTreeMap<(String, &str), Vec<&FileChange>> = BTreeMap::new();
     for change in changes {
@@ -181,7 +181,7 @@ fn divergences(divergences: &[Divergence], text: &mut String) {
     rest(n, "nodes", text);
 }
 
-/// Returns the part of a provenance that tells which results are comparable, bit for bit.
+/// Returns the part of a provenance that decides whether results can be compared bit for bit.
 fn origin(provenance: &Value) -> Option<String> {
     let Origin { instruction_set, device, pipe } = Origin::of(provenance)?;
     let facts = [("instruction set", instruction_set), ("device", device), ("pipe", pipe)];

@@ -1,4 +1,4 @@
-//! The messages of `onnx.proto3`, as far as models of networks need them. Tags are the fields' numbers there.
+//! The messages of `onnx.proto3` that are used. Tags are the field numbers of that file.
 
 use prost::{Enumeration, Message, Oneof};
 
@@ -17,7 +17,7 @@ pub struct ModelProto {
     pub opset_import: Vec<OperatorSetIdProto>,
 }
 
-/// A set of operators; an empty domain is ONNX's own.
+/// A set of operators. The empty domain is that of ONNX itself.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct OperatorSetIdProto {
     #[prost(string, tag = "1")]
@@ -26,7 +26,7 @@ pub struct OperatorSetIdProto {
     pub version: i64,
 }
 
-/// Nodes in an order in which each comes after those it reads from.
+/// A graph. Each node comes after the nodes whose outputs it reads.
 #[derive(Clone, PartialEq, Message)]
 pub struct GraphProto {
     #[prost(message, repeated, tag = "1")]
@@ -41,7 +41,7 @@ pub struct GraphProto {
     pub output: Vec<ValueInfoProto>,
 }
 
-/// One operation on values that are known by name.
+/// One operation. Its inputs and outputs are names of values.
 #[derive(Clone, PartialEq, Message)]
 pub struct NodeProto {
     #[prost(string, repeated, tag = "1")]
@@ -56,7 +56,7 @@ pub struct NodeProto {
     pub attribute: Vec<AttributeProto>,
 }
 
-/// A setting of an operation. Which of the values counts is what `type` says.
+/// A setting of an operation. `type` says which of the values is set.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {
     #[prost(string, tag = "1")]
@@ -82,17 +82,17 @@ pub enum AttributeType {
 }
 
 impl AttributeProto {
-    /// Returns an attribute that is a number.
+    /// Returns a floating-point attribute.
     pub fn float(name: &str, value: f32) -> Self {
         Self { f: Some(value), ..Self::of(name, AttributeType::Float) }
     }
 
-    /// Returns an attribute that is a whole number.
+    /// Returns an integer attribute.
     pub fn int(name: &str, value: i64) -> Self {
         Self { i: Some(value), ..Self::of(name, AttributeType::Int) }
     }
 
-    /// Returns an attribute that is a list of whole numbers.
+    /// Returns an attribute that is a list of integers.
     pub fn ints(name: &str, values: impl IntoIterator<Item = i64>) -> Self {
         Self { ints: values.into_iter().collect(), ..Self::of(name, AttributeType::Ints) }
     }
@@ -102,7 +102,7 @@ impl AttributeProto {
     }
 }
 
-/// A constant: its numbers are little-endian bytes in `raw_data`.
+/// A constant. `raw_data` holds its numbers as little-endian bytes.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
@@ -115,7 +115,7 @@ pub struct TensorProto {
     pub raw_data: Vec<u8>,
 }
 
-/// The types of numbers that are written.
+/// `TensorProto.DataType`: the types that are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
 pub enum ElementType {
@@ -130,7 +130,7 @@ impl TensorProto {
         Self::of(name, dims, ElementType::Float, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
-    /// Returns a list of whole numbers.
+    /// Returns a constant of 64-bit integers, as a vector.
     pub fn int64s(name: &str, values: &[i64]) -> Self {
         Self::of(
             name,
@@ -155,7 +155,7 @@ pub struct ValueInfoProto {
     pub r#type: Option<TypeProto>,
 }
 
-/// The type of a value; of the variants of `TypeProto.value` the one that is written.
+/// The type of a value. Of the variants of `TypeProto.value`, only tensors are used.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct TypeProto {
     #[prost(message, optional, tag = "1")]
@@ -171,7 +171,7 @@ pub struct TensorType {
     pub shape: Option<TensorShape>,
 }
 
-/// The sides of a tensor.
+/// `TensorShapeProto`
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct TensorShape {
     #[prost(message, repeated, tag = "1")]

@@ -1,5 +1,5 @@
-//! The result files of Hyperopt-Keras-CNN-CIFAR-100 (G. Chevalier, 2017): one JSON per trial, with its names and fields, so
-//! that scripts written for them read a study of ours.
+//! A study as the result files of Hyperopt-Keras-CNN-CIFAR-100 (G. Chevalier, 2017): one JSON file per trial, with the same
+//! names and fields, so that scripts written for those files can read it.
 
 use pipe_engine::study::Study;
 use pipe_stages::{
@@ -15,8 +15,8 @@ use crate::{
     trials::{TrialRow, table},
 };
 
-/// Returns the files: name and content, in the order of the trials. A trial that came to no end has one, too, as far as it
-/// went; one that was never trained has none.
+/// Returns the files as (name, content), in the order of the trials. A trial that diverged has a file with the epochs that it
+/// completed. A trial without a training has none.
 ///
 /// # Errors
 /// If an object cannot be read.
@@ -63,7 +63,7 @@ fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short:
     (name, Value::Object(fields))
 }
 
-/// Returns the epochs under the names that Keras 2.0 gave them: `val_fine_outputs_acc`.
+/// Returns the metrics of each epoch, with names as in Keras 2.0: `val_fine_outputs_acc`.
 fn keras(history: &TrainingHistory, heads: &[&str]) -> Value {
     let mut curves = Map::new();
     for (split, prefix) in [("train", ""), ("valid", "val_")] {
@@ -86,8 +86,8 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Returns the text as Python's `json.dump(.., sort_keys=True, indent=4)` writes it: numbers that are not finite are
-/// literals, which Python reads and JSON does not know.
+/// Returns the text as Python's `json.dump(.., sort_keys=True, indent=4)` writes it. NaN and infinity are bare words: Python
+/// reads them, although they are not JSON.
 fn text(result: &Value) -> String {
     let mut bytes = Vec::new();
     let mut serializer =
@@ -103,7 +103,7 @@ mod tests {
     use crate::testing::{Builder, Trial};
 
     #[test]
-    fn a_trial_has_the_fields_of_hyperopt_cifars_files() {
+    fn a_trial_has_the_fields_of_the_original_files() {
         let (store, study) = Builder::new().search("search", &[Trial::completed(0.5), Trial::diverged()]).done();
         let files = files(&store, &study).unwrap();
         assert_eq!(files.len(), 2);

@@ -1,7 +1,8 @@
-//! Pictures of a study as SVG: pure functions of a store and a study. Drawn here and not with a plotting library, so that a
-//! picture follows its reader's light or dark, tells kinds apart by dashes and forms, names itself for those who cannot see
-//! it, and is a few kilobytes of equal bytes for equal studies (plotters 0.3.7 was weighed: it writes colours and whole
-//! pixels into every element, has no classes, and draws a dash as many lines).
+//! Pictures of a study as SVG: pure functions of a store and a study.
+//!
+//! They are drawn without a plotting library, so that a picture follows the reader's light or dark mode, distinguishes kinds by
+//! dashes and shapes as well as by colour, has a title for screen readers, and has a few kilobytes, equal for equal studies.
+//! (plotters 0.3.7 writes colours and whole pixels into every element, has no classes, and draws a dash as many lines.)
 
 mod axis;
 pub(crate) mod chart;

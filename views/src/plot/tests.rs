@@ -1,4 +1,4 @@
-//! Every kind of picture, of studies made up for the purpose.
+//! Tests of every kind of picture, with made-up studies.
 
 use super::*;
 use crate::{
@@ -28,7 +28,7 @@ fn drawn(kind: TrialPicture, choice: &Choice, values: &[f64]) -> Result<String, 
 }
 
 #[test]
-fn every_kind_is_drawn_alike_each_time() {
+fn every_kind_of_picture_is_reproducible() {
     let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
     for kind in KINDS {
         let svg = drawn(kind, &Choice::default(), &values).unwrap();
@@ -39,7 +39,7 @@ fn every_kind_is_drawn_alike_each_time() {
 }
 
 #[test]
-fn one_trial_is_enough_where_nothing_must_vary_and_none_is_told() {
+fn one_trial_is_enough_for_history_and_curves() {
     for kind in KINDS {
         let result = drawn(kind, &Choice::default(), &[0.5]);
         assert_eq!(
@@ -55,7 +55,7 @@ fn one_trial_is_enough_where_nothing_must_vary_and_none_is_told() {
 }
 
 #[test]
-fn columns_are_chosen_by_name_and_trimming_is_told() {
+fn columns_are_chosen_by_name_and_trimming_is_noted() {
     let choice = Choice {
         x: Some("lr_rate_mult".into()),
         y: Some("parameters".into()),
@@ -78,7 +78,7 @@ fn columns_are_chosen_by_name_and_trimming_is_told() {
 }
 
 #[test]
-fn repeats_are_those_with_equal_hyperparameters() {
+fn trials_with_equal_hyperparameters_are_repeats() {
     let trials = [0.3, 0.1, 0.5, 0.2].map(Trial::completed);
     let (store, study) = Builder::new().search("search", &trials).done();
     let mut rows = trials::table(&store, &study).unwrap();
@@ -89,7 +89,7 @@ fn repeats_are_those_with_equal_hyperparameters() {
 }
 
 #[test]
-fn importances_are_of_the_trials_that_are_left() {
+fn importances_are_based_on_the_trials_that_are_left() {
     let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
     let svg = drawn(TrialPicture::Importances, &Choice::default(), &values).unwrap();
     assert!(svg.contains("activation") && svg.contains("lr_rate_mult") && !svg.contains("NaN"), "{svg}");

@@ -1,4 +1,4 @@
-//! A study as one self-contained HTML page: a pure view, with no time, path or network in it.
+//! A study as one self-contained HTML page. The page contains no time and no path, and loads nothing from the network.
 
 mod architecture;
 mod hyperparameters;
@@ -22,17 +22,17 @@ use serde_json::Value;
 use self::page::Page;
 use crate::{ViewError, notation, plot::palette, show, trials::table};
 
-/// What wrote a page, in its head: another one when equal studies no longer give equal bytes.
-pub const GENERATOR: &str = "pipe report 3";
+/// The generator of a page, as its head names it. The number goes up whenever the same study gives other bytes.
+pub const GENERATOR: &str = "pipe report 4";
 
-/// A part of the page with its heading; nothing if there is nothing to show.
+/// A section of the page. It is left out if it has no content.
 struct Section {
     id: &'static str,
     title: &'static str,
     content: Option<Markup>,
 }
 
-/// Returns the study as one HTML page that needs nothing but itself. Equal studies of equal names give equal bytes.
+/// Returns the study as one self-contained HTML page. Equal studies with equal names give equal bytes.
 ///
 /// # Errors
 /// If an object that is shown cannot be read.
@@ -90,7 +90,7 @@ fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
     }
 }
 
-/// Returns the pipeline as one would write it, stages after those they read.
+/// Returns the pipeline in the notation of its file. Each stage comes after the stages it reads.
 fn pipeline_text(pipeline: &Pipeline) -> String {
     let mut text = format!("Study(\n  device: {:?},\n  seed: {},\n  stages: [\n", pipeline.device, pipeline.seed);
     for (name, stage) in in_order(&pipeline.stages) {
@@ -100,7 +100,7 @@ fn pipeline_text(pipeline: &Pipeline) -> String {
     text + "  ],\n)"
 }
 
-/// Returns stages after those that they read, otherwise in the order of their names.
+/// Returns the stages in topological order, by name where the order is free.
 fn in_order(stages: &Stages) -> Vec<(&str, &dyn StageSpec)> {
     let mut open: Vec<_> = stages.iter().collect();
     open.sort_by_key(|(name, _)| *name);
@@ -110,7 +110,7 @@ fn in_order(stages: &Stages) -> Vec<(&str, &dyn StageSpec)> {
             let reads = stage.reads();
             open.iter().all(|(other, _)| !reads.contains(other))
         };
-        // A pipeline that was read from text has no cycles; what a store holds is not trusted to have none.
+        // A pipeline that was read from text has no cycles, but a record in a store could have one.
         let next = open.iter().position(is_free).unwrap_or(0);
         ordered.push(open.remove(next));
     }

@@ -1,4 +1,4 @@
-//! What the HParams plugin is told: what was searched, and each trial as a session.
+//! The messages for the HParams plugin: the search space, and each trial as a session.
 
 use serde_json::Value;
 
@@ -14,12 +14,12 @@ use crate::{
     trials::{TrialRow, label_names},
 };
 
-/// Returns what was searched over, and which metrics there are, for the folder of all runs.
+/// Returns the hyperparameters and metrics of all trials, for the folder of all runs.
 pub(super) fn experiment(rows: &[TrialRow], metrics: &[String]) -> SummaryValue {
     let hparam_infos = label_names(rows).into_iter().map(|label| {
         let is_number = is_number(rows, &label);
         let kind = if is_number { HParamType::Float64 } else { HParamType::String };
-        // Words can be chosen from in a list.
+        // The plugin shows the levels as a list to choose from.
         let levels = (!is_number)
             .then(|| ListOfValues { values: levels(rows, &label).into_iter().map(ProtoValue::string).collect() });
         HParamInfo { name: label, r#type: kind.into(), domain_discrete: levels }
@@ -34,7 +34,7 @@ pub(super) fn session_start(rows: &[TrialRow], row: &TrialRow, started: f64) -> 
     let value = |(label, value): (&String, &Value)| {
         let value = match (is_number(rows, label), value.as_f64()) {
             (true, Some(number)) => ProtoValue::number(number),
-            // `none` among numbers is left out, among words it is a word.
+            // `none` is left out among numbers. Among strings it is a string.
             (true, None) => return None,
             (false, _) => ProtoValue::string(cell(value)),
         };
@@ -55,7 +55,7 @@ pub(super) fn session_end(row: &TrialRow, ended: f64) -> SummaryValue {
     events::hparams("_hparams_/session_end_info", HParams::SessionEnd(end))
 }
 
-/// Returns whether a label has numbers alone, apart from `none`.
+/// Returns whether all values of a label are numbers or `none`.
 fn is_number(rows: &[TrialRow], label: &str) -> bool {
     let mut values = rows.iter().filter_map(|row| row.labels.get(label));
     values.all(|value| value.is_number() || value.is_null())
