@@ -1,8 +1,9 @@
-//! How near networks come to what the processor can do: `cargo bench --bench network`. Threads: `RAYON_NUM_THREADS`.
+//! Measures networks against the peak performance of the processor: `cargo bench --bench network`. `RAYON_NUM_THREADS` sets the
+//! number of threads.
 //!
-//! Hyperopt-CIFAR's best network: floating-point operations per second of a training step (forward and back, without the optimizer),
-//! beside the processor's peak in fused multiply-adds on as many threads; images per second without gradients; filters per second
-//! in input space.
+//! The network is the best one of Hyperopt-CIFAR. The benchmark prints the floating-point operations per second of a training
+//! step (forward and backward, without the optimiser) as a share of the peak of fused multiply-adds on the same number of
+//! threads, the images per second of inference, and the filters per second of visualisation in input space.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,7 @@ use serde_json::json;
 const ROUNDS: usize = 7;
 
 fn main() {
-    // `cargo bench -- NAME` asks every benchmark for what has the name.
+    // `cargo bench -- NAME` passes the filter NAME to every benchmark.
     if std::env::args().skip(1).any(|argument| argument != "--bench" && argument != "network") {
         return;
     }
@@ -37,7 +38,7 @@ fn numbers(n: usize) -> Vec<f32> {
     (0..n as u64).map(|i| stream.f32(i) - 0.5).collect()
 }
 
-/// Returns the median time of `f`, after a first call that is not counted.
+/// Returns the median time of `f`, not counting a first call.
 fn median(mut f: impl FnMut()) -> Duration {
     f();
     let mut times: Vec<_> = (0..ROUNDS)
@@ -57,7 +58,7 @@ fn loaded(architecture: &Architecture, pass: Pass, outputs: &[&str], backend: &B
     network
 }
 
-/// Returns Hyperopt-CIFAR's best network.
+/// Returns the best network of Hyperopt-CIFAR.
 fn best() -> Architecture {
     let values = json!({
         "activation": "elu", "conv_dropout_drop_proba": 0.25924, "conv_hiddn_units_mult": 1.59583, "conv_kernel_size": 3,
@@ -90,7 +91,7 @@ fn step(architecture: &Architecture, backend: &Backend, peak: f64) {
         network.forward(&images, Mode::Training { seed: 1, step: 1 });
         network.weight_gradients(&gradients);
     });
-    // Each product once forward and twice back.
+    // Each product is computed once forward and twice backward.
     println!("a step of {n}: {}", share(3 * architecture.flops, n, time, peak));
 }
 
@@ -117,15 +118,15 @@ fn filters(architecture: &Architecture, backend: &Backend) {
     println!("filters of {layer}: {rate:.1} filters/s of {steps} steps each");
 }
 
-/// Returns the fused multiply-adds that all threads together can do, as floating-point operations per second.
+/// Returns the peak of fused multiply-adds on all threads together, in floating-point operations per second.
 fn peak() -> f64 {
     let one = || {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has AVX-512, which was just asked.
+            // SAFETY: the processor has AVX-512, as was just checked.
             return unsafe { avx512() };
         } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has both, which was just asked.
+            // SAFETY: the processor has both, as was just checked.
             return unsafe { avx2() };
         }
         f64::NAN
@@ -133,7 +134,7 @@ fn peak() -> f64 {
     rayon::broadcast(|_| (0..5).map(|_| one()).fold(f64::NAN, f64::max)).into_iter().sum()
 }
 
-/// Vectors that are added to side by side: more than the latency of one addition needs.
+/// The number of independent accumulators, which is more than needed to hide the latency of an addition.
 const CHAINS: usize = 12;
 
 #[cfg(target_arch = "x86_64")]

@@ -1,8 +1,8 @@
 //! Times the steps of a training, data and optimizer included: `cargo bench --bench train_step -- [NETWORK BATCH STEPS]`.
 //!
-//! NETWORK is `best` (Hyperopt-CIFAR's best network on 32x32 RGB), `cnn` or `mlp` (the baselines on 28x28 grey), or `small` (one of
-//! the default study's). Without arguments all of them are timed. A line of JSON for each: images per second at the median
-//! step. Threads: `RAYON_NUM_THREADS`.
+//! NETWORK is `best` (the best network of Hyperopt-CIFAR, on 32x32 RGB), `cnn` or `mlp` (the baselines, on 28x28 grey), or
+//! `small` (a network of the default study). Without arguments all are timed. The output is a line of JSON for each, with
+//! images per second at the median step. `RAYON_NUM_THREADS` sets the number of threads.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use pipe_stages::{
 use pipe_store::MemoryObjects;
 use serde_json::{Value, json};
 
-/// Notes when each step ended.
+/// Records when each step ended.
 struct Clock(Mutex<Vec<Instant>>);
 
 impl Host for Clock {
@@ -54,11 +54,11 @@ const NETWORKS: [(&str, u32, u32); 7] = [
 ];
 
 fn main() {
-    // `cargo bench` adds a flag of its own.
+    // `cargo bench` adds its own flag.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.as_slice() {
         [] => NETWORKS.iter().for_each(|&(network, batch, steps)| time(network, batch, steps)),
-        // `cargo bench -- NAME` asks every benchmark for what has the name.
+        // `cargo bench -- NAME` passes the filter NAME to every benchmark.
         [name] => {
             let named = NETWORKS.iter().filter(|(network, ..)| name == "train_step" || network == name);
             named.for_each(|&(network, batch, steps)| time(network, batch, steps));

@@ -1,4 +1,4 @@
-//! Why a command failed: what it says, and its exit code.
+//! The failure of a command: its message, its hint and its exit code.
 
 use std::{fmt::Display, io::IsTerminal};
 
@@ -13,7 +13,7 @@ use pipe_views::ViewError;
 use crate::report_folder::ViewsError;
 
 /// The exit codes, as every command's help lists them.
-pub const EXIT_CODES: &str = "\
+pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    a node failed, or the command could not do what it was asked to
@@ -21,41 +21,41 @@ Exit codes:
   3    the store is damaged
   130  interrupted";
 
-/// Why a command failed: what it says, and its exit code.
+/// A failed command: its message, its hint and its exit code.
 #[derive(Debug)]
-pub struct Failure {
-    pub code: u8,
-    pub message: String,
-    pub hint: Option<String>,
-    /// Whether the message is already laid out, so that nothing is put before it.
-    pub verbatim: bool,
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    /// Whether the message is printed as it is, without `error: `.
+    pub(crate) verbatim: bool,
 }
 
 impl Failure {
-    /// Returns a failure of the work itself: exit code 1.
-    pub fn work(message: impl Display) -> Self {
+    /// Returns a failure with exit code 1: the command could not do what it was asked to.
+    pub(crate) fn work(message: impl Display) -> Self {
         Self { code: 1, message: message.to_string(), hint: None, verbatim: false }
     }
 
-    /// Returns wrong usage: exit code 2.
-    pub fn usage(message: impl Display) -> Self {
+    /// Returns a failure with exit code 2: wrong usage.
+    pub(crate) fn usage(message: impl Display) -> Self {
         Self { code: 2, ..Self::work(message) }
     }
 
-    /// Returns a failure of which everything has been said.
-    pub fn silent(code: u8) -> Self {
+    /// Returns a failure without a message, as everything has been printed already.
+    pub(crate) fn silent(code: u8) -> Self {
         Self { code, message: String::new(), hint: None, verbatim: true }
     }
 
-    /// Adds what can be done about it.
+    /// Adds a hint: what the user can do.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Returns any error with its causes; the exit code follows from the first error of the store among them.
-    pub fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
+    /// Returns a failure for any error, with its causes. Errors of the store among them determine the exit code.
+    pub(crate) fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut failure = Self::work(pipe_engine::run::with_causes(error));
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -77,7 +77,7 @@ impl Failure {
     }
 
     /// Writes the message and the hint to standard error.
-    pub fn say(&self) {
+    pub(crate) fn say(&self) {
         if self.verbatim {
             eprint!("{}", self.message);
         } else {

@@ -1,33 +1,35 @@
-//! What is said on standard error: how much, and in what form.
+//! The options for messages on standard error.
 
 use std::io;
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// How much is said.
+/// The amount and the form of messages.
 #[derive(Debug, Clone, Args)]
-pub struct Logging {
-    /// Say more (-vv and -vvv: still more)
+pub(crate) struct Logging {
+    /// Print more messages (-vv and -vvv print even more)
     #[arg(long, short, action = clap::ArgAction::Count, global = true)]
-    pub verbose: u8,
-    /// Say only what went wrong
+    pub(crate) verbose: u8,
+    /// Print only errors
     #[arg(long, short, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// The form of log lines; `RUST_LOG` selects them more finely than -v
+    pub(crate) quiet: bool,
+    /// The format of log lines
+    ///
+    /// The environment variable `RUST_LOG` filters log lines in more detail than -v.
     #[arg(long, value_enum, default_value_t, global = true, value_name = "FORM")]
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     #[default]
     Text,
     Json,
 }
 
 /// Starts logging to standard error.
-pub fn start(logging: &Logging) {
+pub(crate) fn start(logging: &Logging) {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).unwrap_or_else(|error| {
             eprintln!("warning: RUST_LOG is ignored: {error}");
@@ -46,8 +48,8 @@ pub fn start(logging: &Logging) {
 }
 
 impl Logging {
-    /// Returns the level of log lines that the flags ask for. With JSON, what is said of nodes are log lines, too.
-    pub fn level(&self) -> &'static str {
+    /// Returns the log level that the flags select. It is higher with JSON, where messages about nodes are log lines, too.
+    pub(crate) fn level(&self) -> &'static str {
         match (self.quiet, self.verbose, self.log_format) {
             (true, ..) => "error",
             (_, 0, LogFormat::Text) => "warn",

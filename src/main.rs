@@ -10,7 +10,7 @@ mod store_args;
 
 use std::process::ExitCode;
 
-/// It makes fewer system calls than the C library's, above all when several threads allocate.
+/// mimalloc makes fewer system calls than the allocator of the C library, above all when several threads allocate.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

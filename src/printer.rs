@@ -1,4 +1,4 @@
-//! What `pipe run` shows: bars on a terminal, plain lines elsewhere, events for programs.
+//! The output of `pipe run`: progress bars on a terminal, otherwise plain lines, or JSON events.
 
 use std::{
     collections::BTreeMap,
@@ -14,30 +14,30 @@ use pipe_stages::stage::Progress;
 use pipe_store::Digest;
 use serde_json::{Value, json};
 
-/// What became of a run.
+/// The result of a run.
 pub(super) struct Summary<'a> {
-    pub study: Digest,
-    pub name: &'a str,
-    pub executed: usize,
-    pub reused: usize,
-    pub failed: usize,
-    pub skipped: usize,
-    pub seconds: f64,
-    pub report: &'a Path,
-    pub pictures: Option<&'a Path>,
+    pub(crate) study: Digest,
+    pub(crate) name: &'a str,
+    pub(crate) executed: usize,
+    pub(crate) reused: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+    pub(crate) seconds: f64,
+    pub(crate) report: &'a Path,
+    pub(crate) pictures: Option<&'a Path>,
 }
 
-/// Shows a run while it goes on.
+/// Shows the progress of a run.
 pub(super) struct Printer {
     form: Form,
     quiet: bool,
-    /// Whether every reused node has a line of its own, even if they are many.
+    /// Whether every reused node has its own line, however many there are.
     verbose: bool,
     total: usize,
     settled: usize,
     reused_unshown: usize,
     /// The nodes that are running.
-    told: BTreeMap<String, Told>,
+    running: BTreeMap<String, Running>,
 }
 
 enum Form {
@@ -55,19 +55,19 @@ struct Bars {
     running: BTreeMap<String, ProgressBar>,
 }
 
-/// Since when a node has been running, and when a plain line last said how far it is.
-struct Told {
+/// A running node: its start, and when a plain line last showed its progress.
+struct Running {
     since: Instant,
     last: Instant,
-    /// Where it began. A training may go on from a checkpoint; what was done before must not count for its speed.
+    /// The progress at the start. A training can continue from a checkpoint, and steps before it must not count for its speed.
     from: Option<u64>,
 }
 
-/// How often a line says how far a node is, if there is no terminal.
+/// The time between two lines about the progress of a node, if there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
 impl Printer {
-    pub fn new(events: bool, quiet: bool, verbose: bool, log: bool, total: usize) -> Self {
+    pub(crate) fn new(events: bool, quiet: bool, verbose: bool, log: bool, total: usize) -> Self {
         let form = if events {
             Form::Events
         } else if log {
@@ -77,11 +77,11 @@ impl Printer {
         } else {
             Form::Plain
         };
-        Self { form, quiet, verbose, total, settled: 0, reused_unshown: 0, told: BTreeMap::new() }
+        Self { form, quiet, verbose, total, settled: 0, reused_unshown: 0, running: BTreeMap::new() }
     }
 
     /// Shows one event.
-    pub fn event(&mut self, event: &Event<'_>) {
+    pub(crate) fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Started { node, why } => self.started(node, why),
             Event::Progress { node, progress } => self.progress(node, progress),
@@ -105,7 +105,7 @@ impl Printer {
 
     fn started(&mut self, node: &str, why: &str) {
         let now = Instant::now();
-        self.told.insert(node.to_owned(), Told { since: now, last: now, from: None });
+        self.running.insert(node.to_owned(), Running { since: now, last: now, from: None });
         match &mut self.form {
             Form::Events => emit(&json!({ "event": "start", "node": node, "why": why })),
             Form::Log => tracing::info!(node, why, "start"),
@@ -121,8 +121,8 @@ impl Printer {
     }
 
     fn progress(&mut self, node: &str, progress: &Progress) {
-        let Some(told) = self.told.get_mut(node) else { return };
-        let from = *told.from.get_or_insert(progress.done);
+        let Some(running) = self.running.get_mut(node) else { return };
+        let from = *running.from.get_or_insert(progress.done);
         match &mut self.form {
             Form::Events => {
                 let mut line = serde_json::to_value(progress).expect("progress is plain data");
@@ -132,12 +132,12 @@ impl Printer {
             }
             Form::Log => tracing::debug!(node, done = progress.done, total = progress.total, "progress"),
             Form::Plain => {
-                if told.last.elapsed() < PLAIN_EVERY {
+                if running.last.elapsed() < PLAIN_EVERY {
                     return;
                 }
-                told.last = Instant::now();
+                running.last = Instant::now();
                 let share = progress.done as f64 * 100.0 / progress.total.max(1) as f64;
-                let text = format!("{share:.0} %, {}", describe(progress, from, told.since.elapsed()));
+                let text = format!("{share:.0} %, {}", describe(progress, from, running.since.elapsed()));
                 self.line(&format!("          {node}  {text}"));
             }
             Form::Bars(bars) => {
@@ -147,7 +147,7 @@ impl Printer {
                     bar.set_style(style("{prefix:<28} {bar:24.cyan/blue} {percent:>3}% {msg}"));
                 }
                 bar.set_position(progress.done);
-                bar.set_message(describe(progress, from, told.since.elapsed()));
+                bar.set_message(describe(progress, from, running.since.elapsed()));
             }
         }
     }
@@ -160,7 +160,7 @@ impl Printer {
             How::Skipped => "skipped",
             How::Interrupted => "interrupted",
         };
-        self.told.remove(node);
+        self.running.remove(node);
         if let Form::Bars(bars) = &mut self.form {
             if let Some(bar) = bars.running.remove(node) {
                 bar.finish_and_clear();
@@ -178,7 +178,7 @@ impl Printer {
         if matches!(how, How::Failed) {
             return self.complain(&format!("{word:>11}  {node}: {why}{time}"));
         }
-        // On a terminal, a long list of what did not change would hide what did.
+        // On a terminal, a long list of reused nodes would hide the others.
         if matches!(how, How::Reused) && !self.verbose && matches!(self.form, Form::Bars(_)) && self.total > 40 {
             self.reused_unshown += 1;
             return;
@@ -186,8 +186,8 @@ impl Printer {
         self.line(&format!("{word:>11}  {node}  ({why}){time}"));
     }
 
-    /// Ends with what became of the run, where to look, and the study's hash.
-    pub fn study(&mut self, summary: &Summary<'_>) {
+    /// Shows the result of the run: the counts, where its report is, and the study hash.
+    pub(crate) fn study(&mut self, summary: &Summary<'_>) {
         self.clear();
         if let Form::Events = self.form {
             return emit(&json!({
@@ -220,24 +220,24 @@ impl Printer {
         self.result(summary);
     }
 
-    /// Writes the line of data: the study's name and hash.
+    /// Writes the last line to standard output: the name and hash of the study.
     fn result(&self, summary: &Summary<'_>) {
         let mut out = std::io::stdout().lock();
         note(writeln!(out, "study {} {}", summary.name, summary.study).and_then(|()| out.flush()));
     }
 
     /// Returns whether a line could not be written to standard output.
-    pub fn lost_lines(&self) -> bool {
+    pub(crate) fn lost_lines(&self) -> bool {
         LOST.load(Ordering::Relaxed)
     }
 
-    /// Ends without a study.
-    pub fn interrupted(&mut self) {
+    /// Shows that the run was interrupted.
+    pub(crate) fn interrupted(&mut self) {
         self.clear();
         match self.form {
             Form::Events => emit(&json!({ "event": "interrupted" })),
             Form::Log => tracing::warn!("interrupted"),
-            _ => self.complain("interrupted: `pipe run` goes on from here"),
+            _ => self.complain("interrupted: `pipe run` continues from here"),
         }
     }
 
@@ -278,8 +278,8 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates are constants")
 }
 
-/// Returns epoch, loss and accuracy, if there are any, and the speed and remaining time of a node that began at `from`, `since`
-/// ago.
+/// Returns the epoch, loss and accuracy of a node if it has them, its speed and its remaining time. The node began at the
+/// progress `from`, `since` ago.
 fn describe(progress: &Progress, from: u64, since: Duration) -> String {
     let Progress { done, total, unit, .. } = progress;
     let rate = done.saturating_sub(from) as f64 / since.as_secs_f64().max(1e-3);
@@ -315,7 +315,7 @@ fn emit(line: &Value) {
 /// Whether a line could not be written to standard output.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// Remembers that a line was lost. If its reader has gone, it is not.
+/// Records that a line was lost, unless the reader has closed the pipe.
 fn note(written: std::io::Result<()>) {
     if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
         LOST.store(true, Ordering::Relaxed);

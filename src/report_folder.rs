@@ -1,4 +1,4 @@
-//! Writes a study's views where a person finds them: the report, and its pictures as plain files.
+//! Writes the views of a study as plain files: the report and the pictures.
 
 use std::{
     collections::BTreeSet,
@@ -11,18 +11,18 @@ use pipe_engine::study::{self, Found, Study};
 use pipe_store::{Digest, ObjectSource, Store, StoreError};
 use pipe_views::{ViewError, report};
 
-/// Where the views of a study are.
+/// The paths of the views of a study.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Views {
-    /// The HTML page.
-    pub report: PathBuf,
-    /// The folder of its pictures, if it has any.
-    pub pictures: Option<PathBuf>,
+pub(crate) struct Views {
+    /// The report, an HTML page.
+    pub(crate) report: PathBuf,
+    /// The folder of the pictures, if there are any.
+    pub(crate) pictures: Option<PathBuf>,
 }
 
 /// Why views could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum ViewsError {
+pub(crate) enum ViewsError {
     #[error(transparent)]
     View(#[from] ViewError),
     #[error(transparent)]
@@ -31,14 +31,14 @@ pub enum ViewsError {
     Write { path: PathBuf, source: io::Error },
 }
 
-/// Writes the views of a study to the store's folder. They are a function of the study and of this version of the program, so
-/// views that are there are not written again.
-pub fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<Views, ViewsError> {
+/// Writes the views of a study to the folder of the store. Existing views are not written again, because they depend only on the
+/// study and on the version of the program.
+pub(crate) fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<Views, ViewsError> {
     let folder = store.root().join(FOLDER).join(folder_name(name, hash));
     let report = folder.join("report.html");
     let pictures = pictures(store, study)?;
     let views = Views { report: report.clone(), pictures: (!pictures.is_empty()).then(|| folder.join("pictures")) };
-    // The page is written last, so if it is there, everything is.
+    // The page is written last: if it exists, everything does.
     if up_to_date(&report) {
         return Ok(views);
     }
@@ -52,8 +52,8 @@ pub fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<
     Ok(views)
 }
 
-/// Returns the folders of views whose studies are not among `kept`, the entries of logs that stay.
-pub fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<PathBuf> {
+/// Returns the folders of views that belong to no study in `kept`, given as (name, hash).
+pub(crate) fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<PathBuf> {
     let kept: BTreeSet<String> = kept.iter().map(|(name, hash)| folder_name(name, hash)).collect();
     let entries = fs::read_dir(store.root().join(FOLDER)).into_iter().flatten().flatten();
     let mut stale: Vec<_> = entries
@@ -64,14 +64,14 @@ pub fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<PathBuf> {
     stale
 }
 
-/// The folder of all views, in the store's folder.
+/// The folder of all views, within the folder of the store.
 const FOLDER: &str = "reports";
 
 fn folder_name(name: &str, hash: &Digest) -> String {
     format!("{name}-{}", hash.short())
 }
 
-/// Returns whether the page is there and was written by this version.
+/// Returns whether the page exists and was written by this version.
 fn up_to_date(report: &Path) -> bool {
     let version = report::GENERATOR.as_bytes();
     let head = fs::File::open(report).and_then(|file| {
@@ -82,7 +82,7 @@ fn up_to_date(report: &Path) -> bool {
     head.is_ok_and(|head| head.windows(version.len()).any(|window| window == version))
 }
 
-/// Returns the PNG outputs of a study: path -> digest. Those of trials stay in the store.
+/// Returns the PNG outputs of a study as (path, digest), without those of trials.
 fn pictures(store: &Store, study: &Study) -> Result<Vec<(String, Digest)>, StoreError> {
     let mut pictures = Vec::new();
     for (name, node) in &study.nodes {
@@ -100,7 +100,7 @@ fn pictures(store: &Store, study: &Study) -> Result<Vec<(String, Digest)>, Store
     Ok(pictures)
 }
 
-/// Writes a file that appears under its name only when it is whole, even if somebody else writes it at the same time.
+/// Writes a file atomically: it appears under its name only when it is complete, even if another process writes it, too.
 fn publish(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut draft = tempfile::Builder::new()

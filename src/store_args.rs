@@ -1,4 +1,4 @@
-//! Where the store is, for every command that has one.
+//! The options for the store, shared by most commands.
 
 use std::path::PathBuf;
 
@@ -7,33 +7,33 @@ use pipe_store::Store;
 
 use crate::failure::Failure;
 
-/// Where the store is.
+/// The options for the store.
 #[derive(Debug, Clone, Args)]
-pub struct StoreArgs {
+pub(crate) struct StoreArgs {
     /// The store [default: `.pipe` beside the pipeline file]
     #[arg(long, value_name = "DIR", env = "PIPE_STORE", global = false)]
     store: Option<PathBuf>,
     /// The pipeline file
     #[arg(long, short, value_name = "FILE", default_value = "pipeline.ron")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
 }
 
 impl StoreArgs {
     /// Returns the store's folder.
-    pub fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.store.clone().unwrap_or_else(|| {
             let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
             folder.map_or_else(|| PathBuf::from(".pipe"), |folder| folder.join(".pipe"))
         })
     }
 
-    /// Opens the store; makes one if there is none.
-    pub fn open(&self) -> Result<Store, Failure> {
+    /// Opens the store, and makes it if it does not exist.
+    pub(crate) fn open(&self) -> Result<Store, Failure> {
         Ok(Store::open(&self.root())?)
     }
 
-    /// Opens a store that must exist: a command that only looks does not make one.
-    pub fn open_existing(&self) -> Result<Store, Failure> {
+    /// Opens the store, which must exist: a command that only reads does not make one.
+    pub(crate) fn open_existing(&self) -> Result<Store, Failure> {
         let root = self.root();
         if root.is_dir() {
             return Ok(Store::open(&root)?);

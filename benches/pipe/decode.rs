@@ -1,4 +1,4 @@
-//! `decode` of an archive in CIFAR-100's binary layout with as many images as that has.
+//! `decode` of an archive with the binary layout and the number of images of CIFAR-100.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `pipe run` as a process: with nothing to do, and with a hundred light nodes or trainings to execute for the first time.
+//! `pipe run` as a process, with nothing to do, and with a hundred light nodes or trainings to execute.
 
 use divan::Bencher;
 
@@ -23,13 +23,13 @@ fn nothing_to_do(bencher: Bencher, text: &str) {
     bencher.bench_local(|| study.pipe("run --quiet"));
 }
 
-/// The figure is of all nodes together.
+/// The time is for all nodes together.
 #[divan::bench(sample_count = 5)]
 fn first_time_100_light_nodes(bencher: Bencher) {
     first_time(bencher, |seed| of_augmentations(100, seed));
 }
 
-/// The figure is of all nodes together. Each is a process.
+/// The time is for all nodes together. Each training is a process.
 #[divan::bench(sample_count = 3)]
 fn first_time_100_trainings_of_one_step(bencher: Bencher) {
     first_time(bencher, |seed| of_trainings(100, seed));

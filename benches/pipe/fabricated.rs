@@ -1,5 +1,5 @@
-//! Studies whose trainings were never run: every node has a result, and only the light ones are true. So a study of a
-//! thousand trials is had in a minute.
+//! Studies with made-up trainings: every node has a result, but only light nodes were executed. A study of a thousand trials
+//! takes a minute.
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
@@ -29,21 +29,21 @@ use pipe_store::{ActionResult, Digest, Store, Tree};
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
-/// A folder with a pipeline and a store in which everything is known.
-pub struct Fabricated {
+/// A folder with a pipeline, and a store with the results of all its nodes.
+pub(crate) struct Fabricated {
     folder: TempDir,
 }
 
 impl Fabricated {
-    /// Returns a folder in which the pipeline `text` has been run, as far as anybody can tell.
-    pub fn new(text: &str) -> Self {
+    /// Returns a folder with the pipeline `text` and the results of all its nodes.
+    pub(crate) fn new(text: &str) -> Self {
         let fabricated = Self { folder: tempfile::tempdir().expect("a temporary folder can be made") };
         fabricated.run(text);
         fabricated
     }
 
-    /// Makes another pipeline the folder's, and fabricates what it lacks.
-    pub fn run(&self, text: &str) {
+    /// Replaces the pipeline, and makes up the results that are missing.
+    pub(crate) fn run(&self, text: &str) {
         std::fs::write(self.folder.path().join("pipeline.ron"), text).expect("the folder can be written");
         let pipeline =
             read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Look::Plain)));
@@ -60,17 +60,17 @@ impl Fabricated {
             let ActionResult::Tree(tree) = executed.result else { panic!("`{}` failed", node.name) };
             trees.push(Some(store.tree(&tree).expect("what was just stored is there")));
         }
-        // The study is named and its views are written.
+        // This stores the study and writes its views.
         self.pipe("run --quiet");
     }
 
-    /// Returns the folder's store.
-    pub fn store(&self) -> Store {
+    /// Returns the store of the folder.
+    pub(crate) fn store(&self) -> Store {
         Store::open(&self.folder.path().join(".pipe")).expect("the store can be opened")
     }
 
-    /// Runs the program in the folder; its arguments are separated by white space. Returns its standard output.
-    pub fn pipe(&self, args: &str) -> String {
+    /// Runs the program in the folder and returns its standard output. The arguments are separated by white space.
+    pub(crate) fn pipe(&self, args: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
         let output = command.args(args.split_whitespace()).current_dir(self.folder.path()).output();
         let output = output.expect("the program can be started");
@@ -78,13 +78,13 @@ impl Fabricated {
         String::from_utf8(output.stdout).expect("the program writes UTF-8")
     }
 
-    /// Returns a path in the folder.
-    pub fn path(&self, path: &str) -> PathBuf {
+    /// Returns the path of a file in the folder.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
 }
 
-/// Stands in for a stage that computes.
+/// Replaces a stage that takes long, with made-up outputs.
 struct Fabricator<'a> {
     id: StageId,
     action: &'a Action,
@@ -110,7 +110,7 @@ impl Stage for Fabricator<'_> {
     }
 }
 
-/// Returns what a training of four epochs might have left. Accuracies are drawn from the digest of its action.
+/// Returns made-up outputs of a training of four epochs. Accuracies are derived from the digest of the action.
 fn training(proposal: Proposal, action: &[u8]) -> Outputs {
     let digest = Digest::of(action);
     let accuracy = |epoch: u32| f64::from(digest.as_bytes()[epoch as usize]) / 255.0;

@@ -1,5 +1,5 @@
-//! Benchmarks of the store, the engine, the views and decoding: `cargo bench`, or a part of them, as
-//! `cargo bench -- store`. What they gave is in BENCHMARKS.md.
+//! Benchmarks of the store, the engine, the views and decoding: `cargo bench`, or a part such as `cargo bench -- store`.
+//! BENCHMARKS.md has results.
 
 mod decode;
 mod engine;

@@ -1,4 +1,4 @@
-//! Random numbers: as many as a batch of 64 images of 3 x 32 x 32 has values.
+//! Random numbers, one for each value of a batch of 64 images of 3 x 32 x 32.
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use pipe_stages::philox::{Purpose, Stream};
@@ -14,7 +14,7 @@ fn blocks(bencher: Bencher) {
     bencher.counter(ItemsCount::new(VALUES)).bench(all);
 }
 
-/// One at a time, by its place.
+/// One at a time, by index.
 #[divan::bench]
 fn elements(bencher: Bencher) {
     let stream = Stream::new(7, Purpose::Order, 1, 2);

@@ -1,4 +1,4 @@
-//! The store, beside what any tool does with as many bytes.
+//! The store, with other tools on the same number of bytes for comparison.
 
 use std::{
     fs::{self, File},
@@ -77,7 +77,7 @@ fn verify_1_gib(bencher: Bencher) {
     bencher.counter(BytesCount::new(GIB)).bench_local(verify);
 }
 
-/// `b3sum`, for comparison: what it does with a file, it does by this function.
+/// The function that `b3sum` uses for a file, for comparison.
 #[divan::bench(sample_count = 10)]
 fn b3sum_1_gib(bencher: Bencher) {
     let folder = with_source();
@@ -91,7 +91,7 @@ fn get_1000_small(bencher: Bencher) {
     let names: Vec<_> =
         (0..1000_u32).map(|i| store(&folder).put(&i.to_le_bytes()).expect("the disk has room")).collect();
     let read_all = |store: Store| names.iter().map(|name| store.read(name).expect("it is there").len()).sum::<usize>();
-    // What a store has read it remembers.
+    // A store remembers the objects that it has read, so each sample opens it anew.
     bencher.counter(ItemsCount::new(names.len())).with_inputs(|| store(&folder)).bench_local_values(read_all);
 }
 
@@ -104,7 +104,7 @@ fn get_64_mib(bencher: Bencher) {
     bencher.counter(BytesCount::new(bytes.len())).with_inputs(|| store(&folder)).bench_local_values(read);
 }
 
-/// Every object is old, and nothing names it.
+/// Every object is old, and nothing refers to it.
 #[divan::bench(sample_count = 3)]
 fn gc_100_000_objects(bencher: Bencher) {
     let collect = |folder: &mut TempDir| {
@@ -118,7 +118,7 @@ fn gc_100_000_objects(bencher: Bencher) {
     bencher.with_inputs(with_100_000_objects).bench_local_refs(collect);
 }
 
-/// Every object stays: what is young is kept.
+/// Every object is young and therefore kept.
 #[divan::bench(sample_count = 5)]
 fn gc_of_nothing_in_100_000_objects(bencher: Bencher) {
     let folder = with_100_000_objects();
@@ -132,8 +132,7 @@ fn gc_of_nothing_in_100_000_objects(bencher: Bencher) {
     bencher.bench_local(plan);
 }
 
-/// Returns a folder with a store. Its objects are written without waiting for the disk: the store's own way would take
-/// minutes.
+/// Returns a folder with a store. Its objects are written without syncing, because that would take minutes.
 fn with_100_000_objects() -> TempDir {
     let folder = folder();
     let objects = store(&folder).root().join("objects");

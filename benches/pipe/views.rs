@@ -6,14 +6,14 @@ use pipe_views::report;
 
 use crate::{fabricated::Fabricated, studies::of_trials};
 
-/// Two studies of which every trial differs.
+/// Returns two studies in which every trial differs.
 fn two_studies() -> Fabricated {
     let folder = Fabricated::new(&of_trials(1000, 7));
     folder.run(&of_trials(1000, 8));
     folder
 }
 
-/// As a process.
+/// Measured as a process.
 #[divan::bench(sample_count = 30)]
 fn diff_1000_trials(bencher: Bencher) {
     let folder = two_studies();

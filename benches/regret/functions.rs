@@ -1,4 +1,4 @@
-//! The eight functions that samplers are measured on.
+//! The eight functions on which samplers are measured.
 //!
 //! Sources: branin and hartmann6 are the classical ones (Picheny, Wagner and Ginsbourger, "A benchmark of kriging-based
 //! infill criteria for noisy optimization", 2013); the others were written for the frozen baselines. Those called
@@ -11,21 +11,21 @@ use std::f64::consts::PI;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// A function with its space and its least value.
-pub struct Function {
-    pub name: &'static str,
-    pub space: Value,
-    /// The value without noise, by the space's keys.
-    pub value: fn(&Map<String, Value>) -> f64,
-    pub least: f64,
-    /// Whether an evaluation fails.
-    pub fails: fn(&Map<String, Value>) -> bool,
-    /// What is added to the value that the sampler sees: (seed, trial).
-    pub noise: fn(u64, u32) -> f64,
+/// A function with its space and its minimum.
+pub(crate) struct Function {
+    pub(crate) name: &'static str,
+    pub(crate) space: Value,
+    /// Returns the value without noise. The arguments are the values by key of the space.
+    pub(crate) value: fn(&Map<String, Value>) -> f64,
+    pub(crate) least: f64,
+    /// Returns whether an evaluation fails.
+    pub(crate) fails: fn(&Map<String, Value>) -> bool,
+    /// Returns the noise that is added to the value that the sampler sees, given (seed, trial).
+    pub(crate) noise: fn(u64, u32) -> f64,
 }
 
-/// Returns all eight, in the order of the table.
-pub fn all() -> Vec<Function> {
+/// Returns all eight functions, in the order of the table.
+pub(crate) fn all() -> Vec<Function> {
     let function =
         |name, space, value, least| Function { name, space, value, least, fails: |_| false, noise: |_, _| 0.0 };
     let ln = libm::log;
@@ -73,7 +73,7 @@ pub fn all() -> Vec<Function> {
 }
 
 /// Returns the space of Hyperopt-CIFAR: 19 keys, 22 labels.
-pub fn hyperopt_cifar_space() -> Value {
+pub(crate) fn hyperopt_cifar_space() -> Value {
     serde_json::from_str(include_str!("../../stages/src/search/fixtures/hyperopt_cifar_space.json"))
         .expect("the file is JSON")
 }
@@ -181,7 +181,7 @@ fn hyperopt_cifar_like(p: &Map<String, Value>) -> f64 {
     f + of_optimizer + 0.05 * square(number(p, "coarse_labels_weight") - 0.3)
 }
 
-/// The logarithm of how wide the network is.
+/// Returns the logarithm of the width of the network.
 fn width(p: &Map<String, Value>) -> f64 {
     libm::log(number(p, "conv_hiddn_units_mult")) + if p["nb_conv_pool_layers"] == 3 { 0.35 } else { 0.0 }
 }
@@ -191,7 +191,7 @@ fn hyperopt_cifar_fails(p: &Map<String, Value>) -> bool {
     diverges || (width(p) > 0.6 && number(p, "batch_size") > 380.0)
 }
 
-/// Uniform in -0.02 to 0.02: the splitmix64 of seed * 1000003 + trial.
+/// Returns noise that is uniform from -0.02 to 0.02: the splitmix64 of seed * 1000003 + trial.
 fn noise(seed: u64, trial: u32) -> f64 {
     let x = seed.wrapping_mul(1_000_003).wrapping_add(u64::from(trial)).wrapping_add(0x9E37_79B9_7F4A_7C15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

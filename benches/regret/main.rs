@@ -1,9 +1,9 @@
 //! Measures a sampler's regret on eight functions against frozen baselines of Hyperopt and Optuna:
 //! `cargo bench --bench regret -- [SEEDS [SAMPLER [LAG]]]`, SAMPLER in JSON, `"Tpe"` by default.
 //!
-//! Regret is the noiseless value of the trial with the least observed loss, less the function's least value. The gate: the
-//! median after 100 evaluations is at or below Hyperopt's; the upper 95 % bound of its ratio to the best baseline's median,
-//! by bootstrap over our seeds, is below 1.25; at most 5 % of trials fail; nothing is proposed twice.
+//! Regret is the noiseless value of the trial with the least observed loss, minus the minimum of the function. The requirements
+//! are: the median after 100 evaluations is at most that of Hyperopt; the upper 95 % bound of its ratio to the median of the
+//! best baseline, by bootstrap over the seeds, is below 1.25; at most 5 % of trials fail; nothing is proposed twice.
 
 mod functions;
 
@@ -16,7 +16,7 @@ use pipe_stages::{
 };
 use serde::Deserialize;
 
-/// Evaluations after which the regret is noted.
+/// The numbers of evaluations after which the regret is recorded.
 const AFTER: [u32; 3] = [25, 50, 100];
 const TRIALS: u32 = AFTER[2];
 
@@ -32,7 +32,7 @@ struct Baseline {
     medians: [f64; 3],
 }
 
-/// What one seed gave.
+/// The results of one seed.
 struct Outcome {
     regrets: [f64; 3],
     failed: u32,
@@ -40,9 +40,9 @@ struct Outcome {
 }
 
 fn main() {
-    // `cargo bench` adds a flag of its own.
+    // `cargo bench` adds its own flag.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    // `cargo bench -- NAME` asks every benchmark for what has the name.
+    // `cargo bench -- NAME` passes the filter NAME to every benchmark.
     let is_number = |argument: &String| argument.parse::<u32>().is_ok();
     if arguments.first().is_some_and(|argument| argument != "regret" && !is_number(argument)) {
         return;
@@ -88,7 +88,7 @@ fn main() {
     println!("100 proposals on the space of 22 labels: {:.0} ms", time(&sampler));
 }
 
-/// Runs one search, each proposal with the scores of all trials but the last `lag - 1`.
+/// Runs one search. Each proposal sees the scores of all trials except the last `lag - 1`.
 fn run(sampler: &Sampler, function: &Function, space: &Space, seed: u64, lag: u32) -> Outcome {
     let mut past = Past::default();
     let (mut losses, mut seen) = (Vec::new(), BTreeSet::new());
@@ -121,7 +121,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     0.5 * (values[(values.len() - 1) / 2] + values[values.len() / 2])
 }
 
-/// Returns the value below which 95 % of the medians of resamples are.
+/// Returns the upper bound of 95 % of the medians of resamples.
 fn upper_bound(values: &[f64]) -> f64 {
     const RESAMPLES: u32 = 2000;
     let n = values.len() as u32;
@@ -134,7 +134,7 @@ fn upper_bound(values: &[f64]) -> f64 {
     medians[(0.95 * f64::from(RESAMPLES)) as usize]
 }
 
-/// Returns the least time of several searches of the space of 22 labels, in milliseconds.
+/// Returns the shortest time of several searches over the space of 22 labels, in milliseconds.
 fn time(sampler: &Sampler) -> f64 {
     let function =
         functions::all().into_iter().find(|function| function.name == "hyperopt_cifar_like").expect("it is there");

@@ -12,8 +12,8 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print_byte
 /// For example `pipe cat search/train/003/history.csv`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Cat {
-    /// A hash, a unique prefix of one, or a file of a node
+pub(crate) struct Cat {
+    /// A hash, a unique prefix of a hash, or an output file of a node
     #[arg(value_name = "HASH|NODE/PATH")]
     what: String,
     /// The study to look for a node in [default: the latest]
@@ -24,7 +24,7 @@ pub struct Cat {
 }
 
 impl Cat {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let is_hash = self.what.len() >= 4 && self.what.bytes().all(|b| b.is_ascii_hexdigit());
         let by_hash = if is_hash { store.resolve_prefix(&self.what).ok() } else { None };
@@ -37,7 +37,7 @@ impl Cat {
                     Output::Tree(files) => {
                         let files: Vec<_> =
                             files.into_iter().map(|(path, _)| format!("{}/{path}", self.what)).collect();
-                        return Err(Failure::usage(format!("`{}` is several files", self.what)).hint(files.join(", ")));
+                        return Err(Failure::usage(format!("`{}` has several files", self.what)).hint(files.join(", ")));
                     }
                 }
             }

@@ -6,18 +6,18 @@ use clap_complete::Shell;
 use super::Cli;
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
 
-/// Print the completions for a shell
+/// Print completions for a shell
 ///
 /// For example `pipe completions bash > ~/.local/share/bash-completion/completions/pipe`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Completions {
+pub(crate) struct Completions {
     /// The shell
     shell: Shell,
 }
 
 impl Completions {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "pipe", &mut text);
         print(&String::from_utf8_lossy(&text))

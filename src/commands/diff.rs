@@ -6,9 +6,10 @@ use pipe_views::diff;
 
 use crate::{failure::Failure, logging::Logging, output::{json, print}, store_args::StoreArgs};
 
-/// Compare two studies: what was asked differently, and what came of it
+/// Compare two studies and their results
 ///
-/// Nodes with equal keys but different outputs are reported first: the same action has given different bytes.
+/// Shows the differences between the pipelines with the nodes that they affect, then the differences in the results. Nodes
+/// with equal keys but different outputs come last: the same action gave different bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes:
@@ -16,7 +17,7 @@ Exit codes:
   1    they differ
   2    they could not be compared
   3    the store is damaged")]
-pub struct Diff {
+pub(crate) struct Diff {
     /// A study's name or hash; `name~1` is the study before the latest of that name
     a: String,
     /// The study to compare it with
@@ -29,11 +30,11 @@ pub struct Diff {
 }
 
 impl Diff {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         match self.compare() {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::silent(1)),
-            // 1 means that they differ.
+            // 1 means that the studies differ.
             Err(failure) => Err(Failure { code: failure.code.max(2), ..failure }),
         }
     }

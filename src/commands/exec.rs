@@ -1,5 +1,5 @@
-//! `pipe exec`: one execution as one command. `pipe run` starts it for every node that computes, and so can the scheduler of a
-//! cluster.
+//! `pipe exec` executes one action. `pipe run` starts it for every node that computes, and the scheduler of a cluster can do the
+//! same.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -24,11 +24,11 @@ use crate::{
 
 /// Execute one action that is in the store (plumbing)
 ///
-/// Commits the result and prints the digest of its output tree; if the result is known already, only prints. This is what
-/// `pipe run` does for each node.
+/// Stores the result and prints the digest of its output tree. If the result is known already, only prints the digest. `pipe
+/// run` starts this command for each node.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Exec {
+pub(crate) struct Exec {
     /// The action key, or a unique prefix of it
     key: String,
     /// The store
@@ -40,13 +40,15 @@ pub struct Exec {
     /// The CUDA device, if the action computes on one
     #[arg(long, value_name = "N", default_value_t = 0)]
     cuda_device: usize,
-    /// Seconds between checkpoints
+    /// Seconds between checkpoints of a training
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     checkpoint_every: f64,
     /// Ignore checkpoints
     #[arg(long)]
     fresh: bool,
-    /// Speak the protocol of `pipe run`: JSON lines on standard output; end when standard input does
+    /// Speak the protocol of `pipe run`
+    ///
+    /// Prints JSON lines, and ends when standard input is closed.
     #[arg(long, hide = true)]
     protocol: bool,
 }
@@ -54,10 +56,10 @@ pub struct Exec {
 static STOP: StopFlag = StopFlag::new();
 
 impl Exec {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         if self.protocol {
             worker::listen(&STOP);
-            // ^C on a terminal reaches the whole process group. The parent decides, and says so through the pipe.
+            // ^C on a terminal reaches the whole process group. The parent decides whether to stop, and closes the pipe.
             let _ = ctrlc::set_handler(|| {});
         } else {
             let _ = ctrlc::set_handler(|| {

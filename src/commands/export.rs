@@ -15,26 +15,28 @@ use pipe_views::export::{
 
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, store_args::StoreArgs};
 
-/// Copy output files out of the store, or write a study for ONNX or TensorBoard
+/// Copy output files out of the store, or convert them for ONNX or TensorBoard
 ///
-/// `pipe export retrain_best/best/weights.safetensors weights.safetensors` copies one file. The copies are plain files:
-/// changing them changes nothing in the store.
+/// For example `pipe export retrain_best/best/weights.safetensors weights.safetensors` copies one file. The copies are
+/// independent of the store.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Export {
-    /// A node or one of its files; with `--tensorboard` or `--results` a study [default: the latest]
+pub(crate) struct Export {
+    /// A node or one of its files; a study [default: the latest] with `--tensorboard` or `--results`
     #[arg(value_name = "NODE[/PATH]", required_unless_present_any = ["tensorboard", "results"])]
     what: Option<String>,
-    /// Where to write: a folder, or a file if there is one file
+    /// Where to write: a folder, or a file if only one is copied
     #[arg(required_unless_present_any = ["tensorboard", "results"], conflicts_with_all = ["tensorboard", "results"])]
     dest: Option<PathBuf>,
-    /// Write the trained network as an ONNX model, which takes images [n, channels, height, width] with values 0 to 255
+    /// Write the trained network as an ONNX model
+    ///
+    /// The input is [n, channels, height, width], with values from 0 to 255.
     #[arg(long, conflicts_with_all = ["tensorboard", "results"])]
     onnx: bool,
     /// Write the study as event files for `tensorboard --logdir DIR`
     #[arg(long, value_name = "DIR", conflicts_with = "results")]
     tensorboard: Option<PathBuf>,
-    /// Write a JSON file per trial, with the names and fields of Hyperopt-Keras-CNN-CIFAR-100
+    /// Write a JSON file for each trial, as Hyperopt-Keras-CNN-CIFAR-100 does
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
     /// The study to look for the node in [default: the latest]
@@ -48,7 +50,7 @@ pub struct Export {
 }
 
 impl Export {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         if let Some(folder) = self.tensorboard.as_ref().or(self.results.as_ref()) {
             let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
@@ -68,7 +70,7 @@ impl Export {
             }
             Output::Tree(files) => {
                 if !self.force {
-                    // All or nothing: nothing is written if one of the files exists.
+                    // Nothing is written if one of the files exists.
                     let taken = files.iter().map(|(path, _)| folder.join(path)).find(|dest| dest.exists());
                     if let Some(taken) = taken {
                         return Err(Self::exists(&taken));
@@ -118,13 +120,13 @@ impl From<TensorboardError> for Failure {
     }
 }
 
-/// What `NODE[/PATH]` names.
+/// The outputs that `NODE[/PATH]` names.
 pub(super) enum Output {
     File { path: String, digest: Digest },
     Tree(Vec<(String, Digest)>),
 }
 
-/// Returns the outputs that `what` names: a node, as long a beginning as is one, and a path in its tree.
+/// Returns the outputs that `what` names. The longest prefix that is a node is the node, and the rest a path in its tree.
 pub(super) fn find_output(store: &Store, found: &Found, what: &str) -> Result<Output, Failure> {
     let ends = what.match_indices('/').map(|(at, _)| at).chain([what.len()]);
     let node =

@@ -21,25 +21,27 @@ use crate::{
     store_args::StoreArgs,
 };
 
-/// Remove what no study needs
+/// Remove everything that no study needs
 ///
-/// It keeps everything that a study in the store names, that a running or an unfinished run has made, or that was written or
-/// used within the grace period. It is safe beside a running `pipe run`.
+/// Keeps the objects of all studies, the results of running and unfinished runs, and everything that was written or used
+/// within the grace period. It can run at the same time as `pipe run`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Gc {
+pub(crate) struct Gc {
     #[command(flatten)]
     store: StoreArgs,
-    /// Print what would go, and remove nothing
+    /// Print what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
-    /// First forget all but the last N studies of each name
+    /// First forget all studies but the last N of each name
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep_last: Option<u32>,
-    /// Keep what is younger than this: `90s`, `30m`, `12h`, `14d`
+    /// Keep everything younger than this: `90s`, `30m`, `12h`, `14d`
     #[arg(long, value_name = "TIME", default_value = "14d", value_parser = humantime::parse_duration)]
     grace: Duration,
-    /// Give up unfinished runs: what they made goes, too, and running them again makes it again
+    /// Also remove the results of unfinished runs
+    ///
+    /// If such a run is started again, it computes them again.
     #[arg(long)]
     abandon: bool,
     /// Print JSON
@@ -48,7 +50,7 @@ pub struct Gc {
 }
 
 impl Gc {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let now = SystemTime::now();
         let forgotten = gc::forget(&store, self.keep_last)?;
@@ -63,11 +65,11 @@ impl Gc {
                 store.abandon_run(&run.id)?;
             }
         }
-        // Names first: nothing may name a record that is swept.
+        // The names go first, because a name must not refer to a record that was removed.
         forgotten.carry_out(&store)?;
         let swept = loop {
             match store.sweep(&plan) {
-                // A run has ended since, and its study needs what it made.
+                // A run has ended since the plan was made, and its study needs the results.
                 Err(StoreError::StalePlan) => plan = self.plan(&store, &Forgotten::default(), now)?,
                 swept => break swept?,
             }
@@ -82,13 +84,13 @@ impl Gc {
         }
         print(&(gc::render(&plan, &forgotten, false) + &render_views(&views)))?;
         if swept.spared.count > 0 {
-            eprintln!("{} files stayed: they have been used since", swept.spared.count);
+            eprintln!("{} files were kept: they have been used in the meantime", swept.spared.count);
         }
         Ok(())
     }
 
-    /// Returns the folders of reports that are past the grace period and whose studies are forgotten. As long as a study is
-    /// there, its report can be written again.
+    /// Returns the folders of reports that are older than the grace period and whose studies are forgotten. The report of a study
+    /// that still exists is kept.
     fn stale_views(&self, store: &Store, forgotten: &Forgotten, now: SystemTime) -> Result<Vec<PathBuf>, Failure> {
         let mut kept: Vec<_> = study::list(store)?.into_iter().map(|(name, entry)| (name, entry.digest)).collect();
         for entry in &forgotten.entries {

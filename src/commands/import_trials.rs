@@ -11,15 +11,14 @@ use pipe_store::Digest;
 
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
 
-/// Start a search from trials recorded elsewhere
+/// Start a search from trials that were recorded elsewhere
 ///
-/// Reads the output of `pipe trials --json`, or trials of Hyperopt, and checks that the search's space could have proposed
-/// them. Writes them to a record, and prints the two lines that the pipeline file needs to use it. The sampler then treats
-/// them as earlier trials and never proposes them again; the best trial is still chosen among the search's own. The digest of
-/// the record is part of the study.
+/// Reads the output of `pipe trials --json`, or trials of Hyperopt, and checks that the space of the search could have
+/// proposed them. Writes them to a record, and prints the two lines to add to the pipeline file. The sampler then treats them
+/// as earlier trials and does not propose them again. The best trial is still chosen among the search's own trials.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct ImportTrials {
+pub(crate) struct ImportTrials {
     /// The recorded trials (JSON)
     #[arg(value_name = "FILE")]
     trials: PathBuf,
@@ -38,7 +37,7 @@ pub struct ImportTrials {
 }
 
 impl ImportTrials {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let unreadable =
             |path: &PathBuf, error| Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
         let text = fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, error))?;

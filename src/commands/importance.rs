@@ -6,14 +6,14 @@ use pipe_views::importance;
 
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
 
-/// Show how much each hyperparameter mattered for being among the best trials
+/// Show how much each hyperparameter matters for the results of trials
 ///
-/// A label matters if its values in the best tenth of the trials are distributed differently from its values in all trials
-/// (PED-ANOVA). A label that only some trials have is compared among those. Beside each figure is the number of trials behind
-/// it: few trials say little.
+/// A hyperparameter matters if its values in the best tenth of the trials are distributed differently from its values in all
+/// trials (PED-ANOVA). A hyperparameter that only some trials have is compared among those trials. The number of trials is
+/// shown beside each importance: with few trials, importances are unreliable.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Importance {
+pub(crate) struct Importance {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
     #[command(flatten)]
@@ -24,7 +24,7 @@ pub struct Importance {
 }
 
 impl Importance {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let searches = importance::table(&store, &found.study)?;

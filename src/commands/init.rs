@@ -7,14 +7,14 @@ use clap::Args;
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging};
 
 /// The default study: the file at the root of the repository.
-pub const DEFAULT: &str = include_str!("../../pipeline.ron");
+pub(crate) const DEFAULT: &str = include_str!("../../pipeline.ron");
 
 /// Write a commented pipeline.ron to start from
 ///
-/// It is a search on generated pictures, which takes minutes on two cores and needs no network.
+/// The study is a search on generated pictures. It takes a few minutes on two cores and needs no network.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Init {
+pub(crate) struct Init {
     /// The file to write
     #[arg(default_value = "pipeline.ron")]
     path: PathBuf,
@@ -24,7 +24,7 @@ pub struct Init {
 }
 
 impl Init {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let path = if self.path.is_dir() { self.path.join("pipeline.ron") } else { self.path };
         let mut options = fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);

@@ -11,19 +11,19 @@ use crate::{
     output::print_bytes,
 };
 
-/// Print the manual page, or write a page for each command
+/// Print the manual page, or write a manual page for each command
 ///
-/// After `pipe man ~/.local/share/man/man1`, `man pipe-run` finds its page.
+/// After `pipe man ~/.local/share/man/man1`, `man pipe-run` shows the page of `pipe run`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Man {
-    /// Write `pipe.1`, `pipe-run.1` and so on to this folder
+pub(crate) struct Man {
+    /// Write `pipe.1`, `pipe-run.1` and the other pages to this folder
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
 }
 
 impl Man {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let pages = pages();
         let Some(folder) = self.folder else { return print_bytes(&pages[0].1) };
         let write = || {
@@ -34,10 +34,10 @@ impl Man {
     }
 }
 
-/// Returns the name and the text of each page, that of the program first.
+/// Returns the name and the text of each page. The page of the program comes first.
 fn pages() -> Vec<(String, Vec<u8>)> {
     let mut program = Cli::command().disable_help_subcommand(true);
-    // Gives each command its full name and the options that all commands have.
+    // `build` gives each command its full name and the global options.
     program.build();
     let commands = [&program].into_iter().chain(program.get_subcommands());
     let page = |command: &clap::Command| {

@@ -1,5 +1,5 @@
-//! The commands, one file each: what a command is asked, what it does, and the first line of its help, which is also its
-//! line in `pipe --help`. stdout is data, stderr is talk.
+//! The commands, one per file. The first line of a command's help is also its line in `pipe --help`. Data go to standard output,
+//! messages to standard error.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use crate::{
     logging::{self, Logging},
 };
 
-/// Makes the modules, and the subcommands that clap reads, from `module::Command` in the order of `pipe --help`.
+/// Declares the modules and the subcommands, in the order of `pipe --help`.
 macro_rules! commands {
     ($($module:ident::$Command:ident,)+) => {
         $(mod $module;)+
@@ -51,7 +51,7 @@ commands! {
     exec::Exec,
 }
 
-/// Runs a machine-learning study and keeps every result: what is known is not computed again
+/// Run a machine-learning study; results that are known are not computed again
 #[derive(Debug, Parser)]
 #[command(name = "pipe", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
@@ -62,7 +62,7 @@ struct Cli {
 }
 
 /// Runs the program and returns its exit code.
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(&cli.logging);
     match cli.command.run(&cli.logging) {

@@ -6,42 +6,44 @@ use clap::{Args, ValueEnum};
 use pipe_engine::study;
 use pipe_store::Store;
 use pipe_views::{
-    network::{self, NetworkError},
-    plot::{self, Choice, Kind, Picture, Trim, architecture::Diagram, timeline},
+    node_network::{self, NetworkError},
+    plot::{self, Choice, TrialPicture, Picture, Trim, diagram::Diagram, timeline},
     trials,
 };
 
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print, store_args::StoreArgs};
 
-/// Draw a picture of a study as SVG: its trials, a network, its course in time
+/// Draw a picture of a study as SVG: its trials, a network or a timeline
 ///
-/// A column is `value` (what was optimised), a hyperparameter, a metric such as `end.valid.loss`, or one of `trial`, `loss`,
-/// `best_epoch`, `epochs` and `parameters`. Columns that are not named are chosen: the hyperparameters that tell good trials
-/// from bad ones best.
+/// A column is `value` (the metric that was optimised), a hyperparameter, a metric such as `end.valid.loss`, or one of
+/// `trial`, `loss`, `best_epoch`, `epochs` and `parameters`. By default, the hyperparameters that separate good trials from
+/// bad ones best are shown.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Plot {
+pub(crate) struct Plot {
     /// What to draw
     #[arg(value_enum)]
     kind: PlotKind,
-    /// A study's name or hash [default: the latest]; for `architecture` a training, a proposal, or a search and `--proposal`
+    /// A study's name or hash [default: the latest]; a training or proposal for `architecture`
+    ///
+    /// With `--proposal`, `architecture` takes a search or a training.
     #[arg(value_name = "STUDY|NODE")]
     what: Option<String>,
     /// The study to look for a node in [default: the latest]
     #[arg(long, value_name = "STUDY")]
     study: Option<String>,
-    /// Draw the network that these hyperparameters give (JSON, like a proposal.json)
+    /// Draw the network with the hyperparameters in this JSON file
     #[arg(long, value_name = "FILE")]
     proposal: Option<PathBuf>,
     #[command(flatten)]
     store: StoreArgs,
-    /// Write it here; `-` is standard output
+    /// Write to this file; `-` is standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     out: PathBuf,
     /// The search, if the study has several
     #[arg(long, value_name = "STAGE")]
     search: Option<String>,
-    /// Hyperparameters of a scatter matrix, parallel coordinates or slices, separated by commas
+    /// The hyperparameters of a scatter matrix, parallel coordinates or slices, separated by commas
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     columns: Vec<String>,
     /// The column along the x axis of a contour, a cloud or histograms
@@ -53,16 +55,16 @@ pub struct Plot {
     /// The column along the z axis of a cloud
     #[arg(long, value_name = "COLUMN")]
     z: Option<String>,
-    /// The column that the marks of a cloud show, or that histograms have a row for each level of
+    /// The column that the marks of a cloud show, or that divides histograms into rows
     #[arg(long, alias = "color", value_name = "COLUMN")]
     colour: Option<String>,
-    /// The metric of learning curves, such as `valid.loss` [default: what was optimised]
+    /// The metric of learning curves, such as `valid.loss` [default: the optimised metric]
     #[arg(long, value_name = "METRIC")]
     metric: Option<String>,
-    /// Leave out the trials with these levels: `learning_rate=0.01,0.005`, `value=0..0.1` (repeatable)
+    /// Leave out trials with these values: `learning_rate=0.01,0.005`, `value=0..0.1` (repeatable)
     #[arg(long, value_name = "COLUMN=LEVEL[,LEVEL]")]
     trim: Vec<Trim>,
-    /// Turn a cloud by this angle [default: -55]
+    /// Rotate a cloud by this angle [default: -55]
     #[arg(long, value_name = "DEGREES", allow_hyphen_values = true)]
     turn: Option<f64>,
 }
@@ -75,7 +77,7 @@ enum PlotKind {
     Curves,
     /// Hyperparameters against each other and against the objective
     ScatterMatrix,
-    /// Parallel coordinates: a line per trial, through its hyperparameters to the objective
+    /// Parallel coordinates: a line per trial through its hyperparameters to the objective
     Parallel,
     /// The objective against each hyperparameter
     Slice,
@@ -92,31 +94,31 @@ enum PlotKind {
     Importance,
     /// When each node was executed, and how long it took
     Timeline,
-    /// The layers of a network, trained or only proposed, with shapes and parameters
+    /// The layers of a trained or proposed network, with shapes and numbers of parameters
     Architecture,
 }
 
 impl PlotKind {
-    /// Returns which picture of trials it is, if it is one.
-    fn of_trials(self) -> Option<Kind> {
+    /// Returns the kind of picture of trials, or None if it is not a picture of trials.
+    fn of_trials(self) -> Option<TrialPicture> {
         Some(match self {
-            Self::History => Kind::History,
-            Self::Curves => Kind::Curves,
-            Self::ScatterMatrix => Kind::ScatterMatrix,
-            Self::Parallel => Kind::Parallel,
-            Self::Slice => Kind::Slice,
-            Self::Contour => Kind::Contour,
-            Self::Scatter3d => Kind::Scatter3d,
-            Self::Histograms => Kind::Histograms,
-            Self::Repeats => Kind::Repeats,
-            Self::Importance => Kind::Importances,
+            Self::History => TrialPicture::History,
+            Self::Curves => TrialPicture::Curves,
+            Self::ScatterMatrix => TrialPicture::ScatterMatrix,
+            Self::Parallel => TrialPicture::Parallel,
+            Self::Slice => TrialPicture::Slice,
+            Self::Contour => TrialPicture::Contour,
+            Self::Scatter3d => TrialPicture::Scatter3d,
+            Self::Histograms => TrialPicture::Histograms,
+            Self::Repeats => TrialPicture::Repeats,
+            Self::Importance => TrialPicture::Importances,
             Self::Timeline | Self::Architecture => return None,
         })
     }
 }
 
 impl Plot {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         if self.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png")) {
             let svg = self.out.with_extension("svg");
             let (svg, png) = (svg.display(), self.out.display());
@@ -156,12 +158,12 @@ impl Plot {
         let (name, network) = match &self.proposal {
             None => {
                 let name = found.study.resolve(what)?;
-                (name.to_owned(), network::of_node(store, &found.study, name)?)
+                (name.to_owned(), node_network::of_node(store, &found.study, name)?)
             }
             Some(path) => {
-                let proposal = network::read_proposal(path.clone())?;
+                let proposal = node_network::read_proposal(path.clone())?;
                 let name = path.display().to_string();
-                let network = network::of_proposal(store, &found.study, &name, what, &proposal)?;
+                let network = node_network::of_proposal(store, &found.study, &name, what, &proposal)?;
                 (name, network)
             }
         };

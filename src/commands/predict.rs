@@ -11,17 +11,17 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, pri
 
 /// Classify pictures with a trained network of the study
 ///
-/// For example `pipe predict retrain_best cat.png`. Pictures are PNG or JPEG, and are scaled to the size that the network was
-/// trained on.
+/// For example `pipe predict retrain_best cat.png`. The pictures are PNG or JPEG files. They are scaled to the size of the
+/// images that the network was trained on.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Predict {
+pub(crate) struct Predict {
     /// The training, such as `retrain_best` or `search/train/003`
     node: String,
     /// The pictures
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// How many classes to print
+    /// The number of classes to print
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
     /// The study to look for the node in [default: the latest]
@@ -35,7 +35,7 @@ pub struct Predict {
 }
 
 impl Predict {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let name = found.study.resolve(&self.node)?;

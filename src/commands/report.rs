@@ -14,23 +14,23 @@ use crate::{
     store_args::StoreArgs,
 };
 
-/// Write a study's report, one self-contained HTML page
+/// Write the report of a study, a self-contained HTML page
 ///
-/// The page is the one that `pipe run` writes, byte for byte.
+/// The page is the same, byte for byte, as the one that `pipe run` writes.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Report {
+pub(crate) struct Report {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
-    /// Write it here, not beside the study's pictures in the store; `-` is standard output
+    /// Write to this file instead of the folder of the store; `-` is standard output
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 impl Report {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let path = match self.output {

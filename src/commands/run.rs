@@ -32,34 +32,34 @@ use crate::{
     store_args::StoreArgs,
 };
 
-/// Run the study in pipeline.ron: reuse what is known, execute the rest
+/// Run the study in pipeline.ron: reuse results that are known, and execute the other nodes
 ///
-/// At most `--jobs` nodes run at a time. Running it again goes on where it stopped, whatever stopped it. The last line of
-/// output is the study's name and hash.
+/// A run that was stopped or killed continues where it stopped when the command is repeated. The last line of output is the
+/// name and hash of the study.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Run {
+pub(crate) struct Run {
     #[command(flatten)]
     store: StoreArgs,
-    /// Run only this stage or node and what it reads from (repeatable)
+    /// Run only this stage or node, and the nodes that it depends on (repeatable)
     #[arg(long, value_name = "NAME|NODE")]
     stage: Vec<String>,
-    /// How many nodes run at a time [default: the number of cores]
+    /// The most nodes that run at the same time [default: the number of cores]
     #[arg(long, short, value_name = "N", env = "PIPE_JOBS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// Threads of each node [default: its share of the free cores]
+    /// The number of threads of each node [default: its share of the free cores]
     #[arg(long, value_name = "N", env = "PIPE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Compute on `cpu`, `cuda`, `cuda:1` or `auto` (a GPU if there is one) [default: the pipeline's]
+    /// Compute on `cpu`, `cuda`, `cuda:1` or `auto` (a GPU if there is one) [default: as in the file]
     #[arg(long, value_name = "DEVICE", env = "PIPE_DEVICE")]
     device: Option<DeviceChoice>,
     /// Override a value in the file: `--set search.trials=20` (repeatable; also PIPE_SET='a=1; b=2')
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Execute this stage or node again even if its result is known, and compare (repeatable)
+    /// Execute this stage or node again even if its result is known, and compare the results (repeatable)
     #[arg(long, value_name = "NODE")]
     rerun: Vec<String>,
-    /// Print what would be reused and what would run, and stop
+    /// Print which nodes would be reused and which would run, and run nothing
     #[arg(long)]
     plan: bool,
     /// Print JSON, one event per line
@@ -70,7 +70,7 @@ pub struct Run {
     checkpoint_every: f64,
 }
 
-/// A device as the user names it.
+/// The device that the user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DeviceChoice {
     Auto,
@@ -102,7 +102,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 static STOP: StopFlag = StopFlag::new();
 
 impl Run {
-    pub fn run(self, logging: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         let started = Instant::now();
         let mut pipeline = self.read()?;
         let ordinal = self.resolve_device(&mut pipeline.device)?;
@@ -127,7 +127,7 @@ impl Run {
         let store = self.store.open()?;
         let previous = study::find_latest(&store, &plan.name)?;
 
-        // At the first ^C trainings write checkpoints; the second does not wait for them.
+        // At the first ^C, trainings write checkpoints. At the second, the process ends at once.
         let _ = ctrlc::set_handler(|| {
             if STOP.set() {
                 std::process::exit(130);
@@ -183,7 +183,7 @@ impl Run {
         if printer.lost_lines() {
             return Err(Failure::work("events are missing: standard output could not be written"));
         }
-        // The process ends here, and freeing a long study piece by piece would take a tenth of a run with nothing to do.
+        // The process ends here. Freeing a large study would take a tenth of the time of a run that reuses everything.
         std::mem::forget((plan, previous, study));
         match (ran.damaged, ran.failed) {
             (true, _) => Err(Failure::silent(3)),
@@ -203,7 +203,8 @@ impl Run {
         Ok(read::read(&path.display().to_string(), &text, &overrides)?)
     }
 
-    /// Chooses the device. It is part of every action, so it must be known before anything is planned.
+    /// Sets the kind of device of the pipeline, and returns the number of the GPU. The kind is part of every action, so it must be
+    /// known before the plan.
     fn resolve_device(&self, device: &mut DeviceKind) -> Result<usize, Failure> {
         let choice = self.device.unwrap_or(match device {
             DeviceKind::Cpu => DeviceChoice::Cpu,
@@ -235,7 +236,7 @@ impl Run {
     }
 
     fn show_plan(&self, plan: &Plan, wanted: &BTreeSet<usize>, rerun: &BTreeSet<usize>) -> Result<(), Failure> {
-        // Looking does not make a store. If there is none, nothing is known.
+        // A plan does not make a store. Without one, no result is known.
         let nowhere = tempfile::tempdir().map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
         let root = self.store.root();
         let store = Store::open(if root.is_dir() { &root } else { nowhere.path() })?;
@@ -292,7 +293,7 @@ fn unknown(plan: &Plan, error: NameError) -> Failure {
     })
 }
 
-/// Returns how bytes from outside come in: mirrors from `PIPE_MIRRORS`, separated by commas or line breaks.
+/// Returns the sources of downloads: the mirrors in `PIPE_MIRRORS`, separated by commas or line feeds.
 fn downloads(root: &Path) -> Result<Downloads, Failure> {
     let mut mirrors = Vec::new();
     let variable = std::env::var("PIPE_MIRRORS").unwrap_or_default();
@@ -305,7 +306,7 @@ fn downloads(root: &Path) -> Result<Downloads, Failure> {
     Ok(Downloads { mirrors, partial: root.join("partial") })
 }
 
-/// Stores the study and names it. If it already is the latest of its name, nothing is written.
+/// Stores the study and appends it to the log of its name. Writes nothing if it is already the latest study of that name.
 fn record(store: &Store, plan: &Plan, study: &Study) -> Result<pipe_store::Digest, Failure> {
     let hash = study.hash();
     let latest = store.ref_latest(RefKind::Studies, &plan.name)?;
@@ -317,7 +318,7 @@ fn record(store: &Store, plan: &Plan, study: &Study) -> Result<pipe_store::Diges
     Ok(hash)
 }
 
-/// Ends the logs of earlier runs of this study that were killed: the study has what it needed of them.
+/// Ends the logs of earlier runs of this study that were killed. Their results are part of the study now, or not needed.
 fn finish_other_runs(store: &Store, name: &str) -> Result<(), Failure> {
     for run in store.runs()?.into_iter().filter(|run| !run.running && run.study_name == name) {
         store.abandon_run(&run.id)?;

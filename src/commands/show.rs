@@ -10,8 +10,8 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, pri
 /// Show a study, one of its nodes, or any object
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Show {
-    /// A study's name or hash, a node such as `search/train/003`, or the hash of any object [default: the latest study]
+pub(crate) struct Show {
+    /// A study's name or hash, a node such as `search/train/003`, or any object's hash [default: the latest study]
     #[arg(value_name = "STUDY|NODE|HASH")]
     what: Option<String>,
     /// The study to look for a node in [default: the latest]
@@ -28,7 +28,7 @@ pub struct Show {
 }
 
 impl Show {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         if self.timeline {
             let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
@@ -50,7 +50,7 @@ impl Show {
                 let view = show::study(&found);
                 return Ok((view.render(), json(&view)));
             }
-            // Damage is reported. Anything that is merely not a study may be a node or another object.
+            // Damage is reported. Other errors are not, because `what` can be a node or another object.
             Some(Err(StudyError::Store(error))) if error.is_damage() => return Err(error.into()),
             _ => {}
         }

@@ -7,10 +7,10 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, pri
 
 /// List the studies in the store
 ///
-/// The latest study of each name comes last.
+/// Studies with the same name are ordered by time, the latest last.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Studies {
+pub(crate) struct Studies {
     #[command(flatten)]
     store: StoreArgs,
     /// Print JSON
@@ -29,7 +29,7 @@ struct Row {
 }
 
 impl Studies {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let mut rows = Vec::new();
         for (name, entry) in study::list(&store)? {

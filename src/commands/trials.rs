@@ -9,12 +9,12 @@ use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, pri
 /// List the trials of a study with their hyperparameters and scores
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Trials {
+pub(crate) struct Trials {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
-    /// Sort by a metric or a label, best first
+    /// Sort by a metric or a hyperparameter, the best first
     #[arg(long, value_name = "METRIC")]
     sort: Option<String>,
     /// Print CSV, with every hyperparameter and metric
@@ -26,7 +26,7 @@ pub struct Trials {
 }
 
 impl Trials {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let mut rows = trials::table(&store, &found.study)?;

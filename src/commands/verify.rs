@@ -7,16 +7,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
 
-/// Check everything in the store against its name
+/// Check the store for damaged and missing objects
 ///
-/// `--repair` moves damaged files, and results that name something missing, to `.pipe/quarantine`; `pipe run` then makes them
-/// again. A study whose manifest is gone is forgotten.
+/// `--repair` moves damaged files, and results that refer to missing objects, to `.pipe/quarantine`. `pipe run` then computes
+/// them again. A study whose manifest is missing is forgotten.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Verify {
+pub(crate) struct Verify {
     #[command(flatten)]
     store: StoreArgs,
-    /// Set aside what is damaged, and results that name something missing
+    /// Move damaged files, and results that refer to missing objects, to the quarantine
     #[arg(long)]
     repair: bool,
     /// Print JSON
@@ -25,7 +25,7 @@ pub struct Verify {
 }
 
 impl Verify {
-    pub fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         bar.set_style(
@@ -68,7 +68,7 @@ impl Verify {
         }
         if !self.repair {
             return Err(Failure { code: 3, ..Failure::work("the store is damaged") }
-                .hint("`pipe verify --repair` sets aside what is damaged"));
+                .hint("`pipe verify --repair` moves damaged files to the quarantine"));
         }
         let repaired = store.repair(&report)?;
         for (name, study) in &repaired.forgotten {
@@ -78,7 +78,7 @@ impl Verify {
             eprintln!("dropped {lines} lines that cannot be read from the log of study {name}");
         }
         let quarantine = store.root().join("quarantine");
-        eprintln!("what was set aside is in `{}`; `pipe run` makes it again", quarantine.display());
+        eprintln!("damaged files are in `{}`; `pipe run` computes them again", quarantine.display());
         Ok(())
     }
 }

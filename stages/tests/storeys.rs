@@ -32,19 +32,6 @@ const ROOF: [&str; 2] = ["lib", "registry"];
 /// Circles that are still there, by package. Each goes with the change that ends it.
 const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
     ("stages", &["visualize_filters/exciting.rs", "visualize_filters/mod.rs", "visualize_filters/picture.rs"]),
-    ("views", &["diff/answer.rs", "diff/mod.rs", "diff/question.rs"]),
-    (
-        "views",
-        &[
-            "report/architecture.rs",
-            "report/curves.rs",
-            "report/hyperparameters.rs",
-            "report/mod.rs",
-            "report/pictures.rs",
-            "report/summary.rs",
-            "report/trials.rs",
-        ],
-    ),
 ];
 
 fn workspace() -> PathBuf {

@@ -1,10 +1,10 @@
-//! gc takes what no study needs, and only that.
+//! `pipe gc` removes everything that no study needs, and nothing else.
 
 use std::{fs, thread};
 
 use crate::sandbox::{NODES, Sandbox, base};
 
-/// Returns a sandbox with two values of the study: one with another flip probability, then the shared one.
+/// Returns a sandbox with two studies of the same name: one with another flip probability, then the shared one.
 fn two_studies() -> Sandbox {
     let sandbox = Sandbox::after_run();
     sandbox.run("--set flip.policy[0]=RandomFlip(0.25)").ok();
@@ -13,7 +13,7 @@ fn two_studies() -> Sandbox {
 }
 
 #[test]
-fn nothing_goes_while_studies_need_it() {
+fn objects_of_studies_are_kept() {
     let sandbox = two_studies();
     let before = sandbox.stored("objects");
     sandbox.pipe("gc --grace 0s").ok();
@@ -23,7 +23,7 @@ fn nothing_goes_while_studies_need_it() {
 }
 
 #[test]
-fn a_forgotten_study_goes_and_the_rest_stays() {
+fn a_forgotten_study_is_removed_and_the_rest_is_kept() {
     let sandbox = two_studies();
     let before = sandbox.listing();
     let plan = sandbox.pipe("gc --keep-last 1 --grace 0s --dry-run").ok();
@@ -36,13 +36,13 @@ fn a_forgotten_study_goes_and_the_rest_stays() {
     sandbox.pipe("verify").ok();
     let again = sandbox.run("").ok();
     assert_eq!((again.hash(), again.nodes("reused").len()), (base().hash.clone(), NODES));
-    // The other one is made again.
+    // The forgotten study is computed again.
     let other = sandbox.run("--set flip.policy[0]=RandomFlip(0.25)").ok();
     assert!(other.nodes("executed").contains("retrain_best"));
 }
 
 #[test]
-fn what_is_young_stays() {
+fn young_objects_are_kept() {
     let sandbox = two_studies();
     let before = sandbox.stored("objects");
     sandbox.pipe("gc --keep-last 1").ok();
@@ -53,7 +53,7 @@ fn what_is_young_stays() {
 }
 
 #[test]
-fn a_collection_beside_a_run_takes_nothing_from_it() {
+fn a_collection_during_a_run_removes_nothing_of_it() {
     let sandbox = Sandbox::new();
     let hash = thread::scope(|scope| {
         let run = scope.spawn(|| sandbox.run("--checkpoint-every 0").ok().hash());
@@ -71,7 +71,7 @@ fn a_collection_beside_a_run_takes_nothing_from_it() {
     assert_eq!(sandbox.run("").ok().nodes("reused").len(), NODES);
 }
 
-/// Returns a sandbox as a kill leaves it: results and the log of the run that made them, but no study.
+/// Returns a sandbox as after a kill: with results and the log of the run, but without a study.
 fn unfinished() -> Sandbox {
     let sandbox = Sandbox::after_run();
     fs::remove_file(sandbox.path(".pipe/refs/studies/tiny")).unwrap();
@@ -96,7 +96,7 @@ fn an_unfinished_run_is_kept_until_it_is_finished() {
 }
 
 #[test]
-fn an_unfinished_run_that_is_given_up_goes() {
+fn an_abandoned_run_is_removed() {
     let sandbox = unfinished();
     sandbox.pipe("gc --grace 0s --abandon --dry-run").ok();
     assert_eq!(sandbox.stored("refs/runs").len(), 1);

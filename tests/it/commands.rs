@@ -1,4 +1,4 @@
-//! What the other commands print.
+//! The output of the other commands.
 
 use std::fs;
 
@@ -81,7 +81,7 @@ fn a_study_is_shown_by_name_hash_or_prefix() {
 }
 
 #[test]
-fn a_node_is_shown_with_all_that_it_is_a_function_of() {
+fn a_node_is_shown_with_its_action_outputs_and_provenance() {
     let sandbox = Sandbox::after_run();
     let mut flip = sandbox.pipe("show flip");
     let (before, provenance) = flip.out.split_once("provenance\n").unwrap();
@@ -218,7 +218,7 @@ fn outputs_are_exported_as_plain_files_and_nothing_is_overwritten() {
     !   hint: did you mean `policy.json`?
     exit 2
     ");
-    // A copy is a file of its own.
+    // A copy is independent of the store.
     fs::write(sandbox.path("net/score.json"), "mine").unwrap();
     sandbox.pipe("verify").ok();
 }
@@ -236,7 +236,7 @@ fn cat_writes_an_output_or_any_object() {
 }
 
 #[test]
-fn a_study_differs_from_itself_in_nothing() {
+fn a_study_does_not_differ_from_itself() {
     let sandbox = Sandbox::after_run();
     let same = sandbox.pipe("diff tiny tiny").ok();
     assert_eq!((same.out.as_str(), same.err.as_str()), ("", ""));
@@ -244,7 +244,7 @@ fn a_study_differs_from_itself_in_nothing() {
 }
 
 #[test]
-fn a_report_is_made_again_with_the_same_bytes() {
+fn a_report_is_reproduced_byte_for_byte() {
     let sandbox = Sandbox::after_run();
     let events = sandbox.run("").ok();
     let path = text(&events.study()["report"]).replace("SANDBOX", sandbox.path("").to_str().unwrap());
@@ -270,7 +270,7 @@ fn an_action_is_executed_by_its_key_alone() {
 }
 
 #[test]
-fn every_command_is_told_about_with_its_exit_codes() {
+fn the_help_of_every_command_lists_exit_codes() {
     let sandbox = Sandbox::new();
     let commands = commands(&sandbox);
     let expected = "run init studies show trials importance import-trials diff gc verify report plot export cat predict completions man exec help";
@@ -300,7 +300,7 @@ fn commands(sandbox: &Sandbox) -> Vec<String> {
 fn shells_complete_every_command() {
     let sandbox = Sandbox::new();
     let commands = commands(&sandbox);
-    // How each shell is told that `pipe` has completions, and how a command's name stands among them.
+    // For each shell: the line that registers completions for `pipe`, and the form of the name of a command.
     type Entry = fn(&str) -> String;
     let shells: [(&str, &str, Entry); 5] = [
         ("bash", "complete -F _pipe -o nosort -o bashdefault -o default pipe\n", |name| format!("pipe,{name})\n")),
@@ -346,7 +346,7 @@ fn bash_completes_commands_and_options() {
 }
 
 #[test]
-fn manual_pages_are_one_for_each_command() {
+fn each_command_has_a_manual_page() {
     let sandbox = Sandbox::new();
     sandbox.pipe("man pages").ok();
     let mut pages: Vec<_> = fs::read_dir(sandbox.path("pages"))

@@ -1,4 +1,4 @@
-//! A damaged object is told, never used, and made again.
+//! A damaged object is reported, never used, and computed again.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 
 use crate::sandbox::{Sandbox, base, names};
 
-/// Returns a sandbox in which the training images are not what they were, and their digest.
+/// Returns a sandbox with damaged training images, and their digest.
 fn damaged() -> (Sandbox, String) {
     let sandbox = Sandbox::after_run();
     let digest = sandbox.digest("data", "train.safetensors");
@@ -30,20 +30,20 @@ fn a_run_that_needs_a_damaged_object_names_it_and_ends_with_3() {
 }
 
 #[test]
-fn what_is_damaged_is_found_set_aside_and_made_again() {
+fn a_damaged_object_is_found_set_aside_and_computed_again() {
     let (sandbox, digest) = damaged();
     let found = sandbox.pipe("verify");
     assert_eq!(found.code, Some(3));
     let (shard, rest) = digest.split_at(2);
     assert!(found.out.contains(&format!("objects/{shard}/{rest}")), "{}", found.out);
     assert_eq!(sandbox.pipe("verify --repair").code, Some(0));
-    // Missing, now, but not damaged any more.
+    // The object is missing now, but no longer damaged.
     let events = sandbox.run("").ok();
     assert_eq!((events.hash(), events.nodes("executed")), (base().hash.clone(), names(["data"])));
     sandbox.pipe("verify").ok();
 }
 
-/// Returns a sandbox with two values of the study, the manifest of the older one damaged, and its digest.
+/// Returns a sandbox with two studies of the same name, the older one with a damaged manifest, and the digest of the manifest.
 fn older_damaged() -> (Sandbox, String) {
     let sandbox = Sandbox::after_run();
     let older = sandbox.run("--stage raw").ok().hash();
@@ -55,7 +55,7 @@ fn older_damaged() -> (Sandbox, String) {
 }
 
 #[test]
-fn a_damaged_older_study_is_repaired_at_once_and_blocks_no_collection() {
+fn a_damaged_older_study_is_repaired_at_once_and_does_not_block_a_collection() {
     let (sandbox, older) = older_damaged();
     for command in ["gc --grace 0s", "gc --grace 0s --dry-run", "verify"] {
         let output = sandbox.pipe(command);
@@ -88,7 +88,7 @@ fn a_missing_manifest_stops_a_collection_until_it_is_repaired() {
 }
 
 #[test]
-fn results_that_name_a_missing_object_are_set_aside_and_made_again() {
+fn results_that_refer_to_a_missing_object_are_set_aside_and_computed_again() {
     let sandbox = Sandbox::after_run();
     fs::remove_file(sandbox.object(&sandbox.digest("flip", "preview.png"))).unwrap();
     assert_eq!(sandbox.pipe("verify").code, Some(3));
@@ -101,7 +101,7 @@ fn results_that_name_a_missing_object_are_set_aside_and_made_again() {
 }
 
 #[test]
-fn a_log_of_studies_that_lost_its_end_is_told_and_repaired() {
+fn a_truncated_log_of_studies_is_reported_and_repaired() {
     let sandbox = Sandbox::after_run();
     let log = sandbox.path(".pipe/refs/studies/tiny");
     let whole = fs::read(&log).unwrap();
@@ -122,7 +122,7 @@ fn a_log_of_studies_that_lost_its_end_is_told_and_repaired() {
 }
 
 #[test]
-fn a_missing_object_is_made_again() {
+fn a_missing_object_is_computed_again() {
     let sandbox = Sandbox::after_run();
     fs::remove_file(sandbox.object(&sandbox.digest("search/train/001", "best/weights.safetensors"))).unwrap();
     let events = sandbox.run("").ok();
@@ -130,7 +130,7 @@ fn a_missing_object_is_made_again() {
 }
 
 #[test]
-fn a_damaged_checkpoint_costs_time_and_nothing_else() {
+fn a_damaged_checkpoint_costs_only_time() {
     let sandbox = Sandbox::after_run();
     let whole = Sandbox::new();
     for file in sandbox.stored("checkpoints").into_iter().filter(|path| path.components().count() == 3) {
@@ -144,13 +144,13 @@ fn a_damaged_checkpoint_costs_time_and_nothing_else() {
     });
     assert_eq!(resumed.hash(), fresh.hash());
     assert_eq!(resumed.first_progress("retrain_best"), Some((16, 300)));
-    // Those that nobody needed are still there.
+    // Damaged checkpoints that were not needed still exist.
     sandbox.pipe("verify --repair");
     sandbox.pipe("verify").ok();
 }
 
 #[test]
-fn a_record_that_cannot_be_read_is_told() {
+fn an_unreadable_record_is_reported() {
     let sandbox = Sandbox::after_run();
     let record = sandbox.path(".pipe/actions").join(sandbox.stored("actions").first().unwrap());
     fs::remove_file(&record).unwrap();
@@ -163,7 +163,7 @@ fn a_record_that_cannot_be_read_is_told() {
 }
 
 #[test]
-fn a_sound_store_is_said_to_be_sound() {
+fn verify_reports_a_sound_store() {
     let sandbox = Sandbox::after_run();
     let output = sandbox.pipe("verify").ok();
     assert!(output.out.ends_with(" 17 results and 3 checkpoints read: all as they should be\n"), "{}", output.out);

@@ -1,4 +1,4 @@
-//! Pictures of a study, and the study in the formats of other programs.
+//! Pictures of a study, and exports for other programs.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use crate::sandbox::{NODES, Sandbox};
 
 #[test]
-fn pictures_are_svg_that_says_what_it_shows() {
+fn pictures_are_svg_with_a_title() {
     let sandbox = Sandbox::after_run();
     for kind in [
         "history",
@@ -40,7 +40,7 @@ fn pictures_are_svg_that_says_what_it_shows() {
 }
 
 #[test]
-fn filters_are_drawn_in_two_ways_beside_the_images_that_excite_them() {
+fn filters_are_drawn_by_both_methods_with_examples() {
     let sandbox = Sandbox::after_run();
     let classic = "(\"visualize_filters\", VisualizeFilters(of: \"retrain_best\", steps: 3)),";
     let fourier = "(\"fourier\", VisualizeFilters(of: \"retrain_best\", method: Fourier(steps: 2), examples: 2)),";
@@ -84,7 +84,7 @@ fn filters_are_drawn_in_two_ways_beside_the_images_that_excite_them() {
 }
 
 #[test]
-fn the_diagram_of_a_proposal_is_drawn_whether_it_was_trained_or_not() {
+fn the_network_of_a_proposal_is_drawn_trained_or_not() {
     let sandbox = Sandbox::after_run();
     let layers = |node: &str| {
         let svg = sandbox.pipe(&format!("plot architecture {node}")).ok().out;
@@ -107,14 +107,14 @@ fn the_diagram_of_a_proposal_is_drawn_whether_it_was_trained_or_not() {
 }
 
 #[test]
-fn the_time_line_has_every_node() {
+fn the_timeline_has_every_node() {
     let sandbox = Sandbox::after_run();
     let timeline = sandbox.pipe("show --timeline").ok().out;
     assert_eq!(timeline.lines().filter(|line| line.contains('|')).count(), NODES);
 }
 
 #[test]
-fn a_study_is_written_for_other_programs() {
+fn a_study_is_exported_for_other_programs() {
     let sandbox = Sandbox::after_run();
     sandbox.pipe("export --tensorboard runs").ok();
     for run in ["", "search/train/000/", "retrain_best/", "visualize_filters/", "data/"] {

@@ -1,10 +1,10 @@
-//! How a run ends that does not end well; and what looks like a failure and is a result.
+//! Failures of runs, and trials that look like failures but are results.
 
 use insta::assert_snapshot;
 
 use crate::sandbox::{Sandbox, TINY, base, names};
 
-/// Two trainings: one of a network that is too deep for its images, one that is fine; and what looks at them.
+/// Two trainings with their evaluations. The network of one is too deep for its images.
 const TOO_DEEP: &str = r#"Study(
     name: "deep",
     seed: 7,
@@ -19,7 +19,7 @@ const TOO_DEEP: &str = r#"Study(
 )"#;
 
 #[test]
-fn siblings_of_a_failed_node_go_on_and_dependants_are_skipped() {
+fn siblings_of_a_failed_node_run_and_dependants_are_skipped() {
     let sandbox = Sandbox::with(TOO_DEEP);
     assert_snapshot!(sandbox.pipe("run --jobs 1").shown(), @"
       study deep DIGEST
@@ -41,12 +41,12 @@ fn siblings_of_a_failed_node_go_on_and_dependants_are_skipped() {
     assert_eq!(events.nodes("reused"), names(["raw", "data", "fine", "fine_test"]));
     assert_eq!((events.nodes("failed"), events.nodes("skipped")), (names(["deep"]), names(["test"])));
     assert_eq!(sandbox.pipe("studies").shown(), "  deep  DIGEST      6 nodes  failed\nexit 0\n");
-    // What does not need it can be had.
+    // A node that does not depend on the failed one can be selected.
     assert_eq!(sandbox.run("--stage fine_test").code, Some(0));
 }
 
 #[test]
-fn a_trial_that_diverges_is_a_result_and_the_search_goes_on() {
+fn a_trial_that_diverges_is_a_result_and_the_search_continues() {
     let sandbox = Sandbox::with(
         &TINY
             .replace("\"lr_rate_mult\": loguniform(-0.5, 0.5)", "\"rate\": choice([1e30, 0.001])")
@@ -62,7 +62,7 @@ fn a_trial_that_diverges_is_a_result_and_the_search_goes_on() {
     }
     let diverged = statuses.iter().filter(|(_, status)| **status == "diverged").count();
     assert!((1..5).contains(&diverged), "{diverged} of 5 trials diverged");
-    // The best one is one of the others.
+    // The best trial is one of the others.
     let best = trials.as_array().unwrap().iter().find(|trial| trial["best"] == true).unwrap();
     assert_eq!(best["status"], "completed");
 }
@@ -96,7 +96,7 @@ fn a_proposed_value_that_no_training_can_use_is_a_result_too() {
 }
 
 #[test]
-fn a_search_never_goes_for_another_metric_because_validation_is_empty() {
+fn an_empty_validation_split_fails_instead_of_changing_the_metric() {
     let sandbox = Sandbox::new();
     let output = sandbox.pipe("run --set raw.train=100");
     assert_eq!(output.code, Some(1), "{}", output.err);
@@ -104,7 +104,7 @@ fn a_search_never_goes_for_another_metric_because_validation_is_empty() {
 }
 
 #[test]
-fn a_mistake_in_the_pipeline_is_shown_in_its_place() {
+fn a_mistake_in_the_pipeline_is_shown_in_its_line() {
     let sandbox = Sandbox::new();
     sandbox.edit("Augment(data", "Augmnet(data");
     sandbox.edit("epochs: 1", "epochs: 0");
@@ -164,7 +164,7 @@ fn a_data_set_without_test_images_cannot_be_tested_on() {
 }
 
 #[test]
-fn wrong_use_ends_with_2() {
+fn wrong_usage_ends_with_2() {
     let sandbox = Sandbox::new();
     for args in [
         "run --jobs 0",
@@ -186,7 +186,7 @@ fn wrong_use_ends_with_2() {
 
 #[test]
 #[cfg(not(feature = "cuda"))]
-fn a_device_that_this_build_has_not_is_refused() {
+fn a_device_that_this_build_does_not_support_is_refused() {
     let sandbox = Sandbox::new();
     let refused = sandbox.pipe("run --device cuda").shown();
     assert_snapshot!(refused, @"
@@ -209,7 +209,7 @@ fn a_store_of_another_format_is_refused() {
 }
 
 #[test]
-fn bytes_that_are_not_the_expected_ones_enter_no_store() {
+fn unexpected_bytes_do_not_enter_the_store() {
     let sandbox = Sandbox::new();
     sandbox.write("archive", "not what was asked for");
     let url = format!("file://{}", sandbox.path("archive").display());
@@ -220,7 +220,7 @@ fn bytes_that_are_not_the_expected_ones_enter_no_store() {
     let events = sandbox.run("");
     assert_eq!((events.code, events.nodes("failed")), (Some(1), names(["raw"])));
     assert!(!sandbox.object(&blake3::hash(b"not what was asked for").to_string()).exists());
-    // It is not a result: with the right bytes there, it is run again.
+    // The failure is not a result: with the right bytes, the node runs again.
     assert_eq!(sandbox.stored("actions").len(), 2, "two proposals need no data");
     assert_ne!(events.hash(), base().hash);
 }

@@ -1,11 +1,11 @@
-//! The bytes of every stage are pinned: they cannot move without somebody deciding so.
+//! The output bytes of every stage are pinned, so that they cannot change by accident.
 //!
-//! Where a test here fails, either the change was not meant to move bytes, or the stage's version (for kernels: the numerics
-//! tag) goes up with it and the digests here follow.
+//! If a test here fails, either the change was not meant to change bytes, or the version of the stage (for kernels: the
+//! numerics tag) must go up and the digests here must be updated.
 
 use crate::sandbox::{Sandbox, text};
 
-/// Stage, node, and the first digits of its output tree's digest. Equal on every machine, floats included.
+/// (stage, node, first digits of the digest of the output tree). Digests are the same on every machine, even those of floats.
 const PINNED: &[(&str, &str, &str)] = &[
     ("fetch", "raw", "0c8d79cdaf07"),
     ("decode", "data", "6029e4bee73c"),
@@ -23,7 +23,7 @@ const PINNED: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn the_outputs_of_every_stage_are_those_of_its_version() {
+fn the_outputs_of_every_stage_have_the_pinned_digests() {
     let sandbox = Sandbox::after_run();
     let study = sandbox.json("show --json");
     let nodes = study["nodes"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! A pipeline is a graph: two data sets, two searches, none at all; stages left out; the kinds of retraining.
+//! Pipelines of other shapes: with two data sets, two searches or none, with fewer stages, and with all kinds of retraining.
 
 use std::fs;
 
@@ -62,13 +62,13 @@ fn two_data_sets_and_two_searches() {
     assert_ne!(sandbox.node("a/train/000")["key"], sandbox.node("b/train/000")["key"]);
     let trials = sandbox.pipe("trials --csv").ok().out;
     assert_eq!(trials.lines().count(), 5, "{trials}");
-    // A part of the graph.
+    // Only a part of the graph is run.
     let part = sandbox.run("--stage filters_a").ok();
     assert!(part.nodes("reused").contains("a/train/001") && !part.nodes("reused").contains("halves"));
 }
 
 #[test]
-fn stages_that_are_left_out_leave_the_others_as_they_are() {
+fn removing_stages_does_not_change_the_others() {
     let sandbox = Sandbox::after_run();
     sandbox.edit("        (\"visualize_filters\", VisualizeFilters(of: \"retrain_best\", steps: 3)),\n", "");
     let events = sandbox.run("").ok();
@@ -77,7 +77,7 @@ fn stages_that_are_left_out_leave_the_others_as_they_are() {
 }
 
 #[test]
-fn a_network_to_be_used_is_trained_on_validation_images_too() {
+fn a_final_training_can_use_validation_images_too() {
     let sandbox = Sandbox::after_run();
     sandbox.edit(
         "Retrain(of: \"search\", epochs: 2, keep: [Best, Last])",
@@ -85,7 +85,7 @@ fn a_network_to_be_used_is_trained_on_validation_images_too() {
     );
     let events = sandbox.run("").ok();
     assert_eq!(events.nodes("executed"), names(["retrain_best", "test", "visualize_filters"]));
-    // As long as the best trial up to its best epoch, with 100 validation images beside 100 of training.
+    // It is as long as the best trial up to its best epoch, and has 100 validation images in addition to 100 training images.
     assert_eq!(events.first_progress("retrain_best"), Some((16, 200)));
     let key = sandbox.json("show retrain_best --json");
     assert!(key.to_string().contains("\"extra\""), "{key}");
@@ -94,7 +94,7 @@ fn a_network_to_be_used_is_trained_on_validation_images_too() {
 }
 
 #[test]
-fn a_fresh_seed_is_another_trajectory() {
+fn a_fresh_seed_gives_another_trajectory() {
     let sandbox = Sandbox::after_run();
     let weights = sandbox.digest("retrain_best", "last/weights.safetensors");
     sandbox.edit("epochs: 2, keep: [Best, Last]", "epochs: 2, keep: [Best, Last], seed: Fresh(1)");
@@ -111,14 +111,14 @@ fn another_seed_of_the_study_keeps_the_data() {
     let sandbox = Sandbox::after_run();
     sandbox.edit("seed: 7", "seed: 8");
     let events = sandbox.run("").ok();
-    // The generated pictures and their split have seeds of their own.
+    // The generated pictures and their split have their own seeds.
     assert!(events.nodes("reused").is_superset(&names(["raw", "data"])));
     assert!(events.nodes("executed").is_superset(&names(["search/propose/000", "search/train/000", "retrain_best"])));
 }
 
 #[test]
-fn files_from_elsewhere_are_known_by_their_digest() {
-    // The archive that the generated pictures are in, as a file of one's own.
+fn downloads_are_identified_by_their_digest() {
+    // The archive of the generated pictures, as a file outside of the store.
     let sandbox = Sandbox::after_run();
     sandbox.pipe("export raw/archive archive.tar.gz").ok();
     let bytes = fs::read(sandbox.path("archive.tar.gz")).unwrap();
@@ -131,7 +131,7 @@ fn files_from_elsewhere_are_known_by_their_digest() {
     sandbox.write("pipeline.ron", &TINY.replace(embedded, &fetch(&here)));
     let events = sandbox.run("").ok();
     assert_eq!(events.nodes("executed"), names(["raw"]), "equal bytes stop there");
-    // Where they come from is no part of the study.
+    // The address is not part of the study.
     sandbox.write("pipeline.ron", &TINY.replace(embedded, &fetch("https://unreachable.invalid/archive.tar.gz")));
     let moved = sandbox.run("").ok();
     assert_eq!((moved.hash(), moved.nodes("executed").len()), (events.hash(), 0));

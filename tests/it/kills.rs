@@ -1,4 +1,4 @@
-//! Killed or interrupted at any moment, a run goes on where it stopped and ends with the same hash.
+//! A run that is killed or interrupted at any moment continues where it stopped, and ends with the same hash.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ const LONG: &str = r#"Study(
 
 const STEPS: u64 = 60 * 7;
 
-/// Starts a run in a process group of its own.
+/// Starts a run in its own process group.
 fn start(sandbox: &Sandbox, args: &str) -> Child {
     let mut command = sandbox.command(args);
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -43,7 +43,7 @@ fn id(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// Reads events until one of them is a training's progress, and returns what it has read.
+/// Reads events until one of them shows progress of the training `node`, and returns the reader.
 fn read_until_training(child: &mut Child, node: &str) -> BufReader<std::process::ChildStdout> {
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -57,7 +57,7 @@ fn read_until_training(child: &mut Child, node: &str) -> BufReader<std::process:
     }
 }
 
-/// Returns how many processes have their working directory here.
+/// Returns the number of processes whose working directory is `folder`.
 fn processes(folder: &Path) -> usize {
     let folder = folder.canonicalize().unwrap();
     let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -74,17 +74,17 @@ fn wait_until_alone(sandbox: &Sandbox) {
 }
 
 #[test]
-fn killed_a_dozen_times_a_run_ends_with_the_same_hash() {
+fn a_run_that_is_killed_a_dozen_times_ends_with_the_same_hash() {
     let mut random = fastrand::Rng::with_seed(7);
     let mut sandbox = Sandbox::new();
     let mut kills = 0;
     while kills < 12 {
         let mut run = start(&sandbox, "run --checkpoint-every 0");
-        // Later kills wait longer: however slow the machine is, the run gets somewhere.
+        // Later kills wait longer, so that the run makes progress even on a slow machine.
         thread::sleep(Duration::from_millis(random.u64(..150 + 20 * kills)));
         if let Some(status) = run.try_wait().unwrap() {
             assert!(status.success());
-            // It was done before it could be killed: once more from the beginning.
+            // The run ended before it could be killed, so it starts from the beginning.
             sandbox = Sandbox::new();
             continue;
         }
@@ -115,7 +115,7 @@ fn a_worker_ends_with_its_parent() {
     let mut run = start(&sandbox, "run --json");
     let reader = read_until_training(&mut run, "train");
     assert!(processes(&sandbox.path("")) >= 2, "the training has a process of its own");
-    // The run alone, not its group.
+    // Only the run is killed, not its process group.
     kill_process(id(&run), Signal::KILL).unwrap();
     run.wait().unwrap();
     drop(reader);
@@ -123,7 +123,7 @@ fn a_worker_ends_with_its_parent() {
 }
 
 #[test]
-fn a_killed_worker_is_a_crash_and_no_result() {
+fn a_killed_worker_is_a_crash_and_not_a_result() {
     let sandbox = Sandbox::with(LONG);
     let mut run = start(&sandbox, "run --json");
     let mut reader = read_until_training(&mut run, "train");
@@ -138,7 +138,7 @@ fn a_killed_worker_is_a_crash_and_no_result() {
     assert_eq!(run.wait().unwrap().code(), Some(1));
     let failed = rest.iter().find(|line| line.contains(r#""event":"node""#)).unwrap();
     assert!(failed.contains("the worker ended without a result (signal: 9 (SIGKILL))"), "{failed}");
-    // It is run again, as nothing is known of it.
+    // The node runs again, as it has no result.
     let events = sandbox.run("").ok();
     assert!(events.nodes("executed").contains("train"));
 }
@@ -152,11 +152,11 @@ fn worker_of(sandbox: &Sandbox, run: u32) -> Option<i32> {
 }
 
 #[test]
-fn an_interrupted_run_leaves_a_checkpoint_and_goes_on() {
+fn an_interrupted_run_leaves_a_checkpoint_and_continues() {
     let sandbox = Sandbox::with(LONG);
     let mut run = start(&sandbox, "run --json");
     let mut reader = read_until_training(&mut run, "train");
-    // As a terminal does it: the whole group.
+    // The whole process group is interrupted, as by a terminal.
     kill_process_group(id(&run), Signal::INT).unwrap();
     let (mut last, mut line) = (String::new(), String::new());
     while reader.read_line(&mut line).unwrap() > 0 {
@@ -164,7 +164,7 @@ fn an_interrupted_run_leaves_a_checkpoint_and_goes_on() {
     }
     assert_eq!(run.wait().unwrap().code(), Some(130));
     assert_eq!(last, "{\"event\":\"interrupted\"}\n");
-    // No study, and what was made stays until there is one.
+    // There is no study yet, and the results are kept until there is one.
     assert_eq!(sandbox.stored("refs/studies").len(), 0);
     assert_eq!(sandbox.stored("refs/runs").len(), 1);
 

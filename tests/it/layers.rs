@@ -1,4 +1,4 @@
-//! A network written out in the pipeline, everywhere that a network goes.
+//! A network whose layers are written out in the pipeline can be used like any other.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn written_out() -> Sandbox {
 }
 
 #[test]
-fn a_network_written_out_is_searched_retrained_evaluated_and_looked_into() {
+fn a_written_out_network_is_searched_retrained_evaluated_and_visualised() {
     let sandbox = written_out();
     let first = sandbox.run("").ok();
     let again = sandbox.run("").ok();
@@ -51,7 +51,7 @@ fn a_network_written_out_is_searched_retrained_evaluated_and_looked_into() {
 }
 
 #[test]
-fn a_change_of_one_layer_is_told_as_one() {
+fn a_change_of_one_layer_is_reported_as_one_change() {
     let sandbox = written_out();
     sandbox.run("--stage search").ok();
     sandbox.edit("kernel: 3, stride: 2)", "kernel: 5, stride: 2)");

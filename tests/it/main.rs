@@ -1,28 +1,28 @@
-//! `pipe` from outside: each test gives the program a fresh folder and a cleared environment, and looks at what it says,
-//! what it leaves and how it ends. What a lower level can show is tested there.
+//! End-to-end tests of `pipe`. Each test runs the program in a fresh folder with a cleared environment, and checks its output,
+//! its files and its exit code. Anything that a unit test can show is tested there.
 //!
 //! | file             | what holds                                                                        |
 //! |------------------|-----------------------------------------------------------------------------------|
 //! | [`sandbox`]      | (the folder, the commands, the tiny study that the tests share)                   |
-//! | [`reuse`]        | what is known is not run again, and nothing else decides                          |
+//! | [`reuse`]        | known results are reused, and nothing else is                                    |
 //! | [`selection`]    | `--stage` runs its ancestors and itself, `--plan` runs nothing, `--rerun` again   |
-//! | [`same_hash`]    | folder, jobs, threads, environment and cadence of checkpoints reach no digest     |
-//! | [`kills`]        | killed or interrupted at any moment, a run goes on and ends with the same hash    |
-//! | [`graphs`]       | two data sets, two searches, none; stages left out; the kinds of retraining       |
-//! | [`failures`]     | exit codes; what failed is remembered, siblings go on; divergence is a result     |
-//! | [`damage`]       | a damaged object is told, never used, and made again                              |
-//! | [`overrides`]    | `--set` and `PIPE_SET` are as good as the file                                    |
-//! | [`collection`]   | gc takes what no study needs, and only that                                       |
-//! | [`commands`]     | what the other commands print                                                     |
-//! | [`golden`]       | the bytes of every stage are pinned                                               |
-//! | [`exports`]      | pictures, and a study in the formats of other programs                           |
-//! | [`studies`]      | the files in `studies/` are taken as they stand                                   |
+//! | [`same_hash`]    | no digest depends on folder, jobs, threads, environment or checkpoints            |
+//! | [`kills`]        | a run that was killed at any moment continues and ends with the same hash         |
+//! | [`graphs`]       | pipelines with two data sets, two searches or none, and all kinds of retraining   |
+//! | [`failures`]     | exit codes; failures are remembered, siblings run; divergence is a result         |
+//! | [`damage`]       | a damaged object is reported, never used, and computed again                      |
+//! | [`overrides`]    | `--set` and `PIPE_SET` override values in the file                                |
+//! | [`collection`]   | gc removes everything that no study needs, and nothing else                       |
+//! | [`commands`]     | the output of the other commands                                                  |
+//! | [`golden`]       | the output bytes of every stage are pinned                                        |
+//! | [`exports`]      | pictures, and exports for other programs                                          |
+//! | [`studies`]      | the files in `studies/` can be planned                                            |
 //! | [`docs`]         | the code on the pages is run, their options and links exist                       |
-//! | [`layers`]       | a network written out in the pipeline goes wherever a network goes                |
+//! | [`layers`]       | a network whose layers are written out can be used like any other                 |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
-//! | [`predict`]      | a trained network names what it sees                                              |
-//! | [`reference`]    | the tables on the pages are those of the declarations                             |
-//! | [`test_split`]   | evaluations alone read the test images                                            |
+//! | [`predict`]      | a trained network classifies pictures                                             |
+//! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
+//! | [`test_split`]   | only evaluations read the test images                                             |
 
 mod collection;
 mod commands;

@@ -1,4 +1,4 @@
-//! `--set` and `PIPE_SET` are as good as the file.
+//! `--set` and `PIPE_SET` override values in the file.
 
 use insta::assert_snapshot;
 
@@ -13,7 +13,7 @@ fn flip(sandbox: &Sandbox, args: &str, variable: Option<&str>) -> String {
 }
 
 #[test]
-fn an_override_is_as_good_as_the_file() {
+fn an_override_gives_the_same_study_as_an_edit() {
     let sandbox = Sandbox::after_run();
     let set = flip(&sandbox, "--set flip.policy[0]=RandomFlip(0.25) --set seed=3", None);
     let variable = flip(&sandbox, "", Some("flip.policy[0]=RandomFlip(0.25); seed = 3"));
@@ -26,7 +26,7 @@ fn an_override_is_as_good_as_the_file() {
 }
 
 #[test]
-fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+fn the_command_line_overrides_the_environment_and_the_file() {
     let sandbox = Sandbox::after_run();
     let both = flip(&sandbox, "--set flip.policy[0]=RandomFlip(0.25)", Some("flip.policy[0]=RandomFlip(0.75)"));
     assert_eq!(both, flip(&sandbox, "--set flip.policy[0]=RandomFlip(0.25)", None));
@@ -36,7 +36,7 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
-fn an_override_with_the_value_that_is_there_changes_nothing() {
+fn an_override_with_the_same_value_changes_nothing() {
     let sandbox = Sandbox::after_run();
     let events = sandbox.run("--set search.lag=2 --set search.trial.keep=[Best] --set device=Cpu").ok();
     assert_eq!((events.hash(), events.nodes("executed").len()), (base().hash.clone(), 0));
@@ -72,7 +72,7 @@ fn a_wrong_override_is_shown_like_a_mistake_in_the_file() {
 }
 
 #[test]
-fn other_variables_stand_for_options() {
+fn environment_variables_set_options() {
     let sandbox = Sandbox::after_run();
     let mut command = sandbox.command("run --json");
     command.env("PIPE_JOBS", "1").env("PIPE_THREADS", "1").env("PIPE_CHECKPOINT_EVERY", "0").env("PIPE_DEVICE", "cpu");

@@ -1,4 +1,4 @@
-//! A trained network is for use.
+//! Trained networks classify pictures.
 
 use std::fs;
 
@@ -27,7 +27,7 @@ fn classes_come_with_probabilities_most_likely_first() {
 }
 
 #[test]
-fn a_picture_is_classified_as_its_evaluation_classified_it() {
+fn a_picture_is_classified_as_in_the_evaluation() {
     let sandbox = Sandbox::after_run();
     sandbox.pipe("export data/test.safetensors test.safetensors").ok();
     let file = fs::read(sandbox.path("test.safetensors")).unwrap();
@@ -59,7 +59,7 @@ fn a_picture_is_classified_as_its_evaluation_classified_it() {
 }
 
 #[test]
-fn what_is_no_picture_or_no_network_is_refused() {
+fn a_file_that_is_not_a_picture_and_a_node_without_a_network_are_refused() {
     let sandbox = Sandbox::after_run();
     fs::write(sandbox.path("note.txt"), "a note").unwrap();
     assert_snapshot!(sandbox.pipe("predict retrain_best note.txt").shown(), @"
@@ -67,7 +67,7 @@ fn what_is_no_picture_or_no_network_is_refused() {
     exit 2
     ");
     assert_snapshot!(sandbox.pipe("predict test note.txt").shown(), @"
-    ! error: `test` is no training: it has no network
+    ! error: `test` is not a training: it has no network
     !   hint: name a training, such as `retrain_best`
     exit 2
     ");

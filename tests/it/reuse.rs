@@ -1,4 +1,4 @@
-//! What is known is not run again, and nothing but what a node is a function of decides whether it is known.
+//! Known results are reused. Whether a result is known depends only on the action of the node.
 
 use insta::assert_snapshot;
 
@@ -7,7 +7,7 @@ use crate::sandbox::{NODES, Sandbox, base, names};
 #[test]
 fn a_second_run_executes_nothing_and_writes_nothing() {
     let sandbox = Sandbox::after_run();
-    // The first run here finds files that another folder's run has made: the report may be written again, but not twice.
+    // The store was made in another folder, so the first run here may write the report again. The second must not.
     assert_eq!(sandbox.run("").ok().hash(), base().hash);
     let before = sandbox.listing();
     let again = sandbox.run("").ok();
@@ -16,7 +16,7 @@ fn a_second_run_executes_nothing_and_writes_nothing() {
 }
 
 #[test]
-fn the_last_event_is_the_study() {
+fn the_last_event_is_that_of_the_study() {
     let sandbox = Sandbox::after_run();
     let events = sandbox.run("").ok();
     let study = events.study().as_object().unwrap();
@@ -34,7 +34,7 @@ fn the_last_event_is_the_study() {
 }
 
 #[test]
-fn every_node_has_a_line_that_says_why() {
+fn every_node_has_a_line_with_a_reason() {
     let sandbox = Sandbox::new();
     assert_snapshot!(sandbox.pipe("run --jobs 1").shown(), @"
       study tiny DIGEST
@@ -67,7 +67,7 @@ fn every_node_has_a_line_that_says_why() {
 }
 
 #[test]
-fn what_means_the_same_is_the_same_study() {
+fn pipelines_with_the_same_meaning_give_the_same_study() {
     let sandbox = Sandbox::after_run();
     let check = |what: &str, pipeline: &str| {
         sandbox.write("pipeline.ron", pipeline);
@@ -101,7 +101,7 @@ fn what_means_the_same_is_the_same_study() {
 }
 
 #[test]
-fn another_name_is_the_same_study() {
+fn another_name_gives_the_same_study() {
     let sandbox = Sandbox::after_run();
     sandbox.edit("\"tiny\"", "\"other\"");
     let events = sandbox.run("").ok();
@@ -110,11 +110,11 @@ fn another_name_is_the_same_study() {
 }
 
 #[test]
-fn another_chance_of_flipping_keeps_the_data_and_is_what_a_diff_says_first() {
+fn another_flip_probability_keeps_the_data_and_comes_first_in_a_diff() {
     let sandbox = Sandbox::after_run();
     sandbox.edit("RandomFlip(0.5)", "RandomFlip(0.25)");
     let events = sandbox.run("").ok();
-    // Random proposals know no scores.
+    // Random proposals do not depend on scores.
     let reused = names(["raw", "data", "search/propose/000", "search/propose/001"]);
     assert!(events.nodes("reused").is_superset(&reused), "{:?}", events.nodes("reused"));
     let trained = ["flip", "search/train/000", "search/train/001", "search/train/002", "retrain_best", "test"];
@@ -125,7 +125,7 @@ fn another_chance_of_flipping_keeps_the_data_and_is_what_a_diff_says_first() {
     assert_eq!(diff.code, Some(1), "{}{}", diff.out, diff.err);
     let first = "old  tiny~1\nnew  tiny\n\nAsked differently\n  flip.policy[0].RandomFlip: 0.5 -> 0.25\n";
     assert!(diff.out.starts_with(first), "{}", diff.out);
-    // Nothing else was.
+    // Nothing else was executed.
     assert_eq!(diff.out.matches(" -> 0.25\n").count(), 1);
     assert!(!diff.out.contains("EQUAL KEYS"), "{}", diff.out);
 }
@@ -142,21 +142,21 @@ fn more_trials_keep_the_first_ones() {
 }
 
 #[test]
-fn a_longer_retraining_goes_on_from_its_checkpoint() {
+fn a_longer_retraining_continues_from_its_checkpoint() {
     let with = Sandbox::after_run();
     let without = Sandbox::after_run();
     std::fs::remove_dir_all(without.path(".pipe/checkpoints")).unwrap();
     let [resumed, fresh] = [&with, &without].map(|sandbox| {
         sandbox.edit("epochs: 2", "epochs: 3");
         let events = sandbox.run("").ok();
-        // The others only if the third epoch is the best.
+        // The others run only if the third epoch is the best.
         let others = names(["test", "visualize_filters"]);
         assert!(events.nodes("executed").difference(&others).eq(["retrain_best"]), "{:?}", events.nodes("executed"));
         assert_eq!(events.why("retrain_best"), "epochs 2 -> 3");
         (events.first_progress("retrain_best").unwrap(), events.hash())
     });
     assert_eq!(resumed.1, fresh.1);
-    // 100 images an epoch: the first step after two epochs, and the first of all.
+    // An epoch has 100 images. These are the first step after two epochs, and the very first step.
     assert_eq!((resumed.0, fresh.0), ((216, 300), (16, 300)));
 }
 
@@ -168,7 +168,7 @@ fn the_retraining_continues_the_best_trial() {
 }
 
 #[test]
-fn a_deleted_result_is_made_again_with_the_same_bytes() {
+fn a_deleted_result_is_reproduced_byte_for_byte() {
     let sandbox = Sandbox::after_run();
     let flip = sandbox.node("flip");
     let (key, tree) = (crate::sandbox::text(&flip["key"]), crate::sandbox::text(&flip["tree"]));

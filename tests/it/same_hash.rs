@@ -1,4 +1,4 @@
-//! What reaches no digest: folder, workers, threads, environment, what is said meanwhile, the cadence of checkpoints.
+//! No digest depends on the folder, the number of jobs and threads, the environment, log output or checkpoints.
 
 use std::fs;
 
@@ -47,7 +47,7 @@ fn another_folder_and_another_file_name() {
 }
 
 #[test]
-fn another_place_of_the_store() {
+fn another_path_of_the_store() {
     let sandbox = Sandbox::new();
     let option = sandbox.run("--store elsewhere/store --stage data").ok();
     let variable =
@@ -57,7 +57,7 @@ fn another_place_of_the_store() {
 }
 
 #[test]
-fn a_store_that_was_deleted() {
+fn a_deleted_store() {
     let sandbox = Sandbox::after_run();
     fs::remove_dir_all(sandbox.path(".pipe")).unwrap();
     let events = sandbox.run("").ok();
@@ -65,7 +65,7 @@ fn a_store_that_was_deleted() {
 }
 
 #[test]
-fn another_environment_and_more_talk() {
+fn another_environment_and_more_messages() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command("run --json -v");
     command
@@ -80,7 +80,7 @@ fn another_environment_and_more_talk() {
 }
 
 #[test]
-fn two_runs_beside_each_other_share_the_work() {
+fn two_simultaneous_runs_share_the_work() {
     let sandbox = Sandbox::new();
     let outputs: Vec<_> = std::thread::scope(|scope| {
         let run = || scope.spawn(|| sandbox.run("").ok());

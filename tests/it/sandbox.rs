@@ -1,4 +1,4 @@
-//! A fresh folder with a pipeline file, in which the program is run.
+//! A fresh folder with a pipeline file, to run the program in.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,33 +13,33 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A whole study in little: each kind of stage, TPE from the third trial on, and a training in a dozen steps. It is the
-/// study that the documentation looks at.
-pub const TINY: &str = include_str!("../../docs/tiny.ron");
+/// A small study with every kind of stage, TPE from the third trial on, and trainings of a dozen steps. The documentation uses
+/// it, too.
+pub(crate) const TINY: &str = include_str!("../../docs/tiny.ron");
 
-/// How many nodes [`TINY`] has.
-pub const NODES: usize = 17;
+/// The number of nodes of [`TINY`].
+pub(crate) const NODES: usize = 17;
 
-/// A fresh folder, removed at the end.
-pub struct Sandbox {
+/// A fresh folder, which is removed at the end.
+pub(crate) struct Sandbox {
     folder: TempDir,
 }
 
 impl Sandbox {
     /// Returns a folder with [`TINY`] as its pipeline, and no store.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(TINY)
     }
 
     /// Returns a folder with this pipeline, and no store.
-    pub fn with(pipeline: &str) -> Self {
+    pub(crate) fn with(pipeline: &str) -> Self {
         let sandbox = Self { folder: tempfile::tempdir().unwrap() };
         sandbox.write("pipeline.ron", pipeline);
         sandbox
     }
 
     /// Returns a folder in which [`TINY`] has been run.
-    pub fn after_run() -> Self {
+    pub(crate) fn after_run() -> Self {
         let sandbox = Self::new();
         for (path, (mode, bytes)) in &base().files {
             let path = sandbox.path(path);
@@ -50,61 +50,61 @@ impl Sandbox {
         sandbox
     }
 
-    /// Returns a path in the folder.
-    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+    /// Returns the path of a file in the folder.
+    pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(path)
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         fs::write(self.path(path), text).unwrap();
     }
 
-    /// Puts `to` in the place of `from` in the pipeline file.
+    /// Replaces `from` by `to` in the pipeline file.
     #[track_caller]
-    pub fn edit(&self, from: &str, to: &str) {
+    pub(crate) fn edit(&self, from: &str, to: &str) {
         let text = fs::read_to_string(self.path("pipeline.ron")).unwrap();
         assert_eq!(text.matches(from).count(), 1, "`{from}` stands once in the pipeline");
         self.write("pipeline.ron", &text.replace(from, to));
     }
 
-    /// Returns the program with arguments, which are separated by white space.
-    pub fn command(&self, args: &str) -> Command {
+    /// Returns a command that runs the program. The arguments are separated by white space.
+    pub(crate) fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipe"));
-        // Without the environment: neither PIPE_* nor RUST_LOG of whoever runs the tests.
+        // The environment is cleared, because it may contain PIPE_* or RUST_LOG.
         command.args(args.split_whitespace()).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
         command
     }
 
-    /// Runs the program and returns what came of it.
-    pub fn pipe(&self, args: &str) -> Output {
+    /// Runs the program and returns its output.
+    pub(crate) fn pipe(&self, args: &str) -> Output {
         self.output(&mut self.command(args))
     }
 
-    /// Runs a command and returns what came of it.
-    pub fn output(&self, command: &mut Command) -> Output {
+    /// Runs a command and returns its output.
+    pub(crate) fn output(&self, command: &mut Command) -> Output {
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| {
-            // macOS has its temporary folders behind a link.
+            // On macOS the path of temporary folders contains a symbolic link.
             let folder = self.folder.path().to_str().unwrap();
             String::from_utf8_lossy(&bytes).replace(&format!("/private{folder}"), "SANDBOX").replace(folder, "SANDBOX")
         };
         Output { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// Runs `pipe run --json` with more arguments and returns its events.
+    /// Runs `pipe run --json` with further arguments and returns its events.
     #[track_caller]
-    pub fn run(&self, args: &str) -> Events {
+    pub(crate) fn run(&self, args: &str) -> Events {
         self.pipe(&format!("run --json {args}")).events()
     }
 
-    /// Runs a command that must end well and returns its JSON.
+    /// Runs a command that must succeed, and returns its JSON.
     #[track_caller]
-    pub fn json(&self, args: &str) -> Value {
+    pub(crate) fn json(&self, args: &str) -> Value {
         serde_json::from_str(&self.pipe(args).ok().out).unwrap()
     }
 
-    /// Returns everything below the folder: path -> (when it was last changed, its length).
-    pub fn listing(&self) -> BTreeMap<PathBuf, (SystemTime, u64)> {
+    /// Returns all files below the folder: path -> (time of modification, length).
+    pub(crate) fn listing(&self) -> BTreeMap<PathBuf, (SystemTime, u64)> {
         let entry = |path: PathBuf| {
             let metadata = fs::symlink_metadata(&path).unwrap();
             (path, (metadata.modified().unwrap(), metadata.len()))
@@ -112,48 +112,48 @@ impl Sandbox {
         walk(self.folder.path()).into_iter().map(entry).collect()
     }
 
-    /// Returns the files of a folder of the store, as paths below it.
-    pub fn stored(&self, folder: &str) -> BTreeSet<PathBuf> {
+    /// Returns the files in a folder of the store, as paths relative to that folder.
+    pub(crate) fn stored(&self, folder: &str) -> BTreeSet<PathBuf> {
         let folder = self.path(".pipe").join(folder);
         let files = walk(&folder).into_iter().filter(|path| path.is_file());
         files.map(|path| path.strip_prefix(&folder).unwrap().to_owned()).collect()
     }
 
-    /// Returns the file that holds an object.
-    pub fn object(&self, digest: &str) -> PathBuf {
+    /// Returns the path of the file of an object.
+    pub(crate) fn object(&self, digest: &str) -> PathBuf {
         let plain = self.path(format!(".pipe/objects/{}/{}", &digest[..2], &digest[2..]));
         let packed = plain.with_extension("zst");
         if packed.exists() { packed } else { plain }
     }
 
-    /// Returns the digest of a file of a node's outputs in the latest study.
+    /// Returns the digest of an output file of a node in the latest study.
     #[track_caller]
-    pub fn digest(&self, node: &str, path: &str) -> String {
+    pub(crate) fn digest(&self, node: &str, path: &str) -> String {
         let tree: Value = self.json(&format!("cat {}", text(&self.node(node)["tree"])));
         text(&tree["files"][path]["digest"])
     }
 
-    /// Returns what `pipe show --json` says of a node of the latest study.
+    /// Returns the output of `pipe show --json` for a node of the latest study.
     #[track_caller]
-    pub fn node(&self, name: &str) -> Value {
+    pub(crate) fn node(&self, name: &str) -> Value {
         let study = self.json("show --json");
         let nodes = study["nodes"].as_array().unwrap();
         nodes.iter().find(|node| node["name"] == name).unwrap_or_else(|| panic!("there is a node `{name}`")).clone()
     }
 }
 
-/// Returns a JSON string's text.
+/// Returns the text of a JSON string.
 #[track_caller]
-pub fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is a string")).to_owned()
 }
 
-/// Returns names as a set to compare with.
-pub fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+/// Returns names as a set.
+pub(crate) fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
-/// Returns all paths below a folder; none if it is absent.
+/// Returns the paths of all files below a folder, or none if the folder does not exist.
 fn walk(folder: &Path) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -166,25 +166,25 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// What a command said, and how it ended.
-pub struct Output {
-    /// Absent after a signal.
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
+/// The output and the exit code of a command.
+pub(crate) struct Output {
+    /// None if a signal ended the command.
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Output {
-    /// Returns it if the command ended well.
+    /// Returns the output. Panics if the command failed.
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
         self
     }
 
-    /// Returns all of it, to be compared with a snapshot: lines of standard output begin with two spaces, those of standard
-    /// error with `! `, the last one is the exit code. Digests, times and the folder are replaced.
-    pub fn shown(&self) -> String {
+    /// Returns the output for comparison with a snapshot. Lines of standard output begin with two spaces, those of standard error
+    /// with `! `, and the last line is the exit code. Digests, times and the folder are replaced.
+    pub(crate) fn shown(&self) -> String {
         let part = |name: &str, text: &str| {
             let text = filtered(text);
             text.lines().map(|line| format!("{name} {line}").trim_end().to_owned() + "\n").collect::<String>()
@@ -194,14 +194,14 @@ impl Output {
 
     /// Returns the events of `run --json`.
     #[track_caller]
-    pub fn events(self) -> Events {
+    pub(crate) fn events(self) -> Events {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         Events { all: self.out.lines().map(parse).collect(), code: self.code, err: self.err }
     }
 }
 
 /// Returns text with digests (64 or 12 hexadecimal digits) and times replaced.
-pub fn filtered(text: &str) -> String {
+pub(crate) fn filtered(text: &str) -> String {
     let mut result = String::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -244,23 +244,23 @@ fn without_times(text: &str) -> String {
 }
 
 /// The events of `pipe run --json`.
-pub struct Events {
-    pub all: Vec<Value>,
-    pub code: Option<i32>,
-    pub err: String,
+pub(crate) struct Events {
+    pub(crate) all: Vec<Value>,
+    pub(crate) code: Option<i32>,
+    pub(crate) err: String,
 }
 
 impl Events {
-    /// Returns them if the run ended well.
+    /// Returns the events. Panics if the run failed.
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "{}\n{:?}", self.err, self.all.last());
         self
     }
 
-    /// Returns the last event, which is the study's.
+    /// Returns the last event, which is that of the study.
     #[track_caller]
-    pub fn study(&self) -> &Value {
+    pub(crate) fn study(&self) -> &Value {
         let last = self.all.last().unwrap_or_else(|| panic!("there are events: {}", self.err));
         assert_eq!(last["event"], "study", "{last}\n{}", self.err);
         last
@@ -268,24 +268,24 @@ impl Events {
 
     /// Returns the study hash.
     #[track_caller]
-    pub fn hash(&self) -> String {
+    pub(crate) fn hash(&self) -> String {
         text(&self.study()["study"])
     }
 
-    /// Returns the nodes that were `executed`, `reused`, `failed` or `skipped`.
-    pub fn nodes(&self, how: &str) -> BTreeSet<String> {
+    /// Returns the nodes with the outcome `how`: `executed`, `reused`, `failed` or `skipped`.
+    pub(crate) fn nodes(&self, how: &str) -> BTreeSet<String> {
         self.of("node").filter(|event| event["how"] == how).map(|event| text(&event["node"])).collect()
     }
 
-    /// Returns why a node is what it is.
+    /// Returns the reason in the event of a node.
     #[track_caller]
-    pub fn why(&self, node: &str) -> String {
+    pub(crate) fn why(&self, node: &str) -> String {
         let event = self.of("node").find(|event| event["node"] == node);
         text(&event.unwrap_or_else(|| panic!("`{node}` is in the run"))["why"])
     }
 
-    /// Returns the first `done` that a node told: where its work began.
-    pub fn first_progress(&self, node: &str) -> Option<(u64, u64)> {
+    /// Returns the first progress of a node, (done, total), which shows where its work began.
+    pub(crate) fn first_progress(&self, node: &str) -> Option<(u64, u64)> {
         let event = self.of("progress").find(|event| event["node"] == node)?;
         Some((event["done"].as_u64()?, event["total"].as_u64()?))
     }
@@ -295,14 +295,14 @@ impl Events {
     }
 }
 
-/// What a run of [`TINY`] leaves, made once for all tests.
-pub struct Base {
-    pub hash: String,
+/// The files and the hash that a run of [`TINY`] gives. The run is shared by all tests.
+pub(crate) struct Base {
+    pub(crate) hash: String,
     /// path -> (mode, bytes)
     files: BTreeMap<PathBuf, (u32, Vec<u8>)>,
 }
 
-pub fn base() -> &'static Base {
+pub(crate) fn base() -> &'static Base {
     static BASE: OnceLock<Base> = OnceLock::new();
     BASE.get_or_init(|| {
         let sandbox = Sandbox::new();

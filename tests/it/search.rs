@@ -1,10 +1,10 @@
-//! Samplers, from outside: grids with repetitions, successive halving, imported trials, importances.
+//! Samplers: grids with repetitions, successive halving, imported trials, importances.
 
 use serde_json::{Value, json};
 
 use crate::sandbox::{Sandbox, TINY};
 
-/// The tiny study up to its search, with another sampler.
+/// Returns a sandbox with the tiny study up to its search, with another sampler.
 fn searching(edits: &[(&str, &str)]) -> Sandbox {
     let sandbox = Sandbox::with(TINY);
     for (from, to) in edits {
@@ -35,7 +35,7 @@ fn a_grid_keeps_every_repetition_and_judges_by_their_mean() {
 }
 
 #[test]
-fn a_promoted_trial_goes_on_from_where_it_stopped() {
+fn a_promoted_trial_continues_where_it_stopped() {
     let halving = "SuccessiveHalving(cohort: 3)";
     let sandbox =
         searching(&[("            trials: 3,\n", ""), ("Tpe(startup: 2)", halving), ("epochs: 1", "epochs: 3")]);
@@ -49,7 +49,7 @@ fn a_promoted_trial_goes_on_from_where_it_stopped() {
 }
 
 #[test]
-fn a_space_that_is_exhausted_ends_the_search() {
+fn an_exhausted_space_ends_the_search() {
     let sandbox = searching(&[("trials: 3", "trials: 9"), CHOICE]);
     let output = sandbox.pipe("run --plan --stage search").ok();
     assert!(
@@ -61,7 +61,7 @@ fn a_space_that_is_exhausted_ends_the_search() {
 }
 
 #[test]
-fn a_search_goes_on_from_the_trials_of_another() {
+fn a_search_can_start_from_the_trials_of_another() {
     let sandbox = Sandbox::after_run();
     sandbox.write("old.json", &sandbox.pipe("trials --json").ok().out);
     let old = sandbox.json("trials --json");
@@ -73,12 +73,12 @@ fn a_search_goes_on_from_the_trials_of_another() {
     sandbox.edit("            lag: 2,", &format!("            lag: 2,\n            {}", imported.trim()));
     sandbox.run("--stage search/propose/000").ok();
     let json = |path: &str| -> Value { serde_json::from_str(&sandbox.pipe(&format!("cat {path}")).ok().out).unwrap() };
-    // They are divided into good and bad ones like trials of the search's own, which begin after them.
+    // They are divided into good and bad ones like the search's own trials.
     let split = json("search/split/000/split.json");
     let loss = |trial: &usize| old[*trial]["loss"].as_f64().unwrap();
     let best = (0..3).min_by(|a, b| loss(a).total_cmp(&loss(b)));
     assert_eq!((&split["trials"], &split["good"]), (&json!(3), &json!([best])));
-    // So the sampler is past its start-up, and the first proposal is neither the random one nor any that was imported.
+    // So the start-up of the sampler is over, and the first proposal is neither the random one nor an imported one.
     let proposed = json("search/propose/000/proposal.json")["labels"].clone();
     assert_eq!(proposed.as_object().unwrap().len(), 2);
     assert!(old.as_array().unwrap().iter().all(|trial| trial["labels"] != proposed), "{proposed}: {old}");
@@ -94,13 +94,13 @@ fn a_search_goes_on_from_the_trials_of_another() {
 }
 
 #[test]
-fn importances_say_how_many_trials_are_behind_them() {
+fn importances_show_their_number_of_trials() {
     let sandbox = Sandbox::after_run();
     let text = sandbox.pipe("importance").ok().out;
     assert!(text.starts_with("search: judged by the 3 with a score of 3 trials\nlabel"), "{text}");
     let json: serde_json::Value = serde_json::from_str(&sandbox.pipe("importance --json").ok().out).unwrap();
     let labels = json[0]["labels"].as_array().unwrap();
     assert_eq!((labels.len(), &labels[0]["trials"]), (2, &3.into()));
-    // Trials that are as good as the best count, too.
+    // Trials that equal the best ones are counted, too.
     assert!((1..=3).contains(&labels[0]["best"].as_u64().unwrap()));
 }

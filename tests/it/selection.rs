@@ -1,4 +1,4 @@
-//! Which nodes a run is about: `--stage`, `--plan`, `--rerun`.
+//! The nodes of a run: `--stage`, `--plan` and `--rerun`.
 
 use insta::assert_snapshot;
 
@@ -36,19 +36,19 @@ fn a_stage_runs_exactly_its_ancestors_and_itself() {
     let mut expected = names(SEARCH);
     expected.extend(names(["retrain_best", "visualize_filters"]));
     assert_eq!(events.nodes("executed"), expected);
-    // The rest is all that is left to do.
+    // Afterwards only the rest is executed.
     let events = sandbox.run("").ok();
     assert_eq!((events.nodes("executed"), events.hash()), (names(["test"]), base().hash.clone()));
 }
 
 #[test]
-fn a_search_is_all_its_nodes() {
+fn a_search_selects_all_its_nodes() {
     selects("--stage search", SEARCH);
 }
 
 #[test]
 fn a_node_is_selected_by_its_name_or_its_end() {
-    // The second proposal notes its parameters beside those of the first.
+    // The second proposal reads the parameters of the first.
     let second = ["raw", "data", "flip", "search/propose/000", "search/propose/001", "search/train/001"];
     selects("--stage search/train/001", second);
     selects("--stage train/001", second);
@@ -61,7 +61,7 @@ fn several_stages_are_selected_together() {
 }
 
 #[test]
-fn a_selection_is_a_study_of_its_own() {
+fn a_selection_is_another_study() {
     let sandbox = Sandbox::after_run();
     let part = sandbox.run("--stage data").ok();
     assert_ne!(part.hash(), base().hash);
@@ -69,7 +69,7 @@ fn a_selection_is_a_study_of_its_own() {
 }
 
 #[test]
-fn a_plan_tells_what_would_run_and_runs_nothing() {
+fn a_plan_shows_what_would_run_and_runs_nothing() {
     let sandbox = Sandbox::after_run();
     sandbox.edit("trials: 3", "trials: 4");
     let before = sandbox.listing();
@@ -112,7 +112,7 @@ fn a_plan_as_json_has_a_line_for_each_node() {
 }
 
 #[test]
-fn what_is_not_known_yet_may_run() {
+fn nodes_with_unknown_inputs_may_run() {
     let sandbox = Sandbox::new();
     let plan = sandbox.pipe("run --plan").ok();
     assert!(plan.out.ends_with("0 reused, 2 will run, 15 may run\n"), "{}", plan.out);
@@ -127,7 +127,7 @@ fn a_rerun_gives_the_same_bytes() {
         assert_eq!(events.why(node), "asked for with --rerun; the same bytes as before");
     }
     assert_eq!(events.hash(), base().hash);
-    // Trained from the first step, not from the trial's own checkpoint.
+    // It was trained from the first step, not from its checkpoint.
     assert_eq!(events.first_progress("search/train/001"), Some((16, 100)));
 }
 

@@ -1,11 +1,11 @@
-//! The files in `studies/` are taken as they stand.
+//! The files in `studies/` can be planned and run.
 
 use std::fs;
 
 use crate::sandbox::Sandbox;
 
 #[test]
-fn every_study_of_the_folder_is_planned_as_it_stands() {
+fn every_study_in_the_folder_can_be_planned() {
     let mut studies: Vec<_> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/studies"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -29,9 +29,9 @@ fruits360: 0 reused, 2 will run, 124 may run
     assert_eq!(planned, expected);
 }
 
-/// What `studies/cifar100.ron` says about itself.
+/// The command is in a comment of `studies/cifar100.ron`.
 #[test]
-fn a_taste_of_the_study_of_cifar100_is_set_from_the_command_line() {
+fn the_short_form_of_the_cifar100_study_can_be_planned() {
     let text = include_str!("../../studies/cifar100.ron");
     let taste = text.lines().find_map(|line| line.strip_prefix("// A taste: ")).unwrap();
     let told = Sandbox::with(text).pipe(&format!("run --plan {taste}")).ok();

@@ -1,9 +1,9 @@
-//! The test images are read by evaluations alone.
+//! Only evaluations read the test images.
 
 use crate::sandbox::{Sandbox, text};
 
 #[test]
-fn no_action_but_an_evaluation_names_the_test_images() {
+fn only_actions_of_evaluations_have_the_test_images_as_input() {
     let sandbox = Sandbox::after_run();
     let images = sandbox.digest("data", "test.safetensors");
     let study = sandbox.json("show --json");

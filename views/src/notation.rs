@@ -1,11 +1,11 @@
-//! JSON values written as people write them in `pipeline.ron`.
+//! Writes JSON values in the notation of `pipeline.ron`.
 //!
-//! What was a name and what a string, what a struct and what a map, is lost in JSON (see `pipe_stages::params`); it is
-//! guessed here from how the words look. For reading only: it need not parse back to the same value.
+//! JSON does not tell names from strings, or structs from maps (see `pipe_stages::params`), so they are guessed from their
+//! spelling. The text is for people: it may not parse back to the same value.
 
 use serde_json::{Map, Value};
 
-/// Widest text that is kept on one line.
+/// The most characters on a line that holds a whole value.
 const WIDTH: usize = 100;
 
 /// Returns the value on one line.
@@ -27,7 +27,7 @@ pub(crate) fn line(value: &Value) -> String {
     }
 }
 
-/// Returns the value on as many lines as it takes to keep them short, without a final line feed.
+/// Returns the value on one line if it fits, otherwise on several. There is no final line feed.
 pub(crate) fn pretty(value: &Value) -> String {
     let mut text = String::new();
     write(value, 0, &mut text);
@@ -94,13 +94,13 @@ fn name(key: &str) -> String {
     if is_word(key) { key.to_owned() } else { Value::from(key).to_string() }
 }
 
-/// Returns the name and the content of `Name(..)`, `hp("label")` or `uniform(..)`.
+/// Returns the name and the content if the object stands for `Name(..)`, `hp("label")` or `uniform(..)`.
 fn tagged(items: &Map<String, Value>) -> Option<(&str, &Value)> {
     let (name, content) = items.iter().next().filter(|_| items.len() == 1)?;
     (is_variant(name) || is_function(name)).then_some((name, content))
 }
 
-/// Words of a space (see `pipe_stages`), and of parameters that take a proposal's value.
+/// Returns whether a name is a distribution of a search space, or a reference to a proposal's value.
 fn is_function(name: &str) -> bool {
     let kinds = ["hp", "label", "choice", "pchoice", "randint", "uniformint"];
     kinds.contains(&name) || name.ends_with("uniform") || name.ends_with("normal")

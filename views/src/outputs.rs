@@ -1,12 +1,11 @@
-//! A node's output files, read when they are asked for.
+//! The output files of a node. A file is read when it is asked for.
 
 use pipe_engine::study::{StudyNode, tree_of};
 use pipe_stages::{
     params::Float,
     records::{self, Record, TrainingHistory},
 };
-use pipe_store::{Bytes, Digest, ObjectSource, Store, StoreError, Tree};
-use serde::Deserialize;
+use pipe_store::{Bytes, Digest, ObjectSource, Store, Tree};
 use serde_json::Value;
 
 use super::ViewError;
@@ -19,7 +18,7 @@ pub(crate) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Returns the outputs of a node, if it has any.
+    /// Returns the outputs of a node, or None if it has none.
     pub(crate) fn of(store: &'a Store, name: &str, node: &StudyNode) -> Result<Option<Self>, ViewError> {
         Ok(tree_of(store, node)?.map(|tree| Self { store, node: name.to_owned(), tree }))
     }
@@ -34,13 +33,13 @@ impl<'a> Outputs<'a> {
         Ok(self.digest(path).map(|digest| self.store.read(&digest)).transpose()?)
     }
 
-    /// Returns a record among the output files; nothing if the node has none of its kind.
+    /// Returns a record among the output files, or None if the file does not exist.
     pub(crate) fn record<R: Record>(&self) -> Result<Option<R>, ViewError> {
         let Some(bytes) = self.bytes(R::FILE)? else { return Ok(None) };
         records::read(&bytes).map(Some).map_err(|error| self.not_a_record(R::FILE, &error))
     }
 
-    /// Returns a training's history.csv.
+    /// Returns the history of a training, read from history.csv.
     pub(crate) fn history(&self) -> Result<Option<TrainingHistory>, ViewError> {
         let path = TrainingHistory::FILE;
         let Some(bytes) = self.bytes(path)? else { return Ok(None) };
@@ -53,33 +52,17 @@ impl<'a> Outputs<'a> {
     }
 
     pub(crate) fn not_a_record(&self, path: &str, reason: &impl ToString) -> ViewError {
-        let digest = self.digest(path).expect("only files that are there are parsed");
+        let digest = self.digest(path).expect("only files that exist are parsed");
         ViewError::Record { node: self.node.clone(), path: path.to_owned(), digest, reason: reason.to_string() }
     }
 }
 
-/// When a node was executed, as its provenance notes it.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub(crate) struct Times {
-    /// Seconds since 1970.
-    pub(crate) started: f64,
-    pub(crate) seconds: f64,
-}
-
-impl Times {
-    /// Returns the times of a node; nothing if they were not noted, as for a crash or an imported result.
-    pub(crate) fn of(store: &Store, node: &StudyNode) -> Result<Option<Self>, StoreError> {
-        let provenance = node.key().map(|key| store.provenance(&key)).transpose()?.flatten();
-        Ok(provenance.and_then(|provenance| Self::deserialize(provenance).ok()))
-    }
-}
-
-/// Returns whether an output file is a picture, by its name.
+/// Returns whether an output file is a picture, judged by its name.
 pub(crate) fn is_picture(path: &str) -> bool {
     path.ends_with(".png")
 }
 
-/// Returns a number of a record, which may be one of the strings for numbers that are not finite.
+/// Returns a value of a record if it is a number, or a string that means NaN or infinity.
 fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(_) => value.as_f64(),
@@ -90,7 +73,7 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// Returns every number of a record by its path (`best.valid.loss`), but for the record's format.
+/// Returns every number of a record with its path (`best.valid.loss`), except `format`.
 pub(crate) fn numbers(record: &Value) -> Vec<(String, f64)> {
     fn walk(value: &Value, path: &str, found: &mut Vec<(String, f64)>) {
         let child = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };

@@ -1,4 +1,4 @@
-//! A trained network of a study, put to use on pictures.
+//! Classifies pictures with a trained network of a study.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use pipe_stages::{
 use pipe_store::{Digest, Store};
 use serde::Serialize;
 
-/// A network with what its inputs and outputs mean.
+/// A trained network with the meaning of its inputs and outputs.
 pub struct Model {
     predictor: Predictor,
     labels: Labels,
@@ -26,7 +26,7 @@ pub struct Model {
 /// Why there is no prediction.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
-    #[error("`{0}` is no training: it has no network")]
+    #[error("`{0}` is not a training: it has no network")]
     NoNetwork(String),
     #[error("`{0}` kept no weights")]
     NoWeights(String),
@@ -38,25 +38,25 @@ pub enum PredictError {
     Store(#[from] pipe_store::StoreError),
 }
 
-/// What a network says of one picture, per head, most likely first.
+/// What a network predicts for one picture: for each head, the classes by falling probability.
 #[derive(Debug, Serialize)]
 pub struct Prediction {
     pub image: String,
     pub heads: BTreeMap<String, Vec<ClassProbability>>,
 }
 
-/// A class and its probability, 0 to 1.
+/// A class and its probability, from 0 to 1.
 #[derive(Debug, Serialize)]
 pub struct ClassProbability {
     pub class: String,
     pub probability: f32,
 }
 
-/// Images that are computed at once.
+/// The number of images in a batch.
 const BATCH: usize = 64;
 
-/// Returns the files of the network that the node `name` trained: its inputs by their slots, `architecture`, and `weights`,
-/// the best ones, or the last ones where no others were kept.
+/// Returns the files of the network that the node `name` trained, by slot: the inputs of the training, `architecture` and
+/// `weights`. The weights are the best ones, or the last ones if the best were not kept.
 ///
 /// # Errors
 /// If the node trained no network, or kept no weights.
@@ -78,7 +78,7 @@ pub(crate) fn slots(store: &Store, name: &str, node: &StudyNode) -> Result<BTree
 }
 
 impl Model {
-    /// Returns the network that the node `name` trained: its best weights, or the last ones where no others were kept.
+    /// Returns the network that the node `name` trained, with its best weights, or the last ones if the best were not kept.
     pub fn of_node(store: &Store, name: &str, node: &StudyNode) -> Result<Self, PredictError> {
         let slots = slots(store, name, node)?;
         let inputs = Inputs::new(&slots, store);
@@ -88,15 +88,15 @@ impl Model {
         Ok(Self { predictor, labels, policy })
     }
 
-    /// Returns the pixels of a PNG or JPEG picture as the network takes them.
+    /// Decodes a PNG or JPEG picture and returns its pixels in the size and channels of the network.
     ///
     /// # Errors
-    /// If the bytes are no such picture: what is wrong with them.
+    /// If the picture cannot be decoded, with the reason.
     pub fn picture(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
         decode::picture(bytes, self.labels.image)
     }
 
-    /// Returns what the network says of `pictures`, each a name and its pixels; the `top` most likely classes.
+    /// Returns the `top` most likely classes of each of `pictures`, given as (name, pixels).
     pub fn predict(&self, pictures: Vec<(String, Vec<u8>)>, top: usize) -> Result<Vec<Prediction>, PredictError> {
         let (names, pixels): (Vec<_>, Vec<_>) = pictures.into_iter().unzip();
         let n = names.len();
@@ -122,7 +122,7 @@ impl Model {
         Ok(names.into_iter().enumerate().map(of_image).collect())
     }
 
-    /// Returns the heads' names, the main one first.
+    /// Returns the names of the heads, the main one first.
     pub fn heads(&self) -> impl Iterator<Item = &str> {
         self.labels.heads.iter().map(|head| head.name.as_str())
     }

@@ -1,4 +1,4 @@
-//! Numbers, counts and tables for people.
+//! Numbers, counts and tables as text.
 
 use pipe_engine::pipeline::stages;
 use pipe_stages::StageName;
@@ -14,7 +14,7 @@ pub(crate) fn significant(x: f64, digits: usize) -> String {
     if x.is_infinite() {
         return if x > 0.0 { "∞".to_owned() } else { "−∞".to_owned() };
     }
-    // The formatter decides on the exponent: it rounds 9.9996 up to 1.000e1.
+    // The exponent is taken after rounding: 9.9996 becomes 1.000e1.
     let scientific = format!("{x:.*e}", digits.saturating_sub(1));
     let (mantissa, exponent) = scientific.split_once('e').expect("the format has an exponent");
     let exponent: i32 = exponent.parse().expect("the exponent is an integer");
@@ -31,12 +31,12 @@ fn trimmed(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
-/// Returns a fraction as percent with two decimals and a space that does not break: `41.88 %`.
+/// Returns a fraction as a percentage with two decimals and a no-break space: `41.88 %`.
 pub(crate) fn percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{:.2}\u{a0}%", 100.0 * fraction) } else { significant(fraction, 3) }
 }
 
-/// Returns an integer with its digits in groups of three: `7,061,116`.
+/// Returns an integer with commas between groups of three digits: `7,061,116`.
 pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
@@ -59,7 +59,7 @@ pub(crate) fn bytes(n: u64) -> String {
     }
 }
 
-/// Returns a value of a record in one short cell: numbers rounded to five digits, names without quotes.
+/// Returns a value as short text: numbers are rounded to five significant digits, strings have no quotes.
 pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
@@ -77,7 +77,7 @@ pub(crate) fn counted(n: usize, thing: &str) -> String {
     format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Returns `n things`, with the noun for what a stage does.
+/// Returns a count with the noun for what a stage does: `2 trainings`.
 pub(crate) fn works(stage: &str, n: usize) -> String {
     StageName::find(stage).map_or_else(|| format!("{n} × {stage}"), |stage| stages::counted(stage, n))
 }
@@ -89,7 +89,7 @@ pub(crate) enum Align {
     Right,
 }
 
-/// Returns rows of cells as aligned columns, two spaces apart. Columns with no text in any row are left out.
+/// Returns a header and rows as aligned columns, two spaces apart. A column that is empty in every row is left out.
 pub(crate) fn columns(header: &[&str], rows: &[Vec<String>], align: &dyn Fn(usize) -> Align) -> String {
     let widths: Vec<usize> = (0..header.len())
         .map(|at| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0))
@@ -117,22 +117,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_so_many_significant_digits_and_no_idle_zeros() {
+    fn numbers_are_rounded_and_have_no_trailing_zeros() {
         let shown = [0.418_812, 9.999_96, 1_234_567.0, 0.5, 1.3e-7, -2.0, 0.0, f64::NAN, f64::INFINITY, 3e20];
         let shown = shown.map(|x| significant(x, 4));
         assert_eq!(shown, ["0.4188", "10", "1234567", "0.5", "1.3e-7", "-2", "0", "NaN", "∞", "3e20"]);
     }
 
     #[test]
-    fn counts_sizes_and_shares() {
+    fn counts_sizes_and_percentages_are_formatted() {
         assert_eq!([0, 999, 1000, 7_061_116].map(grouped), ["0", "999", "1,000", "7,061,116"]);
         assert_eq!([12, 1_440, 8_000_000].map(bytes), ["12 B", "1.44 kB", "8 MB"]);
         assert_eq!(percent(0.41884), "41.88\u{a0}%");
-        assert_eq!((works("train", 1), works("train", 2)), ("1 training".into(), "2 trainings".into()));
+        assert_eq!(
+            (works(StageName::Train.as_str(), 1), works(StageName::Train.as_str(), 2)),
+            ("1 training".into(), "2 trainings".into())
+        );
     }
 
     #[test]
-    fn columns_are_aligned_and_empty_ones_left_out() {
+    fn columns_are_aligned_and_empty_ones_are_left_out() {
         let rows = [vec!["a".into(), String::new(), "10".into()], vec!["bcd".into(), String::new(), "9".into()]];
         let align = |at| if at == 2 { Align::Right } else { Align::Left };
         assert_eq!(columns(&["x", "empty", "n"], &rows, &align), "x     n\na    10\nbcd   9\n");

@@ -1,4 +1,4 @@
-//! What came out differently.
+//! Differences in the results of two studies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,83 @@ use pipe_stages::{
     records::{Best, Evaluation, HeadEvaluation, Record, Score, TrainingHistory},
 };
 use pipe_store::{Digest, Store};
+use serde::Serialize;
 
-use super::{Answer, BestChange, CurveChange, FileChange, MetricChange, OutcomeChange, Pair};
+use super::pair::Pair;
 use crate::{
     ViewError,
     outputs::{Outputs, is_picture, numbers},
     show,
 };
 
-/// From so many nodes on, reading is shared among threads.
+/// Differences in the results.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Answer {
+    pub outcomes: Vec<OutcomeChange>,
+    pub metrics: Vec<MetricChange>,
+    pub best: Vec<BestChange>,
+    pub curves: Vec<CurveChange>,
+    pub pictures: Vec<FileChange>,
+    pub files: Vec<FileChange>,
+}
+
+/// A node that has outputs in only one of the studies.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OutcomeChange {
+    pub node: String,
+    pub old: String,
+    pub new: String,
+}
+
+/// A metric of an evaluation, or the score of a training.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricChange {
+    pub node: String,
+    pub metric: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<Float>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<Float>,
+    /// The new value minus the old one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Float>,
+}
+
+/// The best trial of a search.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BestChange {
+    pub search: String,
+    /// The numbers of the trials and their losses.
+    pub old_trial: Option<u64>,
+    pub new_trial: Option<u64>,
+    pub old_loss: Option<Float>,
+    pub new_loss: Option<Float>,
+    /// The labels whose values differ.
+    pub labels: Vec<Change>,
+}
+
+/// Two trainings with equal weights up to some epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CurveChange {
+    pub node: String,
+    /// The last epoch after which the weights were equal.
+    pub equal_until: usize,
+    pub old_epochs: usize,
+    pub new_epochs: usize,
+}
+
+/// An output file that differs, or is missing in one of the studies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileChange {
+    pub node: String,
+    pub path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<Digest>,
+}
+
+/// The least number of nodes that are read by several threads.
 const ALONE: usize = 64;
 
 pub(super) fn compare(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
@@ -56,12 +124,12 @@ fn rank(pair: &Pair<'_>) -> u8 {
     }
 }
 
-/// Returns what differs in each node by itself.
+/// Returns the differences within each node.
 fn each(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
     let mut answer = Answer::default();
     for pair in pairs {
         outcome(pair, &mut answer);
-        // What is in one study alone is new in all its parts: but for evaluations, saying that once is enough.
+        // If only one study has outputs, all of them differ. Only metrics and the best trial are worth listing then.
         let kind = pair.any().kind();
         if !pair.came_out_differently()
             || (pair.trees().contains(&None) && !matches!(kind, Some(StageName::Evaluate | StageName::Select)))
@@ -85,10 +153,10 @@ fn each(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
     Ok(answer)
 }
 
-/// Returns the trainings that went the same way for a while.
+/// Returns the trainings with equal weights up to some epoch.
 ///
-/// Two trials with one number can only do so if their proposals are equal. All trials of a search are trained alike but for
-/// their proposals: once a pair with equal proposals is seen to differ from the first epoch on, so do all others.
+/// Two trials with the same number can have equal weights only if their proposals are equal. All trials of a search are trained
+/// alike except for their proposals, so if one pair with equal proposals differs from the first epoch on, all others do too.
 fn curves(store: &Store, pairs: &[Pair<'_>]) -> Result<Vec<CurveChange>, ViewError> {
     let changed: BTreeSet<_> = pairs.iter().filter(|pair| pair.came_out_differently()).map(|pair| pair.name).collect();
     let mut parted = BTreeSet::new();
@@ -125,7 +193,7 @@ fn outcome(pair: &Pair<'_>, answer: &mut Answer) {
     answer.outcomes.push(OutcomeChange { node: pair.name.to_owned(), old: words(old), new: words(new) });
 }
 
-/// Returns the files that differ between two output trees; none where a tree is missing.
+/// Returns the files that differ between two output trees, or nothing if one of the trees is missing.
 pub(super) fn file_changes(node: &str, outputs: &[Option<Outputs<'_>>; 2]) -> Vec<FileChange> {
     let [Some(old), Some(new)] = outputs else { return Vec::new() };
     let mut files: BTreeMap<&String, [Option<Digest>; 2]> = BTreeMap::new();
@@ -160,7 +228,7 @@ fn metrics<R: Record>(
     let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     for name in names {
         let (old, new) = (old.get(name).copied(), new.get(name).copied());
-        // By bits: NaN equals NaN here.
+        // Bits are compared, so that NaN equals NaN.
         if old.map(f64::to_bits) == new.map(f64::to_bits) {
             continue;
         }
@@ -171,10 +239,10 @@ fn metrics<R: Record>(
     Ok(())
 }
 
-/// Returns the figures of each head, without those of each class.
+/// Returns the metrics of each head, without those of single classes.
 fn evaluation(record: Evaluation) -> Figures {
     let of_head = |(head, figures): (String, HeadEvaluation)| {
-        // A hundred classes would hide the rest.
+        // A hundred classes would hide the other metrics.
         let figures = HeadEvaluation { classes: Vec::new(), ..figures };
         let figures = serde_json::to_value(figures).expect("figures are plain data");
         numbers(&figures).into_iter().map(|(path, x)| (format!("{head}.{path}"), x)).collect::<Vec<_>>()
@@ -182,7 +250,7 @@ fn evaluation(record: Evaluation) -> Figures {
     record.heads.into_iter().flat_map(of_head).collect()
 }
 
-/// Returns what was optimised.
+/// Returns the metric that was optimised.
 fn score(record: Score) -> Figures {
     [(record.metric, record.value.0)].into()
 }

@@ -1,4 +1,4 @@
-//! What was asked differently, and what follows from it.
+//! Differences between the pipelines and actions of two studies, and the nodes that they affect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,52 @@ use pipe_engine::{
     study::{Study, action},
 };
 use pipe_store::Store;
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{Cause, Follow, Pair, Question};
+use super::pair::Pair;
 use crate::ViewError;
+
+/// Differences in what the studies asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Question {
+    /// The causes, each with the nodes that it affects.
+    pub causes: Vec<Cause>,
+    /// The selected stages or nodes of the old and the new study, if they differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selection: Option<[Vec<String>; 2]>,
+    /// Nodes whose actions differ although no cause affects them, because an input has other bytes.
+    pub unexplained: Vec<Follow>,
+}
+
+/// Differences in one stage of the pipeline, in settings of the whole study, or in the implementation of a kind of stage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cause {
+    /// The stage of the pipeline. None if the differences concern several stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    pub changes: Vec<Change>,
+    /// The nodes whose actions differ for this reason, and perhaps also for others.
+    pub follows: Vec<Follow>,
+}
+
+/// The affected nodes of one kind in one stage of the pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Follow {
+    pub part_of: String,
+    /// The kind of stage: `train`.
+    pub stage: String,
+    /// The number of nodes that are in both studies, with different actions.
+    pub changed: usize,
+    /// The number of nodes that are only in the old study.
+    pub removed: usize,
+    /// The number of nodes that are only in the new study.
+    pub added: usize,
+}
 
 pub(super) fn compare(store: &Store, old: &Study, new: &Study, pairs: &[Pair<'_>]) -> Result<Question, ViewError> {
     let pairs: Vec<_> = pairs.iter().filter(|pair| pair.is_asked_differently()).collect();
-    // Where the two are equal, one is enough for the graph; where no action differs, none is needed.
+    // Equal pipelines have the same graph. If no action differs, the graph is not needed.
     let (changes, graph) = if old.pipeline != new.pipeline {
         let (old, new) = (old.read_pipeline(store)?, new.read_pipeline(store)?);
         (pipeline_changes(&old, &new), readers(&[&old.stages, &new.stages]))
@@ -44,13 +82,13 @@ pub(super) fn compare(store: &Store, old: &Study, new: &Study, pairs: &[Pair<'_>
         reached.extend(reached_by_it.iter().map(|pair| pair.name));
         causes.push(Cause { stage: None, changes, follows: follows(&reached_by_it) });
     }
-    // What a selection leaves out is in one study alone.
+    // Nodes that a selection leaves out are missing in one of the studies.
     let selection = (old.selection != new.selection).then(|| [old.selection.clone(), new.selection.clone()]);
     let unexplained: Vec<_> = pairs.into_iter().filter(|pair| !reached.contains(pair.name)).collect();
     Ok(Question { causes, selection, unexplained: follows(&unexplained) })
 }
 
-/// Returns what differs between two pipelines: first of the whole study, then by stage.
+/// Returns the differences between two pipelines: first in settings of the whole study, then by stage.
 fn pipeline_changes(old: &Pipeline, new: &Pipeline) -> Vec<(Option<String>, Vec<Change>)> {
     let mut found = Vec::new();
     let mut whole = Vec::new();
@@ -75,7 +113,7 @@ fn pipeline_changes(old: &Pipeline, new: &Pipeline) -> Vec<(Option<String>, Vec<
     found
 }
 
-/// Returns which stages read which: name -> names of those that read it.
+/// Returns the readers of each stage: name -> names of the stages that read it.
 fn readers(pipelines: &[&Stages]) -> BTreeMap<String, BTreeSet<String>> {
     let mut readers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (reader, stage) in pipelines.iter().flat_map(|stages| stages.iter()) {
@@ -86,7 +124,7 @@ fn readers(pipelines: &[&Stages]) -> BTreeMap<String, BTreeSet<String>> {
     readers
 }
 
-/// Returns a stage, those that read it, those that read these, and so on.
+/// Returns a stage and all stages that read it, directly or through others.
 fn with_readers(stage: &str, readers: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = vec![stage.to_owned()];
@@ -97,7 +135,8 @@ fn with_readers(stage: &str, readers: &BTreeMap<String, BTreeSet<String>>) -> BT
     found
 }
 
-/// Returns what differs in how a kind of stage is computed. One action of each kind tells: all of a study agree.
+/// Returns the differences in the implementation of each kind of stage. One action of each kind is compared, as all nodes of
+/// a kind in a study have the same implementation.
 fn implementations(store: &Store, pairs: &[&Pair<'_>]) -> Result<BTreeMap<String, Vec<Change>>, ViewError> {
     let mut seen = BTreeSet::new();
     let mut found = BTreeMap::new();
@@ -121,7 +160,7 @@ fn implementations(store: &Store, pairs: &[&Pair<'_>]) -> Result<BTreeMap<String
     Ok(found)
 }
 
-/// Returns how many nodes of each kind there are, by stage of the pipeline.
+/// Counts the nodes of each kind, by stage of the pipeline.
 fn follows(pairs: &[&Pair<'_>]) -> Vec<Follow> {
     let mut counts: BTreeMap<(&str, &str), [usize; 3]> = BTreeMap::new();
     for pair in pairs {
@@ -151,7 +190,7 @@ mod tests {
 
     #[test]
     fn readers_of_readers_are_found_once() {
-        // `a` has a string that is a stage's name, and does not read that stage.
+        // `a` contains the name of a stage as a string, but does not read that stage.
         let stages = json!({ "format": 1, "seed": "1", "device": "Cpu", "stages": {
             "a": { "Fetch": { "Embedded": { "name": "shapes100", "train": 9, "test": 9 } } },
             "shapes100": { "Decode": { "from": "a", "format": "Cifar10" } },

@@ -1,20 +1,22 @@
-//! A difference as text.
+//! Writes a difference as text.
 
 use std::{collections::BTreeMap, fmt::Write};
 
+use pipe_engine::leaves::Change;
 use pipe_stages::params::Float;
 use serde_json::Value;
 
-use super::{BestChange, Change, Diff, Divergence, FileChange, Follow, MetricChange};
+use super::{Answer, BestChange, Diff, Divergence, FileChange, Follow, MetricChange};
 use crate::{
     notation,
-    text::{Align, cell, columns, significant, works},
+    provenance::Origin,
+    text::{Align, columns, significant, works},
 };
 
-/// How many rows of one kind are written; the rest is counted.
+/// The most rows of one kind that are written. The others are counted.
 const ROWS: usize = 20;
 
-/// Returns the difference as text; `names` are those of the old and the new study. Empty if there is none.
+/// Returns the difference as text, which is empty if nothing differs. `names` are the names of the old and the new study.
 pub fn render(diff: &Diff, names: [&str; 2]) -> String {
     if diff.is_same() {
         return String::new();
@@ -81,7 +83,7 @@ fn follows(title: &str, follows: &[Follow], text: &mut String) {
 
 fn answer(diff: &Diff, text: &mut String) {
     let answer = &diff.answer;
-    if *answer == super::Answer::default() {
+    if *answer == Answer::default() {
         text.push_str("\nThe same came out.\n");
         return;
     }
@@ -138,7 +140,7 @@ fn digests(file: &FileChange) -> String {
     format!("{} -> {}", show(file.old), show(file.new))
 }
 
-/// Writes the other files by name, those of equal name in numbered nodes together.
+/// Writes the other files by name. Files with the same name in numbered nodes share a line.
 fn files(changes: &[FileChange], text: &mut String) {
     let mut groups: BTreeMap<(String, &str), Vec<&FileChange>> = BTreeMap::new();
     for change in changes {
@@ -179,10 +181,11 @@ fn divergences(divergences: &[Divergence], text: &mut String) {
     rest(n, "nodes", text);
 }
 
-/// Returns the part of a provenance that tells which results are comparable, bit for bit.
+/// Returns the part of a provenance that decides whether results can be compared bit for bit.
 fn origin(provenance: &Value) -> Option<String> {
-    let fact = |name: &str| Some(format!("{} {}", name.replace('_', " "), cell(provenance.get(name)?)));
-    let facts: Vec<_> = ["instruction_set", "device", "pipe"].into_iter().filter_map(fact).collect();
+    let Origin { instruction_set, device, pipe } = Origin::of(provenance)?;
+    let facts = [("instruction set", instruction_set), ("device", device), ("pipe", pipe)];
+    let facts: Vec<_> = facts.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))).collect();
     (!facts.is_empty()).then(|| facts.join(", "))
 }
 

@@ -1,5 +1,7 @@
-//! Studies that differ in known ways.
+//! Tests with studies that differ in known ways.
 
+use pipe_engine::study::Outcome;
+use pipe_stages::StageName;
 use pipe_store::ActionResult;
 use serde_json::json;
 
@@ -30,7 +32,7 @@ fn equal_studies_do_not_differ() {
     assert_eq!(text, "");
 }
 
-/// A study whose augmentation differs: its policy and all trainings have other keys.
+/// Returns a change that gives a study another augmentation, so that its policy and all trainings have other keys.
 fn with_flip(p: f64) -> impl Fn(Builder) -> Builder {
     move |mut builder| {
         builder.stage("flip", json!({ "Augment": { "data": "data", "policy": [{ "RandomFlip": p }] } }));
@@ -41,7 +43,7 @@ fn with_flip(p: f64) -> impl Fn(Builder) -> Builder {
 }
 
 #[test]
-fn a_parameter_that_differs_is_said_first_with_what_follows() {
+fn a_changed_parameter_comes_first_with_the_nodes_it_affects() {
     let builder = Builder::whole(4);
     let (old, new) = (with_flip(0.5)(builder.clone()), with_flip(0.25)(builder));
     let (diff, text) = compared(old, new);
@@ -61,7 +63,7 @@ fn a_parameter_that_differs_is_said_first_with_what_follows() {
 }
 
 #[test]
-fn more_trials_are_more_nodes_and_perhaps_another_best() {
+fn more_trials_are_more_nodes_and_can_change_the_best() {
     let trials = [0.1, 0.2, 0.3, 0.4].map(Trial::completed);
     let builder = Builder::new();
     let (old, new) = (builder.clone().search("search", &trials[..2]), builder.search("search", &trials));
@@ -77,7 +79,7 @@ fn more_trials_are_more_nodes_and_perhaps_another_best() {
 }
 
 #[test]
-fn an_evaluation_is_compared_figure_by_figure() {
+fn evaluations_are_compared_metric_by_metric() {
     let builder = Builder::whole(4);
     let mut better = builder.clone();
     better.stage("test", json!({ "Evaluate": { "of": "retrain_best", "split": "Validation" } }));
@@ -94,7 +96,7 @@ fn an_evaluation_is_compared_figure_by_figure() {
 }
 
 #[test]
-fn trainings_of_one_trajectory_are_equal_until_they_part() {
+fn the_last_epoch_with_equal_weights_is_found() {
     let builder = Builder::new();
     let trial = |epochs| [Trial { epochs, ..Trial::completed(0.3) }];
     let (_, text) = compared(builder.clone().search("search", &trial(6)), builder.search("search", &trial(9)));
@@ -102,7 +104,7 @@ fn trainings_of_one_trajectory_are_equal_until_they_part() {
 }
 
 #[test]
-fn trials_with_other_proposals_do_not_hide_those_that_part_later() {
+fn trials_with_other_proposals_do_not_hide_trials_that_differ_later() {
     let builder = Builder::new();
     let trial = |epochs: u32, value: f64| Trial { epochs, ..Trial::completed(value) };
     let old = builder.clone().search("search", &[trial(4, 0.1), trial(6, 0.2), trial(6, 0.3)]);
@@ -115,7 +117,7 @@ fn trials_with_other_proposals_do_not_hide_those_that_part_later() {
 }
 
 #[test]
-fn equal_keys_with_different_outputs_are_told_apart_and_loudly() {
+fn equal_keys_with_different_outputs_are_reported_as_divergences() {
     let builder = Builder::whole(4);
     let mut other = builder.clone();
     other.evaluation(0.45);
@@ -138,7 +140,7 @@ fn equal_keys_with_different_outputs_are_told_apart_and_loudly() {
 }
 
 #[test]
-fn a_crash_is_an_outcome_and_no_divergence() {
+fn a_crash_is_an_outcome_and_not_a_divergence() {
     let builder = Builder::whole(4);
     let mut other = builder.clone();
     other.outcome("test", Outcome::Crash);
@@ -148,7 +150,7 @@ fn a_crash_is_an_outcome_and_no_divergence() {
 }
 
 #[test]
-fn stages_come_and_go() {
+fn added_and_removed_stages_are_reported() {
     let builder = Builder::whole(4);
     let mut without = builder.clone();
     without.nodes.remove("visualize_filters");
@@ -168,7 +170,7 @@ fn stages_come_and_go() {
 fn another_version_or_numerics_of_a_stage_is_a_cause() {
     let builder = Builder::whole(4);
     let mut other = builder.clone();
-    for node in other.nodes.values_mut().filter(|node| node.stage == "train") {
+    for node in other.nodes.values_mut().filter(|node| node.is(StageName::Train)) {
         let mut action = pipe_engine::study::action(&other.store, &node.action.unwrap()).unwrap();
         (action.version, action.numerics) = (2, Some("cuda f32".into()));
         node.action = Some(other.store.put(&action.record()).unwrap());
@@ -180,7 +182,7 @@ fn another_version_or_numerics_of_a_stage_is_a_cause() {
 }
 
 #[test]
-fn a_selection_explains_what_is_missing() {
+fn a_selection_explains_missing_nodes() {
     let builder = Builder::whole(4);
     let (store, old) = builder.clone().done();
     let mut nodes = old.nodes.clone();

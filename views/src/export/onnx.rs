@@ -1,5 +1,5 @@
-//! A trained network as an ONNX model, which onnxruntime and many servers run. Its input is an image as it stands in its
-//! file: normalisation belongs to the model, so that nobody need repeat it.
+//! A trained network as an ONNX model, for onnxruntime and other runtimes. The input is an image as decoded from a file: the
+//! model contains the normalisation, so that callers do not repeat it.
 
 use pipe_engine::study::StudyNode;
 use pipe_stages::{
@@ -15,11 +15,12 @@ use super::onnx_proto::{
 };
 use crate::predict::{self, PredictError};
 
-/// The version of ONNX's operators that is written; every runtime since 2022 knows it.
+/// The version of the ONNX operators. Every runtime since 2022 supports it.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
-/// Returns the network that the node `name` trained, with its best weights, or the last ones where no others were kept.
+/// Returns the network that the node `name` trained as a model, with its best weights, or the last ones if the best were not
+/// kept.
 ///
 /// # Errors
 /// If the node has no network or no weights, or one of its files cannot be read.
@@ -33,11 +34,11 @@ pub fn of_node(store: &Store, name: &str, node: &StudyNode) -> Result<Vec<u8>, P
     Ok(model(&network, &weights, policy.normalisation()))
 }
 
-/// Returns the model. Its input `images` is [n, channels, height, width], 32-bit floats from 0 to 255; each head has two
-/// outputs [n, classes]: the probabilities under its name, and `<head>_logits`.
+/// Returns the model. The input `images` is [n, channels, height, width], 32-bit floats from 0 to 255. Each head has two
+/// outputs [n, classes]: the probabilities, called like the head, and `<head>_logits`.
 ///
 /// # Panics
-/// If the weights are not the architecture's.
+/// If an array of the architecture is missing in the weights.
 pub fn model(network: &Architecture, weights: &Weights, normalisation: &Normalisation) -> Vec<u8> {
     let mut graph = Graph { network, weights, nodes: Vec::new(), constants: Vec::new() };
     graph.normalise(normalisation);
@@ -73,7 +74,7 @@ fn logits(head: &str) -> String {
     format!("{head}_logits")
 }
 
-/// A graph in the making.
+/// A graph under construction.
 struct Graph<'a> {
     network: &'a Architecture,
     weights: &'a Weights,
@@ -82,7 +83,7 @@ struct Graph<'a> {
 }
 
 impl Graph<'_> {
-    /// A byte `x` of channel `c` is `x * scale[c] + offset[c]`.
+    /// Adds the normalisation: a byte `x` of channel `c` becomes `x * scale[c] + offset[c]`.
     fn normalise(&mut self, normalisation: &Normalisation) {
         let c = normalisation.scale.len();
         self.constant("scale", &[1, c, 1, 1], &normalisation.scale);
@@ -91,7 +92,7 @@ impl Graph<'_> {
         self.node("input", "Add", &["scaled", "offset"], []);
     }
 
-    /// Adds a layer. The value it gives has its name; a head's has the name of its logits.
+    /// Adds a layer. Its output is called like the layer, or like the logits if the layer is a head.
     fn layer(&mut self, layer: &Layer) {
         let is_head = self.network.heads.iter().any(|head| head.name == layer.name);
         let name = if is_head { logits(&layer.name) } else { layer.name.clone() };

@@ -1,4 +1,4 @@
-//! The messages of `onnx.proto3`, as far as models of networks need them. Tags are the fields' numbers there.
+//! The messages of `onnx.proto3` that are used. Tags are the field numbers of that file.
 
 use prost::{Enumeration, Message, Oneof};
 
@@ -17,7 +17,7 @@ pub struct ModelProto {
     pub opset_import: Vec<OperatorSetIdProto>,
 }
 
-/// A set of operators; an empty domain is ONNX's own.
+/// A set of operators. The empty domain is that of ONNX itself.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct OperatorSetIdProto {
     #[prost(string, tag = "1")]
@@ -26,7 +26,7 @@ pub struct OperatorSetIdProto {
     pub version: i64,
 }
 
-/// Nodes in an order in which each comes after those it reads from.
+/// A graph. Each node comes after the nodes whose outputs it reads.
 #[derive(Clone, PartialEq, Message)]
 pub struct GraphProto {
     #[prost(message, repeated, tag = "1")]
@@ -41,7 +41,7 @@ pub struct GraphProto {
     pub output: Vec<ValueInfoProto>,
 }
 
-/// One operation on values that are known by name.
+/// One operation. Its inputs and outputs are names of values.
 #[derive(Clone, PartialEq, Message)]
 pub struct NodeProto {
     #[prost(string, repeated, tag = "1")]
@@ -56,7 +56,7 @@ pub struct NodeProto {
     pub attribute: Vec<AttributeProto>,
 }
 
-/// A setting of an operation. Which of the values counts is what `type` says.
+/// A setting of an operation. `type` says which of the values is set.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {
     #[prost(string, tag = "1")]
@@ -82,17 +82,17 @@ pub enum AttributeType {
 }
 
 impl AttributeProto {
-    /// Returns an attribute that is a number.
+    /// Returns a floating-point attribute.
     pub fn float(name: &str, value: f32) -> Self {
         Self { f: Some(value), ..Self::of(name, AttributeType::Float) }
     }
 
-    /// Returns an attribute that is a whole number.
+    /// Returns an integer attribute.
     pub fn int(name: &str, value: i64) -> Self {
         Self { i: Some(value), ..Self::of(name, AttributeType::Int) }
     }
 
-    /// Returns an attribute that is a list of whole numbers.
+    /// Returns an attribute that is a list of integers.
     pub fn ints(name: &str, values: impl IntoIterator<Item = i64>) -> Self {
         Self { ints: values.into_iter().collect(), ..Self::of(name, AttributeType::Ints) }
     }
@@ -102,12 +102,12 @@ impl AttributeProto {
     }
 }
 
-/// A constant: its numbers are little-endian bytes in `raw_data`.
+/// A constant. `raw_data` holds its numbers as little-endian bytes.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
-    #[prost(enumeration = "DataType", tag = "2")]
+    #[prost(enumeration = "ElementType", tag = "2")]
     pub data_type: i32,
     #[prost(string, tag = "8")]
     pub name: String,
@@ -115,10 +115,10 @@ pub struct TensorProto {
     pub raw_data: Vec<u8>,
 }
 
-/// The types of numbers that are written.
+/// `TensorProto.DataType`: the types that are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
-pub enum DataType {
+pub enum ElementType {
     Undefined = 0,
     Float = 1,
     Int64 = 7,
@@ -127,15 +127,20 @@ pub enum DataType {
 impl TensorProto {
     /// Returns a constant of 32-bit floats.
     pub fn floats(name: &str, dims: &[usize], values: &[f32]) -> Self {
-        Self::of(name, dims, DataType::Float, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        Self::of(name, dims, ElementType::Float, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
-    /// Returns a list of whole numbers.
+    /// Returns a constant of 64-bit integers, as a vector.
     pub fn int64s(name: &str, values: &[i64]) -> Self {
-        Self::of(name, &[values.len()], DataType::Int64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        Self::of(
+            name,
+            &[values.len()],
+            ElementType::Int64,
+            values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        )
     }
 
-    fn of(name: &str, dims: &[usize], kind: DataType, raw_data: Vec<u8>) -> Self {
+    fn of(name: &str, dims: &[usize], kind: ElementType, raw_data: Vec<u8>) -> Self {
         let dims = dims.iter().map(|side| *side as i64).collect();
         Self { dims, data_type: kind.into(), name: name.to_owned(), raw_data }
     }
@@ -150,7 +155,7 @@ pub struct ValueInfoProto {
     pub r#type: Option<TypeProto>,
 }
 
-/// The type of a value; of the variants of `TypeProto.value` the one that is written.
+/// The type of a value. Of the variants of `TypeProto.value`, only tensors are used.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct TypeProto {
     #[prost(message, optional, tag = "1")]
@@ -160,15 +165,15 @@ pub struct TypeProto {
 /// `TypeProto.Tensor`
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct TensorType {
-    #[prost(enumeration = "DataType", tag = "1")]
+    #[prost(enumeration = "ElementType", tag = "1")]
     pub elem_type: i32,
     #[prost(message, optional, tag = "2")]
-    pub shape: Option<TensorShapeProto>,
+    pub shape: Option<TensorShape>,
 }
 
-/// The sides of a tensor.
+/// `TensorShapeProto`
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct TensorShapeProto {
+pub struct TensorShape {
     #[prost(message, repeated, tag = "1")]
     pub dim: Vec<Dimension>,
 }
@@ -195,7 +200,7 @@ impl ValueInfoProto {
         let sides = sides.iter().map(|side| Side::Value(*side as i64));
         let dim = std::iter::once(Side::Param("n".to_owned())).chain(sides).map(|side| Dimension { value: Some(side) });
         let tensor =
-            TensorType { elem_type: DataType::Float.into(), shape: Some(TensorShapeProto { dim: dim.collect() }) };
+            TensorType { elem_type: ElementType::Float.into(), shape: Some(TensorShape { dim: dim.collect() }) };
         Self { name: name.to_owned(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
     }
 }

@@ -1,5 +1,5 @@
-//! The result files of Hyperopt-Keras-CNN-CIFAR-100 (G. Chevalier, 2017): one JSON per trial, with its names and fields, so
-//! that scripts written for them read a study of ours.
+//! A study as the result files of Hyperopt-Keras-CNN-CIFAR-100 (G. Chevalier, 2017): one JSON file per trial, with the same
+//! names and fields, so that scripts written for those files can read it.
 
 use pipe_engine::study::Study;
 use pipe_stages::{
@@ -15,8 +15,8 @@ use crate::{
     trials::{TrialRow, table},
 };
 
-/// Returns the files: name and content, in the order of the trials. A trial that came to no end has one, too, as far as it
-/// went; one that was never trained has none.
+/// Returns the files as (name, content), in the order of the trials. A trial that diverged has a file with the epochs that it
+/// completed. A trial without a training has none.
 ///
 /// # Errors
 /// If an object cannot be read.
@@ -28,16 +28,15 @@ pub fn files(store: &Store, study: &Study) -> Result<Vec<(String, String)>, View
         let Some(history) = outputs.history()? else { continue };
         let Some(trial) = outputs.record()? else { continue };
         let short = node.action.map(|key| key.to_string()[..5].to_owned()).unwrap_or_default();
-        let result = result(&row, &trial, &history, &short);
-        let name = result["model_name"].as_str().expect("a name is text").to_owned();
+        let (name, result) = result(&row, &trial, &history, &short);
         files.push((format!("{name}.txt.json"), text(&result)));
     }
     Ok(files)
 }
 
-/// Returns a trial's result. `loss` is what the sampler minimised, `real_loss` the loss of all heads with its penalties at
-/// the end.
-fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short: &str) -> Value {
+/// Returns a trial's name and result: `loss` is what the sampler minimised, `real_loss` the loss of all heads and the
+/// penalties after the last epoch.
+fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short: &str) -> (String, Value) {
     let figures = trial.trained.as_ref().map(|trained| &trained.figures);
     let figure = |metric: &str, of: fn(&Figure) -> Float| {
         let found = figures.and_then(|figures| figures.get(metric)).map_or(Float(f64::NAN), of);
@@ -46,6 +45,7 @@ fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short:
     let heads = history.heads();
     let main =
         heads.first().map_or("NaN".into(), |head| figure(&format!("valid.{head}_accuracy"), |figure| figure.best));
+    let name = format!("model_{}_{short}", plain(&main));
     let mut fields = Map::new();
     fields.insert("loss".into(), json!(row.loss));
     fields.insert("real_loss".into(), figure("valid.loss", |figure| figure.end));
@@ -56,14 +56,14 @@ fn result(row: &TrialRow, trial: &TrialRecord, history: &TrainingHistory, short:
             fields.insert(format!("{head}_end_{figure_of}"), figure(&metric, |figure| figure.end));
         }
     }
-    fields.insert("model_name".into(), format!("model_{}_{short}", plain(&main)).into());
+    fields.insert("model_name".into(), name.clone().into());
     fields.insert("space".into(), trial.hyperparameters.clone().into());
     fields.insert("history".into(), keras(history, &heads));
-    fields.insert("status".into(), if row.status == "completed" { "ok" } else { "fail" }.into());
-    Value::Object(fields)
+    fields.insert("status".into(), if row.is_completed() { "ok" } else { "fail" }.into());
+    (name, Value::Object(fields))
 }
 
-/// Returns the epochs under the names that Keras 2.0 gave them: `val_fine_outputs_acc`.
+/// Returns the metrics of each epoch, with names as in Keras 2.0: `val_fine_outputs_acc`.
 fn keras(history: &TrainingHistory, heads: &[&str]) -> Value {
     let mut curves = Map::new();
     for (split, prefix) in [("train", ""), ("valid", "val_")] {
@@ -86,8 +86,8 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Returns the text as Python's `json.dump(.., sort_keys=True, indent=4)` writes it: numbers that are not finite are
-/// literals, which Python reads and JSON does not know.
+/// Returns the text as Python's `json.dump(.., sort_keys=True, indent=4)` writes it. NaN and infinity are bare words: Python
+/// reads them, although they are not JSON.
 fn text(result: &Value) -> String {
     let mut bytes = Vec::new();
     let mut serializer =
@@ -103,7 +103,7 @@ mod tests {
     use crate::testing::{Builder, Trial};
 
     #[test]
-    fn a_trial_has_the_fields_of_hyperopt_cifars_files() {
+    fn a_trial_has_the_fields_of_the_original_files() {
         let (store, study) = Builder::new().search("search", &[Trial::completed(0.5), Trial::diverged()]).done();
         let files = files(&store, &study).unwrap();
         assert_eq!(files.len(), 2);

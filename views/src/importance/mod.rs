@@ -1,4 +1,4 @@
-//! How much each hyperparameter of a study's searches mattered, and by how many trials that is judged.
+//! The importance of each hyperparameter of a study's searches, with the number of trials that it is based on.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SearchImportances {
     pub search: String,
-    /// How many trials have a score, and how many there are.
+    /// The number of trials with a score, and of all trials.
     pub scored: usize,
     pub trials: usize,
     /// The most important first.
     pub labels: Vec<Importance>,
 }
 
-/// Returns the importances of all searches of a study, by search.
+/// Returns the importances for each search of a study.
 ///
 /// # Errors
 /// If the study's records cannot be read.
@@ -36,10 +36,10 @@ pub fn table(store: &Store, study: &Study) -> Result<Vec<SearchImportances>, Vie
     of_search.into_iter().map(|(search, rows)| of_trials(store, study, &search, &rows)).collect()
 }
 
-/// Returns the importances of a search, judged by these of its trials.
+/// Returns the importances for a search, based on the trials `rows`.
 ///
 /// # Errors
-/// If the study's record of its pipeline cannot be read.
+/// If the pipeline's record cannot be read, or has no such search.
 pub fn of_trials(
     store: &Store,
     study: &Study,
@@ -49,8 +49,8 @@ pub fn of_trials(
     let pipeline = study.read_pipeline(store)?;
     let none = || ViewError::Nothing(format!("`{search}` is not a search of this study's pipeline"));
     let space = pipeline.stages.get_as::<SearchSpec>(search).ok_or_else(none)?.space();
-    // A trial without a score has no place among the others.
-    let loss = |row: &TrialRow| row.loss.filter(|_| row.status == "completed").map_or(f64::NAN, |loss| loss.0);
+    // Samplers ignore the loss of a trial that did not complete.
+    let loss = |row: &TrialRow| row.loss.filter(|_| row.is_completed()).map_or(f64::NAN, |loss| loss.0);
     let judged: Vec<_> = rows.iter().map(|row| (&row.labels, loss(row))).collect();
     let scored = judged.iter().filter(|(_, loss)| loss.is_finite()).count();
     let labels = search::importances(&space, &judged);
@@ -58,14 +58,14 @@ pub fn of_trials(
 }
 
 impl SearchImportances {
-    /// Returns each label with its share of the sum of all importances, the greatest first; 0 where none matters.
+    /// Returns each label with its share of the sum of all importances, the largest first. Shares are 0 if the sum is 0.
     pub fn shares(&self) -> impl Iterator<Item = (&Importance, f64)> {
         let sum: f64 = self.labels.iter().map(|label| label.importance).sum();
         self.labels.iter().map(move |label| (label, if sum > 0.0 { label.importance / sum } else { 0.0 }))
     }
 }
 
-/// Returns the importances as text: for each label its share of the sum, and the trials behind it.
+/// Returns the importances as text: for each label its share of the sum and the number of trials.
 pub fn render_text(searches: &[SearchImportances]) -> String {
     let mut text = String::new();
     for found in searches {

@@ -1,17 +1,17 @@
-//! An axis for numbers, on a linear or logarithmic scale, or for levels; where a hyperparameter can be none, with a place
-//! for that apart from its numbers.
+//! An axis for the values of a column: a linear or logarithmic scale for numbers, or a list of levels. A hyperparameter that can
+//! be `None` has a separate position for it below its numbers.
 
 use serde_json::Value;
 
 use crate::text::{cell, significant};
 
-/// The values of a column, placed along an axis.
+/// An axis for a column. Positions along it go from 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Axis {
+pub(crate) struct ColumnAxis {
     scale: Scale,
-    /// Whether there is a place for `none` at the low end.
+    /// Whether `none` has a position at the low end.
     pub(crate) has_none: bool,
-    /// Places from 0 to 1, and what stands there.
+    /// Positions with their labels.
     pub(crate) ticks: Vec<(f64, String)>,
 }
 
@@ -21,7 +21,7 @@ enum Scale {
         low: f64,
         high: f64,
     },
-    /// Natural logarithms of the ends.
+    /// The natural logarithms of the ends.
     Log {
         low: f64,
         high: f64,
@@ -29,19 +29,21 @@ enum Scale {
     Levels(Vec<String>),
 }
 
-/// Free space at the ends, and where `none` and the lowest number stand if there is a place for it.
+/// The free space at each end.
 const MARGIN: f64 = 0.04;
+/// The position of `none`.
 const NONE: f64 = 0.05;
+/// The position of the lowest number on an axis with `none`.
 const AFTER_NONE: f64 = 0.17;
 
-/// A hyperparameter has a logarithmic scale if its largest value is at least `LOG_FROM` times its smallest, and its median at
-/// most the share `LOG_MEDIAN` of the largest. The ratio alone is not enough: uniform values can come close to 0, too.
+/// A scale is logarithmic if the largest value is at least `LOG_FROM` times the smallest, and the median is at most
+/// `LOG_MEDIAN` times the largest. The ratio alone is not enough, because uniform values can come close to 0, too.
 const LOG_FROM: f64 = 50.0;
 const LOG_MEDIAN: f64 = 0.25;
 
-impl Axis {
-    /// Returns an axis for these values, with about `n` ticks; nothing if there are none. What spans decades is logarithmic
-    /// if it `may_be_log`.
+impl ColumnAxis {
+    /// Returns an axis for these values with about `n` ticks, or None if there are no values. The scale is logarithmic if
+    /// `may_be_log` is set and the values span decades.
     pub(crate) fn new<'a>(values: impl Iterator<Item = &'a Value>, n: f64, may_be_log: bool) -> Option<Self> {
         let values: Vec<&Value> = values.collect();
         let has_none = values.iter().any(|value| value.is_null());
@@ -73,7 +75,7 @@ impl Axis {
     fn levels(values: &[&Value]) -> Option<Self> {
         let mut levels: Vec<String> = Vec::new();
         let mut sorted: Vec<&Value> = values.to_vec();
-        // Numbers by size before words; `none` first.
+        // `none` first, then numbers by size, then strings.
         sorted.sort_by(|a, b| match (a.as_f64(), b.as_f64()) {
             (Some(a), Some(b)) => a.total_cmp(&b),
             _ => (!a.is_null(), a.as_f64().is_none(), cell(a)).cmp(&(!b.is_null(), b.as_f64().is_none(), cell(b))),
@@ -88,7 +90,7 @@ impl Axis {
         (!levels.is_empty()).then_some(Self { scale: Scale::Levels(levels), has_none: false, ticks })
     }
 
-    /// Returns where a value stands, from 0 to 1; nothing for what the axis does not hold.
+    /// Returns the position of a value, or None if the axis does not contain it.
     pub(crate) fn at(&self, value: &Value) -> Option<f64> {
         match (&self.scale, value) {
             (Scale::Levels(levels), value) => {
@@ -101,7 +103,7 @@ impl Axis {
         }
     }
 
-    /// Returns the levels, where it is an axis of levels.
+    /// Returns the levels if this is an axis of levels.
     pub(crate) fn level_names(&self) -> Option<&[String]> {
         match &self.scale {
             Scale::Levels(levels) => Some(levels),
@@ -109,10 +111,10 @@ impl Axis {
         }
     }
 
-    /// Returns the number that stands at a place from 0 to 1; nothing on an axis of levels.
-    pub(crate) fn value_at(&self, place: f64) -> Option<f64> {
+    /// Returns the number at a position, or None on an axis of levels.
+    pub(crate) fn value_at(&self, position: f64) -> Option<f64> {
         let start = if self.has_none { AFTER_NONE } else { MARGIN };
-        let share = (place - start) / (1.0 - MARGIN - start);
+        let share = (position - start) / (1.0 - MARGIN - start);
         match self.scale {
             Scale::Linear { low, high } => Some(low + share * (high - low)),
             Scale::Log { low, high } => Some((low + share * (high - low)).exp()),
@@ -120,7 +122,7 @@ impl Axis {
         }
     }
 
-    /// Returns the share of a number between the ends, 0 to 1.
+    /// Returns how far a number is from the low end to the high end of the scale, from 0 to 1.
     pub(crate) fn share(&self, number: f64) -> f64 {
         match self.scale {
             Scale::Linear { low, high } => (number - low) / (high - low),
@@ -129,6 +131,7 @@ impl Axis {
         }
     }
 
+    /// Returns the position of a number.
     fn number(&self, number: f64) -> f64 {
         let start = if self.has_none { AFTER_NONE } else { MARGIN };
         start + self.share(number) * (1.0 - MARGIN - start)
@@ -155,20 +158,20 @@ impl Axis {
         }
     }
 
-    /// Leaves out ticks that stand too close to the one before.
+    /// Removes ticks that are too close to the one before.
     fn thin_out(&mut self, n: f64) {
         let mut last = f64::NEG_INFINITY;
-        self.ticks.retain(|(place, _)| {
-            let stays = place - last >= 0.45 / n;
+        self.ticks.retain(|(position, _)| {
+            let stays = position - last >= 0.45 / n;
             if stays {
-                last = *place;
+                last = *position;
             }
             stays
         });
     }
 }
 
-/// Returns the smallest of 1, 2, 5, 10, 20 .. and their tenths that is not below `step`.
+/// Returns the smallest number of the form 1, 2 or 5 times a power of 10 that is at least `step`.
 pub(super) fn round_step(step: f64) -> f64 {
     let mut power = 1e-12;
     while power * 10.0 <= step {
@@ -183,15 +186,15 @@ mod tests {
 
     use super::*;
 
-    fn check(values: &[Value], expected: &[&str]) -> Axis {
-        let axis = Axis::new(values.iter(), 5.0, true).unwrap();
+    fn check(values: &[Value], expected: &[&str]) -> ColumnAxis {
+        let axis = ColumnAxis::new(values.iter(), 5.0, true).unwrap();
         assert_eq!(axis.ticks.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), expected);
         assert!(axis.ticks.is_sorted_by(|a, b| a.0 < b.0));
         axis
     }
 
     #[test]
-    fn few_numbers_are_ticks_themselves_many_have_round_ones() {
+    fn few_numbers_are_all_ticks_and_many_have_round_ticks() {
         check(&[json!(3), json!(2), json!(3.0)], &["2", "3"]);
         let many: Vec<_> = (0..40).map(|i| json!(0.13 + 0.01 * f64::from(i))).collect();
         check(&many, &["0.2", "0.3", "0.4", "0.5"]);
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_spans_decades_is_logarithmic() {
+    fn values_that_span_decades_have_a_logarithmic_axis() {
         let axis = check(&[json!(1e-4), json!(5e-4), json!(1e-3), json!(1e-2)], &["0.0001", "0.0005", "0.001", "0.01"]);
         let middle = axis.at(&json!(1e-3)).unwrap();
         assert!((middle - 0.5).abs() < 1e-9, "{middle}");
@@ -211,13 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn words_are_levels_and_none_has_a_place_of_its_own() {
+    fn strings_are_levels_and_none_has_its_own_position() {
         let axis = check(&[json!("relu"), json!("elu"), json!("relu")], &["elu", "relu"]);
         assert_eq!((axis.at(&json!("elu")), axis.at(&json!("selu"))), (Some(0.25), None));
         check(&[json!(false), json!(true)], &["false", "true"]);
         check(&[json!("max"), json!(2), json!(null)], &["none", "2", "max"]);
         let axis = check(&[json!(null), json!(3), json!(4)], &["none", "3", "4"]);
         assert!(axis.at(&Value::Null).unwrap() < axis.at(&json!(3)).unwrap());
-        assert!(Axis::new([].into_iter(), 5.0, true).is_none());
+        assert!(ColumnAxis::new([].into_iter(), 5.0, true).is_none());
     }
 }

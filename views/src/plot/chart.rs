@@ -1,4 +1,4 @@
-//! Line charts as SVG. Series differ in dashes and markers as well as in colour; the same data give the same bytes.
+//! Line charts as SVG. Series differ in dashes and marks as well as in colour.
 
 use maud::{Markup, html};
 
@@ -8,30 +8,32 @@ use super::{
 };
 use crate::text::significant;
 
-/// Width of a chart on its own, and of one of two side by side, in CSS pixels: text has the same size in both.
+/// The width of a chart on its own, in CSS pixels.
 pub(crate) const FULL: f64 = 680.0;
+/// The width of one of two charts side by side. Text has the same size as in a full one.
 pub(crate) const HALF: f64 = 500.0;
 const HEIGHT: f64 = 290.0;
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
-/// Height of one line of the legend.
+/// The height of a line of the legend.
 const LEGEND: f64 = 20.0;
 
 /// One line of a chart.
 pub(crate) struct Series {
-    /// Its name in the legend; none for lines that a name would not help.
+    /// The name in the legend, if it has one.
     pub(crate) label: Option<String>,
     pub(crate) style: Style,
-    /// What is not finite breaks the line.
+    /// Points as (x, y). A y that is not finite interrupts the line.
     pub(crate) points: Vec<(f64, f64)>,
-    /// Whether each point is marked, and whether points are joined.
+    /// Whether each point has a mark.
     pub(crate) marks: bool,
+    /// Whether a line joins the points.
     pub(crate) joined: bool,
 }
 
-/// How a line looks. The name is its class.
+/// The look of a line: its class in the style sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     One,
@@ -58,30 +60,31 @@ impl Series {
     }
 }
 
-/// A chart to be drawn.
+/// The contents of a chart.
 pub(crate) struct Chart {
-    /// What it shows, for those who cannot see it.
+    /// A description for screen readers.
     pub(crate) title: String,
     pub(crate) width: f64,
     pub(crate) x_axis: String,
     pub(crate) y_axis: String,
     pub(crate) series: Vec<Series>,
-    /// A vertical line with its name.
+    /// A vertical line at an x, with a label.
     pub(crate) rule: Option<(f64, String)>,
-    /// Places on the x axis marked with a cross below the plot: what has no value.
+    /// Each x that has no value, marked with a cross at the bottom of the plot.
     pub(crate) crosses: Vec<f64>,
     pub(crate) cross_label: String,
 }
 
-/// A range of an axis with its ticks.
-struct NumberAxis {
+/// The range and the ticks of an axis of a chart.
+struct ChartAxis {
     low: f64,
     high: f64,
     ticks: Vec<f64>,
 }
 
-impl NumberAxis {
-    /// Returns an axis that holds `values`, with about `n` ticks at round numbers; at whole ones only if `whole`.
+impl ChartAxis {
+    /// Returns an axis that contains `values`, with about `n` ticks at round numbers. Ticks are integers if `whole`. The axis ends
+    /// at ticks if `to_ticks`. Returns None if no value is finite.
     fn new(values: impl Iterator<Item = f64>, n: f64, whole: bool, to_ticks: bool) -> Option<Self> {
         let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
         let low = values.iter().copied().min_by(f64::total_cmp)?;
@@ -103,12 +106,12 @@ impl NumberAxis {
 }
 
 impl Chart {
-    /// Returns the chart; nothing if no point can be shown.
+    /// Returns the picture, or None if no point can be shown.
     pub(crate) fn draw(&self) -> Option<Picture> {
         let points = || self.series.iter().flat_map(|series| &series.points).filter(|(_, y)| y.is_finite());
-        let x_axis = NumberAxis::new(points().map(|(x, _)| *x).chain(self.crosses.iter().copied()), 8.0, true, false)?;
+        let x_axis = ChartAxis::new(points().map(|(x, _)| *x).chain(self.crosses.iter().copied()), 8.0, true, false)?;
         let cut = cut(points().map(|(_, y)| *y).collect());
-        let y_axis = NumberAxis::new(points().map(|(_, y)| y.min(cut)), 5.0, false, true)?;
+        let y_axis = ChartAxis::new(points().map(|(_, y)| y.min(cut)), 5.0, false, true)?;
         let legend = self.legend();
         let top = TOP + LEGEND * legend.len().div_ceil(LEGEND_COLUMNS) as f64;
         let (right, bottom) = (self.width - RIGHT, top + HEIGHT - TOP - BOTTOM);
@@ -153,11 +156,11 @@ impl Chart {
                     (self.y_axis)
                 }
         };
-        let note = if self.is_cut() { "Values beyond the top are drawn at the top." } else { "" };
+        let note = if self.is_cut() { "Values above the chart are drawn at its top." } else { "" };
         Some(Picture { title: self.title.clone(), width: self.width, height, body, note: note.to_owned() })
     }
 
-    /// Returns whether values above the top of the chart are drawn at its edge.
+    /// Returns whether some values lie above the chart. They are drawn at its top.
     fn is_cut(&self) -> bool {
         let values: Vec<_> =
             self.series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).filter(|y| y.is_finite()).collect();
@@ -200,7 +203,7 @@ fn legend_entry(label: &str, entry: Entry, i: usize, width: f64) -> Markup {
     }
 }
 
-/// Returns the highest value that is drawn: a few trainings that explode must not flatten all others.
+/// Returns the highest value that is drawn, so that a few trainings that diverge do not flatten all others.
 fn cut(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let Some(high) = values.last() else { return f64::INFINITY };
@@ -241,19 +244,19 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_round_numbers_around_the_values() {
-        let axis = NumberAxis::new([0.13, 0.47].into_iter(), 5.0, false, true).unwrap();
+    fn ticks_are_round_numbers() {
+        let axis = ChartAxis::new([0.13, 0.47].into_iter(), 5.0, false, true).unwrap();
         let ticks: Vec<_> = axis.ticks.iter().map(|tick| significant(*tick, 6)).collect();
         assert_eq!(ticks, ["0.1", "0.2", "0.3", "0.4", "0.5"]);
-        let axis = NumberAxis::new([1.0, 4.0].into_iter(), 8.0, true, false).unwrap();
+        let axis = ChartAxis::new([1.0, 4.0].into_iter(), 8.0, true, false).unwrap();
         assert_eq!(axis.ticks, [1.0, 2.0, 3.0, 4.0]);
-        assert!(NumberAxis::new([f64::NAN].into_iter(), 5.0, false, true).is_none());
-        let single = NumberAxis::new([3.0].into_iter(), 5.0, true, false).unwrap();
+        assert!(ChartAxis::new([f64::NAN].into_iter(), 5.0, false, true).is_none());
+        let single = ChartAxis::new([3.0].into_iter(), 5.0, true, false).unwrap();
         assert!(single.low < 3.0 && single.high > 3.0);
     }
 
     #[test]
-    fn what_is_not_finite_breaks_the_line() {
+    fn a_value_that_is_not_finite_interrupts_the_line() {
         let svg = chart(vec![(1.0, 0.0), (2.0, f64::NAN), (3.0, 1.0), (4.0, 0.5)]).draw().unwrap().document();
         let path = svg.split("class=\"line one\" d=\"").nth(1).unwrap().split('"').next().unwrap();
         assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 1));
@@ -262,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_training_that_explodes_does_not_flatten_the_others() {
+    fn a_training_that_diverges_does_not_flatten_the_others() {
         let mut points: Vec<_> = (0..40).map(|i| (f64::from(i), 4.0 - f64::from(i) / 20.0)).collect();
         assert!(!chart(points.clone()).is_cut());
         points.push((41.0, 1e9));

@@ -1,4 +1,4 @@
-//! The objective over two hyperparameters: trials, and a smooth surface through them where there are any near.
+//! The objective over two hyperparameters: the trials, and a smoothed surface in their neighbourhood.
 
 use maud::{Markup, html};
 
@@ -7,21 +7,22 @@ use super::{
     scatter_matrix::note,
     shade::Shade,
     svg::{Picture, px},
-    table::{Drawn, Table},
+    table::{PlottedColumn, Table},
 };
 use crate::text::significant;
 
 const FRAME: Frame = Frame { left: 78.0, right: 640.0, top: 62.0, bottom: 440.0 };
-/// Cells of the surface along each axis.
+/// The number of cells of the surface along each axis.
 const CELLS: usize = 44;
-/// Width of the kernel that smooths, and the weight below which nothing is near, in shares of an axis.
+/// The standard deviation of the smoothing kernel, where an axis has the length 1.
 const BANDWIDTH: f64 = 0.11;
+/// The least sum of weights at which the surface is drawn.
 const NEAR: f64 = 0.08;
-/// Lines of equal height between the ends.
+/// The number of contour lines.
 const LINES: usize = 4;
 
 /// Returns the picture over the columns `x` and `y`.
-pub(super) fn draw(table: &Table, x: &Drawn, y: &Drawn) -> Picture {
+pub(super) fn draw(table: &Table, x: &PlottedColumn, y: &PlottedColumn) -> Picture {
     let shade = Shade::new(table, &table.objective);
     let samples: Vec<[f64; 3]> =
         (0..table.rows.len()).filter_map(|row| Some([x.at(row)?, y.at(row)?, table.objective.number(row)?])).collect();
@@ -41,13 +42,14 @@ pub(super) fn draw(table: &Table, x: &Drawn, y: &Drawn) -> Picture {
     };
     let title = format!("{} over {} and {}", table.objective.name, x.name, y.name);
     let note = format!(
-        "{} The surface is a mean of trials by their nearness in these two hyperparameters alone; where no trial is near it is blank.",
+        "{} The surface is a mean of the trials, weighted by their distance in these two hyperparameters only. It is blank where no \
+         trial is near.",
         note(best.is_some())
     );
     Picture { title, width, height: FRAME.bottom + 46.0, body, note }
 }
 
-/// Heights on a grid of `CELLS + 1` places along both axes; NaN where no sample is near.
+/// Heights on a grid with `CELLS + 1` points along each axis. NaN where no sample is near.
 struct Surface {
     heights: Vec<f64>,
     low: f64,
@@ -55,7 +57,7 @@ struct Surface {
 }
 
 impl Surface {
-    /// Returns the surface through `samples` (x, y, height) by a Gaussian kernel (Nadaraya and Watson).
+    /// Returns the surface for `samples` (x, y, height): the Nadaraya-Watson estimate with a Gaussian kernel.
     fn new(samples: &[[f64; 3]]) -> Self {
         let height = |i: usize| {
             let (x, y) = ((i % (CELLS + 1)) as f64 / CELLS as f64, (i / (CELLS + 1)) as f64 / CELLS as f64);
@@ -76,7 +78,7 @@ impl Surface {
         self.heights[y * (CELLS + 1) + x]
     }
 
-    /// Returns the step of the ramp of a cell's middle.
+    /// Returns the step of the colour ramp for a cell.
     fn step(&self, x: usize, y: usize, table: &Table) -> Option<usize> {
         let mean = (self.at(x, y) + self.at(x + 1, y) + self.at(x, y + 1) + self.at(x + 1, y + 1)) / 4.0;
         let share = (mean - self.low) / (self.high - self.low);
@@ -84,7 +86,7 @@ impl Surface {
         share.is_finite().then(|| ((share * 5.0) as usize).min(4))
     }
 
-    /// Returns the cells as areas, those beside each other with one step as one.
+    /// Returns the cells as areas. Neighbours in a row with the same step are joined.
     fn areas(&self, table: &Table) -> Markup {
         let mut paths = vec![String::new(); 5];
         for y in 0..CELLS {
@@ -115,12 +117,12 @@ impl Surface {
         (1..=LINES).map(move |i| low + (high - low) * i as f64 / (LINES + 1) as f64)
     }
 
-    /// Returns the line of one height by marching squares, with the height written at it once.
+    /// Returns the contour line at a height, found by marching squares, with one label.
     fn line(&self, level: f64) -> Markup {
         let mut pieces = Vec::new();
         for y in 0..CELLS {
             for x in 0..CELLS {
-                // The corners, around; an edge is crossed between corners on two sides of the level.
+                // The corners in order around the cell. The line crosses an edge whose ends are on different sides of the level.
                 let corners = [(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)];
                 let heights = corners.map(|(x, y)| self.at(x, y));
                 if heights.iter().any(|height| height.is_nan()) {
@@ -155,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_surface_goes_through_what_is_near_and_is_blank_elsewhere() {
+    fn the_surface_follows_near_samples_and_is_blank_elsewhere() {
         let surface = Surface::new(&[[0.1, 0.1, 3.0], [0.12, 0.1, 3.0], [0.5, 0.5, 1.0]]);
         let at = |x: f64, y: f64| surface.at((x * CELLS as f64) as usize, (y * CELLS as f64) as usize);
         assert!((at(0.1, 0.1) - 3.0).abs() < 0.01 && (at(0.5, 0.5) - 1.0).abs() < 0.01);

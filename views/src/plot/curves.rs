@@ -1,4 +1,4 @@
-//! Learning curves: of all trials of a search together, the best brought out, and of one training in both splits.
+//! Learning curves: those of all trials of a search with the best highlighted, and those of one training on both splits.
 
 use super::{
     chart::{Chart, HALF, Series, Style},
@@ -9,10 +9,10 @@ use pipe_stages::records::TrainingHistory;
 
 use crate::trials::TrialRow;
 
-/// How many trials' curves are drawn: the best, and the first of the others.
+/// The most curves of trials other than the best.
 pub(crate) const CURVES: usize = 200;
 
-/// Returns the curves of a metric in all these trainings. The best is drawn above the others wherever it stands.
+/// Returns the curves of a metric in these trainings. The best one is drawn on top.
 pub(crate) fn of_trials(metric: &str, histories: &[(&TrialRow, TrainingHistory)]) -> Option<Picture> {
     let mut is_first = true;
     let mut series = Vec::new();
@@ -23,7 +23,7 @@ pub(crate) fn of_trials(metric: &str, histories: &[(&TrialRow, TrainingHistory)]
             true => Some(format!("trial {}, the best", row.index)),
             false => std::mem::take(&mut is_first).then(|| "other trials".to_owned()),
         };
-        // One epoch is a point and no line.
+        // A single epoch has no line and would be invisible without a mark.
         let marks = points.len() == 1;
         let style = if row.best { Style::Strong } else { Style::Faint };
         series.push(Series { label, style, points, marks, joined: true });
@@ -31,7 +31,7 @@ pub(crate) fn of_trials(metric: &str, histories: &[(&TrialRow, TrainingHistory)]
     plain(format!("{metric} of all trials"), metric, series).draw()
 }
 
-/// Returns the curves of `figure` (`loss`, `fine_accuracy`) of the training `name` in training and validation.
+/// Returns the curves of `figure` (`loss`, `fine_accuracy`) of the training `name` on the training and validation splits.
 pub(crate) fn of_training(name: &str, figure: &str, history: &TrainingHistory) -> Option<Picture> {
     let curve = |split: &str, label: &str, style| {
         let points = history.curve(&format!("{split}.{figure}"))?;

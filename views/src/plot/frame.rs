@@ -1,13 +1,13 @@
-//! The rectangle of a plot with its axes: ticks, names, and places within.
+//! The rectangle of a plot with its axes, ticks and titles.
 
 use maud::{Markup, html};
 
 use super::{
-    axis::Axis,
+    axis::ColumnAxis,
     svg::{px, shortened},
 };
 
-/// A rectangle in which both axes run from 0 to 1.
+/// The rectangle of a plot in pixels. Positions along both of its axes go from 0 to 1.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
     pub(super) left: f64,
@@ -25,9 +25,9 @@ impl Frame {
         self.bottom - place * (self.bottom - self.top)
     }
 
-    /// Returns the border with the ticks of both axes; `texts` says on which of them ticks have texts.
-    pub(super) fn axes(&self, x: &Axis, y: &Axis, texts: [bool; 2]) -> Markup {
-        // Words below the axis get the room that they have between them.
+    /// Returns the border with the ticks of both axes. `texts` says whether the ticks of the x and the y axis have labels.
+    pub(super) fn axes(&self, x: &ColumnAxis, y: &ColumnAxis, texts: [bool; 2]) -> Markup {
+        // The labels below the axis share its width.
         let room = (self.right - self.left) / x.ticks.len().max(1) as f64 / 6.4;
         html! {
             @for (place, text) in &y.ticks {
@@ -46,13 +46,13 @@ impl Frame {
         }
     }
 
-    /// Returns the name of the axis below.
+    /// Returns the title of the x axis.
     pub(super) fn x_title(&self, title: &str) -> Markup {
         let x = px((self.left + self.right) / 2.0);
         html! { text.axis x=(x) y=(px(self.bottom + 34.0)) text-anchor="middle" { (title) } }
     }
 
-    /// Returns the name of the axis at the left, `distance` from it.
+    /// Returns the title of the y axis, `distance` pixels to the left of it.
     pub(super) fn y_title(&self, title: &str, distance: f64) -> Markup {
         let (x, y) = (px(self.left - distance), px((self.top + self.bottom) / 2.0));
         html! { text.axis x=(x) y=(y) text-anchor="middle" transform=(format!("rotate(-90 {x} {y})")) { (title) } }

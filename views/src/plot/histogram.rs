@@ -1,5 +1,5 @@
-//! How often a column takes which values, a row for each level of another: Blagg's histograms. Rows stand below each
-//! other on one axis, so that levels are told apart by where they stand and not by colour alone.
+//! Histograms of a column, one for each level of another, after Blagg. They are stacked above a common axis, so that levels
+//! differ in position and not only in colour.
 
 use maud::html;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::{
     axis::round_step,
     frame::Frame,
     svg::{Picture, px, shortened},
-    table::{Drawn, Table},
+    table::{PlottedColumn, Table},
 };
 use crate::text::{cell, counted, significant};
 
@@ -16,13 +16,13 @@ const LEFT: f64 = 150.0;
 const WIDTH: f64 = 720.0;
 const ROW: f64 = 62.0;
 const TOP: f64 = 30.0;
-/// About how many bins there are.
+/// The approximate number of bins.
 const BINS: f64 = 20.0;
-/// Rows at most; the rest is told.
+/// The most histograms. With more levels, numbers are put into quarters.
 const ROWS: usize = 12;
 
 /// Returns the histograms of `x`, one for each level of `by`.
-pub(super) fn draw(table: &Table, x: &Drawn, by: &Drawn) -> Picture {
+pub(super) fn draw(table: &Table, x: &PlottedColumn, by: &PlottedColumn) -> Picture {
     let numbers: Vec<Option<f64>> = (0..table.rows.len()).map(|row| x.number(row)).collect();
     let low = numbers.iter().flatten().copied().fold(f64::INFINITY, f64::min);
     let high = numbers.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -77,8 +77,9 @@ fn mean(numbers: &[Option<f64>], level_of: &[Option<usize>], level: usize) -> St
     format!(", mean {}", significant(of_level.iter().sum::<f64>() / of_level.len() as f64, 3))
 }
 
-/// Returns the levels of a column, and the level of each trial. Many numbers are put into quarters of equal length.
-fn levels(table: &Table, by: &Drawn) -> (Vec<String>, Vec<Option<usize>>) {
+/// Returns the levels of a column, and the level of each trial. If there are more than [`ROWS`], the axis is divided into
+/// four levels of equal length.
+fn levels(table: &Table, by: &PlottedColumn) -> (Vec<String>, Vec<Option<usize>>) {
     let order = |row: usize| by.at(row);
     let mut present: Vec<(f64, String)> =
         (0..table.rows.len()).filter_map(|row| Some((order(row)?, cell(by.values[row].as_ref()?)))).collect();

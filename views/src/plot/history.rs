@@ -1,4 +1,4 @@
-//! The course of a search: the objective of each trial, and the best so far.
+//! The history of a search: the objective of each trial, and the best value so far.
 
 use super::{
     chart::{Chart, FULL, Series, Style},
@@ -7,8 +7,8 @@ use super::{
 };
 use crate::trials::TrialRow;
 
-/// Returns the picture of a search's trials, in the order of their numbers; `rule` is a place between trials with what
-/// begins there. Nothing if no trial has a result.
+/// Returns the picture of the trials of a search, given by number. `rule` is a vertical line at a trial number with its label.
+/// Returns None if no trial has a result.
 pub(crate) fn draw(trials: &[TrialRow], rule: Option<(f64, String)>) -> Option<Picture> {
     let metric = metric(trials);
     let ranked = trials.iter().filter(|row| row.is_ranked());
@@ -41,14 +41,14 @@ pub(crate) fn draw(trials: &[TrialRow], rule: Option<(f64, String)>) -> Option<P
     chart.draw()
 }
 
-/// Returns what was optimised, where all trials optimised the same.
+/// Returns the metric that was optimised, or None if trials optimised different ones.
 pub(crate) fn metric(trials: &[TrialRow]) -> Option<&str> {
     let mut metrics = trials.iter().filter_map(|row| row.metric.as_deref());
     let first = metrics.next()?;
     metrics.all(|metric| metric == first).then_some(first)
 }
 
-/// Returns the objective as it is shown: the metric's value, or the loss where that has no name.
+/// Returns the number that is shown as objective: the value of the metric, or the loss if there is no `metric`.
 pub(crate) fn objective(row: &TrialRow, metric: Option<&str>) -> f64 {
     let value = if metric.is_some() { row.value } else { row.loss };
     value.map_or(f64::NAN, |value| value.0)

@@ -1,4 +1,4 @@
-//! How much each hyperparameter mattered, as bars, the greatest at the top; beside each the trials that it is judged by.
+//! The importance of each hyperparameter as a bar, the largest at the top, with the number of trials that it is based on.
 
 use maud::html;
 
@@ -16,19 +16,19 @@ const LEFT: f64 = 210.0;
 const WIDTH: f64 = 820.0;
 const ROW: f64 = 22.0;
 const TOP: f64 = 30.0;
-/// Where the columns of figures at the right end.
+/// The right ends of the columns of numbers.
 const SHARE: f64 = WIDTH - 140.0;
 const TRIALS: f64 = WIDTH - 82.0;
 const BEST: f64 = WIDTH - 8.0;
-/// Hyperparameters at most: the most important.
+/// The most hyperparameters that are drawn.
 const ROWS: usize = 40;
-/// Fewer of the best trials than this are an anecdote: a note says so.
+/// With fewer of the best trials than this, a note warns that the importances are unreliable.
 const FEW: usize = 5;
 
 /// Returns the picture of a search's importances.
 ///
 /// # Errors
-/// If there are none, for want of trials.
+/// If there are too few trials for importances.
 pub(super) fn draw(found: &SearchImportances) -> Result<Picture, ViewError> {
     if found.labels.is_empty() {
         return Err(ViewError::Nothing("importances are judged by at least two trials with a score".to_owned()));
@@ -64,14 +64,14 @@ pub(super) fn draw(found: &SearchImportances) -> Result<Picture, ViewError> {
     Ok(Picture { title, width: WIDTH, height: bottom + 44.0, body, note: note(found) })
 }
 
-/// Returns where an axis for shares up to `longest` ends, and the distance of its ticks.
+/// Returns the end of an axis for shares up to `longest`, and the distance between its ticks.
 fn scale(longest: f64) -> (f64, f64) {
     let step = [0.01, 0.02, 0.05, 0.1].into_iter().find(|step| longest <= 5.0 * step).unwrap_or(0.2);
     let end = step * (longest / step).ceil().max(1.0);
     (end.min(1.0), step)
 }
 
-/// Returns by how many trials this is judged, and what is not drawn.
+/// Returns the note: the number of trials behind the importances, and what is not drawn.
 fn note(found: &SearchImportances) -> String {
     let best = found.labels.iter().map(|label| label.best).max().unwrap_or(0);
     let of = counted(found.trials, "trial");
@@ -79,7 +79,7 @@ fn note(found: &SearchImportances) -> String {
     let mut note =
         format!("Judged by the {} with a score of {of}: the best tenth, {best_of}, beside all.", found.scored);
     if best < FEW {
-        note += " That is few: believe little of it.";
+        note += " With so few trials the importances are unreliable.";
     }
     let left_out = found.labels.len().saturating_sub(ROWS);
     if left_out > 0 {
@@ -106,17 +106,17 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_shares_and_say_what_is_behind_them() {
+    fn bars_show_shares_with_the_number_of_trials() {
         let picture = draw(&found(&[0.03, 0.01, 0.0])).unwrap();
         let svg = picture.document();
         for part in ["label_0", ">75.0 %<", ">25.0 %<", ">0.0 %<", ">18<"] {
             assert!(svg.contains(part), "no `{part}` in {svg}");
         }
-        // What matters nothing has no bar.
+        // An importance of 0 has no bar.
         assert_eq!(svg.matches("kind k0\"").count(), 2);
         assert_eq!(
             picture.note,
-            "Judged by the 20 with a score of 23 trials: the best tenth, 2 trials, beside all. That is few: believe little of it."
+            "Judged by the 20 with a score of 23 trials: the best tenth, 2 trials, beside all. With so few trials the importances are unreliable."
         );
     }
 
@@ -130,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn without_trials_there_is_nothing_to_draw_and_many_labels_are_cut_off() {
+    fn without_trials_nothing_is_drawn_and_many_labels_are_cut_off() {
         assert!(matches!(draw(&found(&[])), Err(ViewError::Nothing(_))));
         let picture = draw(&found(&[1.0; 43])).unwrap();
         assert!(picture.note.ends_with("3 less important hyperparameters are not drawn."));
     }
 
     #[test]
-    fn where_nothing_matters_all_shares_are_none() {
+    fn without_any_importance_all_shares_are_zero() {
         let svg = draw(&found(&[0.0, 0.0])).unwrap().document();
         assert!(!svg.contains("NaN") && svg.matches(">0.0 %<").count() == 2);
     }

@@ -1,4 +1,4 @@
-//! The kinds of pictures of a search, and the columns that each shows.
+//! The kinds of pictures of a search, and the choice of the columns that they show.
 
 use pipe_engine::study::Study;
 use pipe_stages::records::TrainingHistory;
@@ -6,13 +6,13 @@ use pipe_store::Store;
 
 use super::{
     Picture, Table, Trim, contour, curves, histogram, history, importances, parallel, repeats, scatter_matrix,
-    scatter3d, slice, table::Drawn,
+    scatter3d, slice, table::PlottedColumn,
 };
 use crate::{ViewError, importance, outputs::Outputs, trials::TrialRow};
 
-/// A picture of the trials of one search.
+/// A kind of picture of the trials of one search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TrialPicture {
     History,
     Curves,
     ScatterMatrix,
@@ -25,31 +25,31 @@ pub enum Kind {
     Importances,
 }
 
-/// Which columns are shown; what is left open is chosen.
+/// The columns that are shown. Those that are None or empty are chosen by their effect on the objective.
 #[derive(Debug, Clone, Default)]
 pub struct Choice {
-    /// Hyperparameters, for pictures of several.
+    /// The hyperparameters in pictures of several.
     pub columns: Vec<String>,
     pub x: Option<String>,
     pub y: Option<String>,
     pub z: Option<String>,
     pub colour: Option<String>,
-    /// What one metric's curves are of; the metric that was optimised by default.
+    /// The metric of learning curves. Defaults to the metric that was optimised.
     pub metric: Option<String>,
     pub trims: Vec<Trim>,
-    /// Degrees about the upright axis of a cloud.
+    /// The rotation of a cloud about its vertical axis, in degrees.
     pub turn: Option<f64>,
 }
 
-/// Hyperparameters that a scatter matrix, parallel coordinates and slices show if none are chosen.
+/// The number of hyperparameters in a scatter matrix, parallel coordinates and slices by default.
 const SHOWN: [usize; 3] = [5, 8, 8];
 
-/// Returns a picture of `trials`, which are those of one search, in the order of their numbers.
+/// Returns a picture of `trials`, which belong to one search and are ordered by number.
 ///
 /// # Errors
-/// If a column is not there or has no values, or an object cannot be read.
+/// If a column does not exist or has no values, or an object cannot be read.
 pub fn draw(
-    kind: Kind,
+    kind: TrialPicture,
     store: &Store,
     study: &Study,
     trials: &[TrialRow],
@@ -57,24 +57,24 @@ pub fn draw(
 ) -> Result<Picture, ViewError> {
     let table = Table::new(trials, &choice.trims)?;
     let mut picture = match kind {
-        Kind::History => {
+        TrialPicture::History => {
             history::draw(&table.rows, None).ok_or_else(|| ViewError::Nothing("no trial has a result".to_owned()))?
         }
-        Kind::Curves => of_curves(store, study, &table.rows, choice)?,
-        Kind::ScatterMatrix => scatter_matrix::draw(&table, &several(&table, choice, SHOWN[0])?),
-        Kind::Parallel => parallel::draw(&table, &several(&table, choice, SHOWN[1])?),
-        Kind::Slice => slice::draw(&table, &several(&table, choice, SHOWN[2])?)?,
-        Kind::Contour => {
+        TrialPicture::Curves => of_curves(store, study, &table.rows, choice)?,
+        TrialPicture::ScatterMatrix => scatter_matrix::draw(&table, &several(&table, choice, SHOWN[0])?),
+        TrialPicture::Parallel => parallel::draw(&table, &several(&table, choice, SHOWN[1])?),
+        TrialPicture::Slice => slice::draw(&table, &several(&table, choice, SHOWN[2])?)?,
+        TrialPicture::Contour => {
             let [x, y] = chosen(&table, [&choice.x, &choice.y], true)?;
             contour::draw(&table, &x, &y)
         }
-        Kind::Scatter3d => {
+        TrialPicture::Scatter3d => {
             let [x, y] = chosen(&table, [&choice.x, &choice.y], true)?;
             let z = table.column(choice.z.as_deref().unwrap_or("value"))?;
             let colour = table.column(choice.colour.as_deref().unwrap_or("value"))?;
             scatter3d::draw(&table, [&x, &y, &z], &colour, choice.turn.unwrap_or(scatter3d::TURN))
         }
-        Kind::Histograms => {
+        TrialPicture::Histograms => {
             let x = table.column(choice.x.as_deref().unwrap_or("value"))?;
             if (0..table.rows.len()).all(|row| x.number(row).is_none()) {
                 return Err(ViewError::Nothing(format!("`{}` has no numbers to count", x.name)));
@@ -82,8 +82,8 @@ pub fn draw(
             let [by] = chosen(&table, [&choice.colour], false)?;
             histogram::draw(&table, &x, &by)
         }
-        Kind::Repeats => repeats::draw(&table)?,
-        Kind::Importances => {
+        TrialPicture::Repeats => repeats::draw(&table)?,
+        TrialPicture::Importances => {
             let search = &table.rows[0].search;
             importances::draw(&importance::of_trials(store, study, search, &table.rows)?)?
         }
@@ -97,34 +97,38 @@ pub fn draw(
     Ok(picture)
 }
 
-/// Returns the chosen columns, or the `n` hyperparameters that tell most.
-fn several(table: &Table, choice: &Choice, n: usize) -> Result<Vec<Drawn>, ViewError> {
-    let names = if choice.columns.is_empty() { table.telling(n) } else { choice.columns.clone() };
+/// Returns the chosen columns, or else the `n` hyperparameters with the most effect.
+fn several(table: &Table, choice: &Choice, n: usize) -> Result<Vec<PlottedColumn>, ViewError> {
+    let names = if choice.columns.is_empty() { table.labels_by_effect(n) } else { choice.columns.clone() };
     if names.is_empty() {
         return Err(nothing_varies());
     }
     names.iter().map(|name| table.column(name)).collect()
 }
 
-/// Returns the chosen columns, the most telling hyperparameters for those left open; of these only those with numbers if
-/// there are such.
-fn chosen<const N: usize>(table: &Table, names: [&Option<String>; N], numbers: bool) -> Result<[Drawn; N], ViewError> {
-    let mut telling = table.telling(usize::MAX);
-    telling.retain(|name| !names.iter().any(|chosen| chosen.as_ref() == Some(name)));
+/// Returns the columns called `names`. For each None it takes the hyperparameter with the most effect that is left, and prefers
+/// numeric ones if `numbers` is set.
+fn chosen<const N: usize>(
+    table: &Table,
+    names: [&Option<String>; N],
+    numbers: bool,
+) -> Result<[PlottedColumn; N], ViewError> {
+    let mut by_effect = table.labels_by_effect(usize::MAX);
+    by_effect.retain(|name| !names.iter().any(|chosen| chosen.as_ref() == Some(name)));
     if numbers {
-        // A plane of two or three steps tells less than lines do.
+        // A plane needs more than a few distinct values along each axis.
         let is_number = |name: &String| {
             table.column(name).is_ok_and(|column| {
                 let numbers = (0..table.rows.len()).filter_map(|row| column.number(row));
                 numbers.map(f64::to_bits).collect::<std::collections::BTreeSet<_>>().len() > 4
             })
         };
-        telling.sort_by_key(|name| !is_number(name));
+        by_effect.sort_by_key(|name| !is_number(name));
     }
-    let mut telling = telling.into_iter();
+    let mut by_effect = by_effect.into_iter();
     let mut found = Vec::new();
     for name in names {
-        let name = name.clone().or_else(|| telling.next()).ok_or_else(nothing_varies)?;
+        let name = name.clone().or_else(|| by_effect.next()).ok_or_else(nothing_varies)?;
         found.push(table.column(&name)?);
     }
     Ok(found.try_into().unwrap_or_else(|_| unreachable!("a column for each name")))
@@ -146,7 +150,7 @@ fn of_curves(store: &Store, study: &Study, trials: &[TrialRow], choice: &Choice)
     })
 }
 
-/// Returns what became of each epoch of the best trial and of the first of the others.
+/// Returns the histories of the first [`curves::CURVES`] trials and of the best one.
 pub(crate) fn histories<'a>(
     store: &Store,
     study: &Study,

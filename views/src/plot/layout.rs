@@ -1,9 +1,9 @@
-//! Where the layers of a network stand in its diagram: from top to bottom as they are computed, branches side by side, and
-//! long networks in several columns, broken where a single line goes on.
+//! The layout of the diagram of a network. Layers are ordered from top to bottom as they are computed, with branches side by
+//! side. A long network has several columns, divided where a single line continues.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A layer's place: its column of the picture, its lane there and its row, all from 0.
+/// A place in the diagram: the column, the lane within the column, and the row, all from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) column: usize,
@@ -11,28 +11,28 @@ pub(super) struct Place {
     pub(super) row: usize,
 }
 
-/// The places of all nodes, and of the lines between them row by row, ends included.
+/// The places of all nodes, and of the lines between them: one place in each row, including both ends.
 #[derive(Debug, PartialEq)]
 pub(super) struct Layout {
     pub(super) nodes: Vec<Place>,
     pub(super) lines: Vec<Vec<Place>>,
-    /// Lanes of each column.
+    /// The number of lanes of each column.
     pub(super) lanes: Vec<usize>,
-    /// Rows of the longest column.
+    /// The number of rows of the longest column.
     pub(super) rows: usize,
 }
 
-/// Rows of a column, about.
+/// The approximate number of rows of a column.
 const ROWS: usize = 22;
 
-/// What stands in a rank: a node, or a line that passes on its way from one node to another.
+/// An item of a rank: a node, or a line that passes through on its way between two nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Item {
     Node(usize),
     Passing { from: usize, to: usize },
 }
 
-/// Returns the layout of a graph: for each node the earlier nodes that it reads.
+/// Returns the layout of a graph. `inputs` has the earlier nodes that each node reads.
 ///
 /// # Panics
 /// If a node reads itself or a later one.
@@ -62,7 +62,7 @@ pub(super) fn layout(inputs: &[Vec<usize>]) -> Layout {
 }
 
 impl Layout {
-    /// Moves each column's lanes to the left as far as they go, and counts lanes and rows.
+    /// Moves the lanes of each column as far left as possible, and counts lanes and rows.
     fn close_up(&mut self, columns: usize) {
         for column in 0..columns {
             let places = || self.nodes.iter().chain(self.lines.iter().flatten()).filter(|place| place.column == column);
@@ -76,7 +76,7 @@ impl Layout {
     }
 }
 
-/// Returns each node's rank: one more than the highest of those it reads.
+/// Returns the rank of each node: one more than the highest rank among its inputs.
 fn ranks(inputs: &[Vec<usize>]) -> Vec<usize> {
     let mut ranks: Vec<usize> = Vec::new();
     for reads in inputs {
@@ -86,8 +86,8 @@ fn ranks(inputs: &[Vec<usize>]) -> Vec<usize> {
     ranks
 }
 
-/// Returns the lane of every item of every rank. An item stands below the one before it if it can: nodes before lines that
-/// pass, earlier ones first; the others go beside it.
+/// Returns the lane of every item of every rank. An item takes the lane of the item above it if that is free. Nodes come before
+/// passing lines, and earlier items before later ones. The others take the nearest free lane.
 fn lanes(inputs: &[Vec<usize>], ranks: &[usize]) -> BTreeMap<(usize, Item), usize> {
     let mut lanes: BTreeMap<(usize, Item), usize> = BTreeMap::new();
     for rank in 0..ranks.iter().max().map_or(0, |last| last + 1) {
@@ -113,7 +113,7 @@ fn lanes(inputs: &[Vec<usize>], ranks: &[usize]) -> BTreeMap<(usize, Item), usiz
         lanes.extend(first.into_iter().map(|(lane, item)| ((rank, item), lane)));
         for (wish, item) in others {
             let near = (1..).flat_map(|by| [Some(wish + by), wish.checked_sub(by)]).flatten();
-            let lane = near.into_iter().find(|lane| !taken.contains(lane)).expect("there are lanes without end");
+            let lane = near.into_iter().find(|lane| !taken.contains(lane)).expect("the number of lanes is unlimited");
             taken.insert(lane);
             lanes.insert((rank, item), lane);
         }
@@ -121,9 +121,9 @@ fn lanes(inputs: &[Vec<usize>], ranks: &[usize]) -> BTreeMap<(usize, Item), usiz
     lanes
 }
 
-/// Returns the ranks at which new columns begin: near equal parts, where all lines come from one node.
+/// Returns the ranks at which new columns begin: close to equal parts, where all lines come from one node.
 fn breaks(inputs: &[Vec<usize>], ranks: &[usize], n_ranks: usize) -> Vec<usize> {
-    // All that crosses into `rank` comes from one node in the rank before.
+    // Every line that crosses into `rank` comes from the same node, in the rank before.
     let can_break = |rank: usize| {
         let edges = inputs.iter().enumerate().flat_map(|(to, reads)| reads.iter().map(move |from| (*from, to)));
         let crossing: BTreeSet<usize> =
@@ -151,12 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_stands_in_one_lane() {
+    fn a_chain_has_one_lane() {
         assert_eq!(places(&[&[], &[0], &[1]]), [(0, 0), (0, 1), (0, 2)]);
     }
 
     #[test]
-    fn branches_stand_side_by_side_and_meet_again() {
+    fn branches_are_side_by_side_and_join_again() {
         // 0 -> 1 -> 4 and 0 -> 2 -> 3 -> 4
         assert_eq!(places(&[&[], &[0], &[0], &[2], &[1, 3]]), [(0, 0), (0, 1), (1, 1), (1, 2), (0, 3)]);
     }
@@ -174,10 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn long_networks_are_broken_where_one_line_goes_on() {
+    fn long_networks_are_divided_where_a_single_line_continues() {
         let mut inputs: Vec<Vec<usize>> = vec![vec![]];
         for i in 1..60 {
-            // A second reader of layer 28 keeps the lines apart from there to layer 34.
+            // Layer 28 has a second reader, so there are two lines from there to layer 34.
             inputs.push(if i == 34 { vec![33, 28] } else { vec![i - 1] });
         }
         let layout = layout(&inputs);

@@ -1,13 +1,14 @@
-//! Pictures of a study as SVG: pure functions of a store and a study. Drawn here and not with a plotting library, so that a
-//! picture follows its reader's light or dark, tells kinds apart by dashes and forms, names itself for those who cannot see
-//! it, and is a few kilobytes of equal bytes for equal studies (plotters 0.3.7 was weighed: it writes colours and whole
-//! pixels into every element, has no classes, and draws a dash as many lines).
+//! Pictures of a study as SVG: pure functions of a store and a study.
+//!
+//! They are drawn without a plotting library, so that a picture follows the reader's light or dark mode, distinguishes kinds by
+//! dashes and shapes as well as by colour, has a title for screen readers, and has a few kilobytes, equal for equal studies.
+//! (plotters 0.3.7 writes colours and whole pixels into every element, has no classes, and draws a dash as many lines.)
 
-pub mod architecture;
 mod axis;
 pub(crate) mod chart;
 mod contour;
 pub(crate) mod curves;
+pub mod diagram;
 mod frame;
 mod histogram;
 pub(crate) mod history;
@@ -30,7 +31,7 @@ pub mod timeline;
 
 pub(crate) use self::{kind::histories, table::Table};
 pub use self::{
-    kind::{Choice, Kind, draw},
+    kind::{Choice, TrialPicture, draw},
     svg::Picture,
     table::Trim,
 };

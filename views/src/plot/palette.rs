@@ -1,10 +1,10 @@
-//! The colours of pages and pictures, in light, dark and print, and the rules that name them.
+//! The colours of pages and pictures in light mode, dark mode and print, and the style rules that use them.
 
-/// A colour's name, and what it is on light and on dark ground and in print.
+/// A colour: its name, and its value in light mode, dark mode and print.
 type Colour = (&'static str, &'static str, &'static str, &'static str);
 
-/// `r0` to `r4` are steps of one ramp, from what hardly shows to what shows most; `k0` to `k7` tell kinds apart, and
-/// differ in lightness as well as in hue.
+/// `r0` to `r4` are the steps of a ramp, from the weakest to the strongest. `k0` to `k7` distinguish kinds, and differ in
+/// lightness as well as in hue.
 const COLOURS: [Colour; 23] = [
     ("paper", "#fcfcfb", "#16181b", "#ffffff"),
     ("ink", "#1d2024", "#e3e5e8", "#000000"),
@@ -31,10 +31,10 @@ const COLOURS: [Colour; 23] = [
     ("k7", "#8b9096", "#a9afb6", "#8b9096"),
 ];
 
-/// The rules of the parts of pictures, by class, with colours as `var(--name)`.
+/// The style rules of pictures, by class. Colours are written as `var(--name)`.
 pub(crate) const RULES: &str = include_str!("style.css");
 
-/// Returns the colours as variables of a page.
+/// Returns the colours as CSS variables for a page.
 pub(crate) fn variables() -> String {
     let block = |of: fn(&Colour) -> &'static str| {
         COLOURS.iter().map(|colour| format!("--{}:{};", colour.0, of(colour))).collect::<String>()
@@ -47,8 +47,8 @@ pub(crate) fn variables() -> String {
     )
 }
 
-/// Returns the rules of a picture of its own: many programs that show SVG know no variables, so the light colours stand in
-/// the rules, and the dark ones in a second set.
+/// Returns the style rules of a standalone picture, without variables, which many SVG viewers do not support. Two sets of rules
+/// have the light and the dark colours.
 pub(super) fn literal_rules() -> String {
     let rules = |of: fn(&Colour) -> &'static str| {
         COLOURS
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_of_its_own_needs_no_variables() {
+    fn a_standalone_picture_has_no_variables() {
         let rules = literal_rules();
         assert!(!rules.contains("var(") && rules.contains("#1f5f9e") && rules.contains("#7fb6ee"));
     }

@@ -1,10 +1,10 @@
-//! Parallel coordinates: a line per trial through its hyperparameters to what came of it.
+//! Parallel coordinates: a line per trial through its hyperparameters to its objective.
 
 use maud::html;
 
 use super::{
     svg::{Picture, polyline, px, shortened},
-    table::{Drawn, Table},
+    table::{PlottedColumn, Table},
 };
 use crate::text::significant;
 
@@ -14,9 +14,9 @@ const TOP: f64 = 66.0;
 const PLOT: f64 = 300.0;
 const WIDTH: f64 = 900.0;
 
-/// Returns a picture of `columns`, the objective last.
-pub(super) fn draw(table: &Table, columns: &[Drawn]) -> Picture {
-    let axes: Vec<&Drawn> = columns.iter().chain([&table.objective]).collect();
+/// Returns a picture of `columns`, with the objective as the last axis.
+pub(super) fn draw(table: &Table, columns: &[PlottedColumn]) -> Picture {
+    let axes: Vec<&PlottedColumn> = columns.iter().chain([&table.objective]).collect();
     let step = (WIDTH - LEFT - RIGHT) / (axes.len() - 1).max(1) as f64;
     let x = |at: usize| LEFT + step * at as f64;
     let y = |place: f64| TOP + PLOT * (1.0 - place);
@@ -27,7 +27,7 @@ pub(super) fn draw(table: &Table, columns: &[Drawn]) -> Picture {
     };
     let mut order: Vec<usize> =
         (0..table.rows.len()).filter(|row| goodness(*row).is_some() && Some(*row) != best).collect();
-    // The better are drawn above the others.
+    // Better trials are drawn on top.
     order.sort_by(|a, b| goodness(*a).unwrap_or(0.0).total_cmp(&goodness(*b).unwrap_or(0.0)));
     let line =
         |row: usize| polyline(axes.iter().enumerate().filter_map(|(at, column)| Some((x(at), y(column.at(row)?)))));
@@ -44,7 +44,7 @@ pub(super) fn draw(table: &Table, columns: &[Drawn]) -> Picture {
                 line.frame x1=(px(x(at) - 4.0)) x2=(px(x(at))) y1=(px(y(*place))) y2=(px(y(*place))) {}
                 text.small.halo x=(px(x(at) - 7.0)) y=(px(y(*place) + 4.0)) text-anchor="end" { (shortened(text, 9)) }
             }
-            // Names stand at two heights, so that they have room.
+            // Titles alternate between two heights, to have room.
             text.axis x=(px(x(at))) y=(px(if at % 2 == 0 { TOP - 30.0 } else { TOP - 12.0 })) text-anchor="middle" {
                 (shortened(&column.name, 2 * letters - 1))
             }
@@ -57,7 +57,7 @@ pub(super) fn draw(table: &Table, columns: &[Drawn]) -> Picture {
         text x="388" y="16" { "from worst to best: " (ends(table)) }
     };
     let title = format!("Parallel coordinates of {} hyperparameters and {}", columns.len(), table.objective.name);
-    let note = "The better a trial, the stronger its line; trials without a result are not drawn.".to_owned();
+    let note = "Better trials have stronger lines. Trials without a result are not drawn.".to_owned();
     Picture { title, width: WIDTH, height: TOP + PLOT + 16.0, body, note }
 }
 

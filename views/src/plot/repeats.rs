@@ -1,9 +1,9 @@
-//! Trials of one configuration each on its own line: every value, their mean and its 95 % interval.
+//! Repeated configurations, one per row: the value of each trial, their mean and its 95 % interval.
 
 use maud::html;
 
 use super::{
-    axis::Axis,
+    axis::ColumnAxis,
     frame::Frame,
     svg::{Picture, px, shortened},
     table::Table,
@@ -18,7 +18,7 @@ const LEFT: f64 = 300.0;
 const WIDTH: f64 = 820.0;
 const ROW: f64 = 24.0;
 const TOP: f64 = 34.0;
-/// Configurations at most: the best.
+/// The most configurations that are drawn.
 const ROWS: usize = 40;
 
 /// Quantiles of Student's t for a 95 % interval, by degrees of freedom from 1 (Abramowitz and Stegun, table 26.10).
@@ -27,7 +27,7 @@ const T: [f64; 30] = [
     2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 ];
 
-/// A configuration with the values of its trials.
+/// A configuration with the objectives of its trials.
 #[derive(Debug, Clone, PartialEq)]
 struct Repeated {
     name: String,
@@ -40,7 +40,7 @@ impl Repeated {
         self.values.iter().sum::<f64>() / self.values.len() as f64
     }
 
-    /// Returns half the width of the mean's 95 % interval, where there are at least two values.
+    /// Returns half the width of the 95 % interval of the mean, or None with fewer than two values.
     fn half_interval(&self) -> Option<f64> {
         let n = self.values.len();
         let freedom = n.checked_sub(1).filter(|freedom| *freedom > 0)?;
@@ -51,10 +51,10 @@ impl Repeated {
     }
 }
 
-/// Returns the picture, the best mean at the top.
+/// Returns the picture, with the best mean at the top.
 ///
 /// # Errors
-/// If no configuration was tried twice.
+/// If no configuration was tried more than once.
 pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
     let mut all = repeated(table);
     if all.is_empty() {
@@ -68,13 +68,13 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
         let half = one.half_interval().unwrap_or(0.0);
         one.values.iter().copied().chain([one.mean() - half, one.mean() + half])
     });
-    // Intervals of two values can be far wider than what they are of; they are cut off at the border.
+    // An interval of two values can be far wider than the range of all values. It is cut off at the border.
     let spread = (all.iter().flat_map(|one| &one.values))
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
     let room = 0.5 * (spread.1 - spread.0);
     let values: Vec<serde_json::Value> = ends.map(|end| end.clamp(spread.0 - room, spread.1 + room).into()).collect();
-    let axis =
-        Axis::new(values.iter(), 6.0, false).ok_or_else(|| ViewError::Nothing("no trial has a result".to_owned()))?;
+    let axis = ColumnAxis::new(values.iter(), 6.0, false)
+        .ok_or_else(|| ViewError::Nothing("no trial has a result".to_owned()))?;
     let bottom = TOP + ROW * all.len() as f64;
     let frame = Frame { left: LEFT, right: WIDTH - 110.0, top: TOP, bottom };
     let x = |value: f64| axis.at(&value.into()).map_or(frame.left, |place| frame.x(place.clamp(0.0, 1.0)));
@@ -110,7 +110,7 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
     };
     let mut note = String::new();
     if all.iter().any(is_cut) {
-        note += "Intervals far wider than all values are cut off at the border; the figures beside them are whole. ";
+        note += "Intervals far wider than the values are cut off at the border; the numbers beside them are not. ";
     }
     if left_out > 0 {
         note += &format!("{left_out} configurations with a worse mean are not drawn.");
@@ -119,7 +119,7 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
     Ok(Picture { title, width: WIDTH, height: bottom + 44.0, body, note })
 }
 
-/// Returns the configurations that were tried more than once, in the order of their first trials.
+/// Returns the configurations that were tried more than once, ordered by their first trials.
 fn repeated(table: &Table) -> Vec<Repeated> {
     let rows = &table.rows;
     let varying: Vec<String> = label_names(rows)
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_is_students() {
+    fn the_interval_is_that_of_students_t() {
         let one = Repeated { name: String::new(), values: vec![1.0, 3.0], without_result: 0 };
         // Mean 2, standard error 1, one degree of freedom.
         assert!((one.mean() - 2.0).abs() < 1e-12 && (one.half_interval().unwrap() - 12.706).abs() < 1e-9);

@@ -1,24 +1,24 @@
-//! Three columns as a cloud of points in space, a fourth as their marks: Blagg's look at a grid.
+//! A cloud of points, after Blagg: three columns as axes, and a fourth as marks.
 
 use maud::{Markup, html};
 
 use super::{
-    axis::Axis,
+    axis::ColumnAxis,
     shade::Shade,
     svg::{Picture, px, shortened},
-    table::{Drawn, Table},
+    table::{PlottedColumn, Table},
 };
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 560.0;
 const SCALE: f64 = 300.0;
-/// How far above the floor the eye stands, in degrees.
+/// The angle of the view above the floor, in degrees.
 const ELEVATION: f64 = 24.0;
 
-/// How far the box is turned about its upright axis, in degrees, unless it is said.
+/// The default rotation of the box about its vertical axis, in degrees.
 pub(crate) const TURN: f64 = -55.0;
 
-/// From places in a box with sides of 1 to the picture: turned, then tilted, without perspective.
+/// Projects points of a box with sides of 1 into the picture: rotated, then tilted, without perspective.
 struct View {
     turn: (f64, f64),
     tilt: (f64, f64),
@@ -30,7 +30,7 @@ impl View {
         Self { turn: turn.to_radians().sin_cos(), tilt: ELEVATION.to_radians().sin_cos(), middle }
     }
 
-    /// Returns the place in the picture, and how near it is to the eye.
+    /// Returns the x and y in the picture, and the depth, which is larger for nearer points.
     fn at(&self, [x, y, z]: [f64; 3]) -> (f64, f64, f64) {
         let (x, y, z) = (x - 0.5, y - 0.5, z - 0.5);
         let (across, away) = (x * self.turn.1 - y * self.turn.0, x * self.turn.0 + y * self.turn.1);
@@ -44,16 +44,16 @@ impl View {
     }
 }
 
-/// Returns the picture of `x` and `y` on the floor and `z` upwards, the box turned by `turn` degrees.
-pub(super) fn draw(table: &Table, [x, y, z]: [&Drawn; 3], colour: &Drawn, turn: f64) -> Picture {
+/// Returns the picture, with `x` and `y` on the floor and `z` upwards. The box is rotated by `turn` degrees.
+pub(super) fn draw(table: &Table, [x, y, z]: [&PlottedColumn; 3], colour: &PlottedColumn, turn: f64) -> Picture {
     let shade = Shade::new(table, colour);
     let top = shade.legend_height(WIDTH - 16.0);
     let view = View::new(turn, (WIDTH / 2.0, top + (HEIGHT - top) / 2.0 - 8.0));
     let mut points: Vec<([f64; 3], usize)> =
         (0..table.rows.len()).filter_map(|row| Some(([x.at(row)?, y.at(row)?, z.at(row)?], shade.of[row]?))).collect();
-    // What is farther away is drawn first.
+    // Farther points are drawn first.
     points.sort_by(|a, b| view.at(a.0).2.total_cmp(&view.at(b.0).2));
-    // The walls behind the cloud are those farther from the eye.
+    // The walls that are drawn are those behind the cloud.
     let far = |axis: usize| {
         let end = |side: f64| view.at(std::array::from_fn(|i| if i == axis { side } else { 0.5 })).2;
         if end(0.0) < end(1.0) { 0.0 } else { 1.0 }
@@ -72,12 +72,12 @@ pub(super) fn draw(table: &Table, [x, y, z]: [&Drawn; 3], colour: &Drawn, turn: 
         @if let Some((at_x, at_y, _)) = best.map(|place| view.at(place)) { circle.ring cx=(px(at_x)) cy=(px(at_y)) r="7" {} }
     };
     let title = format!("{}, {} and {}, marked by {}", x.name, y.name, z.name, colour.name);
-    let note = "Each point stands on a line from the floor. The ring is the best trial.".to_owned();
+    let note = "A line connects each point to the floor. The ring is the best trial.".to_owned();
     Picture { title, width: WIDTH, height: HEIGHT, body, note }
 }
 
-/// Returns the floor and the two walls behind, with lines at the ticks.
-fn walls(view: &View, axes: [&Axis; 3], far_x: f64, far_y: f64) -> Markup {
+/// Returns the floor and the two walls behind the cloud, with lines at the ticks.
+fn walls(view: &View, axes: [&ColumnAxis; 3], far_x: f64, far_y: f64) -> Markup {
     let mut lines = String::new();
     for (place, _) in &axes[0].ticks {
         lines += &view.line([*place, 0.0, 0.0], [*place, 1.0, 0.0]);
@@ -106,10 +106,10 @@ fn walls(view: &View, axes: [&Axis; 3], far_x: f64, far_y: f64) -> Markup {
     }
 }
 
-/// Returns the ticks' texts and the axes' names, at the edges of the floor that are near and at one upright edge.
-fn names(view: &View, [x, y, z]: [&Drawn; 3], far_x: f64, far_y: f64) -> Markup {
+/// Returns the labels of the ticks and the titles of the axes, at the near edges of the floor and at one vertical edge.
+fn names(view: &View, [x, y, z]: [&PlottedColumn; 3], far_x: f64, far_y: f64) -> Markup {
     let (near_x, near_y) = (1.0 - far_x, 1.0 - far_y);
-    // Outwards of the box, in shares of its sides.
+    // A point outside of the box, `by` away from a side.
     let out = |near: f64, by: f64| near + if near > 0.5 { by } else { -by };
     let text = |place: [f64; 3], text: &str, is_name: bool| {
         let (at_x, at_y, _) = view.at(place);
@@ -123,7 +123,7 @@ fn names(view: &View, [x, y, z]: [&Drawn; 3], far_x: f64, far_y: f64) -> Markup 
         let class = if is_name { "axis" } else { "small" };
         html! { text class=(class) x=(px(at_x)) y=(px(at_y + 4.0)) text-anchor=(anchor) { (text) } }
     };
-    // The upright edge that stands most to the left of those between a wall and the open.
+    // Of the two vertical edges at the side of a wall, the one farther left.
     let edges = [[far_x, near_y], [near_x, far_y]];
     let left = if view.at([edges[0][0], edges[0][1], 0.5]).0 < view.at([edges[1][0], edges[1][1], 0.5]).0 {
         edges[0]
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn up_is_up_and_what_is_turned_away_is_far() {
+    fn up_is_up_and_the_back_is_farther_away() {
         let view = View::new(0.0, (0.0, 0.0));
         let (x, y, _) = view.at([1.0, 0.5, 0.5]);
         assert!((x - SCALE / 2.0).abs() < 1e-9 && y.abs() < 1e-9);

@@ -6,7 +6,7 @@ use super::{
     frame::Frame,
     shade::Shade,
     svg::{Picture, px, shortened},
-    table::{Drawn, Table},
+    table::{PlottedColumn, Table},
 };
 
 const LEFT: f64 = 74.0;
@@ -15,11 +15,11 @@ const BOTTOM: f64 = 44.0;
 const GAP: f64 = 8.0;
 const WIDTH: f64 = 860.0;
 
-/// Returns the lower half of the matrix of `columns`; the objective stands in the last row.
-pub(super) fn draw(table: &Table, columns: &[Drawn]) -> Picture {
+/// Returns the lower half of the matrix of `columns`, with the objective in the last row.
+pub(super) fn draw(table: &Table, columns: &[PlottedColumn]) -> Picture {
     let shade = Shade::new(table, &table.objective);
     let best = table.best();
-    let mut rows: Vec<&Drawn> = columns.iter().skip(1).collect();
+    let mut rows: Vec<&PlottedColumn> = columns.iter().skip(1).collect();
     rows.push(&table.objective);
     let n = columns.len();
     let side = ((WIDTH - LEFT - RIGHT) / n as f64).min(230.0);
@@ -47,7 +47,7 @@ pub(super) fn draw(table: &Table, columns: &[Drawn]) -> Picture {
     Picture { title, width, height: top + height_of_cell * n as f64 + BOTTOM, body, note: note(best.is_some()) }
 }
 
-/// Returns what the ring means, which every picture of trials has.
+/// Returns the note that explains the ring around the best trial.
 pub(super) fn note(has_best: bool) -> String {
     if has_best { "The ring is the best trial.".to_owned() } else { String::new() }
 }

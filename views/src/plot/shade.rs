@@ -1,33 +1,33 @@
-//! What tells trials apart within a picture: steps of a ramp for numbers, which differ in size and lightness, or kinds of
-//! marks for levels, which differ in form.
+//! The marks of trials in a picture. Numbers are shown by the steps of a ramp, which differ in size and lightness, and levels by
+//! marks of different shapes.
 
 use maud::{Markup, html};
 
 use super::{
     svg::{dots, px, shortened, text_width},
-    table::{Drawn, Table},
+    table::{PlottedColumn, Table},
 };
 use crate::text::significant;
 
-/// Steps of a ramp.
+/// The number of steps of a ramp.
 const STEPS: usize = 5;
-/// Forms of marks.
+/// The number of shapes of marks.
 const FORMS: usize = 8;
 
-/// The mark of each trial, and what marks mean.
+/// The mark of each trial, and the legend.
 pub(super) struct Shade {
     title: String,
-    /// The step or kind of each trial; none for those without a value.
+    /// The step or shape of each trial. None for a trial without a value.
     pub(super) of: Vec<Option<usize>>,
     entries: Vec<String>,
     is_ramp: bool,
 }
 
 impl Shade {
-    /// Returns the marks by a column. What is best stands out most, where the column is the objective.
-    pub(super) fn new(table: &Table, column: &Drawn) -> Self {
+    /// Returns the marks that show a column. If it is the objective, better trials have stronger marks.
+    pub(super) fn new(table: &Table, column: &PlottedColumn) -> Self {
         if let Some(levels) = column.axis.level_names() {
-            // The last form stands for all further levels.
+            // The last shape is shared by all further levels.
             let of = (0..table.rows.len()).map(|row| {
                 let value = crate::text::cell(column.values[row].as_ref()?);
                 levels.iter().position(|level| *level == value).map(|at| at.min(FORMS - 1))
@@ -64,7 +64,7 @@ impl Shade {
         }
     }
 
-    /// Returns the marks of trials at these places, one path per step or kind: what stands out most is drawn last.
+    /// Returns the marks of trials at these positions, one path per step or shape. The strongest are drawn last.
     pub(super) fn marks(&self, places: &[Option<(f64, f64)>]) -> Markup {
         html! {
             @for step in 0..self.entries.len() {
@@ -74,7 +74,7 @@ impl Shade {
         }
     }
 
-    /// Returns marks of one step or kind.
+    /// Returns marks of one step or shape.
     pub(super) fn mark(&self, step: usize, places: &[(f64, f64)]) -> Markup {
         html! {
             @if self.is_ramp {
@@ -85,12 +85,12 @@ impl Shade {
         }
     }
 
-    /// Returns how high the legend is in this width.
+    /// Returns the height of the legend in a given width.
     pub(super) fn legend_height(&self, width: f64) -> f64 {
         LINE * (1 + self.entry_places(width).last().map_or(0, |(_, line)| *line)) as f64
     }
 
-    /// Returns the legend, its first line at `top`.
+    /// Returns the legend. Its first line is at `top`.
     pub(super) fn legend(&self, left: f64, top: f64, width: f64) -> Markup {
         html! {
             text.axis x=(px(left)) y=(px(top + 14.0)) { (self.title) }
@@ -102,7 +102,7 @@ impl Shade {
         }
     }
 
-    /// Returns where each entry stands, after the title: from the left, and in which line.
+    /// Returns the x and the line of each entry. The entries follow the title.
     fn entry_places(&self, width: f64) -> Vec<(f64, usize)> {
         let (mut x, mut line) = (text_width(&self.title) + 18.0, 0);
         let place = |entry: &String| {
@@ -120,8 +120,8 @@ impl Shade {
 
 const LINE: f64 = 20.0;
 
-/// Returns an end of a step.
-fn end(column: &Drawn, i: usize) -> f64 {
+/// Returns the lower end of step `i`, or the upper end of the last one if `i` is `STEPS`.
+fn end(column: &PlottedColumn, i: usize) -> f64 {
     let ends = |pick: fn(f64, f64) -> f64| {
         (0..column.values.len()).filter_map(|row| column.number(row)).reduce(pick).unwrap_or(f64::NAN)
     };
@@ -137,7 +137,7 @@ fn end(column: &Drawn, i: usize) -> f64 {
     place.and_then(|place| column.axis.value_at(place)).unwrap_or(f64::NAN)
 }
 
-/// Returns the outline of a kind's mark around a place.
+/// Returns the outline of a mark of some shape, centred on a point.
 pub(super) fn form(kind: usize, x: f64, y: f64) -> String {
     let outline = |corners: &[(f64, f64)]| {
         let place = |(dx, dy): &(f64, f64)| format!("{} {}", px(x + dx), px(y + dy));

@@ -7,7 +7,7 @@ use super::{
     scatter_matrix::note,
     shade::Shade,
     svg::{Picture, px, shortened},
-    table::{Drawn, Table},
+    table::{PlottedColumn, Table},
 };
 use crate::ViewError;
 
@@ -17,11 +17,11 @@ const PLOT: f64 = 215.0;
 const ROW: f64 = PLOT + 56.0;
 const COLUMNS: usize = 4;
 
-/// Returns a panel for each of `columns`, with marks by the trial's number.
+/// Returns a panel for each of `columns`. The marks show the number of the trial.
 ///
 /// # Errors
-/// Never, as long as trials have numbers.
-pub(super) fn draw(table: &Table, columns: &[Drawn]) -> Result<Picture, ViewError> {
+/// If there are no trials.
+pub(super) fn draw(table: &Table, columns: &[PlottedColumn]) -> Result<Picture, ViewError> {
     let shade = Shade::new(table, &table.column("trial")?);
     let best = table.best();
     let across = columns.len().min(COLUMNS);

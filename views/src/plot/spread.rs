@@ -1,5 +1,5 @@
-//! How the weights of each layer moved while a network trained: a small panel per kernel, with the band that holds nine tenths
-//! of its numbers, the band that holds half of them, and their median.
+//! The distribution of the weights of each layer over the epochs: a small panel per kernel, with the median, and bands that
+//! contain half and nine tenths of the weights.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use pipe_stages::network::training::{Histogram, Histograms};
 use serde_json::Value;
 
 use super::{
-    axis::Axis,
+    axis::ColumnAxis,
     frame::Frame,
     svg::{Picture, polyline, px, shortened},
 };
@@ -16,15 +16,15 @@ use super::{
 const LEFT: f64 = 56.0;
 const PANEL: f64 = 250.0;
 const PLOT: f64 = 96.0;
-/// Of a row of panels: its titles, its plots, the epochs below them.
+/// The height of a row of panels, with the titles above and the epochs below.
 const ROW: f64 = PLOT + 50.0;
 const COLUMNS: usize = 4;
-/// Panels at most; the rest is told.
+/// The most panels. A note says how many kernels there are.
 const PANELS: usize = 24;
-/// The shares of a kernel's numbers below the edges of the bands and below the median, from the lowest up.
+/// The quantiles that are drawn: the edges of the bands and the median.
 const SHARES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
 
-/// Returns the picture of the training `name`, whose kernels are drawn in the order of `layers`; nothing if there are fewer than
+/// Returns the picture of the training `name`, with its kernels in the order of `layers`. Returns None if there are fewer than
 /// two epochs, or no kernels.
 pub(crate) fn draw<'a>(name: &str, histograms: &Histograms, layers: impl Iterator<Item = &'a str>) -> Option<Picture> {
     let mut spreads = spreads(histograms);
@@ -43,8 +43,8 @@ pub(crate) fn draw<'a>(name: &str, histograms: &Histograms, layers: impl Iterato
         }
     };
     let mut note =
-        "In the dark band lies half of a kernel's numbers, in the light one nine tenths; the line is the median. \
-                    Epoch 0 is the initial weights."
+        "The dark band contains half of the weights of a kernel, the light band nine tenths. The line is the median. \
+                    Epoch 0 shows the initial weights."
             .to_owned();
     if shown.len() < all {
         note += &format!(" The first {} of {all} kernels.", shown.len());
@@ -53,10 +53,10 @@ pub(crate) fn draw<'a>(name: &str, histograms: &Histograms, layers: impl Iterato
     Some(Picture { title: format!("Kernels of {name} after each epoch"), width, height, body, note })
 }
 
-/// The epoch and what lies at each of [`SHARES`], for each epoch of a kernel.
+/// The epoch and the quantiles at [`SHARES`], for each epoch of a kernel.
 type Spread = Vec<(f64, [f64; 5])>;
 
-/// Returns the spread of each array that is a kernel, by name.
+/// Returns the spread of each array, by name.
 fn spreads(histograms: &Histograms) -> BTreeMap<&str, Spread> {
     let mut spreads: BTreeMap<&str, Spread> = BTreeMap::new();
     for (epoch, arrays) in histograms.epochs() {
@@ -70,7 +70,7 @@ fn spreads(histograms: &Histograms) -> BTreeMap<&str, Spread> {
 fn panel(frame: Frame, layer: &str, spread: &Spread) -> Option<maud::Markup> {
     let axis = |numbers: Vec<f64>, n: f64| {
         let numbers: Vec<Value> = numbers.into_iter().map(Value::from).collect();
-        Axis::new(numbers.iter(), n, false)
+        ColumnAxis::new(numbers.iter(), n, false)
     };
     let epochs = axis(spread.iter().map(|(epoch, _)| *epoch).collect(), 4.0)?;
     let numbers = axis(spread.iter().flat_map(|(_, levels)| *levels).collect(), 5.0)?;
@@ -89,7 +89,7 @@ fn panel(frame: Frame, layer: &str, spread: &Spread) -> Option<maud::Markup> {
     })
 }
 
-/// Returns the number below which a share of all lies, taking those of a bin to lie evenly in it.
+/// Returns a quantile of a histogram, on the assumption that numbers are spread evenly within a bin.
 fn quantile(of: &Histogram, share: f64) -> f64 {
     let (low, high) = (f64::from(of.min), f64::from(of.max));
     let width = (high - low) / of.counts.len() as f64;
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quantile_is_at_most_a_bin_away_from_that_of_the_sorted_numbers() {
+    fn a_quantile_is_at_most_a_bin_away_from_the_exact_one() {
         let mut numbers: Vec<f32> = (0..997).map(|i| (((i * 7919) % 997) as f32 / 500.0 - 1.0).powi(3)).collect();
         let histogram = Histogram::new(&numbers);
         numbers.sort_by(f32::total_cmp);
@@ -137,7 +137,7 @@ mod tests {
         };
         let mut histograms = Histograms::default();
         histograms.push(0, &weights(1.0));
-        assert!(draw("net", &histograms, ["b", "a"].into_iter()).is_none(), "one epoch is no course");
+        assert!(draw("net", &histograms, ["b", "a"].into_iter()).is_none(), "one epoch is not enough");
         histograms.push(2, &weights(2.0));
         let svg = draw("net", &histograms, ["b", "pool", "a"].into_iter()).unwrap().document();
         assert!(svg.find(">b<").unwrap() < svg.find(">a<").unwrap() && !svg.contains("NaN"), "{svg}");

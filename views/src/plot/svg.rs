@@ -1,23 +1,23 @@
-//! A picture as SVG: within a page, or a document of its own. The same data give the same bytes.
+//! A picture as SVG, inside a page or as a standalone document.
 
 use maud::{Markup, PreEscaped, html};
 
 use super::palette;
 
-/// A picture that is drawn.
+/// A picture.
 pub struct Picture {
-    /// What it shows, for those who cannot see it.
+    /// A description for screen readers.
     pub title: String,
     /// Size in CSS pixels; text is 12 of them high.
     pub width: f64,
     pub height: f64,
     pub body: Markup,
-    /// What a reader must be told to read it, if anything.
+    /// An explanation that is printed below it. May be empty.
     pub note: String,
 }
 
 impl Picture {
-    /// Returns the picture for a page that has the rules and the colours of `palette`.
+    /// Returns the picture for a page with the style rules and colours of `palette`.
     pub fn inline(&self) -> Markup {
         let (width, height) = (px(self.width), px(self.height));
         html! {
@@ -26,7 +26,7 @@ impl Picture {
         }
     }
 
-    /// Returns the picture as an SVG document: light or dark as its viewer asks for.
+    /// Returns the picture as a standalone SVG document, which follows the viewer's light or dark mode.
     pub fn document(&self) -> String {
         let (width, height) = (px(self.width), px(self.height));
         let document = html! {
@@ -52,28 +52,28 @@ pub(super) fn px(length: f64) -> String {
     }
 }
 
-/// Returns dots as a path of lines without length: their round ends are the dots.
+/// Returns dots as a path of lines without length, whose round ends are the dots.
 pub(super) fn dots(places: impl Iterator<Item = (f64, f64)>) -> String {
     places.map(|(x, y)| format!("M{} {}h0", px(x), px(y))).collect()
 }
 
-/// Returns a cross around a place.
+/// Returns a cross, centred on a point.
 pub(super) fn cross(x: f64, y: f64) -> String {
     let (l, r, t, b) = (px(x - 4.0), px(x + 4.0), px(y - 4.0), px(y + 4.0));
     format!("M{l} {t}L{r} {b}M{l} {b}L{r} {t}")
 }
 
-/// Returns a line through places.
+/// Returns a line through points.
 pub(super) fn polyline(places: impl Iterator<Item = (f64, f64)>) -> String {
     places.enumerate().map(|(i, (x, y))| format!("{}{} {}", if i == 0 { "M" } else { "L" }, px(x), px(y))).collect()
 }
 
-/// Returns about how wide a text is, in pixels.
+/// Returns the approximate width of a text in pixels.
 pub(super) fn text_width(text: &str) -> f64 {
     6.0 * text.chars().count() as f64
 }
 
-/// Returns a text that is at most `n` characters long.
+/// Returns a text, shortened to at most `n` characters.
 pub(super) fn shortened(text: &str, n: usize) -> String {
     if text.chars().count() <= n {
         return text.to_owned();
@@ -86,12 +86,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_have_one_decimal_at_most() {
+    fn lengths_have_at_most_one_decimal() {
         assert_eq!([1.0, 1.25, -0.04, 3.96].map(px), ["1", "1.2", "0", "4"]);
     }
 
     #[test]
-    fn a_document_names_what_it_shows() {
+    fn a_document_has_a_title() {
         let picture = Picture { title: "a < b".into(), width: 10.0, height: 5.5, body: html! {}, note: String::new() };
         let document = picture.document();
         assert!(document.starts_with("<svg class=\"chart\" xmlns="), "{document}");

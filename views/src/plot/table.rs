@@ -1,52 +1,52 @@
-//! The trials of one search as columns for axes, after trimming.
+//! The trials of one search, and their columns for pictures.
 
 use std::{fmt, str::FromStr};
 
 use serde_json::Value;
 
-use super::axis::Axis;
+use super::axis::ColumnAxis;
 use crate::{
     ViewError,
     text::cell,
     trials::{Column, TrialRow, label_names},
 };
 
-/// About how many ticks an axis has.
+/// The approximate number of ticks of an axis.
 const TICKS: f64 = 5.0;
 
-/// Trials with the columns that pictures show of them. Invariant: all are of one search.
+/// The trials of one search, without those that are trimmed.
 pub(crate) struct Table {
     pub(crate) rows: Vec<TrialRow>,
-    /// What was optimised.
-    pub(crate) objective: Drawn,
-    /// Whether more of it is better.
+    /// The column of the metric that was optimised.
+    pub(crate) objective: PlottedColumn,
+    /// Whether larger values of the objective are better.
     pub(crate) rises: bool,
-    /// How many trials were trimmed away.
+    /// The number of trials that were trimmed.
     pub(crate) trimmed: usize,
 }
 
-/// One column with its axis. A trial without a value has none.
-pub(crate) struct Drawn {
+/// A column with its axis, and the value of each trial that has one.
+pub(crate) struct PlottedColumn {
     pub(crate) name: String,
     /// The name with its unit.
     pub(crate) title: String,
-    pub(crate) axis: Axis,
+    pub(crate) axis: ColumnAxis,
     pub(crate) values: Vec<Option<Value>>,
 }
 
-impl Drawn {
-    /// Returns where a trial stands on the axis, from 0 to 1.
+impl PlottedColumn {
+    /// Returns the position of a trial on the axis, from 0 to 1.
     pub(crate) fn at(&self, row: usize) -> Option<f64> {
         self.values[row].as_ref().and_then(|value| self.axis.at(value))
     }
 
-    /// Returns a trial's value as a number.
+    /// Returns the value of a trial if it is a number.
     pub(crate) fn number(&self, row: usize) -> Option<f64> {
         self.values[row].as_ref().and_then(Value::as_f64)
     }
 }
 
-/// Trials that are left out: those whose column has one of these levels, or lies between two numbers.
+/// A rule that leaves out trials whose value in a column is one of these levels, or lies in a range of numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trim {
     pub column: String,
@@ -56,7 +56,7 @@ pub struct Trim {
 impl FromStr for Trim {
     type Err = String;
 
-    /// Reads `COLUMN=LEVEL[,LEVEL]`; a level may be a range of numbers, `0.005..0.1`, its ends with it.
+    /// Reads `COLUMN=LEVEL[,LEVEL]`. A level can be a range of numbers that includes both ends, `0.005..0.1`.
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = "expected COLUMN=LEVEL[,LEVEL], such as `learning_rate=0.01` or `batch_size=16..32`";
         let (column, levels) = text.split_once('=').ok_or(expected)?;
@@ -93,7 +93,7 @@ impl Trim {
 }
 
 impl Table {
-    /// Returns the trials `rows` of a search without those that are trimmed.
+    /// Returns the table of the trials `rows`, which belong to one search, without those that `trims` leave out.
     ///
     /// # Errors
     /// If there is no such column, or no trial with a result is left.
@@ -104,7 +104,7 @@ impl Table {
         let kept: Vec<TrialRow> = rows.iter().filter(stays).cloned().collect();
         let metric = kept.iter().find_map(|row| row.metric.clone());
         let name = metric.unwrap_or_else(|| "loss".to_owned());
-        // A loss is the value or its opposite.
+        // The loss is the value, or its negative if larger values are better.
         let rises = kept.iter().filter(|row| row.is_ranked()).any(|row| row.value.is_some() && row.value != row.loss);
         let values = kept.iter().map(|row| Column::Own("value").value(row).filter(|_| row.is_ranked()));
         let objective = drawn(&name, values.collect(), false);
@@ -112,38 +112,38 @@ impl Table {
         Ok(Self { trimmed: rows.len() - kept.len(), rows: kept, objective, rises })
     }
 
-    /// Returns the column that `name` means.
+    /// Returns the column called `name`.
     ///
     /// # Errors
-    /// If there is none, or no trial has a value in it.
-    pub(crate) fn column(&self, name: &str) -> Result<Drawn, ViewError> {
+    /// If there is no such column, or no trial has a value in it.
+    pub(crate) fn column(&self, name: &str) -> Result<PlottedColumn, ViewError> {
         let column = Column::find(&self.rows, name)?;
         if column == Column::Own("value") {
-            return Ok(Drawn { axis: self.objective.axis.clone(), ..self.objective_again() });
+            return Ok(PlottedColumn { axis: self.objective.axis.clone(), ..self.objective_again() });
         }
         let is_label = matches!(column, Column::Label(_));
-        // A hyperparameter that is not active is none.
+        // An inactive hyperparameter is shown as `none`.
         let value = |row| column.value(row).or(is_label.then_some(Value::Null));
         let values = self.rows.iter().map(value).collect();
         drawn(column.name(), values, is_label)
             .ok_or_else(|| ViewError::Nothing(format!("no trial has a value in the column `{name}`")))
     }
 
-    fn objective_again(&self) -> Drawn {
-        let Drawn { name, title, axis, values } = &self.objective;
-        Drawn { name: name.clone(), title: title.clone(), axis: axis.clone(), values: values.clone() }
+    fn objective_again(&self) -> PlottedColumn {
+        let PlottedColumn { name, title, axis, values } = &self.objective;
+        PlottedColumn { name: name.clone(), title: title.clone(), axis: axis.clone(), values: values.clone() }
     }
 
-    /// Returns the index of the best of these trials.
+    /// Returns the index of the best trial.
     pub(crate) fn best(&self) -> Option<usize> {
         let ranked = (0..self.rows.len()).filter(|row| self.rows[*row].is_ranked());
         ranked.min_by(|a, b| self.rows[*a].loss_or_worst().total_cmp(&self.rows[*b].loss_or_worst()))
     }
 
-    /// Returns the hyperparameters that vary, those first whose levels tell most of a trial's place among the others: by
-    /// epsilon squared of Kruskal and Wallis's test over quarters of the numbers, or levels. Of several that part the trials
-    /// alike, as a choice and the label within it, the first. At most `n`.
-    pub(crate) fn telling(&self, n: usize) -> Vec<String> {
+    /// Returns at most `n` hyperparameters that vary, ordered by their effect on the rank of a trial: epsilon squared of the
+    /// Kruskal-Wallis test, over levels or the quartiles of numbers. Of several that group the trials alike, such as a choice and
+    /// the label within it, only the first is returned.
+    pub(crate) fn labels_by_effect(&self, n: usize) -> Vec<String> {
         let ranks = self.ranks();
         let mut told: Vec<(f64, String)> = Vec::new();
         let mut parted: Vec<Vec<usize>> = Vec::new();
@@ -158,7 +158,7 @@ impl Table {
         told.into_iter().take(n).map(|(_, name)| name).collect()
     }
 
-    /// Returns each trial's rank by loss, from 1; equals share the mean of theirs.
+    /// Returns the rank of each trial by loss, from 1. Equal trials have the mean of their ranks.
     fn ranks(&self) -> Vec<f64> {
         let losses: Vec<f64> = self.rows.iter().map(TrialRow::loss_or_worst).collect();
         let below = |loss: f64| losses.iter().filter(|other| **other < loss).count() as f64;
@@ -166,7 +166,7 @@ impl Table {
         losses.iter().map(|loss| below(*loss) + (equal(*loss) + 1.0) / 2.0).collect()
     }
 
-    /// Returns the group of each trial: its level, or its quarter where there are many numbers.
+    /// Returns the group of each trial: its level, or its quartile if there are many numbers.
     fn groups(&self, column: &Column) -> Vec<usize> {
         const QUARTERS: usize = 4;
         let values: Vec<Value> = self.rows.iter().map(|row| column.value(row).unwrap_or(Value::Null)).collect();
@@ -186,12 +186,12 @@ impl Table {
     }
 }
 
-fn drawn(name: &str, values: Vec<Option<Value>>, may_be_log: bool) -> Option<Drawn> {
-    let axis = Axis::new(values.iter().flatten(), TICKS, may_be_log)?;
-    Some(Drawn { name: name.to_owned(), title: titled(name), axis, values })
+fn drawn(name: &str, values: Vec<Option<Value>>, may_be_log: bool) -> Option<PlottedColumn> {
+    let axis = ColumnAxis::new(values.iter().flatten(), TICKS, may_be_log)?;
+    Some(PlottedColumn { name: name.to_owned(), title: titled(name), axis, values })
 }
 
-/// Returns an axis's name with its unit: `valid.fine_accuracy (share of images)`.
+/// Returns the name of a column with its unit: `valid.fine_accuracy (share of images)`.
 pub(crate) fn titled(metric: &str) -> String {
     let unit = match metric {
         accuracy if accuracy.ends_with("accuracy") => "share of images",
@@ -206,14 +206,14 @@ pub(crate) fn titled(metric: &str) -> String {
     format!("{metric} ({unit})")
 }
 
-/// Returns whether two numberings of groups part the trials in the same way.
+/// Returns whether two numberings of groups divide the trials in the same way.
 fn are_alike(a: &[usize], b: &[usize]) -> bool {
     let pairs: std::collections::BTreeSet<_> = a.iter().zip(b).collect();
     let distinct = |groups: &[usize]| groups.iter().collect::<std::collections::BTreeSet<_>>().len();
     pairs.len() == distinct(a) && pairs.len() == distinct(b)
 }
 
-/// Returns which share of the ranks' spread lies between groups, corrected for how many groups there are.
+/// Returns the share of the variance of ranks that lies between groups, corrected for the number of groups.
 fn epsilon_squared(ranks: &[f64], groups: &[usize]) -> f64 {
     let n = ranks.len() as f64;
     let mean = ranks.iter().sum::<f64>() / n;
@@ -230,7 +230,7 @@ fn epsilon_squared(ranks: &[f64], groups: &[usize]) -> f64 {
         }
     }
     let within = (total - between) / (n - count).max(1.0);
-    // Where every trial is a group of its own, nothing is told.
+    // If every trial is its own group, there is no evidence of an effect.
     if total > 0.0 && n > count { (between - (count - 1.0) * within) / total } else { 0.0 }
 }
 
@@ -263,11 +263,11 @@ mod tests {
     }
 
     #[test]
-    fn the_hyperparameter_that_decides_is_told_first() {
-        // Trials of even number are relu, and better; the rate rises with the number.
+    fn the_hyperparameter_with_the_most_effect_comes_first() {
+        // Trials with even numbers use relu and are better. The rate rises with the number.
         let table = Table::new(&rows(), &[]).unwrap();
-        assert_eq!(table.telling(9), ["activation", "lr_rate_mult"]);
-        assert_eq!(table.telling(1), ["activation"]);
+        assert_eq!(table.labels_by_effect(9), ["activation", "lr_rate_mult"]);
+        assert_eq!(table.labels_by_effect(1), ["activation"]);
         assert_eq!((table.best(), table.rises), (Some(4), true));
         assert_eq!(table.objective.title, "valid.fine_accuracy (share of images)");
     }
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn epsilon_squared_is_one_for_what_decides_and_about_zero_for_what_does_not() {
+    fn epsilon_squared_is_one_for_a_full_effect_and_about_zero_for_none() {
         assert!((epsilon_squared(&[1.5, 1.5, 3.5, 3.5], &[0, 0, 1, 1]) - 1.0).abs() < 1e-12);
         assert!(epsilon_squared(&[1.0, 4.0, 2.0, 3.0], &[0, 0, 1, 1]) < 0.0);
     }

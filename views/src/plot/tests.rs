@@ -1,4 +1,4 @@
-//! Every kind of picture, of studies made up for the purpose.
+//! Tests of every kind of picture, with made-up studies.
 
 use super::*;
 use crate::{
@@ -6,18 +6,18 @@ use crate::{
     trials,
 };
 
-const KINDS: [Kind; 8] = [
-    Kind::History,
-    Kind::Curves,
-    Kind::ScatterMatrix,
-    Kind::Parallel,
-    Kind::Slice,
-    Kind::Contour,
-    Kind::Scatter3d,
-    Kind::Histograms,
+const KINDS: [TrialPicture; 8] = [
+    TrialPicture::History,
+    TrialPicture::Curves,
+    TrialPicture::ScatterMatrix,
+    TrialPicture::Parallel,
+    TrialPicture::Slice,
+    TrialPicture::Contour,
+    TrialPicture::Scatter3d,
+    TrialPicture::Histograms,
 ];
 
-fn drawn(kind: Kind, choice: &Choice, values: &[f64]) -> Result<String, String> {
+fn drawn(kind: TrialPicture, choice: &Choice, values: &[f64]) -> Result<String, String> {
     let trials: Vec<_> =
         values.iter().map(|value| if value.is_nan() { Trial::diverged() } else { Trial::completed(*value) }).collect();
     let mut builder = Builder::new();
@@ -28,7 +28,7 @@ fn drawn(kind: Kind, choice: &Choice, values: &[f64]) -> Result<String, String> 
 }
 
 #[test]
-fn every_kind_is_drawn_alike_each_time() {
+fn every_kind_of_picture_is_reproducible() {
     let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
     for kind in KINDS {
         let svg = drawn(kind, &Choice::default(), &values).unwrap();
@@ -39,19 +39,23 @@ fn every_kind_is_drawn_alike_each_time() {
 }
 
 #[test]
-fn one_trial_is_enough_where_nothing_must_vary_and_none_is_told() {
+fn one_trial_is_enough_for_history_and_curves() {
     for kind in KINDS {
         let result = drawn(kind, &Choice::default(), &[0.5]);
-        assert_eq!(result.is_ok(), matches!(kind, Kind::History | Kind::Curves), "{kind:?}: {result:?}");
+        assert_eq!(
+            result.is_ok(),
+            matches!(kind, TrialPicture::History | TrialPicture::Curves),
+            "{kind:?}: {result:?}"
+        );
         let error = drawn(kind, &Choice::default(), &[f64::NAN]).unwrap_err();
         assert_eq!(error, "no trial with a result is left", "{kind:?}");
     }
-    let error = drawn(Kind::Repeats, &Choice::default(), &[0.5, 0.6]).unwrap_err();
+    let error = drawn(TrialPicture::Repeats, &Choice::default(), &[0.5, 0.6]).unwrap_err();
     assert_eq!(error, "no configuration was tried more than once");
 }
 
 #[test]
-fn columns_are_chosen_by_name_and_trimming_is_told() {
+fn columns_are_chosen_by_name_and_trimming_is_noted() {
     let choice = Choice {
         x: Some("lr_rate_mult".into()),
         y: Some("parameters".into()),
@@ -60,7 +64,7 @@ fn columns_are_chosen_by_name_and_trimming_is_told() {
         trims: vec!["lr_rate_mult=1".parse().unwrap()],
         ..Choice::default()
     };
-    let svg = drawn(Kind::Scatter3d, &choice, &[0.3, 0.1, 0.5, 0.2, 0.6]).unwrap();
+    let svg = drawn(TrialPicture::Scatter3d, &choice, &[0.3, 0.1, 0.5, 0.2, 0.6]).unwrap();
     for part in [
         "parameters (count)",
         "end.valid.loss (nats, with penalties)",
@@ -70,29 +74,29 @@ fn columns_are_chosen_by_name_and_trimming_is_told() {
         assert!(svg.contains(part), "no `{part}`");
     }
     let wrong = Choice { metric: Some("valid.f1".into()), ..Choice::default() };
-    assert!(drawn(Kind::Curves, &wrong, &[0.3]).unwrap_err().contains("there are train.coarse_accuracy, "));
+    assert!(drawn(TrialPicture::Curves, &wrong, &[0.3]).unwrap_err().contains("there are train.coarse_accuracy, "));
 }
 
 #[test]
-fn repeats_are_those_with_equal_hyperparameters() {
+fn trials_with_equal_hyperparameters_are_repeats() {
     let trials = [0.3, 0.1, 0.5, 0.2].map(Trial::completed);
     let (store, study) = Builder::new().search("search", &trials).done();
     let mut rows = trials::table(&store, &study).unwrap();
     rows[2].labels = rows[0].labels.clone();
     rows[3].labels = rows[1].labels.clone();
-    let svg = draw(Kind::Repeats, &store, &study, &rows, &Choice::default()).unwrap().document();
+    let svg = draw(TrialPicture::Repeats, &store, &study, &rows, &Choice::default()).unwrap().document();
     assert!(svg.contains("activation relu, lr_rate_mult 1<") && svg.contains("0.4 ± 1.3"), "{svg}");
 }
 
 #[test]
-fn importances_are_of_the_trials_that_are_left() {
+fn importances_are_based_on_the_trials_that_are_left() {
     let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
-    let svg = drawn(Kind::Importances, &Choice::default(), &values).unwrap();
+    let svg = drawn(TrialPicture::Importances, &Choice::default(), &values).unwrap();
     assert!(svg.contains("activation") && svg.contains("lr_rate_mult") && !svg.contains("NaN"), "{svg}");
-    assert_eq!(Ok(svg), drawn(Kind::Importances, &Choice::default(), &values));
+    assert_eq!(Ok(svg), drawn(TrialPicture::Importances, &Choice::default(), &values));
     let trimmed = Choice { trims: vec!["activation=elu".parse().unwrap()], ..Choice::default() };
-    let svg = drawn(Kind::Importances, &trimmed, &values).unwrap();
+    let svg = drawn(TrialPicture::Importances, &trimmed, &values).unwrap();
     assert!(svg.contains("3 of 6 trials are trimmed (activation=elu)"), "{svg}");
-    let error = drawn(Kind::Importances, &Choice::default(), &[0.5]).unwrap_err();
+    let error = drawn(TrialPicture::Importances, &Choice::default(), &[0.5]).unwrap_err();
     assert_eq!(error, "importances are judged by at least two trials with a score");
 }

@@ -1,5 +1,5 @@
-//! When each node of a study was executed and how long it took, as provenance tells: for a terminal and as a picture.
-//! Results may come from several runs; time in which nothing of the study ran is cut out.
+//! When each node of a study was executed and how long it took, as text and as a picture. The results can come from several
+//! runs, so time in which no node ran is cut out.
 
 use maud::html;
 use pipe_engine::study::Study;
@@ -10,11 +10,11 @@ use super::{
     svg::{Picture, px, shortened, text_width},
 };
 use crate::{
-    outputs::Times,
+    provenance::Times,
     text::{Align, columns, significant},
 };
 
-/// One execution.
+/// The execution of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Execution {
     pub node: String,
@@ -24,22 +24,23 @@ pub struct Execution {
     pub seconds: f64,
 }
 
-/// Executions in the order of their starts, and where time was cut. Invariant: starts are of the shortened time, from 0.
+/// Executions by start, with idle time cut out. Invariant: the starts are in the shortened time, which begins at 0.
 #[derive(Debug, PartialEq)]
 pub struct Timeline {
     pub executions: Vec<Execution>,
-    /// Places in the shortened time, with the seconds that were cut there.
+    /// The cuts: (time in the shortened time, seconds that were cut out).
     pub cuts: Vec<(f64, f64)>,
     pub end: f64,
 }
 
-/// Idle time that is cut out: more than this share of all work, and more than so many seconds.
+/// Idle time is cut out if it is more than this share of the seconds of all executions, and more than [`IDLE`].
 const IDLE_SHARE: f64 = 0.1;
+/// The least idle time that is cut out, in seconds.
 const IDLE: f64 = 10.0;
-/// What is left of it, as a share of all work.
+/// The part of idle time that is left, as a share of the seconds of all executions.
 const LEFT_OF_IDLE: f64 = 0.03;
 
-/// Returns the executions that gave a study's results. A node without provenance (a crash, an imported result) has none.
+/// Returns the executions that gave the results of a study. A node without provenance (a crash, an imported result) has none.
 ///
 /// # Errors
 /// If provenance cannot be read.
@@ -54,7 +55,7 @@ pub fn executions(store: &Store, study: &Study) -> Result<Vec<Execution>, StoreE
 }
 
 impl Timeline {
-    /// Returns the time line of these executions.
+    /// Returns the timeline of these executions.
     pub fn new(mut executions: Vec<Execution>) -> Self {
         executions.sort_by(|a, b| a.started.total_cmp(&b.started).then_with(|| a.node.cmp(&b.node)));
         let work: f64 = executions.iter().map(|one| one.seconds).sum();
@@ -74,7 +75,7 @@ impl Timeline {
         Self { executions, cuts, end: until - cut }
     }
 
-    /// Returns the time line as text: a line per execution with its place in the whole.
+    /// Returns the timeline as text: a line per execution, with a bar.
     pub fn text(&self) -> String {
         const WIDTH: f64 = 48.0;
         let row = |one: &Execution| {
@@ -93,7 +94,7 @@ impl Timeline {
         text
     }
 
-    /// Returns the lane of each execution: within a kind of stage, the first that is free; and the lanes of each kind.
+    /// Returns the row of each execution, which is the first free one of its kind of stage, and the number of rows of each kind.
     fn lanes(&self) -> (Vec<usize>, Vec<(String, usize)>) {
         let mut kinds: Vec<(String, Vec<f64>)> = Vec::new();
         let mut of = Vec::new();
@@ -103,7 +104,7 @@ impl Timeline {
                 kinds.len() - 1
             });
             let lanes = &mut kinds[kind].1;
-            // Bars too short to be seen may lie beside each other.
+            // The tolerance lets a bar follow another directly.
             let free = lanes.iter().position(|until| *until <= one.started + 1e-9);
             let lane = free.unwrap_or(lanes.len());
             if free.is_none() {
@@ -117,7 +118,7 @@ impl Timeline {
         (rows, kinds.into_iter().map(|(name, lanes)| (name, lanes.len())).collect())
     }
 
-    /// Returns the time line as a picture: a band for each kind of stage, with so many rows as ran side by side.
+    /// Returns the timeline as a picture: a band for each kind of stage, with as many rows as nodes that ran at the same time.
     pub fn draw(&self) -> Picture {
         const LEFT: f64 = 130.0;
         const WIDTH: f64 = 900.0;
@@ -128,7 +129,7 @@ impl Timeline {
         let bottom = TOP + ROW * n_rows as f64 + 6.0 * kinds.len() as f64;
         let end = self.end.max(1e-3);
         let x = |time: f64| LEFT + time / end * (WIDTH - LEFT - 16.0);
-        // Bands are apart by six pixels.
+        // There are six pixels between bands.
         let mut band_of_row = Vec::new();
         kinds.iter().enumerate().for_each(|(band, (_, n))| band_of_row.extend(vec![band; *n]));
         let y = |row: usize| TOP + ROW * row as f64 + 6.0 * band_of_row[row] as f64;
@@ -159,12 +160,12 @@ impl Timeline {
             line.frame x1=(px(LEFT)) x2=(px(WIDTH - 16.0)) y1=(px(bottom)) y2=(px(bottom)) {}
             text.axis x=(px((LEFT + WIDTH) / 2.0)) y=(px(bottom + 46.0)) text-anchor="middle" { "time since the first start" }
         };
-        let note = "Time in which nothing of the study ran is cut out.".to_owned();
-        Picture { title: "Time line of the study".to_owned(), width: WIDTH, height: bottom + 56.0, body, note }
+        let note = "Time in which no node of the study ran is cut out.".to_owned();
+        Picture { title: "Timeline of the study".to_owned(), width: WIDTH, height: bottom + 56.0, body, note }
     }
 }
 
-/// Returns the round length of time that is not below `seconds`, or a number of days.
+/// Returns the shortest round duration that is at least `seconds`, in seconds.
 fn round_time(seconds: f64) -> f64 {
     let round = [15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14_400.0, 43_200.0];
     if seconds <= 10.0 {
@@ -173,7 +174,7 @@ fn round_time(seconds: f64) -> f64 {
     round.into_iter().find(|round| *round >= seconds).unwrap_or_else(|| 86_400.0 * round_step(seconds / 86_400.0))
 }
 
-/// Returns a length of time as people say it.
+/// Returns a duration as text: `12 s`, `1m 02s`, `1h 02m`, `2.5 d`.
 fn seconds(seconds: f64) -> String {
     match if seconds < 60.0 { seconds } else { seconds.round() } {
         s if s < 60.0 => format!("{} s", significant(s, 3)),
@@ -185,15 +186,18 @@ fn seconds(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pipe_stages::StageName;
+
     use super::*;
 
-    fn one(node: &str, stage: &str, started: f64, seconds: f64) -> Execution {
-        Execution { node: node.into(), stage: stage.into(), started, seconds }
+    fn one(node: &str, stage: StageName, started: f64, seconds: f64) -> Execution {
+        Execution { node: node.into(), stage: stage.to_string(), started, seconds }
     }
 
     #[test]
     fn idle_time_is_cut_out() {
-        let timeline = Timeline::new(vec![one("b", "train", 1000.0, 60.0), one("a", "fetch", 100.0, 40.0)]);
+        let timeline =
+            Timeline::new(vec![one("b", StageName::Train, 1000.0, 60.0), one("a", StageName::Fetch, 100.0, 40.0)]);
         assert_eq!(timeline.cuts, [(41.5, 857.0)]);
         assert_eq!(timeline.executions.iter().map(|one| one.started).collect::<Vec<_>>(), [0.0, 43.0]);
         assert_eq!(timeline.end, 103.0);
@@ -202,16 +206,20 @@ mod tests {
     }
 
     #[test]
-    fn what_ran_side_by_side_stands_in_two_rows() {
-        let trains = [one("a", "train", 0.0, 5.0), one("b", "train", 1.0, 5.0), one("c", "train", 5.0, 1.0)];
-        let timeline = Timeline::new([trains.to_vec(), vec![one("d", "test", 6.0, 1.0)]].concat());
+    fn nodes_that_ran_at_the_same_time_have_two_rows() {
+        let trains = [
+            one("a", StageName::Train, 0.0, 5.0),
+            one("b", StageName::Train, 1.0, 5.0),
+            one("c", StageName::Train, 5.0, 1.0),
+        ];
+        let timeline = Timeline::new([trains.to_vec(), vec![one("d", StageName::Evaluate, 6.0, 1.0)]].concat());
         let (lanes, kinds) = timeline.lanes();
-        assert_eq!((lanes, kinds), (vec![0, 1, 0, 2], vec![("train".to_owned(), 2), ("test".to_owned(), 1)]));
+        assert_eq!((lanes, kinds), (vec![0, 1, 0, 2], vec![("train".to_owned(), 2), ("evaluate".to_owned(), 1)]));
         assert!(timeline.draw().document().contains("<title>a, 5 s</title>"));
     }
 
     #[test]
-    fn a_study_without_provenance_has_an_empty_time_line() {
+    fn a_study_without_provenance_has_an_empty_timeline() {
         assert_eq!(Timeline::new(Vec::new()).text().lines().count(), 1);
     }
 }

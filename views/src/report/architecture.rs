@@ -1,17 +1,17 @@
-//! The networks that were trained, layer by layer.
+//! The architecture of each trained network, layer by layer.
 
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 use pipe_stages::{StageName, network::Architecture, records::Record};
 
-use super::Page;
-use crate::{ViewError, outputs::Outputs, plot::architecture::Diagram, text::grouped};
+use super::page::Page;
+use crate::{ViewError, outputs::Outputs, plot::diagram::Diagram, text::grouped};
 
-/// Width of the page, in CSS pixels.
+/// The width of the page in CSS pixels.
 const PAGE: f64 = 1088.0;
 
-/// Returns the network of each training that is no trial; where there is none, those of the best trials.
+/// Returns the network of each training outside of searches; if there is none, those of the best trials.
 pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
     let mut names: Vec<_> = page.nodes(StageName::Train).map(|(name, _)| name.clone()).collect();
     if names.is_empty() {
@@ -35,7 +35,7 @@ fn drawn(name: &str, network: &Architecture) -> Markup {
     html! {
         h3 { "Network of " (name) }
         figure {
-            // Large networks are scrolled rather than shrunk beyond reading.
+            // A large diagram scrolls: shrunk to the page it could not be read.
             div.wide { div style=(format!("min-width:{}px", diagram.width.min(1.6 * PAGE).round())) { (diagram.inline()) } }
             figcaption { "The network, from its input to its heads. " (diagram.note) }
         }

@@ -1,30 +1,36 @@
-//! What hyperparameters have to do with what came of the trials: the pictures of `pipe plot`.
+//! How hyperparameters relate to the results of trials: the pictures of `pipe plot`.
 
 use maud::{Markup, html};
 
-use super::{Page, figure, heading};
+use super::page::{Page, figure, heading};
 use crate::{
     ViewError,
-    plot::{self, Choice, Kind},
+    plot::{self, Choice, TrialPicture},
     trials::TrialRow,
 };
 
-/// Trials with results from which on there is something to compare.
+/// The least number of ranked trials for which the section is shown.
 const FROM: usize = 4;
 
-/// The pictures, with what each shows.
-const SHOWN: [(Kind, &str); 8] = [
-    (Kind::Repeats, "Configurations that were tried more than once."),
+/// The pictures with their captions.
+const SHOWN: [(TrialPicture, &str); 8] = [
+    (TrialPicture::Repeats, "Configurations that were tried more than once."),
     (
-        Kind::Importances,
+        TrialPicture::Importances,
         "How much each hyperparameter mattered for being among the best tenth of the trials (PED-ANOVA).",
     ),
-    (Kind::ScatterMatrix, "The most telling hyperparameters against each other and against the objective."),
-    (Kind::Parallel, "A line per trial through its hyperparameters to the objective."),
-    (Kind::Slice, "The objective against each hyperparameter on its own."),
-    (Kind::Contour, "The objective over the two most telling hyperparameters."),
-    (Kind::Scatter3d, "The two most telling hyperparameters on the floor, the objective upwards."),
-    (Kind::Histograms, "How often trials reached which objective, by the most telling hyperparameter."),
+    (
+        TrialPicture::ScatterMatrix,
+        "The hyperparameters that matter most, against each other and against the objective.",
+    ),
+    (TrialPicture::Parallel, "Each line is a trial: it goes through its hyperparameters to the objective."),
+    (TrialPicture::Slice, "The objective against each hyperparameter on its own."),
+    (TrialPicture::Contour, "The objective over the two hyperparameters that matter most."),
+    (TrialPicture::Scatter3d, "The objective as height over the two hyperparameters that matter most."),
+    (
+        TrialPicture::Histograms,
+        "The distribution of the objective for each level of the hyperparameter that matters most.",
+    ),
 ];
 
 pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
@@ -40,8 +46,8 @@ pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
     Ok((!parts.is_empty()).then(|| {
         html! {
             p.quiet {
-                "Telling is what separates good trials from bad ones by rank (epsilon squared of Kruskal and Wallis's test, over quarters of the numbers). "
-                code { "pipe plot" } " draws these pictures of other columns, and with levels trimmed."
+                "Apart from the importances, a hyperparameter matters if it separates good trials from bad ones by rank (epsilon squared of the Kruskal-Wallis test over quartiles of its values). "
+                code { "pipe plot" } " draws these pictures for other columns, and can leave out trials."
             }
             @for part in parts { (part) }
         }
@@ -53,7 +59,7 @@ fn of_search(page: &Page<'_>, trials: &[TrialRow]) -> Result<Vec<Markup>, ViewEr
     for (kind, caption) in SHOWN {
         match plot::draw(kind, page.store, &page.found.study, trials, &Choice::default()) {
             Ok(picture) => figures.push(figure(&picture, caption)),
-            // A search in one hyperparameter has no plane, and most have no repeats.
+            // With one hyperparameter there is no contour, and most searches have no repeats.
             Err(ViewError::Nothing(_)) => {}
             Err(error) => return Err(error),
         }

@@ -1,52 +1,38 @@
-//! A study as one self-contained HTML page: a pure view, with no time, path or network in it.
+//! A study as one self-contained HTML page. The page contains no time and no path, and loads nothing from the network.
 
 mod architecture;
-mod curves;
 mod hyperparameters;
+mod learning_curves;
+mod page;
 mod pictures;
+mod searches;
 mod summary;
-mod trials;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pipe_engine::{
-    names::trial_number,
     pipeline::{
         spec::Pipeline,
         stage::{StageSpec, Stages},
     },
     study::{Found, Outcome, StudyNode},
 };
-use pipe_stages::StageName;
 use pipe_store::Store;
 use serde_json::Value;
 
-use crate::{
-    ViewError, notation,
-    plot::{Picture, palette},
-    show,
-    trials::{TrialRow, table},
-};
+use self::page::Page;
+use crate::{ViewError, notation, plot::palette, show, trials::table};
 
-/// What wrote a page, in its head: another one when equal studies no longer give equal bytes.
-pub const GENERATOR: &str = "pipe report 3";
+/// The generator of a page, as its head names it. The number goes up whenever the same study gives other bytes.
+pub const GENERATOR: &str = "pipe report 4";
 
-/// What the sections are made of.
-struct Page<'a> {
-    store: &'a Store,
-    found: &'a Found,
-    /// What was asked.
-    pipeline: Pipeline,
-    trials: Vec<TrialRow>,
-}
-
-/// A part of the page with its heading; nothing if there is nothing to show.
+/// A section of the page. It is left out if it has no content.
 struct Section {
     id: &'static str,
     title: &'static str,
     content: Option<Markup>,
 }
 
-/// Returns the study as one HTML page that needs nothing but itself. Equal studies of equal names give equal bytes.
+/// Returns the study as one self-contained HTML page. Equal studies with equal names give equal bytes.
 ///
 /// # Errors
 /// If an object that is shown cannot be read.
@@ -58,9 +44,9 @@ pub fn html(store: &Store, found: &Found) -> Result<String, ViewError> {
         Section { id: "summary", title: "Summary", content: Some(summary::section(&page)?) },
         Section { id: "pipeline", title: "Pipeline", content: Some(html! { pre { (pipeline_text(&page.pipeline)) } }) },
         Section { id: "data", title: "Data", content: pictures::data(&page, &mut budget)? },
-        Section { id: "search", title: "Search", content: trials::section(&page)? },
+        Section { id: "search", title: "Search", content: searches::section(&page)? },
         Section { id: "hyperparameters", title: "Hyperparameters", content: hyperparameters::section(&page)? },
-        Section { id: "curves", title: "Learning curves", content: curves::section(&page)? },
+        Section { id: "curves", title: "Learning curves", content: learning_curves::section(&page)? },
         Section { id: "filters", title: "Filters", content: pictures::filters(&page, &mut budget)? },
         Section { id: "pictures", title: "Other pictures", content: pictures::others(&page, &mut budget)? },
         Section { id: "architecture", title: "Architecture", content: architecture::section(&page)? },
@@ -104,7 +90,7 @@ fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
     }
 }
 
-/// Returns the pipeline as one would write it, stages after those they read.
+/// Returns the pipeline in the notation of its file. Each stage comes after the stages it reads.
 fn pipeline_text(pipeline: &Pipeline) -> String {
     let mut text = format!("Study(\n  device: {:?},\n  seed: {},\n  stages: [\n", pipeline.device, pipeline.seed);
     for (name, stage) in in_order(&pipeline.stages) {
@@ -114,7 +100,7 @@ fn pipeline_text(pipeline: &Pipeline) -> String {
     text + "  ],\n)"
 }
 
-/// Returns stages after those that they read, otherwise in the order of their names.
+/// Returns the stages in topological order, by name where the order is free.
 fn in_order(stages: &Stages) -> Vec<(&str, &dyn StageSpec)> {
     let mut open: Vec<_> = stages.iter().collect();
     open.sort_by_key(|(name, _)| *name);
@@ -124,7 +110,7 @@ fn in_order(stages: &Stages) -> Vec<(&str, &dyn StageSpec)> {
             let reads = stage.reads();
             open.iter().all(|(other, _)| !reads.contains(other))
         };
-        // A pipeline that was read from text has no cycles; what a store holds is not trusted to have none.
+        // A pipeline that was read from text has no cycles, but a record in a store could have one.
         let next = open.iter().position(is_free).unwrap_or(0);
         ordered.push(open.remove(next));
     }
@@ -158,31 +144,6 @@ fn outcome(node: &StudyNode) -> String {
         (_, (word, None)) => word.to_owned(),
         (_, (word, Some(reason))) => format!("{word}: {reason}"),
     }
-}
-
-impl<'a> Page<'a> {
-    /// Returns the nodes of a kind that are no trials.
-    fn nodes(&self, stage: StageName) -> impl Iterator<Item = (&'a String, &'a StudyNode)> {
-        let is_meant = move |(name, node): &(&String, &StudyNode)| {
-            node.is(stage) && trial_number(name, &node.part_of, stage).is_none()
-        };
-        self.found.study.nodes.iter().filter(is_meant)
-    }
-
-    /// Returns the searches with their trials, in the order of their numbers.
-    fn searches(&self) -> impl Iterator<Item = &[TrialRow]> {
-        self.trials.chunk_by(|a, b| a.search == b.search)
-    }
-}
-
-/// Returns what stands where nothing else is needed to tell several stages apart.
-fn heading(several: bool, name: &str) -> Markup {
-    html! { @if several { h3 { (name) } } }
-}
-
-/// Returns a picture with what it shows, and what a reader must be told to read it.
-fn figure(picture: &Picture, caption: &str) -> Markup {
-    html! { figure { (picture.inline()) figcaption { (caption) @if !picture.note.is_empty() { " " (picture.note) } } } }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The pictures of a study, within the page, and the counts that belong to them.
+//! The pictures of a study, embedded in the page, with counts of images and filters.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
@@ -9,7 +9,7 @@ use pipe_stages::{
     visualize_filters::FiltersRecord,
 };
 
-use super::{Page, heading};
+use super::page::{Page, heading};
 use crate::{
     ViewError,
     outputs::Outputs,
@@ -17,10 +17,10 @@ use crate::{
     text::{bytes, counted, grouped},
 };
 
-/// Bytes of pictures that a page holds at most.
+/// The most bytes of pictures in a page.
 pub(super) const BUDGET: usize = 8_000_000;
 
-/// Returns the datasets with their counts and sheets, and previews of their augmentation.
+/// Returns the data sets with their counts and pictures, and previews of augmentations.
 pub(super) fn data(page: &Page<'_>, budget: &mut usize) -> Result<Option<Markup>, ViewError> {
     let nodes: Vec<_> = page.nodes(StageName::Decode).chain(page.nodes(StageName::Augment)).collect();
     of_nodes(page, &nodes, budget)
@@ -36,7 +36,7 @@ pub(super) fn others(page: &Page<'_>, budget: &mut usize) -> Result<Option<Marku
     use StageName::{Augment, Decode, Fetch, Train, VisualizeFilters};
     let is_other = |(_, node): &(&String, &StudyNode)| match node.kind() {
         Some(Decode | Augment | VisualizeFilters) => false,
-        // These write no pictures, and there may be thousands of them.
+        // These stages write no pictures, and may have thousands of nodes.
         Some(stage) => !matches!(stage, Fetch | Train) && !is_of_search(stage),
         None => true,
     };
@@ -57,7 +57,7 @@ fn of_nodes(page: &Page<'_>, nodes: &[(&String, &StudyNode)], budget: &mut usize
         };
         let mut pictures = Vec::new();
         let mut paths: Vec<&str> = outputs.pictures().map(|(path, _)| path).collect();
-        // Sheets of examples are the largest by far: what room there is goes to filters first.
+        // Sheets of examples are by far the largest, so filters come first while the budget lasts.
         paths.sort_by_key(|path| is_of_examples(path));
         for path in paths {
             let png = outputs.bytes(path)?.expect("the path is one of the tree");
@@ -83,7 +83,7 @@ fn picture(node: &str, path: &str, png: &[u8], budget: &mut usize) -> Markup {
         };
     }
     *budget -= png.len();
-    // Small pictures are enlarged by a whole number, so that their pixels stay even.
+    // Small pictures are enlarged by a whole factor, so that all pixels have the same size.
     let scale = size.map_or(1, |(width, _)| (320 / width.max(1)).clamp(1, 3));
     let source = format!("data:image/png;base64,{}", STANDARD.encode(png));
     html! {
@@ -99,7 +99,7 @@ fn picture(node: &str, path: &str, png: &[u8], budget: &mut usize) -> Markup {
     }
 }
 
-/// Returns what stands below a picture: its name, and for a sheet of examples what its rows are.
+/// Returns the caption of a picture: its name, and for a sheet of examples the meaning of its rows.
 fn caption(path: &str) -> String {
     let name = path.trim_end_matches(".png");
     format!("{name}{}", if is_of_examples(path) { ": a filter, and what excites it most" } else { "" })
@@ -109,7 +109,7 @@ fn is_of_examples(path: &str) -> bool {
     path.ends_with("_examples.png")
 }
 
-/// Returns how many images there are, and how many are pixel-equal to another.
+/// Returns the number of images in each split, and of images that are pixel-equal to another.
 fn statistics(record: &Statistics) -> Markup {
     let duplicates = duplicates(&record.duplicates);
     html! {
@@ -117,7 +117,7 @@ fn statistics(record: &Statistics) -> Markup {
             table {
                 thead { tr { th { "split" } th.number { "images" } th { "classes" } } }
                 tbody {
-                    // Training, validation, test: as it happens, neither alphabetical nor by size.
+                    // Neither alphabetical nor by size.
                     @for (split, counts) in ["train", "validation", "test"].iter().filter_map(|split| record.splits.get_key_value(*split)) {
                         tr {
                             th scope="row" { (split) }
@@ -136,7 +136,7 @@ fn classes(counts: &Counts) -> String {
     counts.classes.iter().map(|(name, classes)| format!("{} {name}", classes.len())).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the counts of equal images that are not zero.
+/// Returns the counts of equal images, without zeros.
 fn duplicates(found: &Duplicates) -> Vec<String> {
     let Duplicates { within, conflicting, across } = found;
     let groups = [("across", across), ("conflicting", conflicting), ("within", within)];
@@ -145,7 +145,7 @@ fn duplicates(found: &Duplicates) -> Vec<String> {
     counts.filter(|(_, _, n)| *n > 0).map(count).collect()
 }
 
-/// Returns how many filters of each layer are drawn and how many are dead, and what the sheets show.
+/// Returns the number of filters of each layer that are drawn and dead, and what the sheets show.
 fn filter_counts(record: &FiltersRecord, examples: Option<&ExamplesRecord>) -> Markup {
     let layers = &record.layers;
     let dead: usize = layers.iter().map(|layer| layer.dead).sum();
@@ -157,7 +157,7 @@ fn filter_counts(record: &FiltersRecord, examples: Option<&ExamplesRecord>) -> M
                     " in a Fourier basis, with decorrelated colours, jitter and a weight on total variation"
                 }
                 ". "
-                (counted(dead, "dead filter")) ", which nothing excites: counted, not drawn."
+                (counted(dead, "dead filter")) ", which no image excites, not drawn."
                 @if let Some(text) = examples.and_then(of_examples) { " " (text) }
             }
             div.wide style="max-width: 34rem" {
@@ -179,13 +179,13 @@ fn filter_counts(record: &FiltersRecord, examples: Option<&ExamplesRecord>) -> M
     }
 }
 
-/// Returns what the sheets of examples show.
+/// Returns a sentence that says what the sheets of examples show.
 fn of_examples(record: &ExamplesRecord) -> Option<String> {
     let filters = record.layers.iter().flat_map(|layer| &layer.filters);
     let most = filters.map(|filter| filter.images.len()).max()?;
     Some(format!(
         "The sheets of examples have the same filters in the same order, each with the {most} of the {} validation images \
-         that it answers to most, by its mean activation, the strongest answer first.",
+         with its highest mean activations, the highest first.",
         grouped(record.images as u64)
     ))
 }

@@ -1,4 +1,4 @@
-//! What came out, in a few figures, and what they were chosen on.
+//! The main results, and the data that they were chosen on.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use pipe_stages::{
     records::{EvaluateOn, Evaluation, HeadEvaluation},
 };
 
-use super::Page;
+use super::page::Page;
 use crate::{
     ViewError,
     outputs::Outputs,
@@ -19,7 +19,7 @@ use crate::{
     trials::TrialRow,
 };
 
-/// How many nodes without outputs are named.
+/// The most nodes without outputs that are named.
 const SHOWN: usize = 12;
 
 pub(super) fn section(page: &Page<'_>) -> Result<Markup, ViewError> {
@@ -39,14 +39,14 @@ fn figure(name: &str, value: &str, note: &str) -> Markup {
     html! { div { div.name { (name) } div.value { (value) } div.note { (note) } } }
 }
 
-/// Returns a metric's value as people say it: accuracies in percent.
+/// Returns the value of a metric as text: accuracies are percentages.
 pub(super) fn metric_value(metric: Option<&str>, value: f64) -> String {
     if metric.is_some_and(|metric| metric.contains("accuracy")) { percent(value) } else { significant(value, 5) }
 }
 
 fn best(trials: &[TrialRow]) -> Markup {
     let search = &trials[0].search;
-    let completed = trials.iter().filter(|row| row.status == "completed").count();
+    let completed = trials.iter().filter(|row| row.is_completed()).count();
     let counts = format!("{} of {} completed", completed, counted(trials.len(), "trial"));
     let Some(row) = trials.iter().find(|row| row.best) else {
         return figure(&format!("Best trial of {search}"), "none", &counts);
@@ -79,7 +79,7 @@ fn evaluations(page: &Page<'_>) -> Result<Vec<Judged>, ViewError> {
             .into_iter()
             .map(|(head, figures)| Judged { node: name.clone(), split, images: n, head, figures })
             .collect();
-        // The finer of two heads is the main one.
+        // The head with the most classes is the main one.
         of_node.sort_by(|a, b| a.figures.chance.total_cmp(&b.figures.chance));
         found.extend(of_node);
     }
@@ -105,14 +105,14 @@ fn done(page: &Page<'_>) -> Markup {
     let with_outputs = nodes.values().filter(|node| node.tree().is_some()).count();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     nodes.values().for_each(|node| *counts.entry(&node.stage).or_default() += 1);
-    // What belongs to a search goes with its trials.
+    // Proposals, promotions and selections are not counted apart from their trials.
     let light = |stage: &str| StageName::find(stage).is_some_and(is_of_search);
     let works: Vec<_> =
         counts.into_iter().filter(|(stage, _)| !light(stage)).map(|(stage, n)| works(stage, n)).collect();
     figure("Nodes done", &format!("{with_outputs} of {}", nodes.len()), &works.join(", "))
 }
 
-/// Says on which images trials were chosen, and whether the test figures are independent of that.
+/// Says which images trials were chosen on, and whether the test figures are independent of that choice.
 fn honesty(page: &Page<'_>, evaluations: &[Judged]) -> Markup {
     let is_official = |data_set: &Decode| data_set.validation == Validation::OfficialTest;
     let stages = page.pipeline.stages.iter();
@@ -124,13 +124,13 @@ fn honesty(page: &Page<'_>, evaluations: &[Judged]) -> Markup {
             p.bad {
                 "There is no test split: " (without_test.join(", ")) " uses the official test images for validation"
                 @if searched { ", and trials are chosen on them" }
-                ". These figures are no estimate of accuracy on new images."
+                ". These figures do not estimate the accuracy on new images."
             }
         } @else if searched {
             p {
-                "Trials are chosen on the validation split alone."
+                "Trials are chosen on the validation split only."
                 @if evaluations.iter().any(|evaluation| evaluation.split == EvaluateOn::Test) {
-                    " The test split is read by the evaluation alone."
+                    " Only the evaluation reads the test split."
                 } @else {
                     " Nothing has been measured on the test split."
                 }
@@ -155,7 +155,7 @@ fn failures(page: &Page<'_>) -> Markup {
             }
         }
         @if !page.found.study.selection.is_empty() {
-            p { "Only a part of the pipeline was asked for: " (page.found.study.selection.join(", ")) "." }
+            p { "Only a part of the pipeline was run: " (page.found.study.selection.join(", ")) "." }
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Pages of studies made up for the purpose.
+//! Tests of pages, with made-up studies.
 
 use pipe_stages::{
+    StageName,
     params::Float,
     records::{Example, ExamplesRecord, FilterExamples, LayerExamples, Version},
     stage::Outputs,
@@ -20,7 +21,7 @@ fn titles(page: &str) -> Vec<&str> {
 }
 
 #[test]
-fn a_whole_study_has_all_sections_and_needs_nothing_else() {
+fn a_whole_study_has_all_sections_and_loads_nothing() {
     let page = page(Builder::whole(10));
     let expected = [
         "Summary",
@@ -42,7 +43,7 @@ fn a_whole_study_has_all_sections_and_needs_nothing_else() {
         "best so far",
         "data:image/png;base64,",
         "1 dead filter".replace('1', "3").as_str(),
-        "Trials are chosen on the validation split alone. The test split is read by the evaluation alone.",
+        "Trials are chosen on the validation split only. Only the evaluation reads the test split.",
     ] {
         assert!(page.contains(part), "no `{part}`");
     }
@@ -52,12 +53,12 @@ fn a_whole_study_has_all_sections_and_needs_nothing_else() {
 }
 
 #[test]
-fn the_same_study_is_the_same_page() {
+fn the_same_study_gives_the_same_page() {
     assert_eq!(page(Builder::whole(5)), page(Builder::whole(5)));
 }
 
 #[test]
-fn only_what_is_there_is_shown() {
+fn sections_without_content_are_left_out() {
     assert_eq!(titles(&page(Builder::new())), ["Summary", "Pipeline", "Keys"]);
     let searched = page(Builder::new().search("search", &[Trial::completed(0.3)]));
     assert_eq!(titles(&searched), ["Summary", "Pipeline", "Search", "Learning curves", "Architecture", "Keys"]);
@@ -65,16 +66,16 @@ fn only_what_is_there_is_shown() {
 }
 
 #[test]
-fn promotions_go_with_their_search() {
+fn promotions_are_counted_with_their_search() {
     let trials = [Trial::completed(0.3), Trial::completed(0.4), Trial::completed(0.5)];
     let page = page(Builder::new().halving("search", &trials));
     assert!(page.contains("<div class=\"note\">3 trainings</div>"), "{page}");
     assert!(!titles(&page).contains(&"Other pictures"));
-    assert_eq!(crate::text::works("promote", 2), "2 promotions");
+    assert_eq!(crate::text::works(StageName::Promote.as_str(), 2), "2 promotions");
 }
 
 #[test]
-fn what_failed_is_said_first() {
+fn failed_nodes_are_shown_in_the_summary() {
     let mut builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::completed(0.4)]);
     builder.outcome("search/train/000", Outcome::Failure("images <too> small".into()));
     let page = page(builder);
@@ -108,7 +109,7 @@ fn pictures_beyond_the_budget_are_named_instead() {
 }
 
 #[test]
-fn filters_stand_beside_the_images_that_excite_them() {
+fn sheets_of_filters_and_of_examples_are_shown_with_their_counts() {
     let example =
         |image| Example { image, activation: Float(0.5), labels: [("fine".to_owned(), "a".to_owned())].into() };
     let examples = LayerExamples {
@@ -128,7 +129,7 @@ fn filters_stand_beside_the_images_that_excite_them() {
     let page = page(builder);
     for part in [
         "gradient ascent in a Fourier basis, with decorrelated colours, jitter and a weight on total variation. 3 dead",
-        "each with the 2 of the 4,000 validation images that it answers to most",
+        "each with the 2 of the 4,000 validation images with its highest mean activations",
         "add_1_examples: a filter, and what excites it most</figcaption>",
         "add_1_fourier_filters_1_(1x1)_out_of_4</figcaption>",
     ] {
@@ -137,7 +138,7 @@ fn filters_stand_beside_the_images_that_excite_them() {
 }
 
 #[test]
-fn examples_do_not_crowd_filters_out() {
+fn filters_take_precedence_over_examples_within_the_budget() {
     let sheets = Outputs::default().with("a_examples.png", png(1700, 1400, 1)).with("b_filters.png", png(800, 800, 2));
     let mut builder = Builder::new();
     builder.inject("sheets", StageName::VisualizeFilters, &sheets);
@@ -146,7 +147,7 @@ fn examples_do_not_crowd_filters_out() {
 }
 
 #[test]
-fn stages_stand_after_those_they_read() {
+fn stages_come_after_the_stages_they_read() {
     let (store, study) = Builder::whole(4).done();
     let pipeline = study.read_pipeline(&store).unwrap();
     let names: Vec<_> = in_order(&pipeline.stages).into_iter().map(|(name, _)| name).collect();
@@ -154,7 +155,7 @@ fn stages_stand_after_those_they_read() {
 }
 
 #[test]
-fn where_the_model_begins_to_propose_is_marked() {
+fn the_first_trial_that_tpe_models_is_marked() {
     let marked = |sampler: Option<serde_json::Value>, trials: usize| {
         let mut builder = Builder::whole(trials);
         let search = builder.pipeline["stages"]["search"]["Search"].as_object_mut().unwrap();
@@ -162,7 +163,7 @@ fn where_the_model_begins_to_propose_is_marked() {
         search.extend(sampler.map(|sampler| ("sampler".to_owned(), sampler)));
         page(builder).contains("TPE from here")
     };
-    // TPE draws ten trials from the prior, or as many as it is told to.
+    // TPE draws ten trials from the prior by default.
     assert!(marked(None, 12) && !marked(None, 10));
     assert!(marked(Some(serde_json::json!({ "Tpe": { "startup": 4 } })), 5));
     assert!(!marked(Some("Random".into()), 12));

@@ -1,4 +1,4 @@
-//! What there is to say of a study, a node or an object.
+//! Descriptions of a study, a node or an object.
 
 mod node;
 mod object;
@@ -14,7 +14,7 @@ pub use self::{
 };
 use crate::text::{Align, columns};
 
-/// A study: what became of each of its nodes.
+/// A study with the outcome of each node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StudyView {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,14 +22,14 @@ pub struct StudyView {
     /// The study hash.
     pub study: Digest,
     pub status: StudyStatus,
-    /// The record of the pipeline.
+    /// The digest of the record of the pipeline.
     pub pipeline: Digest,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub selection: Vec<String>,
     pub nodes: Vec<NodeLine>,
 }
 
-/// One node of a study, in short.
+/// One node of a study, on one line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NodeLine {
     pub name: String,
@@ -40,12 +40,12 @@ pub struct NodeLine {
     pub key: Option<ActionKey>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tree: Option<Digest>,
-    /// Why it failed, or the node that it waited for in vain.
+    /// Why it failed, or which input is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Returns what became of each node of a study.
+/// Returns a study with the outcome of each node.
 pub fn study(found: &Found) -> StudyView {
     let line = |(name, node): (&String, &pipe_engine::study::StudyNode)| {
         let (outcome, reason) = words(&node.outcome);
@@ -61,7 +61,7 @@ pub fn study(found: &Found) -> StudyView {
     }
 }
 
-/// Returns an outcome in one word, and what there is to say of it.
+/// Returns an outcome as one word, and the reason if there is one.
 pub(crate) fn words(outcome: &Outcome) -> (&'static str, Option<String>) {
     match outcome {
         Outcome::Tree(_) => ("done", None),
@@ -71,7 +71,7 @@ pub(crate) fn words(outcome: &Outcome) -> (&'static str, Option<String>) {
     }
 }
 
-/// Returns a study's status in one word.
+/// Returns the status of a study as one word.
 pub(crate) fn status(status: StudyStatus) -> &'static str {
     match status {
         StudyStatus::Complete => "complete",
@@ -108,7 +108,7 @@ impl StudyView {
     }
 }
 
-/// Returns facts as lines with their values below one another.
+/// Returns (name, value) pairs as lines with aligned values.
 pub(crate) fn facts_text(facts: &[(&str, String)]) -> String {
     let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     facts.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()

@@ -1,4 +1,4 @@
-//! One node of a study: what it is a function of, what it gave, and how that came about.
+//! One node of a study: its action, its outputs and their provenance.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,14 +22,15 @@ use crate::{
 pub struct NodeView {
     pub node: String,
     pub study: Digest,
-    /// The kind of stage, and the pipeline's stage that the node belongs to.
+    /// The kind of stage: `train`.
     pub stage: String,
+    /// The stage of the pipeline that the node belongs to.
     pub part_of: String,
-    /// `done`, `failed`, `crashed` or `skipped`, and why.
+    /// `done`, `failed`, `crashed` or `skipped`.
     pub outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Absent, as all that follows up to the seed, where the inputs never came to be.
+    /// None, like the other parts of the action, if an input does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<ActionKey>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +47,7 @@ pub struct NodeView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tree: Option<Digest>,
     pub outputs: Vec<OutputView>,
-    /// When, where and how long, as it was noted beside the result.
+    /// When, where and for how long it was computed, as recorded beside the result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Value>,
 }
@@ -56,7 +57,7 @@ pub struct NodeView {
 pub struct InputView {
     pub slot: String,
     pub digest: Digest,
-    /// An output of this study with these bytes: `data/train.safetensors`.
+    /// The output of this study that has these bytes: `data/train.safetensors`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
 }
@@ -69,7 +70,7 @@ pub struct OutputView {
     pub size: u64,
 }
 
-/// Returns what there is to say of the node called `name`.
+/// Returns the description of the node called `name`.
 ///
 /// # Errors
 /// If there is no such node, or an object that it names cannot be read.
@@ -109,7 +110,7 @@ pub fn node(store: &Store, found: &Found, name: &str) -> Result<NodeView, ViewEr
     Ok(view)
 }
 
-/// Returns the inputs with the outputs that they are. Trees are read until each input is found.
+/// Returns the inputs, each with the output of the study that has the same bytes. Trees are read until all are found.
 fn inputs(
     store: &Store,
     study: &Study,
@@ -208,7 +209,7 @@ mod tests {
     use crate::testing::Builder;
 
     #[test]
-    fn a_node_is_shown_with_all_it_is_a_function_of() {
+    fn a_node_is_shown_with_its_action_outputs_and_provenance() {
         let (store, study) = Builder::whole(4).done();
         let node = &study.nodes["search/train/001"];
         let provenance = json!({ "seconds": 12.345678, "class": { "cpu": "x86_64 avx2", "burn": "0.22.1" } });
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_whose_inputs_never_came_to_be_has_no_action() {
+    fn a_node_with_a_missing_input_has_no_action() {
         let mut builder = Builder::whole(4);
         let node = builder.nodes.get_mut("test").unwrap();
         (node.action, node.outcome) = (None, pipe_engine::study::Outcome::Skipped("retrain_best".into()));

@@ -1,4 +1,4 @@
-//! An object: what kind of thing it is.
+//! An object of the store: its kind and its contents.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{
     text::{Align, bytes, columns, counted, works},
 };
 
-/// An object with what can be told from its bytes.
+/// An object, described by its bytes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ObjectView {
     pub digest: Digest,
@@ -22,7 +22,7 @@ pub struct ObjectView {
     pub kind: ObjectKind,
 }
 
-/// What an object is, by its bytes alone.
+/// The kind of an object, judged by its bytes alone.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ObjectKind {
@@ -60,7 +60,7 @@ pub struct TensorView {
     pub shape: Vec<u64>,
 }
 
-/// Returns what kind of object `digest` names.
+/// Returns the description of the object `digest`.
 ///
 /// # Errors
 /// If it is missing or damaged.
@@ -127,7 +127,7 @@ impl ObjectView {
 }
 
 impl ObjectKind {
-    /// Returns what it is on one line, and what it holds on more.
+    /// Returns the kind on one line, and the contents on further lines.
     fn describe(&self) -> (String, String) {
         match self {
             Self::Study { study } => (format!("a study of {}", counted(study.nodes.len(), "node")), String::new()),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_says_what_it_is() {
+    fn the_kind_of_an_object_is_found() {
         let (store, study) = Builder::whole(4).done();
         let node = &study.nodes["data"];
         check(&store, &study.hash(), "a study of 19 nodes");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_header_is_no_safetensors() {
+    fn a_damaged_header_is_not_safetensors() {
         assert_eq!(tensors(&[255; 20]), None);
         assert_eq!(tensors(&[2, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']), Some(BTreeMap::new()));
         assert_eq!(tensors(b""), None);

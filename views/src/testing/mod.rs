@@ -1,6 +1,6 @@
-//! Studies for tests. The engine makes them: it reads the pipeline, plans its nodes and keys their actions, and the stages that
-//! take no time are executed. What takes time is made up, as the records that the stage would write: proposals (so that tests
-//! know them), trainings, evaluations, pictures of filters.
+//! Studies for tests. The engine reads the pipeline, plans the nodes and keys their actions. Fast stages are executed. The
+//! outputs of slow stages (trainings, evaluations, pictures of filters) are made up, and those of proposals as well, so that
+//! tests know them.
 
 mod files;
 mod trial;
@@ -41,7 +41,7 @@ pub(crate) use self::{
     trial::Trial,
 };
 
-/// A store that goes when its last clone does.
+/// A store that is removed with its last clone.
 #[derive(Clone)]
 pub(crate) struct TestStore {
     store: Store,
@@ -50,7 +50,7 @@ pub(crate) struct TestStore {
 
 impl TestStore {
     fn new() -> Self {
-        // In memory where there is such a folder: the store syncs every file.
+        // In memory if possible, because the store syncs every file.
         let memory = std::path::Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         Self { store: Store::open(folder.path()).unwrap(), _folder: Arc::new(folder) }
@@ -65,21 +65,21 @@ impl Deref for TestStore {
     }
 }
 
-/// A study in the making.
+/// A study under construction.
 #[derive(Clone)]
 pub(crate) struct Builder {
     pub(crate) store: TestStore,
-    /// The record of its pipeline.
+    /// The record of the pipeline.
     pub(crate) pipeline: Value,
-    /// The nodes that belong to the study: as with `--stage`, not all that were executed.
+    /// The nodes of the study. As with `--stage`, not every executed node belongs to it.
     pub(crate) nodes: BTreeMap<String, StudyNode>,
     /// The output trees of all nodes that were executed.
     trees: BTreeMap<String, Tree>,
-    /// How many labels a search has.
+    /// The number of labels of a search.
     pub(crate) n_labels: usize,
 }
 
-/// What is made up for a node; nothing for one whose stage is executed.
+/// Returns made-up outputs for a node, or None to execute its stage.
 type MakeUp<'a> = &'a dyn Fn(&Builder, &Node, &Action) -> Option<Outputs>;
 
 impl Builder {
@@ -88,7 +88,7 @@ impl Builder {
         Self { store: TestStore::new(), pipeline, nodes: BTreeMap::new(), trees: BTreeMap::new(), n_labels: 2 }
     }
 
-    /// Returns the study of the default pipeline's shape, with `n` trials.
+    /// Returns a study with the stages of the default pipeline and `n` trials.
     pub(crate) fn whole(n: usize) -> Self {
         let trials: Vec<_> = (0..n)
             .map(|i| match i {
@@ -109,7 +109,7 @@ impl Builder {
         builder
     }
 
-    /// Adds a data set and how it is augmented.
+    /// Adds a data set and its augmentation.
     pub(crate) fn with_data(mut self) -> Self {
         self.data(true);
         self
@@ -127,12 +127,12 @@ impl Builder {
         }
     }
 
-    /// Adds a search by TPE whose trials went like this.
+    /// Adds a search by TPE with these trials.
     pub(crate) fn search(self, name: &str, trials: &[Trial]) -> Self {
         self.search_by(name, json!({ "Tpe": { "startup": 4 } }), Some(trials.len()), trials)
     }
 
-    /// Adds a search by successive halving of two trials of two epochs: the better is promoted, and trained for four.
+    /// Adds a search by successive halving with two trials of two epochs. The better one is promoted and trained for four epochs.
     pub(crate) fn halving(self, name: &str, trials: &[Trial; 3]) -> Self {
         self.search_by(
             name,
@@ -257,7 +257,7 @@ impl Builder {
         digest
     }
 
-    /// Executes a stage. Data sets are made once for all tests.
+    /// Executes a stage. The outputs are shared among tests.
     fn executed(&self, node: &Node, action: &Action) -> Result<Outputs, String> {
         static MADE: Mutex<BTreeMap<ActionKey, BTreeMap<String, Vec<u8>>>> = Mutex::new(BTreeMap::new());
         let again = |files: &BTreeMap<String, Vec<u8>>| {
@@ -279,14 +279,14 @@ impl Builder {
         }
     }
 
-    /// Adds a node that came by its outputs somehow.
+    /// Adds a node with these outputs and without an action.
     pub(crate) fn inject(&mut self, name: &str, stage: StageName, outputs: &Outputs) {
         let outcome = Outcome::Tree(self.put(name, outputs));
         let node = StudyNode { stage: stage.to_string(), part_of: name.to_owned(), action: None, outcome };
         self.nodes.insert(name.to_owned(), node);
     }
 
-    /// Says that something else became of a node.
+    /// Changes the outcome of a node.
     pub(crate) fn outcome(&mut self, name: &str, outcome: Outcome) {
         self.nodes.get_mut(name).unwrap().outcome = outcome;
     }
@@ -300,7 +300,7 @@ impl Builder {
     }
 }
 
-/// Returns what `propose` would have left: activations take turns, the learning rate rises.
+/// Returns made-up outputs of `propose`: activations alternate, and the learning rate rises with the trial.
 fn proposed(trial: usize, n_labels: usize, action: &Action) -> Outputs {
     let mut labels = BTreeMap::from([
         ("activation".to_owned(), json!(if trial.is_multiple_of(2) { "relu" } else { "elu" })),

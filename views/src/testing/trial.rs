@@ -1,4 +1,4 @@
-//! How a trial went, made up, and the records that its training would have left.
+//! A made-up trial, and the outputs of its training.
 
 use pipe_stages::{
     network::{Architecture, Weights, training::Keep},
@@ -10,16 +10,16 @@ use pipe_stages::{
 use pipe_store::Digest;
 use serde_json::json;
 
-/// What is optimised.
+/// The metric that is optimised.
 pub(super) const METRIC: &str = "valid.fine_accuracy";
 
-/// How one trial went.
+/// A trial.
 #[derive(Debug, Clone)]
 pub(crate) struct Trial {
-    /// What it came to; nothing if it diverged.
+    /// The value of [`METRIC`], or None if the trial diverged.
     pub(crate) value: Option<f64>,
     pub(crate) epochs: u32,
-    /// Trainings with equal trajectories have equal weights in equal epochs.
+    /// Trainings with the same trajectory have the same weights after each epoch.
     pub(crate) trajectory: String,
 }
 
@@ -36,7 +36,7 @@ impl Trial {
         (self.epochs - 1).max(1)
     }
 
-    /// Returns accuracy and loss after an epoch, without and with training's advantage.
+    /// Returns (accuracy, loss) after an epoch. `advantage` is 0 on the validation split, and more on the training split.
     fn at(&self, epoch: u32, advantage: f64) -> (f64, f64) {
         let Some(value) = self.value else { return (0.01, if epoch < 3 { 4.7 + f64::from(epoch) } else { f64::NAN }) };
         let (t, best) = (f64::from(epoch), f64::from(self.best_epoch()));
@@ -50,7 +50,7 @@ impl Trial {
         (accuracy, 4.6 * (1.0 - 0.8 * accuracy))
     }
 
-    /// Returns what the training of this network would have left.
+    /// Returns the outputs of the training of this network.
     pub(super) fn outputs(&self, train: &Train, network: &Architecture, proposal: &Proposal) -> Outputs {
         let history = self.history(network);
         let status = if self.value.is_some() { Status::Completed } else { Status::Diverged };
@@ -102,7 +102,7 @@ impl Trial {
         }
     }
 
-    /// Returns the figures of each epoch; those of all heads are alike.
+    /// Returns the metrics of each epoch. All heads have the same metrics.
     fn history(&self, network: &Architecture) -> TrainingHistory {
         let names = |split: &str| {
             let of_head = |head: &str| ["loss", "accuracy"].map(|figure| format!("{split}.{head}_{figure}"));

@@ -1,4 +1,4 @@
-//! One column of the table of trials: found by its name, read from each row.
+//! A column of the table of trials.
 
 use pipe_stages::words::closest;
 use serde_json::{Number, Value};
@@ -6,12 +6,12 @@ use serde_json::{Number, Value};
 use super::{TrialRow, label_names, metric_names};
 use crate::ViewError;
 
-/// A column of the table of trials.
+/// A column of the table of trials, found by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Column {
-    /// One that every trial has.
+    /// A column that every trial has, one of [`OWN`].
     Own(&'static str),
-    /// A figure: `end.valid.loss`.
+    /// A metric: `end.valid.loss`.
     Metric(String),
     /// A hyperparameter.
     Label(String),
@@ -21,11 +21,11 @@ pub(crate) enum Column {
 const OWN: [&str; 7] = ["trial", "status", "value", "loss", "best_epoch", "epochs", "parameters"];
 
 impl Column {
-    /// Returns the column that `name` means: one of a trial's own (`value`, `trial`, `parameters` ..), the name of what was
-    /// optimised, a label, a figure or the end of a figure's name where that is unique; as the table and the CSV head them.
+    /// Returns the column called `name`: one of [`OWN`], the metric that was optimised, a label, a metric, or the unique end
+    /// of the name of a metric. Names are those of the table and of the CSV.
     ///
     /// # Errors
-    /// If there is no such column: with those that are meant perhaps.
+    /// If there is no such column, with the columns that may be meant.
     pub(crate) fn find(rows: &[TrialRow], name: &str) -> Result<Self, ViewError> {
         let name = match name.strip_prefix("label.").unwrap_or(name) {
             "epoch" | "best epoch" => "best_epoch",
@@ -68,8 +68,8 @@ impl Column {
         }
     }
 
-    /// Returns a trial's value: `null` for a hyperparameter that is none, nothing where the trial has none. Numbers that
-    /// are not finite are no values.
+    /// Returns the value of a trial: `null` for a hyperparameter that is `None`. Returns None if the trial has no value or the
+    /// number is not finite.
     pub(crate) fn value(&self, row: &TrialRow) -> Option<Value> {
         let float = |x: Option<f64>| x.and_then(Number::from_f64).map(Value::Number);
         let count = |n: Option<u64>| n.map(Value::from);

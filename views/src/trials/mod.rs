@@ -1,4 +1,4 @@
-//! The trials of a study's searches as a table.
+//! The table of all trials of a study.
 
 mod column;
 mod render;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use pipe_engine::study::{Outcome, Study, StudyNode, Trial};
 use pipe_stages::{
     params::Float,
-    records::{Best, Proposal, Score, TrialRecord},
+    records::{Best, Proposal, Score, Status, TrialRecord},
 };
 use pipe_store::Store;
 use serde::Serialize;
@@ -27,44 +27,44 @@ use crate::{ViewError, outputs::Outputs};
 /// One trial: a configuration with its training.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrialRow {
-    /// The pipeline's stage that it belongs to.
+    /// The search, a stage of the pipeline.
     pub search: String,
-    /// Its number in the search, from 0.
+    /// The number of the trial in its search, from 0.
     pub index: u32,
-    /// The node of its training.
+    /// The node of the training.
     pub node: String,
-    /// `completed`, `diverged` or `failed`; `crashed` or `skipped` where there is no result.
+    /// `completed`, `diverged` or `failed`; or `crashed` or `skipped` if there is no result.
     pub status: String,
-    /// Whether it is the best of its search.
+    /// Whether it is the best trial of its search.
     pub best: bool,
-    /// What was optimised, such as `valid.fine_accuracy`, and its value.
+    /// The metric that was optimised, such as `valid.fine_accuracy`, and its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Float>,
-    /// What the sampler minimised.
+    /// The number that the sampler minimised.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<Float>,
-    /// The epoch that gave the value, from 1, and how many epochs there were.
+    /// The epoch of the value, from 1, and the number of epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best_epoch: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
-    /// How many parameters the network has.
+    /// The number of parameters of the network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<u64>,
     /// active label -> proposed value
     pub labels: BTreeMap<String, Value>,
-    /// Every value that the training went by, searched or fixed: `learning_rate`, `use_BN`.
+    /// Every setting that the training used, searched or fixed: `learning_rate`, `use_BN`.
     pub settings: BTreeMap<String, Value>,
-    /// Other figures: `best.valid.loss`, `end.train.fine_accuracy`.
+    /// All metrics at the best epoch and at the end: `best.valid.loss`, `end.train.fine_accuracy`.
     pub metrics: BTreeMap<String, Float>,
     /// Why it did not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// Returns the trials of all searches of a study: by search, then in the order of their numbers.
+/// Returns the trials of all searches of a study, by search and number.
 pub fn table(store: &Store, study: &Study) -> Result<Vec<TrialRow>, ViewError> {
     let mut rows = Vec::new();
     for trial in study.searches().flat_map(|search| study.trials(search)) {
@@ -96,7 +96,9 @@ fn row(store: &Store, trial: &Trial<'_>, name: &str, node: &StudyNode) -> Result
     };
     match &node.outcome {
         Outcome::Tree(_) => {}
-        Outcome::Failure(message) => (row.status, row.reason) = ("failed".to_owned(), Some(message.clone())),
+        Outcome::Failure(message) => {
+            (row.status, row.reason) = (Status::Failed.as_str().to_owned(), Some(message.clone()))
+        }
         Outcome::Crash => row.status = "crashed".to_owned(),
         Outcome::Skipped(needed) => {
             (row.status, row.reason) = ("skipped".to_owned(), Some(format!("`{needed}` has no outputs")));
@@ -140,8 +142,8 @@ fn read_trial(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError
     Ok(())
 }
 
-/// Marks the best trial of each search: the one that was selected; before there is a selection, the completed one with the
-/// least loss, of equals the first.
+/// Marks the best trial of each search: the selected one. Without a selection it is the completed trial with the least loss,
+/// the first if several are equal.
 fn mark_best(store: &Store, study: &Study, rows: &mut [TrialRow]) -> Result<(), ViewError> {
     for rows in rows.chunk_by_mut(|a, b| a.search == b.search) {
         let select = study.selection(&rows[0].search);
@@ -159,12 +161,17 @@ fn mark_best(store: &Store, study: &Study, rows: &mut [TrialRow]) -> Result<(), 
 }
 
 impl TrialRow {
-    /// Returns whether it has a place among the others: whether it completed with a number.
-    pub fn is_ranked(&self) -> bool {
-        self.status == "completed" && self.loss.is_some_and(|loss| !loss.0.is_nan())
+    /// Returns whether it was trained to its end.
+    pub fn is_completed(&self) -> bool {
+        self.status == Status::Completed.as_str()
     }
 
-    /// Returns the loss, +infinity for what has no place.
+    /// Returns whether the trial can be ranked: it completed, and its loss is not NaN.
+    pub fn is_ranked(&self) -> bool {
+        self.is_completed() && self.loss.is_some_and(|loss| !loss.0.is_nan())
+    }
+
+    /// Returns the loss, or infinity for a trial that cannot be ranked.
     pub fn loss_or_worst(&self) -> f64 {
         self.loss.filter(|_| self.is_ranked()).map_or(f64::INFINITY, |loss| loss.0)
     }
@@ -176,13 +183,13 @@ pub(crate) fn label_names(rows: &[TrialRow]) -> Vec<String> {
     names.into_iter().cloned().collect()
 }
 
-/// Returns the names of all values that these trials' trainings went by.
+/// Returns the names of all settings of these trials.
 pub(crate) fn setting_names(rows: &[TrialRow]) -> Vec<String> {
     let names: std::collections::BTreeSet<_> = rows.iter().flat_map(|row| row.settings.keys()).collect();
     names.into_iter().cloned().collect()
 }
 
-/// Returns the names of all other figures of these trials.
+/// Returns the names of all metrics of these trials.
 pub(crate) fn metric_names(rows: &[TrialRow]) -> Vec<String> {
     let names: std::collections::BTreeSet<_> = rows.iter().flat_map(|row| row.metrics.keys()).collect();
     names.into_iter().cloned().collect()
@@ -196,7 +203,7 @@ mod tests {
     use crate::testing::{Builder, Trial};
 
     #[test]
-    fn trials_are_in_the_order_of_their_numbers_with_the_selected_one_marked() {
+    fn trials_are_ordered_by_number_and_the_selected_one_is_marked() {
         let study = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged(), Trial::completed(0.5)]);
         let (store, study) = study.done();
         let rows = table(&store, &study).unwrap();
@@ -211,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_selection_the_best_is_the_first_of_those_with_the_least_loss() {
+    fn without_a_selection_the_first_trial_with_the_least_loss_is_best() {
         let trials = [Trial::diverged(), Trial::completed(0.4), Trial::completed(0.4)];
         let mut builder = Builder::new().search("search", &trials);
         builder.nodes.remove("search/select");
@@ -221,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promoted_trial_has_the_labels_of_the_one_that_goes_on() {
+    fn a_promoted_trial_has_the_labels_of_the_trial_it_continues() {
         let trials = [Trial::completed(0.3), Trial::completed(0.4), Trial::completed(0.5)];
         let (store, study) = Builder::new().halving("search", &trials).done();
         assert!(study.nodes["search/promote/002"].is(pipe_stages::StageName::Promote));
@@ -231,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_record_is_told_with_its_node_file_and_field() {
+    fn an_unreadable_record_is_reported_with_node_file_and_field() {
         let mut builder = Builder::new().search("search", &[Trial::completed(0.3)]);
         let score = json!({ "format": 1, "status": "completed", "metric": "valid.loss", "value": 0.5, "loss": "low" });
         let outputs = pipe_stages::stage::Outputs::default().with_json("score.json", &score);
@@ -247,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_without_a_result_is_shown_with_its_parameters() {
+    fn a_trial_without_a_result_is_shown_with_its_labels() {
         let mut builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::completed(0.4)]);
         builder.outcome("search/train/000", Outcome::Crash);
         builder.outcome("search/train/001", Outcome::Failure("images too small".into()));

@@ -1,4 +1,4 @@
-//! Writes trials for people and for spreadsheets.
+//! Writes trials as text and as CSV.
 
 use pipe_stages::params::Float;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{TrialRow, label_names, metric_names, setting_names};
 use crate::text::{Align, cell, columns, grouped, significant};
 
-/// Returns the trials as aligned columns, the best marked with `*`. Empty columns are left out.
+/// Returns the trials as aligned columns. The best one is marked with `*`, and empty columns are left out.
 pub fn render_text(rows: &[TrialRow]) -> String {
     let labels = label_names(rows);
     let objective = objective(rows);
@@ -44,7 +44,7 @@ pub fn render_text(rows: &[TrialRow]) -> String {
     })
 }
 
-/// Returns the name of what was optimised, where all trials optimised the same.
+/// Returns the metric that was optimised, or `objective` if trials optimised different ones.
 fn objective(rows: &[TrialRow]) -> String {
     let mut names = rows.iter().filter_map(|row| row.metric.as_deref());
     match names.next() {
@@ -53,8 +53,8 @@ fn objective(rows: &[TrialRow]) -> String {
     }
 }
 
-/// Returns the trials as CSV (RFC 4180, lines end with CR LF), every column at full precision: those of a trial, then
-/// `label.<name>` as proposed, `setting.<name>` as used, then the other figures.
+/// Returns the trials as CSV (RFC 4180, lines end with CR LF) at full precision. The columns of the trial come first, then
+/// `label.<name>` as proposed, `setting.<name>` as used, and the metrics.
 pub fn render_csv(rows: &[TrialRow]) -> String {
     let (labels, settings, metrics) = (label_names(rows), setting_names(rows), metric_names(rows));
     let own = [
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn text_has_aligned_columns_and_a_mark_at_the_best() {
+    fn text_has_aligned_columns_and_marks_the_best() {
         let expected =
             "   trial  status     valid.fine_accuracy  epoch  epochs  parameters  activation  lr_rate_mult  reason
    000    completed                  0.3      3       4       3,292  relu                   1
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn no_trials_are_a_header_alone() {
+    fn without_trials_only_the_header_is_written() {
         assert_eq!(render_csv(&[]).lines().count(), 1);
         assert_eq!(render_text(&[]).lines().count(), 1);
     }

@@ -1,4 +1,4 @@
-//! What the repetitions of each point of a grid say together.
+//! The repetitions of each point of a grid, summarised.
 
 use pipe_engine::study::Study;
 use pipe_stages::{
@@ -13,7 +13,7 @@ use crate::{
     text::{Align, columns, significant},
 };
 
-/// Returns the points of every search whose points are repeated: (search, points, the best first).
+/// Returns the points of every search with repetitions: (search, points). The best point comes first.
 pub fn repetitions(store: &Store, study: &Study) -> Result<Vec<(String, Vec<Point>)>, ViewError> {
     let mut found = Vec::new();
     for (name, node) in study.nodes.iter().filter(|(_, node)| node.is(StageName::Select)) {
@@ -23,7 +23,7 @@ pub fn repetitions(store: &Store, study: &Study) -> Result<Vec<(String, Vec<Poin
     Ok(found)
 }
 
-/// Returns the points of a search as aligned columns, the best marked with `*`, those that cannot be told from it with `=`.
+/// Returns the points of a search as aligned columns. `*` marks the best, `=` those that cannot be told from it.
 pub fn render_repetitions(search: &str, points: &[Point]) -> String {
     let number = |x: f64| significant(x, 4);
     let line = |(i, point): (usize, &Point)| {

@@ -1,4 +1,4 @@
-//! Puts trials in order of one of their columns.
+//! Sorts trials by a column.
 
 use std::cmp::Ordering;
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::{Column, TrialRow};
 use crate::ViewError;
 
-/// Sorts trials by a column: one of a trial's own (`value`, `loss`, `index`, `parameters` ..), a figure
-/// (`end.valid.loss`, or the end of its name where that is unique) or a label. Figures go from good to bad: accuracies
-/// fall, all else rises; `-` in front reverses that. What has no value comes last; equals stay in their order.
+/// Sorts trials by a column: `value`, `loss`, `index` or another column of a trial, a metric (`end.valid.loss`, or the unique
+/// end of its name) or a label. Values go from good to bad: accuracies fall, everything else rises. A `-` in front of the
+/// name reverses the order. Trials without a value come last, and equal ones keep their order.
 ///
 /// # Errors
-/// If there is no such column: with those that are meant perhaps.
+/// If there is no such column, with the columns that may be meant.
 pub fn sort(rows: &mut [TrialRow], by: &str) -> Result<(), ViewError> {
     let (name, reversed) = match by.strip_prefix('-') {
         Some(name) => (name, true),
@@ -41,7 +41,7 @@ impl Column {
     fn key(&self, row: &TrialRow) -> Key {
         let number = |x: Option<f64>| x.filter(|x| !x.is_nan()).map_or(Key::None, Key::Number);
         match self.value(row) {
-            // The loss is the objective with the sign that makes less better.
+            // Sorted by loss, which is the value or its negative: less is better.
             Some(_) if matches!(self, Self::Own("value")) => {
                 number(Some(row.loss_or_worst()).filter(|loss| *loss < f64::INFINITY))
             }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_go_from_good_to_bad_and_what_has_none_comes_last() {
+    fn values_go_from_good_to_bad_and_missing_ones_come_last() {
         check("value", [2, 0, 3, 1]);
         check("valid.fine_accuracy", [2, 0, 3, 1]);
         check("-value", [3, 0, 2, 1]);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_column_is_refused_with_what_is_meant() {
+    fn an_unknown_column_is_refused_with_a_suggestion() {
         let (store, study) = Builder::new().search("search", &[Trial::completed(0.3)]).done();
         let mut rows = table(&store, &study).unwrap();
         let error = sort(&mut rows, "lr_rate_mul").unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! An event file, and the values that stand in it.
+//! An event file and its values.
 
 use pipe_stages::network::training::Histogram;
 use prost::Message;
@@ -18,14 +18,14 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Returns a file whose first event says what the others are, at `time` (seconds since 1970).
+    /// Returns a file with the first event, which names the version of the format. `time` is in seconds since 1970.
     pub(super) fn new(time: f64) -> Self {
         let mut events = Self { file: Vec::new() };
         events.add(time, 0, What::FileVersion("brain.Event:2".to_owned()));
         events
     }
 
-    /// Adds values of one step.
+    /// Adds the values of one step.
     pub(super) fn values(&mut self, time: f64, step: i64, values: impl IntoIterator<Item = SummaryValue>) {
         self.add(time, step, What::Summary(Summary { value: values.into_iter().collect() }));
     }
@@ -45,12 +45,12 @@ impl Events {
     }
 }
 
-/// Returns a number.
+/// Returns a value that is a number.
 pub(super) fn scalar(tag: &str, value: f64) -> SummaryValue {
     shown(tag, Shown::Simple(value as f32))
 }
 
-/// Returns a picture; nothing if the bytes are not a PNG.
+/// Returns a value that is a picture, or None if the bytes are not a PNG.
 pub(super) fn image(tag: &str, png: &[u8]) -> Option<SummaryValue> {
     const RGB: i32 = 3;
     let (width, height) = png_size(png)?;
@@ -58,7 +58,7 @@ pub(super) fn image(tag: &str, png: &[u8]) -> Option<SummaryValue> {
     Some(shown(tag, Shown::Image(Image { height, width, colorspace: RGB, encoded_image_string: png.to_vec() })))
 }
 
-/// Returns a histogram.
+/// Returns a value that is a histogram.
 pub(super) fn histogram(tag: &str, of: &Histogram) -> SummaryValue {
     let bucket: Vec<f64> = of.counts.iter().map(|count| f64::from(*count)).collect();
     let num = bucket.iter().sum::<f64>();
@@ -76,7 +76,7 @@ pub(super) fn histogram(tag: &str, of: &Histogram) -> SummaryValue {
     shown(tag, Shown::Histogram(histogram))
 }
 
-/// Returns a value that is all metadata, for the HParams plugin.
+/// Returns a value with only metadata, for the HParams plugin.
 pub(super) fn hparams(tag: &str, data: HParams) -> SummaryValue {
     let content = HParamsPluginData { data: Some(data) }.encode_to_vec();
     let plugin_data = PluginData { plugin_name: "hparams".to_owned(), content };

@@ -1,5 +1,5 @@
-//! A network as TensorBoard's graph: a node per layer, with its kind, its inputs and its output's shape. Nodes are called
-//! `<layer>.<kind>`: TensorBoard would join nodes whose names differ only in a number at their end.
+//! A network as a graph for TensorBoard: a node per layer, with its kind, inputs and output shape. Nodes are called
+//! `<layer>.<kind>` because TensorBoard merges nodes whose names differ only in a number at the end.
 
 use pipe_stages::network::{Architecture, Layer};
 use serde_json::{Map, Value};
@@ -23,7 +23,7 @@ pub(super) fn graph(network: &Architecture) -> GraphDef {
 /// Returns a layer's settings, by name.
 fn settings(layer: &Layer) -> Map<String, Value> {
     let Ok(Value::Object(mut settings)) = serde_json::to_value(&layer.kind) else {
-        unreachable!("the kind of a layer is fields");
+        unreachable!("the kind of a layer is an object");
     };
     settings.remove("kind");
     settings

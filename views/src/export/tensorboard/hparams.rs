@@ -1,12 +1,12 @@
-//! What the HParams plugin is told: what was searched, and each trial as a session.
+//! The messages for the HParams plugin: the search space, and each trial as a session.
 
-use serde_json::Value as Json;
+use serde_json::Value;
 
 use super::{
     events,
     proto::{
-        DataType, Experiment, HParamInfo, HParams, ListOfValues, MetricInfo, MetricName, SessionEndInfo,
-        SessionStartInfo, Status, SummaryValue, Value,
+        Experiment, HParamInfo, HParamType, HParams, ListOfValues, MetricInfo, MetricName, ProtoValue, SessionEndInfo,
+        SessionStartInfo, SessionStatus, SummaryValue,
     },
 };
 use crate::{
@@ -14,14 +14,14 @@ use crate::{
     trials::{TrialRow, label_names},
 };
 
-/// Returns what was searched over, and which metrics there are, for the folder of all runs.
+/// Returns the hyperparameters and metrics of all trials, for the folder of all runs.
 pub(super) fn experiment(rows: &[TrialRow], metrics: &[String]) -> SummaryValue {
     let hparam_infos = label_names(rows).into_iter().map(|label| {
         let is_number = is_number(rows, &label);
-        let kind = if is_number { DataType::Float64 } else { DataType::String };
-        // Words can be chosen from in a list.
+        let kind = if is_number { HParamType::Float64 } else { HParamType::String };
+        // The plugin shows the levels as a list to choose from.
         let levels = (!is_number)
-            .then(|| ListOfValues { values: levels(rows, &label).into_iter().map(Value::string).collect() });
+            .then(|| ListOfValues { values: levels(rows, &label).into_iter().map(ProtoValue::string).collect() });
         HParamInfo { name: label, r#type: kind.into(), domain_discrete: levels }
     });
     let metric_infos = metrics.iter().map(|metric| MetricInfo { name: Some(MetricName { tag: metric.clone() }) });
@@ -31,12 +31,12 @@ pub(super) fn experiment(rows: &[TrialRow], metrics: &[String]) -> SummaryValue 
 
 /// Returns the hyperparameters of one trial.
 pub(super) fn session_start(rows: &[TrialRow], row: &TrialRow, started: f64) -> SummaryValue {
-    let value = |(label, value): (&String, &Json)| {
+    let value = |(label, value): (&String, &Value)| {
         let value = match (is_number(rows, label), value.as_f64()) {
-            (true, Some(number)) => Value::number(number),
-            // `none` among numbers is left out, among words it is a word.
+            (true, Some(number)) => ProtoValue::number(number),
+            // `none` is left out among numbers. Among strings it is a string.
             (true, None) => return None,
-            (false, _) => Value::string(cell(value)),
+            (false, _) => ProtoValue::string(cell(value)),
         };
         Some((label.clone(), value))
     };
@@ -50,12 +50,12 @@ pub(super) fn session_start(rows: &[TrialRow], row: &TrialRow, started: f64) -> 
 
 /// Returns how one trial ended.
 pub(super) fn session_end(row: &TrialRow, ended: f64) -> SummaryValue {
-    let status = if row.status == "completed" { Status::Success } else { Status::Failure };
+    let status = if row.is_completed() { SessionStatus::Success } else { SessionStatus::Failure };
     let end = SessionEndInfo { status: status.into(), end_time_secs: ended };
     events::hparams("_hparams_/session_end_info", HParams::SessionEnd(end))
 }
 
-/// Returns whether a label has numbers alone, apart from `none`.
+/// Returns whether all values of a label are numbers or `none`.
 fn is_number(rows: &[TrialRow], label: &str) -> bool {
     let mut values = rows.iter().filter_map(|row| row.labels.get(label));
     values.all(|value| value.is_number() || value.is_null())

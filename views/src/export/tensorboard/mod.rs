@@ -1,5 +1,6 @@
-//! A study as TensorBoard's event files: a run per training with its scalars, its graph and its histograms, the pictures of
-//! other stages, and every trial for the HParams page. Times are those of provenance, so equal stores give equal files.
+//! A study as event files for TensorBoard. Each training is a run with scalars, a graph and histograms, each other stage with
+//! pictures is a run with them, and each trial is a session of the HParams page. Times are those of the provenance, so equal
+//! stores give equal files.
 
 mod events;
 mod graph;
@@ -20,11 +21,12 @@ use pipe_store::Store;
 use self::events::Events;
 use crate::{
     ViewError,
-    outputs::{Outputs, Times},
+    outputs::Outputs,
+    provenance::Times,
     trials::{TrialRow, metric_names, table},
 };
 
-/// Why there are no event files.
+/// Why event files could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TensorboardError {
     #[error(transparent)]
@@ -36,10 +38,10 @@ pub enum TensorboardError {
 /// An event file: its path below the folder of all runs, and its bytes.
 pub type File = (String, Vec<u8>);
 
-/// The end of the name by which TensorBoard knows its files.
+/// The name of each event file. TensorBoard looks for `tfevents` in it.
 const FILE: &str = "events.out.tfevents.0.pipe";
 
-/// Writes the event files of a study one by one, each as soon as it is made.
+/// Makes the event files of a study one by one, and passes each to `write`.
 ///
 /// # Errors
 /// If an object cannot be read, or `write` fails.
@@ -64,13 +66,13 @@ pub fn export<E: From<TensorboardError>>(
     Ok(())
 }
 
-/// Returns the names of the figures that every trial has for the HParams page.
+/// Returns the tags of the metrics of trials on the HParams page.
 fn metrics(rows: &[TrialRow]) -> Vec<String> {
     let own = ["objective", "parameters"].map(|name| format!("trial/{name}"));
     own.into_iter().chain(metric_names(rows).into_iter().map(|name| format!("trial/{name}"))).collect()
 }
 
-/// Returns the event file of one node; nothing if there is nothing to show of it.
+/// Returns the event file of one node, or None if it has nothing to show.
 fn run(
     store: &Store,
     study: &Study,
@@ -97,7 +99,7 @@ fn run(
         add_histograms(&mut events, &histograms, &times, epochs);
     }
     for (path, _) in outputs.pictures() {
-        let png = outputs.bytes(path)?.expect("the path is one of the tree");
+        let png = outputs.bytes(path)?.expect("the path comes from the tree");
         if let Some(image) = events::image(path.trim_end_matches(".png"), &png) {
             events.values(times.started, 0, [image]);
             shown = true;
@@ -111,13 +113,13 @@ fn run(
 }
 
 impl Times {
-    /// Returns when an epoch ended, if all of them took equally long.
+    /// Returns when an epoch ended, on the assumption that all epochs took equally long.
     fn after(&self, epoch: f64, epochs: usize) -> f64 {
         self.started + self.seconds * epoch / epochs.max(1) as f64
     }
 }
 
-/// Adds every figure of every epoch: `valid/fine_accuracy`.
+/// Adds all metrics of every epoch: `valid/fine_accuracy`.
 fn add_scalars(events: &mut Events, history: &TrainingHistory, times: &Times) {
     let tags: Vec<_> = history.metrics.iter().map(|metric| metric.replacen('.', "/", 1)).collect();
     for row in &history.rows {
@@ -126,7 +128,7 @@ fn add_scalars(events: &mut Events, history: &TrainingHistory, times: &Times) {
     }
 }
 
-/// Adds the figures of a whole trial, and its end.
+/// Adds the metrics of a whole trial, and the end of its session.
 fn add_figures(events: &mut Events, row: &TrialRow, times: &Times) {
     let end = times.started + times.seconds;
     let objective = row.value.or(row.loss).map(|value| ("objective".to_owned(), value.0));
@@ -138,8 +140,8 @@ fn add_figures(events: &mut Events, row: &TrialRow, times: &Times) {
     events.values(end, step, [hparams::session_end(row, end)]);
 }
 
-/// Returns the histograms of all weights: those noted while training; else those of the weights that were kept, unless it
-/// was a trial, of which there are many.
+/// Returns the histograms of all weights: those that the training recorded, otherwise those of the weights that were kept.
+/// The weights of trials are not read, as there are many trials.
 fn histograms(
     outputs: &Outputs<'_>,
     network: &Architecture,
@@ -162,13 +164,13 @@ fn histograms(
 
 fn add_histograms(events: &mut Events, histograms: &Histograms, times: &Times, epochs: usize) {
     for (epoch, arrays) in histograms.epochs() {
-        // `conv2d_1/kernel`: a group for each layer.
+        // `conv2d_1/kernel`: the slash makes a group for each layer.
         let values = arrays.map(|(array, of)| events::histogram(&array.replace('.', "/"), of));
         events.values(times.after(f64::from(epoch), epochs), epoch.into(), values);
     }
 }
 
-/// Returns the epochs whose weights were kept, with their files: `epoch-0010`, the best and the last.
+/// Returns the files of the weights that were kept, by epoch: `epoch-0010`, the best and the last.
 fn kept(outputs: &Outputs<'_>, epochs: usize) -> Result<BTreeMap<u32, String>, TensorboardError> {
     let best = outputs.record::<TrialRecord>()?.and_then(|trial| trial.trained?.best_epoch);
     let epoch = |path: &str| {
@@ -203,7 +205,7 @@ mod tests {
         files
     }
 
-    /// Returns what a file says: a line for each value, `step tag`.
+    /// Returns the contents of a file as lines: `step tag` for each value.
     fn lines(file: &[u8]) -> Vec<String> {
         let events = records::read(file).into_iter().map(|record| Event::decode(&*record).unwrap());
         events

@@ -1,5 +1,4 @@
-//! The messages of `tensorboard/compat/proto` and of its HParams plugin, as far as they are written. Tags are the fields'
-//! numbers in `event.proto`, `summary.proto`, `graph.proto`, `node_def.proto`, `attr_value.proto`, `tensor_shape.proto`,
+//! The messages of `tensorboard/compat/proto` and of the HParams plugin that are used. Tags are the field numbers in `event.proto`, `summary.proto`, `graph.proto`, `node_def.proto`, `attr_value.proto`, `tensor_shape.proto`,
 //! `versions.proto`, `struct.proto`, and in the plugin's `api.proto` and `plugin_data.proto`.
 
 use std::collections::BTreeMap;
@@ -92,7 +91,7 @@ pub(super) struct HistogramProto {
     pub(super) bucket: Vec<f64>,
 }
 
-/// What a plugin wants to know of a value.
+/// Data of a value for a plugin.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct SummaryMetadata {
     #[prost(message, optional, tag = "1")]
@@ -117,7 +116,7 @@ pub(super) struct GraphDef {
     pub(super) versions: Option<VersionDef>,
 }
 
-/// Which version of TensorFlow's graphs one is.
+/// The version of the format of TensorFlow's graphs.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct VersionDef {
     #[prost(int32, tag = "1")]
@@ -144,7 +143,7 @@ pub(super) struct AttrValue {
     pub(super) value: Option<Attr>,
 }
 
-/// The kinds of settings that are written.
+/// The kinds of settings that are used.
 #[derive(Clone, PartialEq, Oneof)]
 pub(super) enum Attr {
     #[prost(message, tag = "1")]
@@ -157,35 +156,35 @@ pub(super) enum Attr {
     Float(f32),
 }
 
-/// `AttrValue.ListValue`: shapes.
+/// `AttrValue.ListValue`: a list of shapes.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct ListValue {
     #[prost(message, repeated, tag = "7")]
     pub(super) shape: Vec<TensorShapeProto>,
 }
 
-/// The sides of a tensor.
+/// The shape of a tensor.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct TensorShapeProto {
     #[prost(message, repeated, tag = "2")]
     pub(super) dim: Vec<Dim>,
 }
 
-/// `TensorShapeProto.Dim`: -1 is any size.
+/// `TensorShapeProto.Dim`: -1 means any size.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct Dim {
     #[prost(int64, tag = "1")]
     pub(super) size: i64,
 }
 
-/// The one message of the HParams plugin.
+/// The message of the HParams plugin.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct HParamsPluginData {
     #[prost(oneof = "HParams", tags = "2, 3, 4")]
     pub(super) data: Option<HParams>,
 }
 
-/// What the HParams plugin is told.
+/// The contents of a message of the HParams plugin.
 #[derive(Clone, PartialEq, Oneof)]
 pub(super) enum HParams {
     #[prost(message, tag = "2")]
@@ -196,7 +195,7 @@ pub(super) enum HParams {
     SessionEnd(SessionEndInfo),
 }
 
-/// What was searched over, and which metrics there are.
+/// The hyperparameters and metrics of all trials.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Experiment {
     #[prost(message, repeated, tag = "4")]
@@ -210,16 +209,16 @@ pub(super) struct Experiment {
 pub(super) struct HParamInfo {
     #[prost(string, tag = "1")]
     pub(super) name: String,
-    #[prost(enumeration = "DataType", tag = "4")]
+    #[prost(enumeration = "HParamType", tag = "4")]
     pub(super) r#type: i32,
     #[prost(message, optional, tag = "5")]
     pub(super) domain_discrete: Option<ListOfValues>,
 }
 
-/// Types of hyperparameters.
+/// `DataType`: the types of hyperparameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
-pub(super) enum DataType {
+pub(super) enum HParamType {
     Unset = 0,
     String = 1,
     Bool = 2,
@@ -230,34 +229,34 @@ pub(super) enum DataType {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ListOfValues {
     #[prost(message, repeated, tag = "1")]
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<ProtoValue>,
 }
 
 /// `google.protobuf.Value`
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Value {
-    #[prost(oneof = "Kind", tags = "2, 3")]
-    pub(super) kind: Option<Kind>,
+pub(super) struct ProtoValue {
+    #[prost(oneof = "ProtoKind", tags = "2, 3")]
+    pub(super) kind: Option<ProtoKind>,
 }
 
-/// The kinds of values that are written.
+/// The kinds of values that are used.
 #[derive(Clone, PartialEq, Oneof)]
-pub(super) enum Kind {
+pub(super) enum ProtoKind {
     #[prost(double, tag = "2")]
     Number(f64),
     #[prost(string, tag = "3")]
     String(String),
 }
 
-impl Value {
-    /// Returns a value that is a number.
+impl ProtoValue {
+    /// Returns a number.
     pub(super) fn number(value: f64) -> Self {
-        Self { kind: Some(Kind::Number(value)) }
+        Self { kind: Some(ProtoKind::Number(value)) }
     }
 
-    /// Returns a value that is text.
+    /// Returns a string.
     pub(super) fn string(text: impl Into<String>) -> Self {
-        Self { kind: Some(Kind::String(text.into())) }
+        Self { kind: Some(ProtoKind::String(text.into())) }
     }
 }
 
@@ -268,37 +267,37 @@ pub(super) struct MetricInfo {
     pub(super) name: Option<MetricName>,
 }
 
-/// The tag of a metric's scalars.
+/// The tag of the scalars of a metric.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct MetricName {
     #[prost(string, tag = "2")]
     pub(super) tag: String,
 }
 
-/// A trial begins.
+/// The start of a trial.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SessionStartInfo {
     #[prost(btree_map = "string, message", tag = "1")]
-    pub(super) hparams: BTreeMap<String, Value>,
+    pub(super) hparams: BTreeMap<String, ProtoValue>,
     #[prost(string, tag = "4")]
     pub(super) group_name: String,
     #[prost(double, tag = "5")]
     pub(super) start_time_secs: f64,
 }
 
-/// A trial ends.
+/// The end of a trial.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SessionEndInfo {
-    #[prost(enumeration = "Status", tag = "1")]
+    #[prost(enumeration = "SessionStatus", tag = "1")]
     pub(super) status: i32,
     #[prost(double, tag = "2")]
     pub(super) end_time_secs: f64,
 }
 
-/// How a trial ended.
+/// `Status`: how a trial ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
-pub(super) enum Status {
+pub(super) enum SessionStatus {
     Unknown = 0,
     Success = 1,
     Failure = 2,

@@ -1,4 +1,4 @@
-//! The container of event files, TFRecord: each record with its length, and masked checksums of both.
+//! TFRecord, the container of event files: each record has its length, and a masked checksum of each of the two.
 
 use crc32c::crc32c;
 
@@ -11,7 +11,7 @@ pub(super) fn append(file: &mut Vec<u8>, record: &[u8]) {
     file.extend(masked(crc32c(record)).to_le_bytes());
 }
 
-/// Returns a checksum as it is stored. It is rotated and shifted because the checksum of bytes that contain their own
+/// Returns a checksum in the form in which it is stored. It is masked because a checksum of data that contain their own
 /// checksum is weak.
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
@@ -20,7 +20,7 @@ fn masked(crc: u32) -> u32 {
 /// Returns the records of a file.
 ///
 /// # Panics
-/// If a checksum is wrong or the last record is not whole.
+/// If a checksum is wrong, or the last record is incomplete.
 #[cfg(test)]
 pub(super) fn read(mut file: &[u8]) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_has_the_bytes_that_tensorboards_own_writer_gives_it() {
+    fn a_record_has_the_same_bytes_as_from_tensorboard() {
         let mut file = Vec::new();
         append(&mut file, b"abc");
         assert_eq!(file, *b"\x03\0\0\0\0\0\0\0\xb0\x99\x49\x0eabc\x6e\x57\xf1\x21");

@@ -1,4 +1,4 @@
-//! Learning curves: of all trials together, and of each training apart; there with how its weights moved.
+//! The learning curves of each search and of each training, and the distribution of weights over epochs.
 
 use maud::{Markup, html};
 use pipe_stages::StageName;
@@ -7,7 +7,7 @@ use pipe_stages::{
     records::TrainingHistory,
 };
 
-use super::{Page, figure};
+use super::page::{Page, figure};
 use crate::{
     ViewError,
     outputs::Outputs,
@@ -50,7 +50,7 @@ fn of_search(page: &Page<'_>, trials: &[TrialRow]) -> Result<Option<Markup>, Vie
     }))
 }
 
-/// Returns how the weights of a training moved, if it noted that.
+/// Returns the picture of the weights over the epochs, if the training recorded their histograms.
 fn weights(name: &str, outputs: &Outputs<'_>) -> Result<Option<Picture>, ViewError> {
     let Some(bytes) = outputs.bytes(Histograms::FILE)? else { return Ok(None) };
     let histograms = Histograms::read(bytes).map_err(|error| outputs.not_a_record(Histograms::FILE, &error))?;

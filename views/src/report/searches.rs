@@ -1,10 +1,13 @@
-//! The searches: how they went, the best trial, and all trials.
+//! The searches: their progress, their best trial and all trials.
 
 use maud::{Markup, html};
 use pipe_engine::pipeline::stages::search::SearchSpec;
 use pipe_stages::search::Sampler;
 
-use super::{Page, figure, heading, summary::metric_value};
+use super::{
+    page::{Page, figure, heading},
+    summary::metric_value,
+};
 use crate::{
     ViewError,
     plot::history::{self, metric, objective},
@@ -37,7 +40,7 @@ fn progress(page: &Page<'_>, trials: &[TrialRow]) -> Markup {
     }
 }
 
-/// Returns the first of `n` trials that TPE proposes by its model; nothing for other samplers.
+/// Returns the first of `n` trials that TPE proposes from its model, or None for other samplers.
 fn first_modelled(search: &SearchSpec, n: u32) -> Option<u32> {
     let sampler = Some(&search.own.sampler).filter(|sampler| matches!(sampler, Sampler::Tpe(_)))?;
     (0..n).find(|trial| sampler.split(*trial, search.imported.is_some()).is_some())

@@ -1,4 +1,4 @@
-//! The diagram of a network: a box for every layer with its output shape and its parameters, branches drawn as branches.
+//! The diagram of a network: a box for every layer with its output shape and its number of parameters.
 
 use maud::html;
 use pipe_stages::network::{Architecture, Layer, layers::label::LabelPart};
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::text::{grouped, significant};
 
-/// The diagram, ready to be drawn. Lengths are in CSS pixels.
+/// A diagram with the position of everything in it. Lengths are in CSS pixels.
 pub struct Diagram {
     title: String,
     boxes: Vec<LayerBox>,
@@ -19,7 +19,7 @@ pub struct Diagram {
     box_width: f64,
 }
 
-/// One layer: two lines of text, each with a left and a right end.
+/// The box of a layer, with two lines of text. Each line has a text at the left and one at the right.
 struct LayerBox {
     x: f64,
     y: f64,
@@ -33,7 +33,7 @@ const LANE_GAP: f64 = 24.0;
 const GUTTER: f64 = 36.0;
 const EDGE: f64 = 16.0;
 const TOP: f64 = 44.0;
-/// Width of a character of the texts in boxes.
+/// The width of a character in a box.
 const LETTER: f64 = 7.0;
 
 impl Diagram {
@@ -91,20 +91,20 @@ impl Diagram {
                 }
             }
         };
-        let note = "Boxes show a layer's name, kind, output shape [channels, height, width] or [units] and parameters; those with \
-                    weights are filled."
+        let note = "A box shows the name and kind of a layer, its output shape, [channels, height, width] or [units], and its number of \
+                    parameters. Boxes of layers with weights are filled."
             .to_owned();
         Picture { title: self.title.clone(), width: self.width, height: self.height, body, note }
     }
 }
 
-/// Returns the arrow's head at a wire's end, which comes from above.
+/// Returns the arrowhead at the end of a wire, which points down.
 fn tip(wire: &[(f64, f64)]) -> [(f64, f64); 3] {
     let (x, y) = wire[wire.len() - 1];
     [(x, y), (x - 4.0, y - 7.0), (x + 4.0, y - 7.0)]
 }
 
-/// Returns the two lines of the input and of each layer.
+/// Returns the two lines of text for the input and each layer.
 fn texts(network: &Architecture) -> Vec<[(String, String); 2]> {
     let shape = |sides: &[usize]| format!("[{}]", sides.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     let input = [("input".to_owned(), shape(&network.input)), ("image".to_owned(), String::new())];
@@ -119,7 +119,7 @@ fn texts(network: &Architecture) -> Vec<[(String, String); 2]> {
     std::iter::once(input).chain(network.layers.iter().map(layer)).collect()
 }
 
-/// Returns a layer's kind with its settings, except for those that its shape tells: `conv kernel 3 same`.
+/// Returns the kind of a layer with the settings that its shape does not show: `conv kernel 3 same`.
 fn kind(layer: &Layer) -> String {
     let setting = |part: LabelPart| match part {
         LabelPart::Word(word) => word.to_owned(),
@@ -129,31 +129,31 @@ fn kind(layer: &Layer) -> String {
     std::iter::once(layer.kind.name().to_owned()).chain(settings).collect::<Vec<_>>().join(" ")
 }
 
-/// Returns a number as tables show it.
+/// Returns a number with at most five significant digits, unless it is an integer.
 fn number(value: f64) -> String {
     if value.fract() == 0.0 { value.to_string() } else { significant(value, 5) }
 }
 
-/// From places to pixels.
+/// Converts places to pixels.
 struct Grid<'a> {
     layout: &'a Layout,
     box_width: f64,
 }
 
 impl Grid<'_> {
-    /// Returns the left end of a column.
+    /// Returns the x of the left edge of a column.
     fn left(&self, column: usize) -> f64 {
         let width = |lanes: &usize| *lanes as f64 * (self.box_width + LANE_GAP) - LANE_GAP + GUTTER;
         EDGE + self.layout.lanes[..column].iter().map(width).sum::<f64>()
     }
 
-    /// Returns the upper left corner of a box.
+    /// Returns the upper left corner of the box at a place.
     fn corner(&self, place: Place) -> (f64, f64) {
         let x = self.left(place.column) + place.lane as f64 * (self.box_width + LANE_GAP);
         (x, TOP + place.row as f64 * (BOX + GAP))
     }
 
-    /// Returns a line's corners: down in its lanes, across between two rows, and to the top of the next column.
+    /// Returns the corners of a line. It runs down in lanes, across between rows, and up to the top of the next column.
     fn wire(&self, line: &[Place]) -> Vec<(f64, f64)> {
         let middle = |place: Place| self.corner(place).0 + self.box_width / 2.0;
         let mut corners = vec![(middle(line[0]), self.corner(line[0]).1 + BOX)];
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_is_called_by_its_kind_and_settings() {
+    fn the_kind_of_a_layer_is_shown_with_its_settings() {
         let mut builder = Builder::new([3, 8, 8]);
         let at = builder.add(Conv { filters: 4, kernel: 3, stride: 2, padding: Padding::Valid }, &["input"]);
         let at = builder.add(MaxPool { size: 2, stride: 2, padding: Padding::Same }, &[&at]);

@@ -1,4 +1,4 @@
-//! The network of a node: the one that was trained, or the one that a proposal would be, trained or not.
+//! The network of a node: the one that was trained, or the one that a proposal describes.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::{ViewError, outputs::Outputs};
 
-/// Why there is no network to be had.
+/// Why the network of a node is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     #[error("`{0}` is neither a training nor a proposal: it has no network")]
@@ -36,11 +36,11 @@ impl From<pipe_store::StoreError> for NetworkError {
     }
 }
 
-/// Returns the network of the node `name`: of a training that has been run its own, of any other training and of a proposal
-/// what it would be.
+/// Returns the network of the node `name`. A training that has been run has a record of its network. For any other training,
+/// and for a proposal, the network is built from the hyperparameters.
 ///
 /// # Errors
-/// If the node is something else, its data are not known, or its network cannot be built.
+/// If the node is neither a training nor a proposal, its data are not known, or the network cannot be built.
 pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Architecture, NetworkError> {
     let node = study.nodes.get(name).ok_or_else(|| NetworkError::None(name.to_owned()))?;
     let outputs = Outputs::of(store, name, node)?;
@@ -60,11 +60,10 @@ pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Architecture,
     of_proposal(store, study, name, &node.part_of, &proposal)
 }
 
-/// Returns the network that the trial of the search `stage`, or the training `stage`, would have with this
-/// proposal. It is called `name` where it cannot be built.
+/// Returns the network that this proposal gives in the stage `stage`, a search or a training. Errors call it `name`.
 ///
 /// # Errors
-/// As [`of_node`].
+/// If `stage` trains nothing, its data are not known, or the network cannot be built.
 pub fn of_proposal(
     store: &Store,
     study: &Study,
@@ -83,10 +82,10 @@ pub fn of_proposal(
         .map_err(|source| NetworkError::Model { node: name.to_owned(), source })
 }
 
-/// Returns the proposal in a file: a proposal.json, or an object of hyperparameters by name.
+/// Reads a proposal from a file: a proposal.json, or an object of hyperparameters by name.
 ///
 /// # Errors
-/// If it is neither.
+/// If the file cannot be read, or is neither.
 pub fn read_proposal(path: PathBuf) -> Result<Proposal, NetworkError> {
     let read = || -> Result<Written, String> {
         let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
@@ -102,7 +101,7 @@ pub fn read_proposal(path: PathBuf) -> Result<Proposal, NetworkError> {
     }
 }
 
-/// A proposal as a user may write it.
+/// A proposal in either of the two forms that a file may have.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promoted_trial_that_was_not_trained_has_the_network_of_the_one_that_goes_on() {
+    fn a_promoted_trial_that_was_not_trained_has_the_network_of_the_trial_it_continues() {
         let trials = [Trial::completed(0.3), Trial::completed(0.4), Trial::completed(0.5)];
         let mut builder = Builder::new().with_data().halving("search", &trials);
         builder.outcome("search/train/002", Outcome::Crash);
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_network_says_why() {
+    fn a_node_without_a_network_is_refused_with_the_reason() {
         let (store, study) = study().done();
         let error = of_node(&store, &study, "data").unwrap_err().to_string();
         assert_eq!(error, "`data` is neither a training nor a proposal: it has no network");

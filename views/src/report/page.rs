@@ -1,0 +1,46 @@
+//! What the sections of a page share.
+
+use maud::{Markup, html};
+use pipe_engine::{
+    names::trial_number,
+    pipeline::spec::Pipeline,
+    study::{Found, StudyNode},
+};
+use pipe_stages::StageName;
+use pipe_store::Store;
+
+use crate::{plot::Picture, trials::TrialRow};
+
+/// The data that the sections show.
+pub(super) struct Page<'a> {
+    pub(super) store: &'a Store,
+    pub(super) found: &'a Found,
+    /// The pipeline of the study.
+    pub(super) pipeline: Pipeline,
+    pub(super) trials: Vec<TrialRow>,
+}
+
+impl<'a> Page<'a> {
+    /// Returns the nodes of a kind that are not trials of a search.
+    pub(super) fn nodes(&self, stage: StageName) -> impl Iterator<Item = (&'a String, &'a StudyNode)> {
+        let is_meant = move |(name, node): &(&String, &StudyNode)| {
+            node.is(stage) && trial_number(name, &node.part_of, stage).is_none()
+        };
+        self.found.study.nodes.iter().filter(is_meant)
+    }
+
+    /// Returns the trials of each search, by number.
+    pub(super) fn searches(&self) -> impl Iterator<Item = &[TrialRow]> {
+        self.trials.chunk_by(|a, b| a.search == b.search)
+    }
+}
+
+/// Returns a heading with the name of a stage if there are several stages, and nothing otherwise.
+pub(super) fn heading(several: bool, name: &str) -> Markup {
+    html! { @if several { h3 { (name) } } }
+}
+
+/// Returns a picture with its caption and its note.
+pub(super) fn figure(picture: &Picture, caption: &str) -> Markup {
+    html! { figure { (picture.inline()) figcaption { (caption) @if !picture.note.is_empty() { " " (picture.note) } } } }
+}
