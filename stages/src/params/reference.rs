@@ -1,8 +1,8 @@
-//! Parameters as a table for a page of documentation.
+//! Tables of parameters for the reference documentation, in Markdown.
 
 use super::{Choices, Declared, notation};
 
-/// Returns a table of rows under the header.
+/// Returns a table with a header.
 pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut text = line(&header.map(str::to_owned)).replace("|  |", "| |");
@@ -11,7 +11,7 @@ pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [
     text
 }
 
-/// Returns a table of the fields, with a note on labels if some take them.
+/// Returns a table of the fields, with a note if some of them take labels.
 pub fn fields<T: Declared>() -> String {
     let declarations = T::declarations();
     let takes_labels = declarations.iter().any(|declaration| declaration.takes_a_label);
@@ -33,5 +33,5 @@ pub fn choices<T: Choices>() -> String {
         let name = choice.inside.map_or_else(|| choice.name.to_owned(), |inside| format!("{}({inside})", choice.name));
         [format!("`{name}`"), choice.content.unwrap_or_default(), choice.doc]
     };
-    table(["name", "what stands in its parentheses", ""], T::choices().into_iter().map(row))
+    table(["name", "in parentheses", ""], T::choices().into_iter().map(row))
 }
