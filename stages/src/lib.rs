@@ -1,7 +1,14 @@
-//! The stages of `pipe`: pure functions from inputs, parameters and a seed to output files. The only package that knows burn.
+//! The stages of `pipe`: pure functions from inputs, parameters and a seed to output files. This is the only package that
+//! depends on burn.
 //!
-//! Three storeys, and an import never goes up: the ground (`philox`, `params`, `tensors`, the contract in `stage`, what is read and written in `records` and `problem`); libraries that
-//! know no pipeline (`images`, `network`, `search`); the stages, a folder each.
+//! The modules form three storeys, and an import never goes up:
+//!
+//! 1. What every module may use: parameters ([`params`], [`problem`]), random numbers ([`philox`]), files ([`records`],
+//!    [`tensors`]) and the [`stage::Stage`] trait.
+//! 2. Libraries that do not know of stages: [`images`], [`network`], [`search`].
+//! 3. The stages, each in a module of its own, and the [`registry`] of them.
+
+#![warn(missing_docs)]
 
 pub mod params;
 pub mod philox;
@@ -24,6 +31,7 @@ pub mod promote;
 pub mod propose;
 pub mod select;
 pub mod split;
+#[expect(missing_docs, reason = "two variants of `train::params::Epochs` are still without documentation")]
 pub mod train;
 pub mod visualize_filters;
 

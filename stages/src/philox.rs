@@ -1,13 +1,13 @@
 //! Philox4x32-10, a counter-based random number generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-//! SC 2011). A number depends on the seed and its counter alone: order and thread count cannot matter, and there is no
-//! state to save.
+//! SC 2011). A number depends on the seed and its counter alone, so order and thread count do not matter, and there is no state
+//! to save.
 
-/// What a number is drawn for. It is part of the counter, so no two uses draw the same numbers. A value, once given out, is
-/// never changed or reused.
+/// What a number is drawn for. It is part of the counter, so no two purposes draw the same numbers. The value of a purpose must
+/// never be changed or reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Purpose {
-    /// Initial weights: (attempt, array; element). Here and below: (major, minor; element) of a [`Stream`].
+    /// Initial weights: (attempt, array; element). The triples are (major, minor; element) of a [`Stream`].
     Weights = 1,
     /// Order of the training images: (epoch, 0; position).
     Order = 2,
@@ -21,11 +21,11 @@ pub enum Purpose {
     Filters = 6,
     /// Stratified splits and subsets: (0 for validation, 1 for the training subset, 2 for the test subset, class; position).
     Split = 7,
-    /// The embedded dataset: (split, image; draw); "splits" 2 and 3 order the classes.
+    /// The embedded dataset: (split, image; draw). "Splits" 2 and 3 order the classes.
     Shapes = 8,
 }
 
-/// A stream of 2^34 independent 32-bit numbers, each found by its index, its element.
+/// A stream of 2^34 independent 32-bit numbers. The index of a number is called its element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream {
     key: [u32; 2],
@@ -46,7 +46,7 @@ impl Stream {
         philox4x32_10([self.purpose, self.major, self.minor, block], self.key)
     }
 
-    /// Returns `N` blocks from `first` on, side by side: number `i` of block `first + lane` is at `[i][lane]`.
+    /// Returns `N` blocks, from `first` on. Number `i` of block `first + lane` is at `[i][lane]`.
     #[inline(always)]
     pub fn blocks<const N: usize>(&self, first: u32) -> [[u32; N]; 4] {
         let mut counter = [[self.purpose; N], [self.major; N], [self.minor; N], [0; N]];
@@ -70,7 +70,7 @@ impl Stream {
     /// Returns the number at `element`.
     ///
     /// # Panics
-    /// If `element` is not below 2^34.
+    /// Panics if `element` is not below 2^34.
     #[inline]
     pub fn u32(&self, element: u64) -> u32 {
         let block = u32::try_from(element / 4).expect("a stream has 2^34 elements");
@@ -90,13 +90,13 @@ impl Stream {
         (((high << 32) | low) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Returns a number below `n`, from `element`: a multiplication and a shift, biased by less than n / 2^32.
+    /// Returns a number below `n`, from `element`. Its bias is less than n / 2^32.
     #[inline]
     pub fn below(&self, element: u64, n: u32) -> u32 {
         ((u64::from(self.u32(element)) * u64::from(n)) >> 32) as u32
     }
 
-    /// Shuffles `items` (Fisher and Yates), with the elements 1 to `items.len()` - 1.
+    /// Shuffles `items` (Fisher and Yates) with the elements 1 to `items.len() - 1`.
     pub fn shuffle<T>(&self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             let n = u32::try_from(i + 1).expect("fewer than 2^32 items");
@@ -139,9 +139,9 @@ fn philox_round(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 mod tests {
     use super::*;
 
-    /// The known answers published with Random123 (`kat_vectors`, philox4x32 10).
+    /// The known answers are published with Random123 (`kat_vectors`, philox4x32 10).
     #[test]
-    fn random123s_known_answers() {
+    fn numbers_agree_with_the_known_answers_of_random123() {
         let check = |counter, key, expected| assert_eq!(philox4x32_10(counter, key), expected);
         check([0; 4], [0; 2], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         check([u32::MAX; 4], [u32::MAX; 2], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_side_by_side_are_the_blocks() {
+    fn several_blocks_at_once_are_the_single_blocks() {
         let stream = Stream::new(7, Purpose::Dropout, 5, 3);
         let blocks = stream.blocks::<16>(1000);
         for lane in 0..16 {

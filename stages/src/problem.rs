@@ -1,5 +1,5 @@
-//! What is wrong with a value that a user wrote, where, and what would be right. Whoever sees a problem makes one; it is given
-//! its place in the text, and worded, once.
+//! Problems with values that a user wrote: where, what was found and what is allowed. A problem is made where it is found, and
+//! is turned into a message with its place in the text at the end.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use crate::words::{closest, one_of};
 pub enum Step {
     /// A field of a struct, or the name of a variant.
     Name(String),
-    /// A place in a list, from 0.
+    /// An index in a list, from 0.
     Index(usize),
 }
 
-/// The way from a value to one inside it: `policy[0].RandomFlip`.
+/// The path from a value to one inside it: `policy[0].RandomFlip`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Path(Vec<Step>);
 
-/// What at a [`Path`] is wrong.
+/// Which part of the value at a [`Path`] is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The whole value.
@@ -34,9 +34,9 @@ pub enum Part {
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, from the value that was read.
+    /// The path from the value that was read.
     pub at: Path,
-    /// What there.
+    /// The part that is wrong.
     pub part: Part,
     /// What was found, as a lower-case fragment: "found `1.5`", "unknown field `epoch`".
     pub found: String,
@@ -52,7 +52,7 @@ impl Path {
         Self::default()
     }
 
-    /// Returns the path to the field, or into the variant, `name` of the value at this path.
+    /// Returns the path to the field `name`, or to the content of the variant `name`, of the value at this path.
     #[must_use]
     pub fn name(&self, name: impl Into<String>) -> Self {
         self.then(Step::Name(name.into()))
@@ -64,7 +64,7 @@ impl Path {
         self.then(Step::Index(index))
     }
 
-    /// Returns this path and then `inner`, a path from the value at its end.
+    /// Returns this path followed by `inner`, which starts at the value at this path.
     #[must_use]
     pub fn join(&self, inner: &Self) -> Self {
         Self(self.0.iter().chain(&inner.0).cloned().collect())
@@ -107,23 +107,23 @@ impl fmt::Display for Path {
 }
 
 impl Problem {
-    /// Returns a problem with the value at `at`, said in full.
+    /// Returns a problem with the value at `at`. `found` is the message.
     pub fn new(at: impl Into<Path>, found: impl Into<String>) -> Self {
         Self { at: at.into(), part: Part::Value, found: found.into(), expected: None, help: None }
     }
 
-    /// Returns a problem with the value at `at`, which is not allowed.
+    /// Returns a problem with the value at `at`. The message shows the value.
     pub fn found(at: &Path, value: &Value) -> Self {
         Self::new(at, format!("found {}", described(value)))
     }
 
-    /// Returns a problem with the name that the value at `at` begins with: only `known` ones are allowed.
+    /// Returns a problem with the name of the value at `at`, which is not one of `known`.
     pub fn unknown_name<'a>(at: &Path, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
         let problem = Self { part: Part::Name, ..Self::new(at, format!("unknown name `{name}`")) };
         problem.expected(one_of(known.clone())).did_you_mean(name, known)
     }
 
-    /// Returns a problem with the field `name` of the value at `at`: only `known` ones are allowed.
+    /// Returns a problem with the field `name` of the value at `at`, which is not one of `known`.
     pub fn unknown_field<'a>(at: &Path, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         let mut known: Vec<_> = known.into_iter().collect();
         known.sort_unstable();
@@ -131,27 +131,27 @@ impl Problem {
         problem.expected(one_of(known.iter().copied())).did_you_mean(name, known)
     }
 
-    /// Returns a problem with the value at `at`, which lacks the field `name`: `allowed` says what it may be.
+    /// Returns a problem with the value at `at`, which lacks the field `name`. `allowed` says what the field may be.
     pub fn missing_field(at: &Path, name: &str, allowed: &str) -> Self {
         let problem = Self { part: Part::Name, ..Self::new(at, format!("missing field `{name}`")) };
         problem.expected(format!("`{name}: ..` with {allowed}"))
     }
 
-    /// Returns the problem with what is allowed.
+    /// Sets what is allowed.
     #[must_use]
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());
         self
     }
 
-    /// Returns the problem with what to do.
+    /// Sets what to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Returns the problem with "did you mean" if one of `known` is close to `found`.
+    /// Sets the help to "did you mean" if one of `known` is close to `found`.
     #[must_use]
     pub fn did_you_mean<'a>(self, found: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         match closest(found, known) {
@@ -160,7 +160,7 @@ impl Problem {
         }
     }
 
-    /// Returns the problem as seen from a value that has the one that was read at `outer`.
+    /// Returns the problem with its path prefixed by `outer`.
     #[must_use]
     pub fn inside(mut self, outer: &Path) -> Self {
         self.at = outer.join(&self.at);
@@ -186,7 +186,7 @@ fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Returns a value as it is written, or what kind of value it is if it is long.
+/// Returns a short value as it is written, or a description of a long one.
 fn described(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
@@ -196,7 +196,7 @@ fn described(value: &Value) -> String {
             Some(name) if fields.len() == 1 && name.starts_with(char::is_uppercase) => format!("`{name}(..)`"),
             _ => "a set of fields".to_owned(),
         },
-        // A word needs no quotes to be told from a number.
+        // A word cannot be mistaken for a number, so it needs no quotes.
         Value::String(word) if word.starts_with(char::is_alphabetic) && word.chars().all(is_of_word) => {
             format!("`{word}`")
         }
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_written_as_a_user_would() {
+    fn a_path_is_shown_as_a_user_would_write_it() {
         let path = Path::here().name("policy").index(0).name("RandomFlip");
         assert_eq!(path.to_string(), "policy[0].RandomFlip");
         assert_eq!(Path::here().name("flip").join(&path).to_string(), "flip.policy[0].RandomFlip");

@@ -12,7 +12,7 @@ use crate::{
     words::one_of,
 };
 
-/// Returns the tables, each with the name of its region in a page.
+/// Returns the tables with their names. A page of the documentation shows a table in a region of that name.
 pub fn tables() -> Vec<(&'static str, String)> {
     let mut tables = vec![
         ("train", fields::<Train>()),
@@ -30,7 +30,7 @@ pub fn tables() -> Vec<(&'static str, String)> {
     tables
 }
 
-/// What builds the networks of a family. What steers the training is every family's.
+/// Returns the table of a family's own hyperparameters. Those of the training are common to all families.
 fn of_family(family: &'static Table) -> String {
     rows(family.rows.iter())
 }

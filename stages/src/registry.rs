@@ -1,4 +1,4 @@
-//! The stages of this build: finds the stage that carries out an action, and says what this build can compute on.
+//! The stages and devices of this build.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::{
 
 macro_rules! stages {
     ($($(#[$doc:meta])* $variant:ident, $name:literal, $stage:ty;)*) => {
-        /// What a node does: the name under which actions and studies record it.
+        /// The name of a stage, as actions and studies record it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum StageName {
             $($(#[$doc])* $variant,)*
@@ -29,7 +29,7 @@ macro_rules! stages {
                 }
             }
 
-            /// Returns the stage recorded as `name`, if this build has it.
+            /// Returns the stage with the recorded `name`, if this build has it.
             pub fn find(name: &str) -> Option<Self> {
                 match name {
                     $($name => Some(Self::$variant),)*
@@ -50,25 +50,25 @@ macro_rules! stages {
 stages! {
     /// Fetches files, or generates data.
     Fetch, "fetch", FetchAction;
-    /// Makes splits of images from the fetched files.
+    /// Makes splits of images from fetched files.
     Decode, "decode", Decode;
-    /// Fixes how images are normalised and randomly changed.
+    /// Decides how images are normalised and augmented.
     Augment, "augment", Augment;
     /// Proposes the next trial of a search.
     Propose, "propose", Propose;
-    /// Chooses an earlier trial that goes on, instead of proposing a new one.
+    /// Chooses an earlier trial to train further, instead of proposing a new one.
     Promote, "promote", Promote;
     /// Adds a trial's score to the history of its search.
     History, "history", History;
-    /// Divides the trials that a sampler may see into good and bad ones.
+    /// Divides the trials that a sampler sees into good and bad ones.
     Split, "split", Split;
     /// Selects the best trial of a search.
     Select, "select", Select;
     /// Trains a network.
     Train, "train", Train;
-    /// Measures a network on a split it was not trained on.
+    /// Evaluates a network on a split that it was not trained on.
     Evaluate, "evaluate", Evaluate;
-    /// Shows what the filters of a network look for.
+    /// Shows what the filters of a network respond to.
     VisualizeFilters, "visualize_filters", VisualizeFilters;
 }
 
@@ -78,15 +78,15 @@ impl fmt::Display for StageName {
     }
 }
 
-/// Returns the stage `name`, set up with `params`.
+/// Returns the stage `name` with the parameters `params`.
 ///
 /// # Errors
-/// Says so if this build does not have the stage, has another version of it, or cannot read the parameters.
+/// If this build does not have the stage, has another version of it, or cannot read the parameters.
 pub fn instantiate(name: &str, version: u32, params: &Value) -> Result<Box<dyn Stage>, String> {
     let stage =
         StageName::find(name).ok_or_else(|| format!("this build has no stage `{name}`"))?.instantiate(params)?;
     let known = stage.id();
-    debug_assert_eq!(known.name, name, "stages are listed by their names");
+    debug_assert_eq!(known.name, name, "the table of stages must have their names");
     if known.version != version {
         return Err(format!("this build has version {} of the stage `{name}`, not version {version}", known.version));
     }
@@ -99,24 +99,25 @@ fn read<S: Stage + DeserializeOwned + 'static>(name: &str, params: &Value) -> Re
     Ok(Box::new(stage))
 }
 
-/// Returns the name of the numerics class, which is part of an action. On CPUs the same class gives the same bits on every
-/// machine; on GPUs it gives the same numbers within a tolerance. The name covers how dropout masks are drawn, too.
+/// Returns the name of the numerics class, which is part of an action. On CPUs, computations of the same class give the same
+/// bits on every machine. On GPUs they give the same numbers within a tolerance. The class includes how dropout masks are
+/// drawn.
 pub fn numerics(cuda: bool) -> &'static str {
     if cuda { "f32 tf32 burn-cuda-0.22.1 masks-2" } else { crate::network::numerics() }
 }
 
-/// Makes this process compute with `threads` threads. Call it once, before anything is computed: a later call has no effect.
-/// The number of threads changes how long things take and nothing else.
+/// Sets the number of threads that this process computes with. Call it once, before anything is computed: a later call has no
+/// effect. The number of threads does not change results.
 pub fn use_threads(threads: usize) {
     if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
         tracing::debug!("threads: {error}");
     }
 }
 
-/// Returns how many CUDA devices there are.
+/// Returns the number of CUDA devices.
 ///
 /// # Errors
-/// If this build has no CUDA; the text says so.
+/// If this build has no CUDA.
 pub fn cuda_devices() -> Result<usize, &'static str> {
     #[cfg(feature = "cuda")]
     return Ok(burn::tensor::Device::enumerate(burn::tensor::DeviceType::Cuda).len());

@@ -1,4 +1,4 @@
-//! What a stage is, and what it shares with the program that runs it.
+//! The trait of all stages, and what a stage shares with the program that runs it.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,19 @@ use crate::records::{self, Record};
 /// A stage's name and version. The version changes whenever the same inputs would give other bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageId {
-    /// The name, as actions have it: `train`, `decode`, ...
+    /// The name, as actions record it: `train`, `decode`, ...
     pub name: &'static str,
-    /// From 1.
+    /// The version, from 1.
     pub version: u32,
 }
 
-/// What a stage needs besides its inputs and parameters. Only what is needed enters the action.
+/// What a stage needs besides its inputs and parameters. An action has only what its stage needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// The stage draws random numbers: the seed enters its action.
+    /// Whether the stage draws random numbers. Its action then has the seed.
     pub seed: bool,
-    /// The stage computes on a device: device and numerics tag enter its action, and it runs in its own process.
+    /// Whether the stage computes on a device. Its action then has the device and the numerics class, and it runs in its own
+    /// process.
     pub device: bool,
 }
 
@@ -33,18 +34,18 @@ pub trait Stage: Send + Sync {
     /// Returns the stage's name and version.
     fn id(&self) -> StageId;
 
-    /// Returns what the stage needs besides inputs and parameters. Default: nothing.
+    /// Returns what the stage needs besides inputs and parameters. Defaults to nothing.
     fn needs(&self) -> Needs {
         Needs::default()
     }
 
-    /// Returns the parameters that decide the state of the work at each step; `None` if the stage keeps no checkpoints. For
-    /// a training they are all parameters except its length, early stopping and what is kept.
+    /// Returns the parameters that decide the state of the work at each step, or `None` if the stage does not keep checkpoints.
+    /// For a training they are all parameters except its length, early stopping and what is kept.
     fn trajectory(&self) -> Option<Value> {
         None
     }
 
-    /// Returns an estimate of the peak memory of [`run`](Self::run), in bytes. Default: 64 MiB.
+    /// Returns an estimate of the peak memory of [`run`](Self::run), in bytes. Defaults to 64 MiB.
     ///
     /// # Errors
     /// If an input that the estimate depends on is missing or cannot be read.
@@ -60,7 +61,7 @@ pub trait Stage: Send + Sync {
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError>;
 }
 
-/// Why a stage gave no outputs.
+/// Why a stage returned no outputs.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
     /// The work itself failed, and would fail the same way every time. That is a result: it is remembered.
@@ -86,11 +87,11 @@ pub enum StageError {
         message: String,
         /// What to do about it.
         hint: Option<String>,
-        /// The cause, where there is one.
+        /// The cause, if there is one.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// The work was asked to stop, and did. A stage that keeps checkpoints left one.
+    /// The work was asked to stop, and stopped. A stage that keeps checkpoints saved one.
     #[error("interrupted")]
     Interrupted,
 }
@@ -107,14 +108,14 @@ impl StageError {
     }
 }
 
-/// The input files of an action, by slot. A slot without an object is left out.
+/// The input files of an action, by slot. A slot that is not connected is left out.
 pub struct Inputs<'a> {
     slots: &'a BTreeMap<String, Digest>,
     objects: &'a dyn ObjectSource,
 }
 
 impl<'a> Inputs<'a> {
-    /// Returns the inputs `slots` (slot -> digest), to be read from `objects`.
+    /// Returns the inputs with the digests `slots`, by slot, to be read from `objects`.
     pub fn new(slots: &'a BTreeMap<String, Digest>, objects: &'a dyn ObjectSource) -> Self {
         Self { slots, objects }
     }
@@ -144,17 +145,17 @@ impl<'a> Inputs<'a> {
     /// Returns the JSON record in `slot`.
     ///
     /// # Errors
-    /// If nothing is connected, the object cannot be read, or it is not such a record.
+    /// If nothing is connected, or the object cannot be read or is not such a record.
     pub fn json<T: DeserializeOwned>(&self, slot: &str) -> Result<T, StageError> {
         let bytes = self.bytes(slot)?;
         serde_json::from_slice(&bytes)
             .map_err(|error| StageError::failed(format!("the record in the slot `{slot}` does not fit: {error}")))
     }
 
-    /// Returns the record connected to `slot`.
+    /// Returns the record in `slot`.
     ///
     /// # Errors
-    /// If nothing is connected to the slot, the object cannot be read, or it is not such a record.
+    /// If nothing is connected, or the object cannot be read or is not such a record.
     pub fn record<R: Record>(&self, slot: &str) -> Result<R, StageError> {
         let bytes = self.bytes(slot)?;
         records::read(&bytes).map_err(|error| {
@@ -171,7 +172,7 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// The output files of an action: path -> bytes.
+/// The output files of an action, by path.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
     files: BTreeMap<String, Vec<u8>>,
@@ -191,7 +192,7 @@ impl Outputs {
         self.with(path, crate::params::record(record))
     }
 
-    /// Returns the outputs with a record added, under its name.
+    /// Returns the outputs with a record added, at its file name.
     #[must_use]
     pub fn with_record<R: Record>(self, record: &R) -> Self {
         self.with_json(R::FILE, record)
@@ -200,7 +201,7 @@ impl Outputs {
     /// Adds a file.
     ///
     /// # Panics
-    /// If there is a file at `path` already.
+    /// Panics if there is a file at `path` already.
     pub fn insert(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
         let path = path.into();
         let previous = self.files.insert(path.clone(), bytes.into());
@@ -218,7 +219,7 @@ impl Outputs {
     }
 }
 
-/// Where a stage computes.
+/// The device on which a stage computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ComputeDevice {
     /// The processor.
@@ -226,14 +227,14 @@ pub enum ComputeDevice {
     Cpu,
     /// An NVIDIA GPU.
     Cuda {
-        /// Which one, from 0. The executor chooses; it is not part of the action's key.
+        /// The GPU's number, from 0. The executor chooses it, and it is not part of the action's key.
         ordinal: usize,
     },
 }
 
-/// What a running stage may ask of the program that runs it. Nothing here can reach an output.
+/// What a running stage may ask of the program that runs it. Nothing here can affect an output.
 pub trait Host: Send + Sync {
-    /// Reports how far the work is.
+    /// Reports the progress of the work.
     fn progress(&self, progress: &Progress);
 
     /// Returns whether to save a checkpoint at the next step. The host decides how often, since a stage has no clock.
@@ -243,31 +244,31 @@ pub trait Host: Send + Sync {
     /// [`StageError::Interrupted`].
     fn interrupted(&self) -> bool;
 
-    /// Returns the latest complete, undamaged checkpoint of this trajectory at a step up to `at_most`.
+    /// Returns the latest complete and undamaged checkpoint of this trajectory at step `at_most` or before.
     fn latest_checkpoint(&self, at_most: u64) -> Option<Checkpoint>;
 
-    /// Saves a checkpoint. If that fails the work goes on: a lost checkpoint costs time, never a result.
+    /// Saves a checkpoint. If that fails, the work continues: a lost checkpoint costs time, but never changes a result.
     fn save_checkpoint(&self, checkpoint: &Checkpoint);
 }
 
 /// The complete state of a trajectory at one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Steps done.
+    /// The number of steps done.
     pub step: u64,
-    /// name -> bytes. A part that two checkpoints share is stored once.
+    /// The parts of the state, by name. A part that two checkpoints share is stored once.
     pub parts: BTreeMap<String, Vec<u8>>,
 }
 
-/// How far a stage is. A stage has no clock: speed and remaining time are left to the reader.
+/// The progress of a stage. A stage has no clock, so the reader computes speed and remaining time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Progress {
-    /// Work done, in `unit`s.
+    /// The work done, in `unit`s.
     pub done: u64,
-    /// All of the work, in `unit`s.
+    /// The total work, in `unit`s.
     pub total: u64,
-    /// A plural noun: `images`, `filters`, `bytes`.
+    /// The unit, as a plural noun: `images`, `filters`, `bytes`.
     pub unit: String,
     /// The epoch in progress, from 1, and the number of epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -280,11 +281,11 @@ pub struct Progress {
     pub accuracy: Option<f32>,
 }
 
-/// What a stage is given besides its inputs when it runs.
+/// What a running stage is given besides its inputs.
 pub struct Context<'a> {
-    /// The number that random draws come from, derived from study seed, stage and repeat; 0 if the stage needs none.
+    /// The number that random draws come from, derived from study seed, stage and repeat. 0 if the stage does not need one.
     pub seed: u64,
-    /// Where to compute.
+    /// The device to compute on.
     pub device: ComputeDevice,
     /// The program that runs the stage.
     pub host: &'a dyn Host,

@@ -1,5 +1,5 @@
-//! Tensors as safetensors files, which NumPy, PyTorch and many tools read. Names are sorted and there is no metadata, so
-//! equal values are equal bytes.
+//! Reads and writes tensors as safetensors files, which NumPy, PyTorch and many tools can read. Names are sorted and there is no
+//! metadata, so equal values have equal bytes.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::stage::StageError;
 
-/// Writes a safetensors file. A name can be used once: adding a second tensor of that name panics.
+/// Writes a safetensors file. Adding two tensors with the same name panics.
 #[derive(Debug, Default)]
 pub struct TensorsWriter {
     tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
@@ -32,16 +32,16 @@ impl TensorsWriter {
 
     fn insert(&mut self, name: String, dtype: Dtype, shape: &[usize], bytes: Vec<u8>) {
         let previous = self.tensors.insert(name, (dtype, shape.to_vec(), bytes));
-        assert!(previous.is_none(), "a tensor is written once");
+        assert!(previous.is_none(), "a tensor must be written only once");
     }
 
     /// Returns the bytes of the file.
     ///
     /// # Panics
-    /// If a tensor's shape does not fit its number of values.
+    /// Panics if a tensor's shape does not fit its number of values.
     pub fn finish(&self) -> Vec<u8> {
         let views = self.tensors.iter().map(|(name, (dtype, shape, bytes))| {
-            let view = TensorView::new(*dtype, shape.clone(), bytes).expect("the shape fits the values");
+            let view = TensorView::new(*dtype, shape.clone(), bytes).expect("the shape must fit the values");
             (name.as_str(), view)
         });
         safetensors::serialize(views, None).expect("names are unique")
@@ -56,7 +56,7 @@ pub struct TensorsReader {
 }
 
 impl TensorsReader {
-    /// Returns a reader of the file `bytes`, which it keeps and does not copy.
+    /// Returns a reader of the file `bytes`. It keeps the bytes without copying them.
     ///
     /// # Errors
     /// If `bytes` is not a safetensors file.
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_values_are_equal_bytes_and_come_back() {
+    fn equal_values_have_equal_bytes_and_are_read_back() {
         let write = |names: [&str; 2]| {
             let mut writer = TensorsWriter::default();
             for name in names {

@@ -1,6 +1,6 @@
-//! Lists and guesses in messages for people.
+//! Helpers for messages: lists of names, and guesses at misspelt ones.
 
-/// Returns the one of `known` that `found` is most likely a slip of.
+/// Returns the name in `known` that `found` is most likely a misspelling of, if one is close enough.
 pub fn closest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let found = found.to_lowercase();
     known
@@ -11,7 +11,7 @@ pub fn closest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// Returns `names` as a list for people: "`a`, `b` or `c`".
+/// Returns `names` as text: "`a`, `b` or `c`".
 pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.as_slice() {
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_recognised_and_another_word_is_not() {
+    fn a_misspelt_name_is_recognised_and_another_word_is_not() {
         let known = ["trials", "lag", "sampler"];
         assert_eq!(closest("trails", known), Some("trials"));
         assert_eq!(closest("Trials", known), Some("trials"));

@@ -1,4 +1,4 @@
-//! `augment`: fixes how images are normalised and randomly changed, for one dataset.
+//! `augment`: decides how the images of one dataset are normalised and randomly changed.
 
 mod preview;
 
@@ -10,15 +10,15 @@ use crate::{
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
-/// The input slot: the training split.
+/// The input slot of the training split.
 pub const TRAIN: &str = "train";
 
 parameters! {
-    /// How training images are changed.
+    /// How images are normalised, and how training images are randomly changed.
     pub struct Augment = defaults {
         /// How the bytes of a pixel become numbers, in every split.
         normalise: Normalise = Normalise::HalfCentred,
-        /// What is done to each training image, in this order.
+        /// The random changes of each training image, in order.
         policy: Vec<Augmentation> = Vec::new(),
     }
 }
@@ -27,11 +27,12 @@ choices! {
     /// How bytes become numbers, in every split.
     #[derive(Copy, Eq)]
     pub enum Normalise {
-        /// x / 255 - 0.5: from -0.5 to 0.5.
+        /// x / 255 - 0.5, from -0.5 to 0.5.
         HalfCentred,
-        /// x / 255: from 0 to 1.
+        /// x / 255, from 0 to 1.
         UnitRange,
-        /// (x - mean) / deviation of each channel of the training split. A channel that is constant is only shifted.
+        /// (x - mean) / deviation, with the mean and the standard deviation of the channel in the training split. A constant
+        /// channel is only shifted.
         PerChannel,
     }
 }

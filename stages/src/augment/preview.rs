@@ -1,14 +1,14 @@
-//! The preview of a policy: some images as they are, and below each what the network sees in several epochs.
+//! The preview of a policy: some images, and below each what the network sees of it in several epochs.
 
 use crate::images::{Policy, dataset::Dataset, sheet::Sheet};
 
 const COLUMNS: u32 = 10;
 const EPOCHS: u32 = 5;
 
-/// The preview has a seed of its own: it shows what a policy can do, not what happens in a study.
+/// The preview has a seed of its own, because it shows what a policy can do and not what happens in a study.
 const SEED: u64 = 0;
 
-/// Returns the preview as PNG: evenly spaced images of `train` in the first row, then a row for each epoch.
+/// Returns the preview as a PNG. The first row has evenly spaced images of `train`, followed by a row for each epoch.
 pub(super) fn sheet(policy: &Policy, train: &Dataset) -> Vec<u8> {
     let n = u32::try_from(train.len()).expect("a split has fewer than 2^32 images");
     let columns = n.min(COLUMNS);

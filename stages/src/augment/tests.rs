@@ -1,4 +1,4 @@
-//! The stage against a slow, obvious version of itself.
+//! Compares the stage with a slow, obvious version of itself.
 
 use pipe_store::{Digest, MemoryObjects};
 
@@ -28,7 +28,7 @@ fn filled(policy: &Policy, indices: &[u32], epoch: Option<u32>, seed: u64) -> Ve
     out
 }
 
-/// Returns the value of one pixel, found backwards from the last change to the byte of the image.
+/// Returns the value of one pixel, by going back from the last change to the byte of the image.
 fn pixel(policy: &Policy, image: u32, epoch: u32, seed: u64, [c, y, x]: [i64; 3]) -> f32 {
     let Normalisation { scale, offset } = policy.normalisation();
     let (height, width) = (SHAPE.height as i64, SHAPE.width as i64);
@@ -77,7 +77,7 @@ fn check(json: &str) {
 }
 
 #[test]
-fn every_pixel_is_that_of_the_slow_version() {
+fn every_pixel_agrees_with_the_slow_version() {
     check(r#"{"policy":[{"RandomFlip":0.5}]}"#);
     check(r#"{"policy":[{"RandomCrop":3}]}"#);
     check(r#"{"policy":[{"Cutout":4}]}"#);
@@ -86,7 +86,7 @@ fn every_pixel_is_that_of_the_slow_version() {
 }
 
 #[test]
-fn batches_and_their_order_cannot_matter() {
+fn batches_and_their_order_do_not_matter() {
     let policy = policy(r#"{"policy":[{"RandomFlip":0.5},{"RandomCrop":2}]}"#);
     let one_by_one: Vec<f32> = [4, 9, 1].iter().flat_map(|i| filled(&policy, &[*i], Some(2), 5)).collect();
     assert_eq!(filled(&policy, &[4, 9, 1], Some(2), 5), one_by_one);
@@ -101,7 +101,7 @@ fn without_an_epoch_nothing_is_changed() {
 }
 
 #[test]
-fn flips_happen_as_often_as_asked() {
+fn flips_have_the_given_probability() {
     let flipped = |p: &str| {
         let policy = policy(&format!(r#"{{"policy":[{{"RandomFlip":{p}}}]}}"#));
         let plain = filled(&policy, &[0], None, 0);
@@ -112,7 +112,7 @@ fn flips_happen_as_often_as_asked() {
 }
 
 #[test]
-fn half_centred_reaches_from_minus_to_plus_a_half_and_back() {
+fn half_centred_gives_minus_to_plus_a_half_and_can_be_undone() {
     let policy = policy("{}");
     assert_eq!(policy.range(), [[-0.5, 0.5]; 3]);
     let values = filled(&policy, &[7], None, 0);
@@ -121,7 +121,7 @@ fn half_centred_reaches_from_minus_to_plus_a_half_and_back() {
 }
 
 #[test]
-fn the_unit_range_is_a_share_of_255() {
+fn the_unit_range_gives_bytes_divided_by_255() {
     let policy = policy(r#"{"normalise":"UnitRange"}"#);
     assert_eq!(policy.range(), [[0.0, 1.0]; 3]);
     let values = filled(&policy, &[7], None, 0);
@@ -176,7 +176,7 @@ fn golden_outputs() {
 }
 
 #[test]
-fn what_does_not_fit_the_images_is_refused() {
+fn changes_that_do_not_fit_the_images_are_refused() {
     let message = |json| run(json, vec![0; SHAPE.bytes()]).unwrap_err().to_string();
     assert_eq!(
         message(r#"{"policy":[{"RandomCrop":5}]}"#),
@@ -193,7 +193,7 @@ fn what_does_not_fit_the_images_is_refused() {
 }
 
 #[test]
-fn problems_and_unknown_names_are_told() {
+fn problems_and_unknown_names_are_reported() {
     let written = r#"{"policy":[{"RandomFlip":1.5},{"RandomFlip":1},{"RandomCrop":0},{"Cutout":9999}]}"#;
     let problems = crate::params::read::<Augment>(&serde_json::from_str(written).unwrap()).unwrap_err();
     assert_eq!(
@@ -210,13 +210,13 @@ fn problems_and_unknown_names_are_told() {
 }
 
 #[test]
-fn defaults_written_out_change_nothing() {
+fn parameters_at_their_defaults_are_left_out() {
     let params: Augment = serde_json::from_str(r#"{"normalise":"HalfCentred","policy":[]}"#).unwrap();
     assert_eq!(serde_json::to_string(&params).unwrap(), "{}");
 }
 
 #[test]
-fn what_is_not_a_policy_is_refused() {
+fn wrong_policies_are_refused() {
     for json in [
         r#"{"format":2,"normalise":{"scale":[1],"offset":[0]},"policy":[]}"#,
         r#"{"format":1,"normalise":{"scale":[1,1],"offset":[0]},"policy":[]}"#,

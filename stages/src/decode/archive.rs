@@ -1,4 +1,4 @@
-//! Reads archives that nobody vouches for. Nothing is unpacked to disk.
+//! Reads archives from untrusted sources. Nothing is unpacked to disk.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use flate2::bufread::GzDecoder;
 
 use crate::stage::StageError;
 
-/// How much an archive may hold. Anything more is refused before it is read.
+/// The limits of an archive. Anything beyond them is refused before it is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// The most bytes in one entry.
@@ -23,12 +23,12 @@ pub(super) struct Limits {
 /// 4 GiB in one entry, 16 GiB in all, two million entries.
 pub(super) const LIMITS: Limits = Limits { entry: 4 << 30, total: 16 << 30, entries: 2_000_000 };
 
-/// Returns the regular files of a `.tar.gz` whose normalised path is `wanted`: path -> bytes. Directories, unwanted files
-/// and what macOS adds (`._x`, `.DS_Store`, `__MACOSX/`) are checked and then skipped.
+/// Returns the regular files of a `.tar.gz` whose normalised path is `wanted`, by path. Folders, unwanted files and what macOS
+/// adds (`._x`, `.DS_Store`, `__MACOSX/`) are checked and then skipped.
 ///
 /// # Errors
-/// If an entry is a link or a special file, has an absolute path or `..` in it, occurs twice, is truncated or is too large;
-/// the message names the entry. Also if the stream is not exactly one gzip member.
+/// If an entry is a link or a special file, has an absolute path or `..` in its path, occurs twice, is truncated or is too large.
+/// The message names the entry. Also if the stream is not exactly one gzip member.
 pub(super) fn untar(
     bytes: &[u8],
     limits: Limits,
@@ -105,12 +105,12 @@ pub(super) fn gunzip(bytes: &[u8], limit: u64) -> Result<Vec<u8>, StageError> {
     Ok(content)
 }
 
-/// Returns the unpacked size that a `.gz` states, in bytes modulo 2^32. An estimate: nothing makes it true.
+/// Returns the unpacked size that a `.gz` states, in bytes modulo 2^32. It may be wrong.
 pub(super) fn unpacked_length(bytes: &[u8]) -> u64 {
     bytes.last_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)))
 }
 
-/// Returns the path without `.` and with single slashes, or what is wrong with it.
+/// Returns the path without `.` and with single slashes, or the problem with it.
 fn normal(path: &str) -> Result<String, &'static str> {
     if path.starts_with('/') {
         return Err("has an absolute path");
@@ -130,7 +130,7 @@ fn is_junk(path: &str) -> bool {
     name.starts_with("._") || name == ".DS_Store" || path.split('/').any(|part| part == "__MACOSX")
 }
 
-/// A reader of one gzip member, which fails beyond a limit of unpacked bytes.
+/// A reader of one gzip member. It fails if more bytes are unpacked than a limit.
 struct Gunzip<'a> {
     decoder: GzDecoder<&'a [u8]>,
     left: u64,
@@ -146,7 +146,7 @@ impl<'a> Gunzip<'a> {
         Ok(Self { decoder: GzDecoder::new(bytes), left: limit, limit })
     }
 
-    /// Checks that the rest of the stream is zeros, the padding of a tar file, and that nothing follows the gzip member.
+    /// Checks that the rest of the stream is zeros, which pad a tar file, and that nothing follows the gzip member.
     fn finish(&mut self, after: &str) -> Result<(), StageError> {
         let mut buffer = [0; 8192];
         loop {
@@ -195,7 +195,7 @@ pub(super) mod tests {
         encoder.finish().unwrap()
     }
 
-    /// Returns a tar entry whose name is written unchecked.
+    /// Returns a tar entry without checking its name.
     fn entry(name: &str, kind: tar::EntryType, content: &[u8]) -> Vec<u8> {
         let mut header = tar::Header::new_ustar();
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
@@ -227,7 +227,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn files_are_found_by_their_normal_path_and_junk_is_passed_over() {
+    fn files_are_found_by_their_normalised_path_and_junk_is_skipped() {
         let bytes = archive(&[("./a//b.bin", b"1"), ("a/._b.bin", b"2"), (".DS_Store", b"3"), ("unwanted", b"4")]);
         let files = untar(&bytes, LIMITS, |path| path != "unwanted").unwrap();
         assert_eq!(files, BTreeMap::from([("a/b.bin".to_owned(), b"1".to_vec())]));
@@ -251,7 +251,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn duplicates_are_refused_however_they_are_spelt() {
+    fn two_spellings_of_one_path_are_refused() {
         check_bytes(&archive(&[("a/b", b"1"), ("a/./b", b"1")]), "entry `a/./b` occurs twice");
     }
 
@@ -273,7 +273,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_stream_that_unpacks_without_end_is_cut_off() {
+    fn a_stream_that_unpacks_to_more_than_the_limit_is_refused() {
         let zeros = gzip(&vec![0; 1 << 20]);
         check_bytes(&zeros, "the archive is broken at its start: it unpacks to more than 10000 bytes");
         let message = gunzip(&zeros, 1000).unwrap_err().to_string();
@@ -281,7 +281,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_not_one_whole_gzip_member_is_refused() {
+    fn only_one_whole_gzip_member_is_accepted() {
         let good = archive(&[("a", b"1")]);
         check_bytes(b"PK\x03\x04", "not a gzip file: it starts with `504b0304`, expected `1f8b`");
         check_bytes(&[&good[..], b"junk"].concat(), "there are 4 bytes past the end of the gzip stream");
@@ -295,7 +295,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn bytes_behind_the_archives_end_are_refused() {
+    fn bytes_after_the_end_of_the_archive_are_refused() {
         let mut bytes = entry("a", tar::EntryType::Regular, b"1");
         bytes.extend([0; 1024]);
         bytes.extend(entry("b", tar::EntryType::Regular, b"2"));

@@ -14,11 +14,11 @@ use crate::{
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
 
-/// The files and the records of one of the two.
+/// The files and the records of one of the two datasets.
 struct Layout {
     train: &'static [&'static str],
     test: &'static str,
-    /// (head, file with the names of its classes, the byte of a record that is its label), the main head first.
+    /// (head, file with the names of its classes, index of its label's byte in a record), the main head first.
     heads: &'static [(&'static str, &'static str, usize)],
 }
 
@@ -57,7 +57,7 @@ fn read(bytes: &[u8], layout: &Layout) -> Result<Collection, StageError> {
     Ok(Collection { shape: SHAPE, heads, train, test })
 }
 
-/// The files of the archive that are needed: name without folder -> (path in the archive, bytes).
+/// The needed files of the archive: name without folder -> (path in the archive, bytes).
 struct Files(BTreeMap<String, (String, Vec<u8>)>);
 
 impl Files {
@@ -77,7 +77,7 @@ impl Files {
         match names.iter().find(|name| !files.contains_key(**name)) {
             Some(missing) => Err(StageError::failed_with_hint(
                 format!("the archive has no entry `{missing}`"),
-                "check `format`; of the CIFAR archives only the binary version can be read, not those for Python or Matlab",
+                "check `format`; only the binary version of CIFAR can be read, not those for Python or Matlab",
             )),
             None => Ok(Self(files)),
         }
@@ -100,9 +100,9 @@ impl Files {
         Ok(Head { name: head.to_owned(), classes })
     }
 
-    /// Moves the records of `file` into `part`. Pixels are moved together in place, so no dataset is in memory twice.
+    /// Moves the records of `file` into `part`. Pixels are moved together in place, so the dataset is never in memory twice.
     fn records(&mut self, file: &str, layout: &Layout, heads: &[Head], part: &mut Part) -> Result<(), StageError> {
-        let (path, mut content) = self.0.remove(file).expect("each file is there, and is read once");
+        let (path, mut content) = self.0.remove(file).expect("each file exists and is read once");
         let size = heads.len() + SHAPE.bytes();
         if content.is_empty() || content.len() % size != 0 {
             return Err(StageError::failed(format!(
@@ -144,7 +144,7 @@ pub(super) mod tests {
         [labels, &[pixel; 3072]].concat()
     }
 
-    /// Returns a CIFAR-100 archive with 2 coarse and 3 fine classes. Each image is (coarse, fine, value of its pixels).
+    /// Returns a CIFAR-100 archive with 2 coarse and 3 fine classes. Each image is given as (coarse, fine, value of its pixels).
     pub(in crate::decode) fn tiny100(train: &[[u8; 3]], test: &[[u8; 3]]) -> Vec<u8> {
         let records = |part: &[[u8; 3]]| part.iter().flat_map(|[c, f, p]| record(&[*c, *f], *p)).collect::<Vec<u8>>();
         archive(&[
@@ -169,7 +169,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn cifar10_is_five_batches_in_order_and_a_test_batch() {
+    fn cifar10_has_five_batches_in_order_and_a_test_batch() {
         let names = CIFAR10.train.iter().chain([&CIFAR10.test]);
         let batches: Vec<_> = names.zip(0..).map(|(name, i)| (*name, record(&[i % 2], i))).collect();
         let mut files: Vec<(&str, &[u8])> = batches.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
@@ -215,7 +215,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_class_is_named_once() {
+    fn a_class_that_is_named_twice_is_refused() {
         let files: [(&str, &[u8]); 4] = [
             ("coarse_label_names.txt", b"a\na\n"),
             ("fine_label_names.txt", b"b\n"),

@@ -1,4 +1,4 @@
-//! A dataset as its publisher divides it, in training and test images. Every format is read into one of these.
+//! A dataset as its publisher divides it, into training and test images. Every format is read into a [`Collection`].
 
 use crate::images::dataset::{Head, ImageShape};
 
@@ -6,7 +6,7 @@ use crate::images::dataset::{Head, ImageShape};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Collection {
     pub(super) shape: ImageShape,
-    /// The main head first.
+    /// The heads, the main one first.
     pub(super) heads: Vec<Head>,
     pub(super) train: Part,
     pub(super) test: Part,
@@ -15,9 +15,9 @@ pub(super) struct Collection {
 /// Some labelled images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Part {
-    /// `[n, c, h, w]`.
+    /// The pixels, `[n, c, h, w]`.
     pub(super) images: Vec<u8>,
-    /// For each head, the label of each image.
+    /// The labels of all images, for each head.
     pub(super) labels: Vec<Vec<i32>>,
 }
 
@@ -27,7 +27,7 @@ impl Part {
         Self { images: Vec::new(), labels: vec![Vec::new(); heads] }
     }
 
-    /// Returns how many images there are.
+    /// Returns the number of images.
     pub(super) fn len(&self) -> usize {
         self.labels[0].len()
     }

@@ -8,11 +8,11 @@ use crate::images::{
 
 /// The most rows. If there are more classes, evenly spaced ones are shown.
 const ROWS: usize = 20;
-/// Images in a row.
+/// The images in a row.
 const COLUMNS: usize = 10;
 
-/// Returns the sheet of `part`, as PNG, with a row for each class of the head with the fewest classes. A row shows the first
-/// images of each class of the main head, about as many of each, class by class.
+/// Returns the sheet of `part` as a PNG. It has a row for each class of the head with the fewest classes. A row shows the first
+/// images of each class of the main head, about the same number of each.
 pub(super) fn sheet(shape: ImageShape, heads: &[Head], part: &Part) -> Vec<u8> {
     let rows_by = (0..heads.len()).min_by_key(|head| heads[*head].classes.len()).expect("a dataset has a head");
     let n_classes = heads[rows_by].classes.len();
@@ -28,8 +28,8 @@ pub(super) fn sheet(shape: ImageShape, heads: &[Head], part: &Part) -> Vec<u8> {
     sheet.png()
 }
 
-/// Returns up to [`COLUMNS`] images labelled `class`, sorted by their label of the main head: as evenly many of each main
-/// label as there are.
+/// Returns up to [`COLUMNS`] images labelled `class`, sorted by their label of the main head. They are taken in turn from each
+/// main label.
 fn row_of(labels: &[i32], main: &[i32], class: i32) -> Vec<usize> {
     let images: Vec<usize> = (0..labels.len()).filter(|i| labels[*i] == class).collect();
     let mut taken = std::collections::BTreeMap::<i32, usize>::new();
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_takes_its_classes_in_turn() {
+    fn the_images_of_a_row_are_taken_from_each_class_in_turn() {
         let coarse = [0, 0, 0, 0, 1, 0];
         let fine = [3, 3, 3, 2, 9, 3];
         assert_eq!(row_of(&coarse, &fine, 0), [3, 0, 1, 2, 5]);

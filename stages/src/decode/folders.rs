@@ -14,10 +14,10 @@ use crate::{
     stage::{Host, Progress, StageError},
 };
 
-/// (class, file) -> (path in the archive, bytes). Sorted, so that the order in the archive and threads cannot matter.
+/// (class, file) -> (path in the archive, bytes). It is sorted, so the order in the archive and threads do not matter.
 type Files = BTreeMap<(String, String), (String, Vec<u8>)>;
 
-/// Returns the pictures in the folders `train` and `test`, scaled to `size`, [height, width]. Classes are sorted by name.
+/// Returns the pictures in the folders `train` and `test`, scaled to `size`, `[height, width]`. Classes are sorted by name.
 pub(super) fn read(
     bytes: &[u8],
     train: &str,
@@ -64,7 +64,7 @@ pub(super) fn read(
 }
 
 fn is_picture(path: &str) -> bool {
-    // Formats that cannot be read are included: such a file is then an error, not silently skipped.
+    // Includes formats that cannot be read, so that such a file is an error and not silently skipped.
     let endings = ["jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp"];
     path.rsplit_once('.').is_some_and(|(_, end)| endings.iter().any(|known| end.eq_ignore_ascii_case(known)))
 }
@@ -91,7 +91,7 @@ impl Place {
     }
 }
 
-/// How many pictures are decoded before the host is asked again whether to stop.
+/// The number of pictures that are decoded before the host is asked again whether to stop.
 const BATCH: usize = 1024;
 
 fn decode(
@@ -109,7 +109,7 @@ fn decode(
         }
         let decoded = batch.par_iter().map(|(_, (_, bytes))| picture::planes(bytes, height, width));
         let pictures: Vec<Result<Vec<u8>, String>> = decoded.collect();
-        // In order, so that the first of several broken pictures is named, whatever the threads did.
+        // In order, so that the error always names the first broken picture.
         for (((class, _), (path, _)), picture) in batch.iter().zip(pictures) {
             part.images.extend(picture.map_err(|why| StageError::failed(format!("entry `{path}` is {why}")))?);
             let label = classes.binary_search(class).expect("unknown classes were refused");
@@ -139,7 +139,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn classes_and_files_are_sorted_whatever_the_archives_order() {
+    fn classes_and_files_are_sorted_whatever_their_order_in_the_archive() {
         let dot = |value| png(1, 1, ExtendedColorType::Rgb8, &[value, 0, 9]);
         let [one, two, three, four] = [1, 2, 3, 4].map(dot);
         let found = read(
@@ -163,7 +163,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn gray_alpha_and_16_bits_become_three_bytes() {
+    fn grey_alpha_and_16_bits_become_three_bytes() {
         let check = |bytes: &[u8], expected: &[u8]| assert_eq!(picture::planes(bytes, 1, 2).unwrap(), expected);
         check(&png(2, 1, ExtendedColorType::L8, &[1, 2]), &[1, 2, 1, 2, 1, 2]);
         check(&png(2, 1, ExtendedColorType::La8, &[1, 0, 2, 0]), &[1, 2, 1, 2, 1, 2]);
@@ -176,7 +176,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn pixels_of_jpegs_are_pinned() {
+    fn the_pixels_of_jpegs_do_not_change() {
         let progressive = include_bytes!("fixtures/progressive.jpg");
         let pictures = [(COLOUR, 12, 20), (GRAY, 12, 20), (progressive, 12, 20), (COLOUR, 7, 9), (COLOUR, 30, 30)];
         let digest = |(bytes, height, width)| Digest::of(&picture::planes(bytes, height, width).unwrap()).short();
@@ -195,8 +195,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn shrinking_by_a_whole_number_weighs_by_a_triangle() {
-        // A triangle of half-width 2. Its four weights are 1/4, 3/4, 3/4, 1/4; one falls off the picture's edge.
+    fn shrinking_uses_the_weights_of_a_triangle() {
+        // A triangle of half-width 2 has the weights 1/4, 3/4, 3/4 and 1/4, one of which is outside the picture.
         let wide = png(4, 1, ExtendedColorType::L8, &[0, 80, 160, 240]);
         let expected = |weights: [f32; 4]| {
             let sum: f32 = weights.iter().sum();
@@ -242,7 +242,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_picture_of_enormous_size_is_refused_before_it_is_decoded() {
+    fn a_picture_that_is_too_large_is_refused_before_it_is_decoded() {
         let mut huge = COLOUR.to_vec();
         let at = huge.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         huge[at + 5..at + 9].copy_from_slice(&[0x3f, 0xff, 0x3f, 0xff]); // height, width

@@ -1,5 +1,5 @@
 //! The IDX format of MNIST (LeCun, Cortes and Burges, "The MNIST database"), Fashion-MNIST and others: a magic number,
-//! big-endian sizes, bytes. Each file is compressed with gzip.
+//! big-endian sizes, then bytes. Each file is compressed with gzip.
 
 use super::{
     archive,
@@ -13,7 +13,7 @@ use crate::{
 /// The slots of the four input files.
 pub(super) const SLOTS: [&str; 4] = ["train-images", "train-labels", "test-images", "test-labels"];
 
-/// Returns the images in `files`, which are in the order of [`SLOTS`]. Without `names`, a class's name is its number.
+/// Returns the images in `files`, which are in the order of [`SLOTS`]. Without `names`, the name of a class is its number.
 pub(super) fn read(files: [&[u8]; 4], names: Option<&[String]>) -> Result<Collection, StageError> {
     let [train_slot, train_label_slot, test_slot, test_label_slot] = SLOTS;
     let (train, shape) = part(train_slot, files[0], train_label_slot, files[1])?;
@@ -104,7 +104,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn four_files_make_a_dataset() {
+    fn the_four_files_are_read_as_a_dataset() {
         let files = good();
         let found = read([&files[0], &files[1], &files[2], &files[3]], None).unwrap();
         assert_eq!(found.shape, ImageShape { channels: 1, height: 1, width: 2 });

@@ -24,14 +24,14 @@ use crate::{
     stage::{Context, Host, Inputs, Outputs, Stage, StageError, StageId},
 };
 
-/// The input slot of every format but [`Format::Idx`].
+/// The input slot of every format except [`Format::Idx`].
 pub const ARCHIVE: &str = "archive";
 
-/// Returns the pixels of a JPEG or PNG picture, `[c, h, w]` from 0 to 255, scaled to `shape` the way [`Format::Folders`]
-/// does. If `shape` has one channel, it is the luma (ITU-R BT.601, in whole thousandths).
+/// Returns the pixels of a JPEG or PNG picture, `[c, h, w]` from 0 to 255, scaled to `shape` as for [`Format::Folders`]. If
+/// `shape` has one channel, it is the luma (ITU-R BT.601, with weights in thousandths).
 ///
 /// # Errors
-/// If `bytes` cannot be read as a JPEG or PNG picture. The text completes "the file is ...".
+/// If `bytes` cannot be read as a JPEG or PNG picture. The message continues "the file is ...".
 pub fn picture(bytes: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
     let side = |side: usize| u32::try_from(side).map_err(|_| format!("a side of {side} pixels"));
     let planes = picture::planes(bytes, side(shape.height)?, side(shape.width)?)?;
@@ -79,7 +79,7 @@ impl Decode {
         }
     }
 
-    /// Returns the splits: name -> images.
+    /// Returns the images of each split, by name.
     ///
     /// # Errors
     /// If a stratified validation split would be empty.
@@ -126,7 +126,7 @@ impl Stage for Decode {
         for slot in self.slots() {
             let input = inputs.bytes(slot)?;
             bytes += match self.format {
-                // The packed files, twice, and the pixels, twice: as read and as chosen, or as chosen and as written.
+                // The files, twice, and the pixels, twice: as read and as chosen, or as chosen and as written.
                 Format::Folders { .. } => 12 * input.len() as u64,
                 _ => input.len() as u64 + 2 * archive::unpacked_length(&input),
             };

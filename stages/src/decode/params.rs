@@ -11,7 +11,7 @@ use crate::{
 };
 
 parameters! {
-    /// Reads a publisher's files.
+    /// Reads the files of a dataset's publisher.
     pub struct Decode where classes_fit_the_format {
         /// The layout of the files.
         format: Format,
@@ -32,22 +32,22 @@ choices! {
         Cifar10,
         /// `cifar-100-binary.tar.gz`: the heads `fine` (the main one) and `coarse`.
         Cifar100,
-        /// The four `.gz` files of MNIST, Fashion-MNIST and their kin: one head, `class`.
+        /// The four `.gz` files of MNIST, Fashion-MNIST and similar datasets: one head, `class`.
         Idx,
-        /// A `.tar.gz` with a folder per class of JPEG and PNG pictures: one head, `class`.
+        /// A `.tar.gz` of JPEG and PNG pictures with a folder for each class: one head, `class`.
         Folders(Folders),
     }
 }
 
 parameters! {
-    /// Where the pictures are, and what they become.
+    /// The folders of pictures, and the size that pictures are scaled to.
     #[derive(Eq)]
     pub struct Folders where folders_differ {
         /// The folder of the training images.
         train: String = "Training".to_owned(),
         /// The folder of the test images.
         test: String = "Test".to_owned(),
-        /// [height, width] that pictures are scaled to.
+        /// The size that pictures are scaled to, [height, width].
         size: [u32; 2] [Domain::Whole(1..=4096)],
     }
 }
@@ -55,26 +55,26 @@ parameters! {
 choices! {
     /// Where the validation split comes from.
     pub enum Validation {
-        /// There is none.
+        /// There is no validation split.
         None,
         /// This share of the training images of each class of the main head.
         Stratified(Fraction),
-        /// The test images are the validation split, and there is no test split: the protocol of studies that have none.
+        /// The test images are the validation split, and there is no test split.
         OfficialTest,
     }
 }
 
-/// A share of the images, and which: `0.1`, or `(fraction: 0.1, seed: 3)`.
+/// A random share of the images: `0.1` or `(fraction: 0.1, seed: 3)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fraction {
-    /// Between 0 and 1, both exclusive.
+    /// The share, above 0 and below 1.
     pub fraction: f64,
-    /// What the images are drawn by.
+    /// The seed of the draw.
     pub seed: u32,
 }
 
 parameters! {
-    /// A share written out.
+    /// The fields of a [`Fraction`].
     struct WrittenOut {
         /// The share.
         fraction: f64 [Domain::Fraction],
@@ -110,7 +110,7 @@ impl Read for Fraction {
 }
 
 impl Format {
-    /// Returns the shape of the images, [channels, height, width], where it is known before they are read.
+    /// Returns the shape of the images, `[channels, height, width]`, if it is known before they are read.
     pub fn shape(&self) -> Option<[usize; 3]> {
         match self {
             Self::Cifar10 | Self::Cifar100 => Some([3, 32, 32]),
@@ -129,7 +129,7 @@ impl Folders {
             }
         }
         if self.train == self.test {
-            let found = format!("found `{}`, the folder of the training images too", self.test);
+            let found = format!("found `{}`, which is also the folder of the training images", self.test);
             problems.push(Problem::new(at.name("test"), found).expected("another folder"));
         }
         self
@@ -141,8 +141,8 @@ impl Decode {
         let Some(classes) = &self.classes else { return self };
         let at = at.name("classes");
         if self.format != Format::Idx {
-            let found = format!("found names, but `{}` names its classes itself", self.format.name());
-            problems.push(Problem::new(&at, found).expected("no `classes`, which are for `Idx` alone"));
+            let found = format!("found names, but `{}` has names of its own", self.format.name());
+            problems.push(Problem::new(&at, found).expected("`classes` only with `Idx`"));
         }
         if classes.is_empty() || classes.len() > 256 {
             problems.push(Problem::new(&at, format!("found {} names", classes.len())).expected("1 to 256"));
@@ -151,7 +151,7 @@ impl Decode {
         for (i, name) in classes.iter().enumerate() {
             if name.is_empty() || !seen.insert(name) {
                 let problem = Problem::new(at.index(i), format!("found `{name}`"));
-                problems.push(problem.expected("names that differ"));
+                problems.push(problem.expected("different names"));
             }
         }
         self
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_meaning_is_equal_text() {
+    fn parameters_with_equal_meaning_are_written_equally() {
         let bare = r#"{"format":"Cifar100"}"#;
         check(bare, bare);
         check(r#"{"format":"Cifar100","validation":{"Stratified":0.1},"subset":null}"#, bare);
@@ -209,11 +209,11 @@ mod tests {
             [
                 "`format.Folders.size[0]`: found `0`, expected a whole number of 1 to 4096",
                 "`format.Folders.size[1]`: found `5000`, expected a whole number of 1 to 4096",
-                "`format.Folders.test`: found `a`, the folder of the training images too, expected another folder",
+                "`format.Folders.test`: found `a`, which is also the folder of the training images, expected another folder",
                 "`validation.Stratified.fraction`: found `1.0`, expected a number above 0 and below 1",
                 "`subset.fraction`: found `-1`, expected a number above 0 and below 1",
-                "`classes`: found names, but `Folders` names its classes itself, expected no `classes`, which are for `Idx` alone",
-                "`classes[1]`: found `x`, expected names that differ",
+                "`classes`: found names, but `Folders` has names of its own, expected `classes` only with `Idx`",
+                "`classes[1]`: found `x`, expected different names",
             ]
         );
     }

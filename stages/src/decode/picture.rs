@@ -13,12 +13,12 @@ const MAX_PIXELS: usize = 1 << 26;
 
 /// Returns the red, green and blue planes `[3, h, w]` of a picture, scaled to `height` x `width`.
 ///
-/// Gray becomes three equal planes, alpha is dropped, 16 bits become 8, and an orientation in the metadata is ignored. The
+/// Grey becomes three equal planes, alpha is dropped, 16 bits become 8, and an orientation in the metadata is ignored. The
 /// aspect ratio is not kept. Pictures of another size are scaled with a triangle filter (bilinear when enlarging, wider when
 /// shrinking), in 32-bit floats without fused operations.
 ///
 /// # Errors
-/// If `bytes` is not a whole JPEG or PNG file or is too large. The text completes "the file is ...".
+/// If `bytes` is not a whole JPEG or PNG file or the picture is too large. The message continues "the file is ...".
 pub(super) fn planes(bytes: &[u8], height: u32, width: u32) -> Result<Vec<u8>, String> {
     let mut picture = match bytes {
         [0xff, 0xd8, ..] => jpeg(bytes, options())?,
@@ -37,8 +37,8 @@ fn check_size(width: usize, height: usize) -> Result<(), String> {
         .ok_or_else(|| format!("{width} x {height} pixels, expected at most {MAX_SIDE} a side and {MAX_PIXELS} in all"))
 }
 
-/// Returns how JPEGs are decoded. Without `unsafe` there is no SIMD, even if another package enables that feature of the
-/// decoder. In strict mode a truncated picture is an error; otherwise it would be half gray.
+/// Returns the options of the JPEG decoder. Without `unsafe` there is no SIMD, even if another package enables that feature of
+/// the decoder. In strict mode a truncated picture is an error. Otherwise a part of it would be grey.
 pub(super) fn options() -> DecoderOptions {
     DecoderOptions::default()
         .set_use_unsafe(false)

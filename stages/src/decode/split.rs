@@ -1,8 +1,8 @@
-//! Stratified choices: a share of the images of each class.
+//! Stratified choices: the same share of the images of each class.
 
 use crate::philox::{Purpose, Stream};
 
-/// What images are chosen for. Each purpose draws its own random numbers.
+/// What images are chosen for. Each choice draws its own random numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Choice {
     Validation = 0,
@@ -10,9 +10,9 @@ pub(super) enum Choice {
     TestSubset = 2,
 }
 
-/// Returns the indices of the images that are chosen and of those that are left, both ascending.
+/// Returns the indices of the chosen images and of the others, both ascending.
 ///
-/// From a class with n images, `fraction` * n are chosen, rounded to the nearest (halves up) but at least one. For
+/// From a class with n images, `fraction` * n are chosen, rounded to the nearest (halves up), but at least one. For
 /// [`Choice::Validation`] at least one is left, so none is chosen from a class with a single image.
 pub(super) fn stratified(labels: &[i32], fraction: f64, seed: u32, choice: Choice) -> (Vec<usize>, Vec<usize>) {
     let classes = labels.iter().map(|label| *label + 1).max().unwrap_or(0);
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_class_gives_its_share() {
+    fn the_same_share_is_chosen_from_each_class() {
         let labels: Vec<i32> = (0..230).map(|i| if i < 200 { i % 2 } else { 2 }).collect();
         let (chosen, left) = stratified(&labels, 0.1, 0, Choice::Validation);
         let count = |class| chosen.iter().filter(|i| labels[**i] == class).count();
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_and_purposes_choose_differently_and_repeatably() {
+    fn a_choice_depends_on_the_seed_and_the_purpose_alone() {
         let labels = [0; 100];
         let choose = |seed, choice| stratified(&labels, 0.3, seed, choice).0;
         assert_eq!(choose(1, Choice::Validation), choose(1, Choice::Validation));
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn no_class_is_lost() {
+    fn at_least_one_image_of_each_class_is_kept() {
         let (validation, train) = stratified(&[0, 1, 1], 0.01, 0, Choice::Validation);
         assert_eq!((validation.len(), train[0]), (1, 0));
         let (validation, train) = stratified(&[0, 0, 1], 0.99, 0, Choice::Validation);

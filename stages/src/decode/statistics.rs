@@ -1,4 +1,4 @@
-//! What is worth knowing about a dataset: numbers of images, mean and standard deviation of pixels, duplicates.
+//! Statistics of a dataset: the numbers of images, the mean and standard deviation of pixels, and duplicates.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::collection::Part;
 use crate::records::{Counts, Duplicates, Head, ImageShape, Pixels};
 
-/// Returns the number of images in `part`, in all and of each class.
+/// Returns the number of all images in `part`, and of those of each class.
 pub(super) fn counts(part: &Part, heads: &[Head]) -> Counts {
     let count = |(head, labels): (&Head, &Vec<i32>)| {
         let mut counts = vec![0; head.classes.len()];
@@ -28,7 +28,7 @@ pub fn pixels(images: &[u8], shape: ImageShape) -> Pixels {
             sum += u128::from(pixels.iter().map(|x| u64::from(*x)).sum::<u64>());
             squares += u128::from(pixels.iter().map(|x| u64::from(*x).pow(2)).sum::<u64>());
         }
-        // The sums are whole numbers, and division and root are rounded the same way everywhere.
+        // The sums are exact, and division and root are rounded the same way everywhere.
         let variance = (n * squares - sum * sum) as f64 / (n * n) as f64;
         (sum as f64 / n as f64, variance.sqrt())
     };
@@ -36,7 +36,7 @@ pub fn pixels(images: &[u8], shape: ImageShape) -> Pixels {
     Pixels { mean, deviation }
 }
 
-/// Returns how many pictures occur more than once within and across `parts` (name -> part).
+/// Returns the numbers of pictures that occur more than once within and across `parts`, by name.
 pub(super) fn duplicates(parts: &BTreeMap<&str, &Part>, shape: ImageShape) -> Duplicates {
     let mut found = Duplicates::default();
     let mut pictures: BTreeMap<&str, BTreeMap<Digest, Vec<i32>>> = BTreeMap::new();
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mean_and_deviation_are_those_of_the_slow_formula() {
+    fn mean_and_deviation_agree_with_the_slow_formula() {
         let shape = ImageShape { channels: 2, height: 1, width: 3 };
         let images: Vec<u8> = (0..60).map(|i| (i * i * 7 % 256) as u8).collect();
         let found = pixels(&images, shape);

@@ -1,4 +1,4 @@
-//! Whole runs on tiny archives.
+//! Tests of whole runs on tiny archives.
 
 use pipe_store::{Digest, MemoryObjects};
 
@@ -16,7 +16,7 @@ fn run(params: &str, files: &[(&str, Vec<u8>)]) -> Result<Outputs, StageError> {
     decode.run(&Inputs::new(&slots, &objects), &Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost })
 }
 
-/// Twenty training images, two of which (5 and 6) are equal, and four test images, one of which is in `train` too.
+/// Twenty training images, of which 5 and 6 are equal, and four test images, one of which is in `train` too.
 fn tiny() -> Vec<u8> {
     let train: Vec<[u8; 3]> =
         (0..20).map(|i| [i % 2, i % 2 + u8::from(i % 4 == 3), if i == 6 { 5 } else { i }]).collect();
@@ -32,7 +32,7 @@ fn statistics(outputs: &Outputs) -> Statistics {
 }
 
 #[test]
-fn each_validation_gives_its_splits() {
+fn the_splits_depend_on_the_validation() {
     for (validation, expected) in [
         ("null", vec![("test", 4), ("train", 20)]),
         (r#""OfficialTest""#, vec![("train", 20), ("validation", 4)]),
@@ -75,7 +75,7 @@ fn images_keep_their_labels_and_no_image_is_in_two_splits() {
 }
 
 #[test]
-fn a_subset_is_taken_of_train_and_test_alike() {
+fn a_subset_is_taken_of_both_train_and_test() {
     let outputs = run(r#"{"format":"Cifar100","validation":null,"subset":0.5}"#, &[("archive", tiny())]).unwrap();
     let found = statistics(&outputs);
     assert_eq!(found.splits["train"].classes["fine"], [5, 3, 3]);
@@ -84,7 +84,7 @@ fn a_subset_is_taken_of_train_and_test_alike() {
 }
 
 #[test]
-fn statistics_tell_duplicates_as_published_and_as_split() {
+fn statistics_count_duplicates_as_published_and_as_split() {
     let found = statistics(&run(r#"{"format":"Cifar100","validation":null}"#, &[("archive", tiny())]).unwrap());
     assert_eq!(found.duplicates, found.published_duplicates);
     assert_eq!((found.duplicates.within["train"], found.duplicates.across["test/train"]), (1, 1));
@@ -93,7 +93,7 @@ fn statistics_tell_duplicates_as_published_and_as_split() {
 }
 
 #[test]
-fn gray_images_of_idx_files_run_through() {
+fn grey_images_of_idx_files_are_decoded() {
     let images = |n: u8| idx::tests::idx(&[u32::from(n), 2, 2], &(0..n * 4).collect::<Vec<u8>>());
     let labels = |n: u8| idx::tests::idx(&[u32::from(n)], &(0..n).map(|i| i % 2).collect::<Vec<u8>>());
     let files = [
@@ -112,7 +112,7 @@ fn gray_images_of_idx_files_run_through() {
 }
 
 #[test]
-fn what_is_not_connected_is_named() {
+fn the_error_names_a_slot_that_is_not_connected() {
     let decode: Decode = serde_json::from_str(r#"{"format":"Cifar10"}"#).unwrap();
     let (slots, objects) = (BTreeMap::new(), MemoryObjects::default());
     let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };

@@ -1,4 +1,4 @@
-//! `evaluate`: measures a trained network on a split that it was not trained on. No other stage may read the test split.
+//! `evaluate`: evaluates a trained network on a split that it was not trained on. No other stage reads the test split.
 
 pub use crate::records::EvaluateOn;
 use crate::{
@@ -22,10 +22,10 @@ use crate::{
 };
 
 parameters! {
-    /// `evaluate`: losses, accuracies with their uncertainty, and every prediction.
+    /// Evaluates a network: losses, accuracies with confidence intervals, and every prediction.
     #[derive(Eq)]
     pub struct Evaluate = defaults {
-        /// The split whose images are read.
+        /// The split to evaluate on.
         split: EvaluateOn = EvaluateOn::Test,
     }
 }
@@ -87,7 +87,7 @@ impl Stage for Evaluate {
     }
 }
 
-/// Checks that the network takes these images and has these heads.
+/// Checks that the network takes images of this shape and has these heads.
 fn fits(architecture: &Architecture, labels: &Labels) -> Result<(), StageError> {
     let shape = [labels.image.channels, labels.image.height, labels.image.width];
     if architecture.input != shape {
@@ -105,7 +105,7 @@ fn fits(architecture: &Architecture, labels: &Labels) -> Result<(), StageError> 
     Ok(())
 }
 
-/// One head's logits, `[n, classes]`, and the labels, `[n]`.
+/// The logits of one head, `[n, classes]`, and the labels, `[n]`.
 struct Judged<'a> {
     head: &'a Head,
     names: &'a [String],
@@ -148,13 +148,13 @@ impl Judged<'_> {
     }
 }
 
-/// Returns how many classes rank before `label`: those with a larger logit, or with an equal one and a lower number.
+/// Returns the number of classes that rank before `label`: those with a larger logit, or with an equal logit and a lower index.
 fn rank(row: &[f32], label: usize) -> usize {
     row.iter().enumerate().filter(|&(i, &x)| x > row[label] || x == row[label] && i < label).count()
 }
 
-/// Returns the 95 % confidence interval of a share, `hits` out of `n` (E. B. Wilson, "Probable inference, the law of
-/// succession, and statistical inference", 1927).
+/// Returns the 95 % confidence interval of the probability of a hit, given `hits` out of `n` (E. B. Wilson, "Probable
+/// inference, the law of succession, and statistical inference", 1927).
 fn wilson(hits: u64, n: u64) -> (f64, f64) {
     const Z: f64 = 1.959_963_984_540_054;
     let (n, share) = (n as f64, hits as f64 / n as f64);
@@ -164,7 +164,7 @@ fn wilson(hits: u64, n: u64) -> (f64, f64) {
     (((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0))
 }
 
-/// Returns what each head says of each image.
+/// Returns the prediction of each head for each image.
 fn predictions(judged: &[Judged<'_>]) -> Predictions {
     let of_head = |image: usize, Judged { head, logits, labels, .. }: &Judged<'_>| {
         let row = &logits[image * head.classes..][..head.classes];
@@ -196,7 +196,7 @@ mod tests {
     };
 
     #[test]
-    fn wilsons_interval_is_the_published_one() {
+    fn intervals_agree_with_published_ones() {
         // Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
         for (hits, n, low, high) in
             [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
@@ -207,12 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn ranks_count_what_comes_before() {
+    fn the_rank_of_a_class_is_the_number_of_classes_before_it() {
         let row = [0.5, 0.1, 0.5, 0.9];
         assert_eq!([0, 1, 2, 3].map(|label| rank(&row, label)), [1, 3, 2, 0]);
     }
 
-    /// A network whose logits are the pixels: 10 classes, images of one row of 10 pixels.
+    /// Evaluates a network whose logits are the pixels. It has 10 classes, and images are one row of 10 pixels.
     fn evaluate(pixels: &[[u8; 10]], labels: &[i32]) -> Result<Outputs, StageError> {
         let shape = ImageShape { channels: 1, height: 1, width: 10 };
         let mut builder = Builder::new([1, 1, 10]);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_those_of_the_logits() {
+    fn figures_follow_from_the_logits() {
         let rising = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
         let outputs = evaluate(&[rising, rising, rising, [0; 10]], &[9, 5, 4, 0]).unwrap();
         let record: Value = serde_json::from_slice(&outputs.files()["evaluation.json"]).unwrap();

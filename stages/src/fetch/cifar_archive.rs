@@ -1,5 +1,5 @@
-//! The embedded data as a CIFAR-100 binary archive: a tar file in gzip, uncompressed. It is written here byte by byte, so
-//! that its digest does not depend on the machine or on the version of a compressor.
+//! The embedded data as a CIFAR-100 binary archive: a tar file in uncompressed gzip. It is written here byte by byte, so that its
+//! digest does not depend on the machine or the version of a compressor.
 
 use rayon::prelude::*;
 
@@ -93,9 +93,9 @@ mod tests {
         archive.entries().unwrap().map(read).collect()
     }
 
-    /// The embedded dataset is part of every study that uses it, so it must never change.
+    /// Studies use the embedded dataset by its digest, so it must never change.
     #[test]
-    fn the_archives_digests_are_pinned() {
+    fn the_digests_of_the_archives_do_not_change() {
         let digests = [shapes100(1, 1), shapes100(2000, 500)].map(|archive| Digest::of(&archive).to_string());
         assert_eq!(
             digests,
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_set_begins_with_the_smaller() {
+    fn a_larger_set_begins_with_the_smaller_one() {
         let (small, large) = (files(&shapes100(3, 200)), files(&shapes100(110, 2)));
         assert!(large["cifar-100-binary/train.bin"].starts_with(&small["cifar-100-binary/train.bin"]));
         assert!(small["cifar-100-binary/test.bin"].starts_with(&large["cifar-100-binary/test.bin"]));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_balance_are_those_of_the_classes() {
+    fn classes_have_their_names_and_the_same_number_of_images() {
         let files = files(&shapes100(200, 100));
         let names = |name: &str| String::from_utf8(files[&format!("cifar-100-binary/{name}")].clone()).unwrap();
         assert_eq!(names("coarse_label_names.txt").lines().nth(1), Some("square"));

@@ -1,4 +1,4 @@
-//! Gets files from mirrors and URLs. No other part of a stage touches the network or the file system.
+//! Downloads files from mirrors and URLs. No other part of a stage uses the network or the file system.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,22 +16,25 @@ use super::{
 };
 use crate::stage::{Context, Host, Inputs, Outputs, Progress, Stage, StageError, StageId};
 
-/// A fetch, with what its key leaves out: where the files come from. Its outputs are those of its action.
+/// A fetch with the sources of its files, which are not part of its key. It has the same outputs as its action.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
+    /// The action: generated data, or files known by their digests.
     pub action: FetchAction,
+    /// The URLs of the files.
     pub sources: FetchSources,
-    /// Tried first, in this order, each by the last segment of the file's URL and by its digests.
+    /// The mirrors. They are tried before the URLs, in order. A mirror is asked for the last segment of the file's URL, then for
+    /// its digests.
     pub mirrors: Vec<Mirror>,
-    /// Where downloads that broke off are kept, so that they can go on.
+    /// The folder of interrupted downloads, which can be continued.
     pub partial_dir: PathBuf,
 }
 
-/// How often a source is asked while nothing comes.
+/// The most attempts in a row that bring no bytes.
 const ATTEMPTS: u32 = 3;
-/// How often a source is asked in all, so that a server that ends each answer early is given up.
+/// The most attempts in all, for servers that end each answer early.
 const ATTEMPTS_IN_ALL: u32 = 20;
-/// The pause after the first attempt that gave nothing; twice that after the second.
+/// The pause after the first attempt without bytes. It is twice that after the second.
 const PAUSE: Duration = Duration::from_millis(200);
 const CHUNK: usize = 1 << 16;
 
@@ -50,7 +53,7 @@ impl Stage for Fetcher {
         let mut outputs = Outputs::default();
         let mut done = 0;
         for file in files {
-            // Without a digest any bytes would do.
+            // Without a digest, any bytes would be accepted.
             let digest = file.sha256.as_deref().or(file.blake3.as_deref());
             let digest = digest.ok_or_else(|| StageError::failed(format!("`{}` has no digest", file.name)))?;
             let transfer = Transfer {
@@ -107,7 +110,7 @@ impl Fetcher {
         })
     }
 
-    /// Returns where to look for a file, and whether that is a mirror.
+    /// Returns the places to look for a file, and whether each is a mirror.
     fn places(&self, file: &Expected, url: Option<&Location>) -> Vec<(Location, bool)> {
         let name = url.and_then(Location::name);
         let names: Vec<&str> = [name, file.sha256.as_deref(), file.blake3.as_deref()].into_iter().flatten().collect();
@@ -116,7 +119,7 @@ impl Fetcher {
     }
 }
 
-/// Why a source did not give the file.
+/// Why a source did not have the file.
 #[derive(Debug, thiserror::Error)]
 enum SourceError {
     #[error("{0}")]
@@ -140,14 +143,15 @@ impl SourceError {
     }
 }
 
-/// How one request ended, other than with the file.
+/// Why one request did not end with the file.
 enum Attempt {
-    /// Another attempt may succeed. `came`: whether any bytes did.
+    /// Another attempt may succeed.
     Passing {
         why: String,
+        /// Whether any bytes came.
         came: bool,
     },
-    /// What an earlier download left did not fit what came, and has been removed.
+    /// The bytes of an earlier download do not fit those that came. They have been removed.
     Stale(Mismatch),
     Final(SourceError),
 }
@@ -158,14 +162,15 @@ impl From<SourceError> for Attempt {
     }
 }
 
-/// One file on its way.
+/// The transfer of one file.
 struct Transfer<'a> {
     file: &'a Expected,
-    /// Where its beginning is kept.
+    /// The file with the bytes that came so far.
     partial: PathBuf,
     host: &'a dyn Host,
-    /// Bytes of earlier files, and of all.
+    /// The bytes of the files before this one.
     done: u64,
+    /// The bytes of all files.
     total: u64,
 }
 
@@ -212,7 +217,7 @@ impl Transfer<'_> {
                 Err(Attempt::Stale(mismatch)) if was_stale => return Err(mismatch.into()),
                 Err(Attempt::Stale(mismatch)) => {
                     tracing::warn!(
-                        "a broken download of `{}` does not fit: {mismatch}; from the start",
+                        "an interrupted download of `{}` does not fit and starts again: {mismatch}",
                         self.file.name
                     );
                     was_stale = true;
@@ -222,7 +227,7 @@ impl Transfer<'_> {
                     if fruitless == ATTEMPTS || attempt >= ATTEMPTS_IN_ALL {
                         return Err(SourceError::Unreachable(format!("{why} (attempt {attempt})")));
                     }
-                    tracing::debug!("`{url}`: {why}; once more");
+                    tracing::debug!("`{url}`: {why}; trying again");
                     if !came {
                         thread::sleep(PAUSE * fruitless);
                     }
@@ -232,7 +237,7 @@ impl Transfer<'_> {
         unreachable!("the last attempt returns")
     }
 
-    /// Asks once for what is still missing.
+    /// Makes one request for the bytes that are still missing.
     fn attempt(&self, agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, Attempt> {
         let (mut partial, mut verifier) = self.open_partial()?;
         let resumed = verifier.len();
@@ -247,7 +252,7 @@ impl Transfer<'_> {
                 return Err(Attempt::Stale(Mismatch::TooShort { found: resumed, expected: self.file.size }));
             }
             Err(HttpError::Range) => {
-                return Err(SourceError::Unreachable("the server answers with a part of it".to_owned()).into());
+                return Err(SourceError::Unreachable("the server answers with only a part of it".to_owned()).into());
             }
             Err(HttpError::Passing(why)) => return Err(Attempt::Passing { why, came: false }),
             Err(HttpError::Final(why)) => return Err(SourceError::Absent(why).into()),
@@ -280,7 +285,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Opens what an earlier download left, to append to it.
+    /// Opens the file of an earlier download, to append to it.
     #[expect(
         clippy::disallowed_methods,
         reason = "an interrupted download continues where it ended; its bytes are checked"
@@ -318,7 +323,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Removes what came. If part of it is from an earlier download, that part may be the wrong one.
+    /// Removes the bytes that came. If some are from an earlier download, those may be the wrong ones.
     fn refuse(&self, mismatch: Mismatch, resumed: bool) -> Result<Attempt, SourceError> {
         self.remove_partial()?;
         Ok(if resumed { Attempt::Stale(mismatch) } else { Attempt::Final(mismatch.into()) })

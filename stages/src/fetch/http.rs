@@ -1,31 +1,33 @@
-//! Requests over HTTP, from some byte on.
+//! HTTP requests for a file from a given byte on.
 
 use std::{io::Read, time::Duration};
 
-/// An answer to be read.
+/// An answer.
 pub(super) struct Answer {
     pub(super) body: Box<dyn Read + Send>,
-    /// Which byte of the file it begins with: the one asked for, or 0 if the server does not know ranges.
+    /// The index of its first byte in the file: the one asked for, or 0 if the server does not support ranges.
     pub(super) from: u64,
 }
 
-/// Why there is no answer.
+/// Why there is no usable answer.
 #[derive(Debug)]
 pub(super) enum HttpError {
-    /// Asking this server again is useless.
+    /// Another request would fail too.
     Final(String),
-    /// It may answer another time.
+    /// Another request may succeed.
     Passing(String),
-    /// What is already here is not the beginning of the server's file.
+    /// The server has no such range, so the bytes that are already here are not the beginning of its file.
     Range,
 }
 
-/// How long to wait for a connection, for an answer, and for more bytes of it.
+/// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(15);
+/// How long to wait for an answer.
 const RESPONSE: Duration = Duration::from_secs(30);
+/// How long to wait for more bytes of an answer.
 const NO_PROGRESS: Duration = Duration::from_secs(30);
 
-/// Returns a client.
+/// Returns an HTTP client.
 pub(super) fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
         .timeout_connect(Some(CONNECT))
@@ -37,7 +39,7 @@ pub(super) fn agent() -> ureq::Agent {
         .into()
 }
 
-/// Asks for the bytes of `url` from byte `from` on.
+/// Requests the bytes of `url` from byte `from` on.
 pub(super) fn get(agent: &ureq::Agent, url: &str, from: u64) -> Result<Answer, HttpError> {
     let mut request = agent.get(url);
     if from > 0 {

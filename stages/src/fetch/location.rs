@@ -1,4 +1,4 @@
-//! Where a file is: URLs of the three schemes that can be fetched from.
+//! The URLs of files, with the three schemes that can be fetched from.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -7,13 +7,13 @@ use url::Url;
 /// Why a text is not the URL of a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
-    /// It is not a URL at all.
+    /// It is not a URL.
     #[error("{0}")]
     Invalid(#[from] url::ParseError),
-    /// Nothing is fetched over this scheme.
+    /// Its scheme is not supported.
     #[error("allowed are https://.., http://.. and file://..")]
     Scheme,
-    /// A file URL names another host, or no absolute path.
+    /// A file URL has a host or does not have an absolute path.
     #[error("a file URL has three slashes and an absolute path: file:///..")]
     File,
 }
@@ -26,7 +26,7 @@ impl FromStr for Location {
     type Err = LocationError;
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
-        // The scheme first: other schemes have other rules, and to be told of those would not help.
+        // The scheme is checked first: an error about the rules of an unsupported scheme would not help.
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
         if !["https", "http", "file"].contains(&scheme.as_str()) {
             return Err(LocationError::Scheme);
@@ -51,13 +51,13 @@ impl Location {
         if self.0.scheme() == "file" { self.0.to_file_path().ok() } else { None }
     }
 
-    /// Returns what is behind the last slash of the path, if it can be a file's name.
+    /// Returns the last segment of the path, if it can be the name of a file.
     pub(super) fn name(&self) -> Option<&str> {
         self.0.path_segments()?.next_back().filter(|name| !name.is_empty())
     }
 }
 
-/// A place that is asked for files before the URLs of the pipeline file are.
+/// A folder of files that is tried before the URLs of the pipeline file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirror(Url);
 
@@ -65,14 +65,14 @@ impl FromStr for Mirror {
     type Err = LocationError;
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
-        // With a slash at its end it is a folder, in which names are looked up.
+        // `join` only looks inside a URL that ends with a slash.
         let Location(url) = format!("{}/", text.trim_end_matches('/')).parse()?;
         Ok(Self(url))
     }
 }
 
 impl Mirror {
-    /// Returns where the mirror has a file of this name, which is written as in a URL.
+    /// Returns the location of a file in the mirror. `name` is escaped as in a URL.
     pub(super) fn file(&self, name: &str) -> Option<Location> {
         self.0.join(&format!("./{name}")).ok().map(Location)
     }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_a_url_is_said() {
+    fn errors_say_what_is_wrong_with_a_url() {
         let check = |text: &str, expected: &str| {
             assert_eq!(text.parse::<Location>().unwrap_err().to_string(), expected, "{text}");
         };
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_segment_of_a_url_is_a_files_name() {
+    fn the_name_of_a_file_is_the_last_segment_of_its_url() {
         let check = |url: &str, expected| assert_eq!(url.parse::<Location>().unwrap().name(), expected, "{url}");
         check("https://a.b/c/d.tar.gz?x=/y#z", Some("d.tar.gz"));
         check("https://a.b/c/", None);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_its_path_without_escapes() {
+    fn the_path_of_a_file_url_has_no_escapes() {
         let path = |url: &str| url.parse::<Location>().unwrap().path();
         assert_eq!(path("file:///a%20file%25.gz"), Some(PathBuf::from("/a file%.gz")));
         assert_eq!(path("file://localhost/a"), Some(PathBuf::from("/a")));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_is_a_folder_with_or_without_a_slash() {
+    fn a_mirror_may_end_with_a_slash_or_not() {
         for base in ["https://a.b/m", "https://a.b/m/"] {
             let mirror: Mirror = base.parse().unwrap();
             assert_eq!(mirror.file("a%20b.gz").unwrap().to_string(), "https://a.b/m/a%20b.gz");

@@ -1,4 +1,4 @@
-//! `fetch`: how data comes in. The action's key covers what is expected, by digest and size, and not where it comes from.
+//! `fetch`: gets the files of a dataset. The key of its action has the digests and sizes of the files, and not their URLs.
 
 mod cifar_archive;
 mod fetcher;
@@ -19,28 +19,28 @@ use crate::{
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
-/// The output of a fetch of one file, or of generated data.
+/// The name of the output if one file is fetched or data is generated.
 pub const ARCHIVE: &str = "archive";
 
-/// What an action fetches: generated data, or files known by their digests.
+/// The action of `fetch`: generated data, or files known by their digests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum FetchAction {
-    /// Generated data; the output is [`ARCHIVE`].
+    /// Generated data. The output is called [`ARCHIVE`].
     Embedded(Embedded),
-    /// Files, sorted by name; each is an output of that name.
+    /// Files, sorted by name. Each is an output with its name.
     Files(Vec<Expected>),
 }
 
 parameters! {
-    /// Data that is generated: no network is needed.
+    /// Generated data, for which no network is needed.
     #[derive(Eq)]
     pub struct Embedded {
-        /// Which data.
+        /// The name of the dataset.
         name: EmbeddedName,
-        /// How many training images.
+        /// The number of training images.
         train: u32 [IMAGES],
-        /// How many test images.
+        /// The number of test images.
         test: u32 [IMAGES],
     }
 }
@@ -48,26 +48,26 @@ parameters! {
 const IMAGES: Domain = Domain::Whole(1..=1_000_000);
 
 choices! {
-    /// Which data is generated.
+    /// The name of a generated dataset.
     #[derive(Copy, Eq)]
     pub enum EmbeddedName {
-        /// 32 x 32 colour pictures of 20 shapes in 5 textures, as a CIFAR-100 binary archive.
+        /// Colour pictures of 20 shapes in 5 textures, 32 x 32 pixels, as a CIFAR-100 binary archive.
         Shapes100 = "shapes100",
     }
 }
 
-/// A file that is expected, with the digests that it must have: a SHA-256, a BLAKE3, or both.
+/// A file and the digests that it must have: SHA-256, BLAKE3 or both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// The name of the output.
     pub name: String,
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// 64 lower-case hexadecimal digits.
+    /// The SHA-256 digest, 64 lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// 64 lower-case hexadecimal digits.
+    /// The BLAKE3 digest, 64 lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
 }

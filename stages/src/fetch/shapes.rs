@@ -1,22 +1,22 @@
-//! Pictures of shapes in textures: 20 shapes times 5 textures, 32 x 32 pixels in colour. Place, size, colours, background
-//! and noise are drawn anew for each picture, so neither a single pixel nor the mean colour gives the class away. A mirrored
-//! picture has the same class. All arithmetic is in whole numbers, so every machine draws the same pictures.
+//! Colour pictures of 20 shapes in 5 textures, 32 x 32 pixels. Place, size, colours, background and noise are random, so neither
+//! a single pixel nor the mean colour gives the class away. A mirrored picture has the same class. All arithmetic is in integers,
+//! so every machine draws the same pictures.
 
 use crate::philox::{Purpose, Stream};
 
-/// Width and height of a picture.
+/// The width and the height of a picture.
 const SIDE: i32 = 32;
 
 /// The seed of the embedded data. It never changes.
 const SEED: u64 = 0x7368_6170_6573; // "shapes"
 
-/// The textures' names. The fine class is 5 * shape + texture.
+/// The names of the textures. The fine class is 5 * shape + texture.
 pub(super) const TEXTURES: [&str; 5] = ["solid", "outlined", "banded", "striped", "checkered"];
 
-/// Whether a point is inside a shape. x and y run from -256 to 256, y downwards.
+/// Returns whether a point is inside a shape. x and y are from -256 to 256, and y grows downwards.
 type Inside = fn(x: i32, y: i32) -> bool;
 
-/// The shapes' names and outlines. Each shape is its own mirror image.
+/// The names and the outlines of the shapes. Each shape is its own mirror image.
 pub(super) const SHAPES: [(&str, Inside); 20] = [
     ("circle", |x, y| x * x + y * y <= 236 * 236),
     ("square", |x, y| x.abs().max(y.abs()) <= 208),
@@ -45,17 +45,17 @@ pub(super) const SHAPES: [(&str, Inside); 20] = [
 
 const N_CLASSES: u32 = (SHAPES.len() * TEXTURES.len()) as u32;
 
-/// One of the two sets, which share no picture.
+/// The two splits, which have no picture in common.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Split {
     Train = 0,
     Test = 1,
 }
 
-/// Returns picture `index` of `split`: its fine class and its pixels `[3, 32, 32]`. Each hundred pictures, from a multiple
-/// of 100 on, have each class once.
+/// Returns the fine class and the pixels, `[3, 32, 32]`, of picture `index` of `split`. The hundred pictures from a multiple of
+/// 100 on have each class once.
 pub(super) fn picture(split: Split, index: u32) -> (u8, Vec<u8>) {
-    // The classes' order has a stream of its own.
+    // The order of the classes has a stream of its own.
     let mut classes: Vec<u8> = (0..N_CLASSES as u8).collect();
     Stream::new(SEED, Purpose::Shapes, 2 + split as u32, index / N_CLASSES).shuffle(&mut classes);
     let class = classes[(index % N_CLASSES) as usize];
@@ -81,7 +81,7 @@ impl Draws {
     }
 }
 
-/// Points sampled per pixel along each axis, to smooth the edges.
+/// The number of points that are sampled in a pixel along each axis, to smooth edges.
 const FINE: i32 = 4;
 
 fn draw(class: usize, draws: &mut Draws) -> Vec<u8> {
@@ -94,7 +94,7 @@ fn draw(class: usize, draws: &mut Draws) -> Vec<u8> {
     let pitch = draws.between(4 * 16, 5 * 16 + 8);
     let (phase_x, phase_y) = (draws.between(0, pitch - 1), draws.between(0, pitch - 1));
     let (front, back) = contrasting(draws);
-    // A texture's gaps are close to the background.
+    // The gaps of a texture are close to the background.
     let gap: [i32; 3] = std::array::from_fn(|c| (front[c] + 4 * back[c]) / 5);
     let slope = [draws.between(-24, 24), draws.between(-24, 24)];
     let loudness = draws.between(8, 32);
@@ -140,7 +140,7 @@ fn draw(class: usize, draws: &mut Draws) -> Vec<u8> {
     pixels
 }
 
-/// Returns two colours that clearly differ in brightness; either may be the brighter.
+/// Returns two colours that clearly differ in brightness. Either may be the brighter one.
 fn contrasting(draws: &mut Draws) -> ([i32; 3], [i32; 3]) {
     let brightness = |colour: [i32; 3]| 2 * colour[0] + 5 * colour[1] + colour[2]; // in eighths
     loop {
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_are_mirror_images_of_themselves_and_differ() {
+    fn shapes_are_symmetric_and_differ_from_each_other() {
         let points = || (-256..=256).step_by(8).flat_map(|y| (-256..=256).step_by(8).map(move |x| (x, y)));
         let drawn = SHAPES.map(|(name, inside)| {
             assert!(points().all(|(x, y)| inside(x, y) == inside(-x, y)), "{name}");
@@ -179,7 +179,7 @@ mod tests {
 
     /// Choosing the class with the nearest mean colour is hardly better than chance, which is 1 in 100.
     #[test]
-    fn the_mean_colour_does_not_tell_the_class() {
+    fn the_mean_colour_does_not_give_the_class_away() {
         let mean = |pixels: &[u8]| {
             std::array::from_fn::<_, 3, _>(|c| pixels[c * 1024..][..1024].iter().map(|x| i64::from(*x)).sum::<i64>())
         };

@@ -1,4 +1,4 @@
-//! What a user writes: files by URL, digest and size. It is divided into what is expected and where it is.
+//! The parameters of `fetch` in the pipeline file. They are divided into the action, which has digests and sizes, and the URLs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,51 +16,51 @@ use crate::{
 };
 
 choices! {
-    /// `fetch` as the pipeline file has it.
+    /// The parameters of `fetch` in the pipeline file.
     #[derive(Eq)]
     pub enum FetchSpec {
-        /// Generated data; its output is `archive`.
+        /// Generated data. The output is called `archive`.
         Embedded(Embedded),
-        /// One file; its output is `archive`.
+        /// One file. The output is called `archive`.
         Url(Remote),
-        /// Several files; outputs are called by their names.
+        /// Several files. Each is an output with its name.
         Files(RemoteFiles),
     }
 }
 
 parameters! {
-    /// A file somewhere.
+    /// A file to fetch.
     #[derive(Eq)]
     pub struct Remote where has_a_place_and_a_digest {
-        /// `https://..`, `http://..` or `file://..`.
+        /// The URL: `https://..`, `http://..` or `file://..`.
         url: String,
-        /// In bytes.
+        /// The size in bytes.
         size: u64,
-        /// 64 hexadecimal digits. At least one of the two digests is needed.
+        /// The SHA-256 digest, 64 hexadecimal digits. At least one of the two digests is required.
         sha256: Option<String>,
-        /// 64 hexadecimal digits. At least one of the two digests is needed.
+        /// The BLAKE3 digest, 64 hexadecimal digits. At least one of the two digests is required.
         blake3: Option<String>,
     }
 }
 
 parameters! {
-    /// A file somewhere, and the name of the output it becomes.
+    /// A file to fetch, and the name of its output.
     #[derive(Eq)]
     pub struct NamedRemote where has_a_plain_name {
-        /// Letters, digits, `-`, `_` and `.`, which is not the first.
+        /// The name: letters, digits, `-`, `_` and `.`, but it must not start with `.`.
         name: String,
-        /// `https://..`, `http://..` or `file://..`.
+        /// The URL: `https://..`, `http://..` or `file://..`.
         url: String,
-        /// In bytes.
+        /// The size in bytes.
         size: u64,
-        /// 64 hexadecimal digits. At least one of the two digests is needed.
+        /// The SHA-256 digest, 64 hexadecimal digits. At least one of the two digests is required.
         sha256: Option<String>,
-        /// 64 hexadecimal digits. At least one of the two digests is needed.
+        /// The BLAKE3 digest, 64 hexadecimal digits. At least one of the two digests is required.
         blake3: Option<String>,
     }
 }
 
-/// Files that have different names; at least one.
+/// One or more files with different names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct RemoteFiles(pub Vec<NamedRemote>);
@@ -74,7 +74,7 @@ impl Read for RemoteFiles {
         let mut seen = BTreeSet::new();
         for (i, file) in files.iter().enumerate().filter(|(_, file)| !seen.insert(&file.name)) {
             let problem = Problem::new(at.index(i).name("name"), format!("found `{}` twice", file.name));
-            problems.push(problem.expected("names that differ"));
+            problems.push(problem.expected("different names"));
         }
         Some(Self(files))
     }
@@ -84,15 +84,15 @@ impl Read for RemoteFiles {
     }
 }
 
-/// Where files come from: outside the key.
+/// The sources of files, which are not part of the action's key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchSources {
-    /// name -> URL.
+    /// The URL of each file, by name.
     pub urls: BTreeMap<String, String>,
 }
 
 impl FetchSpec {
-    /// Returns what the action says, and where its files are.
+    /// Returns the action, and the sources of its files.
     pub fn divide(&self) -> (FetchAction, FetchSources) {
         let files = match self {
             Self::Embedded(embedded) => return (FetchAction::Embedded(embedded.clone()), FetchSources::default()),
@@ -126,7 +126,7 @@ impl NamedRemote {
         let name = &self.name;
         if name.is_empty() || name.starts_with('.') || !name.bytes().all(is_plain) {
             let problem = Problem::new(at.name("name"), format!("found `{name}`"));
-            problems.push(problem.expected("letters, digits, `-`, `_` and `.`, which is not the first"));
+            problems.push(problem.expected("letters, digits, `-`, `_` and `.`, not starting with `.`"));
         }
         self.remote().has_a_place_and_a_digest(at, problems);
         self
@@ -144,7 +144,7 @@ impl Remote {
             Err(LocationError::File) => problems.push(wrong(found, "file:///..")),
         }
         if self.size == 0 {
-            problems.push(Problem::new(at.name("size"), "found `0`").expected("the file's bytes, at least 1"));
+            problems.push(Problem::new(at.name("size"), "found `0`").expected("the file's size in bytes, at least 1"));
         }
         for (field, digest) in [("sha256", &self.sha256), ("blake3", &self.blake3)] {
             let Some(digest) = digest else { continue };
@@ -155,7 +155,7 @@ impl Remote {
         }
         if self.sha256.is_none() && self.blake3.is_none() {
             let problem = Problem::new(at, "found no digest");
-            problems.push(problem.expected("`sha256`, `blake3` or both (`sha256sum FILE` tells)"));
+            problems.push(problem.expected("`sha256`, `blake3` or both (`sha256sum FILE` prints it)"));
         }
         self
     }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn embedded_data_is_its_own_action() {
+    fn the_action_of_embedded_data_is_its_spec() {
         let json = r#"{"Embedded":{"name":"shapes100","train":10,"test":5}}"#;
         assert_eq!(key(&spec(json)), json);
         for json in [
@@ -222,12 +222,12 @@ mod tests {
             found(r#"{"Url":{"url":"ftp://x","size":0,"sha256":"abc"}}"#),
             [
                 "`Url.url`: found `ftp://x`, expected https://.., http://.. or file://..",
-                "`Url.size`: found `0`, expected the file's bytes, at least 1",
+                "`Url.size`: found `0`, expected the file's size in bytes, at least 1",
                 "`Url.sha256`: found `abc`, expected 64 hexadecimal digits",
             ]
         );
-        let digest = "expected `sha256`, `blake3` or both (`sha256sum FILE` tells)";
-        let name = "expected letters, digits, `-`, `_` and `.`, which is not the first";
+        let digest = "expected `sha256`, `blake3` or both (`sha256sum FILE` prints it)";
+        let name = "expected letters, digits, `-`, `_` and `.`, not starting with `.`";
         assert_eq!(
             found(r#"{"Files":[{"name":"a/b","url":"file:///x","size":1},{"name":"a/b","url":"file:///x","size":1}]}"#),
             [
@@ -235,7 +235,7 @@ mod tests {
                 format!("`Files[0]`: found no digest, {digest}"),
                 format!("`Files[1].name`: found `a/b`, {name}"),
                 format!("`Files[1]`: found no digest, {digest}"),
-                "`Files[1].name`: found `a/b` twice, expected names that differ".to_owned(),
+                "`Files[1].name`: found `a/b` twice, expected different names".to_owned(),
             ]
         );
         assert_eq!(found(r#"{"Files":[]}"#), ["`Files`: found no file, expected one or more"]);

@@ -1,10 +1,10 @@
-//! Checks bytes against size and digests while they come in.
+//! Checks the size and the digests of bytes while they come in.
 
 use sha2::{Digest as _, Sha256};
 
 use super::Expected;
 
-/// What came is not what was expected.
+/// The bytes that came are not the expected ones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Mismatch {
     #[error("found more than the expected {expected} bytes")]
@@ -15,7 +15,7 @@ pub(super) enum Mismatch {
     Wrong { kind: &'static str, found: String, expected: String },
 }
 
-/// Takes a file's bytes in order and says whether they are the expected ones.
+/// Takes the bytes of a file in order and checks them.
 pub(super) struct Verifier<'a> {
     expected: &'a Expected,
     sha256: Option<Sha256>,
@@ -33,7 +33,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Returns how many bytes came so far.
+    /// Returns the number of bytes so far.
     pub(super) fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
@@ -41,7 +41,7 @@ impl<'a> Verifier<'a> {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// As soon as there are more than expected.
+    /// If there are more bytes than expected.
     pub(super) fn update(&mut self, bytes: &[u8]) -> Result<(), Mismatch> {
         let expected = self.expected.size;
         if self.len() + bytes.len() as u64 > expected {
@@ -57,10 +57,10 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
-    /// Returns the file's bytes.
+    /// Returns the bytes of the file.
     ///
     /// # Errors
-    /// If bytes are missing, or a digest is not the expected one.
+    /// If bytes are missing or a digest is not the expected one.
     pub(super) fn finish(self) -> Result<Vec<u8>, Mismatch> {
         let Expected { size, sha256, blake3, .. } = self.expected;
         if self.len() < *size {

@@ -1,4 +1,4 @@
-//! The stage `history`: one row per trial. Each names the row before it.
+//! The stage `history`: adds a trial's score to the history of its search.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,21 +8,24 @@ use crate::{
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
-/// Adds the row of one trial to the chain of scores.
+/// Adds one trial to the chain of scores.
 ///
-/// Slots: `score`, the trial's score.json; `previous`, the history.json of the trial before it (none for trial 0).
-/// Output: history.json.
+/// Slots:
+/// - `score`: the trial's `score.json`. Not connected if the training failed.
+/// - `previous`: the `history.json` of the trial before. Not connected for trial 0.
+///
+/// Output: `history.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct History {
     /// The trial's index, from 0.
     pub trial: u32,
-    /// Why the training failed, if it did: then the slot `score` is not connected.
+    /// Why the training failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
-/// How many characters of a reason a row keeps.
+/// The most characters of a reason that are kept.
 const REASON_LENGTH: usize = 200;
 
 impl Stage for History {
@@ -40,7 +43,7 @@ impl Stage for History {
         };
         let previous = inputs.digest("previous");
         if previous.is_some() != (self.trial > 0) {
-            return Err(StageError::failed("the slot `previous` is for all trials but the first"));
+            return Err(StageError::failed("the slot `previous` must be connected for every trial except the first"));
         }
         let shorten = |reason: String| reason.chars().take(REASON_LENGTH).collect();
         let reason = reason.filter(|_| status != Status::Completed).map(shorten);

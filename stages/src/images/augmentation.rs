@@ -1,5 +1,5 @@
-//! Random changes of images. What happens to an image depends only on the seed, the epoch, the change's place in the policy
-//! and the image's index, so order and batches cannot matter.
+//! Random changes of images. A change depends only on the seed, the epoch, its place in the policy and the image's index, so
+//! order and batches do not matter.
 
 use crate::{
     choices,
@@ -9,10 +9,10 @@ use crate::{
 };
 
 choices! {
-    /// One random change.
+    /// A random change of an image.
     #[derive(Copy)]
     pub enum Augmentation {
-        /// Mirrors left and right with this probability.
+        /// Mirrors the image left to right with this probability.
         RandomFlip(f64 [Domain::Between(0.0, 1.0)]),
         /// Adds this many black pixels (byte 0) on every side, then cuts out an image of the old size. Each of the
         /// (2 padding + 1)^2 places is equally likely (Krizhevsky, Sutskever and Hinton 2012; He et al. 2016, section 4.2).
@@ -23,11 +23,11 @@ choices! {
     }
 }
 
-/// Pixels of padding, and of the side of a cut-out.
+/// The pixels of padding, and of the side of a cut-out.
 const PIXELS: Domain = Domain::Whole(1..=4096);
 
 impl Augmentation {
-    /// Returns why the change cannot be made to images of `shape`, or `None` if it can.
+    /// Returns why the change does not fit images of `shape`, or `None` if it does.
     pub(crate) fn misfit(&self, shape: ImageShape) -> Option<String> {
         let ImageShape { height, width, .. } = shape;
         match *self {
@@ -41,8 +41,8 @@ impl Augmentation {
         }
     }
 
-    /// Changes `image`, normalised values `[c, h, w]`, as element `index` of `stream` decides. `black` has the normalised
-    /// value of the byte 0 for each channel; `scratch` is as long as `image`.
+    /// Changes `image`, normalised values `[c, h, w]`. Element `index` of `stream` decides how. `black` has the normalised
+    /// value of the byte 0 for each channel. `scratch` is as long as `image`.
     pub(super) fn apply(
         &self,
         image: &mut [f32],
@@ -68,7 +68,7 @@ impl Augmentation {
                     image.chunks_exact_mut(height * width).zip(scratch.chunks_exact(height * width)).zip(black)
                 {
                     plane.fill(*black);
-                    // Row i of the image is row i + y - padding of the source; the same for columns.
+                    // Row i of the image is row i + y - padding of the source. Columns likewise.
                     let (rows, from_row) = overlap(y, padding, height);
                     let (columns, from_column) = overlap(x, padding, width);
                     for (i, row) in rows.enumerate() {
@@ -93,13 +93,14 @@ impl Augmentation {
     }
 }
 
-/// Returns a number below `n` from the upper 16 bits and one below `m` from the lower; biased by less than n / 2^16.
+/// Returns a number below `n` from the upper 16 bits and a number below `m` from the lower ones. Their biases are less than
+/// n / 2^16 and m / 2^16.
 fn halves(bits: u32, n: u32, m: u32) -> [usize; 2] {
     let below = |half: u32, n: u32| ((u64::from(half) * u64::from(n)) >> 16) as usize;
     [below(bits >> 16, n), below(bits & 0xffff, m)]
 }
 
-/// Returns the rows, of `side`, that come from the source when it is shifted by `at - padding`, and the first source row.
+/// Returns which of `side` rows come from the source if it is shifted by `at - padding`, and the first row of the source.
 fn overlap(at: usize, padding: usize, side: usize) -> (std::ops::Range<usize>, usize) {
     if at >= padding { (0..side - (at - padding), at - padding) } else { (padding - at..side, 0) }
 }

@@ -1,4 +1,4 @@
-//! Reading a split of a dataset, and what is known of its labels.
+//! Reads and writes the splits of a dataset.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::{
     tensors::{TensorsReader, TensorsWriter},
 };
 
-/// The name of the tensor of images. No head may have this name.
+/// The name of the tensor of images. A head must not have this name.
 const IMAGES: &str = "images";
 
 /// One split of a dataset: images `u8 [n, c, h, w]`, and labels `i32 [n]` for each head.
@@ -21,7 +21,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Returns the split in `bytes`, a file that `decode` wrote. Images are not copied.
+    /// Reads the split in `bytes`, a file that `decode` wrote. Images are not copied.
     ///
     /// # Errors
     /// If `bytes` is not a safetensors file, or the shapes of its tensors do not fit.
@@ -52,7 +52,7 @@ impl Dataset {
     /// Returns the pixels of image `index`, `[c, h, w]`, 0 to 255.
     ///
     /// # Panics
-    /// If there is no such image.
+    /// Panics if there is no such image.
     pub fn image(&self, index: usize) -> &[u8] {
         let size = self.image_shape().bytes();
         &self.images()[index * size..][..size]
@@ -79,7 +79,7 @@ impl Dataset {
         self.len() == 0
     }
 
-    /// Returns the heads' names, sorted. [`Labels`] says which one is the main head.
+    /// Returns the names of the heads, sorted. [`Labels`] has them in order, the main head first.
     pub fn heads(&self) -> impl Iterator<Item = &str> {
         self.labels.keys().map(String::as_str)
     }
@@ -99,7 +99,7 @@ impl Dataset {
 /// Returns the file of a split: `images`, `[n, c, h, w]` from 0 to 255, and a tensor of labels, `[n]`, for each head.
 ///
 /// # Panics
-/// If the lengths do not fit `shape`, or two tensors have the same name.
+/// Panics if the lengths do not fit `shape`, or two tensors have the same name.
 pub fn write(shape: ImageShape, images: Vec<u8>, labels: &[(&str, &[i32])]) -> Vec<u8> {
     let n = images.len() / shape.bytes();
     let mut writer = TensorsWriter::default();

@@ -1,4 +1,4 @@
-//! Images: datasets, what is done to images before a network sees them, and contact sheets.
+//! Images: datasets, how images are changed before a network sees them, and contact sheets.
 
 mod augmentation;
 pub mod dataset;

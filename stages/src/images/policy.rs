@@ -1,4 +1,4 @@
-//! A policy fixed for one dataset, and how it fills a batch.
+//! A policy: how the images of one dataset are normalised and randomly changed.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::{
     stage::{Inputs, StageError},
 };
 
-/// `policy.json`: what is done to images before a network sees them.
+/// `policy.json`: how images are normalised and randomly changed before a network sees them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Fields", deny_unknown_fields)]
 pub struct Policy {
@@ -19,11 +19,13 @@ pub struct Policy {
     policy: Vec<Augmentation>,
 }
 
-/// A byte `x` of channel `c` is `x * scale[c] + offset[c]`, in 32-bit floats and two roundings.
+/// How bytes become numbers. A byte `x` of channel `c` becomes `x * scale[c] + offset[c]`, in 32-bit floats with two roundings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalisation {
+    /// The factor of each channel, above 0.
     pub scale: Vec<f32>,
+    /// The offset of each channel.
     pub offset: Vec<f32>,
 }
 
@@ -64,12 +66,12 @@ impl Policy {
         Self { format: Version, normalise, policy }
     }
 
-    /// Returns the policy that is used without a `policy.json`: bytes become x / 255 - 0.5, and nothing is changed.
+    /// Returns the policy that is used without a `policy.json`: a byte x becomes x / 255 - 0.5, and there are no random changes.
     pub fn plain(channels: usize) -> Self {
         Self::new(Normalisation { scale: vec![1.0 / 255.0; channels], offset: vec![-0.5; channels] }, Vec::new())
     }
 
-    /// Returns the policy in the slot `policy`, or the [`plain`](Self::plain) one if nothing is connected.
+    /// Returns the policy in the slot `policy`, or the [`plain`](Self::plain) policy if the slot is not connected.
     ///
     /// # Errors
     /// If the input is not a policy or cannot be read, or the policy does not fit images of `shape`.
@@ -101,7 +103,7 @@ impl Policy {
         if channels != shape.channels {
             let found = shape.channels;
             let message = format!("the policy is for images of {channels} channels, found {found}");
-            return Err(StageError::failed_with_hint(message, "connect the `augment` of the same dataset"));
+            return Err(StageError::failed_with_hint(message, "connect an `augment` node of the same dataset"));
         }
         match self.policy.iter().find_map(|operation| operation.misfit(shape)) {
             Some(message) => Err(StageError::failed(message)),
@@ -109,16 +111,17 @@ impl Policy {
         }
     }
 
-    /// Fills `out`, `[batch, c, h, w]`, with the normalised images of `dataset` at `indices`. With an `epoch` (from 0) they
-    /// are also changed at random, as `seed`, `epoch` and the image's index decide. Validation and test have no epoch.
+    /// Fills `out`, `[batch, c, h, w]`, with the normalised images of `dataset` at `indices`. With an `epoch`, counted from 0,
+    /// images are also changed randomly. `seed`, `epoch` and the image's index decide how. Without an epoch, as for validation
+    /// and test images, there are no random changes.
     ///
     /// # Panics
-    /// If `out` has another length, an index is not in the split, or the policy does not fit the images.
+    /// Panics if `out` has another length, an index is not in the split, or the policy does not fit the images.
     pub fn fill(&self, dataset: &Dataset, indices: &[u32], epoch: Option<u32>, seed: u64, out: &mut [f32]) {
         let shape = dataset.image_shape();
         let (size, plane) = (shape.bytes(), shape.height * shape.width);
-        assert_eq!(out.len(), indices.len() * size, "one place for each image");
-        assert_eq!(shape.channels, self.normalise.scale.len(), "a policy for these channels");
+        assert_eq!(out.len(), indices.len() * size, "`out` must have room for each image");
+        assert_eq!(shape.channels, self.normalise.scale.len(), "the policy must be for this number of channels");
         let table = self.table();
         let black: Vec<f32> = table.iter().map(|values| values[0]).collect();
         let mut scratch = vec![0.0; if epoch.is_some() { size } else { 0 }];
@@ -143,10 +146,10 @@ impl Policy {
     /// Returns the bytes that are nearest to an image's normalised `values`, `[c, h, w]`.
     ///
     /// # Panics
-    /// If the number of values is not a multiple of the number of channels.
+    /// Panics if the number of values is not a multiple of the number of channels.
     pub fn denormalise(&self, values: &[f32]) -> Vec<u8> {
         let Normalisation { scale, offset } = &self.normalise;
-        assert_eq!(values.len() % scale.len(), 0, "planes of equal size");
+        assert_eq!(values.len() % scale.len(), 0, "the planes must have equal sizes");
         let planes = values.chunks_exact(values.len() / scale.len());
         let byte = |value: f32, scale: f32, offset: f32| ((value - offset) / scale).round().clamp(0.0, 255.0) as u8;
         planes

@@ -1,4 +1,4 @@
-//! Contact sheets: equal pictures in a grid with gaps, as one PNG.
+//! Contact sheets: pictures of one shape in a grid with gaps, as one PNG.
 
 use image::{
     ExtendedColorType, ImageEncoder,
@@ -7,18 +7,18 @@ use image::{
 
 use crate::images::dataset::ImageShape;
 
-/// Pixels between pictures and around the grid.
+/// The pixels between pictures and around the grid.
 pub const GAP: usize = 2;
 
-/// The gray level between pictures and where one is missing: light gray.
+/// The light grey between pictures and in empty places.
 pub const GROUND: u8 = 224;
 
-/// A grid of equal pictures, filled row by row.
+/// A grid of pictures of one shape, filled row by row.
 #[derive(Debug, Clone)]
 pub struct Sheet {
     shape: ImageShape,
     columns: usize,
-    /// `[c, h, w]` each; `None` leaves a place empty.
+    /// The pictures, each `[c, h, w]`. `None` is an empty place.
     pictures: Vec<Option<Vec<u8>>>,
 }
 
@@ -26,18 +26,18 @@ impl Sheet {
     /// Returns an empty sheet for pictures of `shape` (1 or 3 channels), `columns` side by side.
     ///
     /// # Panics
-    /// If there are no columns.
+    /// Panics if `columns` is 0.
     pub fn new(shape: ImageShape, columns: usize) -> Self {
-        assert!(columns > 0, "a sheet has columns");
+        assert!(columns > 0, "a sheet must have columns");
         Self { shape, columns, pictures: Vec::new() }
     }
 
-    /// Adds a picture: `[c, h, w]`, each 0 to 255.
+    /// Adds a picture, `[c, h, w]`.
     ///
     /// # Panics
-    /// If it has another shape than the sheet's.
+    /// Panics if the picture does not have the sheet's shape.
     pub fn push(&mut self, picture: &[u8]) {
-        assert_eq!(picture.len(), self.shape.bytes(), "a picture has the sheet's shape");
+        assert_eq!(picture.len(), self.shape.bytes(), "a picture must have the sheet's shape");
         self.pictures.push(Some(picture.to_vec()));
     }
 
@@ -47,7 +47,7 @@ impl Sheet {
         self.pictures.resize(rows * self.columns, None);
     }
 
-    /// Returns the sheet as PNG: gray for one channel, otherwise colour. Equal sheets are equal bytes.
+    /// Returns the sheet as a PNG, grey if there is one channel. Equal sheets have equal bytes.
     pub fn png(&self) -> Vec<u8> {
         let ImageShape { height, width, .. } = self.shape;
         let rows = self.pictures.len().div_ceil(self.columns).max(1);
@@ -72,15 +72,15 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// Returns a canvas for pictures of `shape` (1 or 3 channels), filled with the gray level `ground`.
+    /// Returns a canvas for pictures of `shape` (1 or 3 channels), filled with the grey level `ground`.
     pub fn new(shape: ImageShape, (width, height): (usize, usize), ground: u8) -> Self {
         Self { shape, width, height, pixels: vec![ground; width * height * shape.channels] }
     }
 
-    /// Places a picture, `[c, h, w]`, with its upper left corner at (`left`, `top`). It must fit the canvas.
+    /// Places a picture, `[c, h, w]`, with its upper left corner at (`left`, `top`). It must be within the canvas.
     ///
     /// # Panics
-    /// If it reaches below the lower edge.
+    /// Panics if the picture reaches below the lower edge.
     pub fn put(&mut self, picture: &[u8], left: usize, top: usize) {
         let ImageShape { channels, height, width } = self.shape;
         for (plane, values) in picture.chunks_exact(height * width).enumerate() {
@@ -91,24 +91,23 @@ impl Canvas {
         }
     }
 
-    /// Returns the canvas as PNG: gray for one channel, otherwise colour. Equal canvases are equal bytes.
+    /// Returns the canvas as a PNG, grey if there is one channel. Equal canvases have equal bytes.
     pub fn png(&self) -> Vec<u8> {
         encode(&self.pixels, self.width, self.height, self.shape.channels)
     }
 }
 
-/// Returns `pixels`, `[height, width, channels]`, as PNG: gray for one channel, otherwise colour. Equal pixels are equal
-/// bytes.
+/// Returns `pixels`, `[height, width, channels]`, as a PNG, grey if there is one channel. Equal pixels have equal bytes.
 ///
 /// # Panics
-/// If the number of pixels does not fit, or `channels` is not 1 or 3.
+/// Panics if the number of pixels does not fit, or `channels` is not 1 or 3.
 pub fn encode(pixels: &[u8], width: usize, height: usize, channels: usize) -> Vec<u8> {
     let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
     let mut png = Vec::new();
     let size = |pixels: usize| u32::try_from(pixels).expect("a sheet has fewer than 2^32 pixels a side");
     PngEncoder::new_with_quality(&mut png, CompressionType::Default, FilterType::Adaptive)
         .write_image(pixels, size(width), size(height), color)
-        .expect("the buffer fits the size, and memory takes the bytes");
+        .expect("the buffer has the size of the image, and writing to memory cannot fail");
     png
 }
 
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_stand_in_rows_with_gaps() {
+    fn pictures_are_in_rows_with_gaps() {
         let shape = ImageShape { channels: 3, height: 1, width: 1 };
         let mut sheet = Sheet::new(shape, 2);
         sheet.push(&[1, 2, 3]);
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn gray_pictures_make_a_gray_sheet() {
+    fn grey_pictures_make_a_grey_sheet() {
         let mut sheet = Sheet::new(ImageShape { channels: 1, height: 2, width: 1 }, 1);
         sheet.push(&[0, 255]);
         let image = image::load_from_memory(&sheet.png()).unwrap();

@@ -1,67 +1,66 @@
-//! Declaring parameters: [`parameters!`](crate::parameters) for fields, [`choices!`](crate::choices) for names. From a
-//! declaration come the type, how it is read, what is left out when it is written, its range, its default and its
-//! documentation.
+//! The macros that declare parameters: [`parameters!`](crate::parameters) for fields and [`choices!`](crate::choices) for
+//! names. A declaration makes the type, its reader, its writer, and its entry in the reference documentation.
 
 use serde_json::{Map, Value};
 
 use super::{Domain, Read, Unfilled, notation};
 use crate::words::one_of;
 
-/// One parameter as it is declared.
+/// The declaration of one parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Declaration {
-    /// Its name.
+    /// The parameter's name.
     pub name: &'static str,
-    /// What it may be.
+    /// The values that are allowed.
     pub domain: Domain,
-    /// What it may be, in words.
+    /// The values that are allowed, in words.
     pub expected: String,
-    /// Whether `hp("label")` may stand for it.
+    /// Whether the value may be `hp("label")`.
     pub takes_a_label: bool,
-    /// What it is where it is left out; none if it may not be.
+    /// The value if the parameter is left out. `None` if it is required.
     pub default: Option<Value>,
-    /// What it means.
+    /// The doc comment, as one line.
     pub doc: String,
 }
 
-/// One of several names as it is declared.
+/// The declaration of one of several names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// As it is written.
+    /// The name, as it is written.
     pub name: &'static str,
-    /// What stands in its parentheses, if it has any.
+    /// The text in its parentheses, such as `over_epochs, warmup_epochs: 0`. `None` if it has no parentheses.
     pub inside: Option<String>,
-    /// What may stand there, in words.
+    /// The values that are allowed in its parentheses, in words. `None` if it has no parentheses.
     pub content: Option<String>,
-    /// What it means.
+    /// The doc comment, as one line.
     pub doc: String,
 }
 
-/// A type with declared fields: made by [`parameters!`](crate::parameters).
+/// A type with declared fields, made by [`parameters!`](crate::parameters).
 pub trait Declared: Read {
-    /// The names of the fields, as they are declared.
+    /// The names of the fields, in the order of their declaration.
     const NAMES: &'static [&'static str];
 
-    /// Returns the fields, as they are declared.
+    /// Returns the declarations of the fields, in order.
     fn declarations() -> Vec<Declaration>;
 
-    /// Returns the parameters with the values that are proposed under their labels filled in.
+    /// Returns the parameters with each label replaced by the value proposed for it.
     ///
     /// # Errors
-    /// If a label is not proposed, or its value is not allowed.
+    /// If `labels` has no value for a label, or the value is not allowed.
     fn filled_in(&self, labels: &Map<String, Value>) -> Result<Self, Unfilled>;
 
-    /// Returns every field with its value, those at their defaults too.
+    /// Returns every field with its value, including those at their defaults.
     fn all(&self) -> Map<String, Value>;
 }
 
-/// A type with declared names: made by [`choices!`](crate::choices).
+/// A type with declared names, made by [`choices!`](crate::choices).
 pub trait Choices: Read {
-    /// Returns the names, as they are declared.
+    /// Returns the declarations of the names, in order.
     fn choices() -> Vec<Choice>;
 }
 
-/// Returns the fields as they are written, each with its default: `over_epochs, warmup_epochs: 0`.
+/// Returns the fields as text, each with its default: `over_epochs, warmup_epochs: 0`.
 pub fn written<T: Declared>() -> String {
     let field = |declaration: Declaration| match declaration.default {
         Some(default) => format!("{}: {}", declaration.name, notation(&default)),
@@ -70,7 +69,7 @@ pub fn written<T: Declared>() -> String {
     T::declarations().into_iter().map(field).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the names with what stands in their parentheses.
+/// Returns the names as text, each with its parentheses: "`Constant` or `Cosine(over_epochs)`".
 pub fn one_of_choices<T: Choices>() -> String {
     let choice = |choice: Choice| match choice.inside {
         Some(inside) => format!("{}({inside})", choice.name),
@@ -80,22 +79,26 @@ pub fn one_of_choices<T: Choices>() -> String {
     one_of(names.iter().map(String::as_str))
 }
 
-/// Returns the lines of a doc comment as one.
+/// Returns the lines of a doc comment as one line.
 pub fn one_line(lines: &[&str]) -> String {
     lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
-/// Declares a struct of parameters. A field is
+/// Declares a struct of parameters. A field is declared as
 ///
 /// ```text
 /// /// What it means.
 /// name: Type [domain] = default,
 /// ```
 ///
-/// without `[domain]` if it may be whatever its type can be, and without `= default` if it must be given (an `Option` is
-/// `None` where it is left out). `struct Type;` has no fields. `struct Type = defaults` has a `Default`: all fields at theirs. `where check` calls `fn check(self, at: &Path, problems: &mut Vec<Problem>) -> Self` once all
-/// fields are read, for what one field alone cannot say. Fields at their defaults are left out when it is written, so that a
-/// new parameter keeps old keys.
+/// - Without `[domain]`, every value of the type is allowed.
+/// - Without `= default`, the field is required. A field of type `Option` is `None` if it is left out.
+/// - `struct Type;` has no fields.
+/// - `struct Type = defaults` implements `Default`. Every field must have a default.
+/// - `struct Type where check` calls `fn check(self, at: &Path, problems: &mut Vec<Problem>) -> Self` after all fields are
+///   read, for rules that involve several fields.
+///
+/// Fields at their defaults are left out when the struct is written, so that adding a parameter changes no existing key.
 #[macro_export]
 macro_rules! parameters {
     (
@@ -251,16 +254,20 @@ macro_rules! parameters {
     (@default $type:ty, $default:expr) => { Some::<$type>($default) };
 }
 
-/// Declares an enum of which a parameter is one. A name is
+/// Declares an enum of names, one of which is the value of a parameter. A name is declared as
 ///
 /// ```text
 /// /// What it means.
 /// Name(Type [domain]) = "written",
 /// ```
 ///
-/// without parentheses if nothing stands in them, without `[domain]` as in [`parameters!`], and without `= "written"` if it is
-/// written as it is called. `enum Type = Name { .. }` has a default. The record of a name is that of serde: `"Name"`, or
-/// `{"Name": content}`; `unwritten enum` leaves `Serialize` to be written by hand.
+/// - Without `(Type)`, the name has no content.
+/// - Without `[domain]`, every value of the type is allowed.
+/// - Without `= "written"`, the name is written like the variant.
+/// - `enum Type = Name` implements `Default`.
+/// - `unwritten enum` does not implement `Serialize`, so that it can be written by hand.
+///
+/// In JSON, as with serde, a name is `"Name"` or `{"Name": content}`.
 #[macro_export]
 macro_rules! choices {
     (

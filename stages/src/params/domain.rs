@@ -1,4 +1,4 @@
-//! What a parameter may be.
+//! The values that a parameter may have.
 
 use std::ops::RangeInclusive;
 
@@ -6,22 +6,22 @@ use serde_json::Value;
 
 use crate::words::one_of;
 
-/// What a parameter may be.
+/// The values that a parameter may have.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Domain {
-    /// Whatever its type can be.
+    /// Every value of the parameter's type.
     Any,
-    /// A whole number.
+    /// A whole number in the range.
     Whole(RangeInclusive<u32>),
-    /// A number that is rounded to a whole one: quantised draws are floating-point numbers.
+    /// A number that is in the range once it is rounded. Quantised draws of a search are floating-point numbers.
     Rounded(RangeInclusive<u32>),
-    /// A number at least 0 and below 1.
+    /// A number of at least 0 and below 1.
     Share,
     /// A finite number above 0.
     Positive,
     /// A finite number of at least 0.
     NotNegative,
-    /// A number from one to the other, both included.
+    /// A number from the first to the second, both included.
     Between(f64, f64),
     /// A number above the first and at most the second.
     AboveUpTo(f64, f64),
@@ -29,16 +29,16 @@ pub enum Domain {
     Fraction,
     /// True or false.
     Flag,
-    /// One of these texts.
+    /// One of these strings.
     Word(&'static [&'static str]),
-    /// A list of so many, each of the domain.
+    /// A list of the given length, each item in the domain.
     Each(usize, &'static Domain),
-    /// `None`, or a value of the domain.
+    /// `None`, or a value in the domain.
     Optional(&'static Domain),
 }
 
 impl Domain {
-    /// Returns whether `value` is of the domain.
+    /// Returns whether `value` is in the domain.
     pub fn has(&self, value: &Value) -> bool {
         let number = |fine: &dyn Fn(f64) -> bool| value.as_f64().is_some_and(fine);
         let within =
@@ -85,7 +85,7 @@ impl Domain {
         }
     }
 
-    /// Returns a value of the domain.
+    /// Returns some value in the domain.
     pub fn any(&self) -> Value {
         match self {
             Self::Any | Self::Optional(_) => Value::Null,
@@ -101,7 +101,7 @@ impl Domain {
         }
     }
 
-    /// Returns whether the domain has ends that a search's bounds must keep to.
+    /// Returns whether the domain limits the bounds of a search.
     pub fn is_bounded(&self) -> bool {
         matches!(self, Self::Whole(_) | Self::Share | Self::Between(..) | Self::Fraction)
     }

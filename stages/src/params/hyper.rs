@@ -1,4 +1,4 @@
-//! A parameter of a trial that a search may propose.
+//! Parameters whose values a search may propose.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Domain, Read, Unfilled};
 use crate::problem::{Part, Path, Problem};
 
-/// A parameter of a trial: a value, or `hp("label")`, which stands for the value that the search proposes under that label.
+/// A parameter of a trial: a value, or `hp("label")`, which is replaced by the value that the search proposes for the label.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Hyper<T> {
     /// A value.
@@ -31,11 +31,11 @@ impl<T: Read> Read for Hyper<T> {
         }
         let before = problems.len();
         let read = T::read(value, domain, at, problems);
-        // Of a value that is out of range it is known that no label was meant.
+        // Labels are mentioned only if the value has the wrong type: a number out of range was not meant to be a label.
         if read.is_none() {
             for problem in problems[before..].iter_mut().filter(|problem| problem.at == *at) {
                 if problem.part == Part::Value {
-                    problem.expected = Some(format!("{}, or in a search `hp(\"label\")`", T::expected(domain)));
+                    problem.expected = Some(format!("{}, or `hp(\"label\")` in a search", T::expected(domain)));
                 }
             }
         }
@@ -63,27 +63,27 @@ impl<T: Read> Read for Hyper<T> {
 }
 
 impl<T: Clone> Hyper<T> {
-    /// Returns the value, which is filled in.
+    /// Returns the value.
     ///
     /// # Panics
-    /// If it is a label: [`Declared::filled_in`](super::Declared::filled_in) leaves none.
+    /// Panics if it is a label. [`Declared::filled_in`](super::Declared::filled_in) replaces labels.
     pub fn get(&self) -> T {
         match self {
             Self::Value(value) => value.clone(),
-            Self::Label(label) => panic!("label `{label}` is filled in before it is used"),
+            Self::Label(label) => panic!("label `{label}` must be filled in before it is used"),
         }
     }
 }
 
-/// Returns the label, if the value is `hp("label")`.
+/// Returns the label if the value is `hp("label")`.
 pub fn label(value: &Value) -> Option<&str> {
     value.as_object().filter(|map| map.len() == 1)?.get("hp")?.as_str()
 }
 
-/// Returns the value of the parameter `name` that is proposed under `label`.
+/// Returns the value that is proposed under `label`. `name` is the parameter's name, for messages.
 ///
 /// # Errors
-/// If there is none, or it is not of the domain.
+/// If there is no such label, or the value is not in the domain.
 pub fn proposed<T: Read>(label: &str, domain: &Domain, name: &str, labels: &Map<String, Value>) -> Result<T, Unfilled> {
     let missing = || Unfilled::Missing(format!("`{name}`: the proposal has no label `{label}`"));
     let value = labels.get(label).ok_or_else(missing)?;
@@ -99,7 +99,7 @@ pub fn proposed<T: Read>(label: &str, domain: &Domain, name: &str, labels: &Map<
         .ok_or_else(refused)
 }
 
-/// Returns a whole number as an integer.
+/// Returns the value as an integer, if it is a whole number.
 pub(crate) fn whole(value: &Value) -> Option<Value> {
     let x = value.as_f64()?;
     (x.fract() == 0.0 && x.abs() < 9e15).then(|| Value::from(x as i64))

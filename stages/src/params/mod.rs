@@ -1,8 +1,18 @@
-//! Parameters: declared once, read with every problem at its place, written as canonical JSON.
+//! Parameters: declared with macros, read with all problems reported at their places, written as canonical JSON.
 //!
-//! RON text in `pipeline.ron` is a notation for one JSON value: `Name(a: 1)` is `{"Name":{"a":1}}`, `Name(1)` is
-//! `{"Name":1}`, `Name(1, 2)` is `{"Name":[1,2]}`, `Name` is `"Name"`, `(a: 1)` and `{"a": 1}` are `{"a":1}`, `None` is
-//! `null`, `Some(x)` is `x`. Parameters are read from that value by [`Read`]; serde's `Deserialize` is the same reader.
+//! RON text in `pipeline.ron` is a notation for a JSON value:
+//!
+//! | RON | JSON |
+//! |---|---|
+//! | `Name` | `"Name"` |
+//! | `Name(1)` | `{"Name":1}` |
+//! | `Name(1, 2)` | `{"Name":[1,2]}` |
+//! | `Name(a: 1)` | `{"Name":{"a":1}}` |
+//! | `(a: 1)`, `{"a": 1}` | `{"a":1}` |
+//! | `None` | `null` |
+//! | `Some(x)` | `x` |
+//!
+//! [`Read`] reads parameters from that value. Their `Deserialize` uses the same reader.
 
 mod declare;
 mod domain;

@@ -1,8 +1,8 @@
-//! Values as a pipeline writes them.
+//! JSON values in the notation of `pipeline.ron`.
 
 use serde_json::Value;
 
-/// Returns a value as a pipeline writes it: `Best("valid.loss")`, `[Last]`, `None`.
+/// Returns a value in the notation of `pipeline.ron`: `Best("valid.loss")`, `[Last]`, `None`.
 pub fn notation(value: &Value) -> String {
     let list = |items: &[Value]| items.iter().map(notation).collect::<Vec<_>>().join(", ");
     match value {

@@ -1,4 +1,4 @@
-//! Reading parameters: every problem at its place, with what was found and what is allowed.
+//! Reads parameters and reports each problem with its place, what was found and what is allowed.
 
 use std::collections::BTreeMap;
 
@@ -10,72 +10,72 @@ use crate::{
     words::{closest, one_of},
 };
 
-/// A type that parameters have.
+/// A type of parameters.
 pub trait Read: Sized + Clone {
-    /// Reads `value`, which stands at `at`, and adds what is wrong with it to `problems`. A value that is only out of range is
-    /// returned, so that more can be told about it; it may be used if there are no problems.
+    /// Reads `value`, whose place is `at`, and adds its problems to `problems`. A value of the right type that is out of range
+    /// is returned too, so that more problems can be found. The value may be used only if there are no problems.
     fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self>;
 
-    /// Returns what is allowed, in words.
+    /// Returns the allowed values in words, for an error message.
     fn expected(domain: &Domain) -> String;
 
-    /// Returns what is allowed, for a page of reference, which has more room.
+    /// Returns the allowed values in words, for the reference documentation. May be longer than [`expected`](Self::expected).
     fn documented(domain: &Domain) -> String {
         Self::expected(domain)
     }
 
-    /// Returns what stands in the parentheses of a name with this content, for a page of reference.
+    /// Returns the text in the parentheses of a name with this content, for the reference documentation.
     fn inside() -> String {
         "..".to_owned()
     }
 
-    /// Returns whether `hp("label")` may stand for it.
+    /// Returns whether the value may be `hp("label")`.
     fn takes_a_label() -> bool {
         false
     }
 
-    /// Returns the names of its fields, if it has any.
+    /// Returns the names of the type's fields. Empty if it has none.
     fn fields() -> &'static [&'static str] {
         &[]
     }
 
-    /// Returns the value of a field that is left out and has no default of its own.
+    /// Returns the value of a field that is left out and is declared without a default. `None` if it is required.
     fn absent() -> Option<Self> {
         None
     }
 
-    /// Returns what a name without parentheses stands for: `Tpe` for `Tpe()`.
+    /// Returns the content of a name without parentheses: `Tpe` means `Tpe()`. `None` if the name needs content.
     fn bare() -> Option<Self> {
         None
     }
 
-    /// Returns the value with what is proposed under its labels filled in. `name` is the parameter's, for messages.
+    /// Returns the value with each label replaced by the value proposed for it. `name` is the parameter's name, for messages.
     ///
     /// # Errors
-    /// If the label is not proposed, or its value is not allowed.
+    /// If `labels` has no value for a label, or the value is not allowed.
     fn settled(&self, _domain: &Domain, _name: &str, _labels: &Map<String, Value>) -> Result<Self, Unfilled> {
         Ok(self.clone())
     }
 }
 
-/// Why a parameter has no value.
+/// Why a label could not be filled in. The content is a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfilled {
-    /// The proposal has no such label: a mistake of the study.
+    /// The proposal has no such label. This is a mistake in the study.
     Missing(String),
-    /// The proposed value is not allowed: a result of the trial.
+    /// The proposed value is not allowed. This is a result of the trial.
     Refused(String),
 }
 
-/// Returns the value, if nothing is wrong with it.
+/// Reads a value.
 ///
 /// # Errors
-/// With everything that is wrong with it.
+/// Returns all problems of the value.
 pub fn read<T: Read>(value: &Value) -> Result<T, Vec<Problem>> {
     read_in(value, &Domain::Any)
 }
 
-/// Returns the value, if nothing is wrong with it and it is of the domain.
+/// Reads a value that must be in the domain.
 fn read_in<T: Read>(value: &Value, domain: &Domain) -> Result<T, Vec<Problem>> {
     let mut problems = Vec::new();
     match T::read(value, domain, &Path::here(), &mut problems) {
@@ -84,21 +84,21 @@ fn read_in<T: Read>(value: &Value, domain: &Domain) -> Result<T, Vec<Problem>> {
     }
 }
 
-/// Returns a function that reads values of the domain, and none for others.
+/// Returns a function that reads a value, and returns `None` if it is not in the domain.
 pub(super) fn accepted<T: Read>(domain: &Domain) -> impl Fn(&Value) -> Option<T> {
     move |value| read_in(value, domain).ok()
 }
 
-/// Reads a parameter for serde, which takes one problem: the first.
+/// Reads a parameter for serde.
 ///
 /// # Errors
-/// If anything is wrong with it.
+/// Returns the first problem.
 pub fn deserialize<'de, T: Read, D: serde::Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let value: Value = serde::Deserialize::deserialize(deserializer)?;
     read(&value).map_err(|problems| serde::de::Error::custom(&problems[0]))
 }
 
-/// Reads a value that `get` finds, and complains about it if there is none or it is out of range.
+/// Reads a value with `get`. Adds a problem if `get` finds none or the value is not in the domain.
 fn scalar<T: Read>(
     value: &Value,
     domain: &Domain,
@@ -113,7 +113,7 @@ fn scalar<T: Read>(
     read
 }
 
-/// Returns the domain in words, or what the type says where any value is allowed.
+/// Returns the domain in words, or `otherwise` if it is [`Domain::Any`].
 fn words(domain: &Domain, otherwise: &str) -> String {
     if *domain == Domain::Any { otherwise.to_owned() } else { domain.expected() }
 }
@@ -138,7 +138,7 @@ scalars! {
     u64, "a whole number of at least 0", Value::as_u64;
     f64, "a number", Value::as_f64;
     String, "a string", |value| value.as_str().map(str::to_owned);
-    // Of a table, whose domains say what is allowed.
+    // Values of a table of hyperparameters, whose rows have domains.
     Value, "a value", |value| Some(value.clone());
 }
 
@@ -178,7 +178,7 @@ fn items<T: Read>(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<
         problems.push(Problem::found(at, value).expected(Vec::<T>::expected(domain)));
         return None;
     };
-    // Not `collect` on options right away: every item is read, also behind one that is wrong.
+    // Collected first, because collecting into an `Option` would stop at the first wrong item.
     let read: Vec<_> =
         items.iter().enumerate().map(|(i, item)| T::read(item, domain, &at.index(i), problems)).collect();
     read.into_iter().collect()
@@ -230,8 +230,8 @@ impl<T: Read> Read for BTreeMap<String, T> {
     }
 }
 
-/// Returns which of `names` the value begins with, and what stands in its parentheses if it has any. `None` is a name like
-/// others where it is one of them.
+/// Reads `Name` or `Name(content)`. Returns the index in `names` of the name, and the content if there is any. The value
+/// `None` is read as a name if `names` contains it.
 pub fn named<'v>(
     value: &'v Value,
     names: &[&str],
@@ -257,7 +257,7 @@ pub fn named<'v>(
     Some((known?, content))
 }
 
-/// Reads what stands in the parentheses of `Name(..)`; of `Name` alone there is no content.
+/// Reads the content of `Name(..)`. `Name` alone has no content, and is read as [`Read::bare`].
 pub fn content<T: Read>(
     name: &str,
     content: Option<&Value>,
@@ -275,7 +275,7 @@ pub fn content<T: Read>(
     T::read(content, domain, &at.name(name), problems)
 }
 
-/// Complains about content in the parentheses of a name that takes none.
+/// Adds a problem and returns `None` if a name without content has some. Empty parentheses are allowed.
 pub fn no_content(name: &str, content: Option<&Value>, at: &Path, problems: &mut Vec<Problem>) -> Option<()> {
     let content = content.filter(|content| match content {
         Value::Null => false,
@@ -290,19 +290,18 @@ pub fn no_content(name: &str, content: Option<&Value>, at: &Path, problems: &mut
     Some(())
 }
 
-/// The fields of a value while they are read.
+/// The fields of a value that is being read.
 pub struct Fields<'v> {
     given: BTreeMap<&'v str, (Path, &'v Value)>,
-    /// Whether there are unknown fields.
     has_unknown: bool,
-    /// Fields that are not given, but misspelt.
+    /// Known fields that an unknown one is close to: probably misspelt.
     misspelt: Vec<&'v str>,
     at: Path,
 }
 
 impl<'v> Fields<'v> {
-    /// Returns the fields of `value`, which may have the `known` ones, and complains about others. A list gives the fields in
-    /// their order.
+    /// Returns the fields of `value`, and adds a problem for each that is not in `known`. A list has the values of the known
+    /// fields in their order.
     pub fn of(value: &'v Value, known: &[&'v str], at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
         let mut given = BTreeMap::new();
         let (mut has_unknown, mut misspelt) = (false, Vec::new());
@@ -330,24 +329,24 @@ impl<'v> Fields<'v> {
         Some(Self { given, has_unknown, misspelt, at: at.clone() })
     }
 
-    /// Returns whether there are unknown fields. Of what they were meant to say nothing more can be told.
+    /// Returns whether there are unknown fields. If so, the value is not checked any further.
     pub fn has_unknown(&self) -> bool {
         self.has_unknown
     }
 
-    /// Returns the field `name` with its place, if it is given.
+    /// Returns the place and the value of the field `name`, if it is given.
     pub fn get(&self, name: &str) -> Option<(&Path, &'v Value)> {
         self.given.get(name).map(|(at, value)| (at, *value))
     }
 
-    /// Complains that the field `name` is missing, unless it is only misspelt, which was said.
+    /// Adds a problem that the field `name` is missing, unless it was reported as misspelt. `allowed` says what it may be.
     pub fn missing(&self, name: &str, allowed: &str, problems: &mut Vec<Problem>) {
         if !self.misspelt.contains(&name) {
             problems.push(Problem::missing_field(&self.at, name, allowed));
         }
     }
 
-    /// Reads the field `name`; where it is left out, it is `default`.
+    /// Reads the field `name`. If it is left out, returns `default`.
     pub fn read<T: Read>(
         &self,
         name: &str,

@@ -3,42 +3,43 @@
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
-/// Returns a record's canonical bytes: one line of JSON with sorted keys and a line feed.
+/// Returns a record's canonical bytes: one line of JSON with sorted keys, and a line feed. A number that may be NaN or
+/// infinite must be a [`Float`], because JSON would have `null` for it.
 ///
 /// # Panics
-/// If the record holds a map whose keys are no strings, or a number that is not finite: write those as [`Float`].
+/// Panics if a map in the record has keys that are not strings.
 pub fn record(value: &impl Serialize) -> Vec<u8> {
-    // Through `Value`, whose map is sorted by key, so that the order of a struct's fields cannot matter.
+    // `Value` sorts its maps by key, so the order of a struct's fields does not matter.
     sorted_record(&serde_json::to_value(value).expect("records are plain data with string keys"))
 }
 
-/// Returns the canonical bytes of a record whose fields are in the order of their names, as [`record`] does, faster.
+/// Returns the same bytes as [`record`], faster, for a record whose fields are sorted by name.
 ///
 /// # Panics
-/// As [`record`]; in a build with debug assertions, if the fields are not sorted.
+/// Panics if [`record`] would. With debug assertions, also panics if the fields are not sorted.
 pub fn sorted_record(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(value).expect("records are plain data with string keys");
     debug_assert_eq!(
         serde_json::from_slice(&bytes).map(|value: Value| value.to_string()).ok().as_deref(),
         str::from_utf8(&bytes).ok(),
-        "the fields are sorted"
+        "the fields must be sorted"
     );
     bytes.push(b'\n');
     bytes
 }
 
-/// Returns whether `value` is its type's default: `#[serde(default, skip_serializing_if = "params::is_default")]` leaves a
-/// parameter at its default out of the action, so that a new parameter keeps old keys.
+/// Returns whether `value` is its type's default. `#[serde(default, skip_serializing_if = "params::is_default")]` leaves a
+/// parameter at its default out of the action, so that adding a parameter changes no existing key.
 pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Defines, for each parameter whose default is not its type's, a type called like it with `value()` and `is(&value)`, for
-/// `#[serde(default = "name::value", skip_serializing_if = "name::is")]`.
+/// Defines defaults that differ from those of their types. For each parameter, defines a type with the parameter's name and
+/// the functions `value()` and `is(&value)`, for `#[serde(default = "name::value", skip_serializing_if = "name::is")]`.
 #[macro_export]
 macro_rules! defaults {
     ($($name:ident: $type:ty = $value:expr;)*) => { $(
-        #[expect(non_camel_case_types, reason = "it is called like the parameter")]
+        #[expect(non_camel_case_types, reason = "it has the name of the parameter")]
         pub(crate) enum $name {}
 
         impl $name {
@@ -48,7 +49,7 @@ macro_rules! defaults {
     )* };
 }
 
-/// A number in a record that may be no number: non-finite ones are the strings "NaN", "Infinity" and "-Infinity".
+/// A number in a record that may be NaN or infinite. Those are written as the strings "NaN", "Infinity" and "-Infinity".
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Float(pub f64);
 

@@ -1,11 +1,11 @@
-//! Parameters as a table for a page of documentation.
+//! Tables of parameters for the reference documentation, in Markdown.
 
 use serde_json::Value;
 
 use super::{Choices, Declaration, Declared, Domain, notation};
 use crate::words::one_of;
 
-/// Returns a table of rows under the header.
+/// Returns a table with a header.
 pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut text = line(&header.map(str::to_owned)).replace("|  |", "| |");
@@ -14,7 +14,7 @@ pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [
     text
 }
 
-/// Returns a table of the fields, with a note on labels if some take them.
+/// Returns a table of the fields, with a note if some of them take labels.
 pub fn fields<T: Declared>() -> String {
     let declarations = T::declarations();
     let takes_labels = declarations.iter().any(|declaration| declaration.takes_a_label);

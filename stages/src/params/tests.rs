@@ -1,4 +1,4 @@
-//! What follows from a declaration.
+//! Tests of declared parameters.
 
 use serde_json::{Value, json};
 
@@ -61,12 +61,12 @@ fn defaults_are_filled_in_when_read_and_left_out_when_written() {
     assert_eq!(serde_json::from_value::<Brush>(json!({ "width": 3 })).unwrap(), short);
     let other = json!({ "width": { "hp": "w" }, "colour": { "light": 500 }, "second": 2 });
     assert_eq!(serde_json::to_value(brush(other.clone()).unwrap()).unwrap(), other);
-    // Without their names, in their order.
+    // A list has the fields in their order.
     assert_eq!(brush(json!([3, "Red"])).unwrap(), short);
 }
 
 #[test]
-fn every_problem_is_told_with_its_place_and_what_is_allowed() {
+fn every_problem_is_reported_with_its_place_and_what_is_allowed() {
     refused(
         json!({ "widht": 3, "colour": { "light": 7 }, "share": 1, "names": ["", 3, ""] }),
         &[
@@ -79,7 +79,7 @@ fn every_problem_is_told_with_its_place_and_what_is_allowed() {
     refused(
         json!({ "width": "3", "colour": "light", "names": ["a", ""], "second": 10 }),
         &[
-            "`width`: found `\"3\"`, expected a whole number of 1 to 9, or in a search `hp(\"label\")`",
+            "`width`: found `\"3\"`, expected a whole number of 1 to 9, or `hp(\"label\")` in a search",
             "`colour`: found `light`, expected `light(..)`",
             "`second`: found `10`, expected a whole number of 1 to 9",
         ],
@@ -98,13 +98,13 @@ fn every_problem_is_told_with_its_place_and_what_is_allowed() {
 }
 
 #[test]
-fn serde_is_told_the_first_problem() {
+fn serde_reports_the_first_problem() {
     let error = serde_json::from_value::<Brush>(json!({ "width": 0, "share": 2 })).unwrap_err().to_string();
     assert!(error.starts_with("`width`: found `0`, expected a whole number of 1 to 9"), "{error}");
 }
 
 #[test]
-fn a_label_is_filled_in_with_a_value_that_is_allowed() {
+fn a_label_is_filled_in_only_with_an_allowed_value() {
     let brush = brush(json!({ "width": { "hp": "w" }, "second": { "hp": "v" } })).unwrap();
     let filled = |labels: Value| brush.filled_in(labels.as_object().unwrap());
     let both = filled(json!({ "w": 4.0, "v": 2 })).unwrap();
@@ -119,7 +119,7 @@ fn a_label_is_filled_in_with_a_value_that_is_allowed() {
 }
 
 #[test]
-fn a_declaration_says_all_that_is_to_be_known() {
+fn a_declaration_has_the_name_doc_default_and_content() {
     let colour = &Brush::declarations()[1];
     assert_eq!((colour.name, colour.doc.as_str()), ("colour", "What it paints in: one colour."));
     assert_eq!((colour.expected.as_str(), &colour.default), ("`Red` or `light(..)`", &Some(json!("Red"))));

@@ -1,4 +1,4 @@
-//! The stage `promote`: one of the best trials of a rung goes on to the next.
+//! The stage `promote`: promotes one of the best trials of a rung to the next rung.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,20 +8,25 @@ use crate::{
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
-/// Gives another trial the configuration of one of the best trials of a rung. It is trained for longer, from where the promoted
-/// trial stopped.
+/// Gives a trial the configuration of one of the best trials of a rung. Its training continues from where the promoted trial
+/// stopped.
 ///
-/// Slots: `history`, the history.json of the rung's last trial; `previous`, the parameters.json of the trial before this
-/// one. Outputs: proposal.json, byte for byte that of the promoted trial; parameters.json, a link of the chain.
+/// Slots:
+/// - `history`: the `history.json` of the rung's last trial.
+/// - `previous`: the `parameters.json` of the trial before this one.
+///
+/// Outputs:
+/// - `proposal.json`: equal to the promoted trial's, byte for byte.
+/// - `parameters.json`: a link of the chain of parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Promote {
     /// The trial's index, from 0.
     pub trial: u32,
-    /// First and last trial of the rung.
+    /// The first and the last trial of the rung.
     pub rung: (u32, u32),
-    /// Which of the rung's trials is promoted, 0 for the best. Of equal losses, the lower index is better; trials without a score
-    /// come last.
+    /// The rank of the promoted trial in the rung, 0 for the best. Of two trials with equal losses, the earlier is better. Trials
+    /// without a score come last.
     pub rank: u32,
 }
 
@@ -36,7 +41,7 @@ impl Stage for Promote {
         let (first, last) = self.rung;
         if rows.len() != last as usize + 1 || parameters.len() != self.trial as usize {
             let (n, m) = (rows.len(), parameters.len());
-            let message = format!("trial {} is given the scores of {n} trials and the parameters of {m}", self.trial);
+            let message = format!("trial {} was given the scores of {n} trials and the parameters of {m}", self.trial);
             return Err(StageError::failed(message));
         }
         let mut rung: Vec<&HistoryLink> = rows[first as usize..].iter().collect();

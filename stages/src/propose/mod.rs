@@ -1,4 +1,4 @@
-//! The stage `propose`: a sampler proposes the configuration of one trial.
+//! The stage `propose`: proposes the configuration of one trial.
 
 #[cfg(test)]
 mod tests;
@@ -20,21 +20,26 @@ use crate::{
 
 /// Proposes one trial.
 ///
-/// Slots: `split`, the split.json for this trial, if [`Sampler::split`]; `history`, the history.json of the latest trial whose
-/// score the sampler may see, if [`Sampler::reads_history`]; `previous`, the parameters.json of the trial before, except for the
-/// first; `imported`, trials of another search. Outputs: proposal.json, which is all that a training reads; parameters.json, a
-/// link of the chain of parameters.
+/// Slots:
+/// - `split`: the `split.json` for this trial, if [`Sampler::split`] returns a rule.
+/// - `history`: the `history.json` of the latest trial whose score the sampler may see, if [`Sampler::reads_history`].
+/// - `previous`: the `parameters.json` of the trial before. Not connected for trial 0.
+/// - `imported`: the trials of another search. Optional.
+///
+/// Outputs:
+/// - `proposal.json`: the only output that a training reads.
+/// - `parameters.json`: a link of the chain of parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Propose {
     /// The trial's index, from 0.
     pub trial: u32,
-    /// What is searched.
+    /// The space that is searched.
     pub space: Space,
-    /// Conditions on every proposal.
+    /// The constraints on every proposal.
     #[serde(default, skip_serializing_if = "is_default")]
     pub constraints: Vec<Constraint>,
-    /// What proposes.
+    /// The method that proposes the trial.
     pub sampler: Sampler,
 }
 
@@ -66,7 +71,7 @@ impl Stage for Propose {
         let past = self.past(inputs)?;
         let proposal = self.sampler.propose(&self.space, &self.constraints, context.seed, self.trial, &past);
         let Some(proposal) = proposal else {
-            let message = format!("trial {} finds nothing new that the constraints allow", self.trial);
+            let message = format!("for trial {} there is nothing new left that the constraints allow", self.trial);
             return Err(StageError::failed_with_hint(message, "ask for fewer trials, or loosen the constraints"));
         };
         let bytes = proposal.to_record();
@@ -78,7 +83,7 @@ impl Propose {
     fn past(&self, inputs: &Inputs<'_>) -> Result<Past, StageError> {
         let links: Vec<ParametersLink> = chain::read(inputs, "previous")?;
         if links.len() != self.trial as usize {
-            let message = format!("trial {} is given the parameters of {} trials", self.trial, links.len());
+            let message = format!("trial {} was given the parameters of {} trials", self.trial, links.len());
             return Err(StageError::failed(message));
         }
         let is_imported = inputs.digest("imported").is_some();
@@ -91,14 +96,14 @@ impl Propose {
             let split: SplitRecord = inputs.record("split")?;
             let trials = imported.len() as u32 + self.trial;
             if split.trials != trials {
-                return Err(StageError::failed(format!("the split is of {} trials, not of {trials}", split.trials)));
+                return Err(StageError::failed(format!("the split has {} trials, expected {trials}", split.trials)));
             }
             past.good = split.good;
         }
         if self.sampler.reads_history(self.trial, is_imported) {
             let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
             if rows.len() > self.trial as usize {
-                let message = format!("trial {} is given the scores of {} trials", self.trial, rows.len());
+                let message = format!("trial {} was given the scores of {} trials", self.trial, rows.len());
                 return Err(StageError::failed(message));
             }
             past.losses = imported.iter().map(Imported::loss_or_worst).collect();

@@ -1,4 +1,4 @@
-//! The stages of a search, run one after the other over objects in memory.
+//! Tests of the stages of a search, run one after the other on objects in memory.
 
 use pipe_store::MemoryObjects;
 use serde_json::json;
@@ -21,7 +21,7 @@ use crate::{
 const LAG: u32 = 2;
 const STARTUP: u32 = 4;
 
-/// A search run stage by stage, as a plan does it.
+/// A search that is run stage by stage, as a plan would.
 struct Search {
     space: Space,
     sampler: Sampler,
@@ -119,11 +119,11 @@ fn scores(n: u32) -> Vec<Score> {
 }
 
 #[test]
-fn a_proposal_changes_when_a_score_it_may_see_changes_and_not_when_another_does() {
+fn a_proposal_depends_only_on_the_scores_that_it_may_see() {
     let before = Search::new(tpe(), &scores(12));
     for changed in 0..12 {
         let mut scores = scores(12);
-        // The best becomes the worst, and any other the best.
+        // The best trial becomes the worst, and any other trial becomes the best.
         let best = scores[changed as usize].loss.0 <= 0.1;
         scores[changed as usize] = completed(if best { 5.0 } else { -1.0 });
         let after = Search::new(tpe(), &scores);
@@ -131,7 +131,7 @@ fn a_proposal_changes_when_a_score_it_may_see_changes_and_not_when_another_does(
             let sees = trial >= STARTUP && trial >= changed + LAG;
             let (a, b) = (&before.proposals[trial as usize], &after.proposals[trial as usize]);
             if !sees {
-                assert!(a == b, "trial {trial} may not see the score of trial {changed}");
+                assert!(a == b, "trial {trial} must not see the score of trial {changed}");
             } else if trial == STARTUP.max(changed + LAG) {
                 assert!(a != b, "trial {trial} sees the score of trial {changed}");
             }
@@ -140,7 +140,7 @@ fn a_proposal_changes_when_a_score_it_may_see_changes_and_not_when_another_does(
 }
 
 #[test]
-fn a_loss_that_moves_without_changing_the_split_changes_nothing_downstream() {
+fn a_loss_that_does_not_change_the_split_changes_nothing_downstream() {
     let mut scores = scores(12);
     let before = Search::new(tpe(), &scores);
     scores[3] = completed(0.800_000_000_1);
@@ -150,7 +150,7 @@ fn a_loss_that_moves_without_changing_the_split_changes_nothing_downstream() {
 }
 
 #[test]
-fn stages_propose_what_the_sampler_does() {
+fn the_stage_proposes_what_the_sampler_proposes() {
     let search = Search::new(tpe(), &scores(12));
     let mut past = Past::default();
     for (trial, bytes) in (0..).zip(&search.proposals) {
@@ -164,7 +164,7 @@ fn stages_propose_what_the_sampler_does() {
 }
 
 #[test]
-fn proposals_come_back_from_their_records_bit_for_bit() {
+fn proposals_are_read_from_their_records_bit_for_bit() {
     for trial in 0..200 {
         let proposal = random(&hyperopt_cifar_space(), 1, trial);
         assert_eq!(serde_json::from_slice::<Proposal>(&proposal.to_record()).unwrap(), proposal);
@@ -172,7 +172,7 @@ fn proposals_come_back_from_their_records_bit_for_bit() {
 }
 
 #[test]
-fn equal_proposals_are_equal_bytes_whatever_the_sampler() {
+fn equal_proposals_of_different_samplers_have_equal_bytes() {
     let (random, tpe) = (Search::new(Sampler::Random(Random), &scores(5)), Search::new(tpe(), &scores(5)));
     assert_eq!(random.proposals[..4], tpe.proposals[..4]);
     assert_ne!(random.proposals[4], tpe.proposals[4]);
@@ -200,7 +200,7 @@ fn pending_diverged_and_failed_trials_count_as_worst() {
 }
 
 #[test]
-fn the_best_trial_is_the_first_of_the_least_loss() {
+fn the_best_trial_is_the_first_with_the_least_loss() {
     let mut scores = scores(8);
     scores[1] = ended(Status::Diverged, 0.0, None);
     scores[4] = ended(Status::Completed, f64::NAN, None);
@@ -214,7 +214,7 @@ fn the_best_trial_is_the_first_of_the_least_loss() {
 }
 
 #[test]
-fn the_best_of_a_rung_is_promoted_and_a_failed_trial_last() {
+fn trials_of_a_rung_are_ranked_by_loss_and_failed_ones_come_last() {
     let mut scores = scores(5);
     scores[2] = ended(Status::Diverged, 0.0, None);
     let search = Search::new(Sampler::Random(Random), &scores);
@@ -231,7 +231,7 @@ fn the_best_of_a_rung_is_promoted_and_a_failed_trial_last() {
 }
 
 #[test]
-fn imported_trials_are_earlier_trials() {
+fn imported_trials_are_used_as_earlier_trials() {
     let earlier = searched(&hyperopt_cifar_space(), &Sampler::Random(Random), 99, 6);
     let imported = |loss: &dyn Fn(usize) -> Option<f64>| {
         let trial = |(i, proposal): (usize, &Proposal)| Imported::new(proposal.labels.clone(), loss(i));
@@ -252,7 +252,7 @@ fn imported_trials_are_earlier_trials() {
     for sampler in [joint(5), of_hyperopt(Some(5)), gaussian()] {
         assert_ne!(first(&rising, sampler.clone()).unwrap(), first(&falling, sampler).unwrap());
     }
-    // Too few for the sampler: the prior, which reads no scores.
+    // With fewer trials than `startup`, the prior proposes, which does not read scores.
     assert_eq!(first(&rising, joint(7)).unwrap(), first(&falling, joint(7)).unwrap());
     let mut foreign = rising;
     foreign.trials[3].labels.insert("batch_size".to_owned(), json!(9000));
@@ -276,7 +276,7 @@ fn a_search_without_a_completed_trial_says_why() {
 }
 
 #[test]
-fn a_row_names_the_row_before_it() {
+fn a_link_of_the_history_names_the_link_before_it() {
     let search = Search::new(Sampler::Random(Random), &scores(2));
     let row = |i: usize| {
         String::from_utf8(pipe_store::ObjectSource::read(&search.objects, &search.history[i]).unwrap().to_vec())
@@ -302,9 +302,9 @@ fn broken_chains_and_wrong_slots_are_refused() {
     refused(&Split { trial: 5, rule: Rule::Root(0.25) }, &[("history", Some(history))], "the scores of 6 trials");
     refused(&Split { trial: 5, rule: Rule::Root(0.25) }, &[("history", Some(parameters))], "broken");
     refused(&propose(5), &[("split", split), ("previous", Some(parameters))], "the parameters of 6 trials");
-    refused(&propose(6), &[("split", split), ("previous", Some(parameters))], "the split is of 5 trials, not of 6");
-    refused(&propose(5), &[("split", split)], "trial 5 is given the parameters of 0 trials");
-    refused(&propose(0), &[("previous", Some(parameters))], "trial 0 is given the parameters of 6 trials");
+    refused(&propose(6), &[("split", split), ("previous", Some(parameters))], "the split has 5 trials, expected 6");
+    refused(&propose(5), &[("split", split)], "trial 5 was given the parameters of 0 trials");
+    refused(&propose(0), &[("previous", Some(parameters))], "trial 0 was given the parameters of 6 trials");
     let select = [("history", Some(search.history[4])), ("parameters", Some(parameters))];
     refused(&Select::default(), &select, "scores of 5 trials and parameters of 6");
     let space = serde_json::from_value(json!({"x": {"uniform": [1, 0]}, "y": {"choice": []}})).unwrap();

@@ -16,18 +16,18 @@ pub struct Best {
     pub format: Version<1>,
     /// The trial's number in the search, from 0.
     pub trial: u32,
-    /// Its loss; of several repetitions the mean.
+    /// Its loss, or the mean loss of its repetitions.
     pub loss: Float,
     /// The epoch that gave the loss, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u32>,
-    /// active label -> its value
+    /// The value of each active label.
     pub labels: BTreeMap<String, Value>,
-    /// How many trials there were.
+    /// The number of trials.
     pub trials: usize,
-    /// How many of them completed.
+    /// The number of trials that completed.
     pub completed: usize,
-    /// Every point with its repetitions, the best first, if points are trained several times.
+    /// Every point with its repetitions, the best first. Present only if points are trained several times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<Vec<Point>>,
 }
@@ -36,17 +36,17 @@ pub struct Best {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {
-    /// Its first trial.
+    /// The number of its first trial.
     pub trial: u32,
-    /// The loss of each repetition, in order; infinite for one that did not complete.
+    /// The loss of each repetition, in order. Infinite if it did not complete.
     pub losses: Vec<Float>,
     /// The mean of the losses.
     pub mean: Float,
-    /// Standard deviation of the repetitions (of n - 1).
+    /// The standard deviation of the losses, with n - 1 in the denominator.
     pub spread: Float,
-    /// Within it is the mean of many repetitions, at 95 %, if they are normal (Student's t).
+    /// The 95 % confidence interval of the mean, from Student's t distribution.
     pub interval: [Float; 2],
-    /// Whether its interval meets that of the best point: then they cannot be told apart.
+    /// Whether its interval overlaps the best point's, so that it may be as good.
     pub rival: bool,
 }
 

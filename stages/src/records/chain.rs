@@ -1,5 +1,5 @@
-//! Chains of records: each names the one before it by digest, back to that of trial 0. An action so has few inputs, however many
-//! trials there are.
+//! Chains of records: each names the record of the trial before it by digest, back to trial 0. This keeps the number of inputs
+//! of an action small, however many trials there are.
 
 use pipe_store::Digest;
 
@@ -32,7 +32,7 @@ impl Link for ParametersLink {
     }
 }
 
-/// Returns the chain whose last link is connected to `slot`, from trial 0 on; nothing if the slot is not connected.
+/// Returns the chain whose last link is connected to `slot`, from trial 0 on. It is empty if the slot is not connected.
 pub(crate) fn read<T: Link>(inputs: &Inputs<'_>, slot: &str) -> Result<Vec<T>, StageError> {
     let mut links: Vec<T> = Vec::new();
     let mut next = inputs.digest(slot);

@@ -1,4 +1,4 @@
-//! `evaluation.json`: how good a network is on images it was not trained on.
+//! `evaluation.json`: how well a network does on images that it was not trained on.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,18 @@ use super::{Record, Version};
 use crate::{choices, params::Float};
 
 choices! {
-    /// A split that is not trained on.
+    /// The split to evaluate on.
     #[derive(Copy, Eq)]
     pub enum EvaluateOn {
-        /// Read by nothing else.
+        /// The test split. Nothing else reads it.
         Test,
-        /// What trials are chosen on.
+        /// The validation split, which trials are selected on.
         Validation,
     }
 }
 
 impl EvaluateOn {
-    /// Returns the word that records have for it.
+    /// Returns the name of the split in records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Test => "Test",
@@ -34,11 +34,11 @@ impl EvaluateOn {
 pub struct Evaluation {
     /// 1.
     pub format: Version<1>,
-    /// The split it was measured on.
+    /// The split that was evaluated.
     pub split: EvaluateOn,
-    /// How many images that split has.
+    /// The number of images in the split.
     pub n: usize,
-    /// head -> its figures
+    /// The figures of each head, by name.
     pub heads: BTreeMap<String, HeadEvaluation>,
 }
 
@@ -46,20 +46,20 @@ pub struct Evaluation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadEvaluation {
-    /// Mean loss of an image.
+    /// The mean loss of an image.
     pub loss: Float,
-    /// Share of the images whose largest logit is that of their class.
+    /// The share of images whose class has the largest logit.
     pub accuracy: f64,
-    /// How many images those are.
+    /// The number of images whose class has the largest logit.
     pub correct: u64,
-    /// The 95 % interval of the accuracy.
+    /// The 95 % confidence interval of the accuracy.
     pub interval_95: [f64; 2],
     /// The accuracy of guessing.
     pub chance: f64,
-    /// Share of the images whose class is among the five largest logits, if there are at least ten classes.
+    /// The share of images whose class has one of the five largest logits. Present only if there are at least ten classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_5_accuracy: Option<f64>,
-    /// Each class by itself, in the order of the labels.
+    /// The figures of each class, in the order of the labels.
     pub classes: Vec<ClassFigures>,
 }
 
@@ -67,11 +67,11 @@ pub struct HeadEvaluation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassFigures {
-    /// The class.
+    /// The name of the class.
     pub name: String,
-    /// How many images it has.
+    /// The number of its images.
     pub n: u64,
-    /// Share of them that are found; nothing if it has none.
+    /// The share of its images whose class has the largest logit. `None` if it has no images.
     pub accuracy: Option<f64>,
 }
 

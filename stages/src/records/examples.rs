@@ -1,4 +1,4 @@
-//! `examples.json`: for each filter the images of the validation split that excite it most.
+//! `examples.json`: for each filter, the images of the validation split that excite it most.
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,21 @@ use crate::params::Float;
 pub struct ExamplesRecord {
     /// 1.
     pub format: Version<1>,
-    /// How many images were looked at: those of the validation split.
+    /// The number of images in the validation split.
     pub images: usize,
-    /// In the order of the network.
+    /// The layers, in the order of the network.
     pub layers: Vec<LayerExamples>,
 }
 
-/// The examples of a layer's filters that are drawn, in the order of its sheet.
+/// The examples of the filters on a layer's sheet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerExamples {
     /// The layer's name.
     pub layer: String,
-    /// The name of its sheet.
+    /// The file name of the sheet of examples.
     pub sheet: String,
-    /// The filters.
+    /// The filters, in the order of the sheet.
     pub filters: Vec<FilterExamples>,
 }
 
@@ -35,9 +35,9 @@ pub struct LayerExamples {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilterExamples {
-    /// Its index in the layer.
+    /// The filter's index in the layer.
     pub filter: usize,
-    /// The most exciting first.
+    /// Its images, the most exciting first.
     pub images: Vec<Example>,
 }
 
@@ -45,11 +45,11 @@ pub struct FilterExamples {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
-    /// Index in `validation.safetensors`.
+    /// The image's index in `validation.safetensors`.
     pub image: usize,
-    /// The filter's mean activation.
+    /// The filter's mean activation for the image.
     pub activation: Float,
-    /// head -> the class that the image is labelled with.
+    /// The class that the image is labelled with, for each head.
     pub labels: BTreeMap<String, String>,
 }
 

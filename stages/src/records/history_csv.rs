@@ -1,4 +1,4 @@
-//! `history.csv`: what became of each epoch of a training.
+//! `history.csv`: the metrics of each epoch of a training.
 
 use std::fmt::Display;
 
@@ -6,10 +6,10 @@ use pipe_store::Digest;
 
 use super::RecordError;
 
-/// `history.csv`: a row per epoch with every metric and the digest of the weights.
+/// `history.csv`: a row for each epoch with every metric and the digest of the weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingHistory {
-    /// The metrics, in the order of their columns: `valid.fine_accuracy`.
+    /// The names of the metrics, such as `valid.fine_accuracy`, in the order of their columns.
     pub metrics: Vec<String>,
     /// The epochs, in order.
     pub rows: Vec<HistoryRow>,
@@ -18,11 +18,11 @@ pub struct TrainingHistory {
 /// One epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryRow {
-    /// Its number, from 1.
+    /// The epoch's number, from 1.
     pub epoch: u32,
     /// The value of each metric.
     pub values: Vec<f64>,
-    /// Digest of the weights at its end.
+    /// The digest of the weights at the end of the epoch.
     pub weights: Digest,
 }
 
@@ -33,13 +33,13 @@ impl TrainingHistory {
     /// The name of the file in the output tree.
     pub const FILE: &str = "history.csv";
 
-    /// Returns a metric over the epochs: (epoch, value).
+    /// Returns the (epoch, value) pairs of a metric, or `None` if there is no such metric.
     pub fn curve(&self, metric: &str) -> Option<Vec<(f64, f64)>> {
         let at = self.metrics.iter().position(|known| known == metric)?;
         Some(self.rows.iter().map(|row| (f64::from(row.epoch), row.values[at])).collect())
     }
 
-    /// Returns the last epoch up to which both trainings had equal weights; 0 if they never had.
+    /// Returns the last epoch up to which both trainings have equal weights, or 0 if the first epoch differs.
     pub fn equal_until(&self, other: &Self) -> usize {
         self.rows.iter().zip(&other.rows).take_while(|(ours, theirs)| ours.weights == theirs.weights).count()
     }
@@ -49,7 +49,7 @@ impl TrainingHistory {
         self.metrics.iter().filter_map(|metric| metric.strip_prefix("train.")?.strip_suffix("_accuracy")).collect()
     }
 
-    /// Returns the file.
+    /// Returns the bytes of the file.
     pub fn write(&self) -> Vec<u8> {
         let header = [EPOCH.to_owned()].into_iter().chain(self.metrics.iter().cloned()).chain([WEIGHTS.to_owned()]);
         let row = |row: &HistoryRow| {
@@ -60,10 +60,10 @@ impl TrainingHistory {
         csv([header.collect()].into_iter().chain(self.rows.iter().map(row)))
     }
 
-    /// Returns the history in a file.
+    /// Reads the bytes of the file.
     ///
     /// # Errors
-    /// If it is not the history of a training: which line and column is wrong.
+    /// Returns the line and column of the first mistake.
     pub fn read(bytes: &[u8]) -> Result<Self, RecordError> {
         let mut reader = csv::Reader::from_reader(bytes);
         let header = reader.headers().map_err(|error| wrong(".", error))?;
@@ -97,7 +97,7 @@ fn wrong(field: &str, reason: impl ToString) -> RecordError {
     RecordError::Field { field: field.to_owned(), reason: reason.to_string() }
 }
 
-/// Returns rows as CSV. A cell is quoted only if it must be.
+/// Returns rows as CSV. Cells are quoted only if necessary.
 pub(super) fn csv(rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     rows.for_each(|row| writer.write_record(&row).expect("memory takes rows of one length"));
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_history_comes_back_as_it_was_with_numbers_that_are_not_finite() {
+    fn a_history_with_numbers_that_are_not_finite_is_read_as_it_was_written() {
         let row = |epoch, values: [f64; 2]| HistoryRow { epoch, values: values.to_vec(), weights: Digest::of(b"w") };
         let rows = vec![row(1, [0.1 + 0.2, 1.0]), row(2, [f64::INFINITY, -0.5])];
         let history = TrainingHistory { metrics: vec!["train.loss".into(), "valid.a,b_loss".into()], rows };
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_found_by_name_and_heads_are_those_with_an_accuracy() {
+    fn metrics_are_found_by_name_and_heads_by_their_accuracy() {
         let metrics =
             ["train.loss", "train.fine_loss", "train.fine_accuracy", "train.a_b_accuracy", "valid.c_accuracy"];
         let history = history(&metrics, &[b"a", b"b"]);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn trainings_are_equal_as_long_as_their_weights_are() {
+    fn trainings_are_equal_until_their_weights_differ() {
         let long = history(&[], &[b"a", b"b", b"c", b"d"]);
         assert_eq!(long.equal_until(&history(&[], &[b"a", b"b", b"x"])), 2);
         assert_eq!(long.equal_until(&history(&[], &[b"a", b"b"])), 2);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_by_line_and_column() {
+    fn an_error_names_the_line_and_the_column() {
         let check = |text: &str, expected: &str| {
             let error = TrainingHistory::read(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -1,4 +1,4 @@
-//! `history.json`: how one trial of a search ended, of constant size, a link of a chain.
+//! `history.json`: how one trial of a search ended. It is a link of a chain, so its size does not grow with the search.
 
 use pipe_store::Digest;
 use serde::{Deserialize, Serialize};
@@ -16,15 +16,15 @@ pub struct HistoryLink {
     pub trial: u32,
     /// How it ended.
     pub status: Status,
-    /// To be minimised.
+    /// The loss, which the search minimises.
     pub loss: Float,
     /// The epoch that gave the loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u32>,
-    /// Why it did not complete, in short.
+    /// A short reason if it did not complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The history.json of the trial before; none for trial 0.
+    /// The digest of the `history.json` of the trial before it. `None` for trial 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,
 }
@@ -35,7 +35,7 @@ impl Record for HistoryLink {
 }
 
 impl HistoryLink {
-    /// Returns the loss as samplers see it: see [`Status::loss_or_worst`].
+    /// Returns the loss that samplers see. See [`Status::loss_or_worst`].
     pub fn loss_or_worst(&self) -> f64 {
         self.status.loss_or_worst(self.loss.0)
     }

@@ -1,4 +1,4 @@
-//! A file of trials of another search, from which a search goes on. `pipe import-trials` writes it.
+//! The trials of another search, which a search can continue from. `pipe import-trials` writes this file.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +8,26 @@ use serde_json::Value;
 use super::{Record, Status, Version};
 use crate::params::Float;
 
-/// The record of a file of trials, in the order in which they were proposed.
+/// The trials of another search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportedTrials {
     /// 1.
     pub format: Version<1>,
-    /// Where they are from.
+    /// Where the trials come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The trials.
+    /// The trials, in the order in which they were proposed.
     pub trials: Vec<Imported>,
 }
 
-/// One of them.
+/// A trial of another search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Imported {
-    /// active label -> its value
+    /// The value of each active label.
     pub labels: BTreeMap<String, Value>,
-    /// To be minimised; NaN or infinite if the trial failed.
+    /// The loss, which the search minimises. NaN or infinite if the trial failed.
     pub loss: Float,
     /// How it ended.
     #[serde(default = "completed", skip_serializing_if = "is_completed")]
@@ -43,20 +43,20 @@ fn is_completed(status: &Status) -> bool {
 }
 
 impl Imported {
-    /// Returns a trial that ended with this loss, or failed without one.
+    /// Returns a trial that completed with `loss`, or failed if that is `None`.
     pub fn new(labels: BTreeMap<String, Value>, loss: Option<f64>) -> Self {
         let status = if loss.is_some() { Status::Completed } else { Status::Failed };
         Self { labels, loss: Float(loss.unwrap_or(f64::INFINITY)), status }
     }
 
-    /// Returns the loss as samplers see it: see [`Status::loss_or_worst`].
+    /// Returns the loss that samplers see. See [`Status::loss_or_worst`].
     pub fn loss_or_worst(&self) -> f64 {
         self.status.loss_or_worst(self.loss.0)
     }
 }
 
 impl Record for ImportedTrials {
-    /// As `pipe import-trials` calls it. In a study the file has the name that `Fetch` gives it.
+    /// The name that `pipe import-trials` uses. In a study the file has the name that `Fetch` gives it.
     const FILE: &'static str = "trials.json";
     const FORMAT: u32 = 1;
 }

@@ -10,19 +10,19 @@ use super::{Record, Version};
 pub struct Labels {
     /// 1.
     pub format: Version<1>,
-    /// At least one; the first is the main one.
+    /// The heads, at least one. The first is the main one.
     pub heads: Vec<Head>,
     /// The shape of every image.
     pub image: ImageShape,
 }
 
-/// One way in which images are labelled.
+/// One set of labels of the images, such as fine or coarse classes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
-    /// Its name, such as `fine`.
+    /// The head's name, such as `fine`.
     pub name: String,
-    /// The classes' names; label `i` means `classes[i]`.
+    /// The names of the classes. Label `i` means `classes[i]`.
     pub classes: Vec<String>,
 }
 
@@ -30,16 +30,16 @@ pub struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageShape {
-    /// 1 (gray) or 3 (red, green, blue).
+    /// 1 (grey) or 3 (red, green, blue).
     pub channels: usize,
-    /// Rows of pixels.
+    /// The number of rows of pixels.
     pub height: usize,
-    /// Columns of pixels.
+    /// The number of columns of pixels.
     pub width: usize,
 }
 
 impl ImageShape {
-    /// Returns how many bytes an image takes.
+    /// Returns the number of bytes of an image.
     pub fn bytes(&self) -> usize {
         self.channels * self.height * self.width
     }

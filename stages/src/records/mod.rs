@@ -1,8 +1,8 @@
-//! What stages write and others read, one file per record: its type, the name of its file, the version of its format. The
-//! writer and every reader use the type; nobody reads a record by its keys.
+//! The records that stages write: the type, file name and format version of each. Writers and readers use the types, and never
+//! the keys of the JSON.
 //!
-//! A type that is more than a record implements [`Record`] where it lives: `Architecture` in `network`, `Policy` in `images`,
-//! `FiltersRecord`, which holds a parameter of its stage, in `visualize_filters`.
+//! Some records are defined elsewhere, because their types do more: `Architecture` in `network`, `Policy` in `images`, and
+//! `FiltersRecord` in `visualize_filters`.
 
 mod best;
 pub(crate) mod chain;
@@ -41,31 +41,31 @@ pub use self::{
     version::Version,
 };
 
-/// A file of JSON that a stage writes.
+/// A JSON file that a stage writes.
 pub trait Record: Serialize + DeserializeOwned {
     /// The name of the file in the output tree.
     const FILE: &'static str;
-    /// The version of the format, in the field `format`.
+    /// The version of the format, which the field `format` has.
     const FORMAT: u32;
 }
 
-/// Why bytes are not the record that they should be.
+/// Why a record could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// It is of another version.
+    /// The record has another format version.
     #[error("its format is {found}, this build reads format {known}")]
     Format {
-        /// The version of the bytes.
+        /// The version of the record.
         found: u32,
         /// The version that this build reads.
         known: u32,
     },
-    /// A field is missing or has a value that does not fit.
+    /// A field is missing, unknown or has a wrong value.
     #[error("{}{reason}", in_field(.field))]
     Field {
-        /// The path to the field, such as `figures.valid.loss.best`; `.` for the record itself.
+        /// The path to the field, such as `figures.valid.loss.best`, or `.` for the record itself.
         field: String,
-        /// What is wrong with it.
+        /// What is wrong.
         reason: String,
     },
 }
@@ -74,10 +74,10 @@ fn in_field(field: &str) -> String {
     if field == "." { String::new() } else { format!("`{field}`: ") }
 }
 
-/// Returns the record in `bytes`.
+/// Reads a record.
 ///
 /// # Errors
-/// If they are not a record of this type and format: which field is wrong.
+/// Returns the first wrong field, or the version if the record has another format.
 pub fn read<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let record = serde_path_to_error::deserialize(&mut deserializer);
@@ -86,7 +86,7 @@ pub fn read<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
         Ok((_, Err(error))) => RecordError::Field { field: ".".to_owned(), reason: error.to_string() },
         Err(error) => RecordError::Field { field: error.path().to_string(), reason: error.inner().to_string() },
     };
-    // A record of another version may lack fields, too: its version says more.
+    // A record of another version may have other fields. The version is the better explanation.
     match serde_json::from_slice::<AnyVersion>(bytes) {
         Ok(AnyVersion { format }) if format != R::FORMAT => {
             Err(RecordError::Format { found: format, known: R::FORMAT })
@@ -95,7 +95,7 @@ pub fn read<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     }
 }
 
-/// All that records of every version have.
+/// What records of every version have in common.
 #[derive(Deserialize)]
 struct AnyVersion {
     format: u32,

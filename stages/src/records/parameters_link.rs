@@ -1,4 +1,4 @@
-//! `parameters.json`: what was proposed for one trial, a link of a chain.
+//! `parameters.json`: what was proposed for one trial. It is a link of a chain.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,11 @@ pub struct ParametersLink {
     pub format: Version<1>,
     /// The trial's number in the search, from 0.
     pub trial: u32,
-    /// active label -> its value
+    /// The value of each active label.
     pub labels: BTreeMap<String, Value>,
-    /// The trial's proposal.json.
+    /// The digest of the trial's `proposal.json`.
     pub proposal: Digest,
-    /// The parameters.json of the trial before; none for trial 0.
+    /// The digest of the `parameters.json` of the trial before it. `None` for trial 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,
 }

@@ -1,24 +1,24 @@
-//! `predictions.csv`: what a network makes of each image of a split.
+//! `predictions.csv`: what a network predicts for each image of a split.
 
 use super::history_csv::csv;
 
-/// `predictions.csv`: a row per image with label, prediction and its probability, for each head.
+/// `predictions.csv`: a row for each image with the label, the prediction and its probability, for each head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictions {
     /// The heads' names.
     pub heads: Vec<String>,
-    /// For each image, in order, what each head says.
+    /// The predictions of each image, one for each head, in the order of `heads`.
     pub images: Vec<Vec<HeadPrediction>>,
 }
 
-/// What one head says of an image.
+/// The prediction of one head for an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadPrediction {
-    /// The class that it is labelled with, by index.
+    /// The index of the class that the image is labelled with.
     pub label: i32,
-    /// The class that is predicted, by index.
+    /// The index of the predicted class.
     pub prediction: usize,
-    /// The probability of that class.
+    /// The probability of the predicted class.
     pub probability: f32,
 }
 
@@ -26,7 +26,7 @@ impl Predictions {
     /// The name of the file in the output tree.
     pub const FILE: &str = "predictions.csv";
 
-    /// Returns the file. Probabilities have six decimals.
+    /// Returns the bytes of the file. Probabilities have six decimals.
     pub fn write(&self) -> Vec<u8> {
         let of_head = |head: &String| ["label", "prediction", "probability"].map(|what| format!("{head}_{what}"));
         let header = ["image".to_owned()].into_iter().chain(self.heads.iter().flat_map(of_head));

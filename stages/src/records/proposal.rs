@@ -1,4 +1,4 @@
-//! `proposal.json`: one configuration to be trained.
+//! `proposal.json`: a configuration to train.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,16 @@ use serde_json::{Map, Value};
 use super::{Record, Version};
 use crate::params::record;
 
-/// `proposal.json`. It holds neither the trial's index nor anything of the search, so that equal proposals are equal bytes.
+/// `proposal.json`. It has neither the trial's number nor anything else of the search, so that equal proposals have equal
+/// bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
     /// 1.
     pub format: Version<1>,
-    /// active label -> its value; for a choice that of the chosen option
+    /// The value of each active label. The value of a choice is its chosen option.
     pub labels: BTreeMap<String, Value>,
-    /// key of the space -> its value, with nested expressions settled
+    /// The value of each key of the space. Nested expressions are replaced by their values.
     pub values: Map<String, Value>,
 }
 

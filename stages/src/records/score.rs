@@ -1,4 +1,4 @@
-//! `score.json`: what a training came to, as small as can be. A search reads nothing else of it.
+//! `score.json`: the result of a training, in the few numbers that a search reads.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// Returns the `loss` of such a trial as samplers see it: NaN, and whatever did not complete, counts as worst. This is the
-    /// one deviation from Hyperopt, which drops NaN and takes the loss of a failed trial at its word.
+    /// Returns the loss that samplers see: `loss`, or infinity if it is NaN or the trial did not complete. Hyperopt instead
+    /// drops trials whose loss is NaN, and uses the loss of failed trials.
     pub fn loss_or_worst(self, loss: f64) -> f64 {
         match self {
             Self::Completed if !loss.is_nan() => loss,
@@ -27,7 +27,7 @@ impl Status {
         }
     }
 
-    /// Returns the word that records have for it.
+    /// Returns the name of the status in records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -45,11 +45,11 @@ pub struct Score {
     pub format: Version<1>,
     /// How it ended.
     pub status: Status,
-    /// What was optimised: `valid.fine_accuracy`.
+    /// The metric that was optimised, such as `valid.fine_accuracy`.
     pub metric: String,
-    /// The metric's value; NaN if the training did not complete.
+    /// The metric's value. NaN if the training did not complete.
     pub value: Float,
-    /// What a sampler minimises.
+    /// The loss, which the search minimises.
     pub loss: Float,
     /// The epoch that gave the value, from 1.
     pub epoch: Option<u32>,

@@ -12,9 +12,9 @@ use super::{Record, Version};
 pub struct SplitRecord {
     /// 1.
     pub format: Version<1>,
-    /// How many trials there are. Imported ones are numbered first.
+    /// The number of trials. Imported trials have the first numbers.
     pub trials: u32,
-    /// The numbers of the good ones.
+    /// The numbers of the good trials.
     pub good: BTreeSet<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! `statistics.json`: what is worth knowing of a dataset.
+//! `statistics.json`: counts, pixel statistics and duplicates of a dataset.
 
 use std::collections::BTreeMap;
 
@@ -12,45 +12,45 @@ use super::{Record, Version};
 pub struct Statistics {
     /// 1.
     pub format: Version<1>,
-    /// By split.
+    /// The counts of each split, by name.
     pub splits: BTreeMap<String, Counts>,
-    /// Of the training split, in units of a byte (0 to 255).
+    /// The pixels of the training split, from 0 to 255.
     pub pixels: Pixels,
-    /// Within and across the splits as they are here.
+    /// The duplicates within and across the splits.
     pub duplicates: Duplicates,
-    /// Within and across `train` and `test` as the publisher divides them, before a subset or a validation split is taken.
+    /// The duplicates within and across the publisher's `train` and `test`, before a subset or a validation split is taken.
     pub published_duplicates: Duplicates,
 }
 
-/// How many images a split has.
+/// The numbers of images in a split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
-    /// In all.
+    /// The number of all images.
     pub images: usize,
-    /// head -> for each class, its images.
+    /// The number of images of each class, for each head.
     pub classes: BTreeMap<String, Vec<usize>>,
 }
 
-/// Mean and deviation (of the whole, not of a sample: divided by n) of each channel, computed from whole sums.
+/// The mean and the standard deviation of each channel, computed from exact sums. The deviation has n in the denominator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pixels {
-    /// By channel.
+    /// The mean of each channel.
     pub mean: Vec<f64>,
-    /// By channel.
+    /// The standard deviation of each channel.
     pub deviation: Vec<f64>,
 }
 
-/// Pictures whose pixels are all equal.
+/// The numbers of images that have the same pixels as another.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Duplicates {
-    /// split -> images beyond the first of each picture.
+    /// For each split, the number of images that repeat an earlier image.
     pub within: BTreeMap<String, usize>,
-    /// split -> pictures that are in it with different labels of the main head.
+    /// For each split, the number of distinct images that occur with different labels of the main head.
     pub conflicting: BTreeMap<String, usize>,
-    /// "test/train" -> pictures that are in both.
+    /// For each pair of splits, such as "test/train", the number of distinct images that are in both.
     pub across: BTreeMap<String, usize>,
 }
 

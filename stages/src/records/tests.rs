@@ -1,11 +1,11 @@
-//! Records as bytes.
+//! Tests of the bytes of records.
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::params::{Float, record};
 
-/// Holds a record against the bytes that it has always had.
+/// Checks the bytes of a record, and that they are read as the same record.
 #[track_caller]
 fn check<R: Record + PartialEq + std::fmt::Debug>(written: &R, expected: &Value) {
     let bytes = record(written);
@@ -14,7 +14,7 @@ fn check<R: Record + PartialEq + std::fmt::Debug>(written: &R, expected: &Value)
     let again = read::<R>(&bytes).unwrap();
     assert_eq!(record(&again), bytes);
     // A record with a NaN does not equal itself.
-    #[expect(clippy::eq_op, reason = "NaN is told by it")]
+    #[expect(clippy::eq_op, reason = "it finds out whether the record has a NaN")]
     let comparable = written == written;
     assert!(!comparable || again == *written, "{again:?}");
 }
@@ -32,7 +32,7 @@ fn score() -> Score {
 }
 
 #[test]
-fn a_score_has_its_bytes() {
+fn the_bytes_of_a_score_do_not_change() {
     let completed =
         json!({ "format": 1, "status": "completed", "metric": "valid.loss", "value": 0.5, "loss": 0.5, "epoch": 3 });
     check(&score(), &completed);
@@ -52,7 +52,7 @@ fn a_score_has_its_bytes() {
 }
 
 #[test]
-fn a_trial_has_its_bytes() {
+fn the_bytes_of_a_trial_do_not_change() {
     let trained = Trained {
         epochs: 2,
         steps: 20,
@@ -89,7 +89,7 @@ fn a_trial_has_its_bytes() {
 }
 
 #[test]
-fn a_chain_has_its_bytes() {
+fn the_bytes_of_a_link_do_not_change() {
     let previous = pipe_store::Digest::of(b"before");
     let link = HistoryLink {
         format: Version,

@@ -1,4 +1,4 @@
-//! `trial.json`: everything that a training went by, and its figures.
+//! `trial.json`: the parameters of a training and its results.
 
 use std::collections::BTreeMap;
 
@@ -16,32 +16,32 @@ pub struct TrialRecord {
     pub status: Status,
     /// Why it failed.
     pub reason: Option<String>,
-    /// The hyperparameters of its network, by key: those that were proposed, fixed, or left at their defaults.
+    /// All hyperparameters of its network, by key: proposed, fixed, or at their defaults.
     pub hyperparameters: Map<String, Value>,
-    /// What was proposed, by label.
+    /// The proposed value of each label.
     pub labels: Map<String, Value>,
-    /// What came of it; nothing if it could not be trained.
+    /// The results of the training. `None` if it failed.
     pub trained: Option<Trained>,
 }
 
-/// What came of a training.
+/// The results of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
-    /// How many epochs there were.
+    /// The number of epochs.
     pub epochs: u32,
-    /// How many steps there were.
+    /// The number of steps.
     pub steps: u64,
-    /// The step at which it diverged.
+    /// The step at which it diverged, if it did.
     pub diverged_at: Option<u64>,
     /// The best epoch, from 1.
     pub best_epoch: Option<u32>,
     /// Every parameter of `Train` with the value it had, by name, and `head_weights`: the weight of each head's loss.
     pub settings: Map<String, Value>,
-    /// How many parameters the network has.
+    /// The number of the network's parameters.
     pub parameters: u64,
-    /// The operations that one image takes.
+    /// The number of floating-point operations for one image.
     pub flops: u64,
-    /// Every metric, by name: `valid.fine_accuracy`.
+    /// Every metric, by a name such as `valid.fine_accuracy`.
     pub figures: BTreeMap<String, Figure>,
 }
 
@@ -49,11 +49,11 @@ pub struct Trained {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
-    /// Its best value.
+    /// The best value.
     pub best: Float,
-    /// The epoch that gave it, from 1.
+    /// The epoch of the best value, from 1.
     pub best_epoch: u32,
-    /// Its value in the last epoch.
+    /// The value in the last epoch.
     pub end: Float,
 }
 
@@ -62,7 +62,8 @@ impl Record for TrialRecord {
     const FORMAT: u32 = 1;
 }
 
-/// The fields of the record. What only a training has is absent if there was none; what may be `null` is a value in a value.
+/// The fields of the record. The fields of [`Trained`] are absent if the trial failed. An `Option<Option<_>>` is a field that
+/// may be absent or `null`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
@@ -90,7 +91,7 @@ struct Fields {
     figures: Option<BTreeMap<String, Figure>>,
 }
 
-/// Tells a field that is `null` from one that is absent.
+/// Reads a field that is present, and may be `null`.
 fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

@@ -1,4 +1,4 @@
-//! The version of a record's format, as a field that cannot have another value.
+//! The version of a record's format, as a field that can have only one value.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 

@@ -1,8 +1,8 @@
-//! The importance of each label for being among the best trials: PED-ANOVA.
+//! The importance of labels, by PED-ANOVA: how much each label matters for a trial to be among the best.
 //!
-//! A label is important if its values in the best trials are distributed differently from those in all trials. The measure is the
-//! Pearson divergence between Parzen estimators of the two distributions, on a grid. For a label that is not active in every trial,
-//! only the trials with it are compared, and the result is weighted by how much more often it is active in the best.
+//! A label is important if its values in the best trials are distributed differently from its values in all trials. The measure
+//! is the Pearson divergence between Parzen estimators of the two distributions, on a grid. If a label is not active in every
+//! trial, only the trials that have it are compared, and the result is weighted by how much more often the best trials have it.
 //!
 //! Sources: Watanabe, Bansal and Hutter, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces",
 //! IJCAI 2023; for conditional spaces, theorem 4.2 of arXiv 2601.20800. Results equal those of Optuna 5.0.0's
@@ -20,11 +20,11 @@ use super::{
 
 /// The share of trials that count as the best.
 const BEST: f64 = 0.1;
-/// Points of the grid of a label; fewer if the label has fewer steps.
+/// The most points of a label's grid. A label with fewer steps has a point for each.
 const GRID: usize = 50;
 /// The weight of the prior, as a number of trials.
 const PRIOR: f64 = 1.0;
-/// A label that is active in fewer trials has no importance.
+/// The importance of a label that is active in fewer trials is 0.
 const FEWEST: usize = 2;
 
 /// The importance of one label.
@@ -32,16 +32,17 @@ const FEWEST: usize = 2;
 pub struct Importance {
     /// The label.
     pub label: String,
-    /// 0 if the best trials have the same values as all trials. Only the order and the proportions of importances mean something.
+    /// The importance, at least 0. It is 0 if the values are distributed in the best trials as in all trials. Only the order and
+    /// the ratios of importances have a meaning.
     pub importance: f64,
-    /// How many trials have the label.
+    /// The number of trials that have the label.
     pub trials: usize,
-    /// How many of the best trials have the label.
+    /// The number of the best trials that have the label.
     pub best: usize,
 }
 
-/// Returns the importance of every label of `space`, the greatest first, judged by `trials`: (labels, loss). Trials without a
-/// finite loss are left out; with fewer than two trials, there are no importances.
+/// Returns the importance of every label of `space`, the greatest first, from `trials`: (labels, loss). Trials without a finite
+/// loss are left out. Returns nothing if fewer than two trials are left.
 pub fn importances(space: &Space, trials: &[(&BTreeMap<String, Value>, f64)]) -> Vec<Importance> {
     let trials: Vec<_> = trials.iter().filter(|(_, loss)| loss.is_finite()).collect();
     if trials.len() < 2 {
@@ -71,11 +72,11 @@ pub fn importances(space: &Space, trials: &[(&BTreeMap<String, Value>, f64)]) ->
     found
 }
 
-/// The cells in which a label's values are counted.
+/// The cells in which the values of a label are counted.
 enum Grid {
     /// One cell for each option.
     Options(usize),
-    /// `n` points of z, from `lo` to `hi`, both included.
+    /// `n` cells around evenly spaced points of z, from `lo` to `hi`, both included.
     Points { numeric: Numeric, lo: f64, hi: f64, n: usize },
 }
 
@@ -87,14 +88,14 @@ impl Grid {
         };
         let n = kind.count().map_or(GRID, |n| GRID.min(n as usize));
         let (lo, hi) = match (kind, kind.count()) {
-            // The first and the last step; of an ordered choice, the indices.
+            // From the first step to the last. The steps of an ordered choice are the indices of its options.
             (_, Some(count)) => (numeric.z(kind.nth(0)), numeric.z(kind.nth(count - 1))),
             (_, None) => numeric.bounds(),
         };
         if lo.is_finite() {
             return Self::Points { numeric, lo, hi, n };
         }
-        // A normal prior is unbounded: the grid spans the trials.
+        // A normal prior has no bounds, so the grid spans the trials.
         let zs = trials.filter_map(|labels| Some(numeric.z(kind.coordinate(label, labels)?)));
         let (lo, hi) = zs.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), z| (lo.min(z), hi.max(z)));
         Self::Points { numeric, lo, hi, n: if lo < hi { n } else { 1 } }
@@ -106,7 +107,7 @@ impl Grid {
         }
     }
 
-    /// Returns the cell of a coordinate: the nearest, or the lower of two that are equally near.
+    /// Returns the cell nearest to a coordinate, or the lower of two that are equally near.
     fn cell(&self, x: f64) -> usize {
         match self {
             Self::Options(_) => x as usize,
@@ -140,7 +141,7 @@ impl Grid {
         let mass = |cell: f64| -> f64 {
             match self {
                 Self::Options(_) => {
-                    // A kernel is its option and a little of every option.
+                    // A kernel puts most of its mass on its own option and a little on every option.
                     let little = PRIOR / (observed.len() as f64 + 1.0);
                     let kernel = |own: bool| (little + f64::from(u8::from(own))) / (1.0 + n * little);
                     observed.iter().map(|(option, count)| count * kernel(*option == cell)).sum::<f64>() + PRIOR / n
@@ -160,8 +161,8 @@ impl Grid {
     }
 }
 
-/// Returns the bandwidth of the kernels around (cell, count) of `total` trials, by Scott's rule ("Multivariate density
-/// estimation", 1992). It is at least the one with which 90 % of a kernel is in its own cell.
+/// Returns the bandwidth of the kernels at `observed`, (cell, count), by Scott's rule ("Multivariate density estimation", 1992).
+/// `total` is the sum of the counts. The bandwidth is at least the one with which 90 % of a kernel is in its own cell.
 fn bandwidth(observed: &[(f64, f64)], total: f64) -> f64 {
     let mean = observed.iter().map(|(cell, count)| cell * count).sum::<f64>() / total;
     let squares: f64 = observed.iter().map(|(cell, count)| (cell - mean) * (cell - mean) * count).sum();
@@ -194,9 +195,9 @@ mod tests {
         loss: f64,
     }
 
-    /// Against `PedAnovaImportanceEvaluator().evaluate(study)` of Optuna 5.0.0 on 60 random trials.
+    /// The fixture has the results of Optuna 5.0.0's `PedAnovaImportanceEvaluator().evaluate(study)` on 60 random trials.
     #[test]
-    fn importances_are_optunas() {
+    fn importances_equal_those_of_optuna() {
         let golden: Golden = serde_json::from_str(include_str!("fixtures/ped_anova.json")).unwrap();
         let space: Space = serde_json::from_value(json!({
             "x": {"uniform": [-1, 2]},

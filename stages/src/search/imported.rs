@@ -1,4 +1,4 @@
-//! Trials of another search, which count as earlier trials of this one.
+//! Trials of another search, which are used as earlier trials of this one.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use super::spaces::Space;
 use crate::records::Imported;
 
 impl Imported {
-    /// Returns a trial of Hyperopt. `values` is what Hyperopt records for each label, which for a choice is the option's index;
-    /// `by_key` has the values of the space's keys, for labels that have another name there.
+    /// Returns a trial of Hyperopt. `values` has the number that Hyperopt records for each label, which is the index of the
+    /// option for a choice. `by_key` has the values of the space's keys, and is used for labels that `values` lacks.
     ///
     /// # Errors
-    /// Which label has no value that the space could propose.
+    /// Names a label without a value that the space could propose.
     pub fn of_hyperopt(
         space: &Space,
         values: &BTreeMap<String, Value>,
@@ -34,7 +34,7 @@ impl Imported {
     /// Checks that `space` could have proposed the trial.
     ///
     /// # Errors
-    /// What does not fit.
+    /// Names a label that does not fit.
     pub fn fits(&self, space: &Space) -> Result<(), String> {
         let mut missing = None;
         let proposal = space.settle(&mut |label, kind| {

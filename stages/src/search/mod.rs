@@ -1,7 +1,7 @@
-//! Hyperparameter search as a library: spaces, samplers, importances. It knows no stage and no pipeline.
+//! Hyperparameter search as a library: spaces, samplers and importances. It does not know of stages or pipelines.
 //!
-//! A proposal is a function of the space, the sampler, the seed, the trial's index, the parameters of all trials before it, and
-//! either which of them are good or, for a sampler that reads them, their losses.
+//! A proposal depends only on the space, the sampler, the seed, the trial's index, the parameters of the trials before it, and
+//! their results: which of them are good, or their losses if the sampler reads those.
 
 mod importance;
 mod imported;

@@ -2,8 +2,8 @@
 
 use crate::{params::Float, records::Point};
 
-/// Returns the points of trials with these losses, `repeats` trials each, the last perhaps fewer. The point with the least mean
-/// comes first; of equal means, the one with the lower index. A failed trial has an infinite loss, so its point comes last.
+/// Returns the points of trials with these losses, `repeats` trials for each point. The last point may have fewer. The points
+/// are ordered by their means, then by their first trials. A failed trial has an infinite loss, so its point comes last.
 pub(crate) fn points(losses: &[f64], repeats: u32) -> Vec<Point> {
     let first = (0..).step_by(repeats as usize);
     let mut points: Vec<Point> =
@@ -35,7 +35,8 @@ fn point(trial: u32, losses: &[f64]) -> Point {
     }
 }
 
-/// Returns the two-sided 95 % quantile of Student's t distribution, within 0.3 % beyond 30 degrees of freedom.
+/// Returns the two-sided 95 % quantile of Student's t distribution. Above 30 degrees of freedom it has an error of at most
+/// 0.3 %.
 pub fn student(degrees: usize) -> f64 {
     const TABLE: [f64; 30] = [
         12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
@@ -44,7 +45,7 @@ pub fn student(degrees: usize) -> f64 {
     match degrees {
         0 => f64::NAN,
         1..=30 => TABLE[degrees - 1],
-        // The first terms of the expansion in 1 / degrees.
+        // The first two terms of the expansion in 1 / degrees.
         _ => 1.96 + 2.37 / degrees as f64,
     }
 }
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_point_has_the_least_mean_and_not_the_luckiest_repetition() {
+    fn the_best_point_has_the_least_mean_and_not_the_least_single_loss() {
         let points = points(&[0.1, 0.9, 0.3, 0.4, f64::INFINITY, 0.0], 2);
         assert_eq!(points.iter().map(|point| point.trial).collect::<Vec<_>>(), [2, 0, 4]);
         let best = &points[0];
@@ -66,9 +67,9 @@ mod tests {
         assert_eq!([points[1].rival, best.rival, points[2].is_complete()], [true, false, false]);
     }
 
-    /// Against `scipy.stats.t.ppf(0.975, n)`.
+    /// The expected quantiles are those of `scipy.stats.t.ppf(0.975, n)`.
     #[test]
-    fn students_quantiles() {
+    fn quantiles_agree_with_scipy() {
         for (degrees, expected) in [(1, 12.7062), (2, 4.3027), (10, 2.2281), (30, 2.0423), (40, 2.0211), (100, 1.9840)]
         {
             assert!((student(degrees) / expected - 1.0).abs() < 3e-3, "{degrees}");

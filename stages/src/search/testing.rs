@@ -1,6 +1,6 @@
-//! What tests of the search and of its stages share.
+//! Helpers for the tests of the search and of its stages.
 //!
-//! `fixtures/` was extracted from Hyperopt 0.3.0, and from the 42 trials of Hyperopt-CIFAR, the study in
+//! `fixtures/` comes from Hyperopt 0.3.0 and from the 42 trials of Hyperopt-CIFAR, the study in
 //! github.com/guillaume-chevalier/Hyperopt-Keras-CNN-CIFAR-100 (MIT).
 
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub(crate) fn random(space: &Space, seed: u64, trial_idx: u32) -> Proposal {
     Sampler::Random(Random).propose(space, &[], seed, trial_idx, &Past::default()).expect("nothing was proposed before")
 }
 
-/// `Tpe(mode: Hyperopt)`, by default with 20 trials at the start.
+/// Returns `Tpe(mode: Hyperopt)`. `startup` defaults to 20.
 pub(crate) fn of_hyperopt(startup: Option<u32>) -> Sampler {
     Sampler::Tpe(Tpe { mode: Mode::Hyperopt, startup, ..Tpe::default() })
 }
@@ -31,7 +31,8 @@ pub(crate) fn joint(startup: u32) -> Sampler {
     Sampler::Tpe(Tpe { startup: Some(startup), ..Tpe::default() })
 }
 
-/// Returns `trials` proposals, each made with all before it. The loss consists of sums and products, which are exact everywhere.
+/// Returns `trials` proposals, each made from all before it. The loss has only sums and products, which are the same on every
+/// machine.
 pub(crate) fn searched(space: &Space, sampler: &Sampler, seed: u64, trials: u32) -> Vec<Proposal> {
     let mut past = Past::default();
     let mut losses: Vec<f64> = Vec::new();

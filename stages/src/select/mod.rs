@@ -1,4 +1,4 @@
-//! The stage `select`: the best trial.
+//! The stage `select`: selects the best trial of a search.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,15 +8,20 @@ use crate::{
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
-/// Picks the completed trial with the least loss; of equal losses, that with the lower index. If points are trained several times,
-/// picks the first repetition of the point with the least mean: the best of all repetitions would be the luckiest.
+/// Selects the completed trial with the least loss, or the first of several with equal losses. If points are trained several
+/// times, selects the first repetition of the point with the least mean: the best of all repetitions would only be the luckiest.
 ///
-/// Slots: `history` and `parameters`, the history.json and parameters.json of the last trial. Outputs: best.json;
-/// proposal.json, byte for byte that of the best trial.
+/// Slots:
+/// - `history`: the `history.json` of the last trial.
+/// - `parameters`: the `parameters.json` of the last trial.
+///
+/// Outputs:
+/// - `best.json`
+/// - `proposal.json`: equal to the best trial's, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Select {
-    /// How often each point is trained, by consecutive trials. At least 1; default 1.
+    /// The number of consecutive trials that train the same point, at least 1. Defaults to 1.
     #[serde(default = "repeats::value", skip_serializing_if = "repeats::is")]
     pub repeats: u32,
 }
@@ -45,7 +50,7 @@ impl Stage for Select {
         }
         let completed = || rows.iter().filter(|row| row.status == Status::Completed);
         let (best, loss, points) = if self.repeats == 1 {
-            // Of equal losses, `min_by` takes the first, and rows are in the order of trials.
+            // `min_by` takes the first of equal losses, and rows are in the order of trials.
             let with_loss = completed().filter(|row| !row.loss.0.is_nan());
             let best = with_loss.min_by(|a, b| a.loss.0.total_cmp(&b.loss.0)).ok_or_else(|| no_best(&rows))?;
             (best, best.loss, None)
@@ -71,11 +76,11 @@ impl Stage for Select {
     }
 }
 
-/// Returns an error that says how the first trials ended.
+/// Returns the error that no trial completed. It says how the first trials ended.
 fn no_best(rows: &[HistoryLink]) -> StageError {
     let fate = |row: &HistoryLink| {
         let ended = match row.status {
-            Status::Completed => "ended without a number as its loss",
+            Status::Completed => "ended with a loss that is not a number",
             Status::Diverged => "diverged",
             Status::Failed => "failed",
         };
@@ -84,5 +89,5 @@ fn no_best(rows: &[HistoryLink]) -> StageError {
     };
     let fates: Vec<_> = rows.iter().take(3).map(fate).collect();
     let message = format!("none of {} trials completed with a score: {}", rows.len(), fates.join("; "));
-    StageError::failed_with_hint(message, "run the first of them on its own to see why, or narrow the space")
+    StageError::failed_with_hint(message, "run the first trial on its own to see why, or narrow the space")
 }

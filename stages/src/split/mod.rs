@@ -1,5 +1,5 @@
-//! The stage `split`: which trials are good. `Tpe` reads this and no loss, so a loss that moves without changing the split changes
-//! nothing downstream.
+//! The stage `split`: decides which trials are good. `Tpe` reads the split and not the losses, so a loss that does not change the
+//! split changes nothing downstream.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,15 +11,18 @@ use crate::{
 
 /// Splits the trials before `trial` into good and bad ones.
 ///
-/// Slots: `history`, the history.json of the latest trial whose score may be seen, if there is one; `imported`, trials of another
-/// search, which come before all others. Later trials are pending; they count as worst, as do trials that did not complete.
-/// Output: split.json.
+/// Slots:
+/// - `history`: the `history.json` of the latest trial whose score may be seen. Not connected if there is none. Later trials are
+///   pending, and are the worst, like trials that did not complete.
+/// - `imported`: the trials of another search, which come before all others. Optional.
+///
+/// Output: `split.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
-    /// The index, from 0, of the trial that is to be proposed.
+    /// The index of the trial to propose, from 0.
     pub trial: u32,
-    /// How many trials are good.
+    /// The rule that decides which trials are good.
     pub rule: Rule,
 }
 
@@ -31,7 +34,7 @@ impl Stage for Split {
     fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
         let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
         if rows.len() > self.trial as usize {
-            let message = format!("the split for trial {} is given the scores of {} trials", self.trial, rows.len());
+            let message = format!("the split for trial {} was given the scores of {} trials", self.trial, rows.len());
             return Err(StageError::failed(message));
         }
         let mut losses: Vec<f64> = imported_trials(inputs)?.iter().map(Imported::loss_or_worst).collect();
@@ -42,7 +45,7 @@ impl Stage for Split {
     }
 }
 
-/// Returns the trials in the slot `imported`; none if it is not connected.
+/// Returns the trials in the slot `imported`. Empty if the slot is not connected.
 pub(crate) fn imported_trials(inputs: &Inputs<'_>) -> Result<Vec<Imported>, StageError> {
     if inputs.digest("imported").is_none() {
         return Ok(Vec::new());

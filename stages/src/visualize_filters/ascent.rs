@@ -17,16 +17,16 @@ const MID_GREY: f32 = 128.0;
 /// Keeps a gradient of 0 from being divided by 0.
 const EPSILON: f64 = 1e-5;
 
-/// A method of finding the image to which a filter responds most.
+/// A method that finds the image to which a filter responds most.
 pub(super) trait Climber {
     /// Returns the number of steps of a climb.
     fn steps(&self) -> u32;
 
-    /// Climbs for the `filters` of a layer side by side, one image each. Before each step it calls `at_step` with the number
-    /// of steps done.
+    /// Climbs for `filters` of a layer together, one image each. Calls `at_step` with the number of steps done before each
+    /// step.
     ///
     /// # Errors
-    /// Those of `at_step`.
+    /// Returns the errors of `at_step`.
     fn climb(
         &self,
         target: &Target,
@@ -59,7 +59,7 @@ pub(super) struct Climb {
 }
 
 impl Climb {
-    /// Returns whether the filter responds at all: its activation ends above 0. (NaN does not.)
+    /// Returns whether the filter responds at all: its activation ends above 0, and is not NaN.
     pub(super) fn is_alive(&self) -> bool {
         self.end > 0.0
     }
@@ -88,7 +88,7 @@ impl Climber for Ascent<'_> {
             let size = self.shape.bytes();
             images.chunks_exact_mut(size).zip(gradients.chunks_exact(size)).for_each(|(x, g)| self.move_along(x, g));
         }
-        // Of the last image itself; the original scripts report that of the image before it.
+        // The activation of the last image. The original scripts report that of the image before it.
         let end = activations_of(&mut network, target, &filters, &images);
         let images = images.chunks_exact(self.shape.bytes()).map(<[f32]>::to_vec);
         let climbs = filters.zip(images).zip(start.into_iter().zip(end));
@@ -97,8 +97,8 @@ impl Climber for Ascent<'_> {
 }
 
 impl Ascent<'_> {
-    /// Returns a filter's start image, normalised grey noise. Value `e` of filter `f` is element `f * values + e` of the
-    /// stream (0, layer).
+    /// Returns a filter's start image: grey noise, normalised. Value `e` of filter `f` is element `f * values + e` of the
+    /// stream (0, layer), where `values` is the number of values of an image.
     pub(super) fn start_image(&self, target: &Target, filter: usize) -> Vec<f32> {
         let stream = Stream::new(self.seed, Purpose::Filters, 0, target.index);
         let size = self.shape.bytes();

@@ -1,12 +1,13 @@
 //! Decorrelated colours: turns independent numbers into colours whose channels are correlated as in a dataset.
 //!
 //! "We explicitly measure the correlation between colors in the training set and use a Cholesky decomposition to decorrelate
-//! them" (Olah et al., "Feature visualization", Distill 2017). Here the covariance is decomposed, scaled to a mean variance
-//! of 1, so that the dataset's colours matter and its contrast does not.
+//! them" (Olah et al., "Feature visualization", Distill 2017). Here the covariance is first scaled to a mean variance of 1, so
+//! that the dataset's colours matter and its contrast does not.
 
 use crate::{images::dataset::ImageShape, search::Cholesky};
 
-/// The share of the mean variance that is added to each channel on its own, so that grey datasets can have colours too.
+/// The share of the mean variance that is added to the variance of each channel, so that images are not grey even if the
+/// dataset is.
 const OWN: f64 = 1e-3;
 
 /// A square root of the colours' covariance.
@@ -38,8 +39,8 @@ impl Colours {
         self.times(planes, |channel, number| self.root[channel * self.channels + number])
     }
 
-    /// Returns the gradient with respect to the independent numbers, given that with respect to the colours: the transpose
-    /// of [`mix`](Self::mix).
+    /// Returns the gradient with respect to the independent numbers, given the gradient with respect to the colours. It is the
+    /// transpose of [`mix`](Self::mix).
     pub(super) fn gradient(&self, by_colours: &[f32]) -> Vec<f32> {
         self.times(by_colours, |number, channel| self.root[channel * self.channels + number])
     }
@@ -58,7 +59,7 @@ impl Colours {
     }
 }
 
-/// Returns the covariances of the channels of `images`, `[c, c]`. Sums are of whole numbers, so the order does not matter.
+/// Returns the covariance of the channels of `images`, `[c, c]`. Its sums are exact, so the order of pixels does not matter.
 fn covariance(images: &[u8], shape: ImageShape) -> Vec<f64> {
     let (channels, plane) = (shape.channels, shape.height * shape.width);
     let (mut sums, mut products) = (vec![0_i128; channels], vec![0_i128; channels * channels]);
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_covariance_is_that_of_the_slow_formula() {
+    fn the_covariance_agrees_with_the_slow_formula() {
         let images = images();
         let found = covariance(&images, SHAPE);
         let of = |channel: usize| -> Vec<f64> {
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn independent_numbers_become_the_datasets_colours() {
+    fn colours_have_the_covariance_of_the_dataset() {
         let colours = Colours::of(&images(), SHAPE);
         let covariance = covariance(&images(), SHAPE);
         let mean = (covariance[0] + covariance[4] + covariance[8]) / 3.0;
@@ -139,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn grey_pictures_and_even_ones_have_a_root_too() {
+    fn grey_and_constant_pictures_have_a_root_too() {
         let gray = ImageShape { channels: 1, height: 2, width: 2 };
         assert!((Colours::of(&[1, 2, 3, 4], gray).root[0] - 1.0).abs() < 1e-3);
         assert_eq!(Colours::of(&[7; 4], gray).root, [1.0]);
         let three = ImageShape { channels: 3, height: 1, width: 2 };
-        // In a grey dataset all three channels rise and fall together, almost.
+        // In a grey dataset all three channels are almost fully correlated.
         let root = Colours::of(&[10, 200, 10, 200, 10, 200], three).root;
         assert!(root[0] > 0.99 && root[3] > 0.99 && root[6] > 0.99 && root[4] < 0.1 && root[8] < 0.1, "{root:?}");
         assert_eq!(Colours::of(&[], three).root, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);

@@ -1,13 +1,13 @@
-//! For each filter, the images of the validation split that excite it most: those with the highest mean activation, which
-//! is also what the climbs maximise.
+//! For each filter, the images of the validation split that excite it most: those with the highest mean activation, the
+//! same quantity that the climbs maximise.
 
 use std::collections::BTreeMap;
 
-use super::{Validation, picture::FilterSheet, target::Target};
+use super::{picture::FilterSheet, target::Target};
 use crate::{
     images::{
         Policy,
-        dataset::{Dataset, Head},
+        dataset::{Dataset, Head, Labels},
         sheet::{Canvas, GAP, GROUND},
     },
     network::{Mode, Pass, Predictor},
@@ -16,45 +16,53 @@ use crate::{
     stage::StageError,
 };
 
-/// The most memory that the images of one batch may take.
+/// The most bytes that the images of one batch may take.
 const BATCH_BYTES: u64 = 256 << 20;
 /// The most images in one batch.
 const BATCH: usize = 250;
 
 /// Pixels between a filter's picture and its images, and between blocks.
 const SPACE: usize = 4 * GAP;
-/// The most pixels that blocks, each a filter and its images, take side by side: about the width of a page.
+/// The most pixels that blocks take side by side: about the width of a page. A block is a filter's picture and its images.
 const WIDTH: usize = 1000;
 
-/// An image, by its index in the split, and a filter's mean activation for it.
+/// The validation split, and what its labels mean.
+pub(super) struct Validation {
+    pub(super) data: Dataset,
+    pub(super) labels: Labels,
+}
+
+/// An image that excites a filter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Found {
+    /// Its index in the split.
     pub(super) image: usize,
+    /// The filter's mean activation for it.
     pub(super) activation: f64,
 }
 
-/// The images that excite the filters of some layers most.
+/// The images that excite each filter of some layers most.
 pub(super) struct Examples {
     validation: Validation,
-    /// The most images of each filter.
+    /// The most images that a filter has.
     n: usize,
-    /// layer -> filter -> images, the most exciting first, equal ones in the order of the split
+    /// Layer -> filter -> images, the most exciting first. Equally exciting images keep the order of the split.
     of_layers: BTreeMap<String, Vec<Vec<Found>>>,
 }
 
-/// Returns how many images go through the network at once: a function of the network alone.
+/// Returns the number of images that go through the network at once. It depends on the network alone.
 pub(super) fn batch(targets: &[Target]) -> usize {
-    // An overestimate: a target's number is for a climb, in which every output is kept and has a gradient.
+    // An overestimate: `bytes_per_image` is for a climb, which keeps every output and its gradient.
     let bytes = targets.iter().map(|target| target.bytes_per_image).max().unwrap_or(1).max(1);
     usize::try_from(BATCH_BYTES / bytes).unwrap_or(BATCH).clamp(1, BATCH)
 }
 
 impl Examples {
-    /// Finds, for each filter of `targets`, the `n` images of `validation` that excite it most; n is at least 1. Before each
-    /// batch it calls `at_image` with the number of images done. Images with an activation of NaN are left out.
+    /// Finds, for each filter of `targets`, the `n` images of `validation` that excite it most. `n` is at least 1. Calls
+    /// `at_image` with the number of images done before each batch. Leaves out images whose activation is NaN.
     ///
     /// # Errors
-    /// Those of `at_image`.
+    /// Returns the errors of `at_image`.
     pub(super) fn find(
         predictor: &Predictor,
         targets: &[Target],
@@ -89,7 +97,7 @@ impl Examples {
         Ok(Self { validation, n, of_layers })
     }
 
-    /// Returns the examples of the filters on `sheet`: the record, and a PNG with a row for each filter.
+    /// Returns the examples of the filters on `sheet`, as a record and as a PNG with a row for each filter.
     pub(super) fn of_sheet(&self, target: &Target, sheet: &FilterSheet) -> (LayerExamples, Vec<u8>) {
         let of_filters = &self.of_layers[&target.layer];
         let record = |(filter, _): &(usize, Vec<u8>)| FilterExamples {
@@ -127,7 +135,7 @@ impl Examples {
     }
 }
 
-/// Inserts `example` into `best` if it is among the `n` best. It comes later in the split than all of `best`.
+/// Inserts `example` into `best` if it is among the `n` best. `example` comes after all of `best` in the split.
 fn put(best: &mut Vec<Found>, example: Found, n: usize) {
     if example.activation.is_nan() {
         return;
@@ -139,7 +147,7 @@ fn put(best: &mut Vec<Found>, example: Found, n: usize) {
     }
 }
 
-/// Returns `rows` as PNG. A row is a filter's picture, a space, and up to `n` images. Rows go side by side, as many as fit
+/// Returns `rows` as a PNG. A row is a filter's picture, a space, and up to `n` images. As many rows go side by side as fit
 /// the width of a page.
 fn png(data: &Dataset, rows: &[Vec<&[u8]>], n: usize) -> Vec<u8> {
     let shape = data.image_shape();
@@ -164,14 +172,14 @@ mod tests {
     use crate::images::dataset::{self, ImageShape};
 
     #[test]
-    fn the_best_are_kept_in_order_and_of_equals_the_first() {
+    fn the_best_are_kept_in_order_and_the_first_of_equal_ones_wins() {
         let activations = [0.5, f64::NAN, 2.0, 0.5, -1.0, 2.0, 0.5, 3.0];
         for n in 1..=9 {
             let mut best = Vec::new();
             for (image, activation) in activations.into_iter().enumerate() {
                 put(&mut best, Found { image, activation }, n);
             }
-            // All of them but NaN, sorted.
+            // All but NaN, sorted.
             let expected = [7, 2, 5, 0, 3, 6, 4];
             let found: Vec<_> = best.iter().map(|example| example.image).collect();
             assert_eq!(found, expected[..n.min(7)], "{n}");
@@ -179,13 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_stands_apart_from_its_images_and_blocks_fill_a_page() {
+    fn a_space_parts_a_filter_from_its_images_and_blocks_fill_a_page() {
         let shape = ImageShape { channels: 1, height: 20, width: 30 };
         let data = Dataset::read(dataset::write(shape, vec![7; 5 * 600], &[("class", &[0; 5])]).into()).unwrap();
         let (filter, image) = (vec![100; 600], vec![200; 600]);
         let row: Vec<&[u8]> = vec![&filter, &image, &image, &image];
         let sheet = image::load_from_memory(&png(&data, &vec![row.clone(); 8], 3)).unwrap().to_luma8();
-        // A block is 4 * 32 + 8 pixels wide, and 6 of them with 8 between are within 1000.
+        // A block is 4 * 32 + 8 pixels wide. 6 of them, 8 pixels apart, fit in 1000 pixels.
         assert_eq!(sheet.dimensions(), (6 * 144 - 8 + 2, 2 * 22 + 2));
         let at = |x, y| sheet.get_pixel(x, y).0[0];
         assert_eq!(
@@ -194,7 +202,7 @@ mod tests {
         );
         // The seventh row is the first of the second line.
         assert_eq!([at(144 + 2, 2), at(2, 24), at(2 * 144 + 2, 24)], [100, 100, GROUND]);
-        // The split has fewer images than the 60 that are asked for.
+        // 60 images are asked for, the split has fewer.
         let small = image::load_from_memory(&png(&data, &[row[..1].to_vec()], 60)).unwrap();
         assert_eq!((small.width(), small.height()), (6 * 32 + 8 + 2, 24));
     }

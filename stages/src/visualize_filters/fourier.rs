@@ -1,12 +1,12 @@
 //! Gradient ascent in a Fourier basis, after C. Olah, A. Mordvintsev and L. Schubert, "Feature visualization", Distill 2017.
 //!
-//! An image is given by coefficients of a [`Spectrum`], in decorrelated [`Colours`]; a sigmoid keeps it between black and
-//! white. In each step the network sees the image rolled by a few pixels. (The basis is periodic, so nothing is lost at a
-//! border.) The gradient of the total variation (Rudin, Osher and Fatemi 1992; Mahendran and Vedaldi 2015) is subtracted
-//! from that of the activation, and Adam (Kingma and Ba 2015) moves the coefficients.
+//! An image is made from the coefficients of a [`Spectrum`] in decorrelated [`Colours`]. A sigmoid keeps it between black and
+//! white. In each step the network sees the image rolled by a few pixels. The basis is periodic, so nothing is lost at the
+//! border. The gradient of the total variation (Rudin, Osher and Fatemi 1992; Mahendran and Vedaldi 2015) is subtracted from
+//! the gradient of the activation, and Adam (Kingma and Ba 2015) moves the coefficients.
 //!
-//! The gradient of the activation, with respect to the picture, is first scaled to a root mean square of 1. Activations have
-//! any size, and the weight of the total variation should mean the same for all filters.
+//! The gradient of the activation with respect to the picture is first scaled to a root mean square of 1, because activations
+//! differ in size and the weight of the total variation should mean the same for all filters.
 
 use std::ops::Range;
 
@@ -34,7 +34,8 @@ const BETA_1: f32 = 0.9;
 const BETA_2: f32 = 0.999;
 const EPSILON: f32 = 1e-8;
 
-/// Differences between neighbours much smaller than this hardly count in the total variation. Black to white is 1.
+/// Differences between neighbours that are much smaller than this hardly count in the total variation. From black to white
+/// the difference is 1.
 const FLAT: f32 = 0.01;
 
 /// The Fourier method.
@@ -98,32 +99,32 @@ impl Climber for FourierAscent<'_> {
 }
 
 impl FourierAscent<'_> {
-    /// Returns where a filter's image starts: small random coefficients of one size. Coefficient `e` of filter `f` is element
-    /// `f * values + e` of the stream (0, layer).
+    /// Returns the start of a filter's climb: small random coefficients. Coefficient `e` of filter `f` is element
+    /// `f * values + e` of the stream (0, layer), where `values` is the number of values of an image.
     fn start(&self, target: &Target, filter: usize) -> Point {
         let stream = Stream::new(self.seed, Purpose::Filters, 0, target.index);
         let size = self.shape.bytes();
-        // Uniform numbers from -a to a have a standard deviation of a / sqrt(3).
+        // Numbers drawn uniformly from -a to a have a standard deviation of a / sqrt(3).
         let reach = START * 3_f32.sqrt();
         let coefficient = |e: usize| reach * (2.0 * stream.f32((filter * size + e) as u64) - 1.0);
         let zeros = vec![0.0; size];
         Point { coefficients: (0..size).map(coefficient).collect(), first: zeros.clone(), second: zeros }
     }
 
-    /// Returns how many pixels a filter's image is rolled down and to the right at a step. They are drawn from elements
-    /// `2 * f` and `2 * f + 1` of the stream (1 + step, layer).
+    /// Returns the number of pixels by which a filter's image is rolled down and to the right at a step. They are drawn from
+    /// elements `2 * f` and `2 * f + 1` of the stream (1 + step, layer).
     fn shift(&self, target: &Target, filter: usize, step: u32) -> (usize, usize) {
         let stream = Stream::new(self.seed, Purpose::Filters, 1 + step, target.index);
         let reach = self.settings.jitter;
         let draw = |axis: u64, size: usize| {
             let by = stream.below(2 * filter as u64 + axis, 2 * reach + 1) as usize;
-            // From -reach to reach; negative ones become the equal roll forward.
+            // From -reach to reach. A negative roll becomes the equal roll forward.
             (by + size * (reach as usize).div_ceil(size) - reach as usize) % size
         };
         (draw(0, self.shape.height), draw(1, self.shape.width))
     }
 
-    /// Returns the picture that `coefficients` give, `[c, h, w]` from 0 to 1.
+    /// Returns the picture that `coefficients` make, `[c, h, w]` with values from 0 to 1.
     fn picture(&self, coefficients: &[f32]) -> Vec<f32> {
         let planes = coefficients.chunks_exact(self.plane());
         let planes: Vec<f32> = planes.flat_map(|coefficients| self.spectrum.plane(coefficients)).collect();
@@ -132,7 +133,7 @@ impl FourierAscent<'_> {
         picture
     }
 
-    /// Returns the gradient with respect to the coefficients, given that with respect to their `picture`.
+    /// Returns the gradient with respect to the coefficients, given the gradient with respect to their `picture`.
     fn by_coefficients(&self, picture: &[f32], by_picture: &[f32]) -> Vec<f32> {
         let through_sigmoid: Vec<f32> = picture.iter().zip(by_picture).map(|(x, g)| g * x * (1.0 - x)).collect();
         let by_planes = self.colours.gradient(&through_sigmoid);
@@ -147,7 +148,7 @@ impl FourierAscent<'_> {
         for (of_channel, scale) in by_picture.chunks_exact_mut(self.plane()).zip(&self.normalisation.scale) {
             of_channel.iter_mut().for_each(|g| *g *= 255.0 * scale);
         }
-        // A gradient of 0, of a filter that nothing reaches, stays 0.
+        // A gradient of 0 stays 0.
         let length = root_mean_square(&by_picture).max(f64::MIN_POSITIVE);
         let against = by_total_variation(picture, self.shape);
         let weight = self.settings.total_variation as f32;
@@ -157,7 +158,7 @@ impl FourierAscent<'_> {
         self.by_coefficients(picture, &by_picture)
     }
 
-    /// Returns a picture, 0 to 1, as the network takes it.
+    /// Returns a picture with values from 0 to 1 as the network takes it.
     fn normalised(&self, picture: &[f32]) -> Vec<f32> {
         let Normalisation { scale, offset } = self.normalisation;
         let plane = self.plane();
@@ -175,14 +176,14 @@ impl FourierAscent<'_> {
         rolled
     }
 
-    /// Returns the number of pixels.
+    /// Returns the number of pixels of a channel.
     fn plane(&self) -> usize {
         self.shape.height * self.shape.width
     }
 }
 
 impl Point {
-    /// Moves along `uphill` as Adam's step `step` does, counted from 0.
+    /// Moves the coefficients along `uphill` with step `step` of Adam, counted from 0.
     fn climb(&mut self, uphill: &[f32], step: u32, learning_rate: f64) {
         let t = f64::from(step) + 1.0;
         let first_share = 1.0 - libm::pow(f64::from(BETA_1), t);
@@ -197,8 +198,8 @@ impl Point {
     }
 }
 
-/// Returns the gradient of a picture's total variation. That is a sum over the pixels of all channels: the length of the
-/// vector of differences to the pixel below and to the pixel on the right, periodic at the border.
+/// Returns the gradient of a picture's total variation: the sum, over the pixels of all channels, of the length of the vector
+/// of the differences to the pixel below and to the pixel on the right. The picture is periodic at the border.
 fn by_total_variation(picture: &[f32], shape: ImageShape) -> Vec<f32> {
     let ImageShape { height, width, .. } = shape;
     let mut gradient = vec![0.0; picture.len()];
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn gradients_by_coefficients_are_those_of_finite_differences() {
+    fn gradients_with_respect_to_coefficients_agree_with_finite_differences() {
         for input in INPUTS {
             with(input, &Fourier::default(), |ascent, _| {
                 let coefficients = noise(ascent.shape.bytes(), 0.3);
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_of_the_total_variation_is_that_of_finite_differences() {
+    fn the_gradient_of_the_total_variation_agrees_with_finite_differences() {
         for [channels, height, width] in INPUTS {
             let shape = ImageShape { channels, height, width };
             let picture = noise(shape.bytes(), 0.5);
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_rolled_and_back() {
+    fn a_picture_is_rolled_and_rolled_back() {
         with([1, 2, 3], &Fourier { jitter: 7, ..Fourier::default() }, |ascent, target| {
             let planes = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
             assert_eq!(ascent.rolled(&planes, (1, 1)), [5.0, 3.0, 4.0, 2.0, 0.0, 1.0]);
@@ -334,7 +335,7 @@ mod tests {
     /// Adam's first step has the length of the learning rate in each coordinate, whatever the size of the gradient (Kingma
     /// and Ba 2015, section 2.1). The second is worked out by hand.
     #[test]
-    fn steps_are_adams() {
+    fn steps_follow_adam() {
         let mut point = Point { coefficients: vec![0.0; 3], first: vec![0.0; 3], second: vec![0.0; 3] };
         point.climb(&[2.0, -1e-3, 0.0], 0, 0.05);
         let near =
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn activations_rise_far_and_total_variation_calms_the_picture() {
+    fn activations_rise_and_the_penalty_lowers_the_total_variation() {
         let climb = |total_variation: f64| {
             let settings = Fourier { total_variation, ..Fourier::default() };
             with([3, 12, 12], &settings, |ascent, target| {

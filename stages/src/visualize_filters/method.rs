@@ -1,4 +1,4 @@
-//! How images climb: the classic way, or that of Olah et al.
+//! The methods that find a filter's image: classic, or that of Olah et al.
 
 use serde::{Serialize, Serializer};
 
@@ -8,11 +8,12 @@ use crate::{
 };
 
 choices! {
-    /// The way to a filter's image. In JSON `"Classic"`, `"Fourier"` or `{"Fourier":{"steps":64}}`, defaults left out.
+    /// How a filter's image is found. In JSON: `"Classic"`, `"Fourier"` or `{"Fourier":{"steps":64}}`. Defaults are left out.
     pub unwritten enum Method = Classic {
-        /// Pixels move along their gradient, from grey noise.
+        /// Gradient ascent on pixels, from grey noise.
         Classic,
-        /// The coefficients of a Fourier basis move, of decorrelated colours, under jitter and against total variation.
+        /// Gradient ascent on the coefficients of a Fourier basis in decorrelated colours, with jitter and a penalty on the
+        /// total variation.
         Fourier(Fourier),
     }
 }
@@ -22,18 +23,18 @@ parameters! {
     pub struct Fourier = defaults {
         /// The number of steps of the ascent.
         steps: u32 [Domain::Whole(1..=10_000)] = 128,
-        /// The learning rate of Adam, which moves the scaled coefficients.
+        /// Adam's learning rate for the scaled coefficients.
         learning_rate: f64 [Domain::AboveUpTo(0.0, 10.0)] = 0.05,
-        /// Before each step the image is rolled by up to this many pixels in both directions.
+        /// The most pixels by which an image is rolled before each step, in both directions.
         jitter: u32 [Domain::Whole(0..=100)] = 2,
-        /// Weight of the gradient of the image's total variation. The gradient of the activation is scaled to a root mean
-        /// square of 1.
+        /// The weight of the gradient of an image's total variation. The gradient of the activation has a root mean square of
+        /// 1.
         total_variation: f64 [Domain::Between(0.0, 100.0)] = 0.25,
     }
 }
 
 impl Method {
-    /// Returns whether it is the default, which is left out of actions.
+    /// Returns whether this is the default, which is left out of actions.
     pub fn is_classic(&self) -> bool {
         *self == Self::Classic
     }
@@ -42,7 +43,7 @@ impl Method {
 impl Serialize for Method {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            // Without settings it is its name: however it is written, one record.
+            // `Fourier` and `Fourier()` have the same record: the name alone.
             Self::Fourier(settings) if !is_default(settings) => serializer.collect_map([(self.name(), settings)]),
             _ => serializer.serialize_str(self.name()),
         }

@@ -1,19 +1,25 @@
-//! `visualize_filters`: what each filter of a trained network looks for, found by gradient ascent in input space (Erhan et
-//! al., "Visualizing higher-layer features of a deep network", 2009; as F. Chollet's and G. Chevalier's scripts do it), or in
-//! a Fourier basis (`fourier.rs`); and beside it the images of the validation split that excite it most (`exciting.rs`).
+//! `visualize_filters`: shows what each filter of a trained network responds to.
 //!
-//! The classic way: for each filter an image of grey noise is moved, step by step, along the gradient of the filter's mean activation. The
-//! filters of a layer are climbed side by side, one image each. The network stands still: inference mode, no flips, no
-//! gradients of weights.
+//! The image that excites a filter is found by gradient ascent, either on pixels (Erhan et al., "Visualizing higher-layer
+//! features of a deep network", 2009, as in the scripts of F. Chollet and G. Chevalier) or in a Fourier basis (`fourier.rs`).
+//! The images of the validation split that excite the filter most are shown beside it (`exciting.rs`).
 //!
-//! Where this differs from the seed's script: start image and steps are in the range that the network was trained on, and
-//! an image stays within black and white; noise is seeded; no layer is random; a filter whose activation starts at or below
-//! 0 climbs all the same; and the activation at the end is that of the last image, not of the one before it.
+//! The classic method starts from an image of grey noise for each filter and moves it, step by step, along the gradient of
+//! the filter's mean activation. The filters of a layer climb together, one image each. The network does not change: it is in
+//! inference mode, without flips and without gradients with respect to weights.
+//!
+//! Differences from the original script:
+//! - The start image and the steps are in the range that the network was trained on, and an image stays between black and
+//!   white.
+//! - The noise is seeded, and no layer is random.
+//! - A filter whose activation starts at or below 0 climbs too.
+//! - The activation reported at the end belongs to the last image, not to the one before it.
 
 mod ascent;
 mod colours;
 mod exciting;
 mod fourier;
+mod look;
 mod method;
 mod picture;
 mod record;
@@ -25,18 +31,18 @@ mod tests;
 use self::{
     ascent::{Ascent, Climb, Climber},
     colours::Colours,
-    exciting::Examples,
+    exciting::{Examples, Validation},
     fourier::FourierAscent,
     picture::Pictures,
     spectrum::Spectrum,
     target::Target,
 };
 pub use self::{
+    look::Look,
     method::{Fourier, Method},
     record::{FilterActivation, FiltersRecord, LayerFilters},
 };
 use crate::{
-    choices,
     images::{
         Policy,
         dataset::{Dataset, ImageShape, Labels},
@@ -49,27 +55,31 @@ use crate::{
     stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
 };
 
-/// The input slot: `architecture.json` of a training.
+/// The input slot of the network's `architecture.json`.
 pub const ARCHITECTURE: &str = "architecture";
-/// The input slot: the trained weights, as safetensors.
+/// The input slot of the trained weights, as safetensors.
 pub const WEIGHTS: &str = "weights";
-/// The input slot, optional: the `policy.json` that the network was trained with. Without it bytes are x / 255 - 0.5.
+/// The optional input slot of the `policy.json` that the network was trained with. Without it a byte x becomes x / 255 - 0.5.
 pub const POLICY: &str = "policy";
-/// The input slot of [`Method::Fourier`]: the training split, whose colours are decorrelated.
+/// The input slot of the training split, whose colours [`Method::Fourier`] decorrelates. The classic method does not need it.
 pub const TRAIN: &str = "train";
-/// The input slots, optional: the validation split, in which examples are looked for, and its `labels.json`. Without them
-/// there are no examples.
+/// The optional input slot of the validation split, from which examples are taken. Without it there are no examples.
 pub const VALIDATION: &str = "validation";
+/// The input slot of the `labels.json` of [`VALIDATION`], needed if that is connected.
 pub const LABELS: &str = "labels";
 
 parameters! {
     /// Shows what the filters of a trained network look for.
     ///
-    /// Slots: [`ARCHITECTURE`], [`WEIGHTS`], [`POLICY`], [`TRAIN`], [`VALIDATION`], [`LABELS`]. Outputs: `filters.json` with each
-    /// filter's activation at start and end, and for each layer with a living filter a sheet of its best,
-    /// `<layer>_best_filters_<n*n>_(<n>x<n>)_out_of_<all>.png` (of the Fourier method `<layer>_fourier_filters_..`); with a
-    /// validation split also `examples.json` and, for each such layer, `<layer>_examples.png`: a row for each filter on the sheet,
-    /// in the same order, first its picture, then the images that excite it most, the most exciting first.
+    /// Slots: [`ARCHITECTURE`], [`WEIGHTS`], [`POLICY`], [`TRAIN`], [`VALIDATION`], [`LABELS`].
+    ///
+    /// Outputs:
+    /// - `filters.json`: each filter's activation at the start and at the end.
+    /// - `<layer>_best_filters_<n*n>_(<n>x<n>)_out_of_<all>.png`: the best filters of a layer, for each layer with a living
+    ///   filter. The Fourier method calls it `<layer>_fourier_filters_..`.
+    /// - `examples.json`, and `<layer>_examples.png` for each layer with a sheet, if there is a validation split. The picture
+    ///   has a row for each filter on the sheet, in the same order: the filter's picture, then the images that excite it most,
+    ///   the most exciting first.
     pub struct VisualizeFilters = defaults where method_and_settings_fit {
         /// Names of layers, as in `architecture.json`. Defaults to every residual sum, or every convolution if there is none.
         layers: Vec<String> = Vec::new(),
@@ -89,17 +99,6 @@ parameters! {
     }
 }
 
-choices! {
-    /// How an image becomes a picture.
-    #[derive(Copy, Eq)]
-    pub enum Look {
-        /// Around mid-grey, all with the same contrast: a deviation of a tenth of the range.
-        Classic,
-        /// The very image that the filter answers to.
-        Plain,
-    }
-}
-
 impl VisualizeFilters {
     fn method_and_settings_fit(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
         for (i, layer) in self.layers.iter().enumerate().filter(|(i, layer)| self.layers[..*i].contains(layer)) {
@@ -113,7 +112,7 @@ impl VisualizeFilters {
                 ("look", self.look != classic.look),
             ];
             for (name, _) in changed.into_iter().filter(|(_, is_changed)| *is_changed) {
-                let problem = Problem::new(at.name(name), format!("`{name}` is of the classic method"));
+                let problem = Problem::new(at.name(name), format!("`{name}` belongs to the classic method"));
                 problems.push(problem.expected("settings of `Fourier(..)`"));
             }
         }
@@ -135,7 +134,7 @@ impl Stage for VisualizeFilters {
         let targets = target::select(&architecture, &self.layers)?;
         let of_batch = |target: &Target| target.batch().max(exciting::batch(&targets)) as u64 * target.bytes_per_image;
         let climbing = targets.iter().map(of_batch).max();
-        // The file, the numbers read from it, and those on the device.
+        // The file's bytes, the numbers read from it, and the numbers on the device.
         let weights = 3 * 4 * architecture.parameters;
         let images: usize =
             targets.iter().map(|target| target.filters).sum::<usize>() * architecture.input.iter().product::<usize>();
@@ -174,14 +173,8 @@ impl Stage for VisualizeFilters {
     }
 }
 
-/// The validation split with what its labels mean.
-struct Validation {
-    data: Dataset,
-    labels: Labels,
-}
-
 impl VisualizeFilters {
-    /// Returns the images that excite filters most, if there are any and some are asked for.
+    /// Returns the images that excite the filters most, or none if there is no split, it is empty or no images are asked for.
     fn find_examples(
         &self,
         inputs: &Inputs<'_>,
@@ -253,9 +246,9 @@ impl VisualizeFilters {
     }
 }
 
-/// Checks that the images of a split are those that the network takes.
+/// Checks that the images of a split have the shape that the network takes.
 fn fits(found: ImageShape, slot: &str, expected: ImageShape) -> Result<(), StageError> {
-    let message = || format!("images of the split `{slot}` are {found:?}, the network is for {expected:?}");
+    let message = || format!("images of the split `{slot}` are {found:?}, but the network takes {expected:?}");
     if found == expected { Ok(()) } else { Err(StageError::failed(message())) }
 }
 

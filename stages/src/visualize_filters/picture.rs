@@ -1,9 +1,9 @@
-//! Images as pictures, and the sheet of a layer's best.
+//! Images as pictures, and the sheet of a layer's best filters.
 
-use super::{Look, ascent::Climb, target::Target};
+use super::{ascent::Climb, look::Look, target::Target};
 use crate::images::{Normalisation, dataset::ImageShape, sheet::Canvas};
 
-/// Pixels between pictures; black, as is what is left.
+/// Pixels between pictures. They are black.
 const GAP: usize = 5;
 
 /// How images are drawn.
@@ -11,24 +11,24 @@ pub(super) struct Pictures<'a> {
     pub(super) shape: ImageShape,
     pub(super) normalisation: &'a Normalisation,
     pub(super) look: Look,
-    /// What a sheet's name calls them.
+    /// What they are called in a sheet's file name.
     pub(super) called: &'static str,
-    /// Most pictures side by side.
+    /// The most pictures side by side.
     pub(super) columns: Option<u32>,
 }
 
-/// The best filters of a layer, in a square: the strongest first, row by row.
+/// The best filters of a layer in a square, row by row, the strongest first.
 pub(super) struct FilterSheet {
     shape: ImageShape,
     called: &'static str,
     side: usize,
-    /// Filters with their pictures, `[c, h, w]`.
+    /// Each filter's index in the layer, and its picture, `[c, h, w]`.
     pub(super) filters: Vec<(usize, Vec<u8>)>,
 }
 
 impl Pictures<'_> {
-    /// Returns the sheet of as many living filters as fill a square, ordered by their activation at the end (equal ones by
-    /// their number); nothing if none lives.
+    /// Returns the sheet of the largest square that the living filters fill, or `None` if no filter lives. Filters are ordered
+    /// by their activation at the end, then by their index.
     pub(super) fn sheet(&self, climbs: &[Climb]) -> Option<FilterSheet> {
         let mut alive: Vec<&Climb> = climbs.iter().filter(|climb| climb.is_alive()).collect();
         alive.sort_by(|a, b| b.end.total_cmp(&a.end).then(a.filter.cmp(&b.filter)));
@@ -50,8 +50,8 @@ impl Pictures<'_> {
     }
 }
 
-/// Returns `values` with mean 0.5 and deviation 0.1, cut off at 0 and 1, as bytes. Their own scale does not matter, but for
-/// the little that keeps an even image from being divided by 0.
+/// Returns `values` as bytes, scaled to mean 0.5 and standard deviation 0.1 and clamped to 0 and 1. The scale of `values`
+/// does not matter, except for the small number that avoids a division by 0 for a constant image.
 fn classic(values: &[f64]) -> Vec<u8> {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
@@ -61,19 +61,19 @@ fn classic(values: &[f64]) -> Vec<u8> {
 }
 
 impl FilterSheet {
-    /// Returns how many filters are on it.
+    /// Returns the number of filters on the sheet.
     pub(super) fn drawn(&self) -> usize {
         self.filters.len()
     }
 
-    /// Returns the name of its file.
+    /// Returns the name of the sheet's file.
     pub(super) fn name(&self, target: &Target) -> String {
         let (layer, filters, drawn, side) = (&target.layer, target.filters, self.drawn(), self.side);
         let called = self.called;
         format!("{layer}_{called}_{drawn}_({side}x{side})_out_of_{filters}.png")
     }
 
-    /// Returns it as PNG.
+    /// Returns the sheet as a PNG.
     pub(super) fn png(&self) -> Vec<u8> {
         let ImageShape { height, width, .. } = self.shape;
         let along = |pixels: usize| pixels * self.side + GAP * (self.side - 1);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strongest_come_first_and_the_dead_not_at_all() {
+    fn the_strongest_filters_come_first_and_dead_ones_are_left_out() {
         let climbs = [
             climb(0, 2.0, &[-1.0, -0.5]),
             climb(1, 3.0, &[0.0, 1.0]),
@@ -137,9 +137,9 @@ mod tests {
         assert_eq!(image.pixels().filter(|pixel| pixel.0 == [0; 3]).count(), 11 * 9 - 4 * 6);
     }
 
-    /// Worked out by hand from the seed's `deprocess_image`.
+    /// The expected bytes were worked out by hand from `deprocess_image` of the original script.
     #[test]
-    fn the_classic_look_is_the_seeds() {
+    fn the_classic_look_matches_the_original_script() {
         assert_eq!(classic(&[0.0, 1.0, 2.0, 3.0]), [93, 116, 138, 161]);
         let mut outlier = vec![0.0; 100];
         outlier[0] = 1e6;

@@ -1,4 +1,4 @@
-//! `filters.json`: how far each filter was excited.
+//! `filters.json`: the activation of each filter before and after its climb.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +14,10 @@ use crate::{
 pub struct FiltersRecord {
     /// 1.
     pub format: Version<1>,
-    /// How images climbed. Left out if classic.
+    /// How the images were found. Left out if classic.
     #[serde(default, skip_serializing_if = "Method::is_classic")]
     pub method: Method,
-    /// In the order of the network.
+    /// The layers, in the order of the network.
     pub layers: Vec<LayerFilters>,
 }
 
@@ -29,29 +29,29 @@ pub struct LayerFilters {
     pub layer: String,
     /// The layer's kind.
     pub kind: String,
-    /// How many filters it has.
+    /// The number of its filters.
     pub filters: usize,
-    /// Filters whose activation ends above 0: `filters - dead`.
+    /// The number of filters whose activation ends above 0: `filters - dead`.
     pub kept: usize,
-    /// Filters that nothing excites.
+    /// The number of filters whose activation does not end above 0.
     pub dead: usize,
-    /// Filters on the sheet.
+    /// The number of filters on the sheet.
     pub drawn: usize,
-    /// The name of the sheet, if there is one.
+    /// The file name of the sheet, if there is one.
     pub sheet: Option<String>,
-    /// Each filter.
+    /// The activations of each filter.
     pub activations: Vec<FilterActivation>,
 }
 
-/// A filter's mean activation by its start image and by its last.
+/// A filter's mean activation for its first and its last image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilterActivation {
-    /// Its index in the layer.
+    /// The filter's index in the layer.
     pub filter: usize,
-    /// By the start image.
+    /// The mean activation for the start image.
     pub start: Float,
-    /// By the last image.
+    /// The mean activation for the last image.
     pub end: Float,
 }
 

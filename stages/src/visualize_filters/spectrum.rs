@@ -1,15 +1,16 @@
 //! Planes of pixels as coefficients of the real two-dimensional Fourier basis, each scaled by the inverse of its frequency.
 //!
-//! Natural pictures have amplitudes of about 1 / frequency, so that a step of equal length in every scaled coefficient is one
-//! of equal likelihood, and an ascent does not end in the high frequencies that a step in pixels prefers (C. Olah, A.
-//! Mordvintsev and L. Schubert, "Feature visualization", Distill 2017, doi 10.23915/distill.00007; the scale is that of
-//! `lucid/optvis/param/spatial.py`, `fft_image`).
+//! Natural pictures have amplitudes of about 1 / frequency, so scaled coefficients are about equally large. An ascent on them
+//! does not end in the high frequencies that an ascent on pixels prefers (C. Olah, A. Mordvintsev and L. Schubert, "Feature
+//! visualization", Distill 2017, doi 10.23915/distill.00007). The scale is taken from `fft_image` in
+//! `lucid/optvis/param/spatial.py`.
 //!
-//! The basis is orthonormal: along each side 1, cos and sin of 1, 2, .. periods, for an even side at last the alternating
-//! wave; in two dimensions their products. The products of one frequency span what the complex coefficients of that
-//! frequency do. A transform is two products of matrices, every sum in one order, so equal on every machine.
+//! The basis is orthonormal. Along each side it has the constant, then cos and sin of 1, 2, .. periods, and for an even side
+//! the alternating wave at the end. In two dimensions it has their products. The products of one frequency span the same
+//! space as the complex coefficients of that frequency. A transform is two matrix products that add in a fixed order, so its
+//! result is the same on every machine.
 
-/// What divides every scale, as in Lucid: of coefficients of size 1 images come with a spread of about 1.
+/// Every scale is divided by this, as in Lucid, so that coefficients of size 1 make images with a spread of about 1.
 const CALM: f64 = 4.0;
 
 /// The basis for planes of one size.
@@ -17,13 +18,13 @@ const CALM: f64 = 4.0;
 pub(super) struct Spectrum {
     height: usize,
     width: usize,
-    /// `[row of the basis, y]`, and the same the other way round.
+    /// `[row of the basis, y]`, and its transpose.
     upright: Vec<f32>,
     upright_back: Vec<f32>,
-    /// `[row of the basis, x]`, and the same the other way round.
+    /// `[row of the basis, x]`, and its transpose.
     level: Vec<f32>,
     level_back: Vec<f32>,
-    /// `[height, width]`: what each coefficient is multiplied by.
+    /// The factor of each coefficient, `[height, width]`.
     scale: Vec<f32>,
 }
 
@@ -47,14 +48,15 @@ impl Spectrum {
         }
     }
 
-    /// Returns the plane `[height, width]` of scaled coefficients `[height, width]`.
+    /// Returns the plane `[height, width]` that scaled coefficients `[height, width]` make.
     pub(super) fn plane(&self, coefficients: &[f32]) -> Vec<f32> {
         let scaled: Vec<f32> = coefficients.iter().zip(&self.scale).map(|(x, scale)| x * scale).collect();
         let rows = product(&scaled, &self.level, self.width);
         product(&self.upright_back, &rows, self.height)
     }
 
-    /// Returns the gradient by the scaled coefficients, given that by the plane: the transpose of [`plane`](Self::plane).
+    /// Returns the gradient with respect to the scaled coefficients, given the gradient with respect to the plane. It is the
+    /// transpose of [`plane`](Self::plane).
     pub(super) fn gradient(&self, by_plane: &[f32]) -> Vec<f32> {
         let rows = product(&self.upright, by_plane, self.height);
         let mut by_coefficients = product(&rows, &self.level_back, self.width);
@@ -68,7 +70,7 @@ fn basis(n: usize) -> Vec<f32> {
     let value = |i: usize| {
         let (row, place) = (i / n, i % n);
         let periods = row.div_ceil(2);
-        // The phase in whole steps: exact, however many periods there are.
+        // The remainder keeps the phase exact however many periods there are.
         let phase = 2.0 * std::f64::consts::PI * (periods * place % n) as f64 / n as f64;
         let is_single = row == 0 || 2 * periods == n;
         let amplitude = libm::sqrt(if is_single { 1.0 } else { 2.0 } / n as f64);
@@ -87,7 +89,7 @@ fn transposed(matrix: &[f32], n: usize) -> Vec<f32> {
     (0..n * n).map(|i| matrix[i % n * n + i / n]).collect()
 }
 
-/// Returns `a` `[m, k]` times `b` `[k, n]`: each number the sum over k in its order.
+/// Returns `a` `[m, k]` times `b` `[k, n]`. Each sum over k is in order.
 fn product(a: &[f32], b: &[f32], k: usize) -> Vec<f32> {
     let n = b.len() / k;
     let mut product = vec![0.0; a.len() / k * n];
@@ -122,13 +124,13 @@ mod tests {
         }
     }
 
-    /// Against the complex transform, written out: the coefficients of one frequency hold the energy that it has there.
+    /// Compares the energy of the coefficients of each frequency with that in the complex transform, written out.
     #[test]
-    fn coefficients_hold_the_energy_of_their_frequencies() {
+    fn coefficients_have_the_energy_of_their_frequency_in_the_complex_transform() {
         for (height, width) in SIZES {
             let spectrum = Spectrum::new(height, width);
             let plane = noise(height * width);
-            // Unscaled coefficients of the plane: the transpose of an orthonormal basis is its inverse.
+            // The unscaled coefficients of the plane: the transpose of an orthonormal basis is its inverse.
             let by_scaled = spectrum.gradient(&plane);
             let found = by_scaled.iter().zip(&spectrum.scale).map(|(x, scale)| f64::from(x / scale).powi(2));
             let mut found_at = std::collections::BTreeMap::new();

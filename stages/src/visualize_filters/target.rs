@@ -1,4 +1,4 @@
-//! Which layers are looked into.
+//! The layers whose filters are visualised.
 
 use std::ops::Range;
 
@@ -7,29 +7,29 @@ use crate::{
     stage::StageError,
 };
 
-/// What the images of one batch may take while they climb.
+/// The most bytes that the images of one batch may take while they climb.
 const BATCH_BYTES: u64 = 256 << 20;
 
-/// The most images in one batch. Part of what the stage computes: sums of products may round differently in batches of
-/// other sizes.
+/// The most images in one batch. A change of it changes results: sums of products may round differently in batches of other
+/// sizes.
 const BATCH: usize = 64;
 
-/// One layer that is looked into.
+/// A layer whose filters are visualised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) layer: String,
-    /// As in architecture.json: `add`, `conv`, ...
+    /// The layer's kind, as in `architecture.json`: `add`, `conv`, ...
     pub(super) kind: String,
     /// The layer's place in the network, from 0.
     pub(super) index: u32,
     /// Channels of its output.
     pub(super) filters: usize,
-    /// Estimate of what one image takes while it climbs.
+    /// An estimate of the bytes that one image takes while it climbs.
     pub(super) bytes_per_image: u64,
 }
 
 impl Target {
-    /// Returns how many images climb side by side: a function of the network alone.
+    /// Returns the number of images that climb together. It depends on the network alone.
     pub(super) fn batch(&self) -> usize {
         let fitting = usize::try_from(BATCH_BYTES / self.bytes_per_image.max(1)).unwrap_or(BATCH);
         fitting.clamp(1, BATCH).min(self.filters)
@@ -42,11 +42,12 @@ impl Target {
     }
 }
 
-/// Returns the layers called `names`, in the order of the network; if there are no names, every residual add, or every
-/// convolution where there is none.
+/// Returns the layers called `names`, in the order of the network. Without names, returns every residual add, or every
+/// convolution if there is none.
 ///
 /// # Errors
-/// If a name is no layer's, a layer has no filters (its output is no image), or the network has no convolution.
+/// If no layer has one of the names, a named layer has no filters (its output is not an image), or the network has no
+/// convolution.
 pub(super) fn select(architecture: &Architecture, names: &[String]) -> Result<Vec<Target>, StageError> {
     let filtered: Vec<&Layer> = architecture.layers.iter().filter(|layer| layer.shape.len() == 3).collect();
     let known = || {
@@ -55,15 +56,15 @@ pub(super) fn select(architecture: &Architecture, names: &[String]) -> Result<Ve
     };
     if !architecture.layers.iter().any(|layer| matches!(layer.kind, LayerKind::Conv(_))) {
         return Err(StageError::failed_with_hint(
-            "the network has no convolution, so there are no filters to look into",
-            "take the stage out, or train a convolutional network",
+            "the network has no convolution, so there are no filters to visualise",
+            "remove the stage, or train a convolutional network",
         ));
     }
     for name in names {
         let message = match architecture.layer(name) {
             None => format!("the network has no layer `{name}`"),
             Some(layer) if layer.shape.len() != 3 => {
-                format!("the layer `{name}` has no filters: its output is no image")
+                format!("the layer `{name}` has no filters: its output is not an image")
             }
             Some(_) => continue,
         };
@@ -85,7 +86,7 @@ fn target(architecture: &Architecture, index: usize, layer: &Layer) -> Target {
         kind: kind.expect("a kind is a tagged record"),
         index: u32::try_from(index).expect("few layers"),
         filters: layer.shape[0],
-        // Every output is kept for the way back, and has a gradient and a temporary.
+        // Every output is kept for the backward pass, and has a gradient and a temporary.
         bytes_per_image: 3 * 4 * (outputs + architecture.input.iter().product::<usize>()) as u64,
     }
 }
@@ -119,27 +120,27 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_every_add_or_else_every_convolution() {
+    fn the_default_is_every_add_or_every_convolution_if_there_is_none() {
         assert_eq!(names(&network(3, 2), &[]).unwrap(), ["add_1", "add_2"]);
         assert_eq!(names(&network(2, 0), &[]).unwrap(), ["conv2d_1", "conv2d_2"]);
     }
 
     #[test]
-    fn layers_are_named_in_any_order_and_taken_in_the_networks() {
+    fn layers_come_in_the_order_of_the_network_whatever_the_order_of_names() {
         assert_eq!(names(&network(3, 2), &["add_2", "conv2d_1"]).unwrap(), ["conv2d_1", "add_2"]);
     }
 
     #[test]
-    fn what_has_no_filters_is_an_error() {
+    fn a_layer_or_network_without_filters_is_an_error() {
         assert_eq!(names(&network(2, 0), &["conv2d_9"]).unwrap_err(), "the network has no layer `conv2d_9`");
         let error = names(&network(2, 0), &["class"]).unwrap_err();
-        assert_eq!(error, "the layer `class` has no filters: its output is no image");
+        assert_eq!(error, "the layer `class` has no filters: its output is not an image");
         let error = names(&network(0, 0), &[]).unwrap_err();
-        assert_eq!(error, "the network has no convolution, so there are no filters to look into");
+        assert_eq!(error, "the network has no convolution, so there are no filters to visualise");
     }
 
     #[test]
-    fn batches_hold_every_filter_once() {
+    fn every_filter_is_in_one_batch() {
         let targets = select(&network(1, 0), &[]).unwrap();
         assert_eq!(targets[0].kind, "conv");
         assert_eq!(targets[0].batches().collect::<Vec<_>>(), [0..64, 64..70]);

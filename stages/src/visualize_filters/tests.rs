@@ -1,4 +1,4 @@
-//! The stage on small networks.
+//! Tests of the stage on small networks.
 
 use pipe_store::{Digest, MemoryObjects};
 
@@ -16,7 +16,7 @@ use crate::{
 
 const FILTERS: usize = 7;
 
-/// A residual network with every kind of layer that can lie before a tap: images of 3 x 9 x 8, two halvings.
+/// A residual network with every kind of layer that can come before a visualised one. Images are 3 x 9 x 8.
 fn residual() -> (Architecture, Weights) {
     let mut builder = Builder::new([3, 9, 8]);
     let conv = |filters, kernel| Conv { filters, kernel, stride: 1, padding: Padding::Same };
@@ -97,7 +97,7 @@ fn read(outputs: &Outputs) -> Vec<LayerFilters> {
     serde_json::from_slice::<FiltersRecord>(&outputs.files()["filters.json"]).unwrap().layers
 }
 
-/// Calls `f` with the ascent that the stage would make through `network`, and its first target.
+/// Calls `f` with the ascent that the stage would use for the network, and the network's first target.
 fn with_ascent<T>((architecture, weights): &(Architecture, Weights), f: impl FnOnce(&Ascent<'_>, &Target) -> T) -> T {
     let [channels, height, width] = architecture.input;
     let shape = ImageShape { channels, height, width };
@@ -109,7 +109,7 @@ fn with_ascent<T>((architecture, weights): &(Architecture, Weights), f: impl FnO
 }
 
 #[test]
-fn gradients_are_those_of_finite_differences() {
+fn gradients_agree_with_finite_differences() {
     with_ascent(&residual(), |ascent, target| {
         let size = ascent.shape.bytes();
         let images: Vec<f32> = (2..5).flat_map(|filter| ascent.start_image(target, filter)).collect();
@@ -126,7 +126,7 @@ fn gradients_are_those_of_finite_differences() {
             let expected = (up[e / size] - down[e / size]) / 0.04;
             let found = f64::from(gradients[e]);
             assert!((found - expected).abs() < 2e-5 + 1e-2 * expected.abs(), "{e}: {found} {expected}");
-            // No image reaches another's activation.
+            // An image does not affect another's activation.
             let other = (e / size + 1) % 3;
             assert!((up[other] - activations[other]).abs() < 1e-6);
         }
@@ -156,7 +156,7 @@ fn batches_do_not_matter() {
         for batch in [1, 3] {
             for (a, b) in together.iter().zip(climb(batch)) {
                 assert_eq!(a.filter, b.filter);
-                // Not bit for bit: a product's sums may be rounded otherwise in one of another size.
+                // Not bit for bit: products of different sizes may round their sums differently.
                 assert!((a.end - b.end).abs() < 1e-5, "{} {}", a.end, b.end);
                 assert!(a.image.iter().zip(&b.image).all(|(a, b)| (a - b).abs() < 1e-4));
             }
@@ -165,7 +165,7 @@ fn batches_do_not_matter() {
 }
 
 #[test]
-fn activations_rise_and_the_last_image_gives_the_end() {
+fn activations_rise_and_the_last_one_belongs_to_the_last_image() {
     let network = residual();
     let layers = read(&run(&VisualizeFilters::default(), &network));
     assert_eq!((layers.len(), layers[0].layer.as_str(), layers[0].kind.as_str()), (1, "add_1", "add"));
@@ -178,7 +178,7 @@ fn activations_rise_and_the_last_image_gives_the_end() {
         for (climb, activation) in climbs.iter().zip(&layers[0].activations) {
             // A number read from JSON may differ in its last bit.
             assert!((climb.start - activation.start.0).abs() < 1e-12 && (climb.end - activation.end.0).abs() < 1e-12);
-            // Alone, through a plain walk in inference mode: no dropout, the moving statistics.
+            // The image alone, in inference mode: without dropout, with the moving statistics.
             let mut alone = ascent.predictor.network(Pass::Inference, &["add_1"]);
             let tap = &alone.forward(&climb.image, Mode::Inference).outputs["add_1"];
             let plane = tap.len() / FILTERS;
@@ -221,7 +221,7 @@ fn a_network_without_convolutions_is_an_error() {
     let mut builder = Builder::new([1, 4, 4]);
     let flat = builder.add(Flatten, &["input"]);
     let error = run_with(&VisualizeFilters::default(), &finish(builder, &flat), None, &[], &QuietHost).unwrap_err();
-    assert_eq!(error.to_string(), "the network has no convolution, so there are no filters to look into");
+    assert_eq!(error.to_string(), "the network has no convolution, so there are no filters to visualise");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn the_number_of_threads_does_not_matter() {
     }
 }
 
-/// Splits for the residual network: 21 images of two heads.
+/// Returns splits for the residual network: 21 images with labels of two heads.
 fn splits() -> Vec<(&'static str, Vec<u8>)> {
     let shape = ImageShape { channels: 3, height: 9, width: 8 };
     let stream = Stream::new(2, Purpose::Shapes, 0, 0);
@@ -261,7 +261,7 @@ fn examples_are_the_images_that_excite_filters_most() {
     assert_eq!((record.images, record.layers.len()), (21, 1));
     let layer = &record.layers[0];
     assert_eq!((layer.layer.as_str(), layer.sheet.as_str()), ("add_1", "add_1_examples.png"));
-    // One image at a time, all of them sorted.
+    // The slow way: one image at a time, then sort all.
     let predictor = Predictor::new(network.0.clone(), network.1.clone(), Backend::of(ComputeDevice::Cpu).unwrap());
     let mut alone = predictor.network(Pass::Inference, &["add_1"]);
     let data = Dataset::read(splits().remove(1).1.into()).unwrap();
@@ -290,24 +290,24 @@ fn examples_are_the_images_that_excite_filters_most() {
     }
     let picture = image::load_from_memory(&outputs.files()["add_1_examples.png"]).unwrap().to_rgb8();
     let (first, best) = (&layer.filters[0], data.image(layer.filters[0].images[0].image));
-    // The first image of the first filter: a gap, the filter's picture, a gap and the space.
+    // The first image of the first filter comes after a gap, the filter's picture, a gap and the space.
     assert_eq!(picture.get_pixel(2 + 8 + 2 + 8, 2).0, [best[0], best[72], best[144]], "{first:?}");
 }
 
 #[test]
-fn without_a_validation_split_or_if_none_are_asked_for_there_are_no_examples() {
+fn there_are_no_examples_without_a_validation_split_or_if_none_are_asked_for() {
     let plain = run(&VisualizeFilters::default(), &residual());
     assert_eq!(plain.files().keys().filter(|path| path.contains("examples")).count(), 0);
     let none = VisualizeFilters { examples: 0, ..Default::default() };
     assert_eq!(run_with(&none, &residual(), None, &splits(), &QuietHost).unwrap(), plain);
-    // What else is written stays what it is.
+    // The other files stay the same.
     let with = run_with(&VisualizeFilters::default(), &residual(), None, &splits(), &QuietHost).unwrap();
     assert!(plain.files().iter().all(|file| with.files().get_key_value(file.0) == Some(file)));
     assert_eq!(with.files().len(), plain.files().len() + 2);
 }
 
 #[test]
-fn the_fourier_method_is_named_as_such() {
+fn the_fourier_method_is_named_in_the_record_and_in_the_sheet() {
     let method = Method::Fourier(Fourier { steps: 30, ..Fourier::default() });
     let stage = VisualizeFilters { method: method.clone(), ..Default::default() };
     let outputs = run_with(&stage, &residual(), None, &splits(), &QuietHost).unwrap();
@@ -316,7 +316,7 @@ fn the_fourier_method_is_named_as_such() {
     let layer = &record.layers[0];
     assert!(layer.activations.iter().all(|activation| activation.end.0 > activation.start.0 + 0.01), "{layer:?}");
     assert!(layer.sheet.as_ref().unwrap().starts_with("add_1_fourier_filters_4_(2x2)_out_of_7"), "{:?}", layer.sheet);
-    // The colours of the training split are needed.
+    // The method needs the training split for its colours.
     let error = run_with(&stage, &residual(), None, &[], &QuietHost).unwrap_err();
     assert_eq!(error.to_string(), "no object is connected to the slot `train`");
     let gray = crate::images::dataset::write(ImageShape { channels: 1, height: 6, width: 6 }, vec![7; 72], &[]);
@@ -328,7 +328,7 @@ fn the_fourier_method_is_named_as_such() {
 }
 
 #[test]
-fn how_bytes_are_normalised_matters_to_the_network_alone() {
+fn a_normalisation_that_the_weights_undo_changes_nothing() {
     let policy = |scale: f32, offset: f32| {
         format!(
             r#"{{"format":1,"normalise":{{"offset":[{offset}],"scale":[{scale}]}},"policy":[{{"RandomFlip":0.5}}]}}"#
@@ -339,7 +339,7 @@ fn how_bytes_are_normalised_matters_to_the_network_alone() {
     };
     let half_centred = run(None, plain()).unwrap();
     assert_eq!(half_centred, run(Some(&policy(1.0 / 255.0, -0.5)), plain()).unwrap());
-    // A network that halves its input's weight sees through a policy that doubles it.
+    // Half the weights and a policy that doubles the input give the same activations.
     let (architecture, mut weights) = plain();
     weights.0.get_mut("conv2d_1.kernel").unwrap().values.iter_mut().for_each(|x| *x /= 2.0);
     let doubled = run(Some(&policy(2.0 / 255.0, -1.0)), (architecture, weights)).unwrap();
@@ -376,7 +376,7 @@ fn it_stops_when_asked_to() {
 }
 
 #[test]
-fn parameters_at_their_defaults_are_left_out_and_wrong_ones_refused() {
+fn parameters_at_their_defaults_are_left_out_and_wrong_ones_are_refused() {
     let stage: VisualizeFilters = serde_json::from_str(r#"{"steps":20,"look":"Classic","layers":[]}"#).unwrap();
     assert_eq!(stage, VisualizeFilters::default());
     assert_eq!(serde_json::to_string(&stage).unwrap(), "{}");

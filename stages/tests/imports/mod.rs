@@ -1,4 +1,4 @@
-//! Which file of a package uses which: reads the modules from `lib.rs` on, without what is compiled for tests alone.
+//! Finds which file of a package uses which. Reads the modules from `lib.rs` on, except for what is compiled only for tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,29 +18,29 @@ pub(crate) struct Package {
 
 #[derive(Default)]
 struct Module {
-    /// Its file, from the folder of `lib.rs`.
+    /// The file, relative to the folder of `lib.rs`.
     file: String,
-    /// What names stand for, as far as they are not defined here.
+    /// The paths that imported names stand for.
     aliases: BTreeMap<String, Vec<String>>,
-    /// Modules of which all names are imported.
+    /// The modules from which all names are imported.
     globs: Vec<Vec<String>>,
-    /// Paths that its code uses.
+    /// The paths that the code uses.
     paths: Vec<Vec<String>>,
 }
 
-/// A file that uses another.
+/// A file, and another that it uses.
 pub(crate) type Use = (String, String);
 
 impl Package {
     /// Reads the package whose `lib.rs` is in `folder`.
     ///
     /// # Panics
-    /// If a file cannot be read as Rust.
+    /// Panics if a file cannot be read as Rust.
     pub(crate) fn read(folder: &Path) -> Self {
         Self::from_sources(&|file| std::fs::read_to_string(folder.join(file)).ok())
     }
 
-    /// Reads the package of these sources, by file.
+    /// Reads a package whose sources are returned by `source`, given the file.
     pub(crate) fn from_sources(source: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut package = Self { modules: BTreeMap::new() };
         package.add(source, Vec::new(), "lib.rs");
@@ -48,7 +48,7 @@ impl Package {
     }
 
     fn add(&mut self, source: &dyn Fn(&str) -> Option<String>, path: Vec<String>, file: &str) {
-        let text = source(file).unwrap_or_else(|| panic!("`{file}` is declared and not there"));
+        let text = source(file).unwrap_or_else(|| panic!("`{file}` is declared but does not exist"));
         let syntax = syn::parse_file(&text).unwrap_or_else(|error| panic!("`{file}`: {error}"));
         self.add_items(source, path, file, &syntax.items);
     }
@@ -84,7 +84,7 @@ impl Package {
         *slot = module;
     }
 
-    /// Returns which file uses which, each pair once. A facade, `pub use`, is looked through and uses nothing.
+    /// Returns which file uses which. A re-export, `pub use`, is followed, but is not a use itself.
     pub(crate) fn uses(&self) -> BTreeSet<Use> {
         let mut uses = BTreeSet::new();
         for (path, module) in &self.modules {
@@ -99,7 +99,7 @@ impl Package {
         uses
     }
 
-    /// Returns the file of what `path` means in the module `from`. Nothing if it is not of this package.
+    /// Returns the file that defines `path`, as seen from the module `from`. `None` if it is not in this package.
     fn file_of(&self, from: &[String], path: &[String], seen: &mut BTreeSet<(Vec<String>, String)>) -> Option<String> {
         let mut at = from.to_vec();
         for (i, name) in path.iter().enumerate() {
@@ -128,7 +128,7 @@ impl Package {
                     if let Some(file) = module.globs.iter().find_map(through) {
                         return Some(file);
                     }
-                    // The first name may be another package's, or one of the prelude.
+                    // The first name may be that of another package, or in the prelude.
                     return (i > 0).then(|| module.file.clone());
                 }
             }
@@ -136,7 +136,7 @@ impl Package {
         Some(self.modules[&at].file.clone())
     }
 
-    /// Whether the module that `glob` means in `from` has a module or an alias called `name`.
+    /// Returns whether the module `glob`, as seen from `from`, has a module or an alias called `name`.
     fn has(&self, from: &[String], glob: &[String], name: &str) -> bool {
         let mut at = from.to_vec();
         for part in glob {
@@ -152,7 +152,7 @@ impl Package {
             || self.modules.get(&at).is_some_and(|module| module.aliases.contains_key(name))
     }
 
-    /// Returns the groups of files each of which uses the others, be it through others.
+    /// Returns the groups of files in which each file uses all others, directly or through other files.
     pub(crate) fn circles(&self) -> Vec<BTreeSet<String>> {
         let uses = self.uses();
         let files: BTreeSet<&String> = uses.iter().flat_map(|(from, to)| [from, to]).collect();
@@ -176,7 +176,7 @@ impl Package {
 }
 
 impl Module {
-    /// Takes a `use` in. `before` are the names before `tree`.
+    /// Adds the imports of a `use`. `before` has the names before `tree`.
     fn import(&mut self, tree: &UseTree, before: &mut Vec<String>, is_facade: bool) {
         let mut alias = |name: String, path: Vec<String>| {
             if !is_facade {
@@ -220,7 +220,7 @@ fn file_of(source: &dyn Fn(&str) -> Option<String>, file: &str, name: &str) -> S
     if source(&alone).is_some() { alone } else { text(folder.join(name).join("mod.rs")) }
 }
 
-/// Whether an item is compiled for tests alone.
+/// Returns whether an item is compiled only for tests.
 fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("test")
@@ -229,7 +229,7 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// Paths in code, in macros and in the texts of attributes.
+/// The paths in code, macros and the strings of attributes.
 #[derive(Default)]
 struct Used {
     paths: Vec<Vec<String>>,
@@ -303,7 +303,7 @@ impl<'ast> Visit<'ast> for Used {
         }
     }
 
-    /// A `use` inside a function. Its names are used by what follows, the path counts here.
+    /// Adds the paths of a `use` inside a function. The names that it imports are not followed.
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
         let mut inner = Module::default();
         inner.import(&item.tree, &mut Vec::new(), false);

@@ -106,7 +106,7 @@ error: `size`: found `2.5`
  --> pipeline.ron:9:73
   |
 9 |             Conv(filters: 8, kernel: 3, padding: "full"), MaxPool(size: 2.5), Flatten,
-  |                                                                         ^^^ expected a whole number of 1 to 64, or in a search `hp("label")`
+  |                                                                         ^^^ expected a whole number of 1 to 64, or `hp("label")` in a search
 "#,
     );
     refused(

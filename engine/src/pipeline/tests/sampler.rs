@@ -23,7 +23,7 @@ fn parts_of_a_search_that_do_not_fit_together() {
     check(
         &[("sampler: Tpe(startup: 2)", "sampler: Grid(order: [\"activaton\"])")],
         r#"
-error: a grid of label `l2_weight_reg_mult`, which has values without end
+error: a grid cannot have label `l2_weight_reg_mult`, which has infinitely many values
  --> pipeline.ron:6:37
   |
 6 |         trials: 4, lag: 2, sampler: Grid(order: ["activaton"]), maximise: Best("valid.fine_accuracy"),

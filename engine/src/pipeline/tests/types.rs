@@ -17,7 +17,7 @@ error: `epochs`: found `two`
  --> pipeline.ron:8:95
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: "two"),
-  |                                                                                               ^^^^^ expected a whole number of 1 to 100000, or in a search `hp("label")`
+  |                                                                                               ^^^^^ expected a whole number of 1 to 100000, or `hp("label")` in a search
 
 error: `epochs`: found a list of 1
   --> pipeline.ron:10:44
@@ -211,7 +211,7 @@ error: `batch`: found `many`
  --> pipeline.ron:8:105
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, batch: "many"),
-  |                                                                                                         ^^^^^^ expected a whole number of 1 to 65536, or in a search `hp("label")`
+  |                                                                                                         ^^^^^^ expected a whole number of 1 to 65536, or `hp("label")` in a search
 "#,
     );
 }

@@ -1,4 +1,4 @@
-//! Downloads from a tiny server, mirrors and files.
+//! Tests of downloads from a tiny server, mirrors and files.
 
 use std::{
     io::{BufRead, BufReader},
@@ -22,16 +22,16 @@ use crate::{
 enum Reply {
     /// 200 and these bytes.
     Whole(Vec<u8>),
-    /// 206 and these bytes from the one asked for; 416 if there are none.
+    /// 206 and these bytes from the one asked for on, or 416 if there are none.
     Ranges(Vec<u8>),
-    /// 200 with the length of these bytes, but the connection breaks after so many.
+    /// 200 with the length of these bytes, but the connection breaks after this number of them.
     Break(Vec<u8>, usize),
     /// 200 without a length, and these bytes.
     Unsized(Vec<u8>),
     Status(u16),
 }
 
-/// A server that answers one request after another, the last reply again and again; and the ranges it was asked for.
+/// A server that gives one reply after another, then the last reply again and again, and logs the ranges it is asked for.
 struct Server {
     url: String,
     asked: Arc<Mutex<Vec<Option<String>>>>,
@@ -77,7 +77,7 @@ impl Server {
                     Reply::Unsized(bytes) => ("HTTP/1.1 200 OK\r\nConnection: close\r\n".to_owned(), bytes),
                     Reply::Status(status) => (head(&format!("{status} No"), 0), Vec::new()),
                 };
-                // A client that has heard enough hangs up.
+                // The client may close the connection early.
                 let _ =
                     connection.write_all(format!("{head}\r\n").as_bytes()).and_then(|()| connection.write_all(&body));
             }
@@ -99,7 +99,7 @@ fn fetcher(url: &str, folder: &TempDir) -> Fetcher {
     let blake3 = blake3::hash(&data()).to_string();
     let spec = serde_json::json!({ "Url": { "url": "file:///x", "size": data().len(), "blake3": blake3 } });
     let (action, mut sources) = serde_json::from_value::<FetchSpec>(spec).unwrap().divide();
-    // Not every URL here is one that would be read.
+    // Set here, because some of the tests' URLs would be refused.
     sources.urls.insert(ARCHIVE.to_owned(), url.to_owned());
     Fetcher { action, sources, mirrors: Vec::new(), partial_dir: folder.path().join("partial") }
 }
@@ -129,7 +129,7 @@ fn check(replies: Vec<Reply>, kept: Option<&[u8]>, ranges: &[Option<&str>]) {
     assert!(!partial(&fetcher).exists());
 }
 
-/// Checks the error's text after the source, and that nothing is kept but `kept` bytes.
+/// Checks the error's text after the source, and the number of bytes that are kept.
 fn check_error(replies: Vec<Reply>, expected: &str, requests: usize, kept: Option<usize>) {
     let folder = TempDir::new().unwrap();
     let server = Server::start(replies);
@@ -142,13 +142,13 @@ fn check_error(replies: Vec<Reply>, expected: &str, requests: usize, kept: Optio
 }
 
 #[test]
-fn a_whole_answer_is_taken() {
+fn a_whole_answer_is_accepted() {
     check(vec![Reply::Whole(data())], None, &[None]);
     check(vec![Reply::Unsized(data())], None, &[None]);
 }
 
 #[test]
-fn a_broken_download_goes_on_where_it_broke() {
+fn an_interrupted_download_continues_where_it_ended() {
     check(vec![Reply::Ranges(data())], Some(&data()[..70_000]), &[Some("70000-")]);
     let found = {
         let folder = TempDir::new().unwrap();
@@ -162,7 +162,7 @@ fn a_broken_download_goes_on_where_it_broke() {
 #[test]
 fn a_server_without_ranges_is_read_from_the_start() {
     check(vec![Reply::Whole(data())], Some(&data()[..70_000]), &[Some("70000-")]);
-    // What was kept makes way for what such a server sends, of which a part is kept in turn.
+    // What such a server sends replaces what was kept. If it is interrupted too, its part is kept.
     let replies = vec![Reply::Break(data(), 150_000), Reply::Ranges(data())];
     check(replies, Some(&data()[..70_000]), &[Some("70000-"), Some("150000-")]);
 }
@@ -181,18 +181,18 @@ fn a_whole_download_that_was_kept_needs_no_request() {
 }
 
 #[test]
-fn a_server_that_fails_for_a_moment_is_asked_again() {
+fn a_server_that_fails_once_is_asked_again() {
     check(vec![Reply::Status(503), Reply::Whole(data())], None, &[None, None]);
 }
 
 #[test]
-fn servers_that_do_not_have_it_are_named() {
+fn the_error_names_the_server_and_its_answer() {
     check_error(vec![Reply::Status(404)], "the server answers 404 Not Found", 1, Some(0));
     check_error(vec![Reply::Status(500)], "the server answers 500 Internal Server Error (attempt 3)", 3, Some(0));
 }
 
 #[test]
-fn wrong_bytes_are_refused_with_both_digests() {
+fn the_error_for_wrong_bytes_has_both_digests() {
     let mut wrong = data();
     wrong[199_999] ^= 1;
     let (found, expected) = (blake3::hash(&wrong), blake3::hash(&data()));
@@ -206,7 +206,7 @@ fn a_stream_longer_than_expected_is_cut_off() {
 }
 
 #[test]
-fn an_answer_that_ends_early_each_time_is_given_up_and_kept() {
+fn answers_that_end_early_are_given_up_and_their_bytes_kept() {
     let short = data()[..1000].to_vec();
     let broken = vec![Reply::Whole(short.clone()), Reply::Status(503)];
     check_error(broken, "the server answers 503 Service Unavailable (attempt 4)", 4, Some(1000));
@@ -215,7 +215,7 @@ fn an_answer_that_ends_early_each_time_is_given_up_and_kept() {
 
 #[test]
 fn an_interruption_keeps_what_came() {
-    /// Interrupts after so many bytes.
+    /// Interrupts after 100,000 bytes.
     struct Interrupter(AtomicBool, AtomicU64);
     impl Host for Interrupter {
         fn progress(&self, progress: &Progress) {
@@ -245,7 +245,7 @@ fn an_interruption_keeps_what_came() {
 }
 
 #[test]
-fn files_are_read_by_url_with_escapes() {
+fn a_file_url_may_have_escapes() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("a file%.gz"), data()).unwrap();
     let base = format!("file://{}", folder.path().display());
@@ -280,7 +280,7 @@ fn mirrors_are_asked_first_by_name_then_by_digest() {
 }
 
 #[test]
-fn a_damaged_mirror_is_passed_over_and_named_if_nothing_else_has_it() {
+fn a_damaged_mirror_is_skipped_and_named_if_no_other_source_has_the_file() {
     let folder = TempDir::new().unwrap();
     let mirror = format!("file://{}", folder.path().display());
     fs::write(folder.path().join("file.tar.gz"), b"junk").unwrap();
@@ -302,7 +302,7 @@ fn a_damaged_mirror_is_passed_over_and_named_if_nothing_else_has_it() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_no_result() {
+fn an_unreachable_server_is_an_error_of_the_environment() {
     let folder = TempDir::new().unwrap();
     let error = run(&fetcher("http://127.0.0.1:1/x", &folder), &QuietHost).unwrap_err();
     assert!(matches!(error, StageError::Environment { .. }));

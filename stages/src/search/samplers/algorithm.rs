@@ -1,4 +1,4 @@
-//! What a sampler is: its settings, what it reads and needs, and how it proposes.
+//! The trait of all samplers: what a sampler reads, how long its searches are, and how it proposes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,34 +17,36 @@ use crate::{
     search::spaces::{Constraint, Proposal, Space, all},
 };
 
-/// A sampler with its settings. Only what it does differently from [`Random`](super::Random) needs to be written.
+/// A sampler with its settings. The default methods are those of [`Random`](super::Random).
 pub(crate) trait Algorithm {
-    /// Returns why the sampler cannot search the second space, which is what fixed labels leave of the first. Paths start at the settings.
+    /// Returns the reasons why the sampler cannot search `searched`, which is `space` without its fixed labels. Paths start at
+    /// the settings.
     fn misfits(&self, _space: &Space, _searched: &Space) -> Vec<Problem> {
         Vec::new()
     }
 
-    /// Returns how the number of trials is known.
+    /// Returns what decides the number of trials.
     fn length(&self) -> Length {
         Length::Given
     }
 
-    /// Returns the brackets of a search whose trials have at most `max_epochs`; empty unless [`Length::Brackets`].
+    /// Returns the brackets of a search whose trials have at most `max_epochs`. Empty unless [`Length::Brackets`].
     fn brackets(&self, _max_epochs: u32) -> Vec<Bracket> {
         Vec::new()
     }
 
-    /// Returns how often each point is trained, by consecutive trials.
+    /// Returns the number of consecutive trials that train the same point.
     fn repeats(&self) -> u32 {
         1
     }
 
-    /// Returns how many trials are drawn from the prior before a model proposes; `None` if no model ever does.
+    /// Returns the number of trials that are drawn from the prior before a model proposes, or `None` if there is no model.
     fn startup(&self) -> Option<u32> {
         None
     }
 
-    /// Returns how trials are split into good and bad ones, if the model reads the split. It then never reads a loss.
+    /// Returns how trials are split into good and bad ones, or `None` if the model does not read a split. A model that reads a
+    /// split does not read losses.
     fn rule(&self) -> Option<Rule> {
         None
     }
@@ -54,12 +56,12 @@ pub(crate) trait Algorithm {
         false
     }
 
-    /// Returns a proposal, which may be an earlier one or one that is not allowed: then the next attempt is drawn.
+    /// Returns a proposal. If it was made before or is not allowed, the next attempt is drawn.
     fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
         request.drawn_from_prior(attempt)
     }
 
-    /// Returns the proposal: a new one that is allowed; `None` if there is none.
+    /// Returns a new proposal that is allowed, or `None` if there is none left.
     fn propose(&self, request: &Request<'_>) -> Option<Proposal> {
         let drawn = DRAWS.map(|attempt| self.draw(request, attempt));
         let mut drawn = drawn.chain(PRIOR_DRAWS.map(|attempt| request.drawn_from_prior(attempt)));
@@ -68,44 +70,44 @@ pub(crate) trait Algorithm {
     }
 }
 
-/// The attempts that a sampler draws. A proposal that was made before, or that a constraint forbids, is drawn again.
+/// The attempts in which the sampler itself draws.
 const DRAWS: Range<u32> = 0..20;
-/// The attempts after those, drawn from the prior. If none of them is new, a finite space gives its first new point.
+/// The attempts after those, in which the prior draws. If they all fail, the first new point of a finite space is taken.
 const PRIOR_DRAWS: Range<u32> = 20..120;
 
-/// How the number of trials of a search is known.
+/// What decides the number of trials of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
-    /// It is given.
+    /// The user gives it.
     Given,
-    /// Every point of the space is proposed, up to a number that may be given.
+    /// Every point of the space is proposed. The user may give a smaller number.
     Points,
-    /// The sampler's brackets say it.
+    /// The sampler's brackets decide it.
     Brackets,
 }
 
-/// What a sampler knows of an earlier trial.
+/// What a sampler knows about an earlier trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrialParameters {
-    /// The trial's index; imported trials come first.
+    /// The trial's number. Imported trials have the first numbers.
     pub id: u32,
-    /// [`Proposal::labels`]
+    /// The value of each active label: [`Proposal::labels`].
     pub labels: BTreeMap<String, Value>,
 }
 
-/// What is known when a trial is proposed.
+/// What a sampler knows when it proposes a trial.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Past {
-    /// All earlier trials, by id; imported ones come first.
+    /// All earlier trials, by id. Imported trials come first.
     pub trials: Vec<TrialParameters>,
-    /// The good ones; all others count as bad. Empty for a sampler that reads no split.
+    /// The ids of the good trials. All others are bad. Empty for a sampler that does not read a split.
     pub good: BTreeSet<u32>,
-    /// The losses of the first trials, those whose scores may be seen; infinite for a trial that failed. Empty for a sampler
-    /// that reads no history.
+    /// The losses of the first trials. The later trials are pending. The loss of a failed trial is infinite. Empty for a sampler
+    /// that does not read losses.
     pub losses: Vec<f64>,
 }
 
-/// What is asked of a sampler.
+/// The request for a proposal.
 pub(crate) struct Request<'a> {
     pub(crate) space: &'a Space,
     pub(crate) constraints: &'a [Constraint],
@@ -115,7 +117,7 @@ pub(crate) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Returns where the random numbers of an attempt come from.
+    /// Returns the source of the random numbers of an attempt.
     pub(crate) fn chance(&self, attempt: u32) -> Chance {
         Chance { seed: self.seed, trial_idx: self.trial_idx, attempt }
     }
@@ -126,7 +128,7 @@ impl Request<'_> {
         self.space.settle(&mut |label, kind| draws::prior(kind, &mut chance.of(label)))
     }
 
-    /// Returns whether there are enough earlier trials for a model that starts after `startup` of them.
+    /// Returns whether there are at least `startup` earlier trials, and at least one.
     pub(crate) fn is_past(&self, startup: u32) -> bool {
         let n = self.past.trials.len();
         n >= startup as usize && n > 0

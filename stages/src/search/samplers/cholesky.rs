@@ -1,4 +1,4 @@
-//! The Cholesky factorisation of small symmetric matrices. Every sum has one fixed order, so results are equal on every machine.
+//! The Cholesky factorisation of small symmetric matrices. Sums have a fixed order, so results are the same on every machine.
 
 /// The lower triangle L of A = L * L^T, row by row.
 pub(crate) struct Cholesky {
@@ -8,8 +8,8 @@ pub(crate) struct Cholesky {
 }
 
 impl Cholesky {
-    /// Factors the `n` by `n` matrix with the lower triangle `entry(i, j)`, j <= i. `None` if it is not positive definite within
-    /// rounding.
+    /// Factors the `n` by `n` matrix with the lower triangle `entry(i, j)`, j <= i. Returns `None` if it is not positive definite
+    /// up to rounding.
     pub(crate) fn new(n: usize, entry: impl Fn(usize, usize) -> f64) -> Option<Self> {
         let mut rows: Vec<f64> = Vec::with_capacity(n * (n + 1) / 2);
         for i in 0..n {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn solutions_solve() {
+    fn solutions_satisfy_the_equations() {
         const A: [[f64; 4]; 4] =
             [[4.0, 1.0, 0.5, 0.0], [1.0, 3.0, 0.2, -0.7], [0.5, 0.2, 2.0, 0.3], [0.0, -0.7, 0.3, 1.5]];
         let factor = Cholesky::new(4, |i, j| A[i][j]).expect("it is positive definite");

@@ -8,17 +8,17 @@ use crate::{
     search::spaces::{Kind, Shape},
 };
 
-/// Where the random numbers of one proposal come from.
+/// The source of the random numbers of one proposal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chance {
     pub(crate) seed: u64,
     pub(crate) trial_idx: u32,
-    /// How many draws for this trial were rejected before.
+    /// The number of draws for this trial that were rejected before.
     pub(crate) attempt: u32,
 }
 
 impl Chance {
-    /// Returns the numbers of `label`. They depend on its name and not on the other labels of the space.
+    /// Returns the random numbers of `label`. They do not depend on the other labels of the space.
     pub(crate) fn of(&self, label: &str) -> Draws {
         let minor = match self.attempt {
             0 => hash(label),
@@ -28,7 +28,7 @@ impl Chance {
     }
 }
 
-/// Returns the number that stands for a name in a stream.
+/// Returns the number that identifies a name in a stream.
 pub(crate) fn hash(name: &str) -> u32 {
     let [a, b, c, d, ..] = *Digest::of(name.as_bytes()).as_bytes();
     u32::from_le_bytes([a, b, c, d])
@@ -48,13 +48,13 @@ impl Draws {
     }
 
     /// Returns a standard normal deviate (Box and Muller, "A note on the generation of random normal deviates", 1958). Each
-    /// deviate takes two uniform numbers; the second one of the method, the sine, is not used.
+    /// deviate takes two uniform numbers. The second deviate of the method, from the sine, is not used.
     pub(crate) fn normal(&mut self) -> f64 {
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.uniform()));
         radius * libm::cos(2.0 * std::f64::consts::PI * self.uniform())
     }
 
-    /// Returns an index drawn with these probabilities, which sum to 1 within rounding.
+    /// Returns an index drawn with these probabilities, which must sum to 1 up to rounding.
     pub(crate) fn index(&mut self, probabilities: &[f64]) -> usize {
         index_at(probabilities, self.uniform())
     }
@@ -93,11 +93,11 @@ fn index_at(probabilities: &[f64], u: f64) -> usize {
         below += p;
         u < below
     });
-    // Rounding may leave the sum below `u`: then the last index with a probability.
+    // Rounding may leave the sum below `u`. The last index with a probability above 0 is taken then.
     found.or_else(|| probabilities.iter().rposition(|p| *p > 0.0)).unwrap_or(0)
 }
 
-/// Returns an integer in 0..n, for n from 1 to far below 2^53.
+/// Returns an integer in 0..n. `n` must be at least 1 and far below 2^53.
 fn below(n: i64, draws: &mut Draws) -> f64 {
     (draws.uniform() * n as f64).floor()
 }

@@ -12,13 +12,13 @@ use crate::{
 parameters! {
     /// Settings of the sampler `Grid`.
     ///
-    /// Trial i is repetition `i % repeats` of point `i / repeats`. Options and steps come in the order of their declaration; the
-    /// last label moves fastest. Labels are in the alphabetical order of the space's keys, except for those in `order`.
+    /// Trial i is repetition `i % repeats` of point `i / repeats`. Options and steps come in the order of their declaration. Keys
+    /// of the space come in alphabetical order, after those in `order`. The last label changes fastest.
     #[derive(Eq)]
     pub struct Grid = defaults {
-        /// How often each point is trained, each time with another seed.
+        /// The number of times that each point is trained, each time with another seed.
         repeats: u32 [Domain::Whole(1..=1000)] = 1,
-        /// Keys of the space that come before all others, the slowest first.
+        /// Keys of the space that come before the others. The first changes slowest.
         order: Vec<String> = Vec::new(),
     }
 }
@@ -26,7 +26,7 @@ parameters! {
 impl Algorithm for Grid {
     fn misfits(&self, space: &Space, searched: &Space) -> Vec<Problem> {
         let endless = searched.endless_label().map(|label| {
-            let found = format!("a grid of label `{label}`, which has values without end");
+            let found = format!("a grid cannot have label `{label}`, which has infinitely many values");
             let help = "give it a `Choice`, an `IntRange`, or a `FloatRange` with a `step`";
             Problem::new(Path::here(), found).help(help)
         });

@@ -1,8 +1,8 @@
 //! The sampler `Hyperband`: successive halving with several trade-offs between many trials and many epochs.
 //!
 //! Source: Li et al., "Hyperband: a novel bandit-based approach to hyperparameter optimization", JMLR 18, 2018. The brackets
-//! are those of Keras Tuner 1.4.8 (`tuners/hyperband.py`). Promotion waits for the whole rung, so that it does not depend on the
-//! order in which trials end.
+//! are those of Keras Tuner 1.4.8 (`tuners/hyperband.py`). Trials are promoted only when the whole rung has ended, so the order
+//! in which trials end does not matter.
 
 use super::{
     algorithm::{Algorithm, Length},
@@ -11,10 +11,10 @@ use super::{
 use crate::parameters;
 
 parameters! {
-    /// Settings of the sampler `Hyperband`. The last rung of each bracket has the epochs of the search's trial.
+    /// Settings of the sampler `Hyperband`. The last rung of each bracket has the number of epochs of the search's trial.
     #[derive(Copy, Eq)]
     pub struct Hyperband = defaults {
-        /// From rung to rung, epochs grow and trials shrink by this factor.
+        /// The factor by which epochs grow and trials shrink from rung to rung.
         factor: u32 [FACTOR] = 3,
     }
 }
@@ -27,7 +27,8 @@ impl Algorithm for Hyperband {
     /// Returns the brackets, the one with the most trials first.
     fn brackets(&self, max_epochs: u32) -> Vec<Bracket> {
         let (factor, max) = (u64::from(self.factor), u64::from(max_epochs));
-        // Keras Tuner counts brackets while max / factor^k is at least 1, and sizes them by `ceil(1 + log(max, factor))`.
+        // As in Keras Tuner: there is a bracket for each k with max / factor^k >= 1, and `ceil(1 + log(max, factor))` sets their
+        // sizes.
         let mut n_brackets: u32 = 0;
         while factor.checked_pow(n_brackets).is_some_and(|power| power <= max) {
             n_brackets += 1;
@@ -52,13 +53,13 @@ mod tests {
     }
 
     #[test]
-    fn the_brackets_are_keras_tuners() {
+    fn brackets_are_those_of_keras_tuner() {
         let brackets = Hyperband::default().brackets(100);
         assert_eq!(pairs(&brackets[0]), [(98, 2), (33, 4), (11, 12), (4, 34), (2, 100)]);
         assert_eq!(pairs(&brackets[4]), [(6, 100)]);
         let rungs = |brackets: &[Bracket]| brackets.iter().flatten().copied().collect::<Vec<_>>();
         assert_eq!(rungs(&brackets).iter().map(|rung| rung.trials).sum::<u32>(), 254);
-        // A promoted trial only needs the epochs that its rung has more than the one before.
+        // A promoted trial trains only for the epochs that its rung has beyond the one before.
         let epochs = |brackets: &[Bracket]| -> u32 {
             let of = |bracket: &Bracket| -> u32 {
                 let before = std::iter::once(0).chain(bracket.iter().map(|rung| rung.epochs));

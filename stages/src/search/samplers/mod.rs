@@ -1,4 +1,4 @@
-//! Samplers: what proposes trials. One file or folder each, and a line in `sampler.rs`.
+//! Samplers, which propose trials. Each has a file or a folder, and a line in `sampler.rs`.
 
 pub(crate) mod algorithm;
 pub(crate) mod cholesky;

@@ -1,12 +1,12 @@
 //! The normal distribution.
 
-/// Returns the distribution function of the normal distribution at z.
+/// Returns the cumulative distribution function at z of the normal distribution with mean `mu` and standard deviation `sigma`.
 pub(crate) fn normal_cdf(z: f64, mu: f64, sigma: f64) -> f64 {
     0.5 * (1.0 + libm::erf((z - mu) / (std::f64::consts::SQRT_2 * sigma)))
 }
 
-/// Returns the quantile of the standard normal distribution at `p`, in (0, 1), to about 1e-15 (Wichura, algorithm AS 241,
-/// PPND16, 1988).
+/// Returns the quantile of the standard normal distribution at `p`, which must be in (0, 1), with an error of about 1e-15
+/// (Wichura, algorithm AS 241, PPND16, 1988).
 pub(crate) fn normal_quantile(p: f64) -> f64 {
     let polynomial = |x: f64, coefficients: [f64; 8]| coefficients.iter().fold(0.0, |sum, c| sum * x + c);
     let q = p - 0.5;
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn normal_quantiles_undo_the_distribution_function() {
+    fn quantiles_are_the_inverse_of_the_distribution_function() {
         for p in [1e-12, 1e-5, 0.01, 0.075, 0.3, 0.5, 0.8, 0.93, 0.999] {
             let back = 0.5 * libm::erfc(-normal_quantile(p) / std::f64::consts::SQRT_2);
             assert!((back / p - 1.0).abs() < 1e-12, "{p}: {back}");

@@ -2,12 +2,12 @@
 //!
 //! Sources: Bergstra, Bardenet, Bengio and Kégl, "Algorithms for hyper-parameter optimization", NIPS 2011, section 4. The
 //! details are those of Hyperopt's `tpe.py` (`adaptive_parzen_normal`, `GMM1`, `LGMM1` and their `_lpdf`), except that equal
-//! values are in the order of trials, where NumPy's sort is unstable.
+//! values keep the order of trials. Hyperopt uses an unstable sort.
 
 use super::{draws::Draws, normal::normal_cdf};
 use crate::search::spaces::{Numeric, Shape};
 
-/// A mixture of normal distributions of z, truncated as a whole to the label's bounds.
+/// A mixture of normal distributions of z. The mixture as a whole is truncated to the label's bounds.
 pub(crate) struct Parzen {
     numeric: Numeric,
     pub(crate) weights: Vec<f64>,
@@ -17,8 +17,8 @@ pub(crate) struct Parzen {
     accepted: f64,
 }
 
-/// Returns the weights of `n` observations, oldest first. The `newest` have weight 1; those of older ones rise linearly from 1/n
-/// to 1 (Hyperopt's `linear_forgetting_weights`).
+/// Returns the weights of `n` observations, the oldest first. The `newest` newest have weight 1, and the weights of the older
+/// ones rise linearly from 1/n to 1 (Hyperopt's `linear_forgetting_weights`).
 pub(crate) fn forgetting_weights(n: usize, newest: usize) -> Vec<f64> {
     let old = n.saturating_sub(newest);
     let first = 1.0 / n as f64;
@@ -28,10 +28,10 @@ pub(crate) fn forgetting_weights(n: usize, newest: usize) -> Vec<f64> {
 }
 
 impl Parzen {
-    /// Returns the mixture around `values`, in the order of trials, and the prior of `numeric`.
+    /// Returns the mixture of normal distributions around `values`, which are in the order of trials, and of the prior.
     pub(crate) fn new(numeric: Numeric, values: &[f64], prior_weight: f64, forgetting: usize) -> Self {
         let (prior_mu, prior_sigma) = numeric.prior();
-        // (mu, weight), sorted by mu, then by trial, because the sort is stable.
+        // (mu, weight), sorted by mu, then by trial: the sort is stable.
         let mut components: Vec<(f64, f64)> = values
             .iter()
             .map(|x| numeric.z(*x))
@@ -40,7 +40,7 @@ impl Parzen {
             .zip(forgetting_weights(values.len(), forgetting))
             .collect();
         components.sort_by(|a, b| a.0.total_cmp(&b.0));
-        // The prior goes to the first place that keeps the order, but after a single value that equals it.
+        // The prior is inserted before values that equal its mean, but after the only value if there is one.
         let prior_at = match components[..] {
             [(mu, _)] => usize::from(prior_mu >= mu),
             _ => components.partition_point(|(mu, _)| *mu < prior_mu),
@@ -70,7 +70,7 @@ impl Parzen {
         mixture
     }
 
-    /// Returns x drawn from the mixture. If a draw is outside the bounds, another component is drawn too.
+    /// Returns a value x drawn from the mixture. If a draw is outside the bounds, the component is drawn again too.
     pub(crate) fn sample(&self, draws: &mut Draws) -> f64 {
         let (lo, hi) = self.numeric.bounds();
         loop {
@@ -82,8 +82,8 @@ impl Parzen {
         }
     }
 
-    /// Returns the logarithm of the density at x, or of the mass of its step for a kind with steps. As in Hyperopt, the density
-    /// on a logarithmic scale is not divided by the mass within the bounds, which is the same for all x.
+    /// Returns the logarithm of the density at x, or of the mass of x's step if there are steps. As in Hyperopt, the density on a
+    /// logarithmic scale is not divided by the mass within the bounds, which is the same for all x.
     pub(crate) fn ln_density(&self, x: f64) -> f64 {
         match (self.numeric.q, self.numeric.log) {
             (None, false) => self.ln_sum(x, self.accepted),

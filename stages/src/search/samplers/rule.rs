@@ -1,21 +1,22 @@
-//! Which trials count as good.
+//! The rule that decides which trials are good.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// How many trials are good. `gamma` is above 0.
+/// The number of good trials. The content is gamma, which is above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Rule {
-    /// `min(ceil(gamma * n), 25)` of n trials with a loss, as in Optuna. A trial without a loss is never good.
+    /// `min(ceil(gamma * n), 25)`, where n is the number of trials with a loss, as in Optuna. A trial without a loss is never
+    /// good.
     Share(f64),
-    /// `min(ceil(gamma * sqrt(n)), 25)` of n trials in all, as in Hyperopt (`ap_split_trials`). Trials without a loss fill up
-    /// if too few have one.
+    /// `min(ceil(gamma * sqrt(n)), 25)`, where n is the number of all trials, as in Hyperopt (`ap_split_trials`). If too few
+    /// trials have a loss, the first ones without a loss are good too.
     Root(f64),
 }
 
 impl Rule {
-    /// Returns how many of `n` trials are good.
+    /// Returns the number of good trials among `n`.
     pub(crate) fn n_good(self, n: u32) -> usize {
         let share = match self {
             Self::Share(gamma) => gamma * f64::from(n),
@@ -24,8 +25,8 @@ impl Rule {
         share.ceil().min(25.0) as usize
     }
 
-    /// Returns the good ones of `trials` trials. The first trials have these losses, the others are pending. Of equal losses,
-    /// that of the earlier trial is better.
+    /// Returns the good trials among the trials `0..trials`. `losses` has the losses of the first trials; the others are
+    /// pending. The earlier of two trials with equal losses is better.
     pub fn good(self, losses: &[f64], trials: u32) -> BTreeSet<u32> {
         let loss = |trial: u32| losses.get(trial as usize).copied().filter(|x| !x.is_nan()).unwrap_or(f64::INFINITY);
         let mut order: Vec<u32> = (0..trials).collect();

@@ -1,4 +1,4 @@
-//! The table of samplers, and how one is written as JSON.
+//! The table of samplers, and their JSON.
 
 use serde::{Serialize, Serializer};
 
@@ -20,12 +20,12 @@ use crate::{
     search::spaces::{Constraint, Proposal, Space},
 };
 
-// A sampler is its settings, which are declared, have a default and implement `Algorithm`.
+// A sampler is a type of declared settings that implements `Default` and `Algorithm`.
 macro_rules! samplers {
     ($($(#[doc = $doc:literal])* $name:ident;)*) => {
         choices! {
-            /// What proposes trials. In JSON `"Random"`, `"Tpe"` or `{"Tpe":{"startup":4}}`; settings at their default are left
-            /// out.
+            /// The method that proposes trials. In JSON: `"Random"`, `"Tpe"` or `{"Tpe":{"startup":4}}`. Settings at their
+            /// defaults are left out.
             pub unwritten enum Sampler {
                 $($(#[doc = $doc])* $name($name),)*
             }
@@ -51,65 +51,65 @@ macro_rules! samplers {
 samplers! {
     /// Independent draws from the prior.
     Random;
-    /// Draws from the prior that are spread evenly: a scrambled Sobol sequence.
+    /// Evenly spread draws from the prior, by a scrambled Sobol sequence.
     Sobol;
     /// Every point of a finite space in order.
     Grid;
     /// A tree-structured Parzen estimator.
     Tpe;
-    /// The greatest expected improvement under a Gaussian process.
+    /// Bayesian optimisation: the greatest expected improvement under a Gaussian process.
     GaussianProcess;
-    /// Draws from the prior that are trained for a few epochs, the best of them for more, in several brackets.
+    /// Successive halving in several brackets, from many short trials to a few long ones.
     Hyperband;
-    /// One such bracket.
+    /// Draws from the prior are trained for a few epochs, the best of them for more, and so on.
     SuccessiveHalving;
 }
 
 impl Sampler {
-    /// Returns why the sampler cannot search `space`, given that `searched` is what [`Space::with_fixed`] leaves of it. Paths
-    /// start at the sampler.
+    /// Returns the reasons why the sampler cannot search `searched`, which is `space` without its fixed labels (see
+    /// [`Space::with_fixed`]). Paths start at the sampler.
     pub fn misfits(&self, space: &Space, searched: &Space) -> Vec<Problem> {
         self.inside(self.algorithm().misfits(space, searched))
     }
 
-    /// Returns how the number of trials is known.
+    /// Returns what decides the number of trials.
     pub fn length(&self) -> Length {
         self.algorithm().length()
     }
 
-    /// Returns the brackets of a search whose trials have at most `max_epochs`, the largest first; empty unless
+    /// Returns the brackets of a search whose trials have at most `max_epochs`, the largest first. Empty unless
     /// [`length`](Self::length) is [`Length::Brackets`].
     pub fn brackets(&self, max_epochs: u32) -> Vec<Bracket> {
         self.algorithm().brackets(max_epochs)
     }
 
-    /// Returns how often each point is trained, by consecutive trials.
+    /// Returns the number of consecutive trials that train the same point.
     pub fn repeats(&self) -> u32 {
         self.algorithm().repeats()
     }
 
-    /// Returns how many trials are drawn from the prior before a model proposes; `None` if no model ever does.
+    /// Returns the number of trials that are drawn from the prior before a model proposes, or `None` if there is no model.
     pub fn startup(&self) -> Option<u32> {
         self.algorithm().startup()
     }
 
-    /// Returns how the split that is read for a trial is made; `None` if no split is read. See
-    /// [`reads_history`](Self::reads_history).
+    /// Returns how to make the split that the proposal of a trial reads, or `None` if it does not read one. `imported` says
+    /// whether there are imported trials: see [`reads_history`](Self::reads_history).
     pub fn split(&self, trial_idx: u32, imported: bool) -> Option<Rule> {
         self.algorithm().rule().filter(|_| self.may_model(trial_idx, imported))
     }
 
-    /// Returns whether losses are read for a trial. During start-up nothing is read, unless there are imported trials: they
-    /// count, and their number is not known before they are read.
+    /// Returns whether the proposal of a trial reads losses. During start-up nothing is read, unless there are imported trials.
+    /// Those count as start-up trials, but their number is not known before they are read.
     pub fn reads_history(&self, trial_idx: u32, imported: bool) -> bool {
         self.algorithm().reads_losses() && self.may_model(trial_idx, imported)
     }
 
-    /// Returns the proposal for trial `trial_idx`, counted from 0; `None` if nothing is left that `constraints` allow and that
-    /// was not proposed before.
+    /// Returns the proposal for trial `trial_idx`, counted from 0. Returns `None` if every point that `constraints` allow was
+    /// proposed before.
     ///
     /// # Panics
-    /// If the space has problems: see [`Space::validate`].
+    /// Panics if the space has problems: see [`Space::validate`].
     pub fn propose(
         &self,
         space: &Space,
@@ -118,7 +118,7 @@ impl Sampler {
         trial_idx: u32,
         past: &Past,
     ) -> Option<Proposal> {
-        assert!(space.validate().is_empty(), "the space is checked before");
+        assert!(space.validate().is_empty(), "the space must not have problems");
         self.algorithm().propose(&Request { space, constraints, seed, trial_idx, past })
     }
 
@@ -127,7 +127,7 @@ impl Sampler {
     }
 
     fn inside(&self, problems: Vec<Problem>) -> Vec<Problem> {
-        // What concerns the sampler as a whole stays there; the name leads to the settings.
+        // A problem of the sampler as a whole stays at the sampler. All others are inside its settings.
         let name = Path::here().name(self.name());
         let inside = |problem: Problem| if problem.at == Path::here() { problem } else { problem.inside(&name) };
         problems.into_iter().map(inside).collect()

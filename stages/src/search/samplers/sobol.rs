@@ -1,8 +1,8 @@
-//! The sampler `Sobol`: draws from the prior that are spread evenly, by a scrambled Sobol sequence.
+//! The sampler `Sobol`: evenly spread draws from the prior, by a scrambled Sobol sequence.
 //!
-//! Sources: the sequence is that of Sobol (1967) with the direction numbers of Joe and Kuo, "Constructing Sobol sequences with
-//! better two-dimensional projections", SIAM J. Sci. Comput. 30, 2008 (file `new-joe-kuo-6.21201`). The scrambling is Owen's, by
-//! hashing (Burley, "Practical hash-based Owen scrambling", JCGT 9, 2020).
+//! Sources: Sobol's sequence (1967) with the direction numbers of Joe and Kuo, "Constructing Sobol sequences with better
+//! two-dimensional projections", SIAM J. Sci. Comput. 30, 2008 (file `new-joe-kuo-6.21201`). Owen's scrambling by hashing
+//! (Burley, "Practical hash-based Owen scrambling", JCGT 9, 2020).
 
 use super::{
     algorithm::{Algorithm, Request},
@@ -32,7 +32,7 @@ impl Algorithm for Sobol {
     }
 
     fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
-        // The sequence has one point for each trial.
+        // The sequence has only one point for each trial.
         if attempt == 0 {
             point(request.space, request.seed, request.trial_idx)
         } else {
@@ -41,19 +41,19 @@ impl Algorithm for Sobol {
     }
 }
 
-/// Returns point `trial_idx` of the sequence. Each label has a dimension, whether it is active or not.
+/// Returns point `trial_idx` of the sequence. Each label has a dimension, even if it is not active.
 fn point(space: &Space, seed: u64, trial_idx: u32) -> Proposal {
     let axes = space.axes();
     let dimension = |label: &str| axes.iter().position(|(known, _)| *known == label).expect("the space has the label");
     space.settle(&mut |label: &str, kind: &Kind| {
-        // One number for each label, from a stream that no trial draws from.
+        // Each label has one number for all trials, so it comes from a stream that no trial uses.
         let scramble = Stream::new(seed, Purpose::Propose, u32::MAX, hash(label)).u32(0);
         let x = owen(sobol(trial_idx, dimension(label) % DIMENSIONS), scramble);
         quantile(kind, (f64::from(x) + 0.5) / 4_294_967_296.0)
     })
 }
 
-/// Returns coordinate `dimension` of point `index`, times 2^32.
+/// Returns coordinate `dimension` of point `index`, multiplied by 2^32.
 fn sobol(index: u32, dimension: usize) -> u32 {
     let (polynomial, initial) = DIRECTIONS[dimension];
     let degree = 31 - u32::leading_zeros(polynomial).min(31);
@@ -78,7 +78,7 @@ fn sobol(index: u32, dimension: usize) -> u32 {
     (0..32).filter(|bit| gray >> bit & 1 == 1).fold(0, |x, bit| x ^ directions[bit])
 }
 
-/// Returns `x` with each bit flipped or kept, as decided by the bits above it and the seed.
+/// Returns `x` with some bits flipped. The seed and the bits above a bit decide whether it is flipped.
 fn owen(x: u32, seed: u32) -> u32 {
     let mut x = x.reverse_bits().wrapping_add(seed);
     for factor in [0x6c50_b47c, 0xb82f_1e52, 0xc7af_e638, 0x8d22_f6e6_u32] {
@@ -87,7 +87,7 @@ fn owen(x: u32, seed: u32) -> u32 {
     x.reverse_bits()
 }
 
-/// For each dimension, the coefficients of its polynomial as bits, and the first direction numbers.
+/// The polynomial of each dimension, with its coefficients as bits, and its first direction numbers.
 #[rustfmt::skip]
 const DIRECTIONS: [(u32, &[u32]); 64] = [
     (1, &[1]),
@@ -160,9 +160,9 @@ const DIRECTIONS: [(u32, &[u32]); 64] = [
 mod tests {
     use super::*;
 
-    /// Against `scipy.stats.qmc.Sobol(64, scramble=False)` of SciPy 1.17.1.
+    /// The expected points are those of SciPy 1.17.1's `scipy.stats.qmc.Sobol(64, scramble=False)`.
     #[test]
-    fn points_are_scipys() {
+    fn points_agree_with_scipy() {
         let check = |dimension, expected: &[f64]| {
             let found: Vec<f64> = (0..).map(|i| f64::from(sobol(i, dimension)) / 4_294_967_296.0).take(12).collect();
             assert_eq!(found, expected, "{dimension}");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn scrambled_points_fill_every_interval_once() {
+    fn every_interval_has_one_scrambled_point() {
         for seed in [0, 1, 99] {
             let mut cells: Vec<u32> = (0..64).map(|i| owen(sobol(i, 5), seed) >> 26).collect();
             cells.sort_unstable();

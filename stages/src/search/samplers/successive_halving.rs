@@ -1,7 +1,7 @@
-//! The sampler `SuccessiveHalving`: many trials are trained for a few epochs, the best of them for more, and so on.
+//! The sampler `SuccessiveHalving`: trains many trials for a few epochs, the best of them for more, and so on.
 //!
 //! Source: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
-//! Promotion waits for the whole rung, so that it does not depend on the order in which trials end.
+//! Trials are promoted only when the whole rung has ended, so the order in which trials end does not matter.
 
 use super::{
     algorithm::{Algorithm, Length},
@@ -10,14 +10,14 @@ use super::{
 use crate::{parameters, params::Domain};
 
 parameters! {
-    /// Settings of the sampler `SuccessiveHalving`. Its last rung has the epochs of the search's trial.
+    /// Settings of the sampler `SuccessiveHalving`. The last rung has the number of epochs of the search's trial.
     #[derive(Copy, Eq)]
     pub struct SuccessiveHalving = defaults {
-        /// How many trials the first rung has.
+        /// The number of trials of the first rung.
         cohort: u32 [Domain::Whole(2..=100_000)] = 27,
-        /// From rung to rung, epochs grow and trials shrink by this factor.
+        /// The factor by which epochs grow and trials shrink from rung to rung.
         factor: u32 [FACTOR] = 3,
-        /// Epochs of the first rung.
+        /// The number of epochs of the first rung.
         min_epochs: u32 [Domain::Whole(1..=u32::MAX)] = 1,
     }
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cohort_is_halved_until_the_epochs_are_spent() {
+    fn rungs_shrink_until_the_last_has_all_epochs() {
         let rungs = |cohort, factor, min_epochs, max_epochs| {
             let bracket = SuccessiveHalving { cohort, factor, min_epochs }.bracket(max_epochs);
             bracket.into_iter().map(|rung| (rung.trials, rung.epochs)).collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! Conditions on proposals.
+//! Constraints on proposals.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +16,18 @@ use crate::{
 };
 
 choices! {
-    /// A condition that every proposal meets. It says nothing about labels that are not active.
+    /// A condition that every proposal must meet. Labels that are not active are ignored.
     pub enum Constraint {
-        /// The labels never have these values all at once. A list stands for any of its values.
+        /// The labels must not all have these values at once. A list means any of its values.
         Forbid(BTreeMap<String, Value>),
-        /// The sum of the labels' values, each times its factor, is at most the bound.
+        /// The sum of the labels' values, each times its factor, must be at most the bound.
         AtMost(Weighted),
-        /// Each label's value is at least that of the label before it.
+        /// The value of each label must be at least the value of the label before it.
         Ordered(Vec<String>),
     }
 }
 
-/// A factor for each of some labels, and the bound of their sum.
+/// The factors of some labels, and the bound of their weighted sum.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Weighted(pub BTreeMap<String, f64>, pub f64);
 
@@ -67,7 +67,7 @@ impl Constraint {
         }
     }
 
-    /// Returns what is wrong with the constraint in `space`. Paths start at the constraint.
+    /// Returns the problems of the constraint if it is used with `space`. Paths start at the constraint.
     pub fn validate(&self, space: &Space) -> Vec<Problem> {
         let axes: BTreeMap<&str, &Kind> = space.axes().into_iter().collect();
         let at = |variant: &str| Path::here().name(variant);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn constraints_hold_or_not() {
+    fn constraints_hold_for_some_labels_and_not_for_others() {
         let forbid = json!({"Forbid": {"a": "sgd", "n": [1, 2]}});
         check(forbid.clone(), json!({"a": "sgd", "n": 2.0}), false);
         check(forbid.clone(), json!({"a": "sgd", "n": 3}), true);

@@ -1,4 +1,4 @@
-//! Expressions: what a part of a space may be, and the coordinates that samplers draw and model.
+//! Expressions: the parts of a space, and the coordinates that samplers draw and model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,11 @@ pub(crate) enum Expression {
     Array(Vec<Expression>),
 }
 
-/// What a label may be. Samplers draw and model its *coordinate*: the index of an option, the offset of an integer from the
-/// lower bound, or the number itself.
+/// The values that a label may have. Samplers draw and model its *coordinate*: the index of an option, the offset of an integer
+/// from the lower bound, or the number itself.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kind {
-    /// One of several options. `pchoice` gives their `probabilities`; a `Choice` of numbers that rise or fall is `ordered`.
+    /// One of several options. A `pchoice` has `probabilities`. A `Choice` of ascending or descending numbers is `ordered`.
     Choice { options: Vec<Expression>, probabilities: Option<Vec<f64>>, ordered: bool },
     /// An integer from `lo` to below `hi`, modelled without order.
     Randint { lo: i64, hi: i64 },
@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     Numeric(Numeric),
 }
 
-/// A label as a model sees it.
+/// How a sampler models a label.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Axis {
     /// Ordered coordinates.
@@ -41,7 +41,7 @@ pub(crate) enum Axis {
 }
 
 impl Expression {
-    /// Returns the value in which each active label has the coordinate that `choose` gives it, and adds the labels' values to
+    /// Returns the expression's value. Calls `choose` for the coordinate of each active label, and adds the labels' values to
     /// `labels`.
     pub(crate) fn settle(
         &self,
@@ -58,7 +58,7 @@ impl Expression {
                     Kind::Choice { options, .. } => options[coordinate as usize].settle(choose, labels),
                     Kind::Randint { lo, .. } => Value::from(lo + coordinate as i64),
                     Kind::Numeric(numeric) if numeric.whole => Value::from(coordinate as i64),
-                    // JSON has no infinity, which `exp` can overflow to.
+                    // `exp` can overflow to infinity, which JSON does not have.
                     Kind::Numeric(_) => Value::from(coordinate.clamp(f64::MIN, f64::MAX)),
                 };
                 labels.insert(label.clone(), value.clone());
@@ -117,7 +117,7 @@ impl Expression {
         }
     }
 
-    /// Adds the labels in this expression. Those inside an option of a choice are `conditional`.
+    /// Adds the labels in this expression to `labels`. Labels inside the options of choices are added only if `conditional`.
     pub(crate) fn collect_labels<'a>(&'a self, conditional: bool, labels: &mut BTreeSet<&'a str>) {
         match self {
             Self::Constant(_) => {}
@@ -132,8 +132,8 @@ impl Expression {
         }
     }
 
-    /// Returns whether this option of a choice was chosen in a trial with these `labels`, in which the choice has `value`. An
-    /// option with labels was chosen if its labels are active, because labels are unique; a constant, if it equals `value`.
+    /// Returns whether this option of a choice was chosen in a trial with these `labels`. `value` is the value of the choice. A
+    /// constant was chosen if it equals `value`. An option with labels was chosen if its labels are active: labels are unique.
     fn was_chosen(&self, value: &Value, labels: &BTreeMap<String, Value>) -> bool {
         if let Self::Constant(constant) = self {
             return constant == value;
@@ -156,12 +156,12 @@ impl Expression {
 }
 
 impl Kind {
-    /// Returns the coordinate of `label` in the trial with these `labels`; `None` if it is not active there.
+    /// Returns the coordinate of `label` in a trial with these `labels`, or `None` if it is not active there.
     pub(crate) fn coordinate(&self, label: &str, labels: &BTreeMap<String, Value>) -> Option<f64> {
         let value = labels.get(label)?;
         match self {
             Self::Choice { options, .. } => {
-                // Options with labels first: a nested expression may have given the value of a constant.
+                // Options with labels come first, because the value of a nested expression may equal a constant.
                 let chosen = |constant: bool| {
                     options.iter().position(|option| {
                         matches!(option, Expression::Constant(_)) == constant && option.was_chosen(value, labels)
@@ -174,10 +174,10 @@ impl Kind {
         }
     }
 
-    /// Returns `value` as a proposal holds it: 250.0 for 250 in a kind of floating-point numbers.
+    /// Returns `value` as a proposal would have it. For floating-point kinds, 250 becomes 250.0.
     ///
     /// # Errors
-    /// What the value may be, if the kind never proposes this one.
+    /// If the kind never proposes the value. The message says which values it proposes.
     pub(crate) fn constant(&self, value: &Value) -> Result<Value, String> {
         let refused = |allowed: String| Err(format!("it must be {allowed}"));
         match self {
@@ -210,7 +210,7 @@ impl Kind {
         }
     }
 
-    /// Returns the coordinate for the number that Hyperopt records for a label: an option's index, an integer, or the number.
+    /// Returns the coordinate for the number that Hyperopt records for a label: the index of an option, an integer or a number.
     pub(crate) fn coordinate_of_hyperopt(&self, x: f64) -> f64 {
         match self {
             Self::Randint { lo, .. } => x - *lo as f64,
@@ -218,7 +218,7 @@ impl Kind {
         }
     }
 
-    /// Returns whether the prior can give the coordinate `x`, within rounding.
+    /// Returns whether the prior can draw the coordinate `x`, up to rounding.
     pub(crate) fn contains(&self, x: f64) -> bool {
         match self {
             Self::Choice { options, .. } => x >= 0.0 && x < options.len() as f64 && x.fract() == 0.0,
@@ -232,7 +232,7 @@ impl Kind {
         }
     }
 
-    /// Returns some coordinate that the prior can give.
+    /// Returns some coordinate that the prior can draw.
     pub(crate) fn any(&self) -> f64 {
         match self {
             Self::Choice { .. } | Self::Randint { .. } => 0.0,
@@ -240,7 +240,7 @@ impl Kind {
         }
     }
 
-    /// Returns the label as models that use order see it.
+    /// Returns the axis for models that use the order of values.
     pub(crate) fn axis(&self) -> Axis {
         match self {
             Self::Choice { options, ordered: true, .. } => {
@@ -249,11 +249,11 @@ impl Kind {
                 Axis::Numeric(Numeric { shape, log: false, q: Some(1.0), whole: true, range: Some((0.0, last)) })
             }
             Self::Numeric(numeric) => Axis::Numeric(*numeric),
-            _ => Axis::Options(self.probabilities().expect("kinds without order have options")),
+            _ => Axis::Options(self.probabilities().expect("only numeric kinds have no probabilities")),
         }
     }
 
-    /// Returns the number of coordinates; `None` if they are infinite.
+    /// Returns the number of coordinates, or `None` if it is infinite.
     pub(crate) fn count(&self) -> Option<u64> {
         match self {
             Self::Choice { options, .. } => Some(options.len() as u64),
@@ -262,7 +262,7 @@ impl Kind {
         }
     }
 
-    /// Returns coordinate number `index`, below [`count`](Self::count), in rising order.
+    /// Returns coordinate number `index` in ascending order. `index` must be below [`count`](Self::count).
     pub(crate) fn nth(&self, index: u64) -> f64 {
         match self {
             Self::Numeric(numeric) => {
@@ -273,7 +273,7 @@ impl Kind {
         }
     }
 
-    /// Returns the prior probabilities of the coordinates 0, 1, ..; `None` for a numeric kind.
+    /// Returns the prior probabilities of the coordinates 0, 1, .., or `None` for a numeric kind.
     pub(crate) fn probabilities(&self) -> Option<Vec<f64>> {
         let equal = |n: usize| vec![1.0 / n as f64; n];
         match self {
@@ -301,7 +301,7 @@ impl Kind {
     }
 }
 
-/// Returns the value with all numbers as floating-point ones, so that 3 equals 3.0.
+/// Returns the value with all numbers converted to floating-point numbers, so that 3 equals 3.0.
 pub(crate) fn comparable(value: &Value) -> Value {
     match value {
         Value::Number(x) => x.as_f64().map_or_else(|| value.clone(), Value::from),

@@ -1,4 +1,4 @@
-//! Search spaces as plain data: what may be proposed.
+//! Search spaces as plain data.
 
 mod constraint;
 mod expression;

@@ -5,19 +5,19 @@ use serde_json::{Value, json};
 /// The least argument of a logarithm, as in Hyperopt.
 const EPS: f64 = 1e-12;
 
-/// A numeric kind: z is drawn from a distribution; x is z or exp(z), perhaps rounded to steps of `q`.
+/// A numeric kind. z is drawn from a distribution. The value x is z or exp(z), rounded to steps of `q` if there are steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Numeric {
     /// The distribution of z.
     pub(crate) shape: Shape,
     /// Whether x is exp(z).
     pub(crate) log: bool,
-    /// The distance between steps, for a kind with steps.
+    /// The distance between steps, if there are steps.
     pub(crate) q: Option<f64>,
     /// Whether values are written as integers.
     pub(crate) whole: bool,
-    /// The first and last value of `IntRange` and `FloatRange`: steps start at the first, and values are clipped to the
-    /// range. Without it, as in Hyperopt, steps are multiples of `q` and may round past the bounds.
+    /// The first and last value of an `IntRange` or `FloatRange`. Steps start at the first, and values are clipped to the range.
+    /// Other kinds follow Hyperopt: steps are multiples of `q`, and values may be rounded past the bounds.
     pub(crate) range: Option<(f64, f64)>,
 }
 
@@ -45,8 +45,8 @@ impl Numeric {
         }
     }
 
-    /// Returns x for z: exp(z) on a logarithmic scale, then the nearest step, half to even. Ranges are clipped, Hyperopt's
-    /// kinds are not.
+    /// Returns the value x of z: exp(z) on a logarithmic scale, rounded to the nearest step, half to even. Values of a range are
+    /// clipped, those of Hyperopt's kinds are not.
     pub(crate) fn value(&self, z: f64) -> f64 {
         let x = if self.log { libm::exp(z) } else { z };
         match (self.q, self.range) {
@@ -74,15 +74,15 @@ impl Numeric {
             return Some((0.0, ((last - first) / q).round() as u64 + 1));
         }
         let (lo, hi) = if self.log { (libm::exp(lo), libm::exp(hi)) } else { (lo, hi) };
-        // The upper bound is never drawn, so an upper bound half way between two steps gives the lower one.
+        // The upper bound is never drawn, so one that is halfway between two steps is rounded down.
         let above = hi / q;
         let last = if above.fract().abs() == 0.5 { above.floor() } else { above.round_ties_even() };
         let first = (lo / q).round_ties_even();
         Some((first, (last - first) as u64 + 1))
     }
 
-    /// Returns z for an observed x. A rounded x can lie at 0, or below the lower bound: z is then the least that has a
-    /// logarithm.
+    /// Returns z for an observed x. On a logarithmic scale, an x that was rounded to 0 or below the lower bound is raised first,
+    /// so that it has a logarithm.
     pub(crate) fn z(&self, x: f64) -> f64 {
         match (self.log, self.q, self.shape) {
             (false, ..) => x,
@@ -92,7 +92,7 @@ impl Numeric {
         }
     }
 
-    /// Returns the interval of z that rounds to the value x, for a kind with steps. It may be empty.
+    /// Returns the interval of z that is rounded to the value x, or `None` if there are no steps. It may be empty.
     pub(crate) fn edges(&self, x: f64) -> Option<(f64, f64)> {
         let q = self.q?;
         let (lo, hi) = self.bounds();
@@ -128,7 +128,7 @@ impl Numeric {
     }
 }
 
-/// Returns `x` rounded to 15 digits: 0.3 where sums of 0.1 give 0.30000000000000004.
+/// Returns `x` rounded to 15 digits: 0.3 instead of 0.30000000000000004.
 fn readable(x: f64) -> f64 {
     let digits: f64 = format!("{x:.14e}").parse().expect("a formatted number parses");
     digits + 0.0

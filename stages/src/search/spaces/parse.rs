@@ -1,4 +1,4 @@
-//! Reads a space from JSON, with everything that is wrong with it.
+//! Reads a space from JSON, and finds all its problems.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::problem::{Path, Problem};
 
-/// name -> how it is written
+/// Each name, and how its expression is written.
 const KINDS: [(&str, &str); 16] = [
     ("choice", "choice([a, b, ..])"),
     ("pchoice", "pchoice([(0.3, a), (0.7, b)])"),
@@ -33,20 +33,20 @@ const KINDS: [(&str, &str); 16] = [
     ("label", "label(\"name\", expression)"),
 ];
 
-/// The most integers that `randint` may choose from: to a model, each is an option of its own.
+/// The most integers that `randint` may choose from. Models treat each as an option of its own.
 const RANDINT_MAX: i64 = 1 << 20;
 
 /// Beyond these logarithms, numbers lose precision in an f64.
 const LOG_RANGE: std::ops::RangeInclusive<f64> = -700.0..=700.0;
 
-/// Normal deviates are never farther from their mean than this many standard deviations (Box and Muller's method with 53 bits:
-/// sqrt(2 * 53 * ln 2) = 8.57).
+/// Normal deviates are never farther from their mean than this many standard deviations. Box and Muller's method with 53 bits
+/// gives at most sqrt(2 * 53 * ln 2) = 8.57.
 const FARTHEST_DEVIATE: f64 = 9.0;
 
-/// What was read of a space.
+/// A space that was read, and its problems.
 pub(crate) struct Parsed {
     pub(crate) keys: BTreeMap<String, Expression>,
-    /// Everything that is wrong, in the order of the JSON.
+    /// All problems, in the order of the JSON.
     pub(crate) problems: Vec<Problem>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn space(keys: &Map<String, Value>) -> Parsed {
 #[derive(Default)]
 struct Parser {
     problems: Vec<Problem>,
-    /// label -> path of its expression
+    /// The path of each label's expression.
     labels: BTreeMap<String, Path>,
 }
 
@@ -75,7 +75,7 @@ impl Parser {
         self.problems.push(Problem { help, ..Problem::new(path.clone(), found) });
     }
 
-    /// Reads the expression at `path`. Its label is `key` unless it names another. One that is wrong becomes a constant.
+    /// Reads the expression at `path`. Its label is `key` unless it has another. A wrong expression becomes a constant.
     fn expression(&mut self, value: &Value, path: &Path, key: Option<&str>) -> Expression {
         match value {
             Value::Object(items) => match call(items) {
@@ -128,7 +128,7 @@ impl Parser {
     ) -> Expression {
         match label {
             None => {
-                let message = format!("`{name}` has no label: it stands under no key");
+                let message = format!("`{name}` has no label: it is not the value of a key");
                 self.problem(path, message, Some(format!("write label(\"name\", {name}(..))")));
             }
             Some(label) => {
@@ -146,7 +146,7 @@ impl Parser {
             "randint" => self.randint(arguments, &inside),
             _ => self.numeric(name, arguments, &inside),
         };
-        // An expression without a label is refused anyway; its path keeps it apart from others.
+        // An expression without a label is a problem, but needs a unique label so that reading can go on.
         let label = label.map_or_else(|| path.to_string(), str::to_owned);
         kind.map_or_else(|| Expression::Constant(value.clone()), |kind| Expression::Labelled { label, kind })
     }
@@ -190,7 +190,8 @@ impl Parser {
         Some(Kind::Choice { options, probabilities: Some(probabilities), ordered: false })
     }
 
-    /// Complains about options that the record of a trial could not tell apart; `None` if there are no options.
+    /// Adds a problem for each option that equals another, because trials record the value of the chosen option. Adds a problem
+    /// and returns `None` if there are no options.
     fn distinct(&mut self, options: &[Expression], path: &Path) -> Option<()> {
         if options.is_empty() {
             self.problem(path, "the choice has no options", usage("choice"));
@@ -200,8 +201,8 @@ impl Parser {
         for (i, option) in options.iter().enumerate() {
             let Expression::Constant(value) = option else { continue };
             if let Some(first) = seen.insert(comparable(value).to_string(), i) {
-                let hint = format!("it is option {first} as well: to make one likelier, use pchoice");
-                self.problem(&path.index(i), format!("the option {value} is there twice"), Some(hint));
+                let hint = format!("it equals option {first}: to make an option likelier, use pchoice");
+                self.problem(&path.index(i), format!("the option {value} is given twice"), Some(hint));
             }
         }
         Some(())
@@ -330,7 +331,7 @@ impl Parser {
         Some(Kind::Numeric(Numeric { shape, log, q, whole: is_int, range: Some((lo, last)) }))
     }
 
-    /// Complains about an object that was probably meant to be an expression.
+    /// Adds a problem for an object that was probably meant to be an expression.
     fn suspect(&mut self, items: &Map<String, Value>, path: &Path) {
         let mut only = items.iter().filter(|(_, value)| items.len() == 1 && value.is_array());
         let Some((name, _)) = only.next() else { return };
@@ -342,7 +343,7 @@ impl Parser {
     }
 }
 
-/// Returns the expression's name and arguments, if an object is one.
+/// Returns the name and the arguments of an object that is an expression.
 fn call(items: &Map<String, Value>) -> Option<(&str, &Value)> {
     let (name, arguments) = items.iter().next().filter(|_| items.len() == 1)?;
     KINDS.iter().any(|(kind, _)| kind == name).then_some((name, arguments))

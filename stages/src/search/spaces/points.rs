@@ -3,16 +3,16 @@
 use super::{constraint::Constraint, space::Space};
 use crate::records::Proposal;
 
-/// The most points to look at when counting those that constraints allow. A larger space counts as infinite.
+/// The most points that are counted. A larger space counts as infinite.
 const MOST: usize = 1_000_000;
 
-/// Returns every point of the space; `None` if the space is infinite. Labels are ordered by key, a choice before the labels
-/// of its options; the last moves fastest.
+/// Returns every point of the space, or `None` if the space is infinite. Labels are ordered by key, and a choice comes before
+/// the labels of its options. The last label changes fastest.
 pub(crate) fn all(space: &Space) -> Option<Points<'_>> {
     in_order(space, &[])
 }
 
-/// Returns the points as [`all`] does, with the top-level keys in `first` before the others, so that they move slowest.
+/// Returns the points as [`all`] does, but with the top-level keys in `first` before the others, so that they change slowest.
 pub(crate) fn in_order<'a>(space: &'a Space, first: &'a [String]) -> Option<Points<'a>> {
     let countable = space.axes().iter().all(|(_, kind)| kind.count().is_some());
     countable.then_some(Points { space, first, digits: Some(Vec::new()) })
@@ -32,12 +32,12 @@ pub fn count(space: &Space, constraints: &[Constraint], most: u32) -> Option<u32
     Some(found)
 }
 
-/// See [`all`]. A point is a sequence of choices, like the digits of a number in which earlier digits decide how many later
-/// ones there are.
+/// The iterator that [`all`] returns. It counts through sequences of choices, like the digits of a number, except that earlier
+/// digits decide how many later ones there are.
 pub(crate) struct Points<'a> {
     space: &'a Space,
     first: &'a [String],
-    /// (choice, number of choices) for each label of the next point; `None` after the last.
+    /// (choice, number of choices) for each label of the next point. `None` after the last point.
     digits: Option<Vec<(u64, u64)>>,
 }
 

@@ -1,4 +1,4 @@
-//! A search space: its labels, what each may be, and when it is active.
+//! A search space: its labels, the values that each may have, and when it is active.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +15,11 @@ use crate::{
     records::{Proposal, Version},
 };
 
-/// A search space: for each key an expression, read from and written as JSON.
+/// A search space: an expression for each key. It is read from and written as JSON.
 ///
 /// | expression | value |
 /// |---|---|
-/// | `{"choice":[a, b, ..]}` | one of the options, each as likely |
+/// | `{"choice":[a, b, ..]}` | one of the options, all equally likely |
 /// | `{"pchoice":[[p, a], [q, b], ..]}` | one of the options with these probabilities |
 /// | `{"randint":n}`, `{"randint":[lo, hi]}` | an integer in `0..n` or `lo..hi`, modelled without order; at most 1,048,576 of them |
 /// | `{"uniform":[lo, hi]}` | a number in `lo..hi` |
@@ -27,19 +27,20 @@ use crate::{
 /// | `{"normal":[mu, sigma]}`, `{"lognormal":[mu, sigma]}` | a normal deviate, or `exp` of one |
 /// | `{"quniform":[lo, hi, q]}`, and `q` before the others | `round(x / q) * q`, half to even, not clipped to the bounds |
 /// | `{"uniformint":[lo, hi]}` | `quniform(lo, hi, 1)` as an integer: both ends have half the mass of the others |
-/// | `{"IntRange":[lo, hi]}`, `{"IntRange":{"lo":1,"hi":9,"step":2}}` | `lo`, `lo + step`, .. up to `hi`, each as likely; with `"log":true` small ones are likelier |
+/// | `{"IntRange":[lo, hi]}`, `{"IntRange":{"lo":1,"hi":9,"step":2}}` | `lo`, `lo + step`, .. up to `hi`, all equally likely; with `"log":true` small ones are likelier |
 /// | `{"FloatRange":[lo, hi]}`, `{"FloatRange":{"lo":0.1,"hi":10,"log":true}}` | a number in `lo..hi`; with a `step` as above |
-/// | `{"Choice":[a, b, ..]}` | one of the options, each as likely; numbers that rise or fall are modelled in their order |
-/// | `{"label":[name, expression]}` | the expression under a name of its own |
-/// | any other object or array | the same with its expressions settled; the key of an expression is its label |
+/// | `{"Choice":[a, b, ..]}` | one of the options, all equally likely; ascending or descending numbers are modelled in order |
+/// | `{"label":[name, expression]}` | the expression, with `name` as its label |
+/// | any other object or array | the same, with its expressions replaced by their values; the key of an expression is its label |
 /// | anything else | itself |
 ///
-/// An object is an expression if its only key is a name of this table. Labels are unique in the whole space. The lower-case
-/// kinds are those of Hyperopt (Bergstra, Yamins and Cox, "Making a science of model search", ICML 2013); the others keep to
-/// their ranges, as in Keras Tuner.
+/// An object is an expression if its only key is a name in this table. Labels must be unique in the whole space. Kinds with a
+/// lower-case name follow Hyperopt (Bergstra, Yamins and Cox, "Making a science of model search", ICML 2013). The others never
+/// leave their ranges, as in Keras Tuner.
 ///
-/// Any JSON object can be read; [`validate`](Self::validate) returns what is wrong with it. Writing is canonical: equal spaces
-/// are equal JSON (bounds are floating-point numbers, `randint` has both bounds, a label that equals its key is left out).
+/// Any JSON object can be read, and [`validate`](Self::validate) returns its problems. Writing is canonical: equal spaces have
+/// equal JSON. Bounds are written as floating-point numbers, `randint` with both bounds, and a label that equals its key is
+/// left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Space {
     pub(crate) keys: BTreeMap<String, Expression>,
@@ -47,13 +48,13 @@ pub struct Space {
 }
 
 impl Space {
-    /// Returns everything that is wrong with the space, in the order of its JSON. Paths start at the space. It can be searched
-    /// if nothing is wrong.
+    /// Returns the problems of the space, in the order of its JSON. Paths start at the space. A space with problems cannot be
+    /// searched.
     pub fn validate(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// Returns the top-level keys: those of a proposal's `values`.
+    /// Returns the top-level keys, which a proposal's `values` have too.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().map(String::as_str)
     }
@@ -81,7 +82,7 @@ impl Space {
         labels
     }
 
-    /// Returns a label with no end of values, if there is one.
+    /// Returns a label with infinitely many values, if there is one.
     pub fn endless_label(&self) -> Option<&str> {
         self.axes().into_iter().find(|(_, kind)| kind.count().is_none()).map(|(label, _)| label)
     }
@@ -93,8 +94,8 @@ impl Space {
         axes
     }
 
-    /// Returns the proposal in which each active label has the coordinate that `choose` gives it. A choice comes before the
-    /// labels of its chosen option; those of the other options are left out.
+    /// Returns a proposal. Calls `choose` for the coordinate of each active label: for a choice first, then for the labels of
+    /// its chosen option. The labels of its other options are not active.
     pub(crate) fn settle(&self, choose: &mut dyn FnMut(&str, &Kind) -> f64) -> Proposal {
         self.settle_in_order(&[], choose)
     }
@@ -104,7 +105,7 @@ impl Space {
         self.keys.values().for_each(|expr| expr.walk(choose));
     }
 
-    /// Returns what [`settle`](Self::settle) does, with the keys in `first` before the others.
+    /// Does what [`settle`](Self::settle) does, with the keys in `first` before the others.
     pub(crate) fn settle_in_order(&self, first: &[String], choose: &mut dyn FnMut(&str, &Kind) -> f64) -> Proposal {
         let mut labels = BTreeMap::new();
         let others = self.keys.keys().filter(|key| !first.contains(key));
@@ -113,10 +114,10 @@ impl Space {
         Proposal { format: Version, labels, values }
     }
 
-    /// Returns the space with these labels fixed to one value each: they are no longer searched.
+    /// Returns the space with each label in `fixed` replaced by its value, so that it is no longer searched.
     ///
     /// # Errors
-    /// What is wrong, if the space lacks a label or never proposes its value. Paths start at `fixed`.
+    /// If the space lacks a label or never proposes its value. Paths start at `fixed`.
     pub fn with_fixed(&self, fixed: &BTreeMap<String, Value>) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut values = BTreeMap::new();
@@ -138,13 +139,13 @@ impl Space {
         }
         let keys = self.keys.iter().map(|(key, expr)| (key.clone(), expr.with_fixed(&values))).collect();
         let space = Self { keys, problems: Vec::new() };
-        // Read again: a new constant may equal another option, or leave nothing to search.
+        // Read again, because a new constant may equal another option, or there may be nothing left to search.
         let json = serde_json::to_value(&space).expect("a space is plain data");
         let space = Self::from(parse::space(json.as_object().expect("a space is an object")));
         if space.problems.is_empty() { Ok(space) } else { Err(space.problems) }
     }
 
-    /// Returns the problem that there is no label `label`, which is named at `at`.
+    /// Returns the problem that the space does not have the label named at `at`.
     pub(crate) fn no_label(&self, at: Path, label: &str) -> Problem {
         let labels: Vec<&str> = self.labels().into_iter().collect();
         let problem = Problem::new(at, format!("the space has no label `{label}`"));

@@ -1,4 +1,4 @@
-//! `Tpe(mode: Hyperopt)` against Hyperopt 0.3.0.
+//! Compares `Tpe(mode: Hyperopt)` with Hyperopt 0.3.0.
 
 use serde::Deserialize;
 
@@ -57,7 +57,7 @@ fn kind_of(space: &Space, label: &str) -> Kind {
 }
 
 #[test]
-fn models_equal_hyperopts_on_its_golden_cases() {
+fn models_agree_with_hyperopt_on_golden_cases() {
     let cases: Vec<Golden> = serde_json::from_str(include_str!("../fixtures/parzen_golden.json")).unwrap();
     assert_eq!(cases.len(), 60);
     for case in cases {
@@ -101,7 +101,7 @@ struct HyperoptCifar {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Posterior {
-    /// Values or option indices, and their probabilities.
+    /// The values or option indices, and their probabilities.
     Discrete { support: Vec<f64>, pmf: Vec<f64> },
     /// (x, probability of at most x)
     Continuous { cdf: Vec<(f64, f64)> },
@@ -132,7 +132,7 @@ fn check(label: &str, sample: &[f64], posterior: &Posterior) {
 }
 
 #[test]
-fn suggestions_after_the_42_trials_of_hyperopt_cifar_are_distributed_as_hyperopts() {
+fn suggestions_after_the_42_trials_of_hyperopt_cifar_are_distributed_as_in_hyperopt() {
     const SEEDS: u64 = 20_000;
     let space = hyperopt_cifar_space();
     let study: HyperoptCifar = serde_json::from_str(include_str!("../fixtures/hyperopt_cifar_history.json")).unwrap();
@@ -154,7 +154,7 @@ fn suggestions_after_the_42_trials_of_hyperopt_cifar_are_distributed_as_hyperopt
             check(label, &sample, posterior);
             continue;
         }
-        // The label is hardly ever active, so it is sampled on its own.
+        // The label is hardly ever active, so it is sampled separately.
         seldom.push(label);
         let (mut of_good, mut of_bad) = (Vec::new(), Vec::new());
         for trial in &history {

@@ -1,4 +1,4 @@
-//! What each kind draws from its prior.
+//! Tests of the priors of all kinds.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn draws(kind: Value) -> Vec<Value> {
     (0..TRIALS).map(|trial| random(&space, 11, trial).values["x"].clone()).collect()
 }
 
-/// Compares the share of each value, to within four standard deviations of the largest share.
+/// Compares the share of each value. The tolerance is four standard deviations of the largest share.
 #[track_caller]
 fn shares(kind: Value, expected: &[(Value, f64)]) {
     let mut counts: BTreeMap<String, f64> = BTreeMap::new();
@@ -57,7 +57,7 @@ fn quantised_kinds_round_half_to_even_and_are_not_clipped() {
 }
 
 #[test]
-fn integers_are_integers() {
+fn kinds_of_integers_draw_integers() {
     let expected = [(0, 1.0 / 6.0), (1, 1.0 / 3.0), (2, 1.0 / 3.0), (3, 1.0 / 6.0)];
     shares(json!({"uniformint": [0, 3]}), &expected.map(|(x, p)| (json!(x), p)));
     shares(json!({"randint": 2}), &[(json!(0), 0.5), (json!(1), 0.5)]);
@@ -84,7 +84,7 @@ fn continuous_kinds_have_their_moments() {
 }
 
 #[test]
-fn another_label_does_not_change_what_a_label_draws() {
+fn a_label_draws_the_same_whatever_other_labels_there_are() {
     let (one, two) = (json!({"x": {"uniform": [0, 1]}}), json!({"a": {"randint": 9}, "x": {"uniform": [0, 1]}}));
     assert_eq!(random(&space(one), 3, 8).values["x"], random(&space(two), 3, 8).values["x"]);
 }

@@ -1,4 +1,4 @@
-//! `IntRange` and its kin, fixed labels, constraints, the points of a space; nothing is proposed twice.
+//! Tests of ranges, fixed labels, constraints and the points of a space, and that no point is proposed twice.
 
 use super::*;
 use crate::search::spaces::all;
@@ -48,7 +48,7 @@ fn ranges_are_written_in_one_way() {
         json!({"FloatRange": {"lo": 0.1, "hi": 1.0, "log": true}}),
     );
     check(json!({"Choice": [1, 2, 4]}), json!({"Choice": [1, 2, 4]}));
-    // Options without order are those of `choice`.
+    // A `Choice` whose options have no order is a `choice`.
     check(json!({"Choice": ["a", "b"]}), json!({"choice": ["a", "b"]}));
     check(json!({"Choice": [1, 3, 2]}), json!({"choice": [1, 3, 2]}));
 }
@@ -69,7 +69,7 @@ fn wrong_ranges_are_refused() {
 }
 
 #[test]
-fn a_fixed_label_is_no_axis_and_keeps_its_value() {
+fn a_fixed_label_keeps_its_value_and_is_not_searched() {
     let fixed = |labels: Value| hyperopt_cifar_space().with_fixed(&serde_json::from_value(labels).unwrap());
     let space =
         fixed(json!({"optimizer": "Adam", "residual_units": 2, "first_conv": null, "batch_size": 250})).unwrap();
@@ -100,7 +100,7 @@ fn small() -> Space {
 }
 
 #[test]
-fn points_come_in_order_and_all_of_them() {
+fn all_points_are_listed_in_order() {
     let listed: Vec<_> = all(&small()).unwrap().map(|point| Value::from(point.values).to_string()).collect();
     let expected = [
         r#"{"a":"x","c":0.0}"#,
@@ -123,7 +123,7 @@ fn points_come_in_order_and_all_of_them() {
 }
 
 #[test]
-fn a_grid_is_every_point_and_its_repetitions() {
+fn a_grid_proposes_every_point_with_its_repetitions() {
     let sampler: Sampler = serde_json::from_value(json!({"Grid": {"repeats": 2, "order": ["c"]}})).unwrap();
     let propose = |trial| sampler.propose(&small(), &[], 1, trial, &Past::default());
     let listed: Vec<Proposal> = (0..18).map(|trial| propose(trial).unwrap()).collect();
@@ -135,9 +135,9 @@ fn a_grid_is_every_point_and_its_repetitions() {
     assert_eq!(propose(18), None);
 }
 
-/// Every sampler ends with every point of a small space, once each, and then has nothing more.
+/// Every sampler proposes each point of a small space once, and then returns `None`.
 #[test]
-fn nothing_is_proposed_twice_until_the_space_is_exhausted() {
+fn every_point_is_proposed_once() {
     for sampler in ["\"Random\"", "\"Sobol\"", r#"{"Tpe":{"startup":2}}"#, r#"{"Tpe":{"mode":"Hyperopt","startup":2}}"#]
     {
         let sampler: Sampler = serde_json::from_str(sampler).unwrap();
@@ -153,7 +153,7 @@ fn nothing_is_proposed_twice_until_the_space_is_exhausted() {
 }
 
 #[test]
-fn constraints_hold_of_every_proposal() {
+fn every_proposal_meets_the_constraints() {
     let forbid = json!({"Forbid": {"optimizer": ["Adam", "Nadam"], "use_BN": true}});
     let constraints: Vec<Constraint> =
         serde_json::from_value(json!([forbid, {"AtMost": [{"batch_size": 1, "residual_units": 50}, 400]}])).unwrap();

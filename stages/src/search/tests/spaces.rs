@@ -1,4 +1,4 @@
-//! Reading, writing and refusing spaces.
+//! Tests of reading, writing and refusing spaces.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn refused(expression: Value, path: &str, message: &str) {
 }
 
 #[test]
-fn equal_spaces_are_equal_json() {
+fn equal_spaces_have_equal_json() {
     let check = |a: Value, b: Value| {
         let (a, b) = (space(a), space(b));
         assert_eq!(serde_json::to_string(&a).unwrap(), serde_json::to_string(&b).unwrap());
@@ -49,7 +49,7 @@ fn every_kind_is_written_as_it_is_read() {
 }
 
 #[test]
-fn wrong_arguments_are_refused_where_they_stand() {
+fn wrong_arguments_are_refused_with_their_place() {
     refused(json!({"uniform": [3, 1]}), "x.uniform", "the lower bound 3 is not below the upper bound 1");
     refused(json!({"uniform": [1, 1]}), "x.uniform", "the lower bound 1 is not below the upper bound 1");
     refused(json!({"uniform": [0]}), "x.uniform", "`uniform` takes 2 numbers, found [0]");
@@ -65,7 +65,7 @@ fn wrong_arguments_are_refused_where_they_stand() {
     refused(json!({"randint": "a"}), "x.randint", "`randint` takes one or two integers, found \"a\"");
     refused(json!({"choice": []}), "x.choice", "the choice has no options");
     refused(json!({"choice": 3}), "x.choice", "`choice` takes a list of options");
-    refused(json!({"choice": [3, 4, 3.0]}), "x.choice[2]", "the option 3.0 is there twice");
+    refused(json!({"choice": [3, 4, 3.0]}), "x.choice[2]", "the option 3.0 is given twice");
     refused(json!({"pchoice": [[0.5, 1], [0.4, 2]]}), "x.pchoice", "the probabilities sum to 0.9");
     let pairs = "`pchoice` takes pairs of a probability (0 to 1) and an option";
     refused(json!({"pchoice": [[1.5, 1], [-0.5, 2]]}), "x.pchoice", pairs);
@@ -76,7 +76,7 @@ fn wrong_arguments_are_refused_where_they_stand() {
 }
 
 #[test]
-fn all_problems_are_told_together() {
+fn all_problems_are_reported_together() {
     let found = problems(json!({
         "a": {"uniform": [1, 0]},
         "b": {"choice": [null, {"quniform": [0, 1, -1]}]},
@@ -95,7 +95,7 @@ fn all_problems_are_told_together() {
     ];
     assert_eq!(paths, expected);
     assert_eq!(found[3].1, "label `a` is used twice");
-    assert_eq!(found[6].1, "`uniform` has no label: it stands under no key");
+    assert_eq!(found[6].1, "`uniform` has no label: it is not the value of a key");
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn only_the_chosen_branch_is_active() {
 }
 
 #[test]
-fn the_chosen_option_is_known_from_the_labels() {
-    // A nested expression may propose the value of a constant: the labels tell them apart.
+fn the_chosen_option_is_found_from_the_labels() {
+    // A nested expression may propose a value that equals a constant. Its labels show which option was chosen.
     let space = space(json!({"x": {"choice": [
         3.0, {"label": ["y", {"quniform": [2.6, 3.4, 1]}]}, {"z": {"randint": 2}}, {"z": 5}, [1, 2],
     ]}}));

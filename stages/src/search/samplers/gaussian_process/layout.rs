@@ -1,4 +1,4 @@
-//! Trials as points, and the distance between two of them.
+//! Trials as points, and the distance between two points.
 
 use super::super::normal::normal_cdf;
 use crate::search::spaces::{Axis, Kind, Shape, Space};
@@ -8,14 +8,15 @@ pub(crate) struct Layout<'a> {
     labels: Vec<(&'a str, &'a Kind)>,
 }
 
-/// A trial as the model sees it: the place of each label, `None` if it is not active.
+/// A trial in the model: the place of each label, or `None` if the label is not active.
 pub(crate) type Point = Vec<Option<Place>>;
 
+/// The place of a label's value on its axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Place {
-    /// On an ordered axis: the mass of the prior below.
+    /// The value on an ordered axis, as the mass of the prior below it, from 0 to 1.
     At(f64),
-    /// On an unordered axis.
+    /// The option on an unordered axis.
     Option(u64),
 }
 
@@ -47,8 +48,8 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Returns the squared distance between two trials in one label. An inactive label is at distance 1 from the middle of the axis,
-/// and all options are at distance 1 from each other, so that the distances are those of a Euclidean space.
+/// Returns the squared distance of two trials in one label. An inactive label has the distance 1 from the middle of the axis, and
+/// any two options have the distance 1, so that the distances are those of a Euclidean space.
 fn distance(a: Option<Place>, b: Option<Place>) -> f64 {
     match (a, b) {
         (None, None) => 0.0,
@@ -59,7 +60,7 @@ fn distance(a: Option<Place>, b: Option<Place>) -> f64 {
     }
 }
 
-/// Returns the squared distances between two points, label by label.
+/// Returns the squared distance of two points in each label.
 pub(crate) fn distances(a: &Point, b: &Point) -> impl Iterator<Item = f64> {
     a.iter().zip(b).map(|(a, b)| distance(*a, *b))
 }
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inactive_labels_have_distances() {
+    fn active_and_inactive_labels_have_a_distance() {
         let space: Space =
             serde_json::from_value(json!({"a": {"choice": [null, {"label": ["b", {"uniform": [0, 2]}]}]}})).unwrap();
         let layout = Layout::new(&space);

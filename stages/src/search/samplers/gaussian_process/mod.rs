@@ -1,9 +1,9 @@
-//! The sampler `GaussianProcess`: the candidate with the greatest expected improvement is proposed.
+//! The sampler `GaussianProcess`: proposes the candidate with the greatest expected improvement.
 //!
 //! Sources: Rasmussen and Williams, "Gaussian processes for machine learning", 2006; Jones, Schonlau and Welch, "Efficient global
 //! optimization of expensive black-box functions", 1998 (expected improvement); Ginsbourger, Le Riche and Carraro, "Kriging is
-//! well-suited to parallelize optimization", 2010 (pending trials count as the model predicts them). All sums have a fixed order,
-//! and functions are those of `libm`, so proposals are equal on every machine.
+//! well-suited to parallelize optimization", 2010 (pending trials have the losses that the model predicts). Sums have a fixed
+//! order, and functions are those of `libm`, so proposals are the same on every machine.
 
 mod layout;
 mod model;
@@ -28,9 +28,9 @@ parameters! {
     /// Settings of the sampler `GaussianProcess`.
     #[derive(Copy)]
     pub struct GaussianProcess = defaults {
-        /// How many trials are drawn from the prior before the model proposes.
+        /// The number of trials that are drawn from the prior before the model proposes.
         startup: u32 = 10,
-        /// How many candidates are drawn from the prior; as many more are drawn near the best trials.
+        /// The number of candidates that are drawn from the prior. The same number is drawn near the best trials.
         candidates: u32 [Domain::Whole(1..=10_000)] = 500,
     }
 }
@@ -52,12 +52,12 @@ impl Algorithm for GaussianProcess {
     }
 }
 
-/// The most trials in the model: the newest whose scores may be seen. The cost grows with the cube of their number.
+/// The most trials with a loss in the model: the newest ones. The cost grows with the cube of their number.
 const MOST_TRIALS: usize = 200;
-/// How many of the best trials candidates are drawn near.
+/// The number of the best trials near which candidates are drawn.
 const PARENTS: usize = 5;
 
-/// Returns the proposal after `past`. Trials without a loss are pending.
+/// Returns the proposal that follows `past`. Trials without a loss are pending.
 fn propose(space: &Space, candidates: usize, chance: Chance, past: &Past) -> Proposal {
     let layout = Layout::new(space);
     let points: Vec<Point> =
@@ -96,14 +96,14 @@ fn propose(space: &Space, candidates: usize, chance: Chance, past: &Past) -> Pro
     space.settle(&mut |_, _| coordinates.next().expect("the same labels are asked in the same order"))
 }
 
-/// The random numbers of each label for all candidates.
+/// A stream of random numbers for each label, for all candidates.
 struct Streams {
     chance: Chance,
     of: BTreeMap<String, Draws>,
 }
 
 impl Streams {
-    /// Returns a coordinate near that of a parent: the same or close to it, sometimes any.
+    /// Returns a coordinate that is the parent's or close to it, or sometimes any. Without a parent, it is drawn from the prior.
     fn near(&mut self, label: &str, kind: &Kind, parent: Option<f64>) -> f64 {
         let draws = self.of.entry(label.to_owned()).or_insert_with(|| self.chance.of(label));
         let Some(parent) = parent else { return draws::prior(kind, draws) };
@@ -115,7 +115,7 @@ impl Streams {
                 let (lo, hi) = numeric.bounds();
                 let width = range * if u < 0.4 { 0.2 } else { 0.02 };
                 let z = numeric.z(parent) + width * draws.normal();
-                // The upper bound is excluded: it could round up to a step beyond the last value.
+                // Below the upper bound, which could be rounded up to a step beyond the last value.
                 numeric.value(z.clamp(lo, hi - 1e-9 * (hi - lo).min(1.0)))
             }
             _ => parent,
@@ -123,15 +123,15 @@ impl Streams {
     }
 }
 
-/// Returns the losses with mean 0 and standard deviation 1. Infinite losses, and those far above the median, count as the worst of
-/// the others. `None` if no loss is finite.
+/// Returns the losses scaled to mean 0 and standard deviation 1, or `None` if no loss is finite. Infinite losses and losses far
+/// above the median are first replaced by the worst of the others.
 fn standardised(losses: &[f64]) -> Option<Vec<f64>> {
     let mut sorted: Vec<f64> = losses.iter().copied().filter(|loss| loss.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     let (least, median, greatest) = (*sorted.first()?, sorted[sorted.len() / 2], *sorted.last()?);
     let far = if median > least { median + 3.0 * (median - least) } else { greatest };
     let worst = far.min(greatest);
-    // Of NaN and a number, `min` returns the number.
+    // `min` of NaN and a number is the number.
     let clipped: Vec<f64> = losses.iter().map(|loss| loss.min(worst)).collect();
     let n = clipped.len() as f64;
     let mean = clipped.iter().sum::<f64>() / n;
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failed_and_far_losses_count_as_the_worst_of_the_others() {
+    fn losses_of_failed_trials_and_outliers_are_replaced_by_the_worst_other_loss() {
         let found = standardised(&[1.0, 2.0, 3.0, f64::INFINITY, f64::NAN, 1e9]).unwrap();
         assert!(found[3..].iter().all(|loss| *loss == found[3]) && found[3] > found[2]);
         assert!((found.iter().sum::<f64>()).abs() < 1e-12);

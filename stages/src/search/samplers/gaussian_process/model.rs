@@ -7,15 +7,15 @@ use super::{
     layout::{Point, distances},
 };
 
-/// Steps of the search for the hyperparameters.
+/// The number of steps of the search for the hyperparameters.
 const STEPS: usize = 40;
 
 /// The hyperparameters of the covariance.
 #[derive(Debug, Clone, PartialEq)]
 struct Scales {
-    /// The logarithms of all others, over which the search goes.
+    /// The logarithms of the other fields, which are searched.
     ln: Vec<f64>,
-    /// By label: 1 / length scale^2.
+    /// 1 / length scale^2 for each label.
     factors: Vec<f64>,
     /// The signal variance.
     variance: f64,
@@ -31,15 +31,16 @@ impl Scales {
         Self { ln, factors, variance, noise }
     }
 
-    /// Returns the mean of the prior, at which the search starts: length scales grow with the number of labels, so that the
-    /// typical distance between two trials does not, and the noise is small.
+    /// Returns the mean of the prior, at which the search starts. The noise is small. Length scales grow with the number of
+    /// labels, so that the typical distance of two trials does not.
     fn start(n_labels: usize) -> Self {
         let mut ln = vec![-libm::log(0.25 * n_labels as f64); n_labels];
         ln.extend([0.0, libm::log(1e-2)]);
         Self::new(ln)
     }
 
-    /// Returns the logarithm of the prior density, up to a constant, and its gradient: a normal distribution around the start.
+    /// Returns the logarithm of the prior density, up to a constant, and its gradient. The prior is a normal distribution around
+    /// the start.
     fn prior(&self) -> (f64, Vec<f64>) {
         let n = self.ln.len();
         let start = Self::start(n - 2).ln;
@@ -57,14 +58,15 @@ impl Scales {
         (density, (0..n).map(|i| -off(i) / width(i)).collect())
     }
 
-    /// Returns the covariance of two trials with these squared distances, label by label.
+    /// Returns the covariance of two trials, given their squared distance in each label.
     fn covariance(&self, squares: impl Iterator<Item = f64>) -> f64 {
         let square = squares.zip(&self.factors).map(|(square, factor)| square * factor).sum();
         self.variance * matern(square).0
     }
 }
 
-/// Returns the Matern covariance with nu = 5/2 (equation 4.17) for a squared distance, and its derivative with respect to it.
+/// Returns the Matern covariance with nu = 5/2 (equation 4.17) for a squared distance, and its derivative with respect to the
+/// squared distance.
 fn matern(square: f64) -> (f64, f64) {
     let s = (5.0 * square).sqrt();
     let decay = libm::exp(-s);
@@ -92,10 +94,10 @@ impl Model {
         Some(Self { points, values, scales, factor, weights })
     }
 
-    /// Returns the model with the most probable hyperparameters that a few steps of Rprop find (Riedmiller and Braun, 1993: each
-    /// hyperparameter has its own step size, which grows while the gradient keeps its sign and shrinks when it changes).
+    /// Returns the model with the most probable hyperparameters that a few steps of Rprop find (Riedmiller and Braun, 1993). Each
+    /// hyperparameter has its own step size, which grows while the gradient keeps its sign and shrinks when the sign changes.
     pub(crate) fn fitted(n_labels: usize, points: Vec<Point>, values: Vec<f64>) -> Self {
-        // By pair of trials, then by label.
+        // Pair of trials -> label -> squared distance.
         let squares: Vec<Vec<f64>> = (0..points.len())
             .flat_map(|i| (0..i).map(move |j| (i, j)))
             .map(|(i, j)| distances(&points[i], &points[j]).collect())
@@ -127,7 +129,7 @@ impl Model {
     }
 
     /// Returns the logarithm of the marginal likelihood times the prior of the hyperparameters, and its gradient (equations 2.30
-    /// and 5.9). `squares` are the squared distances of each pair, label by label.
+    /// and 5.9). `squares` has the squared distances of each pair of trials, one for each label.
     fn evidence(&self, squares: &[Vec<f64>]) -> (f64, Vec<f64>) {
         let Scales { factors, variance, noise, .. } = &self.scales;
         let fit: f64 = self.values.iter().zip(&self.weights).map(|(y, w)| y * w).sum();
@@ -139,7 +141,7 @@ impl Model {
         let mut pair = squares.iter();
         for (i, row) in inverse.iter().enumerate() {
             for (j, entry) in row[..i].iter().enumerate() {
-                let square = pair.next().expect("there is one for each pair");
+                let square = pair.next().expect("there are distances for each pair");
                 let outer = self.weights[i] * self.weights[j] - entry;
                 let (value, slope) = matern(square.iter().zip(factors).map(|(square, factor)| square * factor).sum());
                 for ((sum, square), factor) in gradient.iter_mut().zip(square).zip(factors) {
@@ -165,7 +167,7 @@ impl Model {
         Self::new(points, values, self.scales.clone()).unwrap_or(self)
     }
 
-    /// Returns the mean and the variance at a point, without noise (equations 2.25 and 2.26).
+    /// Returns the mean and the variance of the function without noise at a point (equations 2.25 and 2.26).
     fn predict(&self, point: &Point) -> (f64, f64) {
         let k: Vec<f64> = self.points.iter().map(|known| self.scales.covariance(distances(known, point))).collect();
         let mean = k.iter().zip(&self.weights).map(|(k, w)| k * w).sum();
@@ -181,7 +183,8 @@ impl Model {
     }
 }
 
-/// Returns ln(phi(u) + u * Phi(u)). Far below 0, where that is lost to rounding, its expansion phi(u) / u^2 is used.
+/// Returns ln(phi(u) + u * Phi(u)). Far below 0, where rounding would leave nothing of the sum, it uses the expansion
+/// phi(u) / u^2.
 fn ln_improvement(u: f64) -> f64 {
     let ln_phi = -0.5 * u * u - 0.5 * libm::log(2.0 * std::f64::consts::PI);
     if u < -20.0 {
@@ -206,9 +209,9 @@ mod tests {
         pairs.map(|(i, j)| distances(&points[i], &points[j]).collect()).collect()
     }
 
-    /// Against NumPy, with an explicit inverse.
+    /// The expected numbers were computed with NumPy, by an explicit inverse.
     #[test]
-    fn predictions_are_numpys() {
+    fn predictions_agree_with_numpy() {
         let (points, values, scales) = small();
         let model = Model::new(points, values, scales).unwrap();
         let (mean, variance) = model.predict(&vec![Some(Place::At(0.6)); 2]);
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_is_that_of_finite_differences() {
+    fn the_gradient_agrees_with_finite_differences() {
         let (points, values, scales) = small();
         let squares = squares(&points);
         let at = |ln: Vec<f64>| Model::new(points.clone(), values.clone(), Scales::new(ln)).unwrap().evidence(&squares);
@@ -235,9 +238,9 @@ mod tests {
         }
     }
 
-    /// Against the integral of max(0, u - t) under the normal density, in small steps.
+    /// Compares with the integral of max(0, u - t) under the normal density, in small steps.
     #[test]
-    fn expected_improvement_is_its_integral() {
+    fn expected_improvement_agrees_with_its_integral() {
         for u in [-4.0, -1.0, 0.0, 0.7, 3.0] {
             let density = |t: f64| libm::exp(-0.5 * t * t) / libm::sqrt(2.0 * std::f64::consts::PI);
             let steps = (0..120_000).map(|i| -12.0 + (f64::from(i) + 0.5) * 2e-4);
@@ -250,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn pending_trials_keep_others_away() {
+    fn a_pending_trial_keeps_the_mean_and_lowers_the_variance() {
         let (points, values, scales) = small();
         let at = vec![Some(Place::At(0.65)), Some(Place::At(0.45))];
         let model = || Model::new(points.clone(), values.clone(), scales.clone()).unwrap();

@@ -1,8 +1,8 @@
-//! `Tpe(mode: Hyperopt)`, exactly as in Hyperopt: each label takes the candidate with the greatest ratio of its density among
-//! good trials to that among bad ones.
+//! `Tpe(mode: Hyperopt)`, exactly as in Hyperopt: for each label, the candidate whose density among good trials is greatest
+//! relative to its density among bad trials.
 //!
 //! Sources: Bergstra, Bardenet, Bengio and Kégl, "Algorithms for hyper-parameter optimization", NIPS 2011; Hyperopt's `tpe.py`.
-//! The tree structure amounts to this: a choice comes before the labels of its chosen option.
+//! The only tree structure is that a choice comes before the labels of its chosen option.
 
 use super::{
     super::{
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::search::spaces::{Kind, Proposal, Space};
 
-/// Returns the proposal after `past`. The order of its trials does not matter.
+/// Returns the proposal that follows `past`. The order of its trials does not matter.
 pub(crate) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) -> Proposal {
     let mut trials: Vec<&TrialParameters> = past.trials.iter().collect();
     trials.sort_by_key(|trial| trial.id);
@@ -27,8 +27,8 @@ pub(crate) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) 
     })
 }
 
-/// Returns the coordinate suggested for a label with the coordinates `good` and `bad`, both in the order of trials. Candidates are
-/// drawn from the model of the good ones; the first with the greatest ln good(x) - ln bad(x) is suggested.
+/// Returns the coordinate suggested for a label. `good` and `bad` are its coordinates in good and bad trials, in the order of
+/// trials. Candidates are drawn from the model of the good ones. The first with the greatest ln good(x) - ln bad(x) is suggested.
 pub(crate) fn suggest(kind: &Kind, good: &[f64], bad: &[f64], params: &Tpe, draws: &mut Draws) -> f64 {
     let forgetting = params.forgetting();
     match kind {
@@ -48,8 +48,8 @@ pub(crate) fn suggest(kind: &Kind, good: &[f64], bad: &[f64], params: &Tpe, draw
     }
 }
 
-/// Returns the probability of each of K options: the sum of the weights of its observations, and a pseudo-count of
-/// K * `prior_weight` * its prior probability (Hyperopt's `ap_categorical_sampler` and `ap_randint_sampler`).
+/// Returns the probability of each of K options. It is proportional to the sum of the weights of its observations plus a
+/// pseudo-count of K * `prior_weight` * its prior probability (Hyperopt's `ap_categorical_sampler` and `ap_randint_sampler`).
 pub(crate) fn posterior(prior: &[f64], observed: &[f64], prior_weight: f64, forgetting: usize) -> Vec<f64> {
     let mut counts: Vec<f64> = prior.iter().map(|p| prior.len() as f64 * prior_weight * p).collect();
     for (k, weight) in observed.iter().zip(forgetting_weights(observed.len(), forgetting)) {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_equal_scores_wins_and_nan_beats_all() {
+    fn the_first_of_equal_scores_wins_and_nan_is_the_greatest() {
         let check = |scores: &[f64], winner: f64| {
             assert_eq!(first_greatest((0..).map(f64::from).zip(scores.iter().copied())), winner, "{scores:?}");
         };

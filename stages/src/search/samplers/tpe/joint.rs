@@ -1,16 +1,17 @@
 //! `Tpe(mode: Joint)`, the default: a multivariate tree-structured Parzen estimator.
 //!
-//! One Parzen estimator models the good trials, another the bad ones. Each is a mixture with one component per trial and one for
-//! the prior. A component is a product of kernels, one per label; the kernel of a label that is not active in the trial is the
-//! prior. So interactions between labels are modelled, and conditional spaces need no imputation. Candidates are drawn from the
-//! good trials' estimator; the one with the greatest ratio of good to bad density, which is the acquisition function, is proposed.
+//! One Parzen estimator models the good trials, another the bad ones. Each is a mixture with a component for each trial and one
+//! for the prior. A component is a product of kernels, one for each label. The kernel of a label that is not active in the trial
+//! is the prior. This models interactions between labels, and needs no imputation in conditional spaces. Candidates are drawn
+//! from the estimator of the good trials. The one with the greatest ratio of good to bad density, the acquisition function, is
+//! proposed.
 //!
 //! Sources: Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011; Watanabe, "Tree-structured Parzen
 //! estimator: understanding its algorithm components", 2023 (kernels, weights, the multivariate form).
 //!
-//! Two things are not from the literature. In a space of many labels, a product of kernels is dominated by the nearest trial.
-//! Therefore candidates mix kernels from several components ([`CROSSOVER`]), and the density is a compromise between the joint one
-//! and the product of the marginal ones ([`JOINT_LABELS`]).
+//! Two things are not from the literature. In a space of many labels, the nearest trial dominates a product of kernels. So a
+//! candidate mixes kernels from several components ([`CROSSOVER`]), and the density is a compromise between the joint density and
+//! the product of the marginal ones ([`JOINT_LABELS`]).
 
 use std::collections::BTreeMap;
 
@@ -25,17 +26,18 @@ use super::{
 };
 use crate::search::spaces::{Kind, Proposal, Space};
 
-/// How many labels the trials of a search suffice to model jointly. In a space with d labels, the log-density is the joint one
-/// with weight `min(1, JOINT_LABELS / d)`, and the sum of the marginal ones with the remaining weight.
+/// The number of labels that the trials of a search are enough to model jointly. In a space with d labels, the joint log-density
+/// has the weight `min(1, JOINT_LABELS / d)`, and the sum of the marginal ones has the remaining weight.
 const JOINT_LABELS: f64 = 6.0;
 
-/// The share of a candidate's labels that are drawn from another component, times the weight of the marginal densities.
+/// The share of a candidate's labels that are drawn from another component. It is multiplied by the weight of the marginal
+/// densities.
 const CROSSOVER: f64 = 0.7;
 
 /// The share of a candidate's labels that are drawn from the prior.
 const MUTATION: f64 = 0.05;
 
-/// Returns the proposal after `past`. The order of its trials does not matter.
+/// Returns the proposal that follows `past`. The order of its trials does not matter.
 pub(super) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) -> Proposal {
     let mut trials: Vec<&TrialParameters> = past.trials.iter().collect();
     trials.sort_by_key(|trial| trial.id);
@@ -44,7 +46,7 @@ pub(super) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) 
     let mixture = |trials: &[&TrialParameters]| Mixture::new(&axes, trials, params);
     let (mut good, mut bad) = (mixture(&good), mixture(&bad));
 
-    // The stream that chooses components. No label has this name.
+    // The stream that chooses components. Its name cannot be a label's.
     let mut components = chance.of("\0component");
     let mut streams: Vec<Draws> = axes.iter().map(|(label, _)| chance.of(label)).collect();
     let mut best: Option<(f64, Vec<(usize, f64)>)> = None;
@@ -53,7 +55,7 @@ pub(super) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) 
         let mut point = Vec::new();
         let mut from = 0;
         space.walk(&mut |label, kind| {
-            // Labels come in the order of the axes, without those of other options.
+            // Labels come in the order of the axes, but those of options that are not chosen are skipped.
             let ahead = axes[from..].iter().position(|(known, _)| *known == label);
             let axis = from + ahead.expect("the axes are those of the space");
             from = axis + 1;
@@ -70,16 +72,16 @@ pub(super) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) 
     space.settle(&mut |_, _| point.next().expect("the same labels are asked in the same order").1)
 }
 
-/// A Parzen estimator: one component per trial and, as the last, the prior.
+/// A Parzen estimator: a component for each trial, and the prior as the last component.
 struct Mixture {
     /// The weight of the joint density: see [`JOINT_LABELS`].
     joint_weight: f64,
-    /// The components' weights; they sum to 1.
+    /// The weights of the components. They sum to 1.
     weights: Vec<f64>,
     ln_weights: Vec<f64>,
-    /// By axis: the kernels of each label.
+    /// The kernels of each label, by axis.
     kernels: Vec<Kernels>,
-    /// (axis, bits of a coordinate) -> the log-density of each component there, and of the whole mixture.
+    /// (axis, bits of a coordinate) -> the log-densities of the components at that coordinate, and of the whole mixture.
     known: BTreeMap<(usize, u64), (Vec<f64>, f64)>,
 }
 
@@ -98,7 +100,7 @@ impl Mixture {
         Self { joint_weight, weights, ln_weights, kernels: kernels.collect(), known: BTreeMap::new() }
     }
 
-    /// Returns a coordinate for the label at `axis`, for a candidate drawn from `component`.
+    /// Returns a coordinate for the label at `axis`, for a candidate of `component`.
     fn draw(&self, axis: usize, kind: &Kind, component: usize, draws: &mut Draws) -> f64 {
         let component = if draws.uniform() < CROSSOVER * (1.0 - self.joint_weight) {
             draws.index(&self.weights)
@@ -112,13 +114,13 @@ impl Mixture {
         }
     }
 
-    /// Returns the log-density at a point, given as (axis, coordinate) of its active labels: the weighted mean of the joint one
-    /// and the sum of the marginal ones.
+    /// Returns the log-density at a point, which is given as (axis, coordinate) of its active labels. It is the weighted mean of
+    /// the joint log-density and the sum of the marginal ones.
     fn score(&mut self, point: &[(usize, f64)]) -> f64 {
         let mut joint = self.ln_weights.clone();
         let mut marginal = 0.0;
         for (axis, x) in point {
-            // Options and steps recur.
+            // Options and steps occur more than once, so their densities are kept.
             let (terms, ln_sum) = self.known.entry((*axis, x.to_bits())).or_insert_with(|| {
                 let terms = self.kernels[*axis].ln_densities(*x, self.ln_weights.len());
                 let weighted: Vec<f64> =
@@ -135,7 +137,7 @@ impl Mixture {
 /// Returns ln(sum of exp(terms)).
 fn ln_sum(terms: &[f64]) -> f64 {
     let largest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    // Smaller terms are lost to rounding: their exponentials need not be computed.
+    // Much smaller terms would be lost to rounding.
     let near = terms.iter().map(|term| term - largest).filter(|below| *below > -40.0);
     largest + libm::log(near.map(libm::exp).sum())
 }
@@ -151,9 +153,9 @@ mod tests {
         TrialParameters { id, labels: serde_json::from_value(labels).expect("labels are an object") }
     }
 
-    /// Against the definition, written out label by label and trial by trial.
+    /// Compares with the definition, written out for each label and trial.
     #[test]
-    fn the_score_is_that_of_the_definition() {
+    fn the_score_agrees_with_the_definition() {
         let space: Space = serde_json::from_value(json!({
             "k": {"choice": ["a", {"deep": {"quniform": [0, 4, 1]}}]},
             "x": {"uniform": [0, 2]},
@@ -172,9 +174,9 @@ mod tests {
             let scale = sigma * libm::sqrt(2.0 * std::f64::consts::PI) * (cdf(2.0, mu, sigma) - cdf(0.0, mu, sigma));
             libm::exp(-0.5 * ((z - mu) / sigma) * ((z - mu) / sigma)) / scale
         };
-        // At the point (k: option 1, deep: 2, x: 1), by component: the two trials, then the prior. Each option of the choice has
-        // a pseudo-count of 1/3. The bandwidth of x is 0.75, the gap between the trials; that of `deep` is 3, the distance of its
-        // only value from the far bound.
+        // The densities at the point (k: option 1, deep: 2, x: 1) of the three components: the two trials and the prior. Each
+        // option of the choice has a pseudo-count of 1/3. The bandwidth of `x` is 0.75, the gap between the trials. The bandwidth
+        // of `deep` is 3, the distance of its only value from the farther bound.
         let (k, deep, x) = (
             [1.0 / 3.0 / (5.0 / 3.0), 4.0 / 3.0 / (5.0 / 3.0), 0.5],
             [0.25, (cdf(2.5, 3.0, 3.0) - cdf(1.5, 3.0, 3.0)) / (cdf(4.0, 3.0, 3.0) - cdf(0.0, 3.0, 3.0)), 0.25],
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn proposals_gather_around_the_good_trials() {
+    fn proposals_are_near_the_good_trials() {
         let space: Space =
             serde_json::from_value(json!({"x": {"uniform": [0, 1]}, "c": {"choice": [1, 2, 3]}})).unwrap();
         let at = |i: u32| json!({"x": f64::from(i) / 40.0, "c": 1 + i % 3});

@@ -1,4 +1,4 @@
-//! The kernels of a label: what one trial contributes to the density of a mixture.
+//! The kernels of a label. A kernel is what one trial contributes to the density of a mixture.
 
 use super::super::{
     draws::{self, Draws},
@@ -6,10 +6,10 @@ use super::super::{
 };
 use crate::search::spaces::{Axis, Kind, Numeric, Shape};
 
-/// Densities below this count as this much.
+/// The least density. Smaller ones are raised to it.
 const TINY: f64 = 1e-300;
 
-/// The kernels of one label, one for each trial; `None` for a trial in which the label is not active.
+/// The kernels of one label: one for each trial, or `None` if the label is not active in the trial.
 pub(crate) enum Kernels {
     Numeric {
         numeric: Numeric,
@@ -18,7 +18,7 @@ pub(crate) enum Kernels {
     Options {
         prior: Vec<f64>,
         observed: Vec<Option<usize>>,
-        /// The share of a kernel that is the prior; the rest is at the observed option.
+        /// The share of a kernel's mass that is spread like the prior. The rest is at the observed option.
         smoothing: f64,
     },
 }
@@ -28,18 +28,18 @@ pub(crate) enum Kernels {
 pub(crate) struct Normal {
     mu: f64,
     sigma: f64,
-    /// The mass within the bounds before truncation.
+    /// The mass within the bounds, before truncation.
     mass: f64,
     /// The logarithm of the density at mu.
     ln_peak: f64,
 }
 
 impl Kernels {
-    /// Returns the kernels around the coordinate `observed` in each trial.
+    /// Returns the kernels around the coordinates `observed`, one for each trial.
     pub(crate) fn new(kind: &Kind, observed: &[Option<f64>]) -> Self {
         match kind.axis() {
             Axis::Options(prior) => {
-                // Each option has a pseudo-count of 1 / (n + 1); the observed one has a count of 1 more.
+                // Each option has a pseudo-count of 1 / (n + 1). The observed option has 1 more.
                 let n_observed = observed.iter().flatten().count() as f64;
                 let pseudo = prior.len() as f64 / (n_observed + 1.0);
                 let observed = observed.iter().map(|x| x.map(|x| x as usize)).collect();
@@ -76,7 +76,7 @@ impl Kernels {
         }
     }
 
-    /// Returns the log-density at `x` of each of `n` components, of which the last is the prior.
+    /// Returns the log-densities of `n` components at `x`. The last component is the prior.
     pub(crate) fn ln_densities(&self, x: f64, n: usize) -> Vec<f64> {
         match self {
             Self::Numeric { numeric, normals } => {
@@ -123,14 +123,14 @@ impl Normal {
     }
 }
 
-/// Returns the bandwidth of the kernel around each z: the larger of the gaps to its two neighbours, clipped to between
-/// R / min(100, n + 2) and R, the range of the prior. The outermost values use the gap to their inner neighbour; a single value
-/// uses the distance to the farther bound.
+/// Returns the bandwidth of the kernel around each z: the larger of the gaps to its two neighbours. The outermost values use the
+/// gap to their only neighbour, and a single value uses the distance to the farther bound. The result is clamped to between
+/// R / min(100, n + 2) and R, where R is the range of the prior and n the number of values.
 fn bandwidths(numeric: &Numeric, zs: &[Option<f64>]) -> Vec<f64> {
     let (middle, range) = numeric.prior();
     let (first, last) = match numeric.bounds() {
         (lo, hi) if lo.is_finite() => (lo, hi),
-        // A normal prior is unbounded: nearly all of it is within three standard deviations.
+        // A normal prior has no bounds. Nearly all of its mass is within three standard deviations.
         _ => (middle - 3.0 * range, middle + 3.0 * range),
     };
     let mut sorted: Vec<(f64, usize)> = zs.iter().enumerate().filter_map(|(i, z)| Some(((*z)?, i))).collect();
@@ -176,7 +176,7 @@ mod tests {
             assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
         };
         check(&[0.3], &[0.7]);
-        // The outermost have the inner gap, which is at least a fifth of the range.
+        // The bandwidths of the outermost values are their only gaps, but at least a fifth of the range.
         check(&[0.7, 0.1, 0.15], &[0.55, 0.2, 0.55]);
         check(&[0.5; 4], &[1.0 / 6.0; 4]);
     }

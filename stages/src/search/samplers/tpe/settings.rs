@@ -8,34 +8,34 @@ use crate::{
 };
 
 parameters! {
-    /// Settings of the sampler `Tpe`. Those that are not given have the mode's default.
+    /// Settings of the sampler `Tpe`. The defaults depend on the mode.
     #[derive(Copy)]
     pub struct Tpe = defaults where canonical {
-        /// What is modelled.
+        /// How labels are modelled.
         mode: Mode = Mode::Joint,
-        /// How many trials are drawn from the prior before the model proposes. By default 10; for `Hyperopt` 20.
+        /// The number of trials that are drawn from the prior before the model proposes. Defaults to 10, or to 20 for `Hyperopt`.
         startup: Option<u32>,
-        /// How many trials are good: a share of them, by default 0.15; for `Hyperopt` a multiple of the square root of their
-        /// number, by default 0.25.
+        /// The share of trials that are good, which defaults to 0.15. For `Hyperopt` it is the number of good trials divided by
+        /// the square root of the number of trials, and defaults to 0.25.
         gamma: Option<f64> [Domain::Positive],
-        /// How many candidates are drawn; the best is proposed. By default 48; for `Hyperopt` 24.
+        /// The number of candidates that are drawn. The best is proposed. Defaults to 48, or to 24 for `Hyperopt`.
         candidates: Option<u32> [Domain::Whole(1..=10_000)],
-        /// The weight of the prior against that of one observation. By default 1.
-        // With less, a model has hardly any mass within the bounds of a label whose rounded values lie outside them.
+        /// The weight of the prior, relative to one observation. Defaults to 1.
+        // With a smaller weight, a model has hardly any mass within the bounds of a label whose rounded values are outside them.
         prior_weight: Option<f64> [Domain::Between(0.001, 1e6)],
-        /// How many of the newest observations have full weight; older ones have less. By default 25.
+        /// The number of the newest observations that have full weight. Older ones have less. Defaults to 25.
         forgetting: Option<u32> [Domain::Whole(1..=u32::MAX)],
     }
 }
 
 choices! {
-    /// What a [`Tpe`] models.
+    /// How a [`Tpe`] models labels.
     #[derive(Copy, Eq)]
     pub enum Mode = Joint {
-        /// All labels together, with one kernel per trial (Watanabe, "Tree-structured Parzen estimator: understanding its
+        /// All labels together, with one kernel for each trial (Watanabe, "Tree-structured Parzen estimator: understanding its
         /// algorithm components", 2023).
         Joint,
-        /// Each label on its own, by the rules of Hyperopt.
+        /// Each label on its own, exactly as in Hyperopt.
         Hyperopt,
     }
 }
