@@ -1,5 +1,5 @@
-//! A network as plain data: layers with shapes, parameters and FLOPs. One value is computed with, drawn, counted and
-//! kept beside the weights.
+//! A network as plain data: layers with their shapes, parameter counts and FLOPs. The same value is computed with, drawn as a
+//! diagram, and stored beside the weights.
 
 use std::collections::BTreeSet;
 
@@ -19,32 +19,32 @@ use crate::records::{Record, Version};
 /// One layer of an [`Architecture`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Layer {
-    /// Unique, as Keras names layers: `conv2d_1`, `add_2`; a head has its own name.
+    /// Its unique name, in the style of Keras: `conv2d_1`, `add_2`. A head is named after its labels.
     pub name: String,
-    /// What it does, with its settings.
+    /// What the layer does, with its settings.
     #[serde(flatten)]
     pub kind: LayerKind,
-    /// How its kernel is drawn, if it has one.
+    /// How its kernel is initialised, if it has one.
     #[serde(default, skip_serializing_if = "crate::params::is_default")]
     pub initialiser: Initialiser,
-    /// Names of earlier layers, or `input`.
+    /// The names of the layers that it reads, all earlier ones, or `input` for the image.
     pub inputs: Vec<String>,
-    /// Shape of one image's output: `[channels, height, width]` or `[units]`.
+    /// The shape of its output for one image: `[channels, height, width]` or `[units]`.
     pub shape: Vec<usize>,
-    /// Trained parameters.
+    /// The number of trained parameters.
     pub parameters: u64,
-    /// Moving statistics of batch normalisation.
+    /// The number of moving statistics (batch normalisation only).
     pub statistics: u64,
-    /// Operations for one image's forward pass; a multiplication with addition counts as two.
+    /// The floating-point operations of the forward pass for one image. A multiply-add counts as two.
     pub flops: u64,
 }
 
-/// The logits for one of the labels of an image: the output of the layer with this name.
+/// An output of the network: the layer of this name gives the logits for the labels of this name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The name of the labels, and of the layer.
     pub name: String,
-    /// How many labels there are to choose from.
+    /// The number of classes, at least 2.
     pub classes: usize,
     /// How its logits become probabilities.
     #[serde(default, skip_serializing_if = "crate::params::is_default")]
@@ -55,43 +55,43 @@ choices! {
     /// How logits become probabilities.
     #[derive(Copy, Eq)]
     pub enum Output = Softmax {
-        /// exp(x) divided by the sum of all.
+        /// exp(x), divided by the sum of exp(x) over the classes.
         Softmax,
-        /// Sigmoids divided by their sum, as Keras's categorical cross-entropy treats the outputs of Hyperopt-CIFAR's sigmoid
-        /// layer.
+        /// The sigmoid of x, divided by the sum of the sigmoids over the classes. Keras's categorical cross-entropy does this to
+        /// the outputs of the sigmoid layer in Hyperopt-CIFAR.
         NormalisedSigmoid,
     }
 }
 
-/// A network as plain data. Layers are in an order in which they can be computed.
+/// A network as plain data. Each layer comes after the layers that it reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// The version of the record.
     pub format: Version<1>,
-    /// Shape of an image: [channels, height, width].
+    /// The shape of an image: `[channels, height, width]`.
     pub input: [usize; 3],
-    /// All layers, the heads included.
+    /// All layers, including those of the heads.
     pub layers: Vec<Layer>,
     /// The outputs that are trained.
     pub heads: Vec<Head>,
-    /// All parameters, moving statistics included.
+    /// The number of parameters, including moving statistics.
     pub parameters: u64,
-    /// Operations for one image's forward pass.
+    /// The floating-point operations of the forward pass for one image.
     pub flops: u64,
 }
 
-/// One array of numbers that a layer owns.
+/// One array of a layer, trained or not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParameterShape {
-    /// `<layer>.<kernel | bias | gamma | beta | moving_mean | moving_variance>`
+    /// `<layer>.<kernel | bias | gamma | beta | moving_mean | moving_variance>`.
     pub name: String,
-    /// Its extents.
+    /// The shape of the array.
     pub shape: Vec<usize>,
-    /// How it is drawn, if it is a kernel and so subject to the L2 penalty.
+    /// How it is initialised, if it is a kernel. The L2 penalty applies to kernels only.
     pub kernel: Option<Initialiser>,
-    /// What all its numbers are at first, if it is not a kernel.
+    /// The initial value of all its elements, if it is not a kernel.
     pub fill: f32,
-    /// Whether an optimizer changes it.
+    /// Whether the optimizer updates it.
     pub trained: bool,
 }
 
@@ -106,12 +106,12 @@ impl Architecture {
         self.layers.iter().find(|layer| layer.name == name)
     }
 
-    /// Returns the shape of the output of the layer `name`, or of `input`.
+    /// Returns the output shape of the layer `name`, or the shape of an image if `name` is `input`.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         if name == "input" { Some(&self.input) } else { self.layer(name).map(|layer| layer.shape.as_slice()) }
     }
 
-    /// Returns all arrays of numbers, in the order of the layers.
+    /// Returns the arrays of all layers, in the order of the layers.
     pub fn parameter_shapes(&self) -> Vec<ParameterShape> {
         self.layers.iter().flat_map(|layer| self.shapes_of(layer)).collect()
     }
@@ -119,7 +119,7 @@ impl Architecture {
     /// Returns the shapes of the inputs of `layer`.
     ///
     /// # Panics
-    /// If an input is not there.
+    /// If an input does not exist.
     pub fn input_shapes(&self, layer: &Layer) -> Vec<&[usize]> {
         layer.inputs.iter().map(|name| self.shape(name).expect("inputs are earlier layers")).collect()
     }
@@ -129,9 +129,10 @@ impl Architecture {
         parameters_of(&layer.name, &layer.kind, layer.initialiser, input)
     }
 
-    /// Returns an estimate of the peak memory of a training step on `batch` images, in bytes: every output is kept for
-    /// the backward pass and has a gradient and a temporary; every parameter has a gradient, two moments, a copy on
-    /// the device, the best copy and a serialised one.
+    /// Returns an estimate of the peak memory of a training step on `batch` images, in bytes.
+    ///
+    /// It counts three arrays for every output (kept for the backward pass, gradient, temporary) and eight for every parameter
+    /// (among them the gradient, two moments, the copy on the device, the best weights and a serialised copy).
     pub fn memory(&self, batch: u64) -> u64 {
         let outputs: usize = self.layers.iter().map(|layer| layer.shape.iter().product::<usize>()).sum();
         4 * (3 * batch * (outputs + self.input.iter().product::<usize>()) as u64 + 8 * self.parameters)
@@ -151,29 +152,29 @@ fn parameters_of(name: &str, kind: &LayerKind, initialiser: Initialiser, input: 
     parameter.collect()
 }
 
-/// Builds an [`Architecture`] layer by layer, working out names, shapes and counts.
+/// Builds an [`Architecture`] layer by layer, and works out names, shapes and counts.
 pub struct Builder {
     architecture: Architecture,
     initialiser: Initialiser,
 }
 
 impl Builder {
-    /// Returns a builder for images of shape [channels, height, width].
+    /// Returns a builder for images of shape `[channels, height, width]`.
     pub fn new(input: [usize; 3]) -> Self {
         let architecture =
             Architecture { format: Version, input, layers: Vec::new(), heads: Vec::new(), parameters: 0, flops: 0 };
         Self { architecture, initialiser: Initialiser::default() }
     }
 
-    /// Draws the kernels of all layers to come as `initialiser` says, except for those of the heads.
+    /// Sets the initialiser of all layers added from now on, except for the heads.
     pub fn initialise(&mut self, initialiser: Initialiser) {
         self.initialiser = initialiser;
     }
 
-    /// Adds a layer that reads `inputs`, named by its kind and a number, and returns its name.
+    /// Adds a layer that reads `inputs`, and returns its name: its kind and a number, as in `conv2d_1`.
     ///
     /// # Panics
-    /// If an input is not there, or has a shape that the layer cannot read.
+    /// If an input does not exist, or has a shape that the layer cannot read.
     pub fn add(&mut self, kind: impl Into<LayerKind>, inputs: &[&str]) -> String {
         let kind = kind.into();
         let prefix = kind.prefix();
@@ -184,20 +185,20 @@ impl Builder {
         name
     }
 
-    /// Adds a layer as [`add`](Self::add) does, if it can read the shapes of its inputs.
+    /// Adds a layer as [`add`](Self::add) does.
     ///
     /// # Errors
-    /// If it cannot.
+    /// If the layer cannot read the shapes of its inputs.
     ///
     /// # Panics
-    /// If an input is not there.
+    /// If an input does not exist.
     pub fn try_add(&mut self, kind: impl Into<LayerKind>, inputs: &[&str]) -> Result<String, ModelError> {
         let kind = kind.into();
         self.check(&kind, inputs)?;
         Ok(self.add(kind, inputs))
     }
 
-    /// Returns an error if a layer cannot read the shapes of these inputs.
+    /// Returns an error if a layer of this kind cannot read the shapes of `inputs`.
     fn check(&self, kind: &LayerKind, inputs: &[&str]) -> Result<(), ModelError> {
         let shapes: Vec<&[usize]> = inputs.iter().map(|input| self.shape(input)).collect();
         let shape_error = |expected| {
@@ -219,7 +220,7 @@ impl Builder {
         }
     }
 
-    /// Returns the shape of the output of the layer `name`.
+    /// Returns the output shape of the layer `name`, or the shape of an image if `name` is `input`.
     ///
     /// # Panics
     /// If there is no such layer.
@@ -227,10 +228,11 @@ impl Builder {
         self.architecture.shape(name).expect("a layer reads layers that were added before")
     }
 
-    /// Adds heads that read `input`, and returns the network.
+    /// Adds heads that read the layer `input`, and returns the network.
     ///
     /// # Errors
-    /// If there are no heads, a head has fewer than two classes or a name that is taken, or `input` does not give units.
+    /// If there are no heads, if a head has fewer than two classes or a name that is taken, or if the output of `input` is not
+    /// flat (`[units]`).
     pub fn finish(mut self, input: &str, heads: &[Head]) -> Result<Architecture, ModelError> {
         self.initialiser = Initialiser::default();
         if heads.is_empty() {
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_needs_a_name_of_its_own() {
+    fn a_head_with_the_name_of_a_layer_is_refused() {
         let mut builder = Builder::new([1, 4, 4]);
         let flat = builder.add(Flatten, &["input"]);
         let head = Head { name: flat.clone(), classes: 3, output: Output::Softmax };

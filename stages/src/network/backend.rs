@@ -1,25 +1,25 @@
-//! What computes networks, and the name of the numbers that come out.
+//! The backends that compute networks, and the numerics of their results.
 
 use crate::{
     network::kernels::Isa,
     stage::{ComputeDevice, StageError},
 };
 
-/// What computes a network.
+/// A backend that computes networks.
 #[derive(Debug, Clone)]
 pub enum Backend {
     /// Our kernels on this processor, compiled for an instruction set.
     Cpu(Isa),
-    /// burn on one of its devices, which is given without autodiff.
+    /// burn on one of its devices. The device must be without autodiff.
     #[cfg(any(feature = "cuda", test))]
     Burn(burn::tensor::Device),
 }
 
 impl Backend {
-    /// Returns what computes on `device`.
+    /// Returns the backend for `device`.
     ///
     /// # Errors
-    /// If the build has no CUDA or the machine no such card. Nothing else is ever taken instead.
+    /// If this build has no CUDA, or the machine does not have this device. There is no fallback to another device.
     pub fn of(device: ComputeDevice) -> Result<Self, StageError> {
         match device {
             ComputeDevice::Cpu => Ok(Self::Cpu(Isa::detect())),
@@ -28,8 +28,7 @@ impl Backend {
     }
 }
 
-/// Returns the class of numerics. Within one class the outputs of a stage that computes on a CPU are equal bit for bit, on
-/// every CPU.
+/// Returns the name of the class of numerics. Two builds with the same class compute bit-identical outputs on any two CPUs.
 pub fn numerics() -> &'static str {
     "canonical f32, kernels-2"
 }
@@ -52,7 +51,7 @@ fn cuda(ordinal: usize) -> Result<Backend, StageError> {
 #[cfg(not(feature = "cuda"))]
 fn cuda(ordinal: usize) -> Result<Backend, StageError> {
     Err(StageError::Environment {
-        message: format!("CUDA device {ordinal} was asked for, and this build has no CUDA"),
+        message: format!("CUDA device {ordinal} is not available: this build has no CUDA"),
         hint: Some("use `--device cpu`, or build with `--features cuda`".into()),
         source: None,
     })

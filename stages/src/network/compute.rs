@@ -1,4 +1,4 @@
-//! A network that computes: on the CPU with our kernels, elsewhere with burn's tensors.
+//! Networks that compute: with our kernels on a CPU, with burn on other devices.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::on_burn::BurnNetwork;
 use super::{Architecture, Backend, Forward, Mode, Pass, Weights, on_cpu::CpuNetwork};
 
-/// A network with its weights on a backend.
+/// A network on a backend, ready to compute.
 pub struct Network {
     engine: Engine,
 }
@@ -18,7 +18,8 @@ enum Engine {
 }
 
 impl Network {
-    /// Returns the network that computes the outputs of the layers named `outputs`. It has no weights yet.
+    /// Returns the network that computes the outputs of the layers named `outputs`. Call [`set_weights`](Self::set_weights) before
+    /// the first pass.
     ///
     /// # Panics
     /// If an output is not a layer.
@@ -31,7 +32,7 @@ impl Network {
         Self { engine }
     }
 
-    /// Returns the network that computes the logits of all heads.
+    /// Returns the network that computes the logits of all heads. See [`new`](Self::new).
     pub fn of_heads(architecture: &Architecture, pass: Pass, backend: &Backend) -> Self {
         let heads: Vec<_> = architecture.heads.iter().map(|head| head.name.as_str()).collect();
         Self::new(architecture, pass, &heads, backend)
@@ -40,7 +41,7 @@ impl Network {
     /// Replaces the weights.
     ///
     /// # Panics
-    /// If they are not the architecture's.
+    /// If an array of the architecture is missing or has another size.
     pub fn set_weights(&mut self, weights: &Weights) {
         self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.set_weights(weights),
@@ -49,10 +50,10 @@ impl Network {
         });
     }
 
-    /// Computes the outputs for normalised `images` [n, c, h, w].
+    /// Computes the outputs for normalised `images` `[n, c, h, w]`.
     ///
     /// # Panics
-    /// If `images` is not a whole number of images, or `mode` does not suit the network's pass.
+    /// If the length of `images` is not a multiple of an image's, or `mode` does not suit the network's pass.
     pub fn forward(&mut self, images: &[f32], mode: Mode) -> Forward {
         self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.forward(images, mode),
@@ -61,11 +62,12 @@ impl Network {
         })
     }
 
-    /// Returns the gradients with respect to the trained parameters, by name, given those with respect to outputs of the last
-    /// forward pass. Works once for each forward pass.
+    /// Returns the gradients with respect to the trained parameters, by name and in the layout of the parameters, given the
+    /// gradients with respect to outputs of the last forward pass, by layer and in the layout of [`Forward::outputs`]. Call it at
+    /// most once after each forward pass.
     ///
     /// # Panics
-    /// If the network is not for training.
+    /// If the network was not built for [`Pass::Training`], or a gradient does not belong to an output.
     pub fn weight_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> &BTreeMap<String, Vec<f32>> {
         self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.weight_gradients(output_gradients),
@@ -74,11 +76,11 @@ impl Network {
         })
     }
 
-    /// Returns the gradients with respect to the images [n, c, h, w], given those with respect to outputs of the last forward
-    /// pass. Works once for each forward pass.
+    /// Returns the gradient `[n, c, h, w]` with respect to the images, given the gradients with respect to outputs of the last
+    /// forward pass, by layer and in the layout of [`Forward::outputs`]. Call it at most once after each forward pass.
     ///
     /// # Panics
-    /// If the network is not for gradients with respect to images.
+    /// If the network was not built for [`Pass::ImageGradients`], or a gradient does not belong to an output.
     pub fn image_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
         self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.image_gradients(output_gradients),
@@ -87,7 +89,7 @@ impl Network {
         })
     }
 
-    /// Calls `f` on a thread of the pool. Elsewhere each of its operations would wake a thread and wait for it.
+    /// Calls `f` on a thread of the pool. On another thread, each operation would have to wake a thread of the pool and wait for it.
     fn on_the_pool<'a, T: Send>(&'a mut self, f: impl FnOnce(&'a mut Engine) -> T + Send) -> T {
         let engine = &mut self.engine;
         rayon::scope(move |_| f(engine))

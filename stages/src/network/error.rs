@@ -1,8 +1,10 @@
-//! Why a network cannot be built.
+//! Errors in the construction of networks.
 
 use crate::problem::{Path, Problem};
 
 /// Why a network cannot be built from these hyperparameters.
+///
+/// The text is part of a failed trial's result, so a change to it changes the bytes of outputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
     /// A hyperparameter has the wrong type or is out of range.
@@ -12,72 +14,72 @@ pub enum ModelError {
         key: String,
         /// Its value.
         found: String,
-        /// What it may be.
+        /// The allowed values.
         expected: String,
     },
-    /// The image has been halved too often for its size.
+    /// The network halves the image too often for its size.
     #[error(
         "images of {width}x{height} pixels are too small for {depth} pooling layers: the one after `{layer}` would read {found_width}x{found_height}"
     )]
     TooSmall {
-        /// Of an image.
+        /// The width of an image, in pixels.
         width: usize,
-        /// Of an image.
+        /// The height of an image, in pixels.
         height: usize,
-        /// Pooling layers of the network.
+        /// The number of pooling layers of the network.
         depth: u32,
-        /// The layer before the one that does not fit.
+        /// The layer before the pooling layer that does not fit.
         layer: String,
-        /// Of what that layer gives.
+        /// The width of that layer's output, in pixels.
         found_width: usize,
-        /// Of what that layer gives.
+        /// The height of that layer's output, in pixels.
         found_height: usize,
     },
-    /// A window without padding is larger than what it reads.
+    /// A window without padding is larger than its input.
     #[error("a window of {size}x{size} does not fit the {width}x{height} pixels that `{layer}` gives")]
     Window {
-        /// Height and width of the window.
+        /// Height and width of the window, in pixels.
         size: usize,
-        /// The layer that is read.
+        /// The layer whose output is the input.
         layer: String,
-        /// Of what that layer gives.
+        /// The width of that layer's output, in pixels.
         width: usize,
-        /// Of what that layer gives.
+        /// The height of that layer's output, in pixels.
         height: usize,
     },
     /// A layer cannot read the shapes of its inputs.
     #[error("`{layer}` cannot read {found}, expected {expected}")]
     Shape {
-        /// What names of such layers begin with.
+        /// The first part of such a layer's name: `conv2d`.
         layer: &'static str,
-        /// The shapes.
+        /// The shapes of the inputs.
         found: String,
-        /// What the layer reads.
+        /// The shapes that the layer can read.
         expected: &'static str,
     },
-    /// A layer that was written out cannot be where it is.
+    /// A step of a network in `Layers([..])` does not fit at its place.
     #[error("`{layer}`: {why}")]
     Layer {
-        /// The step, by its place.
+        /// The path of the step.
         layer: String,
-        /// Why not.
+        /// The reason.
         why: Box<Self>,
     },
-    /// A head has the name of a layer, or of another head.
+    /// A head has the name of a layer or of another head, or is called `input`.
     #[error("the head `{0}` has the name of another layer")]
     Name(String),
-    /// There is nothing to learn.
+    /// The data has no pixels, no labels, or labels with fewer than two classes.
     #[error("the data has {found}, expected {expected}")]
     Data {
-        /// What there is.
+        /// What the data has.
         found: String,
-        /// What is needed.
+        /// What a network needs.
         expected: &'static str,
     },
 }
 
 impl ModelError {
-    /// Returns the problem for the user who wrote the network at `at`.
+    /// Returns the error as a problem of the network at the path `at` in the user's file.
     pub fn problem(&self, at: &Path) -> Problem {
         match self {
             Self::Value { key, found, expected } => {

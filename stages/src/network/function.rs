@@ -3,15 +3,15 @@
 use crate::choices;
 
 choices! {
-    /// What an activation layer applies to each number.
+    /// An activation function, applied to each element.
     #[derive(Copy, Eq)]
     pub enum Function {
-        /// The larger of x and 0.
+        /// max(x, 0).
         Relu = "relu",
-        /// x for positive x, else exp(x) - 1.
+        /// x if x is positive, otherwise exp(x) - 1 (Clevert, Unterthiner and Hochreiter 2016).
         Elu = "elu",
-        /// ELU with the slope and the scale that keep mean 0 and variance 1 (Klambauer et al., "Self-normalizing neural
-        /// networks", 2017): 1.0507 x for positive x, else 1.0507 * 1.6733 (exp(x) - 1).
+        /// 1.0507 x if x is positive, otherwise 1.0507 * 1.6733 (exp(x) - 1). These constants keep mean 0 and variance 1
+        /// (Klambauer et al., "Self-normalizing neural networks", 2017).
         Selu = "selu",
     }
 }

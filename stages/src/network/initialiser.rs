@@ -1,4 +1,4 @@
-//! How the kernels of a new network are drawn.
+//! Initialisation of the kernels of a new network.
 
 use std::f64::consts::PI;
 
@@ -8,32 +8,38 @@ use crate::{
 };
 
 choices! {
-    /// A distribution of initial kernels, by its name in Keras (`keras/src/initializers/random_initializers.py`). The variance of
-    /// the uniform ones, and that of the normal ones before they are cut off, is `scale / fan`.
+    /// The distribution from which a kernel is drawn, with its name in Keras (`keras/src/initializers/random_initializers.py`).
+    ///
+    /// All have mean 0 and variance `scale / fan`. Normal distributions are truncated at two standard deviations and then scaled to
+    /// this variance. `fan_in` is the number of inputs of a unit: for a convolution, channels * height * width of a filter.
+    /// `fan_out` is the same with filters in place of channels.
     #[derive(Copy, Eq)]
     pub enum Initialiser = GlorotUniform {
-        /// Glorot and Bengio 2010: uniform, scale 1, the mean of inputs and outputs as fan.
+        /// Uniform, with scale 1 and fan `(fan_in + fan_out) / 2` (Glorot and Bengio 2010).
         GlorotUniform = "glorot_uniform",
-        /// The same, normal.
+        /// Truncated normal, with scale 1 and fan `(fan_in + fan_out) / 2` (Glorot and Bengio 2010).
         GlorotNormal = "glorot_normal",
-        /// He, Zhang, Ren and Sun 2015: uniform, scale 2, fan in. For ReLU.
+        /// Uniform, with scale 2 and fan `fan_in`, meant for ReLU (He, Zhang, Ren and Sun 2015).
         HeUniform = "he_uniform",
-        /// The same, normal.
+        /// Truncated normal, with scale 2 and fan `fan_in`, meant for ReLU (He, Zhang, Ren and Sun 2015).
         HeNormal = "he_normal",
-        /// LeCun, Bottou, Orr and Müller 1998: uniform, scale 1, fan in. For SELU (Klambauer et al. 2017).
+        /// Uniform, with scale 1 and fan `fan_in` (LeCun, Bottou, Orr and Müller 1998), meant for SELU (Klambauer et al. 2017).
         LecunUniform = "lecun_uniform",
-        /// The same, normal.
+        /// Truncated normal, with scale 1 and fan `fan_in` (LeCun, Bottou, Orr and Müller 1998), meant for SELU (Klambauer et al.
+        /// 2017).
         LecunNormal = "lecun_normal",
     }
 }
 
 impl Initialiser {
-    /// Returns the kernel of `shape`, [filters, channels, height, width] or [inputs, units], of the `array`th array of a
-    /// network. Element `e` of a uniform kernel is element `e` of the stream (0, `array`). Element `e` of a normal kernel is
-    /// drawn from numbers 2 `e` and 2 `e` + 1 of the streams (0, `array`), (1, `array`) .., the first that is not cut off.
+    /// Draws a kernel of shape `[filters, channels, height, width]` or `[inputs, units]`. `array` is the index of the array in the
+    /// network.
+    ///
+    /// Element `e` of a uniform kernel uses number `e` of the stream (0, `array`). Element `e` of a normal kernel uses numbers
+    /// 2 `e` and 2 `e` + 1 of the stream (0, `array`), then of (1, `array`) and so on until the deviate is within the limit.
     ///
     /// # Panics
-    /// If `shape` is not that of a kernel.
+    /// If `shape` does not have two or four dimensions.
     pub fn draw(self, shape: &[usize], seed: u64, array: u32) -> Vec<f32> {
         let (fan_in, fan_out) = match *shape {
             [filters, channels, height, width] => (channels * height * width, filters * height * width),
@@ -60,11 +66,12 @@ impl Initialiser {
     }
 }
 
-/// The standard deviation of a standard normal variable that is cut off at 2.
+/// The standard deviation of a standard normal variable that is truncated at ± 2.
 const CUT_OFF_DEVIATION: f64 = 0.879_625_661_034_239_8;
 
-/// Returns a standard normal deviate that is drawn again until it is within ± 2, as TensorFlow's `truncated_normal` (Box and
-/// Muller 1958; the cosine alone, so that each deviate has its own two numbers).
+/// Returns a standard normal deviate, drawn again until it is within ± 2, like TensorFlow's `truncated_normal`.
+///
+/// Uses the method of Box and Muller (1958), but only the cosine, so that each deviate has its own two uniform numbers.
 fn cut_off_normal(element: u64, stream: impl Fn(u32) -> Stream) -> f64 {
     let deviate = |attempt| {
         let stream = stream(attempt);
@@ -79,10 +86,11 @@ fn cut_off_normal(element: u64, stream: impl Fn(u32) -> Stream) -> f64 {
 mod tests {
     use super::*;
 
-    /// Printed by Keras 3.15.1: standard deviation and largest number of `keras.initializers.get(name)((300, 200))`; its
-    /// generator is another one, so that they agree as far as 60,000 draws tell.
+    /// Expected values are the output of Keras 3.15.1: the standard deviation and the largest number of
+    /// `keras.initializers.get(name)((300, 200))`. Keras uses another random number generator, so they agree only up to the sampling
+    /// error of 60,000 draws.
     #[test]
-    fn kernels_have_the_spread_of_kerass() {
+    fn kernels_have_the_same_spread_as_in_keras() {
         for (name, deviation, largest) in [
             ("glorot_uniform", 0.06321, 0.109543),
             ("glorot_normal", 0.06333, 0.143798),
@@ -104,9 +112,8 @@ mod tests {
         }
     }
 
-    /// The fan of a convolution counts its window.
     #[test]
-    fn a_convolutions_fan_in_is_its_window_of_all_channels() {
+    fn fan_in_of_a_convolution_counts_all_channels_of_its_window() {
         let kernel = Initialiser::HeUniform.draw(&[32, 16, 3, 3], 1, 0);
         let limit = (6.0f64 / 144.0).sqrt() as f32;
         let max = kernel.iter().fold(0.0f32, |max, x| max.max(x.abs()));
@@ -114,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_are_those_that_are_read() {
+    fn every_name_can_be_read_and_written() {
         for &name in Initialiser::NAMES {
             let read: Initialiser = serde_json::from_value(name.into()).expect("it is one of the names");
             assert_eq!(serde_json::to_value(read).expect("it is a name"), name);

@@ -1,4 +1,4 @@
-//! Networks: an [`Architecture`] is plain data, a family builds one from a proposal, [`Network`] computes with it.
+//! Networks: an [`Architecture`] is plain data, a family builds one from a proposal, and a [`Network`] computes with it.
 
 pub mod architecture;
 mod backend;

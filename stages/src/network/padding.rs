@@ -1,20 +1,22 @@
-//! What happens where a window leaves the image.
+//! Padding at the edges of an image.
 
 use crate::choices;
 
 choices! {
-    /// How a window that leaves the image is treated, as in TensorFlow.
+    /// The padding at the edges of an image, as in TensorFlow.
     #[derive(Copy, Eq)]
     pub enum Padding {
-        /// ceil(side / stride) outputs. Zeros surround the image, the odd one at the end; pooling ignores them.
+        /// Pads with zeros, so that there are ceil(side / stride) outputs along each side. If their number is odd, the extra zero is
+        /// at the end. Pooling ignores them.
         Same = "same",
-        /// Only windows that lie within the image.
+        /// No padding: all windows lie within the image.
         Valid = "valid",
     }
 }
 
 impl Padding {
-    /// Returns the zeros before and after `side`, and the number of outputs, for windows of `size` every `stride`.
+    /// Returns the padding before and after a side of `side` pixels, and the number of outputs along it, for windows of `size`
+    /// pixels every `stride` pixels.
     pub fn along(self, side: usize, size: usize, stride: usize) -> (usize, usize, usize) {
         match self {
             Self::Valid => (0, 0, (side + stride).saturating_sub(size) / stride),
@@ -32,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn same_padding_is_tensorflows() {
+    fn same_padding_agrees_with_tensorflow() {
         // (side, size, stride) -> (before, after, outputs)
         for (side, size, stride, expected) in [
             (32, 3, 1, (1, 1, 32)),

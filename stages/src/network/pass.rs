@@ -1,37 +1,37 @@
-//! One pass through a network: what it is for, how it is walked and what it gives.
+//! A pass through a network: its purpose, its mode and its result.
 
 use std::collections::BTreeMap;
 
-/// What a network is for, which decides what a forward pass keeps.
+/// The purpose of a network. It decides what a forward pass keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pass {
-    /// Outputs alone.
+    /// Only outputs.
     Inference,
-    /// Gradients with respect to the trained parameters. Normalises with the batch's statistics and applies dropout.
+    /// Outputs, and gradients with respect to the trained parameters. Runs in [`Mode::Training`].
     Training,
-    /// Gradients with respect to the images. Otherwise as inference.
+    /// Outputs, and gradients with respect to the images. Runs in [`Mode::Inference`].
     ImageGradients,
 }
 
-/// How a network is walked.
+/// How layers that behave differently in training are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// With the moving statistics, without dropout.
+    /// Normalises with the moving statistics, and does not drop anything.
     Inference,
-    /// With the batch's statistics and the dropout masks of (`seed`, `step`).
+    /// Normalises with the batch's statistics, and applies the dropout masks of (`seed`, `step`).
     Training {
         /// The seed of the training.
         seed: u64,
-        /// Steps taken before this one.
+        /// The number of steps before this one.
         step: u32,
     },
 }
 
-/// What a forward pass gives.
+/// The result of a forward pass.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Forward {
-    /// The requested outputs, by layer: [n, channels, height, width] or [n, units].
+    /// The requested outputs, by layer: `[n, channels, height, width]` or `[n, units]`.
     pub outputs: BTreeMap<String, Vec<f32>>,
-    /// The batch's mean and biased variance per channel, by layer. Empty unless the network is trained.
+    /// The batch's mean and biased variance of each channel, by batch normalisation layer. Empty except in training.
     pub statistics: BTreeMap<String, [Vec<f32>; 2]>,
 }

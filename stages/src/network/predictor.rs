@@ -1,4 +1,4 @@
-//! A trained network for use: probabilities for images.
+//! Predictions of a trained network.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::{
     stage::{ComputeDevice, StageError},
 };
 
-/// An architecture with its weights on a device.
+/// A trained network: an architecture with its weights, and the backend that computes it.
 pub struct Predictor {
     architecture: Architecture,
     weights: Weights,
@@ -18,10 +18,10 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Returns the network in `architecture` (a record architecture.json) with `weights` (a file weights.safetensors).
+    /// Loads a network from the contents of `architecture.json` and `weights.safetensors`.
     ///
     /// # Errors
-    /// If they cannot be read or do not fit each other, or the device is not there.
+    /// If they cannot be read or do not fit each other, or the device is not available.
     pub fn load(architecture: &[u8], weights: Bytes, device: ComputeDevice) -> Result<Self, StageError> {
         let architecture: Architecture = serde_json::from_slice(architecture)
             .map_err(|error| StageError::failed(format!("the architecture cannot be read: {error}")))?;
@@ -29,15 +29,12 @@ impl Predictor {
         Ok(Self::new(architecture, weights, Backend::of(device)?))
     }
 
-    /// Returns the network of these weights.
-    ///
-    /// # Panics
-    /// At its first use, if the weights are not the architecture's.
+    /// Returns a predictor. If the weights do not fit the architecture, the first computation panics.
     pub fn new(architecture: Architecture, weights: Weights, backend: Backend) -> Self {
         Self { architecture, weights, backend }
     }
 
-    /// Returns the network's architecture.
+    /// Returns the architecture of the network.
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }
@@ -52,13 +49,14 @@ impl Predictor {
         network
     }
 
-    /// Returns the logits of each head, [n, classes], for normalised `images` [n, c, h, w], computed `batch` at a time.
+    /// Returns the logits `[n, classes]` of each head, by name, for normalised `images` `[n, c, h, w]`. Computes `batch` images at
+    /// a time.
     ///
     /// # Panics
-    /// If `images` is not a whole number of images, or `batch` is 0.
+    /// If the length of `images` is not a multiple of an image's, or if `batch` is 0.
     pub fn logits(&self, images: &[f32], batch: usize) -> BTreeMap<String, Vec<f32>> {
         let size: usize = self.architecture.input.iter().product();
-        assert!(images.len().is_multiple_of(size), "images are whole");
+        assert!(images.len().is_multiple_of(size), "the length of `images` is a multiple of an image's");
         let mut network = Network::of_heads(&self.architecture, Pass::Inference, &self.backend);
         network.set_weights(&self.weights);
         let mut logits: BTreeMap<String, Vec<f32>> = BTreeMap::new();
@@ -70,11 +68,11 @@ impl Predictor {
         logits
     }
 
-    /// Returns the probabilities of each head's classes, [n, classes], for normalised `images` [n, c, h, w], computed
-    /// `batch` at a time.
+    /// Returns the class probabilities `[n, classes]` of each head, by name, for normalised `images` `[n, c, h, w]`. Computes
+    /// `batch` images at a time.
     ///
     /// # Panics
-    /// As [`logits`](Self::logits).
+    /// As [`logits`](Self::logits) does.
     pub fn probabilities(&self, images: &[f32], batch: usize) -> BTreeMap<String, Vec<f32>> {
         let mut logits = self.logits(images, batch);
         for head in &self.architecture.heads {

@@ -1,4 +1,4 @@
-//! Networks against definitions, and the kernels against burn's operations: slopes by finite differences, batch normalisation by its formula.
+//! Compares gradients with finite differences, layers with their formulas, and our kernels with burn's operations.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ fn numbers(n: usize, id: u32) -> Vec<f32> {
     (0..n as u64).map(|i| stream.f32(i) - 0.5).collect()
 }
 
-/// A network of one layer of `kind` (two for sums and concatenations) between others, on 3 images.
+/// A network with a layer of `kind` between others. The layer has two inputs if it is a sum or a concatenation.
 fn network(kind: LayerKind) -> Architecture {
     let mut builder = Builder::new([2, 5, 6]);
     let conv = |filters| Conv { filters, kernel: 2, stride: 1, padding: Padding::Same };
@@ -41,7 +41,7 @@ fn network(kind: LayerKind) -> Architecture {
     builder.finish(&dense, &[head("a", 3), head("b", 2)]).unwrap()
 }
 
-/// Weights that no symmetry hides a fault behind.
+/// Random weights for all arrays, so that no symmetry hides an error.
 fn weights(architecture: &Architecture) -> Weights {
     let mut weights = Weights::initial(architecture, 1);
     for (id, (name, weight)) in (0..).zip(&mut weights.0) {
@@ -52,7 +52,7 @@ fn weights(architecture: &Architecture) -> Weights {
     weights
 }
 
-/// The kernels on this processor, and burn's operations.
+/// Our kernels on this processor, and burn's operations.
 fn backends() -> [Backend; 2] {
     [Backend::of(ComputeDevice::Cpu).unwrap(), Backend::Burn(Device::flex())]
 }
@@ -63,7 +63,7 @@ fn loaded(architecture: &Architecture, weights: &Weights, pass: Pass, outputs: &
     network
 }
 
-/// Fixed factors of the outputs: their sum of products is a smooth scalar of everything.
+/// Fixed factors of the outputs. The sum of their products is a smooth scalar function of weights and images.
 fn factors(outputs: &BTreeMap<String, Vec<f32>>) -> BTreeMap<String, Vec<f32>> {
     let factors = |(id, (name, output)): (u32, (&String, &Vec<f32>))| (name.clone(), numbers(output.len(), 100 + id));
     (0..).zip(outputs).map(factors).collect()
@@ -97,7 +97,7 @@ fn check_slopes(kind: LayerKind, training: Option<Mode>, backend: &Backend) {
         of_images = tracked.image_gradients(&factors(&outputs));
     }
 
-    // Where a step crosses a kink the difference is no slope: a few may.
+    // If a step crosses a kink, its finite difference is not the derivative. A few may.
     const STEP: f32 = 4e-3;
     let (mut wrong, mut all) = (0, 0);
     let mut compare = |slope: f64, found: f32| {
@@ -125,11 +125,11 @@ fn check_slopes(kind: LayerKind, training: Option<Mode>, backend: &Backend) {
         images[i] = start;
         compare((up - down) / f64::from(2.0 * STEP), of_images[i]);
     }
-    assert!(wrong * 25 <= all, "{kind:?} {mode:?} {backend:?}: {wrong} of {all} slopes are wrong");
+    assert!(wrong * 25 <= all, "{kind:?} {mode:?} {backend:?}: {wrong} of {all} derivatives are wrong");
 }
 
 #[test]
-fn gradients_are_slopes_for_every_kind_of_layer() {
+fn gradients_agree_with_finite_differences_for_every_kind_of_layer() {
     let training = Mode::Training { seed: 3, step: 4 };
     let kinds: &[LayerKind] = &[
         Conv { filters: 4, kernel: 3, stride: 2, padding: Padding::Same }.into(),
@@ -156,7 +156,7 @@ fn gradients_are_slopes_for_every_kind_of_layer() {
     }
 }
 
-/// A network of every kind of layer, one way to pool after the other.
+/// A network with every kind of layer, and with parallel branches for the ways of pooling.
 fn every_kind() -> Architecture {
     let mut builder = Builder::new([3, 13, 12]);
     let relu = LayerKind::from(Activation { function: Function::Relu });
@@ -184,7 +184,7 @@ fn every_kind() -> Architecture {
     builder.finish(&dense, &[head("a", 3), head("b", 2)]).unwrap()
 }
 
-/// Asserts that numbers agree within 1e-4 of the largest.
+/// Asserts that numbers are equal within 1e-4 of the largest.
 fn agree(found: &[f32], expected: &[f32], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
@@ -192,7 +192,7 @@ fn agree(found: &[f32], expected: &[f32], what: &str) {
     assert!(furthest <= 1e-4 * largest, "{what}: {furthest} of {largest}");
 }
 
-/// A network that no family makes: the image read twice, a layer joined with itself, sums of units.
+/// A network that no family builds: several layers read the image, a layer is added to itself, units are added.
 fn written_out() -> Architecture {
     let layers = json!([
         "BatchNorm", { "Activation": "elu" }, { "As": "a" }, { "MaxPool": { "size": 3, "stride": 1, "padding": "same" } },
@@ -205,7 +205,7 @@ fn written_out() -> Architecture {
 }
 
 #[test]
-fn kernels_agree_with_burns_operations() {
+fn our_kernels_agree_with_burn() {
     check_against_burn(&every_kind());
     check_against_burn(&written_out());
 }
@@ -225,7 +225,7 @@ fn check_against_burn(architecture: &Architecture) {
         for (name, expected) in &expected.statistics {
             (0..2).for_each(|i| agree(&found.statistics[name][i], &expected[i], name));
         }
-        // Heads alone: activations are joined with the convolutions before them.
+        // With the heads as the only outputs, activations are fused into the convolutions before them.
         let heads = ["a", "b"];
         let [mut ours, mut burns] = backends().map(|backend| loaded(architecture, &weights, pass, &heads, &backend));
         let found = ours.forward(&images, mode).outputs;
@@ -243,9 +243,9 @@ fn check_against_burn(architecture: &Architecture) {
     }
 }
 
-/// Whole steps, forward and back, for every instruction set and several numbers of threads.
+/// Compares whole steps, forward and backward, among instruction sets and numbers of threads.
 #[test]
-fn a_network_has_the_same_bits_everywhere() {
+fn results_are_bit_identical_for_every_instruction_set_and_number_of_threads() {
     let architecture = every_kind();
     let weights = weights(&architecture);
     let images = numbers(7 * 3 * 13 * 12, 50);
@@ -268,9 +268,9 @@ fn a_network_has_the_same_bits_everywhere() {
     }
 }
 
-/// A step after others, on fewer images, gives what the first would: nothing of them is left in a buffer.
+/// A step gives the same result after another step on more images, whose numbers are left in the buffers.
 #[test]
-fn what_a_network_computed_before_does_not_matter() {
+fn a_step_does_not_depend_on_earlier_steps() {
     let architecture = every_kind();
     let weights = weights(&architecture);
     let backend = Backend::of(ComputeDevice::Cpu).unwrap();
@@ -288,7 +288,7 @@ fn what_a_network_computed_before_does_not_matter() {
 }
 
 #[test]
-fn batch_normalisation_is_its_formula_in_both_modes() {
+fn batch_normalisation_agrees_with_its_formula_in_both_modes() {
     let architecture = network(BatchNorm { momentum: 0.9, epsilon: 0.1 }.into());
     let weights = weights(&architecture);
     let images = numbers(3 * 60, 50);
@@ -325,7 +325,7 @@ fn batch_normalisation_is_its_formula_in_both_modes() {
     }
 }
 
-/// Computes the network of these hyperparameters, and returns the shape of every output.
+/// Asserts that every layer of a network with these hyperparameters has an output of the size in the architecture.
 fn check_shapes(values: Value, input: [usize; 3], heads: &[Head]) {
     let family = families::named("HyperCnn", &json!({ "base_filters": 4, "fc_units": [12, 8] })).unwrap();
     let proposal = Proposal { values: values.as_object().unwrap().clone(), labels: serde_json::Map::new() };
@@ -346,7 +346,7 @@ fn check_shapes(values: Value, input: [usize; 3], heads: &[Head]) {
 }
 
 #[test]
-fn every_output_has_the_shape_that_the_architecture_says() {
+fn every_output_has_the_size_in_the_architecture() {
     let two = [head("fine", 7), head("coarse", 3)];
     for pooling in ["max", "avg", "all_conv", "inception"] {
         for (input, heads) in [([3, 32, 32], &two[..]), ([1, 13, 9], &two[..1]), ([4, 8, 21], &two[1..])] {
@@ -363,7 +363,7 @@ fn every_output_has_the_shape_that_the_architecture_says() {
 }
 
 #[test]
-fn an_output_alone_is_that_of_the_whole_pass() {
+fn an_output_is_the_same_alone_and_with_all_others() {
     let architecture = every_kind();
     let weights = weights(&architecture);
     let images = numbers(3 * 3 * 13 * 12, 50);
@@ -380,7 +380,7 @@ fn an_output_alone_is_that_of_the_whole_pass() {
 }
 
 #[test]
-fn padded_windows_take_what_they_see() {
+fn pooling_ignores_padding() {
     let values: Vec<f32> = (0..2 * 35).map(|i| ((i * 37) % 71) as f32 - 80.0).collect();
     for (size, stride, padding) in [(3, 2, Padding::Same), (2, 2, Padding::Valid), (2, 1, Padding::Same)] {
         let (top, _, oh) = padding.along(5, size, stride);

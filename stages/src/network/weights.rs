@@ -1,4 +1,4 @@
-//! The numbers of a network on the host, by name, and where they come from.
+//! The weights of a network on the host, by name: their initial values and their file.
 
 use std::collections::BTreeMap;
 
@@ -10,28 +10,34 @@ use crate::{
     tensors::{TensorsReader, TensorsWriter},
 };
 
-/// An array of numbers of known shape.
+/// One array.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weight {
-    /// Its extents.
+    /// The shape of the array.
     pub shape: Vec<usize>,
-    /// Its numbers, the last extent's side by side.
+    /// Its elements in row-major order.
     pub values: Vec<f32>,
 }
 
-/// All numbers of a network: trained parameters and moving statistics, by name (`conv2d_1.kernel`). Convolution kernels
-/// are [filters, channels, height, width], dense kernels [inputs, units].
+/// All arrays of a network, by name (`conv2d_1.kernel`): trained parameters and moving statistics. Convolution kernels are
+/// `[filters, channels, height, width]`, dense kernels `[inputs, units]`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Weights(pub BTreeMap<String, Weight>);
 
 impl Weights {
-    /// Returns initial weights, as Keras draws them: kernels as their layer's initialiser says, biases, beta and moving means
-    /// 0, gamma and moving variances 1. The `i`th array of [`Architecture::parameter_shapes`] has the streams (.., `i`).
+    /// Returns initial weights, as in Keras: kernels are drawn by the initialiser of their layer. Biases, beta and moving means are
+    /// 0; gamma and moving variances are 1.
+    ///
+    /// Array `i` of [`Architecture::parameter_shapes`] uses the random streams (.., `i`).
     pub fn initial(architecture: &Architecture, seed: u64) -> Self {
         let array = |(i, parameter): (usize, ParameterShape)| {
             let elements = parameter.shape.iter().product();
             let values = if let Some(initialiser) = parameter.kernel {
-                initialiser.draw(&parameter.shape, seed, u32::try_from(i).expect("few arrays"))
+                initialiser.draw(
+                    &parameter.shape,
+                    seed,
+                    u32::try_from(i).expect("a network has fewer than 2^32 arrays"),
+                )
             } else {
                 vec![parameter.fill; elements]
             };
@@ -40,10 +46,10 @@ impl Weights {
         Self(architecture.parameter_shapes().into_iter().enumerate().map(array).collect())
     }
 
-    /// Returns the weights in `bytes`, a safetensors file.
+    /// Reads the weights of `architecture` from the content of a safetensors file.
     ///
     /// # Errors
-    /// If it is not a safetensors file, or an array of the architecture is missing or has another shape.
+    /// If `bytes` is not a safetensors file, or an array of the architecture is missing or has another shape.
     pub fn read(architecture: &Architecture, bytes: Bytes) -> Result<Self, StageError> {
         let reader = TensorsReader::new(bytes)?;
         let array = |parameter: ParameterShape| {
@@ -57,7 +63,7 @@ impl Weights {
         architecture.parameter_shapes().into_iter().map(array).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Returns the weights as a safetensors file.
+    /// Returns the content of a safetensors file with the weights.
     pub fn write(&self) -> Vec<u8> {
         let mut writer = TensorsWriter::default();
         for (name, weight) in &self.0 {
@@ -66,7 +72,7 @@ impl Weights {
         writer.finish()
     }
 
-    /// Returns the digest of the weights as a file.
+    /// Returns the digest of the file that [`write`](Self::write) returns.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.write())
     }
@@ -82,7 +88,7 @@ mod tests {
     };
 
     #[test]
-    fn kernels_fill_glorots_interval_and_weights_come_back() {
+    fn kernels_fill_the_interval_of_glorot_and_a_file_is_read_as_written() {
         let mut builder = Builder::new([3, 8, 8]);
         let conv = builder.add(Conv { filters: 16, kernel: 3, stride: 1, padding: Padding::Same }, &["input"]);
         let norm = builder.add(BatchNorm { momentum: 0.9, epsilon: 1e-3 }, &[&conv]);

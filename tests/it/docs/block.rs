@@ -16,20 +16,20 @@ const HOME: &str = "/home/me/shapes";
 
 /// The digests that a page shows, each with that which stands in its place: they differ once something earlier does, but
 /// what is one digest on the page must be one in the store.
-pub type Digests = BTreeMap<String, String>;
+pub(crate) type Digests = BTreeMap<String, String>;
 
 /// A fenced block of code.
-pub struct Block {
+pub(crate) struct Block {
     /// Where it begins, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The words behind the fence.
-    pub info: Vec<String>,
-    pub text: String,
+    pub(crate) info: Vec<String>,
+    pub(crate) text: String,
 }
 
 impl Block {
     /// Does with the block what its info string says, and returns what is not as the page has it.
-    pub fn check(&self, sandbox: &Sandbox, set: &str, manual: &Manual, digests: &mut Digests) -> Vec<String> {
+    pub(crate) fn check(&self, sandbox: &Sandbox, set: &str, manual: &Manual, digests: &mut Digests) -> Vec<String> {
         let info: Vec<&str> = self.info.iter().map(String::as_str).collect();
         let written = |extension: &str, name: &str| name.ends_with(extension) && !name.contains('/');
         match info.as_slice() {

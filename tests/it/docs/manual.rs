@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::sandbox::Sandbox;
 
 /// What `pipe help` says there is.
-pub struct Manual {
+pub(crate) struct Manual {
     /// command -> its options
-    pub options: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) options: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Manual {
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let sandbox = Sandbox::new();
         let help = sandbox.pipe("--help").ok().out;
         let commands = help.split("Commands:\n").nth(1).unwrap().lines().take_while(|line| !line.is_empty());
@@ -26,7 +26,7 @@ impl Manual {
     }
 
     /// Returns what is wrong with commands and options in `codes`: names that there are not.
-    pub fn problems(&self, codes: impl IntoIterator<Item = String>) -> Vec<String> {
+    pub(crate) fn problems(&self, codes: impl IntoIterator<Item = String>) -> Vec<String> {
         let mut problems = Vec::new();
         for code in codes {
             let words: Vec<&str> =

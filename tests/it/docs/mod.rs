@@ -30,7 +30,7 @@ use page::{Page, headings, root};
 
 /// What is in a page's folder before its first block.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Folder {
+pub(crate) enum Folder {
     Empty,
     /// `tiny.ron` as `pipeline.ron`, and the store after its run.
     TinyHasRun,

@@ -10,25 +10,25 @@ use super::{
 use crate::sandbox::Sandbox;
 
 /// Returns the root of the repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A page of the documentation.
-pub struct Page {
+pub(crate) struct Page {
     path: &'static str,
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Page {
-    pub fn read(path: &'static str) -> Self {
+    pub(crate) fn read(path: &'static str) -> Self {
         let text = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
         Self { path, text }
     }
 
     /// Runs what can be run and reports everything that is not as the page says.
     #[track_caller]
-    pub fn check(&self, folder: Folder, set: &str) {
+    pub(crate) fn check(&self, folder: Folder, set: &str) {
         let sandbox = match folder {
             Folder::Empty => {
                 let sandbox = Sandbox::new();
@@ -88,14 +88,14 @@ impl Page {
     }
 
     /// Returns the targets of links within the repository.
-    pub fn links(&self) -> Vec<&str> {
+    pub(crate) fn links(&self) -> Vec<&str> {
         let targets = self.text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
         targets.filter(|target| !target.starts_with("http")).collect()
     }
 }
 
 /// Returns the anchors of a page's headings, as GitHub makes them.
-pub fn headings(text: &str) -> BTreeSet<String> {
+pub(crate) fn headings(text: &str) -> BTreeSet<String> {
     let titles = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let keep = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
     titles.map(|title| title.to_lowercase().chars().filter(keep).collect::<String>().replace(' ', "-")).collect()

@@ -3,7 +3,7 @@
 use crate::sandbox::Sandbox;
 
 /// Asks for the plan of a study, which must end with `code`.
-pub fn plan(study: &str, code: i32) -> Vec<String> {
+pub(crate) fn plan(study: &str, code: i32) -> Vec<String> {
     let output = Sandbox::with(study).pipe("run --plan");
     if output.code == Some(code) { Vec::new() } else { vec![format!("{study}\n{}", output.err)] }
 }
@@ -22,7 +22,7 @@ const STAGES: &[(&str, &str)] = &[
 ];
 
 /// Plans a study with the stages of `part`, and those they read from.
-pub fn stages(part: &str) -> Vec<String> {
+pub(crate) fn stages(part: &str) -> Vec<String> {
     let mut text = format!("{},\n", part.trim_end().trim_end_matches(','));
     // A stage is read from by those after it.
     for (name, stage) in STAGES.iter().rev() {
@@ -34,7 +34,7 @@ pub fn stages(part: &str) -> Vec<String> {
 }
 
 /// Plans a search with these fields, and the needed ones that are not among them.
-pub fn search(fields: &str) -> Vec<String> {
+pub(crate) fn search(fields: &str) -> Vec<String> {
     let sizes_itself = ["Grid", "Hyperband", "SuccessiveHalving"].iter().any(|sampler| fields.contains(sampler));
     let needed = [
         ("trials", "10", !sizes_itself),
@@ -52,7 +52,7 @@ pub fn search(fields: &str) -> Vec<String> {
 }
 
 /// Plans a training with these fields, and the needed ones that are not among them.
-pub fn train(fields: &str) -> Vec<String> {
+pub(crate) fn train(fields: &str) -> Vec<String> {
     let needed = [("data", "\"data\""), ("model", "HyperCnn"), ("epochs", "1")];
     let missing = needed.iter().filter(|(name, _)| !has_field(fields, name));
     let missing: String = missing.map(|(name, value)| format!("{name}: {value},\n")).collect();

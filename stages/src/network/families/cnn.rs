@@ -1,5 +1,5 @@
-//! The family `Cnn`: blocks of convolution and max-pooling before one dense layer, such as the baseline and the searched
-//! networks of "Hyperparameter Tuning with Keras Tuner" (N. Kafritsas) on Fashion-MNIST.
+//! The family `Cnn`: blocks of convolution and max-pooling, then one dense layer. It includes the baseline and the searched
+//! networks for Fashion-MNIST in "Hyperparameter Tuning with Keras Tuner" (N. Kafritsas).
 
 use super::{
     Chain, Row, TRAINING, Table, Values,
@@ -13,23 +13,18 @@ use crate::{
     params::Domain,
 };
 
-/// Up to six blocks; by default one of 32 filters of 3x3 without padding, and 100 dense units.
+/// Up to six blocks and a dense layer. Defaults to one block of 32 unpadded 3x3 filters, and 100 dense units.
 pub(super) static CNN: Table = Table {
     name: "Cnn",
-    about: "Blocks of a convolution and a max-pooling that halves, then one dense layer.",
+    about: "Blocks of a convolution and a max-pooling that halves the image, then one dense layer.",
     rows: &[
-        Row::new(&["blocks"], Domain::Whole(0..=6), || 1.into(), "The number of blocks."),
-        Row::new(&FILTERS, Domain::Whole(1..=65_536), || 32.into(), "Filters of each block."),
+        Row::new(&["blocks"], Domain::Whole(0..=6), || 1.into(), "Number of blocks."),
+        Row::new(&FILTERS, Domain::Whole(1..=65_536), || 32.into(), "Number of filters of each block."),
         Row::new(&["kernel"], Domain::Whole(1..=15), || 3.into(), "Height and width of every filter."),
-        Row::new(
-            &PADDING,
-            Domain::Word(&["valid", "same"]),
-            || "valid".into(),
-            "Whether each convolution pads the edges.",
-        ),
-        Row::new(&DROPOUT, Domain::Share, || 0.0.into(), "The share that is dropped after each block."),
-        Row::new(&["dense_units"], Domain::Whole(1..=1 << 20), || 100.into(), "Units of the dense layer."),
-        Row::new(&["dense_dropout"], Domain::Share, || 0.0.into(), "The share that is dropped after the dense layer."),
+        Row::new(&PADDING, Domain::Word(&["valid", "same"]), || "valid".into(), "Padding of each block's convolution."),
+        Row::new(&DROPOUT, Domain::Share, || 0.0.into(), "Dropout probability after each block."),
+        Row::new(&["dense_units"], Domain::Whole(1..=1 << 20), || 100.into(), "Number of units of the dense layer."),
+        Row::new(&["dense_dropout"], Domain::Share, || 0.0.into(), "Dropout probability after the dense layer."),
         ACTIVATION,
         INITIALISER,
     ],
@@ -65,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_baseline_has_as_many_parameters_as_in_keras() {
-        // Conv2D(32, 3), MaxPool2D(), Flatten, Dense(100), Dense(10) on 28x28x1: 13x13 are left.
+        // Conv2D(32, 3), MaxPool2D(), Flatten, Dense(100), Dense(10) on 28x28x1: 13x13 pixels are left after pooling.
         let network = built(&CNN, json!({}), [1, 28, 28], 10).unwrap();
         assert_eq!(network.parameters, 320 + 5408 * 100 + 100 + 1010);
         assert_eq!(network.layer("max_pooling2d_1").unwrap().shape, [32, 13, 13]);

@@ -1,5 +1,5 @@
-//! The family `EthaNet`: the network of E. Blagg's "Systematic Approach to Convolutional Neural Network Hyper-Parameter
-//! Optimization" for Fruits-360.
+//! The family `EthaNet`: the network for Fruits-360 in "Systematic Approach to Convolutional Neural Network Hyper-Parameter
+//! Optimization" (E. Blagg).
 
 use super::{
     Chain, Row, TRAINING, Table, Values,
@@ -13,21 +13,22 @@ use crate::{
     params::Domain,
 };
 
-/// Three blocks of a convolution that halves and a pooling that halves again, with `filters`, twice and four times as many;
-/// then a dense layer of so many units for each class.
+/// Three blocks, then a dense layer whose units are proportional to the number of classes. A block is a convolution with stride 2
+/// and a max-pooling; each has twice the filters of the one before.
 pub(super) static ETHA_NET: Table = Table {
     name: "EthaNet",
-    about: "Three convolutions, with `filters`, twice and four times as many, that halve the image and are each followed by a max-pooling that halves it again; then one dense layer.",
+    about: "Three blocks of a convolution and a max-pooling that each halve the image, then one dense layer. \
+            Each block has twice the filters of the one before.",
     rows: &[
-        Row::new(&["filters"], Domain::Whole(1..=16_384), || 12.into(), "Filters of the first convolution."),
+        Row::new(&["filters"], Domain::Whole(1..=16_384), || 12.into(), "Number of filters of the first block."),
         Row::new(&["kernel"], Domain::Whole(1..=15), || 4.into(), "Height and width of every filter."),
         Row::new(
             &["dense_units_per_class"],
             Domain::Whole(1..=1024),
             || 2.into(),
-            "Units of the dense layer for each class.",
+            "Number of units of the dense layer, per class.",
         ),
-        Row::new(&["dense_dropout"], Domain::Share, || 0.05.into(), "The share that is dropped after the dense layer."),
+        Row::new(&["dense_dropout"], Domain::Share, || 0.05.into(), "Dropout probability after the dense layer."),
         ACTIVATION,
         INITIALISER,
     ],
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn images_too_small_to_be_halved_so_often_are_refused() {
+    fn images_too_small_to_be_halved_six_times_are_refused() {
         let error = built(&ETHA_NET, json!({}), [3, 32, 32], 4).unwrap_err().to_string();
         assert_eq!(error, "a window of 2x2 does not fit the 1x1 pixels that `activation_3` gives");
     }

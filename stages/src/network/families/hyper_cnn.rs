@@ -1,5 +1,5 @@
-//! The family `HyperCnn`: the convolutional networks of Hyperopt on CIFAR-100 (G. Chevalier, Hyperopt-Keras-CNN-CIFAR-100,
-//! 2017), of up to 19 hyperparameters.
+//! The family `HyperCnn`: the convolutional networks of a Hyperopt study on CIFAR-100 (G. Chevalier,
+//! Hyperopt-Keras-CNN-CIFAR-100, 2017), with 19 hyperparameters.
 
 use serde_json::json;
 
@@ -17,35 +17,35 @@ use crate::{
     params::Domain,
 };
 
-/// By default a plain network of two blocks. Keys are those of the study that the family is from.
+/// Defaults to a plain network of two blocks. The keys are those of the original study.
 pub(super) static HYPER_CNN: Table = Table {
     name: "HyperCnn",
-    about: "Blocks of a convolution, residual units and a pooling that halves, each with twice the filters of the one before; \
-            then one or two dense layers. The networks of Hyperopt-CIFAR.",
+    about: "Blocks of a convolution, residual units and a pooling that halves the image, then one or two dense layers. \
+            Each block has twice the filters of the one before. The networks of Hyperopt-CIFAR.",
     rows: &[
         Row::setting(
             &["base_filters"],
             Domain::Whole(1..=65_536),
             || 40.into(),
-            "Filters of the first block where `conv_hiddn_units_mult` is 1; each block doubles them.",
+            "Number of filters of the first block, before `conv_hiddn_units_mult`. Each block doubles it.",
         ),
         Row::setting(
             &["first_conv_filters"],
             Domain::Whole(1..=65_536),
             || 16.into(),
-            "Filters of the convolution before the blocks, if there is one.",
+            "Number of filters of the convolution before the blocks. Ignored if `first_conv` is null.",
         ),
         Row::setting(
             &["fc_units"],
             Domain::Each(2, &Domain::Whole(1..=1 << 20)),
             || json!([1000, 750]),
-            "Units of the first and of the second dense layer where their multipliers are 1.",
+            "Number of units of the first and the second dense layer, before `fc_units_1_mult` and `one_more_fc`.",
         ),
         Row::setting(
             &["bn_momentum"],
             Domain::Share,
             || 0.99.into(),
-            "Momentum of batch normalisation, as Keras has it.",
+            "Momentum of batch normalisation, defined as in Keras.",
         ),
         Row::setting(&["bn_epsilon"], Domain::AboveUpTo(0.0, 1.0), || 0.001.into(), "Epsilon of batch normalisation."),
         ACTIVATION,
@@ -53,15 +53,15 @@ pub(super) static HYPER_CNN: Table = Table {
             &["conv_dropout_drop_proba"],
             Domain::Share,
             || 0.0.into(),
-            "The share that is dropped after each block and in its residual units.",
+            "Dropout probability after each block and in its residual units.",
         ),
         Row::new(
             &["conv_hiddn_units_mult"],
             Domain::Positive,
             || 1.0.into(),
-            "Multiplies `base_filters`; at least one filter must be left.",
+            "Multiplies `base_filters`. The product must be at least 1.",
         ),
-        Row::new(&["conv_kernel_size"], KERNEL, || 3.into(), "Height and width of the filters of each block."),
+        Row::new(&["conv_kernel_size"], KERNEL, || 3.into(), "Height and width of each block's filters."),
         Row::new(
             &["conv_pool_res_start_idx"],
             Domain::Rounded(0..=10),
@@ -72,41 +72,36 @@ pub(super) static HYPER_CNN: Table = Table {
             &["fc_dropout_drop_proba"],
             Domain::Share,
             || 0.0.into(),
-            "The share that is dropped after each dense layer.",
+            "Dropout probability after each dense layer.",
         ),
         Row::new(
             &["fc_units_1_mult"],
             Domain::Positive,
             || 1.0.into(),
-            "Multiplies the first of `fc_units`; at least one unit must be left.",
+            "Multiplies the first of `fc_units`. The product must be at least 1.",
         ),
         Row::new(
             &["first_conv"],
             Domain::Optional(&KERNEL),
             || json!(null),
-            "Height and width of the filters of a convolution before the blocks.",
+            "Height and width of the filters of a convolution before the blocks. Null leaves it out.",
         ),
-        Row::new(
-            &["nb_conv_pool_layers"],
-            Domain::Rounded(1..=10),
-            || 2.into(),
-            "The number of blocks. Each halves the image.",
-        ),
+        Row::new(&["nb_conv_pool_layers"], Domain::Rounded(1..=10), || 2.into(), "Number of blocks."),
         Row::new(
             &["one_more_fc"],
             Domain::Optional(&Domain::Positive),
             || json!(null),
-            "Adds a second dense layer. Multiplies the second of `fc_units`.",
+            "Adds a second dense layer, and multiplies the second of `fc_units`. Null leaves it out.",
         ),
-        Row::new(&["pooling_type"], Domain::Word(Pooling::NAMES), || "max".into(), "What halves the image."),
+        Row::new(&["pooling_type"], Domain::Word(Pooling::NAMES), || "max".into(), "How each block halves the image."),
         Row::new(&["res_conv_kernel_size"], KERNEL, || 3.into(), "Height and width of the filters of residual units."),
         Row::new(
             &["residual"],
             Domain::Optional(&Domain::Rounded(1..=100)),
             || json!(null),
-            "The number of residual units in each block.",
+            "Number of residual units of each block. Null means none.",
         ),
-        Row::new(&["use_BN"], Domain::Flag, || true.into(), "Whether blocks have batch normalisation."),
+        Row::new(&["use_BN"], Domain::Flag, || true.into(), "Whether blocks use batch normalisation."),
     ],
     training: &[
         BATCH_SIZE,
@@ -122,21 +117,21 @@ pub(super) static HYPER_CNN: Table = Table {
 const KERNEL: Domain = Domain::Rounded(1..=15);
 
 choices! {
-    /// What halves an image.
+    /// How a block halves the image.
     #[derive(Copy, Eq)]
     enum Pooling {
         /// The largest of four pixels.
         Max = "max",
-        /// Their mean.
+        /// The mean of four pixels.
         Avg = "avg",
         /// A strided convolution.
         AllConv = "all_conv",
-        /// Three ways side by side.
+        /// Three branches, concatenated.
         Inception = "inception",
     }
 }
 
-/// Sizes that are the product of a base and a multiplier.
+/// Layer sizes: a base from the settings times a multiplier from the hyperparameters.
 struct Widths {
     filters: usize,
     dense: Vec<usize>,
@@ -167,7 +162,7 @@ fn build(values: &Values<'_>, chain: &mut Chain) -> Result<(), ModelError> {
     Blocks { values, chain }.build(&Widths::of(values)?)
 }
 
-/// The network so far. Each method adds layers.
+/// The network under construction. Each method adds layers.
 struct Blocks<'a> {
     values: &'a Values<'a>,
     chain: &'a mut Chain,
@@ -209,7 +204,7 @@ impl Blocks<'_> {
         self.chain.push(self.values.activation())
     }
 
-    /// A layer also where nothing is dropped.
+    /// Adds dropout, even with probability 0, as the original networks do.
     fn dropout(&mut self, key: &str) -> Result<(), ModelError> {
         self.chain.push(Dropout { p: self.values.share(key) })
     }
@@ -223,7 +218,7 @@ impl Blocks<'_> {
         if self.values.flag("use_BN") { self.batch_norm() } else { Ok(()) }
     }
 
-    /// `units` sums of a linear 1x1 convolution and a convolution behind dropout.
+    /// Adds `units` residual units. Each is the sum of a linear 1x1 convolution and of dropout followed by a convolution.
     fn residual(&mut self, filters: usize, units: usize) -> Result<(), ModelError> {
         for _ in 0..units {
             let start = self.chain.at().to_owned();
@@ -269,7 +264,7 @@ impl Blocks<'_> {
         self.batch_norm_if_used()
     }
 
-    /// Three ways of halving side by side, with 2b + a channels.
+    /// Adds three branches that each halve the image, and concatenates them: 2b + a channels.
     fn inception(&mut self, filters: usize) -> Result<(), ModelError> {
         let share = |part: f64| (part * filters as f64 + 1.0).trunc() as usize;
         let (a, b) = (share(0.33), share(0.4));
@@ -314,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seeds_best_network_has_7_061_116_parameters() {
+    fn the_best_network_of_the_original_study_has_7_061_116_parameters() {
         let best = json!({
             "activation": "elu", "conv_hiddn_units_mult": 1.59583, "conv_kernel_size": 3.0, "conv_pool_res_start_idx": 0.0,
             "fc_units_1_mult": 1.30840, "first_conv": 3, "nb_conv_pool_layers": 3, "one_more_fc": null,
@@ -329,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pooling_halves() {
+    fn every_pooling_halves_the_image() {
         for (pooling, channels) in [("max", 40), ("avg", 40), ("all_conv", 40), ("inception", 17 + 17 + 14)] {
             for use_bn in [true, false] {
                 let values = json!({ "pooling_type": pooling, "nb_conv_pool_layers": 1, "use_BN": use_bn });
@@ -348,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proposal_wins_over_a_fixed_value_and_that_over_the_default() {
+    fn a_proposed_value_overrides_the_users_which_overrides_the_default() {
         let family = families::named("HyperCnn", &json!({ "base_filters": 8, "residual": 2 })).unwrap();
         let adds = |values: Value| {
             let network = family.architecture(&proposal(values), [3, 8, 8], &heads()).unwrap();
@@ -359,14 +354,14 @@ mod tests {
         assert!(families::named("HyperCnn", &json!({ "residuals": 2 })).is_err());
     }
 
-    /// Returns where a value of the user's is wrong.
+    /// Returns the paths of the problems of a user's setting.
     fn refused(key: &str, value: Value) -> Vec<String> {
         let problems = families::named("HyperCnn", &json!({ key: value })).unwrap_err();
         problems.iter().map(|problem| problem.at.to_string()).collect()
     }
 
     #[test]
-    fn values_without_sense_are_named() {
+    fn errors_name_the_key() {
         for (key, value) in [
             ("activation", json!("tanh")),
             ("conv_dropout_drop_proba", json!(1.0)),
@@ -384,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_may_propose_the_19_hyperparameters_and_no_setting() {
+    fn a_search_may_propose_the_19_hyperparameters_but_no_setting() {
         let family = TableFamily::new(&HYPER_CNN);
         let keys = family.keys();
         assert_eq!((keys.len(), keys[0], keys[18]), (19, "activation", "optimizer"));
@@ -395,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_multiplier_is_refused_where_it_leaves_no_unit_of_its_base() {
+    fn a_multiplier_that_leaves_less_than_one_unit_is_refused() {
         for (settings, at) in [
             (json!({ "base_filters": 8, "conv_hiddn_units_mult": 0.1 }), "conv_hiddn_units_mult"),
             (json!({ "fc_units": [8, 2], "one_more_fc": 0.4 }), "one_more_fc"),
@@ -407,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_the_same_is_written_alike() {
+    fn equal_settings_are_written_the_same() {
         let written = |settings: Value| serde_json::to_value(families::named("HyperCnn", &settings).unwrap()).unwrap();
         let defaults =
             json!({ "base_filters": 40, "fc_units": [1000, 750], "residual": null, "lr_rate_mult": 1, "use_BN": true });

@@ -1,5 +1,5 @@
-//! The family `Mlp`: dense layers, such as the baseline and the searched networks of "Hyperparameter Tuning with Keras Tuner"
-//! (N. Kafritsas) on Fashion-MNIST.
+//! The family `Mlp`: a multilayer perceptron. It includes the baseline and the searched networks for Fashion-MNIST in
+//! "Hyperparameter Tuning with Keras Tuner" (N. Kafritsas).
 
 use super::{
     Chain, Row, TRAINING, Table, Values,
@@ -13,14 +13,14 @@ use crate::{
     params::Domain,
 };
 
-/// Up to eight hidden layers; by default one of 350 units.
+/// Up to eight hidden layers. Defaults to one of 350 units.
 pub(super) static MLP: Table = Table {
     name: "Mlp",
-    about: "Dense layers behind each other.",
+    about: "A sequence of dense layers.",
     rows: &[
-        Row::new(&["layers"], Domain::Whole(0..=8), || 1.into(), "The number of hidden layers."),
-        Row::new(&UNITS, Domain::Whole(1..=1 << 20), || 350.into(), "The units of each hidden layer."),
-        Row::new(&DROPOUT, Domain::Share, || 0.0.into(), "The share that is dropped after each hidden layer."),
+        Row::new(&["layers"], Domain::Whole(0..=8), || 1.into(), "Number of hidden layers."),
+        Row::new(&UNITS, Domain::Whole(1..=1 << 20), || 350.into(), "Number of units of each hidden layer."),
+        Row::new(&DROPOUT, Domain::Share, || 0.0.into(), "Dropout probability after each hidden layer."),
         ACTIVATION,
         INITIALISER,
     ],
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn selu_goes_with_lecuns_kernels_unless_others_are_asked_for() {
+    fn selu_defaults_to_lecuns_initialiser() {
         for (values, expected) in [
             (json!({}), Initialiser::GlorotUniform),
             (json!({ "activation": "selu" }), Initialiser::LecunNormal),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn values_without_sense_are_named() {
+    fn errors_name_the_key_and_its_value() {
         for (key, value) in
             [("layers", json!(9)), ("units_1", json!(0)), ("dropout_1", json!(1)), ("activation", json!("tanh"))]
         {

@@ -1,5 +1,5 @@
-//! Families of networks: each builds an [`Architecture`](super::Architecture) from its hyperparameters, which a search
-//! proposes or a user fixes.
+//! Families of networks: each builds an [`Architecture`](super::Architecture) from hyperparameters that a search proposes or a
+//! user sets.
 
 mod cnn;
 mod etha_net;
@@ -20,13 +20,13 @@ pub use self::{
 };
 use crate::problem::{Path, Problem};
 
-/// The families.
+/// All families.
 pub static TABLES: [&Table; 4] = [&hyper_cnn::HYPER_CNN, &mlp::MLP, &cnn::CNN, &etha_net::ETHA_NET];
 
 /// Returns the family called `name` with these `settings`.
 ///
 /// # Errors
-/// If there is none, or a setting is wrong: everything that is.
+/// If there is no such family, or settings are wrong. All problems are returned.
 pub fn named(name: &str, settings: &Value) -> Result<TableFamily, Vec<Problem>> {
     let unknown = || Problem::unknown_name(&Path::here(), name, TABLES.map(|table| table.name));
     let table = TABLES.into_iter().find(|table| table.name == name).ok_or_else(|| vec![unknown()])?;

@@ -9,12 +9,12 @@ use crate::records;
 pub struct Proposal {
     /// Hyperparameters of the family, by key.
     pub values: Map<String, Value>,
-    /// What was drawn, by label; a label that the search has fixed has its value.
+    /// The drawn values, by label. Includes the values that the search has fixed.
     pub labels: Map<String, Value>,
 }
 
 impl From<records::Proposal> for Proposal {
-    /// The record does not list a fixed label, but has a value under its key.
+    /// A record lists a fixed label only in `values`, under its key. This adds it to `labels`.
     fn from(records::Proposal { values, mut labels, .. }: records::Proposal) -> Self {
         for (key, value) in &values {
             labels.entry(key.clone()).or_insert_with(|| value.clone());
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_search_has_fixed_stands_for_its_label() {
+    fn a_value_fixed_by_the_search_is_added_to_the_labels() {
         let record = json!({ "format": 1, "values": { "n": 8, "m": [1, 2] }, "labels": { "o": 2 } });
         let record: records::Proposal = serde_json::from_value(record).unwrap();
         assert_eq!(Value::from(Proposal::from(record).labels), json!({ "m": [1, 2], "n": 8, "o": 2 }));

@@ -1,4 +1,4 @@
-//! The hyperparameters of families, and those that several families share.
+//! A row of a family's table of hyperparameters, and the rows that several families share.
 
 use serde_json::Value;
 
@@ -7,40 +7,40 @@ use crate::{
     params::{Domain, whole},
 };
 
-/// Hyperparameters of one meaning.
+/// One or more hyperparameters with the same meaning, domain and default.
 #[derive(Debug)]
 pub struct Row {
-    /// Such as `units_1` to `units_8`.
+    /// Their names, such as `units_1` to `units_8`.
     pub keys: &'static [&'static str],
-    /// What they may be.
+    /// The allowed values.
     pub domain: Domain,
-    /// Returns what they are where nobody gave a value; none where the training's parameters count.
+    /// Returns the default. `None` if they default to the training's parameters.
     pub default: Option<fn() -> Value>,
-    /// What they mean.
+    /// Their meaning, in a sentence for users.
     pub doc: &'static str,
-    /// Whether a search may propose them by name.
+    /// Whether a search may propose them.
     pub is_searched: bool,
 }
 
 impl Row {
-    /// Returns hyperparameters.
+    /// Returns hyperparameters that a search may propose.
     pub const fn new(keys: &'static [&'static str], domain: Domain, default: fn() -> Value, doc: &'static str) -> Self {
         Self { keys, domain, default: Some(default), doc, is_searched: true }
     }
 
-    /// Returns hyperparameters that steer the training, whose parameters count where they have no value.
+    /// Returns hyperparameters that override parameters of the training. They have no default of their own.
     pub const fn of_training(keys: &'static [&'static str], domain: Domain, doc: &'static str) -> Self {
         Self { keys, domain, default: None, doc, is_searched: true }
     }
 
-    /// Returns the row with a default.
+    /// Sets the default.
     #[must_use]
     pub const fn with_default(mut self, default: fn() -> Value) -> Self {
         self.default = Some(default);
         self
     }
 
-    /// Returns settings that a user may change and no search proposes.
+    /// Returns settings: a user may change them, but a search cannot propose them.
     pub const fn setting(
         keys: &'static [&'static str],
         domain: Domain,
@@ -50,7 +50,7 @@ impl Row {
         Self { keys, domain, default: Some(default), doc, is_searched: false }
     }
 
-    /// Returns the value that stands for all that mean the same as `value`: `1` and `1.0` are one hyperparameter.
+    /// Returns the canonical form of `value`, so that equal values such as `1` and `1.0` are written the same.
     pub(super) fn canonical(&self, value: Value) -> Value {
         let as_default = |default: Value| default.as_f64().filter(|x| Some(*x) == value.as_f64()).map(|_| default);
         if let Some(default) = self.default.and_then(|default| as_default(default())) {
@@ -60,7 +60,7 @@ impl Row {
             (Domain::Each(..), Value::Array(items)) => {
                 items.iter().map(|item| whole(item).unwrap_or_else(|| item.clone())).collect()
             }
-            // Actions have settings as numbers of their type.
+            // Fractions among the settings are always written as floating-point numbers in actions.
             (Domain::Share | Domain::AboveUpTo(..), _) if !self.is_searched => {
                 value.as_f64().map_or(value, Value::from)
             }
@@ -69,15 +69,15 @@ impl Row {
     }
 }
 
-/// The function behind each layer with a kernel.
+/// The activation function after each hidden layer with a kernel.
 pub(super) const ACTIVATION: Row = Row::new(
     &["activation"],
     Domain::Word(Function::NAMES),
     || "relu".into(),
-    "The function after each convolution and dense layer.",
+    "Activation function after each convolution and dense layer.",
 );
 
-/// How kernels are drawn.
+/// How kernels are initialised.
 pub(super) const INITIALISER: Row = Row::new(
     &["initialiser"],
     Domain::Word(&[
@@ -90,5 +90,5 @@ pub(super) const INITIALISER: Row = Row::new(
         "lecun_normal",
     ]),
     || "auto".into(),
-    "How kernels are drawn. `auto` is `lecun_normal` for SELU and `glorot_uniform` otherwise.",
+    "How kernels are initialised. `auto` is `lecun_normal` with SELU, otherwise `glorot_uniform`. Heads always use `glorot_uniform`.",
 );

@@ -1,4 +1,4 @@
-//! Families that are a table of hyperparameters and a function that builds the network.
+//! Families made of a table of hyperparameters and a function that builds the network.
 
 use serde::{Serialize, Serializer, de};
 use serde_json::{Map, Value};
@@ -14,20 +14,20 @@ use crate::{
     problem::{Path, Problem},
 };
 
-/// A family: its hyperparameters, and how they build a network.
+/// A family: its hyperparameters, and the function that builds a network from them.
 #[derive(Debug)]
 pub struct Table {
-    /// As it is written.
+    /// The name of the family.
     pub name: &'static str,
-    /// What its networks are.
+    /// A description of its networks, in a sentence for users.
     pub about: &'static str,
-    /// What builds the network.
+    /// The hyperparameters of the network. Must include `ACTIVATION`.
     pub rows: &'static [Row],
-    /// What steers the training: usually [`TRAINING`](super::TRAINING).
+    /// The hyperparameters of the training: usually [`TRAINING`](super::TRAINING).
     pub training: &'static [Row],
-    /// Checks what no row can say alone.
+    /// Checks conditions that involve several hyperparameters.
     pub check: fn(&Values<'_>) -> Result<(), ModelError>,
-    /// Adds the layers between the images and the heads. Its rows have `ACTIVATION`.
+    /// Adds the layers between the images and the heads.
     pub build: fn(&Values<'_>, &mut Chain) -> Result<(), ModelError>,
 }
 
@@ -38,7 +38,7 @@ impl PartialEq for Table {
 }
 
 impl Table {
-    /// Returns every hyperparameter and setting with its row.
+    /// Returns all hyperparameters and settings, each with its row.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &'static Row)> {
         self.rows.iter().chain(self.training).flat_map(|row| row.keys.iter().map(move |key| (*key, row)))
     }
@@ -47,7 +47,9 @@ impl Table {
         self.all().find(|(known, _)| *known == key).map(|(_, row)| row)
     }
 
-    /// Reads the settings of the family: its hyperparameters by key, or nothing.
+    /// Reads the user's settings of the family, an object or null, and adds what is wrong to `problems`.
+    ///
+    /// Returns `None` if nothing useful could be read. The settings are correct only if no problem was added.
     pub fn read(&'static self, value: &Value, at: &Path, problems: &mut Vec<Problem>) -> Option<TableFamily> {
         let mut family = TableFamily::new(self);
         let known: Vec<_> = self.all().map(|(key, _)| key).collect();
@@ -71,16 +73,15 @@ impl Table {
     }
 }
 
-/// A family with the user's values.
+/// A family with the user's values. Two are equal if they differ only in values that are the defaults.
 #[derive(Debug, Clone)]
 pub struct TableFamily {
     /// The family.
     pub table: &'static Table,
-    /// What the user gave a value, by key.
+    /// The user's values, by key.
     fixed: Map<String, Value>,
 }
 
-/// Values at their defaults do not count.
 impl PartialEq for TableFamily {
     fn eq(&self, other: &Self) -> bool {
         self.table == other.table && self.changed() == other.changed()
@@ -104,17 +105,17 @@ impl TableFamily {
         self
     }
 
-    /// Returns the user's values that are not the defaults.
+    /// Returns the user's values that differ from the defaults.
     fn changed(&self) -> Map<String, Value> {
         let changed = self.fixed.iter().filter(|(key, value)| self.default_of(key).as_ref() != Some(*value));
         changed.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    /// Returns what builds the network.
+    /// Returns the values of all hyperparameters of the network.
     fn values<'a>(&self, proposed: &Map<String, Value>, heads: &'a [Head]) -> Result<Values<'a>, ModelError> {
         let rows = self.table.rows.iter().flat_map(|row| row.keys.iter().map(move |key| (*key, row)));
         let value = |(key, row): (&'static str, &Row)| {
-            let value = self.value(proposed, key).expect("what builds a network has a default");
+            let value = self.value(proposed, key).expect("hyperparameters of the network have defaults");
             if row.domain.has(&value) {
                 return Ok((key.to_owned(), value));
             }
@@ -161,15 +162,15 @@ impl Family for TableFamily {
     }
 }
 
-/// What builds one network, each value of its domain.
+/// The hyperparameters of one network. Each value is in the domain of its row.
 pub struct Values<'a> {
     values: Map<String, Value>,
-    /// The outputs that the network is to have.
+    /// The outputs that the network will have.
     pub heads: &'a [Head],
 }
 
 impl Values<'_> {
-    /// Returns the whole number `key`.
+    /// Returns `key` as a whole number, rounded.
     ///
     /// # Panics
     /// If the table has no such row.
@@ -177,7 +178,7 @@ impl Values<'_> {
         libm::rint(self.number(key)) as usize
     }
 
-    /// Returns the whole number `key`; nothing where it is `None`.
+    /// Returns `key` as a whole number, rounded, or `None` if it is null.
     ///
     /// # Panics
     /// If the table has no such row.
@@ -185,7 +186,7 @@ impl Values<'_> {
         self.is_given(key).then(|| self.whole(key))
     }
 
-    /// Returns whether `key` is not `None`.
+    /// Returns whether `key` is not null.
     ///
     /// # Panics
     /// If the table has no such row.
@@ -201,7 +202,7 @@ impl Values<'_> {
         self.values[key].as_bool().expect("the value is of its domain")
     }
 
-    /// Returns the share `key`.
+    /// Returns `key` as a fraction in single precision.
     ///
     /// # Panics
     /// If the table has no such row.
@@ -209,7 +210,7 @@ impl Values<'_> {
         self.number(key) as f32
     }
 
-    /// Returns the number `key`.
+    /// Returns `key` as a number.
     ///
     /// # Panics
     /// If the table has no such row.
@@ -217,15 +218,15 @@ impl Values<'_> {
         self.values[key].as_f64().expect("the value is of its domain")
     }
 
-    /// Returns the value `key`, read as a `T`.
+    /// Returns `key` as a `T`.
     ///
     /// # Panics
-    /// If the table has no such row, or its domain is not that of a `T`.
+    /// If the table has no such row, or its domain has values that are not a `T`.
     pub fn get<T: de::DeserializeOwned>(&self, key: &str) -> T {
-        serde_json::from_value(self.values[key].clone()).expect("the domain of the row is that of the type")
+        serde_json::from_value(self.values[key].clone()).expect("every value of the domain is a value of the type")
     }
 
-    /// Returns the layer with the function of the network.
+    /// Returns a layer with the network's activation function.
     pub fn activation(&self) -> Activation {
         Activation { function: self.get("activation") }
     }
@@ -239,17 +240,17 @@ impl Values<'_> {
     }
 }
 
-/// A network so far, each layer behind the one before.
+/// A network under construction. Each new layer reads the layer added last, unless told otherwise.
 pub struct Chain {
     builder: Builder,
     at: String,
 }
 
 impl Chain {
-    /// Returns the network without layers for images of shape [channels, height, width].
+    /// Returns a network without layers for images of shape `[channels, height, width]`.
     ///
     /// # Errors
-    /// If there is no pixel.
+    /// If one of the sides is 0.
     pub fn new(input: [usize; 3]) -> Result<Self, ModelError> {
         if input.contains(&0) {
             let found = format!("images of {}x{}x{}", input[0], input[1], input[2]);
@@ -258,17 +259,20 @@ impl Chain {
         Ok(Self { builder: Builder::new(input), at: "input".into() })
     }
 
-    /// Returns the layer that the next one reads, or `input`.
+    /// Returns the name of the layer that the next one will read, or `input`.
     pub fn at(&self) -> &str {
         &self.at
     }
 
-    /// Returns the shape of what the layer `name` gives, or of `input`.
+    /// Returns the output shape of the layer `name`, or the shape of an image if `name` is `input`.
+    ///
+    /// # Panics
+    /// If there is no such layer.
     pub fn shape(&self, name: &str) -> &[usize] {
         self.builder.shape(name)
     }
 
-    /// Goes on behind the layer `name` instead, and returns the one that it went on from.
+    /// Makes the next layer read the layer `name`, and returns the name of the one that it would have read.
     pub fn go_on_from(&mut self, name: impl Into<String>) -> String {
         std::mem::replace(&mut self.at, name.into())
     }
@@ -276,33 +280,36 @@ impl Chain {
     /// Adds a layer.
     ///
     /// # Errors
-    /// If what is there has a shape that the layer cannot read.
+    /// If the layer cannot read the shape of its input.
     pub fn push(&mut self, layer: impl Into<LayerKind>) -> Result<(), ModelError> {
         self.join(layer, &[])
     }
 
-    /// Adds a layer that reads `others` and then the one before.
+    /// Adds a layer with several inputs: the layers `others`, then the one added last.
     ///
     /// # Errors
-    /// If what is there has a shape that the layer cannot read.
+    /// If the layer cannot read the shapes of its inputs.
+    ///
+    /// # Panics
+    /// If one of `others` does not exist.
     pub fn join(&mut self, layer: impl Into<LayerKind>, others: &[&str]) -> Result<(), ModelError> {
         let inputs: Vec<_> = others.iter().copied().chain([self.at.as_str()]).collect();
         self.at = self.builder.try_add(layer, &inputs)?;
         Ok(())
     }
 
-    /// Adds a layer that drops a share `p`, if that is not 0.
+    /// Adds dropout with probability `p`, unless `p` is 0.
     ///
     /// # Errors
-    /// None: dropout reads every shape.
+    /// Never in practice: dropout can read every shape.
     pub fn dropout(&mut self, p: f32) -> Result<(), ModelError> {
         if p > 0.0 { self.push(Dropout { p }) } else { Ok(()) }
     }
 
-    /// Adds the heads.
+    /// Adds the heads, and returns the network.
     ///
     /// # Errors
-    /// As [`Builder::finish`].
+    /// See [`Builder::finish`].
     pub fn finish(self, heads: &[Head]) -> Result<Architecture, ModelError> {
         self.builder.finish(&self.at, heads)
     }
@@ -313,7 +320,7 @@ pub(super) mod tests {
     use super::*;
     use crate::network::architecture::Output;
 
-    /// Returns the network that a family proposes for images of shape `input` with one head.
+    /// Returns the network that a family builds from `values`, for images of shape `input` and one head.
     pub(in crate::network) fn built(
         table: &'static Table,
         values: Value,

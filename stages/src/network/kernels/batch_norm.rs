@@ -1,24 +1,23 @@
-//! Batch normalisation over the pixels of a batch, channel by channel (Ioffe and Szegedy 2015).
+//! Batch normalisation of each channel over the pixels of a batch (Ioffe and Szegedy 2015).
 //!
-//! Sums over a chunk of pixels are in f32, pixel after pixel. Sums over the chunks are in f64, chunk after chunk.
+//! Sums within a chunk of pixels are in f32, pixel by pixel. Sums over the chunks are in f64, chunk by chunk.
 
 use rayon::prelude::*;
 
 use super::{Isa, lanes::kernel};
 
-/// How many pixels a chunk has: few enough to stay in a cache between the two passes over them.
+/// The number of pixels in a chunk: few enough to stay in the cache between the two passes over them.
 const CHUNK: usize = 128;
 
-/// The statistics that channels are normalised with: `y = (x - mean) * scale + beta`.
+/// The mean and variance of channels. Both have one number for each channel, including padding.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Statistics {
-    /// One number for each channel, padding included.
     pub(crate) mean: Vec<f32>,
-    /// Divided by the number of pixels, not by one less.
+    /// Biased: divided by the number of pixels.
     pub(crate) variance: Vec<f32>,
 }
 
-/// Returns mean and biased variance of each channel of the pixels `x` `[n, width]`.
+/// Returns the mean and the biased variance of each channel of the pixels `x` `[n, width]`.
 pub(crate) fn statistics(isa: Isa, width: usize, x: &[f32]) -> Statistics {
     let chunk_of = |x: &[f32]| {
         let mut sums = vec![0.0; 3 * width];
@@ -30,14 +29,15 @@ pub(crate) fn statistics(isa: Isa, width: usize, x: &[f32]) -> Statistics {
     let chunks: Vec<_> = x.par_chunks(CHUNK * width).map(chunk_of).collect();
     let n = x.len() / width;
     let pixels_of = |chunk: usize| CHUNK.min(n - chunk * CHUNK) as f64;
-    // A chunk's mean was rounded. The sum of the distances from it says by how much.
+    // The mean of a chunk was rounded. The sum of the distances from it corrects that.
     let mean_of = |chunk: usize, channel: usize| {
         f64::from(chunks[chunk][channel]) + f64::from(chunks[chunk][width + channel]) / pixels_of(chunk)
     };
     let of_channel = |channel: usize| {
         let sum: f64 = (0..chunks.len()).map(|chunk| mean_of(chunk, channel) * pixels_of(chunk)).sum();
         let mean = sum / n as f64;
-        // The squared distances from the chunk's mean, and of the chunk's mean from the mean (Chan, Golub and LeVeque 1983).
+        // The squared distances from the chunk's mean, plus those of the chunk's mean from the total mean (Chan, Golub and
+        // LeVeque 1983).
         let of_chunk = |chunk: usize| {
             let pixels = pixels_of(chunk);
             let rest = f64::from(chunks[chunk][width + channel]);
@@ -53,7 +53,7 @@ pub(crate) fn statistics(isa: Isa, width: usize, x: &[f32]) -> Statistics {
 }
 
 kernel! {
-    /// Writes each channel's mean, and the sums of the distances from it and of their squares.
+    /// Writes the mean of each channel, and the sums of the distances from the mean and of their squares. All must be 0 before.
     fn moments(x: &[f32], means: &mut [f32], rests: &mut [f32], squares: &mut [f32]) {
         let width = means.len();
         for pixel in x.chunks_exact(width) {
@@ -77,7 +77,7 @@ pub(crate) fn scale(gamma: &[f32], variance: &[f32], epsilon: f32) -> Vec<f32> {
     gamma.iter().zip(variance).map(|(gamma, variance)| gamma / (variance + epsilon).sqrt()).collect()
 }
 
-/// Writes `(x - mean) * scale + beta` to `y`. `mean`, `scale` and `beta` have one number for each channel, padding included.
+/// Writes `(x - mean) * scale + beta` to `y`. `mean`, `scale` and `beta` have one number for each channel, including padding.
 pub(crate) fn normalise(isa: Isa, mean: &[f32], scale: &[f32], beta: &[f32], x: &[f32], y: &mut [f32]) {
     let width = mean.len();
     y.par_chunks_mut(CHUNK * width)
@@ -103,8 +103,8 @@ pub(crate) struct Gradients {
     pub(crate) beta: Vec<f32>,
 }
 
-/// Turns the gradient `dy` with respect to the output into the one with respect to the input `x`, and returns those with respect
-/// to the parameters. This is for a forward pass that used the batch's own `statistics`.
+/// Turns `dy`, the gradient with respect to the output, into the gradient with respect to the input `x`, after a forward pass that
+/// used the batch's own `statistics`. Returns the gradients with respect to the parameters.
 pub(crate) fn backward(
     isa: Isa,
     statistics: &Statistics,
@@ -141,7 +141,7 @@ pub(crate) fn backward(
 }
 
 kernel! {
-    /// Adds up `dy`, and `dy` times the normalised `x`, for each channel.
+    /// Sums `dy`, and `dy` times the normalised `x`, for each channel.
     fn sums_of_chunk(
         channels: (&[f32], &[f32]),
         x: &[f32],
@@ -182,7 +182,7 @@ kernel! {
 }
 
 kernel! {
-    /// Multiplies each channel of `dy` by its factor. That is the gradient if the statistics do not depend on the batch.
+    /// Multiplies each channel of `dy` by its factor.
     fn scale_chunk(factors: &[f32], dy: &mut [f32]) {
         for dy in dy.chunks_exact_mut(factors.len()) {
             dy.iter_mut().zip(factors).for_each(|(dy, factor)| *dy *= factor);
@@ -190,8 +190,8 @@ kernel! {
     }
 }
 
-/// Turns the gradient with respect to the output into the one with respect to the input, after a forward pass that used the moving
-/// statistics.
+/// Turns `dy`, the gradient with respect to the output, into the gradient with respect to the input, after a forward pass that used
+/// the moving statistics, which do not depend on the batch.
 pub(crate) fn backward_of_inference(isa: Isa, scale: &[f32], dy: &mut [f32]) {
     dy.par_chunks_mut(CHUNK * scale.len()).for_each(|dy| scale_chunk(isa, scale, dy));
 }

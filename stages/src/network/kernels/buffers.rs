@@ -1,6 +1,6 @@
-//! Memory that is used again: a training step takes and returns the same buffers as the step before it.
+//! Memory that is reused: a training step takes and returns the same buffers as the step before.
 
-/// The buffers that are free.
+/// The free buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     free: Vec<Vec<f32>>,
@@ -9,12 +9,12 @@ pub(crate) struct Buffers {
 impl Buffers {
     /// Returns a buffer of `len` numbers with arbitrary content.
     pub(crate) fn take(&mut self, len: usize) -> Vec<f32> {
-        // The smallest that is large enough. One more than twice as large is left to those who will need it.
+        // Take the smallest buffer that is large enough. Leave those that are more than twice as large for larger requests.
         let fits = |buffer: &Vec<f32>| buffer.capacity() >= len && buffer.capacity() / 2 <= len;
         let fitting = self.free.iter().enumerate().filter(|(_, buffer)| fits(buffer));
         let smallest = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(i, _)| i);
         let mut buffer = smallest.map(|i| self.free.swap_remove(i)).unwrap_or_default();
-        // This writes only the part that the buffer has never held.
+        // This writes only beyond the buffer's last length.
         buffer.resize(len, 0.0);
         buffer
     }

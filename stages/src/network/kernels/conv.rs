@@ -1,12 +1,13 @@
-//! Convolution: forward, and the gradients with respect to input, kernel and bias.
+//! Convolution, and its gradients with respect to input, kernel and bias.
 //!
-//! Every sum is one chain of fused multiply-adds in a fixed order:
-//! - an output starts from its bias and adds over the rows, columns and channels of its window;
-//! - a gradient with respect to the input starts from what is there and adds over the places of the window and the filters;
-//! - a gradient with respect to the kernel adds over images and pixels, separately in each of at most [`PARTS`] parts of the
+//! A *place* is a position within the window; a window of size k has k * k places. Every sum is one chain of fused multiply-adds in
+//! a fixed order:
+//! - an output starts from its bias, and adds over the places of the window and the channels;
+//! - a gradient with respect to the input starts from the number that is already there, and adds over the places and the filters;
+//! - a gradient with respect to the kernel adds over images and pixels, separately for each of at most [`PARTS`] parts of the
 //!   batch. The parts are then added in order.
 //!
-//! Pixels outside the image count as zeros.
+//! Pixels outside the image are zeros.
 
 use std::ops::Range;
 
@@ -27,28 +28,28 @@ use super::{
     window::Window,
 };
 
-/// The fewest rows that a group of images has, so that weights are used more than once while they are in the cache.
+/// The minimum number of rows (output pixels) in a group of images, so that weights are reused while they are in the cache.
 const GROUP_ROWS: usize = 256;
 
-/// The most parts of a batch whose gradients with respect to the kernel are summed separately.
+/// The maximum number of parts of a batch whose gradients with respect to the kernel are summed separately.
 const PARTS: usize = 8;
-/// The fewest rows that such a part has.
+/// About the minimum number of rows in a part. A batch with fewer rows is one part.
 const PART_ROWS: usize = 4096;
 
-/// How many panels a thread takes at a time when there are too few images to share among threads.
+/// The number of panels that a thread takes at a time if there are too few images to divide among threads.
 const PANELS: usize = 4;
 
 /// The gradient with respect to a convolution's output maps.
 #[derive(Clone, Copy)]
 pub(crate) enum ByOutput<'a> {
-    /// With respect to the maps themselves.
+    /// The gradient with respect to the maps themselves.
     Whole(&'a [f32]),
-    /// With respect to their peaks.
+    /// The gradient with respect to their peaks.
     Peaks(&'a Peaks, &'a [f32]),
 }
 
 impl ByOutput<'_> {
-    /// Returns whether it has the length for `n` maps `y`.
+    /// Returns whether it has the length for `n` output maps of shape `y`.
     fn fits(&self, n: usize, y: Shape) -> bool {
         match self {
             Self::Whole(dy) => dy.len() == n * y.len(),
@@ -56,7 +57,7 @@ impl ByOutput<'_> {
         }
     }
 
-    /// Returns the gradient with respect to some images' maps. It is written to `memory` unless it exists already.
+    /// Returns the gradient with respect to the maps of `images`. It is computed into `memory` unless it already exists.
     fn of<'a>(&'a self, isa: Isa, images: &Range<usize>, y: Shape, memory: &'a mut Vec<f32>) -> &'a [f32] {
         match self {
             Self::Whole(dy) => &dy[images.start * y.len()..images.end * y.len()],
@@ -69,27 +70,27 @@ impl ByOutput<'_> {
     }
 }
 
-/// A convolution of maps of one shape. A dense layer is a convolution of a single pixel.
+/// A convolution of maps of a fixed shape. A dense layer is a 1x1 convolution over an image of one pixel.
 #[derive(Debug, Clone)]
 pub(crate) struct Conv {
     pub(crate) x: Shape,
     pub(crate) y: Shape,
     window: Window,
-    /// The kernel's places and channels: those of the window and of `x`, unless `x` is unfolded.
+    /// The number of places and of channels of the kernel: those of the window and of `x`, unless `x` is unfolded.
     kernel: (usize, usize),
-    /// How many images a group has.
+    /// The number of images in a group.
     group: usize,
     rows: Rows,
 }
 
 impl Conv {
-    /// Returns the convolution that turns maps `x` into maps `y`.
+    /// Returns the convolution from maps of shape `x` to maps of shape `y`.
     pub(crate) fn new(x: Shape, y: Shape, window: Window) -> Self {
         let group = GROUP_ROWS.div_ceil(y.pixels());
         Self { x, y, window, kernel: (window.places(), x.c), group, rows: window.rows(group, x, y) }
     }
 
-    /// Returns the convolution that does to the output of `unfold` what the original one does to its input.
+    /// Returns the 1x1 convolution that, applied to the output of `unfold`, equals the original convolution.
     pub(crate) fn of_unfolded(unfold: &Unfold) -> Self {
         let pixel = Window { size: 1, stride: 1, top: 0, left: 0 };
         Self { kernel: (unfold.window.places(), unfold.x.c), ..Self::new(unfold.y, unfold.of, pixel) }
@@ -99,22 +100,22 @@ impl Conv {
         self.y.padded() / LANES
     }
 
-    /// Returns how many numbers the kernel has.
+    /// Returns the length of the kernel.
     pub(crate) fn kernel_len(&self) -> usize {
         self.kernel.0 * self.kernel.1 * self.y.c
     }
 
-    /// Returns how many numbers the packed weights have.
+    /// Returns the length of the packed weights for [`forward`](Self::forward).
     pub(crate) fn packed_len(&self) -> usize {
         self.kernel.0 * self.kernel.1 * self.y.padded()
     }
 
-    /// Returns how many numbers the packed weights for [`gradient_by_x`](Self::gradient_by_x) have.
+    /// Returns the length of the packed weights for [`gradient_by_x`](Self::gradient_by_x).
     pub(crate) fn packed_transposed_len(&self) -> usize {
         self.window.places() * self.y.c * self.x.padded()
     }
 
-    /// Packs a kernel `[filters, channels, k, k]` for [`forward`](Self::forward): `[panels, k, k, channels, LANES]`.
+    /// Packs a kernel `[filters, channels, k, k]` for [`forward`](Self::forward), as `[panels, k, k, channels, LANES]`.
     pub(crate) fn pack(&self, kernel: &[f32], packed: &mut [f32]) {
         let ((places, c), o) = (self.kernel, self.y.c);
         packed.par_chunks_exact_mut(places * c * LANES).enumerate().for_each(|(panel, packed)| {
@@ -131,7 +132,7 @@ impl Conv {
         });
     }
 
-    /// Packs a kernel `[filters, channels, k, k]` for [`gradient_by_x`](Self::gradient_by_x):
+    /// Packs a kernel `[filters, channels, k, k]` for [`gradient_by_x`](Self::gradient_by_x), as
     /// `[panels of channels, k, k, filters, LANES]`.
     pub(crate) fn pack_transposed(&self, kernel: &[f32], packed: &mut [f32]) {
         let ((places, c), o) = (self.kernel, self.y.c);
@@ -148,7 +149,7 @@ impl Conv {
         });
     }
 
-    /// Packs a dense kernel `[inputs, units]` for [`forward`](Self::forward): `[panels, inputs, LANES]`.
+    /// Packs a dense kernel `[inputs, units]` for [`forward`](Self::forward), as `[panels, inputs, LANES]`.
     pub(crate) fn pack_dense(&self, kernel: &[f32], packed: &mut [f32]) {
         let (c, o) = (self.x.c, self.y.c);
         packed.par_chunks_exact_mut(c * LANES).enumerate().for_each(|(panel, packed)| {
@@ -160,7 +161,7 @@ impl Conv {
         });
     }
 
-    /// Packs a dense kernel `[inputs, units]` for [`gradient_by_x`](Self::gradient_by_x): `[panels of inputs, units, LANES]`.
+    /// Packs a dense kernel `[inputs, units]` for [`gradient_by_x`](Self::gradient_by_x), as `[panels of inputs, units, LANES]`.
     pub(crate) fn pack_dense_transposed(&self, kernel: &[f32], packed: &mut [f32]) {
         let (c, o) = (self.x.c, self.y.c);
         packed.par_chunks_exact_mut(o * LANES).enumerate().for_each(|(panel, packed)| {
@@ -176,10 +177,11 @@ impl Conv {
         });
     }
 
-    /// Writes `function` of the convolution of `n` maps `x` with packed `weights`, plus `bias` (padded), to `y`.
+    /// Convolves `n` maps `x`, applies `function`, and writes the result to `y`. `weights` are the packed kernel and the padded
+    /// bias.
     ///
     /// # Panics
-    /// If a length is not what the shapes say.
+    /// If a length does not fit the shapes.
     pub(crate) fn forward(
         &self,
         isa: Isa,
@@ -188,29 +190,30 @@ impl Conv {
         function: Option<Function>,
         y: &mut [f32],
     ) {
-        assert!(x.len() == n * self.x.len() && y.len() == n * self.y.len(), "maps are of the convolution's shapes");
+        assert!(x.len() == n * self.x.len() && y.len() == n * self.y.len(), "maps fit the shapes of the convolution");
         let y = Shared::new(y);
         self.for_groups(n, self.panels(), |images, panels, _| {
             let y = y.from(images.start * self.y.len());
-            // SAFETY: no other call has both these images and these panels, so nobody else uses their columns.
+            // SAFETY: no other call has both these images and these panels, so no other code uses their columns.
             unsafe { self.compute(isa, &images, &panels, x, weights, y) };
             let Some(function) = function else { return };
             let (columns, padded) = (panels.len() * LANES, self.y.padded());
             let n_rows = images.len() * self.y.pixels();
-            // If these are all columns, the rows are one piece.
+            // If these are all columns, the rows are contiguous.
             let (rows, len) = if columns == padded { (1, n_rows * padded) } else { (n_rows, columns) };
             for row in 0..rows {
-                // SAFETY: as above. What was written there is complete.
+                // SAFETY: as above. `compute` has returned, so this call uses the columns only here.
                 let part = unsafe { y.from(row * padded + panels.start * LANES).slice(len) };
                 activation::forward(isa, function, part);
             }
         });
     }
 
-    /// Writes `function` of the peaks of the convolution of `n` maps `x` to `y`.
+    /// Convolves `n` maps `x`, takes the peaks, applies `function`, and writes the result to `y`. `weights` are the packed kernel
+    /// and the padded bias.
     ///
     /// # Panics
-    /// If a length is not what the shapes say.
+    /// If a length does not fit the shapes.
     pub(crate) fn forward_to_peaks(
         &self,
         isa: Isa,
@@ -223,7 +226,7 @@ impl Conv {
         let len = peaks.y().len();
         assert!(
             x.len() == n * self.x.len() && y.len() == n * len,
-            "maps are of the convolution's and the peaks' shapes"
+            "maps fit the shapes of the convolution and the peaks"
         );
         let (pool, places) = peaks.room(n);
         y.par_chunks_mut(self.group * len).zip(places.par_chunks_mut(self.group * len)).enumerate().for_each_init(
@@ -239,10 +242,11 @@ impl Conv {
         );
     }
 
-    /// Writes some panels of the convolution of a group of images of the maps `x`. `y` begins with the first image of the group.
+    /// Writes `panels` of the convolution of `images`, which are one group. `x` has the maps of all images, but `y` starts at the
+    /// first image of the group.
     ///
     /// # Safety
-    /// Nobody else reads or writes these panels of these images in `y` meanwhile.
+    /// No other code may read or write these panels of these images in `y` during the call.
     unsafe fn compute(
         &self,
         isa: Isa,
@@ -263,15 +267,16 @@ impl Conv {
             panels: panels.clone(),
             y,
         };
-        // SAFETY: the rows are the pixels of these images, and the caller promises that nobody else uses their panels.
+        // SAFETY: the rows are the pixels of these images, and the caller promises that no other code uses their panels.
         unsafe { gathered(isa, &product) };
     }
 
-    /// Adds the gradient with respect to `x` to `dx`, or writes it if `is_new`. Computes it from the gradient with respect to
-    /// `y` and transposed weights.
+    /// Computes the gradient with respect to `x` from the gradient `dy` with respect to `y`. Adds it to `dx`, or overwrites `dx` if
+    /// `is_new`. `weights` are packed by [`pack_transposed`](Self::pack_transposed) or
+    /// [`pack_dense_transposed`](Self::pack_dense_transposed).
     ///
     /// # Panics
-    /// If a length is not what the shapes say.
+    /// If a length does not fit the shapes.
     pub(crate) fn gradient_by_x(
         &self,
         isa: Isa,
@@ -281,7 +286,7 @@ impl Conv {
         is_new: bool,
         dx: &mut [f32],
     ) {
-        assert!(dx.len() == n * self.x.len() && dy.fits(n, self.y), "maps are of the convolution's shapes");
+        assert!(dx.len() == n * self.x.len() && dy.fits(n, self.y), "maps fit the shapes of the convolution");
         let zeros = vec![0.0; self.x.padded()];
         let dx = Shared::new(dx);
         self.for_groups(n, self.x.padded() / LANES, |images, panels, whole| {
@@ -298,8 +303,8 @@ impl Conv {
                     panels: panels.clone(),
                     y: dx.from(images.start * self.x.len()),
                 };
-                // SAFETY: no other call has both these images and these panels, so nobody else uses their columns. This call
-                // computes one phase after the other.
+                // SAFETY: no other call has both these images and these panels, so no other code uses their columns. This call
+                // computes the phases one by one.
                 unsafe { gathered(isa, &product) };
             }
         });
@@ -311,10 +316,10 @@ impl Conv {
     }
 
     /// Returns the gradients with respect to the kernel, `[k, k, channels, padded filters]`, and to the bias, `[padded filters]`,
-    /// given the one with respect to `y`. The buffers may be longer.
+    /// given the gradient `dy` with respect to `y`. The returned buffers may be longer than that.
     ///
     /// # Panics
-    /// If a length is not what the shapes say.
+    /// If a length does not fit the shapes.
     pub(crate) fn gradient_by_kernel(
         &self,
         isa: Isa,
@@ -322,7 +327,7 @@ impl Conv {
         dy: ByOutput<'_>,
         buffers: &mut Buffers,
     ) -> (Vec<f32>, Vec<f32>) {
-        assert!(x.len() == n * self.x.len() && dy.fits(n, self.y), "maps are of the convolution's shapes");
+        assert!(x.len() == n * self.x.len() && dy.fits(n, self.y), "maps fit the shapes of the convolution");
         let per_part = self.images_of_a_part(n);
         let parts = n.div_ceil(per_part);
         let (places, channels, panels) = (self.window.places(), self.x.c, self.panels());
@@ -330,7 +335,7 @@ impl Conv {
         let mut sums = buffers.take_zeros(parts * size);
         let mut bias_sums = buffers.take_zeros(parts * self.y.padded());
         let (shared, bias_shared) = (Shared::new(&mut sums), Shared::new(&mut bias_sums));
-        // If there are few parts, threads share a part's columns, places and channels.
+        // If there are few parts, a part's columns, places and channels are divided among threads.
         let panels_at_once = if parts < PARTS / 2 { PANELS } else { panels };
         let places_at_once = if parts < PARTS / 2 { 1 } else { places };
         let channels_at_once = if parts < PARTS / 2 { GROUP_ROWS } else { channels };
@@ -366,7 +371,8 @@ impl Conv {
                 unsafe { outer(isa, &product) };
                 if is_first {
                     let start = part * self.y.padded() + panels.start * LANES;
-                    // SAFETY: of the tasks with these columns of this part, only the first one comes here.
+                    // SAFETY: of the tasks with these columns of this part, only the one with the first place and channel gets
+                    // here.
                     let sums = unsafe { bias_shared.from(start).slice(panels.len() * LANES) };
                     add_rows(isa, dy, self.y.padded(), panels.start * LANES, sums);
                 }
@@ -377,13 +383,14 @@ impl Conv {
         (sums, bias_sums)
     }
 
-    /// Returns how many images a part of the batch has: a multiple of a group's.
+    /// Returns the number of images in a part of the batch, a multiple of those in a group.
     fn images_of_a_part(&self, n: usize) -> usize {
         let parts = (n * self.y.pixels() / PART_ROWS).clamp(1, PARTS);
         n.div_ceil(parts).next_multiple_of(self.group)
     }
 
-    /// Calls `f` on all threads, once for each group of images and range of panels. A thread's calls share their memory.
+    /// Calls `f` in parallel, once for each group of images and range of panels. Calls on the same thread may share the vector that
+    /// they get.
     fn for_groups(&self, n: usize, panels: usize, f: impl Fn(Range<usize>, Range<usize>, &mut Vec<f32>) + Sync) {
         let groups = n.div_ceil(self.group);
         let at_once = if groups < 2 * PARTS { PANELS } else { panels };
@@ -393,7 +400,7 @@ impl Conv {
         tasks.into_par_iter().for_each_init(Vec::new, |memory, (images, panels)| f(images, panels, memory));
     }
 
-    /// Turns a gradient `[k, k, channels, padded filters]` into the layout of the kernel, `[filters, channels, k, k]`.
+    /// Converts a gradient `[k, k, channels, padded filters]` to the layout of the kernel, `[filters, channels, k, k]`.
     pub(crate) fn unpack(&self, packed: &[f32], kernel: &mut [f32]) {
         let ((places, c), padded) = (self.kernel, self.y.padded());
         kernel.par_chunks_exact_mut(c * places).enumerate().for_each(|(filter, kernel)| {
@@ -404,7 +411,7 @@ impl Conv {
         });
     }
 
-    /// Turns a gradient `[inputs, padded units]` into the layout of a dense kernel, `[inputs, units]`.
+    /// Converts a gradient `[inputs, padded units]` to the layout of a dense kernel, `[inputs, units]`.
     pub(crate) fn unpack_dense(&self, packed: &[f32], kernel: &mut [f32]) {
         let (o, padded) = (self.y.c, self.y.padded());
         kernel
@@ -415,17 +422,17 @@ impl Conv {
     }
 }
 
-/// The rows of a gradient with respect to the input.
+/// The rows of the products that give the gradient with respect to the input.
 #[derive(Debug, Clone)]
 pub(crate) struct Transposed(Vec<Rows>);
 
-/// Divides `0..end` into ranges of at most `step`.
+/// Divides `0..end` into ranges of length `step`. The last one may be shorter.
 fn steps(end: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
     (0..end).step_by(step).map(move |start| start..(start + step).min(end))
 }
 
 kernel! {
-    /// Adds to `sums` the columns from `first` on of each row of `rows` `[n, width]`.
+    /// Adds each row of `rows` `[n, width]`, from column `first` on, to `sums`.
     fn add_rows(rows: &[f32], width: usize, first: usize, sums: &mut [f32]) {
         for row in rows.chunks_exact(width) {
             sums.iter_mut().zip(&row[first..]).for_each(|(sum, x)| *sum += x);
@@ -433,7 +440,7 @@ kernel! {
     }
 }
 
-/// Adds all parts of `size` numbers to the first one, in order.
+/// Adds all parts, each of `size` numbers, to the first one in order.
 fn add_parts(isa: Isa, parts: &mut [f32], size: usize) {
     let (first, others) = parts.split_at_mut(size);
     others.chunks_exact(size).for_each(|other| elementwise::add(isa, other, first));

@@ -1,4 +1,4 @@
-//! Dropout (Srivastava et al. 2014). The backward pass draws the same random numbers again, so no mask is kept.
+//! Dropout (Srivastava et al. 2014). No mask is kept: the backward pass draws the same random numbers again.
 
 use rayon::prelude::*;
 
@@ -8,45 +8,45 @@ use super::{
 };
 use crate::philox::{Purpose, Stream};
 
-/// How many numbers one draw decides about: four for each lane.
+/// The number of elements that one draw decides about: four for each lane.
 const DRAWN: usize = 4 * LANES;
 
-/// How many numbers a thread takes at a time.
+/// The number of elements that a thread takes at a time.
 const CHUNK: usize = 128 * DRAWN;
 
-/// Which numbers are dropped: each with probability `p`, drawn for a step and a layer.
+/// The mask of a layer in a step. It drops each element with probability `p`.
 ///
-/// Number `e` of a map (padding included) is dropped if `x[e / 16 % 4] < p * 2^32`, where `x` is block `e / 64 * 16 + e % 16` of the
-/// stream (step, layer). Sixteen blocks side by side decide about 64 numbers.
+/// Element `e` of a map (including padding) is dropped if `x[e / 16 % 4] < p * 2^32`, where `x` is block `e / 64 * 16 + e % 16` of
+/// the stream (step, layer). Sixteen consecutive blocks decide about 64 elements.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mask {
     stream: Stream,
     threshold: u32,
-    /// The factor of the numbers that are kept.
+    /// The factor of the elements that are kept.
     scale: f32,
 }
 
 impl Mask {
-    /// Returns the mask for a layer at a step.
+    /// Returns the mask of a layer in a step. `p` must be at least 0 and less than 1.
     pub(crate) fn new(seed: u64, step: u32, layer: u32, p: f32) -> Self {
         let stream = Stream::new(seed, Purpose::Dropout, step, layer);
-        // p is below 1, so the threshold fits.
+        // The threshold fits because p is less than 1.
         Self { stream, threshold: (f64::from(p) * 4_294_967_296.0) as u32, scale: 1.0 / (1.0 - p) }
     }
 
-    /// Writes what dropout leaves of `x` to `y`.
+    /// Writes `x` after dropout to `y`.
     pub(crate) fn apply(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
         let chunks = y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate();
         chunks.for_each(|(chunk, (y, x))| masked(isa, self, first_block(chunk), x, y));
     }
 
-    /// Adds what dropout leaves of `x` to `y`.
+    /// Adds `x` after dropout to `y`.
     pub(crate) fn add(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
         let chunks = y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate();
         chunks.for_each(|(chunk, (y, x))| add_masked(isa, self, first_block(chunk), x, y));
     }
 
-    /// Returns the factors of 64 numbers, given their first block.
+    /// Returns the factors of 64 elements, given their first block.
     #[inline(always)]
     fn factors(&self, first: u32) -> [f32; DRAWN] {
         let blocks = self.stream.blocks::<LANES>(first);
@@ -61,7 +61,7 @@ impl Mask {
 }
 
 fn first_block(chunk: usize) -> u32 {
-    u32::try_from(chunk * (CHUNK / 4)).expect("fewer than 2^34 numbers")
+    u32::try_from(chunk * (CHUNK / 4)).expect("a map has fewer than 2^34 elements")
 }
 
 kernel! {

@@ -1,10 +1,10 @@
-//! Sums and copies of maps of one shape.
+//! Sums and copies of maps of equal shape.
 
 use rayon::prelude::*;
 
 use super::{Isa, lanes::kernel};
 
-/// How many numbers a thread takes at a time.
+/// The number of elements that a thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
 /// Writes `a + b` to `sums`.

@@ -1,19 +1,19 @@
-//! Vectors of sixteen numbers, in whatever registers this processor has.
+//! Vectors of sixteen numbers, in the registers of this processor.
 //!
-//! A kernel is written once, for sixteen lanes, and compiled for each instruction set. What a lane computes does not depend on
-//! the set: a multiplication with an addition is fused everywhere (one rounding, IEEE 754), nothing is reassociated, and the
-//! width of the registers does not change how many lanes a reduction covers. So results are equal bit for bit.
+//! A kernel is written once, for sixteen lanes, and compiled for each instruction set. The result of a lane does not depend on the
+//! set: multiply-adds are fused everywhere (one rounding, IEEE 754), nothing is reassociated, and a reduction always covers sixteen
+//! lanes, whatever the width of the registers. Results are therefore equal bit for bit.
 
 use std::fmt;
 
-/// The lanes of a vector. Channels are padded to a multiple of it.
+/// The number of lanes of a vector. Channels are padded to a multiple of it.
 pub(crate) const LANES: usize = 16;
 
 /// A vector of [`LANES`] numbers.
 ///
-/// Only [`Isa::run`] chooses the implementation, so a processor that runs code for some `L: Lanes` has its instruction set.
+/// Only [`Isa::run`] chooses the implementation, so a processor that runs code for some `L: Lanes` has the instruction set of `L`.
 pub(crate) trait Lanes: Copy {
-    /// The most vectors of columns that a tile of a matrix product may have, so that registers are left for its rows.
+    /// The maximum number of column vectors in a tile of a matrix product. It leaves registers for the rows.
     const WIDTH: usize;
 
     /// Returns `x` in every lane.
@@ -22,13 +22,13 @@ pub(crate) trait Lanes: Copy {
     /// Returns the numbers at `from`.
     ///
     /// # Safety
-    /// There are [`LANES`] numbers at `from`.
+    /// `from` must point to [`LANES`] readable numbers.
     unsafe fn load(from: *const f32) -> Self;
 
     /// Writes the numbers to `to`.
     ///
     /// # Safety
-    /// There is room for [`LANES`] numbers at `to`.
+    /// `to` must point to [`LANES`] writable numbers.
     unsafe fn store(self, to: *mut f32);
 
     /// Returns `self * factor + addend`, rounded once.
@@ -37,14 +37,14 @@ pub(crate) trait Lanes: Copy {
 
 /// An instruction set that kernels are compiled for.
 ///
-/// Invariant: this processor has it. [`Isa::available`] is the only source of values.
+/// Invariant: this processor has the set. [`Isa::available`] is the only source of values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Isa(Set);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
-    /// What every processor has. Fused operations are function calls where there is no instruction for them. The others are
-    /// tested against it.
+    /// Runs on every processor. Fused operations are function calls if the processor has no instruction for them. The other sets are
+    /// tested against this one.
     Plain,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -54,21 +54,22 @@ pub(crate) enum Set {
     Neon,
 }
 
-/// A computation that is written for any [`Lanes`].
+/// A computation that is generic over [`Lanes`].
 pub(crate) trait Kernel {
     type Output;
 
-    /// Computes. Mark it and everything that it calls `#[inline(always)]`: only what is inlined is compiled for the set.
+    /// Runs the computation. Mark it and everything that it calls `#[inline(always)]`, because only inlined code is compiled for the
+    /// instruction set.
     fn run<L: Lanes>(self) -> Self::Output;
 }
 
 impl Isa {
-    /// Returns the best set that this processor has.
+    /// Returns the best set of this processor.
     pub(crate) fn detect() -> Self {
         *Self::available().last().expect("every processor has the plain set")
     }
 
-    /// Returns the sets that this processor has, the best last.
+    /// Returns the sets of this processor, the best one last.
     pub(crate) fn available() -> &'static [Self] {
         #[cfg(target_arch = "x86_64")]
         {
@@ -125,8 +126,9 @@ impl fmt::Debug for Isa {
     }
 }
 
-/// Defines a function in plain Rust that is compiled for each instruction set. Its first argument says which one to call.
-/// The compiler vectorises the body but may neither fuse nor reassociate, so bits are equal on every set.
+/// Defines a function in plain Rust that is compiled for each instruction set. Its first argument, an `Isa`, selects the version to
+/// call. The compiler vectorises the body but must neither fuse nor reassociate operations, so the results of all versions are equal
+/// bit for bit.
 macro_rules! kernel {
     (
         $(#[$meta:meta])*
@@ -156,7 +158,7 @@ macro_rules! kernel {
                 // SAFETY: an `Isa` exists only if the processor has its instructions.
                 #[cfg(target_arch = "x86_64")]
                 $crate::network::kernels::lanes::Set::Avx512 => unsafe { avx512($($argument),*) },
-                // NEON is part of its architecture, so the plain form is compiled for it.
+                // NEON is part of its architecture, so the plain version already uses it.
                 _ => body($($argument),*),
             }
         }
@@ -164,7 +166,7 @@ macro_rules! kernel {
 }
 pub(crate) use kernel;
 
-/// An array of numbers.
+/// A vector for every processor.
 #[derive(Clone, Copy)]
 struct Plain([f32; LANES]);
 
@@ -213,7 +215,7 @@ mod x86 {
         kernel.run::<Avx512>()
     }
 
-    /// Only [`with_avx2`] names it.
+    /// A vector in two AVX registers. Only [`with_avx2`] may use it.
     #[derive(Clone, Copy)]
     struct Avx2([__m256; 2]);
 
@@ -249,7 +251,7 @@ mod x86 {
         }
     }
 
-    /// Only [`with_avx512`] names it.
+    /// A vector in one AVX-512 register. Only [`with_avx512`] may use it.
     #[derive(Clone, Copy)]
     struct Avx512(__m512);
 
@@ -288,7 +290,7 @@ mod arm {
 
     use super::Lanes;
 
-    /// Every processor of this architecture has it.
+    /// A vector in four NEON registers, which every processor of this architecture has.
     #[derive(Clone, Copy)]
     pub(super) struct Neon([float32x4_t; 4]);
 

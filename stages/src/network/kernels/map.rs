@@ -1,13 +1,13 @@
-//! How feature maps lie in memory, and how `[n, c, h, w]` is converted to and from them.
+//! The memory layout of feature maps, and conversions to and from `[n, c, h, w]`.
 //!
 //! A map is `[n, h, w, channels]`. Its channels are padded with zeros to a multiple of [`LANES`], so that every pixel is a whole
-//! number of vectors. All operations keep the padding zero.
+//! number of vectors. All operations keep the padding at zero.
 
 use rayon::prelude::*;
 
 use super::lanes::LANES;
 
-/// The shape of one image's map.
+/// The shape of the map of one image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) c: usize,
@@ -16,34 +16,34 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// Returns a layer's output shape, which is given as `[c, h, w]` or `[c]`.
+    /// Returns the shape of a layer's output, given as `[c, h, w]` or `[c]`.
     ///
     /// # Panics
-    /// If it is neither.
+    /// If `shape` has another number of dimensions.
     pub(crate) fn of(shape: &[usize]) -> Self {
         match *shape {
             [c, h, w] => Self { c, h, w },
             [c] => Self { c, h: 1, w: 1 },
-            _ => unreachable!("layers give images or vectors"),
+            _ => unreachable!("the output of a layer is an image or a vector"),
         }
     }
 
-    /// Returns how many pixels an image has.
+    /// Returns the number of pixels of an image.
     pub(crate) fn pixels(self) -> usize {
         self.h * self.w
     }
 
-    /// Returns how many numbers a pixel has, padding included.
+    /// Returns the number of channels, including padding.
     pub(crate) fn padded(self) -> usize {
         self.c.next_multiple_of(LANES)
     }
 
-    /// Returns how many numbers an image has, padding included.
+    /// Returns the number of elements of an image, including padding.
     pub(crate) fn len(self) -> usize {
         self.pixels() * self.padded()
     }
 
-    /// Returns how many numbers an image has, without padding.
+    /// Returns the number of elements of an image, without padding.
     pub(crate) fn values(self) -> usize {
         self.pixels() * self.c
     }
@@ -88,7 +88,7 @@ pub(crate) fn unflatten(shape: Shape, vectors: &[f32], map: &mut [f32]) {
         .for_each(|(map, vector)| from_images(shape, &vector[..flat.c], map));
 }
 
-/// Concatenates maps `[pixels, c]` along the channels. Each comes with its `c`.
+/// Concatenates maps `[pixels, c]` along the channels into `y`. Each comes with its `c`.
 pub(crate) fn concat(maps: &[(usize, &[f32])], y: &mut [f32]) {
     let channels: usize = maps.iter().map(|(c, _)| c).sum();
     let padded = channels.next_multiple_of(LANES);
@@ -103,7 +103,7 @@ pub(crate) fn concat(maps: &[(usize, &[f32])], y: &mut [f32]) {
     });
 }
 
-/// Writes `c` channels of a map that has `channels`, from the `first` one on.
+/// Writes the channels `first..first + c` of a map with `channels` channels to `part`.
 pub(crate) fn slice(channels: usize, first: usize, c: usize, map: &[f32], part: &mut [f32]) {
     let padded = channels.next_multiple_of(LANES);
     let pixels = map.par_chunks_exact(padded).with_min_len(256);
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_come_back_and_padding_is_zero() {
+    fn images_survive_a_round_trip_and_padding_is_zero() {
         let shape = Shape { c: 3, h: 2, w: 5 };
         let images: Vec<f32> = (1..=60).map(|i| i as f32).collect();
         let mut map = vec![f32::NAN; 2 * shape.len()];
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn joined_channels_come_apart_again() {
+    fn slices_of_concatenated_maps_are_the_original_maps() {
         let map = |c: usize, start: f32| -> Vec<f32> {
             (0..4 * c.next_multiple_of(LANES))
                 .map(|i| if i % c.next_multiple_of(LANES) < c { start + i as f32 } else { 0.0 })

@@ -1,11 +1,11 @@
-//! The operations that networks are made of, computed on a CPU, with the same bits on every CPU.
+//! The operations of networks on a CPU. Results are bit-identical on every CPU.
 //!
-//! [`map`] describes how feature maps lie in memory. Each operation is a pure function of slices. Threads come from rayon's pool,
-//! and how work is divided among them depends on shapes alone.
+//! [`map`] describes the memory layout of feature maps. Each operation is a pure function of slices. Threads come from rayon's
+//! pool, and the division of work among them depends only on shapes.
 //!
-//! Numbers are `f32`. Fused operations, divisions and square roots are rounded as IEEE 754 prescribes, the exponential is a
-//! polynomial of our own, and every sum has one order, which its file states. So vector width, block sizes, the number of threads
-//! and the model of the CPU cannot change a bit. The tests compare every [`Isa`] and several pools bit for bit.
+//! Numbers are `f32`. Fused operations, divisions and square roots are rounded as IEEE 754 prescribes, the exponential is our own
+//! polynomial, and every sum has a fixed order, which its file states. Vector width, block sizes, the number of threads and the
+//! model of the CPU therefore cannot change any bit. The tests compare every [`Isa`] and several thread pools bit for bit.
 //!
 //! Unsafe code is in `product`, `shared` and `lanes`, and where [`conv`] divides its output among threads.
 

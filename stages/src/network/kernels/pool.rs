@@ -1,4 +1,4 @@
-//! Pooling: the largest number or the mean of what a window sees. A window does not see what lies outside the image.
+//! Pooling: the maximum or the mean over each window. Positions outside the image are ignored.
 
 use rayon::prelude::*;
 
@@ -9,7 +9,7 @@ use super::{
     window::Window,
 };
 
-/// A pooling of maps of one shape.
+/// A pooling of maps of a fixed shape.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pool {
     pub(crate) x: Shape,
@@ -25,28 +25,30 @@ pub(crate) enum PoolKind {
 }
 
 impl Pool {
-    /// Writes the pooled maps `x` to `y`.
+    /// Pools the maps `x`, and writes the result to `y`.
     pub(crate) fn forward(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
         y.par_chunks_exact_mut(self.y.len())
             .zip(x.par_chunks_exact(self.x.len()))
             .for_each(|(y, x)| forward(isa, self, x, y));
     }
 
-    /// Returns whether exactly one window sees each pixel of `x`. Then a gradient with respect to `x` need not start from zeros.
+    /// Returns whether every pixel of `x` is in exactly one window. Then `dx` need not be zeroed before the backward pass.
     pub(crate) fn tiles(&self) -> bool {
         let size = self.window.size;
         self.windows_are_apart() && self.y.h * size == self.x.h && self.y.w * size == self.x.w
     }
 
-    /// Returns whether no pixel is seen twice and all windows lie within the image.
+    /// Returns whether windows do not overlap and lie within the image.
     pub(super) fn windows_are_apart(&self) -> bool {
         let Window { size, stride, top, left } = self.window;
         size == stride && top == 0 && left == 0 && self.y.h * size <= self.x.h && self.y.w * size <= self.x.w
     }
 
-    /// Adds the gradient with respect to `x` to `dx`, or writes it if `is_new` and the windows [tile](Self::tiles) the image. If a
-    /// window sees its largest number several times, the first one gets the gradient. Only the maximum reads the maps `x` and `y`;
-    /// for the mean they may be empty.
+    /// Computes the gradient with respect to `x` from the gradient `dy` with respect to `y`. Adds it to `dx`, or overwrites `dx` if
+    /// `is_new` and the windows [tile](Self::tiles) the image.
+    ///
+    /// If several pixels of a window have the maximum, the first one gets the gradient. Only max-pooling reads the maps `x` and `y`;
+    /// they may be empty for the mean.
     pub(crate) fn backward(&self, isa: Isa, (x, y): (&[f32], &[f32]), dy: &[f32], is_new: bool, dx: &mut [f32]) {
         let writes = is_new && self.tiles();
         let of_images = dx.par_chunks_exact_mut(self.x.len()).zip(dy.par_chunks_exact(self.y.len()));
@@ -57,7 +59,7 @@ impl Pool {
         of_images.zip(given).for_each(|((dx, dy), (x, y))| backward_of_max(isa, self, (x, y), dy, writes, dx));
     }
 
-    /// Lists the offsets of the pixels that the window of an output sees.
+    /// Sets `seen` to the offsets of the pixels in the window of an output pixel.
     #[inline(always)]
     fn see(&self, output: usize, seen: &mut Vec<usize>) {
         seen.clear();
@@ -67,7 +69,7 @@ impl Pool {
     }
 }
 
-/// Returns the vector at the offset `at`.
+/// Returns the vector at offset `at`.
 #[inline(always)]
 fn lanes(map: &[f32], at: usize) -> &[f32; LANES] {
     map[at..].first_chunk().expect("a pixel is a whole number of vectors")
@@ -84,7 +86,7 @@ kernel! {
                     let x = lanes(x, pixel + panel * LANES);
                     for lane in 0..LANES {
                         found[lane] = match pool.kind {
-                            // NaN counts as larger than anything, so that it does not vanish.
+                            // NaN counts as the largest number, so that it is not lost.
                             PoolKind::Max if found[lane] >= x[lane] || found[lane].is_nan() => found[lane],
                             PoolKind::Max => x[lane],
                             PoolKind::Mean => found[lane] + x[lane],
@@ -132,7 +134,7 @@ kernel! {
                 let mut left = *lanes(dy, output * width + panel);
                 for &pixel in &seen {
                     let x = lanes(x, pixel + panel);
-                    let dx: &mut [f32; LANES] = dx[pixel + panel..].first_chunk_mut().expect("as `lanes`");
+                    let dx: &mut [f32; LANES] = dx[pixel + panel..].first_chunk_mut().expect("a pixel is a whole number of vectors");
                     if writes {
                         *dx = [0.0; LANES];
                     }

@@ -1,9 +1,11 @@
-//! The two matrix products that networks are made of, computed tile by tile in registers.
+//! The two matrix products of networks, computed in registers tile by tile.
 //!
-//! Every number of a result is one chain of fused multiply-adds in the order of the summed index. The chain starts from the
-//! number that is already there, or from a bias. So tile sizes, block sizes, the number of threads and the processor cannot
-//! change a bit of it. A convolution is such a product with gathered rows: the sum runs over the places of the window, and at
-//! each place over the channels. No image is unfolded for it: a tile reads pixels where they lie.
+//! Every element of a result is one chain of fused multiply-adds in the order of the summed index. The chain starts from the number
+//! that is already there, or from a bias. Tile sizes, block sizes, the number of threads and the processor therefore cannot change
+//! any bit of it.
+//!
+//! A convolution is a product with gathered rows: the sum runs over the places of the window, and at each place over the channels.
+//! This needs no unfolded copy of the image, because a tile reads each pixel from its own address.
 
 use std::ops::Range;
 
@@ -13,28 +15,28 @@ use super::{
     shared::Shared,
 };
 
-/// How many terms a tile adds to its sums before the next tile takes over. The weights of these terms stay in the cache
-/// meanwhile.
+/// The number of terms that a tile adds before the next tile does the same. The weights of these terms stay in the cache for all
+/// tiles.
 const BLOCK: usize = 512;
 
-/// What is read in place of a pixel outside the image.
+/// Read instead of a pixel outside the image.
 static ZEROS: [f32; BLOCK] = [0.0; BLOCK];
 
-/// Part of a product with weights: some rows times some panels of [`LANES`] columns.
+/// A part of a product with weights: some rows times some panels of [`LANES`] columns.
 ///
 /// `y[to[r]][o] = init[o] + sum over places p, channels k of x[from[p][r]][k] * weights[panel of o][p][k][o]`
 pub(super) struct Gathered<'a> {
     pub(super) rows: &'a Rows,
-    /// How many of the rows, from the first.
+    /// The number of rows to compute, from the first.
     pub(super) n_rows: usize,
     pub(super) x: &'a [f32],
-    /// The channels of `x`, which are summed over.
+    /// The number of channels of `x`, which are summed over.
     pub(super) channels: usize,
     /// `[panels, places of the window, channels, LANES]`.
     pub(super) weights: &'a [f32],
-    /// How many places the window has.
+    /// The number of places of the window.
     pub(super) places: usize,
-    /// What each sum starts from, `[panels, LANES]`. Without it, sums continue from what `y` holds.
+    /// The initial values of the sums, `[panels, LANES]`. Without it, the initial values are those in `y`.
     pub(super) init: Option<&'a [f32]>,
     /// The panels to compute.
     pub(super) panels: Range<usize>,
@@ -42,10 +44,10 @@ pub(super) struct Gathered<'a> {
 }
 
 impl Gathered<'_> {
-    /// Establishes what the tiles rely on: everything they read or write is there. Takes constant time.
+    /// Checks that everything the tiles will read or write lies within its slice. Takes constant time.
     ///
     /// # Panics
-    /// If it is not.
+    /// If it does not.
     fn check(&self) {
         let columns = self.panels.end.saturating_mul(LANES);
         let weights = columns.saturating_mul(self.places).saturating_mul(self.channels);
@@ -53,19 +55,19 @@ impl Gathered<'_> {
             self.rows.fit(self.n_rows, (self.x.len(), self.channels), (self.y.len(), columns)),
             "rows lie in the maps"
         );
-        assert!(self.rows.window() <= self.places, "places lie in the window");
-        assert!(weights <= self.weights.len(), "each column has weights");
-        assert!(self.init.is_none_or(|init| columns <= init.len()), "each column has a first number");
+        assert!(self.rows.window() <= self.places, "places lie within the window");
+        assert!(weights <= self.weights.len(), "every column has weights");
+        assert!(self.init.is_none_or(|init| columns <= init.len()), "every column has an initial value");
     }
 }
 
 /// Computes a [`Gathered`].
 ///
 /// # Safety
-/// Nobody else reads or writes the columns of these panels in these rows of `y` meanwhile.
+/// No other code may read or write the columns of these panels in these rows of `y` during the call.
 ///
 /// # Panics
-/// If the rows do not lie in the maps, or a column lacks weights or a first number.
+/// If the rows do not lie within the maps, or a column has no weights or no initial value.
 pub(super) unsafe fn gathered(isa: super::Isa, product: &Gathered<'_>) {
     struct Run<'a>(&'a Gathered<'a>);
 
@@ -76,15 +78,16 @@ pub(super) unsafe fn gathered(isa: super::Isa, product: &Gathered<'_>) {
         fn run<L: Lanes>(self) {
             let mut panels = self.0.panels.clone();
             while !panels.is_empty() {
-                // The more columns, the fewer rows fit into the registers. All of these keep the multipliers busy.
-                // SAFETY: `gathered` has called `check`, and its caller promises that nobody else uses the columns. There are
+                // The more columns a tile has, the fewer rows fit into the registers. All of these sizes keep the multipliers
+                // busy.
+                // SAFETY: `gathered` has called `check`, and its caller promises that no other code uses the columns. There are
                 // at least as many panels as `columns` computes.
                 unsafe {
                     match panels.len().min(L::WIDTH) {
                         4.. => self.0.columns::<L, 6, 4>(&mut panels),
                         3 => self.0.columns::<L, 8, 3>(&mut panels),
                         2 => self.0.columns::<L, 8, 2>(&mut panels),
-                        // A row of one vector is soon done, and wide registers are many.
+                        // A row of one vector has little work, and processors with wide registers have many of them.
                         _ if L::WIDTH > 1 => self.0.columns::<L, 12, 1>(&mut panels),
                         _ => self.0.columns::<L, 6, 1>(&mut panels),
                     }
@@ -100,18 +103,18 @@ pub(super) unsafe fn gathered(isa: super::Isa, product: &Gathered<'_>) {
 }
 
 impl Gathered<'_> {
-    /// Computes the first `V` panels, `M` rows at a time, and takes them off `panels`.
+    /// Computes the first `V` panels, `M` rows at a time, and removes them from `panels`.
     ///
     /// # Safety
-    /// [`check`](Self::check) has passed, `panels` is a part of `self.panels` with at least `V` panels, there are rows, and
-    /// nobody else uses the panels' columns of the rows in `y`.
+    /// [`check`](Self::check) must have passed, `panels` must be a part of `self.panels` with at least `V` panels, there must be at
+    /// least one row, and no other code may use the panels' columns of the rows in `y`.
     #[inline(always)]
     unsafe fn columns<L: Lanes, const M: usize, const V: usize>(&self, panels: &mut Range<usize>) {
         let places_at_once = (BLOCK / self.channels.min(BLOCK)).max(1);
         let n_places = self.rows.places().len();
         let mut starts = self.init;
         let mut place = 0;
-        // At least once, so that sums without a place get their first numbers.
+        // At least once, so that sums without a place get their initial values.
         loop {
             let places = place..(place + places_at_once).min(n_places);
             let mut channel = 0;
@@ -119,7 +122,7 @@ impl Gathered<'_> {
                 let channels = channel..(channel + BLOCK).min(self.channels);
                 let mut row = 0;
                 while row < self.n_rows {
-                    // SAFETY: as our caller promises. The row, places and channels lie within the product's.
+                    // SAFETY: our caller promises the same. The row, places and channels lie within the product's.
                     unsafe { self.tile::<L, M, V>(row, panels.start, places.clone(), channels.clone(), starts) };
                     row += M;
                 }
@@ -137,11 +140,11 @@ impl Gathered<'_> {
         panels.start += V;
     }
 
-    /// Adds some terms to the sums of `V` panels of `M` rows. `places` are indices of `rows.places()`.
+    /// Adds the terms of `places` and `channels` to the sums of `V` panels of `M` rows. `places` are indices into `rows.places()`.
     ///
     /// # Safety
-    /// As for [`columns`](Self::columns); `row` is one of the rows, `places` and `channels` lie within the product's, and there
-    /// are at most [`BLOCK`] channels.
+    /// As for [`columns`](Self::columns). In addition, `row` must be one of the rows, `places` and `channels` must lie within the
+    /// product's, and there must be at most [`BLOCK`] channels.
     #[inline(always)]
     unsafe fn tile<L: Lanes, const M: usize, const V: usize>(
         &self,
@@ -154,13 +157,13 @@ impl Gathered<'_> {
         use std::array::from_fn;
         let panel_size = self.places * self.channels * LANES;
         let (to, from, window_places) = (self.rows.to(), self.rows.from(), self.rows.places());
-        // SAFETY: rows are below `n_rows`, which `check` has found to be at most `to.len()`; `from` is `[places, rows]`. So both
-        // can be indexed. `check` has also found that, for each of these rows, `x` holds all channels from `from`, unless that
-        // is `OUTSIDE`, and `y` holds the columns of all panels from `to`; that `init` holds these columns, and `weights` the
-        // columns of all places below `places`, which those of the rows are. For `OUTSIDE` at most `BLOCK` zeros are read, and
-        // there are so many. Nobody else uses what is read and written of `y`.
+        // SAFETY: rows are less than `n_rows`, which `check` has found to be at most `to.len()`, and `from` is `[places, rows]`, so
+        // both can be indexed. `check` has also found that for each of these rows, `x` has all channels at the offset `from`
+        // (unless that is `OUTSIDE`) and `y` has the columns of all panels at the offset `to`; that `init` has these columns; and
+        // that `weights` has the columns of all places less than `places`, which includes all places of the rows. For `OUTSIDE`,
+        // at most `BLOCK` zeros are read, and `ZEROS` has that many. No other code uses the columns in `y`.
         unsafe {
-            // Rows beyond the last one are the last one again.
+            // Beyond the last row, repeat the last row.
             let row: [usize; M] = from_fn(|i| (row + i).min(self.n_rows - 1));
             let to: [*mut f32; M] =
                 from_fn(|i| self.y.as_mut_ptr().add(*to.get_unchecked(row[i]) as usize + panel * LANES));
@@ -192,7 +195,7 @@ impl Gathered<'_> {
     }
 }
 
-/// Adds `x` times each column to its sum.
+/// Adds `x` times each column to the column's sum.
 #[inline(always)]
 fn add_products<L: Lanes, const V: usize>(x: L, columns: [L; V], sums: &mut [L; V]) {
     for (sum, column) in sums.iter_mut().zip(columns) {
@@ -200,22 +203,24 @@ fn add_products<L: Lanes, const V: usize>(x: L, columns: [L; V], sums: &mut [L; 
     }
 }
 
-/// Part of a sum of outer products over some rows: some channels times some panels of [`LANES`] columns.
+/// A part of a sum of outer products over rows: some channels times some panels of [`LANES`] columns.
 ///
 /// `sum[p][k][o] += sum over rows r of x[from[p][r]][k] * dy[to[r]][o]`
 pub(super) struct Outer<'a> {
     pub(super) rows: &'a Rows,
-    /// How many of the rows, from the first.
+    /// The number of rows to sum over, from the first.
     pub(super) n_rows: usize,
     pub(super) x: &'a [f32],
-    /// The channels of `x`, and which of them to compute.
+    /// The number of channels of `x`.
     pub(super) n_channels: usize,
+    /// The channels to compute.
     pub(super) channels: Range<usize>,
     pub(super) dy: &'a [f32],
-    /// The panels of `dy`, and which of them to compute.
+    /// The number of panels of `dy`.
     pub(super) n_panels: usize,
+    /// The panels to compute.
     pub(super) panels: Range<usize>,
-    /// Which of `rows.places()` to compute.
+    /// The places to compute, as indices into `rows.places()`.
     pub(super) places: Range<usize>,
     /// `[places of the window, channels, panels, LANES]`.
     pub(super) sum: Shared<'a>,
@@ -224,10 +229,10 @@ pub(super) struct Outer<'a> {
 /// Computes an [`Outer`].
 ///
 /// # Safety
-/// Nobody else reads or writes the columns of these panels in these places and channels of `sum` meanwhile.
+/// No other code may read or write the columns of these panels in these places and channels of `sum` during the call.
 ///
 /// # Panics
-/// If the rows do not lie in the maps, or a part does not lie in its whole.
+/// If the rows do not lie within the maps, or if the channels, panels or places to compute do not exist or have no sums.
 pub(super) unsafe fn outer(isa: super::Isa, product: &Outer<'_>) {
     struct Run<'a>(&'a Outer<'a>);
 
@@ -236,14 +241,14 @@ pub(super) unsafe fn outer(isa: super::Isa, product: &Outer<'_>) {
 
         #[inline(always)]
         fn run<L: Lanes>(self) {
-            // As many rows of both maps as stay in the first cache, even where rows lie a power of two apart.
+            // As many rows of both maps as stay in the L1 cache, even if their distance is a power of two.
             let at_once = if self.0.n_panels * LANES > 128 { 32 } else { 64 };
             let mut row = 0;
             while row < self.0.n_rows {
                 let rows = row..(row + at_once).min(self.0.n_rows);
                 let mut panels = self.0.panels.clone();
                 while !panels.is_empty() {
-                    // SAFETY: `outer` has called `check`, and its caller promises that nobody else uses these sums. There are
+                    // SAFETY: `outer` has called `check`, and its caller promises that no other code uses these sums. There are
                     // at least as many panels as `columns` computes.
                     unsafe {
                         match panels.len().min(L::WIDTH) {
@@ -264,10 +269,10 @@ pub(super) unsafe fn outer(isa: super::Isa, product: &Outer<'_>) {
 }
 
 impl Outer<'_> {
-    /// Establishes what the tiles rely on: everything they read or write is there. Takes constant time.
+    /// Checks that everything the tiles will read or write lies within its slice. Takes constant time.
     ///
     /// # Panics
-    /// If it is not.
+    /// If it does not.
     fn check(&self) {
         let columns = self.n_panels.saturating_mul(LANES);
         let sums = columns.saturating_mul(self.rows.window()).saturating_mul(self.n_channels);
@@ -275,22 +280,22 @@ impl Outer<'_> {
             self.rows.fit(self.n_rows, (self.x.len(), self.n_channels), (self.dy.len(), columns)),
             "rows lie in the maps"
         );
-        assert!(self.panels.end <= self.n_panels && self.channels.end <= self.n_channels, "parts lie in the whole");
-        assert!(self.places.end <= self.rows.places().len(), "parts lie in the whole");
-        assert!(sums <= self.sum.len(), "each place has sums");
+        assert!(self.panels.end <= self.n_panels && self.channels.end <= self.n_channels, "panels and channels exist");
+        assert!(self.places.end <= self.rows.places().len(), "places exist");
+        assert!(sums <= self.sum.len(), "every place has sums");
     }
 
-    /// Adds some rows to the first `V` panels, and takes these off `panels`.
+    /// Adds `rows` to the sums of the first `V` panels, and removes these from `panels`.
     ///
     /// # Safety
-    /// [`check`](Self::check) has passed, `rows` and `panels` are parts of the product's with at least `V` panels, and nobody
-    /// else uses the panels' columns of the product's places and channels in `sum`.
+    /// [`check`](Self::check) must have passed, `rows` and `panels` must be parts of the product's, with at least `V` panels, and no
+    /// other code may use the panels' columns of the product's places and channels in `sum`.
     #[inline(always)]
     unsafe fn columns<L: Lanes, const V: usize>(&self, rows: Range<usize>, panels: &mut Range<usize>) {
         for place in self.places.clone() {
             let mut channels = self.channels.clone();
             while !channels.is_empty() {
-                // SAFETY: as our caller promises. There are at least as many channels as `tile` computes.
+                // SAFETY: our caller promises the same. There are at least as many channels as `tile` computes.
                 unsafe {
                     match channels.len() {
                         12.. if V == 1 && L::WIDTH > 1 => {
@@ -307,11 +312,12 @@ impl Outer<'_> {
         panels.start += V;
     }
 
-    /// Adds some rows to the sums of `V` panels of the first `M` channels, and takes these off `channels`. `place` is an index
-    /// of `rows.places()`.
+    /// Adds `rows` to the sums of `V` panels of the first `M` channels, and removes these from `channels`. `place` is an index into
+    /// `rows.places()`.
     ///
     /// # Safety
-    /// As for [`columns`](Self::columns); `place` and `channels` lie within the product's, and there are at least `M` channels.
+    /// As for [`columns`](Self::columns). In addition, `place` and `channels` must lie within the product's, and there must be at
+    /// least `M` channels.
     #[inline(always)]
     unsafe fn tile<L: Lanes, const M: usize, const V: usize>(
         &self,
@@ -323,11 +329,11 @@ impl Outer<'_> {
         use std::array::from_fn;
         let width = self.n_panels * LANES;
         let (to, from, window_places) = (self.rows.to(), self.rows.from(), self.rows.places());
-        // SAFETY: rows are below `n_rows`, which `check` has found to be at most `to.len()`; `from` is `[places, rows]`, and
-        // `place` is below their number. So all three can be indexed. `check` has also found that, for each of these rows, `x`
-        // holds all channels from `from`, unless that is `OUTSIDE`, and `dy` the columns of all panels from `to`; and that `sum`
-        // holds the columns of all channels of all places that the rows have. For `OUTSIDE` `M` zeros are read, and there are
-        // more. Nobody else uses what is read and written of `sum`.
+        // SAFETY: rows are less than `n_rows`, which `check` has found to be at most `to.len()`, `from` is `[places, rows]`, and
+        // `place` is less than the number of places, so all three can be indexed. `check` has also found that for each of these
+        // rows, `x` has all channels at the offset `from` (unless that is `OUTSIDE`) and `dy` has the columns of all panels at the
+        // offset `to`; and that `sum` has the columns of all channels of all places of the rows. For `OUTSIDE`, `M` zeros are
+        // read, and `ZEROS` has more. No other code uses these columns in `sum`.
         unsafe {
             let from = from.as_ptr().add(place * self.rows.len());
             let place = *window_places.get_unchecked(place) as usize;

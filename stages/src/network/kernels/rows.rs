@@ -1,21 +1,21 @@
-//! Which pixels a product reads and writes, and how far into its maps they lie.
+//! The pixels that a product reads and writes, as offsets into its maps.
 
-/// The offset of a pixel outside the image. It reads as zeros.
+/// The offset of a pixel outside the image. Such a pixel is read as zeros.
 pub(super) const OUTSIDE: u32 = u32::MAX;
 
-/// The rows of a product: each is a pixel of one map together with the pixels of another map that its window sees.
+/// The rows of a product. A row is a pixel of one map, together with the pixels of another map that are in its window.
 ///
-/// Unsafe code relies on what [`Rows::new`] establishes. The fields are private and never change afterwards, so it holds for as
-/// long as the value lives.
+/// Unsafe code relies on [`fit`](Self::fit), which uses the limits that [`Rows::new`] computes, and on the shape of `from`, which
+/// [`Rows::new`] checks. The fields are private and never change, so both stay valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rows {
     /// The offset of each row's pixel.
     to: Vec<u32>,
-    /// The places of the window at which any row sees something.
+    /// The places of the window that are summed over.
     places: Vec<u32>,
-    /// The offset of the pixel that a row sees at a place, or [`OUTSIDE`]: `[places, rows]`.
+    /// `[places, rows]`: the offset of the pixel at a place of a row's window, or [`OUTSIDE`].
     from: Vec<u32>,
-    /// For each row, the largest offsets in it and in all rows before it.
+    /// For each row, the largest offsets in this row and all rows before it.
     reach: Vec<Reach>,
     /// One more than the largest place.
     window: usize,
@@ -25,7 +25,7 @@ pub(super) struct Rows {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Reach {
     to: u32,
-    /// None if the rows see nothing but the outside.
+    /// `None` if everything in the windows lies outside the image.
     from: Option<u32>,
 }
 
@@ -35,7 +35,7 @@ impl Rows {
     /// # Panics
     /// If `from` is not `[places, rows]`.
     pub(super) fn new(to: Vec<u32>, places: Vec<u32>, from: Vec<u32>) -> Self {
-        assert_eq!(from.len(), places.len() * to.len(), "every row has an offset for every place");
+        assert_eq!(from.len(), places.len() * to.len(), "every row must have an offset for every place");
         let seen = |row: usize| {
             (0..places.len()).map(|place| from[place * to.len() + row]).filter(|&offset| offset != OUTSIDE).max()
         };
@@ -49,7 +49,7 @@ impl Rows {
         Self { to, places, from, reach, window }
     }
 
-    /// Returns how many rows there are.
+    /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
         self.to.len()
     }
@@ -59,12 +59,12 @@ impl Rows {
         &self.to
     }
 
-    /// Returns the places of the window at which any row sees something. All are below [`window`](Self::window).
+    /// Returns the places of the window that are summed over. All are less than [`window`](Self::window).
     pub(super) fn places(&self) -> &[u32] {
         &self.places
     }
 
-    /// Returns the offset of the pixel that each row sees at each place, or [`OUTSIDE`]: `[places, rows]`.
+    /// Returns, as `[places, rows]`, the offset of the pixel at each place of each row's window, or [`OUTSIDE`].
     pub(super) fn from(&self) -> &[u32] {
         &self.from
     }
@@ -74,8 +74,8 @@ impl Rows {
         self.window
     }
 
-    /// Returns whether there are `n` rows, and whether the first `n` stay within maps of `from_len` and `to_len` numbers when
-    /// they take `from_channels` and `to_channels` numbers of each pixel. Takes constant time.
+    /// Returns whether there are `n` rows, and the first `n` rows stay within maps of `from_len` and `to_len` elements if
+    /// `from_channels` and `to_channels` elements are used at each offset. Takes constant time.
     pub(super) fn fit(
         &self,
         n: usize,
@@ -96,11 +96,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_rows_fit_exactly_as_far_as_they_reach() {
-        // Not in order, and the second place sees nothing.
+    fn rows_fit_only_maps_that_contain_all_their_offsets() {
+        // The offsets are not in order, and the second place is always outside.
         let rows = Rows::new(vec![32, 0, 48, 16], vec![0, 5], [[4, 8, OUTSIDE, 2], [OUTSIDE; 4]].concat());
         assert_eq!((rows.len(), rows.window()), (4, 6));
-        // Of the first n rows: the numbers that maps need for 3 channels read and 16 written.
+        // (n, length of `from`, length of `to`): the least that the first n rows need to read 3 channels and write 16.
         for (n, from, to) in [(1, 7, 48), (2, 11, 48), (3, 11, 64), (4, 11, 64)] {
             assert!(rows.fit(n, (from, 3), (to, 16)), "{n}");
             assert!(!rows.fit(n, (from - 1, 3), (to, 16)), "{n}");
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_see_nothing_need_no_map() {
+    fn rows_with_windows_outside_the_image_fit_an_empty_map() {
         let rows = Rows::new(vec![0, 16], vec![3], vec![OUTSIDE; 2]);
         assert!(rows.fit(2, (0, 16), (32, 16)));
         let without_places = Rows::new(vec![0, 16], vec![], vec![]);

@@ -1,5 +1,5 @@
-//! Writes the windows of an image side by side (im2col), for images with few channels. A product would spend more time on
-//! finding a pixel of three numbers than on computing with it; whole windows are worth finding.
+//! Unfolds the windows of an image (im2col), for images with few channels. With three channels, a product would spend more time on
+//! finding a pixel than on computing with it. An unfolded window has enough channels to be worth it.
 
 use rayon::prelude::*;
 
@@ -10,7 +10,7 @@ use super::{
     window::Window,
 };
 
-/// Turns maps `x` into maps `y` whose pixels are the windows of a convolution: `[k, k, channels]`.
+/// Unfolds maps `x` into maps `y`. The channels of a pixel of `y` are a window of `x`: `[k, k, channels]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unfold {
     pub(crate) x: Shape,
@@ -20,23 +20,23 @@ pub(crate) struct Unfold {
     pub(super) window: Window,
 }
 
-/// How images lie in memory before they are unfolded.
+/// The memory layout of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// `[n, c, h, w]`.
     Images,
-    /// As a map.
+    /// That of a map.
     Map,
 }
 
 impl Unfold {
-    /// Returns the unfolding for a convolution from `x` to `y`, if the convolution is faster with it.
+    /// Returns the unfolding for a convolution from `x` to `y`, if it makes the convolution faster.
     pub(crate) fn of(x: Shape, y: Shape, window: Window) -> Option<Self> {
         let pays = window.size > 1 && x.c < LANES / 2;
         pays.then(|| Self { x, y: Shape { c: window.places() * x.c, ..y }, of: y, window })
     }
 
-    /// Writes the windows of images or maps `x` to `y`.
+    /// Writes the windows of `x` to `y`.
     pub(crate) fn forward(&self, isa: Isa, (layout, x): (Layout, &[f32]), y: &mut [f32]) {
         let len = match layout {
             Layout::Images => self.x.values(),
@@ -64,24 +64,24 @@ impl Unfold {
         });
     }
 
-    /// Returns the sides of the image with its frame.
+    /// Returns the height and width of the framed image.
     fn framed(&self) -> (usize, usize) {
         let side = |outputs: usize| (outputs - 1) * self.window.stride + self.window.size;
         (side(self.y.h), side(self.y.w))
     }
 
-    /// Writes an image with a frame of zeros, `[h, w, channels]`.
+    /// Writes the image `x` with a frame of zeros to `framed`, as `[h, w, channels]` followed by [`LANES`] zeros.
     fn frame(&self, layout: Layout, x: &[f32], framed: &mut Vec<f32>) {
         let Window { top, left, .. } = self.window;
         let (height, width) = self.framed();
         let Shape { c, h, w } = self.x;
-        // Runs are copied in whole vectors, so there must be something to read after the last one.
+        // `unfold` copies whole vectors, so there must be readable numbers after the end.
         let len = height * width * c + LANES;
         if framed.len() != len {
             framed.clear();
             framed.resize(len, 0.0);
         }
-        // The distance between two pixels, and between two channels.
+        // The distance in `x` between two pixels, and between two channels.
         let (pixel, plane) = match layout {
             Layout::Images => (1, h * w),
             Layout::Map => (self.x.padded(), 1),
@@ -97,7 +97,7 @@ impl Unfold {
 }
 
 kernel! {
-    /// Writes the windows of one image. Each row of a window is one run of numbers of the image with its frame.
+    /// Writes the windows of one framed image. Each row of a window is a contiguous run of numbers.
     fn unfold(unfold: &Unfold, framed: &[f32], y: &mut [f32]) {
         let (c, size, stride) = (unfold.x.c, unfold.window.size, unfold.window.stride);
         let run = size * c;
@@ -110,9 +110,9 @@ kernel! {
             for row in 0..size {
                 let from = &framed[corner + row * width * c..];
                 for part in (0..run).step_by(LANES) {
-                    let from: &[f32; LANES] = from[part..].first_chunk().expect("there is something to read");
-                    // The next run overwrites what was copied beyond the end of this one.
-                    *pixel[row * run + part..].first_chunk_mut().expect("there is room") = *from;
+                    let from: &[f32; LANES] = from[part..].first_chunk().expect("the framed image ends with a spare vector");
+                    // The next run overwrites the numbers copied beyond the end of this one.
+                    *pixel[row * run + part..].first_chunk_mut().expect("`pixel` ends with a spare vector") = *from;
                 }
             }
             for lane in 0..LANES {

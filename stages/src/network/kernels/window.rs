@@ -1,4 +1,4 @@
-//! Which pixels a window sees, as the rows of a product.
+//! The pixels in a window, as the rows of a product.
 
 use super::{
     map::Shape,
@@ -10,25 +10,26 @@ use super::{
 pub(crate) struct Window {
     pub(crate) size: usize,
     pub(crate) stride: usize,
-    /// Rows above and columns to the left of the image that the first window covers.
+    /// The number of rows of the first window above the image.
     pub(crate) top: usize,
+    /// The number of columns of the first window to the left of the image.
     pub(crate) left: usize,
 }
 
 impl Window {
-    /// Returns how many places the window has.
+    /// Returns the number of places (positions within the window).
     pub(crate) fn places(self) -> usize {
         self.size * self.size
     }
 
-    /// Returns the pixel that the window of an output sees at a place, unless it lies outside the image.
+    /// Returns the pixel (y, x) at a place of the window of an output pixel, or `None` if it lies outside the image.
     pub(crate) fn pixel(self, (oy, ox): (usize, usize), place: usize, shape: Shape) -> Option<(usize, usize)> {
         let y = (oy * self.stride + place / self.size).checked_sub(self.top).filter(|&y| y < shape.h)?;
         let x = (ox * self.stride + place % self.size).checked_sub(self.left).filter(|&x| x < shape.w)?;
         Some((y, x))
     }
 
-    /// Returns the rows that compute the map `y` from what the window sees of `x`, for `n` images.
+    /// Returns the rows of the product that computes maps of shape `y` from maps of shape `x`, for `n` images.
     pub(super) fn rows(self, n: usize, x: Shape, y: Shape) -> Rows {
         let outputs = || (0..n).flat_map(move |image| pixels(y).map(move |pixel| (image, pixel)));
         let from = |place| {
@@ -43,14 +44,14 @@ impl Window {
         )
     }
 
-    /// Returns the rows that compute the gradient with respect to `x` from that with respect to `y`, for `n` images. Pixels that
-    /// the same places can see are rows of one product.
+    /// Returns the rows of the products that compute the gradient with respect to `x` from the gradient with respect to `y`, for `n`
+    /// images. There is one product for each phase: each set of pixels that the same places of windows can cover.
     pub(super) fn transposed_rows(self, n: usize, x: Shape, y: Shape) -> Vec<Rows> {
         let phases = (0..self.stride).flat_map(|py| (0..self.stride).map(move |px| (py, px)));
         phases.map(|phase| self.phase(phase, n, x, y)).filter(|rows| rows.len() > 0).collect()
     }
 
-    /// Returns the rows of the pixels whose distance from the first window's corner is `phase` modulo the stride.
+    /// Returns the rows of a phase: the pixels whose distance from the first window's corner is `phase` modulo the stride.
     fn phase(self, phase: (usize, usize), n: usize, x: Shape, y: Shape) -> Rows {
         let is_of_phase =
             |&(iy, ix): &(usize, usize)| ((iy + self.top) % self.stride, (ix + self.left) % self.stride) == phase;
@@ -58,7 +59,7 @@ impl Window {
         let inputs = || (0..n).flat_map(|image| of_image.iter().map(move |&pixel| (image, pixel)));
         let is_seen = |place: &usize| (place / self.size % self.stride, place % self.size % self.stride) == phase;
         let places: Vec<usize> = (0..self.places()).filter(is_seen).collect();
-        // The output whose window sees the pixel at this place.
+        // The output pixel whose window has the pixel at this place.
         let output = |(iy, ix): (usize, usize), place: usize| {
             let oy = (iy + self.top).checked_sub(place / self.size)? / self.stride;
             let ox = (ix + self.left).checked_sub(place % self.size)? / self.stride;
@@ -81,5 +82,8 @@ fn pixels(shape: Shape) -> impl Iterator<Item = (usize, usize)> + Clone {
 
 fn offset(shape: Shape, image: usize, (y, x): (usize, usize)) -> u32 {
     let offset = (image * shape.pixels() + y * shape.w + x) * shape.padded();
-    u32::try_from(offset).ok().filter(|&offset| offset != OUTSIDE).expect("a few images have fewer than 2^32 numbers")
+    u32::try_from(offset)
+        .ok()
+        .filter(|&offset| offset != OUTSIDE)
+        .expect("a group of images has fewer than 2^32 elements")
 }

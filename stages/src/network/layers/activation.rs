@@ -1,4 +1,4 @@
-//! A function of each number.
+//! Activation layers.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +14,10 @@ use crate::{
     params::Domain,
 };
 
-/// A function of each number.
+/// Applies an activation function to each element.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Activation {
-    /// The function.
+    /// The activation function.
     pub function: Function,
 }
 
@@ -55,7 +55,7 @@ impl Definition for Activation {
         let x = inputs.remove(0);
         match self.function {
             Function::Relu => relu(x),
-            // burn's own has no gradient for large x: 0 times infinity.
+            // The gradient of burn's own ELU is NaN for large x: 0 times infinity.
             Function::Elu => relu(x.clone()) + (x.clamp_max(0.0).exp() - 1.0),
             Function::Selu => relu(x.clone()) * SCALE + (x.clamp_max(0.0).exp() - 1.0) * (SCALE * SLOPE),
         }
@@ -65,7 +65,7 @@ impl Definition for Activation {
         match self.function {
             Function::Relu => Operator::new("Relu"),
             Function::Elu => Operator::new("Elu").with("alpha", Attribute::Float(1.0)),
-            // Its attributes are by default the paper's constants.
+            // Its attributes default to the constants of the paper.
             Function::Selu => Operator::new("Selu"),
         }
     }
@@ -79,7 +79,7 @@ impl Notated for Activation {
     const NOTATION: Notation = Notation {
         name: "Activation",
         form: Form::Value,
-        settings: &[Setting::new("function", Domain::Word(Function::NAMES), "The activation function.")],
+        settings: &[Setting::new("function", Domain::Word(Function::NAMES), "Activation function.")],
         reads: Reads::Anything,
         gives: Gives::Same,
     };
@@ -89,7 +89,7 @@ impl Notated for Activation {
     }
 }
 
-/// Applies a function.
+/// Applies an activation function.
 pub(super) struct Apply(pub(super) Function);
 
 impl Operation for Apply {

@@ -1,4 +1,4 @@
-//! The sum of layers.
+//! Element-wise addition.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::network::kernels::elementwise;
 
-/// The sum of layers of one shape.
+/// Adds layers of equal shape element by element.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Add;
 
@@ -25,7 +25,7 @@ impl Definition for Add {
     }
 
     fn shape(&self, inputs: &[&[usize]]) -> Vec<usize> {
-        assert!(inputs.iter().all(|shape| *shape == inputs[0]), "a sum is of equal shapes");
+        assert!(inputs.iter().all(|shape| *shape == inputs[0]), "inputs of a sum have equal shapes");
         inputs[0].to_vec()
     }
 
@@ -43,7 +43,7 @@ impl Definition for Add {
         inputs: Vec<burn::tensor::Tensor<4>>,
         _site: &mut super::burn_site::Site<'_>,
     ) -> burn::tensor::Tensor<4> {
-        inputs.into_iter().reduce(|sum, input| sum + input).expect("a sum has inputs")
+        inputs.into_iter().reduce(|sum, input| sum + input).expect("a sum has at least one input")
     }
 
     fn onnx(&self, inputs: &[&[usize]]) -> Operator {

@@ -20,13 +20,15 @@ use crate::{
     params::Domain,
 };
 
-/// Normalisation per channel. Training uses the batch's mean and biased variance, and moves the moving statistics by
-/// `1 - momentum` towards them. Otherwise the moving statistics are used.
+/// Batch normalisation of each channel (Ioffe and Szegedy 2015).
+///
+/// Training normalises with the batch's mean and biased variance, and updates the moving statistics:
+/// moving * momentum + batch * (1 - momentum). Inference normalises with the moving statistics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchNorm {
-    /// The share of the moving statistics that a step keeps.
+    /// The fraction of the moving statistics that a training step keeps, as in Keras. It is 1 minus PyTorch's momentum.
     pub momentum: f32,
-    /// What is added to a variance before its root is taken.
+    /// The number that is added to a variance before the square root.
     pub epsilon: f32,
 }
 
@@ -109,10 +111,10 @@ impl Notated for BatchNorm {
             Setting::new(
                 "momentum",
                 Domain::Share,
-                "The share of the moving statistics that a step keeps: 1 - `momentum` of PyTorch.",
+                "Fraction of the moving statistics that a step keeps: 1 minus PyTorch's momentum.",
             )
             .or(Default::Number(0.99)),
-            Setting::new("epsilon", Domain::Positive, "What is added to a variance before its square root is taken.")
+            Setting::new("epsilon", Domain::Positive, "Added to a variance before the square root.")
                 .or(Default::Number(0.001)),
         ],
         reads: Reads::Images,
@@ -124,14 +126,15 @@ impl Notated for BatchNorm {
     }
 }
 
+/// Normalises channels. All its vectors have one number for each channel, including padding.
 struct Normalise {
     shape: Shape,
     epsilon: f32,
-    /// Padded, as all that follow.
     gamma: Vec<f32>,
     beta: Vec<f32>,
+    /// The moving statistics.
     moving: Statistics,
-    /// The batch's, if the network is trained.
+    /// The statistics of the last batch, if the network is being trained.
     batch: Option<Statistics>,
 }
 

@@ -1,4 +1,4 @@
-//! Where a layer stands in a network that burn computes.
+//! The context of a layer in a network that burn computes.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,28 @@ use burn::tensor::{Device, Tensor};
 
 use crate::network::pass::Mode;
 
-/// What a layer finds and leaves while burn walks a network.
+/// The context in which burn computes a layer.
 pub(crate) struct Site<'a> {
-    /// The layer's name.
+    /// The name of the layer.
     pub(crate) layer: &'a str,
-    /// The layer's index in the architecture.
+    /// The index of the layer in the architecture.
     pub(crate) index: u32,
     pub(crate) mode: Mode,
     pub(crate) device: &'a Device,
     /// All arrays of the network, flat.
     pub(crate) weights: &'a BTreeMap<String, Tensor<1>>,
-    /// The batch's mean and biased variance, by layer.
+    /// Output of batch normalisation: the batch's mean and biased variance, by layer.
     pub(crate) statistics: &'a mut BTreeMap<String, [Vec<f32>; 2]>,
 }
 
 impl Site<'_> {
-    /// Returns an array of the layer.
+    /// Returns the layer's array `part`, flat.
     pub(super) fn array(&self, part: &str) -> Tensor<1> {
         self.weights[&format!("{}.{part}", self.layer)].clone()
     }
 }
 
-/// Returns a tensor's numbers.
+/// Returns the elements of a tensor, in row-major order.
 pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec::<f32>().expect("networks compute with f32")
 }

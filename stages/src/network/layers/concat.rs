@@ -1,4 +1,4 @@
-//! Layers side by side.
+//! Concatenation along the channels.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::network::kernels::map;
 
-/// The channels of all inputs, one behind the other.
+/// Concatenates images along their channels. Their height and width must be equal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Concat;
 
@@ -61,7 +61,7 @@ impl Notated for Concat {
 }
 
 struct Join {
-    /// Channels of the output.
+    /// The number of channels of the output.
     channels: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Convolution, with a bias.
+//! Two-dimensional convolution with a bias.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,16 +19,16 @@ use crate::{
     params::Domain,
 };
 
-/// A convolution with square filters. Its kernel is laid out [filters, channels, height, width].
+/// A convolution with square filters and a bias. Its kernel is `[filters, channels, height, width]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Conv {
-    /// Filters, and so channels of the output.
+    /// The number of filters, which is the number of output channels.
     pub filters: usize,
-    /// Height and width of a filter.
+    /// Height and width of a filter, in pixels.
     pub kernel: usize,
-    /// Pixels from one place of the filters to the next.
+    /// Distance from one position of a filter to the next, in pixels.
     pub stride: usize,
-    /// What happens at the edges.
+    /// How the edges are padded.
     pub padding: Padding,
 }
 
@@ -63,7 +63,7 @@ impl Definition for Conv {
         ]
     }
 
-    /// An image of few channels is unfolded first.
+    /// Images with few channels are unfolded first.
     fn on_cpu(&self, site: &Site<'_>) -> Plan {
         let (x, y) = (site.inputs[0], site.output);
         let window = self.window().on(x);
@@ -107,12 +107,16 @@ impl Notated for Conv {
         name: "Conv",
         form: Form::Fields,
         settings: &[
-            Setting::new("filters", Domain::Whole(1..=65_536), "The number of filters, and so of output channels."),
+            Setting::new(
+                "filters",
+                Domain::Whole(1..=65_536),
+                "Number of filters, which is the number of output channels.",
+            ),
             Setting::new("kernel", SIDE, "Height and width of a filter.").moving_sides(),
-            Setting::new("stride", SIDE, "Pixels from one position of the filters to the next.")
+            Setting::new("stride", SIDE, "Pixels from one position of a filter to the next.")
                 .moving_sides()
                 .or(Default::Whole(1)),
-            Setting::new("padding", Domain::Word(Padding::NAMES), "Whether the edges are padded.")
+            Setting::new("padding", Domain::Word(Padding::NAMES), "How the edges are padded.")
                 .moving_sides()
                 .or(Default::Word("same")),
         ],

@@ -1,4 +1,5 @@
-//! Convolution on a CPU, and a dense layer as one of a single pixel, with the max-pooling and the activation behind it.
+//! Convolution on a CPU, with the activation and the max-pooling that may follow it. A dense layer is a convolution over an image
+//! of one pixel.
 
 use super::{
     activation,
@@ -15,24 +16,24 @@ use crate::network::{
     pass::Pass,
 };
 
-/// A convolution or dense layer.
+/// A convolution or a dense layer.
 pub(super) struct Convolution {
     conv: Conv,
     is_dense: bool,
-    /// The joined max-pooling.
+    /// The fused max-pooling.
     peaks: Option<Peaks>,
-    /// The joined activation.
+    /// The fused activation function.
     function: Option<Function>,
-    /// Packed.
+    /// The kernel, packed for the forward pass.
     weights: Vec<f32>,
-    /// Padded.
+    /// One number for each output channel, including padding.
     bias: Vec<f32>,
-    /// What a gradient with respect to the input needs, where there is to be one.
+    /// The transposed convolution and its packed kernel, if the gradient with respect to the input is needed.
     transposed: Option<(Transposed, Vec<f32>)>,
 }
 
 impl Convolution {
-    /// Returns the operation of a convolution, or of a dense layer.
+    /// Returns the operation of a convolution, or of a dense layer if `is_dense`.
     pub(super) fn new(conv: Conv, is_dense: bool) -> Self {
         let (weights, bias) = (Vec::new(), Vec::new());
         Self { conv, is_dense, peaks: None, function: None, weights, bias, transposed: None }
@@ -42,7 +43,7 @@ impl Convolution {
         self.peaks.as_ref().map_or(ByOutput::Whole(dy), |peaks| ByOutput::Peaks(peaks, dy))
     }
 
-    /// Writes the gradients with respect to kernel and bias.
+    /// Writes the gradients with respect to the kernel and the bias.
     fn parameters(&self, back: &mut Backward<'_>, dy: &[f32]) {
         let (conv, run) = (&self.conv, back.run);
         let maps = (run.n, back.x());
@@ -75,7 +76,7 @@ impl Operation for Convolution {
         self.transposed = Some((self.conv.transposed(), Vec::new()));
     }
 
-    /// The largest of rectified numbers is the largest rectified, so ReLU waits for a max-pooling: there is less to rectify.
+    /// ReLU and max-pooling commute. If both follow, pooling comes first, because that leaves fewer elements for ReLU.
     fn join(&mut self, follower: Follower) -> Joined {
         match (follower, self.function) {
             _ if self.peaks.is_some() => Joined::Not,
@@ -143,7 +144,7 @@ impl Operation for Convolution {
     }
 }
 
-/// The windows of a convolution side by side, before a convolution that is faster on those.
+/// Copies the pixels of each window into the channels of one pixel, for a convolution that is faster on those.
 pub(super) struct Windows(pub(super) Unfold);
 
 impl Operation for Windows {

@@ -1,4 +1,4 @@
-//! What a layer says of itself. Each layer has a file in this folder with an implementation of [`Definition`].
+//! The interface of a layer. Each layer has a file in this folder that implements [`Definition`].
 
 use super::{
     label::LabelPart,
@@ -6,22 +6,24 @@ use super::{
     operation::{Plan, Site},
 };
 
-/// The settings of a layer, and everything that follows from them. `inputs` are shapes of one image's outputs:
-/// [channels, height, width] or [units].
+/// A layer with its settings, and everything that follows from them.
+///
+/// Shapes are those for one image: `[channels, height, width]` or `[units]`. A layer has at least one input. Methods other than
+/// [`misfit`](Self::misfit) may panic for inputs that have a misfit.
 pub(crate) trait Definition {
-    /// Returns what the layer's name begins with, as Keras names layers: `conv2d`.
+    /// Returns the first part of the layer's name, in the style of Keras: `conv2d`.
     fn prefix(&self) -> &'static str;
 
-    /// Returns why the layer cannot read these inputs, of which there is at least one.
+    /// Returns why the layer cannot read inputs of these shapes, or `None` if it can.
     fn misfit(&self, inputs: &[&[usize]]) -> Option<Misfit>;
 
     /// Returns the shape of the output.
     fn shape(&self, inputs: &[&[usize]]) -> Vec<usize>;
 
-    /// Returns the operations for each number of the output. A multiplication with addition counts as two.
+    /// Returns the floating-point operations for each element of the output. A multiply-add counts as two.
     fn flops(&self, inputs: &[&[usize]]) -> u64;
 
-    /// Returns the arrays of numbers that the layer owns.
+    /// Returns the arrays of the layer, given the shape of its first input.
     fn arrays(&self, _input: &[usize]) -> Vec<Array> {
         Vec::new()
     }
@@ -29,7 +31,7 @@ pub(crate) trait Definition {
     /// Returns how the layer is computed on a CPU.
     fn on_cpu(&self, site: &Site<'_>) -> Plan;
 
-    /// Returns the output in burn's tensors, [n, channels, height, width] or [n, units, 1, 1], as the inputs are.
+    /// Computes the layer with burn. Inputs and output are `[n, channels, height, width]` or `[n, units, 1, 1]`.
     #[cfg(any(feature = "cuda", test))]
     fn on_burn(
         &self,
@@ -37,7 +39,7 @@ pub(crate) trait Definition {
         site: &mut super::burn_site::Site<'_>,
     ) -> burn::tensor::Tensor<4>;
 
-    /// Returns the ONNX operator that computes the layer when it is used.
+    /// Returns the ONNX operator that computes the layer in inference.
     fn onnx(&self, inputs: &[&[usize]]) -> Operator;
 
     /// Returns the settings that a diagram shows beside the layer's kind and shape.
@@ -49,24 +51,24 @@ pub(crate) trait Definition {
 /// Why a layer cannot read its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Misfit {
-    /// Their shapes are not these.
+    /// Their shapes are wrong. Says what is expected.
     Expected(&'static str),
-    /// A window of this side does not fit the first one.
+    /// A window with sides of this length is larger than the first input.
     Window(usize),
 }
 
 impl Misfit {
-    /// Returns the misfit of a layer that reads images, if one of `inputs` is not an image.
+    /// Returns a misfit if one of `inputs` is not `[channels, height, width]`.
     pub(super) fn of_images(inputs: &[&[usize]]) -> Option<Self> {
         let are_images = inputs.iter().all(|shape| shape.len() == 3);
         (!are_images).then_some(Self::Expected("[channels, height, width]: it comes before a `flatten`"))
     }
 }
 
-/// An array of numbers of a layer.
+/// An array of a layer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Array {
-    /// Its name inside the layer: `kernel`, `moving_mean`.
+    /// The name within the layer: `kernel`, `moving_mean`.
     pub(crate) part: &'static str,
     pub(crate) shape: Vec<usize>,
     pub(crate) role: Role,
@@ -75,16 +77,16 @@ pub(crate) struct Array {
 /// What an array is for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Role {
-    /// Drawn at first, trained and subject to the L2 penalty.
+    /// A trained kernel. Its initial values are drawn, and the L2 penalty applies to it.
     Kernel,
-    /// Trained. All numbers are this one at first.
+    /// Other trained parameters, with the initial value of all elements.
     Trained(f32),
-    /// A moving statistic. All numbers are this one at first.
+    /// A moving statistic, with the initial value of all elements.
     Statistic(f32),
 }
 
 impl Array {
-    /// Returns an array of these parts.
+    /// Returns an array.
     pub(super) fn new(part: &'static str, shape: &[usize], role: Role) -> Self {
         Self { part, shape: shape.to_vec(), role }
     }

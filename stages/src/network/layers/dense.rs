@@ -1,4 +1,4 @@
-//! A dense layer, with a bias.
+//! Dense (fully connected) layers with a bias.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +15,10 @@ use crate::{
     params::Domain,
 };
 
-/// Units that read all units before them. The kernel is laid out [inputs, units].
+/// A dense (fully connected) layer with a bias. Its kernel is `[inputs, units]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dense {
-    /// Units of the output.
+    /// The number of output units.
     pub units: usize,
 }
 
@@ -47,7 +47,7 @@ impl Definition for Dense {
         ]
     }
 
-    /// A convolution of a single pixel.
+    /// A dense layer is a 1x1 convolution over an image of one pixel.
     fn on_cpu(&self, site: &Site<'_>) -> Plan {
         let x = site.inputs[0];
         let window = Window { size: 1, stride: 1, padding: Padding::Valid }.on(x);
@@ -76,7 +76,7 @@ impl Notated for Dense {
     const NOTATION: Notation = Notation {
         name: "Dense",
         form: Form::Value,
-        settings: &[Setting::new("units", Domain::Whole(1..=1 << 20), "The number of units.")],
+        settings: &[Setting::new("units", Domain::Whole(1..=1 << 20), "Number of output units.")],
         reads: Reads::Units,
         gives: Gives::Units,
     };

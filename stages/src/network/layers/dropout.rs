@@ -17,10 +17,11 @@ use crate::{
     params::Domain,
 };
 
-/// Zeroes a share of the numbers while training, and scales the others by 1 / (1 - p).
+/// Sets each element to 0 with probability `p` during training, and divides the others by 1 - p (Srivastava et al. 2014). Does
+/// nothing during inference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dropout {
-    /// The share.
+    /// The probability of dropping an element. At least 0, less than 1.
     pub p: f32,
 }
 
@@ -48,7 +49,7 @@ impl Definition for Dropout {
         Plan::of(Drop { p: self.p, layer: site.index }, site)
     }
 
-    /// With the masks that the kernel draws.
+    /// Uses the masks of the CPU kernel, so that both backends drop the same elements.
     #[cfg(any(feature = "cuda", test))]
     fn on_burn(
         &self,
@@ -67,7 +68,7 @@ impl Definition for Dropout {
         x * Tensor::from_data(TensorData::new(factors, shape), site.device)
     }
 
-    /// Dropout has no effect when a network is used.
+    /// Dropout does nothing during inference.
     fn onnx(&self, _inputs: &[&[usize]]) -> Operator {
         Operator::new("Identity")
     }
@@ -81,7 +82,7 @@ impl Notated for Dropout {
     const NOTATION: Notation = Notation {
         name: "Dropout",
         form: Form::Value,
-        settings: &[Setting::new("p", Domain::Share, "The share that is dropped. With 0 there is no layer.")],
+        settings: &[Setting::new("p", Domain::Share, "Probability of dropping an element. 0 leaves the layer out.")],
         reads: Reads::Anything,
         gives: Gives::Same,
     };
@@ -94,15 +95,13 @@ impl Notated for Dropout {
 
 struct Drop {
     p: f32,
-    /// Which of a network's layers it is: each has masks of its own.
+    /// The index of the layer, because each layer has its own masks.
     layer: u32,
 }
 
 impl Drop {
     fn mask(&self, run: Run) -> Mask {
-        let Mode::Training { seed, step } = run.mode else {
-            unreachable!("dropout is an operation of training networks alone")
-        };
+        let Mode::Training { seed, step } = run.mode else { unreachable!("only training has dropout operations") };
         Mask::new(seed, step, self.layer, self.p)
     }
 }
@@ -125,7 +124,7 @@ impl Operation for Drop {
     }
 }
 
-/// Returns the factors of numbers of `shape` [n, c, h, w]: 0 with the mask's probability `p`, else 1 / (1 - p).
+/// Returns the factors of elements of `shape` `[n, c, h, w]`: 0 where `mask` drops the element, otherwise 1 / (1 - p).
 #[cfg(any(feature = "cuda", test))]
 fn factors(mask: &Mask, [n, c, h, w]: [usize; 4]) -> Vec<f32> {
     use crate::network::kernels::{
@@ -147,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_drops_its_share_and_keeps_the_expectation() {
+    fn a_mask_drops_a_fraction_p_and_keeps_the_mean() {
         let shape = [7, 17, 29, 29];
         let mask = factors(&Mask::new(1, 2, 3, 0.25), shape);
         let dropped = mask.iter().filter(|&&x| x == 0.0).count() as f64 / mask.len() as f64;

@@ -1,4 +1,4 @@
-//! Images as units.
+//! Flattening of images into units.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::network::kernels::map;
 
-/// All numbers of an image as units, in the order channel, row, column.
+/// Flattens an image into units, in the order channel, row, column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flatten;
 

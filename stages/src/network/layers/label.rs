@@ -1,6 +1,6 @@
-//! The settings of a layer as a diagram shows them.
+//! The settings of a layer, as shown in a diagram.
 
-/// One setting in a label.
+/// One setting in the label of a layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LabelPart {
     /// A word that needs no name: `same`.

@@ -16,14 +16,14 @@ use crate::network::{
     padding::Padding,
 };
 
-/// The largest number that each window sees, per channel.
+/// The maximum over each window, per channel. Padding is ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaxPool {
-    /// Height and width of a window.
+    /// Height and width of a window, in pixels.
     pub size: usize,
-    /// Pixels from one window to the next.
+    /// Distance from one window to the next, in pixels.
     pub stride: usize,
-    /// What happens at the edges.
+    /// How the edges are padded.
     pub padding: Padding,
 }
 

@@ -1,17 +1,17 @@
-//! Layers as operators of ONNX, in plain data.
+//! Layers as ONNX operators, in plain data.
 
-/// An operator. It reads the layer's inputs and then the layer's arrays.
+/// An ONNX operator. Its inputs are those of the layer, followed by arrays of the layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Operator {
-    /// The operator's name: `Conv`.
+    /// The name of the operator: `Conv`.
     pub name: &'static str,
     /// Its attributes, in the order in which they are written.
     pub attributes: Vec<(&'static str, Attribute)>,
-    /// Parts of the layer's arrays: `kernel`.
+    /// The names of the arrays within the layer: `kernel`.
     pub arrays: Vec<&'static str>,
 }
 
-/// A value of an attribute.
+/// The value of an attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Attribute {
     /// A whole number.
@@ -23,18 +23,18 @@ pub enum Attribute {
 }
 
 impl Operator {
-    /// Returns an operator without attributes and arrays.
+    /// Returns an operator without attributes or arrays.
     pub(super) fn new(name: &'static str) -> Self {
         Self { name, attributes: Vec::new(), arrays: Vec::new() }
     }
 
-    /// Returns the operator with one more attribute.
+    /// Adds an attribute.
     pub(super) fn with(mut self, name: &'static str, value: Attribute) -> Self {
         self.attributes.push((name, value));
         self
     }
 
-    /// Returns the operator with these arrays.
+    /// Sets the arrays.
     pub(super) fn reading(self, arrays: &[&'static str]) -> Self {
         Self { arrays: arrays.to_vec(), ..self }
     }

@@ -1,4 +1,4 @@
-//! What a layer is on a CPU: operations that compute forward and back over maps.
+//! How a layer is computed on a CPU: operations with a forward and a backward pass over maps.
 
 use std::collections::BTreeMap;
 
@@ -8,33 +8,33 @@ use crate::network::{
     pass::{Mode, Pass},
 };
 
-/// A value of a network: its input is 0, each operation gives the next one.
+/// The index of a value. The network's input is 0, and each operation adds one for its output.
 pub(crate) type Value = usize;
 
-/// Returns a layer's array by its part's name.
+/// Returns a layer's array by its name within the layer.
 pub(crate) type Arrays<'f, 'w> = &'f dyn Fn(&str) -> &'w [f32];
 
-/// One step of a network on a CPU. It keeps its weights and what it needs between the passes, except for maps.
+/// One operation of a network on a CPU. It owns its weights and everything it needs between the passes, except for maps.
 pub(crate) trait Operation: Send {
-    /// Whether it has trained parameters.
+    /// Returns whether it has trained parameters.
     fn is_trained(&self) -> bool {
         false
     }
 
-    /// Whether it can read images [n, c, h, w] in place of a map.
+    /// Returns whether it can read images `[n, c, h, w]` instead of a map.
     fn reads_images(&self) -> bool {
         false
     }
 
-    /// Returns the maps that the backward pass of `pass` reads.
+    /// Returns which maps of the forward pass its backward pass reads.
     fn keeps(&self, _pass: Pass) -> Keeps {
         Keeps::default()
     }
 
-    /// Prepares for a gradient with respect to the inputs. Called once, before there are weights.
+    /// Prepares for gradients with respect to the inputs. Called at most once, before the weights are set.
     fn reach_inputs(&mut self) {}
 
-    /// Does `follower`, the only reader of what this operation gives, as part of this operation if that is faster.
+    /// Fuses `follower`, the only reader of the output, into this operation if that is faster.
     fn join(&mut self, _follower: Follower) -> Joined {
         Joined::Not
     }
@@ -42,78 +42,81 @@ pub(crate) trait Operation: Send {
     /// Replaces the weights.
     fn set_weights(&mut self, _arrays: Arrays<'_, '_>) {}
 
-    /// Computes the output `y`, whose numbers may be anything before.
+    /// Computes the output `y`, which may hold any numbers before.
     fn forward(&mut self, run: Run, inputs: &[Map<'_>], y: &mut [f32]);
 
-    /// Adds to the gradients with respect to inputs and parameters, given that with respect to the output, `dy`.
+    /// Adds to the gradients with respect to the inputs, and sets those with respect to the parameters, given the gradient `dy`
+    /// with respect to the output.
     fn backward(&mut self, back: &mut Backward<'_>, dy: Vec<f32>);
 
-    /// Returns the mean and the biased variance per channel of the last batch, if it was normalised with them.
+    /// Returns the mean and the biased variance of each channel in the last batch, if it normalised with them.
     fn statistics(&self) -> Option<[&[f32]; 2]> {
         None
     }
 }
 
-/// Where a layer stands in a network.
+/// The place of a layer in a network.
 pub(crate) struct Site<'a> {
-    /// The shapes of what it reads.
+    /// The shapes of its inputs.
     pub(crate) inputs: &'a [Shape],
-    /// The shape of what it gives.
+    /// The shape of its output.
     pub(crate) output: Shape,
-    /// What the network is for.
+    /// What the network is used for.
     pub(crate) pass: Pass,
-    /// The layer's index in the architecture.
+    /// The index of the layer in the architecture.
     pub(crate) index: u32,
 }
 
 /// How a layer is computed.
 pub(crate) struct Plan {
-    /// One behind the other, each with the shape of what it gives. None if the layer changes nothing.
+    /// The operations, each with the shape of its output. Each reads the output of the one before. Empty if the layer does
+    /// nothing.
     pub(crate) operations: Vec<(Box<dyn Operation>, Shape)>,
-    /// What the operation before may do instead.
+    /// The form in which the layer may be fused into the operation before, instead of `operations`.
     pub(crate) follower: Option<Follower>,
 }
 
 impl Plan {
-    /// The plan of a layer that changes nothing.
+    /// The plan of a layer that does nothing.
     pub(super) const NOTHING: Self = Self { operations: Vec::new(), follower: None };
 
-    /// Returns the plan of one operation.
+    /// Returns a plan of one operation.
     pub(super) fn of(operation: impl Operation + 'static, site: &Site<'_>) -> Self {
         Self { operations: vec![(Box::new(operation), site.output)], follower: None }
     }
 
-    /// Returns the plan of two operations, each with the shape of what it gives.
+    /// Returns a plan of two operations, each with the shape of its output.
     pub(super) fn of_two<A: Operation + 'static, B: Operation + 'static>(first: (A, Shape), then: (B, Shape)) -> Self {
         Self { operations: vec![(Box::new(first.0), first.1), (Box::new(then.0), then.1)], follower: None }
     }
 
-    /// Returns the plan with what the operation before may do instead.
+    /// Allows the operation before to do `follower` instead.
     pub(super) fn or(self, follower: Follower) -> Self {
         Self { follower: Some(follower), ..self }
     }
 }
 
-/// What an operation may do for the layer behind it.
+/// A layer that the operation before it may do as part of its own work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Follower {
-    /// Apply a function to what it gives.
+    /// Apply an activation function to the output.
     Function(Function),
-    /// Give the largest numbers of windows alone.
+    /// Output only the maxima of windows.
     MaxPool(Pool),
 }
 
-/// What became of a follower.
+/// The result of [`Operation::join`].
 pub(crate) enum Joined {
-    /// It is an operation of its own.
+    /// The follower is not fused.
     Not,
-    /// It is done.
+    /// The follower is fused.
     Done,
-    /// It is an operation of its own, and this one, given up by the operation before, comes behind it.
+    /// The follower is not fused, and the operation no longer does one that it had fused before: this one, which must now come
+    /// after the follower.
     Before(Box<dyn Operation>),
 }
 
-/// Which maps a backward pass reads.
+/// Which maps of the forward pass a backward pass reads.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Keeps {
     /// The first input.
@@ -126,13 +129,13 @@ pub(crate) struct Keeps {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
     pub(crate) isa: Isa,
-    /// Images.
+    /// The number of images.
     pub(crate) n: usize,
     pub(crate) pass: Pass,
     pub(crate) mode: Mode,
 }
 
-/// What an operation reads.
+/// An input of an operation.
 #[derive(Clone, Copy)]
 pub(crate) struct Map<'a> {
     pub(crate) values: &'a [f32],
@@ -140,39 +143,39 @@ pub(crate) struct Map<'a> {
     pub(crate) layout: Layout,
 }
 
-/// Where an operation finds what its backward pass needs, and leaves what it gives.
+/// The context of a backward pass: what an operation reads, and the gradients that it computes.
 pub(crate) struct Backward<'a> {
     pub(crate) run: Run,
-    /// The layer's name.
+    /// The name of the layer.
     pub(crate) layer: &'a str,
     pub(crate) inputs: &'a [Value],
     pub(crate) output: Value,
-    /// Shape of each value.
+    /// The shape of each value.
     pub(crate) shapes: &'a [Shape],
-    /// The maps that are kept.
+    /// The map of each value, if it was kept.
     pub(crate) maps: &'a [Option<Vec<f32>>],
-    /// Whether a gradient is wanted, for each value.
+    /// Whether the gradient with respect to each value is needed.
     pub(crate) reached: &'a [bool],
-    /// Gradients with respect to values, as far as they are known.
+    /// The gradients with respect to each value, summed over the readers that have been visited.
     pub(crate) gradients: &'a mut [Option<Vec<f32>>],
-    /// Gradients with respect to parameters, in their layout.
+    /// The gradients with respect to parameters, by name and in the layout of the parameters.
     pub(crate) of_parameters: &'a mut BTreeMap<String, Vec<f32>>,
     pub(crate) buffers: &'a mut Buffers,
 }
 
 impl<'a> Backward<'a> {
-    /// Returns the first input of the forward pass, which the operation [`Keeps`].
+    /// Returns the first input of the forward pass. The operation must have asked for it with [`Keeps`].
     pub(super) fn x(&self) -> &'a [f32] {
         self.map(self.inputs[0])
     }
 
-    /// Returns the output of the forward pass, which the operation [`Keeps`].
+    /// Returns the output of the forward pass. The operation must have asked for it with [`Keeps`].
     pub(super) fn y(&self) -> &'a [f32] {
         self.map(self.output)
     }
 
     fn map(&self, value: Value) -> &'a [f32] {
-        self.maps[value].as_deref().expect("what the backward pass needs is kept")
+        self.maps[value].as_deref().expect("the operation asked to keep the map")
     }
 
     /// Returns the shape of input `i`.
@@ -180,12 +183,12 @@ impl<'a> Backward<'a> {
         self.shapes[self.inputs[i]]
     }
 
-    /// Returns whether a gradient with respect to input `i` is wanted.
+    /// Returns whether the gradient with respect to input `i` is needed.
     pub(super) fn wants(&self, i: usize) -> bool {
         self.reached[self.inputs[i]]
     }
 
-    /// Adds `gradient` to that with respect to input `i`, if one is wanted.
+    /// Adds `gradient` to the gradient with respect to input `i`, if that is needed.
     pub(super) fn add(&mut self, i: usize, gradient: Vec<f32>) {
         if !self.wants(i) {
             return self.buffers.give(gradient);
@@ -194,8 +197,8 @@ impl<'a> Backward<'a> {
         add(self.run.isa, slot, gradient, self.buffers);
     }
 
-    /// Returns the gradient with respect to the first input, to be added to, and whether it is new, so that its numbers may be
-    /// anything. Goes back by [`put`](Self::put).
+    /// Takes out the gradient with respect to the first input, to be added to and returned with [`put`](Self::put). The flag says
+    /// whether it is new: then it holds arbitrary numbers, which must be overwritten.
     pub(super) fn take(&mut self) -> (Vec<f32>, bool) {
         match self.gradients[self.inputs[0]].take() {
             Some(gradient) => (gradient, false),
@@ -203,7 +206,8 @@ impl<'a> Backward<'a> {
         }
     }
 
-    /// Returns the gradient with respect to the first input, to be added to. Goes back by [`put`](Self::put).
+    /// Takes out the gradient with respect to the first input, to be added to and returned with [`put`](Self::put). If it is new,
+    /// it is zero.
     pub(super) fn take_or_zeros(&mut self) -> Vec<f32> {
         let known = self.gradients[self.inputs[0]].take();
         known.unwrap_or_else(|| self.buffers.take_zeros(self.run.n * self.shape(0).len()))
@@ -214,13 +218,13 @@ impl<'a> Backward<'a> {
         self.gradients[self.inputs[0]] = Some(gradient);
     }
 
-    /// Returns the gradient with respect to a parameter of the layer, to be written.
+    /// Returns the gradient with respect to the layer's parameter `part`, to be overwritten.
     pub(super) fn parameter(&mut self, part: &str) -> &mut Vec<f32> {
         self.of_parameters.entry(format!("{}.{part}", self.layer)).or_default()
     }
 }
 
-/// Adds `gradient` to the one in `slot`.
+/// Adds `gradient` to the gradient in `slot`, if there is one, or puts it there.
 pub(crate) fn add(isa: Isa, slot: &mut Option<Vec<f32>>, gradient: Vec<f32>, buffers: &mut Buffers) {
     match slot {
         Some(sum) => {

@@ -1,4 +1,4 @@
-//! What both kinds of pooling have in common.
+//! What max-pooling and average pooling have in common.
 
 use super::{
     label::LabelPart,
@@ -15,21 +15,21 @@ use crate::{
     params::Domain,
 };
 
-/// The settings of a pooling.
+/// The settings of a pooling layer.
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("size", SIDE, "Height and width of a window.").moving_sides(),
     Setting::new("stride", SIDE, "Pixels from one window to the next.").moving_sides().or(Default::Same("size")),
-    Setting::new("padding", Domain::Word(Padding::NAMES), "Whether the edges are padded.")
+    Setting::new("padding", Domain::Word(Padding::NAMES), "How the edges are padded.")
         .moving_sides()
         .or(Default::Word("valid")),
 ];
 
-/// Returns the window of a pooling with these settings.
+/// Returns the window of a pooling layer with these settings.
 pub(super) fn window(values: &Values) -> Window {
     Window { size: values.whole("size"), stride: values.whole("stride"), padding: values.word("padding") }
 }
 
-/// Returns how a diagram shows the settings.
+/// Returns the settings that a diagram shows.
 pub(super) fn label(window: Window) -> Vec<LabelPart> {
     let padding = LabelPart::Word(window.padding.name());
     [padding, LabelPart::Number("size", window.size as f64)].into_iter().chain(window.stride_label()).collect()

@@ -1,4 +1,4 @@
-//! A square window that moves over an image: what convolution and pooling have in common.
+//! A square window that moves over an image, as in convolution and pooling.
 
 use super::{
     definition::Misfit,
@@ -13,7 +13,7 @@ use crate::{
     params::Domain,
 };
 
-/// What the side of a window, and a stride, may be.
+/// The allowed sides and strides of a window, in pixels.
 pub(super) const SIDE: Domain = Domain::Whole(1..=64);
 
 /// A window of `size` x `size` pixels every `stride` pixels.
@@ -25,7 +25,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Returns why the window cannot move over `inputs`.
+    /// Returns why the window cannot move over `inputs`, or `None` if it can.
     pub(super) fn misfit(self, inputs: &[&[usize]]) -> Option<Misfit> {
         let too_small = |side: &usize| *side < self.size;
         Misfit::of_images(inputs).or_else(|| {
@@ -34,13 +34,13 @@ impl Window {
         })
     }
 
-    /// Returns the shape of what `channels` give for each place of the window on the first input.
+    /// Returns the output shape: `channels`, and the height and width of the grid of positions of the window on the first input.
     pub(super) fn shape(self, inputs: &[&[usize]], channels: usize) -> Vec<usize> {
         let outputs = |side| self.padding.along(side, self.size, self.stride).2;
         vec![channels, outputs(inputs[0][1]), outputs(inputs[0][2])]
     }
 
-    /// Returns the window as kernels know it.
+    /// Returns the window over an image of shape `x`, in the form that kernels use.
     pub(super) fn on(self, x: Shape) -> Pixels {
         let Self { size, stride, padding } = self;
         let (top, ..) = padding.along(x.h, size, stride);
@@ -48,7 +48,7 @@ impl Window {
         Pixels { size, stride, top, left }
     }
 
-    /// Returns the zeros (before, after) each row and each column.
+    /// Returns the padding (before, after) along each of `sides`.
     #[cfg(any(feature = "cuda", test))]
     pub(super) fn zeros(self, sides: [usize; 2]) -> [(usize, usize); 2] {
         sides.map(|side| {
@@ -57,12 +57,12 @@ impl Window {
         })
     }
 
-    /// Returns how a diagram shows the stride, if it is not 1.
+    /// Returns the stride as a diagram shows it, or `None` if it is 1.
     pub(super) fn stride_label(self) -> Option<LabelPart> {
         (self.stride != 1).then_some(LabelPart::Number("stride", self.stride as f64))
     }
 
-    /// Returns the operator of ONNX that looks through the window.
+    /// Returns the ONNX operator `name` with the attributes of this window.
     pub(super) fn operator(self, name: &'static str, inputs: &[&[usize]]) -> Operator {
         let ints = |values: &[usize]| Attribute::Ints(values.iter().map(|value| *value as i64).collect());
         let (top, bottom, _) = self.padding.along(inputs[0][1], self.size, self.stride);

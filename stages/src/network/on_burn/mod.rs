@@ -1,5 +1,4 @@
-//! Networks on any device of burn: a walk over an architecture's layers in tensors, with burn's autodiff. It computes on GPUs;
-//! on the CPU the kernels are held against it.
+//! Networks on any device that burn supports, with burn's tensors and autodiff. Used on GPUs, and in tests to check our CPU kernels.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +11,25 @@ use super::{
     weights::Weights,
 };
 
-/// Outputs of layers, by name.
+/// The outputs of layers, by name.
 type Outputs = BTreeMap<String, Tensor<4>>;
 
-/// Mean and biased variance of a batch, by layer.
+/// The mean and the biased variance of a batch, by layer.
 type Statistics = BTreeMap<String, [Vec<f32>; 2]>;
 
-/// A network whose numbers are on a device.
+/// A network on a device.
 pub(super) struct BurnNetwork {
+    /// Ends at the last layer in `outputs`.
     architecture: Architecture,
     pass: Pass,
     outputs: Vec<String>,
-    /// Without autodiff.
+    /// The device without autodiff.
     device: Device,
-    /// Trained parameters and moving statistics, flat.
+    /// Trained parameters and moving statistics, by name and flat.
     weights: BTreeMap<String, Tensor<1>>,
-    /// What the last pass left for the backward pass: the images if they have gradients, and the outputs.
+    /// The images of the last forward pass, if they need gradients.
     images: Option<Tensor<4>>,
+    /// The outputs of the last forward pass.
     last: Outputs,
     gradients: BTreeMap<String, Vec<f32>>,
 }
@@ -42,7 +43,7 @@ impl BurnNetwork {
         let mut architecture = architecture.clone();
         let is_output = |layer: &Layer| outputs.contains(&layer.name.as_str());
         let last = architecture.layers.iter().rposition(is_output).expect("outputs are layers");
-        // A gradient with respect to the images does not pass layers behind the outputs.
+        // Layers after the last output are not needed.
         architecture.layers.truncate(last + 1);
         Self {
             architecture,
@@ -59,7 +60,7 @@ impl BurnNetwork {
     /// Replaces the weights.
     ///
     /// # Panics
-    /// If they are not the architecture's.
+    /// If an array of the architecture is missing.
     pub(super) fn set_weights(&mut self, weights: &Weights) {
         let tensor = |parameter: ParameterShape| {
             let values = &weights.0[&parameter.name].values;
@@ -70,10 +71,10 @@ impl BurnNetwork {
         self.weights = self.architecture.parameter_shapes().into_iter().map(tensor).collect();
     }
 
-    /// Computes the outputs for `images` [n, c, h, w].
+    /// Computes the outputs for `images` `[n, c, h, w]`.
     ///
     /// # Panics
-    /// If `images` is not a whole number of images.
+    /// If the length of `images` is not a multiple of an image's.
     pub(super) fn forward(&mut self, images: &[f32], mode: Mode) -> Forward {
         let [c, h, w] = self.architecture.input;
         let n = images.len() / (c * h * w);
@@ -91,7 +92,7 @@ impl BurnNetwork {
         &mut self,
         output_gradients: &BTreeMap<String, Vec<f32>>,
     ) -> &BTreeMap<String, Vec<f32>> {
-        assert_eq!(self.pass, Pass::Training, "the last pass was taped");
+        assert_eq!(self.pass, Pass::Training, "the network was built for training");
         let mut gradients = self.scalar(output_gradients).backward();
         let tracked = self.weights.iter().filter(|(_, weight)| weight.is_autodiff());
         let by_weights =
@@ -103,11 +104,11 @@ impl BurnNetwork {
     /// See [`Network::image_gradients`](super::Network::image_gradients).
     pub(super) fn image_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
         let mut gradients = self.scalar(output_gradients).backward();
-        let images = self.images.take().expect("the last pass was taped");
-        numbers(images.grad_remove(&mut gradients).expect("every layer's output depends on the images"))
+        let images = self.images.take().expect("the last pass was for gradients with respect to images");
+        numbers(images.grad_remove(&mut gradients).expect("every output depends on the images"))
     }
 
-    /// Returns a scalar whose gradients with respect to the outputs are these.
+    /// Returns a scalar whose gradients with respect to the outputs are `output_gradients`.
     fn scalar(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Tensor<1> {
         let last = std::mem::take(&mut self.last);
         let term = |(name, gradient): (&String, &Vec<f32>)| {
@@ -115,14 +116,14 @@ impl BurnNetwork {
             let gradient = TensorData::new(gradient.clone(), output.dims());
             (output * Tensor::<4>::from_data(gradient, &self.device)).sum()
         };
-        output_gradients.iter().map(term).reduce(|sum, term| sum + term).expect("there is an output")
+        output_gradients.iter().map(term).reduce(|sum, term| sum + term).expect("there is at least one gradient")
     }
 
-    /// Walks the layers; returns the outputs and the batch's statistics.
+    /// Computes all layers. Returns the outputs and the statistics of the batch.
     fn walk(&self, images: Tensor<4>, mode: Mode) -> (Outputs, Statistics) {
         let layers = &self.architecture.layers;
         let mut statistics = Statistics::new();
-        // How many still read an output: the last one takes it, so that burn may compute in place.
+        // The number of remaining readers of each output. The last reader takes the tensor, so that burn can compute in place.
         let mut readers: BTreeMap<&str, usize> = BTreeMap::new();
         let read = layers.iter().flat_map(|layer| &layer.inputs).chain(&self.outputs);
         read.for_each(|name| *readers.entry(name).or_default() += 1);
@@ -131,7 +132,7 @@ impl BurnNetwork {
             let left = readers.get_mut(name).expect("the readers were counted");
             *left -= 1;
             if *left == 0 { outputs.remove(name) } else { outputs.get(name).cloned() }
-                .expect("layers are in an order in which they can be computed")
+                .expect("a layer comes after the layers that it reads")
         };
         for (index, layer) in (0..).zip(layers) {
             let inputs = layer.inputs.iter().map(|name| take(&mut outputs, name)).collect();

@@ -1,5 +1,5 @@
-//! From an architecture to the operations that compute it. Layers that change nothing are left out, and some are done by the
-//! operation before them.
+//! Turns an architecture into the operations that compute it. Layers that do nothing are left out, and some layers are fused into
+//! the operation before them.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::network::{
     pass::Pass,
 };
 
-/// What an architecture becomes.
+/// The operations of an architecture.
 pub(super) struct Built {
     pub(super) nodes: Vec<Node>,
-    /// The output of each layer, by name.
+    /// The output of each layer, by the layer's name. Fused layers share one.
     pub(super) values: BTreeMap<String, Value>,
     /// The shape of each value.
     pub(super) shapes: Vec<Shape>,
@@ -23,7 +23,7 @@ pub(super) struct Built {
 /// Returns the nodes that compute the outputs of the layers named `outputs`.
 ///
 /// # Panics
-/// If a layer reads what is not there.
+/// If a layer reads a layer that does not exist or comes after it.
 pub(super) fn build(architecture: &Architecture, pass: Pass, outputs: &[&str]) -> Built {
     let is_output = |layer: &Layer| outputs.contains(&layer.name.as_str());
     let n_layers = architecture.layers.iter().rposition(is_output).map_or(0, |last| last + 1);
@@ -60,7 +60,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Takes a layer's plan, and returns its output.
+    /// Adds the nodes of a layer, or fuses it into the node before. Returns its output.
     fn take(&mut self, layer: &Layer, plan: Plan, inputs: Vec<Value>, output: Shape) -> Value {
         let before = inputs[0];
         let joined = match plan.follower {
@@ -92,7 +92,7 @@ impl Builder<'_> {
         output
     }
 
-    /// Whether `value` has one reader, by whatever name layers know it.
+    /// Returns whether exactly one layer reads `value`, under any of its names, and it is not an output.
     fn is_read_once(&self, value: Value) -> bool {
         let readers = |name| self.layers.iter().flat_map(|layer| &layer.inputs).filter(|input| *input == name).count();
         let mut names = self.values.iter().filter(|entry| *entry.1 == value).map(|(&name, _)| name);

@@ -1,4 +1,4 @@
-//! Networks on a CPU: a list of operations to call, forward and back, over maps whose memory is used again from step to step.
+//! Networks on a CPU: a list of operations that are called forward and backward. Their maps reuse the memory of the step before.
 
 mod build;
 mod node;
@@ -20,24 +20,26 @@ use super::{
     weights::Weights,
 };
 
-/// A network that computes with kernels.
+/// A network that is computed by our kernels. Vectors without a comment to the contrary have one item for each value.
 pub(super) struct CpuNetwork {
+    /// In the order of the forward pass.
     nodes: Vec<Node>,
-    /// Shape of each value.
     shapes: Vec<Shape>,
+    /// The requested outputs, by the names of their layers.
     outputs: Vec<(String, Value)>,
-    /// How many nodes and outputs read each value.
+    /// The number of nodes and outputs that read the value.
     readers: Vec<usize>,
-    /// The earliest node whose backward pass reads each value. The map is kept until then.
+    /// The first node whose backward pass reads the value, which is the last to run. The map is kept until then.
     kept_for: Vec<Option<usize>>,
-    /// Whether a gradient with respect to a value is wanted.
+    /// Whether the gradient with respect to the value is needed.
     reached: Vec<bool>,
-    /// How images are given to the nodes that read them: as they come, if all of those can read that.
+    /// The layout of the input: images, if all nodes that read the input can read that layout, otherwise a map.
     input: Layout,
-    /// The last pass, and what it left for the backward pass.
+    /// The last forward pass.
     run: Run,
+    /// The maps that the last forward pass kept.
     maps: Vec<Option<Vec<f32>>>,
-    /// With respect to the parameters, in their layout.
+    /// The gradients with respect to the parameters, by name and in the layout of the parameters.
     gradients: BTreeMap<String, Vec<f32>>,
     buffers: Buffers,
 }
@@ -89,20 +91,20 @@ impl CpuNetwork {
     /// Replaces the weights.
     ///
     /// # Panics
-    /// If they are not the architecture's.
+    /// If they do not fit the architecture.
     pub(super) fn set_weights(&mut self, weights: &Weights) {
         for Node { layer, operation, .. } in &mut self.nodes {
             operation.set_weights(&|part| weights.0[&format!("{layer}.{part}")].values.as_slice());
         }
     }
 
-    /// Computes the outputs for `images` [n, c, h, w].
+    /// Computes the outputs for `images` `[n, c, h, w]`.
     ///
     /// # Panics
-    /// If `images` is not a whole number of images.
+    /// If the length of `images` is not a multiple of an image's.
     pub(super) fn forward(&mut self, images: &[f32], mode: Mode) -> Forward {
         let input = self.shapes[0];
-        assert!(images.len().is_multiple_of(input.values()), "images are whole");
+        assert!(images.len().is_multiple_of(input.values()), "the length of `images` is a multiple of an image's");
         self.run = Run { n: images.len() / input.values(), mode, ..self.run };
         self.maps.fill(None);
         self.maps[0] = Some(self.input_map(images));
@@ -148,7 +150,7 @@ impl CpuNetwork {
         let Node { operation, inputs, output, .. } = &mut self.nodes[i];
         let mut y = self.buffers.take(self.run.n * self.shapes[*output].len());
         let map = |&value: &Value| Map {
-            values: self.maps[value].as_deref().expect("layers are in an order in which they can be computed"),
+            values: self.maps[value].as_deref().expect("inputs are computed before and kept until they are read"),
             shape: self.shapes[value],
             layout: if value == 0 { self.input } else { Layout::Map },
         };
@@ -160,7 +162,11 @@ impl CpuNetwork {
         let read = |(name, value): &(String, Value)| {
             let shape = self.shapes[*value];
             let mut output = vec![0.0; self.run.n * shape.values()];
-            map::to_images(shape, self.maps[*value].as_ref().expect("outputs are kept"), &mut output);
+            map::to_images(
+                shape,
+                self.maps[*value].as_ref().expect("outputs are kept until they are read"),
+                &mut output,
+            );
             (name.clone(), output)
         };
         self.outputs.iter().map(read).collect()
@@ -177,27 +183,27 @@ impl CpuNetwork {
         }
     }
 
-    /// Returns the gradients with respect to the trained parameters, by name in the layout of the parameters, given those with
-    /// respect to outputs of the last pass [n, c, h, w].
+    /// Returns the gradients with respect to the trained parameters, by name and in the layout of the parameters, given the
+    /// gradients `[n, c, h, w]` with respect to outputs of the last forward pass.
     ///
     /// # Panics
-    /// If the network is not for training, or a gradient is not of an output.
+    /// If the last pass was not for training, or a gradient does not belong to an output.
     pub(super) fn weight_gradients(
         &mut self,
         output_gradients: &BTreeMap<String, Vec<f32>>,
     ) -> &BTreeMap<String, Vec<f32>> {
-        assert_eq!(self.run.pass, Pass::Training, "the last pass kept what is needed");
+        assert_eq!(self.run.pass, Pass::Training, "the network was built for training");
         self.backward(output_gradients);
         &self.gradients
     }
 
-    /// Returns the gradients with respect to the images [n, c, h, w], given those with respect to outputs of the last pass
-    /// [n, c, h, w].
+    /// Returns the gradient `[n, c, h, w]` with respect to the images, given the gradients `[n, c, h, w]` with respect to outputs
+    /// of the last forward pass.
     ///
     /// # Panics
-    /// If the network is not for gradients with respect to images, or a gradient is not of an output.
+    /// If the last pass was not for gradients with respect to images, or a gradient does not belong to an output.
     pub(super) fn image_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
-        assert_eq!(self.run.pass, Pass::ImageGradients, "the last pass kept what is needed");
+        assert_eq!(self.run.pass, Pass::ImageGradients, "the network was built for gradients with respect to images");
         let input = self.shapes[0];
         let mut images = vec![0.0; self.run.n * input.values()];
         if let Some(gradient) = self.backward(output_gradients) {
@@ -207,7 +213,7 @@ impl CpuNetwork {
         images
     }
 
-    /// Walks back, and returns the gradient with respect to the input if it is reached.
+    /// Runs the backward pass. Returns the gradient with respect to the input if it is needed.
     fn backward(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Option<Vec<f32>> {
         let mut gradients = self.map_gradients(output_gradients);
         for i in (0..self.nodes.len()).rev() {
@@ -228,14 +234,14 @@ impl CpuNetwork {
         gradients[0].take()
     }
 
-    /// Returns the gradients with respect to outputs as maps, by value.
+    /// Returns the gradients with respect to outputs as maps, one slot for each value.
     fn map_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<Option<Vec<f32>>> {
         let mut gradients = vec![None; self.shapes.len()];
         for (name, gradient) in output_gradients {
             let output = self.outputs.iter().find(|(output, _)| output == name);
-            let &(_, value) = output.expect("gradients are with respect to outputs");
+            let &(_, value) = output.expect("every gradient is with respect to an output");
             let shape = self.shapes[value];
-            assert_eq!(gradient.len(), self.run.n * shape.values(), "a gradient has its output's shape");
+            assert_eq!(gradient.len(), self.run.n * shape.values(), "a gradient has the shape of its output");
             let mut map = self.buffers.take(self.run.n * shape.len());
             map::from_images(shape, gradient, &mut map);
             operation::add(self.run.isa, &mut gradients[value], map, &mut self.buffers);
@@ -243,7 +249,7 @@ impl CpuNetwork {
         gradients
     }
 
-    /// Adds to the gradients with respect to the inputs of node `i`, given that with respect to its output.
+    /// Runs the backward pass of node `i`, given the gradient `dy` with respect to its output.
     fn backward_through(&mut self, i: usize, dy: Vec<f32>, gradients: &mut [Option<Vec<f32>>]) {
         let Node { layer, operation, inputs, output } = &mut self.nodes[i];
         let mut back = Backward {

@@ -1,4 +1,4 @@
-//! What a training reads: splits, labels and policy, checked against each other once.
+//! The data of a training: splits, labels and augmentation policy, checked against each other when they are read.
 
 use crate::{
     images::{
@@ -12,14 +12,15 @@ use crate::{
 /// The images to train on and those to validate on.
 pub(crate) struct Data {
     pub(crate) heads: Vec<Head>,
+    /// The shape of an image: `[channels, height, width]`.
     pub(crate) shape: [usize; 3],
     policy: Policy,
-    /// The training split, and the images added to it, if any.
+    /// One or two non-empty datasets: the training split and the images added to it.
     train: Vec<Dataset>,
     validation: Option<Dataset>,
 }
 
-/// A batch: images [n, c, h, w] as the policy gives them, and the labels of each head [n].
+/// A batch: images `[n, c, h, w]`, augmented and normalised by the policy, and the labels `[n]` of each head.
 pub(crate) struct Batch {
     pub(crate) n: usize,
     pub(crate) images: Vec<f32>,
@@ -27,10 +28,10 @@ pub(crate) struct Batch {
 }
 
 impl Data {
-    /// Returns the data in the slots `train`, `extra`, `validation`, `labels` and `policy`.
+    /// Reads the slots `train`, `extra`, `validation`, `labels` and `policy`.
     ///
     /// # Errors
-    /// If one cannot be read, or they do not fit each other.
+    /// If a slot cannot be read, if they do not fit each other, or if there are no training images.
     pub(crate) fn read(inputs: &Inputs<'_>, output: Output) -> Result<Self, StageError> {
         let labels: Labels = inputs.record("labels")?;
         let policy = Policy::of_inputs(inputs, labels.image)?;
@@ -47,17 +48,17 @@ impl Data {
         Ok(Self { heads, shape, policy, train, validation })
     }
 
-    /// Returns how many images there are to train on.
+    /// Returns the number of training images.
     pub(crate) fn n_train(&self) -> usize {
         self.train.iter().map(Dataset::len).sum()
     }
 
-    /// Returns how many images there are to validate on, or nothing without a validation split.
+    /// Returns the number of validation images, or `None` without a validation split.
     pub(crate) fn n_validation(&self) -> Option<usize> {
         self.validation.as_ref().map(Dataset::len)
     }
 
-    /// Returns the training images `indices` as they are in `epoch`.
+    /// Returns the training images `indices`, augmented for `epoch`. Indices go on from the training split into the added images.
     pub(crate) fn train_batch(&self, indices: &[u32], epoch: u32, seed: u64) -> Batch {
         let size = self.shape.iter().product();
         let mut batch = self.empty(indices.len());
@@ -66,7 +67,8 @@ impl Data {
             let (dataset, index, seed) = if (index as usize) < first {
                 (&self.train[0], index, seed)
             } else {
-                // Added images draw numbers of their own, not those of the images whose index they share.
+                // Augmentation draws by seed and index. An added image must not draw the same numbers as the image of the
+                // training split with the same index.
                 (&self.train[1], index - first as u32, !seed)
             };
             self.policy.fill(dataset, &[index], Some(epoch), seed, image);
@@ -75,12 +77,12 @@ impl Data {
         batch
     }
 
-    /// Returns the validation images `from` to `to`.
+    /// Returns the validation images `from..to`.
     ///
     /// # Panics
-    /// If there is no validation split, or it has fewer images.
+    /// If there is no validation split, or it has fewer than `to` images.
     pub(crate) fn validation_batch(&self, from: usize, to: usize) -> Batch {
-        let dataset = self.validation.as_ref().expect("the caller asked how many images there are");
+        let dataset = self.validation.as_ref().expect("the caller checked that there is a validation split");
         plain_batch(dataset, &self.policy, &self.heads, from, to)
     }
 
@@ -99,7 +101,7 @@ impl Data {
     }
 }
 
-/// Returns images `from` to `to` of a checked split, without augmentation.
+/// Returns the images `from..to` of a [`checked`] split, without augmentation.
 pub(crate) fn plain_batch(dataset: &Dataset, policy: &Policy, heads: &[Head], from: usize, to: usize) -> Batch {
     let indices: Vec<u32> = (from as u32..to as u32).collect();
     let mut images = vec![0.0; (to - from) * dataset.image_shape().bytes()];
@@ -108,12 +110,12 @@ pub(crate) fn plain_batch(dataset: &Dataset, policy: &Policy, heads: &[Head], fr
     Batch { n: to - from, images, labels: heads.iter().map(labels).collect() }
 }
 
-/// Returns the heads of a network for these labels.
+/// Returns one head for each kind of label.
 pub(crate) fn heads(labels: &Labels, output: Output) -> Vec<Head> {
     labels.heads.iter().map(|head| Head { name: head.name.clone(), classes: head.classes.len(), output }).collect()
 }
 
-/// Returns the split after checking its images and labels against `labels`.
+/// Returns `dataset` if its images and labels are as `labels` says. `slot` is its name in error messages.
 pub(crate) fn checked(dataset: Dataset, slot: &str, labels: &Labels) -> Result<Dataset, StageError> {
     if dataset.image_shape() != labels.image {
         let (found, expected) = (dataset.image_shape(), labels.image);

@@ -1,10 +1,12 @@
-//! How the weights of a network are spread, epoch after epoch: a compact record that grows while a network trains. It is part
-//! of every training's state, so that a training that goes on from another's checkpoint has it from the initial weights on.
-//! Each training says which epochs become an output.
+//! Histograms of a network's weights, one for each epoch.
 //!
-//! The file is a safetensors file: `epochs` i32 [k]; for each array of numbers of the network, by its name, `<name>/counts`
-//! i32 [k, 30] over equal bins from the smallest to the largest number, and `<name>/figures` f32 [k, 4]: smallest, largest,
-//! mean, mean square. TensorBoard shows thirty bins. NaN and infinite numbers are not counted.
+//! They are part of every checkpoint, so that a training that continues from another's checkpoint has all of them from the
+//! initial weights on. The settings of a training decide which epochs it outputs.
+//!
+//! The file is in the safetensors format. `epochs` i32 [k] holds the epochs. For each array of the network, `<name>/counts`
+//! i32 [k, 30] holds the counts of 30 equal bins from the smallest to the largest number, and `<name>/figures` f32 [k, 4] the
+//! smallest number, the largest, the mean and the mean square. There are 30 bins because TensorBoard shows 30. NaN and
+//! infinite numbers are ignored.
 
 use std::collections::BTreeMap;
 
@@ -16,25 +18,25 @@ use crate::{
     tensors::{TensorsReader, TensorsWriter},
 };
 
-/// Bins of a histogram.
+/// The number of bins of a histogram.
 const BINS: usize = 30;
 
-/// How the numbers of one array are spread.
+/// The histogram of one array. NaN and infinite numbers are ignored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
-    /// The smallest number. 0 if no number is finite, as are the other figures.
+    /// The smallest number, or 0 if none is finite.
     pub min: f32,
-    /// The largest number.
+    /// The largest number, or 0 if none is finite.
     pub max: f32,
-    /// The mean.
+    /// The mean, or 0 if no number is finite.
     pub mean: f32,
-    /// The mean of the squares.
+    /// The mean of the squares, or 0 if no number is finite.
     pub mean_square: f32,
-    /// How many numbers lie in each of 30 equal bins from `min` to `max`.
+    /// The number of elements in each of 30 equal bins from `min` to `max`.
     pub counts: [u32; BINS],
 }
 
-/// Histograms of all arrays of a network after some epochs. Invariant: epochs rise, and each has the same arrays.
+/// Histograms of all arrays of a network after some epochs. Invariant: epochs ascend, and every epoch has the same arrays.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Histograms {
     epochs: Vec<u32>,
@@ -42,7 +44,7 @@ pub struct Histograms {
 }
 
 impl Histogram {
-    /// Returns the histogram of `values`. The result is the same on every machine: sums are in order, in 64 bits.
+    /// Returns the histogram of `values`. The result is the same on every machine, because sums are in order and in f64.
     pub fn new(values: &[f32]) -> Self {
         let finite = || values.iter().copied().filter(|value| value.is_finite());
         let (mut n, mut sum, mut squares) = (0_u64, 0.0_f64, 0.0_f64);
@@ -59,7 +61,7 @@ impl Histogram {
         let low = f64::from(min);
         let bins_per_unit = BINS as f64 / (f64::from(max) - low);
         for value in finite() {
-            // Where all numbers are equal, 0 times infinity is bin 0.
+            // If all numbers are equal, this is 0 times infinity: NaN, which `as` casts to bin 0.
             let bin = ((f64::from(value) - low) * bins_per_unit) as usize;
             counts[bin.min(BINS - 1)] += 1;
         }
@@ -68,19 +70,19 @@ impl Histogram {
 }
 
 impl Histograms {
-    /// The name of the file among a training's outputs.
+    /// The file name among the outputs of a training.
     pub const FILE: &str = "histograms.safetensors";
 
-    /// Adds the weights after `epoch`, unless it was added before.
+    /// Adds the histograms of the weights after `epoch`. Does nothing if it is the last epoch that was added.
     ///
     /// # Panics
-    /// If the arrays differ from those before, or a later epoch was added.
+    /// If the arrays differ from those of earlier epochs, or if a later epoch was added before.
     pub fn push(&mut self, epoch: u32, weights: &Weights) {
         match self.epochs.last() {
             Some(last) if *last == epoch => return,
             Some(last) => {
-                assert!(*last < epoch, "epochs rise");
-                assert!(self.arrays.keys().eq(weights.0.keys()), "a network keeps its arrays");
+                assert!(*last < epoch, "epochs must ascend");
+                assert!(self.arrays.keys().eq(weights.0.keys()), "every epoch must have the same arrays");
             }
             None => {}
         }
@@ -90,12 +92,12 @@ impl Histograms {
         }
     }
 
-    /// Returns the histograms of epochs 0, `every`, 2 `every` and so on, and of the last epoch.
+    /// Returns the histograms of every `every`th epoch (0, `every`, 2 `every` ..) and of the last epoch.
     ///
     /// # Panics
     /// If `every` is 0.
     pub fn thinned(&self, every: u32) -> Self {
-        assert!(every > 0, "a histogram every so many epochs");
+        assert!(every > 0, "`every` must be at least 1");
         let is_kept = |epoch: &u32| epoch.is_multiple_of(every) || Some(epoch) == self.epochs.last();
         let kept: Vec<usize> = (0..self.epochs.len()).filter(|&at| is_kept(&self.epochs[at])).collect();
         let of_array =
@@ -106,12 +108,12 @@ impl Histograms {
         }
     }
 
-    /// Returns whether there are histograms of each epoch from 0 to `last`, of the arrays of `weights`.
+    /// Returns whether these are the histograms of all epochs from 0 to `last`, and of the arrays in `weights`.
     pub(crate) fn fit(&self, last: u32, weights: &Weights) -> bool {
         self.epochs.iter().copied().eq(0..=last) && self.arrays.keys().eq(weights.0.keys())
     }
 
-    /// Returns each epoch with the histograms of its arrays, by name.
+    /// Returns the epochs, each with the histograms of its arrays by name.
     pub fn epochs(&self) -> impl Iterator<Item = (u32, impl Iterator<Item = (&str, &Histogram)>)> {
         self.epochs
             .iter()
@@ -119,7 +121,7 @@ impl Histograms {
             .map(|(at, epoch)| (*epoch, self.arrays.iter().map(move |(name, all)| (name.as_str(), &all[at]))))
     }
 
-    /// Returns the file. Equal histograms are equal bytes.
+    /// Returns the content of the file. Equal histograms give equal bytes.
     pub fn write(&self) -> Vec<u8> {
         let mut writer = TensorsWriter::default();
         let int = |n: u32| i32::try_from(n).expect("epochs and arrays have fewer than 2^31 items");
@@ -134,14 +136,14 @@ impl Histograms {
         writer.finish()
     }
 
-    /// Returns the histograms in a file.
+    /// Reads the content of a file.
     ///
     /// # Errors
-    /// If the file cannot be read as histograms.
+    /// If `bytes` is not a file of histograms.
     pub fn read(bytes: Bytes) -> Result<Self, StageError> {
         let reader = TensorsReader::new(bytes)?;
         let wrong =
-            |name: &str| StageError::failed(format!("histograms: `{name}` has a shape or a number that cannot be"));
+            |name: &str| StageError::failed(format!("histograms: `{name}` has an invalid shape or an invalid number"));
         let (epochs, _) = reader.i32("epochs")?;
         let k = epochs.len();
         let epochs: Vec<u32> =
@@ -181,8 +183,8 @@ mod tests {
     }
 
     #[test]
-    fn every_finite_number_is_in_the_bin_where_it_lies() {
-        // Against the obvious count: bin i holds what lies from its lower edge to the next.
+    fn counts_agree_with_a_direct_count() {
+        // Bin i holds the numbers from its lower edge to the next bin's.
         let values: Vec<f32> = (0..500).map(|i| ((i * 7919) % 1009) as f32 / 100.0 - 3.0).collect();
         let histogram = Histogram::new(&values);
         assert_eq!(histogram.counts.iter().sum::<u32>(), 500);
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_numbers_are_in_one_bin_and_what_is_not_finite_in_none() {
+    fn equal_numbers_share_a_bin_and_infinite_ones_are_ignored() {
         let histogram = Histogram::new(&[2.0, f32::NAN, 2.0, f32::INFINITY]);
         assert_eq!((histogram.min, histogram.max, histogram.counts[0]), (2.0, 2.0, 2));
         assert_eq!(histogram.counts.iter().sum::<u32>(), 2);
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn thinned_they_are_of_every_kth_epoch_and_the_last() {
+    fn thinned_histograms_are_of_every_kth_epoch_and_the_last() {
         let of = |epochs: &[u32]| {
             let mut histograms = Histograms::default();
             epochs.iter().for_each(|&epoch| histograms.push(epoch, &weights(&[epoch as f32, -1.0])));
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_comes_back_and_holds_an_epoch_once() {
+    fn a_file_is_read_as_it_was_written_and_has_each_epoch_once() {
         let mut histograms = Histograms::default();
         histograms.push(2, &weights(&[1.0, -1.0, 0.25]));
         histograms.push(4, &weights(&[3.0, -1.0, 0.5]));

@@ -1,4 +1,4 @@
-//! The figures of each epoch, and which epoch is the best.
+//! The metrics of each epoch, and early stopping.
 
 use pipe_store::Digest;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::{
     stage::StageError,
 };
 
-/// A number in a checkpoint, exact: its bits.
+/// Serialises a number as its bits, so that a checkpoint holds it exactly.
 pub(crate) mod bits {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -28,42 +28,43 @@ pub(crate) mod bits {
 pub(crate) struct HeadFigures {
     #[serde(with = "bits")]
     pub(crate) loss: f64,
-    /// Share of the images whose largest logit is that of their class.
+    /// The fraction of images whose largest logit belongs to their class.
     #[serde(with = "bits")]
     pub(crate) accuracy: f64,
 }
 
-/// The figures of one split in one epoch.
+/// Loss and accuracy over one split in one epoch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Figures {
-    /// Weighted losses of the heads and the L2 penalty.
+    /// The weighted sum of the heads' losses, plus the L2 penalty.
     #[serde(with = "bits")]
     pub(crate) loss: f64,
-    /// One per head.
+    /// In the order of the heads.
     pub(crate) heads: Vec<HeadFigures>,
 }
 
-/// One epoch. The figures of training are means over its steps, each computed before the step changes the weights. Those of
-/// validation are of the weights at the end.
+/// One complete epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Epoch {
+    /// Means over the training images, each computed with the weights before its step.
     pub(crate) train: Figures,
+    /// Computed with the weights at the end of the epoch. `None` without a validation split.
     pub(crate) valid: Option<Figures>,
-    /// Digest of the weights at the end.
+    /// The digest of the weights at the end of the epoch.
     pub(crate) weights: Digest,
 }
 
-/// A metric of a training, resolved against its heads.
+/// A metric that the heads of the training have.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Metric {
-    /// `valid.fine_accuracy`
+    /// The full name, such as `valid.fine_accuracy`.
     pub(crate) name: String,
     valid: bool,
-    /// None: the loss of all.
+    /// The index of the head, and whether the metric is its accuracy rather than its loss. `None` for the total loss.
     head: Option<(usize, bool)>,
 }
 
-/// Returns the names of all metrics, in the order of the columns of history.csv.
+/// Returns the names of all metrics, in the order of the columns of `history.csv`.
 pub(crate) fn metric_names(heads: &[Head], validation: bool) -> Vec<String> {
     let splits: &[&str] = if validation { &["train", "valid"] } else { &["train"] };
     let names = splits.iter().flat_map(|split| {
@@ -75,10 +76,10 @@ pub(crate) fn metric_names(heads: &[Head], validation: bool) -> Vec<String> {
 }
 
 impl Metric {
-    /// Returns the metric `name`.
+    /// Returns the metric `name`. `accuracy` means the accuracy of the first head.
     ///
     /// # Errors
-    /// If there is no such metric, or it is of a validation split that does not exist.
+    /// If there is no such metric, or if it needs a validation split and there is none.
     pub(crate) fn new(name: &str, heads: &[Head], validation: bool) -> Result<Self, StageError> {
         let unknown = || {
             let all = metric_names(heads, validation).join("`, `");
@@ -112,7 +113,7 @@ impl Metric {
         Ok(Self { name, valid, head })
     }
 
-    /// Returns the metric's value in `epoch`.
+    /// Returns the value of the metric in `epoch`.
     pub(crate) fn of(&self, epoch: &Epoch) -> f64 {
         let figures =
             if self.valid { epoch.valid.as_ref().expect("there is a validation split") } else { &epoch.train };
@@ -124,7 +125,7 @@ impl Metric {
     }
 }
 
-/// Returns the epoch, counted from 1, after which `stopping` ends a training with these epochs, if it does.
+/// Returns the epoch, counted from 1, after which `stopping` ends the training. `None` if `epochs` do not reach that point.
 pub(crate) fn stopped_after(
     epochs: &[Epoch],
     stopping: &EarlyStopping,
@@ -146,7 +147,7 @@ pub(crate) fn stopped_after(
     None
 }
 
-/// Returns every metric of every epoch.
+/// Returns the history of a training: every metric of every epoch.
 pub(crate) fn table(epochs: &[Epoch], heads: &[Head]) -> TrainingHistory {
     let validation = epochs.iter().any(|epoch| epoch.valid.is_some());
     let values = |epoch: &Epoch| {
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn early_stopping_waits_for_its_patience() {
+    fn early_stopping_ends_after_its_patience() {
         let metric = Metric::new("valid.accuracy", &heads(), true).unwrap();
         let check = |patience, min_delta, accuracies: &[f64]| {
             let stopping = EarlyStopping { patience, min_delta };

@@ -1,4 +1,4 @@
-//! Which weights of a training become outputs.
+//! The setting that says which weights of a training become outputs.
 
 use crate::{
     choices,
@@ -7,21 +7,21 @@ use crate::{
 };
 
 choices! {
-    /// Weights that become outputs.
+    /// Weights that become outputs of a training.
     #[derive(Copy, Eq)]
     pub enum Keep {
-        /// `best/weights.safetensors`: of the epoch where the objective's metric is best; of the last epoch if there is no
-        /// validation split.
+        /// `best/weights.safetensors`: the weights after the epoch with the best value of the objective's metric, or after the
+        /// last epoch if there is no validation split.
         Best,
-        /// `last/weights.safetensors`: of the last epoch.
+        /// `last/weights.safetensors`: the weights after the last epoch.
         Last,
-        /// `epoch-0010/weights.safetensors` and so on: every so many epochs.
+        /// `epoch-0010/weights.safetensors` and so on: the weights after every nth epoch.
         Every(u32 [Domain::Whole(1..=u32::MAX)]),
     }
 }
 
 impl Keep {
-    /// Complains about weights that are listed twice.
+    /// Adds a problem for each item of `list` that occurs earlier in it.
     pub fn each_once(list: &[Self], at: &Path, problems: &mut Vec<Problem>) {
         for (i, keep) in list.iter().enumerate().filter(|(i, keep)| list[..*i].contains(keep)) {
             problems.push(Problem::new(at.index(i), format!("`{}` is listed twice", keep.name())));

@@ -1,17 +1,19 @@
-//! The loss of a head, its gradient and accuracy, worked out on the host in f64.
+//! The loss of a head, its gradient, and the number of correct predictions, computed on the host in f64.
 
 use crate::{choices, network::architecture::Output};
 
 choices! {
-    /// What is made small, of the probabilities of the classes and the image's class: a mean over the images.
+    /// The loss that training minimises: the mean over the images of a function of the class probabilities p and the class y of
+    /// the image.
     #[derive(Copy, Eq)]
     pub enum Loss = CrossEntropy {
-        /// Categorical cross-entropy.
+        /// Categorical cross-entropy: -ln p of the image's class.
         CrossEntropy,
-        /// The mean over the classes of p - y ln(p + 1e-7), with y 1 for the image's class and 0 for the others (Keras's
+        /// The mean over the classes of p - y ln(p + 1e-7), where y is 1 for the image's class and 0 for the others (Keras's
         /// `Poisson`).
         Poisson,
-        /// The mean over the classes of (p - y)^2 (Keras's `MeanSquaredError`).
+        /// The mean over the classes of (p - y)^2, where y is 1 for the image's class and 0 for the others (Keras's
+        /// `MeanSquaredError`).
         MeanSquaredError,
     }
 }
@@ -20,27 +22,27 @@ choices! {
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Criterion {
     pub(crate) loss: Loss,
-    /// Share of the class's weight that is spread evenly over all classes (Szegedy et al. 2016; Keras's `label_smoothing`),
-    /// for cross-entropy.
+    /// Label smoothing, from 0 to 1: the fraction of the target that is spread evenly over all classes (Szegedy et al. 2016;
+    /// Keras's `label_smoothing`). Used by cross-entropy only.
     pub(crate) smoothing: f64,
 }
 
 /// Keras's `backend.epsilon()`.
 const EPSILON: f64 = 1e-7;
 
-/// Sums over the images of a batch.
+/// The sum of the losses and the number of correct predictions over the images of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Score {
     pub(crate) loss: f64,
     pub(crate) correct: u64,
 }
 
-/// Returns the probabilities of `logits` [n, classes], row by row.
+/// Returns the class probabilities `[n, classes]` of `logits` `[n, classes]`.
 pub(crate) fn probabilities(output: Output, logits: &[f32], classes: usize) -> Vec<f32> {
     logits.chunks_exact(classes).flat_map(|row| log_probabilities(output, row)).map(|x| libm::exp(x) as f32).collect()
 }
 
-/// Returns the sum of the losses and of the hits of `logits` [n, classes] against `labels` [n].
+/// Returns the score of `logits` `[n, classes]` against `labels` `[n]`.
 pub(crate) fn score(criterion: Criterion, output: Output, logits: &[f32], labels: &[i32], classes: usize) -> Score {
     let mut score = Score::default();
     for (row, &label) in logits.chunks_exact(classes).zip(labels) {
@@ -50,7 +52,7 @@ pub(crate) fn score(criterion: Criterion, output: Output, logits: &[f32], labels
     score
 }
 
-/// Returns the gradient of `weight` times the mean loss with respect to the logits: [n, classes].
+/// Returns the gradient `[n, classes]` of `weight` times the mean loss with respect to `logits` `[n, classes]`.
 pub(crate) fn gradient(
     criterion: Criterion,
     output: Output,
@@ -66,7 +68,7 @@ pub(crate) fn gradient(
         for (by_score, &z) in by_scores.into_iter().zip(row) {
             let slope = match output {
                 Output::Softmax => 1.0,
-                // The derivative of ln sigmoid(z).
+                // The derivative of the score, ln sigmoid(z).
                 Output::NormalisedSigmoid => 1.0 / (1.0 + libm::exp(f64::from(z))),
             };
             gradient.push((factor * by_score * slope) as f32);
@@ -76,12 +78,12 @@ pub(crate) fn gradient(
 }
 
 impl Criterion {
-    /// Returns what the class `class` of `classes` weighs for an image of class `label`.
+    /// Returns the target probability of `class` for an image of class `label`, after label smoothing.
     fn target(&self, class: usize, label: usize, classes: usize) -> f64 {
         f64::from(u8::from(class == label)) * (1.0 - self.smoothing) + self.smoothing / classes as f64
     }
 
-    /// Returns the loss of one image.
+    /// Returns the loss of one image of class `label`, given the logarithms of the class probabilities.
     fn of(&self, log_p: &[f64], label: usize) -> f64 {
         let classes = log_p.len();
         match self.loss {
@@ -100,12 +102,13 @@ impl Criterion {
         }
     }
 
-    /// Returns the gradient of the loss of one image with respect to the scores whose softmax is the probabilities.
+    /// Returns the gradient of the loss of one image with respect to the scores, the inputs of the softmax that gives the
+    /// probabilities.
     fn gradient(&self, log_p: &[f64], label: usize) -> Vec<f64> {
         let classes = log_p.len();
         let p: Vec<f64> = log_p.iter().map(|&log_p| libm::exp(log_p)).collect();
         let by_p = |class: usize| match self.loss {
-            Loss::CrossEntropy => unreachable!("its gradient by the scores is simpler"),
+            Loss::CrossEntropy => unreachable!("cross-entropy returns below without this derivative"),
             Loss::Poisson if class == label => (1.0 - 1.0 / (p[class] + EPSILON)) / classes as f64,
             Loss::Poisson => 1.0 / classes as f64,
             Loss::MeanSquaredError => 2.0 * (p[class] - f64::from(u8::from(class == label))) / classes as f64,
@@ -119,7 +122,7 @@ impl Criterion {
     }
 }
 
-/// Returns the index of the largest value, the first of equals. A row that begins with NaN gives 0.
+/// Returns the index of the largest value, the first one if several are equal. Returns 0 if the first value is NaN.
 pub(crate) fn largest(row: &[f32]) -> usize {
     (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
 }
@@ -135,7 +138,7 @@ fn log_probabilities(output: Output, row: &[f32]) -> Vec<f64> {
     scores.into_iter().map(|x| x - log_sum).collect()
 }
 
-/// Returns ln(1 / (1 + exp(-z))), without overflow.
+/// Returns ln(1 / (1 + exp(-z))) without overflow.
 fn log_sigmoid(z: f64) -> f64 {
     z.min(0.0) - libm::log1p(libm::exp(-z.abs()))
 }
@@ -172,9 +175,10 @@ mod tests {
         }
     }
 
-    /// Printed by Keras 3.15.1 and TensorFlow 2.21 in f64: each loss of two images and its gradient with respect to the logits.
+    /// Expected values are the output of Keras 3.15.1 and TensorFlow 2.21 in f64: the mean loss of two images, and the gradient
+    /// with respect to the logits of the first.
     #[test]
-    fn losses_are_kerass() {
+    fn losses_and_gradients_agree_with_keras() {
         let logits = [0.5f32, -1.0, 2.0, 1.5, 0.25, -0.75];
         for (output, expected) in [
             (
@@ -211,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn probabilities_sum_to_one_and_hits_are_counted() {
+    fn probabilities_sum_to_one_and_correct_predictions_are_counted() {
         let logits = [1.0, 3.0, 2.0, 100.0, 0.0, -100.0];
         for output in [Output::Softmax, Output::NormalisedSigmoid] {
             let p = probabilities(output, &logits, 3);
@@ -224,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_none_make_a_loss_that_is_none() {
+    fn nan_logits_give_a_nan_loss() {
         assert!(score(Criterion::default(), Output::Softmax, &[f32::NAN, 1.0], &[1], 2).loss.is_nan());
         assert!(score(Criterion::default(), Output::NormalisedSigmoid, &[0.0, f32::NAN], &[0], 2).loss.is_nan());
     }

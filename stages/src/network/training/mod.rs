@@ -1,4 +1,4 @@
-//! The training loop with its losses, optimizers and schedules, and the history and the state that it leaves.
+//! The training loop, with its losses, optimizers and schedules, and the history and checkpoints that it produces.
 
 pub(crate) mod data;
 pub(crate) mod histograms;

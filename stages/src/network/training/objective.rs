@@ -1,4 +1,4 @@
-//! What makes a training good, and when it is good enough.
+//! The objective of a training, and early stopping.
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -10,11 +10,11 @@ use crate::{
 };
 
 choices! {
-    /// Which way a metric is better.
+    /// The metric to maximise or to minimise.
     pub enum Objective {
-        /// The more, the better.
+        /// Larger values are better.
         Maximise(At) = "maximise",
-        /// The less, the better.
+        /// Smaller values are better.
         Minimise(At) = "minimise",
     }
 }
@@ -26,36 +26,36 @@ impl Default for Objective {
 }
 
 impl Objective {
-    /// Returns the metric's name.
+    /// Returns the name of the metric.
     pub fn metric(&self) -> &str {
         let (Self::Maximise(at) | Self::Minimise(at)) = self;
         let (At::Best(metric) | At::Last(metric)) = at;
         &metric.0
     }
 
-    /// Returns `value` as a loss to be minimised.
+    /// Returns `value` of the metric as a number to minimise: its negative if the metric is to be maximised.
     pub fn loss(&self, value: f64) -> f64 {
         if matches!(self, Self::Maximise(_)) { -value } else { value }
     }
 
-    /// Returns whether the last epoch counts rather than the best.
+    /// Returns whether the value in the last epoch counts, not the best value.
     pub fn is_last(&self) -> bool {
         matches!(self, Self::Maximise(At::Last(_)) | Self::Minimise(At::Last(_)))
     }
 }
 
 choices! {
-    /// The epoch that counts, and the metric.
+    /// A metric, and the epoch whose value counts.
     #[derive(Eq)]
     pub enum At {
-        /// The epoch where it is best; the first of equals.
+        /// The epoch with the best value, the first one if several are equal.
         Best(MetricName),
         /// The last epoch.
         Last(MetricName),
     }
 }
 
-/// The name of a metric: `valid.` or `train.` with `loss`, `accuracy` (of the first head), `<head>_loss` or `<head>_accuracy`.
+/// The name of a metric: `valid.` or `train.`, then `loss`, `accuracy` (of the first head), `<head>_loss` or `<head>_accuracy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricName(String);
 
@@ -94,11 +94,11 @@ impl Read for MetricName {
 }
 
 parameters! {
-    /// Stops a training whose objective's metric does not become better.
+    /// Ends a training when the objective's metric stops improving.
     pub struct EarlyStopping {
-        /// Epochs without improvement after which to stop.
+        /// The number of epochs without improvement after which the training ends.
         patience: u32 [Domain::Whole(1..=u32::MAX)],
-        /// Only a change by more than this is an improvement.
+        /// A change must be larger than this to count as an improvement.
         min_delta: f64 [Domain::NotNegative] = 0.0,
     }
 }

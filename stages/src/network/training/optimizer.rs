@@ -1,4 +1,4 @@
-//! Adam, AdamW, Nadam, RMSprop and SGD with the constants and formulas of Keras, over named arrays on the host.
+//! Adam, AdamW, Nadam, RMSprop and SGD, with the constants and formulas of Keras. They update named arrays on the host.
 
 use std::collections::BTreeMap;
 
@@ -13,37 +13,38 @@ use crate::{
 };
 
 choices! {
-    /// A rule for changing weights along their gradients.
+    /// The optimizer: how a step updates the weights from their gradients.
     #[derive(Copy, Eq)]
     pub enum OptimizerKind = Adam {
-        /// Kingma and Ba 2015; beta 0.9 and 0.999, epsilon 1e-7 (`keras/src/optimizers/adam.py`).
+        /// Adam (Kingma and Ba 2015) with beta 0.9 and 0.999, and epsilon 1e-7 (`keras/src/optimizers/adam.py`).
         Adam,
-        /// Loshchilov and Hutter 2019: Adam, and every weight shrinks by its share `weight_decay` times the learning rate
-        /// (`keras/src/optimizers/adamw.py`).
+        /// Adam with decoupled weight decay (Loshchilov and Hutter 2019): each step first subtracts `weight_decay` times the
+        /// learning rate times the weight, for all trained weights (`keras/src/optimizers/adamw.py`).
         AdamW,
-        /// Dozat 2016; Adam with Nesterov's momentum on the schedule mu(t) = 0.9 (1 - 0.96^(0.004 t) / 2) (Keras 2,
+        /// Adam with Nesterov momentum (Dozat 2016) on the schedule mu(t) = 0.9 (1 - 0.96^(0.004 t) / 2) (Keras 2,
         /// `keras/optimizers.py`, `schedule_decay`).
         Nadam,
-        /// Tieleman and Hinton 2012; rho 0.9, epsilon 1e-7 under the root (`keras/src/optimizers/rmsprop.py`).
+        /// RMSprop (Tieleman and Hinton 2012) with rho 0.9, and epsilon 1e-7 inside the square root
+        /// (`keras/src/optimizers/rmsprop.py`).
         RmsProp = "RMSprop",
-        /// Gradient descent, with momentum where that is not 0, which may be Nesterov's (`keras/src/optimizers/sgd.py`).
+        /// Stochastic gradient descent, optionally with momentum or Nesterov momentum (`keras/src/optimizers/sgd.py`).
         Sgd = "SGD",
     }
 }
 
-/// The numbers of a step.
+/// The hyperparameters of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rule {
     pub(crate) learning_rate: f64,
-    /// Factor of the sum of the squares of all kernels in the loss.
+    /// The factor of the L2 penalty, the sum of the squares of all kernels.
     pub(crate) l2: f64,
-    /// The largest norm of all gradients together, the penalty's included. Longer ones are scaled down to it.
+    /// The largest allowed norm of all gradients together, including the penalty's. Larger gradients are scaled down to it.
     pub(crate) clip_norm: Option<f64>,
-    /// Of SGD.
+    /// Used by SGD only. 0 means no momentum.
     pub(crate) momentum: f64,
-    /// Of SGD.
+    /// Whether the momentum is Nesterov's. Used by SGD only.
     pub(crate) nesterov: bool,
-    /// Of AdamW.
+    /// Used by AdamW only.
     pub(crate) weight_decay: f64,
 }
 
@@ -52,31 +53,32 @@ const BETA_2: f64 = 0.999;
 const RHO: f32 = 0.9;
 const EPSILON: f32 = 1e-7;
 
-/// Elements that a thread takes at a time.
+/// The number of elements that a thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
 /// An optimizer with its state.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Optimizer {
     pub(crate) kind: OptimizerKind,
-    /// Steps taken.
+    /// The number of steps taken.
     pub(crate) steps: u64,
-    /// Nadam's product of mu(1) to mu(`steps`).
+    /// The product of mu(1) to mu(`steps`). Used by Nadam only, otherwise 1.
     pub(crate) product: f64,
-    /// Running means of the gradients, by name. The velocity for SGD, empty for RMSprop.
+    /// Running means of the gradients, by name of the weight. The velocities for SGD, empty for RMSprop.
     pub(crate) first: BTreeMap<String, Vec<f32>>,
-    /// Running means of the squared gradients, by name. Empty for SGD.
+    /// Running means of the squared gradients, by name of the weight. Empty for SGD.
     pub(crate) second: BTreeMap<String, Vec<f32>>,
 }
 
-/// The numbers of one step that are the same for every weight, which changes by
-/// -rate * (of_mean * mean + of_gradient * gradient) / (sqrt(of_square * square) + epsilon). A gradient is
-/// clip * (gradient + decay * weight).
+/// The factors of one step, the same for all weights except for `decay`.
+///
+/// The Adam family adds -rate * (of_mean * mean + of_gradient * gradient) / (sqrt(of_square * square) + epsilon) to
+/// keep * weight. All optimizers use clip * (gradient + decay * weight) as the gradient.
 struct Factors {
-    /// For kernels. For other weights it is 0.
+    /// Twice the L2 factor for kernels, 0 for other weights.
     decay: f32,
     clip: f32,
-    /// What is left of a weight before it changes by its gradient.
+    /// 1 minus the weight decay of this step.
     keep: f32,
     momentum: f32,
     nesterov: bool,
@@ -87,7 +89,7 @@ struct Factors {
 }
 
 impl Optimizer {
-    /// Returns an optimizer before its first step, for the weights with these names and sizes.
+    /// Returns an optimizer before its first step, for weights with these names and sizes.
     pub(crate) fn new<'a>(kind: OptimizerKind, sizes: impl Iterator<Item = (&'a str, usize)>) -> Self {
         let zeros: BTreeMap<_, _> = sizes.map(|(name, size)| (name.to_owned(), vec![0.0; size])).collect();
         let (first, second) = match kind {
@@ -98,11 +100,11 @@ impl Optimizer {
         Self { kind, steps: 0, product: 1.0, first, second }
     }
 
-    /// Changes `weights` by their `gradients`, to which twice `rule.l2` times the weight is added where `is_kernel` holds: the
-    /// gradient of the penalty.
+    /// Takes one step: updates `weights` from `gradients`. Adds the gradient of the L2 penalty, 2 * `rule.l2` * weight, to the
+    /// weights whose name fulfils `is_kernel`.
     ///
     /// # Panics
-    /// If the name and the size of a gradient are not those of an array of weights.
+    /// If there is a gradient without weights of the same name and size.
     pub(crate) fn step(
         &mut self,
         weights: &mut Weights,
@@ -115,7 +117,7 @@ impl Optimizer {
         let clip = rule.clip_norm.map_or(1.0, |longest| clip(weights, gradients, decay, longest));
         let mut factors = Factors { clip, ..self.advance(rule) };
         for (name, gradient) in gradients {
-            let weights = &mut weights.0.get_mut(name).expect("a gradient is of a weight").values;
+            let weights = &mut weights.0.get_mut(name).expect("every gradient belongs to a weight").values;
             factors.decay = decay(name);
             let factors = &factors;
             let (first, second) = (self.first.get_mut(name), self.second.get_mut(name));
@@ -138,14 +140,14 @@ impl Optimizer {
         }
     }
 
-    /// Counts a step and returns its factors, in f64 until the last.
+    /// Counts a step and returns its factors. They are computed in f64 and rounded at the end.
     fn advance(&mut self, rule: &Rule) -> Factors {
         self.steps += 1;
         let (t, learning_rate) = (self.steps as f64, rule.learning_rate);
         let square_share = 1.0 - libm::pow(BETA_2, t);
         let (rate, of_mean, of_gradient, of_square) = match self.kind {
             OptimizerKind::RmsProp | OptimizerKind::Sgd => (learning_rate, 0.0, 1.0, 1.0),
-            // Both corrections are in the rate, as in Keras: epsilon is Kingma and Ba's "epsilon hat".
+            // Both bias corrections are in the rate, as in Keras: epsilon is Kingma and Ba's "epsilon hat".
             OptimizerKind::Adam | OptimizerKind::AdamW => {
                 (learning_rate * libm::sqrt(square_share) / (1.0 - libm::pow(BETA_1, t)), 1.0, 0.0, 1.0)
             }
@@ -171,8 +173,8 @@ impl Optimizer {
     }
 }
 
-/// Returns the factor that makes the norm of all gradients `longest` if it is longer (Pascanu, Mikolov and Bengio 2013; Keras's
-/// `global_clipnorm`).
+/// Returns the factor that scales the norm of all gradients down to `longest`, or 1 if it is not larger (Pascanu, Mikolov and
+/// Bengio 2013; Keras's `global_clipnorm`).
 fn clip(weights: &Weights, gradients: &BTreeMap<String, Vec<f32>>, decay: impl Fn(&str) -> f32, longest: f64) -> f32 {
     let of_array = |(name, gradient): (&String, &Vec<f32>)| {
         let (weights, decay) = (&weights.0[name].values, decay(name));
@@ -182,7 +184,7 @@ fn clip(weights: &Weights, gradients: &BTreeMap<String, Vec<f32>>, decay: impl F
 }
 
 impl Factors {
-    /// Returns the gradient of the loss with its penalty, clipped.
+    /// Returns the clipped gradient of the loss, including its penalty.
     #[inline(always)]
     fn gradient(&self, weight: f32, gradient: f32) -> f32 {
         self.clip * (gradient + self.decay * weight)
@@ -227,7 +229,7 @@ mod tests {
     use super::*;
     use crate::network::Weight;
 
-    /// The update of one weight in f64, line by line as Keras has it.
+    /// Returns a weight, initially 0.5, after a step with each of `gradients`, in f64 and with the formulas of Keras.
     fn oracle(kind: OptimizerKind, gradients: &[f64], rate: f64, l2: f64) -> f64 {
         let (mut w, mut m, mut v, mut product) = (0.5f64, 0.0f64, 0.0f64, 1.0f64);
         for (i, gradient) in gradients.iter().enumerate() {
@@ -257,7 +259,7 @@ mod tests {
                     v = 0.9 * v + (1.0 - 0.9) * g * g;
                     w -= rate * g / (v + 1e-7).sqrt();
                 }
-                OptimizerKind::AdamW | OptimizerKind::Sgd => unreachable!("held against printed values"),
+                OptimizerKind::AdamW | OptimizerKind::Sgd => unreachable!("these are tested against values from Keras"),
             }
         }
         w
@@ -269,7 +271,7 @@ mod tests {
         Rule { learning_rate: 0.01, l2: 0.0, clip_norm: None, momentum: 0.0, nesterov: false, weight_decay: 0.004 }
     }
 
-    /// Returns one weight, 0.5 at first, after a step with each of [`GRADIENTS`].
+    /// Returns a weight, initially 0.5, after a step with each of [`GRADIENTS`].
     fn trained(kind: OptimizerKind, rule: &Rule) -> f64 {
         let weight = Weight { shape: vec![1], values: vec![0.5] };
         let mut weights = Weights([("a.kernel".to_owned(), weight)].into());
@@ -281,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn each_optimizer_is_its_formula_in_keras() {
+    fn optimizers_follow_the_formulas_of_keras() {
         for kind in [OptimizerKind::Adam, OptimizerKind::Nadam, OptimizerKind::RmsProp] {
             for l2 in [0.0, 0.01] {
                 let found = trained(kind, &Rule { l2, ..rule() });
@@ -291,9 +293,10 @@ mod tests {
         }
     }
 
-    /// Printed by Keras 3.15.1: a variable of 0.5 after `apply_gradients` with each gradient, learning rate 0.01.
+    /// Expected values are the output of Keras 3.15.1: a variable, initially 0.5, after `apply_gradients` with each gradient
+    /// and learning rate 0.01.
     #[test]
-    fn each_optimizer_gives_what_keras_gives() {
+    fn optimizers_agree_with_keras() {
         for (kind, rule, expected) in [
             (OptimizerKind::Sgd, rule(), 0.48549899458885193),
             (OptimizerKind::Sgd, Rule { momentum: 0.9, ..rule() }, 0.4334638714790344),
@@ -308,9 +311,10 @@ mod tests {
         }
     }
 
-    /// Printed by Keras 3.15.1: `SGD(1.0, global_clipnorm=0.5)` on two variables, a gradient of norm 1.3 and one of 0.3.
+    /// Expected values are the output of Keras 3.15.1: `SGD(1.0, global_clipnorm=0.5)` on two variables, with gradients whose
+    /// norm together is 1.3, then 0.3.
     #[test]
-    fn a_gradient_that_is_too_long_is_scaled_down_as_in_keras() {
+    fn clipping_by_norm_agrees_with_keras() {
         let array = |values: &[f32]| Weight { shape: vec![values.len()], values: values.to_vec() };
         let mut weights = Weights([("a".to_owned(), array(&[1.0, 2.0])), ("b".to_owned(), array(&[3.0]))].into());
         let mut optimizer = Optimizer::new(OptimizerKind::Sgd, [("a", 2), ("b", 1)].into_iter());
@@ -329,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn only_kernels_decay() {
+    fn the_l2_penalty_applies_to_kernels_only() {
         let weight = Weight { shape: vec![1], values: vec![0.5] };
         let mut weights = Weights([("a.bias".to_owned(), weight)].into());
         let mut optimizer = Optimizer::new(OptimizerKind::Adam, [("a.bias", 1)].into_iter());

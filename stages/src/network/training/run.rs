@@ -26,7 +26,7 @@ use crate::{
     stage::{Context, Host, Progress, StageError},
 };
 
-/// How many validation images are computed at a time. A constant, because the last bits of a product depend on its size.
+/// The batch size for validation. A constant, because the last bits of a matrix product may depend on its size.
 pub(crate) const JUDGED_AT_A_TIME: usize = 250;
 
 /// A training of `settings` on `data`.
@@ -38,10 +38,10 @@ pub(crate) struct Training<'a> {
 }
 
 impl Training<'_> {
-    /// Trains to the end, from the latest checkpoint that fits, and returns the state there.
+    /// Trains to the end, starting from the latest usable checkpoint, and returns the final state.
     ///
     /// # Errors
-    /// [`StageError::Interrupted`] where the host asks, after a checkpoint.
+    /// [`StageError::Interrupted`] if the host asks to stop. A checkpoint is saved first.
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<State, StageError> {
         let host = context.host;
         let mut state = self.start(context);
@@ -52,8 +52,8 @@ impl Training<'_> {
             let epoch = state.epochs.len() as u32 + 1;
             let next = state.step + 1;
             let is_last = next == u64::from(self.settings.epochs) * self.steps_per_epoch();
-            // The next batch is made while the network computes with this one. All of it runs on threads of the pool: otherwise
-            // each operation would wake one and wait for it.
+            // The next batch is prepared while the network computes with this one. `join` also moves the step itself to a thread
+            // of the pool: from outside, each operation would have to wake one and wait for it.
             let ((), following) = rayon::join(
                 || self.step(&mut network, &mut state, &this, context.seed),
                 || (!is_last).then(|| batches.at(next)),
@@ -72,12 +72,12 @@ impl Training<'_> {
             }
             batch = following.filter(|_| !is_over);
         }
-        // A longer training of this trajectory goes on from here.
+        // A longer training with the same trajectory can continue from here.
         host.save_checkpoint(&state.checkpoint());
         Ok(state)
     }
 
-    /// Returns how many steps an epoch has. The last one takes the images that are left.
+    /// Returns the number of steps of an epoch. The last one takes the remaining images.
     fn steps_per_epoch(&self) -> u64 {
         self.data.n_train().div_ceil(self.settings.batch) as u64
     }
@@ -87,16 +87,17 @@ impl Training<'_> {
         state.diverged_at.is_some() || done >= self.settings.epochs || self.stops(state).is_some()
     }
 
-    /// Returns the epoch after which early stopping ends the training, if `state` has come so far.
+    /// Returns the epoch after which early stopping ends the training, if `state` has reached it.
     fn stops(&self, state: &State) -> Option<u32> {
         let stopping = self.settings.early_stopping.as_ref()?;
         stopped_after(&state.epochs, stopping, &self.settings.objective, self.metric)
     }
 
-    /// Returns the state of the latest checkpoint from which this training can go on, else the initial state.
+    /// Returns the state of the latest checkpoint from which this training can continue, or the initial state.
     ///
-    /// A checkpoint may be of a longer training, or of one with other outputs: it is too late if early stopping would
-    /// have ended this one before, or if it has passed an epoch whose weights are to be kept and has not kept them.
+    /// A checkpoint may come from a longer training, or from one with other outputs. It is too late if early stopping would
+    /// have ended this training before, or if this training must keep the weights of an epoch that the checkpoint has passed
+    /// without keeping them.
     fn start(&self, context: &Context<'_>) -> State {
         let architecture = &self.settings.architecture;
         let mut at_most = u64::from(self.settings.epochs) * self.steps_per_epoch();
@@ -126,16 +127,16 @@ impl Training<'_> {
         State::initial(architecture, self.settings.optimizer, context.seed)
     }
 
-    /// Returns the last epoch whose end this training has in common with `state`, if it is not the state's own.
+    /// Returns an upper limit of the epochs of a usable checkpoint if `state` is too late for this training, otherwise `None`.
     fn too_late_after(&self, state: &State) -> Option<u32> {
         let done = state.epochs.len() as u32;
-        // Beyond the end of the epoch: in the next one.
+        // Whether the state has taken a step of the epoch after `epoch`.
         let beyond = |epoch: u32| state.step > u64::from(epoch) * self.steps_per_epoch();
         let missing = (1..=done).find(|&epoch| self.keeps(epoch) && !state.kept.contains_key(&epoch));
         missing.or_else(|| self.stops(state).filter(|&epoch| beyond(epoch)))
     }
 
-    /// Keeps the weights at the end of an epoch if they become an output, and drops those that do not.
+    /// At the end of an epoch, keeps the weights if they become an output. Drops kept weights that do not.
     fn keep_epochs(&self, state: &mut State) {
         state.kept.retain(|&epoch, _| self.keeps(epoch));
         let done = state.epochs.len() as u32;
@@ -148,7 +149,7 @@ impl Training<'_> {
         epoch > 0 && self.settings.keep.iter().any(|keep| matches!(keep, Keep::Every(n) if epoch.is_multiple_of(*n)))
     }
 
-    /// Makes one step on `batch`, or marks the state as diverged.
+    /// Takes one training step on `batch`. If the loss is not finite, marks the state as diverged instead.
     fn step(&self, network: &mut Network, state: &mut State, batch: &Batch, seed: u64) {
         let Settings { architecture, head_weights, rule, criterion, .. } = self.settings;
         network.set_weights(&state.weights);
@@ -180,7 +181,8 @@ impl Training<'_> {
         state.step += 1;
     }
 
-    /// Computes the figures of the epoch that ends with `state`.
+    /// Ends an epoch: validates, and adds the epoch, its histograms and its weights to `state`. If the validation loss is not
+    /// finite, marks the state as diverged instead.
     fn end_epoch(&self, state: &mut State) {
         let train = std::mem::take(&mut state.sums).figures();
         let valid = self.data.n_validation().map(|n| {
@@ -199,7 +201,7 @@ impl Training<'_> {
         let number = state.epochs.len() as u32 + 1;
         let loss = |epoch: &Epoch| self.settings.objective.loss(self.metric.of(epoch));
         let best = state.best.as_ref().map(|&(number, _)| loss(&state.epochs[number as usize - 1]));
-        // Without a validation split no epoch is better than a later one.
+        // Without a validation split, the latest epoch is the best.
         if epoch.valid.is_none() || best.is_none_or(|best| loss(&epoch) < best) {
             state.best = Some((number, state.weights.clone()));
         }
@@ -208,6 +210,7 @@ impl Training<'_> {
         self.keep_epochs(state);
     }
 
+    /// Reports the progress: the loss and accuracy of the epoch so far, or of the epoch that has just ended.
     fn tell(&self, state: &State, epoch: u32, host: &dyn Host) {
         let n = self.data.n_train() as u64;
         let latest = state.epochs.last().filter(|_| state.sums.n == 0).map(|epoch| epoch.train.clone());
@@ -227,13 +230,13 @@ impl Training<'_> {
 struct Batches<'a> {
     training: &'a Training<'a>,
     seed: u64,
-    /// Of the training images in an epoch.
+    /// The order of the training images in the epoch `order_of`.
     order: Vec<u32>,
     order_of: u32,
 }
 
 impl Batches<'_> {
-    /// Returns the batch of a step.
+    /// Returns the batch of `step`, counted from 0.
     fn at(&mut self, step: u64) -> Batch {
         let Training { data, settings, .. } = self.training;
         let steps = self.training.steps_per_epoch();
@@ -244,7 +247,8 @@ impl Batches<'_> {
             self.order_of = epoch;
         }
         let position = (step % steps) as usize;
-        let indices = self.order.chunks(settings.batch).nth(position).expect("an epoch has so many steps");
+        let indices =
+            self.order.chunks(settings.batch).nth(position).expect("the position is less than the steps of an epoch");
         data.train_batch(indices, epoch, self.seed)
     }
 }
@@ -267,7 +271,7 @@ impl Sums {
     }
 }
 
-/// Returns the sums of the heads' losses and hits over `batches`, without the penalty.
+/// Returns the sums of the losses and of the correct predictions of each head over `batches`, without the L2 penalty.
 pub(crate) fn judge(
     architecture: &Architecture,
     weights: &Weights,
@@ -298,7 +302,8 @@ fn penalty(architecture: &Architecture, weights: &Weights, l2: f64) -> f64 {
     l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
 }
 
-/// Returns the sum of squares: over each 4096 numbers in sixteen lanes of f32, then over those sums in f64, in order.
+/// Returns the sum of squares. Each block of 4096 numbers is summed in sixteen f32 lanes, and their sums are added in order in f64,
+/// so that the result does not depend on the machine.
 fn sum_of_squares(values: &[f32]) -> f64 {
     let isa = Isa::detect();
     let blocks: Vec<_> = values.par_chunks(4096).map(|block| squares_in_lanes(isa, block)).collect();
@@ -315,8 +320,8 @@ kernel! {
     }
 }
 
-/// Moves the moving statistics towards the batch's: moving * momentum + batch * (1 - momentum), with the biased variance,
-/// as Keras does.
+/// Updates the moving statistics from those of the batch: moving * momentum + batch * (1 - momentum). The variance is biased, as
+/// in Keras.
 fn move_statistics(architecture: &Architecture, weights: &mut Weights, statistics: &BTreeMap<String, [Vec<f32>; 2]>) {
     for layer in &architecture.layers {
         let LayerKind::BatchNorm(BatchNorm { momentum, .. }) = layer.kind else { continue };

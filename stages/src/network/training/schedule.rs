@@ -1,4 +1,4 @@
-//! How the learning rate changes while training goes on.
+//! Learning rate schedules.
 
 use crate::{
     choices, parameters,
@@ -7,15 +7,16 @@ use crate::{
 };
 
 choices! {
-    /// The learning rate as a function of the step. Part of the trajectory: a schedule names its own horizon, so that a longer
-    /// training begins as the shorter one does.
+    /// The learning rate as a function of the step.
+    ///
+    /// A schedule does not depend on the length of the training, so a longer training can continue a shorter one.
     pub enum Schedule = Constant {
         /// The same at every step.
         Constant,
-        /// Times `factor` after every so many epochs (Keras's `ExponentialDecay` with `staircase`).
+        /// Multiplied by `factor` after every `every_epochs` epochs (Keras's `ExponentialDecay` with `staircase`).
         Step(Staircase),
-        /// From 0 in a straight line for `warmup_epochs`, then down to 0 along half a cosine, which ends `over_epochs` after the
-        /// training's beginning (Loshchilov and Hutter 2017 without restarts; Keras's `CosineDecay`).
+        /// Rises linearly from 0 for `warmup_epochs`, then falls along half a cosine to 0 at the end of epoch `over_epochs`
+        /// (Loshchilov and Hutter 2017, without restarts; Keras's `CosineDecay`).
         Cosine(Cosine),
     }
 }
@@ -23,9 +24,9 @@ choices! {
 parameters! {
     /// Settings of [`Schedule::Step`].
     pub struct Staircase {
-        /// Epochs from one step to the next.
+        /// The number of epochs from one change to the next.
         every_epochs: u32 [Domain::Whole(1..=u32::MAX)],
-        /// What the learning rate is multiplied by.
+        /// The factor of the learning rate at each change.
         factor: f64 [Domain::Positive],
     }
 }
@@ -33,9 +34,10 @@ parameters! {
 parameters! {
     /// Settings of [`Schedule::Cosine`].
     pub struct Cosine where ends_after_the_warmup {
-        /// When the learning rate is 0, in epochs from the training's beginning.
+        /// The epoch, counted from the start of the training, at whose end the learning rate reaches 0. More than
+        /// `warmup_epochs`.
         over_epochs: u32 [Domain::Whole(1..=u32::MAX)],
-        /// When it is largest.
+        /// The number of epochs in which the learning rate rises.
         warmup_epochs: u32 = 0,
     }
 }
@@ -52,7 +54,7 @@ impl Cosine {
 }
 
 impl Schedule {
-    /// Returns the factor of the learning rate for the step after `steps` steps.
+    /// Returns the factor of the learning rate in the step that follows `steps` steps.
     pub(crate) fn factor(&self, steps: u64, steps_per_epoch: u64) -> f64 {
         match *self {
             Self::Constant => 1.0,
@@ -77,13 +79,13 @@ mod tests {
 
     use super::*;
 
-    /// Printed by Keras 3.15.1: `CosineDecay(0, decay_steps=40, warmup_target=0.1, warmup_steps=10)`, `CosineDecay(0.1,
-    /// decay_steps=50)` and `ExponentialDecay(0.1, decay_steps=20, decay_rate=0.5, staircase=True)`, at some steps.
+    /// Expected values are the output of Keras 3.15.1: `CosineDecay(0, decay_steps=40, warmup_target=0.1, warmup_steps=10)`,
+    /// `CosineDecay(0.1, decay_steps=50)` and `ExponentialDecay(0.1, decay_steps=20, decay_rate=0.5, staircase=True)`.
     #[test]
-    fn schedules_are_kerass() {
+    fn schedules_agree_with_keras() {
         let check = |schedule: Schedule, expected: &[(u64, f64)]| {
             for &(steps, expected) in expected {
-                // Ten steps an epoch.
+                // Ten steps per epoch.
                 let found = 0.1 * schedule.factor(steps, 10);
                 assert!((found - expected).abs() < 1e-8, "{schedule:?} {steps}: {found} {expected}");
             }
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn schedules_without_sense_are_refused() {
+    fn invalid_schedules_are_refused() {
         let places = |schedule: serde_json::Value| match crate::params::read::<Schedule>(&schedule) {
             Ok(_) => Vec::new(),
             Err(problems) => problems.iter().map(|problem| problem.at.to_string()).collect(),

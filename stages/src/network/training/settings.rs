@@ -1,4 +1,4 @@
-//! Everything that one training goes by, every value filled in.
+//! The settings of one training, with all defaults filled in.
 
 use serde_json::{Map, Value};
 
@@ -11,22 +11,22 @@ use super::{
 };
 use crate::{network::Architecture, params::Domain};
 
-/// How many images a step may have.
+/// The allowed batch sizes.
 pub const BATCH: Domain = Domain::Whole(1..=65_536);
 
-/// What a training goes by beside its data.
+/// The settings of one training: everything it depends on except for data and seed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) architecture: Architecture,
     pub(crate) epochs: u32,
     pub(crate) batch: usize,
     pub(crate) optimizer: OptimizerKind,
-    /// With the learning rate that the schedule begins from.
+    /// Its learning rate is the one that the schedule multiplies.
     pub(crate) rule: Rule,
     pub(crate) criterion: Criterion,
-    /// Weight of each head's loss.
+    /// The weight of each head's loss, in the order of the heads.
     pub(crate) head_weights: Vec<f64>,
-    /// Every hyperparameter of the family with the value used.
+    /// All hyperparameters of the family, with the values used.
     pub(crate) hyperparameters: Map<String, Value>,
     pub(crate) schedule: Schedule,
     pub(crate) objective: Objective,

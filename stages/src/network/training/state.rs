@@ -1,4 +1,4 @@
-//! The complete state of a training at one step, and its form as a checkpoint.
+//! The complete state of a training after a step, and its checkpoint.
 
 use std::collections::BTreeMap;
 
@@ -15,28 +15,28 @@ use crate::{
     tensors::{TensorsReader, TensorsWriter},
 };
 
-/// A training after `step` steps: a pure function of the trajectory and the step.
+/// The state of a training after `step` steps. It depends only on the trajectory and `step`, except for `kept`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
     pub(crate) step: u64,
     pub(crate) weights: Weights,
     pub(crate) optimizer: Optimizer,
-    /// The epochs that are complete.
+    /// The complete epochs.
     pub(crate) epochs: Vec<Epoch>,
-    /// How the weights were spread at first and at the end of each epoch.
+    /// The histograms of the initial weights and of the weights after each epoch.
     pub(crate) histograms: Histograms,
-    /// The sums of the epoch in progress.
+    /// The sums over the epoch in progress.
     pub(crate) sums: Sums,
-    /// The epoch whose objective is best so far, with its weights.
+    /// The best epoch so far, counted from 1, and its weights.
     pub(crate) best: Option<(u32, Weights)>,
     /// The step at which a loss was NaN or infinite.
     pub(crate) diverged_at: Option<u64>,
-    /// Weights that are kept as outputs, by epoch. Not part of the trajectory's state: a training that keeps those of other
-    /// epochs cannot start from here.
+    /// Weights that become outputs, by epoch. Another training with the same trajectory may keep other epochs, and cannot
+    /// continue from this state if it needs an earlier epoch that is missing here.
     pub(crate) kept: BTreeMap<u32, Weights>,
 }
 
-/// Sums over the images of an epoch.
+/// Sums over images.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sums {
     pub(crate) n: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Sums {
     pub(crate) heads: Vec<HeadSums>,
 }
 
-/// Sums of one head.
+/// The sum of the losses and the number of correct predictions of one head.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HeadSums {
     #[serde(with = "bits")]
@@ -53,7 +53,7 @@ pub(crate) struct HeadSums {
     pub(crate) correct: u64,
 }
 
-/// Everything but the arrays.
+/// The part of a checkpoint with everything except for the arrays.
 #[derive(Serialize, Deserialize)]
 struct Record {
     /// [`FORMAT`]
@@ -69,7 +69,7 @@ struct Record {
     kept: Vec<u32>,
 }
 
-/// The version of the parts of a checkpoint.
+/// The version of the checkpoint format.
 const FORMAT: u32 = 2;
 const STATE: &str = "state.json";
 const WEIGHTS: &str = "weights.safetensors";
@@ -77,7 +77,7 @@ const HISTOGRAMS: &str = Histograms::FILE;
 const BEST: &str = "best.safetensors";
 const MOMENTS: &str = "moments.safetensors";
 
-/// Returns the name of an epoch's weights, as a part and as a folder.
+/// Returns the name of an epoch's weights: the stem of a checkpoint's part, and a folder among the outputs.
 pub(crate) fn epoch_name(epoch: u32) -> String {
     format!("epoch-{epoch:04}")
 }
@@ -104,7 +104,7 @@ impl State {
         }
     }
 
-    /// Returns the state as a checkpoint. Arrays are parts of their own: those that did not change are stored once.
+    /// Returns the state as a checkpoint. Arrays are separate parts, so that the store keeps unchanged ones only once.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         let record = Record {
             format: FORMAT,
@@ -138,17 +138,17 @@ impl State {
         Checkpoint { step: self.step, parts }
     }
 
-    /// Returns the state in a checkpoint.
+    /// Returns the state that was saved in a checkpoint.
     ///
     /// # Errors
-    /// If it is not one of this architecture.
+    /// If the checkpoint is of another format or another architecture, or is incomplete.
     pub(crate) fn restore(architecture: &Architecture, mut checkpoint: Checkpoint) -> Result<Self, StageError> {
         let mut part = |name: &str| {
             let missing = || StageError::failed(format!("the checkpoint has no part `{name}`"));
             checkpoint.parts.remove(name).ok_or_else(missing)
         };
         let record: Record = serde_json::from_slice(&part(STATE)?)
-            .map_err(|error| StageError::failed(format!("the checkpoint's state does not fit: {error}")))?;
+            .map_err(|error| StageError::failed(format!("the checkpoint's state cannot be read: {error}")))?;
         if record.format != FORMAT {
             let found = record.format;
             return Err(StageError::failed(format!("the checkpoint has format {found}, expected {FORMAT}")));
@@ -173,7 +173,9 @@ impl State {
             for (name, values) in arrays {
                 let (found, _) = reader.f32(&format!("{name}.{suffix}"))?;
                 if found.len() != values.len() {
-                    return Err(StageError::failed(format!("the checkpoint's moments of `{name}` do not fit")));
+                    return Err(StageError::failed(format!(
+                        "the checkpoint's moments of `{name}` have the wrong size"
+                    )));
                 }
                 *values = found;
             }

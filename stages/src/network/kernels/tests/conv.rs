@@ -1,4 +1,4 @@
-//! The convolution against its definition, together with what runs before and after it.
+//! Compares the convolution, with unfolding before it and fused layers after it, with its definition.
 
 use super::{bits, everywhere, images_of, map_of, near, numbers};
 use crate::network::{
@@ -19,7 +19,7 @@ use crate::network::{
 /// A convolution with random images, kernel and bias.
 #[derive(Clone)]
 struct Case {
-    /// Computes from the unfolded images, if `unfold` exists.
+    /// Reads unfolded images if there is an `unfold`.
     conv: Conv,
     unfold: Option<Unfold>,
     x: Shape,
@@ -51,7 +51,7 @@ impl Case {
         }
     }
 
-    /// Returns the map that the convolution reads.
+    /// Returns the input map of the convolution.
     fn read(&self) -> Vec<f32> {
         let map = map_of(self.x, &self.images);
         let Some(unfold) = self.unfold else { return map };
@@ -83,7 +83,7 @@ impl Case {
         self.kernel[(filter * self.x.c + channel) * self.window.places() + place]
     }
 
-    /// Calls `f` for every output of an image and every place of the window, with the pixel seen there, if it lies in the image.
+    /// Calls `f` for every output pixel and every place of its window, with the pixel at that place, or `None` outside the image.
     fn for_seen(&self, mut f: impl FnMut(usize, usize, Option<usize>)) {
         let (x, y) = (self.x, self.conv.y);
         for output in 0..y.pixels() {
@@ -102,7 +102,7 @@ impl Case {
         images_of(self.conv.y, &y)
     }
 
-    /// The definition: each output from its bias, over the places and then the channels.
+    /// The definition: each output starts from its bias, and adds over the places and then the channels.
     fn forward_oracle(&self) -> Vec<f32> {
         let (x, y) = (self.x, self.conv.y);
         let mut out = vec![0.0; self.n * y.values()];
@@ -147,7 +147,8 @@ impl Case {
         images_of(self.x, &dx)
     }
 
-    /// The gradient with respect to each pixel, in f64: a sum over the outputs that see it, of their gradients times the weights.
+    /// The definition of the gradient with respect to the input, in f64: each pixel sums gradient times weight over the outputs that
+    /// read it.
     fn by_x_oracle(&self) -> Vec<f64> {
         let (x, y) = (self.x, self.conv.y);
         let mut dx = vec![0.0; self.n * x.values()];
@@ -198,7 +199,8 @@ impl Case {
     }
 }
 
-/// Kernels odd and even, strides 1 and 2, both paddings, few channels and many, more images than a group, more rows than a part.
+/// Odd and even kernels, strides 1 to 3, both paddings, few and many channels, more images than a group has, more rows than a part
+/// has.
 fn cases() -> Vec<Case> {
     let (same, valid) = (Padding::Same, Padding::Valid);
     vec![
@@ -218,20 +220,20 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn a_convolution_is_its_definition_bit_for_bit_everywhere() {
+fn a_convolution_equals_its_definition_bit_for_bit() {
     for case in cases() {
         assert_eq!(bits(&everywhere(|isa| case.forward(isa, None))), bits(&case.forward_oracle()), "{:?}", case.conv);
     }
 }
 
 #[test]
-fn a_long_sum_is_one_chain_whatever_its_blocks() {
+fn a_sum_over_several_blocks_is_still_one_chain() {
     let case = Case::new(2, [1100, 2, 2], 5, 2, 1, Padding::Same);
     assert_eq!(bits(&everywhere(|isa| case.forward(isa, None))), bits(&case.forward_oracle()));
 }
 
 #[test]
-fn an_activation_joined_to_a_convolution_is_that_of_its_output() {
+fn a_fused_activation_equals_a_separate_one() {
     for function in [Function::Relu, Function::Elu, Function::Selu] {
         for case in cases() {
             let y = case.forward(Isa::detect(), None);
@@ -242,9 +244,9 @@ fn an_activation_joined_to_a_convolution_is_that_of_its_output() {
     }
 }
 
-/// The convolution, the pooling and ReLU one after the other are the oracle.
+/// Compares with the convolution, the pooling and ReLU as separate operations.
 #[test]
-fn peaks_are_those_of_the_whole_output_and_gradients_too() {
+fn fused_max_pooling_and_its_gradients_equal_separate_ones() {
     let function = Some(Function::Relu);
     for (mut case, size) in cases().into_iter().flat_map(|case| [(case.clone(), 2), (case, 3)]) {
         let x = case.conv.y;
@@ -252,7 +254,7 @@ fn peaks_are_those_of_the_whole_output_and_gradients_too() {
         if h * w == 0 {
             continue;
         }
-        // Few different numbers, so that a largest one is often seen twice.
+        // Few different numbers, so that several pixels of a window often share the maximum.
         let round = |numbers: &mut Vec<f32>| numbers.iter_mut().for_each(|x| *x = (*x * 3.0).round());
         [&mut case.images, &mut case.kernel, &mut case.bias].into_iter().for_each(round);
         let y = Shape { h, w, ..x };
@@ -274,7 +276,7 @@ fn peaks_are_those_of_the_whole_output_and_gradients_too() {
 
         let found = everywhere(|isa| {
             let mut y = vec![f32::NAN; expected.len()];
-            let mut peaks = Peaks::of(pool).expect("windows are apart");
+            let mut peaks = Peaks::of(pool).expect("windows do not overlap");
             case.conv.forward_to_peaks(isa, (case.n, &read), weights, function, &mut peaks, &mut y);
             let by_kernel = |dy| case.conv.gradient_by_kernel(isa, (case.n, &read), dy, &mut Buffers::default());
             assert_eq!(by_kernel(ByOutput::Peaks(&peaks, &dy)), by_kernel(ByOutput::Whole(&by_whole)));
@@ -293,18 +295,18 @@ fn peaks_are_those_of_the_whole_output_and_gradients_too() {
 }
 
 #[test]
-fn the_gradient_with_respect_to_the_input_is_its_definition_and_adds_to_what_is_there() {
+fn the_gradient_with_respect_to_the_input_agrees_with_its_definition() {
     for case in cases() {
         let found = everywhere(|isa| case.by_x(isa, None));
         near(&found, &case.by_x_oracle(), "with respect to x");
         let start = numbers(found.len(), 8);
         let expected: Vec<f64> = case.by_x_oracle().iter().zip(&start).map(|(dx, &x)| dx + f64::from(x)).collect();
-        near(&everywhere(|isa| case.by_x(isa, Some(&start))), &expected, "with respect to x, added");
+        near(&everywhere(|isa| case.by_x(isa, Some(&start))), &expected, "with respect to x, added to earlier numbers");
     }
 }
 
 #[test]
-fn the_gradients_with_respect_to_kernel_and_bias_are_their_definition() {
+fn the_gradients_with_respect_to_kernel_and_bias_agree_with_their_definition() {
     for case in cases() {
         let (kernel, bias) = case.by_kernel_oracle();
         near(&everywhere(|isa| case.by_kernel(isa).0), &kernel, "with respect to the kernel");
@@ -312,9 +314,10 @@ fn the_gradients_with_respect_to_kernel_and_bias_are_their_definition() {
     }
 }
 
-/// The gradients are linear maps transposed: `<dy, conv(x)> = <dx, x> = <dkernel, kernel>` without a bias.
+/// A convolution without bias is linear in its input and in its kernel, and gradients are the transposed maps, so
+/// `<dy, conv(x)> = <dx, x> = <dkernel, kernel>`.
 #[test]
-fn gradients_are_slopes() {
+fn gradients_are_the_transposed_linear_maps() {
     for mut case in cases() {
         case.bias.fill(0.0);
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
@@ -330,7 +333,7 @@ fn gradients_are_slopes() {
 fn dense_layers_are_convolutions_of_one_pixel() {
     let (inputs, units, n) = (37, 50, 70);
     let case = Case::new(n, [inputs, 1, 1], units, 1, 1, Padding::Valid);
-    // The same numbers as [inputs, units].
+    // The same kernel as [inputs, units].
     let dense: Vec<f32> = (0..inputs * units).map(|i| case.kernel[i % units * inputs + i / units]).collect();
     let conv = &case.conv;
     let mut found = (vec![f32::NAN; conv.packed_len()], vec![f32::NAN; conv.packed_transposed_len()]);

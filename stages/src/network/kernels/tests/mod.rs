@@ -1,4 +1,5 @@
-//! Each kernel against the simplest form of its definition, bit for bit, for every instruction set and several numbers of threads.
+//! Compares each kernel with a simple implementation of its definition, and its results bit for bit among all instruction sets and
+//! several numbers of threads.
 
 mod conv;
 mod plain;
@@ -23,14 +24,14 @@ fn numbers(n: usize, id: u32) -> Vec<f32> {
     (0..n as u64).map(|i| stream.f32(i) - 0.5).collect()
 }
 
-/// Returns a map of images with these numbers.
+/// Returns `images` `[n, c, h, w]` as a map.
 fn map_of(shape: Shape, images: &[f32]) -> Vec<f32> {
     let mut map = vec![f32::NAN; images.len() / shape.values() * shape.len()];
     map::from_images(shape, images, &mut map);
     map
 }
 
-/// Returns the numbers of a map, whose padding must be zero.
+/// Returns a map as images `[n, c, h, w]`. Panics if its padding is not zero.
 fn images_of(shape: Shape, map: &[f32]) -> Vec<f32> {
     for pixel in map.chunks_exact(shape.padded()) {
         assert!(pixel[shape.c..].iter().all(|&x| x == 0.0), "padding stays zero");
@@ -44,7 +45,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
-/// Returns what `f` gives, which must be the same for all instruction sets and for 1, 2, 3 and 8 threads.
+/// Returns the result of `f`. Panics if it differs among the instruction sets, or among 1, 2, 3 and 8 threads.
 fn everywhere(f: impl Fn(Isa) -> Vec<f32> + Sync) -> Vec<f32> {
     let expected = f(Isa::available()[0]);
     for &isa in Isa::available() {
@@ -56,7 +57,7 @@ fn everywhere(f: impl Fn(Isa) -> Vec<f32> + Sync) -> Vec<f32> {
     expected
 }
 
-/// Asserts that numbers are near, relative to the largest.
+/// Asserts that numbers are equal within 5e-6 of the largest.
 fn near(found: &[f32], expected: &[f64], what: &str) {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(1e-3f64, |largest, x| largest.max(x.abs()));
@@ -65,7 +66,7 @@ fn near(found: &[f32], expected: &[f64], what: &str) {
 }
 
 #[test]
-fn activations_and_their_gradients_are_those_of_their_definition_even_for_large_values() {
+fn activations_and_their_gradients_agree_with_their_definition() {
     const SCALE: f64 = 1.0507009873554805;
     const SLOPE: f64 = 1.6732632423543772;
     let x = [-100.0f32, -20.0, -1.0, -0.3, -1e-6, 0.0, 0.5, 100.0, 1e4];
@@ -89,7 +90,7 @@ fn activations_and_their_gradients_are_those_of_their_definition_even_for_large_
                 Function::Elu => (x.exp_m1(), x.exp()),
             };
             assert!((f64::from(y[i]) - expected).abs() < 2e-7 * (1.0 + expected.abs()), "{function:?} {x}: {}", y[i]);
-            // At 0 the slope of ReLU is taken as 0.
+            // The derivative of ReLU at 0 is defined as 0.
             assert!((f64::from(slopes[i]) - slope).abs() < 3e-7 * (1.0 + slope), "{function:?} {x}: {}", slopes[i]);
         }
         let mut y = [0.0];
@@ -98,9 +99,9 @@ fn activations_and_their_gradients_are_those_of_their_definition_even_for_large_
     }
 }
 
-/// Printed by Keras 3.15.1: `keras.activations.selu` and its gradient, in f64. At 0 its slope is taken from the right.
+/// Expected values are the output of Keras 3.15.1: `keras.activations.selu` and its gradient, in f64.
 #[test]
-fn selu_is_kerass() {
+fn selu_agrees_with_keras() {
     let x = [-10.0f32, -2.0, -0.5, -1e-3, 0.25, 3.0];
     let expected = [
         (-1.758019523260787, 7.981758658992533e-05),
@@ -135,7 +136,7 @@ fn the_exponential_is_within_two_units_in_the_last_place() {
 }
 
 #[test]
-fn statistics_of_a_batch_are_mean_and_variance_also_far_from_zero() {
+fn mean_and_variance_of_a_batch_are_exact_even_if_the_mean_is_large() {
     let (width, n) = (32, 1000);
     let x: Vec<f32> = numbers(n * width, 1).iter().enumerate().map(|(i, x)| x + 100.0 * (i % width) as f32).collect();
     let found = everywhere(|isa| {
@@ -152,7 +153,7 @@ fn statistics_of_a_batch_are_mean_and_variance_also_far_from_zero() {
 }
 
 #[test]
-fn batch_normalisation_and_its_gradient_are_their_formulas() {
+fn batch_normalisation_and_its_gradient_agree_with_their_formulas() {
     let (width, n, epsilon) = (16, 300, 0.01f32);
     let (x, dy) = (numbers(n * width, 1), numbers(n * width, 2));
     let (gamma, beta) = (numbers(width, 3), numbers(width, 4));
@@ -194,8 +195,8 @@ fn batch_normalisation_and_its_gradient_are_their_formulas() {
 }
 
 #[test]
-fn dropout_draws_the_same_numbers_forward_and_back_and_keeps_the_expectation() {
-    // Not a whole number of draws, and more than a thread takes at a time.
+fn dropout_draws_the_same_mask_forward_and_backward_and_keeps_the_mean() {
+    // Not a whole number of draws, and more elements than a thread takes at a time.
     let x = vec![1.0; 16 * 12_345];
     let mask = Mask::new(1, 2, 3, 0.25);
     let y = everywhere(|isa| {
@@ -220,7 +221,7 @@ fn dropout_draws_the_same_numbers_forward_and_back_and_keeps_the_expectation() {
 }
 
 #[test]
-fn pooling_takes_what_windows_see_and_gives_gradients_to_it() {
+fn pooling_and_its_gradient_agree_with_their_definition() {
     let n = 3;
     for (c, size, stride, padding, w) in [
         (5, 3, 2, Padding::Same, 7),
@@ -232,7 +233,7 @@ fn pooling_takes_what_windows_see_and_gives_gradients_to_it() {
         let (top, _, h) = padding.along(x.h, size, stride);
         let (left, _, w) = padding.along(x.w, size, stride);
         let (y, window) = (Shape { c, h, w }, Window { size, stride, top, left });
-        // Few different numbers, so that a largest one is often seen twice.
+        // Few different numbers, so that several pixels of a window often share the maximum.
         let images: Vec<f32> = numbers(n * x.values(), 1).iter().map(|x| (x * 6.0).round() - 5.0).collect();
         let dy = numbers(n * y.values(), 2);
         for kind in [PoolKind::Max, PoolKind::Mean] {
@@ -277,7 +278,7 @@ fn pooling_takes_what_windows_see_and_gives_gradients_to_it() {
 }
 
 #[test]
-fn sums_and_copies_are_those_of_each_number() {
+fn sums_and_copies_are_element_by_element() {
     let (a, b) = (numbers(50_001, 1), numbers(50_001, 2));
     let sums = everywhere(|isa| {
         let mut sums = vec![f32::NAN; a.len()];

@@ -1,5 +1,5 @@
-//! The unsafe code by itself, on small shapes and without a pool of threads. Miri can run this; it rejects the queues from which
-//! the threads of rayon's pools take their work.
+//! Tests of the unsafe code alone, on small shapes and without a thread pool, so that Miri can run them. Miri rejects the queues of
+//! rayon's pools.
 
 use std::{
     ops::Range,
@@ -16,7 +16,7 @@ use crate::network::kernels::{
     shared::Shared,
 };
 
-/// Places that rows see, of a window with one place more at the end.
+/// The places that are summed over. The window has one more place after the last.
 const PLACES: [u32; 3] = [0, 2, 3];
 const WINDOW: usize = 5;
 
@@ -25,7 +25,7 @@ fn numbers(n: usize, seed: u64) -> Vec<f32> {
     std::iter::repeat_with(|| random.f32() - 0.5).take(n).collect()
 }
 
-/// The rows of a product and the shapes of its maps: `x` is `[rows, channels]`, `y` is `[rows, panels, LANES]`.
+/// The rows and the maps of a product: `x` is `[rows, channels]`, `y` is `[rows, panels, LANES]`.
 struct Case {
     rows: Rows,
     channels: usize,
@@ -38,7 +38,7 @@ struct Case {
 }
 
 impl Case {
-    /// Rows write in reverse order, and a third of what they see lies outside.
+    /// Rows write in reverse order, and a third of the pixels that they read lie outside.
     fn new(n: usize, channels: usize, panels: usize) -> Self {
         let columns = panels * LANES;
         let to = (0..n).rev().map(|row| (row * columns) as u32).collect();
@@ -58,12 +58,12 @@ impl Case {
         }
     }
 
-    /// Few rows and more than a tile has, one panel and more than a tile has, more channels than a block.
+    /// Numbers of rows and of panels below and above those of a tile, and more channels than a block has.
     fn all() -> Vec<Self> {
         [(1, 1, 1), (13, 5, 3), (7, 3, 6), (2, 514, 1), (66, 2, 2)].map(|(n, c, p)| Self::new(n, c, p)).into()
     }
 
-    /// Returns what a row sees at a place in a channel.
+    /// Returns the number that a row reads at a place in a channel.
     fn seen(&self, place: usize, row: usize, channel: usize) -> f32 {
         let offset = self.rows.from()[place * self.rows.len() + row];
         if offset == OUTSIDE { 0.0 } else { self.x[offset as usize + channel] }
@@ -142,7 +142,7 @@ impl Case {
 }
 
 #[test]
-fn a_product_with_weights_is_its_definition() {
+fn a_product_with_weights_equals_its_definition() {
     for case in Case::all() {
         for (n_rows, init) in [(case.rows.len(), true), (case.rows.len(), false), (case.rows.len() / 2, true)] {
             for &isa in Isa::available() {
@@ -156,7 +156,7 @@ fn a_product_with_weights_is_its_definition() {
 }
 
 #[test]
-fn a_sum_of_outer_products_is_its_definition() {
+fn a_sum_of_outer_products_equals_its_definition() {
     for case in Case::all() {
         for n_rows in [case.rows.len(), case.rows.len() / 2] {
             for &isa in Isa::available() {
@@ -170,7 +170,7 @@ fn a_sum_of_outer_products_is_its_definition() {
 }
 
 #[test]
-fn threads_write_their_parts_at_once() {
+fn threads_may_write_their_parts_at_the_same_time() {
     let case = Case::new(13, 5, 3);
     let (n, isa) = (case.rows.len(), Isa::detect());
     let (mut y, mut sums) = (case.y.clone(), case.sums());
@@ -192,15 +192,15 @@ fn threads_write_their_parts_at_once() {
 }
 
 #[test]
-fn shared_numbers_are_taken_apart_and_not_exceeded() {
+fn parts_of_a_shared_slice_are_separate_and_stay_within_it() {
     let mut values = vec![0.0; 10];
     let shared = Shared::new(&mut values);
-    // SAFETY: the two slices do not overlap, and nobody else has the numbers.
+    // SAFETY: the two slices do not overlap, and no other code uses the numbers.
     let (first, rest) = unsafe { (shared.slice(4), shared.from(4).slice(6)) };
     first.fill(1.0);
     rest.fill(2.0);
     assert!(is_refused(|| shared.from(11)));
-    // SAFETY: this does not return.
+    // SAFETY: this panics, so there is no slice.
     assert!(is_refused(|| unsafe { shared.from(4).slice(7) }));
     assert_eq!(values, [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]);
 }
@@ -209,7 +209,7 @@ fn is_refused<T>(f: impl FnOnce() -> T) -> bool {
     catch_unwind(AssertUnwindSafe(f)).is_err()
 }
 
-/// In release builds, too: what is read and written without a look at the length was looked at before.
+/// The check also runs in release builds, because the tiles index without bounds checks.
 #[test]
 fn a_product_that_would_leave_its_slices_is_refused() {
     let case = Case::new(13, 5, 3);
