@@ -32,7 +32,7 @@ use crate::{
     store_args::StoreArgs,
 };
 
-/// Run the study in pipeline.ron: reuse results that are known, and execute the other nodes
+/// Run the study in pipeline.ron: reuse known results, execute the rest
 ///
 /// A run that was stopped or killed continues where it stopped when the command is repeated. The last line of output is the
 /// name and hash of the study.
@@ -293,7 +293,7 @@ fn unknown(plan: &Plan, error: NameError) -> Failure {
     })
 }
 
-/// Returns the sources of downloads: the mirrors in `PIPE_MIRRORS`, separated by commas or line feeds.
+/// Returns how bytes from outside come in: mirrors from `PIPE_MIRRORS`, separated by commas or line breaks.
 fn sources(root: &Path) -> Result<Sources, Failure> {
     let mut mirrors = Vec::new();
     let variable = std::env::var("PIPE_MIRRORS").unwrap_or_default();
