@@ -293,7 +293,7 @@ fn unknown(plan: &Plan, error: NameError) -> Failure {
     })
 }
 
-/// Returns how bytes from outside come in: mirrors from `PIPE_MIRRORS`, separated by commas or line breaks.
+/// Returns the sources of downloads: the mirrors in `PIPE_MIRRORS`, separated by commas or line feeds.
 fn sources(root: &Path) -> Result<Sources, Failure> {
     let mut mirrors = Vec::new();
     let variable = std::env::var("PIPE_MIRRORS").unwrap_or_default();

@@ -20,8 +20,8 @@
 //! | [`docs`]         | the code on the pages is run, their options and links exist                       |
 //! | [`layers`]       | a network whose layers are written out can be used like any other                 |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
-//! | [`predict`]      | a trained network names what it sees                                              |
-//! | [`test_split`]   | evaluations alone read the test images                                            |
+//! | [`predict`]      | a trained network classifies pictures                                             |
+//! | [`test_split`]   | only evaluations read the test images                                             |
 
 mod collection;
 mod commands;

@@ -1,9 +1,9 @@
-//! The tables of the documentation are those of the declarations. `BLESS=1` writes them.
+//! The tables in the documentation match the declarations. `BLESS=1` updates them.
 
 use std::{fs, path::Path};
 
-/// Returns `page` with each region between `<!-- begin generated: name -->` and `<!-- end generated -->` as it is generated, and
-/// the names of the regions.
+/// Returns `page` with every region between `<!-- begin generated: name -->` and `<!-- end generated -->` generated anew, and the
+/// names of the regions.
 fn generated(page: &str) -> (String, Vec<String>) {
     let (begin, end) = ("<!-- begin generated: ", "<!-- end generated -->");
     let tables = pipe_stages::reference::tables();
@@ -22,7 +22,7 @@ fn generated(page: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn pages_say_what_is_declared() {
+fn generated_tables_match_the_declarations() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let mut shown = Vec::new();
     for page in fs::read_dir(docs).unwrap().map(|entry| entry.unwrap().path()) {
