@@ -17,8 +17,8 @@ fn two_studies() -> Fabricated {
 #[divan::bench(sample_count = 30)]
 fn diff_1000_trials(bencher: Bencher) {
     let folder = two_studies();
-    let told = folder.pipe("diff many~1 many");
-    assert!(told.contains("file search/train/*/trial.json: of 1000 nodes"), "{told}");
+    let diff = folder.pipe("diff many~1 many");
+    assert!(diff.contains("file search/train/*/trial.json: of 1000 nodes"), "{diff}");
     bencher.bench_local(|| folder.pipe("diff many~1 many"));
 }
 

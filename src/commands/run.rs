@@ -32,7 +32,7 @@ use crate::{
     store_args::StoreArgs,
 };
 
-/// Run the study in pipeline.ron: reuse results that are known, and execute the other nodes
+/// Run the study in pipeline.ron: reuse known results, execute the rest
 ///
 /// A run that was stopped or killed continues where it stopped when the command is repeated. The last line of output is the
 /// name and hash of the study.

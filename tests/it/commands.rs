@@ -279,7 +279,7 @@ fn the_help_of_every_command_lists_exit_codes() {
         for flag in ["-h", "--help"] {
             let help = sandbox.pipe(&format!("{command} {flag}")).ok().out;
             let codes =
-                help.split("Exit codes:\n").nth(1).unwrap_or_else(|| panic!("{command} {flag} tells its exit codes"));
+                help.split("Exit codes:\n").nth(1).unwrap_or_else(|| panic!("{command} {flag} lists its exit codes"));
             let count = codes
                 .lines()
                 .filter(|line| line.split_whitespace().next().is_some_and(|code| code.parse::<u8>().is_ok()))

@@ -64,8 +64,8 @@ fn a_damaged_older_study_is_repaired_at_once_and_does_not_block_a_collection() {
     }
     let log = fs::read(sandbox.path(".pipe/refs/studies/tiny")).unwrap();
     let repaired = sandbox.pipe("verify --repair").ok();
-    let told = format!("forgot study tiny {older}: its manifest is gone\n");
-    assert!(repaired.err.contains(&told), "{}", repaired.err);
+    let message = format!("forgot study tiny {older}: its manifest is gone\n");
+    assert!(repaired.err.contains(&message), "{}", repaired.err);
     assert_eq!(fs::read(sandbox.path(".pipe/quarantine/refs-studies-tiny")).unwrap(), log);
     sandbox.pipe("verify").ok();
     sandbox.pipe("gc --grace 0s").ok();

@@ -114,7 +114,7 @@ fn a_worker_ends_with_its_parent() {
     let sandbox = Sandbox::with(LONG);
     let mut run = start(&sandbox, "run --json");
     let reader = read_until_training(&mut run, "train");
-    assert!(processes(&sandbox.path("")) >= 2, "the training has a process of its own");
+    assert!(processes(&sandbox.path("")) >= 2, "the training has its own process");
     // Only the run is killed, not its process group.
     kill_process(id(&run), Signal::KILL).unwrap();
     run.wait().unwrap();

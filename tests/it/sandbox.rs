@@ -63,7 +63,7 @@ impl Sandbox {
     #[track_caller]
     pub(crate) fn edit(&self, from: &str, to: &str) {
         let text = fs::read_to_string(self.path("pipeline.ron")).unwrap();
-        assert_eq!(text.matches(from).count(), 1, "`{from}` stands once in the pipeline");
+        assert_eq!(text.matches(from).count(), 1, "`{from}` occurs once in the pipeline");
         self.write("pipeline.ron", &text.replace(from, to));
     }
 

@@ -29,7 +29,10 @@ fn a_grid_keeps_every_repetition_and_judges_by_their_mean() {
     }
     assert_eq!((&points[0]["trial"], &points[0]["mean"]), (&best["trial"], &best["loss"]));
     let text = sandbox.pipe("trials").ok().out;
-    assert!(text.contains("\nsearch: points with their repetitions; = cannot be told from the best\n"), "{text}");
+    assert!(
+        text.contains("\nsearch: points with their repetitions; = is not distinguishable from the best\n"),
+        "{text}"
+    );
     let trials = sandbox.pipe("trials --json").ok().out;
     assert_eq!(trials.matches("\"status\": \"completed\"").count(), 8);
 }
@@ -97,7 +100,7 @@ fn a_search_can_start_from_the_trials_of_another() {
 fn importances_show_their_number_of_trials() {
     let sandbox = Sandbox::after_run();
     let text = sandbox.pipe("importance").ok().out;
-    assert!(text.starts_with("search: judged by the 3 with a score of 3 trials\nlabel"), "{text}");
+    assert!(text.starts_with("search: 3 of 3 trials have a score\nlabel"), "{text}");
     let json: serde_json::Value = serde_json::from_str(&sandbox.pipe("importance --json").ok().out).unwrap();
     let labels = json[0]["labels"].as_array().unwrap();
     assert_eq!((labels.len(), &labels[0]["trials"]), (2, &3.into()));

@@ -14,9 +14,9 @@ fn every_study_in_the_folder_can_be_planned() {
     let mut planned = String::new();
     for study in studies {
         let sandbox = Sandbox::with(&fs::read_to_string(&study).unwrap());
-        let told = sandbox.pipe("run --plan").ok();
+        let output = sandbox.pipe("run --plan").ok();
         let name = study.file_stem().unwrap().to_str().unwrap();
-        planned += &format!("{name}: {}\n", told.out.lines().last().unwrap());
+        planned += &format!("{name}: {}\n", output.out.lines().last().unwrap());
     }
     let expected = "cifar100: 0 reused, 2 will run, 153 may run
 cifar100_best: 0 reused, 1 will run, 5 may run
@@ -33,7 +33,7 @@ fruits360: 0 reused, 2 will run, 124 may run
 #[test]
 fn the_short_form_of_the_cifar100_study_can_be_planned() {
     let text = include_str!("../../studies/cifar100.ron");
-    let taste = text.lines().find_map(|line| line.strip_prefix("// A taste: ")).unwrap();
-    let told = Sandbox::with(text).pipe(&format!("run --plan {taste}")).ok();
-    assert_eq!(told.out.lines().last(), Some("0 reused, 2 will run, 11 may run"));
+    let options = text.lines().find_map(|line| line.strip_prefix("// A taste: ")).unwrap();
+    let output = Sandbox::with(text).pipe(&format!("run --plan {options}")).ok();
+    assert_eq!(output.out.lines().last(), Some("0 reused, 2 will run, 11 may run"));
 }

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_is_broken_where_it_nests() {
+    fn long_values_are_broken_at_nested_values() {
         let long = "x".repeat(90);
         let expected = format!("Train(\n  a: \"{long}\",\n  b: [1, 2],\n)");
         assert_eq!(pretty(&json!({ "Train": { "b": [1, 2], "a": long } })), expected);

@@ -1,4 +1,4 @@
-//! What is noted beside a result: when and where it was computed.
+//! The provenance of a result: when and where it was computed.
 
 use pipe_engine::study::StudyNode;
 use pipe_store::{Store, StoreError};

@@ -1,4 +1,4 @@
-//! Compares two studies: what they asked, what came out, and which results differ although the same was asked.
+//! Compares two studies: their pipelines, their results, and nodes whose results differ although their actions are equal.
 //!
 //! Objects are read only where digests differ.
 

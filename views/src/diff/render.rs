@@ -51,7 +51,7 @@ fn question(diff: &Diff, text: &mut String) {
         let _ = writeln!(text, "  selection: {} -> {}", list(old), list(new));
     }
     let title = if question.selection.is_some() {
-        "nodes of one study alone, or with other inputs"
+        "nodes in only one study, or with other inputs"
     } else {
         "nodes with other inputs"
     };

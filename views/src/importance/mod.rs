@@ -69,8 +69,8 @@ impl SearchImportances {
 pub fn render_text(searches: &[SearchImportances]) -> String {
     let mut text = String::new();
     for found in searches {
-        let of = counted(found.trials, "trial");
-        text += &format!("{}: judged by the {} with a score of {of}\n", found.search, found.scored);
+        let trials = counted(found.trials, "trial");
+        text += &format!("{}: {} of {trials} have a score\n", found.search, found.scored);
         if found.labels.is_empty() {
             text += "at least two are needed\n";
             continue;

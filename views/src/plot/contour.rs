@@ -42,7 +42,7 @@ pub(super) fn draw(table: &Table, x: &PlottedColumn, y: &PlottedColumn) -> Pictu
     };
     let title = format!("{} over {} and {}", table.objective.name, x.name, y.name);
     let note = format!(
-        "{} The surface is a mean of the trials, weighted by their distance in these two hyperparameters only. It is blank where no \
+        "{} The surface is a mean of trials weighted by their distance in these two hyperparameters only. It is blank where no \
          trial is near.",
         note(best.is_some())
     );

@@ -91,8 +91,8 @@ impl Diagram {
                 }
             }
         };
-        let note = "A box shows the name and kind of a layer, its output shape, [channels, height, width] or [units], and its number of \
-                    parameters. Boxes of layers with weights are filled."
+        let note = "Boxes show a layer's name, kind, output shape [channels, height, width] or [units] and number of parameters. \
+                    Boxes of layers with weights are filled."
             .to_owned();
         Picture { title: self.title.clone(), width: self.width, height: self.height, body, note }
     }

@@ -31,7 +31,7 @@ const FEW: usize = 5;
 /// If there are too few trials for importances.
 pub(super) fn draw(found: &SearchImportances) -> Result<Picture, ViewError> {
     if found.labels.is_empty() {
-        return Err(ViewError::Nothing("importances are judged by at least two trials with a score".to_owned()));
+        return Err(ViewError::Nothing("importances need at least two trials with a score".to_owned()));
     }
     let rows: Vec<_> = found.shares().take(ROWS).collect();
     let longest = rows[0].1;
@@ -74,10 +74,11 @@ fn scale(longest: f64) -> (f64, f64) {
 /// Returns the note: the number of trials behind the importances, and what is not drawn.
 fn note(found: &SearchImportances) -> String {
     let best = found.labels.iter().map(|label| label.best).max().unwrap_or(0);
-    let of = counted(found.trials, "trial");
-    let best_of = counted(best, "trial");
-    let mut note =
-        format!("Judged by the {} with a score of {of}: the best tenth, {best_of}, beside all.", found.scored);
+    let (trials, best_trials) = (counted(found.trials, "trial"), counted(best, "trial"));
+    let mut note = format!(
+        "{} of {trials} have a score. The best tenth of them, {best_trials}, is compared with all.",
+        found.scored
+    );
     if best < FEW {
         note += " With so few trials the importances are unreliable.";
     }
@@ -116,7 +117,7 @@ mod tests {
         assert_eq!(svg.matches("kind k0\"").count(), 2);
         assert_eq!(
             picture.note,
-            "Judged by the 20 with a score of 23 trials: the best tenth, 2 trials, beside all. With so few trials the importances are unreliable."
+            "20 of 23 trials have a score. The best tenth of them, 2 trials, is compared with all. With so few trials the importances are unreliable."
         );
     }
 

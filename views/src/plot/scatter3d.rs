@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn up_is_up_and_the_back_is_farther_away() {
+    fn the_projection_keeps_up_and_depth() {
         let view = View::new(0.0, (0.0, 0.0));
         let (x, y, _) = view.at([1.0, 0.5, 0.5]);
         assert!((x - SCALE / 2.0).abs() < 1e-9 && y.abs() < 1e-9);

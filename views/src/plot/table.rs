@@ -145,17 +145,17 @@ impl Table {
     /// the label within it, only the first is returned.
     pub(crate) fn labels_by_effect(&self, n: usize) -> Vec<String> {
         let ranks = self.ranks();
-        let mut told: Vec<(f64, String)> = Vec::new();
-        let mut parted: Vec<Vec<usize>> = Vec::new();
+        let mut effects: Vec<(f64, String)> = Vec::new();
+        let mut groupings: Vec<Vec<usize>> = Vec::new();
         for name in label_names(&self.rows) {
             let groups = self.groups(&Column::Label(name.clone()));
-            if groups.iter().max() > groups.iter().min() && !parted.iter().any(|other| are_alike(other, &groups)) {
-                told.push((epsilon_squared(&ranks, &groups), name));
-                parted.push(groups);
+            if groups.iter().max() > groups.iter().min() && !groupings.iter().any(|other| are_alike(other, &groups)) {
+                effects.push((epsilon_squared(&ranks, &groups), name));
+                groupings.push(groups);
             }
         }
-        told.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        told.into_iter().take(n).map(|(_, name)| name).collect()
+        effects.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        effects.into_iter().take(n).map(|(_, name)| name).collect()
     }
 
     /// Returns the rank of each trial by loss, from 1. Equal trials have the mean of their ranks.

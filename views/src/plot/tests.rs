@@ -98,5 +98,5 @@ fn importances_are_based_on_the_trials_that_are_left() {
     let svg = drawn(TrialPicture::Importances, &trimmed, &values).unwrap();
     assert!(svg.contains("3 of 6 trials are trimmed (activation=elu)"), "{svg}");
     let error = drawn(TrialPicture::Importances, &Choice::default(), &[0.5]).unwrap_err();
-    assert_eq!(error, "importances are judged by at least two trials with a score");
+    assert_eq!(error, "importances need at least two trials with a score");
 }

@@ -23,7 +23,7 @@ pub fn repetitions(store: &Store, study: &Study) -> Result<Vec<(String, Vec<Poin
     Ok(found)
 }
 
-/// Returns the points of a search as aligned columns. `*` marks the best, `=` those that cannot be told from it.
+/// Returns the points of a search as aligned columns. `*` marks the best, `=` those that are not distinguishable from it.
 pub fn render_repetitions(search: &str, points: &[Point]) -> String {
     let number = |x: f64| significant(x, 4);
     let line = |(i, point): (usize, &Point)| {
@@ -41,5 +41,5 @@ pub fn render_repetitions(search: &str, points: &[Point]) -> String {
     let lines: Vec<_> = points.iter().enumerate().map(line).collect();
     let header = ["", "from trial", "repetitions", "mean loss", "spread", "95 % interval"];
     let table = columns(&header, &lines, &|at| if at < 2 { Align::Left } else { Align::Right });
-    format!("{search}: points with their repetitions; = cannot be told from the best\n{table}")
+    format!("{search}: points with their repetitions; = is not distinguishable from the best\n{table}")
 }
