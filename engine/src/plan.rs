@@ -1,4 +1,4 @@
-//! A plan: the nodes of a pipeline in order, and what can be said about each before it runs.
+//! A plan: the nodes of a pipeline in order, and what is known about each before it runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ pub struct Node {
 /// A file in the output tree of another node. Only the file's digest enters the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
-    /// The index of that node, which is smaller than that of the node that reads the file.
+    /// The index of that node. It is smaller than the index of the node that reads the file.
     pub node: usize,
     /// The file's path in the tree.
     pub path: String,

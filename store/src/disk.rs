@@ -28,7 +28,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     if_present(File::open(path).and_then(|file| read_up_to(&file, u64::MAX))).at("read", path)
 }
 
-/// How many bytes [`read_up_to`] reads before it allocates.
+/// The number of bytes that [`read_up_to`] reads before it allocates.
 const SMALL: usize = 4 << 10;
 
 /// Returns the next bytes of a file, at most `limit`. It is for small files, of which there are thousands: unlike [`fs::read`] it does
@@ -90,12 +90,12 @@ pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     File::open(path).and_then(|dir| dir.sync_all()).at("sync folder", path)
 }
 
-/// What became of a file whose time was to be set.
+/// The result of setting a file's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshened {
     Done,
     Absent,
-    /// The file is another user's.
+    /// The file belongs to another user.
     Refused,
 }
 

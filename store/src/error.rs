@@ -62,7 +62,7 @@ pub enum StoreError {
     NotATree {
         /// The object.
         name: Digest,
-        /// What a tree would have that it does not.
+        /// What is wrong with it.
         reason: String,
     },
     /// The path of an output file leaves the folder that it is exported to, or some systems cannot write it.
@@ -104,7 +104,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Returns whether something in the store is missing or damaged. Other errors leave open what the store holds.
+    /// Returns whether the error says that something in the store is missing or damaged.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Missing(_) | Self::Corrupt { .. } | Self::Record { .. } | Self::NotATree { .. })
     }
@@ -113,16 +113,16 @@ impl StoreError {
 /// What is wrong with an object's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {
-    /// They hash to another digest, this one.
+    /// The bytes hash to another digest, which is this one.
     Hash(Digest),
-    /// There are too few or too many.
+    /// There are too few or too many bytes.
     Length {
-        /// How many bytes there are.
+        /// The number of bytes found.
         found: u64,
-        /// How many there should be.
+        /// The number of bytes expected.
         expected: u64,
     },
-    /// They cannot be decompressed, for this reason.
+    /// The bytes cannot be decompressed, for this reason.
     Undecodable(String),
 }
 

@@ -67,13 +67,13 @@ pub struct GcItem {
     pub kind: GcKind,
     /// The path within the store's folder.
     pub path: PathBuf,
-    /// How many bytes this frees on the disk.
+    /// The number of bytes that this frees on the disk.
     pub size: u64,
     /// When the file was last written or used. If this changes before the sweep, the file stays.
     pub modified: SystemTime,
 }
 
-/// What a removed file is, and so why it is removed. In the order of the sweep.
+/// The kind of a file to remove, which says why it is removed. In the order of the sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum GcKind {
     /// The result of an action that no study and no run names.
@@ -107,7 +107,7 @@ pub enum GcKind {
     Lock,
 }
 
-/// How many files there are, and how large they are together.
+/// A number of files, and their length together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// The number of files.
@@ -124,7 +124,7 @@ impl Tally {
 }
 
 impl GcPlan {
-    /// Returns how much the plan removes.
+    /// Returns the number and the length of the files that the plan removes.
     pub fn total(&self) -> Tally {
         let mut total = Tally::default();
         self.items.iter().for_each(|item| total.add(item.size));
@@ -160,7 +160,7 @@ impl fmt::Display for GcPlan {
     }
 }
 
-/// How much the clocks of machines that share a store, and of its file system, may differ.
+/// The most that the clocks of machines that share a store, and of its file system, may differ.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
 impl Store {

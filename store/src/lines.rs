@@ -77,7 +77,7 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
     Err(StoreError::Name { name: name.to_owned(), reason })
 }
 
-/// Returns how many bytes the complete lines have.
+/// Returns the length of the complete lines in bytes.
 fn complete(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
 }

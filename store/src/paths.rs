@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Listed {
     pub(crate) path: PathBuf,
     pub(crate) metadata: Metadata,
-    /// The digest that the file is named by and what follows it, or nothing if the store does not give such names.
+    /// The digest in the file's name and the suffix after it. `None` if the store does not give such names.
     pub(crate) name: Option<(Digest, String)>,
 }
 
@@ -31,6 +31,7 @@ impl Listed {
 }
 
 impl Store {
+    /// Returns the path of one of the store's folders.
     pub(crate) fn dir(&self, name: &str) -> PathBuf {
         self.root().join(name)
     }
@@ -81,7 +82,7 @@ impl Store {
 /// With fewer folders than this, threads cost more than they save.
 const ALONE: usize = 64;
 
-/// Returns the files in one shard of a divided folder, or the file itself if it lies beside the shards.
+/// Returns the files in one shard of a divided folder, or the file itself if it is beside the shards.
 fn list_shard(shard: &Entry) -> Result<Vec<Listed>> {
     let mut files = Vec::new();
     let inner = if shard.is_dir { disk::list(&shard.path)? } else { Vec::new() };

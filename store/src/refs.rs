@@ -48,7 +48,7 @@ pub struct RefEntry {
 pub(crate) struct MendedRef {
     /// Values whose object is missing.
     pub(crate) forgotten: Vec<Digest>,
-    /// How many lines could not be read. An empty log counts as one such line.
+    /// The number of lines that could not be read. An empty log counts as one such line.
     pub(crate) unreadable: usize,
 }
 

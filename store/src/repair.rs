@@ -7,11 +7,11 @@ use crate::{Digest, RefKind, Store, VerifyReport, error::Result, lines};
 /// What a repair did. Everything that it took out of the store is in `quarantine/`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// How many objects, results, checkpoints and other files were moved to `quarantine/`.
+    /// The number of objects, results, checkpoints and other files that were moved to `quarantine/`.
     pub files: usize,
     /// The values that were dropped from a ref because their object is missing, each with the ref's name.
     pub forgotten: Vec<(String, Digest)>,
-    /// The refs with lines that could not be read, and how many lines each had.
+    /// The refs with lines that could not be read, each with the number of such lines.
     pub dropped: Vec<(String, usize)>,
 }
 

@@ -59,7 +59,7 @@ struct Header {
     study: String,
 }
 
-/// How many times to try a lock that somebody may hold only for a moment, to look, and how long to wait in between.
+/// How often to try a lock that another process may hold only for a moment, and how long to wait in between.
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
@@ -167,7 +167,7 @@ impl Store {
     }
 }
 
-/// Takes the lock of a run's log. Waits a little, because somebody may hold it for a moment to look.
+/// Takes the lock of a run's log. Waits a little, because another process may hold it for a moment to look at the run.
 fn take(id: &str, file: &File, path: &Path) -> Result<()> {
     for _ in 0..TRIES {
         if locks::try_lock(file, path)? {

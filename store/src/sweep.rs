@@ -28,7 +28,7 @@ impl Swept {
     }
 }
 
-/// How many files a thread removes at a time. With fewer, threads cost more than they save.
+/// The number of files that a thread removes at a time. With fewer, threads cost more than they save.
 const AT_ONCE: usize = 1000;
 
 /// Removes `items`, one by one. `removes` tells whether it removed the item or spared it.
@@ -51,7 +51,7 @@ impl Store {
     /// [`StoreError::StalePlan`] if a study was added since the roots were read; make a new plan then. Also if a file cannot be
     /// read or removed.
     pub fn sweep(&self, plan: &GcPlan) -> Result<Swept> {
-        // Until this is dropped, nobody else can rely on an object that is there, append a key to a run or name a study.
+        // Until this is dropped, no other process can freshen an object, append a key to a run or name a study.
         let _sweeping = self.start_sweeping()?;
         let added = |(value, count): (_, &usize)| plan.seen.get(value).is_none_or(|seen| seen < count);
         if self.seen_refs()?.iter().any(added) {
@@ -82,7 +82,7 @@ impl Store {
         Ok(swept)
     }
 
-    /// Removes a file if it is as it was when the plan was made. Returns whether it did.
+    /// Removes a file if it has not changed since the plan was made. Returns whether it did.
     fn remove_item(&self, item: &GcItem) -> Result<bool> {
         let path = self.root().join(&item.path);
         let _lock: Option<File> = match &item.kind {

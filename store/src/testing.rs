@@ -49,7 +49,7 @@ pub(crate) fn age_all(folder: &Path, seconds: u64) {
     }
 }
 
-/// Returns the time that many seconds after 1970 began.
+/// Returns the time `seconds` after 1970 began.
 pub(crate) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }

@@ -22,7 +22,7 @@ pub struct Tree {
 pub struct TreeEntry {
     /// The object with the file's bytes.
     pub digest: Digest,
-    /// How many bytes the file has. The object may be compressed and take less.
+    /// The length of the file in bytes. A compressed object takes less on the disk.
     pub size: u64,
 }
 

@@ -1,4 +1,4 @@
-//! How much of each kind a store holds.
+//! Counts what a store holds, by kind.
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub struct Usage {
     pub compressed: Tally,
     /// The results of actions.
     pub results: Tally,
-    /// What is noted about how results came about.
+    /// The provenance of results.
     pub provenance: Tally,
     /// The files of checkpoints.
     pub checkpoints: Tally,
@@ -29,7 +29,7 @@ pub struct Usage {
 }
 
 impl Store {
-    /// Returns how many files of each kind the store holds, and how large they are.
+    /// Returns the number and the length of the files that the store holds, by kind.
     ///
     /// # Errors
     /// If a folder cannot be listed or a file cannot be looked at.

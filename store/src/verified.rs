@@ -20,7 +20,7 @@ use crate::{
 const MAP_FROM: u64 = 64 << 10;
 /// Objects up to this size are kept in memory, because every proposal reads chains of thousands of tiny records again.
 const REMEMBER_UP_TO: usize = 4 << 10;
-/// How many bytes of small objects are kept in memory.
+/// The most bytes of small objects that are kept in memory.
 const MEMORY: usize = 64 << 20;
 
 /// What this process has read and verified.

@@ -21,9 +21,9 @@ use crate::{
 pub struct VerifyReport {
     /// The objects that were hashed.
     pub objects: Tally,
-    /// How many results were read.
+    /// The number of results that were read.
     pub records: u64,
-    /// How many checkpoints were read.
+    /// The number of checkpoints that were read.
     pub checkpoints: u64,
     /// Objects whose bytes do not hash to their names. [`Store::repair`] sets them aside.
     pub damaged: Vec<DamagedObject>,

@@ -18,7 +18,7 @@ pub struct Span {
     pub source: usize,
     /// The offset of the first byte.
     pub start: usize,
-    /// The offset behind the last byte.
+    /// The offset after the last byte.
     pub end: usize,
 }
 

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub enum Line {
     /// How far the stage is.
     Progress {
-        /// The progress, whose fields are written beside `event`.
+        /// The progress, whose fields are next to `event` in the line.
         #[serde(flatten)]
         progress: Progress,
     },
