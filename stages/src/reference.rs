@@ -52,7 +52,9 @@ fn rows(rows: impl Iterator<Item = &'static crate::network::families::Row>) -> S
 
 fn of_layers() -> String {
     let row = |one: layers::Reference| {
-        let default = one.default.map(|default| format!("`{default}`")).unwrap_or_default();
+        // Some defaults are words about another setting, which is in backticks.
+        let default = one.default.map(|default| if default.contains('`') { default } else { format!("`{default}`") });
+        let default = default.unwrap_or_default();
         [format!("`{}`", one.layer), format!("`{}`", one.setting), one.expected, default, one.meaning.to_owned()]
     };
     table(["layer", "value", "what it may be", "default", ""], layers::reference().into_iter().map(row))
