@@ -33,7 +33,7 @@ pub const ARCHIVE: &str = "archive";
 /// # Errors
 /// If `bytes` cannot be read as a JPEG or PNG picture. The message continues "the file is ...".
 pub fn picture(bytes: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
-    let side = |side: usize| u32::try_from(side).map_err(|_| format!("a side of {side} pixels"));
+    let side = |side: usize| u32::try_from(side).map_err(|_| format!("to be scaled to a side of {side} pixels"));
     let planes = picture::planes(bytes, side(shape.height)?, side(shape.width)?)?;
     if shape.channels == 3 {
         return Ok(planes);

@@ -66,7 +66,7 @@ impl Stage for Evaluate {
             let batch = plain_batch(&data, &policy, heads, from, (from + JUDGED_AT_A_TIME).min(data.len()));
             let mut of_batch = predictor.logits(&batch.images, JUDGED_AT_A_TIME);
             for (logits, head) in logits.iter_mut().zip(heads) {
-                logits.append(of_batch.get_mut(&head.name).expect("a network has its heads"));
+                logits.append(of_batch.get_mut(&head.name).expect("the network has logits for each head"));
             }
             let done = (from + batch.n) as u64;
             context.host.progress(&Progress {

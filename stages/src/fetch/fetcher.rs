@@ -182,10 +182,7 @@ impl Transfer<'_> {
         }
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a `file://` source: fetch is where bytes from outside come in, checked"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a fetch may read `file://` sources, and checks their bytes")]
     fn copy(&self, path: &Path) -> Result<Vec<u8>, SourceError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => SourceError::Absent("there is no such file".to_owned()),

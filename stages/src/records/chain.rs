@@ -50,7 +50,8 @@ pub(crate) fn read<T: Link>(inputs: &Inputs<'_>, slot: &str) -> Result<Vec<T>, S
     }
     match links.last() {
         Some(first) if first.trial() != 0 => {
-            Err(StageError::failed(format!("the chain in the slot `{slot}` ends at trial {}, not 0", first.trial())))
+            let first = first.trial();
+            Err(StageError::failed(format!("the chain in the slot `{slot}` starts at trial {first}, expected trial 0")))
         }
         _ => {
             links.reverse();

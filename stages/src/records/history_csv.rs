@@ -100,8 +100,8 @@ fn wrong(field: &str, reason: impl ToString) -> RecordError {
 /// Returns rows as CSV. Cells are quoted only if necessary.
 pub(super) fn csv(rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    rows.for_each(|row| writer.write_record(&row).expect("memory takes rows of one length"));
-    writer.into_inner().expect("memory can be flushed")
+    rows.for_each(|row| writer.write_record(&row).expect("rows have one length, and writing to memory cannot fail"));
+    writer.into_inner().expect("flushing to memory cannot fail")
 }
 
 #[cfg(test)]

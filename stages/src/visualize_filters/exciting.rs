@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_space_parts_a_filter_from_its_images_and_blocks_fill_a_page() {
+    fn a_filter_is_separate_from_its_images_and_blocks_fill_a_page() {
         let shape = ImageShape { channels: 1, height: 20, width: 30 };
         let data = Dataset::read(dataset::write(shape, vec![7; 5 * 600], &[("class", &[0; 5])]).into()).unwrap();
         let (filter, image) = (vec![100; 600], vec![200; 600]);

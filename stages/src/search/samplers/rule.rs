@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of good trials. The content is gamma, which is above 0.
+/// The rule for the number of good trials. Its value is gamma, which must be above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Rule {
     /// `min(ceil(gamma * n), 25)`, where n is the number of trials with a loss, as in Optuna. A trial without a loss is never

@@ -311,7 +311,7 @@ impl Parser {
             self.problem(path, format!("`IntRange` takes integers, found {arguments}"), usage(name));
         }
         if q.is_some_and(|q| q <= 0.0 || q > hi - lo) {
-            self.problem(path, "the step is not above 0 and within the range", usage(name));
+            self.problem(path, "the step must be above 0 and at most the width of the range", usage(name));
         }
         if log && step.is_some_and(|step| !is_int || step.as_f64() != Some(1.0)) {
             self.problem(path, "a logarithmic range has no step", usage(name));
