@@ -42,7 +42,7 @@ fn cuda(ordinal: usize) -> Result<Backend, StageError> {
         return Ok(Backend::Burn(Device::cuda(ordinal)));
     }
     Err(StageError::Environment {
-        message: format!("there is no CUDA device {ordinal}: {cards} found"),
+        message: format!("there is no CUDA device {ordinal}: this machine has {cards}"),
         hint: Some("use `--device cpu`, or check that the driver is installed".into()),
         source: None,
     })

@@ -59,26 +59,26 @@ impl Initialiser {
                 elements.map(|element| (2.0 * stream.f32(element) - 1.0) * limit).collect()
             }
             Self::GlorotNormal | Self::HeNormal | Self::LecunNormal => {
-                let deviation = libm::sqrt(variance) / CUT_OFF_DEVIATION;
-                elements.map(|element| (deviation * cut_off_normal(element, stream)) as f32).collect()
+                let deviation = libm::sqrt(variance) / TRUNCATED_DEVIATION;
+                elements.map(|element| (deviation * truncated_normal(element, stream)) as f32).collect()
             }
         }
     }
 }
 
 /// The standard deviation of a standard normal variable that is truncated at ± 2.
-const CUT_OFF_DEVIATION: f64 = 0.879_625_661_034_239_8;
+const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_8;
 
 /// Returns a standard normal deviate, drawn again until it is within ± 2, like TensorFlow's `truncated_normal`.
 ///
 /// Uses the method of Box and Muller (1958), but only the cosine, so that each deviate has its own two uniform numbers.
-fn cut_off_normal(element: u64, stream: impl Fn(u32) -> Stream) -> f64 {
+fn truncated_normal(element: u64, stream: impl Fn(u32) -> Stream) -> f64 {
     let deviate = |attempt| {
         let stream = stream(attempt);
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - stream.f64(2 * element)));
         radius * libm::cos(2.0 * PI * stream.f64(2 * element + 1))
     };
-    // One in 22 is drawn again.
+    // One deviate in 22 is drawn again.
     (0..=u32::MAX).map(deviate).find(|z| z.abs() <= 2.0).expect("some of 2^32 deviates are within 2")
 }
 

@@ -178,7 +178,7 @@ impl Values<'_> {
         libm::rint(self.number(key)) as usize
     }
 
-    /// Returns `key` as a whole number, rounded, or `None` if it is null.
+    /// Returns `key` as a whole number, rounded, or `None` if the user wrote `None`.
     ///
     /// # Panics
     /// If the table has no such row.
@@ -186,7 +186,7 @@ impl Values<'_> {
         self.is_given(key).then(|| self.whole(key))
     }
 
-    /// Returns whether `key` is not null.
+    /// Returns whether `key` has a value other than `None`.
     ///
     /// # Panics
     /// If the table has no such row.

@@ -41,14 +41,14 @@ const PANELS: usize = 4;
 
 /// The gradient with respect to a convolution's output maps.
 #[derive(Clone, Copy)]
-pub(crate) enum ByOutput<'a> {
+pub(crate) enum OutputGradient<'a> {
     /// The gradient with respect to the maps themselves.
     Whole(&'a [f32]),
     /// The gradient with respect to their peaks.
     Peaks(&'a Peaks, &'a [f32]),
 }
 
-impl ByOutput<'_> {
+impl OutputGradient<'_> {
     /// Returns whether it has the length for `n` output maps of shape `y`.
     fn fits(&self, n: usize, y: Shape) -> bool {
         match self {
@@ -110,7 +110,7 @@ impl Conv {
         self.kernel.0 * self.kernel.1 * self.y.padded()
     }
 
-    /// Returns the length of the packed weights for [`gradient_by_x`](Self::gradient_by_x).
+    /// Returns the length of the packed weights for [`input_gradient`](Self::input_gradient).
     pub(crate) fn packed_transposed_len(&self) -> usize {
         self.window.places() * self.y.c * self.x.padded()
     }
@@ -132,7 +132,7 @@ impl Conv {
         });
     }
 
-    /// Packs a kernel `[filters, channels, k, k]` for [`gradient_by_x`](Self::gradient_by_x), as
+    /// Packs a kernel `[filters, channels, k, k]` for [`input_gradient`](Self::input_gradient), as
     /// `[panels of channels, k, k, filters, LANES]`.
     pub(crate) fn pack_transposed(&self, kernel: &[f32], packed: &mut [f32]) {
         let ((places, c), o) = (self.kernel, self.y.c);
@@ -161,7 +161,7 @@ impl Conv {
         });
     }
 
-    /// Packs a dense kernel `[inputs, units]` for [`gradient_by_x`](Self::gradient_by_x), as `[panels of inputs, units, LANES]`.
+    /// Packs a dense kernel `[inputs, units]` for [`input_gradient`](Self::input_gradient), as `[panels of inputs, units, LANES]`.
     pub(crate) fn pack_dense_transposed(&self, kernel: &[f32], packed: &mut [f32]) {
         let (c, o) = (self.x.c, self.y.c);
         packed.par_chunks_exact_mut(o * LANES).enumerate().for_each(|(panel, packed)| {
@@ -277,11 +277,11 @@ impl Conv {
     ///
     /// # Panics
     /// If a length does not fit the shapes.
-    pub(crate) fn gradient_by_x(
+    pub(crate) fn input_gradient(
         &self,
         isa: Isa,
         transposed: &Transposed,
-        (n, dy): (usize, ByOutput<'_>),
+        (n, dy): (usize, OutputGradient<'_>),
         weights: &[f32],
         is_new: bool,
         dx: &mut [f32],
@@ -310,7 +310,7 @@ impl Conv {
         });
     }
 
-    /// Returns what [`gradient_by_x`](Self::gradient_by_x) needs besides the convolution.
+    /// Returns what [`input_gradient`](Self::input_gradient) needs besides the convolution.
     pub(crate) fn transposed(&self) -> Transposed {
         Transposed(self.window.transposed_rows(self.group, self.x, self.y))
     }
@@ -320,11 +320,11 @@ impl Conv {
     ///
     /// # Panics
     /// If a length does not fit the shapes.
-    pub(crate) fn gradient_by_kernel(
+    pub(crate) fn kernel_gradients(
         &self,
         isa: Isa,
         (n, x): (usize, &[f32]),
-        dy: ByOutput<'_>,
+        dy: OutputGradient<'_>,
         buffers: &mut Buffers,
     ) -> (Vec<f32>, Vec<f32>) {
         assert!(x.len() == n * self.x.len() && dy.fits(n, self.y), "maps fit the shapes of the convolution");

@@ -9,7 +9,7 @@ use crate::network::{
     function::Function,
     kernels::{
         activation as kernel,
-        conv::{ByOutput, Conv, Transposed},
+        conv::{Conv, OutputGradient, Transposed},
         peaks::Peaks,
         unfold::Unfold,
     },
@@ -39,15 +39,15 @@ impl Convolution {
         Self { conv, is_dense, peaks: None, function: None, weights, bias, transposed: None }
     }
 
-    fn by_output<'a>(&'a self, dy: &'a [f32]) -> ByOutput<'a> {
-        self.peaks.as_ref().map_or(ByOutput::Whole(dy), |peaks| ByOutput::Peaks(peaks, dy))
+    fn output_gradient<'a>(&'a self, dy: &'a [f32]) -> OutputGradient<'a> {
+        self.peaks.as_ref().map_or(OutputGradient::Whole(dy), |peaks| OutputGradient::Peaks(peaks, dy))
     }
 
     /// Writes the gradients with respect to the kernel and the bias.
     fn parameters(&self, back: &mut Backward<'_>, dy: &[f32]) {
         let (conv, run) = (&self.conv, back.run);
         let maps = (run.n, back.x());
-        let (kernel, bias) = conv.gradient_by_kernel(run.isa, maps, self.by_output(dy), back.buffers);
+        let (kernel, bias) = conv.kernel_gradients(run.isa, maps, self.output_gradient(dy), back.buffers);
         let gradient = back.parameter("kernel");
         gradient.resize(conv.kernel_len(), 0.0);
         if self.is_dense {
@@ -137,7 +137,7 @@ impl Operation for Convolution {
         }
         if let Some((transposed, weights)) = &self.transposed {
             let (mut dx, is_new) = back.take();
-            self.conv.gradient_by_x(isa, transposed, (n, self.by_output(&dy)), weights, is_new, &mut dx);
+            self.conv.input_gradient(isa, transposed, (n, self.output_gradient(&dy)), weights, is_new, &mut dx);
             back.put(dx);
         }
         back.buffers.give(dy);

@@ -95,9 +95,9 @@ impl BurnNetwork {
         assert_eq!(self.pass, Pass::Training, "the network was built for training");
         let mut gradients = self.scalar(output_gradients).backward();
         let tracked = self.weights.iter().filter(|(_, weight)| weight.is_autodiff());
-        let by_weights =
+        let of_weights =
             tracked.filter_map(|(name, weight)| Some((name.clone(), numbers(weight.grad_remove(&mut gradients)?))));
-        self.gradients = by_weights.collect();
+        self.gradients = of_weights.collect();
         &self.gradients
     }
 

@@ -83,14 +83,14 @@ impl Metric {
     pub(crate) fn new(name: &str, heads: &[Head], validation: bool) -> Result<Self, StageError> {
         let unknown = || {
             let all = metric_names(heads, validation).join("`, `");
-            StageError::failed_with_hint(format!("there is no metric `{name}`"), format!("there are `{all}`"))
+            StageError::failed_with_hint(format!("there is no metric `{name}`"), format!("the metrics are `{all}`"))
         };
         let (split, figure) = name.split_once('.').ok_or_else(unknown)?;
         let valid = match split {
             "valid" if !validation => {
                 return Err(StageError::failed_with_hint(
                     format!("the objective is `{name}`, and there is no validation split"),
-                    "go for a `train.` metric, or give the data a validation split",
+                    "use a `train.` metric, or give the data a validation split",
                 ));
             }
             "valid" => true,

@@ -64,14 +64,14 @@ pub(crate) fn gradient(
     let factor = weight / labels.len() as f64;
     let mut gradient = Vec::with_capacity(logits.len());
     for (row, &label) in logits.chunks_exact(classes).zip(labels) {
-        let by_scores = criterion.gradient(&log_probabilities(output, row), label as usize);
-        for (by_score, &z) in by_scores.into_iter().zip(row) {
+        let score_gradient = criterion.gradient(&log_probabilities(output, row), label as usize);
+        for (d_score, &z) in score_gradient.into_iter().zip(row) {
             let slope = match output {
                 Output::Softmax => 1.0,
                 // The derivative of the score, ln sigmoid(z).
                 Output::NormalisedSigmoid => 1.0 / (1.0 + libm::exp(f64::from(z))),
             };
-            gradient.push((factor * by_score * slope) as f32);
+            gradient.push((factor * d_score * slope) as f32);
         }
     }
     gradient
@@ -107,7 +107,7 @@ impl Criterion {
     fn gradient(&self, log_p: &[f64], label: usize) -> Vec<f64> {
         let classes = log_p.len();
         let p: Vec<f64> = log_p.iter().map(|&log_p| libm::exp(log_p)).collect();
-        let by_p = |class: usize| match self.loss {
+        let d_p = |class: usize| match self.loss {
             Loss::CrossEntropy => unreachable!("cross-entropy returns below without this derivative"),
             Loss::Poisson if class == label => (1.0 - 1.0 / (p[class] + EPSILON)) / classes as f64,
             Loss::Poisson => 1.0 / classes as f64,
@@ -117,8 +117,8 @@ impl Criterion {
             return (0..classes).map(|class| p[class] - self.target(class, label, classes)).collect();
         }
         // The softmax's derivative: d p_i / d s_j = p_i ((i = j) - p_j).
-        let mean: f64 = (0..classes).map(|class| p[class] * by_p(class)).sum();
-        (0..classes).map(|class| p[class] * (by_p(class) - mean)).collect()
+        let mean: f64 = (0..classes).map(|class| p[class] * d_p(class)).sum();
+        (0..classes).map(|class| p[class] * (d_p(class) - mean)).collect()
     }
 }
 

@@ -61,7 +61,7 @@ impl Training<'_> {
             if state.diverged_at.is_none() && state.step.is_multiple_of(self.steps_per_epoch()) {
                 self.end_epoch(&mut state);
             }
-            self.tell(&state, epoch, host);
+            self.report_progress(&state, epoch, host);
             if host.interrupted() {
                 host.save_checkpoint(&state.checkpoint());
                 return Err(StageError::Interrupted);
@@ -211,7 +211,7 @@ impl Training<'_> {
     }
 
     /// Reports the progress: the loss and accuracy of the epoch so far, or of the epoch that has just ended.
-    fn tell(&self, state: &State, epoch: u32, host: &dyn Host) {
+    fn report_progress(&self, state: &State, epoch: u32, host: &dyn Host) {
         let n = self.data.n_train() as u64;
         let latest = state.epochs.last().filter(|_| state.sums.n == 0).map(|epoch| epoch.train.clone());
         let latest = latest.unwrap_or_else(|| state.sums.clone().figures());

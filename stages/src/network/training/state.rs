@@ -56,7 +56,7 @@ pub(crate) struct HeadSums {
 /// The part of a checkpoint with everything except for the arrays.
 #[derive(Serialize, Deserialize)]
 struct Record {
-    /// [`FORMAT`]
+    /// [`FORMAT`], when written.
     format: u32,
     optimizer: OptimizerKind,
     optimizer_steps: u64,

@@ -7,7 +7,7 @@ use crate::network::{
         Isa,
         activation::{self, Function},
         buffers::Buffers,
-        conv::{ByOutput, Conv},
+        conv::{Conv, OutputGradient},
         map::Shape,
         peaks::Peaks,
         pool::{Pool, PoolKind},
@@ -121,24 +121,31 @@ impl Case {
         out
     }
 
-    fn by_x(&self, isa: Isa, start: Option<&[f32]>) -> Vec<f32> {
+    fn input_gradient(&self, isa: Isa, start: Option<&[f32]>) -> Vec<f32> {
         let mut weights = vec![f32::NAN; self.conv.packed_transposed_len()];
         self.conv.pack_transposed(&self.kernel, &mut weights);
         let mut dx = start.map_or(vec![f32::NAN; self.n * self.x.len()], |start| map_of(self.x, start));
         let dy = map_of(self.conv.y, &self.dy);
         let transposed = self.conv.transposed();
         if let Some(unfold) = self.unfold {
-            let mut by_windows = vec![f32::NAN; self.n * unfold.y.len()];
-            self.conv.gradient_by_x(isa, &transposed, (self.n, ByOutput::Whole(&dy)), &weights, true, &mut by_windows);
+            let mut d_windows = vec![f32::NAN; self.n * unfold.y.len()];
+            self.conv.input_gradient(
+                isa,
+                &transposed,
+                (self.n, OutputGradient::Whole(&dy)),
+                &weights,
+                true,
+                &mut d_windows,
+            );
             if start.is_none() {
                 dx.fill(0.0);
             }
-            unfold.backward(&by_windows, &mut dx);
+            unfold.backward(&d_windows, &mut dx);
         } else {
-            self.conv.gradient_by_x(
+            self.conv.input_gradient(
                 isa,
                 &transposed,
-                (self.n, ByOutput::Whole(&dy)),
+                (self.n, OutputGradient::Whole(&dy)),
                 &weights,
                 start.is_none(),
                 &mut dx,
@@ -149,7 +156,7 @@ impl Case {
 
     /// The definition of the gradient with respect to the input, in f64: each pixel sums gradient times weight over the outputs that
     /// read it.
-    fn by_x_oracle(&self) -> Vec<f64> {
+    fn input_gradient_oracle(&self) -> Vec<f64> {
         let (x, y) = (self.x, self.conv.y);
         let mut dx = vec![0.0; self.n * x.values()];
         for image in 0..self.n {
@@ -167,16 +174,16 @@ impl Case {
         dx
     }
 
-    fn by_kernel(&self, isa: Isa) -> (Vec<f32>, Vec<f32>) {
+    fn kernel_gradients(&self, isa: Isa) -> (Vec<f32>, Vec<f32>) {
         let (x, dy) = (self.read(), map_of(self.conv.y, &self.dy));
         let (packed, bias) =
-            self.conv.gradient_by_kernel(isa, (self.n, &x), ByOutput::Whole(&dy), &mut Buffers::default());
+            self.conv.kernel_gradients(isa, (self.n, &x), OutputGradient::Whole(&dy), &mut Buffers::default());
         let mut kernel = vec![f32::NAN; self.kernel.len()];
         self.conv.unpack(&packed, &mut kernel);
         (kernel, bias[..self.conv.y.c].to_vec())
     }
 
-    fn by_kernel_oracle(&self) -> (Vec<f64>, Vec<f64>) {
+    fn kernel_gradients_oracle(&self) -> (Vec<f64>, Vec<f64>) {
         let (x, y) = (self.x, self.conv.y);
         let (mut kernel, mut bias) = (vec![0.0; self.kernel.len()], vec![0.0; y.c]);
         for image in 0..self.n {
@@ -268,26 +275,32 @@ fn fused_max_pooling_and_its_gradients_equal_separate_ones() {
         case.conv.forward(isa, (case.n, &read), weights, None, &mut whole);
         let mut expected = vec![f32::NAN; case.n * y.len()];
         pool.forward(isa, &whole, &mut expected);
-        let mut by_whole = vec![0.0; whole.len()];
+        let mut d_whole = vec![0.0; whole.len()];
         let largest = expected.clone();
         activation::apply(isa, Function::Relu, &largest, &mut expected);
         activation::backward(isa, Function::Relu, &expected, &mut dy);
-        pool.backward(isa, (&whole, &largest), &dy, true, &mut by_whole);
+        pool.backward(isa, (&whole, &largest), &dy, true, &mut d_whole);
 
         let found = everywhere(|isa| {
             let mut y = vec![f32::NAN; expected.len()];
             let mut peaks = Peaks::of(pool).expect("windows do not overlap");
             case.conv.forward_to_peaks(isa, (case.n, &read), weights, function, &mut peaks, &mut y);
-            let by_kernel = |dy| case.conv.gradient_by_kernel(isa, (case.n, &read), dy, &mut Buffers::default());
-            assert_eq!(by_kernel(ByOutput::Peaks(&peaks, &dy)), by_kernel(ByOutput::Whole(&by_whole)));
+            let kernel_gradients = |dy| case.conv.kernel_gradients(isa, (case.n, &read), dy, &mut Buffers::default());
+            assert_eq!(
+                kernel_gradients(OutputGradient::Peaks(&peaks, &dy)),
+                kernel_gradients(OutputGradient::Whole(&d_whole))
+            );
             let mut transposed = vec![0.0; case.conv.packed_transposed_len()];
             case.conv.pack_transposed(&case.kernel, &mut transposed);
-            let by_x = |dy| {
+            let input_gradient = |dy| {
                 let mut dx = vec![f32::NAN; read.len()];
-                case.conv.gradient_by_x(isa, &case.conv.transposed(), (case.n, dy), &transposed, true, &mut dx);
+                case.conv.input_gradient(isa, &case.conv.transposed(), (case.n, dy), &transposed, true, &mut dx);
                 dx
             };
-            assert_eq!(bits(&by_x(ByOutput::Peaks(&peaks, &dy))), bits(&by_x(ByOutput::Whole(&by_whole))));
+            assert_eq!(
+                bits(&input_gradient(OutputGradient::Peaks(&peaks, &dy))),
+                bits(&input_gradient(OutputGradient::Whole(&d_whole)))
+            );
             y
         });
         assert_eq!(bits(&found), bits(&expected), "{pool:?}");
@@ -297,20 +310,25 @@ fn fused_max_pooling_and_its_gradients_equal_separate_ones() {
 #[test]
 fn the_gradient_with_respect_to_the_input_agrees_with_its_definition() {
     for case in cases() {
-        let found = everywhere(|isa| case.by_x(isa, None));
-        near(&found, &case.by_x_oracle(), "with respect to x");
+        let found = everywhere(|isa| case.input_gradient(isa, None));
+        near(&found, &case.input_gradient_oracle(), "with respect to x");
         let start = numbers(found.len(), 8);
-        let expected: Vec<f64> = case.by_x_oracle().iter().zip(&start).map(|(dx, &x)| dx + f64::from(x)).collect();
-        near(&everywhere(|isa| case.by_x(isa, Some(&start))), &expected, "with respect to x, added to earlier numbers");
+        let expected: Vec<f64> =
+            case.input_gradient_oracle().iter().zip(&start).map(|(dx, &x)| dx + f64::from(x)).collect();
+        near(
+            &everywhere(|isa| case.input_gradient(isa, Some(&start))),
+            &expected,
+            "with respect to x, added to earlier numbers",
+        );
     }
 }
 
 #[test]
 fn the_gradients_with_respect_to_kernel_and_bias_agree_with_their_definition() {
     for case in cases() {
-        let (kernel, bias) = case.by_kernel_oracle();
-        near(&everywhere(|isa| case.by_kernel(isa).0), &kernel, "with respect to the kernel");
-        near(&everywhere(|isa| case.by_kernel(isa).1), &bias, "with respect to the bias");
+        let (kernel, bias) = case.kernel_gradients_oracle();
+        near(&everywhere(|isa| case.kernel_gradients(isa).0), &kernel, "with respect to the kernel");
+        near(&everywhere(|isa| case.kernel_gradients(isa).1), &bias, "with respect to the bias");
     }
 }
 
@@ -324,8 +342,8 @@ fn gradients_are_the_transposed_linear_maps() {
         let isa = Isa::detect();
         let value = dot(&case.dy, &case.forward(isa, None));
         let scale = (dot(&case.dy, &case.dy) * dot(&case.images, &case.images)).sqrt() * 1e-6;
-        assert!((dot(&case.by_x(isa, None), &case.images) - value).abs() < scale);
-        assert!((dot(&case.by_kernel(isa).0, &case.kernel) - value).abs() < scale);
+        assert!((dot(&case.input_gradient(isa, None), &case.images) - value).abs() < scale);
+        assert!((dot(&case.kernel_gradients(isa).0, &case.kernel) - value).abs() < scale);
     }
 }
 
@@ -344,9 +362,10 @@ fn dense_layers_are_convolutions_of_one_pixel() {
     conv.pack_transposed(&case.kernel, &mut expected.1);
     assert_eq!(found, expected);
     let (x, dy) = (map_of(conv.x, &case.images), map_of(conv.y, &case.dy));
-    let (packed, _) = conv.gradient_by_kernel(Isa::detect(), (n, &x), ByOutput::Whole(&dy), &mut Buffers::default());
-    let mut by_dense = vec![f32::NAN; dense.len()];
-    conv.unpack_dense(&packed, &mut by_dense);
-    let (by_kernel, _) = case.by_kernel(Isa::detect());
-    assert!((0..inputs * units).all(|i| by_dense[i] == by_kernel[i % units * inputs + i / units]));
+    let (packed, _) =
+        conv.kernel_gradients(Isa::detect(), (n, &x), OutputGradient::Whole(&dy), &mut Buffers::default());
+    let mut d_dense = vec![f32::NAN; dense.len()];
+    conv.unpack_dense(&packed, &mut d_dense);
+    let (d_kernel, _) = case.kernel_gradients(Isa::detect());
+    assert!((0..inputs * units).all(|i| d_dense[i] == d_kernel[i % units * inputs + i / units]));
 }

@@ -167,8 +167,8 @@ fn batch_normalisation_and_its_gradient_agree_with_their_formulas() {
     let backward = |isa| {
         let statistics = batch_norm::statistics(isa, width, &x);
         let mut dx = dy.clone();
-        let by = batch_norm::backward(isa, &statistics, &gamma, epsilon, &x, &mut dx);
-        [dx, by.gamma, by.beta].concat()
+        let gradients = batch_norm::backward(isa, &statistics, &gamma, epsilon, &x, &mut dx);
+        [dx, gradients.gamma, gradients.beta].concat()
     };
     let (y, found) = (everywhere(forward), everywhere(backward));
     for channel in 0..width {
@@ -180,17 +180,17 @@ fn batch_normalisation_and_its_gradient_agree_with_their_formulas() {
         let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n;
         let inverse = 1.0 / (variance + f64::from(epsilon)).sqrt();
         let normalised: Vec<f64> = x.iter().map(|x| (x - mean) * inverse).collect();
-        let (by_beta, by_gamma) = (dy.iter().sum::<f64>(), dy.iter().zip(&normalised).map(|(a, b)| a * b).sum::<f64>());
+        let (d_beta, d_gamma) = (dy.iter().sum::<f64>(), dy.iter().zip(&normalised).map(|(a, b)| a * b).sum::<f64>());
         let (gamma, beta) = (f64::from(gamma[channel]), f64::from(beta[channel]));
         for i in 0..x.len() {
             let at = i * width + channel;
             assert!((f64::from(y[at]) - (normalised[i] * gamma + beta)).abs() < 1e-6);
-            let expected = gamma * inverse * (dy[i] - by_beta / n - normalised[i] * by_gamma / n);
+            let expected = gamma * inverse * (dy[i] - d_beta / n - normalised[i] * d_gamma / n);
             assert!((f64::from(found[at]) - expected).abs() < 1e-6, "{} {expected}", found[at]);
         }
         let parameters = &found[x.len() * width..];
-        assert!((f64::from(parameters[channel]) - by_gamma).abs() < 1e-4);
-        assert!((f64::from(parameters[width + channel]) - by_beta).abs() < 1e-4);
+        assert!((f64::from(parameters[channel]) - d_gamma).abs() < 1e-4);
+        assert!((f64::from(parameters[width + channel]) - d_beta).abs() < 1e-4);
     }
 }
 
