@@ -31,7 +31,6 @@ pub mod promote;
 pub mod propose;
 pub mod select;
 pub mod split;
-#[expect(missing_docs, reason = "two variants of `train::params::Epochs` are still without documentation")]
 pub mod train;
 pub mod visualize_filters;
 

@@ -6,7 +6,7 @@ use crate::{
     evaluate::Evaluate,
     images::Augmentation,
     network::{TABLES, Table, families::TRAINING, layers},
-    params::reference::{allowed, choices, default, fields, table},
+    params::reference::{choices, default, fields, table},
     train::Train,
     visualize_filters::{Fourier, VisualizeFilters},
     words::one_of,
@@ -43,7 +43,7 @@ fn rows(rows: impl Iterator<Item = &'static crate::network::families::Row>) -> S
         };
         let fixed = if row.is_searched { "" } else { ", not searched" };
         let default = row.default.map(|value| default(&value())).unwrap_or_default();
-        [keys, allowed(&row.domain) + fixed, default, row.doc.to_owned()]
+        [keys, row.domain.brief() + fixed, default, row.doc.to_owned()]
     };
     table(["key", "what it may be", "default", ""], rows.map(row))
 }
@@ -56,7 +56,7 @@ fn of_layers() -> String {
         // The default is a value, or the name of another setting in a sentence.
         let quoted = |text: String| if text.contains('`') { text } else { format!("`{text}`") };
         let default = one.default.map(quoted).unwrap_or_default();
-        [layer, format!("`{}`", one.setting), allowed(one.domain), default, one.meaning.to_owned()]
+        [layer, format!("`{}`", one.setting), one.domain.brief(), default, one.meaning.to_owned()]
     };
     table(["layer", "value", "what it may be", "default", ""], layers::reference().into_iter().map(row))
 }

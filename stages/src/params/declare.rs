@@ -13,8 +13,8 @@ pub struct Declaration {
     pub name: &'static str,
     /// The values that are allowed.
     pub domain: Domain,
-    /// The values that are allowed, in words.
-    pub expected: String,
+    /// The values that are allowed, in few words.
+    pub allowed: String,
     /// Whether the value may be `hp("label")`.
     pub takes_a_label: bool,
     /// The value if the parameter is left out. `None` if it is required.
@@ -30,7 +30,9 @@ pub struct Choice {
     pub name: &'static str,
     /// The text in its parentheses, such as `over_epochs, warmup_epochs: 0`. `None` if it has no parentheses.
     pub inside: Option<String>,
-    /// The values that are allowed in its parentheses, in words. `None` if it has no parentheses.
+    /// The number of fields in its parentheses. 0 if its content has no fields.
+    pub n_fields: usize,
+    /// The values that are allowed in its parentheses, in few words. `None` if it has no parentheses.
     pub content: Option<String>,
     /// The doc comment, as one line.
     pub doc: String,
@@ -69,13 +71,17 @@ pub fn written<T: Declared>() -> String {
     T::declarations().into_iter().map(field).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the names as text, each with its parentheses: "`Constant` or `Cosine(over_epochs)`".
+/// Returns the names as text: "`Constant` or `Cosine(over_epochs)`". Content of more than two fields, or any content if more than
+/// three names have some, is left to a table of its own.
 pub fn one_of_choices<T: Choices>() -> String {
+    let choices = T::choices();
+    let are_many = choices.iter().filter(|choice| choice.inside.is_some()).count() > 3;
     let choice = |choice: Choice| match choice.inside {
-        Some(inside) => format!("{}({inside})", choice.name),
-        None => choice.name.to_owned(),
+        Some(_) if choice.n_fields > 2 && !are_many => format!("{}(..)", choice.name),
+        Some(inside) if !are_many => format!("{}({inside})", choice.name),
+        _ => choice.name.to_owned(),
     };
-    let names: Vec<_> = T::choices().into_iter().map(choice).collect();
+    let names: Vec<_> = choices.into_iter().map(choice).collect();
     one_of(names.iter().map(String::as_str))
 }
 
@@ -151,7 +157,7 @@ macro_rules! parameters {
                 "fields: `(..)`".to_owned()
             }
 
-            fn documented(_: &$crate::params::Domain) -> String {
+            fn brief(_: &$crate::params::Domain) -> String {
                 format!("`({})`", Self::inside())
             }
 
@@ -176,7 +182,7 @@ macro_rules! parameters {
                     let domain = $crate::parameters!(@domain $($domain)?);
                     $crate::params::Declaration {
                         name: stringify!($field),
-                        expected: <$type as $crate::params::Read>::documented(&domain),
+                        allowed: <$type as $crate::params::Read>::brief(&domain),
                         takes_a_label: <$type as $crate::params::Read>::takes_a_label(),
                         default: $crate::parameters!(@default $type $(, $default)?)
                             .map(|default| serde_json::json!(default)),
@@ -349,7 +355,7 @@ macro_rules! choices {
                 $crate::words::one_of(Self::NAMES.iter().copied())
             }
 
-            fn documented(_: &$crate::params::Domain) -> String {
+            fn brief(_: &$crate::params::Domain) -> String {
                 $crate::params::one_of_choices::<Self>()
             }
         }
@@ -359,6 +365,7 @@ macro_rules! choices {
                 vec![$( $crate::params::Choice {
                     name: $crate::choices!(@word $variant $($word)?),
                     inside: $crate::choices!(@inside $($type)?),
+                    n_fields: 0 $( + <$type as $crate::params::Read>::fields().len())?,
                     content: $crate::choices!(@content $($type [$($domain)?])?),
                     doc: $crate::params::one_line(&[$($doc),*]),
                 } ),*]
@@ -397,6 +404,6 @@ macro_rules! choices {
     (@inside $type:ty) => { Some(<$type as $crate::params::Read>::inside()) };
     (@content) => { None };
     (@content $type:ty [$($domain:expr)?]) => {
-        Some(<$type as $crate::params::Read>::expected(&$crate::parameters!(@domain $($domain)?)))
+        Some(<$type as $crate::params::Read>::brief(&$crate::parameters!(@domain $($domain)?)))
     };
 }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
+use super::notation;
 use crate::words::one_of;
 
 /// The values that a parameter may have.
@@ -82,6 +83,30 @@ impl Domain {
             Self::Word(words) => one_of(words.iter().copied()),
             Self::Each(n, domain) => format!("a list of {n}, each {}", domain.expected()),
             Self::Optional(domain) => format!("{}, or `None`", domain.expected()),
+        }
+    }
+
+    /// Returns the domain in few words, for a table. Words are quoted as a pipeline writes them.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Any => "value".into(),
+            Self::Whole(range) | Self::Rounded(range) if *range.end() == u32::MAX => {
+                format!("integer, at least {}", range.start())
+            }
+            Self::Whole(range) | Self::Rounded(range) => format!("integer, {} to {}", range.start(), range.end()),
+            Self::Share => "number, at least 0 and below 1".into(),
+            Self::Positive => "number above 0".into(),
+            Self::NotNegative => "number, at least 0".into(),
+            Self::Between(least, most) => format!("number, {least} to {most}"),
+            Self::AboveUpTo(below, most) => format!("number above {below} and at most {most}"),
+            Self::Fraction => "number above 0 and below 1".into(),
+            Self::Flag => "`true` or `false`".into(),
+            Self::Word(words) => {
+                let words: Vec<_> = words.iter().map(|word| notation(&(*word).into())).collect();
+                one_of(words.iter().map(String::as_str))
+            }
+            Self::Each(n, domain) => format!("list of {n}, each {}", domain.brief()),
+            Self::Optional(domain) => format!("{}, or `None`", domain.brief()),
         }
     }
 

@@ -46,6 +46,10 @@ impl<T: Read> Read for Hyper<T> {
         T::expected(domain)
     }
 
+    fn brief(domain: &Domain) -> String {
+        T::brief(domain)
+    }
+
     fn takes_a_label() -> bool {
         true
     }

@@ -19,8 +19,8 @@ pub trait Read: Sized + Clone {
     /// Returns the allowed values in words, for an error message.
     fn expected(domain: &Domain) -> String;
 
-    /// Returns the allowed values in words, for the reference documentation. May be longer than [`expected`](Self::expected).
-    fn documented(domain: &Domain) -> String {
+    /// Returns the allowed values in few words, for a table.
+    fn brief(domain: &Domain) -> String {
         Self::expected(domain)
     }
 
@@ -113,33 +113,32 @@ fn scalar<T: Read>(
     read
 }
 
-/// Returns the domain in words, or `otherwise` if it is [`Domain::Any`].
-fn words(domain: &Domain, otherwise: &str) -> String {
-    if *domain == Domain::Any { otherwise.to_owned() } else { domain.expected() }
-}
-
 macro_rules! scalars {
-    ($($type:ty, $words:literal, $get:expr;)*) => { $(
+    ($($type:ty, $words:literal, $brief:literal, $get:expr;)*) => { $(
         impl Read for $type {
             fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
                 scalar(value, domain, at, problems, $get)
             }
 
             fn expected(domain: &Domain) -> String {
-                words(domain, $words)
+                if *domain == Domain::Any { $words.to_owned() } else { domain.expected() }
+            }
+
+            fn brief(domain: &Domain) -> String {
+                if *domain == Domain::Any { $brief.to_owned() } else { domain.brief() }
             }
         }
     )* };
 }
 
 scalars! {
-    bool, "true or false", Value::as_bool;
-    u32, "a whole number of 0 to 4294967295", |value| u32::try_from(value.as_u64()?).ok();
-    u64, "a whole number of at least 0", Value::as_u64;
-    f64, "a number", Value::as_f64;
-    String, "a string", |value| value.as_str().map(str::to_owned);
+    bool, "true or false", "`true` or `false`", Value::as_bool;
+    u32, "a whole number of 0 to 4294967295", "integer", |value| u32::try_from(value.as_u64()?).ok();
+    u64, "a whole number of at least 0", "integer", Value::as_u64;
+    f64, "a number", "number", Value::as_f64;
+    String, "a string", "string", |value| value.as_str().map(str::to_owned);
     // Values of a table of hyperparameters, whose rows have domains.
-    Value, "a value", |value| Some(value.clone());
+    Value, "a value", "value", |value| Some(value.clone());
 }
 
 impl<T: Read> Read for Option<T> {
@@ -151,8 +150,8 @@ impl<T: Read> Read for Option<T> {
         T::expected(domain)
     }
 
-    fn documented(domain: &Domain) -> String {
-        T::documented(domain)
+    fn brief(domain: &Domain) -> String {
+        T::brief(domain)
     }
 
     fn inside() -> String {
@@ -193,8 +192,8 @@ impl<T: Read> Read for Vec<T> {
         "a list: `[..]`".to_owned()
     }
 
-    fn documented(domain: &Domain) -> String {
-        format!("a list of {}", T::documented(domain))
+    fn brief(domain: &Domain) -> String {
+        format!("list, each {}", T::brief(domain))
     }
 }
 
@@ -209,6 +208,10 @@ impl<T: Read, const N: usize> Read for [T; N] {
 
     fn expected(domain: &Domain) -> String {
         format!("a list of {N}, each {}", T::expected(domain))
+    }
+
+    fn brief(domain: &Domain) -> String {
+        format!("list of {N}, each {}", T::brief(domain))
     }
 }
 
@@ -227,6 +230,10 @@ impl<T: Read> Read for BTreeMap<String, T> {
 
     fn expected(_: &Domain) -> String {
         "a map: `{\"..\": ..}`".to_owned()
+    }
+
+    fn brief(_: &Domain) -> String {
+        "map: `{\"..\": ..}`".to_owned()
     }
 }
 

@@ -122,9 +122,9 @@ fn a_label_is_filled_in_only_with_an_allowed_value() {
 fn a_declaration_has_the_name_doc_default_and_content() {
     let colour = &Brush::declarations()[1];
     assert_eq!((colour.name, colour.doc.as_str()), ("colour", "What it paints in: one colour."));
-    assert_eq!((colour.expected.as_str(), &colour.default), ("`Red` or `light(..)`", &Some(json!("Red"))));
+    assert_eq!((colour.allowed.as_str(), &colour.default), ("`Red` or `light(..)`", &Some(json!("Red"))));
     assert_eq!(Brush::declarations()[0].default, None);
     let light = &Colour::choices()[1];
-    assert_eq!((light.name, light.content.as_deref()), ("light", Some("a whole number of 380 to 750")));
+    assert_eq!((light.name, light.content.as_deref()), ("light", Some("integer, 380 to 750")));
     assert_eq!((Colour::default().name(), Colour::Light(400).name()), ("Red", "light"));
 }

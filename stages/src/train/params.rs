@@ -24,45 +24,46 @@ pub const EPOCHS: Domain = Domain::Whole(1..=100_000);
 parameters! {
     /// `train`: a network of a family, trained on labelled images.
     pub struct Train where keeps_each_once {
-        /// The family and its settings.
+        /// The family of the network, with its settings.
         model: Model,
-        /// How often every training image is seen; `BestEpoch`: as often as up to the best epoch of the search's best trial.
+        /// The number of epochs. In each, every training image is seen once.
         epochs: Hyper<Epochs> [EPOCHS],
-        /// Images in a step; the last step of an epoch takes what is left. The family's `batch_size` goes before.
+        /// The number of images per step. The last step of an epoch takes the rest. The model's `batch_size` overrides it.
         batch: Hyper<u32> [BATCH] = Hyper::Value(64),
-        /// The size of a step. The family's `lr_rate_mult` multiplies it.
+        /// The learning rate. The model's `lr_rate_mult` multiplies it.
         learning_rate: Hyper<f64> [Domain::Positive] = Hyper::Value(0.001),
-        /// Factor of the sum of the squares of all kernels in the loss. The family's `l2_weight_reg_mult` multiplies it.
+        /// The L2 penalty: this times the sum of the squares of all kernels is added to the loss. The model's
+        /// `l2_weight_reg_mult` multiplies it.
         l2: Hyper<f64> [Domain::NotNegative] = Hyper::Value(0.0007),
-        /// The rule of a step. The family's `optimizer` goes before.
+        /// The optimizer. The model's `optimizer` overrides it.
         optimizer: Hyper<OptimizerKind> = Hyper::Value(OptimizerKind::Adam),
-        /// Of SGD: the share of the last change that is made again.
+        /// The momentum of `SGD`.
         momentum: Hyper<f64> [Domain::Share] = Hyper::Value(0.0),
-        /// Of SGD: whether its momentum is Nesterov's.
+        /// Whether `SGD` uses Nesterov momentum.
         nesterov: Hyper<bool> [Domain::Flag] = Hyper::Value(false),
-        /// Of AdamW: the share, times the learning rate, that every weight shrinks by in a step.
+        /// The weight decay of `AdamW`: in each step, every weight shrinks by this times the learning rate.
         weight_decay: Hyper<f64> [Domain::NotNegative] = Hyper::Value(0.004),
-        /// How the learning rate changes.
+        /// How the learning rate changes during the training.
         schedule: Schedule = Schedule::Constant,
-        /// The largest norm of all gradients together; longer ones are scaled down to it.
+        /// The largest norm of all gradients together. Longer gradients are scaled down to it. Defaults to no limit.
         clip_norm: Option<Hyper<f64>> [Domain::Positive],
-        /// What is made small, beside the penalty `l2`.
+        /// The loss to minimise, to which the `l2` penalty is added.
         loss: Hyper<Loss> = Hyper::Value(Loss::CrossEntropy),
-        /// Of cross-entropy: the share of a label that is spread evenly over all classes.
+        /// The share of a label that is spread evenly over all classes. Only for `CrossEntropy`.
         label_smoothing: Hyper<f64> [Domain::Share] = Hyper::Value(0.0),
-        /// Weight of the second head's loss, if there is a second head; the first has 1. The family's `coarse_labels_weight`
-        /// goes before.
+        /// The weight of the second head's loss, if there is a second head. The weight of the first head's is 1. The model's
+        /// `coarse_labels_weight` overrides it.
         coarse_labels_weight: Hyper<f64> [Domain::NotNegative] = Hyper::Value(1.0),
         /// How logits become probabilities.
         head: Output = Output::Softmax,
-        /// What makes a training good; `accuracy` is that of the first head.
+        /// The metric that says how good a training is. `accuracy` is the accuracy of the first head.
         objective: Objective = Objective::default(),
-        /// When to stop before the last epoch.
+        /// When to stop before the last epoch. Defaults to never.
         early_stopping: Option<EarlyStopping>,
-        /// Which weights become outputs.
+        /// The weights to keep as outputs.
         keep: Vec<Keep> = vec![Keep::Best],
-        /// Every how many epochs, from the initial weights on, the spread of each layer's weights becomes an output; that of
-        /// the last epoch always does.
+        /// The number of epochs from one histogram of each layer's weights to the next. The first is of the initial weights, the
+        /// last of the last epoch. Defaults to no histograms.
         histograms: Option<u32> [EVERY],
     }
 }
@@ -136,14 +137,16 @@ impl Read for Model {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Epochs {
+    /// This number of epochs.
     Count(u32),
+    /// A number that an input gives. Only a retraining connects that input.
     Named(NamedEpochs),
 }
 
-/// A length that an input gives.
+/// A number of epochs that an input gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum NamedEpochs {
-    /// The epoch in the record in slot `best`.
+    /// The best epoch of a search's best trial, from the record in the slot `best`.
     BestEpoch,
 }
 
@@ -159,8 +162,13 @@ impl Read for Epochs {
         count().map(Self::Count)
     }
 
+    /// Does not offer `BestEpoch`, which only a retraining takes.
     fn expected(domain: &Domain) -> String {
-        format!("{}, or `BestEpoch`", u32::expected(domain))
+        u32::expected(domain)
+    }
+
+    fn brief(domain: &Domain) -> String {
+        u32::brief(domain)
     }
 }
 

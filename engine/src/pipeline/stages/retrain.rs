@@ -6,11 +6,12 @@ use pipe_stages::{
     choices,
     network::training::{At, EarlyStopping, Keep, Objective},
     parameters,
-    params::Hyper,
-    problem::{self, Path},
+    params::{Domain, Hyper, Read},
+    problem::{Path, Problem},
     records::{Best, Proposal, Record},
     train::{EPOCHS, EVERY, Epochs, NamedEpochs, Train},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::search;
@@ -42,19 +43,43 @@ struct RetrainSpec {
 parameters! {
     /// The parameters of a retraining.
     pub(crate) struct RetrainParams where keeps_each_once {
-        /// The number of epochs. `BestEpoch` is the epoch at which the best trial was best. Needed unless `data` is
-        /// `TrainAndValidation`, whose default is `BestEpoch`.
-        epochs: Option<Epochs> [EPOCHS],
-        /// Which weights become outputs. Defaults to the trial's, or to `[Last]` for `TrainAndValidation`.
+        /// The number of epochs, or `BestEpoch`: the best epoch of the best trial. Required, unless `data` is
+        /// `TrainAndValidation`, for which it defaults to `BestEpoch`.
+        epochs: Option<RetrainEpochs> [EPOCHS],
+        /// The weights to keep as outputs. Defaults to those of the trial, or to `[Last]` if `data` is `TrainAndValidation`.
         keep: Option<Vec<Keep>>,
-        /// Every how many epochs the spread of each layer's weights becomes an output. `None` is never.
+        /// The number of epochs from one histogram of each layer's weights to the next, or `None` for no histograms.
         histograms: Option<u32> [EVERY] = Some(2),
-        /// When to stop before the last epoch. Never by default.
+        /// When to stop before the last epoch. Defaults to never.
         early_stopping: Option<EarlyStopping>,
-        /// Which images are trained on. `TrainAndValidation` leaves nothing to validate on.
+        /// The images to train on. With `TrainAndValidation` no images are left to validate on.
         data: RetrainData = RetrainData::Train,
         /// The trial's seed, or another one for an independent estimate.
         seed: RetrainSeed = RetrainSeed::Same,
+    }
+}
+
+/// The length of a retraining: a number of epochs, or `BestEpoch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct RetrainEpochs(Epochs);
+
+impl Read for RetrainEpochs {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let before = problems.len();
+        let read = Epochs::read(value, domain, at, problems);
+        for problem in &mut problems[before..] {
+            problem.expected = Some(Self::expected(domain));
+        }
+        read.map(Self)
+    }
+
+    fn expected(domain: &Domain) -> String {
+        format!("{}, or `BestEpoch`", Epochs::expected(domain))
+    }
+
+    fn brief(domain: &Domain) -> String {
+        format!("{}, or `BestEpoch`", Epochs::brief(domain))
     }
 }
 
@@ -62,7 +87,7 @@ choices! {
     /// The splits that a retraining trains on.
     #[derive(Copy, Eq)]
     pub(crate) enum RetrainData {
-        /// The training split: with the same seed it continues the trial's own trajectory.
+        /// The training split. With the same seed, the retraining continues the trial's own trajectory.
         Train,
         /// The training and the validation split. No images are left to validate on.
         TrainAndValidation,
@@ -73,7 +98,7 @@ choices! {
     /// The seed of a retraining.
     #[derive(Copy, Eq)]
     pub(crate) enum RetrainSeed {
-        /// The trial's.
+        /// The seed of the trial.
         Same,
         /// Another seed, for an independent estimate. Each number gives a different one.
         Fresh(u32),
@@ -81,7 +106,7 @@ choices! {
 }
 
 impl RetrainParams {
-    fn keeps_each_once(self, at: &Path, problems: &mut Vec<problem::Problem>) -> Self {
+    fn keeps_each_once(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
         Keep::each_once(self.keep.as_deref().unwrap_or_default(), &at.name("keep"), problems);
         self
     }
@@ -131,7 +156,7 @@ impl StageSpec for RetrainSpec {
         let mut inputs = trial.inputs(plan);
         inputs.push(("proposal", select, Proposal::FILE));
         let best_epoch = Epochs::Named(NamedEpochs::BestEpoch);
-        let epochs = self.own.epochs.unwrap_or(best_epoch);
+        let epochs = self.own.epochs.map_or(best_epoch, |RetrainEpochs(epochs)| epochs);
         let mut train = Train {
             keep: self.kept_of(trial),
             histograms: self.own.histograms,

@@ -52,9 +52,8 @@ impl TrainSpec {
         if let Some(objective) = &objective {
             reading.form.put("objective", plain(objective));
         }
-        let before = reading.mistakes.len();
         let train: Option<Train> = reading.rest();
-        refuse_best_epoch(reading, before);
+        refuse_best_epoch(reading);
         Some(Self { data: data?, augment: augment?, train: train? })
     }
 
@@ -147,12 +146,9 @@ impl StageSpec for TrainSpec {
     }
 }
 
-/// Complains about `epochs: BestEpoch`, and takes `BestEpoch` out of what the mistakes from index `first` on offer. The
-/// action of a training can hold it, but only `Retrain` connects the record of a best trial.
-fn refuse_best_epoch(reading: &mut Reading<'_, '_>, first: usize) {
-    for expected in reading.mistakes[first..].iter_mut().filter_map(|mistake| mistake.expected.as_mut()) {
-        *expected = expected.replace(", or `BestEpoch`", "");
-    }
+/// Complains about `epochs: BestEpoch`. The action of a training can hold it, but only `Retrain` connects the record of a best
+/// trial.
+fn refuse_best_epoch(reading: &mut Reading<'_, '_>) {
     let Some(epochs) = reading.term.field("epochs").filter(|field| field.value.to_json() == "BestEpoch") else {
         return;
     };
