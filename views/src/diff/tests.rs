@@ -172,11 +172,11 @@ fn another_version_or_numerics_of_a_stage_is_a_cause() {
     let mut other = builder.clone();
     for node in other.nodes.values_mut().filter(|node| node.is(StageName::Train)) {
         let mut action = pipe_engine::study::action(&other.store, &node.action.unwrap()).unwrap();
-        (action.version, action.numerics) = (2, Some("cuda f32".into()));
+        (action.version, action.numerics) = (3, Some("cuda f32".into()));
         node.action = Some(other.store.put(&action.record()).unwrap());
     }
     let (diff, text) = compared(builder, other);
-    check(&text, &["  version of train: 1 -> 2\n  numerics of train: \"canonical f32, kernels-2\" -> \"cuda f32\"\n"]);
+    check(&text, &["  version of train: 2 -> 3\n  numerics of train: \"canonical f32, kernels-2\" -> \"cuda f32\"\n"]);
     check(&text, &["      retrain_best: 1 training\n      search: 4 trainings\n", "\nThe same came out.\n"]);
     assert_eq!(diff.question.unexplained, []);
 }

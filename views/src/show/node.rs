@@ -218,7 +218,7 @@ mod tests {
         let view = super::node(&store, &found, "search/train/001").unwrap();
         let text = view.render();
         for part in [
-            "stage     train, version 1\n",
+            "stage     train, version 2\n",
             "outcome   done\n",
             "numerics  canonical f32",
             "parameters\n  (\n    epochs: 6,\n",
