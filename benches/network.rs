@@ -11,7 +11,7 @@ use std::{
 };
 
 use pipe_stages::{
-    network::{Architecture, Backend, Family, Mode, Network, Pass, Proposal, Weights, architecture::Head, families},
+    network::{Architecture, Backend, Family, Mode, Network, Pass, Proposed, Weights, architecture::Head, families},
     philox::{Purpose, Stream},
     stage::ComputeDevice,
 };
@@ -65,7 +65,7 @@ fn best() -> Architecture {
         "conv_pool_res_start_idx": 0, "fc_dropout_drop_proba": 0.43223, "fc_units_1_mult": 1.3084, "first_conv": 3,
         "nb_conv_pool_layers": 3, "pooling_type": "avg", "res_conv_kernel_size": 2, "residual": 3, "use_BN": true,
     });
-    let proposal = Proposal { values: values.as_object().expect("a map").clone(), ..Proposal::default() };
+    let proposal = Proposed { values: values.as_object().expect("a map").clone(), ..Proposed::default() };
     let heads = [("fine", 100), ("coarse", 20)];
     let heads = heads.map(|(name, n)| Head { name: name.into(), classes: n, output: Default::default() });
     let family = families::named("HyperCnn", &serde_json::Value::Null).expect("it is a family");

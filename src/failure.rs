@@ -4,7 +4,7 @@ use std::{fmt::Display, io::IsTerminal};
 
 use pipe_engine::{
     names::NameError,
-    pipeline::{mistake::Look, read::Refused},
+    pipeline::{mistake::Rendering, read::Refused},
     study::StudyError,
 };
 use pipe_store::StoreError;
@@ -110,7 +110,7 @@ impl From<ViewError> for Failure {
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let look = if coloured { Look::Coloured } else { Look::Plain };
+        let look = if coloured { Rendering::Coloured } else { Rendering::Plain };
         Self { verbatim: true, ..Self::usage(refused.render(look)) }
     }
 }

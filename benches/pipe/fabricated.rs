@@ -7,7 +7,7 @@ use pipe_engine::{
     action::Action,
     pipeline::{
         expand::{Downloads, expand},
-        mistake::Look,
+        mistake::Rendering,
         read::read,
     },
     run::execute::execute,
@@ -46,7 +46,7 @@ impl Fabricated {
     pub(crate) fn run(&self, text: &str) {
         std::fs::write(self.folder.path().join("pipeline.ron"), text).expect("the folder can be written");
         let pipeline =
-            read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Look::Plain)));
+            read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Rendering::Plain)));
         let plan = expand(&pipeline, &Downloads::default());
         let store = self.store();
         let mut trees: Vec<Option<Tree>> = Vec::new();

@@ -7,7 +7,7 @@ use pipe_engine::study;
 use pipe_store::Store;
 use pipe_views::{
     node_network::{self, NetworkError},
-    plot::{self, Choice, TrialPicture, Picture, Trim, diagram::Diagram, timeline},
+    plot::{self, ShownColumns, TrialPicture, Picture, Trim, diagram::Diagram, timeline},
     trials,
 };
 
@@ -136,7 +136,7 @@ impl Plot {
         };
         let all = trials::table(&store, &found.study)?;
         let trials = of_search(&all, self.search.as_deref())?;
-        let choice = Choice {
+        let choice = ShownColumns {
             columns: self.columns.clone(),
             x: self.x.clone(),
             y: self.y.clone(),

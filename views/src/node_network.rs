@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use pipe_engine::{pipeline::stage::TrainSpec, study::Study};
 use pipe_stages::{
     StageName,
-    network::{Architecture, ModelError, Proposal},
+    network::{Architecture, ModelError, Proposed},
     records::{self, Labels},
     train,
 };
@@ -69,7 +69,7 @@ pub fn of_proposal(
     study: &Study,
     name: &str,
     stage: &str,
-    proposal: &Proposal,
+    proposal: &Proposed,
 ) -> Result<Architecture, NetworkError> {
     let none = || NetworkError::None(name.to_owned());
     let pipeline = study.read_pipeline(store).map_err(ViewError::Study)?;
@@ -86,7 +86,7 @@ pub fn of_proposal(
 ///
 /// # Errors
 /// If the file cannot be read, or is neither.
-pub fn read_proposal(path: PathBuf) -> Result<Proposal, NetworkError> {
+pub fn read_proposal(path: PathBuf) -> Result<Proposed, NetworkError> {
     let read = || -> Result<Written, String> {
         let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
@@ -96,7 +96,7 @@ pub fn read_proposal(path: PathBuf) -> Result<Proposal, NetworkError> {
         Ok(Written::Record { labels, values }) => {
             Ok(records::Proposal { labels, values, ..records::Proposal::default() }.into())
         }
-        Ok(Written::Values(values)) => Ok(Proposal { labels: values.clone(), values }),
+        Ok(Written::Values(values)) => Ok(Proposed { labels: values.clone(), values }),
         Err(reason) => Err(NetworkError::Proposal { path, reason }),
     }
 }
@@ -125,9 +125,9 @@ mod tests {
         Builder::new().with_data().search("search", &[Trial::completed(0.3), Trial::completed(0.4)])
     }
 
-    fn proposal(values: Value) -> Proposal {
+    fn proposal(values: Value) -> Proposed {
         let values = values.as_object().unwrap();
-        Proposal { values: values.clone(), labels: values.clone() }
+        Proposed { values: values.clone(), labels: values.clone() }
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Mistake {
 
 /// How mistakes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum Rendering {
     /// Plain text: ASCII, except for what is quoted.
     Plain,
     /// With the colours of a terminal.
@@ -58,10 +58,10 @@ pub enum Look {
 }
 
 /// Returns all mistakes as text, each with its line and carets under what is wrong.
-pub fn render(mistakes: &[Mistake], sources: &[Source], look: Look) -> String {
+pub fn render(mistakes: &[Mistake], sources: &[Source], look: Rendering) -> String {
     let renderer = match look {
-        Look::Plain => Renderer::plain(),
-        Look::Coloured => Renderer::styled(),
+        Rendering::Plain => Renderer::plain(),
+        Rendering::Coloured => Renderer::styled(),
     };
     // Whole lines, however long: what is around a mistake may explain it.
     let renderer = renderer.term_width(1 << 20);
@@ -99,6 +99,6 @@ mod tests {
         // A tab is one column, and drawn as four spaces.
         let expected = "error: unknown field `trails`\n --> pipeline.ron:2:8\n  |\n2 |     é: 1, trails: 2)\n  |           ^^^^^^ \
                         expected `trials`\n  |\n  = help: did you mean `trials`?\n\n";
-        assert_eq!(render(&[mistake], &[source], Look::Plain), expected);
+        assert_eq!(render(&[mistake], &[source], Rendering::Plain), expected);
     }
 }

@@ -7,7 +7,7 @@ use pipe_stages::{parameters, words::one_of};
 use super::{
     check::{self, Entry},
     form::Form,
-    mistake::{Look, Mistake},
+    mistake::{Mistake, Rendering},
     reading::Reading,
     set::{self, Override},
     source::{Source, Span},
@@ -30,7 +30,7 @@ pub struct Refused {
 
 impl Refused {
     /// Returns the mistakes as text for a person.
-    pub fn render(&self, look: Look) -> String {
+    pub fn render(&self, look: Rendering) -> String {
         super::mistake::render(&self.mistakes, &self.sources, look)
     }
 }

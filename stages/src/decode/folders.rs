@@ -28,7 +28,7 @@ pub(super) fn read(
     let mut parts = [Files::new(), Files::new()];
     let mut root: Option<(String, String)> = None;
     for (path, content) in archive::untar(bytes, archive::LIMITS, is_picture)? {
-        let Some(place) = Place::of(&path, train, test)? else { continue };
+        let Some(place) = PictureFile::of(&path, train, test)? else { continue };
         match &root {
             Some((known, first)) if *known != place.root => {
                 return Err(StageError::failed(format!(
@@ -70,14 +70,14 @@ fn is_picture(path: &str) -> bool {
 }
 
 /// Where a picture is in a dataset.
-struct Place {
+struct PictureFile {
     root: String,
     is_test: bool,
     class: String,
     file: String,
 }
 
-impl Place {
+impl PictureFile {
     /// Returns the place of `path`, or `None` if it is in neither folder.
     fn of(path: &str, train: &str, test: &str) -> Result<Option<Self>, StageError> {
         let parts: Vec<&str> = path.split('/').collect();

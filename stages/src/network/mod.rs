@@ -25,7 +25,7 @@ pub use architecture::{Architecture, Builder, Layer};
 pub use backend::{Backend, numerics};
 pub use compute::Network;
 pub use error::ModelError;
-pub use families::{Family, Proposal, TABLES, Table, TableFamily};
+pub use families::{Family, Proposed, TABLES, Table, TableFamily};
 pub use function::Function;
 pub use initialiser::Initialiser;
 pub use layers::LayerKind;

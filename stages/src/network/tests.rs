@@ -201,7 +201,7 @@ fn written_out() -> Architecture {
         { "Dense": 5 }, { "As": "c" }, { "Activation": "relu" }, { "Add": "c" }, { "Dropout": 0.2 }, { "Dense": 4 },
     ]);
     let layers: Layers = crate::params::read(&layers).unwrap();
-    layers.architecture(&Proposal::default(), [3, 13, 12], &[head("a", 3), head("b", 2)]).unwrap()
+    layers.architecture(&Proposed::default(), [3, 13, 12], &[head("a", 3), head("b", 2)]).unwrap()
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn batch_normalisation_agrees_with_its_formula_in_both_modes() {
 /// Asserts that every layer of a network with these hyperparameters has an output of the size in the architecture.
 fn check_shapes(values: Value, input: [usize; 3], heads: &[Head]) {
     let family = families::named("HyperCnn", &json!({ "base_filters": 4, "fc_units": [12, 8] })).unwrap();
-    let proposal = Proposal { values: values.as_object().unwrap().clone(), labels: serde_json::Map::new() };
+    let proposal = Proposed { values: values.as_object().unwrap().clone(), labels: serde_json::Map::new() };
     let architecture = family.architecture(&proposal, input, heads).unwrap();
     let weights = Weights::initial(&architecture, 2);
     let numbers_of_weights: usize = weights.0.values().map(|weight| weight.values.len()).sum();

@@ -19,7 +19,7 @@ pub use self::{
 };
 use crate::{
     network::{
-        Backend, Proposal,
+        Backend, Proposed,
         training::{
             data::Data,
             history::Metric,
@@ -88,7 +88,7 @@ impl Train {
 }
 
 /// Returns the search's proposal, if one is connected.
-fn proposal(inputs: &Inputs<'_>) -> Result<Option<Proposal>, StageError> {
+fn proposal(inputs: &Inputs<'_>) -> Result<Option<Proposed>, StageError> {
     let record = inputs.digest("proposal").map(|_| inputs.record::<records::Proposal>("proposal")).transpose()?;
-    Ok(record.map(Proposal::from))
+    Ok(record.map(Proposed::from))
 }

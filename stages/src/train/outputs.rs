@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::params::Train;
 use crate::{
     network::{
-        Proposal,
+        Proposed,
         training::{
             Histograms, Keep, Settings,
             history::{self, Epoch, Metric, metric_names},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Returns the outputs of a training that ran to its end or diverged. `used` are its parameters with every value as it was used.
-pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposal, metric: &Metric, state: &State) -> Outputs {
+pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposed, metric: &Metric, state: &State) -> Outputs {
     let heads = &settings.architecture.heads;
     let status = if state.diverged_at.is_some() { Status::Diverged } else { Status::Completed };
     let at = if used.objective.is_last() {
@@ -83,7 +83,7 @@ pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposal, metric:
 }
 
 /// Returns the outputs of a proposal that cannot be trained, for `reason`.
-pub(crate) fn of_infeasible(train: &Train, proposal: &Proposal, reason: &str) -> Outputs {
+pub(crate) fn of_infeasible(train: &Train, proposal: &Proposed, reason: &str) -> Outputs {
     let score = Score {
         format: Version,
         status: Status::Failed,

@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::params::{EPOCHS, Epochs, NamedEpochs, Train};
 use crate::{
     network::{
-        Family, Proposal,
+        Family, Proposed,
         families::TRAINING,
-        training::{Settings, data::Data, loss::Criterion, optimizer::Rule},
+        training::{Settings, data::Data, loss::Criterion, optimizer::UpdateRule},
     },
     params::{Declared, Domain, Hyper, Read, Unfilled, proposed},
     records::Best,
@@ -40,7 +40,7 @@ impl From<Unfilled> for Unsettled {
 /// Returns the settings of a training on `data`, and the parameters with every value as it is used.
 pub(super) fn settle(
     train: &Train,
-    proposal: &Proposal,
+    proposal: &Proposed,
     data: &Data,
     inputs: &Inputs<'_>,
 ) -> Result<(Settings, Train), Unsettled> {
@@ -49,7 +49,7 @@ pub(super) fn settle(
         .architecture(proposal, data.shape, &data.heads)
         .map_err(|error| Unsettled::Infeasible(error.to_string()))?;
     let used = used(train, proposal, inputs)?;
-    let rule = Rule {
+    let rule = UpdateRule {
         learning_rate: used.learning_rate.get(),
         l2: used.l2.get(),
         clip_norm: used.clip_norm.as_ref().map(Hyper::get),
@@ -88,7 +88,7 @@ pub(super) fn settle(
 
 /// Returns the parameters with every value as it is used: labels filled in, the family's hyperparameters before the
 /// training's, multipliers multiplied.
-fn used(train: &Train, proposal: &Proposal, inputs: &Inputs<'_>) -> Result<Train, Unsettled> {
+fn used(train: &Train, proposal: &Proposed, inputs: &Inputs<'_>) -> Result<Train, Unsettled> {
     let mut used = train.filled_in(&proposal.labels)?;
     used.model = train.model.with(&proposal.values);
     let steering = Steering { family: train.model.family(), proposal };
@@ -143,7 +143,7 @@ fn allowed<T: Copy + std::fmt::Display + serde::Serialize>(
 /// The family's hyperparameters that steer the training.
 struct Steering<'a> {
     family: &'a dyn Family,
-    proposal: &'a Proposal,
+    proposal: &'a Proposed,
 }
 
 impl Steering<'_> {

@@ -4,7 +4,7 @@ use maud::html;
 use pipe_stages::network::{Architecture, Layer, layers::label::LabelPart};
 
 use super::{
-    layout::{Layout, Place, layout},
+    layout::{Cell, Layout, layout},
     svg::{Picture, polyline, px, shortened},
 };
 use crate::text::{grouped, significant};
@@ -148,14 +148,14 @@ impl Grid<'_> {
     }
 
     /// Returns the upper left corner of the box at a place.
-    fn corner(&self, place: Place) -> (f64, f64) {
+    fn corner(&self, place: Cell) -> (f64, f64) {
         let x = self.left(place.column) + place.lane as f64 * (self.box_width + LANE_GAP);
         (x, TOP + place.row as f64 * (BOX + GAP))
     }
 
     /// Returns the corners of a line. It runs down in lanes, across between rows, and up to the top of the next column.
-    fn wire(&self, line: &[Place]) -> Vec<(f64, f64)> {
-        let middle = |place: Place| self.corner(place).0 + self.box_width / 2.0;
+    fn wire(&self, line: &[Cell]) -> Vec<(f64, f64)> {
+        let middle = |place: Cell| self.corner(place).0 + self.box_width / 2.0;
         let mut corners = vec![(middle(line[0]), self.corner(line[0]).1 + BOX)];
         for pair in line.windows(2) {
             let (from, to) = (pair[0], pair[1]);

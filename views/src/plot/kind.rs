@@ -27,7 +27,7 @@ pub enum TrialPicture {
 
 /// The columns that are shown. Those that are None or empty are chosen by their effect on the objective.
 #[derive(Debug, Clone, Default)]
-pub struct Choice {
+pub struct ShownColumns {
     /// The hyperparameters in pictures of several.
     pub columns: Vec<String>,
     pub x: Option<String>,
@@ -53,7 +53,7 @@ pub fn draw(
     store: &Store,
     study: &Study,
     trials: &[TrialRow],
-    choice: &Choice,
+    choice: &ShownColumns,
 ) -> Result<Picture, ViewError> {
     let table = Table::new(trials, &choice.trims)?;
     let mut picture = match kind {
@@ -98,7 +98,7 @@ pub fn draw(
 }
 
 /// Returns the chosen columns, or else the `n` hyperparameters with the most effect.
-fn several(table: &Table, choice: &Choice, n: usize) -> Result<Vec<PlottedColumn>, ViewError> {
+fn several(table: &Table, choice: &ShownColumns, n: usize) -> Result<Vec<PlottedColumn>, ViewError> {
     let names = if choice.columns.is_empty() { table.labels_by_effect(n) } else { choice.columns.clone() };
     if names.is_empty() {
         return Err(nothing_varies());
@@ -138,7 +138,7 @@ fn nothing_varies() -> ViewError {
     ViewError::Nothing("too few hyperparameters differ between these trials".to_owned())
 }
 
-fn of_curves(store: &Store, study: &Study, trials: &[TrialRow], choice: &Choice) -> Result<Picture, ViewError> {
+fn of_curves(store: &Store, study: &Study, trials: &[TrialRow], choice: &ShownColumns) -> Result<Picture, ViewError> {
     let metric = choice.metric.as_deref().or_else(|| trials.iter().find_map(|row| row.metric.as_deref()));
     let metric = metric.unwrap_or("valid.loss");
     let histories = histories(store, study, trials)?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A place in the diagram: the column, the lane within the column, and the row, all from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct Cell {
     pub(super) column: usize,
     pub(super) lane: usize,
     pub(super) row: usize,
@@ -14,8 +14,8 @@ pub(super) struct Place {
 /// The places of all nodes, and of the lines between them: one place in each row, including both ends.
 #[derive(Debug, PartialEq)]
 pub(super) struct Layout {
-    pub(super) nodes: Vec<Place>,
-    pub(super) lines: Vec<Vec<Place>>,
+    pub(super) nodes: Vec<Cell>,
+    pub(super) lines: Vec<Vec<Cell>>,
     /// The number of lanes of each column.
     pub(super) lanes: Vec<usize>,
     /// The number of rows of the longest column.
@@ -45,7 +45,7 @@ pub(super) fn layout(inputs: &[Vec<usize>]) -> Layout {
     let first_of = |column: usize| if column == 0 { 0 } else { breaks[column - 1] };
     let place = |rank: usize, item: Item| {
         let column = column_of(rank);
-        Place { column, lane: lanes[&(rank, item)], row: rank - first_of(column) }
+        Cell { column, lane: lanes[&(rank, item)], row: rank - first_of(column) }
     };
     let mut lines = Vec::new();
     for (to, reads) in inputs.iter().enumerate() {
@@ -55,7 +55,7 @@ pub(super) fn layout(inputs: &[Vec<usize>]) -> Layout {
             lines.push(std::iter::once(ends[0]).chain(passing).chain([ends[1]]).collect());
         }
     }
-    let nodes: Vec<Place> = (0..inputs.len()).map(|node| place(ranks[node], Item::Node(node))).collect();
+    let nodes: Vec<Cell> = (0..inputs.len()).map(|node| place(ranks[node], Item::Node(node))).collect();
     let mut layout = Layout { nodes, lines, lanes: Vec::new(), rows: 0 };
     layout.close_up(breaks.len() + 1);
     layout

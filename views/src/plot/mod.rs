@@ -31,7 +31,7 @@ pub mod timeline;
 
 pub(crate) use self::{kind::histories, table::Table};
 pub use self::{
-    kind::{Choice, TrialPicture, draw},
+    kind::{ShownColumns, TrialPicture, draw},
     svg::Picture,
     table::Trim,
 };

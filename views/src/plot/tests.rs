@@ -17,7 +17,7 @@ const KINDS: [TrialPicture; 8] = [
     TrialPicture::Histograms,
 ];
 
-fn drawn(kind: TrialPicture, choice: &Choice, values: &[f64]) -> Result<String, String> {
+fn drawn(kind: TrialPicture, choice: &ShownColumns, values: &[f64]) -> Result<String, String> {
     let trials: Vec<_> =
         values.iter().map(|value| if value.is_nan() { Trial::diverged() } else { Trial::completed(*value) }).collect();
     let mut builder = Builder::new();
@@ -31,38 +31,38 @@ fn drawn(kind: TrialPicture, choice: &Choice, values: &[f64]) -> Result<String, 
 fn every_kind_of_picture_is_reproducible() {
     let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
     for kind in KINDS {
-        let svg = drawn(kind, &Choice::default(), &values).unwrap();
+        let svg = drawn(kind, &ShownColumns::default(), &values).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("valid.fine_accuracy"), "{kind:?}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{kind:?}");
-        assert_eq!(Ok(svg), drawn(kind, &Choice::default(), &values), "{kind:?}");
+        assert_eq!(Ok(svg), drawn(kind, &ShownColumns::default(), &values), "{kind:?}");
     }
 }
 
 #[test]
 fn one_trial_is_enough_for_history_and_curves() {
     for kind in KINDS {
-        let result = drawn(kind, &Choice::default(), &[0.5]);
+        let result = drawn(kind, &ShownColumns::default(), &[0.5]);
         assert_eq!(
             result.is_ok(),
             matches!(kind, TrialPicture::History | TrialPicture::Curves),
             "{kind:?}: {result:?}"
         );
-        let error = drawn(kind, &Choice::default(), &[f64::NAN]).unwrap_err();
+        let error = drawn(kind, &ShownColumns::default(), &[f64::NAN]).unwrap_err();
         assert_eq!(error, "no trial with a result is left", "{kind:?}");
     }
-    let error = drawn(TrialPicture::Repeats, &Choice::default(), &[0.5, 0.6]).unwrap_err();
+    let error = drawn(TrialPicture::Repeats, &ShownColumns::default(), &[0.5, 0.6]).unwrap_err();
     assert_eq!(error, "no configuration was tried more than once");
 }
 
 #[test]
 fn columns_are_chosen_by_name_and_trimming_is_noted() {
-    let choice = Choice {
+    let choice = ShownColumns {
         x: Some("lr_rate_mult".into()),
         y: Some("parameters".into()),
         z: Some("end.valid.loss".into()),
         colour: Some("activation".into()),
         trims: vec!["lr_rate_mult=1".parse().unwrap()],
-        ..Choice::default()
+        ..ShownColumns::default()
     };
     let svg = drawn(TrialPicture::Scatter3d, &choice, &[0.3, 0.1, 0.5, 0.2, 0.6]).unwrap();
     for part in [
@@ -73,7 +73,7 @@ fn columns_are_chosen_by_name_and_trimming_is_noted() {
     ] {
         assert!(svg.contains(part), "no `{part}`");
     }
-    let wrong = Choice { metric: Some("valid.f1".into()), ..Choice::default() };
+    let wrong = ShownColumns { metric: Some("valid.f1".into()), ..ShownColumns::default() };
     assert!(drawn(TrialPicture::Curves, &wrong, &[0.3]).unwrap_err().contains("there are train.coarse_accuracy, "));
 }
 
@@ -84,19 +84,19 @@ fn trials_with_equal_hyperparameters_are_repeats() {
     let mut rows = trials::table(&store, &study).unwrap();
     rows[2].labels = rows[0].labels.clone();
     rows[3].labels = rows[1].labels.clone();
-    let svg = draw(TrialPicture::Repeats, &store, &study, &rows, &Choice::default()).unwrap().document();
+    let svg = draw(TrialPicture::Repeats, &store, &study, &rows, &ShownColumns::default()).unwrap().document();
     assert!(svg.contains("activation relu, lr_rate_mult 1<") && svg.contains("0.4 ± 1.3"), "{svg}");
 }
 
 #[test]
 fn importances_are_based_on_the_trials_that_are_left() {
     let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
-    let svg = drawn(TrialPicture::Importances, &Choice::default(), &values).unwrap();
+    let svg = drawn(TrialPicture::Importances, &ShownColumns::default(), &values).unwrap();
     assert!(svg.contains("activation") && svg.contains("lr_rate_mult") && !svg.contains("NaN"), "{svg}");
-    assert_eq!(Ok(svg), drawn(TrialPicture::Importances, &Choice::default(), &values));
-    let trimmed = Choice { trims: vec!["activation=elu".parse().unwrap()], ..Choice::default() };
+    assert_eq!(Ok(svg), drawn(TrialPicture::Importances, &ShownColumns::default(), &values));
+    let trimmed = ShownColumns { trims: vec!["activation=elu".parse().unwrap()], ..ShownColumns::default() };
     let svg = drawn(TrialPicture::Importances, &trimmed, &values).unwrap();
     assert!(svg.contains("3 of 6 trials are trimmed (activation=elu)"), "{svg}");
-    let error = drawn(TrialPicture::Importances, &Choice::default(), &[0.5]).unwrap_err();
+    let error = drawn(TrialPicture::Importances, &ShownColumns::default(), &[0.5]).unwrap_err();
     assert_eq!(error, "importances need at least two trials with a score");
 }

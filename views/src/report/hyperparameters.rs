@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::page::{Page, figure, heading};
 use crate::{
     ViewError,
-    plot::{self, Choice, TrialPicture},
+    plot::{self, ShownColumns, TrialPicture},
     trials::TrialRow,
 };
 
@@ -57,7 +57,7 @@ pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
 fn of_search(page: &Page<'_>, trials: &[TrialRow]) -> Result<Vec<Markup>, ViewError> {
     let mut figures = Vec::new();
     for (kind, caption) in SHOWN {
-        match plot::draw(kind, page.store, &page.found.study, trials, &Choice::default()) {
+        match plot::draw(kind, page.store, &page.found.study, trials, &ShownColumns::default()) {
             Ok(picture) => figures.push(figure(&picture, caption)),
             // With one hyperparameter there is no contour, and most searches have no repeats.
             Err(ViewError::Nothing(_)) => {}

@@ -1,6 +1,6 @@
 //! Every text is read or refused, without a panic, and every mistake has a place in a text.
 
-use super::{Look, TINY, accepted, edited, read};
+use super::{Rendering, TINY, accepted, edited, read};
 use crate::pipeline::expand::{Downloads, expand};
 
 const DEFAULT: &str = include_str!("../../../../pipeline.ron");
@@ -17,7 +17,7 @@ fn survive(text: &str) {
         let source = &refused.sources[span.source].text;
         assert!(source.get(span.start..span.end).is_some(), "{mistake:?} is outside of: {text}");
     }
-    assert!(refused.render(Look::Plain).starts_with("error: "));
+    assert!(refused.render(Rendering::Plain).starts_with("error: "));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn line_ends_tabs_and_a_byte_order_mark_do_not_matter() {
 #[test]
 fn a_place_is_right_after_non_ascii_letters_and_other_line_ends() {
     let text = "\u{feff}Study(/* é */ name: \"a\",\r\n\tsede: 1, stages: [])";
-    let found = read("f.ron", text, &[]).expect_err("it is wrong").render(Look::Plain);
+    let found = read("f.ron", text, &[]).expect_err("it is wrong").render(Rendering::Plain);
     assert_eq!(
         found,
         "error: unknown field `sede`\n --> f.ron:2:2\n  |\n2 |     sede: 1, stages: [])\n  |     ^^^^ expected `device`, \

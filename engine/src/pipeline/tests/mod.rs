@@ -14,7 +14,7 @@ mod space;
 mod studies;
 mod types;
 
-use super::{mistake::Look, read::read, set::Override, spec::Pipeline};
+use super::{mistake::Rendering, read::read, set::Override, spec::Pipeline};
 
 /// A pipeline with a stage of almost every kind.
 const TINY: &str = r#"Study(name: "tiny", stages: [
@@ -43,7 +43,7 @@ fn edited(edits: &[(&str, &str)]) -> String {
 /// Reads a pipeline that must be accepted.
 #[track_caller]
 fn accepted(text: &str) -> Pipeline {
-    read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Look::Plain)))
+    read("pipeline.ron", text, &[]).unwrap_or_else(|refused| panic!("{}", refused.render(Rendering::Plain)))
 }
 
 /// Checks that [`TINY`] with `edits` is refused with these messages.
@@ -62,6 +62,6 @@ fn check_set(overrides: &[&str], messages: &str) {
 fn refused(text: &str, overrides: &[&str], messages: &str) {
     let overrides: Vec<_> =
         overrides.iter().map(|text| Override { origin: "--set", text: (*text).to_owned() }).collect();
-    let found = read("pipeline.ron", text, &overrides).expect_err("it is wrong").render(Look::Plain);
+    let found = read("pipeline.ron", text, &overrides).expect_err("it is wrong").render(Rendering::Plain);
     assert!(found.trim() == messages.trim(), "found:\n{found}\nexpected:\n{messages}");
 }

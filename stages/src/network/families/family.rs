@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Proposal, Row};
+use super::{Proposed, Row};
 use crate::{
     network::{
         Architecture, ModelError,
@@ -31,7 +31,7 @@ pub trait Family {
     ///
     /// # Errors
     /// If a hyperparameter is out of range, or the network does not fit the images.
-    fn architecture(&self, proposal: &Proposal, input: [usize; 3], heads: &[Head]) -> Result<Architecture, ModelError>;
+    fn architecture(&self, proposal: &Proposed, input: [usize; 3], heads: &[Head]) -> Result<Architecture, ModelError>;
 
     /// Returns what is expected of `key`, if `value` is not allowed.
     fn refusal(&self, key: &str, value: &Value) -> Option<String>;

@@ -290,7 +290,7 @@ mod tests {
 
     use super::*;
     use crate::network::{
-        Architecture, Family, LayerKind, Proposal, TableFamily,
+        Architecture, Family, LayerKind, Proposed, TableFamily,
         architecture::{Head, Output},
         families,
     };
@@ -300,8 +300,8 @@ mod tests {
         vec![head("fine", 100), head("coarse", 20)]
     }
 
-    fn proposal(values: Value) -> Proposal {
-        Proposal { values: values.as_object().unwrap().clone(), labels: Map::new() }
+    fn proposal(values: Value) -> Proposed {
+        Proposed { values: values.as_object().unwrap().clone(), labels: Map::new() }
     }
 
     fn build(values: Value, input: [usize; 3]) -> Result<Architecture, ModelError> {

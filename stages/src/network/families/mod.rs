@@ -6,7 +6,7 @@ mod etha_net;
 mod family;
 mod hyper_cnn;
 mod mlp;
-mod proposal;
+mod proposed;
 mod row;
 mod table;
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 pub use self::{
     family::{Family, TRAINING},
-    proposal::Proposal,
+    proposed::Proposed,
     row::Row,
     table::{Chain, Table, TableFamily, Values},
 };

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer, de};
 use serde_json::{Map, Value};
 
-use super::{Family, Proposal, Row};
+use super::{Family, Proposed, Row};
 use crate::{
     network::{
         Architecture, Builder, Function, Initialiser, LayerKind, ModelError,
@@ -144,7 +144,7 @@ impl Family for TableFamily {
         self.table.row(key)?.default.map(|default| default())
     }
 
-    fn architecture(&self, proposal: &Proposal, input: [usize; 3], heads: &[Head]) -> Result<Architecture, ModelError> {
+    fn architecture(&self, proposal: &Proposed, input: [usize; 3], heads: &[Head]) -> Result<Architecture, ModelError> {
         let values = self.values(&proposal.values, heads)?;
         let mut chain = Chain::new(input)?;
         chain.builder.initialise(values.initialiser());
@@ -328,7 +328,7 @@ pub(super) mod tests {
         classes: usize,
     ) -> Result<Architecture, ModelError> {
         let values = values.as_object().expect("values by key").clone();
-        let proposal = Proposal { values, labels: Map::new() };
+        let proposal = Proposed { values, labels: Map::new() };
         let head = Head { name: "class".into(), classes, output: Output::Softmax };
         TableFamily::new(table).architecture(&proposal, input, &[head])
     }

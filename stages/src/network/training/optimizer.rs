@@ -34,7 +34,7 @@ choices! {
 
 /// The hyperparameters of a step.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Rule {
+pub(crate) struct UpdateRule {
     pub(crate) learning_rate: f64,
     /// The factor of the L2 penalty, the sum of the squares of all kernels.
     pub(crate) l2: f64,
@@ -109,7 +109,7 @@ impl Optimizer {
         &mut self,
         weights: &mut Weights,
         gradients: &BTreeMap<String, Vec<f32>>,
-        rule: &Rule,
+        rule: &UpdateRule,
         is_kernel: impl Fn(&str) -> bool,
     ) {
         let isa = Isa::detect();
@@ -141,7 +141,7 @@ impl Optimizer {
     }
 
     /// Counts a step and returns its factors. They are computed in f64 and rounded at the end.
-    fn advance(&mut self, rule: &Rule) -> Factors {
+    fn advance(&mut self, rule: &UpdateRule) -> Factors {
         self.steps += 1;
         let (t, learning_rate) = (self.steps as f64, rule.learning_rate);
         let square_share = 1.0 - libm::pow(BETA_2, t);
@@ -267,12 +267,19 @@ mod tests {
 
     const GRADIENTS: [f32; 10] = [0.3, -0.2, 0.05, 1.5, -0.7, 1e-4, 0.0, 0.4, -0.1, 0.2];
 
-    fn rule() -> Rule {
-        Rule { learning_rate: 0.01, l2: 0.0, clip_norm: None, momentum: 0.0, nesterov: false, weight_decay: 0.004 }
+    fn rule() -> UpdateRule {
+        UpdateRule {
+            learning_rate: 0.01,
+            l2: 0.0,
+            clip_norm: None,
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: 0.004,
+        }
     }
 
     /// Returns a weight, initially 0.5, after a step with each of [`GRADIENTS`].
-    fn trained(kind: OptimizerKind, rule: &Rule) -> f64 {
+    fn trained(kind: OptimizerKind, rule: &UpdateRule) -> f64 {
         let weight = Weight { shape: vec![1], values: vec![0.5] };
         let mut weights = Weights([("a.kernel".to_owned(), weight)].into());
         let mut optimizer = Optimizer::new(kind, [("a.kernel", 1)].into_iter());
@@ -286,7 +293,7 @@ mod tests {
     fn optimizers_follow_the_formulas_of_keras() {
         for kind in [OptimizerKind::Adam, OptimizerKind::Nadam, OptimizerKind::RmsProp] {
             for l2 in [0.0, 0.01] {
-                let found = trained(kind, &Rule { l2, ..rule() });
+                let found = trained(kind, &UpdateRule { l2, ..rule() });
                 let expected = oracle(kind, &GRADIENTS.map(f64::from), 0.01, l2);
                 assert!((found - expected).abs() < 1e-6, "{kind:?}: {found} {expected}");
             }
@@ -299,11 +306,11 @@ mod tests {
     fn optimizers_agree_with_keras() {
         for (kind, rule, expected) in [
             (OptimizerKind::Sgd, rule(), 0.48549899458885193),
-            (OptimizerKind::Sgd, Rule { momentum: 0.9, ..rule() }, 0.4334638714790344),
-            (OptimizerKind::Sgd, Rule { momentum: 0.9, nesterov: true, ..rule() }, 0.4256165027618408),
+            (OptimizerKind::Sgd, UpdateRule { momentum: 0.9, ..rule() }, 0.4334638714790344),
+            (OptimizerKind::Sgd, UpdateRule { momentum: 0.9, nesterov: true, ..rule() }, 0.4256165027618408),
             (OptimizerKind::Adam, rule(), 0.4671037495136261),
             (OptimizerKind::AdamW, rule(), 0.4669111371040344),
-            (OptimizerKind::AdamW, Rule { weight_decay: 0.1, ..rule() }, 0.4623103141784668),
+            (OptimizerKind::AdamW, UpdateRule { weight_decay: 0.1, ..rule() }, 0.4623103141784668),
             (OptimizerKind::RmsProp, rule(), 0.45326852798461914),
         ] {
             let found = trained(kind, &rule);
@@ -318,7 +325,7 @@ mod tests {
         let array = |values: &[f32]| Weight { shape: vec![values.len()], values: values.to_vec() };
         let mut weights = Weights([("a".to_owned(), array(&[1.0, 2.0])), ("b".to_owned(), array(&[3.0]))].into());
         let mut optimizer = Optimizer::new(OptimizerKind::Sgd, [("a", 2), ("b", 1)].into_iter());
-        let rule = Rule { learning_rate: 1.0, clip_norm: Some(0.5), ..rule() };
+        let rule = UpdateRule { learning_rate: 1.0, clip_norm: Some(0.5), ..rule() };
         for (a, b, expected) in [
             ([0.3, -0.4], 1.2, [0.8846153616905212, 2.153846263885498, 2.538461446762085]),
             ([0.1, -0.2], 0.2, [0.7846153378486633, 2.353846311569214, 2.338461399078369]),
@@ -338,7 +345,7 @@ mod tests {
         let mut weights = Weights([("a.bias".to_owned(), weight)].into());
         let mut optimizer = Optimizer::new(OptimizerKind::Adam, [("a.bias", 1)].into_iter());
         let gradients = [("a.bias".to_owned(), vec![0.0])].into();
-        optimizer.step(&mut weights, &gradients, &Rule { l2: 1.0, ..rule() }, |name| name.ends_with("kernel"));
+        optimizer.step(&mut weights, &gradients, &UpdateRule { l2: 1.0, ..rule() }, |name| name.ends_with("kernel"));
         assert_eq!(weights.0["a.bias"].values, [0.5]);
     }
 }

@@ -9,7 +9,7 @@ use super::{
     history::{Epoch, Figures, HeadFigures, Metric, stopped_after},
     keep::Keep,
     loss::{self, Criterion},
-    optimizer::Rule,
+    optimizer::UpdateRule,
     settings::Settings,
     state::{HeadSums, State, Sums},
 };
@@ -174,7 +174,7 @@ impl Training<'_> {
         let gradients = network.weight_gradients(&logit_gradients);
 
         let factor = self.settings.schedule.factor(state.step, self.steps_per_epoch());
-        let rule = Rule { learning_rate: rule.learning_rate * factor, ..rule.clone() };
+        let rule = UpdateRule { learning_rate: rule.learning_rate * factor, ..rule.clone() };
         state.optimizer.step(&mut state.weights, gradients, &rule, |name| name.ends_with(".kernel"));
         move_statistics(architecture, &mut state.weights, &forward.statistics);
         state.sums.add(&sums);

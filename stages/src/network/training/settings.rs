@@ -6,7 +6,7 @@ use super::{
     keep::Keep,
     loss::Criterion,
     objective::{EarlyStopping, Objective},
-    optimizer::{OptimizerKind, Rule},
+    optimizer::{OptimizerKind, UpdateRule},
     schedule::Schedule,
 };
 use crate::{network::Architecture, params::Domain};
@@ -22,7 +22,7 @@ pub(crate) struct Settings {
     pub(crate) batch: usize,
     pub(crate) optimizer: OptimizerKind,
     /// Its learning rate is the one that the schedule multiplies.
-    pub(crate) rule: Rule,
+    pub(crate) rule: UpdateRule,
     pub(crate) criterion: Criterion,
     /// The weight of each head's loss, in the order of the heads.
     pub(crate) head_weights: Vec<f64>,

@@ -14,7 +14,7 @@ use self::{setting::Wrong, step::Step};
 use super::{
     architecture::{Architecture, Builder, Head},
     error::ModelError,
-    families::{Family, Proposal, TRAINING},
+    families::{Family, Proposed, TRAINING},
     layers::{AvgPool, Flatten},
     padding::Padding,
 };
@@ -56,7 +56,7 @@ impl Family for Layers {
         None
     }
 
-    fn architecture(&self, proposal: &Proposal, input: [usize; 3], heads: &[Head]) -> Result<Architecture, ModelError> {
+    fn architecture(&self, proposal: &Proposed, input: [usize; 3], heads: &[Head]) -> Result<Architecture, ModelError> {
         if input.contains(&0) {
             let found = format!("images of {}x{}x{}", input[0], input[1], input[2]);
             return Err(ModelError::Data { found, expected: "at least one pixel" });

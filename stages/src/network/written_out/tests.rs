@@ -27,7 +27,7 @@ fn built(layers: Value, labels: Value, input: [usize; 3]) -> Result<Architecture
 fn of_family(family: &dyn Family, values: Value, input: [usize; 3]) -> Result<Architecture, ModelError> {
     let values = values.as_object().unwrap().clone();
     let head = Head { name: "class".into(), classes: 10, output: Output::Softmax };
-    family.architecture(&Proposal { values: values.clone(), labels: values }, input, &[head])
+    family.architecture(&Proposed { values: values.clone(), labels: values }, input, &[head])
 }
 
 #[test]

@@ -9,11 +9,11 @@ pub(crate) struct Layout<'a> {
 }
 
 /// A trial in the model: the place of each label, or `None` if the label is not active.
-pub(crate) type Point = Vec<Option<Place>>;
+pub(crate) type Point = Vec<Option<Coordinate>>;
 
 /// The place of a label's value on its axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum Coordinate {
     /// The value on an ordered axis, as the mass of the prior below it, from 0 to 1.
     At(f64),
     /// The option on an unordered axis.
@@ -34,10 +34,10 @@ impl<'a> Layout<'a> {
         let place = |(label, kind): &(&str, &Kind)| {
             let x = coordinate(label, kind)?;
             Some(match kind.axis() {
-                Axis::Options(_) => Place::Option(x as u64),
+                Axis::Options(_) => Coordinate::Option(x as u64),
                 Axis::Numeric(numeric) => {
                     let z = numeric.z(x);
-                    Place::At(match numeric.shape {
+                    Coordinate::At(match numeric.shape {
                         Shape::Uniform { lo, hi } => ((z - lo) / (hi - lo)).clamp(0.0, 1.0),
                         Shape::Normal { mu, sigma } => normal_cdf(z, mu, sigma),
                     })
@@ -50,12 +50,12 @@ impl<'a> Layout<'a> {
 
 /// Returns the squared distance of two trials in one label. An inactive label has the distance 1 from the middle of the axis, and
 /// any two options have the distance 1, so that the distances are those of a Euclidean space.
-fn distance(a: Option<Place>, b: Option<Place>) -> f64 {
+fn distance(a: Option<Coordinate>, b: Option<Coordinate>) -> f64 {
     match (a, b) {
         (None, None) => 0.0,
-        (Some(Place::At(a)), Some(Place::At(b))) => (a - b) * (a - b),
-        (Some(Place::Option(a)), Some(Place::Option(b))) => f64::from(u8::from(a != b)),
-        (Some(Place::At(a)), None) | (None, Some(Place::At(a))) => 1.0 + (a - 0.5) * (a - 0.5),
+        (Some(Coordinate::At(a)), Some(Coordinate::At(b))) => (a - b) * (a - b),
+        (Some(Coordinate::Option(a)), Some(Coordinate::Option(b))) => f64::from(u8::from(a != b)),
+        (Some(Coordinate::At(a)), None) | (None, Some(Coordinate::At(a))) => 1.0 + (a - 0.5) * (a - 0.5),
         _ => 1.0,
     }
 }

@@ -196,12 +196,16 @@ fn ln_improvement(u: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::layout::Place, *};
+    use super::{super::layout::Coordinate, *};
 
     fn small() -> (Vec<Point>, Vec<f64>, Scales) {
         let points = [[0.1, 0.2], [0.8, 0.3], [0.4, 0.9], [0.55, 0.5]];
         let scales = Scales::new([4.0, 1.5, 1.3, 0.05].map(libm::log).to_vec());
-        (points.map(|point| point.map(|x| Some(Place::At(x))).to_vec()).to_vec(), vec![1.0, -0.5, 0.3, -0.8], scales)
+        (
+            points.map(|point| point.map(|x| Some(Coordinate::At(x))).to_vec()).to_vec(),
+            vec![1.0, -0.5, 0.3, -0.8],
+            scales,
+        )
     }
 
     fn squares(points: &[Point]) -> Vec<Vec<f64>> {
@@ -214,7 +218,7 @@ mod tests {
     fn predictions_agree_with_numpy() {
         let (points, values, scales) = small();
         let model = Model::new(points, values, scales).unwrap();
-        let (mean, variance) = model.predict(&vec![Some(Place::At(0.6)); 2]);
+        let (mean, variance) = model.predict(&vec![Some(Coordinate::At(0.6)); 2]);
         assert!((mean + 0.648_735_899_945_312_4).abs() < 1e-12, "{mean}");
         assert!((variance - 0.065_852_625_279_782_86).abs() < 1e-12, "{variance}");
         let evidence = model.evidence(&squares(&model.points)).0 - model.scales.prior().0;
@@ -255,7 +259,7 @@ mod tests {
     #[test]
     fn a_pending_trial_keeps_the_mean_and_lowers_the_variance() {
         let (points, values, scales) = small();
-        let at = vec![Some(Place::At(0.65)), Some(Place::At(0.45))];
+        let at = vec![Some(Coordinate::At(0.65)), Some(Coordinate::At(0.45))];
         let model = || Model::new(points.clone(), values.clone(), scales.clone()).unwrap();
         let (mean, variance) = model().predict(&at);
         let (same, less) = model().with_pending(std::slice::from_ref(&at)).predict(&at);

@@ -6,14 +6,14 @@ use crate::records;
 
 /// What a search proposes for one training.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Proposal {
+pub struct Proposed {
     /// Hyperparameters of the family, by key.
     pub values: Map<String, Value>,
     /// The drawn values, by label. Includes the values that the search has fixed.
     pub labels: Map<String, Value>,
 }
 
-impl From<records::Proposal> for Proposal {
+impl From<records::Proposal> for Proposed {
     /// A record lists a fixed label only in `values`, under its key. This adds it to `labels`.
     fn from(records::Proposal { values, mut labels, .. }: records::Proposal) -> Self {
         for (key, value) in &values {
@@ -33,7 +33,7 @@ mod tests {
     fn a_value_fixed_by_the_search_is_added_to_the_labels() {
         let record = json!({ "format": 1, "values": { "n": 8, "m": [1, 2] }, "labels": { "o": 2 } });
         let record: records::Proposal = serde_json::from_value(record).unwrap();
-        assert_eq!(Value::from(Proposal::from(record).labels), json!({ "m": [1, 2], "n": 8, "o": 2 }));
-        assert_eq!(Proposal::from(records::Proposal::default()), Proposal::default());
+        assert_eq!(Value::from(Proposed::from(record).labels), json!({ "m": [1, 2], "n": 8, "o": 2 }));
+        assert_eq!(Proposed::from(records::Proposal::default()), Proposed::default());
     }
 }
