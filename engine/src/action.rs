@@ -2,13 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::{choices, params, stage::Stage};
+use pipe_stages::{choices, params, records::Version, stage::Stage};
 use pipe_store::{ActionKey, Digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-/// The format of the action record. A new format changes every key.
-const FORMAT: u32 = 1;
 
 /// Everything that the outputs of an execution depend on. Its record is an object of the store, and the digest of the
 /// record is the key. The fields are sorted by name, as in the record.
@@ -18,8 +15,8 @@ pub struct Action {
     /// The kind of device that the stage computes on, if it computes with networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceKind>,
-    /// The format of the record.
-    pub format: u32,
+    /// 1. A new format changes every key.
+    pub format: Version<1>,
     /// The digest of each input file, by slot.
     pub inputs: BTreeMap<String, Digest>,
     /// The numerics class, if the stage computes with networks. Outputs are equal within a class.
@@ -59,7 +56,7 @@ impl Action {
     ) -> Self {
         let (id, needs) = (stage.id(), stage.needs());
         Self {
-            format: FORMAT,
+            format: Version,
             stage: id.name.to_owned(),
             version: id.version,
             params,
@@ -127,7 +124,7 @@ mod tests {
     #[test]
     fn a_records_bytes_and_its_key_do_not_change() {
         let action = Action {
-            format: FORMAT,
+            format: Version,
             stage: "train".into(),
             version: 1,
             params: Arc::new(serde_json::json!({ "epochs": 2 })),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipe_stages::{StageName, params};
+use pipe_stages::{StageName, params, records::Version};
 use pipe_store::{ActionKey, Digest, ObjectSource, RefEntry, RefKind, Store, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 
@@ -12,15 +12,13 @@ use crate::{
     pipeline::spec::Pipeline,
 };
 
-const FORMAT: u32 = 1;
-
 /// One whole run: every node with its action and its outcome. The digest of its record is the **study hash**. The study's
 /// name is not part of it, so two names can share a hash. The fields are sorted by name, as in the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Study {
-    /// The format of the record.
-    pub format: u32,
+    /// 1.
+    pub format: Version<1>,
     /// The nodes, by name.
     pub nodes: BTreeMap<String, StudyNode>,
     /// The digest of the pipeline's canonical record.
@@ -121,7 +119,7 @@ impl Study {
     pub fn new(pipeline: Digest, selection: Vec<String>, nodes: BTreeMap<String, StudyNode>) -> Self {
         let complete = nodes.values().all(|node| node.tree().is_some());
         let status = if complete { StudyStatus::Complete } else { StudyStatus::Failed };
-        Self { format: FORMAT, pipeline, selection, status, nodes }
+        Self { format: Version, pipeline, selection, status, nodes }
     }
 
     /// Returns the canonical record.

@@ -50,8 +50,8 @@ impl<'n> Form<'n> {
         match self.optional_reference(field, mistakes)? {
             Some(name) => Some(name),
             None => {
-                let mistake = Mistake::at(name_of(self.term), format!("missing field `{field}`"));
-                mistakes.push(mistake.expected(format!("`{field}: \"name of a stage\"`")));
+                let expected = format!("`{field}: \"name of a stage\"`");
+                mistakes.push(Mistake::missing_field(name_of(self.term), field, expected));
                 None
             }
         }

@@ -24,6 +24,11 @@ impl Mistake {
         Self { message: message.into(), span: Some(span), expected: None, help: None }
     }
 
+    /// Returns the mistake that `field` is missing in the value whose name is at `span`.
+    pub(super) fn missing_field(span: Span, field: &str, expected: impl Into<String>) -> Self {
+        Self::at(span, format!("missing field `{field}`")).expected(expected)
+    }
+
     /// Sets what is allowed there.
     #[must_use]
     pub fn expected(mut self, expected: impl Into<String>) -> Self {

@@ -96,8 +96,8 @@ impl Reader<'_> {
         let read = match root.field("stages") {
             Some(stages) => self.stages(&stages.value),
             None => {
-                let mistake = Mistake::at(name_of(root), "missing field `stages`");
-                self.mistakes.push(mistake.expected("`stages: [(\"name\", Kind(..)), ..]`"));
+                let expected = "`stages: [(\"name\", Kind(..)), ..]`";
+                self.mistakes.push(Mistake::missing_field(name_of(root), "stages", expected));
                 Vec::new()
             }
         };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::params;
+use pipe_stages::{params, records::Version};
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Value, json};
 
@@ -11,9 +11,6 @@ use super::{
     stages,
 };
 use crate::action::DeviceKind;
-
-/// The format of the record.
-const FORMAT: u32 = 1;
 
 /// A study as a user describes it.
 #[derive(Debug, Clone)]
@@ -34,7 +31,7 @@ impl Pipeline {
     pub fn record(&self) -> Vec<u8> {
         let stages: BTreeMap<&str, Value> = self.stages.iter().map(|(name, spec)| (name, spec.record())).collect();
         let mut record = self.head();
-        record["format"] = FORMAT.into();
+        record["format"] = json!(Version::<1>);
         record["stages"] = json!(stages);
         params::record(&record)
     }
@@ -50,9 +47,6 @@ impl Pipeline {
     /// If the bytes are not the record of a pipeline, or if this build does not know a stage in it or one of its fields.
     pub fn from_record(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let record: Record = serde_json::from_slice(bytes)?;
-        if record.format != FORMAT {
-            return Err(serde_json::Error::custom(format!("format {}, expected {FORMAT}", record.format)));
-        }
         let seed = record.seed.parse().map_err(|_| serde_json::Error::custom("the seed is not a number"))?;
         let stage = |(name, stage): (String, BTreeMap<String, Value>)| match read_stage(stage) {
             Ok(spec) => Ok((name, spec)),
@@ -66,7 +60,8 @@ impl Pipeline {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
-    format: u32,
+    #[serde(rename = "format")]
+    _format: Version<1>,
     seed: String,
     device: DeviceKind,
     /// name -> kind -> fields

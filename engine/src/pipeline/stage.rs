@@ -170,11 +170,10 @@ pub struct RecordFields(pub(super) Value);
 
 impl RecordFields {
     /// Removes a field and reads it. A missing field counts as `null`.
-    pub(super) fn take<T: DeserializeOwned>(&mut self, field: &str) -> Result<T, serde_json::Error> {
+    pub(super) fn take<T: DeserializeOwned>(&mut self, field: &'static str) -> Result<T, serde_json::Error> {
         match self.0.as_object_mut().and_then(|fields| fields.remove(field)) {
             Some(value) => serde_json::from_value(value),
-            None => serde_json::from_value(Value::Null)
-                .map_err(|_| serde_json::Error::custom(format!("missing field `{field}`"))),
+            None => serde_json::from_value(Value::Null).map_err(|_| serde_json::Error::missing_field(field)),
         }
     }
 

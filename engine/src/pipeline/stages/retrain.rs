@@ -144,9 +144,8 @@ impl StageSpec for RetrainSpec {
 
     fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         if self.own.epochs.is_none() && self.own.data == RetrainData::Train {
-            let mistake = Mistake::at(here.name, "missing field `epochs`");
             let expected = "`epochs: ..`, or `data: TrainAndValidation` to train up to the best trial's best epoch";
-            mistakes.push(mistake.expected(expected));
+            mistakes.push(Mistake::missing_field(here.name, "epochs", expected));
         }
     }
 

@@ -117,8 +117,8 @@ fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<
     let term = reading.term;
     match term.field("trial").map(|field| &field.value) {
         None => {
-            let mistake = Mistake::at(name_of(term), "missing field `trial`");
-            reading.mistakes.push(mistake.expected("`trial: Train(data: \"..\", model: .., epochs: ..)`"));
+            let expected = "`trial: Train(data: \"..\", model: .., epochs: ..)`";
+            reading.mistakes.push(Mistake::missing_field(name_of(term), "trial", expected));
             None
         }
         Some(trial) if trial.name() == Some(train::NAME) => {

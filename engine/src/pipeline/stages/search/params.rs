@@ -15,6 +15,9 @@ use crate::pipeline::stage::TrainSpec;
 /// The most trials that a search may have.
 pub(in crate::pipeline) const MOST_TRIALS: u32 = 100_000;
 
+/// How many trials a search may have.
+pub(super) const TRIALS: Domain = Domain::Whole(1..=MOST_TRIALS);
+
 /// A search: proposes trials one after the other and trains each.
 #[derive(Debug, Clone)]
 pub struct SearchSpec {
@@ -32,7 +35,7 @@ parameters! {
     pub struct SearchParams {
         /// The number of trials; fewer if the space has fewer points. `Grid` needs no number. `Hyperband` and
         /// `SuccessiveHalving` take none.
-        trials: Option<u32> [Domain::Whole(1..=MOST_TRIALS)],
+        trials: Option<u32> [TRIALS],
         /// The number of trials that can run side by side: trial `i` is proposed from the scores of the trials 0 to `i - lag`.
         lag: u32 [Domain::Whole(1..=1000)] = 8,
         /// What proposes trials.

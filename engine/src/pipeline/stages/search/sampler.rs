@@ -6,7 +6,7 @@ use pipe_stages::{
     search::{Length, Space},
 };
 
-use super::params::SearchParams;
+use super::params::{SearchParams, TRIALS};
 use crate::pipeline::{
     mistake::Mistake,
     source::Span,
@@ -48,8 +48,8 @@ pub(in crate::pipeline) fn fits(
         return;
     }
     if own.trials.is_none() && length == Length::Given {
-        let mistake = Mistake::at(name_of(term), "missing field `trials`");
-        mistakes.push(mistake.expected("`trials: ..` with 1 to 100000"));
+        let expected = format!("`trials: ..` with {}", TRIALS.expected());
+        mistakes.push(Mistake::missing_field(name_of(term), "trials", expected));
     }
     nothing_allowed(&space, own, mistakes, at("constraints"));
 }
