@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use pipe_stages::{
     network::Family,
+    params::label,
     problem::{Path, Step},
+    search::{End, Extreme, extremes},
     words::one_of,
 };
 use serde_json::Value;
@@ -55,12 +57,14 @@ pub(super) fn search(term: &Term, own: &SearchParams, trial: Option<&TrainSpec>,
         }
     }
     for key in own.space.keys().filter(|key| keys.contains(key)) {
-        let space = locate(term, &[Step::Name("space".into())]);
-        let Some(written) = space.to_json().get(key).cloned() else { continue };
-        values(family, key, &written, &format!("space.{key}"), &mut |path, value, expected| {
-            let message = format!("`{key}`: found `{}`", value.to_string().trim_matches('"'));
-            mistakes.push(Mistake::at(at(path), message).expected(expected));
-        });
+        let path = Path::here().name("space");
+        let Some(written) = locate(term, path.steps()).to_json().get(key).cloned() else { continue };
+        for extreme in extremes(&written, &path.name(key)) {
+            if let Some(expected) = refusal(family, key, &extreme) {
+                let message = format!("`{key}`: found `{}`", extreme.value.to_string().trim_matches('"'));
+                mistakes.push(Mistake::at(locate(term, extreme.at.steps()).span, message).expected(expected));
+            }
+        }
     }
     let always = own.space.unconditional_labels();
     for label in named {
@@ -76,57 +80,17 @@ pub(super) fn search(term: &Term, own: &SearchParams, trial: Option<&TrainSpec>,
     }
 }
 
-/// Calls `complain` for each value that the expression `json` at `path` can propose for `key` and that the family never allows,
-/// with its path, the value, and what is expected there.
-fn values(family: &dyn Family, key: &str, json: &Value, path: &str, complain: &mut dyn FnMut(&str, &Value, String)) {
-    let single = json.as_object().and_then(|map| map.iter().next().filter(|_| map.len() == 1));
-    let Some((kind, content)) = single else {
-        if let Some(expected) = refusal(family, key, json) {
-            complain(path, json, expected);
-        }
-        return;
-    };
-    let items = content.as_array().map(Vec::as_slice).unwrap_or_default();
-    match (kind.as_str(), items) {
-        ("choice" | "Choice", options) => {
-            for (i, option) in options.iter().enumerate() {
-                values(family, key, option, &format!("{path}.{kind}[{i}]"), complain);
-            }
-        }
-        ("IntRange" | "FloatRange", _) => {
-            for (i, end) in ["lo", "hi"].into_iter().enumerate() {
-                let (value, place) = match content.get(end) {
-                    Some(value) => (value, format!("{path}.{kind}.{end}")),
-                    None => (items.get(i).unwrap_or(&Value::Null), format!("{path}.{kind}[{i}]")),
-                };
-                if let Some(expected) = refusal(family, key, value) {
-                    complain(&place, value, expected);
-                }
-            }
-        }
-        ("pchoice", pairs) => {
-            for (i, option) in pairs.iter().enumerate().filter_map(|(i, pair)| Some((i, pair.get(1)?))) {
-                values(family, key, option, &format!("{path}.pchoice[{i}][1]"), complain);
-            }
-        }
-        ("label", [_, expression]) => values(family, key, expression, &format!("{path}.label[1]"), complain),
-        ("uniform" | "quniform", [lo, hi, ..]) if family.is_bounded(key) => {
-            if let Some(expected) = refusal(family, key, lo) {
-                complain(&format!("{path}.{kind}[0]"), lo, expected);
-            }
-            // A uniform number is below its upper bound, a quantised one can equal it.
-            if let Some(expected) = refusal(family, key, hi).filter(|_| kind == "quniform" || hi.as_f64() != Some(1.0))
-            {
-                complain(&format!("{path}.{kind}[1]"), hi, expected);
-            }
-        }
-        _ => {}
+/// Returns what is expected instead of a value that the search can propose for `key`, if the family never allows it.
+fn refusal(family: &dyn Family, key: &str, Extreme { value, end, .. }: &Extreme) -> Option<String> {
+    if *end != End::Value && !family.is_bounded(key) {
+        return None;
     }
-}
-
-/// Returns what is expected instead of `value` if the family refuses it.
-fn refusal(family: &dyn Family, key: &str, value: &Value) -> Option<String> {
-    if value.is_array() || value.is_object() { None } else { family.refusal(key, value) }
+    let refused = family.refusal(key, value)?;
+    if *end == End::OpenBound {
+        // All values are below the bound, so it is enough that the largest of them is allowed.
+        family.refusal(key, &value.as_f64().map_or(Value::Null, |bound| bound.next_down().into()))?;
+    }
+    Some(refused)
 }
 
 /// Complains about each `hp("label")` of a training that is not part of a search.
@@ -146,12 +110,8 @@ fn labels_of(trial: &TrainSpec) -> BTreeSet<String> {
 
 fn collect_labels(json: &Value, labels: &mut BTreeSet<String>) {
     match json {
-        Value::Object(map) => match map.get("hp").and_then(Value::as_str).filter(|_| map.len() == 1) {
-            Some(label) => {
-                labels.insert(label.to_owned());
-            }
-            None => map.values().for_each(|value| collect_labels(value, labels)),
-        },
+        json if label(json).is_some() => labels.extend(label(json).map(str::to_owned)),
+        Value::Object(map) => map.values().for_each(|value| collect_labels(value, labels)),
         Value::Array(items) => items.iter().for_each(|value| collect_labels(value, labels)),
         _ => {}
     }

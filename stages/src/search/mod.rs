@@ -21,6 +21,6 @@ pub use samplers::{
     Bracket, GaussianProcess, Grid, Hyperband, Length, Mode, Past, Random, Rule, Rung, Sampler, Sobol,
     SuccessiveHalving, Tpe, TrialParameters,
 };
-pub use spaces::{Constraint, Proposal, Space, count};
+pub use spaces::{Constraint, End, Extreme, Proposal, Space, count, extremes};
 
 pub use crate::records::{Imported, ImportedTrials, Point};

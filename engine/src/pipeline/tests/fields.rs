@@ -97,7 +97,7 @@ error: missing field `trials`
  --> pipeline.ron:5:16
   |
 5 |     ("search", Search(
-  |                ^^^^^^ expected `trials: ..` with 1 to 100000
+  |                ^^^^^^ expected `trials: ..` with a whole number of 1 to 100000
 
 error: missing field `of`
   --> pipeline.ron:10:14

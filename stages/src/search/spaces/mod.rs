@@ -2,6 +2,7 @@
 
 mod constraint;
 mod expression;
+mod extremes;
 mod numeric;
 mod parse;
 mod points;
@@ -9,6 +10,7 @@ mod space;
 
 pub use constraint::Constraint;
 pub(crate) use expression::{Axis, Kind};
+pub use extremes::{End, Extreme, extremes};
 pub(crate) use numeric::{Numeric, Shape};
 pub use points::count;
 pub(crate) use points::{all, in_order};

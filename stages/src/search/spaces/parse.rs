@@ -344,7 +344,7 @@ impl Parser {
 }
 
 /// Returns the name and the arguments of an object that is an expression.
-fn call(items: &Map<String, Value>) -> Option<(&str, &Value)> {
+pub(super) fn call(items: &Map<String, Value>) -> Option<(&str, &Value)> {
     let (name, arguments) = items.iter().next().filter(|_| items.len() == 1)?;
     KINDS.iter().any(|(kind, _)| kind == name).then_some((name, arguments))
 }
