@@ -83,7 +83,7 @@ pub fn listen(stop: &'static StopFlag) {
                 Err(_) => break,
             }
         }
-        // Nobody waits for the result any more, and the next run continues from the last checkpoint.
+        // No process waits for the result any more, and the next run continues from the last checkpoint.
         process::exit(130);
     });
 }
