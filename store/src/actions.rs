@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_committed_result_stands() {
+    fn the_first_committed_result_is_kept() {
         let (_folder, store) = store();
         let key = action(&store, "a");
         let (one, two) = (tree(&store, "one"), tree(&store, "two"));
