@@ -3,8 +3,8 @@
     pip install tensorflow-cpu
     python3 benches/against_keras.py [--rounds 5] [--threads 2] [--only best/64 mlp/256]
 
-Each round runs both as processes of their own, one after the other, the first alternating. Keras is taken at the better of
-`fit` (with a prefetching dataset) and `train_on_batch`. Both have as many threads. A ratio above 1 says that `pipe` is faster.
+Each round runs both in their own processes, one after the other, in alternating order. For Keras, the better of `fit` (with a
+prefetching dataset) and `train_on_batch` counts. Both have the same number of threads. A ratio above 1 means that `pipe` is faster.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Network, batch, steps of a run.
+# Network, batch size, steps of a run.
 CASES = [("best", 64, 8), ("best", 320, 3), ("cnn", 32, 200), ("cnn", 256, 40), ("mlp", 32, 400), ("mlp", 256, 200)]
 
 
@@ -122,7 +122,7 @@ def measured(command, threads):
 
 
 def ours(network, batch, steps, threads):
-    # `cargo bench` compiled it, and only runs it.
+    # It is compiled already, so `cargo bench` only runs it.
     command = ["cargo", "bench", "--quiet", "--bench", "train_step", "--", network, str(batch), str(steps)]
     return measured(command, threads)["images_per_second"]
 

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 
 
 def same_padding(side, size, stride):
-    """TensorFlow's "same": as many outputs as strides fit, what is odd goes to the end."""
+    """TensorFlow's "same": ceil(side / stride) outputs. An odd pixel of padding goes to the end."""
     out = -(-side // stride)
     total = max((out - 1) * stride + size - side, 0)
     return total // 2, total - total // 2
@@ -60,7 +60,7 @@ def layer(spec, inputs, weights):
     if kind == "max_pool":
         return windows(x, spec["size"], spec["stride"], spec["padding"], -np.inf).max(axis=(4, 5))
     if kind == "avg_pool":
-        # Padding does not count.
+        # Padding is ignored.
         return np.nanmean(windows(x, spec["size"], spec["stride"], spec["padding"], np.nan), axis=(4, 5))
     if kind == "dropout":
         return x

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Runs a trained network as ONNX model with onnxruntime, and compares it with what `pipe` predicted.
+"""Runs a trained network as an ONNX model with onnxruntime, and compares it with what `pipe` predicted.
 
     pip install numpy safetensors onnx onnxruntime
     python3 tests/onnx_forward.py --pipe target/release/pipe --store .pipe
 
 Needs a study with a stage `data`, a training and its evaluation: `retrain_best` and `test`, as in the default one, or those
-named by `--model` and `--test` (`tests/families.ron` has one of each kind). Exit code 0: the model is one by ONNX's own checker,
+named by `--model` and `--test` (`tests/families.ron` has one of each kind). Exit code 0: ONNX's own checker accepts the model,
 and each test image's most likely class and its probability agree with predictions.csv to 1e-4; 1: they do not.
 """
 
@@ -54,7 +54,7 @@ def main():
         expected = np.array([float(row[f"{head}_probability"]) for row in rows])
         found = probabilities[np.arange(len(rows)), predicted]
         largest = max(largest, np.abs(found - expected).max())
-        # A class may only be another where two are as likely.
+        # The classes may differ only if both are equally likely.
         other = probabilities.argmax(axis=1) != predicted
         assert (probabilities.max(axis=1)[other] - found[other] < 1e-4).all(), f"{head}: other classes"
     nodes = len(onnx.load(str(folder / "model.onnx")).graph.node)

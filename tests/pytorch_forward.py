@@ -9,10 +9,10 @@ the default one, or those named by `--model` and `--test` (`tests/families.ron` 
 layer of architecture.json, fills it from weights.safetensors by `state_dict` below, and compares each image's most likely class
 and its probability with predictions.csv. Exit code 0: they agree to 1e-4; 1: they do not.
 
-The mapping, which holds for every network: `<layer>.kernel` of a convolution is `weight` as it stands, of a dense layer
-`weight` transposed; `<layer>.bias` is `bias`; `gamma`, `beta`, `moving_mean`, `moving_variance` of batch normalisation are
-`weight`, `bias`, `running_mean`, `running_var`, and its momentum is one less Keras's. "Same" padding is TensorFlow's: what is
-odd goes to the end, so it is a padding layer of its own.
+The mapping is the same for every network. The `<layer>.kernel` of a convolution is `weight`, unchanged; that of a dense layer is
+`weight`, transposed. `<layer>.bias` is `bias`. `gamma`, `beta`, `moving_mean` and `moving_variance` of batch normalisation are
+`weight`, `bias`, `running_mean` and `running_var`, and its momentum is 1 minus Keras's. "Same" padding is as in TensorFlow, with an
+odd pixel at the end, so it needs its own padding layer.
 """
 
 import argparse
@@ -78,7 +78,7 @@ class Network(nn.ModuleDict):
         if kind == "max_pool":
             return F.max_pool2d(padded(x, spec, spec["size"], float("-inf")), spec["size"], spec["stride"])
         if kind == "avg_pool":
-            # Padding does not count.
+            # Padding is ignored.
             ones = F.avg_pool2d(padded(torch.ones_like(x), spec, spec["size"], 0.0), spec["size"], spec["stride"])
             return F.avg_pool2d(padded(x, spec, spec["size"], 0.0), spec["size"], spec["stride"]) / ones
         if kind == "dropout":
@@ -122,7 +122,7 @@ def main():
     architecture = json.loads(export(f"{args.model}/architecture.json").read_text())
     network = Network(architecture)
     network.load_state_dict(
-        # PyTorch counts batches besides, which nothing here needs.
+        # PyTorch also counts batches, which is not needed here.
         {**state_dict(load_file(export(f"{args.model}/best/weights.safetensors"))),
          **{name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}},
         strict=True,

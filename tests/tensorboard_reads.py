@@ -5,8 +5,8 @@
     python3 tests/tensorboard_reads.py --pipe target/release/pipe --store .pipe
 
 Needs a study with a search and a stage `retrain_best` that keeps its last weights, such as the default one. Exit code 0: every
-scalar of every epoch, the graph, the pictures, the histograms of the weights and every trial of the HParams page are as they
-should be; the last histograms are those that NumPy makes of the last weights.
+scalar of every epoch, the graph, the pictures, the histograms of the weights and every trial of the HParams page are
+correct, and the last histograms equal those that NumPy computes from the last weights.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def close(ours, theirs):
 
 
 def check_histograms(events, noted, weights):
-    """Returns how many histograms there are, which must be of all arrays and of the epochs that were noted."""
+    """Returns the number of histograms. Checks that every array has one for each recorded epoch."""
     assert set(events.Tags()["histograms"]) == {name.replace(".", "/") for name in weights}
     for name, array in weights.items():
         found = events.Histograms(name.replace(".", "/"))

@@ -18,7 +18,7 @@ fn two_studies() -> Fabricated {
 fn diff_1000_trials(bencher: Bencher) {
     let folder = two_studies();
     let diff = folder.pipe("diff many~1 many");
-    assert!(diff.contains("file search/train/*/trial.json: of 1000 nodes"), "{diff}");
+    assert!(diff.contains("file search/train/*/trial.json: in 1000 nodes"), "{diff}");
     bencher.bench_local(|| folder.pipe("diff many~1 many"));
 }
 

@@ -11,11 +11,11 @@ use crate::study::Study;
 pub struct Forgotten {
     /// The number of newest entries that stay, by the study's name.
     keep: BTreeMap<String, usize>,
-    /// The entries that go: (name, study hash), the oldest first for each name.
+    /// The entries to remove: (name, study hash), the oldest first for each name.
     pub entries: Vec<(String, Digest)>,
 }
 
-/// Decides which entries go if the newest `keep_last` entries of each name stay. Without `keep_last`, all stay.
+/// Decides which entries to remove if the newest `keep_last` entries of each name stay. Without `keep_last`, all stay.
 ///
 /// # Errors
 /// If a log cannot be read.

@@ -39,7 +39,7 @@ pub fn changes(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut
             }
         }
         (Some(Value::Array(old)), Some(Value::Array(new))) => {
-            // Inserting or removing an item does not change the items behind it.
+            // Inserting or removing an item does not change the items after it.
             let (before, behind) = if old.len() == new.len() { (0, 0) } else { in_common(old, new) };
             let (old, new) = (&old[before..old.len() - behind], &new[before..new.len() - behind]);
             for i in 0..old.len().max(new.len()) {

@@ -114,7 +114,7 @@ impl Plan {
         Ok(Action::new(&*node.stage, node.params.clone(), inputs, node.seed, self.device))
     }
 
-    /// Returns what would become of each of `wanted`, given the results in the store. Runs nothing.
+    /// Returns what a run would do with each node in `wanted`, given the results in the store. Runs nothing.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -147,7 +147,7 @@ impl Plan {
     }
 }
 
-/// What will become of a node in a run.
+/// What a run will do with a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
     /// Its result is known.

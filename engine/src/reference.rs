@@ -1,4 +1,4 @@
-//! The reference tables of the documentation that the engine's own declarations make.
+//! The reference tables of the documentation that are made from the engine's own declarations.
 
 use pipe_stages::params::reference::fields;
 

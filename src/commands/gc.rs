@@ -65,7 +65,7 @@ impl Gc {
                 store.abandon_run(&run.id)?;
             }
         }
-        // The names go first, because a name must not refer to a record that was removed.
+        // Names are removed first, because a name must not refer to a record that was removed.
         forgotten.carry_out(&store)?;
         let swept = loop {
             match store.sweep(&plan) {
@@ -119,6 +119,6 @@ fn render_views(folders: &[PathBuf]) -> String {
     if folders.is_empty() {
         String::new()
     } else {
-        format!("reports of forgotten studies that go, too: {}\n", folders.len())
+        format!("reports of forgotten studies to remove: {}\n", folders.len())
     }
 }

@@ -113,7 +113,7 @@ impl Run {
         for name in &self.rerun {
             let nodes = plan.find(name).map_err(|error| unknown(&plan, error))?;
             if nodes.is_disjoint(&wanted) {
-                let failure = Failure::usage(format!("`--rerun {name}` names nothing that `--stage` runs"));
+                let failure = Failure::usage(format!("`--rerun {name}` names no node that `--stage` runs"));
                 return Err(failure.hint(format!("add `--stage {name}`")));
             }
             rerun.extend(nodes.intersection(&wanted));

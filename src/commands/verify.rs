@@ -59,7 +59,7 @@ impl Verify {
                 report.objects.bytes,
                 report.records,
                 report.checkpoints,
-                if report.is_clean() { "all as they should be" } else { "NOT all as they should be" }
+                if report.is_clean() { "no damage found" } else { "DAMAGE FOUND" }
             );
             print(&text)?;
         }
@@ -72,7 +72,7 @@ impl Verify {
         }
         let repaired = store.repair(&report)?;
         for (name, study) in &repaired.forgotten {
-            eprintln!("forgot study {name} {study}: its manifest is gone");
+            eprintln!("forgot study {name} {study}: its manifest is missing");
         }
         for (name, lines) in &repaired.dropped {
             eprintln!("dropped {lines} lines that cannot be read from the log of study {name}");

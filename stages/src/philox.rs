@@ -1,5 +1,5 @@
 //! Philox4x32-10, a counter-based random number generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-//! SC 2011). A number depends on the seed and its counter alone, so order and thread count do not matter, and there is no state
+//! SC 2011). A number depends only on the seed and its counter, so order and thread count do not matter, and there is no state
 //! to save.
 
 /// What a number is drawn for. It is part of the counter, so no two purposes draw the same numbers. The value of a purpose must

@@ -45,7 +45,7 @@ fn rows(rows: impl Iterator<Item = &'static crate::network::families::Row>) -> S
         let default = row.default.map(|value| default(&value())).unwrap_or_default();
         [keys, row.domain.brief() + fixed, default, row.doc.to_owned()]
     };
-    table(["key", "what it may be", "default", ""], rows.map(row))
+    table(["key", "allowed values", "default", ""], rows.map(row))
 }
 
 fn of_layers() -> String {
@@ -58,5 +58,5 @@ fn of_layers() -> String {
         let default = one.default.map(quoted).unwrap_or_default();
         [layer, format!("`{}`", one.setting), one.domain.brief(), default, one.meaning.to_owned()]
     };
-    table(["layer", "value", "what it may be", "default", ""], layers::reference().into_iter().map(row))
+    table(["layer", "setting", "allowed values", "default", ""], layers::reference().into_iter().map(row))
 }

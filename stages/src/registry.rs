@@ -46,7 +46,7 @@ macro_rules! stages {
     };
 }
 
-// A new stage is a line here.
+// To add a stage, add a line here.
 stages! {
     /// Fetches files, or generates data.
     Fetch, "fetch", FetchAction;
@@ -86,7 +86,7 @@ pub fn instantiate(name: &str, version: u32, params: &Value) -> Result<Box<dyn S
     let stage =
         StageName::find(name).ok_or_else(|| format!("this build has no stage `{name}`"))?.instantiate(params)?;
     let known = stage.id();
-    debug_assert_eq!(known.name, name, "the table of stages must have their names");
+    debug_assert_eq!(known.name, name, "a stage must be listed under its own name");
     if known.version != version {
         return Err(format!("this build has version {} of the stage `{name}`, not version {version}", known.version));
     }

@@ -113,7 +113,7 @@ impl Store {
             if let Some(stands) = self.standing(key)? {
                 return Ok(stands);
             }
-            // One process at a time, so that nobody removes the result that another has just put in place of a dead one.
+            // One process at a time, so that none removes a result with which another has just replaced one that does not count.
             let _lock = self.lock_dead_records()?;
             if let Some(stands) = self.standing(key)? {
                 return Ok(stands);
@@ -166,7 +166,7 @@ impl Store {
             if !self.is_dead(&key)? {
                 continue;
             }
-            // As in `commit`: nobody removes the result that another has just put in place of a dead one.
+            // As in `commit`: one process at a time.
             let _lock = self.lock_dead_records()?;
             if self.is_dead(&key)? {
                 count += usize::from(self.set_aside(&self.relative(&listed.path))?.is_some());
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_records_bytes_are_as_they_have_always_been() {
+    fn the_bytes_of_a_record_do_not_change() {
         let key = ActionKey(Digest::from_bytes([1; 32]));
         let zeros = "01".repeat(32);
         let check = |result, unchecked: String, checked: &dyn Fn(&str) -> String| {
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_committed_result_stands() {
+    fn the_first_committed_result_is_kept() {
         let (_folder, store) = store();
         let key = action(&store, "a");
         let (one, two) = (tree(&store, "one"), tree(&store, "two"));

@@ -1,8 +1,8 @@
 //! Checkpoints: states of a training from which it can continue after it was killed. Losing one costs time, but never a result.
 //!
-//! The bytes of a checkpoint are not objects. They lie beside the checkpoints of the same trajectory, and only these name them. So
-//! they are freed as soon as a newer checkpoint replaces them; as objects, a training of eight hours would leave hundreds of states to
-//! the garbage collection.
+//! The bytes of a checkpoint are not objects. They are stored beside the checkpoints of the same trajectory, and nothing else refers
+//! to them, so they are freed as soon as a newer checkpoint replaces them. As objects, they would stay until the next garbage
+//! collection: hundreds of states after a training of eight hours.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

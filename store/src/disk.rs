@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 /// The number of bytes that [`read_up_to`] reads before it allocates.
 const SMALL: usize = 4 << 10;
 
-/// Returns the next bytes of a file, at most `limit`. It is for small files, of which there are thousands: unlike [`fs::read`] it does
+/// Returns the next bytes of a file, at most `limit`. It is for thousands of small files: unlike [`fs::read`] it does
 /// not ask for the length first, which would take as long as reading them.
 pub(crate) fn read_up_to(mut file: &File, limit: u64) -> io::Result<Vec<u8>> {
     let (mut buffer, mut length) = ([0; SMALL], 0);
@@ -172,7 +172,7 @@ impl Draft {
     /// Makes the bytes durable, then names the file `path`, then makes the name durable. Returns the open file, or nothing if `path` is
     /// taken and `existing` says to keep it.
     ///
-    /// Invariant: nobody ever sees an incomplete file under `path`.
+    /// Invariant: no process ever sees an incomplete file under `path`.
     pub(crate) fn publish(self, path: &Path, existing: Existing) -> Result<Option<File>> {
         self.sync()?;
         let file = self.name(path, existing)?;

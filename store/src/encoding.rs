@@ -1,4 +1,4 @@
-//! Raw or compressed: how an object's bytes lie on the disk.
+//! How an object's bytes are stored on the disk: raw or compressed.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use crate::{
     error::{At, Result},
 };
 
-/// How an object's bytes lie on the disk. In both cases its name is the digest of the uncompressed bytes.
+/// How an object's bytes are stored on the disk. In both cases its name is the digest of the uncompressed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Encoding {
     Raw,

@@ -40,7 +40,7 @@ pub struct GcRoots {
     seen: SeenRefs,
 }
 
-/// How often each ref has each value.
+/// The number of times that each ref has each value.
 pub(crate) type SeenRefs = BTreeMap<(RefKind, String, RefEntry), usize>;
 
 /// What a collection will remove and what it keeps.
@@ -52,7 +52,7 @@ pub struct GcPlan {
     pub kept: Tally,
     /// Files that were written or used after this time stay.
     pub cutoff: SystemTime,
-    /// The id of the running run that makes the cutoff earlier than the grace period alone would, if there is one.
+    /// The id of the running run that makes the cutoff earlier than the grace period does, if there is one.
     pub held_back_by: Option<String>,
     /// Missing trees that kept results name. These results do not count, and their actions will run again.
     pub missing: BTreeSet<Digest>,
@@ -81,7 +81,7 @@ pub enum GcKind {
         /// The action.
         key: ActionKey,
     },
-    /// The provenance of such a result.
+    /// The provenance of a result that is removed.
     Provenance {
         /// The action.
         key: ActionKey,
@@ -103,7 +103,7 @@ pub enum GcKind {
     },
     /// A file that a killed process was writing.
     Temporary,
-    /// The file of a lock that nobody holds.
+    /// The file of a lock that no process holds.
     Lock,
 }
 
@@ -135,13 +135,13 @@ impl GcPlan {
 impl fmt::Display for GcKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Record { .. } => "result that no study or run names",
-            Self::Provenance { .. } => "provenance of such a result",
+            Self::Record { .. } => "result that no study or run needs",
+            Self::Provenance { .. } => "provenance of a result that no study or run needs",
             Self::Checkpoint { .. } => "checkpoint past the grace period",
             Self::CheckpointPart { .. } => "part of an incomplete checkpoint",
-            Self::Object { .. } => "object that nothing names",
+            Self::Object { .. } => "object that nothing refers to",
             Self::Temporary => "left by a process that was killed",
-            Self::Lock => "lock that nobody holds",
+            Self::Lock => "unused lock",
         })
     }
 }
@@ -151,11 +151,11 @@ impl fmt::Display for GcPlan {
         for item in &self.items {
             writeln!(f, "{:>14}  {}  {}", item.size, item.path.display(), item.kind)?;
         }
-        let (goes, stays) = (self.total(), self.kept);
+        let (removed, kept) = (self.total(), self.kept);
         writeln!(
             f,
-            "{:>14}  bytes in {} files go; {} bytes in {} objects stay",
-            goes.bytes, goes.count, stays.bytes, stays.count
+            "{:>14}  bytes in {} files to remove; {} bytes in {} objects to keep",
+            removed.bytes, removed.count, kept.bytes, kept.count
         )
     }
 }
@@ -166,7 +166,7 @@ const CLOCK_SLACK: Duration = Duration::from_secs(60);
 impl Store {
     /// Returns the roots of a collection: the actions of all unfinished runs.
     ///
-    /// The caller adds what the studies name. It must read the refs after this call. If a study is added later still,
+    /// The caller adds what the studies name. It must read the refs after this call. If a study is added after that,
     /// [`sweep`](Self::sweep) refuses the plan.
     ///
     /// # Errors

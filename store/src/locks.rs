@@ -40,7 +40,7 @@ impl Store {
         Ok(ActionLock { _file: file.expect("waiting ends with the lock") })
     }
 
-    /// Takes the lock of an action, unless somebody else holds it.
+    /// Takes the lock of an action, unless another process holds it.
     ///
     /// # Errors
     /// If the lock's file cannot be made, opened or locked.
@@ -55,7 +55,7 @@ impl Store {
     }
 
     /// Waits for the lock of a trajectory's checkpoints, to read them. A user without permission to write gets no lock if its file
-    /// does not exist: nobody has ever locked these checkpoints then, so nobody is writing them.
+    /// does not exist: then these checkpoints were never locked, so no process is writing them.
     pub(crate) fn lock_trajectory_to_read(&self, trajectory: &Digest) -> Result<Option<File>> {
         match self.lock_trajectory(trajectory) {
             Err(StoreError::Io { source, .. })
@@ -69,7 +69,7 @@ impl Store {
         }
     }
 
-    /// Takes the lock of a trajectory's checkpoints, unless somebody else holds it.
+    /// Takes the lock of a trajectory's checkpoints, unless another process holds it.
     pub(crate) fn try_lock_trajectory(&self, trajectory: &Digest) -> Result<Option<File>> {
         acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), Patience::Try)
     }
@@ -91,7 +91,7 @@ impl Store {
         Ok(file)
     }
 
-    /// Waits until nobody holds off sweeps. Until the file is closed, no object is freshened, no key is appended to a run and no value
+    /// Waits until no process keeps sweeps from starting. Until the file is closed, no object is freshened, no key is appended to a run and no value
     /// to a ref.
     pub(crate) fn start_sweeping(&self) -> Result<File> {
         let path = self.dir(LOCKS).join("sweep");
@@ -100,7 +100,7 @@ impl Store {
         Ok(file)
     }
 
-    /// Returns the lock files that may be removed when nobody holds them.
+    /// Returns the lock files that may be removed while they are not locked.
     pub(crate) fn lock_files(&self) -> Result<Vec<Entry>> {
         let mut files = Vec::new();
         for folder in [ACTION_LOCKS, TRAJECTORY_LOCKS] {
@@ -114,10 +114,10 @@ impl Store {
     }
 }
 
-/// Removes a lock file unless somebody holds the lock. Returns whether it did.
+/// Removes a lock file unless a process holds the lock. Returns whether it did.
 pub(crate) fn remove_unused(path: &Path) -> Result<bool> {
     let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(false) };
-    // Whoever waits for this lock will notice that its file has lost its name, and make a new one.
+    // A process that waits for this lock will notice that its file was removed, and make a new one.
     if !try_lock(&file, path)? || !disk::still_names(path, &file)? {
         return Ok(false);
     }
@@ -140,7 +140,7 @@ fn acquire(path: &Path, patience: Patience) -> Result<Option<File>> {
     }
 }
 
-/// Takes the lock on an open file, unless somebody else holds it. Returns whether it did.
+/// Takes the lock on an open file, unless another process holds it. Returns whether it did.
 pub(crate) fn try_lock(file: &File, path: &Path) -> Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_a_lock_that_is_removed_gets_the_new_one() {
+    fn a_process_that_waits_for_a_removed_lock_gets_the_new_one() {
         let (_folder, store) = store();
         let key = action(&store, "a");
         let path = store.lock_path(ACTION_LOCKS, &key.0);
@@ -211,7 +211,7 @@ mod tests {
             std::fs::remove_file(&path).unwrap();
             drop(held);
             receiver.recv().unwrap();
-            assert!(store.try_lock_action(&key).unwrap().is_none(), "two hold one action's lock");
+            assert!(store.try_lock_action(&key).unwrap().is_none(), "two processes hold one lock");
         });
     }
 }

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_empty_object_lies_where_it_always_has() {
+    fn the_path_of_the_empty_object_does_not_change() {
         let (_folder, store) = store();
         let digest = store.put(b"").unwrap();
         let expected = "objects/af/1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";

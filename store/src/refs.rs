@@ -140,7 +140,7 @@ impl Store {
         let path = self.ref_path(kind, name);
         loop {
             let Some(file) = if_present(File::open(&path)).at("open", &path)? else { return Ok(None) };
-            // Under the lock nobody is in the middle of writing a line.
+            // Under the lock, no process is in the middle of writing a line.
             file.lock_shared().at("lock", &path)?;
             if disk::still_names(&path, &file)? {
                 return Ok(lines::tear(&disk::read(&path)?.unwrap_or_default()));
@@ -186,7 +186,7 @@ impl Store {
         loop {
             let Some(file) = lines::open(&path)? else { return Ok(None) };
             file.lock().at("lock", &path)?;
-            // Before we got the lock, somebody may have replaced the log with a shorter one.
+            // Before we got the lock, another process may have replaced the log with a shorter one.
             if disk::still_names(&path, &file)? {
                 return Ok(Some((file, path)));
             }
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn many_that_append_at_once_lose_nothing() {
+    fn simultaneous_appends_lose_nothing() {
         let (_folder, store) = store();
         std::thread::scope(|scope| {
             for thread in 0..4u8 {

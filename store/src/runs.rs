@@ -59,7 +59,7 @@ struct Header {
     study: String,
 }
 
-/// How often to try a lock that another process may hold only for a moment, and how long to wait in between.
+/// The number of attempts to take a lock that another process may hold for a moment, and the pause between two attempts.
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
@@ -81,7 +81,7 @@ impl Store {
                 let header = serde_json::to_string(&header).expect("a header is plain data");
                 let draft = self.draft(APPENDED)?;
                 writeln!(draft.file(), "{header}").at("write", draft.path())?;
-                // Lock it before it has its name, so that nobody finds it unlocked.
+                // Lock it before it has its name, so that no process finds it unlocked.
                 draft.file().lock().at("lock", draft.path())?;
                 let file = draft.publish(&path, Existing::Keep)?;
                 file.map(|file| Log { file, path: path.clone(), keys: BTreeSet::new() })

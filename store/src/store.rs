@@ -18,7 +18,7 @@ use crate::{
 /// Invariants:
 /// - A file is complete before it has its name.
 /// - A record names only what was stored before it.
-/// - A process may be killed at any instruction, and nothing needs to be cleaned up by hand.
+/// - A process may be killed at any instruction, and nothing needs to be cleaned up afterwards.
 /// - Several processes may use the same store at once.
 #[derive(Clone)]
 pub struct Store(pub(crate) Arc<Inner>);

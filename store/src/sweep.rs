@@ -68,7 +68,7 @@ impl Store {
         let removes = |item: &GcItem| Ok(item.modified <= cutoff && !spares(item) && self.remove_item(item)?);
         let mut swept = Swept::default();
         for items in plan.items.chunk_by(|a, b| discriminant(&a.kind) == discriminant(&b.kind)) {
-            // Objects may go in any order, and no lock is taken for them: a thread of the pool that waited for one could be the
+            // Objects may be removed in any order, and no lock is taken for them: a thread of the pool that waited for one could be the
             // one that holds it.
             if items.len() > AT_ONCE && matches!(items[0].kind, GcKind::Object { .. }) {
                 let parts: Vec<_> = items.par_chunks(AT_ONCE).map(|items| sweep_items(items, removes)).collect();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_roots_reach_stays_and_the_rest_goes() {
+    fn what_the_roots_reach_stays_and_the_rest_is_removed() {
         let (_folder, store) = store();
         let kept = commit(&store, "kept", &[("a", "shared"), ("b", "only kept")]);
         let gone = commit(&store, "gone", &[("a", "shared"), ("b", "only gone")]);
@@ -184,17 +184,18 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_says_what_goes_and_changes_nothing() {
+    fn a_plan_lists_what_a_sweep_removes_and_changes_nothing() {
         let (_folder, store) = store();
         commit(&store, "a", &[("a", "one")]);
         age_all(store.root(), 10 * DAY);
         let plan = plan(&store, &store.gc_roots().unwrap(), 1);
         assert_eq!(store.objects().len(), 3);
         let kinds: Vec<_> = plan.items.iter().map(|item| item.kind.to_string()).collect();
-        let object = "object that nothing names";
-        assert_eq!(kinds, ["result that no study or run names", "provenance of such a result", object, object, object]);
+        let object = "object that nothing refers to";
+        let result = "result that no study or run needs";
+        assert_eq!(kinds, [result, &format!("provenance of a {result}"), object, object, object]);
         let text = plan.to_string();
-        assert!(text.contains("bytes in 5 files go; 0 bytes in 0 objects stay"), "{text}");
+        assert!(text.contains("bytes in 5 files to remove; 0 bytes in 0 objects to keep"), "{text}");
         assert_eq!(serde_json::to_value(&plan).unwrap()["items"].as_array().unwrap().len(), 5);
     }
 
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_newer_than_the_start_of_a_running_run_goes() {
+    fn nothing_newer_than_the_start_of_a_running_run_is_removed() {
         let (_folder, store) = store();
         let (old, new) = (store.put(b"old").unwrap(), store.put(b"new").unwrap());
         age(&store.object_path(&old, crate::encoding::Encoding::Raw), 3 * DAY);
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_and_what_killed_processes_left_go_after_the_grace_period() {
+    fn checkpoints_and_leftovers_of_killed_processes_are_removed_after_the_grace_period() {
         let (_folder, store) = store();
         let trajectory = Digest::of(b"t");
         for step in [1, 2] {
@@ -304,7 +305,7 @@ mod tests {
         fs::write(store.root().join("tmp/pipe-killed"), "half of it").unwrap();
         drop(store.lock_action(&ActionKey(trajectory)).unwrap());
         collect(&store, &[], 1);
-        assert_eq!(store.checkpoints().unwrap().len(), 2, "too new to go");
+        assert_eq!(store.checkpoints().unwrap().len(), 2, "too new to be removed");
         assert!(store.root().join("tmp/pipe-killed").exists());
         age_all(store.root(), 10 * DAY);
         let lock = store.lock_action(&ActionKey(Digest::of(b"held"))).unwrap();
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_while_a_record_that_says_what_to_keep_is_damaged() {
+    fn nothing_is_removed_while_a_record_that_says_what_to_keep_is_damaged() {
         let (_folder, store) = store();
         let key = commit(&store, "a", &[("a", "one")]);
         let tree = store.put_tree(&files(&[("a", "one")])).unwrap().0;
@@ -439,10 +440,10 @@ mod tests {
             assert!(keys.iter().all(|key| known(&store, key)), "round {round}");
             let report = store.verify(&mut |_, _| ()).unwrap();
             assert!(report.is_clean(), "{report:?}");
-            // The results of earlier rounds are old now. Those that the latest study does not name can go while the next one uses them.
+            // The results of earlier rounds are old now. Those that the latest study does not name can be removed while the next one uses them.
             age_all(store.root(), 10 * DAY);
         }
-        assert!(swept > 10, "the collections came to something: {swept}");
+        assert!(swept > 10, "the collections removed something: {swept}");
     }
 
     /// Random actions share random files. Each file is old or new. Some actions are roots, some belong to an unfinished run.

@@ -128,7 +128,7 @@ mod tests {
     use crate::testing::{files, store};
 
     #[test]
-    fn a_trees_bytes_and_name_are_as_they_have_always_been() {
+    fn the_bytes_and_the_name_of_a_tree_do_not_change() {
         let (_folder, store) = store();
         let (name, tree) = store.put_tree(&files(&[("b.txt", "two"), ("a/x.txt", "")])).unwrap();
         let expected = concat!(

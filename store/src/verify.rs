@@ -76,7 +76,7 @@ impl VerifyReport {
 const TOP: [&str; 11] =
     [ACTIONS, CHECKPOINTS, "format", LOCKS, OBJECTS, "partial", PROVENANCE, QUARANTINE, REFS, "reports", TEMPORARY];
 
-/// An object as it lies on the disk.
+/// The file of an object.
 struct ObjectFile {
     name: Digest,
     encoding: Encoding,
@@ -90,7 +90,7 @@ struct ObjectFile {
 const BATCH_FILES: usize = 1000;
 const BATCH_BYTES: u64 = 256 << 20;
 
-/// Returns how many of `files`, of which there is at least one, are hashed in the next batch.
+/// Returns the number of `files` to hash in the next batch. There must be at least one file.
 fn batch_length(files: &[ObjectFile]) -> usize {
     let ends = files.iter().take(BATCH_FILES).scan(0, |bytes, file| {
         *bytes += file.length;

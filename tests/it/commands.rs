@@ -259,7 +259,7 @@ fn a_report_is_reproduced_byte_for_byte() {
 }
 
 #[test]
-fn an_action_is_executed_by_its_key_alone() {
+fn an_action_can_be_executed_given_only_its_key() {
     let sandbox = Sandbox::after_run();
     let node = sandbox.node("search/train/001");
     let (key, tree) = (text(&node["key"]), text(&node["tree"]));

@@ -64,7 +64,7 @@ fn a_damaged_older_study_is_repaired_at_once_and_does_not_block_a_collection() {
     }
     let log = fs::read(sandbox.path(".pipe/refs/studies/tiny")).unwrap();
     let repaired = sandbox.pipe("verify --repair").ok();
-    let message = format!("forgot study tiny {older}: its manifest is gone\n");
+    let message = format!("forgot study tiny {older}: its manifest is missing\n");
     assert!(repaired.err.contains(&message), "{}", repaired.err);
     assert_eq!(fs::read(sandbox.path(".pipe/quarantine/refs-studies-tiny")).unwrap(), log);
     sandbox.pipe("verify").ok();
@@ -166,7 +166,7 @@ fn an_unreadable_record_is_reported() {
 fn verify_reports_a_sound_store() {
     let sandbox = Sandbox::after_run();
     let output = sandbox.pipe("verify").ok();
-    assert!(output.out.ends_with(" 17 results and 3 checkpoints read: all as they should be\n"), "{}", output.out);
+    assert!(output.out.ends_with(" 17 results and 3 checkpoints read: no damage found\n"), "{}", output.out);
     assert_snapshot!(Sandbox::new().pipe("verify").shown(), @"
     ! error: there is no store at `.pipe`
     !   hint: make one with `pipe run`, or name another with `--store`

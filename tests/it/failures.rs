@@ -157,7 +157,7 @@ fn a_data_set_without_test_images_cannot_be_tested_on() {
     ! 27 |         ("test", Evaluate(of: "retrain_best", split: Test)),
     !    |                                                      ^^^^
     !    |
-    !    = help: its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split
+    !    = help: its `validation: OfficialTest` takes the test images for validation: use `split: Validation`, or choose another `validation`
     !
     exit 2
     "#);

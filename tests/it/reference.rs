@@ -40,7 +40,7 @@ fn generated_tables_match_the_declarations() {
         if std::env::var_os("BLESS").is_some() {
             fs::write(&page, &expected).unwrap();
         } else {
-            assert!(written == expected, "{}: a table is not as declared; `BLESS=1` writes it", page.display());
+            assert!(written == expected, "{}: a table is out of date; `BLESS=1` updates it", page.display());
         }
     }
     for (name, _) in tables() {

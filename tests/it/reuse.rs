@@ -16,7 +16,7 @@ fn a_second_run_executes_nothing_and_writes_nothing() {
 }
 
 #[test]
-fn the_last_event_is_that_of_the_study() {
+fn the_last_event_is_about_the_study() {
     let sandbox = Sandbox::after_run();
     let events = sandbox.run("").ok();
     let study = events.study().as_object().unwrap();
@@ -123,7 +123,7 @@ fn another_flip_probability_keeps_the_data_and_comes_first_in_a_diff() {
 
     let diff = sandbox.pipe("diff tiny~1 tiny");
     assert_eq!(diff.code, Some(1), "{}{}", diff.out, diff.err);
-    let first = "old  tiny~1\nnew  tiny\n\nAsked differently\n  flip.policy[0].RandomFlip: 0.5 -> 0.25\n";
+    let first = "old  tiny~1\nnew  tiny\n\nInputs that differ\n  flip.policy[0].RandomFlip: 0.5 -> 0.25\n";
     assert!(diff.out.starts_with(first), "{}", diff.out);
     // Nothing else was executed.
     assert_eq!(diff.out.matches(" -> 0.25\n").count(), 1);

@@ -258,7 +258,7 @@ impl Events {
         self
     }
 
-    /// Returns the last event, which is that of the study.
+    /// Returns the last event, which is about the study.
     #[track_caller]
     pub(crate) fn study(&self) -> &Value {
         let last = self.all.last().unwrap_or_else(|| panic!("there are events: {}", self.err));

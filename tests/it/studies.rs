@@ -33,7 +33,7 @@ fruits360: 0 reused, 2 will run, 124 may run
 #[test]
 fn the_short_form_of_the_cifar100_study_can_be_planned() {
     let text = include_str!("../../studies/cifar100.ron");
-    let options = text.lines().find_map(|line| line.strip_prefix("// A taste: ")).unwrap();
+    let options = text.lines().find_map(|line| line.strip_prefix("// A short form: ")).unwrap();
     let output = Sandbox::with(text).pipe(&format!("run --plan {options}")).ok();
     assert_eq!(output.out.lines().last(), Some("0 reused, 2 will run, 11 may run"));
 }

@@ -1,4 +1,4 @@
-//! Checks of the graph of stages: references, their kinds, cycles, and the checks that each stage has of its own.
+//! Checks the graph of stages: references, kinds, cycles, and each stage's own checks.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,7 +56,7 @@ fn references(term: &Term) -> Vec<Reference<'_>> {
         let (last, outer) = reads.path.split_last()?;
         let term = outer.iter().try_fold(term, |term, name| Some(&term.field(name)?.value))?;
         let field = term.field(last)?;
-        // As it will be read, however it is written.
+        // The same conversion as when the stage is read, so that every notation of the name is checked.
         let to = field.value.to_json().as_str()?.to_owned();
         Some(Reference { to, field, allowed: reads.kinds })
     };

@@ -1,4 +1,4 @@
-//! The fields of a stage while it is read. Some name other stages; the rest are its parameters.
+//! The fields of a stage that is being read. Some name other stages; the rest are its parameters.
 
 use pipe_stages::{
     params::{Domain, Read},
@@ -44,8 +44,8 @@ impl<'n> Form<'n> {
         }
     }
 
-    /// Removes a field that names a stage to read from, and returns that name. `None` if it is missing or not a name, which is
-    /// complained about.
+    /// Removes a field that names a stage to read from, and returns that name. If it is missing or not a name, adds a mistake
+    /// and returns `None`.
     pub(super) fn reference(&mut self, field: &'static str, mistakes: &mut Vec<Mistake>) -> Option<String> {
         match self.optional_reference(field, mistakes)? {
             Some(name) => Some(name),
@@ -57,8 +57,8 @@ impl<'n> Form<'n> {
         }
     }
 
-    /// Removes a field that may name a stage to read from, and returns that name, if there is one. `None` if it is not a name,
-    /// which is complained about.
+    /// Removes a field that may name a stage to read from, and returns that name, if there is one. If it is not a name, adds a
+    /// mistake and returns `None`.
     pub(super) fn optional_reference(
         &mut self,
         field: &'static str,

@@ -1,4 +1,4 @@
-//! A stage while it is read from the text of a pipeline.
+//! A stage that is being read from the text of a pipeline.
 
 use pipe_stages::params::Read;
 
@@ -9,7 +9,7 @@ use super::{
     term::{Term, TermKind},
 };
 
-/// A stage while it is read: its text, and the mistakes so far.
+/// A stage that is being read: its text, and the mistakes so far.
 pub struct Reading<'r, 'n> {
     /// The whole stage, `Kind(..)`.
     pub(super) term: &'n Term,
@@ -30,12 +30,12 @@ impl<'r, 'n> Reading<'r, 'n> {
         Reading::new(term, self.mistakes, self.test_split)
     }
 
-    /// Takes the field that names a stage to read from. `None` if it is missing or wrong, which is complained about.
+    /// Takes the field that names a stage to read from. If it is missing or wrong, adds a mistake and returns `None`.
     pub(super) fn reference(&mut self, field: &'static str) -> Option<String> {
         self.form.reference(field, self.mistakes)
     }
 
-    /// Takes the field that may name a stage to read from. `None` if it is wrong, which is complained about.
+    /// Takes the field that may name a stage to read from. If it is wrong, adds a mistake and returns `None`.
     pub(super) fn optional_reference(&mut self, field: &'static str) -> Option<Option<String>> {
         self.form.optional_reference(field, self.mistakes)
     }

@@ -23,9 +23,9 @@ pub struct StageKind {
     pub reads: &'static [Reads],
     /// Whether a stage of this kind may name the test split. Only `Evaluate` may, because trials are chosen on validation.
     pub may_name_test_split: bool,
-    /// The executed stages that belong to this kind alone, each with the noun for one of its nodes and for several.
+    /// The executed stages that belong only to this kind, each with the noun for one of its nodes and for several.
     pub nouns: &'static [(StageName, [&'static str; 2])],
-    /// Reads a stage of this kind from the text of a pipeline. Returns nothing if it cannot be read, which is complained about.
+    /// Reads a stage of this kind from the text of a pipeline. If it cannot be read, adds mistakes and returns `None`.
     pub read: fn(&mut Reading<'_, '_>) -> Option<Arc<dyn StageSpec>>,
     /// Reads a stage of this kind from the fields that [`StageSpec::fields`] recorded.
     pub from_record: fn(RecordFields) -> Result<Arc<dyn StageSpec>, serde_json::Error>,
@@ -190,7 +190,9 @@ pub(super) fn plain(value: &impl Serialize) -> Value {
 
 /// Returns parameters with further fields.
 pub(super) fn with<'a>(params: &impl Serialize, fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
-    let Value::Object(mut map) = plain(params) else { unreachable!("parameters of a stage that reads are fields") };
+    let Value::Object(mut map) = plain(params) else {
+        unreachable!("the parameters of a stage with inputs are fields")
+    };
     map.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
     Value::Object(map)
 }

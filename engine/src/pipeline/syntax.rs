@@ -1,7 +1,7 @@
 //! Reads RON text.
 //!
-//! The crate `ron` hands out the parts of each container as slices of the text, and where a slice lies in the text is the
-//! place of its value. So every later mistake, in a name or in a number, can be shown where it is.
+//! The crate `ron` returns the parts of each container as slices of the text. The position of a slice is the place of its value, so
+//! every mistake that is found later, in a name or in a number, can be shown in its place.
 
 use ron::value::RawValue;
 use serde::de::DeserializeSeed;
@@ -56,7 +56,7 @@ impl<'s> Parser<'s> {
         let text = trim(raw);
         let span = self.span(text);
         let kind = match text.chars().next() {
-            None => return Err(Mistake::at(span, "nothing is here").expected("a value")),
+            None => return Err(Mistake::at(span, "no value").expected("a value")),
             Some('[') => TermKind::List(self.items(text)?),
             Some('{') => TermKind::Fields { name: None, fields: self.fields(text)? },
             Some('(') => self.parenthesised(None, text)?,
@@ -154,7 +154,7 @@ impl<'s> Parser<'s> {
                     TermKind::Null
                 }
             },
-            _ => return Err(Mistake::at(span, "a value of a kind that has no meaning here")),
+            _ => return Err(Mistake::at(span, "this kind of value is not supported")),
         })
     }
 

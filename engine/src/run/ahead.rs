@@ -16,7 +16,7 @@ pub(super) type LookedUp = BTreeMap<ActionKey, Result<Option<ActionResult>, Stor
 /// With fewer keys than this, threads cost more than they save.
 const WORTHWHILE: usize = 64;
 
-/// Returns the results, as far as they are known, of the actions that the nodes of `plan` had in `previous`.
+/// Returns the known results of the actions that the nodes of `plan` had in `previous`.
 pub(super) fn look_up(store: &Store, plan: &Plan, previous: Option<&Study>) -> LookedUp {
     let Some(previous) = previous else { return LookedUp::new() };
     let nodes = plan.nodes.iter().filter_map(|node| previous.nodes.get(&node.name));

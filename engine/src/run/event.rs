@@ -1,9 +1,9 @@
-//! What happens while a plan runs.
+//! The events of a run.
 
 use pipe_stages::stage::Progress;
 use pipe_store::{ActionKey, Digest};
 
-/// What happens while a plan runs.
+/// An event of a run.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A node is being executed.
@@ -13,11 +13,11 @@ pub enum Event<'a> {
         /// Why it is executed: `first run`.
         why: &'a str,
     },
-    /// A node has got further.
+    /// A node made progress.
     Progress {
         /// The node's name.
         node: &'a str,
-        /// How far it is.
+        /// Its progress.
         progress: &'a Progress,
     },
     /// A worker wrote a line to its standard error, or one to its standard output that is not part of the protocol.
@@ -31,11 +31,11 @@ pub enum Event<'a> {
     Settled {
         /// The node's name.
         node: &'a str,
-        /// How it came by its outcome.
+        /// How it got its outcome.
         how: How,
         /// Why it was executed or reused, or what went wrong.
         why: &'a str,
-        /// The key of its action. `None` if its inputs never came to be.
+        /// The key of its action. `None` if one of its inputs does not exist.
         key: Option<ActionKey>,
         /// Its output tree, if it has one.
         tree: Option<Digest>,
@@ -44,7 +44,7 @@ pub enum Event<'a> {
     },
 }
 
-/// How a node came by its outcome.
+/// How a node got its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum How {

@@ -28,7 +28,7 @@ pub enum ExecuteError {
     Store(#[from] StoreError),
 }
 
-/// What an execution resulted in.
+/// The result of an execution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Executed {
     /// The digest of its output tree, or why it failed.
@@ -40,7 +40,7 @@ pub struct Executed {
 }
 
 /// Runs `stage`, whose action is `action`, and commits its result: first the objects, then the record that names them. If two
-/// processes commit a result, the first one stands.
+/// processes commit a result, the first one is kept.
 ///
 /// # Errors
 /// If there is no result: the stage was interrupted, panicked or could not run here, or the store failed.

@@ -33,7 +33,7 @@ impl Limits<'static> {
 }
 
 impl Limits<'_> {
-    /// Returns the part of `cores` that Slurm grants. On clusters that do not pin jobs to cores, only Slurm's variables tell.
+    /// Returns the part of `cores` that Slurm grants. On clusters that do not pin jobs to cores, only Slurm's variables say so.
     fn cores(&self, cores: usize) -> usize {
         let granted = self.number("SLURM_CPUS_PER_TASK").or_else(|| self.number("SLURM_CPUS_ON_NODE"));
         granted.and_then(|granted| usize::try_from(granted).ok()).map_or(cores, |granted| cores.min(granted)).max(1)
@@ -57,7 +57,7 @@ impl Limits<'_> {
         (mib > 0).then_some(mib.saturating_mul(1 << 20))
     }
 
-    /// Returns the control groups that this process is in, and those around them. A limit on any of them holds.
+    /// Returns the control groups that this process is in, and those around them. A limit on any of them applies.
     fn control_groups(&self) -> Vec<ControlGroup> {
         let text = fs::read_to_string(self.root.join("proc/self/cgroup")).unwrap_or_default();
         let mounts = self.root.join("sys/fs/cgroup");

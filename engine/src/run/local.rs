@@ -20,7 +20,7 @@ use crate::action::{Action, DeviceKind};
 
 /// What an execution reports to the loop.
 pub(super) enum Message {
-    /// It has got further.
+    /// It made progress.
     Progress { index: usize, progress: Progress },
     /// Its worker wrote a line that is not part of the protocol.
     Talk { index: usize, line: String },
@@ -68,7 +68,7 @@ struct StopState {
 }
 
 impl Stop {
-    /// Asks it to stop, which it does at the next chance.
+    /// Asks it to stop. It stops as soon as it can.
     pub(super) fn ask(&self) {
         self.0.flag.set();
         if let Some(pipe) = self.0.pipe.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
@@ -79,7 +79,7 @@ impl Stop {
 }
 
 impl Job {
-    /// Returns the job, and how to stop it.
+    /// Returns the job, and a handle to stop it.
     pub(super) fn new(
         index: usize,
         stage: Arc<dyn Stage>,

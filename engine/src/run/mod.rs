@@ -33,7 +33,7 @@ use crate::{
     study::{Outcome, Study, StudyNode},
 };
 
-/// What running a plan resulted in.
+/// The result of running a plan.
 pub struct Ran {
     /// The nodes of the study, by name.
     pub nodes: BTreeMap<String, StudyNode>,

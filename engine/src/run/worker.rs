@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Line {
-    /// How far the stage is.
+    /// The progress of the stage.
     Progress {
         /// The progress, whose fields are next to `event` in the line.
         #[serde(flatten)]
@@ -83,7 +83,7 @@ pub fn listen(stop: &'static StopFlag) {
                 Err(_) => break,
             }
         }
-        // Nobody waits for the result any more, and the next run continues from the last checkpoint.
+        // No process waits for the result any more, and the next run continues from the last checkpoint.
         process::exit(130);
     });
 }

@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_depends_on_the_seed_and_the_purpose_alone() {
+    fn a_choice_depends_only_on_the_seed_and_the_purpose() {
         let labels = [0; 100];
         let choose = |seed, choice| stratified(&labels, 0.3, seed, choice).0;
         assert_eq!(choose(1, Choice::Validation), choose(1, Choice::Validation));

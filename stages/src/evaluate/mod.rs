@@ -12,7 +12,7 @@ use crate::{
         training::{
             data::{checked, heads, plain_batch},
             loss::{self, Criterion},
-            run::JUDGED_AT_A_TIME,
+            run::EVALUATION_BATCH,
         },
     },
     parameters,
@@ -45,7 +45,7 @@ impl Stage for Evaluate {
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
         let architecture: Architecture = inputs.record("architecture")?;
         // No outputs are kept for a backward pass.
-        Ok((64 << 20) + architecture.memory(JUDGED_AT_A_TIME as u64 / 3))
+        Ok((64 << 20) + architecture.memory(EVALUATION_BATCH as u64 / 3))
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
@@ -59,12 +59,12 @@ impl Stage for Evaluate {
         fits(predictor.architecture(), &labels)?;
         let heads = &predictor.architecture().heads;
         let mut logits = vec![Vec::new(); heads.len()];
-        for from in (0..data.len()).step_by(JUDGED_AT_A_TIME) {
+        for from in (0..data.len()).step_by(EVALUATION_BATCH) {
             if context.host.interrupted() {
                 return Err(StageError::Interrupted);
             }
-            let batch = plain_batch(&data, &policy, heads, from, (from + JUDGED_AT_A_TIME).min(data.len()));
-            let mut of_batch = predictor.logits(&batch.images, JUDGED_AT_A_TIME);
+            let batch = plain_batch(&data, &policy, heads, from, (from + EVALUATION_BATCH).min(data.len()));
+            let mut of_batch = predictor.logits(&batch.images, EVALUATION_BATCH);
             for (logits, head) in logits.iter_mut().zip(heads) {
                 logits.append(of_batch.get_mut(&head.name).expect("the network has logits for each head"));
             }

@@ -363,7 +363,7 @@ fn every_output_has_the_size_in_the_architecture() {
 }
 
 #[test]
-fn an_output_is_the_same_alone_and_with_all_others() {
+fn an_output_does_not_depend_on_which_others_are_requested() {
     let architecture = every_kind();
     let weights = weights(&architecture);
     let images = numbers(3 * 3 * 13 * 12, 50);

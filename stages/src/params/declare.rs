@@ -271,7 +271,7 @@ macro_rules! parameters {
 /// - Without `[domain]`, every value of the type is allowed.
 /// - Without `= "written"`, the name is written like the variant.
 /// - `enum Type = Name` implements `Default`.
-/// - `unwritten enum` does not implement `Serialize`, so that it can be written by hand.
+/// - `unwritten enum` does not implement `Serialize`, so that you can implement it yourself.
 ///
 /// In JSON, as with serde, a name is `"Name"` or `{"Name": content}`.
 #[macro_export]

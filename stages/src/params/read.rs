@@ -264,7 +264,7 @@ pub fn named<'v>(
     Some((known?, content))
 }
 
-/// Reads the content of `Name(..)`. `Name` alone has no content, and is read as [`Read::bare`].
+/// Reads the content of `Name(..)`. `Name` without parentheses has no content, and is read as [`Read::bare`].
 pub fn content<T: Read>(
     name: &str,
     content: Option<&Value>,
@@ -291,7 +291,7 @@ pub fn no_content(name: &str, content: Option<&Value>, at: &Path, problems: &mut
         _ => true,
     });
     if let Some(content) = content {
-        problems.push(Problem::found(&at.name(name), content).expected(format!("`{name}` alone")));
+        problems.push(Problem::found(&at.name(name), content).expected(format!("`{name}` without parentheses")));
         return None;
     }
     Some(())

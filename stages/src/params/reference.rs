@@ -22,9 +22,9 @@ pub fn fields<T: Declared>() -> String {
         let default = declaration.default.as_ref().map(default).unwrap_or_default();
         [format!("`{}`", declaration.name), declaration.allowed + star, default, declaration.doc]
     };
-    let mut text = table(["field", "what it may be", "default", ""], declarations.into_iter().map(row));
+    let mut text = table(["field", "allowed values", "default", ""], declarations.into_iter().map(row));
     if takes_labels {
-        text += "\n\\* In the trial of a search it may also be `hp(\"label\")`.\n";
+        text += "\n\\* In the trial of a search, `hp(\"label\")` is allowed too.\n";
     }
     text
 }
@@ -39,7 +39,7 @@ pub fn choices<T: Choices>() -> String {
     if choices.iter().all(|choice| choice.inside.is_none()) {
         return table(["name", ""], choices.into_iter().map(|choice| [format!("`{}`", choice.name), choice.doc]));
     }
-    table(["name", "in the parentheses", ""], choices.into_iter().map(row))
+    table(["name", "content", ""], choices.into_iter().map(row))
 }
 
 /// Returns a default as a pipeline writes it.

@@ -91,7 +91,10 @@ fn every_problem_is_reported_with_its_place_and_what_is_allowed() {
             "unknown name `Rde`, expected `Red` or `light` (did you mean `Red`?)",
         ],
     );
-    refused(json!({ "width": 1, "colour": { "Red": 1 } }), &["`colour.Red`: found `1`, expected `Red` alone"]);
+    refused(
+        json!({ "width": 1, "colour": { "Red": 1 } }),
+        &["`colour.Red`: found `1`, expected `Red` without parentheses"],
+    );
     refused(json!({}), &["missing field `width`, expected `width: ..` with a whole number of 1 to 9"]);
     refused(json!({ "width": 1, "names": [""] }), &["`names[0]`: found no name"]);
     refused(json!(3), &["found `3`, expected fields: `(..)`"]);

@@ -190,7 +190,7 @@ fn pending_diverged_and_failed_trials_count_as_worst() {
     check(&[], 0, &[]);
 
     let mut scores = scores(6);
-    scores[0] = ended(Status::Diverged, -5.0, Some("the loss is no number in epoch 2"));
+    scores[0] = ended(Status::Diverged, -5.0, Some("the loss is NaN in epoch 2"));
     scores[1] = ended(Status::Completed, f64::NAN, None);
     scores[3] = ended(Status::Failed, f64::NEG_INFINITY, None);
     let search = Search::new(tpe(), &scores);
@@ -262,7 +262,7 @@ fn imported_trials_are_used_as_earlier_trials() {
 
 #[test]
 fn a_search_without_a_completed_trial_says_why() {
-    let diverged = ended(Status::Diverged, f64::NAN, Some("no number in epoch 2"));
+    let diverged = ended(Status::Diverged, f64::NAN, Some("NaN in epoch 2"));
     let mut search = Search::new(Sampler::Random(Random), &[diverged.clone(), diverged]);
     search.propose(2);
     let stage = History { trial: 2, failure: Some("images too small".to_owned()) };

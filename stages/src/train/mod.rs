@@ -1,7 +1,7 @@
-//! `train`: a network of a family, trained on labelled images; its scores, its history and its weights.
+//! `train`: trains a network on labelled images. The outputs are its score, its history and its weights.
 //!
-//! The state after each step is a pure function of the *trajectory* (parameters without length, early stopping and what
-//! is kept; inputs; seed) and the step. Checkpoints are a memo of it.
+//! The state after a step depends only on the step and on the *trajectory*: the inputs, the seed, and all parameters except the
+//! length, early stopping, and what is kept. A checkpoint saves the state.
 
 mod architecture;
 mod outputs;
@@ -54,9 +54,9 @@ impl Stage for Train {
         let proposal = proposal(inputs)?.unwrap_or_default();
         match settle(self, &proposal, &data, inputs) {
             Ok((settings, _)) => {
-                let judged = if data.n_validation().is_some() { run::JUDGED_AT_A_TIME } else { 0 };
-                // Judging keeps no outputs for a backward pass: about a third.
-                let images = settings.batch.max(judged / 3) as u64;
+                let validated = if data.n_validation().is_some() { run::EVALUATION_BATCH } else { 0 };
+                // Validation keeps nothing for a backward pass, so an image takes about a third of the memory.
+                let images = settings.batch.max(validated / 3) as u64;
                 Ok(PROCESS + settings.architecture.memory(images))
             }
             Err(Unsettled::Infeasible(_)) => Ok(PROCESS),

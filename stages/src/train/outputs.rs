@@ -1,4 +1,4 @@
-//! The files that a training leaves.
+//! The output files of a training.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,8 @@ use crate::{
     stage::Outputs,
 };
 
-/// Returns the outputs of a training that ran to its end or diverged. `used` are its parameters with every value as it was used.
+/// Returns the outputs of a training that ran to its end or diverged. `used` are its parameters with the values
+/// that were used.
 pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposed, metric: &Metric, state: &State) -> Outputs {
     let heads = &settings.architecture.heads;
     let status = if state.diverged_at.is_some() { Status::Diverged } else { Status::Completed };
@@ -28,7 +29,7 @@ pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposed, metric:
     } else {
         state.best.as_ref().map_or(0, |(epoch, _)| *epoch)
     };
-    // A training that diverged is no better for the epochs before.
+    // A training that diverged has no value, however good the epochs before were.
     let value = if state.diverged_at.is_some() { f64::NAN } else { metric.of(&state.epochs[at as usize - 1]) };
     let score = Score {
         format: Version,
@@ -69,7 +70,7 @@ pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposed, metric:
                 }
             }
             Keep::Last => outputs.insert("last/weights.safetensors", state.weights.write()),
-            // Those of several `Every` are listed once.
+            // These are written below, once even if several `Every` keep them.
             Keep::Every(_) => {}
         }
     }
@@ -103,7 +104,7 @@ pub(crate) fn of_infeasible(train: &Train, proposal: &Proposed, reason: &str) ->
     Outputs::default().with_record(&trial).with_record(&score)
 }
 
-/// Returns every parameter of a training with the value it had, and the weights of the heads' losses.
+/// Returns every parameter of a training with the value that was used, and the weights of the heads' losses.
 fn recorded(used: &Train, settings: &Settings) -> Map<String, Value> {
     let mut values = used.all();
     values.insert("head_weights".into(), json!(settings.head_weights));
@@ -118,7 +119,7 @@ fn has_validation(epochs: &[Epoch]) -> bool {
 fn figures(epochs: &[Epoch], names: &[String], settings: &Settings) -> BTreeMap<String, Figure> {
     let heads = &settings.architecture.heads;
     let of_metric = |name: &String| {
-        let metric = Metric::new(name, heads, has_validation(epochs)).expect("the name is of the list");
+        let metric = Metric::new(name, heads, has_validation(epochs)).expect("the name is in the list");
         let sign = if name.ends_with("accuracy") { -1.0 } else { 1.0 };
         let (end, ..) = epochs.split_last()?;
         let first = (1, metric.of(&epochs[0]));

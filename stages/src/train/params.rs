@@ -1,4 +1,4 @@
-//! What a user may set of a training.
+//! The parameters of a training.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -15,14 +15,14 @@ use crate::{
     words::one_of,
 };
 
-/// Every how many epochs something may happen, if it happens at all.
+/// The allowed numbers of epochs from one occurrence of something to the next. `None` if it never happens.
 pub const EVERY: Domain = Domain::Optional(&Domain::Whole(1..=u32::MAX));
 
-/// How long a training may be.
+/// The allowed lengths of a training, in epochs.
 pub const EPOCHS: Domain = Domain::Whole(1..=100_000);
 
 parameters! {
-    /// `train`: a network of a family, trained on labelled images.
+    /// `train`: trains a network on labelled images.
     pub struct Train where keeps_each_once {
         /// The family of the network, with its settings.
         model: Model,
@@ -56,14 +56,14 @@ parameters! {
         coarse_labels_weight: Hyper<f64> [Domain::NotNegative] = Hyper::Value(1.0),
         /// How logits become probabilities.
         head: Output = Output::Softmax,
-        /// The metric that says how good a training is. `accuracy` is the accuracy of the first head.
+        /// The metric that the training is scored by. `accuracy` is the accuracy of the first head.
         objective: Objective = Objective::default(),
         /// When to stop before the last epoch. Defaults to never.
         early_stopping: Option<EarlyStopping>,
         /// The weights to keep as outputs.
         keep: Vec<Keep> = vec![Keep::Best],
-        /// The number of epochs from one histogram of each layer's weights to the next. The first is of the initial weights, the
-        /// last of the last epoch. Defaults to no histograms.
+        /// The number of epochs between histograms of each layer's weights. The initial weights and those of the last epoch
+        /// always have one. Defaults to no histograms.
         histograms: Option<u32> [EVERY],
     }
 }
@@ -139,11 +139,11 @@ impl Read for Model {
 pub enum Epochs {
     /// This number of epochs.
     Count(u32),
-    /// A number that an input gives. Only a retraining connects that input.
+    /// A number that is read from an input. Only a retraining connects that input.
     Named(NamedEpochs),
 }
 
-/// A number of epochs that an input gives.
+/// A number of epochs that is read from an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum NamedEpochs {
     /// The best epoch of a search's best trial, from the record in the slot `best`.
@@ -173,7 +173,8 @@ impl Read for Epochs {
 }
 
 impl Train {
-    /// Returns what fits no image of shape `input`, whatever is proposed, at its place inside the parameters.
+    /// Returns a setting that does not fit images of shape `input`, whatever is proposed. The problem's path is relative to the
+    /// parameters.
     pub fn misfit(&self, input: [usize; 3]) -> Option<Problem> {
         let problem = self.model.family().misfit(input)?;
         Some(problem.inside(&Path::here().name("model").name(self.model.name())))
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_family_is_its_name_and_the_values_that_are_no_defaults() {
+    fn a_family_is_written_as_its_name_and_the_values_that_are_not_defaults() {
         for (written, canonical) in [
             (json!("Mlp"), json!({ "Mlp": {} })),
             (json!({ "Mlp": { "units_1": 350.0, "layers": 2.0 } }), json!({ "Mlp": { "layers": 2 } })),

@@ -1,4 +1,4 @@
-//! What a training goes by: its parameters with the proposal's values filled in.
+//! The settings of a training: its parameters with the proposal's values filled in.
 
 use serde_json::{Map, Value, json};
 
@@ -16,9 +16,9 @@ use crate::{
 
 /// Why there are no settings.
 pub(crate) enum Unsettled {
-    /// A value is not allowed, or the network cannot be built; of a proposal, a result of the trial.
+    /// A value is not allowed, or the network cannot be built. If a search proposed the values, this is a result of the trial.
     Infeasible(String),
-    /// Not the proposal's fault.
+    /// An error that the values did not cause.
     Stage(StageError),
 }
 
@@ -37,7 +37,7 @@ impl From<Unfilled> for Unsettled {
     }
 }
 
-/// Returns the settings of a training on `data`, and the parameters with every value as it is used.
+/// Returns the settings of a training on `data`, and the parameters with the values that are used.
 pub(super) fn settle(
     train: &Train,
     proposal: &Proposed,
@@ -86,8 +86,8 @@ pub(super) fn settle(
     Ok((settings, used))
 }
 
-/// Returns the parameters with every value as it is used: labels filled in, the family's hyperparameters before the
-/// training's, multipliers multiplied.
+/// Returns the parameters with the values that are used: labels are filled in, the family's hyperparameters override the
+/// training's, and multipliers are applied.
 fn used(train: &Train, proposal: &Proposed, inputs: &Inputs<'_>) -> Result<Train, Unsettled> {
     let mut used = train.filled_in(&proposal.labels)?;
     used.model = train.model.with(&proposal.values);
@@ -133,14 +133,14 @@ fn allowed<T: Copy + std::fmt::Display + serde::Serialize>(
     value: T,
     domain: &Domain,
 ) -> Result<T, Unsettled> {
-    // A number that is not finite is `null`, which is of none of these domains.
+    // In JSON, a number that is not finite becomes `null`, which is in none of these domains.
     if domain.has(&json!(value)) {
         return Ok(value);
     }
     Err(Unsettled::Infeasible(format!("`{name}` is {value}, expected {}", domain.expected())))
 }
 
-/// The family's hyperparameters that steer the training.
+/// The hyperparameters of the family that override or multiply parameters of the training.
 struct Steering<'a> {
     family: &'a dyn Family,
     proposal: &'a Proposed,
@@ -151,7 +151,7 @@ impl Steering<'_> {
     fn value<T: Read>(&self, key: &str) -> Result<Option<T>, Unsettled> {
         let Some(value) = self.family.value(&self.proposal.values, key) else { return Ok(None) };
         let row = TRAINING.iter().find(|row| row.keys.contains(&key)).expect("the key is one of them");
-        let alone = Map::from_iter([(key.to_owned(), value)]);
-        Ok(Some(proposed(key, &row.domain, key, &alone)?))
+        let values = Map::from_iter([(key.to_owned(), value)]);
+        Ok(Some(proposed(key, &row.domain, key, &values)?))
     }
 }

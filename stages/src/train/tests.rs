@@ -1,4 +1,4 @@
-//! Training as a whole: what it gives, and that how often it was stopped does not matter.
+//! Tests of whole trainings: their outputs, and that interruptions do not change them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +22,7 @@ use crate::{
 
 const SHAPE: ImageShape = ImageShape { channels: 2, height: 6, width: 5 };
 
-/// The inputs of a training on images that are lighter on one side, in noise: class = side.
+/// The inputs of a training on noisy images that are lighter on one side. The side is the class.
 struct Study {
     objects: MemoryObjects,
     slots: BTreeMap<String, Digest>,
@@ -33,7 +33,7 @@ impl Study {
         Self::with(SHAPE, 2)
     }
 
-    /// `classes` 2: two heads, `side` and `other`; 1: only `side`.
+    /// With two heads they are `side` and `other`, with one only `side`.
     fn with(shape: ImageShape, heads: usize) -> Self {
         let mut study = Self { objects: MemoryObjects::default(), slots: BTreeMap::new() };
         let names = &["side", "other"][..heads];
@@ -130,7 +130,7 @@ impl Host for Keeper {
 }
 
 impl Keeper {
-    /// Runs until the training is not interrupted any more, and returns its outputs and how often it was.
+    /// Runs until the training ends. Returns its outputs and the number of interruptions.
     fn insist(&self, study: &Study, train: &Train) -> (Outputs, u32) {
         for interruptions in 0.. {
             match study.run(train, self) {
@@ -159,7 +159,7 @@ fn a_network_learns_which_side_is_light() {
 }
 
 #[test]
-fn how_often_it_was_stopped_does_not_matter() {
+fn interruptions_do_not_change_the_outputs() {
     let study = Study::new();
     for (optimizer, keep) in [
         ("Nadam", json!(["Best", "Last"])),
@@ -184,7 +184,7 @@ fn how_often_it_was_stopped_does_not_matter() {
             assert_eq!(outputs, expected, "{optimizer} stopped after {stop_after}");
             assert_eq!(u64::from(interruptions), 12 / stop_after);
         }
-        // From each checkpoint on.
+        // Starting from each checkpoint.
         for checkpoint in keeper.checkpoints.lock().unwrap().values() {
             let host = Keeper::default();
             host.save_checkpoint(checkpoint);
@@ -196,7 +196,7 @@ fn how_often_it_was_stopped_does_not_matter() {
 }
 
 #[test]
-fn a_longer_training_goes_on_from_a_shorter_one_and_a_shorter_one_from_a_checkpoint_on_its_way() {
+fn trainings_of_different_lengths_continue_from_each_others_checkpoints() {
     let study = Study::new();
     let (short, long) = (train(json!({ "epochs": 2 })), train(json!({ "epochs": 4 })));
     assert_eq!(short.trajectory(), long.trajectory());
@@ -212,7 +212,7 @@ fn a_longer_training_goes_on_from_a_shorter_one_and_a_shorter_one_from_a_checkpo
     assert_eq!(host.steps.load(Ordering::Relaxed), 20);
     let histograms = Histograms::read(outputs.files()[Histograms::FILE].clone().into()).unwrap();
     assert_eq!(histograms.epochs().map(|(epoch, _)| epoch).collect::<Vec<_>>(), [0, 3, 5]);
-    // The checkpoint at the end of the shorter one is among those of the longer.
+    // The longer training has a checkpoint where the shorter one ends.
     assert_eq!(study.run(&short, &host).unwrap(), study.run(&short, &QuietHost).unwrap());
     assert_eq!(host.steps.load(Ordering::Relaxed), 20);
 }
@@ -274,7 +274,7 @@ fn a_training_that_diverges_is_a_result() {
 }
 
 #[test]
-fn a_proposal_that_cannot_be_built_is_a_result_but_a_network_of_the_users_is_an_error() {
+fn a_proposed_network_that_cannot_be_built_is_a_result_but_a_users_network_is_an_error() {
     let study = Study::new().propose(json!({ "nb_conv_pool_layers": 3.0 }), json!({}));
     let score = record(&study.run(&train(json!({})), &QuietHost).unwrap(), "score.json");
     assert_eq!((&score["status"], &score["loss"]), (&json!("failed"), &json!("NaN")));
@@ -285,7 +285,7 @@ fn a_proposal_that_cannot_be_built_is_a_result_but_a_network_of_the_users_is_an_
 }
 
 #[test]
-fn a_proposals_values_go_before_parameters_and_labels_fill_them() {
+fn proposed_values_override_parameters_and_labels_are_filled_in() {
     let values = json!({
         "batch_size": 5.0, "optimizer": "RMSprop", "lr_rate_mult": 2.0, "l2_weight_reg_mult": 0.5,
         "coarse_labels_weight": 0.25, "use_BN": false,
@@ -333,7 +333,7 @@ fn without_validation_the_last_epoch_is_the_best_and_added_images_are_trained_on
 }
 
 #[test]
-fn a_metric_of_validation_is_never_that_of_training() {
+fn a_validation_metric_needs_a_validation_split() {
     let mut study = Study::new();
     study.slots.remove("validation");
     let error = study.run(&train(json!({})), &QuietHost).unwrap_err();
@@ -382,7 +382,7 @@ fn a_proposed_value_that_no_training_can_use_is_a_result() {
         assert_eq!((&score["status"], &score["reason"]), (&json!("failed"), &json!(reason)));
         assert!(train.memory(&Inputs::new(&study.slots, &study.objects)).is_ok());
     }
-    // A label that the proposal lacks is no value.
+    // A label that the proposal lacks is an error of the study, not a result.
     assert!(Study::new().propose(json!({}), json!({})).run(&train(fixed), &QuietHost).is_err());
 }
 
@@ -398,10 +398,10 @@ fn data_that_do_not_fit_are_named() {
     assert_eq!(error.unwrap_err().to_string(), "there is no metric `valid.fine_loss`");
 }
 
-/// Pins the bytes of version 2, on every instruction set. Other bytes are a new version of the stage or a new numerics class, and the digest here
-/// follows.
+/// Pins the bytes of version 2 on every instruction set. If the bytes change, the stage needs a new version (or the kernels a new
+/// numerics class), and the digest here a new value.
 #[test]
-fn the_outputs_are_those_of_version_2() {
+fn the_outputs_of_version_2_do_not_change() {
     let train = train(json!({ "keep": ["Best", "Last", { "Every": 2 }], "histograms": 2 }));
     assert_eq!((train.id().version, crate::network::numerics()), (2, "canonical f32, kernels-2"));
     let study = Study::new();
@@ -430,7 +430,7 @@ fn the_outputs_are_those_of_version_2() {
 }
 
 #[test]
-fn a_label_at_a_parameter_is_what_is_proposed_for_it() {
+fn a_label_is_replaced_by_the_proposed_value() {
     let labels = json!({ "n": 2.0, "images": 16.0, "rate": 0.02, "l2": 0, "rule": "RMSprop", "second": 0.5 });
     let labelled = train(json!({
         "epochs": { "hp": "n" }, "batch": { "hp": "images" }, "learning_rate": { "hp": "rate" }, "l2": { "hp": "l2" },

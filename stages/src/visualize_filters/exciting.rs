@@ -50,7 +50,7 @@ pub(super) struct Examples {
     of_layers: BTreeMap<String, Vec<Vec<Found>>>,
 }
 
-/// Returns the number of images that go through the network at once. It depends on the network alone.
+/// Returns the number of images that go through the network at once. It depends only on the network.
 pub(super) fn batch(targets: &[Target]) -> usize {
     // An overestimate: `bytes_per_image` is for a climb, which keeps every output and its gradient.
     let bytes = targets.iter().map(|target| target.bytes_per_image).max().unwrap_or(1).max(1);

@@ -1,4 +1,4 @@
-//! The methods that find a filter's image: classic, or that of Olah et al.
+//! The methods that find a filter's image: the classic one, and the one by Olah et al.
 
 use serde::{Serialize, Serializer};
 
@@ -43,7 +43,7 @@ impl Method {
 impl Serialize for Method {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            // `Fourier` and `Fourier()` have the same record: the name alone.
+            // `Fourier` and `Fourier()` have the same record: only the name.
             Self::Fourier(settings) if !is_default(settings) => serializer.collect_map([(self.name(), settings)]),
             _ => serializer.serialize_str(self.name()),
         }

@@ -29,7 +29,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Returns the number of images that climb together. It depends on the network alone.
+    /// Returns the number of images that climb together. It depends only on the network.
     pub(super) fn batch(&self) -> usize {
         let fitting = usize::try_from(BATCH_BYTES / self.bytes_per_image.max(1)).unwrap_or(BATCH);
         fitting.clamp(1, BATCH).min(self.filters)

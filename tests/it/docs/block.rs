@@ -1,4 +1,4 @@
-//! A block of code, and what a test does with it.
+//! A code block, and what the test does with it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,24 +11,24 @@ use serde_json::{Map, Value};
 use super::{manual::Manual, study};
 use crate::sandbox::{Output, Sandbox, filtered};
 
-/// The folder that a reader's commands are run in, as the pages have it.
+/// The folder in which commands are run, as the pages show it.
 const HOME: &str = "/home/me/shapes";
 
-/// The digests that a page shows, each with that which stands in its place: they differ once something earlier does, but
-/// what is one digest on the page must be one in the store.
+/// For each digest on a page, the digest in its place in the output. They may differ, but equal digests on the page must be equal in
+/// the output.
 pub(crate) type Digests = BTreeMap<String, String>;
 
 /// A fenced block of code.
 pub(crate) struct Block {
-    /// Where it begins, from 1.
+    /// The number of its first line, from 1.
     pub(crate) line: usize,
-    /// The words behind the fence.
+    /// The words after the fence: its info string.
     pub(crate) info: Vec<String>,
     pub(crate) text: String,
 }
 
 impl Block {
-    /// Does with the block what its info string says, and returns what is not as the page has it.
+    /// Does what the info string of the block says, and returns the differences from the page.
     pub(crate) fn check(&self, sandbox: &Sandbox, set: &str, manual: &Manual, digests: &mut Digests) -> Vec<String> {
         let info: Vec<&str> = self.info.iter().map(String::as_str).collect();
         let written = |extension: &str, name: &str| name.ends_with(extension) && !name.contains('/');
@@ -57,7 +57,7 @@ impl Block {
             }
             ["json", record] if record.contains('/') => self.compare(&sandbox.pipe(&format!("cat {record}")).ok().out),
             ["text"] => Vec::new(),
-            other => vec![format!("a block with the info string `{}`", other.join(" "))],
+            other => vec![format!("unknown info string `{}`", other.join(" "))],
         }
     }
 
@@ -70,7 +70,7 @@ impl Block {
         }
     }
 
-    /// Returns the commands, each with what it prints.
+    /// Returns the commands, each with its expected output.
     fn commands(&self) -> Vec<(String, Vec<&str>)> {
         let mut commands: Vec<(String, Vec<&str>)> = Vec::new();
         for line in self.text.lines() {
@@ -86,18 +86,18 @@ impl Block {
         commands
     }
 
-    /// Runs the commands, the last of which must end with `code`, the others with 0.
+    /// Runs the commands. The last one must end with `code`, the others with 0.
     fn run(&self, code: i32, sandbox: &Sandbox, set: &str, digests: &mut Digests) -> Vec<String> {
         let commands = self.commands();
         let mut problems = Vec::new();
         for (i, (command, printed)) in commands.iter().enumerate() {
             if !is_harmless(command) {
-                problems.push(format!("$ {command}: a page runs `pipe` alone, or looks at a file"));
+                problems.push(format!("$ {command}: only `pipe`, `ls` and `cat` may be run"));
                 continue;
             }
             let expected = if i + 1 == commands.len() { code } else { 0 };
             let output = shell(command, sandbox, set);
-            // With less work than the page's, a study has the same nodes and other scores.
+            // With less work than on the page, a study has the same nodes but different scores.
             let comparable =
                 |text: &str| if set.is_empty() { filtered(text) } else { without_decimals(&filtered(text)) };
             let lines = |text: &str| -> Vec<String> { text.lines().map(|line| comparable(line.trim_end())).collect() };
@@ -116,7 +116,7 @@ impl Block {
                 for (shown, found) in digests_in(shown[i]).zip(digests_in(found[j])) {
                     let before = digests.entry(shown.to_owned()).or_insert_with(|| found.to_owned());
                     if before != found {
-                        problems.push(format!("$ {command}\n{shown} was {before}, and is {found} here"));
+                        problems.push(format!("$ {command}\n{shown} was {before} before, and is {found} here"));
                     }
                 }
             }
@@ -125,7 +125,7 @@ impl Block {
     }
 }
 
-/// Returns where `shown` is not `found`; a list that is shown may be shorter.
+/// Returns the differences between a value on a page and the value found. A list on a page may be shorter.
 fn differences(path: &str, shown: &Value, found: &Value) -> Vec<String> {
     match (shown, found) {
         (Value::Object(shown), Value::Object(found)) => {
@@ -142,7 +142,7 @@ fn differences(path: &str, shown: &Value, found: &Value) -> Vec<String> {
         }
         (Value::String(shown), Value::String(found)) if filtered(shown) == filtered(found) => Vec::new(),
         (shown, found) if shown == found => Vec::new(),
-        (shown, found) => vec![format!("{path}: {shown} is shown, {found} is found")],
+        (shown, found) => vec![format!("{path}: expected {shown}, found {found}")],
     }
 }
 
@@ -150,7 +150,7 @@ fn value<'a>(map: &'a Map<String, Value>, key: &str) -> &'a Value {
     map.get(key).unwrap_or(&Value::Null)
 }
 
-/// Returns whether a command may be run by a test: it needs neither a network nor another program.
+/// Returns whether a test may run a command, because it needs neither a network nor another program.
 fn is_harmless(command: &str) -> bool {
     let mut words = command.split_whitespace().skip_while(|word| word.starts_with("PIPE_"));
     // A value of PIPE_SET may have a space.
@@ -158,14 +158,14 @@ fn is_harmless(command: &str) -> bool {
     program.is_some_and(|program| ["pipe", "ls", "cat"].contains(&program))
 }
 
-/// Runs a command as a reader would; both streams are in `out`, in their order.
+/// Runs a command in a shell. Standard output and standard error are both in `out`, in order.
 fn shell(command: &str, sandbox: &Sandbox, set: &str) -> Output {
     let program = Path::new(env!("CARGO_BIN_EXE_pipe")).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("exec 2>&1\n{command}")]).current_dir(sandbox.path("")).stdin(Stdio::null());
     shell.env_clear().env("PATH", format!("{}:{path}", program.display()));
-    // One node at a time, so that lines are in one order.
+    // One node at a time, so that the order of lines does not vary.
     shell.env("PIPE_JOBS", "1");
     if !set.is_empty() {
         shell.env("PIPE_SET", set);
@@ -173,8 +173,8 @@ fn shell(command: &str, sandbox: &Sandbox, set: &str) -> Output {
     sandbox.output(&mut shell)
 }
 
-/// Returns which line of `found` is which line of `shown`, in which `..` is any number of lines; nothing if they are not the
-/// same. Lines with something left out are in no pair.
+/// Returns the pairs (line of `shown`, line of `found`) that correspond, or `None` if `found` does not match `shown`. A line `..` in
+/// `shown` matches any lines. Lines that contain `..` are in no pair.
 fn pairs(shown: &[String], found: &[String]) -> Option<Vec<(usize, usize)>> {
     let Some((last, before)) = shown.split_last() else { return found.is_empty().then(Vec::new) };
     if last.trim() == ".." {
@@ -195,7 +195,7 @@ fn digests_in(line: &str) -> impl Iterator<Item = &str> {
     words.filter(is_digest).map(|word| &word[..12])
 }
 
-/// Returns whether `line` is that of `pattern`, in which `..` is any text.
+/// Returns whether `line` matches `pattern`, in which `..` matches any text.
 fn is_like(pattern: &str, line: &str) -> bool {
     match pattern.split_once("..") {
         None => pattern == line,
@@ -217,7 +217,7 @@ fn without_decimals(text: &str) -> String {
 }
 
 #[test]
-fn two_dots_stand_for_what_is_left_out() {
+fn two_dots_match_any_text_or_lines() {
     assert!(is_like("a .. c", "a b c") && is_like("a..", "a") && is_like("a", "a"));
     assert!(!is_like("a .. c", "a b d") && !is_like("a", "ab"));
     let lines = |text: &str| -> Vec<String> { text.chars().map(|c| c.to_string().replace('_', "..")).collect() };
@@ -231,7 +231,7 @@ fn two_dots_stand_for_what_is_left_out() {
 }
 
 #[test]
-fn what_a_page_runs_is_harmless() {
+fn only_harmless_commands_are_run() {
     assert!(is_harmless("PIPE_SET='seed=3; search.trials=4' pipe run") && is_harmless("ls .pipe"));
     assert!(!is_harmless("pip install numpy") && !is_harmless("python3 x.py"));
 }

@@ -1,10 +1,10 @@
-//! What `pipe help` says, against which commands and options on pages are held.
+//! The commands and options in `pipe help`, which those on the pages are compared with.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sandbox::Sandbox;
 
-/// What `pipe help` says there is.
+/// The commands and options in `pipe help`.
 pub(crate) struct Manual {
     /// command -> its options
     pub(crate) options: BTreeMap<String, BTreeSet<String>>,
@@ -25,7 +25,7 @@ impl Manual {
         Self { options: commands.map(|command| (command.to_owned(), options(command))).collect() }
     }
 
-    /// Returns what is wrong with commands and options in `codes`: names that there are not.
+    /// Returns the problems of the commands and options in `codes`: those that do not exist.
     pub(crate) fn problems(&self, codes: impl IntoIterator<Item = String>) -> Vec<String> {
         let mut problems = Vec::new();
         for code in codes {

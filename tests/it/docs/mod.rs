@@ -1,22 +1,23 @@
-//! What the pages show is what the program does: every code block of the documentation that can run is run.
+//! Runs every code block of the documentation that can be run, and compares the output with the page.
 //!
-//! The info string of a block says what the test does with it. A block with any other info string fails the test.
+//! The info string of a block selects what is done with it. A block with any other info string fails the test.
 //!
 //! | info string | what is done |
 //! |---|---|
-//! | `console` | its commands (lines that begin with `$ `) are run in the page's folder and must print what follows them |
-//! | `console exit-1` | the same, and its last command must end with this exit code |
-//! | `console no-run` | nothing is run, since it needs a network, a GPU or minutes; options of `pipe` must exist |
-//! | `ron` | a whole study, which must be accepted |
+//! | `console` | its commands (lines that begin with `$ `) are run in the page's folder and must print the lines after them |
+//! | `console exit-1` | the same, but its last command must end with this exit code |
+//! | `console no-run` | nothing is run, because it needs a network, a GPU or minutes; options of `pipe` must exist |
+//! | `ron` | it must be a whole study, and be accepted |
 //! | `ron NAME.ron` | the same, and it is written to the page's folder |
-//! | `ron NAME.ron refused` | written, and must be refused |
-//! | `ron stages`, `ron search`, `ron train` | some stages, or fields of a search or a training: accepted in a study |
-//! | `json`, `json NAME.json` | must be JSON; written to the page's folder |
-//! | `json NODE/PATH` | must be that record of the tiny study; its lists may be cut short |
-//! | `text` | nothing: a drawing |
+//! | `ron NAME.ron refused` | it is written to the page's folder, and must be refused |
+//! | `ron stages`, `ron search`, `ron train` | some stages, or fields of a search or a training, which a study with them must accept |
+//! | `json`, `json NAME.json` | it must be JSON; with a name it is written to the page's folder |
+//! | `json NODE/PATH` | it must equal this record of the tiny study; its lists may be shorter |
+//! | `text` | nothing: it is a drawing |
 //!
-//! In what is printed a line `..` stands for any number of lines, `..` in a line for any text, and times are not
-//! compared. Digests may be others than on the page, but what is one digest there must be one here. A command that a reader need not see stands in a comment: `<!-- $ command -->`.
+//! In the expected output, a line `..` matches any lines, `..` within a line matches any text, and times are not compared. Digests
+//! may differ from those on the page, but equal digests on the page must be equal in the output. A command that is not meant for
+//! readers is in a comment: `<!-- $ command -->`.
 
 mod block;
 mod manual;
@@ -28,16 +29,17 @@ use std::{collections::BTreeSet, fs};
 use manual::Manual;
 use page::{Page, headings, root};
 
-/// What is in a page's folder before its first block.
+/// The content of a page's folder before its first block.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Folder {
     Empty,
-    /// `tiny.ron` as `pipeline.ron`, and the store after its run.
+    /// `tiny.ron` as `pipeline.ron`, and a store in which it has been run.
     TinyHasRun,
 }
 use Folder::{Empty, TinyHasRun};
 
-/// Makes a test of each page: its path, its folder, and what stands in `PIPE_SET` so that its studies take seconds.
+/// Makes a test for each page, given its path, the content of its folder, and the value of `PIPE_SET` with which its studies take
+/// seconds.
 macro_rules! pages {
     ($($name:ident: $path:literal, $folder:expr, $set:expr;)*) => {
         const PAGES: &[&str] = &[$($path),*];
@@ -50,7 +52,7 @@ macro_rules! pages {
     };
 }
 
-/// The default study with all its nodes and little work. What it scores is not what the page says.
+/// The default study with all its nodes but little work. Its scores differ from those on the page.
 const LITTLE_WORK: &str = "raw.train=600; raw.test=200; search.trial.epochs=1; retrain_best.epochs=2; \
                            visualize_filters.steps=1";
 
@@ -89,21 +91,21 @@ fn the_readme_is_short() {
 }
 
 #[test]
-fn every_command_and_option_is_told_of() {
+fn every_command_and_option_is_documented() {
     let manual = Manual::read();
     let commands = Page::read("docs/commands.md").text;
     let all: String = PAGES.iter().map(|path| Page::read(path).text).collect();
     let words: BTreeSet<&str> = all.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
     for (command, options) in &manual.options {
-        assert!(commands.contains(&format!("`{command}")), "docs/commands.md tells of `{command}`");
+        assert!(commands.contains(&format!("`{command}")), "docs/commands.md does not mention `{command}`");
         for option in options.iter().filter(|option| *option != "--help" && *option != "--version") {
-            assert!(words.contains(option.as_str()), "a page tells of `pipe {command} {option}`");
+            assert!(words.contains(option.as_str()), "no page mentions `pipe {command} {option}`");
         }
     }
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn every_link_has_a_target() {
     let mut broken = Vec::new();
     for path in PAGES {
         let page = Page::read(path);

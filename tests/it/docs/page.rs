@@ -1,4 +1,4 @@
-//! A page: its blocks of code, its prose, its links.
+//! A page: its code blocks, its prose and its links.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -26,7 +26,7 @@ impl Page {
         Self { path, text }
     }
 
-    /// Runs what can be run and reports everything that is not as the page says.
+    /// Runs every block that can be run. Panics with all differences from the page, if there are any.
     #[track_caller]
     pub(crate) fn check(&self, folder: Folder, set: &str) {
         let sandbox = match folder {
@@ -62,7 +62,7 @@ impl Page {
                     open = Some((text.len() - text.trim_start().len(), Block { line, info, text: String::new() }));
                 }
                 (Some(_), Some("")) => blocks.extend(open.take().map(|(_, block)| block)),
-                // A block in a list is indented as the list is.
+                // A block in a list is indented like the list.
                 (Some((indent, block)), _) => block.text += &format!("{}\n", text.get(*indent..).unwrap_or("")),
                 (None, None) => {}
             }
@@ -71,7 +71,7 @@ impl Page {
         blocks
     }
 
-    /// Returns the text without its blocks.
+    /// Returns the text without its code blocks.
     fn prose(&self) -> String {
         let mut inside = false;
         let is_prose = |line: &&str| {
@@ -82,7 +82,7 @@ impl Page {
         self.text.lines().filter(is_prose).map(|line| format!("{line}\n")).collect()
     }
 
-    /// Returns what stands between backticks.
+    /// Returns the code between backticks in the prose.
     fn inline_code(&self) -> Vec<String> {
         self.prose().split('`').skip(1).step_by(2).map(str::to_owned).collect()
     }
@@ -94,7 +94,7 @@ impl Page {
     }
 }
 
-/// Returns the anchors of a page's headings, as GitHub makes them.
+/// Returns the anchors that GitHub gives a page's headings.
 pub(crate) fn headings(text: &str) -> BTreeSet<String> {
     let titles = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let keep = |c: &char| c.is_alphanumeric() || " -_".contains(*c);

@@ -1,14 +1,14 @@
-//! Studies on pages, whole or in parts, and whether they are accepted.
+//! Checks whether the studies on pages, whole or in parts, are accepted.
 
 use crate::sandbox::Sandbox;
 
-/// Asks for the plan of a study, which must end with `code`.
+/// Plans a study. Returns a problem if the exit code is not `code`.
 pub(crate) fn plan(study: &str, code: i32) -> Vec<String> {
     let output = Sandbox::with(study).pipe("run --plan");
     if output.code == Some(code) { Vec::new() } else { vec![format!("{study}\n{}", output.err)] }
 }
 
-/// What a part of a study may read from.
+/// The stages that a part of a study may read from.
 const STAGES: &[(&str, &str)] = &[
     ("raw", r#"Fetch(Embedded(name: "shapes100", train: 400, test: 200))"#),
     ("data", r#"Decode(from: "raw", format: Cifar100)"#),
@@ -21,10 +21,10 @@ const STAGES: &[(&str, &str)] = &[
     ("retrain_best", r#"Retrain(of: "search", epochs: 2)"#),
 ];
 
-/// Plans a study with the stages of `part`, and those they read from.
+/// Plans a study with the stages of `part` and the stages that they read from.
 pub(crate) fn stages(part: &str) -> Vec<String> {
     let mut text = format!("{},\n", part.trim_end().trim_end_matches(','));
-    // A stage is read from by those after it.
+    // Later stages read from earlier ones.
     for (name, stage) in STAGES.iter().rev() {
         if text.contains(&format!("\"{name}\"")) && !part.contains(&format!("(\"{name}\", ")) {
             text += &format!("(\"{name}\", {stage}),\n");
@@ -33,7 +33,7 @@ pub(crate) fn stages(part: &str) -> Vec<String> {
     plan(&format!("Study(name: \"part\", stages: [\n{text}])"), 0)
 }
 
-/// Plans a search with these fields, and the needed ones that are not among them.
+/// Plans a search with these fields, and with the required ones that are not among them.
 pub(crate) fn search(fields: &str) -> Vec<String> {
     let sizes_itself = ["Grid", "Hyperband", "SuccessiveHalving"].iter().any(|sampler| fields.contains(sampler));
     let needed = [
@@ -51,7 +51,7 @@ pub(crate) fn search(fields: &str) -> Vec<String> {
     stages(&format!("(\"search\", Search(\n{missing}{fields}))"))
 }
 
-/// Plans a training with these fields, and the needed ones that are not among them.
+/// Plans a training with these fields, and with the required ones that are not among them.
 pub(crate) fn train(fields: &str) -> Vec<String> {
     let needed = [("data", "\"data\""), ("model", "HyperCnn"), ("epochs", "1")];
     let missing = needed.iter().filter(|(name, _)| !has_field(fields, name));

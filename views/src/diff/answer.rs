@@ -131,7 +131,7 @@ fn each(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
         outcome(pair, &mut answer);
         // If only one study has outputs, all of them differ. Only metrics and the best trial are worth listing then.
         let kind = pair.any().kind();
-        if !pair.came_out_differently()
+        if !pair.has_other_outputs()
             || (pair.trees().contains(&None) && !matches!(kind, Some(StageName::Evaluate | StageName::Select)))
         {
             continue;
@@ -143,7 +143,7 @@ fn each(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
             Some(StageName::Select) => answer.best.extend(best(&pair.any().part_of, &outputs)?),
             _ => {}
         }
-        if pair.is_asked_differently() {
+        if pair.has_other_action() {
             let (pictures, files) =
                 file_changes(pair.name, &outputs).into_iter().partition(|change| is_picture(&change.path));
             answer.pictures.extend::<Vec<_>>(pictures);
@@ -158,12 +158,12 @@ fn each(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
 /// Two trials with the same number can have equal weights only if their proposals are equal. All trials of a search are trained
 /// alike except for their proposals, so if one pair with equal proposals differs from the first epoch on, all others do too.
 fn curves(store: &Store, pairs: &[Pair<'_>]) -> Result<Vec<CurveChange>, ViewError> {
-    let changed: BTreeSet<_> = pairs.iter().filter(|pair| pair.came_out_differently()).map(|pair| pair.name).collect();
+    let changed: BTreeSet<_> = pairs.iter().filter(|pair| pair.has_other_outputs()).map(|pair| pair.name).collect();
     let mut parted = BTreeSet::new();
     let mut found = Vec::new();
     for pair in pairs.iter().filter(|pair| pair.any().is(StageName::Train) && changed.contains(pair.name)) {
         let part_of = pair.any().part_of.as_str();
-        let trial = pair.trial().filter(|_| pair.is_asked_differently());
+        let trial = pair.trial().filter(|_| pair.has_other_action());
         let is_proposed_differently = |trial| {
             let sources = [StageName::Propose, StageName::Promote];
             sources.iter().any(|stage| changed.contains(trial_node(part_of, *stage, trial).as_str()))

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::ViewError;
 
-/// A node with the same action but another result: the work is not deterministic, or different kernels or builds did it.
+/// A node with the same action but another result: the action is not deterministic, or kernels or builds differed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Divergence {
     pub node: String,
@@ -27,7 +27,7 @@ pub struct Divergence {
 
 pub(super) fn find(store: &Store, pairs: &[Pair<'_>]) -> Result<Vec<Divergence>, ViewError> {
     let mut divergences = Vec::new();
-    for pair in pairs.iter().filter(|pair| !pair.is_asked_differently()) {
+    for pair in pairs.iter().filter(|pair| !pair.has_other_action()) {
         let Some((old, new)) = pair.both() else { continue };
         let Some(key) = old.key() else { continue };
         let result = |node: &StudyNode| match &node.outcome {

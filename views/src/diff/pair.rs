@@ -29,7 +29,7 @@ impl<'a> Pair<'a> {
     }
 
     /// Returns whether the actions differ, or only one study has the node.
-    pub(super) fn is_asked_differently(&self) -> bool {
+    pub(super) fn has_other_action(&self) -> bool {
         self.both().is_none_or(|(old, new)| old.action != new.action)
     }
 
@@ -39,7 +39,7 @@ impl<'a> Pair<'a> {
     }
 
     /// Returns whether the output trees differ, or only one exists.
-    pub(super) fn came_out_differently(&self) -> bool {
+    pub(super) fn has_other_outputs(&self) -> bool {
         let [old, new] = self.trees();
         old != new
     }

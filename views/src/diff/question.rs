@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::pair::Pair;
 use crate::ViewError;
 
-/// Differences in what the studies asked for.
+/// Differences in the inputs of the studies: their pipelines and actions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Question {
     /// The causes, each with the nodes that it affects.
@@ -56,7 +56,7 @@ pub struct Follow {
 }
 
 pub(super) fn compare(store: &Store, old: &Study, new: &Study, pairs: &[Pair<'_>]) -> Result<Question, ViewError> {
-    let pairs: Vec<_> = pairs.iter().filter(|pair| pair.is_asked_differently()).collect();
+    let pairs: Vec<_> = pairs.iter().filter(|pair| pair.has_other_action()).collect();
     // Equal pipelines have the same graph. If no action differs, the graph is not needed.
     let (changes, graph) = if old.pipeline != new.pipeline {
         let (old, new) = (old.read_pipeline(store)?, new.read_pipeline(store)?);

@@ -31,10 +31,10 @@ pub fn render(diff: &Diff, names: [&str; 2]) -> String {
 fn question(diff: &Diff, text: &mut String) {
     let question = &diff.question;
     if question.causes.is_empty() && question.selection.is_none() && question.unexplained.is_empty() {
-        text.push_str("\nThe same was asked.\n");
+        text.push_str("\nAll inputs are equal.\n");
         return;
     }
-    text.push_str("\nAsked differently\n");
+    text.push_str("\nInputs that differ\n");
     for cause in &question.causes {
         for change in &cause.changes {
             let is_stage = cause.stage.as_deref() == Some(&change.path);
@@ -44,16 +44,16 @@ fn question(diff: &Diff, text: &mut String) {
                 change_line(change, if is_stage || change.path.ends_with(']') { "absent" } else { "default" })
             );
         }
-        follows("from which follow", &cause.follows, text);
+        follows("which changes", &cause.follows, text);
     }
     if let Some([old, new]) = &question.selection {
         let list = |names: &[String]| if names.is_empty() { "everything".to_owned() } else { names.join(", ") };
         let _ = writeln!(text, "  selection: {} -> {}", list(old), list(new));
     }
     let title = if question.selection.is_some() {
-        "nodes in only one study, or with other inputs"
+        "nodes in only one study, or whose inputs differ"
     } else {
-        "nodes with other inputs"
+        "nodes whose inputs differ"
     };
     follows(title, &question.unexplained, text);
 }
@@ -71,7 +71,7 @@ fn follows(title: &str, follows: &[Follow], text: &mut String) {
     for part in follows.chunk_by(|a, b| a.part_of == b.part_of) {
         let mut counts = Vec::new();
         for follow in part {
-            for (n, suffix) in [(follow.changed, ""), (follow.removed, " fewer"), (follow.added, " more")] {
+            for (n, suffix) in [(follow.changed, ""), (follow.removed, " removed"), (follow.added, " added")] {
                 if n > 0 {
                     counts.push(format!("{}{suffix}", works(&follow.stage, n)));
                 }
@@ -84,10 +84,10 @@ fn follows(title: &str, follows: &[Follow], text: &mut String) {
 fn answer(diff: &Diff, text: &mut String) {
     let answer = &diff.answer;
     if *answer == Answer::default() {
-        text.push_str("\nThe same came out.\n");
+        text.push_str("\nAll results are equal.\n");
         return;
     }
-    text.push_str("\nCame out differently\n");
+    text.push_str("\nResults that differ\n");
     for outcome in capped(&answer.outcomes) {
         let _ = writeln!(text, "  {}: {} -> {}", outcome.node, outcome.old, outcome.new);
     }
@@ -153,7 +153,7 @@ fn files(changes: &[FileChange], text: &mut String) {
     for ((group, path), changes) in groups {
         match changes.as_slice() {
             [one] => drop(writeln!(text, "  file {}/{path}: {}", one.node, digests(one))),
-            several => drop(writeln!(text, "  file {group}/{path}: of {} nodes", several.len())),
+            several => drop(writeln!(text, "  file {group}/{path}: in {} nodes", several.len())),
         }
     }
 }
@@ -165,9 +165,7 @@ fn divergences(divergences: &[Divergence], text: &mut String) {
     let n = divergences.len();
     let nodes = if n == 1 { "1 NODE HAS".to_owned() } else { format!("{n} NODES HAVE") };
     let _ = writeln!(text, "\n!! {nodes} EQUAL KEYS AND DIFFERENT RESULTS !!");
-    text.push_str(
-        "The same work gave something else: it is not deterministic, or other kernels or another build did it.\n",
-    );
+    text.push_str("The same action gave different results: it is not deterministic, or kernels or builds differed.\n");
     for divergence in capped(divergences) {
         let _ = writeln!(text, "! {} (key {})", divergence.node, divergence.key.0.short());
         let _ = writeln!(text, "!   old {}\n!   new {}", divergence.old, divergence.new);

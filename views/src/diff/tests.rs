@@ -47,8 +47,8 @@ fn a_changed_parameter_comes_first_with_the_nodes_it_affects() {
     let builder = Builder::whole(4);
     let (old, new) = (with_flip(0.5)(builder.clone()), with_flip(0.25)(builder));
     let (diff, text) = compared(old, new);
-    let question = "old  old\nnew  new\n\nAsked differently\n  flip.policy[0].RandomFlip: 0.5 -> 0.25\n    from which follow\n      \
-                    flip: 1 augmentation\n      search: 4 history records, 1 selection, 4 trainings\n\nCame out differently\n";
+    let question = "old  old\nnew  new\n\nInputs that differ\n  flip.policy[0].RandomFlip: 0.5 -> 0.25\n    which changes\n      \
+                    flip: 1 augmentation\n      search: 4 history records, 1 selection, 4 trainings\n\nResults that differ\n";
     assert!(text.starts_with(question), "{text}");
     check(
         &text,
@@ -56,7 +56,7 @@ fn a_changed_parameter_comes_first_with_the_nodes_it_affects() {
             "search/train/000  valid.fine_accuracy   0.6  0.35       -0.25\n",
             "best of search: trial 3 (loss -0.63) -> trial 3 (loss -0.38)\n",
             "  picture flip/preview.png: ",
-            "  file search/train/*/score.json: of 4 nodes\n",
+            "  file search/train/*/score.json: in 4 nodes\n",
         ],
     );
     assert!(diff.divergences.iter().all(|divergence| divergence.node == "search/select"));
@@ -71,7 +71,7 @@ fn more_trials_are_more_nodes_and_can_change_the_best() {
     check(
         &text,
         &[
-            "  search.trials: 2 -> 4\n    from which follow\n      search: 2 history records more, 2 proposals more, 1 selection, 2 trainings more\n",
+            "  search.trials: 2 -> 4\n    which changes\n      search: 2 history records added, 2 proposals added, 1 selection, 2 trainings added\n",
             "  best of search: trial 1 (loss -0.2) -> trial 3 (loss -0.4)\n    lr_rate_mult: 1.25 -> 1.75\n",
         ],
     );
@@ -88,7 +88,7 @@ fn evaluations_are_compared_metric_by_metric() {
     check(
         &text,
         &[
-            "  test.split: default -> Validation\n    from which follow\n      test: 1 evaluation\n",
+            "  test.split: default -> Validation\n    which changes\n      test: 1 evaluation\n",
             "  test  fine.accuracy        0.402   0.45      +0.048\n  test  fine.correct           201    225         +24\n",
             "  file test/predictions.csv: ",
         ],
@@ -128,7 +128,7 @@ fn equal_keys_with_different_outputs_are_reported_as_divergences() {
     check(
         &text,
         &[
-            "\nThe same was asked.\n",
+            "\nAll inputs are equal.\n",
             "test  fine.accuracy        0.402   0.45      +0.048\n",
             "\n!! 1 NODE HAS EQUAL KEYS AND DIFFERENT RESULTS !!\n",
             "!   evaluation.json: ",
@@ -160,8 +160,8 @@ fn added_and_removed_stages_are_reported() {
         &text,
         &[
             "  visualize_filters: VisualizeFilters(of: \"retrain_best\") -> absent\n",
-            "      visualize_filters: 1 filter visualisation fewer\n",
-            "\nThe same came out.\n",
+            "      visualize_filters: 1 filter visualisation removed\n",
+            "\nAll results are equal.\n",
         ],
     );
 }
@@ -177,7 +177,7 @@ fn another_version_or_numerics_of_a_stage_is_a_cause() {
     }
     let (diff, text) = compared(builder, other);
     check(&text, &["  version of train: 2 -> 3\n  numerics of train: \"canonical f32, kernels-2\" -> \"cuda f32\"\n"]);
-    check(&text, &["      retrain_best: 1 training\n      search: 4 trainings\n", "\nThe same came out.\n"]);
+    check(&text, &["      retrain_best: 1 training\n      search: 4 trainings\n", "\nAll results are equal.\n"]);
     assert_eq!(diff.question.unexplained, []);
 }
 
@@ -189,5 +189,5 @@ fn a_selection_explains_missing_nodes() {
     nodes.remove("test");
     let new = Study::new(old.pipeline, vec!["visualize_filters".into()], nodes);
     let text = render(&compare(&store, &old, &new).unwrap(), ["a", "b"]);
-    check(&text, &["  selection: everything -> visualize_filters\n", "      test: 1 evaluation fewer\n"]);
+    check(&text, &["  selection: everything -> visualize_filters\n", "      test: 1 evaluation removed\n"]);
 }

@@ -22,7 +22,7 @@ pub struct ObjectView {
     pub kind: ObjectKind,
 }
 
-/// The kind of an object, judged by its bytes alone.
+/// The kind of an object, judged only by its bytes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ObjectKind {

@@ -98,7 +98,7 @@ impl Trial {
             value: Float(value),
             loss: Float(self.value.map_or(f64::INFINITY, |value| -value)),
             epoch: self.value.map(|_| self.best_epoch()),
-            reason: self.value.is_none().then(|| "the loss is no number".to_owned()),
+            reason: self.value.is_none().then(|| "the loss is NaN".to_owned()),
         }
     }
 

@@ -22,7 +22,7 @@ const OWN: [&str; 7] = ["trial", "status", "value", "loss", "best_epoch", "epoch
 
 impl Column {
     /// Returns the column called `name`: one of [`OWN`], the metric that was optimised, a label, a metric, or the unique end
-    /// of the name of a metric. Names are those of the table and of the CSV.
+    /// of the name of a metric. The same names are used in the table and in the CSV.
     ///
     /// # Errors
     /// If there is no such column, with the columns that may be meant.

@@ -214,7 +214,7 @@ mod tests {
         assert_eq!((rows[2].best_epoch, rows[2].epochs, rows[2].parameters), (Some(3), Some(4), Some(3292)));
         assert_eq!(rows[2].labels["activation"], json!("relu"));
         assert!(rows[2].metrics.contains_key("best.valid.loss"));
-        assert_eq!(rows[1].reason.as_deref(), Some("the loss is no number"));
+        assert_eq!(rows[1].reason.as_deref(), Some("the loss is NaN"));
     }
 
     #[test]

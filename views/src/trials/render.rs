@@ -129,7 +129,7 @@ mod tests {
         let expected =
             "   trial  status     valid.fine_accuracy  epoch  epochs  parameters  activation  lr_rate_mult  reason
    000    completed                  0.3      3       4       3,292  relu                   1
-   001    diverged                   NaN              4       3,292  elu                 1.25  the loss is no number
+   001    diverged                   NaN              4       3,292  elu                 1.25  the loss is NaN
 *  002    completed                  0.5      3       4       3,292  relu                 1.5
 ";
         assert_eq!(render_text(&rows()), expected);

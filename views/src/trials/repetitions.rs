@@ -23,7 +23,7 @@ pub fn repetitions(store: &Store, study: &Study) -> Result<Vec<(String, Vec<Poin
     Ok(found)
 }
 
-/// Returns the points of a search as aligned columns. `*` marks the best, `=` those that are not distinguishable from it.
+/// Returns the points of a search as aligned columns. `*` marks the best, `=` the points that are not distinguishable from it.
 pub fn render_repetitions(search: &str, points: &[Point]) -> String {
     let number = |x: f64| significant(x, 4);
     let line = |(i, point): (usize, &Point)| {

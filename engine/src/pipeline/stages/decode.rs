@@ -1,4 +1,4 @@
-//! `Decode`: makes a data set of the files of a `Fetch`.
+//! `Decode`: makes a data set from the files of a `Fetch`.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) static KIND: StageKind = StageKind {
     from_record: |mut fields| Ok(Arc::new(DecodeSpec { from: fields.take("from")?, decode: fields.rest()? })),
 };
 
-/// A data set made of the files of the stage `from`.
+/// A data set made from the files of the stage `from`.
 #[derive(Debug, Clone)]
 struct DecodeSpec {
     from: String,

@@ -66,8 +66,8 @@ impl StageSpec for EvaluateSpec {
         if data.is_some_and(|data| !data.splits().contains(&split)) {
             let mistake = Mistake::at(here.field("split"), format!("the dataset has no {split} split"));
             mistakes.push(mistake.help(match self.evaluate.split {
-                EvaluateOn::Test => "its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split",
-                EvaluateOn::Validation => "its `validation` is `None`: give it one",
+                EvaluateOn::Test => "its `validation: OfficialTest` takes the test images for validation: use `split: Validation`, or choose another `validation`",
+                EvaluateOn::Validation => "its `validation` is `None`: choose another",
             }));
         }
         train::check_weights(&self.of, here, mistakes);

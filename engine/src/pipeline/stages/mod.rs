@@ -13,7 +13,7 @@ use pipe_stages::StageName;
 
 use super::stage::StageKind;
 
-/// The kinds of stages, in the order in which messages list them. A new kind is a line here.
+/// The kinds of stages, in the order in which messages list them. To add a kind, add a line here.
 pub static KINDS: &[&StageKind] = &[
     &fetch::KIND,
     &decode::KIND,

@@ -48,7 +48,7 @@ parameters! {
         epochs: Option<RetrainEpochs> [EPOCHS],
         /// The weights to keep as outputs. Defaults to those of the trial, or to `[Last]` if `data` is `TrainAndValidation`.
         keep: Option<Vec<Keep>>,
-        /// The number of epochs from one histogram of each layer's weights to the next, or `None` for no histograms.
+        /// The number of epochs between histograms of each layer's weights, or `None` for no histograms.
         histograms: Option<u32> [EVERY] = Some(2),
         /// When to stop before the last epoch. Defaults to never.
         early_stopping: Option<EarlyStopping>,

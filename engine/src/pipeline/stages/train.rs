@@ -67,7 +67,7 @@ impl TrainSpec {
         let metric = self.train.objective.metric();
         if metric.starts_with("valid.") && !data_set.splits().contains(&"validation") {
             let found = format!("the objective `{metric}` on a dataset without a validation split");
-            let help = "give `Decode` a `validation`, or choose a `train.` metric";
+            let help = "give `Decode` a `validation`, or use a `train.` metric";
             mistakes.push(Mistake::at(at, found).help(help));
         }
         let Some((split, figure)) = metric.split_once('.') else { return };

@@ -113,7 +113,7 @@ error: the dataset has no test split
 11 |     ("test", Evaluate(of: "best", split: Test)),
    |                                          ^^^^
    |
-   = help: its `validation: OfficialTest` takes the test images for validation: say `split: Validation`, or choose another validation split
+   = help: its `validation: OfficialTest` takes the test images for validation: use `split: Validation`, or choose another `validation`
 "#,
     );
 }
@@ -129,7 +129,7 @@ error: the objective `valid.fine_accuracy` on a dataset without a validation spl
 6 |         trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
   |                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^
   |
-  = help: give `Decode` a `validation`, or choose a `train.` metric
+  = help: give `Decode` a `validation`, or use a `train.` metric
 "#,
     );
 }

@@ -57,21 +57,21 @@ error: `As`: two layers are named `a`
  --> pipeline.ron:9:89
   |
 9 |             Conv(filters: 8, kernel: 3), As("a"), Conv(filters: hp("n"), kernel: 3), As("a"),
-  |                                                                                         ^^^ expected a name of its own
+  |                                                                                         ^^^ expected different names
 
-error: `Add[1]`: `b` is not there
+error: `Add[1]`: no layer is named `b`
   --> pipeline.ron:10:23
    |
 10 |             Add(["a", "b"]), Concat("c"), From("d"), As("input"),
    |                       ^^^ expected the name of an earlier layer: `a` or `input`
 
-error: `Concat[0]`: `c` is not there
+error: `Concat[0]`: no layer is named `c`
   --> pipeline.ron:10:37
    |
 10 |             Add(["a", "b"]), Concat("c"), From("d"), As("input"),
    |                                     ^^^ expected the name of an earlier layer: `a` or `input`
 
-error: `From`: `d` is not there
+error: `From`: no layer is named `d`
   --> pipeline.ron:10:48
    |
 10 |             Add(["a", "b"]), Concat("c"), From("d"), As("input"),
@@ -81,7 +81,7 @@ error: `As`: two layers are named `input`
   --> pipeline.ron:10:57
    |
 10 |             Add(["a", "b"]), Concat("c"), From("d"), As("input"),
-   |                                                         ^^^^^^^ expected a name of its own
+   |                                                         ^^^^^^^ expected different names
 "#,
     );
 }
@@ -240,13 +240,13 @@ error: `Layers[2]`: `Conv` reads units
   --> pipeline.ron:10:22
    |
 10 |             Flatten, Conv(filters: 8, kernel: 3), From("input"),
-   |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected an image: its place is before a `Flatten`
+   |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected an image: put it before the `Flatten`
 
 error: `Layers[2]`: nothing reads this `Conv`
   --> pipeline.ron:10:22
    |
 10 |             Flatten, Conv(filters: 8, kernel: 3), From("input"),
-   |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected an `As` behind it, and its name in an `Add`, `Concat` or `From`
+   |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected an `As` after it, and that name in an `Add`, `Concat` or `From`
 
 error: `Layers[4]`: the network ends in an image
   --> pipeline.ron:11:13

@@ -177,7 +177,7 @@ error: `Cifar100`: found `1`
  --> pipeline.ron:3:51
   |
 3 |     ("data", Decode(from: "raw", format: Cifar100(1), validation: Stratified)),
-  |                                                   ^ expected `Cifar100` alone
+  |                                                   ^ expected `Cifar100` without parentheses
 
 error: `validation`: found `Stratified`
  --> pipeline.ron:3:67

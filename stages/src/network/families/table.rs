@@ -199,7 +199,7 @@ impl Values<'_> {
     /// # Panics
     /// If the table has no such row.
     pub fn flag(&self, key: &str) -> bool {
-        self.values[key].as_bool().expect("the value is of its domain")
+        self.values[key].as_bool().expect("the value is in its domain")
     }
 
     /// Returns `key` as a fraction in single precision.
@@ -215,7 +215,7 @@ impl Values<'_> {
     /// # Panics
     /// If the table has no such row.
     pub fn number(&self, key: &str) -> f64 {
-        self.values[key].as_f64().expect("the value is of its domain")
+        self.values[key].as_f64().expect("the value is in its domain")
     }
 
     /// Returns `key` as a `T`.

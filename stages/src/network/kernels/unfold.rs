@@ -25,7 +25,7 @@ pub(crate) struct Unfold {
 pub(crate) enum Layout {
     /// `[n, c, h, w]`.
     Images,
-    /// That of a map.
+    /// As described in [`map`](super::map).
     Map,
 }
 

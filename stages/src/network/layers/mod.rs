@@ -1,5 +1,5 @@
-//! Layers, a file for each: its settings, shape and cost; how it is computed on a CPU, forward and back, and by burn; its
-//! operator in ONNX; how it is written in `Layers([..])` and shown in a diagram.
+//! Layers, one file each. A file has the layer's settings, shape and cost, its computation on a CPU (forward and backward) and with
+//! burn, its ONNX operator, its notation in `Layers([..])`, and its label in diagrams.
 
 mod activation;
 mod add;
@@ -64,7 +64,7 @@ macro_rules! layers {
             }
         })*
 
-        /// All layers, as they are written.
+        /// All layers that can be written in `Layers([..])`.
         pub(crate) static WRITTEN: &[Written] = &[$(Written {
             notation: <$layer as Notated>::NOTATION,
             layer: |values| <$layer as Notated>::of(values).map(LayerKind::$layer),
@@ -72,7 +72,7 @@ macro_rules! layers {
     };
 }
 
-// A layer is called in records as its file.
+// A layer's name in records is the name of its file.
 layers! {
     conv::Conv,
     max_pool::MaxPool,
@@ -86,16 +86,16 @@ layers! {
     concat::Concat,
 }
 
-/// A layer that can be written out.
+/// A kind of layer that can be written in `Layers([..])`.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) notation: Notation,
-    /// Returns the layer of these settings, or nothing if it would change nothing.
+    /// Returns the layer with these settings, or `None` if it would do nothing.
     pub(crate) layer: fn(&Values) -> Option<LayerKind>,
 }
 
 impl LayerKind {
-    /// Returns what the layer's name begins with, as Keras names layers: `conv2d`.
+    /// Returns the first part of the layer's name, in the style of Keras: `conv2d`.
     pub fn prefix(&self) -> &'static str {
         self.definition().prefix()
     }
@@ -111,18 +111,18 @@ impl LayerKind {
     }
 }
 
-/// One setting of a layer in `Layers([..])`, for people to read.
+/// One setting of a layer in `Layers([..])`, for the reference documentation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
     /// The layer: `Conv`.
     pub layer: &'static str,
     /// The setting: `filters`.
     pub setting: &'static str,
-    /// What it may be.
+    /// The allowed values.
     pub domain: &'static Domain,
-    /// What it is where nobody says, if it need not be said.
+    /// The default as text. `None` if the setting is required.
     pub default: Option<String>,
-    /// What it means, in one line.
+    /// Its meaning, in one sentence for users.
     pub meaning: &'static str,
 }
 
@@ -145,7 +145,7 @@ mod tests {
     use super::{notation::Default, *};
 
     #[test]
-    fn settings_say_what_they_mean_and_may_be() {
+    fn every_setting_has_a_one_line_meaning_and_an_allowed_default() {
         let reference = reference();
         let stride = reference.iter().find(|one| (one.layer, one.setting) == ("MaxPool", "stride")).unwrap();
         assert_eq!(stride.default.as_deref(), Some("the `size`"));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_is_called_in_records_as_its_file() {
+    fn a_layers_name_in_records_is_the_name_of_its_file() {
         for (layer, record) in [
             (LayerKind::from(Add), r#"{"kind":"add"}"#),
             (Dense { units: 3 }.into(), r#"{"kind":"dense","units":3}"#),

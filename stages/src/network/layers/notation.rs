@@ -5,12 +5,12 @@ use serde_json::{Map, Value};
 
 use crate::params::Domain;
 
-/// A layer that can be written.
+/// A layer that can be written in `Layers([..])`.
 pub(crate) trait Notated: Sized {
     /// How it is written.
     const NOTATION: Notation;
 
-    /// Returns the layer with these settings, or nothing if it would change nothing.
+    /// Returns the layer with these settings, or `None` if it would do nothing.
     fn of(settings: &Values) -> Option<Self>;
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Notation {
     pub(crate) gives: Gives,
 }
 
-/// What stands in the parentheses behind the layer's name.
+/// The content of the parentheses after the layer's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Nothing: `Flatten`.
@@ -34,11 +34,11 @@ pub(crate) enum Form {
     Value,
     /// Settings by name: `Conv(filters: 8, kernel: 3)`.
     Fields,
-    /// Names of the layers that are read before the one behind which it stands: `Add("a")`.
+    /// Names of other layers: `Add("a")`. They are its first inputs, and the layer before it is the last.
     Layers,
 }
 
-/// What a layer can read.
+/// The inputs that a layer can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reads {
     /// Images or units.
@@ -51,14 +51,14 @@ pub(crate) enum Reads {
     Equal,
 }
 
-/// What a layer gives.
+/// The output of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gives {
     /// [channels, height, width]
     Images,
     /// [units]
     Units,
-    /// What it reads.
+    /// The same as its input.
     Same,
 }
 
@@ -67,17 +67,17 @@ pub(crate) enum Gives {
 pub(crate) struct Setting {
     pub(crate) name: &'static str,
     pub(crate) domain: Domain,
-    /// What it means, in one line.
+    /// Its meaning, in one sentence for users.
     pub(crate) meaning: &'static str,
     pub(crate) default: Default,
     /// Whether height and width of the output depend on it.
     pub(crate) moves_sides: bool,
 }
 
-/// What a setting is where nobody says.
+/// The default of a setting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Default {
-    /// It must be said.
+    /// There is none: the setting is required.
     None,
     /// A whole number.
     Whole(u32),
@@ -85,12 +85,12 @@ pub(crate) enum Default {
     Number(f64),
     /// A word.
     Word(&'static str),
-    /// What this earlier setting is.
+    /// The value of this earlier setting.
     Same(&'static str),
 }
 
 impl Default {
-    /// Returns the default for people to read, if there is one.
+    /// Returns the default as text for users, if there is one.
     pub(super) fn in_words(self) -> Option<String> {
         match self {
             Self::None => None,
@@ -103,7 +103,7 @@ impl Default {
 }
 
 impl Setting {
-    /// Returns a setting without a default, on which height and width of the output do not depend.
+    /// Returns a required setting. The height and width of the output do not depend on it.
     pub(crate) const fn new(name: &'static str, domain: Domain, meaning: &'static str) -> Self {
         Self { name, domain, meaning, default: Default::None, moves_sides: false }
     }
@@ -114,13 +114,13 @@ impl Setting {
         self
     }
 
-    /// Returns the setting as one on which height and width of the output depend.
+    /// Marks the setting as one that the height and width of the output depend on.
     pub(super) const fn moving_sides(mut self) -> Self {
         self.moves_sides = true;
         self
     }
 
-    /// Returns what the setting is where nobody says, given the settings before it.
+    /// Returns the default, given the settings before it.
     pub(crate) fn default(&self, before: &Map<String, Value>) -> Option<Value> {
         match self.default {
             Default::None => None,
@@ -142,7 +142,7 @@ impl Notation {
     }
 }
 
-/// The settings of one layer, each of its domain.
+/// The settings of one layer. Each value is in the domain of its setting.
 pub(crate) struct Values(Map<String, Value>);
 
 impl Values {
@@ -164,14 +164,14 @@ impl Values {
     /// # Panics
     /// If there is no such setting.
     pub(super) fn number(&self, name: &str) -> f64 {
-        self.0[name].as_f64().expect("the value is of its domain")
+        self.0[name].as_f64().expect("the value is in its domain")
     }
 
     /// Returns a word as a `T`.
     ///
     /// # Panics
-    /// If there is no such setting, or its words are not those of a `T`.
+    /// If there is no such setting, or its word does not name a `T`.
     pub(super) fn word<T: de::DeserializeOwned>(&self, name: &str) -> T {
-        serde_json::from_value(self.0[name].clone()).expect("the words of the setting are those of the type")
+        serde_json::from_value(self.0[name].clone()).expect("every word of the setting names a value of the type")
     }
 }

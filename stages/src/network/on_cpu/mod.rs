@@ -20,7 +20,7 @@ use super::{
     weights::Weights,
 };
 
-/// A network that is computed by our kernels. Vectors without a comment to the contrary have one item for each value.
+/// A network that is computed by our kernels. Unless a comment says otherwise, a vector has one item for each value.
 pub(super) struct CpuNetwork {
     /// In the order of the forward pass.
     nodes: Vec<Node>,

@@ -58,7 +58,8 @@ impl Data {
         self.validation.as_ref().map(Dataset::len)
     }
 
-    /// Returns the training images `indices`, augmented for `epoch`. Indices go on from the training split into the added images.
+    /// Returns the training images `indices`, augmented for `epoch`. Indices beyond the
+    /// training split refer to the added images.
     pub(crate) fn train_batch(&self, indices: &[u32], epoch: u32, seed: u64) -> Batch {
         let size = self.shape.iter().product();
         let mut batch = self.empty(indices.len());

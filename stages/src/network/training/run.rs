@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The batch size for validation. A constant, because the last bits of a matrix product may depend on its size.
-pub(crate) const JUDGED_AT_A_TIME: usize = 250;
+pub(crate) const EVALUATION_BATCH: usize = 250;
 
 /// A training of `settings` on `data`.
 pub(crate) struct Training<'a> {
@@ -187,8 +187,8 @@ impl Training<'_> {
         let train = std::mem::take(&mut state.sums).figures();
         let valid = self.data.n_validation().map(|n| {
             let Settings { architecture, head_weights, rule, criterion, .. } = self.settings;
-            let batch = |from: usize| self.data.validation_batch(from, (from + JUDGED_AT_A_TIME).min(n));
-            let batches = (0..n).step_by(JUDGED_AT_A_TIME).map(batch);
+            let batch = |from: usize| self.data.validation_batch(from, (from + EVALUATION_BATCH).min(n));
+            let batches = (0..n).step_by(EVALUATION_BATCH).map(batch);
             let mut sums = judge(architecture, &state.weights, &self.backend, batches, *criterion, head_weights);
             sums.loss += sums.n as f64 * penalty(architecture, &state.weights, rule.l2);
             sums.figures()

@@ -53,10 +53,10 @@ pub(crate) struct HeadSums {
     pub(crate) correct: u64,
 }
 
-/// The part of a checkpoint with everything except for the arrays.
+/// Everything in a checkpoint except the arrays.
 #[derive(Serialize, Deserialize)]
 struct Record {
-    /// [`FORMAT`], when written.
+    /// The version of the format: [`FORMAT`].
     format: u32,
     optimizer: OptimizerKind,
     optimizer_steps: u64,

@@ -1,4 +1,4 @@
-//! A layer as somebody wrote it.
+//! A layer as the user wrote it.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct WrittenLayer {
     layer: &'static Written,
-    /// What was written, without what is the default.
+    /// The settings that were written, without those at their defaults.
     settings: BTreeMap<&'static str, Hyper<Value>>,
     pub(super) names: Vec<String>,
 }
@@ -46,10 +46,10 @@ impl WrittenLayer {
         notation.settings.iter().filter_map(given).collect()
     }
 
-    /// Returns the layer with the values of `labels`, or nothing if it would change nothing.
+    /// Returns the layer with the values of `labels`, or `None` if it would do nothing, like dropout with probability 0.
     ///
     /// # Errors
-    /// If a setting cannot have its value.
+    /// If the value of a setting is not allowed.
     pub(super) fn kind(&self, labels: &Map<String, Value>) -> Result<Option<LayerKind>, Wrong> {
         let mut values = Map::new();
         for given in self.settings() {
@@ -64,7 +64,7 @@ impl WrittenLayer {
         Ok((self.layer.layer)(&Values::new(values)))
     }
 
-    /// Reads the layer that is called so, with what stands in its parentheses if it has any.
+    /// Reads `layer`. `content` is what is inside its parentheses, if it has any.
     pub(super) fn read(
         layer: &'static Written,
         content: Option<&Value>,
@@ -104,7 +104,7 @@ fn read_names(value: &Value, at: &Path, problems: &mut Vec<Problem>) -> Option<V
     }
 }
 
-/// Reads settings by name, or all in their order.
+/// Reads settings, given by name or as a list in their order.
 fn read_fields(
     settings: &'static [Setting],
     value: &Value,

@@ -1,4 +1,4 @@
-//! `Layers([..])`: a network written out in pipeline.ron, layer behind layer, with hyperparameters as values.
+//! `Layers([..])`: a network written in `pipeline.ron` layer by layer. A value may be a hyperparameter.
 
 mod layer;
 mod outline;
@@ -76,9 +76,10 @@ impl Family for Layers {
         self.0.iter().flat_map(Step::settings).any(|setting| setting.label() == Some(key))
     }
 
-    /// A label stands for any value as long as it does not decide whether a layer fits. From the first one that might, nothing is said.
+    /// Labels are replaced by some allowed value, as long as they cannot decide whether a layer fits. The layers from the first label
+    /// that can are not checked.
     fn misfit(&self, input: [usize; 3]) -> Option<Problem> {
-        // What is wrong for images of any size was said when it was read.
+        // Problems that do not depend on the size of images were reported when the layers were read.
         let is_sound = |given: &setting::Given<'_>| given.label().is_some() || given.settled(&Map::new()).is_ok();
         if !outline::problems(&self.0).is_empty()
             || !self.0.iter().flat_map(Step::settings).all(|given| is_sound(&given))
@@ -98,16 +99,16 @@ impl Family for Layers {
             known += 1;
         }
         let (i, error) = build(&self.0[..known], &labels, input).err()?;
-        // A number of channels that is searched may be the one that fits.
+        // A search over numbers of channels may propose the one that fits.
         let is_searched = self.0[..i].iter().flat_map(Step::settings).any(|setting| setting.label().is_some());
         (!self.0[i].is_join() || !is_searched).then(|| error.problem(&Path::here().index(i)))
     }
 }
 
-/// Returns the network of `steps` for images of shape `input` so far, and its last layer.
+/// Returns the network of `steps` for images of shape `input`, still without heads, and the name of its last layer.
 ///
 /// # Errors
-/// With the index of the first step that cannot be taken.
+/// If a step cannot be added: the index of the first one, and the reason.
 fn build(
     steps: &[Step],
     labels: &Map<String, Value>,
@@ -124,14 +125,14 @@ fn build(
 /// The network so far.
 struct Network<'a> {
     builder: Builder,
-    /// The layer before.
+    /// The name of the layer that the next one will read.
     at: String,
-    /// The layers that steps have named.
+    /// The layers that were named with `As`, by that name.
     names: BTreeMap<&'a str, String>,
 }
 
 impl<'a> Network<'a> {
-    /// Takes the step `i`.
+    /// Adds step `i`.
     fn take(&mut self, i: usize, step: &'a Step, labels: &Map<String, Value>) -> Result<(), ModelError> {
         let key = |path: &str| format!("Layers[{i}].{path}");
         let wrong = |Wrong { path, found, expected }| ModelError::Value { key: key(&path), found, expected };
@@ -150,7 +151,8 @@ impl<'a> Network<'a> {
             Step::From(_) => self.at = inputs.remove(0),
             Step::Initialise(_) => {
                 let value = step.settings()[0].settled(labels).map_err(wrong)?;
-                let initialiser = serde_json::from_value(value).expect("the words of the setting are initialisers");
+                let initialiser =
+                    serde_json::from_value(value).expect("every word of the setting names an initialiser");
                 self.builder.initialise(initialiser);
             }
             Step::GlobalAvgPool => self.pool_globally().map_err(misfit)?,

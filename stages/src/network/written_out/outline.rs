@@ -1,4 +1,5 @@
-//! What is wrong with layers whatever the images are: unknown names, layers that read what they cannot, layers that are never read.
+//! Finds problems that do not depend on the size of images: unknown names, layers that cannot read their inputs, layers that nothing
+//! reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use crate::{
     words::one_of,
 };
 
-/// Returns what is wrong, each at its place inside the layers.
+/// Returns the problems. Paths start at the list of layers.
 pub(super) fn problems(steps: &[Step]) -> Vec<Problem> {
     let mut outline = Outline {
         outputs: vec![Output { step: None, is_image: Some(true) }],
@@ -25,7 +26,7 @@ pub(super) fn problems(steps: &[Step]) -> Vec<Problem> {
     outline.problems
 }
 
-/// What a layer gives, or the image.
+/// The output of a layer, or the image.
 struct Output {
     /// The index of its step, if it has one.
     step: Option<usize>,
@@ -33,12 +34,12 @@ struct Output {
     is_image: Option<bool>,
 }
 
-/// The layers so far. Outputs are known by their index.
+/// The layers so far. Other fields refer to an output by its index in `outputs`.
 struct Outline<'a> {
     outputs: Vec<Output>,
-    /// Of the layer before.
+    /// The output that the next layer will read.
     at: usize,
-    /// Those that steps have named.
+    /// The outputs that were named with `As`, by that name.
     names: BTreeMap<&'a str, usize>,
     read: BTreeSet<usize>,
     problems: Vec<Problem>,
@@ -53,7 +54,7 @@ impl<'a> Outline<'a> {
             Step::As(name) => {
                 if self.names.insert(name, self.at).is_some() {
                     let found = format!("two layers are named `{name}`");
-                    self.complain(&Path::here().index(i).name("As"), found, "a name of its own");
+                    self.complain(&Path::here().index(i).name("As"), found, "different names");
                 }
             }
             Step::From(_) => self.at = inputs[0],
@@ -66,19 +67,19 @@ impl<'a> Outline<'a> {
         }
     }
 
-    /// Returns the output of this name. If there is none, returns one of unknown rank.
+    /// Returns the output called `name`. If there is none, reports that and returns an output of unknown rank.
     fn named(&mut self, at: &Path, name: &str) -> usize {
         if let Some(&output) = self.names.get(name) {
             return output;
         }
         let known = one_of(self.names.keys().copied());
-        self.complain(at, format!("`{name}` is not there"), format!("the name of an earlier layer: {known}"));
-        // Any layer may be meant.
+        self.complain(at, format!("no layer is named `{name}`"), format!("the name of an earlier layer: {known}"));
+        // Any layer may have been meant, so none is reported as unread.
         self.read.extend(0..self.outputs.len());
         self.add(None, None)
     }
 
-    /// Returns whether a layer gives an image.
+    /// Returns whether the output of a layer is an image, if that is known. Reports inputs that the layer cannot read.
     fn rank(&mut self, i: usize, step: &Step, inputs: &[usize]) -> Option<bool> {
         let ranks: BTreeSet<_> = inputs.iter().filter_map(|input| self.outputs[*input].is_image).collect();
         let (reads, gives) = step.reads_and_gives()?;
@@ -96,7 +97,7 @@ impl<'a> Outline<'a> {
                 self.complain(&at, format!("`{name}` reads an image"), expected);
             }
             Reads::Images if ranks.contains(&false) => {
-                self.complain(&at, format!("`{name}` reads units"), "an image: its place is before a `Flatten`");
+                self.complain(&at, format!("`{name}` reads units"), "an image: put it before the `Flatten`");
             }
             _ => {}
         }
@@ -116,7 +117,7 @@ impl<'a> Outline<'a> {
         let unread = (0..self.outputs.len()).filter(|output| *output != self.at && !self.read.contains(output));
         let unread: Vec<_> = unread.filter_map(|output| self.outputs[output].step).collect();
         for i in unread {
-            let expected = "an `As` behind it, and its name in an `Add`, `Concat` or `From`";
+            let expected = "an `As` after it, and that name in an `Add`, `Concat` or `From`";
             let at = Path::here().index(i);
             self.complain(&at, format!("nothing reads this `{}`", steps[i].name()), expected);
         }

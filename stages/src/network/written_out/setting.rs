@@ -1,4 +1,4 @@
-//! A setting of a step as somebody wrote it: a value, or the label of one that a search proposes.
+//! A setting of a step as the user wrote it: a value, or the label of a value that a search proposes.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::{
     problem::{Path, Problem},
 };
 
-/// A setting with what was written.
+/// A setting with the value that the user gave it.
 pub(super) struct Given<'a> {
     /// Its path inside the step: `Conv.filters`, `Dense`.
     pub(super) path: String,
@@ -17,7 +17,7 @@ pub(super) struct Given<'a> {
     pub(super) value: &'a Hyper<Value>,
 }
 
-/// A value that a setting cannot have.
+/// A value that a setting does not allow.
 pub(super) struct Wrong {
     pub(super) path: String,
     pub(super) found: String,
@@ -25,7 +25,7 @@ pub(super) struct Wrong {
 }
 
 impl<'a> Given<'a> {
-    /// Returns what the setting may be.
+    /// Returns the allowed values.
     pub(super) fn domain(&self) -> &'static Domain {
         &self.setting.domain
     }
@@ -41,7 +41,7 @@ impl<'a> Given<'a> {
     /// Returns the value, looked up among `labels` if it has a label.
     ///
     /// # Errors
-    /// If the setting cannot have it.
+    /// If the value is not allowed.
     pub(super) fn settled(&self, labels: &Map<String, Value>) -> Result<Value, Wrong> {
         let found = match self.value {
             Hyper::Value(value) if self.domain().has(value) => return Ok(value.clone()),
@@ -56,7 +56,7 @@ impl<'a> Given<'a> {
     }
 }
 
-/// Reads what was written for a setting: whole numbers as integers, other numbers as floating point.
+/// Reads the value of a setting. Numbers are read as integers if the setting takes whole numbers, otherwise as floating point.
 pub(super) fn read(setting: &Setting, value: &Value, at: &Path, problems: &mut Vec<Problem>) -> Option<Hyper<Value>> {
     match &setting.domain {
         Domain::Word(_) if label(value).is_some() => typed::<String>(setting, value, at, problems),
@@ -78,7 +78,7 @@ fn typed<T: Read + Serialize>(
     })
 }
 
-/// Returns what a setting may be, in words.
+/// Returns the allowed values of a setting in words.
 pub(super) fn expected(setting: &Setting) -> String {
     Hyper::<Value>::expected(&setting.domain)
 }

@@ -1,4 +1,4 @@
-//! One step of a network written out: a layer, or where the next one goes.
+//! One step of `Layers([..])`: a layer, or an instruction for the layers that follow.
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -20,26 +20,27 @@ use crate::{
     words::one_of,
 };
 
-/// A step. In JSON `"Flatten"` or `{"Dense":10}`, without what is the default.
+/// A step. In JSON `"Flatten"` or `{"Dense":10}`. Settings at their defaults are left out.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
-    /// A layer behind the one before.
+    /// A layer that reads the one before it.
     Layer(WrittenLayer),
     /// The mean of each channel, as units: an average pooling of the whole image, which must be square.
     GlobalAvgPool,
     /// Names the layer before.
     As(String),
-    /// Goes on behind the layer with this name. `input` is the image.
+    /// Makes the next layer read the layer with this name. `input` is the image.
     From(String),
-    /// How the kernels of the layers to come are drawn. Those before the first are drawn as `glorot_uniform`, as are the heads'.
+    /// Sets the initialiser of the kernels of all later layers. Kernels before the first `Initialise` use `glorot_uniform`, and
+    /// so do the heads.
     Initialise(Hyper<Value>),
 }
 
-/// The steps that are not one layer.
+/// The names of the steps that are not a single layer.
 const OTHERS: [&str; 4] = ["GlobalAvgPool", "As", "From", "Initialise"];
 
 static INITIALISER: Setting =
-    Setting::new("initialiser", Domain::Word(Initialiser::NAMES), "How the kernels of the layers to come are drawn.");
+    Setting::new("initialiser", Domain::Word(Initialiser::NAMES), "How the kernels of later layers are initialised.");
 
 impl Step {
     /// Returns the step's name, as it is written.
@@ -74,7 +75,7 @@ impl Step {
         }
     }
 
-    /// Returns what the step reads and gives, if it adds layers.
+    /// Returns the kinds of the step's input and output, if it adds layers.
     pub(super) fn reads_and_gives(&self) -> Option<(Reads, Gives)> {
         match self {
             Self::Layer(layer) => Some((layer.notation().reads, layer.notation().gives)),
@@ -83,7 +84,7 @@ impl Step {
         }
     }
 
-    /// Whether the step joins other layers with the one before.
+    /// Returns whether the step joins other layers with the one before it.
     pub(super) fn is_join(&self) -> bool {
         matches!(self, Self::Layer(layer) if layer.notation().form == Form::Layers)
     }

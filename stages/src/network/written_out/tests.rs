@@ -1,4 +1,4 @@
-//! Networks written out: the same as a family's, what their steps mean, and what is said of those that cannot be.
+//! Tests of networks that are written out: they equal the networks of families, and problems are reported.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ fn read(layers: Value) -> Layers {
     Layers(crate::params::read(&layers).unwrap_or_else(|problems| panic!("{problems:?}")))
 }
 
-/// Returns where something is wrong.
+/// Returns the paths of the problems.
 fn places(layers: &Value) -> Vec<String> {
     let problems = crate::params::read::<Layers>(layers).err().unwrap_or_default();
     problems.iter().map(|problem| problem.at.to_string()).collect()
@@ -59,7 +59,7 @@ fn a_familys_network_can_be_written_out() {
 
 /// A residual block with normalisation and an inception pooling, as `HyperCnn` makes them.
 #[test]
-fn branches_are_those_of_a_family() {
+fn branches_can_be_written_out_as_a_family_builds_them() {
     let values = json!({
         "residual": 4, "use_BN": true, "nb_conv_pool_layers": 1, "conv_pool_res_start_idx": 0, "first_conv": null,
         "pooling_type": "inception", "activation": "elu", "one_more_fc": null, "conv_kernel_size": 3,
@@ -70,7 +70,7 @@ fn branches_are_those_of_a_family() {
     let named = |kind: &str| expected.layers.iter().filter(|layer| layer.kind.prefix() == kind).count();
     assert!(named("add") > 0 && named("concatenate") > 0 && named("batch_normalization") > 0, "{expected:#?}");
 
-    // Written out layer by layer, each named as the family names it and found again by `From`.
+    // Each layer gets its name in the family, so that `From` can refer to it.
     let mut steps = Vec::new();
     for layer in expected.layers.iter().filter(|layer| layer.name != "class") {
         let last = layer.inputs.last().unwrap();
@@ -101,7 +101,7 @@ fn branches_are_those_of_a_family() {
 }
 
 #[test]
-fn branches_go_on_from_names_and_meet_again() {
+fn branches_start_at_named_layers_and_are_joined_again() {
     let layers = json!([
         { "Conv": { "filters": 4, "kernel": 3 } }, { "As": "stem" },
         { "Initialise": "he_normal" }, { "Conv": { "filters": { "hp": "filters" }, "kernel": 1 } }, { "As": "left" },
@@ -128,7 +128,7 @@ fn branches_go_on_from_names_and_meet_again() {
 }
 
 #[test]
-fn a_layer_that_cannot_be_is_named_by_its_index() {
+fn a_layer_that_cannot_be_built_is_reported_with_its_index() {
     for (layers, expected) in [
         (
             json!([{ "Dense": 3 }]),
@@ -162,7 +162,7 @@ fn a_layer_that_cannot_be_is_named_by_its_index() {
 }
 
 #[test]
-fn mistakes_are_found_before_there_are_images() {
+fn mistakes_are_found_before_the_images_are_known() {
     let conv = |filters: Value| json!({ "Conv": { "filters": filters, "kernel": { "hp": "k" } } });
     for (layers, expected) in [
         (json!([conv(json!(0)), "Flatten"]), vec!["[0].Conv.filters"]),
@@ -186,7 +186,7 @@ fn mistakes_are_found_before_there_are_images() {
 }
 
 #[test]
-fn what_no_proposal_makes_fit_is_known_beforehand() {
+fn layers_that_no_proposal_can_make_fit_are_found_before_a_run() {
     let conv =
         |filters: Value, kernel: Value| json!({ "Conv": { "filters": filters, "kernel": kernel, "padding": "valid" } });
     let n = json!({ "hp": "n" });
@@ -195,11 +195,11 @@ fn what_no_proposal_makes_fit_is_known_beforehand() {
             json!([conv(n.clone(), 5.into()), { "MaxPool": { "size": 4 } }, "BatchNorm", { "MaxPool": { "size": 2 } }, "Flatten"]),
             Some("[3]"),
         ),
-        // What a label decides may fit.
+        // Whether these fit depends on a label.
         (json!([conv(3.into(), n.clone()), { "MaxPool": { "size": 64 } }, "Flatten"]), None),
         (json!([{ "As": "a" }, conv(n.clone(), 1.into()), { "Add": "a" }, "Flatten"]), None),
         (json!([{ "As": "a" }, conv(2.into(), 1.into()), { "Add": "a" }, "Flatten"]), Some("[2]")),
-        // That these end in an image is said, and nothing else.
+        // This ends in an image, which is reported elsewhere.
         (json!([conv(2.into(), 9.into())]), None),
     ] {
         let misfit = read(layers.clone()).misfit([3, 8, 8]);
@@ -208,7 +208,7 @@ fn what_no_proposal_makes_fit_is_known_beforehand() {
 }
 
 #[test]
-fn labels_are_hyperparameters_with_what_they_may_be() {
+fn labels_are_hyperparameters_with_the_domain_of_their_setting() {
     let layers = read(json!([
         { "Conv": { "filters": { "hp": "n" }, "kernel": { "hp": "k" } } }, { "Activation": { "hp": "f" } }, "Flatten",
         { "Dense": { "hp": "n" } },

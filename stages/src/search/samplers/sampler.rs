@@ -47,7 +47,7 @@ macro_rules! samplers {
     };
 }
 
-// A new sampler is a line here.
+// To add a sampler, add a line here.
 samplers! {
     /// Independent draws from the prior.
     Random;

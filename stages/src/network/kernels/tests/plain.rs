@@ -1,4 +1,4 @@
-//! Tests of the unsafe code alone, on small shapes and without a thread pool, so that Miri can run them. Miri rejects the queues of
+//! Tests of just the unsafe code, on small shapes and without a thread pool, so that Miri can run them. Miri rejects the queues of
 //! rayon's pools.
 
 use std::{
