@@ -270,8 +270,8 @@ fn a_search_without_a_completed_trial_says_why() {
     let row = search.put(outputs, "history.json");
     search.history.push(row);
     let message = search.select().unwrap_err().to_string();
-    let expected = "none of 3 trials completed with a score: trial 0 diverged (no number in epoch 2); \
-                    trial 1 diverged (no number in epoch 2); trial 2 failed (images too small)";
+    let expected = "none of 3 trials completed with a score: trial 0 diverged (NaN in epoch 2); \
+                    trial 1 diverged (NaN in epoch 2); trial 2 failed (images too small)";
     assert_eq!(message, expected);
 }
 
