@@ -59,7 +59,7 @@ error: unknown field `epoch`
  --> pipeline.ron:8:87
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epoch: 2),
-  |                                                                                       ^^^^^ expected `augment`, `batch`, `clip_norm`, `coarse_labels_weight`, `data`, `early_stopping`, `epochs`, `head`, `histograms`, `keep`, `l2`, `label_smoothing`, `learning_rate`, `loss`, `model`, `momentum`, `nesterov`, `objective`, `optimizer`, `schedule` or `weight_decay`
+  |                                                                                       ^^^^^ expected <fields of Train>
   |
   = help: did you mean `epochs`?
 "#,

@@ -14,7 +14,9 @@ mod space;
 mod studies;
 mod types;
 
-use super::{mistake::Rendering, read::read, set::Override, spec::Pipeline};
+use pipe_stages::{params::Declared as _, search::Sampler, train::Train, words::one_of};
+
+use super::{mistake::Rendering, read::read, set::Override, spec::Pipeline, stages::KINDS};
 
 /// A pipeline with a stage of almost every kind.
 const TINY: &str = r#"Study(name: "tiny", stages: [
@@ -58,10 +60,20 @@ fn check_set(overrides: &[&str], messages: &str) {
     refused(TINY, overrides, messages);
 }
 
+/// Returns `text` with lists of names in place of `<kinds of stages>` and the like, so that a new name needs no change here.
+fn with_lists(text: &str) -> String {
+    let mut fields = [Train::NAMES, &["augment", "data"]].concat();
+    fields.sort_unstable();
+    text.replace("<kinds of stages>", &one_of(KINDS.iter().map(|kind| kind.name)))
+        .replace("<samplers>", &one_of(Sampler::NAMES.iter().copied()))
+        .replace("<fields of Train>", &one_of(fields))
+}
+
 #[track_caller]
 fn refused(text: &str, overrides: &[&str], messages: &str) {
     let overrides: Vec<_> =
         overrides.iter().map(|text| Override { origin: "--set", text: (*text).to_owned() }).collect();
     let found = read("pipeline.ron", text, &overrides).expect_err("it is wrong").render(Rendering::Plain);
+    let complaints = with_lists(complaints);
     assert!(found.trim() == messages.trim(), "found:\n{found}\nexpected:\n{messages}");
 }

@@ -11,7 +11,7 @@ error: unknown stage `Evalute`
   --> pipeline.ron:11:14
    |
 11 |     ("test", Evalute(of: "best", split: Test)),
-   |              ^^^^^^^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate` or `VisualizeFilters`
+   |              ^^^^^^^ expected <kinds of stages>
    |
    = help: did you mean `Evaluate`?
 "#,
@@ -43,7 +43,7 @@ error: unknown name `Gp`
  --> pipeline.ron:6:37
   |
 6 |         trials: 4, lag: 2, sampler: Gp, maximise: Best("valid.fine_accuracy"),
-  |                                     ^^ expected `Random`, `Sobol`, `Grid`, `Tpe`, `GaussianProcess`, `Hyperband` or `SuccessiveHalving`
+  |                                     ^^ expected <samplers>
 "#,
     );
 }
@@ -87,7 +87,7 @@ error: found a number
   --> pipeline.ron:11:14
    |
 11 |     ("test", 7),
-   |              ^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate` or `VisualizeFilters`
+   |              ^ expected <kinds of stages>
 "#,
     );
 }

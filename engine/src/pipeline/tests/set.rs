@@ -39,7 +39,7 @@ error: unknown field `epoch`
  --> --set:1:1
   |
 1 | search.trial.epoch=1
-  | ^^^^^^^^^^^^^^^^^^ expected `augment`, `batch`, `clip_norm`, `coarse_labels_weight`, `data`, `early_stopping`, `epochs`, `head`, `histograms`, `keep`, `l2`, `label_smoothing`, `learning_rate`, `loss`, `model`, `momentum`, `nesterov`, `objective`, `optimizer`, `schedule` or `weight_decay`
+  | ^^^^^^^^^^^^^^^^^^ expected <fields of Train>
   |
   = help: did you mean `epochs`?
 
