@@ -74,6 +74,6 @@ fn refused(text: &str, overrides: &[&str], messages: &str) {
     let overrides: Vec<_> =
         overrides.iter().map(|text| Override { origin: "--set", text: (*text).to_owned() }).collect();
     let found = read("pipeline.ron", text, &overrides).expect_err("it is wrong").render(Rendering::Plain);
-    let complaints = with_lists(complaints);
+    let messages = with_lists(messages);
     assert!(found.trim() == messages.trim(), "found:\n{found}\nexpected:\n{messages}");
 }
