@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipe_store::{Bytes, Digest, ObjectSource, StoreError};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::records::{self, Record};
@@ -140,16 +140,6 @@ impl<'a> Inputs<'a> {
     /// If nothing is connected, or the object cannot be read.
     pub fn bytes(&self, slot: &str) -> Result<Bytes, StageError> {
         self.optional(slot)?.ok_or_else(|| StageError::failed(format!("no object is connected to the slot `{slot}`")))
-    }
-
-    /// Returns the JSON record in `slot`.
-    ///
-    /// # Errors
-    /// If nothing is connected, or the object cannot be read or is not such a record.
-    pub fn json<T: DeserializeOwned>(&self, slot: &str) -> Result<T, StageError> {
-        let bytes = self.bytes(slot)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| StageError::failed(format!("the record in the slot `{slot}` does not fit: {error}")))
     }
 
     /// Returns the record in `slot`.

@@ -149,6 +149,7 @@ pub(crate) fn try_lock(file: &File, path: &Path) -> Result<bool> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a lock file is empty, so it is always whole")]
 fn open(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

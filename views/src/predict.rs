@@ -84,7 +84,7 @@ impl Model {
         let inputs = Inputs::new(&slots, store);
         let labels: Labels = inputs.record("labels")?;
         let policy = Policy::of_inputs(&inputs, labels.image)?;
-        let predictor = Predictor::load(&inputs.bytes("architecture")?, inputs.bytes("weights")?, ComputeDevice::Cpu)?;
+        let predictor = Predictor::load(inputs.record("architecture")?, inputs.bytes("weights")?, ComputeDevice::Cpu)?;
         Ok(Self { predictor, labels, policy })
     }
 

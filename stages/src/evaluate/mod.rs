@@ -55,7 +55,7 @@ impl Stage for Evaluate {
         if data.is_empty() {
             return Err(StageError::failed("there are no images to evaluate on"));
         }
-        let predictor = Predictor::load(&inputs.bytes("architecture")?, inputs.bytes("weights")?, context.device)?;
+        let predictor = Predictor::load(inputs.record("architecture")?, inputs.bytes("weights")?, context.device)?;
         fits(predictor.architecture(), &labels)?;
         let heads = &predictor.architecture().heads;
         let mut logits = vec![Vec::new(); heads.len()];

@@ -18,13 +18,11 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Loads a network from the contents of `architecture.json` and `weights.safetensors`.
+    /// Loads a network of this architecture from the contents of `weights.safetensors`.
     ///
     /// # Errors
-    /// If they cannot be read or do not fit each other, or the device is not available.
-    pub fn load(architecture: &[u8], weights: Bytes, device: ComputeDevice) -> Result<Self, StageError> {
-        let architecture: Architecture = serde_json::from_slice(architecture)
-            .map_err(|error| StageError::failed(format!("the architecture cannot be read: {error}")))?;
+    /// If the weights cannot be read or do not fit the architecture, or the device is not available.
+    pub fn load(architecture: Architecture, weights: Bytes, device: ComputeDevice) -> Result<Self, StageError> {
         let weights = Weights::read(&architecture, weights)?;
         Ok(Self::new(architecture, weights, Backend::of(device)?))
     }

@@ -62,6 +62,15 @@ pub trait Choices: Read {
     fn choices() -> Vec<Choice>;
 }
 
+/// Returns the domain of the field `name`.
+///
+/// # Panics
+/// If there is no such field.
+pub fn domain<T: Declared>(name: &str) -> Domain {
+    let declaration = T::declarations().into_iter().find(|declaration| declaration.name == name);
+    declaration.unwrap_or_else(|| panic!("there is no field `{name}`")).domain
+}
+
 /// Returns the fields as text, each with its default: `over_epochs, warmup_epochs: 0`.
 pub fn written<T: Declared>() -> String {
     let field = |declaration: Declaration| match declaration.default {

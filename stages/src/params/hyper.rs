@@ -89,11 +89,14 @@ pub fn label(value: &Value) -> Option<&str> {
 /// # Errors
 /// If there is no such label, or the value is not in the domain.
 pub fn proposed<T: Read>(label: &str, domain: &Domain, name: &str, labels: &Map<String, Value>) -> Result<T, Unfilled> {
-    let missing = || Unfilled::Missing(format!("`{name}`: the proposal has no label `{label}`"));
+    let missing = || {
+        let found = format!("the proposal has no label `{label}`");
+        Unfilled::Missing(Problem::new(Path::here().name(name), found))
+    };
     let value = labels.get(label).ok_or_else(missing)?;
     let refused = || {
         let expected = if *domain == Domain::Any { T::expected(domain) } else { domain.expected() };
-        Unfilled::Refused(format!("label `{label}` proposes {value}, expected {expected}"))
+        Unfilled::Refused(Problem::new(Path::here(), format!("label `{label}` proposes {value}")).expected(expected))
     };
     // Quantised kinds such as `quniform(16, 64, 16)` propose 32.0.
     [whole(value).as_ref(), Some(value)]

@@ -26,7 +26,7 @@ mod tests;
 
 pub(crate) use self::hyper::whole;
 pub use self::{
-    declare::{Choice, Choices, Declaration, Declared, one_line, one_of_choices, written},
+    declare::{Choice, Choices, Declaration, Declared, domain, one_line, one_of_choices, written},
     domain::Domain,
     hyper::{Hyper, label, proposed},
     notation::notation,

@@ -58,13 +58,13 @@ pub trait Read: Sized + Clone {
     }
 }
 
-/// Why a label could not be filled in. The content is a message.
+/// Why a label could not be filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unfilled {
     /// The proposal has no such label. This is a mistake in the study.
-    Missing(String),
+    Missing(Problem),
     /// The proposed value is not allowed. This is a result of the trial.
-    Refused(String),
+    Refused(Problem),
 }
 
 /// Reads a value.

@@ -34,21 +34,6 @@ pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Defines defaults that differ from those of their types. For each parameter, defines a type with the parameter's name and
-/// the functions `value()` and `is(&value)`, for `#[serde(default = "name::value", skip_serializing_if = "name::is")]`.
-#[macro_export]
-macro_rules! defaults {
-    ($($name:ident: $type:ty = $value:expr;)*) => { $(
-        #[expect(non_camel_case_types, reason = "it has the name of the parameter")]
-        pub(crate) enum $name {}
-
-        impl $name {
-            pub(crate) fn value() -> $type { $value }
-            pub(crate) fn is(value: &$type) -> bool { *value == Self::value() }
-        }
-    )* };
-}
-
 /// A number in a record that may be NaN or infinite. Those are written as the strings "NaN", "Infinity" and "-Infinity".
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Float(pub f64);

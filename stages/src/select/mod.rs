@@ -1,38 +1,28 @@
 //! The stage `select`: selects the best trial of a search.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
+    parameters,
+    params::Domain,
     records::{Best, HistoryLink, ParametersLink, Proposal, Record, Status, Version, chain},
     search::points,
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
-/// Selects the completed trial with the least loss, or the first of several with equal losses. If points are trained several
-/// times, selects the first repetition of the point with the least mean: the best of all repetitions would only be the luckiest.
-///
-/// Slots:
-/// - `history`: the `history.json` of the last trial.
-/// - `parameters`: the `parameters.json` of the last trial.
-///
-/// Outputs:
-/// - `best.json`
-/// - `proposal.json`: equal to the best trial's, byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Select {
-    /// The number of consecutive trials that train the same point, at least 1. Defaults to 1.
-    #[serde(default = "repeats::value", skip_serializing_if = "repeats::is")]
-    pub repeats: u32,
-}
-
-crate::defaults! {
-    repeats: u32 = 1;
-}
-
-impl Default for Select {
-    fn default() -> Self {
-        Self { repeats: repeats::value() }
+parameters! {
+    /// Selects the completed trial with the least loss, or the first of several with equal losses. If points are trained several
+    /// times, selects the first repetition of the point with the least mean: the best of all repetitions would only be the luckiest.
+    ///
+    /// Slots:
+    /// - `history`: the `history.json` of the last trial.
+    /// - `parameters`: the `parameters.json` of the last trial.
+    ///
+    /// Outputs:
+    /// - `best.json`
+    /// - `proposal.json`: equal to the best trial's, byte for byte.
+    #[derive(Eq)]
+    pub struct Select = defaults {
+        /// The number of consecutive trials that train the same point.
+        repeats: u32 [Domain::Whole(1..=u32::MAX)] = 1,
     }
 }
 

@@ -30,6 +30,9 @@ use crate::{
     stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
 };
 
+/// The fields that do not change the state after a step: how long a training is, and what it keeps.
+const NOT_OF_TRAJECTORY: [&str; 4] = ["epochs", "early_stopping", "keep", "histograms"];
+
 impl Stage for Train {
     fn id(&self) -> StageId {
         StageId { name: "train", version: 2 }
@@ -42,9 +45,7 @@ impl Stage for Train {
     fn trajectory(&self) -> Option<Value> {
         let mut params = serde_json::to_value(self).expect("parameters are plain data");
         let fields = params.as_object_mut().expect("parameters are a struct");
-        for field in ["epochs", "early_stopping", "keep", "histograms"] {
-            fields.remove(field);
-        }
+        NOT_OF_TRAJECTORY.iter().for_each(|field| drop(fields.remove(*field)));
         Some(params)
     }
 

@@ -9,7 +9,7 @@ use crate::{
         families::TRAINING,
         training::{Settings, data::Data, loss::Criterion, optimizer::UpdateRule},
     },
-    params::{Declared, Domain, Hyper, Read, Unfilled, proposed},
+    params::{Declared, Domain, Hyper, Read, Unfilled, domain, proposed},
     records::Best,
     stage::{Inputs, StageError},
 };
@@ -31,8 +31,8 @@ impl From<StageError> for Unsettled {
 impl From<Unfilled> for Unsettled {
     fn from(unfilled: Unfilled) -> Self {
         match unfilled {
-            Unfilled::Missing(why) => Self::Stage(StageError::failed(why)),
-            Unfilled::Refused(why) => Self::Infeasible(why),
+            Unfilled::Missing(why) => Self::Stage(StageError::failed(why.to_string())),
+            Unfilled::Refused(why) => Self::Infeasible(why.to_string()),
         }
     }
 }
@@ -109,10 +109,10 @@ fn used(train: &Train, proposal: &Proposed, inputs: &Inputs<'_>) -> Result<Train
         used.coarse_labels_weight = Hyper::Value(weight);
     }
     if let Some(multiplier) = steering.value::<f64>("lr_rate_mult")? {
-        used.learning_rate = product("learning_rate", &used.learning_rate, multiplier, &Domain::Positive)?;
+        used.learning_rate = product("learning_rate", &used.learning_rate, multiplier)?;
     }
     if let Some(multiplier) = steering.value::<f64>("l2_weight_reg_mult")? {
-        used.l2 = product("l2", &used.l2, multiplier, &Domain::NotNegative)?;
+        used.l2 = product("l2", &used.l2, multiplier)?;
     }
     Ok(used)
 }
@@ -123,9 +123,9 @@ fn best_epoch(inputs: &Inputs<'_>) -> Result<u32, Unsettled> {
     allowed("epochs", epochs, &EPOCHS)
 }
 
-/// Returns a parameter times a multiplier.
-fn product(name: &str, value: &Hyper<f64>, multiplier: f64, domain: &Domain) -> Result<Hyper<f64>, Unsettled> {
-    allowed(name, value.get() * multiplier, domain).map(Hyper::Value)
+/// Returns the parameter `name`, which is `value`, times a multiplier.
+fn product(name: &str, value: &Hyper<f64>, multiplier: f64) -> Result<Hyper<f64>, Unsettled> {
+    allowed(name, value.get() * multiplier, &domain::<Train>(name)).map(Hyper::Value)
 }
 
 fn allowed<T: Copy + std::fmt::Display + serde::Serialize>(

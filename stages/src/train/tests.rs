@@ -430,6 +430,22 @@ fn the_outputs_of_version_2_do_not_change() {
 }
 
 #[test]
+fn a_trajectory_has_the_fields_that_decide_the_state_after_a_step() {
+    assert!(NOT_OF_TRAJECTORY.iter().all(|field| Train::NAMES.contains(field)));
+    let every_field = train(json!({
+        "batch": 2, "learning_rate": 0.1, "l2": 0, "optimizer": "SGD", "momentum": 0.5, "nesterov": true, "weight_decay": 0,
+        "schedule": { "Step": { "every_epochs": 1, "factor": 0.5 } }, "clip_norm": 1, "loss": "Poisson",
+        "label_smoothing": 0.1, "coarse_labels_weight": 0.5, "head": "NormalisedSigmoid",
+        "objective": { "minimise": { "Best": "valid.loss" } }, "early_stopping": { "patience": 1 }, "keep": ["Last"],
+        "histograms": 1,
+    }));
+    assert_eq!(serde_json::to_value(&every_field).unwrap().as_object().unwrap().len(), Train::NAMES.len());
+    let trajectory = every_field.trajectory().unwrap();
+    let left: BTreeSet<_> = trajectory.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(left, Train::NAMES.iter().copied().filter(|name| !NOT_OF_TRAJECTORY.contains(name)).collect());
+}
+
+#[test]
 fn a_label_is_replaced_by_the_proposed_value() {
     let labels = json!({ "n": 2.0, "images": 16.0, "rate": 0.02, "l2": 0, "rule": "RMSprop", "second": 0.5 });
     let labelled = train(json!({

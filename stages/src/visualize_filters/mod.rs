@@ -130,7 +130,7 @@ impl Stage for VisualizeFilters {
     }
 
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
-        let architecture: Architecture = inputs.json(ARCHITECTURE)?;
+        let architecture: Architecture = inputs.record(ARCHITECTURE)?;
         let targets = target::select(&architecture, &self.layers)?;
         let of_batch = |target: &Target| target.batch().max(exciting::batch(&targets)) as u64 * target.bytes_per_image;
         let climbing = targets.iter().map(of_batch).max();
@@ -142,7 +142,7 @@ impl Stage for VisualizeFilters {
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
-        let predictor = Predictor::load(&inputs.bytes(ARCHITECTURE)?, inputs.bytes(WEIGHTS)?, context.device)?;
+        let predictor = Predictor::load(inputs.record(ARCHITECTURE)?, inputs.bytes(WEIGHTS)?, context.device)?;
         let architecture = predictor.architecture();
         let targets = target::select(architecture, &self.layers)?;
         let [channels, height, width] = architecture.input;
@@ -258,7 +258,7 @@ fn record(target: &Target, climbs: &[Climb], sheet: Option<(String, usize)>) -> 
         |climb: &Climb| FilterActivation { filter: climb.filter, start: Float(climb.start), end: Float(climb.end) };
     LayerFilters {
         layer: target.layer.clone(),
-        kind: target.kind.clone(),
+        kind: target.kind.to_owned(),
         filters: target.filters,
         kept,
         dead: target.filters - kept,

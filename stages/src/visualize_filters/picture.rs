@@ -126,7 +126,7 @@ mod tests {
         let picture = |grey: u8| (usize::from(grey), (0..18).map(|e| grey + e).collect::<Vec<u8>>());
         let filters = [10, 40, 70, 100].map(picture).to_vec();
         let sheet = FilterSheet { shape, called: "best_filters", side: 2, filters };
-        let target = Target { layer: "add_1".into(), kind: "add".into(), index: 4, filters: 7, bytes_per_image: 1 };
+        let target = Target { layer: "add_1".into(), kind: "add", index: 4, filters: 7, bytes_per_image: 1 };
         assert_eq!(sheet.name(&target), "add_1_best_filters_4_(2x2)_out_of_7.png");
         let image = image::load_from_memory(&sheet.png()).unwrap().to_rgb8();
         assert_eq!(image.dimensions(), (3 * 2 + 5, 2 * 2 + 5));

@@ -19,7 +19,7 @@ const BATCH: usize = 64;
 pub(super) struct Target {
     pub(super) layer: String,
     /// The layer's kind, as in `architecture.json`: `add`, `conv`, ...
-    pub(super) kind: String,
+    pub(super) kind: &'static str,
     /// The layer's place in the network, from 0.
     pub(super) index: u32,
     /// Channels of its output.
@@ -80,10 +80,9 @@ pub(super) fn select(architecture: &Architecture, names: &[String]) -> Result<Ve
 
 fn target(architecture: &Architecture, index: usize, layer: &Layer) -> Target {
     let outputs: usize = architecture.layers[..=index].iter().map(|layer| layer.shape.iter().product::<usize>()).sum();
-    let kind = serde_json::to_value(&layer.kind).ok().and_then(|kind| Some(kind["kind"].as_str()?.to_owned()));
     Target {
         layer: layer.name.clone(),
-        kind: kind.expect("a kind is a tagged record"),
+        kind: layer.kind.name(),
         index: u32::try_from(index).expect("few layers"),
         filters: layer.shape[0],
         // Every output is kept for the backward pass, and has a gradient and a temporary.

@@ -21,7 +21,7 @@ pub(super) static CNN: Table = Table {
         Row::new(&["blocks"], Domain::Whole(0..=6), || 1.into(), "Number of blocks."),
         Row::new(&FILTERS, Domain::Whole(1..=65_536), || 32.into(), "Number of filters of each block."),
         Row::new(&["kernel"], Domain::Whole(1..=15), || 3.into(), "Height and width of every filter."),
-        Row::new(&PADDING, Domain::Word(&["valid", "same"]), || "valid".into(), "Padding of each block's convolution."),
+        Row::new(&PADDING, Domain::Word(Padding::NAMES), || "valid".into(), "Padding of each block's convolution."),
         Row::new(&DROPOUT, Domain::Share, || 0.0.into(), "Dropout probability after each block."),
         Row::new(&["dense_units"], Domain::Whole(1..=1 << 20), || 100.into(), "Number of units of the dense layer."),
         Row::new(&["dense_dropout"], Domain::Share, || 0.0.into(), "Dropout probability after the dense layer."),

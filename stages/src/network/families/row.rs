@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    network::Function,
+    network::{Function, Initialiser},
     params::{Domain, whole},
 };
 
@@ -77,18 +77,18 @@ pub(super) const ACTIVATION: Row = Row::new(
     "Activation function after each convolution and dense layer.",
 );
 
+/// The names of the initialisers, after `auto`.
+const INITIALISERS: [&str; Initialiser::NAMES.len() + 1] = {
+    let mut names = ["auto"; Initialiser::NAMES.len() + 1];
+    let (_, initialisers) = names.split_at_mut(1);
+    initialisers.copy_from_slice(Initialiser::NAMES);
+    names
+};
+
 /// How kernels are initialised.
 pub(super) const INITIALISER: Row = Row::new(
     &["initialiser"],
-    Domain::Word(&[
-        "auto",
-        "glorot_uniform",
-        "glorot_normal",
-        "he_uniform",
-        "he_normal",
-        "lecun_uniform",
-        "lecun_normal",
-    ]),
+    Domain::Word(&INITIALISERS),
     || "auto".into(),
     "How kernels are initialised. `auto` is `lecun_normal` with SELU, otherwise `glorot_uniform`. Heads always use `glorot_uniform`.",
 );

@@ -59,6 +59,10 @@ impl Definition for BatchNorm {
         ]
     }
 
+    fn statistics_momentum(&self) -> Option<f32> {
+        Some(self.momentum)
+    }
+
     fn on_cpu(&self, site: &Site<'_>) -> Plan {
         let shape = site.output;
         let (gamma, beta, moving) = (Vec::new(), Vec::new(), Statistics::default());

@@ -28,6 +28,11 @@ pub(crate) trait Definition {
         Vec::new()
     }
 
+    /// Returns the fraction of the layer's moving statistics that a training step keeps, or `None` if it has none.
+    fn statistics_momentum(&self) -> Option<f32> {
+        None
+    }
+
     /// Returns how the layer is computed on a CPU.
     fn on_cpu(&self, site: &Site<'_>) -> Plan;
 

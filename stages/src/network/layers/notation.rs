@@ -3,7 +3,7 @@
 use serde::de;
 use serde_json::{Map, Value};
 
-use crate::params::Domain;
+use crate::{params::Domain, problem::Path};
 
 /// A layer that can be written in `Layers([..])`.
 pub(crate) trait Notated: Sized {
@@ -134,10 +134,11 @@ impl Setting {
 
 impl Notation {
     /// Returns the path of a setting inside its step: `Conv.filters`, `Dense`.
-    pub(crate) fn path(&self, setting: &Setting) -> String {
+    pub(crate) fn path(&self, setting: &Setting) -> Path {
+        let step = Path::here().name(self.name);
         match self.form {
-            Form::Value => self.name.to_owned(),
-            _ => format!("{}.{}", self.name, setting.name),
+            Form::Value => step,
+            _ => step.name(setting.name),
         }
     }
 }

@@ -98,7 +98,7 @@ parameters! {
     pub struct EarlyStopping {
         /// The number of epochs without improvement after which the training ends.
         patience: u32 [Domain::Whole(1..=u32::MAX)],
-        /// A change must be larger than this to count as an improvement.
+        /// The metric must change by more than this to have improved.
         min_delta: f64 [Domain::NotNegative] = 0.0,
     }
 }

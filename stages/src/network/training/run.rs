@@ -15,12 +15,11 @@ use super::{
 };
 use crate::{
     network::{
-        Architecture, Backend, LayerKind, Mode, Network, Pass, Weights,
+        Architecture, Backend, Mode, Network, Pass, Weights,
         kernels::{
             Isa,
             lanes::{LANES, kernel},
         },
-        layers::BatchNorm,
     },
     philox::{Purpose, Stream},
     stage::{Context, Host, Progress, StageError},
@@ -324,7 +323,7 @@ kernel! {
 /// in Keras.
 fn move_statistics(architecture: &Architecture, weights: &mut Weights, statistics: &BTreeMap<String, [Vec<f32>; 2]>) {
     for layer in &architecture.layers {
-        let LayerKind::BatchNorm(BatchNorm { momentum, .. }) = layer.kind else { continue };
+        let Some(momentum) = layer.kind.definition().statistics_momentum() else { continue };
         for (part, batch) in ["moving_mean", "moving_variance"].iter().zip(&statistics[&layer.name]) {
             let moving = weights.0.get_mut(&format!("{}.{part}", layer.name)).expect("the layer has statistics");
             let pairs = moving.values.iter_mut().zip(batch);

@@ -34,7 +34,7 @@ parameters! {
 parameters! {
     /// Settings of [`Schedule::Cosine`].
     pub struct Cosine where ends_after_the_warmup {
-        /// The epoch, counted from the start of the training, at whose end the learning rate reaches 0. More than
+        /// The epoch at whose end the learning rate reaches 0, counted from the start of the training. More than
         /// `warmup_epochs`.
         over_epochs: u32 [Domain::Whole(1..=u32::MAX)],
         /// The number of epochs in which the learning rate rises.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
-use super::setting::{self, Given, Wrong};
+use super::setting::{self, Given};
 use crate::{
     network::layers::{
         LayerKind, Written,
@@ -50,7 +50,7 @@ impl WrittenLayer {
     ///
     /// # Errors
     /// If the value of a setting is not allowed.
-    pub(super) fn kind(&self, labels: &Map<String, Value>) -> Result<Option<LayerKind>, Wrong> {
+    pub(super) fn kind(&self, labels: &Map<String, Value>) -> Result<Option<LayerKind>, Problem> {
         let mut values = Map::new();
         for given in self.settings() {
             values.insert(given.setting.name.to_owned(), given.settled(labels)?);

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use self::{setting::Wrong, step::Step};
+use self::step::Step;
 use super::{
     architecture::{Architecture, Builder, Head},
     error::ModelError,
@@ -134,13 +134,16 @@ struct Network<'a> {
 impl<'a> Network<'a> {
     /// Adds step `i`.
     fn take(&mut self, i: usize, step: &'a Step, labels: &Map<String, Value>) -> Result<(), ModelError> {
-        let key = |path: &str| format!("Layers[{i}].{path}");
-        let wrong = |Wrong { path, found, expected }| ModelError::Value { key: key(&path), found, expected };
-        let misfit = |why| ModelError::Layer { layer: key(step.name()), why: Box::new(why) };
+        let key = |path: &Path| format!("Layers[{i}].{path}");
+        let wrong = |Problem { at, found, expected, .. }| {
+            let expected = expected.expect("a setting says what it may be");
+            ModelError::Value { key: key(&at), found, expected }
+        };
+        let misfit = |why| ModelError::Layer { layer: key(&Path::here().name(step.name())), why: Box::new(why) };
         let mut inputs = Vec::new();
         for (path, name) in step.names() {
             let unknown = || ModelError::Value {
-                key: key(&path.to_string()),
+                key: key(&path),
                 found: format!("`{name}`"),
                 expected: "the name of an earlier layer".into(),
             };

@@ -12,16 +12,9 @@ use crate::{
 /// A setting with the value that the user gave it.
 pub(super) struct Given<'a> {
     /// Its path inside the step: `Conv.filters`, `Dense`.
-    pub(super) path: String,
+    pub(super) path: Path,
     pub(super) setting: &'static Setting,
     pub(super) value: &'a Hyper<Value>,
-}
-
-/// A value that a setting does not allow.
-pub(super) struct Wrong {
-    pub(super) path: String,
-    pub(super) found: String,
-    pub(super) expected: String,
 }
 
 impl<'a> Given<'a> {
@@ -42,7 +35,7 @@ impl<'a> Given<'a> {
     ///
     /// # Errors
     /// If the value is not allowed.
-    pub(super) fn settled(&self, labels: &Map<String, Value>) -> Result<Value, Wrong> {
+    pub(super) fn settled(&self, labels: &Map<String, Value>) -> Result<Value, Problem> {
         let found = match self.value {
             Hyper::Value(value) if self.domain().has(value) => return Ok(value.clone()),
             Hyper::Value(value) => value.to_string(),
@@ -52,7 +45,7 @@ impl<'a> Given<'a> {
                 None => format!("label `{label}`, which is not proposed"),
             },
         };
-        Err(Wrong { path: self.path.clone(), found, expected: self.domain().expected() })
+        Err(Problem::new(&self.path, found).expected(self.domain().expected()))
     }
 }
 

@@ -58,7 +58,9 @@ impl Step {
     pub(super) fn settings(&self) -> Vec<Given<'_>> {
         match self {
             Self::Layer(layer) => layer.settings(),
-            Self::Initialise(value) => vec![Given { path: self.name().to_owned(), setting: &INITIALISER, value }],
+            Self::Initialise(value) => {
+                vec![Given { path: Path::here().name(self.name()), setting: &INITIALISER, value }]
+            }
             Self::GlobalAvgPool | Self::As(_) | Self::From(_) => Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ use super::{
     rungs::Bracket,
 };
 use crate::{
+    params::Domain,
     problem::Problem,
     search::spaces::{Constraint, Proposal, Space, all},
 };
@@ -74,6 +75,9 @@ pub(crate) trait Algorithm {
 const DRAWS: Range<u32> = 0..20;
 /// The attempts after those, in which the prior draws. If they all fail, the first new point of a finite space is taken.
 const PRIOR_DRAWS: Range<u32> = 20..120;
+
+/// How many trials may be drawn from the prior before a model proposes.
+pub(super) const STARTUP: Domain = Domain::Whole(0..=100_000);
 
 /// What decides the number of trials of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

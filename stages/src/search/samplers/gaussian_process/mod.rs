@@ -15,7 +15,7 @@ use self::{
     model::Model,
 };
 use super::{
-    algorithm::{Algorithm, Past, Request},
+    algorithm::{Algorithm, Past, Request, STARTUP},
     draws::{self, Chance, Draws},
 };
 use crate::{
@@ -29,8 +29,8 @@ parameters! {
     #[derive(Copy)]
     pub struct GaussianProcess = defaults {
         /// The number of trials that are drawn from the prior before the model proposes.
-        startup: u32 = 10,
-        /// The number of candidates that are drawn from the prior. The same number is drawn near the best trials.
+        startup: u32 [STARTUP] = 10,
+        /// The number of draws from the prior to choose from. As many are drawn near the best trials. The best is proposed.
         candidates: u32 [Domain::Whole(1..=10_000)] = 500,
     }
 }

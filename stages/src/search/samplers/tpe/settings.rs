@@ -4,21 +4,21 @@ use crate::{
     choices, parameters,
     params::Domain,
     problem::{Path, Problem},
-    search::samplers::rule::Rule,
+    search::samplers::{algorithm::STARTUP, rule::Rule},
 };
 
 parameters! {
     /// Settings of the sampler `Tpe`. The defaults depend on the mode.
     #[derive(Copy)]
     pub struct Tpe = defaults where canonical {
-        /// How labels are modelled.
+        /// How labels are modelled: all together (`Joint`), or each on its own by the rules of Hyperopt (`Hyperopt`).
         mode: Mode = Mode::Joint,
         /// The number of trials that are drawn from the prior before the model proposes. Defaults to 10, or to 20 for `Hyperopt`.
-        startup: Option<u32>,
-        /// The share of trials that are good, which defaults to 0.15. For `Hyperopt` it is the number of good trials divided by
-        /// the square root of the number of trials, and defaults to 0.25.
+        startup: Option<u32> [STARTUP],
+        /// The share of trials that count as good. Defaults to 0.15. For `Hyperopt`, the number of good trials is this times the
+        /// square root of the number of trials. It defaults to 0.25 then.
         gamma: Option<f64> [Domain::Positive],
-        /// The number of candidates that are drawn. The best is proposed. Defaults to 48, or to 24 for `Hyperopt`.
+        /// The number of draws to choose from. The best is proposed. Defaults to 48, or to 24 for `Hyperopt`.
         candidates: Option<u32> [Domain::Whole(1..=10_000)],
         /// The weight of the prior, relative to one observation. Defaults to 1.
         // With a smaller weight, a model has hardly any mass within the bounds of a label whose rounded values are outside them.
