@@ -1,9 +1,8 @@
 //! `pipe completions`
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::Cli;
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
 
 /// Print completions for a shell
@@ -17,9 +16,9 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, _: &Logging, mut program: clap::Command) -> Result<(), Failure> {
         let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "pipe", &mut text);
+        clap_complete::generate(self.shell, &mut program, "pipe", &mut text);
         print(&String::from_utf8_lossy(&text))
     }
 }

@@ -60,7 +60,7 @@ impl Export {
         let (what, folder) = self.what.as_deref().zip(self.dest.as_deref()).expect("the arguments are required");
         if self.onnx {
             let name = found.study.resolve(what)?;
-            return self.write_bytes(&onnx::of_node(&store, name, &found.study.nodes[name])?, folder);
+            return self.write_bytes(&onnx::of_node(&store, &found.study, name)?, folder);
         }
         match find_output(&store, &found, what)? {
             Output::File { path, digest } => {

@@ -1,6 +1,9 @@
 //! `pipe import-trials`
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use pipe_engine::{
@@ -8,6 +11,7 @@ use pipe_engine::{
     pipeline::{read, stages::search::SearchSpec},
 };
 use pipe_store::Digest;
+use url::Url;
 
 use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
 
@@ -72,11 +76,41 @@ impl ImportTrials {
         fs::write(&out, &bytes).map_err(|error| Failure::work(format!("`{}`: {error}", out.display())))?;
         let path = std::path::absolute(&out).map_err(|error| Failure::work(format!("`{}`: {error}", out.display())))?;
         eprintln!("{} of {n} trials are in `{}`; add to `{name}`", record.trials.len(), out.display());
-        print(&format!(
-            "(\"{search}_imported\", Fetch(Url(url: \"file://{}\", size: {}, blake3: \"{}\"))),\nimported: \"{search}_imported\",\n",
-            path.display(),
-            bytes.len(),
-            Digest::of(&bytes),
-        ))
+        print(&lines(search, &path, &bytes))
+    }
+}
+
+/// Returns the lines to add to a pipeline file. `bytes` are in the file `path`, which is absolute.
+fn lines(search: &str, path: &Path, bytes: &[u8]) -> String {
+    let name = format!("{search}_imported");
+    let url = Url::from_file_path(path).expect("an absolute path is a URL");
+    let (url, size, blake3) = (url.as_str(), bytes.len(), Digest::of(bytes));
+    format!("({name:?}, Fetch(Url(url: {url:?}, size: {size}, blake3: \"{blake3}\"))),\nimported: {name:?},\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_of_any_path_leads_back_to_it() {
+        let check = |path: &str, expected: &str| {
+            let text = lines("search", Path::new(path), b"{}");
+            let url = text.split('"').nth(3).unwrap();
+            assert_eq!(url, expected);
+            assert_eq!(Url::parse(url).unwrap().to_file_path().as_deref(), Ok(Path::new(path)));
+        };
+        check("/home/me/old.imported.json", "file:///home/me/old.imported.json");
+        check("/my trials/run #2.json", "file:///my%20trials/run%20%232.json");
+        check("/100 %/\"a\".json", "file:///100%20%25/%22a%22.json");
+    }
+
+    #[test]
+    fn the_lines_are_in_the_notation_of_a_pipeline_file() {
+        let blake3 = Digest::of(b"{}");
+        let expected = format!(
+            "(\"s_imported\", Fetch(Url(url: \"file:///a%20b\", size: 2, blake3: \"{blake3}\"))),\nimported: \"s_imported\",\n"
+        );
+        assert_eq!(lines("s", Path::new("/a b"), b"{}"), expected);
     }
 }

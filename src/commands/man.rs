@@ -2,9 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 
-use super::Cli;
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
@@ -23,8 +22,8 @@ pub(crate) struct Man {
 }
 
 impl Man {
-    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
-        let pages = pages();
+    pub(crate) fn run(self, _: &Logging, program: clap::Command) -> Result<(), Failure> {
+        let pages = pages(program);
         let Some(folder) = self.folder else { return print_bytes(&pages[0].1) };
         let write = || {
             fs::create_dir_all(&folder)?;
@@ -35,8 +34,8 @@ impl Man {
 }
 
 /// Returns the name and the text of each page. The page of the program comes first.
-fn pages() -> Vec<(String, Vec<u8>)> {
-    let mut program = Cli::command().disable_help_subcommand(true);
+fn pages(program: clap::Command) -> Vec<(String, Vec<u8>)> {
+    let mut program = program.disable_help_subcommand(true);
     // `build` gives each command its full name and the global options.
     program.build();
     let commands = [&program].into_iter().chain(program.get_subcommands());

@@ -3,16 +3,17 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::{self, Logging},
 };
 
-/// Declares the modules and the subcommands, in the order of `pipe --help`.
+/// Declares the modules and the subcommands, in the order of `pipe --help`. Values in parentheses are passed to a command that
+/// needs them.
 macro_rules! commands {
-    ($($module:ident::$Command:ident,)+) => {
+    ($($module:ident::$Command:ident $(($value:expr))?,)+) => {
         $(mod $module;)+
 
         #[derive(Debug, Subcommand)]
@@ -23,7 +24,7 @@ macro_rules! commands {
         impl Command {
             fn run(self, logging: &Logging) -> Result<(), Failure> {
                 match self {
-                    $(Self::$Command(command) => command.run(logging),)+
+                    $(Self::$Command(command) => command.run(logging $(, $value)?),)+
                 }
             }
         }
@@ -46,8 +47,8 @@ commands! {
     export::Export,
     cat::Cat,
     predict::Predict,
-    completions::Completions,
-    man::Man,
+    completions::Completions(Cli::command()),
+    man::Man(Cli::command()),
     exec::Exec,
 }
 

@@ -161,8 +161,10 @@ impl Plot {
                 (name.to_owned(), node_network::of_node(store, &found.study, name)?)
             }
             Some(path) => {
-                let proposal = node_network::read_proposal(path.clone())?;
                 let name = path.display().to_string();
+                let text = fs::read(path).map_err(|error| Failure::usage(format!("`{name}` cannot be read: {error}")))?;
+                let proposal = node_network::parse_proposal(&text)
+                    .map_err(|error| Failure::usage(format!("`{name}` is not a proposal: {error}")))?;
                 let network = node_network::of_proposal(store, &found.study, &name, what, &proposal)?;
                 (name, network)
             }

@@ -39,7 +39,7 @@ impl Predict {
         let store = self.store.open_existing()?;
         let found = study::find(&store, self.study.as_deref())?;
         let name = found.study.resolve(&self.node)?;
-        let model = Model::of_node(&store, name, &found.study.nodes[name])?;
+        let model = Model::of_node(&store, &found.study, name)?;
         let mut pictures = Vec::new();
         for path in &self.images {
             let read = fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| model.picture(&bytes));
@@ -70,8 +70,7 @@ impl From<PredictError> for Failure {
         match error {
             PredictError::NoNetwork(_) => Self::usage(&error).hint("name a training, such as `retrain_best`"),
             PredictError::NoWeights(_) => Self::usage(&error).hint("`keep: [Best]` keeps them"),
-            PredictError::Study(error) => error.into(),
-            PredictError::Store(error) => error.into(),
+            PredictError::View(error) => error.into(),
             PredictError::Stage(StageError::Input { source, .. }) => source.into(),
             error => Self::from_error(&error),
         }

@@ -1,16 +1,13 @@
 //! The network of a node: the one that was trained, or the one that a proposal describes.
 
-use std::{collections::BTreeMap, path::PathBuf};
-
 use pipe_engine::{pipeline::stage::TrainSpec, study::Study};
 use pipe_stages::{
     StageName,
     network::{Architecture, ModelError, Proposed},
-    records::{self, Labels},
+    records::{self, Labels, RecordError},
     train,
 };
 use pipe_store::Store;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{ViewError, outputs::Outputs};
@@ -24,10 +21,17 @@ pub enum NetworkError {
     NoData(String),
     #[error("`{node}` cannot be built: {source}")]
     Model { node: String, source: ModelError },
-    #[error("`{path}` is not a proposal: {reason}")]
-    Proposal { path: PathBuf, reason: String },
     #[error(transparent)]
     View(#[from] ViewError),
+}
+
+/// Why a text is not a proposal.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposalError {
+    #[error("expected a JSON object of hyperparameters by name: {0}")]
+    Hyperparameters(#[from] serde_json::Error),
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 impl From<pipe_store::StoreError> for NetworkError {
@@ -82,35 +86,16 @@ pub fn of_proposal(
         .map_err(|source| NetworkError::Model { node: name.to_owned(), source })
 }
 
-/// Reads a proposal from a file: a proposal.json, or an object of hyperparameters by name.
+/// Reads a proposal: the record that a search writes, which has `format`, or else an object of hyperparameters by name.
 ///
 /// # Errors
-/// If the file cannot be read, or is neither.
-pub fn read_proposal(path: PathBuf) -> Result<Proposed, NetworkError> {
-    let read = || -> Result<Written, String> {
-        let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-        Written::deserialize(value).map_err(|_| "expected an object of hyperparameters".to_owned())
-    };
-    match read() {
-        Ok(Written::Record { labels, values }) => {
-            Ok(records::Proposal { labels, values, ..records::Proposal::default() }.into())
-        }
-        Ok(Written::Values(values)) => Ok(Proposed { labels: values.clone(), values }),
-        Err(reason) => Err(NetworkError::Proposal { path, reason }),
+/// If it is neither.
+pub fn parse_proposal(text: &[u8]) -> Result<Proposed, ProposalError> {
+    let values: Map<String, Value> = serde_json::from_slice(text)?;
+    if values.contains_key("format") {
+        return Ok(records::read::<records::Proposal>(text)?.into());
     }
-}
-
-/// A proposal in either of the two forms that a file may have.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Record {
-        #[serde(default)]
-        labels: BTreeMap<String, Value>,
-        values: Map<String, Value>,
-    },
-    Values(Map<String, Value>),
+    Ok(Proposed { labels: values.clone(), values })
 }
 
 #[cfg(test)]
@@ -126,8 +111,22 @@ mod tests {
     }
 
     fn proposal(values: Value) -> Proposed {
-        let values = values.as_object().unwrap();
-        Proposed { values: values.clone(), labels: values.clone() }
+        parse_proposal(values.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_proposal_is_a_record_or_an_object_of_hyperparameters() {
+        let written = parse_proposal(br#"{ "lr_rate_mult": 2 }"#).unwrap();
+        assert_eq!((&written.values, &written.labels["lr_rate_mult"]), (&written.labels, &json!(2)));
+        let record = parse_proposal(br#"{ "format": 1, "labels": { "n": 3 }, "values": { "units": 8 } }"#).unwrap();
+        assert_eq!(json!([record.values, record.labels]), json!([{ "units": 8 }, { "n": 3, "units": 8 }]));
+        let check = |text: &str, expected: &str| {
+            let error = parse_proposal(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        };
+        check("[8]", "expected a JSON object of hyperparameters by name: invalid type: sequence, expected a map");
+        check(r#"{ "format": 2 }"#, "its format is 2, this build reads format 1");
+        check(r#"{ "format": 1, "labels": {}, "values": 8 }"#, "`values`: invalid type: integer `8`, expected a map");
     }
 
     #[test]

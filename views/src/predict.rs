@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use pipe_engine::study::{self, StudyError, StudyNode};
+use pipe_engine::study::{self, Study};
 use pipe_stages::{
-    decode,
+    StageName, decode,
     images::{
         Policy,
         dataset::{self, Dataset, Labels},
     },
-    network::{Architecture, Predictor},
+    network::{Architecture, Backend, Predictor, Weights},
     records::Record,
     stage::{ComputeDevice, Inputs, StageError},
 };
-use pipe_store::{Digest, Store};
+use pipe_store::{Digest, ObjectSource, Store, StoreError};
 use serde::Serialize;
+
+use crate::{ViewError, outputs::Outputs};
 
 /// A trained network with the meaning of its inputs and outputs.
 pub struct Model {
@@ -33,9 +35,13 @@ pub enum PredictError {
     #[error(transparent)]
     Stage(#[from] StageError),
     #[error(transparent)]
-    Study(#[from] StudyError),
-    #[error(transparent)]
-    Store(#[from] pipe_store::StoreError),
+    View(#[from] ViewError),
+}
+
+impl From<StoreError> for PredictError {
+    fn from(error: StoreError) -> Self {
+        Self::View(error.into())
+    }
 }
 
 /// What a network predicts for one picture: for each head, the classes by falling probability.
@@ -55,36 +61,74 @@ pub struct ClassProbability {
 /// The number of images in a batch.
 const BATCH: usize = 64;
 
-/// Returns the files of the network that the node `name` trained, by slot: the inputs of the training, `architecture` and
-/// `weights`. The weights are the best ones, or the last ones if the best were not kept.
-///
-/// # Errors
-/// If the node trained no network, or kept no weights.
-pub(crate) fn slots(store: &Store, name: &str, node: &StudyNode) -> Result<BTreeMap<String, Digest>, PredictError> {
-    let no_network = || PredictError::NoNetwork(name.to_owned());
-    let tree = study::tree_of(store, node)?.ok_or_else(no_network)?;
-    let file = |path: &str| tree.files.get(path).map(|entry| entry.digest);
-    let architecture = file(Architecture::FILE).ok_or_else(no_network)?;
-    let any = tree.files.iter().rev().find(|(path, _)| path.ends_with("/weights.safetensors"));
-    let weights = file("best/weights.safetensors")
-        .or_else(|| file("last/weights.safetensors"))
-        .or_else(|| any.map(|(_, entry)| entry.digest))
-        .ok_or_else(|| PredictError::NoWeights(name.to_owned()))?;
-    let action = study::action(store, &node.action.ok_or_else(no_network)?)?;
-    let mut slots: BTreeMap<String, Digest> = action.inputs;
-    slots.insert("architecture".to_owned(), architecture);
-    slots.insert("weights".to_owned(), weights);
-    Ok(slots)
+/// A trained network, as its training left it.
+pub(crate) struct Trained {
+    pub(crate) architecture: Architecture,
+    /// The best weights, or the last ones if the best were not kept.
+    pub(crate) weights: Weights,
+    pub(crate) labels: Labels,
+    pub(crate) policy: Policy,
+}
+
+impl Trained {
+    /// Reads the network that the node `name` trained.
+    ///
+    /// # Errors
+    /// If the node trained no network or kept no weights, or one of the files cannot be read.
+    pub(crate) fn of_node(store: &Store, study: &Study, name: &str) -> Result<Self, PredictError> {
+        let no_network = || PredictError::NoNetwork(name.to_owned());
+        let node = study.nodes.get(name).ok_or_else(no_network)?;
+        let outputs = Outputs::of(store, name, node)?.ok_or_else(no_network)?;
+        let architecture: Architecture = outputs.record()?.ok_or_else(no_network)?;
+        let weights = weights(&outputs).ok_or_else(|| PredictError::NoWeights(name.to_owned()))?;
+        let weights = Weights::read(&architecture, store.read(&weights)?)?;
+        let action = study::action(store, &node.action.ok_or_else(no_network)?).map_err(ViewError::from)?;
+        let inputs = Inputs::new(&action.inputs, store);
+        let labels: Labels = match written(store, study, StageName::Decode, inputs.digest("labels"))? {
+            Some(labels) => labels,
+            None => inputs.record("labels")?,
+        };
+        let policy = match written(store, study, StageName::Augment, inputs.digest("policy"))? {
+            Some(policy) => policy,
+            None => Policy::of_inputs(&inputs, labels.image)?,
+        };
+        policy.check(labels.image)?;
+        Ok(Self { architecture, weights, labels, policy })
+    }
+}
+
+fn weights(outputs: &Outputs<'_>) -> Option<Digest> {
+    let any = || outputs.tree.files.iter().rev().find(|(path, _)| path.ends_with("/weights.safetensors"));
+    let kept = ["best/weights.safetensors", "last/weights.safetensors"];
+    kept.iter().find_map(|path| outputs.digest(path)).or_else(|| any().map(|(_, entry)| entry.digest))
+}
+
+/// Reads the record with this digest as an output of the node that wrote it, so that an error names the node. Returns None if
+/// the study has no such node: a study of selected stages may lack it.
+fn written<R: Record>(
+    store: &Store,
+    study: &Study,
+    writer: StageName,
+    digest: Option<Digest>,
+) -> Result<Option<R>, ViewError> {
+    for (name, node) in study.nodes.iter().filter(|(_, node)| node.is(writer)) {
+        // The tree of another node may be damaged. It does not matter here.
+        let outputs = Outputs::of(store, name, node).ok().flatten();
+        if let Some(outputs) = outputs.filter(|outputs| digest.is_some() && outputs.digest(R::FILE) == digest) {
+            return outputs.record();
+        }
+    }
+    Ok(None)
 }
 
 impl Model {
     /// Returns the network that the node `name` trained, with its best weights, or the last ones if the best were not kept.
-    pub fn of_node(store: &Store, name: &str, node: &StudyNode) -> Result<Self, PredictError> {
-        let slots = slots(store, name, node)?;
-        let inputs = Inputs::new(&slots, store);
-        let labels: Labels = inputs.record("labels")?;
-        let policy = Policy::of_inputs(&inputs, labels.image)?;
-        let predictor = Predictor::load(inputs.record("architecture")?, inputs.bytes("weights")?, ComputeDevice::Cpu)?;
+    ///
+    /// # Errors
+    /// If the node trained no network or kept no weights, or one of the files cannot be read.
+    pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Self, PredictError> {
+        let Trained { architecture, weights, labels, policy } = Trained::of_node(store, study, name)?;
+        let predictor = Predictor::new(architecture, weights, Backend::of(ComputeDevice::Cpu)?);
         Ok(Self { predictor, labels, policy })
     }
 
@@ -125,5 +169,53 @@ impl Model {
     /// Returns the names of the heads, the main one first.
     pub fn heads(&self) -> impl Iterator<Item = &str> {
         self.labels.heads.iter().map(|head| head.name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipe_engine::study::{Outcome, tree_of};
+
+    use super::*;
+    use crate::testing::{Builder, TestStore};
+
+    const TRAINING: &str = "retrain_best";
+
+    /// Returns a study in which `node` wrote `bytes` as `file`, and the training read them from `slot`.
+    fn with_file(node: &str, file: &str, slot: &str, bytes: &[u8]) -> (TestStore, Study) {
+        let (store, mut study) = Builder::whole(4).done();
+        let tree = tree_of(&store, &study.nodes[node]).unwrap().unwrap();
+        let content = |digest: Digest| store.read(&digest).unwrap().to_vec();
+        let mut files: BTreeMap<_, _> =
+            tree.files.into_iter().map(|(path, entry)| (path, content(entry.digest))).collect();
+        files.insert(file.to_owned(), bytes.to_vec());
+        study.nodes.get_mut(node).unwrap().outcome = Outcome::Tree(store.put_tree(&files).unwrap().0);
+        let training = study.nodes.get_mut(TRAINING).unwrap();
+        let mut action = study::action(&store, &training.action.unwrap()).unwrap();
+        action.inputs.entry(slot.to_owned()).and_modify(|input| *input = Digest::of(bytes));
+        training.action = Some(store.put(&action.record()).unwrap());
+        (store, study)
+    }
+
+    #[test]
+    fn an_error_names_the_node_the_file_and_the_field() {
+        for (node, file, slot) in [
+            ("data", Labels::FILE, "labels"),
+            ("flip", Policy::FILE, "policy"),
+            (TRAINING, Architecture::FILE, "architecture"),
+        ] {
+            let (store, study) = with_file(node, file, slot, br#"{ "format": true }"#);
+            let error = Trained::of_node(&store, &study, TRAINING).err().unwrap().to_string();
+            assert!(error.starts_with(&format!("`{node}/{file}` (")), "{error}");
+            assert!(error.contains("cannot be read: `format`: invalid type: boolean `true`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_study_without_the_node_that_wrote_the_labels_still_has_its_networks() {
+        let (store, mut study) = Builder::whole(4).done();
+        study.nodes.retain(|name, _| name == TRAINING);
+        let trained = Trained::of_node(&store, &study, TRAINING).unwrap();
+        assert_eq!(trained.labels.heads.len(), trained.architecture.heads.len());
     }
 }

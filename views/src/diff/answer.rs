@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipe_engine::{
-    leaves::{Change, changes},
-    names::trial_node,
-};
+use pipe_engine::leaves::{Change, changes};
 use pipe_stages::{
     StageName,
     params::Float,
     records::{Best, Evaluation, HeadEvaluation, Record, Score, TrainingHistory},
 };
 use pipe_store::{Digest, Store};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::pair::Pair;
@@ -86,19 +84,13 @@ pub struct FileChange {
     pub old: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<Digest>,
+    /// The name for the nodes of all trials that are like this one: `search/train/*`.
+    #[serde(skip)]
+    pub of_trials: Option<String>,
 }
 
-/// The least number of nodes that are read by several threads.
-const ALONE: usize = 64;
-
 pub(super) fn compare(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
-    let threads =
-        if pairs.len() < ALONE { 1 } else { std::thread::available_parallelism().map_or(1, usize::from).min(4) };
-    let parts: Vec<_> = std::thread::scope(|scope| {
-        let part = |pairs| scope.spawn(move || each(store, pairs));
-        let threads: Vec<_> = pairs.chunks(pairs.len().div_ceil(threads).max(1)).map(part).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a comparison does not panic")).collect()
-    });
+    let parts: Vec<_> = pairs.par_iter().map(|pair| within(store, pair)).collect();
     let mut answer = Answer::default();
     for part in parts {
         let part = part?;
@@ -116,39 +108,33 @@ pub(super) fn compare(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewE
 }
 
 fn rank(pair: &Pair<'_>) -> u8 {
-    let node = pair.any();
-    match pair.trial() {
-        Some(_) => 2,
-        None if node.is(StageName::Train) => 1,
-        None => 0,
+    match pair.any().kind() {
+        _ if pair.is_of_trial() => 2,
+        Some(StageName::Train) => 1,
+        _ => 0,
     }
 }
 
-/// Returns the differences within each node.
-fn each(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewError> {
-    let mut answer = Answer::default();
-    for pair in pairs {
-        outcome(pair, &mut answer);
-        // If only one study has outputs, all of them differ. Only metrics and the best trial are worth listing then.
-        let kind = pair.any().kind();
-        if !pair.has_other_outputs()
-            || (pair.trees().contains(&None) && !matches!(kind, Some(StageName::Evaluate | StageName::Select)))
-        {
-            continue;
-        }
-        let outputs = pair.outputs(store)?;
-        match kind {
-            Some(StageName::Evaluate) => metrics(pair.name, &outputs, evaluation, &mut answer)?,
-            Some(StageName::Train) => metrics(pair.name, &outputs, score, &mut answer)?,
-            Some(StageName::Select) => answer.best.extend(best(&pair.any().part_of, &outputs)?),
-            _ => {}
-        }
-        if pair.has_other_action() {
-            let (pictures, files) =
-                file_changes(pair.name, &outputs).into_iter().partition(|change| is_picture(&change.path));
-            answer.pictures.extend::<Vec<_>>(pictures);
-            answer.files.extend::<Vec<_>>(files);
-        }
+/// Returns the differences within one node.
+fn within(store: &Store, pair: &Pair<'_>) -> Result<Answer, ViewError> {
+    let mut answer = Answer { outcomes: outcome(pair).into_iter().collect(), ..Answer::default() };
+    // If only one study has outputs, all of them differ. Only metrics and the best trial are worth listing then.
+    let kind = pair.any().kind();
+    if !pair.has_other_outputs()
+        || (pair.trees().contains(&None) && !matches!(kind, Some(StageName::Evaluate | StageName::Select)))
+    {
+        return Ok(answer);
+    }
+    let outputs = pair.outputs(store)?;
+    match kind {
+        Some(StageName::Evaluate) => answer.metrics = metrics(pair.name, &outputs, evaluation)?,
+        Some(StageName::Train) => answer.metrics = metrics(pair.name, &outputs, score)?,
+        Some(StageName::Select) => answer.best.extend(best(&pair.any().part_of, &outputs)?),
+        _ => {}
+    }
+    if pair.has_other_action() {
+        (answer.pictures, answer.files) =
+            file_changes(pair, &outputs).into_iter().partition(|change| is_picture(&change.path));
     }
     Ok(answer)
 }
@@ -163,17 +149,13 @@ fn curves(store: &Store, pairs: &[Pair<'_>]) -> Result<Vec<CurveChange>, ViewErr
     let mut found = Vec::new();
     for pair in pairs.iter().filter(|pair| pair.any().is(StageName::Train) && changed.contains(pair.name)) {
         let part_of = pair.any().part_of.as_str();
-        let trial = pair.trial().filter(|_| pair.has_other_action());
-        let is_proposed_differently = |trial| {
-            let sources = [StageName::Propose, StageName::Promote];
-            sources.iter().any(|stage| changed.contains(trial_node(part_of, *stage, trial).as_str()))
-        };
-        let parts_at_once = |trial| parted.contains(part_of) || is_proposed_differently(trial);
-        if pair.trees().contains(&None) || trial.is_some_and(parts_at_once) {
+        let is_other_trial = pair.is_of_trial() && pair.has_other_action();
+        let parts_at_once = || parted.contains(part_of) || pair.proposals().any(|name| changed.contains(name));
+        if pair.trees().contains(&None) || is_other_trial && parts_at_once() {
             continue;
         }
         let curve = curve(pair.name, &pair.outputs(store)?)?;
-        if trial.is_some() && curve.is_none() {
+        if is_other_trial && curve.is_none() {
             parted.insert(part_of);
         }
         found.extend(curve);
@@ -181,20 +163,21 @@ fn curves(store: &Store, pairs: &[Pair<'_>]) -> Result<Vec<CurveChange>, ViewErr
     Ok(found)
 }
 
-fn outcome(pair: &Pair<'_>, answer: &mut Answer) {
-    let Some((old, new)) = pair.both() else { return };
+/// Returns the outcomes of a node that has outputs in only one of the studies, or fails differently.
+fn outcome(pair: &Pair<'_>) -> Option<OutcomeChange> {
+    let (old, new) = pair.both()?;
     if old.outcome == new.outcome || (old.tree().is_some() && new.tree().is_some()) {
-        return;
+        return None;
     }
     let words = |node: &pipe_engine::study::StudyNode| match show::words(&node.outcome) {
         (word, Some(reason)) => format!("{word}: {reason}"),
         (word, None) => word.to_owned(),
     };
-    answer.outcomes.push(OutcomeChange { node: pair.name.to_owned(), old: words(old), new: words(new) });
+    Some(OutcomeChange { node: pair.name.to_owned(), old: words(old), new: words(new) })
 }
 
 /// Returns the files that differ between two output trees, or nothing if one of the trees is missing.
-pub(super) fn file_changes(node: &str, outputs: &[Option<Outputs<'_>>; 2]) -> Vec<FileChange> {
+pub(super) fn file_changes(pair: &Pair<'_>, outputs: &[Option<Outputs<'_>>; 2]) -> Vec<FileChange> {
     let [Some(old), Some(new)] = outputs else { return Vec::new() };
     let mut files: BTreeMap<&String, [Option<Digest>; 2]> = BTreeMap::new();
     for (at, outputs) in [old, new].into_iter().enumerate() {
@@ -202,8 +185,11 @@ pub(super) fn file_changes(node: &str, outputs: &[Option<Outputs<'_>>; 2]) -> Ve
             files.entry(path).or_default()[at] = Some(entry.digest);
         }
     }
+    let node = pair.any();
+    let of_trials = pair.is_of_trial().then(|| format!("{}/{}/*", node.part_of, node.stage));
     let change = |(path, [old, new]): (&String, [Option<Digest>; 2])| {
-        (old != new).then(|| FileChange { node: node.to_owned(), path: path.clone(), old, new })
+        let (node, path) = (pair.name.to_owned(), path.clone());
+        (old != new).then(|| FileChange { node, path, old, new, of_trials: of_trials.clone() })
     };
     files.into_iter().filter_map(change).collect()
 }
@@ -214,11 +200,10 @@ fn metrics<R: Record>(
     node: &str,
     [old, new]: &[Option<Outputs<'_>>; 2],
     figures: fn(R) -> Figures,
-    answer: &mut Answer,
-) -> Result<(), ViewError> {
+) -> Result<Vec<MetricChange>, ViewError> {
     let of = |outputs: &Option<Outputs<'_>>| outputs.as_ref().and_then(|outputs| outputs.digest(R::FILE));
     if of(old) == of(new) {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let read = |outputs: &Option<Outputs<'_>>| -> Result<Figures, ViewError> {
         let record = outputs.as_ref().map(Outputs::record).transpose()?.flatten();
@@ -226,6 +211,7 @@ fn metrics<R: Record>(
     };
     let (old, new) = (read(old)?, read(new)?);
     let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let mut changes = Vec::new();
     for name in names {
         let (old, new) = (old.get(name).copied(), new.get(name).copied());
         // Bits are compared, so that NaN equals NaN.
@@ -234,9 +220,9 @@ fn metrics<R: Record>(
         }
         let difference = old.zip(new).map(|(old, new)| Float(new - old));
         let (old, new) = (old.map(Float), new.map(Float));
-        answer.metrics.push(MetricChange { node: node.to_owned(), metric: name.clone(), old, new, difference });
+        changes.push(MetricChange { node: node.to_owned(), metric: name.clone(), old, new, difference });
     }
-    Ok(())
+    Ok(changes)
 }
 
 /// Returns the metrics of each head, without those of single classes.

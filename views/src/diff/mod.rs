@@ -8,7 +8,7 @@ mod pair;
 mod question;
 mod render;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use pipe_engine::study::Study;
 use pipe_store::Store;
@@ -44,14 +44,8 @@ impl Diff {
 /// # Errors
 /// If a record that differs cannot be read.
 pub fn compare(store: &Store, old: &Study, new: &Study) -> Result<Diff, ViewError> {
-    let mut pairs: BTreeMap<&str, Pair<'_>> = BTreeMap::new();
-    for (name, node) in &old.nodes {
-        pairs.insert(name, Pair { name, old: Some(node), new: None });
-    }
-    for (name, node) in &new.nodes {
-        pairs.entry(name).or_insert(Pair { name, old: None, new: None }).new = Some(node);
-    }
-    let pairs: Vec<_> = pairs.into_values().filter(|pair| pair.old != pair.new).collect();
+    let names: BTreeSet<&String> = old.nodes.keys().chain(new.nodes.keys()).collect();
+    let pairs: Vec<_> = names.into_iter().filter_map(|name| Pair::of_different(name, old, new)).collect();
     Ok(Diff {
         question: question::compare(store, old, new, &pairs)?,
         answer: answer::compare(store, &pairs)?,

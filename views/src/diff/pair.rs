@@ -1,7 +1,6 @@
 //! A node in two studies.
 
-use pipe_engine::{names::trial_number, study::StudyNode};
-use pipe_stages::StageName;
+use pipe_engine::study::{Study, StudyNode, Trial};
 use pipe_store::{Digest, Store};
 
 use crate::{ViewError, outputs::Outputs};
@@ -11,17 +10,31 @@ pub(super) struct Pair<'a> {
     pub(super) name: &'a str,
     pub(super) old: Option<&'a StudyNode>,
     pub(super) new: Option<&'a StudyNode>,
+    /// The trial that it belongs to in the old and in the new study.
+    pub(super) trials: [Option<Trial<'a>>; 2],
 }
 
 impl<'a> Pair<'a> {
+    /// Returns the node `name` of two studies, or None if it is the same in both.
+    pub(super) fn of_different(name: &'a str, old: &'a Study, new: &'a Study) -> Option<Self> {
+        let nodes = [old, new].map(|study| study.nodes.get(name));
+        let pair = || Self { name, old: nodes[0], new: nodes[1], trials: [old, new].map(|study| study.trial_of(name)) };
+        (nodes[0] != nodes[1]).then(pair)
+    }
+
     /// Returns the node of the new study, or of the old one if the new one lacks it.
     pub(super) fn any(&self) -> &'a StudyNode {
         self.new.or(self.old).expect("a pair has a node")
     }
 
-    /// Returns the number of the trial if the node is the training of a trial.
-    pub(super) fn trial(&self) -> Option<u32> {
-        trial_number(self.name, &self.any().part_of, StageName::Train)
+    /// Returns whether the node belongs to a trial of a search.
+    pub(super) fn is_of_trial(&self) -> bool {
+        self.trials.iter().any(Option::is_some)
+    }
+
+    /// Returns the names of the nodes that gave the trial its hyperparameters, in the old and in the new study.
+    pub(super) fn proposals(&self) -> impl Iterator<Item = &'a str> {
+        self.trials.into_iter().flatten().filter_map(|trial| trial.proposal).map(|(name, _)| name)
     }
 
     pub(super) fn both(&self) -> Option<(&'a StudyNode, &'a StudyNode)> {

@@ -140,14 +140,11 @@ fn digests(file: &FileChange) -> String {
     format!("{} -> {}", show(file.old), show(file.new))
 }
 
-/// Writes the other files by name. Files with the same name in numbered nodes share a line.
+/// Writes the other files by name. Files with the same name in the trials of a search share a line.
 fn files(changes: &[FileChange], text: &mut String) {
-    let mut groups: BTreeMap<(String, &str), Vec<&FileChange>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, &str), Vec<&FileChange>> = BTreeMap::new();
     for change in changes {
-        let group = match change.node.rsplit_once('/') {
-            Some((parent, number)) if number.bytes().all(|b| b.is_ascii_digit()) => format!("{parent}/*"),
-            _ => change.node.clone(),
-        };
+        let group = change.of_trials.as_ref().unwrap_or(&change.node);
         groups.entry((group, &change.path)).or_default().push(change);
     }
     for ((group, path), changes) in groups {

@@ -191,3 +191,24 @@ fn a_selection_explains_missing_nodes() {
     let text = render(&compare(&store, &old, &new).unwrap(), ["a", "b"]);
     check(&text, &["  selection: everything -> visualize_filters\n", "      test: 1 evaluation removed\n"]);
 }
+
+#[test]
+fn a_string_like_the_name_of_a_stage_is_not_a_dependency() {
+    let shared = Builder::new();
+    let study = |images: u32, validation: f64| {
+        let mut builder = shared.clone();
+        let embedded = json!({ "name": "shapes100", "train": images, "test": 20 });
+        builder.stage("archive", json!({ "Fetch": { "Embedded": embedded } }));
+        builder.run("archive", true);
+        let decode = json!({ "from": "archive", "format": "Cifar100", "validation": { "Stratified": validation } });
+        builder.stage("shapes100", json!({ "Decode": decode }));
+        builder.run("shapes100", true);
+        builder
+    };
+    // `archive` has the string `shapes100`, but does not read that stage: a change of `shapes100` does not affect it.
+    let (_, text) = compared(study(200, 0.5), study(300, 0.25));
+    let question = "old  old\nnew  new\n\nAsked differently\n  archive.Embedded.train: 200 -> 300\n    from which follow\n      \
+                    archive: 1 fetch\n      shapes100: 1 decoding\n  shapes100.validation.Stratified.fraction: 0.5 -> 0.25\n    \
+                    from which follow\n      shapes100: 1 decoding\n\nCame out differently\n";
+    assert!(text.starts_with(question), "{text}");
+}

@@ -1,11 +1,10 @@
 //! A trained network as an ONNX model, for onnxruntime and other runtimes. The input is an image as decoded from a file: the
 //! model contains the normalisation, so that callers do not repeat it.
 
-use pipe_engine::study::StudyNode;
+use pipe_engine::study::Study;
 use pipe_stages::{
-    images::{Normalisation, Policy, dataset::Labels},
+    images::Normalisation,
     network::{Architecture, Layer, Weights, architecture::Output, layers::onnx::Attribute},
-    stage::Inputs,
 };
 use pipe_store::Store;
 use prost::Message;
@@ -13,7 +12,7 @@ use prost::Message;
 use super::onnx_proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
 };
-use crate::predict::{self, PredictError};
+use crate::predict::{PredictError, Trained};
 
 /// The version of the ONNX operators. Every runtime since 2022 supports it.
 const OPSET: i64 = 17;
@@ -24,14 +23,9 @@ const IR_VERSION: i64 = 8;
 ///
 /// # Errors
 /// If the node has no network or no weights, or one of its files cannot be read.
-pub fn of_node(store: &Store, name: &str, node: &StudyNode) -> Result<Vec<u8>, PredictError> {
-    let slots = predict::slots(store, name, node)?;
-    let inputs = Inputs::new(&slots, store);
-    let labels: Labels = inputs.record("labels")?;
-    let policy = Policy::of_inputs(&inputs, labels.image)?;
-    let network: Architecture = inputs.record("architecture")?;
-    let weights = Weights::read(&network, inputs.bytes("weights")?)?;
-    Ok(model(&network, &weights, policy.normalisation()))
+pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Vec<u8>, PredictError> {
+    let Trained { architecture, weights, policy, .. } = Trained::of_node(store, study, name)?;
+    Ok(model(&architecture, &weights, policy.normalisation()))
 }
 
 /// Returns the model. The input `images` is [n, channels, height, width], 32-bit floats from 0 to 255. Each head has two

@@ -2,7 +2,6 @@
 
 use maud::{Markup, html};
 use pipe_engine::pipeline::stages::search::SearchSpec;
-use pipe_stages::search::Sampler;
 
 use super::{
     page::{Page, figure, heading},
@@ -31,8 +30,10 @@ pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
 
 fn progress(page: &Page<'_>, trials: &[TrialRow]) -> Markup {
     let search: Option<&SearchSpec> = page.pipeline.stages.get_as(&trials[0].search);
-    let rule = search.and_then(|search| first_modelled(search, trials.len() as u32));
-    let rule = rule.filter(|n| *n > 0).map(|n| (f64::from(n) - 0.5, "TPE from here".to_owned()));
+    let rule = search.and_then(|search| {
+        let first = first_modelled(search, trials.len())?;
+        Some((f64::from(first) - 0.5, format!("{} from here", search.own.sampler.name())))
+    });
     html! {
         @if let Some(picture) = history::draw(trials, rule) {
             (figure(&picture, "Objective of each trial, in the order of their proposals."))
@@ -40,10 +41,11 @@ fn progress(page: &Page<'_>, trials: &[TrialRow]) -> Markup {
     }
 }
 
-/// Returns the first of `n` trials that TPE proposes from its model, or None for other samplers.
-fn first_modelled(search: &SearchSpec, n: u32) -> Option<u32> {
-    let sampler = Some(&search.own.sampler).filter(|sampler| matches!(sampler, Sampler::Tpe(_)))?;
-    (0..n).find(|trial| sampler.split(*trial, search.imported.is_some()).is_some())
+/// Returns the first of `n` trials that a model proposes after others that the prior proposed, or None if there is none.
+/// Imported trials count as trials of the prior, so that the model may propose every trial.
+fn first_modelled(search: &SearchSpec, n: usize) -> Option<u32> {
+    let startup = search.own.sampler.startup().filter(|_| search.imported.is_none())?;
+    (1..n).contains(&(startup as usize)).then_some(startup)
 }
 
 fn best(trials: &[TrialRow]) -> Markup {

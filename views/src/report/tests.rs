@@ -7,6 +7,7 @@ use pipe_stages::{
     stage::Outputs,
     visualize_filters::{FiltersRecord, Fourier, Method},
 };
+use serde_json::json;
 
 use super::*;
 use crate::testing::{Builder, Trial, filters, png};
@@ -39,7 +40,7 @@ fn a_whole_study_has_all_sections_and_loads_nothing() {
         "<div class=\"value\">40.20\u{a0}%</div><div class=\"note\">95 % interval 36.00 to 44.50\u{a0}%; chance 1.00\u{a0}%; 500 images</div>",
         "(&quot;flip&quot;, Augment(data: &quot;data&quot;, policy: [RandomFlip(0.5)])),\n",
         "★ ",
-        "TPE from here",
+        "Tpe from here",
         "best so far",
         "data:image/png;base64,",
         "1 dead filter".replace('1', "3").as_str(),
@@ -92,10 +93,7 @@ fn a_search_without_a_result_still_has_a_page() {
 #[test]
 fn without_a_test_split_the_page_says_so() {
     let mut builder = Builder::whole(4);
-    builder.stage(
-        "data",
-        serde_json::json!({ "Decode": { "from": "raw", "format": "Cifar100", "validation": "OfficialTest" } }),
-    );
+    builder.stage("data", json!({ "Decode": { "from": "raw", "format": "Cifar100", "validation": "OfficialTest" } }));
     assert!(page(builder).contains("There is no test split: data uses the official test images for validation"));
 }
 
@@ -155,16 +153,39 @@ fn stages_come_after_the_stages_they_read() {
 }
 
 #[test]
-fn the_first_trial_that_tpe_models_is_marked() {
-    let marked = |sampler: Option<serde_json::Value>, trials: usize| {
+fn a_string_like_the_name_of_a_stage_is_not_a_dependency() {
+    let mut builder = Builder::new();
+    // If `the_archive` were taken to read `shapes100`, there would be a cycle, and `shapes100` would come first.
+    builder.stage("the_archive", json!({ "Fetch": { "Embedded": { "name": "shapes100", "train": 200, "test": 20 } } }));
+    builder.stage("shapes100", json!({ "Decode": { "from": "the_archive", "format": "Cifar100" } }));
+    let (store, study) = builder.done();
+    let pipeline = study.read_pipeline(&store).unwrap();
+    let names: Vec<_> = in_order(&pipeline.stages).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["the_archive", "shapes100"]);
+}
+
+#[test]
+fn the_first_trial_that_a_model_proposes_is_marked() {
+    let mark = |sampler: Value, trials: usize| {
         let mut builder = Builder::whole(trials);
-        let search = builder.pipeline["stages"]["search"]["Search"].as_object_mut().unwrap();
-        search.remove("sampler");
-        search.extend(sampler.map(|sampler| ("sampler".to_owned(), sampler)));
-        page(builder).contains("TPE from here")
+        builder.pipeline["stages"]["search"]["Search"]["sampler"] = sampler;
+        let page = page(builder);
+        let (before, _) = page.split_once(" from here")?;
+        Some(before.rsplit('>').next().unwrap().to_owned())
     };
-    // TPE draws ten trials from the prior by default.
-    assert!(marked(None, 12) && !marked(None, 10));
-    assert!(marked(Some(serde_json::json!({ "Tpe": { "startup": 4 } })), 5));
-    assert!(!marked(Some("Random".into()), 12));
+    let check = |sampler: Value, trials, expected: Option<&str>| {
+        assert_eq!(mark(sampler.clone(), trials).as_deref(), expected, "{sampler}, {trials} trials");
+    };
+    // The default of both is ten trials from the prior.
+    for (sampler, short) in [
+        ("Tpe", json!({ "Tpe": { "startup": 4 } })),
+        ("GaussianProcess", json!({ "GaussianProcess": { "startup": 4 } })),
+    ] {
+        check(sampler.into(), 10, None);
+        check(sampler.into(), 11, Some(sampler));
+        check(short.clone(), 4, None);
+        check(short, 5, Some(sampler));
+    }
+    check(json!({ "Tpe": { "startup": 0 } }), 5, None);
+    check("Random".into(), 12, None);
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pipe_engine::{action::Action, study::Study};
+use pipe_engine::{action::Action, pipeline::stages, study::Study};
+use pipe_stages::StageName;
 use pipe_store::{Digest, ObjectSource, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::facts_text;
 use crate::{
     ViewError, notation,
-    text::{Align, bytes, columns, counted, works},
+    text::{Align, bytes, columns, counted},
 };
 
 /// An object, described by its bytes.
@@ -144,9 +145,8 @@ impl ObjectKind {
             }
             Self::Action { action } => {
                 let record = serde_json::to_value(action).expect("an action is plain data");
-                let works = works(&action.stage, 1);
-                // `1 decoding`, or `1 × name` for a stage that this build does not know.
-                let work = works.trim_start_matches(['1', ' ', '×']);
+                // A stage that this build does not know has no noun.
+                let work = StageName::find(&action.stage).map_or(action.stage.as_str(), |stage| stages::noun(stage, 1));
                 let article = if work.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
                 (format!("the action of {article} {work}"), notation::pretty(&record) + "\n")
             }

@@ -37,8 +37,13 @@ pub fn names() -> impl Iterator<Item = &'static str> + Clone {
 
 /// Returns `n` nodes of a stage in words: `1 training`, `10 trainings`.
 pub fn counted(stage: StageName, n: usize) -> String {
+    format!("{n} {}", noun(stage, n))
+}
+
+/// Returns the noun for `n` nodes of a stage: `training` for one, `trainings` for several.
+pub fn noun(stage: StageName, n: usize) -> &'static str {
     let [one, many] = nouns(stage).next().expect("a test counts the nouns of each stage");
-    format!("{n} {}", if n == 1 { one } else { many })
+    if n == 1 { one } else { many }
 }
 
 /// Returns whether a stage belongs to the bookkeeping of a search: all that a search executes except its trainings.
