@@ -5,7 +5,12 @@ use pipe_engine::study;
 use pipe_store::{Digest, ObjectSource};
 
 use super::export::{Output, find_output};
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print_bytes, store_args::StoreArgs};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::print_bytes,
+    store_args::StoreArgs,
+};
 
 /// Write an object or an output file to standard output
 ///

@@ -3,7 +3,11 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::print,
+};
 
 /// Print completions for a shell
 ///

@@ -4,7 +4,12 @@ use clap::Args;
 use pipe_engine::study;
 use pipe_views::diff;
 
-use crate::{failure::Failure, logging::Logging, output::{json, print}, store_args::StoreArgs};
+use crate::{
+    failure::Failure,
+    logging::Logging,
+    output::{json, print},
+    store_args::StoreArgs,
+};
 
 /// Compare two studies and their results
 ///

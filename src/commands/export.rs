@@ -13,7 +13,11 @@ use pipe_views::export::{
     tensorboard::{self, TensorboardError},
 };
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, store_args::StoreArgs};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    store_args::StoreArgs,
+};
 
 /// Copy output files out of the store, or convert them for ONNX or TensorBoard
 ///

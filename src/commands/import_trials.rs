@@ -13,7 +13,11 @@ use pipe_engine::{
 use pipe_store::Digest;
 use url::Url;
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::print,
+};
 
 /// Start a search from trials that were recorded elsewhere
 ///
@@ -53,7 +57,8 @@ impl ImportTrials {
             (None, [only]) => *only,
             (None, []) => return Err(Failure::usage(format!("`{}` has no search", self.file.display()))),
             (None, _) => {
-                return Err(Failure::usage("the pipeline has several searches").hint(format!("name one with `--search`: {names}")));
+                return Err(Failure::usage("the pipeline has several searches")
+                    .hint(format!("name one with `--search`: {names}")));
             }
             (Some(wanted), _) => *searches.iter().find(|(name, _)| name == wanted).ok_or_else(|| {
                 Failure::usage(format!("there is no search `{wanted}`")).hint(format!("searches are {names}"))

@@ -4,7 +4,12 @@ use clap::Args;
 use pipe_engine::study;
 use pipe_views::importance;
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::{json, print},
+    store_args::StoreArgs,
+};
 
 /// Show how much each hyperparameter matters for the results of trials
 ///

@@ -4,7 +4,10 @@ use std::{fs, io::Write, path::PathBuf};
 
 use clap::Args;
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+};
 
 /// The default study: the file at the root of the repository.
 pub(crate) const DEFAULT: &str = include_str!("../../pipeline.ron");

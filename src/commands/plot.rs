@@ -7,11 +7,16 @@ use pipe_engine::study;
 use pipe_store::Store;
 use pipe_views::{
     node_network::{self, NetworkError},
-    plot::{self, ShownColumns, TrialPicture, Picture, Trim, diagram::Diagram, timeline},
+    plot::{self, Picture, ShownColumns, TrialPicture, Trim, diagram::Diagram, timeline},
     trials,
 };
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::print, store_args::StoreArgs};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::print,
+    store_args::StoreArgs,
+};
 
 /// Draw a picture of a study as SVG: its trials, a network or a timeline
 ///
@@ -162,7 +167,8 @@ impl Plot {
             }
             Some(path) => {
                 let name = path.display().to_string();
-                let text = fs::read(path).map_err(|error| Failure::usage(format!("`{name}` cannot be read: {error}")))?;
+                let text =
+                    fs::read(path).map_err(|error| Failure::usage(format!("`{name}` cannot be read: {error}")))?;
                 let proposal = node_network::parse_proposal(&text)
                     .map_err(|error| Failure::usage(format!("`{name}` is not a proposal: {error}")))?;
                 let network = node_network::of_proposal(store, &found.study, &name, what, &proposal)?;

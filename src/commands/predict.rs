@@ -7,7 +7,12 @@ use pipe_engine::study;
 use pipe_stages::stage::StageError;
 use pipe_views::predict::{Model, PredictError};
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::{json, print},
+    store_args::StoreArgs,
+};
 
 /// Classify pictures with a trained network of the study
 ///

@@ -141,7 +141,8 @@ impl Run {
             ordinal,
             rerun,
             cadence: Duration::from_secs_f64(self.checkpoint_every),
-            program: std::env::current_exe().map_err(|error| Failure::work(format!("the path of this program is unknown: {error}")))?,
+            program: std::env::current_exe()
+                .map_err(|error| Failure::work(format!("the path of this program is unknown: {error}")))?,
             log_level: logging.level(),
             memory: limits::free_memory(),
         };
@@ -237,7 +238,8 @@ impl Run {
 
     fn show_plan(&self, plan: &Plan, wanted: &BTreeSet<usize>, rerun: &BTreeSet<usize>) -> Result<(), Failure> {
         // A plan does not make a store. Without one, no result is known.
-        let nowhere = tempfile::tempdir().map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
+        let nowhere = tempfile::tempdir()
+            .map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
         let root = self.store.root();
         let store = Store::open(if root.is_dir() { &root } else { nowhere.path() })?;
         let expected = plan.resolve(&store, wanted)?;

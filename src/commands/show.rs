@@ -5,7 +5,12 @@ use pipe_engine::study::{self, StudyError};
 use pipe_store::Store;
 use pipe_views::{plot::timeline, show};
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::{json, print},
+    store_args::StoreArgs,
+};
 
 /// Show a study, one of its nodes, or any object
 #[derive(Debug, Args)]

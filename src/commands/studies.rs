@@ -3,7 +3,12 @@
 use clap::Args;
 use pipe_engine::study::{self, Study, StudyStatus};
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::{json, print},
+    store_args::StoreArgs,
+};
 
 /// List the studies in the store
 ///

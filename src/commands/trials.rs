@@ -4,7 +4,12 @@ use clap::Args;
 use pipe_engine::study;
 use pipe_views::trials;
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::{json, print},
+    store_args::StoreArgs,
+};
 
 /// List the trials of a study with their hyperparameters and scores
 #[derive(Debug, Args)]

@@ -5,7 +5,12 @@ use std::io::IsTerminal;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{failure::{EXIT_CODES, Failure}, logging::Logging, output::{json, print}, store_args::StoreArgs};
+use crate::{
+    failure::{EXIT_CODES, Failure},
+    logging::Logging,
+    output::{json, print},
+    store_args::StoreArgs,
+};
 
 /// Check the store for damaged and missing objects
 ///

@@ -37,13 +37,14 @@ impl Package {
     /// # Panics
     /// Panics if a file cannot be read as Rust.
     pub(crate) fn read(folder: &Path) -> Self {
-        Self::from_sources(&|file| std::fs::read_to_string(folder.join(file)).ok())
+        let root = if folder.join("lib.rs").exists() { "lib.rs" } else { "main.rs" };
+        Self::from_sources(root, &|file| std::fs::read_to_string(folder.join(file)).ok())
     }
 
     /// Reads a package whose sources are returned by `source`, given the file.
-    pub(crate) fn from_sources(source: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn from_sources(root: &str, source: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut package = Self { modules: BTreeMap::new() };
-        package.add(source, Vec::new(), "lib.rs");
+        package.add(source, Vec::new(), root);
         package
     }
 
@@ -212,7 +213,7 @@ impl Module {
 /// Returns the file of the module `name` that is declared in `file`.
 fn file_of(source: &dyn Fn(&str) -> Option<String>, file: &str, name: &str) -> String {
     let file = Path::new(file);
-    let is_root = matches!(file.file_name().and_then(|name| name.to_str()), Some("lib.rs" | "mod.rs"));
+    let is_root = matches!(file.file_name().and_then(|name| name.to_str()), Some("lib.rs" | "main.rs" | "mod.rs"));
     let folder = if is_root { file.parent().map(PathBuf::from) } else { Some(file.with_extension("")) };
     let folder = folder.unwrap_or_default();
     let text = |path: PathBuf| path.to_str().expect("file names are text").to_owned();
