@@ -207,8 +207,8 @@ fn a_string_like_the_name_of_a_stage_is_not_a_dependency() {
     };
     // `archive` has the string `shapes100`, but does not read that stage: a change of `shapes100` does not affect it.
     let (_, text) = compared(study(200, 0.5), study(300, 0.25));
-    let question = "old  old\nnew  new\n\nAsked differently\n  archive.Embedded.train: 200 -> 300\n    from which follow\n      \
+    let question = "old  old\nnew  new\n\nInputs that differ\n  archive.Embedded.train: 200 -> 300\n    which changes\n      \
                     archive: 1 fetch\n      shapes100: 1 decoding\n  shapes100.validation.Stratified.fraction: 0.5 -> 0.25\n    \
-                    from which follow\n      shapes100: 1 decoding\n\nCame out differently\n";
+                    which changes\n      shapes100: 1 decoding\n\nResults that differ\n";
     assert!(text.starts_with(question), "{text}");
 }
