@@ -330,13 +330,12 @@ macro_rules! choices {
             }
         )?
 
-        #[allow(unreachable_pub, reason = "the enum may be private")]
         impl $name {
             /// The names, as they are written.
-            pub const NAMES: &'static [&'static str] = &[$( $crate::choices!(@word $variant $($word)?) ),*];
+            $vis const NAMES: &'static [&'static str] = &[$( $crate::choices!(@word $variant $($word)?) ),*];
 
             /// Returns the name, as it is written.
-            pub fn name(&self) -> &'static str {
+            $vis fn name(&self) -> &'static str {
                 match self {
                     $( $crate::choices!(@pattern $variant _ $($type)?) => $crate::choices!(@word $variant $($word)?), )*
                 }
