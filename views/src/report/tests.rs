@@ -3,7 +3,7 @@
 use pipe_stages::{
     StageName,
     params::Float,
-    records::{Example, ExamplesRecord, FilterExamples, LayerExamples, Version},
+    records::{Example, ExamplesRecord, FilterExamples, LayerExamples, Proposal, Version},
     stage::Outputs,
     visualize_filters::{FiltersRecord, Fourier, Method},
 };
@@ -69,7 +69,12 @@ fn sections_without_content_are_left_out() {
 #[test]
 fn promotions_are_counted_with_their_search() {
     let trials = [Trial::completed(0.3), Trial::completed(0.4), Trial::completed(0.5)];
-    let page = page(Builder::new().halving("search", &trials));
+    let mut builder = Builder::new().halving("search", &trials);
+    // Promotions are not searched for pictures, even if they have one.
+    let promotion = Outputs::default().with_record(&Proposal::default()).with("picture.png", png(8, 8, 1));
+    builder.inject("search/promote/002", StageName::Promote, &promotion);
+    builder.nodes.get_mut("search/promote/002").unwrap().part_of = "search".to_owned();
+    let page = page(builder);
     assert!(page.contains("<div class=\"note\">3 trainings</div>"), "{page}");
     assert!(!titles(&page).contains(&"Other pictures"));
     assert_eq!(crate::text::works(StageName::Promote.as_str(), 2), "2 promotions");
