@@ -4,6 +4,7 @@ mod commands;
 mod failure;
 mod logging;
 mod output;
+mod plan_args;
 mod printer;
 mod report_folder;
 mod store_args;

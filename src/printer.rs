@@ -9,7 +9,7 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pipe_engine::run::{Event, How};
+use pipe_engine::run::{Event, How, why::Why};
 use pipe_stages::stage::Progress;
 use pipe_store::Digest;
 use serde_json::{Value, json};
@@ -94,21 +94,21 @@ impl Printer {
                 if let Form::Events = self.form {
                     let text = |digest: Option<Digest>| digest.map_or(Value::Null, |digest| json!(digest));
                     return emit(&json!({
-                        "event": "node", "node": node, "how": how, "why": why,
+                        "event": "node", "node": node, "how": how, "why": why.to_string(), "reason": why,
                         "action": text(key.map(|key| key.0)), "tree": text(*tree), "seconds": round(*seconds),
                     }));
                 }
-                self.settled(node, *how, why, *seconds);
+                self.settled(node, *how, &why.to_string(), *seconds);
             }
         }
     }
 
-    fn started(&mut self, node: &str, why: &str) {
+    fn started(&mut self, node: &str, why: &Why) {
         let now = Instant::now();
         self.running.insert(node.to_owned(), Running { since: now, last: now, from: None });
         match &mut self.form {
-            Form::Events => emit(&json!({ "event": "start", "node": node, "why": why })),
-            Form::Log => tracing::info!(node, why, "start"),
+            Form::Events => emit(&json!({ "event": "start", "node": node, "why": why.to_string(), "reason": why })),
+            Form::Log => tracing::info!(node, %why, "start"),
             Form::Plain => {}
             Form::Bars(bars) => {
                 let bar = bars.all.insert_before(&bars.study, ProgressBar::new(0));

@@ -328,16 +328,32 @@ pub fn list(store: &Store) -> Result<Vec<(String, RefEntry)>, StudyError> {
     Ok(all)
 }
 
-/// Returns the latest study with this name, if there is one and it can be read.
+/// Returns the latest study with this name, if there is one and it can be read, to compare a run with. If it is of selected
+/// stages only, the other nodes are as they were in the studies before it.
 ///
 /// # Errors
 /// If the name's log cannot be read.
 pub fn find_latest(store: &Store, name: &str) -> Result<Option<Study>, StudyError> {
-    match store.ref_latest(RefKind::Studies, name)? {
-        // A lost study must not keep a run from starting. It only means that less can be explained.
-        Some(entry) => Ok(Study::load(store, &entry.digest).ok()),
-        None => Ok(None),
+    Ok(latest_of(store, &store.ref_log(RefKind::Studies, name)?))
+}
+
+/// Returns the last study in `log`, completed as [`find_latest`] does.
+pub fn latest_of(store: &Store, log: &[RefEntry]) -> Option<Study> {
+    // A lost study must not keep a run from starting. It only means that less can be explained.
+    let (last, before) = log.split_last()?;
+    let mut latest = Study::load(store, &last.digest).ok()?;
+    let mut is_partial = !latest.selection.is_empty();
+    for entry in before.iter().rev() {
+        if !is_partial {
+            break;
+        }
+        let Ok(study) = Study::load(store, &entry.digest) else { break };
+        is_partial = !study.selection.is_empty();
+        for (name, node) in study.nodes {
+            latest.nodes.entry(name).or_insert(node);
+        }
     }
+    Some(latest)
 }
 
 #[cfg(test)]

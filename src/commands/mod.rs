@@ -33,6 +33,7 @@ macro_rules! commands {
 
 commands! {
     run::Run,
+    why::Why,
     init::Init,
     studies::Studies,
     show::Show,

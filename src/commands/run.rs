@@ -1,43 +1,48 @@
 //! `pipe run`
 
 use std::{
-    collections::BTreeSet,
-    fs,
-    path::Path,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant, SystemTime},
 };
 
 use clap::Args;
 use pipe_engine::{
-    action::DeviceKind,
-    names::NameError,
-    pipeline::{
-        expand::{Downloads, expand},
-        read,
-        set::{self, Override},
+    plan::Plan,
+    run::{
+        self, limits,
+        outlook::{Expected, Outlook},
+        worker::StopFlag,
     },
-    plan::{Expected, Plan},
-    run::{self, limits, worker::StopFlag},
     study::{self, Study},
 };
-use pipe_stages::{fetch::LocationError, words::one_of};
 use pipe_store::{ActionKey, RefKind, Store};
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::{LogFormat, Logging},
     output::print,
+    plan_args::{PlanArgs, Planned, unknown},
     printer::{Printer, Summary},
     report_folder,
     store_args::StoreArgs,
 };
+
+/// The exit code of `--plan` if a node would run.
+const WOULD_RUN: u8 = 10;
 
 /// Run the study in pipeline.ron: reuse known results, execute the rest
 ///
 /// A run that was stopped or killed continues where it stopped when the command is repeated. The last line of output is the
 /// name and hash of the study.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Exit codes:
+  0    done; with --plan: nothing would run
+  1    a node failed, or the command could not do what it was asked to
+  2    wrong usage, or a mistake in the pipeline file
+  3    the store is damaged
+  10   with --plan: something would run
+  130  interrupted")]
 pub(crate) struct Run {
     #[command(flatten)]
     store: StoreArgs,
@@ -50,16 +55,12 @@ pub(crate) struct Run {
     /// The number of threads of each node [default: its share of the free cores]
     #[arg(long, value_name = "N", env = "PIPE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Compute on `cpu`, `cuda`, `cuda:1` or `auto` (a GPU if there is one) [default: as in the file]
-    #[arg(long, value_name = "DEVICE", env = "PIPE_DEVICE")]
-    device: Option<DeviceChoice>,
-    /// Override a value in the file: `--set search.trials=20` (repeatable; also PIPE_SET='a=1; b=2')
-    #[arg(long, value_name = "PATH=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    plan_args: PlanArgs,
     /// Execute this stage or node again even if its result is known, and compare the results (repeatable)
     #[arg(long, value_name = "NODE")]
     rerun: Vec<String>,
-    /// Print which nodes would be reused and which would run, and run nothing
+    /// Print which nodes would be reused and which would run, and why, and run nothing
     #[arg(long)]
     plan: bool,
     /// Print JSON, one event per line
@@ -68,31 +69,6 @@ pub(crate) struct Run {
     /// Seconds between checkpoints of a training
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, env = "PIPE_CHECKPOINT_EVERY", value_parser = seconds)]
     checkpoint_every: f64,
-}
-
-/// The device that the user asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DeviceChoice {
-    Auto,
-    Cpu,
-    Cuda(usize),
-}
-
-impl std::str::FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(|ordinal| ordinal.parse().ok())
-                .map(Self::Cuda)
-                .ok_or_else(|| "expected `auto`, `cpu`, `cuda` or `cuda:1`".to_owned()),
-        }
-    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -104,9 +80,7 @@ static STOP: StopFlag = StopFlag::new();
 impl Run {
     pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         let started = Instant::now();
-        let mut pipeline = self.read()?;
-        let ordinal = self.resolve_device(&mut pipeline.device)?;
-        let plan = expand(&pipeline, &downloads(&self.store.root())?);
+        let Planned { plan, ordinal } = self.plan_args.plan(&self.store)?;
         let selection: BTreeSet<&str> = self.stage.iter().map(String::as_str).collect();
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();
@@ -193,85 +167,51 @@ impl Run {
         }
     }
 
-    fn read(&self) -> Result<pipe_engine::pipeline::spec::Pipeline, Failure> {
-        let path = &self.store.file;
-        let text = fs::read_to_string(path).map_err(|error| {
-            let failure = Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
-            failure.hint("`pipe init` writes one to start from; `--file` names another")
-        })?;
-        let mut overrides = std::env::var(set::VARIABLE).map(|text| set::from_variable(&text)).unwrap_or_default();
-        overrides.extend(self.set.iter().map(|text| Override { origin: "--set", text: text.clone() }));
-        Ok(read::read(&path.display().to_string(), &text, &overrides)?)
-    }
-
-    /// Sets the kind of device of the pipeline, and returns the number of the GPU. The kind is part of every action, so it must be
-    /// known before the plan.
-    fn resolve_device(&self, device: &mut DeviceKind) -> Result<usize, Failure> {
-        let choice = self.device.unwrap_or(match device {
-            DeviceKind::Cpu => DeviceChoice::Cpu,
-            DeviceKind::Cuda => DeviceChoice::Cuda(0),
-        });
-        let found = pipe_stages::cuda_devices();
-        let ordinal = match choice {
-            DeviceChoice::Cpu => None,
-            DeviceChoice::Auto => {
-                let ordinal = found.is_ok_and(|n| n > 0).then_some(0);
-                eprintln!("device: {}", if ordinal.is_some() { "cuda:0" } else { "cpu" });
-                ordinal
-            }
-            DeviceChoice::Cuda(ordinal) => match found {
-                Err(why) => {
-                    return Err(Failure::usage(why)
-                        .hint("build it with `cargo build --release --features cuda`, or use `--device cpu`"));
-                }
-                Ok(n) if ordinal >= n => {
-                    let failure =
-                        Failure::usage(format!("there is no device `cuda:{ordinal}`: {n} CUDA devices were found"));
-                    return Err(failure.hint("is the driver installed (`nvidia-smi`)? `--device cpu` needs none"));
-                }
-                Ok(_) => Some(ordinal),
-            },
-        };
-        *device = if ordinal.is_some() { DeviceKind::Cuda } else { DeviceKind::Cpu };
-        Ok(ordinal.unwrap_or(0))
-    }
-
     fn show_plan(&self, plan: &Plan, wanted: &BTreeSet<usize>, rerun: &BTreeSet<usize>) -> Result<(), Failure> {
-        // A plan does not make a store. Without one, no result is known.
-        let nowhere = tempfile::tempdir()
-            .map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
-        let root = self.store.root();
-        let store = Store::open(if root.is_dir() { &root } else { nowhere.path() })?;
-        let expected = plan.resolve(&store, wanted)?;
+        let store = self.store.open_to_look()?;
+        let previous = study::find_latest(&store, &plan.name)?;
+        let outlook = Outlook::of_run(&store, plan, wanted, previous.as_ref(), rerun)?;
+        let roots = outlook.roots();
         let mut text = String::new();
-        let mut counts = [0_usize; 3];
-        for (index, outlook) in &expected {
-            let (word, count) = match outlook {
-                _ if rerun.contains(index) => ("will run", 1),
-                Expected::Reused { .. } => ("reused", 0),
-                Expected::WillRun { .. } => ("will run", 1),
-                Expected::MayRun => ("may run", 2),
-                Expected::Fails => ("fails", 0),
-                Expected::Skipped => ("skipped", 0),
-            };
-            counts[count] += 1;
-            let node = &plan.nodes[*index];
+        let mut counts = BTreeMap::new();
+        for (name, index, prospect) in outlook.iter() {
+            *counts.entry(prospect.expected.to_string()).or_insert(0_usize) += 1;
             if self.json {
-                let key = match outlook {
-                    Expected::Reused { key, .. } => Some(*key),
-                    Expected::WillRun { action } => Some(action.key()),
-                    _ => None,
-                };
-                let line = serde_json::json!({ "event": "plan", "node": node.name, "outlook": word, "action": key.map(|ActionKey(key)| key) });
+                let roots: Vec<_> = roots[&index].nodes.iter().map(|root| &plan.nodes[*root].name).collect();
+                let line = serde_json::json!({
+                    "event": "plan", "node": name, "outlook": prospect.expected, "why": prospect.why.to_string(),
+                    "reason": prospect.why, "roots": roots, "action": prospect.key.map(|ActionKey(key)| key),
+                });
                 text += &format!("{line}\n");
             } else {
-                text += &format!("{word:>9}  {}\n", node.name);
+                let because = outlook.because(index, &roots[&index]);
+                text += &format!("{:>9}  {name}  ({}{because})\n", prospect.expected, prospect.why);
             }
         }
+        let count = |expected: Expected| counts.get(&expected.to_string()).copied().unwrap_or(0);
         if !self.json {
-            text += &format!("{} reused, {} will run, {} may run\n", counts[0], counts[1], counts[2]);
+            let others =
+                [Expected::Fails, Expected::Skipped, Expected::Damaged].map(|expected| (count(expected), expected));
+            text += &format!(
+                "{} reused, {} will run, {} may run",
+                count(Expected::Reused),
+                count(Expected::WillRun),
+                count(Expected::MayRun)
+            );
+            for (count, expected) in others.into_iter().filter(|(count, _)| *count > 0) {
+                text += &format!(
+                    ", {count} {}",
+                    if expected == Expected::Fails { "failed before".to_owned() } else { expected.to_string() }
+                );
+            }
+            text.push('\n');
         }
-        print(&text)
+        print(&text)?;
+        match count(Expected::WillRun) + count(Expected::MayRun) {
+            _ if count(Expected::Damaged) > 0 => Err(Failure::silent(3)),
+            0 => Ok(()),
+            _ => Err(Failure::silent(WOULD_RUN)),
+        }
     }
 }
 
@@ -285,27 +225,6 @@ fn wanted(plan: &Plan, names: &[String]) -> Result<BTreeSet<usize>, Failure> {
         wanted.extend(plan.find(name).map_err(|error| unknown(plan, error))?);
     }
     Ok(plan.with_ancestors(&wanted))
-}
-
-fn unknown(plan: &Plan, error: NameError) -> Failure {
-    let NameError::Unknown { text, candidates } = error else { return error.into() };
-    Failure::usage(format!("there is no stage or node `{text}`")).hint(match candidates.as_slice() {
-        [] => format!("stages are {}", plan.stages().into_iter().collect::<Vec<_>>().join(", ")),
-        meant => format!("did you mean {}?", one_of(meant.iter().map(String::as_str))),
-    })
-}
-
-/// Returns the sources of downloads: the mirrors in `PIPE_MIRRORS`, separated by commas or line feeds.
-fn downloads(root: &Path) -> Result<Downloads, Failure> {
-    let mut mirrors = Vec::new();
-    let variable = std::env::var("PIPE_MIRRORS").unwrap_or_default();
-    for base in variable.split([',', '\n']).map(str::trim).filter(|base| !base.is_empty()) {
-        let mirror = base.parse().map_err(|error: LocationError| {
-            Failure::usage(format!("PIPE_MIRRORS: `{base}`: {error}")).hint("a folder is `file:///folder`")
-        })?;
-        mirrors.push(mirror);
-    }
-    Ok(Downloads { mirrors, partial: root.join("partial") })
 }
 
 /// Stores the study and appends it to the log of its name. Writes nothing if it is already the latest study of that name.

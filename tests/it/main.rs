@@ -4,6 +4,7 @@
 //! | file             | what holds                                                                        |
 //! |------------------|-----------------------------------------------------------------------------------|
 //! | [`sandbox`]      | (the folder, the commands, the tiny study that the tests share)                   |
+//! | [`why`]          | why nodes run is told, with the cause upstream                                    |
 //! | [`reuse`]        | known results are reused, and nothing else is                                    |
 //! | [`selection`]    | `--stage` runs its ancestors and itself, `--plan` runs nothing, `--rerun` again   |
 //! | [`same_hash`]    | no digest depends on folder, jobs, threads, environment or checkpoints            |
@@ -44,3 +45,4 @@ mod search;
 mod selection;
 mod studies;
 mod test_split;
+mod why;
