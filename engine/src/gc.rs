@@ -64,19 +64,21 @@ pub fn leave_out_unfinished(store: &Store, roots: &mut GcRoots) -> Result<(), St
     Ok(())
 }
 
-/// Adds everything to the roots that the remaining studies need.
+/// Adds everything to the roots that the remaining studies need, and those with a tag.
 ///
 /// # Errors
 /// If a log or a study cannot be read. Then nothing must be removed from the store, because what it needs is unknown.
 pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) -> Result<(), StoreError> {
-    for name in store.ref_names(RefKind::Studies)? {
-        let log = store.ref_log(RefKind::Studies, &name)?;
-        let path = store.root().join("refs/studies").join(&name);
+    let names = |kind| store.ref_names(kind).map(|names| names.into_iter().map(move |name| (kind, name)));
+    for (kind, name) in names(RefKind::Studies)?.chain(names(RefKind::Tags)?) {
+        let log = store.ref_log(kind, &name)?;
+        let folder = if kind == RefKind::Tags { "refs/tags" } else { "refs/studies" };
+        let path = store.root().join(folder).join(&name);
         if log.is_empty() && path.exists() {
             // The log named studies that are no longer known, and neither is what they need.
             return Err(StoreError::Record { path, reason: "no study in it can be read".to_owned() });
         }
-        let keep = forgotten.keep.get(&name).copied().unwrap_or(log.len());
+        let keep = forgotten.keep.get(&name).copied().filter(|_| kind == RefKind::Studies).unwrap_or(log.len());
         for entry in &log[log.len() - keep.min(log.len())..] {
             if !roots.objects.insert(entry.digest) {
                 continue;

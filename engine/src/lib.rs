@@ -16,3 +16,4 @@ pub mod plan;
 pub mod reference;
 pub mod run;
 pub mod study;
+pub mod tag;

@@ -10,6 +10,7 @@ use crate::{
     action::Action,
     names::{NameError, SHOWN, resolve, selection_node, trial_node, trial_number},
     pipeline::spec::Pipeline,
+    tag,
 };
 
 /// One whole run: every node with its action and its outcome. The digest of its record is the **study hash**. The study's
@@ -255,7 +256,7 @@ pub enum StudyError {
     Unknown {
         /// What the user wrote.
         name: String,
-        /// The names of all studies.
+        /// The names of all studies, and all tags.
         known: Vec<String>,
     },
     /// The store has no studies.
@@ -269,7 +270,7 @@ pub enum StudyError {
 /// A study that a user asked for.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// The name that it was last run under, if it has one.
+    /// The name that it was last run under, if it has one. Otherwise the tag by which it was found.
     pub name: Option<String>,
     /// Its study hash.
     pub hash: Digest,
@@ -277,8 +278,8 @@ pub struct Found {
     pub study: Study,
 }
 
-/// Returns the study that `text` names: a study's name, `name~n` for the n-th before its latest, a hash, or a prefix of one
-/// with at least 4 digits. Without `text`, returns the study that was run last.
+/// Returns the study that `text` names: a study's name, `name~n` for the n-th before its latest, a tag, a hash, or a prefix of
+/// one with at least 4 digits. Without `text`, returns the study that was run last.
 ///
 /// # Errors
 /// If there is no such study, several may be meant, or the store cannot be read.
@@ -296,6 +297,12 @@ pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
     if let Some((name, entry)) = of_name.iter().rev().nth(back) {
         return load(store, Some(name.clone()), entry.digest);
     }
+    let tags = tag::list(store)?;
+    if let Some((tag, entry)) = tags.iter().find(|(tag, _)| tag == text) {
+        let last_run = all.iter().filter(|(_, other)| other.digest == entry.digest).max_by_key(|(_, other)| other.at);
+        let name = last_run.map_or(tag, |(name, _)| name);
+        return load(store, Some(name.clone()), entry.digest);
+    }
     let by_hash = all.iter().rev().find(|(_, entry)| text.len() >= 4 && entry.digest.to_string().starts_with(text));
     if let Some((name, entry)) = by_hash {
         let others =
@@ -309,6 +316,7 @@ pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
     }
     let mut known: Vec<_> = all.into_iter().map(|(name, _)| name).collect();
     known.dedup();
+    known.extend(tags.into_iter().map(|(tag, _)| tag));
     if known.is_empty() { Err(StudyError::Empty) } else { Err(StudyError::Unknown { name: text.to_owned(), known }) }
 }
 

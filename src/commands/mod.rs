@@ -36,6 +36,7 @@ commands! {
     why::Why,
     init::Init,
     studies::Studies,
+    tag::Tag,
     show::Show,
     trials::Trials,
     importance::Importance,

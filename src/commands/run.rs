@@ -14,6 +14,7 @@ use pipe_engine::{
         worker::StopFlag,
     },
     study::{self, Study},
+    tag,
 };
 use pipe_store::{ActionKey, RefKind, Store};
 
@@ -99,6 +100,12 @@ impl Run {
             return self.show_plan(&plan, &wanted, &rerun);
         }
         let store = self.store.open()?;
+        if tag::exists(&store, &plan.name)? {
+            let failure = Failure::usage(format!("the study cannot be called `{0}`: a tag has this name", plan.name));
+            return Err(
+                failure.hint(format!("rename the study, or remove the tag with `pipe tag --delete '{}'`", plan.name))
+            );
+        }
         let previous = study::find_latest(&store, &plan.name)?;
 
         // At the first ^C, trainings write checkpoints. At the second, the process ends at once.

@@ -6,6 +6,7 @@
 //! actions/ab/<62 digits>.json   the result of an action
 //! provenance/ab/<62>.json       when, where and how long it ran
 //! refs/studies/<name>           one line for each value a study has had
+//! refs/tags/<name>              the study that a tag names
 //! refs/runs/<id>                the action keys of a run that is not finished
 //! checkpoints/<trajectory>/<step>          names a tree among the parts
 //! checkpoints/<trajectory>/parts/<digest>  bytes

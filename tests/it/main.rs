@@ -21,6 +21,7 @@
 //! | [`docs`]         | the code on the pages is run, their options and links exist                       |
 //! | [`layers`]       | a network whose layers are written out can be used like any other                 |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
+//! | [`tags`]         | tags name studies and keep them                                                   |
 //! | [`predict`]      | a trained network classifies pictures                                             |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
 //! | [`test_split`]   | only evaluations read the test images                                             |
@@ -44,5 +45,6 @@ mod sandbox;
 mod search;
 mod selection;
 mod studies;
+mod tags;
 mod test_split;
 mod why;
