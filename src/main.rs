@@ -2,6 +2,7 @@
 
 mod commands;
 mod failure;
+mod lock_file;
 mod logging;
 mod output;
 mod plan_args;

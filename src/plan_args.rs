@@ -34,6 +34,8 @@ pub(crate) struct Planned {
     pub(crate) plan: Plan,
     /// The number of the GPU.
     pub(crate) ordinal: usize,
+    /// Whether the plan is what the file says, with no value and no device from outside.
+    pub(crate) as_in_file: bool,
 }
 
 /// The device that the user asks for.
@@ -64,19 +66,19 @@ impl std::str::FromStr for DeviceChoice {
 impl PlanArgs {
     /// Reads the pipeline file and plans it.
     pub(crate) fn plan(&self, store: &StoreArgs) -> Result<Planned, Failure> {
-        let mut pipeline = self.read(&store.file)?;
+        let overrides = self.overrides();
+        let mut pipeline = read_file(&store.file, &overrides)?;
+        let in_file = pipeline.device;
         let ordinal = self.resolve_device(&mut pipeline.device)?;
-        Ok(Planned { plan: expand(&pipeline, &downloads(&store.root())?), ordinal })
+        let as_in_file = overrides.is_empty() && pipeline.device == in_file;
+        Ok(Planned { plan: expand(&pipeline, &downloads(&store.root())?), ordinal, as_in_file })
     }
 
-    fn read(&self, path: &Path) -> Result<Pipeline, Failure> {
-        let text = fs::read_to_string(path).map_err(|error| {
-            let failure = Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
-            failure.hint("`pipe init` writes one to start from; `--file` names another")
-        })?;
+    /// Returns the values from outside the file. Later ones win.
+    fn overrides(&self) -> Vec<Override> {
         let mut overrides = std::env::var(set::VARIABLE).map(|text| set::from_variable(&text)).unwrap_or_default();
         overrides.extend(self.set.iter().map(|text| Override { origin: "--set", text: text.clone() }));
-        Ok(read::read(&path.display().to_string(), &text, &overrides)?)
+        overrides
     }
 
     /// Sets the kind of device of the pipeline, and returns the number of the GPU. The kind is part of every action, so it must be
@@ -110,6 +112,14 @@ impl PlanArgs {
         *device = if ordinal.is_some() { DeviceKind::Cuda } else { DeviceKind::Cpu };
         Ok(ordinal.unwrap_or(0))
     }
+}
+
+fn read_file(path: &Path, overrides: &[Override]) -> Result<Pipeline, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        let failure = Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
+        failure.hint("`pipe init` writes one to start from; `--file` names another")
+    })?;
+    Ok(read::read(&path.display().to_string(), &text, overrides)?)
 }
 
 /// Returns the failure for a name that means no stage or node of the plan, or several.

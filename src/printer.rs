@@ -25,6 +25,8 @@ pub(super) struct Summary<'a> {
     pub(crate) seconds: f64,
     pub(crate) report: &'a Path,
     pub(crate) pictures: Option<&'a Path>,
+    /// The lock file, if it is new or has changed.
+    pub(crate) lock: Option<&'a Path>,
 }
 
 /// Shows the progress of a run.
@@ -194,6 +196,7 @@ impl Printer {
                 "event": "study", "study": summary.study, "name": summary.name, "executed": summary.executed,
                 "reused": summary.reused, "failed": summary.failed, "skipped": summary.skipped,
                 "seconds": round(summary.seconds), "report": summary.report, "pictures": summary.pictures,
+                "lock": summary.lock,
             }));
         }
         if let Form::Log = self.form {
@@ -217,6 +220,9 @@ impl Printer {
         if let Some(pictures) = summary.pictures {
             self.line(&format!("pictures: {}", pictures.display()));
         }
+        if let Some(lock) = summary.lock {
+            self.line(&format!("lock:     {}", lock.display()));
+        }
         self.result(summary);
     }
 
@@ -229,6 +235,23 @@ impl Printer {
     /// Returns whether a line could not be written to standard output.
     pub(crate) fn lost_lines(&self) -> bool {
         LOST.load(Ordering::Relaxed)
+    }
+
+    /// Shows how a node differs from the lock file, or that none does. `event` is what is shown instead as JSON.
+    pub(crate) fn compared(&mut self, text: &str, event: &Value) {
+        match self.form {
+            Form::Events => emit(event),
+            Form::Log => tracing::info!("{text}"),
+            _ => self.line(text),
+        }
+    }
+
+    /// Shows a warning.
+    pub(crate) fn warn(&mut self, text: &str) {
+        match self.form {
+            Form::Log => tracing::warn!("{text}"),
+            _ => self.complain(&format!("warning: {text}")),
+        }
     }
 
     /// Shows that the run was interrupted.

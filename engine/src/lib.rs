@@ -10,6 +10,7 @@ pub mod action;
 pub mod gc;
 pub mod import;
 pub mod leaves;
+pub mod lockfile;
 pub mod names;
 pub mod pipeline;
 pub mod plan;

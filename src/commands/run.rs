@@ -9,17 +9,19 @@ use clap::Args;
 use pipe_engine::{
     plan::Plan,
     run::{
-        self, limits,
+        self, Event, limits,
         outlook::{Expected, Outlook},
         worker::StopFlag,
     },
-    study::{self, Study},
+    study::{self, Study, StudyStatus},
     tag,
 };
 use pipe_store::{ActionKey, RefKind, Store};
+use serde_json::json;
 
 use crate::{
     failure::Failure,
+    lock_file::{self, Comparison, Written},
     logging::{LogFormat, Logging},
     output::print,
     plan_args::{PlanArgs, Planned, unknown},
@@ -35,11 +37,14 @@ const WOULD_RUN: u8 = 10;
 ///
 /// A run that was stopped or killed continues where it stopped when the command is repeated. The last line of output is the
 /// name and hash of the study.
+///
+/// A complete run of the whole file writes `pipeline.lock` beside it: the key and the output of each node, to be committed and
+/// compared with `--locked`. A run of selected stages, or with values or a device from outside the file, does not write it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit codes:
   0    done; with --plan: nothing would run
-  1    a node failed, or the command could not do what it was asked to
+  1    a node failed, or the command could not do what it was asked to; with --locked: the run differs
   2    wrong usage, or a mistake in the pipeline file
   3    the store is damaged
   10   with --plan: something would run
@@ -64,6 +69,11 @@ pub(crate) struct Run {
     /// Print which nodes would be reused and which would run, and why, and run nothing
     #[arg(long)]
     plan: bool,
+    /// Compare the run with the lock file, `pipeline.lock` beside `pipeline.ron`
+    ///
+    /// Says that they are the same, or names the first node that differs, and fails with exit code 1. Does not write the file.
+    #[arg(long, conflicts_with = "plan")]
+    locked: bool,
     /// Print JSON, one event per line
     #[arg(long)]
     json: bool,
@@ -81,7 +91,7 @@ static STOP: StopFlag = StopFlag::new();
 impl Run {
     pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         let started = Instant::now();
-        let Planned { plan, ordinal } = self.plan_args.plan(&self.store)?;
+        let Planned { plan, ordinal, as_in_file } = self.plan_args.plan(&self.store)?;
         let selection: BTreeSet<&str> = self.stage.iter().map(String::as_str).collect();
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();
@@ -127,6 +137,11 @@ impl Run {
             log_level: logging.level(),
             memory: limits::free_memory(),
         };
+        let lock_path = lock_file::path(&self.store.file);
+        let mut comparison = match self.locked {
+            true => Some(Comparison::new(lock_path.clone(), &store, &plan)?),
+            false => None,
+        };
         let mut printer = Printer::new(
             self.json,
             logging.quiet,
@@ -134,8 +149,14 @@ impl Run {
             logging.log_format == LogFormat::Json,
             wanted.len(),
         );
-        let ran =
-            run::run(&store, &plan, &wanted, &options, previous.as_ref(), &STOP, &mut |event| printer.event(&event))?;
+        let mut tell = |event: Event<'_>| {
+            printer.event(&event);
+            if let Some(text) = comparison.as_mut().and_then(|comparison| comparison.hear(&event)) {
+                let Event::Settled { node, .. } = event else { return };
+                printer.compared(&text, &json!({ "event": "differs", "node": node, "text": text }));
+            }
+        };
+        let ran = run::run(&store, &plan, &wanted, &options, previous.as_ref(), &STOP, &mut tell)?;
         if ran.interrupted {
             printer.interrupted();
             return Err(Failure::silent(130));
@@ -151,6 +172,24 @@ impl Run {
         }
         finish_other_runs(&store, &plan.name)?;
         let views = report_folder::write(&store, &plan.name, &hash, &study)?;
+        let is_whole = self.stage.is_empty() && study.status == StudyStatus::Complete;
+        let mut lock = Written::default();
+        if is_whole && as_in_file && !self.locked {
+            lock = lock_file::write(&store, &lock_path, &hash, &study);
+        }
+        lock.warnings.iter().for_each(|warning| printer.warn(warning));
+        let compared = comparison.as_ref().map(|comparison| comparison.end(&hash, self.stage.is_empty()));
+        if let Some(comparison) = &comparison {
+            let text = compared.as_ref().and_then(|compared| compared.as_ref().ok());
+            let found: Vec<_> = comparison
+                .found()
+                .map(|(node, how)| json!({ "node": node, "how": how, "text": how.to_string() }))
+                .collect();
+            let event = json!({ "event": "locked", "same": text.is_some(), "differences": found });
+            if self.json || text.is_some() {
+                printer.compared(text.map_or("", String::as_str), &event);
+            }
+        }
         printer.study(&Summary {
             study: hash,
             name: &plan.name,
@@ -161,16 +200,20 @@ impl Run {
             seconds: started.elapsed().as_secs_f64(),
             report: &views.report,
             pictures: views.pictures.as_deref(),
+            lock: lock.changed.then_some(lock_path.as_path()),
         });
         if printer.lost_lines() {
             return Err(Failure::work("events are missing: standard output could not be written"));
         }
+        let differs = compared.and_then(Result::err);
+        drop(comparison);
         // The process ends here. Freeing a large study would take a tenth of the time of a run that reuses everything.
         std::mem::forget((plan, previous, study));
-        match (ran.damaged, ran.failed) {
-            (true, _) => Err(Failure::silent(3)),
-            (false, 0) => Ok(()),
-            (false, _) => Err(Failure::silent(1)),
+        match (ran.damaged, differs, ran.failed) {
+            (true, ..) => Err(Failure::silent(3)),
+            (_, Some(failure), _) => Err(failure),
+            (_, None, 0) => Ok(()),
+            (_, None, _) => Err(Failure::silent(1)),
         }
     }
 
@@ -185,7 +228,7 @@ impl Run {
             *counts.entry(prospect.expected.to_string()).or_insert(0_usize) += 1;
             if self.json {
                 let roots: Vec<_> = roots[&index].nodes.iter().map(|root| &plan.nodes[*root].name).collect();
-                let line = serde_json::json!({
+                let line = json!({
                     "event": "plan", "node": name, "outlook": prospect.expected, "why": prospect.why.to_string(),
                     "reason": prospect.why, "roots": roots, "action": prospect.key.map(|ActionKey(key)| key),
                 });

@@ -22,6 +22,7 @@
 //! | [`layers`]       | a network whose layers are written out can be used like any other                 |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
 //! | [`tags`]         | tags name studies and keep them                                                   |
+//! | [`lock`]         | a run elsewhere is compared with `pipeline.lock`                                  |
 //! | [`predict`]      | a trained network classifies pictures                                             |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
 //! | [`test_split`]   | only evaluations read the test images                                             |
@@ -36,6 +37,7 @@ mod golden;
 mod graphs;
 mod kills;
 mod layers;
+mod lock;
 mod overrides;
 mod predict;
 mod reference;

@@ -189,8 +189,9 @@ pub(super) fn reason(
     if known { Why::Known { differences } } else { Why::Changed { differences } }
 }
 
-/// Returns how two actions of the node at `index` differ, causes before consequences.
-fn differences(plan: &Plan, index: usize, old: &Action, new: &Action, pending: &[&str]) -> Vec<Difference> {
+/// Returns how two actions of the node at `index` differ, causes before consequences. `pending` are the slots of `new` whose
+/// inputs are not known yet.
+pub fn differences(plan: &Plan, index: usize, old: &Action, new: &Action, pending: &[&str]) -> Vec<Difference> {
     if old.stage != new.stage {
         return vec![Difference::Stage { old: old.stage.clone(), new: new.stage.clone() }];
     }
