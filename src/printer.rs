@@ -9,7 +9,11 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pipe_engine::run::{Event, How, why::Why};
+use pipe_engine::run::{
+    Event, How,
+    check::{Counts, Resumed, Verdict},
+    why::Why,
+};
 use pipe_stages::stage::Progress;
 use pipe_store::Digest;
 use serde_json::{Value, json};
@@ -102,6 +106,7 @@ impl Printer {
                 }
                 self.settled(node, *how, &why.to_string(), *seconds);
             }
+            Event::Checked { node, verdict, seconds } => self.checked(node, verdict, *seconds),
         }
     }
 
@@ -162,14 +167,7 @@ impl Printer {
             How::Skipped => "skipped",
             How::Interrupted => "interrupted",
         };
-        self.running.remove(node);
-        if let Form::Bars(bars) = &mut self.form {
-            if let Some(bar) = bars.running.remove(node) {
-                bar.finish_and_clear();
-                bars.all.remove(&bar);
-            }
-            bars.study.set_position(self.settled as u64);
-        }
+        self.clear_bar(node);
         if let Form::Log = self.form {
             return match how {
                 How::Failed => tracing::error!(node, how = word, why, seconds = round(seconds)),
@@ -186,6 +184,72 @@ impl Printer {
             return;
         }
         self.line(&format!("{word:>11}  {node}  ({why}){time}"));
+    }
+
+    fn checked(&mut self, node: &str, verdict: &Verdict, seconds: f64) {
+        self.settled += 1;
+        self.clear_bar(node);
+        let word = match verdict {
+            Verdict::Equal { .. } => "equal",
+            Verdict::Different { .. } => "DIFFERENT",
+            Verdict::NotRun => "not run yet",
+            Verdict::Unchecked { .. } => "not checked",
+        };
+        let is_trouble = matches!(verdict, Verdict::Different { .. } | Verdict::Unchecked { .. });
+        match &self.form {
+            Form::Events => {
+                let mut line = serde_json::to_value(verdict).expect("a verdict is plain data");
+                line["event"] = json!("checked");
+                line["node"] = json!(node);
+                line["text"] = json!(verdict.to_string());
+                line["seconds"] = json!(round(seconds));
+                return emit(&line);
+            }
+            Form::Log if is_trouble => return tracing::error!(node, how = word, %verdict, seconds = round(seconds)),
+            Form::Log => return tracing::info!(node, how = word, %verdict, seconds = round(seconds)),
+            Form::Plain | Form::Bars(_) => {}
+        }
+        let time = if seconds > 0.0 { format!("  {}", duration(seconds)) } else { String::new() };
+        match verdict {
+            Verdict::Equal { resumed: None } | Verdict::NotRun => self.line(&format!("{word:>11}  {node}{time}")),
+            Verdict::Equal { resumed: Some(resumed) } => {
+                let resumed = match resumed {
+                    Resumed::AtStep(step) => format!("also stopped at step {step} and continued"),
+                    Resumed::EndedBefore => "it ended before it could be stopped half way".to_owned(),
+                };
+                self.line(&format!("{word:>11}  {node}  ({resumed}){time}"));
+            }
+            _ => self.complain(&format!("{word:>11}  {node}: {verdict}{time}")),
+        }
+    }
+
+    /// Shows how many nodes had which verdict.
+    pub(crate) fn check(&mut self, counts: &Counts, seconds: f64) {
+        self.clear();
+        let Counts { equal, different, not_run, unchecked, .. } = counts;
+        match self.form {
+            Form::Events => emit(&json!({
+                "event": "check", "equal": equal, "different": different, "not_run": not_run, "unchecked": unchecked,
+                "seconds": round(seconds),
+            })),
+            Form::Log => tracing::info!(equal, different, not_run, unchecked, seconds = round(seconds), "check"),
+            _ => self.line(&format!(
+                "{equal} equal, {different} different, {not_run} not run yet, {unchecked} not checked in {}",
+                duration(seconds)
+            )),
+        }
+    }
+
+    /// Removes the bar of a node, and moves the bar of the study on.
+    fn clear_bar(&mut self, node: &str) {
+        self.running.remove(node);
+        if let Form::Bars(bars) = &mut self.form {
+            if let Some(bar) = bars.running.remove(node) {
+                bar.finish_and_clear();
+                bars.all.remove(&bar);
+            }
+            bars.study.set_position(self.settled as u64);
+        }
     }
 
     /// Shows the result of the run: the counts, where its report is, and the study hash.

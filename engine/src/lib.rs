@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod action;
+pub mod compare;
 pub mod gc;
 pub mod import;
 pub mod leaves;

@@ -46,6 +46,12 @@ pub(crate) struct Exec {
     /// Ignore checkpoints
     #[arg(long)]
     fresh: bool,
+    /// Read the action and its inputs from this store, and keep only the result in `--store`
+    #[arg(long, hide = true, value_name = "DIR")]
+    inputs_from: Option<PathBuf>,
+    /// Stop when half of the work is done, and leave a checkpoint
+    #[arg(long, hide = true)]
+    stop_half_way: bool,
     /// Speak the protocol of `pipe run`
     ///
     /// Prints JSON lines, and ends when standard input is closed.
@@ -103,7 +109,8 @@ impl Exec {
             Ok(digest) => digest,
             Err(_) => store.resolve_prefix(&self.key)?,
         };
-        let action = study::action(&store, &key).map_err(Failure::from)?;
+        let inputs = self.inputs_from.as_deref().map_or_else(|| Ok(store.clone()), Store::open)?;
+        let action = study::action(&inputs, &key).map_err(Failure::from)?;
         let stage = pipe_stages::instantiate(&action.stage, action.version, &action.params)
             .map_err(|why| Failure::work(why).hint("is this the version of `pipe` that planned it?"))?;
         let threads = self.threads.map_or_else(limits::cores, usize::from);
@@ -114,26 +121,28 @@ impl Exec {
         };
         let trajectory = action.trajectory(&*stage);
         let cadence = Duration::from_secs_f64(self.checkpoint_every.clamp(0.0, 1e9));
-        let host = WorkerHost::new(store.clone(), trajectory, self.fresh, &STOP, cadence, self.protocol);
+        let mut host = WorkerHost::new(store.clone(), trajectory, self.fresh, &STOP, cadence, self.protocol);
+        host.stop_half_way = self.stop_half_way;
         let name = match device {
             pipe_stages::stage::ComputeDevice::Cpu => "cpu".to_owned(),
             pipe_stages::stage::ComputeDevice::Cuda { ordinal } => format!("cuda:{ordinal}"),
         };
         let provenance = machine::provenance(&name, threads);
-        let executed = execute(&store, &*stage, &action, device, &host, provenance).map_err(|error| match error {
-            ExecuteError::Interrupted => Stopped::Interrupted,
-            error => {
-                let hint = run::hint_of(&error);
-                let failure = match error {
-                    ExecuteError::Store(error) => error.into(),
-                    error => Failure::from_error(&error),
-                };
-                Stopped::Failure(match hint {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                })
-            }
-        })?;
+        let executed =
+            execute(&store, &inputs, &*stage, &action, device, &host, provenance).map_err(|error| match error {
+                ExecuteError::Interrupted => Stopped::Interrupted,
+                error => {
+                    let hint = run::hint_of(&error);
+                    let failure = match error {
+                        ExecuteError::Store(error) => error.into(),
+                        error => Failure::from_error(&error),
+                    };
+                    Stopped::Failure(match hint {
+                        Some(hint) => failure.hint(hint),
+                        None => failure,
+                    })
+                }
+            })?;
         if let Some(trajectory) = trajectory {
             store.keep_checkpoints(&trajectory, 1)?;
         }

@@ -9,7 +9,9 @@ use clap::Args;
 use pipe_engine::{
     plan::Plan,
     run::{
-        self, Event, limits,
+        self, Event,
+        check::{Counts, check},
+        limits,
         outlook::{Expected, Outlook},
         worker::StopFlag,
     },
@@ -46,7 +48,7 @@ Exit codes:
   0    done; with --plan: nothing would run
   1    a node failed, or the command could not do what it was asked to; with --locked: the run differs
   2    wrong usage, or a mistake in the pipeline file
-  3    the store is damaged
+  3    the store is damaged; with --check: a result differs
   10   with --plan: something would run
   130  interrupted")]
 pub(crate) struct Run {
@@ -69,10 +71,15 @@ pub(crate) struct Run {
     /// Print which nodes would be reused and which would run, and why, and run nothing
     #[arg(long)]
     plan: bool,
+    /// Execute nodes again in a temporary folder, and compare with their results (repeatable) [default: all nodes]
+    ///
+    /// A training is also stopped half way and continued. The committed results stand. If one differs, the exit code is 3.
+    #[arg(long, value_name = "NODE", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["plan", "rerun"])]
+    check: Vec<String>,
     /// Compare the run with the lock file, `pipeline.lock` beside `pipeline.ron`
     ///
     /// Says that they are the same, or names the first node that differs, and fails with exit code 1. Does not write the file.
-    #[arg(long, conflicts_with = "plan")]
+    #[arg(long, conflicts_with_all = ["plan", "check"])]
     locked: bool,
     /// Print JSON, one event per line
     #[arg(long)]
@@ -109,6 +116,9 @@ impl Run {
         if self.plan {
             return self.show_plan(&plan, &wanted, &rerun);
         }
+        if !self.check.is_empty() {
+            return self.check_nodes(&plan, &wanted, &self.options(ordinal, rerun, logging)?, logging);
+        }
         let store = self.store.open()?;
         if tag::exists(&store, &plan.name)? {
             let failure = Failure::usage(format!("the study cannot be called `{0}`: a tag has this name", plan.name));
@@ -118,37 +128,14 @@ impl Run {
         }
         let previous = study::find_latest(&store, &plan.name)?;
 
-        // At the first ^C, trainings write checkpoints. At the second, the process ends at once.
-        let _ = ctrlc::set_handler(|| {
-            if STOP.set() {
-                std::process::exit(130);
-            }
-        });
-        let cores = limits::cores();
-        let options = run::Options {
-            jobs: self.jobs.map_or(cores, usize::from),
-            threads: self.threads.map(usize::from),
-            cores,
-            ordinal,
-            rerun,
-            cadence: Duration::from_secs_f64(self.checkpoint_every),
-            program: std::env::current_exe()
-                .map_err(|error| Failure::work(format!("the path of this program is unknown: {error}")))?,
-            log_level: logging.level(),
-            memory: limits::free_memory(),
-        };
+        stop_at_ctrl_c();
+        let options = self.options(ordinal, rerun, logging)?;
         let lock_path = lock_file::path(&self.store.file);
         let mut comparison = match self.locked {
             true => Some(Comparison::new(lock_path.clone(), &store, &plan)?),
             false => None,
         };
-        let mut printer = Printer::new(
-            self.json,
-            logging.quiet,
-            logging.verbose > 0,
-            logging.log_format == LogFormat::Json,
-            wanted.len(),
-        );
+        let mut printer = self.printer(logging, wanted.len());
         let mut tell = |event: Event<'_>| {
             printer.event(&event);
             if let Some(text) = comparison.as_mut().and_then(|comparison| comparison.hear(&event)) {
@@ -217,6 +204,67 @@ impl Run {
         }
     }
 
+    fn options(&self, ordinal: usize, rerun: BTreeSet<usize>, logging: &Logging) -> Result<run::Options, Failure> {
+        let cores = limits::cores();
+        Ok(run::Options {
+            jobs: self.jobs.map_or(cores, usize::from),
+            threads: self.threads.map(usize::from),
+            cores,
+            ordinal,
+            rerun,
+            cadence: Duration::from_secs_f64(self.checkpoint_every),
+            program: std::env::current_exe()
+                .map_err(|error| Failure::work(format!("the path of this program is unknown: {error}")))?,
+            log_level: logging.level(),
+            memory: limits::free_memory(),
+        })
+    }
+
+    fn printer(&self, logging: &Logging, total: usize) -> Printer {
+        let is_log = logging.log_format == LogFormat::Json;
+        Printer::new(self.json, logging.quiet, logging.verbose > 0, is_log, total)
+    }
+
+    /// Executes nodes again and compares their results.
+    fn check_nodes(
+        &self,
+        plan: &Plan,
+        wanted: &BTreeSet<usize>,
+        options: &run::Options,
+        logging: &Logging,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        let store = self.store.open_existing()?;
+        let mut nodes = BTreeSet::new();
+        for name in &self.check {
+            match name.as_str() {
+                "" => nodes.extend(wanted),
+                name => nodes.extend(plan.find(name).map_err(|error| unknown(plan, error))?),
+            }
+        }
+        let scratch = tempfile::Builder::new()
+            .prefix("pipe-check-")
+            .tempdir()
+            .map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
+        stop_at_ctrl_c();
+        let mut printer = self.printer(logging, nodes.len());
+        let mut tell = |event: Event<'_>| printer.event(&event);
+        let counts = check(&store, plan, &nodes, scratch.path(), options, &STOP, &mut tell)?;
+        printer.check(&counts, started.elapsed().as_secs_f64());
+        match counts {
+            Counts { damaged: true, .. } => Err(Failure { code: 3, ..Failure::work("the store is damaged") }
+                .hint("`pipe verify --repair` moves damaged files to the quarantine")),
+            Counts { different: 1.., .. } => Err(Failure::silent(3)),
+            Counts { interrupted: true, .. } => Err(Failure::silent(130)),
+            Counts { unchecked: 1.., .. } => Err(Failure::silent(1)),
+            Counts { equal: 0, .. } => {
+                Err(Failure::work("nothing was checked: no node has been run").hint("`pipe run` runs them"))
+            }
+            _ if printer.lost_lines() => Err(Failure::work("events are missing: standard output could not be written")),
+            _ => Ok(()),
+        }
+    }
+
     fn show_plan(&self, plan: &Plan, wanted: &BTreeSet<usize>, rerun: &BTreeSet<usize>) -> Result<(), Failure> {
         let store = self.store.open_to_look()?;
         let previous = study::find_latest(&store, &plan.name)?;
@@ -263,6 +311,15 @@ impl Run {
             _ => Err(Failure::silent(WOULD_RUN)),
         }
     }
+}
+
+/// At the first ^C, trainings write checkpoints. At the second, the process ends at once.
+fn stop_at_ctrl_c() {
+    let _ = ctrlc::set_handler(|| {
+        if STOP.set() {
+            std::process::exit(130);
+        }
+    });
 }
 
 /// Returns the nodes called `names` and everything they read from; all nodes if `names` is empty.

@@ -23,10 +23,12 @@
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
 //! | [`tags`]         | tags name studies and keep them                                                   |
 //! | [`lock`]         | a run elsewhere is compared with `pipeline.lock`                                  |
+//! | [`check`]        | nodes are executed again and compared with their results                         |
 //! | [`predict`]      | a trained network classifies pictures                                             |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
 //! | [`test_split`]   | only evaluations read the test images                                             |
 
+mod check;
 mod collection;
 mod commands;
 mod damage;

@@ -3,7 +3,7 @@
 use pipe_stages::stage::Progress;
 use pipe_store::{ActionKey, Digest};
 
-use super::why::Why;
+use super::{check::Verdict, why::Why};
 
 /// An event of a run.
 #[derive(Debug)]
@@ -42,6 +42,15 @@ pub enum Event<'a> {
         /// Its output tree, if it has one.
         tree: Option<Digest>,
         /// How long it ran, in seconds. 0 if it did not run.
+        seconds: f64,
+    },
+    /// A node was executed again and compared with its committed result.
+    Checked {
+        /// The node's name.
+        node: &'a str,
+        /// What came of it.
+        verdict: &'a Verdict,
+        /// How long it took, in seconds.
         seconds: f64,
     },
 }

@@ -47,6 +47,7 @@ pub(super) enum Ended {
 }
 
 /// A node to be executed.
+#[derive(Clone)]
 pub(super) struct Job {
     index: usize,
     stage: Arc<dyn Stage>,
@@ -54,7 +55,18 @@ pub(super) struct Job {
     threads: usize,
     /// Whether to ignore checkpoints.
     fresh: bool,
+    /// How it is executed to be checked, if it is.
+    trial: Option<Trial>,
     stop: Stop,
+}
+
+/// How a node is executed in a store of its own, to be compared with its committed result.
+#[derive(Clone)]
+pub(super) struct Trial {
+    /// The store that it reads from.
+    pub(super) inputs: Store,
+    /// Whether it stops half way and leaves a checkpoint.
+    pub(super) stop_half_way: bool,
 }
 
 /// Asks a running node to stop: through its worker's standard input, or with a flag.
@@ -88,7 +100,32 @@ impl Job {
         fresh: bool,
     ) -> (Self, Stop) {
         let stop = Stop::default();
-        (Self { index, stage, action, threads, fresh, stop: stop.clone() }, stop)
+        (Self { index, stage, action, threads, fresh, trial: None, stop: stop.clone() }, stop)
+    }
+
+    /// Returns the index of the node.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Returns its action.
+    pub(super) fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// Returns whether it can continue from a checkpoint.
+    pub(super) fn keeps_checkpoints(&self) -> bool {
+        self.stage.trajectory().is_some()
+    }
+
+    /// Returns whether it was asked to stop.
+    pub(super) fn is_asked_to_stop(&self) -> bool {
+        self.stop.0.flag.is_set()
+    }
+
+    /// Returns the job as a trial.
+    pub(super) fn as_trial(&self, trial: Trial) -> Self {
+        Self { trial: Some(trial), ..self.clone() }
     }
 }
 
@@ -97,20 +134,25 @@ pub(super) fn start(job: Job, store: &Store, options: &Options, sender: Sender<M
     let (store, options) = (store.clone(), options.clone());
     thread::spawn(move || {
         let index = job.index;
-        let ended = if job.stage.needs().device {
-            in_worker(&job, &store, &options, &sender)
-        } else {
-            in_thread(&job, &store, &sender)
-        };
+        let ended = run(&job, &store, &options, &sender);
         // Sending fails only if the run is over.
         let _ = sender.send(Message::Ended { index, ended });
     });
 }
 
+/// Executes a job and returns how it ended.
+pub(super) fn run(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> Ended {
+    match job.stage.needs().device {
+        true => in_worker(job, store, options, sender),
+        false => in_thread(job, store, sender),
+    }
+}
+
 fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     let host = ThreadHost { index: job.index, sender: Mutex::new(sender.clone()), stop: job.stop.clone() };
     let provenance = machine::provenance("none", 1);
-    match execute(store, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance) {
+    let objects = job.trial.as_ref().map_or(store, |trial| &trial.inputs);
+    match execute(store, objects, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance) {
         Ok(executed) => Ended::Committed { found: executed.found },
         Err(ExecuteError::Interrupted) => Ended::Interrupted,
         Err(error) => {
@@ -208,6 +250,12 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
     }
     if job.fresh {
         command.arg("--fresh");
+    }
+    if let Some(trial) = &job.trial {
+        command.arg("--inputs-from").arg(trial.inputs.root());
+        if trial.stop_half_way {
+            command.arg("--stop-half-way");
+        }
     }
     if std::env::var_os("RUST_LOG").is_none() {
         command.env("RUST_LOG", options.log_level);

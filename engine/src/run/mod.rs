@@ -4,6 +4,7 @@
 //! report back as messages. The order in which they end affects only the order of lines on a terminal.
 
 mod ahead;
+pub mod check;
 mod event;
 pub mod execute;
 pub mod limits;

@@ -35,6 +35,8 @@ pub enum Why {
         #[serde(skip_serializing_if = "Option::is_none")]
         compared: Option<Compared>,
     },
+    /// It is executed to be compared with its committed result.
+    Check,
     /// Its result, or something that it needs, is damaged.
     Damaged {
         /// What is damaged.
@@ -245,6 +247,7 @@ impl fmt::Display for Why {
                     Some(Compared::Different) => write!(f, "; DIFFERENT BYTES than before"),
                 }
             }
+            Self::Check => write!(f, "asked for with --check"),
             Self::Damaged { message } => write!(f, "{message}"),
             Self::Unchanged => write!(f, "unchanged"),
             Self::Known { .. } => write!(f, "known from an earlier run"),

@@ -1,0 +1,343 @@
+//! Executes nodes again although their results are known, in stores of their own, and compares the results with the committed
+//! ones. A training is executed twice: straight, and stopped half way and continued. Nothing is committed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs, io,
+    path::Path,
+    sync::mpsc::{self, RecvTimeoutError, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use pipe_stages::stage::Inputs;
+use pipe_store::{ActionKey, ActionResult, Store, StoreError};
+use serde::Serialize;
+
+use super::{
+    event::Event,
+    local::{self, Ended, Job, Message, Stop, Trial},
+    options::Options,
+    outlook::{Expected, Outlook},
+    why::Why,
+    worker::StopFlag,
+};
+use crate::{
+    action::Action,
+    compare::{ResultDifference, compare},
+    plan::Plan,
+    study,
+};
+
+/// What came of checking a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// It gave the committed result again.
+    Equal {
+        /// How it was executed the second time. `None` if it is not a training.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resumed: Option<Resumed>,
+    },
+    /// It gave another result. The committed one stands.
+    Different {
+        /// How it was executed.
+        way: Way,
+        /// How the result differs.
+        difference: ResultDifference,
+    },
+    /// It has no committed result to compare with.
+    NotRun,
+    /// It could not be executed.
+    Unchecked {
+        /// What went wrong.
+        message: String,
+        /// What the user can do about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// Whether the store is damaged.
+        damaged: bool,
+    },
+}
+
+/// How a node was executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// From the beginning to the end.
+    Straight,
+    /// Stopped half way, and continued from its checkpoint.
+    Resumed,
+}
+
+/// How a training was executed the second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resumed {
+    /// It was stopped after this step, and continued.
+    AtStep(u64),
+    /// It ended before it was half way: it stopped early, diverged, or failed.
+    EndedBefore,
+}
+
+/// The number of nodes with each verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Nodes that gave the committed result again.
+    pub equal: usize,
+    /// Nodes that gave another.
+    pub different: usize,
+    /// Nodes without a committed result.
+    pub not_run: usize,
+    /// Nodes that could not be executed.
+    pub unchecked: usize,
+    /// Whether the store turned out to be damaged.
+    pub damaged: bool,
+    /// Whether the check was stopped early.
+    pub interrupted: bool,
+}
+
+/// A node to be checked.
+struct Task {
+    action: Action,
+    committed: ActionResult,
+    memory: u64,
+}
+
+/// What a thread reports.
+enum Report {
+    /// A message of the execution.
+    Message(Message),
+    /// The verdict about the node at this index. `None` if it was stopped.
+    Done(usize, Option<Verdict>),
+}
+
+/// Checks `nodes` of `plan`. Executions write only to folders in `scratch`, which are removed. `stop` is polled, and `tell` is
+/// called for each event.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn check(
+    store: &Store,
+    plan: &Plan,
+    nodes: &BTreeSet<usize>,
+    scratch: &Path,
+    options: &Options,
+    stop: &'static StopFlag,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Counts, StoreError> {
+    let outlook = Outlook::of_run(store, plan, &plan.with_ancestors(nodes), None, &BTreeSet::new())?;
+    let mut counts = Counts::default();
+    let mut tasks = BTreeMap::new();
+    for &index in nodes {
+        let prospect = outlook.get(index).expect("all nodes to be checked are looked up");
+        let task = match prospect.key.filter(|_| prospect.expected != Expected::Damaged) {
+            None if prospect.expected == Expected::Damaged => {
+                Err(Verdict::Unchecked { message: prospect.why.to_string(), hint: None, damaged: true })
+            }
+            None => Err(Verdict::NotRun),
+            Some(key) => task(store, plan, index, &key)?,
+        };
+        match task {
+            Ok(task) => drop(tasks.insert(index, task)),
+            Err(verdict) => counts.told(&plan.nodes[index].name, &verdict, 0.0, tell),
+        }
+    }
+    let (sender, receiver) = mpsc::channel();
+    let mut running: BTreeMap<usize, (Stop, u64, Instant)> = BTreeMap::new();
+    let mut told_to_stop = false;
+    loop {
+        while !stop.is_set() && running.len() < options.jobs {
+            let used: u64 = running.values().map(|(_, memory, _)| memory).sum();
+            let fits = |task: &Task| running.is_empty() || options.memory.is_none_or(|all| used + task.memory <= all);
+            let Some(index) = tasks.iter().find(|(_, task)| fits(task)).map(|(index, _)| *index) else { break };
+            let Task { action, committed, memory } = tasks.remove(&index).expect("it was found");
+            let rivals = options.jobs.min(running.len() + tasks.len() + 1);
+            let threads = options.threads.unwrap_or(options.cores / rivals).max(1);
+            let node = &plan.nodes[index];
+            tell(Event::Started { node: &node.name, why: &Why::Check });
+            let (job, stop) = Job::new(index, node.stage.clone(), action, threads, false);
+            running.insert(index, (stop, memory, Instant::now()));
+            start(job, committed, store.clone(), scratch.join(index.to_string()), options.clone(), sender.clone());
+        }
+        if running.is_empty() {
+            counts.interrupted |= !tasks.is_empty();
+            return Ok(counts);
+        }
+        if stop.is_set() && !std::mem::replace(&mut told_to_stop, true) {
+            running.values().for_each(|(stop, ..)| stop.ask());
+        }
+        match receiver.recv_timeout(Duration::from_millis(50)) {
+            Ok(Report::Message(Message::Progress { index, progress })) => {
+                tell(Event::Progress { node: &plan.nodes[index].name, progress: &progress });
+            }
+            Ok(Report::Message(Message::Talk { index, line })) => {
+                tell(Event::Talk { node: &plan.nodes[index].name, line: &line });
+            }
+            Ok(Report::Message(Message::Ended { .. })) => {}
+            Ok(Report::Done(index, verdict)) => {
+                let (.., since) = running.remove(&index).expect("only running nodes end");
+                match verdict {
+                    Some(verdict) => {
+                        counts.told(&plan.nodes[index].name, &verdict, since.elapsed().as_secs_f64(), tell);
+                    }
+                    None => counts.interrupted = true,
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => unreachable!("this function holds a sender"),
+        }
+    }
+}
+
+/// Returns the task of checking a node whose action is known, or why there is none.
+fn task(store: &Store, plan: &Plan, index: usize, key: &ActionKey) -> Result<Result<Task, Verdict>, StoreError> {
+    let Some(committed) = store.result(key)? else { return Ok(Err(Verdict::NotRun)) };
+    let unchecked = |message: String| Verdict::Unchecked { message, hint: None, damaged: false };
+    let action = match study::action(store, &key.0) {
+        Ok(action) => action,
+        Err(study::StudyError::Store(error)) => return Err(error),
+        Err(error) => return Ok(Err(unchecked(error.to_string()))),
+    };
+    // A stage that cannot estimate its memory fails when it runs, with a better reason.
+    let memory = plan.nodes[index].stage.memory(&Inputs::new(&action.inputs, store)).unwrap_or(0);
+    Ok(Ok(Task { action, committed, memory }))
+}
+
+/// Starts a thread that executes a job in each way, compares the results and reports the verdict.
+fn start(
+    job: Job,
+    committed: ActionResult,
+    store: Store,
+    scratch: std::path::PathBuf,
+    options: Options,
+    sender: Sender<Report>,
+) {
+    thread::spawn(move || {
+        let checking = Checking { job: &job, committed: &committed, store: &store, options: &options, sender: &sender };
+        let verdict = match checking.verdict(&scratch) {
+            Ok(verdict) => Some(verdict),
+            Err(Ended::Error { message, hint, damaged }) => Some(Verdict::Unchecked { message, hint, damaged }),
+            Err(_) => None,
+        };
+        // A folder that stays is in a folder for temporary files, and is removed with it.
+        let _ = fs::remove_dir_all(&scratch);
+        // Sending fails only if the check is over.
+        let _ = sender.send(Report::Done(job.index(), verdict));
+    });
+}
+
+/// A node that is being checked.
+struct Checking<'a> {
+    job: &'a Job,
+    committed: &'a ActionResult,
+    store: &'a Store,
+    options: &'a Options,
+    sender: &'a Sender<Report>,
+}
+
+impl Checking<'_> {
+    /// Executes the node in each way. Returns how it ended if there is no verdict.
+    fn verdict(&self, scratch: &Path) -> Result<Verdict, Ended> {
+        let straight = open(&scratch.join("straight"))?;
+        self.execute(&straight, false)?;
+        if let Some(difference) = self.compare(&straight)? {
+            return Ok(Verdict::Different { way: Way::Straight, difference });
+        }
+        if !self.job.keeps_checkpoints() || matches!(self.committed, ActionResult::Failure(_)) {
+            return Ok(Verdict::Equal { resumed: None });
+        }
+        let resumed = open(&scratch.join("resumed"))?;
+        let at = match self.execute(&resumed, true) {
+            Ok(()) => Resumed::EndedBefore,
+            Err(Ended::Interrupted) if !self.job.is_asked_to_stop() => {
+                let step = resumed.checkpoints().map_err(failed)?.last().map(|checkpoint| checkpoint.step);
+                let step = step.ok_or_else(|| error("it was stopped half way and left no checkpoint"))?;
+                self.execute(&resumed, false)?;
+                Resumed::AtStep(step)
+            }
+            Err(ended) => return Err(ended),
+        };
+        Ok(match self.compare(&resumed)? {
+            Some(difference) => Verdict::Different { way: Way::Resumed, difference },
+            None => Verdict::Equal { resumed: Some(at) },
+        })
+    }
+
+    /// Executes the node in a store of its own.
+    fn execute(&self, scratch: &Store, stop_half_way: bool) -> Result<(), Ended> {
+        scratch.put(&self.job.action().record()).map_err(failed)?;
+        let (sender, receiver) = mpsc::channel();
+        let forward = self.sender.clone();
+        let forwarding = thread::spawn(move || {
+            for message in receiver {
+                let _ = forward.send(Report::Message(message));
+            }
+        });
+        let job = self.job.as_trial(Trial { inputs: self.store.clone(), stop_half_way });
+        let ended = local::run(&job, scratch, self.options, &sender);
+        drop(sender);
+        let _ = forwarding.join();
+        match ended {
+            Ended::Committed { .. } => Ok(()),
+            ended => Err(ended),
+        }
+    }
+
+    fn compare(&self, scratch: &Store) -> Result<Option<ResultDifference>, Ended> {
+        let found = scratch.result(&self.job.action().key()).map_err(failed)?;
+        let found = found.ok_or_else(|| error("its result has disappeared from the folder for temporary files"))?;
+        compare(self.store, self.committed, scratch, &found).map_err(failed)
+    }
+}
+
+fn open(folder: &Path) -> Result<Store, Ended> {
+    let made: io::Result<()> = fs::create_dir_all(folder);
+    made.map_err(|source| error(&format!("`{}` cannot be made: {source}", folder.display())))?;
+    Store::open(folder).map_err(failed)
+}
+
+fn failed(error: StoreError) -> Ended {
+    let damaged = error.is_damage();
+    Ended::Error { message: local::with_causes(&error), hint: None, damaged }
+}
+
+fn error(message: &str) -> Ended {
+    Ended::Error { message: message.to_owned(), hint: None, damaged: false }
+}
+
+impl Counts {
+    fn told(&mut self, node: &str, verdict: &Verdict, seconds: f64, tell: &mut dyn FnMut(Event<'_>)) {
+        match verdict {
+            Verdict::Equal { .. } => self.equal += 1,
+            Verdict::Different { .. } => self.different += 1,
+            Verdict::NotRun => self.not_run += 1,
+            Verdict::Unchecked { damaged, .. } => {
+                self.unchecked += 1;
+                self.damaged |= damaged;
+            }
+        }
+        tell(Event::Checked { node, verdict, seconds });
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Equal { resumed: None } => write!(f, "equal"),
+            Self::Equal { resumed: Some(Resumed::AtStep(step)) } => {
+                write!(f, "equal, also when it is stopped at step {step} and continued")
+            }
+            Self::Equal { resumed: Some(Resumed::EndedBefore) } => {
+                write!(f, "equal; it ended before it could be stopped half way")
+            }
+            Self::Different { way: Way::Straight, difference } => write!(f, "{difference}"),
+            Self::Different { way: Way::Resumed, difference } => {
+                write!(f, "equal if it runs straight, not if it is stopped half way and continued: {difference}")
+            }
+            Self::NotRun => write!(f, "not run yet"),
+            Self::Unchecked { message, hint: None, .. } => write!(f, "{message}"),
+            Self::Unchecked { message, hint: Some(hint), .. } => write!(f, "{message}\n  hint: {hint}"),
+        }
+    }
+}
