@@ -11,7 +11,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pipe_engine::run::{
     Event, How,
-    check::{Counts, Resumed, Verdict},
+    verdict::{Counts, Resumed, Verdict},
     why::Why,
 };
 use pipe_stages::stage::Progress;

@@ -10,9 +10,10 @@ use pipe_engine::{
     plan::Plan,
     run::{
         self, Event,
-        check::{Counts, check},
+        check::check,
         limits,
         outlook::{Expected, Outlook},
+        verdict::Counts,
         worker::StopFlag,
     },
     study::{self, Study, StudyStatus},

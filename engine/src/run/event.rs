@@ -3,7 +3,7 @@
 use pipe_stages::stage::Progress;
 use pipe_store::{ActionKey, Digest};
 
-use super::{check::Verdict, why::Why};
+use super::{verdict::Verdict, why::Why};
 
 /// An event of a run.
 #[derive(Debug)]

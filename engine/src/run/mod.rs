@@ -12,6 +12,7 @@ mod local;
 pub mod machine;
 mod options;
 pub mod outlook;
+pub mod verdict;
 pub mod why;
 pub mod worker;
 
