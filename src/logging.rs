@@ -37,13 +37,32 @@ pub(crate) fn start(logging: &Logging) {
         }),
         _ => EnvFilter::new(logging.level()),
     };
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = fmt().with_env_filter(filter).with_writer(|| Teller);
     match logging.log_format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => {
             let colour = io::IsTerminal::is_terminal(&io::stderr());
             builder.with_target(false).without_time().with_ansi(colour).init();
         }
+    }
+}
+
+/// Writes log lines to standard error, and lets the engine hear those that belong to an execution.
+struct Teller;
+
+impl io::Write for Teller {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        pipe_engine::run::log::heard(bytes);
+        io::stderr().write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

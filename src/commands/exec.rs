@@ -9,7 +9,7 @@ use pipe_engine::{
     run::{
         self,
         execute::{ExecuteError, execute},
-        limits, machine,
+        limits, log, machine,
         worker::{self, Line, StopFlag, WorkerHost},
     },
     study,
@@ -74,7 +74,8 @@ impl Exec {
                 }
             });
         }
-        match self.execute() {
+        let ended = if self.protocol { self.execute() } else { self.execute_and_keep_log() };
+        match ended {
             Ok(executed) => {
                 if self.protocol {
                     worker::say(&Line::Committed { found: executed.found, seconds: executed.seconds });
@@ -101,6 +102,31 @@ impl Exec {
             }
             Err(Stopped::Interrupted) => Err(Failure::silent(130)),
         }
+    }
+
+    /// Executes the action, and saves what it said. Under `pipe run`, that does it.
+    fn execute_and_keep_log(&self) -> Result<run::execute::Executed, Stopped> {
+        log::begin_in_process();
+        let ended = self.execute();
+        let mut said = log::end_in_process();
+        match &ended {
+            Ok(executed) if executed.found => return ended,
+            Ok(executed) => {
+                if let pipe_store::ActionResult::Failure(failure) = &executed.result {
+                    log::add_error(&mut said, &failure.message, failure.hint.as_deref());
+                }
+            }
+            Err(Stopped::Interrupted) => said.push(b"interrupted"),
+            Err(Stopped::Failure(failure)) => log::add_error(&mut said, &failure.message, failure.hint.as_deref()),
+        }
+        let saved = Store::open(&self.store).and_then(|store| {
+            let key = self.key.parse::<Digest>().or_else(|_| store.resolve_prefix(&self.key))?;
+            store.save_log(&ActionKey(key), &said.finish())
+        });
+        if let Err(error) = saved {
+            tracing::warn!("what the execution said was not saved: {}", run::with_causes(&error));
+        }
+        ended
     }
 
     fn execute(&self) -> Result<run::execute::Executed, Stopped> {

@@ -34,6 +34,7 @@ macro_rules! commands {
 commands! {
     run::Run,
     why::Why,
+    logs::Logs,
     init::Init,
     studies::Studies,
     tag::Tag,

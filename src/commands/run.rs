@@ -47,7 +47,7 @@ const WOULD_RUN: u8 = 10;
 #[command(after_help = "\
 Exit codes:
   0    done; with --plan: nothing would run
-  1    a node failed, or the command could not do what it was asked to; with --locked: the run differs
+  1    a node failed, or could not be checked; with --locked: the run differs
   2    wrong usage, or a mistake in the pipeline file
   3    the store is damaged; with --check: a result differs
   10   with --plan: something would run

@@ -5,6 +5,7 @@
 //! objects/ab/<62 digits>        an object's bytes; with `.zst`, compressed
 //! actions/ab/<62 digits>.json   the result of an action
 //! provenance/ab/<62>.json       when, where and how long it ran
+//! logs/ab/<62>.txt              what its latest execution said, if it said anything
 //! refs/studies/<name>           one line for each value a study has had
 //! refs/tags/<name>              the study that a tag names
 //! refs/runs/<id>                the action keys of a run that is not finished
@@ -18,6 +19,7 @@
 pub(crate) const OBJECTS: &str = "objects";
 pub(crate) const ACTIONS: &str = "actions";
 pub(crate) const PROVENANCE: &str = "provenance";
+pub(crate) const LOGS: &str = "logs";
 pub(crate) const REFS: &str = "refs";
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 pub(crate) const PARTS: &str = "parts";

@@ -24,6 +24,7 @@
 //! | [`tags`]         | tags name studies and keep them                                                   |
 //! | [`lock`]         | a run elsewhere is compared with `pipeline.lock`                                  |
 //! | [`check`]        | nodes are executed again and compared with their results                         |
+//! | [`logs`]         | what nodes said is kept, also if they are reused, failed or crashed               |
 //! | [`predict`]      | a trained network classifies pictures                                             |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
 //! | [`test_split`]   | only evaluations read the test images                                             |
@@ -40,6 +41,7 @@ mod graphs;
 mod kills;
 mod layers;
 mod lock;
+mod logs;
 mod overrides;
 mod predict;
 mod reference;

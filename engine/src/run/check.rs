@@ -207,7 +207,8 @@ impl Checking<'_> {
             }
         });
         let job = self.job.as_trial(Trial { inputs: self.store.clone(), stop_half_way });
-        let ended = local::run(&job, scratch, self.options, &sender);
+        // What it says is shown and not kept: the log of the committed result stands.
+        let (ended, _) = local::run(&job, scratch, self.options, &sender);
         drop(sender);
         let _ = forwarding.join();
         match ended {

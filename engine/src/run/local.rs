@@ -1,18 +1,18 @@
 //! Executes nodes on this machine: in a worker process if the stage computes on a device, otherwise on a thread.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc::Sender},
     thread,
 };
 
 use pipe_stages::stage::{Checkpoint, ComputeDevice, Host, Progress, Stage, StageError};
-use pipe_store::Store;
+use pipe_store::{ActionKey, ActionResult, LogBuffer, Store};
 
 use super::{
     execute::{ExecuteError, execute},
-    machine,
+    log, machine,
     options::Options,
     worker::{Line, STOP, StopFlag},
 };
@@ -134,17 +134,38 @@ pub(super) fn start(job: Job, store: &Store, options: &Options, sender: Sender<M
     let (store, options) = (store.clone(), options.clone());
     thread::spawn(move || {
         let index = job.index;
-        let ended = run(&job, &store, &options, &sender);
+        let (ended, log) = run(&job, &store, &options, &sender);
+        save_log(&store, &job.action.key(), &ended, log);
         // Sending fails only if the run is over.
         let _ = sender.send(Message::Ended { index, ended });
     });
 }
 
-/// Executes a job and returns how it ended.
-pub(super) fn run(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> Ended {
-    match job.stage.needs().device {
-        true => in_worker(job, store, options, sender),
-        false => in_thread(job, store, sender),
+/// Executes a job and returns how it ended, and what it said.
+pub(super) fn run(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> (Ended, LogBuffer) {
+    if job.stage.needs().device {
+        return in_worker(job, store, options, sender);
+    }
+    log::begin_on_thread();
+    let ended = in_thread(job, store, sender);
+    (ended, log::end_on_thread())
+}
+
+/// Saves what an execution said, and how it failed if it did. Nothing depends on it, so an error is only a warning.
+fn save_log(store: &Store, key: &ActionKey, ended: &Ended, mut log: LogBuffer) {
+    match ended {
+        // Another process executed it, and saved what it said.
+        Ended::Committed { found: true } => return,
+        Ended::Committed { found: false } => {
+            if let Ok(Some(ActionResult::Failure(failure))) = store.result(key) {
+                log::add_error(&mut log, &failure.message, failure.hint.as_deref());
+            }
+        }
+        Ended::Interrupted => log.push(b"interrupted"),
+        Ended::Error { message, hint, .. } => log::add_error(&mut log, message, hint.as_deref()),
+    }
+    if let Err(error) = store.save_log(key, &log.finish()) {
+        tracing::warn!("what an execution said was not saved: {}", with_causes(&error));
     }
 }
 
@@ -184,35 +205,34 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> Ended {
+fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> (Ended, LogBuffer) {
     let mut child = match command(job, store, options).spawn() {
         Ok(child) => child,
         Err(error) => {
-            return Ended::Error { message: format!("the worker did not start: {error}"), hint: None, damaged: false };
+            let message = format!("the worker did not start: {error}");
+            return (Ended::Error { message, hint: None, damaged: false }, LogBuffer::default());
         }
     };
     *job.stop.0.pipe.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
     if job.stop.0.flag.is_set() {
         job.stop.ask();
     }
-    let talk = listen_to_talk(&mut child, job.index, sender.clone());
+    let log = Arc::new(Mutex::new(LogBuffer::default()));
+    let talk = listen_to_talk(&mut child, job.index, sender.clone(), log.clone());
     let mut last = None;
-    if let Some(stdout) = child.stdout.take() {
-        for text in BufReader::new(stdout).lines().map_while(Result::ok) {
-            match serde_json::from_str(&text) {
-                Ok(Line::Progress { progress }) => {
-                    let _ = sender.send(Message::Progress { index: job.index, progress });
-                }
-                Ok(line) => last = Some(line),
-                Err(_) => {
-                    let _ = sender.send(Message::Talk { index: job.index, line: text });
-                }
+    for text in child.stdout.take().map(lines).into_iter().flatten() {
+        match serde_json::from_str(&text) {
+            Ok(Line::Progress { progress }) => {
+                let _ = sender.send(Message::Progress { index: job.index, progress });
             }
+            Ok(line) => last = Some(line),
+            Err(_) => say(job.index, text, sender, &log),
         }
     }
     let status = child.wait();
     let tail = talk.join().unwrap_or_default();
-    match (last, status) {
+    let log = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
+    let ended = match (last, status) {
         (Some(Line::Committed { found, .. }), _) => Ended::Committed { found },
         (_, Ok(status)) if status.code() == Some(130) => Ended::Interrupted,
         (Some(Line::Error { message, hint, damaged }), _) => Ended::Error { message, hint, damaged },
@@ -227,7 +247,20 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
         (_, Err(error)) => {
             Ended::Error { message: format!("the worker was lost: {error}"), hint: None, damaged: false }
         }
-    }
+    };
+    (ended, log)
+}
+
+/// Returns the lines that a worker writes. Bytes that are not UTF-8 are replaced, since a worker whose output is not read stops.
+fn lines(from: impl Read) -> impl Iterator<Item = String> {
+    let lines = BufReader::new(from).split(b'\n').map_while(Result::ok);
+    lines.map(|line| String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned())
+}
+
+/// Forwards a line, and keeps it in the log.
+fn say(index: usize, line: String, sender: &Sender<Message>, log: &Mutex<LogBuffer>) {
+    log.lock().unwrap_or_else(PoisonError::into_inner).push(line.as_bytes());
+    let _ = sender.send(Message::Talk { index, line });
 }
 
 fn command(job: &Job, store: &Store, options: &Options) -> Command {
@@ -264,16 +297,21 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
 }
 
 /// Forwards what the worker writes to standard error, and returns the last lines of it.
-fn listen_to_talk(child: &mut Child, index: usize, sender: Sender<Message>) -> thread::JoinHandle<Vec<String>> {
+fn listen_to_talk(
+    child: &mut Child,
+    index: usize,
+    sender: Sender<Message>,
+    log: Arc<Mutex<LogBuffer>>,
+) -> thread::JoinHandle<Vec<String>> {
     let stderr = child.stderr.take();
     thread::spawn(move || {
         let mut tail = Vec::new();
-        for line in stderr.map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok) {
+        for line in stderr.map(lines).into_iter().flatten() {
             tail.push(line.clone());
             if tail.len() > 8 {
                 tail.remove(0);
             }
-            let _ = sender.send(Message::Talk { index, line });
+            say(index, line, &sender, &log);
         }
         tail
     })

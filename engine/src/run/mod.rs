@@ -9,6 +9,7 @@ mod event;
 pub mod execute;
 pub mod limits;
 mod local;
+pub mod log;
 pub mod machine;
 mod options;
 pub mod outlook;
