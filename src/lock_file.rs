@@ -36,7 +36,10 @@ pub(crate) struct Written {
 /// study is in the store.
 pub(crate) fn write(store: &Store, path: &Path, hash: &Digest, study: &Study) -> Written {
     let mut written = Written::default();
-    let Some(lock) = LockFile::of(store, hash, study) else { return written };
+    let Some(lock) = LockFile::of(store, hash, study) else {
+        written.warnings.push(format!("`{}` was not written: an action of the study cannot be read", path.display()));
+        return written;
+    };
     let text = lock.to_string();
     let before = fs::read_to_string(path).unwrap_or_default();
     if before.lines().eq(text.lines()) {
