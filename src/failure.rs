@@ -66,6 +66,7 @@ impl Failure {
                     failure = Self { code: 3, ..failure }.hint(hint);
                 }
                 Some(StoreError::Foreign(_) | StoreError::Format { .. } | StoreError::Name { .. }) => failure.code = 2,
+                Some(StoreError::Interrupted) => failure = Self::silent(130),
                 Some(StoreError::Prefix(_) | StoreError::UnknownPrefix(_) | StoreError::AmbiguousPrefix { .. }) => {
                     failure.code = 2;
                 }

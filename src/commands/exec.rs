@@ -43,7 +43,7 @@ pub(crate) struct Exec {
     /// Seconds between checkpoints of a training
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     checkpoint_every: f64,
-    /// Ignore checkpoints
+    /// Execute it although its result is known, without checkpoints; the new result replaces the known one
     #[arg(long)]
     fresh: bool,
     /// Speak the protocol of `pipe run`
@@ -59,15 +59,14 @@ impl Exec {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         if self.protocol {
             worker::listen(&STOP);
-            // ^C on a terminal reaches the whole process group. The parent decides whether to stop, and closes the pipe.
-            let _ = ctrlc::set_handler(|| {});
-        } else {
-            let _ = ctrlc::set_handler(|| {
-                if STOP.set() {
-                    std::process::exit(130);
-                }
-            });
         }
+        // ^C on a terminal reaches the whole process group, so the parent stops, too. It closes the pipe at a second one.
+        let _ = ctrlc::set_handler(|| {
+            if STOP.set() {
+                std::process::exit(130);
+            }
+        });
+        pipe_store::stop_waiting_when(|| STOP.is_set());
         match self.execute() {
             Ok(executed) => {
                 if self.protocol {
@@ -120,20 +119,21 @@ impl Exec {
             pipe_stages::stage::ComputeDevice::Cuda { ordinal } => format!("cuda:{ordinal}"),
         };
         let provenance = machine::provenance(&name, threads);
-        let executed = execute(&store, &*stage, &action, device, &host, provenance).map_err(|error| match error {
-            ExecuteError::Interrupted => Stopped::Interrupted,
-            error => {
-                let hint = run::hint_of(&error);
-                let failure = match error {
-                    ExecuteError::Store(error) => error.into(),
-                    error => Failure::from_error(&error),
-                };
-                Stopped::Failure(match hint {
-                    Some(hint) => failure.hint(hint),
-                    None => failure,
-                })
-            }
-        })?;
+        let executed =
+            execute(&store, &*stage, &action, device, &host, provenance, self.fresh).map_err(|error| match error {
+                ExecuteError::Interrupted => Stopped::Interrupted,
+                error => {
+                    let hint = run::hint_of(&error);
+                    let failure = match error {
+                        ExecuteError::Store(error) => error.into(),
+                        error => Failure::from_error(&error),
+                    };
+                    Stopped::Failure(match hint {
+                        Some(hint) => failure.hint(hint),
+                        None => failure,
+                    })
+                }
+            })?;
         if let Some(trajectory) = trajectory {
             store.keep_checkpoints(&trajectory, 1)?;
         }

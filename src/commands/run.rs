@@ -133,6 +133,7 @@ impl Run {
                 std::process::exit(130);
             }
         });
+        pipe_store::stop_waiting_when(|| STOP.is_set());
         let cores = limits::cores();
         let options = run::Options {
             jobs: self.jobs.map_or(cores, usize::from),
@@ -165,10 +166,11 @@ impl Run {
             ran.nodes,
         );
         let hash = record(&store, &plan, &study)?;
-        if let Some(run) = ran.run {
-            run.finish()?;
+        drop(ran.no_sweep);
+        match ran.run {
+            Some(run) => run.finish()?,
+            None => store.abandon_runs_of(&plan.name)?,
         }
-        finish_other_runs(&store, &plan.name)?;
         let views = report_folder::write(&store, &plan.name, &hash, &study)?;
         printer.study(&Summary {
             study: hash,
@@ -311,6 +313,7 @@ fn downloads(root: &Path) -> Result<Downloads, Failure> {
 /// Stores the study and appends it to the log of its name. Writes nothing if it is already the latest study of that name.
 fn record(store: &Store, plan: &Plan, study: &Study) -> Result<pipe_store::Digest, Failure> {
     let hash = study.hash();
+    let _no_sweep = store.hold_off_sweeps()?;
     let latest = store.ref_latest(RefKind::Studies, &plan.name)?;
     if latest.is_none_or(|entry| entry.digest != hash) || !store.contains(&hash)? {
         store.put(&plan.pipeline)?;
@@ -318,12 +321,4 @@ fn record(store: &Store, plan: &Plan, study: &Study) -> Result<pipe_store::Diges
         store.ref_append(RefKind::Studies, &plan.name, &hash, SystemTime::now())?;
     }
     Ok(hash)
-}
-
-/// Ends the logs of earlier runs of this study that were killed. Their results are part of the study now, or not needed.
-fn finish_other_runs(store: &Store, name: &str) -> Result<(), Failure> {
-    for run in store.runs()?.into_iter().filter(|run| !run.running && run.study_name == name) {
-        store.abandon_run(&run.id)?;
-    }
-    Ok(())
 }

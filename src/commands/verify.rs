@@ -1,9 +1,10 @@
 //! `pipe verify`
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::SystemTime};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use pipe_engine::study;
 
 use crate::{
     failure::{EXIT_CODES, Failure},
@@ -31,13 +32,13 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
-        let store = self.store.open_existing()?;
+        let store = self.store.open_damaged()?;
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         bar.set_style(
             ProgressStyle::with_template("verify {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
                 .expect("the template is constant"),
         );
-        let report = store.verify(&mut |done, total| {
+        let report = store.verify(&study::manifest, &mut |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         })?;
@@ -75,12 +76,29 @@ impl Verify {
             return Err(Failure { code: 3, ..Failure::work("the store is damaged") }
                 .hint("`pipe verify --repair` moves damaged files to the quarantine"));
         }
-        let repaired = store.repair(&report)?;
+        let repaired = store.repair(&report, &study::manifest, SystemTime::now())?;
         for (name, study) in &repaired.forgotten {
             eprintln!("forgot study {name} {study}: its manifest is missing");
         }
         for (name, lines) in &repaired.dropped {
             eprintln!("dropped {lines} lines that cannot be read from the log of study {name}");
+        }
+        for (name, study) in &repaired.recovered {
+            eprintln!("named study {name} {study} again: it is in the store");
+        }
+        if repaired.restored > 0 {
+            eprintln!("wrote {} results again, because studies name them", repaired.restored);
+        }
+        if repaired.kept > 0 {
+            eprintln!(
+                "kept {} results and objects that damaged files may have named; `pipe gc --abandon` gives them up",
+                repaired.kept
+            );
+        }
+        if !report.missing.is_empty() {
+            eprintln!(
+                "`pipe run` makes missing objects again; until then `pipe verify` reports those that a study names"
+            );
         }
         let quarantine = store.root().join("quarantine");
         eprintln!("damaged files are in `{}`; `pipe run` computes them again", quarantine.display());

@@ -110,7 +110,7 @@ pub(super) fn start(job: Job, store: &Store, options: &Options, sender: Sender<M
 fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     let host = ThreadHost { index: job.index, sender: Mutex::new(sender.clone()), stop: job.stop.clone() };
     let provenance = machine::provenance("none", 1);
-    match execute(store, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance) {
+    match execute(store, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance, job.fresh) {
         Ok(executed) => Ended::Committed { found: executed.found },
         Err(ExecuteError::Interrupted) => Ended::Interrupted,
         Err(error) => {
