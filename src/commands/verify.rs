@@ -1,7 +1,5 @@
 //! `pipe verify`
 
-use std::io::IsTerminal;
-
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -10,6 +8,7 @@ use crate::{
     logging::Logging,
     output::{json, print},
     store_args::StoreArgs,
+    talk,
 };
 
 /// Check the store for damaged and missing objects
@@ -32,7 +31,8 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let bars = talk::Bars::start();
+        let bar = bars.as_ref().map_or_else(ProgressBar::hidden, |bars| bars.add(ProgressBar::new(0)));
         bar.set_style(
             ProgressStyle::with_template("verify {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
                 .expect("the template is constant"),
@@ -42,6 +42,7 @@ impl Verify {
             bar.set_position(done);
         })?;
         bar.finish_and_clear();
+        drop(bars);
         if self.json {
             print(&json(&report))?;
         } else {
@@ -77,13 +78,13 @@ impl Verify {
         }
         let repaired = store.repair(&report)?;
         for (name, study) in &repaired.forgotten {
-            eprintln!("forgot study {name} {study}: its manifest is missing");
+            talk::say(&format!("forgot study {name} {study}: its manifest is missing"));
         }
         for (name, lines) in &repaired.dropped {
-            eprintln!("dropped {lines} lines that cannot be read from the log of study {name}");
+            talk::say(&format!("dropped {lines} lines that cannot be read from the log of study {name}"));
         }
         let quarantine = store.root().join("quarantine");
-        eprintln!("damaged files are in `{}`; `pipe run` computes them again", quarantine.display());
+        talk::say(&format!("damaged files are in `{}`; `pipe run` computes them again", quarantine.display()));
         Ok(())
     }
 }
