@@ -138,8 +138,7 @@ impl From<PublishError> for Failure {
             PublishError::Link { .. } => Self::usage(&error).hint("name the file that it leads to, or remove the link"),
             PublishError::IsFolder(_) => Self::usage(&error).hint("name a file in it"),
             PublishError::NotAFolder(_) => Self::usage(&error),
-            PublishError::OtherFiles { .. } => Self::usage(&error)
-                .hint("`--force` replaces what was exported before: move the others, or name another folder"),
+            PublishError::OtherFiles { .. } => Self::usage(&error).hint("move them away, or name another folder"),
             PublishError::Fixed(folder) => {
                 let inside = folder.join("exported");
                 Self::usage(&error)

@@ -134,20 +134,25 @@ fn is_stream(kind: FileType) -> bool {
 pub(crate) struct Folder(Stage);
 
 impl Folder {
-    /// Starts a folder that will be at `dest`. A link to a folder stands for that folder.
+    /// Starts a folder that will be at `dest`.
     pub(crate) fn new(dest: &Path) -> Result<Self> {
-        let resolved = match look(dest)? {
-            Some(old) if old.is_dir() && dest.file_name().is_some() => dest.to_owned(),
-            Some(old) if old.is_file() => return Err(PublishError::NotAFolder(dest.to_owned())),
-            Some(_) => match fs::canonicalize(dest) {
-                Ok(folder) if folder.is_dir() => folder,
-                _ => return Err(PublishError::NotAFolder(dest.to_owned())),
-            },
-            None => dest.to_owned(),
-        };
-        let stage = Stage::beside(&resolved)?;
+        if look(dest)?.is_some_and(|old| !old.is_dir() && !old.is_symlink()) {
+            return Err(PublishError::NotAFolder(dest.to_owned()));
+        }
+        let stage = Stage::beside(dest)?;
         fs::create_dir(stage.draft()).at("written", dest)?;
         Ok(Self(stage))
+    }
+
+    /// Starts a folder that will be at `dest`, which the user named: a link to a folder stands for that folder.
+    pub(crate) fn named(dest: &Path) -> Result<Self> {
+        match look(dest)? {
+            Some(old) if old.is_symlink() || dest.file_name().is_none() => match fs::canonicalize(dest) {
+                Ok(folder) if folder.is_dir() => Self::new(&folder),
+                _ => Err(PublishError::NotAFolder(dest.to_owned())),
+            },
+            _ => Self::new(dest),
+        }
     }
 
     /// Adds the file `path`, whose bytes have this digest. A file may be added again if it is the same.
@@ -167,27 +172,31 @@ impl Folder {
         let Self(stage) = self;
         let dest = &stage.dest;
         let replaced = look(dest)?;
-        if replaced.is_some() {
-            let there = files(dest)?;
-            let is_same = || Ok::<_, PublishError>(there.keys().eq(stage.files.keys()) && stage.is_same_as(dest)?);
-            match existing {
-                _ if there.is_empty() && is_empty(dest)? => {}
-                ExistingFolder::Keep if is_same()? => return Ok(Published::AlreadyThere),
-                ExistingFolder::Keep => return Err(PublishError::Exists(dest.clone())),
-                ExistingFolder::ReplaceSameFiles => {
-                    if let Some(other) = there.keys().find(|path| !stage.files.contains_key(*path)) {
-                        return Err(PublishError::OtherFiles { folder: dest.clone(), other: other.clone() });
-                    }
-                }
-                ExistingFolder::Replace => {}
+        match (&replaced, existing) {
+            (None, _) | (_, ExistingFolder::Replace) => {}
+            (Some(old), _) if old.is_symlink() => {
+                return Err(PublishError::Link { path: dest.clone(), forcible: true });
             }
-            let here = env::current_dir().and_then(fs::canonicalize);
-            if here.is_ok_and(|here| fs::canonicalize(dest).is_ok_and(|dest| here.starts_with(dest))) {
-                return Err(PublishError::Fixed(dest.clone()));
+            (Some(_), _) if is_empty(dest)? => {}
+            (Some(_), ExistingFolder::Keep) => {
+                return if stage.is_same_as(dest)? {
+                    Ok(Published::AlreadyThere)
+                } else {
+                    Err(PublishError::Exists(dest.clone()))
+                };
+            }
+            (Some(_), ExistingFolder::ReplaceSameFiles) => {
+                if let Some(other) = files(dest)?.into_iter().find(|path| !stage.files.contains_key(path)) {
+                    return Err(PublishError::OtherFiles { folder: dest.clone(), other });
+                }
             }
         }
+        let here = env::current_dir().and_then(fs::canonicalize);
+        if here.is_ok_and(|here| fs::canonicalize(dest).is_ok_and(|dest| here.starts_with(dest))) {
+            return Err(PublishError::Fixed(dest.clone()));
+        }
         stage.check()?;
-        if let Some(old) = replaced {
+        if let Some(old) = replaced.filter(Metadata::is_dir) {
             // A folder can be renamed only by those who may write to it.
             let mode = old.permissions().mode() | 0o700;
             fs::set_permissions(stage.draft(), Permissions::from_mode(mode)).at("written", dest)?;
@@ -322,8 +331,11 @@ impl Stage {
         Ok(())
     }
 
-    /// Returns whether the files of a folder, which has files of the same names, are the same.
+    /// Returns whether a folder has the same files.
     fn is_same_as(&self, folder: &Path) -> Result<bool> {
+        if !files(folder)?.iter().eq(self.files.keys()) {
+            return Ok(false);
+        }
         for (path, digest) in &self.files {
             let there = folder.join(path);
             let is_file = look(&there)?.is_some_and(|metadata| metadata.is_file());
@@ -493,22 +505,19 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Returns the files below a folder, with `/` in their paths, and whether each is a plain file.
-fn files(folder: &Path) -> Result<BTreeMap<String, bool>> {
-    let mut found = BTreeMap::new();
+/// Returns the paths of everything below a folder that is not a folder. Links are not followed.
+fn files(folder: &Path) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(inner) = folders.pop() {
         let here = folder.join(&inner);
-        if !look(&here)?.is_some_and(|metadata| metadata.is_dir()) {
-            continue;
-        }
         for entry in fs::read_dir(&here).at("read", &here)? {
             let entry = entry.at("read", &here)?;
             let (path, kind) = (inner.join(entry.file_name()), entry.file_type().at("read", &here)?);
             if kind.is_dir() {
                 folders.push(path);
             } else {
-                found.insert(path.to_string_lossy().into_owned(), kind.is_file());
+                found.insert(path.to_string_lossy().into_owned());
             }
         }
     }
@@ -517,4 +526,74 @@ fn files(folder: &Path) -> Result<BTreeMap<String, bool>> {
 
 fn is_empty(folder: &Path) -> Result<bool> {
     Ok(fs::read_dir(folder).at("read", folder)?.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_path_that_leaves_the_folder_is_refused_and_nothing_is_left() {
+        let parent = tempfile::tempdir().unwrap();
+        for path in ["", "..", "../evil", "/tmp/evil", "a/../../evil", "a//b", "a\u{1b}[2J", "a\\b"] {
+            let mut folder = Folder::new(&parent.path().join("new/out")).unwrap();
+            folder.add("good", b"good", &Digest::of(b"good")).unwrap();
+            let refused = folder.add(path, b"evil", &Digest::of(b"evil"));
+            assert!(matches!(refused, Err(PublishError::Path(_))), "{path:?}: {refused:?}");
+            drop(folder);
+            assert_eq!(names(parent.path()), [""; 0], "{path:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_disk_does_not_return_is_not_published() {
+        let parent = tempfile::tempdir().unwrap();
+        let dest = parent.path().join("out");
+        let wrong = Digest::of(b"what should be there");
+        let refused = file(&dest, b"what is there", &wrong, Existing::Keep);
+        assert!(matches!(&refused, Err(PublishError::NotTheSame(path)) if *path == dest), "{refused:?}");
+        let mut folder = Folder::new(&dest).unwrap();
+        for i in 0..40 {
+            folder.add(&format!("{i}/good"), b"good", &Digest::of(b"good")).unwrap();
+        }
+        folder.add("a/b/c", b"what is there", &wrong).unwrap();
+        let refused = folder.publish(ExistingFolder::Replace);
+        assert!(matches!(&refused, Err(PublishError::NotTheSame(path)) if *path == dest.join("a/b/c")), "{refused:?}");
+        assert_eq!(names(parent.path()), [""; 0]);
+    }
+
+    #[test]
+    fn two_that_replace_one_folder_leave_one_of_theirs_whole() {
+        let parent = tempfile::tempdir().unwrap();
+        let dest = parent.path().join("out");
+        let files: Vec<String> = (0..20).map(|i| format!("folder/{i}")).collect();
+        thread::scope(|scope| {
+            for writer in ["a", "b", "c", "d"] {
+                let (dest, files) = (&dest, &files);
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        let mut folder = Folder::new(dest).unwrap();
+                        for path in files {
+                            folder.add(path, writer.as_bytes(), &Digest::of(writer.as_bytes())).unwrap();
+                        }
+                        match folder.publish(ExistingFolder::Replace) {
+                            // The others were faster each time it tried.
+                            Ok(_) | Err(PublishError::Exists(_)) => {}
+                            Err(error) => panic!("{error:?}"),
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(names(parent.path()), ["out"]);
+        let contents: BTreeSet<_> = files.iter().map(|path| fs::read_to_string(dest.join(path)).unwrap()).collect();
+        assert_eq!((contents.len(), names(&dest.join("folder")).len()), (1, 20), "{contents:?}");
+    }
 }

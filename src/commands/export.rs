@@ -73,7 +73,7 @@ impl Export {
                 self.write_file(&store.read(&digest)?, &digest, &dest)
             }
             Output::Tree(files) => {
-                let mut folder = Folder::new(dest)?;
+                let mut folder = Folder::named(dest)?;
                 for (path, digest) in &files {
                     folder.add(path, &store.read(digest)?, digest)?;
                 }

@@ -295,7 +295,45 @@ fn nothing_is_written_through_a_link() {
         assert_eq!(fs::read_to_string(sandbox.path("mine")).unwrap(), "mine", "{args}");
         assert!(!sandbox.path("nowhere").exists(), "{args}");
     }
-    assert_snapshot!(snapshot, @"");
+    assert_snapshot!(snapshot, @"
+    export flip/policy.json link
+    ! error: `link` is a link
+    !   hint: `--force` replaces the link
+    exit 2
+    export flip/policy.json dangling
+    ! error: `dangling` is a link
+    !   hint: `--force` replaces the link
+    exit 2
+    export --onnx retrain_best link
+    ! error: `link` is a link
+    !   hint: `--force` replaces the link
+    exit 2
+    plot history --out link
+    ! error: `link` is a link
+    !   hint: name the file that it leads to, or remove the link
+    exit 2
+    report --output dangling
+    ! error: `dangling` is a link
+    !   hint: name the file that it leads to, or remove the link
+    exit 2
+    init link
+    ! error: `link` is a link
+    !   hint: `--force` replaces the link
+    exit 2
+    import-trials trials.json --out dangling
+    ! error: `dangling` is a link
+    !   hint: name the file that it leads to, or remove the link
+    exit 2
+    export flip link
+    ! error: `link` is not a folder
+    exit 2
+    export flip dangling
+    ! error: `dangling` is not a folder
+    exit 2
+    export --tensorboard dangling
+    ! error: `dangling` cannot be made: File exists (os error 17)
+    exit 1
+    ");
     // `--force` replaces the link itself.
     for link in ["link", "dangling"] {
         sandbox.pipe(&format!("export flip/policy.json {link} --force")).ok();
@@ -315,6 +353,19 @@ fn nothing_is_written_through_a_link() {
     sandbox.pipe("export flip folder").ok();
     assert_eq!(names(&sandbox.path("real")), ["policy.json", "preview.png"]);
     assert!(sandbox.path("folder").is_symlink());
+    // The user did not name the folder of a study: `--force` replaces a link there itself.
+    fs::create_dir(sandbox.path("runs")).unwrap();
+    symlink("../real", sandbox.path("runs").join(own_folder())).unwrap();
+    assert_eq!(sandbox.pipe("export --tensorboard runs").code, Some(2));
+    sandbox.pipe("export --tensorboard runs --force").ok();
+    assert!(!sandbox.path("runs").join(own_folder()).is_symlink());
+    assert_eq!(names(&sandbox.path("real")), ["policy.json", "preview.png"]);
+    let report = sandbox.path(".pipe/reports").join(own_folder());
+    fs::remove_dir_all(&report).unwrap();
+    symlink("../../real", &report).unwrap();
+    sandbox.pipe("report").ok();
+    assert!(!report.is_symlink() && report.join("report.html").is_file());
+    assert_eq!(names(&sandbox.path("real")), ["policy.json", "preview.png"]);
 }
 
 #[test]
@@ -362,20 +413,46 @@ fn a_node_is_exported_to_a_folder_that_has_nothing_else() {
     assert_eq!(fs::metadata(sandbox.path("empty")).unwrap().permissions().mode() & 0o777, 0o750);
 
     fs::write(sandbox.path("empty/policy.json"), "changed").unwrap();
-    assert_snapshot!(sandbox.pipe("export flip empty").shown(), @"");
+    assert_snapshot!(sandbox.pipe("export flip empty").shown(), @"
+    ! error: `empty` exists already
+    !   hint: `--force` overwrites it
+    exit 2
+    ");
     sandbox.pipe("export flip empty --force").ok();
     assert!(fs::read_to_string(sandbox.path("empty/policy.json")).unwrap().contains("RandomFlip"));
     fs::write(sandbox.path("empty/notes.txt"), "mine").unwrap();
-    assert_snapshot!(sandbox.pipe("export flip empty --force").shown(), @"");
+    assert_snapshot!(sandbox.pipe("export flip empty --force").shown(), @"
+    ! error: `empty` has other files, such as `notes.txt`
+    !   hint: move them away, or name another folder
+    exit 2
+    ");
     assert_eq!(fs::read_to_string(sandbox.path("empty/notes.txt")).unwrap(), "mine");
-    assert_snapshot!(sandbox.pipe("export flip . --force").shown(), @"");
-    assert_snapshot!(sandbox.pipe("export flip empty/notes.txt").shown(), @"");
-    assert_snapshot!(sandbox.pipe("export flip/policy.json absent/").shown(), @"");
-    assert_snapshot!(sandbox.pipe("export --onnx retrain_best empty").shown(), @"");
+    assert_snapshot!(sandbox.pipe("export flip . --force").shown(), @"
+    ! error: `SANDBOX` has other files, such as `.pipe/actions/09/bd6d717449a5643a7ed693782c7bd0f1228787ba3dfc918f6085e1c76a11e0.json`
+    !   hint: move them away, or name another folder
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("export flip empty/notes.txt").shown(), @"
+    ! error: `empty/notes.txt` is not a folder
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("export flip/policy.json absent/").shown(), @"
+    ! error: `absent/` is not a folder
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("export --onnx retrain_best empty").shown(), @"
+    ! error: `empty` is a folder
+    !   hint: name a file in it
+    exit 2
+    ");
     // In an empty folder, `.` cannot be replaced.
     fs::create_dir(sandbox.path("here")).unwrap();
     let mut command = sandbox.command("export flip . --store ../.pipe");
-    assert_snapshot!(sandbox.output(command.current_dir(sandbox.path("here"))).shown(), @"");
+    assert_snapshot!(sandbox.output(command.current_dir(sandbox.path("here"))).shown(), @"
+    ! error: `SANDBOX/here` cannot be replaced as a whole: it is the current folder or a mount point
+    !   hint: name a folder in it that does not exist, such as `SANDBOX/here/exported`
+    exit 2
+    ");
     assert!(sandbox.path("here").is_dir());
 }
 

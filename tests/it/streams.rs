@@ -32,45 +32,82 @@ fn closed() -> OwnedFd {
     writer.into()
 }
 
-/// Runs a command whose standard error is a terminal, and returns its exit code and what the terminal was sent.
-fn on_terminal(command: &mut Command, columns: u16) -> (Option<i32>, String) {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+/// Returns a terminal, and the end of it that a program writes to.
+fn terminal(columns: u16) -> (File, File) {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&terminal, size).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap();
     let end = OpenOptions::new().read(true).write(true).open(OsStr::from_bytes(name.as_bytes())).unwrap();
+    (terminal.into(), end)
+}
+
+/// Returns everything that is written to a terminal, until nobody has its other end.
+fn read_all(terminal: &mut File) -> Vec<u8> {
+    let (mut sent, mut piece) = (Vec::new(), [0; 4096]);
+    // At the end, Linux returns an error.
+    while let Ok(n @ 1..) = terminal.read(&mut piece) {
+        sent.extend_from_slice(&piece[..n]);
+    }
+    sent
+}
+
+/// Runs a command whose standard error is a terminal, and returns its exit code and what the terminal was sent.
+fn on_terminal(command: &mut Command, columns: u16) -> (Option<i32>, String) {
+    let (mut terminal, end) = terminal(columns);
     let mut child = command.stdout(Stdio::null()).stderr(end).spawn().unwrap();
     // The command has an end of its own: once the child has ended, nobody has one.
     command.stderr(Stdio::null());
-    let reader = thread::spawn(move || {
-        let (mut terminal, mut sent, mut piece) = (File::from(terminal), Vec::new(), [0; 4096]);
-        // At the end, Linux returns an error.
-        while let Ok(n @ 1..) = terminal.read(&mut piece) {
-            sent.extend_from_slice(&piece[..n]);
-        }
-        String::from_utf8_lossy(&sent).into_owned()
-    });
+    let reader = thread::spawn(move || String::from_utf8_lossy(&read_all(&mut terminal)).into_owned());
     let code = child.wait().unwrap().code();
     (code, reader.join().unwrap())
 }
 
-/// Returns the pieces of text between movements of the cursor, without colours.
-fn pieces(sent: &str) -> Vec<String> {
-    let mut text = String::new();
-    let mut rest = sent;
-    while let Some(at) = rest.find('\u{1b}') {
-        text += &rest[..at];
-        let sequence = &rest[at + 2..];
-        let end = sequence.find(|c: char| c.is_ascii_alphabetic()).unwrap();
-        if !sequence[end..].starts_with('m') {
-            text.push('\n');
+/// Returns the lines that a terminal shows at the end, without colours. It does what a terminal does with the sequences that bars use.
+fn screen(sent: &str, columns: usize) -> Vec<String> {
+    let (mut rows, mut row, mut column) = (vec![Vec::new()], 0_usize, 0);
+    let mut rest = sent.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\r' => column = 0,
+            '\n' => row += 1,
+            '\u{1b}' => {
+                assert_eq!(rest.next(), Some('['), "{sent:?}");
+                let mut number = String::new();
+                let end = loop {
+                    match rest.next().expect("sequences are complete") {
+                        c if c.is_ascii_alphabetic() => break c,
+                        c => number.push(c),
+                    }
+                };
+                let n = number.parse().unwrap_or(1);
+                match end {
+                    'A' => row = row.saturating_sub(n),
+                    'B' => row += n,
+                    'C' => column += n,
+                    'D' => column = column.saturating_sub(n),
+                    'K' if number == "2" => rows[row].clear(),
+                    'K' => rows[row].truncate(column),
+                    'm' => {}
+                    _ => panic!("CSI {number}{end}: {sent:?}"),
+                }
+            }
+            c => {
+                if column == columns {
+                    (row, column) = (row + 1, 0);
+                }
+                rows.resize(rows.len().max(row + 1), Vec::new());
+                let width = rows[row].len().max(column + 1);
+                rows[row].resize(width, ' ');
+                rows[row][column] = c;
+                column += 1;
+            }
         }
-        rest = &sequence[end + 1..];
+        rows.resize(rows.len().max(row + 1), Vec::new());
     }
-    text += rest;
-    text.split(['\r', '\n']).map(|piece| piece.trim().to_owned()).filter(|piece| !piece.is_empty()).collect()
+    rows.into_iter().map(|row| row.into_iter().collect::<String>().trim_end().to_owned()).collect()
 }
 
 /// A pipeline whose second node fails.
@@ -117,7 +154,9 @@ fn failures_do_not_change_the_exit_code_if_nobody_is_told() {
     let sandbox = Sandbox::with(FAILS);
     for (args, code) in [("run", 1), ("show nothing", 2), ("run --nonsense", 2), ("run --file absent.ron", 2)] {
         for stderr in [Stdio::from(full()), closed().into()] {
-            assert_eq!(sandbox.command(args).stderr(stderr).status().unwrap().code(), Some(code), "{args}");
+            let mut command = sandbox.command(args);
+            let status = command.stdout(Stdio::null()).stderr(stderr).status().unwrap();
+            assert_eq!(status.code(), Some(code), "{args}");
         }
     }
 }
@@ -160,10 +199,9 @@ const PRINTING: [(&str, i32); 31] = [
 /// Returns a folder in which each of [`PRINTING`] can be run.
 fn printing() -> Sandbox {
     let sandbox = Sandbox::after_run();
-    sandbox.run("--set name=other --stage data").ok();
+    sandbox.run("--set name=other --set visualize_filters.steps=2").ok();
     sandbox.pipe("export flip/preview.png picture.png").ok();
     sandbox.write("trials.json", &sandbox.pipe("trials tiny --json").ok().out);
-    sandbox.run("").ok();
     sandbox
 }
 
@@ -202,26 +240,46 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 #[test]
 fn lines_go_out_on_every_terminal_and_bars_on_capable_ones() {
     let sandbox = Sandbox::with(FAILS);
+    sandbox.pipe("run");
     let check = |columns: u16, variables: &[(&str, &str)], has_bars: bool| {
-        let (code, sent) = on_terminal(sandbox.command("run").envs(variables.iter().copied()), columns);
-        assert_eq!(code, Some(1), "{variables:?}: {sent}");
-        let said = pieces(&sent);
-        for part in ["raw  (", "failed  data: ", "1 failed in ", "report:   "] {
-            let lines = said.iter().filter(|line| line.contains(part)).count();
-            assert_eq!(lines, 1, "{variables:?}: `{part}` in {sent:?}");
+        let mut command = sandbox.command("run --rerun raw");
+        let (code, sent) = on_terminal(command.envs(variables.iter().copied()), columns);
+        let said = screen(&sent, columns.into());
+        assert_eq!(code, Some(1), "{variables:?}: {said:#?}");
+        for part in ["   executed  raw  (", "     failed  data: ", "1 executed, 0 reused, 1 failed in ", "report:   "] {
+            let lines = said.iter().filter(|line| line.starts_with(part)).count();
+            assert_eq!(lines, 1, "{variables:?}: `{part}` in {said:#?}");
         }
         assert_eq!(sent.contains("\u{1b}["), has_bars, "{variables:?}: {sent:?}");
-        assert_eq!(sent.contains("nodes"), has_bars, "{variables:?}: {sent:?}");
+        assert_eq!(sent.contains(" nodes "), has_bars, "{variables:?}: {sent:?}");
+        assert!(!said.iter().any(|line| line.contains(" nodes ")), "bars are removed: {said:#?}");
     };
-    check(100, &[], false);
-    check(100, &[("TERM", "")], false);
-    check(100, &[("TERM", "dumb")], false);
-    check(100, &[("TERM", "xterm")], true);
-    check(0, &[("TERM", "xterm")], true);
-    check(1, &[("TERM", "xterm"), ("CI", "")], true);
-    check(100, &[("TERM", "xterm-256color"), ("CI", "false")], true);
-    check(100, &[("TERM", "xterm"), ("CI", "true")], false);
-    check(100, &[("TERM", "xterm"), ("CI", "1")], false);
+    check(200, &[], false);
+    check(200, &[("TERM", "")], false);
+    check(200, &[("TERM", "dumb")], false);
+    check(200, &[("TERM", "xterm")], true);
+    check(200, &[("TERM", "xterm"), ("CI", "")], true);
+    check(200, &[("TERM", "xterm-256color"), ("CI", "false")], true);
+    check(200, &[("TERM", "xterm"), ("CI", "true")], false);
+    check(200, &[("TERM", "xterm"), ("CI", "1")], false);
+    for columns in [0, 1, 7] {
+        let (code, sent) = on_terminal(sandbox.command("run --rerun raw -vvv").env("TERM", "xterm"), columns);
+        assert!(code == Some(1) && !sent.contains("panicked"), "{columns}: {sent:?}");
+    }
+}
+
+#[test]
+fn a_terminal_that_is_gone_does_not_matter() {
+    let sandbox = Sandbox::after_run();
+    let (mut terminal, end) = terminal(100);
+    let mut command = sandbox.command("run --rerun retrain_best --rerun visualize_filters -vvv");
+    let child = command.env("TERM", "xterm").stdout(Stdio::piped()).stderr(end).spawn().unwrap();
+    drop(command);
+    terminal.read_exact(&mut [0; 64]).unwrap();
+    // From now on, writing to it is an error.
+    drop(terminal);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(0), format!("study tiny {}\n", base().hash).into_bytes()));
 }
 
 #[test]
@@ -237,15 +295,16 @@ fn verify_draws_its_bar_on_capable_terminals_alone() {
 fn bars_do_not_tear_lines_of_the_log() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command("run -vvv --stage retrain_best");
-    let (code, sent) = on_terminal(command.env("TERM", "xterm").env("NO_COLOR", "1"), 4000);
+    let (code, sent) = on_terminal(command.env("TERM", "xterm").env("NO_COLOR", "1"), 1000);
     assert_eq!(code, Some(0), "{sent}");
-    let lines: Vec<_> = pieces(&sent).into_iter().filter(|piece| piece.contains("DEBUG ")).collect();
-    assert!(lines.len() > 10 && sent.contains("nodes"), "{sent:?}");
+    let shown = screen(&sent, 1000);
+    let lines: Vec<_> = shown.iter().filter(|line| line.contains("DEBUG ")).collect();
+    assert!(lines.len() > 10 && sent.contains(" nodes "), "{shown:#?}");
     for line in lines {
         // A worker's line has the name of its node before it.
         let start = line.split("DEBUG ").next().unwrap();
         assert!(start.is_empty() || start.ends_with(": ") && start.split(' ').count() == 2, "{line:?}");
-        assert!(!line.contains("nodes") && !line.contains('█'), "{line:?}");
+        assert!(!line.contains(" nodes ") && !line.contains('█'), "{line:?}");
     }
 }
 
@@ -273,7 +332,7 @@ fn with_hostile_class() -> Sandbox {
         r#"Study(name: "hostile", seed: 1, stages: [
     ("raw", Fetch(Url(url: "{url}", size: {size}, blake3: "{digest}"))),
     ("data", Decode(from: "raw", format: Folders(train: "train", test: "test", size: (8, 8)), validation: Stratified(0.2))),
-    ("net", Train(data: "data", model: Mlp(units: [4]), epochs: 1, batch: 4)),
+    ("net", Train(data: "data", model: Mlp(layers: 1), epochs: 1, batch: 4)),
     ("test", Evaluate(of: "net", split: Test)),
 ])"#
     );
@@ -331,7 +390,7 @@ fn names_in_errors_cannot_clear_the_screen() {
         vec!["run", CLEAR],
         vec!["export", "flip", "\u{1b}[2J/\r/x/"],
         vec!["export", "flip/policy.json", "\u{1b}[2J.json"],
-        vec!["plot", "history", "--columns", CLEAR],
+        vec!["plot", "slice", "--columns", CLEAR],
         vec!["trials", "--sort", CLEAR],
         vec!["predict", "retrain_best", CLEAR],
         vec!["init", CLEAR],
@@ -369,20 +428,11 @@ fn bytes_are_as_they_are_in_a_file_and_escaped_on_a_terminal() {
     let sandbox = Sandbox::after_run();
     let raw = sandbox.command("cat flip/preview.png").output().unwrap().stdout;
     assert!(raw.starts_with(b"\x89PNG\r\n\x1a\n"));
-    let mut script = Command::new("true");
-    drop(script.status());
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap();
-    let end = OpenOptions::new().read(true).write(true).open(OsStr::from_bytes(name.as_bytes())).unwrap();
+    let (mut terminal, end) = terminal(100);
     let mut command = sandbox.command("cat flip/preview.png");
     let mut child = command.stdout(end).stderr(Stdio::null()).spawn().unwrap();
     drop(command);
-    let (mut terminal, mut sent, mut piece) = (File::from(terminal), Vec::new(), [0; 4096]);
-    while let Ok(n @ 1..) = terminal.read(&mut piece) {
-        sent.extend_from_slice(&piece[..n]);
-    }
+    let sent = read_all(&mut terminal);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let shown = String::from_utf8(sent).unwrap().replace("\r\n", "\n");
     assert!(shown.starts_with("\\x89PNG\n\\u{1a}\n"), "{:?}", &shown[..20]);
@@ -399,7 +449,25 @@ fn a_pipeline_file_may_end_in_a_comment_and_must_be_text() {
         assert_eq!(sandbox.pipe("run --plan").ok().out, plan, "{end:?}");
     }
     fs::write(sandbox.path("pipeline.ron"), b"Study(\n    name: \"caf\xe9\",\n)").unwrap();
-    assert_snapshot!(sandbox.pipe("run").shown(), @"");
+    assert_snapshot!(sandbox.pipe("run").shown(), @r#"
+    ! error: the byte 0xe9 is not UTF-8
+    !  --> pipeline.ron:2:15
+    !   |
+    ! 2 |     name: "caf�",
+    !   |               ^ expected UTF-8 text
+    !   |
+    !   = help: save the file as UTF-8
+    !
+    exit 2
+    "#);
     fs::write(sandbox.path("pipeline.ron"), b"// nothing yet").unwrap();
-    assert_snapshot!(sandbox.pipe("run").shown(), @"");
+    assert_snapshot!(sandbox.pipe("run").shown(), @"
+    ! error: there is nothing but comments and space
+    !  --> pipeline.ron:1:1
+    !   |
+    ! 1 | // nothing yet
+    !   | ^
+    !
+    exit 2
+    ");
 }
