@@ -20,7 +20,6 @@ use std::{
 };
 
 use pipe_store::{Digest, StoreError, check_path};
-use tempfile::TempPath;
 
 use crate::output::write_patiently;
 
@@ -120,7 +119,7 @@ pub(crate) fn file(dest: &Path, bytes: &[u8], digest: &Digest, existing: Existin
     stage.write("", bytes, digest)?;
     stage.check()?;
     if let Some(old) = replaced.filter(Metadata::is_file) {
-        fs::set_permissions(stage.draft(), old.permissions()).at("written", dest)?;
+        stage.set_mode(old.permissions().mode())?;
     }
     commit(stage, if existing == Existing::Keep { Name::NewFile } else { Name::File })
 }
@@ -198,8 +197,7 @@ impl Folder {
         stage.check()?;
         if let Some(old) = replaced.filter(Metadata::is_dir) {
             // A folder can be renamed only by those who may write to it.
-            let mode = old.permissions().mode() | 0o700;
-            fs::set_permissions(stage.draft(), Permissions::from_mode(mode)).at("written", dest)?;
+            stage.set_mode(old.permissions().mode() | 0o700)?;
         }
         commit(stage, Name::Folder { replace: existing != ExistingFolder::Keep })?;
         Ok(Published::Written)
@@ -221,15 +219,12 @@ enum Name {
 fn commit(mut stage: Stage, name: Name) -> Result<()> {
     let (new, dest) = (stage.draft(), stage.dest.clone());
     match name {
-        Name::NewFile => {
-            let staged = TempPath::try_from_path(&new).at("written", &dest)?;
-            match staged.persist_noclobber(&dest) {
-                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(PublishError::Exists(dest));
-                }
-                named => named.map_err(|error| error.error).at("written", &dest)?,
-            }
-        }
+        // Unlike a renaming, a second name never replaces anything. Some file systems have none.
+        Name::NewFile => match fs::hard_link(&new, &dest) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(PublishError::Exists(dest)),
+            Err(_) if look(&dest)?.is_none() => fs::rename(&new, &dest).at("written", &dest)?,
+            named => named.at("written", &dest)?,
+        },
         Name::File => fs::rename(&new, &dest).at("written", &dest)?,
         Name::Folder { replace } => stage.name_folder(replace)?,
     }
@@ -295,6 +290,15 @@ impl Stage {
         written.at("written", &self.published(path))?;
         self.files.insert(path.to_owned(), *digest);
         Ok(())
+    }
+
+    /// Gives what was staged the permissions of what it replaces. Some file systems have no permissions.
+    fn set_mode(&self, mode: u32) -> Result<()> {
+        let draft = self.draft();
+        if fs::metadata(&draft).at("looked at", &self.dest)?.permissions().mode() == mode {
+            return Ok(());
+        }
+        fs::set_permissions(draft, Permissions::from_mode(mode)).at("written", &self.dest)
     }
 
     /// Makes everything durable, and checks that it is what it should be.
@@ -501,8 +505,19 @@ fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Makes the names in a folder durable, if the file system does that and the user may read the folder.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    match File::open(path).and_then(|folder| folder.sync_all()) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 /// Returns the paths of everything below a folder that is not a folder. Links are not followed.

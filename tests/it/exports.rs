@@ -4,12 +4,14 @@ use std::{
     collections::BTreeSet,
     fs,
     io::Read,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
     path::Path,
     process::Command,
+    thread,
 };
 
 use insta::assert_snapshot;
+use rustix::fs::OFlags;
 
 use crate::sandbox::{NODES, Output, Sandbox, base};
 
@@ -474,10 +476,18 @@ fn a_pipe_is_written_to_and_not_replaced() {
     let fifo = sandbox.path("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     for args in ["export flip/policy.json fifo", "plot history --out fifo", "report --output fifo"] {
-        let mut child = sandbox.command(args).stdout(std::process::Stdio::null()).spawn().unwrap();
-        let mut read = Vec::new();
-        fs::File::open(&fifo).unwrap().read_to_end(&mut read).unwrap();
-        assert!(child.wait().unwrap().success() && read.len() > 100, "{args}");
+        let path = fifo.clone();
+        let reader = thread::spawn(move || {
+            let mut read = Vec::new();
+            fs::File::open(path).unwrap().read_to_end(&mut read).unwrap();
+            read
+        });
+        let output = sandbox.pipe(args);
+        // If the command has not opened it, this ends the wait. If it has, nobody waits.
+        let flags = OFlags::NONBLOCK.bits().try_into().unwrap();
+        drop(fs::OpenOptions::new().write(true).custom_flags(flags).open(&fifo));
+        assert_eq!(output.code, Some(0), "{args}: {}", output.err);
+        assert!(reader.join().unwrap().len() > 100, "{args}");
         assert!(!fs::symlink_metadata(&fifo).unwrap().is_file(), "{args}");
     }
 }

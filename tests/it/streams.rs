@@ -299,7 +299,11 @@ fn bars_do_not_tear_lines_of_the_log() {
     assert_eq!(code, Some(0), "{sent}");
     let shown = screen(&sent, 1000);
     let lines: Vec<_> = shown.iter().filter(|line| line.contains("DEBUG ")).collect();
-    assert!(lines.len() > 10 && sent.contains(" nodes "), "{shown:#?}");
+    let executing = |lines: &[&str]| lines.iter().filter(|line| line.contains("DEBUG executing")).count();
+    let plain = Sandbox::new().pipe("run -vvv --stage retrain_best").ok().err;
+    let expected = executing(&plain.lines().collect::<Vec<_>>());
+    let found = executing(&lines.iter().map(|line| line.as_str()).collect::<Vec<_>>());
+    assert!(found == expected && found > 10 && sent.contains(" nodes "), "{found} of {expected}: {shown:#?}");
     for line in lines {
         // A worker's line has the name of its node before it.
         let start = line.split("DEBUG ").next().unwrap();
