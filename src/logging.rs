@@ -1,9 +1,9 @@
 //! The options for messages on standard error.
 
-use std::io;
-
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::talk::{self, LogWriter};
 
 /// The amount and the form of messages.
 #[derive(Debug, Clone, Args)]
@@ -32,18 +32,15 @@ pub(crate) enum LogFormat {
 pub(crate) fn start(logging: &Logging) {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).unwrap_or_else(|error| {
-            eprintln!("warning: RUST_LOG is ignored: {error}");
+            talk::say(&format!("warning: RUST_LOG is ignored: {error}"));
             EnvFilter::new(logging.level())
         }),
         _ => EnvFilter::new(logging.level()),
     };
-    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = fmt().with_env_filter(filter).with_writer(|| LogWriter).log_internal_errors(false);
     match logging.log_format {
         LogFormat::Json => builder.json().init(),
-        LogFormat::Text => {
-            let colour = io::IsTerminal::is_terminal(&io::stderr());
-            builder.with_target(false).without_time().with_ansi(colour).init();
-        }
+        LogFormat::Text => builder.with_target(false).without_time().with_ansi(talk::has_colours()).init(),
     }
 }
 

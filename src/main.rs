@@ -5,8 +5,10 @@ mod failure;
 mod logging;
 mod output;
 mod printer;
+mod publish;
 mod report_folder;
 mod store_args;
+mod talk;
 
 use std::process::ExitCode;
 

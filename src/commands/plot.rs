@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use pipe_engine::study;
-use pipe_store::Store;
+use pipe_store::{Digest, Store};
 use pipe_views::{
     node_network::{self, NetworkError},
     plot::{self, Picture, ShownColumns, TrialPicture, Trim, diagram::Diagram, timeline},
@@ -14,8 +14,10 @@ use pipe_views::{
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
-    output::print,
+    output::{print, print_bytes},
+    publish::{self, Existing},
     store_args::StoreArgs,
+    talk,
 };
 
 /// Draw a picture of a study as SVG: its trials, a network or a timeline
@@ -180,13 +182,13 @@ impl Plot {
 
     fn write(&self, picture: &Picture) -> Result<(), Failure> {
         if !picture.note.is_empty() {
-            eprintln!("{}", picture.note);
+            talk::say(&picture.note);
         }
         if self.out.as_os_str() == "-" {
-            return print(&picture.document());
+            return print_bytes(picture.document().as_bytes());
         }
-        fs::write(&self.out, picture.document())
-            .map_err(|error| Failure::work(format!("`{}` cannot be written: {error}", self.out.display())))?;
+        let document = picture.document();
+        publish::file(&self.out, document.as_bytes(), &Digest::of(document.as_bytes()), Existing::Replace)?;
         print(&format!("{}\n", self.out.display()))
     }
 }

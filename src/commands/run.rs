@@ -30,6 +30,7 @@ use crate::{
     printer::{Printer, Summary},
     report_folder,
     store_args::StoreArgs,
+    talk,
 };
 
 /// Run the study in pipeline.ron: reuse known results, execute the rest
@@ -119,7 +120,7 @@ impl Run {
             rerun.extend(nodes.intersection(&wanted));
         }
         if !logging.quiet {
-            plan.notes.iter().for_each(|note| eprintln!("{note}"));
+            plan.notes.iter().for_each(|note| talk::say(note));
         }
         if self.plan {
             return self.show_plan(&plan, &wanted, &rerun);
@@ -183,9 +184,6 @@ impl Run {
             report: &views.report,
             pictures: views.pictures.as_deref(),
         });
-        if printer.lost_lines() {
-            return Err(Failure::work("events are missing: standard output could not be written"));
-        }
         // The process ends here. Freeing a large study would take a tenth of the time of a run that reuses everything.
         std::mem::forget((plan, previous, study));
         match (ran.damaged, ran.failed) {
@@ -197,13 +195,14 @@ impl Run {
 
     fn read(&self) -> Result<pipe_engine::pipeline::spec::Pipeline, Failure> {
         let path = &self.store.file;
-        let text = fs::read_to_string(path).map_err(|error| {
+        let bytes = fs::read(path).map_err(|error| {
             let failure = Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
             failure.hint("`pipe init` writes one to start from; `--file` names another")
         })?;
         let mut overrides = std::env::var(set::VARIABLE).map(|text| set::from_variable(&text)).unwrap_or_default();
         overrides.extend(self.set.iter().map(|text| Override { origin: "--set", text: text.clone() }));
-        Ok(read::read(&path.display().to_string(), &text, &overrides)?)
+        let name = path.display().to_string();
+        Ok(read::read(&name, &read::text(&name, bytes)?, &overrides)?)
     }
 
     /// Sets the kind of device of the pipeline, and returns the number of the GPU. The kind is part of every action, so it must be
@@ -218,7 +217,7 @@ impl Run {
             DeviceChoice::Cpu => None,
             DeviceChoice::Auto => {
                 let ordinal = found.is_ok_and(|n| n > 0).then_some(0);
-                eprintln!("device: {}", if ordinal.is_some() { "cuda:0" } else { "cpu" });
+                talk::say(if ordinal.is_some() { "device: cuda:0" } else { "device: cpu" });
                 ordinal
             }
             DeviceChoice::Cuda(ordinal) => match found {

@@ -1,6 +1,6 @@
 //! `pipe verify`
 
-use std::{io::IsTerminal, time::SystemTime};
+use std::time::SystemTime;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,6 +11,7 @@ use crate::{
     logging::Logging,
     output::{json, print},
     store_args::StoreArgs,
+    talk,
 };
 
 /// Check the store for damaged and missing objects
@@ -33,7 +34,8 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_damaged()?;
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let bars = talk::Bars::start();
+        let bar = bars.as_ref().map_or_else(ProgressBar::hidden, |bars| bars.add(ProgressBar::new(0)));
         bar.set_style(
             ProgressStyle::with_template("verify {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
                 .expect("the template is constant"),
@@ -43,6 +45,7 @@ impl Verify {
             bar.set_position(done);
         })?;
         bar.finish_and_clear();
+        drop(bars);
         if self.json {
             print(&json(&report))?;
         } else {
@@ -78,30 +81,25 @@ impl Verify {
         }
         let repaired = store.repair(&report, &study::manifest, SystemTime::now())?;
         for (name, study) in &repaired.forgotten {
-            eprintln!("forgot study {name} {study}: its manifest is missing");
+            talk::say(&format!("forgot study {name} {study}: its manifest is missing"));
         }
         for (name, lines) in &repaired.dropped {
-            eprintln!("dropped {lines} lines that cannot be read from the log of study {name}");
+            talk::say(&format!("dropped {lines} lines that cannot be read from the log of study {name}"));
         }
         for (name, study) in &repaired.recovered {
-            eprintln!("named study {name} {study} again: it is in the store");
+            talk::say(&format!("named study {name} {study} again: it is in the store"));
         }
         if repaired.restored > 0 {
-            eprintln!("wrote {} results again, because studies name them", repaired.restored);
+            talk::say(&format!("wrote {} results again, because studies name them", repaired.restored));
         }
         if repaired.kept > 0 {
-            eprintln!(
-                "kept {} results and objects that damaged files may have named; `pipe gc --abandon` gives them up",
-                repaired.kept
-            );
+            talk::say(&format!("kept {} results and objects that damaged files may have named; `pipe gc --abandon` gives them up", repaired.kept));
         }
         if !report.missing.is_empty() {
-            eprintln!(
-                "`pipe run` makes missing objects again; until then `pipe verify` reports those that a study names"
-            );
+            talk::say("`pipe run` makes missing objects again; until then `pipe verify` reports those that a study names");
         }
         let quarantine = store.root().join("quarantine");
-        eprintln!("damaged files are in `{}`; `pipe run` computes them again", quarantine.display());
+        talk::say(&format!("damaged files are in `{}`; `pipe run` computes them again", quarantine.display()));
         Ok(())
     }
 }

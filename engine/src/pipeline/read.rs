@@ -35,6 +35,26 @@ impl Refused {
     }
 }
 
+/// Returns the bytes of a pipeline file as text. `name` is the file's name, for messages.
+///
+/// # Errors
+/// If they are not UTF-8. The mistake has the place of the first byte that is not.
+pub fn text(name: &str, bytes: Vec<u8>) -> Result<String, Refused> {
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return Ok(text),
+        Err(error) => error,
+    };
+    let start = error.utf8_error().valid_up_to();
+    let is_utf_16 = matches!(error.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+    // What is not UTF-8 is shown as replacement characters. Everything before keeps its place.
+    let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+    let span = Span { source: 0, start, end: start + char::REPLACEMENT_CHARACTER.len_utf8() };
+    let found = Mistake::at(span, format!("the byte {:#04x} is not UTF-8", error.as_bytes()[start]));
+    let help = if is_utf_16 { "the file is UTF-16: save it as UTF-8" } else { "save the file as UTF-8" };
+    let sources = vec![Source { name: name.to_owned(), text }];
+    Err(Refused { mistakes: vec![found.expected("UTF-8 text").help(help)], sources })
+}
+
 /// Returns the pipeline in `text` with `overrides` applied. `name` is the file's name, for messages.
 ///
 /// # Errors

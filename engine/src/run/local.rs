@@ -1,7 +1,7 @@
 //! Executes nodes on this machine: in a worker process if the stage computes on a device, otherwise on a thread.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc::Sender},
     thread,
@@ -156,7 +156,7 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
     let talk = listen_to_talk(&mut child, job.index, sender.clone());
     let mut last = None;
     if let Some(stdout) = child.stdout.take() {
-        for text in BufReader::new(stdout).lines().map_while(Result::ok) {
+        for text in lines(stdout) {
             match serde_json::from_str(&text) {
                 Ok(Line::Progress { progress }) => {
                     let _ = sender.send(Message::Progress { index: job.index, progress });
@@ -220,7 +220,7 @@ fn listen_to_talk(child: &mut Child, index: usize, sender: Sender<Message>) -> t
     let stderr = child.stderr.take();
     thread::spawn(move || {
         let mut tail = Vec::new();
-        for line in stderr.map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok) {
+        for line in stderr.into_iter().flat_map(lines) {
             tail.push(line.clone());
             if tail.len() > 8 {
                 tail.remove(0);
@@ -229,6 +229,13 @@ fn listen_to_talk(child: &mut Child, index: usize, sender: Sender<Message>) -> t
         }
         tail
     })
+}
+
+/// Returns the lines that `reader` yields until it ends or fails. Bytes that are not UTF-8 are replaced: a library that writes some must
+/// not cost the worker its voice.
+fn lines(reader: impl Read) -> impl Iterator<Item = String> {
+    let lines = BufReader::new(reader).split(b'\n').map_while(Result::ok);
+    lines.map(|line| String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned())
 }
 
 /// The host of a light stage on a thread. It keeps no checkpoints, because starting again takes no time.
@@ -257,4 +264,15 @@ impl Host for ThreadHost {
     }
 
     fn save_checkpoint(&self, _: &Checkpoint) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_utf_8_does_not_end_the_lines() {
+        let heard: Vec<_> = lines(&b"a\r\n\xff\xfe\n\n\xc3\xa9\nlast"[..]).collect();
+        assert_eq!(heard, ["a", "\u{fffd}\u{fffd}", "", "\u{e9}", "last"]);
+    }
 }
