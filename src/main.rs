@@ -2,8 +2,10 @@
 
 mod commands;
 mod failure;
+mod lock_file;
 mod logging;
 mod output;
+mod plan_args;
 mod printer;
 mod publish;
 mod report_folder;

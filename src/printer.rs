@@ -7,7 +7,11 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pipe_engine::run::{Event, How};
+use pipe_engine::run::{
+    Event, How,
+    verdict::{Counts, Resumed, Verdict},
+    why::Why,
+};
 use pipe_stages::stage::Progress;
 use pipe_store::Digest;
 use serde_json::{Value, json};
@@ -28,6 +32,8 @@ pub(super) struct Summary<'a> {
     pub(crate) seconds: f64,
     pub(crate) report: &'a Path,
     pub(crate) pictures: Option<&'a Path>,
+    /// The lock file, if it is new or has changed.
+    pub(crate) lock: Option<&'a Path>,
 }
 
 /// Shows the progress of a run.
@@ -96,21 +102,24 @@ impl Printer {
                 if let Form::Events = self.form {
                     let text = |digest: Option<Digest>| digest.map_or(Value::Null, |digest| json!(digest));
                     return print_event(&json!({
-                        "event": "node", "node": node, "how": how, "why": why,
+                        "event": "node", "node": node, "how": how, "why": why.to_string(), "reason": why,
                         "action": text(key.map(|key| key.0)), "tree": text(*tree), "seconds": round(*seconds),
                     }));
                 }
-                self.settled(node, *how, why, *seconds);
+                self.settled(node, *how, &why.to_string(), *seconds);
             }
+            Event::Checked { node, verdict, seconds } => self.checked(node, verdict, *seconds),
         }
     }
 
-    fn started(&mut self, node: &str, why: &str) {
+    fn started(&mut self, node: &str, why: &Why) {
         let now = Instant::now();
         self.running.insert(node.to_owned(), Running { since: now, last: now, from: None });
         match &mut self.form {
-            Form::Events => print_event(&json!({ "event": "start", "node": node, "why": why })),
-            Form::Log => tracing::info!(node, why, "start"),
+            Form::Events => {
+                print_event(&json!({ "event": "start", "node": node, "why": why.to_string(), "reason": why }))
+            }
+            Form::Log => tracing::info!(node, %why, "start"),
             Form::Plain => {}
             Form::Bars(bars) => {
                 let bar = bars.all.insert_before(&bars.study, ProgressBar::new(0));
@@ -162,14 +171,7 @@ impl Printer {
             How::Skipped => "skipped",
             How::Interrupted => "interrupted",
         };
-        self.running.remove(node);
-        if let Form::Bars(bars) = &mut self.form {
-            if let Some(bar) = bars.running.remove(node) {
-                bar.finish_and_clear();
-                bars.all.remove(&bar);
-            }
-            bars.study.set_position(self.settled as u64);
-        }
+        self.clear_bar(node);
         if let Form::Log = self.form {
             return match how {
                 How::Failed => tracing::error!(node, how = word, why, seconds = round(seconds)),
@@ -188,6 +190,72 @@ impl Printer {
         self.line(&format!("{word:>11}  {node}  ({why}){time}"));
     }
 
+    fn checked(&mut self, node: &str, verdict: &Verdict, seconds: f64) {
+        self.settled += 1;
+        self.clear_bar(node);
+        let word = match verdict {
+            Verdict::Equal { .. } => "equal",
+            Verdict::Different { .. } => "DIFFERENT",
+            Verdict::NotRun => "not run yet",
+            Verdict::Unchecked { .. } => "not checked",
+        };
+        let is_trouble = matches!(verdict, Verdict::Different { .. } | Verdict::Unchecked { .. });
+        match &self.form {
+            Form::Events => {
+                let mut line = serde_json::to_value(verdict).expect("a verdict is plain data");
+                line["event"] = json!("checked");
+                line["node"] = json!(node);
+                line["text"] = json!(verdict.to_string());
+                line["seconds"] = json!(round(seconds));
+                return print_event(&line);
+            }
+            Form::Log if is_trouble => return tracing::error!(node, how = word, %verdict, seconds = round(seconds)),
+            Form::Log => return tracing::info!(node, how = word, %verdict, seconds = round(seconds)),
+            Form::Plain | Form::Bars(_) => {}
+        }
+        let time = if seconds > 0.0 { format!("  {}", duration(seconds)) } else { String::new() };
+        match verdict {
+            Verdict::Equal { resumed: None } | Verdict::NotRun => self.line(&format!("{word:>11}  {node}{time}")),
+            Verdict::Equal { resumed: Some(resumed) } => {
+                let resumed = match resumed {
+                    Resumed::AtStep(step) => format!("also stopped at step {step} and continued"),
+                    Resumed::EndedBefore => "it ended before it could be stopped half way".to_owned(),
+                };
+                self.line(&format!("{word:>11}  {node}  ({resumed}){time}"));
+            }
+            _ => talk::say(&format!("{word:>11}  {node}: {verdict}{time}")),
+        }
+    }
+
+    /// Shows how many nodes had which verdict.
+    pub(crate) fn check(&mut self, counts: &Counts, seconds: f64) {
+        self.clear();
+        let Counts { equal, different, not_run, unchecked, .. } = counts;
+        match self.form {
+            Form::Events => print_event(&json!({
+                "event": "check", "equal": equal, "different": different, "not_run": not_run, "unchecked": unchecked,
+                "seconds": round(seconds),
+            })),
+            Form::Log => tracing::info!(equal, different, not_run, unchecked, seconds = round(seconds), "check"),
+            _ => self.line(&format!(
+                "{equal} equal, {different} different, {not_run} not run yet, {unchecked} not checked in {}",
+                duration(seconds)
+            )),
+        }
+    }
+
+    /// Removes the bar of a node, and moves the bar of the study on.
+    fn clear_bar(&mut self, node: &str) {
+        self.running.remove(node);
+        if let Form::Bars(bars) = &mut self.form {
+            if let Some(bar) = bars.running.remove(node) {
+                bar.finish_and_clear();
+                bars.all.remove(&bar);
+            }
+            bars.study.set_position(self.settled as u64);
+        }
+    }
+
     /// Shows the result of the run: the counts, where its report is, and the study hash.
     pub(crate) fn study(&mut self, summary: &Summary<'_>) {
         self.clear();
@@ -196,6 +264,7 @@ impl Printer {
                 "event": "study", "study": summary.study, "name": summary.name, "executed": summary.executed,
                 "reused": summary.reused, "failed": summary.failed, "skipped": summary.skipped,
                 "seconds": round(summary.seconds), "report": summary.report, "pictures": summary.pictures,
+                "lock": summary.lock,
             }));
         }
         if let Form::Log = self.form {
@@ -219,7 +288,27 @@ impl Printer {
         if let Some(pictures) = summary.pictures {
             self.line(&format!("pictures: {}", pictures.display()));
         }
+        if let Some(lock) = summary.lock {
+            self.line(&format!("lock:     {}", lock.display()));
+        }
         result(summary);
+    }
+
+    /// Shows how a node differs from the lock file, or that none does. `event` is what is shown instead as JSON.
+    pub(crate) fn compared(&mut self, text: &str, event: &Value) {
+        match self.form {
+            Form::Events => print_event(event),
+            Form::Log => tracing::info!("{text}"),
+            _ => self.line(text),
+        }
+    }
+
+    /// Shows a warning.
+    pub(crate) fn warn(&mut self, text: &str) {
+        match self.form {
+            Form::Log => tracing::warn!("{text}"),
+            _ => talk::say(&format!("warning: {text}")),
+        }
     }
 
     /// Shows that the run was interrupted.
@@ -280,7 +369,7 @@ fn describe(progress: &Progress, from: u64, since: Duration) -> String {
 }
 
 /// Returns a duration in at most two units: `12 ms`, `1.2 s`, `1m 02s`, `1h 02m`.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
         s if s < 60.0 => format!("{s:.1} s"),

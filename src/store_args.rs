@@ -32,6 +32,19 @@ impl StoreArgs {
         Ok(Store::open(&self.root())?)
     }
 
+    /// Opens the store to look at what is there. If there is none, opens an empty one elsewhere: looking makes no store.
+    pub(crate) fn open_to_look(&self) -> Result<Store, Failure> {
+        let root = self.root();
+        let is_empty = |entries: std::fs::ReadDir| entries.take(1).count() == 0;
+        if root.exists() && !std::fs::read_dir(&root).is_ok_and(is_empty) {
+            return Ok(Store::open(&root)?);
+        }
+        let nowhere = tempfile::tempdir()
+            .map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
+        // The folder is gone when this returns, and in an absent folder nothing is found.
+        Ok(Store::open(nowhere.path())?)
+    }
+
     /// Opens the store, which must exist: a command that only reads does not make one.
     pub(crate) fn open_existing(&self) -> Result<Store, Failure> {
         self.open_with(Store::open)

@@ -64,14 +64,15 @@ pub fn leave_out_unfinished(store: &Store, roots: &mut GcRoots) -> Result<(), St
     Ok(())
 }
 
-/// Adds everything to the roots that the remaining studies need.
+/// Adds everything to the roots that the remaining studies need, and those with a tag.
 ///
 /// # Errors
 /// If a log or a study cannot be read. Then nothing must be removed from the store, because what it needs is unknown.
 pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) -> Result<(), StoreError> {
-    for name in store.ref_names(RefKind::Studies)? {
-        let log = store.ref_log(RefKind::Studies, &name)?;
-        let keep = forgotten.keep.get(&name).copied().unwrap_or(log.len());
+    let names = |kind| store.ref_names(kind).map(|names| names.into_iter().map(move |name| (kind, name)));
+    for (kind, name) in names(RefKind::Studies)?.chain(names(RefKind::Tags)?) {
+        let log = store.ref_log(kind, &name)?;
+        let keep = forgotten.keep.get(&name).copied().filter(|_| kind == RefKind::Studies).unwrap_or(log.len());
         for entry in &log[log.len() - keep.min(log.len())..] {
             if !roots.objects.insert(entry.digest) {
                 continue;

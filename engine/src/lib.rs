@@ -7,12 +7,15 @@
 #![warn(missing_docs)]
 
 pub mod action;
+pub mod compare;
 pub mod gc;
 pub mod import;
 pub mod leaves;
+pub mod lockfile;
 pub mod names;
 pub mod pipeline;
 pub mod plan;
 pub mod reference;
 pub mod run;
 pub mod study;
+pub mod tag;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use pipe_stages::{stage::Stage, words::closest};
-use pipe_store::{ActionKey, ActionResult, Digest, Store, StoreError, Tree};
+use pipe_store::Tree;
 use serde_json::Value;
 
 use crate::{
@@ -101,73 +101,32 @@ impl Plan {
     /// # Panics
     /// If one of those trees is missing.
     pub fn action(&self, index: usize, trees: &[Option<Tree>]) -> Result<Action, MissingFile> {
+        let (action, pending) = self.action_so_far(index, trees)?;
+        assert!(pending.is_empty(), "a node is asked for its action when its inputs are known");
+        Ok(action)
+    }
+
+    /// Returns the action of the node at `index` as far as it is known, and the slots of the inputs that are not, because the
+    /// nodes that write them have no output tree yet.
+    ///
+    /// # Errors
+    /// If a tree lacks the file that is read, because its stage did not write it.
+    pub fn action_so_far(&self, index: usize, trees: &[Option<Tree>]) -> Result<(Action, Vec<&str>), MissingFile> {
         let node = &self.nodes[index];
-        let mut inputs = BTreeMap::new();
+        let (mut inputs, mut pending) = (BTreeMap::new(), Vec::new());
         for (slot, edge) in &node.inputs {
-            let tree = trees[edge.node].as_ref().expect("a node is asked for its action when its inputs are known");
+            let Some(tree) = &trees[edge.node] else {
+                pending.push(slot.as_str());
+                continue;
+            };
             let entry = tree
                 .files
                 .get(&edge.path)
                 .ok_or_else(|| MissingFile { node: self.nodes[edge.node].name.clone(), path: edge.path.clone() })?;
             inputs.insert(slot.clone(), entry.digest);
         }
-        Ok(Action::new(&*node.stage, node.params.clone(), inputs, node.seed, self.device))
+        Ok((Action::new(&*node.stage, node.params.clone(), inputs, node.seed, self.device), pending))
     }
-
-    /// Returns what a run would do with each node in `wanted`, given the results in the store. Runs nothing.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn resolve(&self, store: &Store, wanted: &BTreeSet<usize>) -> Result<BTreeMap<usize, Expected>, StoreError> {
-        let mut trees: Vec<Option<Tree>> = vec![None; self.nodes.len()];
-        let mut expected = BTreeMap::new();
-        for &index in wanted {
-            let mut sources = self.nodes[index].inputs.values().map(|edge| edge.node);
-            let failed = sources.clone().any(|n| matches!(expected.get(&n), Some(Expected::Fails | Expected::Skipped)));
-            let outlook = if failed {
-                Expected::Skipped
-            } else if sources.any(|n| trees[n].is_none()) {
-                Expected::MayRun
-            } else {
-                match self.action(index, &trees) {
-                    Err(_) => Expected::Fails,
-                    Ok(action) => match store.result(&action.key())? {
-                        None => Expected::WillRun { action: Box::new(action) },
-                        Some(ActionResult::Failure(_)) => Expected::Fails,
-                        Some(ActionResult::Tree(tree)) => {
-                            trees[index] = Some(store.tree(&tree)?);
-                            Expected::Reused { key: action.key(), tree }
-                        }
-                    },
-                }
-            };
-            expected.insert(index, outlook);
-        }
-        Ok(expected)
-    }
-}
-
-/// What a run will do with a node.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Expected {
-    /// Its result is known.
-    Reused {
-        /// The key of its action.
-        key: ActionKey,
-        /// The digest of its output tree.
-        tree: Digest,
-    },
-    /// Its result is known to be a failure.
-    Fails,
-    /// Its inputs are known and its result is not.
-    WillRun {
-        /// The action that will be executed.
-        action: Box<Action>,
-    },
-    /// Its inputs are not known yet. It runs unless it turns out that its result is known.
-    MayRun,
-    /// A node that it needs fails.
-    Skipped,
 }
 
 /// The outputs of a node lack a file that another node reads.

@@ -10,6 +10,7 @@ use crate::{
     action::Action,
     names::{NameError, SHOWN, resolve, selection_node, trial_node, trial_number},
     pipeline::spec::Pipeline,
+    tag,
 };
 
 /// One whole run: every node with its action and its outcome. The digest of its record is the **study hash**. The study's
@@ -271,7 +272,7 @@ pub enum StudyError {
     Unknown {
         /// What the user wrote.
         name: String,
-        /// The names of all studies.
+        /// The names of all studies, and all tags.
         known: Vec<String>,
     },
     /// The store has no studies.
@@ -285,7 +286,7 @@ pub enum StudyError {
 /// A study that a user asked for.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// The name that it was last run under, if it has one.
+    /// The name that it was last run under, if it has one. Otherwise the tag by which it was found.
     pub name: Option<String>,
     /// Its study hash.
     pub hash: Digest,
@@ -293,8 +294,8 @@ pub struct Found {
     pub study: Study,
 }
 
-/// Returns the study that `text` names: a study's name, `name~n` for the n-th before its latest, a hash, or a prefix of one
-/// with at least 4 digits. Without `text`, returns the study that was run last.
+/// Returns the study that `text` names: a study's name, `name~n` for the n-th before its latest, a tag, a hash, or a prefix of
+/// one with at least 4 digits. Without `text`, returns the study that was run last.
 ///
 /// # Errors
 /// If there is no such study, several may be meant, or the store cannot be read.
@@ -312,6 +313,12 @@ pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
     if let Some((name, entry)) = of_name.iter().rev().nth(back) {
         return load(store, Some(name.clone()), entry.digest);
     }
+    let tags = tag::list(store)?;
+    if let Some((tag, entry)) = tags.iter().find(|(tag, _)| tag == text) {
+        let last_run = all.iter().filter(|(_, other)| other.digest == entry.digest).max_by_key(|(_, other)| other.at);
+        let name = last_run.map_or(tag, |(name, _)| name);
+        return load(store, Some(name.clone()), entry.digest);
+    }
     let by_hash = all.iter().rev().find(|(_, entry)| text.len() >= 4 && entry.digest.to_string().starts_with(text));
     if let Some((name, entry)) = by_hash {
         let others =
@@ -325,6 +332,7 @@ pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
     }
     let mut known: Vec<_> = all.into_iter().map(|(name, _)| name).collect();
     known.dedup();
+    known.extend(tags.into_iter().map(|(tag, _)| tag));
     if known.is_empty() { Err(StudyError::Empty) } else { Err(StudyError::Unknown { name: text.to_owned(), known }) }
 }
 
@@ -344,16 +352,32 @@ pub fn list(store: &Store) -> Result<Vec<(String, RefEntry)>, StudyError> {
     Ok(all)
 }
 
-/// Returns the latest study with this name, if there is one and it can be read.
+/// Returns the latest study with this name, if there is one and it can be read, to compare a run with. If it is of selected
+/// stages only, the other nodes are as they were in the studies before it.
 ///
 /// # Errors
 /// If the name's log cannot be read.
 pub fn find_latest(store: &Store, name: &str) -> Result<Option<Study>, StudyError> {
-    match store.ref_latest(RefKind::Studies, name)? {
-        // A lost study must not keep a run from starting. It only means that less can be explained.
-        Some(entry) => Ok(Study::load(store, &entry.digest).ok()),
-        None => Ok(None),
+    Ok(latest_of(store, &store.ref_log(RefKind::Studies, name)?))
+}
+
+/// Returns the last study in `log`, completed as [`find_latest`] does.
+pub fn latest_of(store: &Store, log: &[RefEntry]) -> Option<Study> {
+    // A lost study must not keep a run from starting. It only means that less can be explained.
+    let (last, before) = log.split_last()?;
+    let mut latest = Study::load(store, &last.digest).ok()?;
+    let mut is_partial = !latest.selection.is_empty();
+    for entry in before.iter().rev() {
+        if !is_partial {
+            break;
+        }
+        let Ok(study) = Study::load(store, &entry.digest) else { break };
+        is_partial = !study.selection.is_empty();
+        for (name, node) in study.nodes {
+            latest.nodes.entry(name).or_insert(node);
+        }
     }
+    Some(latest)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use pipe_engine::{
     run::{
         self,
         execute::{ExecuteError, execute},
-        limits, machine,
+        limits, log, machine,
         worker::{self, Line, StopFlag, WorkerHost},
     },
     study,
@@ -46,6 +46,12 @@ pub(crate) struct Exec {
     /// Execute it although its result is known, without checkpoints; the new result replaces the known one
     #[arg(long)]
     fresh: bool,
+    /// Read the action and its inputs from this store, and keep only the result in `--store`
+    #[arg(long, hide = true, value_name = "DIR")]
+    inputs_from: Option<PathBuf>,
+    /// Stop when half of the work is done, and leave a checkpoint
+    #[arg(long, hide = true)]
+    stop_half_way: bool,
     /// Speak the protocol of `pipe run`
     ///
     /// Prints JSON lines, and ends when standard input is closed.
@@ -67,7 +73,8 @@ impl Exec {
             }
         });
         pipe_store::stop_waiting_when(|| STOP.is_set());
-        match self.execute() {
+        let ended = if self.protocol { self.execute() } else { self.execute_and_keep_log() };
+        match ended {
             Ok(executed) => {
                 if self.protocol {
                     worker::say(&Line::Committed { found: executed.found, seconds: executed.seconds });
@@ -96,13 +103,39 @@ impl Exec {
         }
     }
 
+    /// Executes the action, and saves what it said. Under `pipe run`, that does it.
+    fn execute_and_keep_log(&self) -> Result<run::execute::Executed, Stopped> {
+        log::begin_in_process();
+        let ended = self.execute();
+        let mut said = log::end_in_process();
+        match &ended {
+            Ok(executed) if executed.found => return ended,
+            Ok(executed) => {
+                if let pipe_store::ActionResult::Failure(failure) = &executed.result {
+                    log::add_error(&mut said, &failure.message, failure.hint.as_deref());
+                }
+            }
+            Err(Stopped::Interrupted) => said.push(b"interrupted"),
+            Err(Stopped::Failure(failure)) => log::add_error(&mut said, &failure.message, failure.hint.as_deref()),
+        }
+        let saved = Store::open(&self.store).and_then(|store| {
+            let key = self.key.parse::<Digest>().or_else(|_| store.resolve_prefix(&self.key))?;
+            store.save_log(&ActionKey(key), &said.finish())
+        });
+        if let Err(error) = saved {
+            tracing::warn!("what the execution said was not saved: {}", run::with_causes(&error));
+        }
+        ended
+    }
+
     fn execute(&self) -> Result<run::execute::Executed, Stopped> {
         let store = Store::open(&self.store)?;
         let key = match self.key.parse::<Digest>() {
             Ok(digest) => digest,
             Err(_) => store.resolve_prefix(&self.key)?,
         };
-        let action = study::action(&store, &key).map_err(Failure::from)?;
+        let inputs = self.inputs_from.as_deref().map_or_else(|| Ok(store.clone()), Store::open)?;
+        let action = study::action(&inputs, &key).map_err(Failure::from)?;
         let stage = pipe_stages::instantiate(&action.stage, action.version, &action.params)
             .map_err(|why| Failure::work(why).hint("is this the version of `pipe` that planned it?"))?;
         let threads = self.threads.map_or_else(limits::cores, usize::from);
@@ -113,14 +146,15 @@ impl Exec {
         };
         let trajectory = action.trajectory(&*stage);
         let cadence = Duration::from_secs_f64(self.checkpoint_every.clamp(0.0, 1e9));
-        let host = WorkerHost::new(store.clone(), trajectory, self.fresh, &STOP, cadence, self.protocol);
+        let mut host = WorkerHost::new(store.clone(), trajectory, self.fresh, &STOP, cadence, self.protocol);
+        host.stop_half_way = self.stop_half_way;
         let name = match device {
             pipe_stages::stage::ComputeDevice::Cpu => "cpu".to_owned(),
             pipe_stages::stage::ComputeDevice::Cuda { ordinal } => format!("cuda:{ordinal}"),
         };
         let provenance = machine::provenance(&name, threads);
         let executed =
-            execute(&store, &*stage, &action, device, &host, provenance, self.fresh).map_err(|error| match error {
+            execute(&store, &inputs, &*stage, &action, device, &host, provenance, self.fresh).map_err(|error| match error {
                 ExecuteError::Interrupted => Stopped::Interrupted,
                 error => {
                     let hint = run::hint_of(&error);

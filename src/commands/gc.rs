@@ -1,6 +1,7 @@
 //! `pipe gc`
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::PathBuf,
     time::{Duration, SystemTime},
@@ -9,7 +10,7 @@ use std::{
 use clap::Args;
 use pipe_engine::{
     gc::{self, Forgotten},
-    study,
+    study, tag,
 };
 use pipe_store::{GcPlan, Store, StoreError};
 
@@ -98,6 +99,11 @@ impl Gc {
             if let Some(at) = kept.iter().position(|kept| kept == entry) {
                 kept.remove(at);
             }
+        }
+        let names: BTreeSet<String> = kept.iter().map(|(name, _)| name.clone()).collect();
+        for (tag, entry) in tag::list(store)? {
+            // The report of a tagged study stays under each name that it may have been run under.
+            kept.extend(names.iter().cloned().chain([tag]).map(|name| (name, entry.digest)));
         }
         let is_old = |path: &PathBuf| {
             let modified = fs::metadata(path).and_then(|metadata| metadata.modified());

@@ -34,8 +34,11 @@ macro_rules! commands {
 
 commands! {
     run::Run,
+    why::Why,
+    logs::Logs,
     init::Init,
     studies::Studies,
+    tag::Tag,
     show::Show,
     trials::Trials,
     importance::Importance,

@@ -1,44 +1,58 @@
 //! `pipe run`
 
 use std::{
-    collections::BTreeSet,
-    fs,
-    path::Path,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant, SystemTime},
 };
 
 use clap::Args;
 use pipe_engine::{
-    action::DeviceKind,
-    names::NameError,
-    pipeline::{
-        expand::{Downloads, expand},
-        read,
-        set::{self, Override},
+    plan::Plan,
+    run::{
+        self, Event,
+        check::check,
+        limits,
+        outlook::{Expected, Outlook},
+        verdict::Counts,
+        worker::StopFlag,
     },
-    plan::{Expected, Plan},
-    run::{self, limits, worker::StopFlag},
-    study::{self, Study},
+    study::{self, Study, StudyStatus},
+    tag,
 };
-use pipe_stages::{fetch::LocationError, words::one_of};
 use pipe_store::{ActionKey, RefKind, Store};
+use serde_json::json;
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
+    lock_file::{self, Comparison, Written},
     logging::{LogFormat, Logging},
     output::print,
+    plan_args::{PlanArgs, Planned, unknown},
     printer::{Printer, Summary},
     report_folder,
     store_args::StoreArgs,
     talk,
 };
 
+/// The exit code of `--plan` if a node would run.
+const WOULD_RUN: u8 = 10;
+
 /// Run the study in pipeline.ron: reuse known results, execute the rest
 ///
 /// A run that was stopped or killed continues where it stopped when the command is repeated. The last line of output is the
 /// name and hash of the study.
+///
+/// A complete run of the whole file writes `pipeline.lock` beside it: the key and the output of each node, to be committed and
+/// compared with `--locked`. A run of selected stages, or with values or a device from outside the file, does not write it.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Exit codes:
+  0    done; with --plan: nothing would run
+  1    a node failed, or could not be checked; with --locked: the run differs
+  2    wrong usage, or a mistake in the pipeline file
+  3    the store is damaged; with --check: a result differs
+  10   with --plan: something would run
+  130  interrupted")]
 pub(crate) struct Run {
     #[command(flatten)]
     store: StoreArgs,
@@ -51,49 +65,30 @@ pub(crate) struct Run {
     /// The number of threads of each node [default: its share of the free cores]
     #[arg(long, value_name = "N", env = "PIPE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Compute on `cpu`, `cuda`, `cuda:1` or `auto` (a GPU if there is one) [default: as in the file]
-    #[arg(long, value_name = "DEVICE", env = "PIPE_DEVICE")]
-    device: Option<DeviceChoice>,
-    /// Override a value in the file: `--set search.trials=20` (repeatable; also PIPE_SET='a=1; b=2')
-    #[arg(long, value_name = "PATH=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    plan_args: PlanArgs,
     /// Execute this stage or node again even if its result is known, and compare the results (repeatable)
     #[arg(long, value_name = "NODE")]
     rerun: Vec<String>,
-    /// Print which nodes would be reused and which would run, and run nothing
+    /// Print which nodes would be reused and which would run, and why, and run nothing
     #[arg(long)]
     plan: bool,
+    /// Execute nodes again in a temporary folder, and compare with their results (repeatable) [default: all nodes]
+    ///
+    /// A training is also stopped half way and continued. The committed results stand. If one differs, the exit code is 3.
+    #[arg(long, value_name = "NODE", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["plan", "rerun"])]
+    check: Vec<String>,
+    /// Compare the run with the lock file, `pipeline.lock` beside `pipeline.ron`
+    ///
+    /// Says that they are the same, or names the first node that differs, and fails with exit code 1. Does not write the file.
+    #[arg(long, conflicts_with_all = ["plan", "check"])]
+    locked: bool,
     /// Print JSON, one event per line
     #[arg(long)]
     json: bool,
     /// Seconds between checkpoints of a training
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, env = "PIPE_CHECKPOINT_EVERY", value_parser = seconds)]
     checkpoint_every: f64,
-}
-
-/// The device that the user asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DeviceChoice {
-    Auto,
-    Cpu,
-    Cuda(usize),
-}
-
-impl std::str::FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(|ordinal| ordinal.parse().ok())
-                .map(Self::Cuda)
-                .ok_or_else(|| "expected `auto`, `cpu`, `cuda` or `cuda:1`".to_owned()),
-        }
-    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -105,9 +100,7 @@ static STOP: StopFlag = StopFlag::new();
 impl Run {
     pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         let started = Instant::now();
-        let mut pipeline = self.read()?;
-        let ordinal = self.resolve_device(&mut pipeline.device)?;
-        let plan = expand(&pipeline, &downloads(&self.store.root())?);
+        let Planned { plan, ordinal, as_in_file } = self.plan_args.plan(&self.store)?;
         let selection: BTreeSet<&str> = self.stage.iter().map(String::as_str).collect();
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();
@@ -125,38 +118,34 @@ impl Run {
         if self.plan {
             return self.show_plan(&plan, &wanted, &rerun);
         }
+        if !self.check.is_empty() {
+            return self.check_nodes(&plan, &wanted, &self.options(ordinal, rerun, logging)?, logging);
+        }
         let store = self.store.open()?;
+        if tag::exists(&store, &plan.name)? {
+            let failure = Failure::usage(format!("the study cannot be called `{0}`: a tag has this name", plan.name));
+            return Err(
+                failure.hint(format!("rename the study, or remove the tag with `pipe tag --delete '{}'`", plan.name))
+            );
+        }
         let previous = study::find_latest(&store, &plan.name)?;
 
-        // At the first ^C, trainings write checkpoints. At the second, the process ends at once.
-        let _ = ctrlc::set_handler(|| {
-            if STOP.set() {
-                std::process::exit(130);
-            }
-        });
-        pipe_store::stop_waiting_when(|| STOP.is_set());
-        let cores = limits::cores();
-        let options = run::Options {
-            jobs: self.jobs.map_or(cores, usize::from),
-            threads: self.threads.map(usize::from),
-            cores,
-            ordinal,
-            rerun,
-            cadence: Duration::from_secs_f64(self.checkpoint_every),
-            program: std::env::current_exe()
-                .map_err(|error| Failure::work(format!("the path of this program is unknown: {error}")))?,
-            log_level: logging.level(),
-            memory: limits::free_memory(),
+        stop_at_ctrl_c();
+        let options = self.options(ordinal, rerun, logging)?;
+        let lock_path = lock_file::path(&self.store.file);
+        let mut comparison = match self.locked {
+            true => Some(Comparison::new(lock_path.clone(), &store, &plan)?),
+            false => None,
         };
-        let mut printer = Printer::new(
-            self.json,
-            logging.quiet,
-            logging.verbose > 0,
-            logging.log_format == LogFormat::Json,
-            wanted.len(),
-        );
-        let ran =
-            run::run(&store, &plan, &wanted, &options, previous.as_ref(), &STOP, &mut |event| printer.event(&event))?;
+        let mut printer = self.printer(logging, wanted.len());
+        let mut tell = |event: Event<'_>| {
+            printer.event(&event);
+            if let Some(text) = comparison.as_mut().and_then(|comparison| comparison.hear(&event)) {
+                let Event::Settled { node, .. } = event else { return };
+                printer.compared(&text, &json!({ "event": "differs", "node": node, "text": text }));
+            }
+        };
+        let ran = run::run(&store, &plan, &wanted, &options, previous.as_ref(), &STOP, &mut tell)?;
         if ran.interrupted {
             printer.interrupted();
             return Err(Failure::silent(130));
@@ -173,6 +162,24 @@ impl Run {
             None => store.abandon_runs_of(&plan.name)?,
         }
         let views = report_folder::write(&store, &plan.name, &hash, &study)?;
+        let is_whole = self.stage.is_empty() && study.status == StudyStatus::Complete;
+        let mut lock = Written::default();
+        if is_whole && as_in_file && !self.locked {
+            lock = lock_file::write(&store, &lock_path, &hash, &study);
+        }
+        lock.warnings.iter().for_each(|warning| printer.warn(warning));
+        let compared = comparison.as_ref().map(|comparison| comparison.end(&hash, self.stage.is_empty()));
+        if let Some(comparison) = &comparison {
+            let text = compared.as_ref().and_then(|compared| compared.as_ref().ok());
+            let found: Vec<_> = comparison
+                .found()
+                .map(|(node, how)| json!({ "node": node, "how": how, "text": how.to_string() }))
+                .collect();
+            let event = json!({ "event": "locked", "same": text.is_some(), "differences": found });
+            if self.json || text.is_some() {
+                printer.compared(text.map_or("", String::as_str), &event);
+            }
+        }
         printer.study(&Summary {
             study: hash,
             name: &plan.name,
@@ -183,97 +190,136 @@ impl Run {
             seconds: started.elapsed().as_secs_f64(),
             report: &views.report,
             pictures: views.pictures.as_deref(),
+            lock: lock.changed.then_some(lock_path.as_path()),
         });
+        let differs = compared.and_then(Result::err);
+        drop(comparison);
         // The process ends here. Freeing a large study would take a tenth of the time of a run that reuses everything.
         std::mem::forget((plan, previous, study));
-        match (ran.damaged, ran.failed) {
-            (true, _) => Err(Failure::silent(3)),
-            (false, 0) => Ok(()),
-            (false, _) => Err(Failure::silent(1)),
+        match (ran.damaged, differs, ran.failed) {
+            (true, ..) => Err(Failure::silent(3)),
+            (_, Some(failure), _) => Err(failure),
+            (_, None, 0) => Ok(()),
+            (_, None, _) => Err(Failure::silent(1)),
         }
     }
 
-    fn read(&self) -> Result<pipe_engine::pipeline::spec::Pipeline, Failure> {
-        let path = &self.store.file;
-        let bytes = fs::read(path).map_err(|error| {
-            let failure = Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
-            failure.hint("`pipe init` writes one to start from; `--file` names another")
-        })?;
-        let mut overrides = std::env::var(set::VARIABLE).map(|text| set::from_variable(&text)).unwrap_or_default();
-        overrides.extend(self.set.iter().map(|text| Override { origin: "--set", text: text.clone() }));
-        let name = path.display().to_string();
-        Ok(read::read(&name, &read::text(&name, bytes)?, &overrides)?)
+    fn options(&self, ordinal: usize, rerun: BTreeSet<usize>, logging: &Logging) -> Result<run::Options, Failure> {
+        let cores = limits::cores();
+        Ok(run::Options {
+            jobs: self.jobs.map_or(cores, usize::from),
+            threads: self.threads.map(usize::from),
+            cores,
+            ordinal,
+            rerun,
+            cadence: Duration::from_secs_f64(self.checkpoint_every),
+            program: std::env::current_exe()
+                .map_err(|error| Failure::work(format!("the path of this program is unknown: {error}")))?,
+            log_level: logging.level(),
+            memory: limits::free_memory(),
+        })
     }
 
-    /// Sets the kind of device of the pipeline, and returns the number of the GPU. The kind is part of every action, so it must be
-    /// known before the plan.
-    fn resolve_device(&self, device: &mut DeviceKind) -> Result<usize, Failure> {
-        let choice = self.device.unwrap_or(match device {
-            DeviceKind::Cpu => DeviceChoice::Cpu,
-            DeviceKind::Cuda => DeviceChoice::Cuda(0),
-        });
-        let found = pipe_stages::cuda_devices();
-        let ordinal = match choice {
-            DeviceChoice::Cpu => None,
-            DeviceChoice::Auto => {
-                let ordinal = found.is_ok_and(|n| n > 0).then_some(0);
-                talk::say(if ordinal.is_some() { "device: cuda:0" } else { "device: cpu" });
-                ordinal
+    fn printer(&self, logging: &Logging, total: usize) -> Printer {
+        let is_log = logging.log_format == LogFormat::Json;
+        Printer::new(self.json, logging.quiet, logging.verbose > 0, is_log, total)
+    }
+
+    /// Executes nodes again and compares their results.
+    fn check_nodes(
+        &self,
+        plan: &Plan,
+        wanted: &BTreeSet<usize>,
+        options: &run::Options,
+        logging: &Logging,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        let store = self.store.open_existing()?;
+        let mut nodes = BTreeSet::new();
+        for name in &self.check {
+            match name.as_str() {
+                "" => nodes.extend(wanted),
+                name => nodes.extend(plan.find(name).map_err(|error| unknown(plan, error))?),
             }
-            DeviceChoice::Cuda(ordinal) => match found {
-                Err(why) => {
-                    return Err(Failure::usage(why)
-                        .hint("build it with `cargo build --release --features cuda`, or use `--device cpu`"));
-                }
-                Ok(n) if ordinal >= n => {
-                    let failure =
-                        Failure::usage(format!("there is no device `cuda:{ordinal}`: {n} CUDA devices were found"));
-                    return Err(failure.hint("is the driver installed (`nvidia-smi`)? `--device cpu` needs none"));
-                }
-                Ok(_) => Some(ordinal),
-            },
-        };
-        *device = if ordinal.is_some() { DeviceKind::Cuda } else { DeviceKind::Cpu };
-        Ok(ordinal.unwrap_or(0))
+        }
+        let scratch = tempfile::Builder::new()
+            .prefix("pipe-check-")
+            .tempdir()
+            .map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
+        stop_at_ctrl_c();
+        let mut printer = self.printer(logging, nodes.len());
+        let mut tell = |event: Event<'_>| printer.event(&event);
+        let counts = check(&store, plan, &nodes, scratch.path(), options, &STOP, &mut tell)?;
+        printer.check(&counts, started.elapsed().as_secs_f64());
+        match counts {
+            Counts { damaged: true, .. } => Err(Failure { code: 3, ..Failure::work("the store is damaged") }
+                .hint("`pipe verify --repair` moves damaged files to the quarantine")),
+            Counts { different: 1.., .. } => Err(Failure::silent(3)),
+            Counts { interrupted: true, .. } => Err(Failure::silent(130)),
+            Counts { unchecked: 1.., .. } => Err(Failure::silent(1)),
+            Counts { equal: 0, .. } => {
+                Err(Failure::work("nothing was checked: no node has been run").hint("`pipe run` runs them"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn show_plan(&self, plan: &Plan, wanted: &BTreeSet<usize>, rerun: &BTreeSet<usize>) -> Result<(), Failure> {
-        // A plan does not make a store. Without one, no result is known.
-        let nowhere = tempfile::tempdir()
-            .map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
-        let root = self.store.root();
-        let store = Store::open(if root.is_dir() { &root } else { nowhere.path() })?;
-        let expected = plan.resolve(&store, wanted)?;
+        let store = self.store.open_to_look()?;
+        let previous = study::find_latest(&store, &plan.name)?;
+        let outlook = Outlook::of_run(&store, plan, wanted, previous.as_ref(), rerun)?;
+        let roots = outlook.roots();
         let mut text = String::new();
-        let mut counts = [0_usize; 3];
-        for (index, outlook) in &expected {
-            let (word, count) = match outlook {
-                _ if rerun.contains(index) => ("will run", 1),
-                Expected::Reused { .. } => ("reused", 0),
-                Expected::WillRun { .. } => ("will run", 1),
-                Expected::MayRun => ("may run", 2),
-                Expected::Fails => ("fails", 0),
-                Expected::Skipped => ("skipped", 0),
-            };
-            counts[count] += 1;
-            let node = &plan.nodes[*index];
+        let mut counts = BTreeMap::new();
+        for (name, index, prospect) in outlook.iter() {
+            *counts.entry(prospect.expected.to_string()).or_insert(0_usize) += 1;
             if self.json {
-                let key = match outlook {
-                    Expected::Reused { key, .. } => Some(*key),
-                    Expected::WillRun { action } => Some(action.key()),
-                    _ => None,
-                };
-                let line = serde_json::json!({ "event": "plan", "node": node.name, "outlook": word, "action": key.map(|ActionKey(key)| key) });
+                let roots: Vec<_> = roots[&index].nodes.iter().map(|root| &plan.nodes[*root].name).collect();
+                let line = json!({
+                    "event": "plan", "node": name, "outlook": prospect.expected, "why": prospect.why.to_string(),
+                    "reason": prospect.why, "roots": roots, "action": prospect.key.map(|ActionKey(key)| key),
+                });
                 text += &format!("{line}\n");
             } else {
-                text += &format!("{word:>9}  {}\n", node.name);
+                let because = outlook.because(index, &roots[&index]);
+                text += &format!("{:>9}  {name}  ({}{because})\n", prospect.expected, prospect.why);
             }
         }
+        let count = |expected: Expected| counts.get(&expected.to_string()).copied().unwrap_or(0);
         if !self.json {
-            text += &format!("{} reused, {} will run, {} may run\n", counts[0], counts[1], counts[2]);
+            let others =
+                [Expected::Fails, Expected::Skipped, Expected::Damaged].map(|expected| (count(expected), expected));
+            text += &format!(
+                "{} reused, {} will run, {} may run",
+                count(Expected::Reused),
+                count(Expected::WillRun),
+                count(Expected::MayRun)
+            );
+            for (count, expected) in others.into_iter().filter(|(count, _)| *count > 0) {
+                text += &format!(
+                    ", {count} {}",
+                    if expected == Expected::Fails { "failed before".to_owned() } else { expected.to_string() }
+                );
+            }
+            text.push('\n');
         }
-        print(&text)
+        print(&text)?;
+        match count(Expected::WillRun) + count(Expected::MayRun) {
+            _ if count(Expected::Damaged) > 0 => Err(Failure::silent(3)),
+            0 => Ok(()),
+            _ => Err(Failure::silent(WOULD_RUN)),
+        }
     }
+}
+
+/// At the first ^C, trainings write checkpoints. At the second, the process ends at once.
+fn stop_at_ctrl_c() {
+    let _ = ctrlc::set_handler(|| {
+        if STOP.set() {
+            std::process::exit(130);
+        }
+    });
+    pipe_store::stop_waiting_when(|| STOP.is_set());
 }
 
 /// Returns the nodes called `names` and everything they read from; all nodes if `names` is empty.
@@ -286,27 +332,6 @@ fn wanted(plan: &Plan, names: &[String]) -> Result<BTreeSet<usize>, Failure> {
         wanted.extend(plan.find(name).map_err(|error| unknown(plan, error))?);
     }
     Ok(plan.with_ancestors(&wanted))
-}
-
-fn unknown(plan: &Plan, error: NameError) -> Failure {
-    let NameError::Unknown { text, candidates } = error else { return error.into() };
-    Failure::usage(format!("there is no stage or node `{text}`")).hint(match candidates.as_slice() {
-        [] => format!("stages are {}", plan.stages().into_iter().collect::<Vec<_>>().join(", ")),
-        meant => format!("did you mean {}?", one_of(meant.iter().map(String::as_str))),
-    })
-}
-
-/// Returns the sources of downloads: the mirrors in `PIPE_MIRRORS`, separated by commas or line feeds.
-fn downloads(root: &Path) -> Result<Downloads, Failure> {
-    let mut mirrors = Vec::new();
-    let variable = std::env::var("PIPE_MIRRORS").unwrap_or_default();
-    for base in variable.split([',', '\n']).map(str::trim).filter(|base| !base.is_empty()) {
-        let mirror = base.parse().map_err(|error: LocationError| {
-            Failure::usage(format!("PIPE_MIRRORS: `{base}`: {error}")).hint("a folder is `file:///folder`")
-        })?;
-        mirrors.push(mirror);
-    }
-    Ok(Downloads { mirrors, partial: root.join("partial") })
 }
 
 /// Stores the study and appends it to the log of its name. Writes nothing if it is already the latest study of that name.

@@ -5,8 +5,9 @@
 //! objects/ab/<62 digits>        an object's bytes; with `.zst`, compressed
 //! actions/ab/<62 digits>.json   the result of an action
 //! provenance/ab/<62>.json       when, where and how long it ran
-//! logs/ab/<62>.txt              what it said
+//! logs/ab/<62>.txt              what its latest execution said, if it said anything
 //! refs/studies/<name>           a line for each value that a study has had, and one that seals them
+//! refs/tags/<name>              the study that a tag names
 //! refs/runs/<id>                the action keys of a run that is not finished
 //! checkpoints/<trajectory>/<step>          names a tree among the parts
 //! checkpoints/<trajectory>/parts/<digest>  bytes

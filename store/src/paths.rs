@@ -12,7 +12,7 @@ use crate::{
     disk::{self, Draft, Entry, Found},
     encoding::Encoding,
     error::{Result, StoreError},
-    layout::{ACTIONS, CHECKPOINTS, OBJECTS, PROVENANCE, TEMPORARY},
+    layout::{ACTIONS, CHECKPOINTS, LOGS, OBJECTS, PROVENANCE, TEMPORARY},
 };
 
 /// A file in one of the folders that are divided into shards by the first two digits of the name.
@@ -51,6 +51,10 @@ impl Store {
 
     pub(crate) fn provenance_path(&self, key: &ActionKey) -> PathBuf {
         self.sharded(PROVENANCE, &key.0, ".json")
+    }
+
+    pub(crate) fn log_path(&self, key: &ActionKey) -> PathBuf {
+        self.sharded(LOGS, &key.0, ".txt")
     }
 
     pub(crate) fn trajectory_dir(&self, trajectory: &Digest) -> PathBuf {

@@ -25,14 +25,17 @@ use crate::{
 pub enum RefKind {
     /// Studies, by the name that the user gave them.
     Studies,
+    /// Studies that stay, by their tags.
+    Tags,
 }
 
 impl RefKind {
-    pub(crate) const ALL: [Self; 1] = [Self::Studies];
+    pub(crate) const ALL: [Self; 2] = [Self::Studies, Self::Tags];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Studies => "studies",
+            Self::Tags => "tags",
         }
     }
 }

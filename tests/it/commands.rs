@@ -14,8 +14,8 @@ fn init_writes_a_study_that_can_be_run_and_overwrites_nothing() {
     ! wrote pipeline.ron; run it with `pipe run`
     exit 0
     ");
-    let plan = sandbox.pipe("run --plan").ok();
-    assert!(plan.out.contains("may run  visualize_filters\n"), "{}", plan.out);
+    let plan = sandbox.pipe("run --plan").would_run();
+    assert!(plan.out.contains("may run  visualize_filters  (first run)\n"), "{}", plan.out);
     sandbox.write("pipeline.ron", "mine");
     assert_snapshot!(sandbox.pipe("init").shown(), @"
     ! error: `pipeline.ron` exists already
@@ -277,7 +277,7 @@ fn an_action_can_be_executed_given_only_its_key() {
 fn the_help_of_every_command_lists_exit_codes() {
     let sandbox = Sandbox::new();
     let commands = commands(&sandbox);
-    let expected = "run init studies show trials importance import-trials diff gc verify report plot export cat predict completions man exec help";
+    let expected = "run why logs init studies tag show trials importance import-trials diff gc verify report plot export cat predict completions man exec help";
     assert_eq!(commands.join(" "), expected);
     for command in commands.iter().filter(|command| *command != "help") {
         for flag in ["-h", "--help"] {

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use crate::sandbox::{Sandbox, TINY, base, names};
 
 /// Two trainings with their evaluations. The network of one is too deep for its images.
-const TOO_DEEP: &str = r#"Study(
+pub(crate) const TOO_DEEP: &str = r#"Study(
     name: "deep",
     seed: 7,
     stages: [

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use crate::sandbox::{Events, NODES, Sandbox, base};
 
 /// A training that takes seconds.
-const LONG: &str = r#"Study(
+pub(crate) const LONG: &str = r#"Study(
     name: "long",
     seed: 7,
     stages: [

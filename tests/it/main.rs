@@ -4,6 +4,7 @@
 //! | file             | what holds                                                                        |
 //! |------------------|-----------------------------------------------------------------------------------|
 //! | [`sandbox`]      | (the folder, the commands, the tiny study that the tests share)                   |
+//! | [`why`]          | why nodes run is told, with the cause upstream                                    |
 //! | [`reuse`]        | known results are reused, and nothing else is                                    |
 //! | [`selection`]    | `--stage` runs its ancestors and itself, `--plan` runs nothing, `--rerun` again   |
 //! | [`same_hash`]    | no digest depends on folder, jobs, threads, environment or checkpoints            |
@@ -21,12 +22,17 @@
 //! | [`docs`]         | the code on the pages is run, their options and links exist                       |
 //! | [`layers`]       | a network whose layers are written out can be used like any other                 |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
+//! | [`tags`]         | tags name studies and keep them                                                   |
+//! | [`lock`]         | a run elsewhere is compared with `pipeline.lock`                                  |
+//! | [`check`]        | nodes are executed again and compared with their results                         |
+//! | [`logs`]         | what nodes said is kept, also if they are reused, failed or crashed               |
 //! | [`predict`]      | a trained network classifies pictures                                             |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
 //! | [`test_split`]   | only evaluations read the test images                                             |
 
 #![expect(clippy::disallowed_methods, reason = "tests write and move files of their own")]
 
+mod check;
 mod collection;
 mod commands;
 mod damage;
@@ -37,6 +43,8 @@ mod golden;
 mod graphs;
 mod kills;
 mod layers;
+mod lock;
+mod logs;
 mod overrides;
 mod predict;
 mod reference;
@@ -47,4 +55,6 @@ mod search;
 mod selection;
 mod streams;
 mod studies;
+mod tags;
 mod test_split;
+mod why;

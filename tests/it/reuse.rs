@@ -22,7 +22,7 @@ fn the_last_event_is_about_the_study() {
     let study = events.study().as_object().unwrap();
     let fields: Vec<_> = study.keys().map(String::as_str).collect();
     let expected =
-        ["event", "executed", "failed", "name", "pictures", "report", "reused", "seconds", "skipped", "study"];
+        ["event", "executed", "failed", "lock", "name", "pictures", "report", "reused", "seconds", "skipped", "study"];
     assert_eq!(fields, expected);
     assert_eq!((&study["name"], &study["executed"], &study["reused"]), (&"tiny".into(), &0.into(), &NODES.into()));
     assert_eq!((&study["failed"], &study["skipped"]), (&0.into(), &0.into()));
@@ -58,6 +58,7 @@ fn every_node_has_a_line_with_a_reason() {
     ! 17 executed, 0 reused, 0 failed in TIME
     ! report:   SANDBOX/.pipe/reports/tiny-SHORT/report.html
     ! pictures: SANDBOX/.pipe/reports/tiny-SHORT/pictures
+    ! lock:     pipeline.lock
     exit 0
     ");
     assert_snapshot!(sandbox.pipe("run --quiet").shown(), @"

@@ -182,6 +182,13 @@ impl Output {
         self
     }
 
+    /// Returns the output of `run --plan`. Panics if it failed, or says that nothing would run.
+    #[track_caller]
+    pub(crate) fn would_run(self) -> Self {
+        assert_eq!(self.code, Some(10), "{}{}", self.out, self.err);
+        self
+    }
+
     /// Returns the output for comparison with a snapshot. Lines of standard output begin with two spaces, those of standard error
     /// with `! `, and the last line is the exit code. Digests, times and the folder are replaced.
     pub(crate) fn shown(&self) -> String {

@@ -54,7 +54,7 @@ fn a_promoted_trial_continues_where_it_stopped() {
 #[test]
 fn an_exhausted_space_ends_the_search() {
     let sandbox = searching(&[("trials: 3", "trials: 9"), CHOICE]);
-    let output = sandbox.pipe("run --plan --stage search").ok();
+    let output = sandbox.pipe("run --plan --stage search").would_run();
     assert!(
         output.err.contains("search: the space has 4 points: it is exhausted after 4 of 9 trials"),
         "{}",

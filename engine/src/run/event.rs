@@ -3,6 +3,8 @@
 use pipe_stages::stage::Progress;
 use pipe_store::{ActionKey, Digest};
 
+use super::{verdict::Verdict, why::Why};
+
 /// An event of a run.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -10,8 +12,8 @@ pub enum Event<'a> {
     Started {
         /// The node's name.
         node: &'a str,
-        /// Why it is executed: `first run`.
-        why: &'a str,
+        /// Why it is executed.
+        why: &'a Why,
     },
     /// A node made progress.
     Progress {
@@ -34,12 +36,21 @@ pub enum Event<'a> {
         /// How it got its outcome.
         how: How,
         /// Why it was executed or reused, or what went wrong.
-        why: &'a str,
+        why: &'a Why,
         /// The key of its action. `None` if one of its inputs does not exist.
         key: Option<ActionKey>,
         /// Its output tree, if it has one.
         tree: Option<Digest>,
         /// How long it ran, in seconds. 0 if it did not run.
+        seconds: f64,
+    },
+    /// A node was executed again and compared with its committed result.
+    Checked {
+        /// The node's name.
+        node: &'a str,
+        /// What came of it.
+        verdict: &'a Verdict,
+        /// How long it took, in seconds.
         seconds: f64,
     },
 }

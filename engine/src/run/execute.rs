@@ -6,7 +6,7 @@ use std::{
 };
 
 use pipe_stages::stage::{ComputeDevice, Context, Host, Inputs, Stage, StageError};
-use pipe_store::{ActionKey, ActionResult, FailureRecord, Store, StoreError};
+use pipe_store::{ActionKey, ActionResult, FailureRecord, ObjectSource, Store, StoreError};
 use serde_json::{Value, json};
 
 use crate::action::Action;
@@ -48,14 +48,15 @@ pub struct Executed {
     pub seconds: f64,
 }
 
-/// Runs `stage`, whose action is `action`, and commits its result: first the objects, then the record that names them. If two
-/// processes commit a result, the first one is kept. If `again`, it runs although a result is known, which stands until the new one
-/// takes its place.
+/// Runs `stage`, whose action is `action`, on inputs from `objects`, and commits its result to `store`: first the objects, then the
+/// record that names them. If two processes commit a result, the first one is kept. If `again`, it runs although a result is known,
+/// which stands until the new one takes its place.
 ///
 /// # Errors
 /// If there is no result: the stage was interrupted, panicked or could not run here, or the store failed.
 pub fn execute(
     store: &Store,
+    objects: &dyn ObjectSource,
     stage: &dyn Stage,
     action: &Action,
     device: ComputeDevice,
@@ -70,7 +71,7 @@ pub fn execute(
     }
     tracing::debug!(stage = action.stage, key = %key.0, "executing");
     let started = SystemTime::now();
-    let inputs = Inputs::new(&action.inputs, store);
+    let inputs = Inputs::new(&action.inputs, objects);
     let context = Context { seed: action.seed(), device, host };
     let outputs = match catch_unwind(AssertUnwindSafe(|| stage.run(&inputs, &context))) {
         Ok(Ok(outputs)) => Ok(outputs),

@@ -8,11 +8,11 @@ use std::{
 };
 
 use pipe_stages::stage::{Checkpoint, ComputeDevice, Host, Progress, Stage, StageError};
-use pipe_store::Store;
+use pipe_store::{ActionKey, ActionResult, LogBuffer, Store};
 
 use super::{
     execute::{ExecuteError, execute},
-    machine,
+    log, machine,
     options::Options,
     worker::{Line, STOP, StopFlag},
 };
@@ -47,6 +47,7 @@ pub(super) enum Ended {
 }
 
 /// A node to be executed.
+#[derive(Clone)]
 pub(super) struct Job {
     index: usize,
     stage: Arc<dyn Stage>,
@@ -54,7 +55,18 @@ pub(super) struct Job {
     threads: usize,
     /// Whether to ignore checkpoints.
     fresh: bool,
+    /// How it is executed to be checked, if it is.
+    trial: Option<Trial>,
     stop: Stop,
+}
+
+/// How a node is executed in a store of its own, to be compared with its committed result.
+#[derive(Clone)]
+pub(super) struct Trial {
+    /// The store that it reads from.
+    pub(super) inputs: Store,
+    /// Whether it stops half way and leaves a checkpoint.
+    pub(super) stop_half_way: bool,
 }
 
 /// Asks a running node to stop: through its worker's standard input, or with a flag.
@@ -88,7 +100,32 @@ impl Job {
         fresh: bool,
     ) -> (Self, Stop) {
         let stop = Stop::default();
-        (Self { index, stage, action, threads, fresh, stop: stop.clone() }, stop)
+        (Self { index, stage, action, threads, fresh, trial: None, stop: stop.clone() }, stop)
+    }
+
+    /// Returns the index of the node.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Returns its action.
+    pub(super) fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// Returns whether it can continue from a checkpoint.
+    pub(super) fn keeps_checkpoints(&self) -> bool {
+        self.stage.trajectory().is_some()
+    }
+
+    /// Returns whether it was asked to stop.
+    pub(super) fn is_asked_to_stop(&self) -> bool {
+        self.stop.0.flag.is_set()
+    }
+
+    /// Returns the job as a trial.
+    pub(super) fn as_trial(&self, trial: Trial) -> Self {
+        Self { trial: Some(trial), ..self.clone() }
     }
 }
 
@@ -97,20 +134,46 @@ pub(super) fn start(job: Job, store: &Store, options: &Options, sender: Sender<M
     let (store, options) = (store.clone(), options.clone());
     thread::spawn(move || {
         let index = job.index;
-        let ended = if job.stage.needs().device {
-            in_worker(&job, &store, &options, &sender)
-        } else {
-            in_thread(&job, &store, &sender)
-        };
+        let (ended, log) = run(&job, &store, &options, &sender);
+        save_log(&store, &job.action.key(), &ended, log);
         // Sending fails only if the run is over.
         let _ = sender.send(Message::Ended { index, ended });
     });
 }
 
+/// Executes a job and returns how it ended, and what it said.
+pub(super) fn run(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> (Ended, LogBuffer) {
+    if job.stage.needs().device {
+        return in_worker(job, store, options, sender);
+    }
+    log::begin_on_thread();
+    let ended = in_thread(job, store, sender);
+    (ended, log::end_on_thread())
+}
+
+/// Saves what an execution said, and how it failed if it did. Nothing depends on it, so an error is only a warning.
+fn save_log(store: &Store, key: &ActionKey, ended: &Ended, mut log: LogBuffer) {
+    match ended {
+        // Another process executed it, and saved what it said.
+        Ended::Committed { found: true } => return,
+        Ended::Committed { found: false } => {
+            if let Ok(Some(ActionResult::Failure(failure))) = store.result(key) {
+                log::add_error(&mut log, &failure.message, failure.hint.as_deref());
+            }
+        }
+        Ended::Interrupted => log.push(b"interrupted"),
+        Ended::Error { message, hint, .. } => log::add_error(&mut log, message, hint.as_deref()),
+    }
+    if let Err(error) = store.save_log(key, &log.finish()) {
+        tracing::warn!("what an execution said was not saved: {}", with_causes(&error));
+    }
+}
+
 fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     let host = ThreadHost { index: job.index, sender: Mutex::new(sender.clone()), stop: job.stop.clone() };
     let provenance = machine::provenance("none", 1);
-    match execute(store, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance, job.fresh) {
+    let objects = job.trial.as_ref().map_or(store, |trial| &trial.inputs);
+    match execute(store, objects, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance, job.fresh) {
         Ok(executed) => Ended::Committed { found: executed.found },
         Err(ExecuteError::Interrupted) => Ended::Interrupted,
         Err(error) => {
@@ -142,35 +205,34 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> Ended {
+fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> (Ended, LogBuffer) {
     let mut child = match command(job, store, options).spawn() {
         Ok(child) => child,
         Err(error) => {
-            return Ended::Error { message: format!("the worker did not start: {error}"), hint: None, damaged: false };
+            let message = format!("the worker did not start: {error}");
+            return (Ended::Error { message, hint: None, damaged: false }, LogBuffer::default());
         }
     };
     *job.stop.0.pipe.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
     if job.stop.0.flag.is_set() {
         job.stop.ask();
     }
-    let talk = listen_to_talk(&mut child, job.index, sender.clone());
+    let log = Arc::new(Mutex::new(LogBuffer::default()));
+    let talk = listen_to_talk(&mut child, job.index, sender.clone(), log.clone());
     let mut last = None;
-    if let Some(stdout) = child.stdout.take() {
-        for text in lines(stdout) {
-            match serde_json::from_str(&text) {
-                Ok(Line::Progress { progress }) => {
-                    let _ = sender.send(Message::Progress { index: job.index, progress });
-                }
-                Ok(line) => last = Some(line),
-                Err(_) => {
-                    let _ = sender.send(Message::Talk { index: job.index, line: text });
-                }
+    for text in child.stdout.take().map(lines).into_iter().flatten() {
+        match serde_json::from_str(&text) {
+            Ok(Line::Progress { progress }) => {
+                let _ = sender.send(Message::Progress { index: job.index, progress });
             }
+            Ok(line) => last = Some(line),
+            Err(_) => say(job.index, text, sender, &log),
         }
     }
     let status = child.wait();
     let tail = talk.join().unwrap_or_default();
-    match (last, status) {
+    let log = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
+    let ended = match (last, status) {
         (Some(Line::Committed { found, .. }), _) => Ended::Committed { found },
         (_, Ok(status)) if status.code() == Some(130) => Ended::Interrupted,
         (Some(Line::Error { message, hint, damaged }), _) => Ended::Error { message, hint, damaged },
@@ -185,7 +247,14 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
         (_, Err(error)) => {
             Ended::Error { message: format!("the worker was lost: {error}"), hint: None, damaged: false }
         }
-    }
+    };
+    (ended, log)
+}
+
+/// Forwards a line, and keeps it in the log.
+fn say(index: usize, line: String, sender: &Sender<Message>, log: &Mutex<LogBuffer>) {
+    log.lock().unwrap_or_else(PoisonError::into_inner).push(line.as_bytes());
+    let _ = sender.send(Message::Talk { index, line });
 }
 
 fn command(job: &Job, store: &Store, options: &Options) -> Command {
@@ -209,6 +278,12 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
     if job.fresh {
         command.arg("--fresh");
     }
+    if let Some(trial) = &job.trial {
+        command.arg("--inputs-from").arg(trial.inputs.root());
+        if trial.stop_half_way {
+            command.arg("--stop-half-way");
+        }
+    }
     if std::env::var_os("RUST_LOG").is_none() {
         command.env("RUST_LOG", options.log_level);
     }
@@ -216,16 +291,21 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
 }
 
 /// Forwards what the worker writes to standard error, and returns the last lines of it.
-fn listen_to_talk(child: &mut Child, index: usize, sender: Sender<Message>) -> thread::JoinHandle<Vec<String>> {
+fn listen_to_talk(
+    child: &mut Child,
+    index: usize,
+    sender: Sender<Message>,
+    log: Arc<Mutex<LogBuffer>>,
+) -> thread::JoinHandle<Vec<String>> {
     let stderr = child.stderr.take();
     thread::spawn(move || {
         let mut tail = Vec::new();
-        for line in stderr.into_iter().flat_map(lines) {
+        for line in stderr.map(lines).into_iter().flatten() {
             tail.push(line.clone());
             if tail.len() > 8 {
                 tail.remove(0);
             }
-            let _ = sender.send(Message::Talk { index, line });
+            say(index, line, &sender, &log);
         }
         tail
     })

@@ -4,13 +4,17 @@
 //! report back as messages. The order in which they end affects only the order of lines on a terminal.
 
 mod ahead;
+pub mod check;
 mod event;
 pub mod execute;
 pub mod limits;
 mod local;
+pub mod log;
 pub mod machine;
 mod options;
-mod why;
+pub mod outlook;
+pub mod verdict;
+pub mod why;
 pub mod worker;
 
 use std::{
@@ -25,6 +29,7 @@ pub use local::{hint_of, with_causes};
 pub use options::Options;
 use pipe_stages::stage::{Inputs, StageError};
 use pipe_store::{ActionKey, ActionResult, Digest, NoSweep, Run, Store, StoreError, Tree};
+use why::{Compared, Why};
 use worker::StopFlag;
 
 use crate::{
@@ -99,7 +104,7 @@ enum State {
     /// Its inputs are not known yet.
     Waiting,
     /// It can be executed as soon as there is room.
-    Ready { action: Box<Action>, why: String, memory: u64 },
+    Ready { action: Box<Action>, why: Why, memory: u64 },
     /// It is being executed.
     Running,
     /// It has its outcome.
@@ -108,7 +113,7 @@ enum State {
 
 struct Running {
     stop: local::Stop,
-    why: String,
+    why: Why,
     threads: usize,
     memory: u64,
     since: Instant,
@@ -194,21 +199,21 @@ impl<'a> Engine<'a> {
             });
             if let Some(edge) = broken {
                 let source = self.plan.nodes[edge.node].name.clone();
-                let why = format!("it needs `{source}`");
+                let why = Why::Skipped { needs: source.clone() };
                 self.settled(index, Outcome::Skipped(source), How::Skipped, &why, 0.0, tell)?;
                 continue;
             }
             let action = match self.plan.action(index, &self.trees) {
                 Ok(action) => action,
                 Err(missing) => {
-                    let why = missing.to_string();
-                    self.settled(index, Outcome::Failure(why.clone()), How::Failed, &why, 0.0, tell)?;
+                    let message = missing.to_string();
+                    let why = Why::Failed { message: message.clone(), hint: None };
+                    self.settled(index, Outcome::Failure(message), How::Failed, &why, 0.0, tell)?;
                     continue;
                 }
             };
             let key = action.key();
             self.actions[index] = Some(key);
-            let before = self.previous.and_then(|study| study.nodes.get(&node.name));
             let rerun = self.options.rerun.contains(&index);
             let found_ahead = match &self.run {
                 // Logged before it is looked up, so that gc spares it from then on.
@@ -227,7 +232,7 @@ impl<'a> Engine<'a> {
             }
             match known {
                 Some(result) if !rerun => {
-                    let why = why::reused(before, &key);
+                    let why = self.reason(index, &action, true);
                     let how = if matches!(result, ActionResult::Tree(_)) { How::Reused } else { How::Failed };
                     self.concluded(index, result, how, why, 0.0, tell)?;
                 }
@@ -235,10 +240,9 @@ impl<'a> Engine<'a> {
                     if let Some(ActionResult::Tree(tree)) = known {
                         self.before.insert(index, tree);
                     }
-                    let why = if rerun {
-                        "asked for with --rerun".to_owned()
-                    } else {
-                        why::executed(self.store, self.previous, before, &action)
+                    let why = match rerun {
+                        true => Why::Forced { compared: None },
+                        false => self.reason(index, &action, false),
                     };
                     self.make_ready(index, action, why, tell)?;
                 }
@@ -247,11 +251,16 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
+    /// Returns why the node at `index` is reused if its result is `known`, and otherwise why it is executed.
+    fn reason(&self, index: usize, action: &Action, known: bool) -> Why {
+        why::reason(self.store, self.plan, self.previous, index, action, &[], known)
+    }
+
     fn make_ready(
         &mut self,
         index: usize,
         action: Action,
-        why: String,
+        why: Why,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), StoreError> {
         let stage = &self.plan.nodes[index].stage;
@@ -263,11 +272,12 @@ impl<'a> Engine<'a> {
         };
         if let Some(all) = self.options.memory.filter(|all| memory > *all) {
             let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-            let why = format!(
+            let message = format!(
                 "it needs about {:.1} GiB of memory and {:.1} GiB are free: use a smaller batch, a smaller network or a larger machine",
                 gib(memory),
                 gib(all)
             );
+            let why = Why::Failed { message, hint: None };
             return self.settled(index, Outcome::Crash, How::Failed, &why, 0.0, tell);
         }
         self.states[index] = State::Ready { action: Box::new(action), why, memory };
@@ -341,38 +351,32 @@ impl<'a> Engine<'a> {
                     Ended::Committed { found } => {
                         let key = self.actions[index].expect("a running node has an action");
                         let Some(result) = self.store.result(&key)? else {
-                            let why = "its result was committed and has disappeared: is something else removing files from the store?";
-                            return self.settled(index, Outcome::Crash, How::Failed, why, seconds, tell);
+                            let message = "its result was committed and has disappeared: is something else removing files from the store?";
+                            let why = Why::Failed { message: message.to_owned(), hint: None };
+                            return self.settled(index, Outcome::Crash, How::Failed, &why, seconds, tell);
                         };
                         let how = match (&result, found) {
                             (ActionResult::Failure(_), _) => How::Failed,
                             (_, true) => How::Reused,
                             (_, false) => How::Executed,
                         };
-                        let mut why = if found { "executed meanwhile by another run".to_owned() } else { running.why };
-                        if let (Some(before), ActionResult::Tree(tree)) = (self.before.get(&index), &result) {
-                            why += if before == tree {
-                                "; the same bytes as before"
-                            } else {
-                                "; DIFFERENT BYTES than before"
-                            };
-                        }
+                        let why = match (running.why, self.before.get(&index), &result) {
+                            (Why::Forced { .. }, Some(before), ActionResult::Tree(tree)) => {
+                                let compared = if before == tree { Compared::Same } else { Compared::Different };
+                                Why::Forced { compared: Some(compared) }
+                            }
+                            _ if found => Why::Meanwhile,
+                            (why, ..) => why,
+                        };
                         self.concluded(index, result, how, why, seconds, tell)?;
                     }
                     Ended::Interrupted => {
-                        self.settled(
-                            index,
-                            Outcome::Crash,
-                            How::Interrupted,
-                            "the next run continues it",
-                            seconds,
-                            tell,
-                        )?;
+                        self.settled(index, Outcome::Crash, How::Interrupted, &Why::Interrupted, seconds, tell)?;
                     }
                     Ended::Error { message, hint, damaged } => {
                         self.damaged |= damaged;
-                        let hint = hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
-                        self.settled(index, Outcome::Crash, How::Failed, &format!("{message}{hint}"), seconds, tell)?;
+                        let why = Why::Failed { message, hint };
+                        self.settled(index, Outcome::Crash, How::Failed, &why, seconds, tell)?;
                     }
                 }
             }
@@ -385,7 +389,7 @@ impl<'a> Engine<'a> {
         index: usize,
         result: ActionResult,
         how: How,
-        why: String,
+        why: Why,
         seconds: f64,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), StoreError> {
@@ -395,8 +399,7 @@ impl<'a> Engine<'a> {
                 self.settled(index, Outcome::Tree(tree), how, &why, seconds, tell)
             }
             ActionResult::Failure(failure) => {
-                let hint = failure.hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
-                let why = format!("{}{hint}", failure.message);
+                let why = Why::Failed { message: failure.message.clone(), hint: failure.hint };
                 self.settled(index, Outcome::Failure(failure.message), how, &why, seconds, tell)
             }
         }
@@ -407,7 +410,7 @@ impl<'a> Engine<'a> {
         index: usize,
         outcome: Outcome,
         how: How,
-        why: &str,
+        why: &Why,
         seconds: f64,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), StoreError> {
@@ -422,7 +425,7 @@ impl<'a> Engine<'a> {
         *self.counts.entry(count).or_default() += 1;
         self.states[index] = State::Settled(outcome);
         let node = &self.plan.nodes[index].name;
-        tracing::debug!(node, why, key = self.actions[index].map(|key| key.0.to_string()), "settled");
+        tracing::debug!(node, %why, key = self.actions[index].map(|key| key.0.to_string()), "settled");
         tell(Event::Settled { node, how, why, key: self.actions[index], tree, seconds });
         for &reader in &self.readers[index] {
             self.missing[reader] -= 1;

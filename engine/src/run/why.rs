@@ -1,76 +1,304 @@
-//! Says why a node runs, compared with the latest study of the same name.
+//! Why a node runs, would run, or does not, compared with an earlier study of the same name.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeSet, fmt};
 
-use pipe_store::{ActionKey, Store};
+use pipe_store::{Digest, Store};
+use serde::Serialize;
 
 use crate::{
-    action::Action,
-    leaves,
-    study::{self, Outcome, Study, StudyNode},
+    action::{Action, DeviceKind},
+    leaves::{self, Change},
+    plan::Plan,
+    study::{self, Outcome, Study},
 };
 
-/// Returns why a result is reused.
-pub(super) fn reused(before: Option<&StudyNode>, key: &ActionKey) -> String {
-    match before {
-        Some(node) if node.key() == Some(*key) => "unchanged".to_owned(),
-        _ => "known from an earlier run".to_owned(),
+/// Why a node runs, would run, or does not. Its text is what `run`, `run --plan` and `why` print.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Why {
+    /// No study of this name was run before.
+    FirstRun,
+    /// The latest study of this name has no such node.
+    New,
+    /// Its action is another one than in the latest study of this name.
+    Changed {
+        /// How the actions differ, causes before consequences. Empty if the earlier action cannot be read.
+        differences: Vec<Difference>,
+    },
+    /// Its action is the same, and its result was removed from the store.
+    Gone,
+    /// Its action is the same, and it had no result: it crashed, or a node that it needs had no outputs.
+    Unfinished,
+    /// The user asked for it.
+    Forced {
+        /// How its result compares with the one before, once both are known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compared: Option<Compared>,
+    },
+    /// It is executed to be compared with its committed result.
+    Check,
+    /// Its result, or something that it needs, is damaged.
+    Damaged {
+        /// What is damaged.
+        message: String,
+    },
+    /// Its action and its result are those of the latest study of this name.
+    Unchanged,
+    /// Its result is known, though not from the latest study of this name.
+    Known {
+        /// How its action differs from the one in the latest study, if it has one there.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        differences: Vec<Difference>,
+    },
+    /// Another run executed it at the same time.
+    Meanwhile,
+    /// It failed.
+    Failed {
+        /// What went wrong.
+        message: String,
+        /// What the user can do about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+    /// A node that it needs has no outputs.
+    Skipped {
+        /// That node.
+        needs: String,
+    },
+    /// It was stopped.
+    Interrupted,
+}
+
+/// Whether two results of an action have the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compared {
+    /// They have.
+    Same,
+    /// They have not.
+    Different,
+}
+
+/// One difference between two actions of a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "of", rename_all = "lowercase")]
+pub enum Difference {
+    /// It executes another stage.
+    Stage {
+        /// The stage before.
+        old: String,
+        /// The stage now.
+        new: String,
+    },
+    /// Its stage computes something else than it did.
+    Version {
+        /// The stage.
+        stage: String,
+        /// Its version before.
+        old: u32,
+        /// Its version now.
+        new: u32,
+    },
+    /// A parameter.
+    Parameter(Change),
+    /// The seed.
+    Seed {
+        /// The seed before, if it had one.
+        old: Option<String>,
+        /// The seed now.
+        new: Option<String>,
+    },
+    /// The kind of device.
+    Device {
+        /// The device before, if it computed on one.
+        old: Option<DeviceKind>,
+        /// The device now.
+        new: Option<DeviceKind>,
+    },
+    /// The class of numerics.
+    Numerics {
+        /// The class before, if it had one.
+        old: Option<String>,
+        /// The class now.
+        new: Option<String>,
+    },
+    /// An input file has other bytes.
+    Input {
+        /// The slot.
+        slot: String,
+        /// The node that wrote it, if there is an input now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        node: Option<String>,
+        /// The file before, if there was one.
+        old: Option<Digest>,
+        /// The file now.
+        new: Option<Digest>,
+    },
+    /// An input file is not known yet, so it may have other bytes.
+    Pending {
+        /// The slot.
+        slot: String,
+        /// The node that will write it.
+        node: String,
+    },
+}
+
+impl Difference {
+    /// Returns the node whose output differs, or may differ. `None` if the difference is in the node itself.
+    pub fn source(&self) -> Option<&str> {
+        match self {
+            Self::Input { node, .. } => node.as_deref(),
+            Self::Pending { node, .. } => Some(node),
+            _ => None,
+        }
     }
 }
 
-/// Returns why `action` is executed: how it differs from the action that the node had in `previous`.
-pub(super) fn executed(store: &Store, previous: Option<&Study>, before: Option<&StudyNode>, action: &Action) -> String {
-    let Some(_) = previous else { return "first run".to_owned() };
-    let Some(node) = before else { return "new in this study".to_owned() };
-    let Some(old) = node.action.and_then(|key| study::action(store, &key).ok()) else {
-        return "it had no result".to_owned();
-    };
-    if old == *action {
-        return match node.outcome {
-            Outcome::Tree(_) => "its result is no longer in the store".to_owned(),
-            _ => "it had no result".to_owned(),
+impl Why {
+    /// Returns how the node's action differs from an earlier one, as far as this is the reason.
+    pub fn differences(&self) -> &[Difference] {
+        match self {
+            Self::Changed { differences } | Self::Known { differences } => differences,
+            _ => &[],
+        }
+    }
+}
+
+/// Returns why the node at `index` is reused if its result is `known`, and otherwise why it is executed. `action` is its
+/// action without the inputs in the slots `pending`, which are not known yet.
+pub(super) fn reason(
+    store: &Store,
+    plan: &Plan,
+    previous: Option<&Study>,
+    index: usize,
+    action: &Action,
+    pending: &[&str],
+    known: bool,
+) -> Why {
+    let or_known = |why: Why| if known { Why::Known { differences: Vec::new() } } else { why };
+    let Some(previous) = previous else { return or_known(Why::FirstRun) };
+    let Some(before) = previous.nodes.get(&plan.nodes[index].name) else { return or_known(Why::New) };
+    let Some(old_key) = before.key() else { return or_known(Why::Unfinished) };
+    if pending.is_empty() && old_key == action.key() {
+        return match before.outcome {
+            _ if known => Why::Unchanged,
+            Outcome::Tree(_) => Why::Gone,
+            _ => Why::Unfinished,
         };
     }
-    differences(&old, action).join(", ")
+    let old = study::action(store, &old_key.0);
+    let differences = old.map(|old| differences(plan, index, &old, action, pending)).unwrap_or_default();
+    if known { Why::Known { differences } } else { Why::Changed { differences } }
 }
 
-/// Returns how two actions of a node differ, causes before consequences.
-fn differences(old: &Action, new: &Action) -> Vec<String> {
-    let mut texts = Vec::new();
+/// Returns how two actions of the node at `index` differ, causes before consequences. `pending` are the slots of `new` whose
+/// inputs are not known yet.
+pub fn differences(plan: &Plan, index: usize, old: &Action, new: &Action, pending: &[&str]) -> Vec<Difference> {
     if old.stage != new.stage {
-        return vec![format!("stage {} -> {}", old.stage, new.stage)];
+        return vec![Difference::Stage { old: old.stage.clone(), new: new.stage.clone() }];
     }
+    let mut found = Vec::new();
     if old.version != new.version {
-        texts.push(format!("version of {} {} -> {}", new.stage, old.version, new.version));
+        found.push(Difference::Version { stage: new.stage.clone(), old: old.version, new: new.version });
     }
     let mut changed = Vec::new();
     leaves::changes("", Some(&old.params), Some(&new.params), &mut changed);
-    texts.extend(changed.iter().map(ToString::to_string));
-    if texts.len() > 3 {
-        let more = texts.len() - 3;
-        texts.truncate(3);
-        texts.push(format!("{more} more parameters"));
+    found.extend(changed.into_iter().map(Difference::Parameter));
+    if old.seed != new.seed {
+        found.push(Difference::Seed { old: old.seed.clone(), new: new.seed.clone() });
     }
-    let text = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
-    for (name, before, after) in [
-        ("seed", old.seed.clone(), new.seed.clone()),
-        ("device", old.device.map(|d| format!("{d:?}")), new.device.map(|d| format!("{d:?}"))),
-        ("numerics", old.numerics.clone(), new.numerics.clone()),
-    ] {
-        if before != after {
-            texts.push(format!("{name} {} -> {}", text(before), text(after)));
+    if old.device != new.device {
+        found.push(Difference::Device { old: old.device, new: new.device });
+    }
+    if old.numerics != new.numerics {
+        found.push(Difference::Numerics { old: old.numerics.clone(), new: new.numerics.clone() });
+    }
+    let source = |slot: &str| plan.nodes[index].inputs.get(slot).map(|edge| plan.nodes[edge.node].name.clone());
+    let slots: BTreeSet<&str> =
+        old.inputs.keys().chain(new.inputs.keys()).map(String::as_str).chain(pending.iter().copied()).collect();
+    for slot in slots {
+        let (before, after) = (old.inputs.get(slot).copied(), new.inputs.get(slot).copied());
+        let node = source(slot);
+        if let (true, Some(node)) = (pending.contains(&slot), &node) {
+            found.push(Difference::Pending { slot: slot.to_owned(), node: node.clone() });
+        } else if before != after {
+            found.push(Difference::Input { slot: slot.to_owned(), node, old: before, new: after });
         }
     }
-    let slots: BTreeMap<_, _> = old.inputs.iter().chain(&new.inputs).collect();
-    let changed: Vec<_> = slots
-        .keys()
-        .filter(|slot| old.inputs.get(**slot) != new.inputs.get(**slot))
-        .map(|slot| format!("`{slot}`"))
-        .collect();
-    match changed.as_slice() {
-        [] => {}
-        [slot] => texts.push(format!("input {slot} changed")),
-        slots => texts.push(format!("inputs {} changed", slots.join(", "))),
+    found
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FirstRun => write!(f, "first run"),
+            Self::New => write!(f, "new in this study"),
+            Self::Changed { differences } if differences.is_empty() => {
+                write!(f, "it changed, and what it was before is no longer in the store")
+            }
+            Self::Changed { differences } => write!(f, "{}", Differences(differences)),
+            Self::Gone => write!(f, "its result is no longer in the store"),
+            Self::Unfinished => write!(f, "it had no result"),
+            Self::Forced { compared } => {
+                write!(f, "asked for with --rerun")?;
+                match compared {
+                    None => Ok(()),
+                    Some(Compared::Same) => write!(f, "; the same bytes as before"),
+                    Some(Compared::Different) => write!(f, "; DIFFERENT BYTES than before"),
+                }
+            }
+            Self::Check => write!(f, "asked for with --check"),
+            Self::Damaged { message } => write!(f, "{message}"),
+            Self::Unchanged => write!(f, "unchanged"),
+            Self::Known { .. } => write!(f, "known from an earlier run"),
+            Self::Meanwhile => write!(f, "executed meanwhile by another run"),
+            Self::Failed { message, hint: None } => write!(f, "{message}"),
+            Self::Failed { message, hint: Some(hint) } => write!(f, "{message}\n  hint: {hint}"),
+            Self::Skipped { needs } => write!(f, "it needs `{needs}`"),
+            Self::Interrupted => write!(f, "the next run continues it"),
+        }
     }
-    texts
+}
+
+/// Differences as a text: `epochs 2 -> 3, input `proposal` changed`.
+pub struct Differences<'a>(pub &'a [Difference]);
+
+/// The most changed parameters that a text names.
+const SHOWN: usize = 3;
+
+impl fmt::Display for Differences<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut own, mut changed, mut pending) = (Vec::new(), Vec::new(), Vec::new());
+        let parameters = self.0.iter().filter(|difference| matches!(difference, Difference::Parameter(_))).count();
+        let mut parameter = 0;
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+        let kind = |device: &Option<DeviceKind>| text(&device.map(|device| format!("{device:?}")));
+        for difference in self.0 {
+            match difference {
+                Difference::Stage { old, new } => own.push(format!("stage {old} -> {new}")),
+                Difference::Version { stage, old, new } => own.push(format!("version of {stage} {old} -> {new}")),
+                Difference::Parameter(change) => {
+                    parameter += 1;
+                    if parameter <= SHOWN {
+                        own.push(change.to_string());
+                    } else if parameter == parameters {
+                        own.push(format!("{} more parameters", parameters - SHOWN));
+                    }
+                }
+                Difference::Seed { old, new } => own.push(format!("seed {} -> {}", text(old), text(new))),
+                Difference::Device { old, new } => own.push(format!("device {} -> {}", kind(old), kind(new))),
+                Difference::Numerics { old, new } => own.push(format!("numerics {} -> {}", text(old), text(new))),
+                Difference::Input { slot, .. } => changed.push(format!("`{slot}`")),
+                Difference::Pending { slot, .. } => pending.push(format!("`{slot}`")),
+            }
+        }
+        for (slots, what) in [(changed, "changed"), (pending, "may change")] {
+            match slots.as_slice() {
+                [] => {}
+                [slot] => own.push(format!("input {slot} {what}")),
+                slots => own.push(format!("inputs {} {what}", slots.join(", "))),
+            }
+        }
+        write!(f, "{}", own.join(", "))
+    }
 }

@@ -111,6 +111,8 @@ pub struct WorkerHost {
     pub cadence: Duration,
     /// Whether to write progress to standard output.
     pub protocol: bool,
+    /// Whether to stop as soon as half of the work is done, and leave a checkpoint.
+    pub stop_half_way: bool,
     clock: Mutex<Clock>,
 }
 
@@ -133,7 +135,7 @@ impl WorkerHost {
         protocol: bool,
     ) -> Self {
         let clock = Mutex::new(Clock { checkpoint: Instant::now(), progress: None });
-        Self { store, trajectory, fresh, stop, cadence, protocol, clock }
+        Self { store, trajectory, fresh, stop, cadence, protocol, stop_half_way: false, clock }
     }
 
     fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {
@@ -143,6 +145,9 @@ impl WorkerHost {
 
 impl Host for WorkerHost {
     fn progress(&self, progress: &Progress) {
+        if self.stop_half_way && progress.done * 2 >= progress.total {
+            self.stop.set();
+        }
         let mut clock = self.clock();
         let due = clock.progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) || progress.done == progress.total;
         if self.protocol && due {

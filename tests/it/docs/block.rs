@@ -38,14 +38,14 @@ impl Block {
             ["console", code] if code.starts_with("exit-") => {
                 self.run(code["exit-".len()..].parse().unwrap(), sandbox, set, digests)
             }
-            ["ron"] => study::plan(&self.text, 0),
+            ["ron"] => study::plan(&self.text, study::Expected::Accepted),
             ["ron", name] if written(".ron", name) => {
                 sandbox.write(name, &self.text);
-                study::plan(&self.text, 0)
+                study::plan(&self.text, study::Expected::Accepted)
             }
             ["ron", name, "refused"] if written(".ron", name) => {
                 sandbox.write(name, &self.text);
-                study::plan(&self.text, 2)
+                study::plan(&self.text, study::Expected::Refused)
             }
             ["ron", "stages"] => study::stages(&self.text),
             ["ron", "search"] => study::search(&self.text),

@@ -2,9 +2,18 @@
 
 use crate::sandbox::Sandbox;
 
-/// Plans a study. Returns a problem if the exit code is not `code`.
-pub(crate) fn plan(study: &str, code: i32) -> Vec<String> {
+/// Whether a study should be accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Accepted,
+    Refused,
+}
+
+/// Plans a study. Returns a problem if it is not `expected`.
+pub(crate) fn plan(study: &str, expected: Expected) -> Vec<String> {
     let output = Sandbox::with(study).pipe("run --plan");
+    // Nothing has been run, so an accepted study would run.
+    let code = if expected == Expected::Accepted { 10 } else { 2 };
     if output.code == Some(code) { Vec::new() } else { vec![format!("{study}\n{}", output.err)] }
 }
 
@@ -30,7 +39,7 @@ pub(crate) fn stages(part: &str) -> Vec<String> {
             text += &format!("(\"{name}\", {stage}),\n");
         }
     }
-    plan(&format!("Study(name: \"part\", stages: [\n{text}])"), 0)
+    plan(&format!("Study(name: \"part\", stages: [\n{text}])"), Expected::Accepted)
 }
 
 /// Plans a search with these fields, and with the required ones that are not among them.

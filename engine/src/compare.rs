@@ -1,0 +1,283 @@
+//! Compares two results of an action: whether they are equal, and otherwise where they differ first, and by how much.
+
+use std::{collections::BTreeSet, fmt};
+
+use pipe_stages::{records::TrainingHistory, tensors::TensorsReader};
+use pipe_store::{ActionResult, Bytes, Digest, ObjectSource, Store, StoreError};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::leaves;
+
+/// How a result differs from the committed one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ResultDifference {
+    /// One of them is a failure, or both are, with different messages.
+    Outcome {
+        /// The committed outcome.
+        committed: String,
+        /// The outcome now.
+        found: String,
+    },
+    /// Output files differ.
+    Files {
+        /// The first file that differs, in the order of paths.
+        path: String,
+        /// How it differs.
+        how: FileDifference,
+        /// The number of files that differ.
+        files: usize,
+        /// For a training: the first epoch that differs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        epoch: Option<usize>,
+    },
+}
+
+/// How a file differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum FileDifference {
+    /// It was not written now.
+    Missing,
+    /// It was not written before.
+    Extra,
+    /// A tensor.
+    Tensor {
+        /// The first tensor that differs.
+        tensor: String,
+        /// The largest absolute difference in all tensors. `None` if names, types or shapes differ.
+        largest: Option<f64>,
+    },
+    /// A value of a record.
+    Value {
+        /// The first value that differs, with both values.
+        change: String,
+        /// The largest absolute difference of all numbers.
+        largest: Option<f64>,
+    },
+    /// A line of a text.
+    Line {
+        /// Its number, from 1.
+        line: usize,
+        /// The largest absolute difference of all numbers in a table.
+        largest: Option<f64>,
+    },
+    /// A byte.
+    Byte {
+        /// Its offset, from 0.
+        at: usize,
+        /// The length of the committed file.
+        committed: usize,
+        /// The length of the file now.
+        found: usize,
+    },
+}
+
+/// Compares a result in `scratch` with the committed one in `store`. Returns `None` if they are equal.
+///
+/// # Errors
+/// If a file of one of them cannot be read.
+pub fn compare(
+    store: &Store,
+    committed: &ActionResult,
+    scratch: &Store,
+    found: &ActionResult,
+) -> Result<Option<ResultDifference>, StoreError> {
+    let (old, new) = match (committed, found) {
+        (old, new) if old == new => return Ok(None),
+        (ActionResult::Tree(old), ActionResult::Tree(new)) => (store.tree(old)?, scratch.tree(new)?),
+        (old, new) => {
+            let text = |result: &ActionResult| match result {
+                ActionResult::Tree(_) => "it has outputs".to_owned(),
+                ActionResult::Failure(failure) => failure.message.clone(),
+            };
+            return Ok(Some(ResultDifference::Outcome { committed: text(old), found: text(new) }));
+        }
+    };
+    let paths: BTreeSet<&String> = old.files.keys().chain(new.files.keys()).collect();
+    let digests =
+        |path: &str| (old.files.get(path).map(|file| file.digest), new.files.get(path).map(|file| file.digest));
+    let differing: Vec<&String> = paths
+        .into_iter()
+        .filter(|path| {
+            let (old, new) = digests(path);
+            old != new
+        })
+        .collect();
+    let read = |path: &str, old: Digest, new: Digest| -> Result<_, StoreError> {
+        Ok(of_file(path, &store.read(&old)?, &scratch.read(&new)?))
+    };
+    let Some(path) = differing.first() else { return Ok(None) };
+    let how = match digests(path) {
+        (Some(old), Some(new)) => read(path, old, new)?,
+        (Some(_), None) => FileDifference::Missing,
+        _ => FileDifference::Extra,
+    };
+    let epoch = match digests(TrainingHistory::FILE) {
+        (Some(old), Some(new)) if old != new => first_epoch(&store.read(&old)?, &scratch.read(&new)?),
+        _ => None,
+    };
+    Ok(Some(ResultDifference::Files { path: (*path).clone(), how, files: differing.len(), epoch }))
+}
+
+/// Returns the first epoch in which two histories differ.
+fn first_epoch(old: &[u8], new: &[u8]) -> Option<usize> {
+    let (old, new) = (TrainingHistory::read(old).ok()?, TrainingHistory::read(new).ok()?);
+    let equal = old.rows.iter().zip(&new.rows).take_while(|(old, new)| old == new).count();
+    Some(equal + 1)
+}
+
+fn of_file(path: &str, old: &Bytes, new: &Bytes) -> FileDifference {
+    let how = match path.rsplit('.').next() {
+        Some("safetensors") => tensors(old, new),
+        Some("json") => record(old, new),
+        Some("csv" | "txt") => lines(old, new),
+        _ => None,
+    };
+    how.unwrap_or_else(|| FileDifference::Byte {
+        at: old.iter().zip(new.iter()).take_while(|(old, new)| old == new).count(),
+        committed: old.len(),
+        found: new.len(),
+    })
+}
+
+fn tensors(old: &Bytes, new: &Bytes) -> Option<FileDifference> {
+    let (old, new) = (TensorsReader::new(old.clone()).ok()?, TensorsReader::new(new.clone()).ok()?);
+    let names: BTreeSet<&str> = old.names().chain(new.names()).collect();
+    let (mut first, mut largest) = (None, Some(0.0_f64));
+    for name in names {
+        let [(old_kind, old_values), (new_kind, new_values)] = [&old, &new].map(|file| numbers(file, name));
+        let difference = if (old_kind, old.shape(name)) != (new_kind, new.shape(name)) {
+            None
+        } else {
+            let pairs = old_values.iter().zip(&new_values).filter(|(old, new)| old.to_bits() != new.to_bits());
+            // NaN against a number is as different as can be.
+            let sizes = pairs.map(|(old, new)| if (old - new).is_nan() { f64::INFINITY } else { (old - new).abs() });
+            match sizes.fold(None, |largest: Option<f64>, size| Some(largest.map_or(size, |so_far| so_far.max(size)))) {
+                None => continue,
+                size => size,
+            }
+        };
+        first.get_or_insert(name);
+        largest = largest.zip(difference).map(|(largest, size)| largest.max(size));
+    }
+    Some(FileDifference::Tensor { tensor: first?.to_owned(), largest })
+}
+
+/// Returns the type and the values of a tensor. The type is empty if there is none, or it holds another type than stages write.
+fn numbers(file: &TensorsReader, name: &str) -> (&'static str, Vec<f64>) {
+    if let Ok((values, _)) = file.u8(name) {
+        ("u8", values.iter().copied().map(f64::from).collect())
+    } else if let Ok((values, _)) = file.i32(name) {
+        ("i32", values.into_iter().map(f64::from).collect())
+    } else if let Ok((values, _)) = file.f32(name) {
+        ("f32", values.into_iter().map(f64::from).collect())
+    } else {
+        ("", Vec::new())
+    }
+}
+
+fn record(old: &[u8], new: &[u8]) -> Option<FileDifference> {
+    let [old, new] = [old, new].map(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+    let mut changes = Vec::new();
+    leaves::changes("", Some(&old?), Some(&new?), &mut changes);
+    let number = |value: &Option<Value>| value.as_ref().and_then(Value::as_f64);
+    let sizes = changes.iter().filter_map(|change| Some((number(&change.old)? - number(&change.new)?).abs()));
+    let largest = sizes.reduce(f64::max);
+    Some(FileDifference::Value { change: changes.first()?.to_string(), largest })
+}
+
+fn lines(old: &[u8], new: &[u8]) -> Option<FileDifference> {
+    let (old, new) = (std::str::from_utf8(old).ok()?, std::str::from_utf8(new).ok()?);
+    let line = old.lines().zip(new.lines()).take_while(|(old, new)| old == new).count() + 1;
+    let cells = old.lines().zip(new.lines()).flat_map(|(old, new)| old.split(',').zip(new.split(',')));
+    let sizes = cells.filter(|(old, new)| old != new).filter_map(|(old, new)| {
+        let (old, new) = (old.parse::<f64>().ok()?, new.parse::<f64>().ok()?);
+        Some((old - new).abs())
+    });
+    Some(FileDifference::Line { line, largest: sizes.reduce(f64::max) })
+}
+
+impl fmt::Display for ResultDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outcome { committed, found } => write!(f, "committed: {committed}; now: {found}"),
+            Self::Files { path, how, files, epoch } => {
+                if let Some(epoch) = epoch {
+                    write!(f, "from epoch {epoch} on; ")?;
+                }
+                write!(f, "`{path}`: {how}")?;
+                match files - 1 {
+                    0 => Ok(()),
+                    1 => write!(f, "; 1 more file differs"),
+                    n => write!(f, "; {n} more files differ"),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for FileDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by =
+            |largest: &Option<f64>| largest.map_or_else(String::new, |largest| format!(", by at most {largest:.1e}"));
+        match self {
+            Self::Missing => write!(f, "it was written before and is not now"),
+            Self::Extra => write!(f, "it is written now and was not before"),
+            Self::Tensor { tensor, largest: None } => write!(f, "tensor `{tensor}` has another type or shape"),
+            Self::Tensor { tensor, largest } => write!(f, "tensor `{tensor}` differs{}", by(largest)),
+            Self::Value { change, largest } => write!(f, "{change}{}", by(largest)),
+            Self::Line { line, largest } => write!(f, "line {line} differs{}", by(largest)),
+            Self::Byte { at, committed, found } if committed == found => write!(f, "byte {at} of {found} differs"),
+            Self::Byte { at, committed, found } => {
+                write!(f, "byte {at} differs, and it has {found} bytes instead of {committed}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipe_stages::tensors::TensorsWriter;
+
+    use super::*;
+
+    fn check(path: &str, old: &[u8], new: &[u8], expected: &str) {
+        assert_eq!(of_file(path, &old.to_vec().into(), &new.to_vec().into()).to_string(), expected);
+    }
+
+    #[test]
+    fn the_first_difference_and_the_size_of_the_largest_are_found() {
+        check("a.json", b"{\"a\":1,\"b\":[1,2]}", b"{\"a\":1.5,\"b\":[1,4]}", "a 1 -> 1.5, by at most 2.0e0");
+        check("a.json", b"{\"a\":\"x\"}", b"{\"a\":\"y\"}", "a \"x\" -> \"y\"");
+        check("a.csv", b"a,b\n1,2\n3,4\n", b"a,b\n1,2\n3,4.25\n", "line 3 differs, by at most 2.5e-1");
+        check("a.csv", b"a\n", b"a\nb\n", "line 2 differs");
+        check("a.png", b"abc", b"abd", "byte 2 of 3 differs");
+        check("a.png", b"abc", b"ab", "byte 2 differs, and it has 2 bytes instead of 3");
+        // What is not what its name says is compared byte by byte.
+        check("a.json", b"abc", b"axc", "byte 1 of 3 differs");
+    }
+
+    #[test]
+    fn tensors_are_compared_by_value() {
+        let file = |kernel: &[f32], labels: &[i32]| {
+            let mut writer = TensorsWriter::default();
+            writer.f32("kernel", &[kernel.len()], kernel);
+            writer.i32("labels", &[labels.len()], labels);
+            writer.finish()
+        };
+        let old = file(&[1.0, 2.0], &[3]);
+        check("w.safetensors", &old, &file(&[1.0, 2.5], &[3]), "tensor `kernel` differs, by at most 5.0e-1");
+        check("w.safetensors", &old, &file(&[1.0, 2.5], &[7]), "tensor `kernel` differs, by at most 4.0e0");
+        check("w.safetensors", &old, &file(&[1.0, 2.0], &[4]), "tensor `labels` differs, by at most 1.0e0");
+        check("w.safetensors", &old, &file(&[1.0], &[3]), "tensor `kernel` has another type or shape");
+        check("w.safetensors", &file(&[0.0], &[3]), &file(&[-0.0], &[3]), "tensor `kernel` differs, by at most 0.0e0");
+        check(
+            "w.safetensors",
+            &file(&[0.0], &[3]),
+            &file(&[f32::NAN], &[3]),
+            "tensor `kernel` differs, by at most inf",
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! Executes nodes again although their results are known, in stores of their own, and compares the results with the committed
+//! ones. A training is executed twice: straight, and stopped half way and continued. Nothing is committed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::Path,
+    sync::mpsc::{self, RecvTimeoutError, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use pipe_stages::stage::Inputs;
+use pipe_store::{ActionKey, ActionResult, Store, StoreError};
+
+use super::{
+    event::Event,
+    local::{self, Ended, Job, Message, Stop, Trial},
+    options::Options,
+    outlook::{Expected, Outlook},
+    verdict::{Counts, Resumed, Verdict, Way},
+    why::Why,
+    worker::StopFlag,
+};
+use crate::{
+    action::Action,
+    compare::{ResultDifference, compare},
+    plan::Plan,
+    study,
+};
+
+/// A node to be checked.
+struct Task {
+    action: Action,
+    committed: ActionResult,
+    memory: u64,
+}
+
+/// What a thread reports.
+enum Report {
+    /// A message of the execution.
+    Message(Message),
+    /// The verdict about the node at this index. `None` if it was stopped.
+    Done(usize, Option<Verdict>),
+}
+
+/// Checks `nodes` of `plan`. Executions write only to folders in `scratch`, which are removed. `stop` is polled, and `tell` is
+/// called for each event.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn check(
+    store: &Store,
+    plan: &Plan,
+    nodes: &BTreeSet<usize>,
+    scratch: &Path,
+    options: &Options,
+    stop: &'static StopFlag,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<Counts, StoreError> {
+    let outlook = Outlook::of_run(store, plan, &plan.with_ancestors(nodes), None, &BTreeSet::new())?;
+    let mut counts = Counts::default();
+    let mut tasks = BTreeMap::new();
+    for &index in nodes {
+        let prospect = outlook.get(index).expect("all nodes to be checked are looked up");
+        let task = match prospect.key.filter(|_| prospect.expected != Expected::Damaged) {
+            None if prospect.expected == Expected::Damaged => {
+                Err(Verdict::Unchecked { message: prospect.why.to_string(), hint: None, damaged: true })
+            }
+            None => Err(Verdict::NotRun),
+            Some(key) => task(store, plan, index, &key)?,
+        };
+        match task {
+            Ok(task) => drop(tasks.insert(index, task)),
+            Err(verdict) => tell_of(&mut counts, &plan.nodes[index].name, &verdict, 0.0, tell),
+        }
+    }
+    let (sender, receiver) = mpsc::channel();
+    let mut running: BTreeMap<usize, (Stop, u64, Instant)> = BTreeMap::new();
+    let mut told_to_stop = false;
+    loop {
+        while !stop.is_set() && running.len() < options.jobs {
+            let used: u64 = running.values().map(|(_, memory, _)| memory).sum();
+            let fits = |task: &Task| running.is_empty() || options.memory.is_none_or(|all| used + task.memory <= all);
+            let Some(index) = tasks.iter().find(|(_, task)| fits(task)).map(|(index, _)| *index) else { break };
+            let Task { action, committed, memory } = tasks.remove(&index).expect("it was found");
+            let rivals = options.jobs.min(running.len() + tasks.len() + 1);
+            let threads = options.threads.unwrap_or(options.cores / rivals).max(1);
+            let node = &plan.nodes[index];
+            tell(Event::Started { node: &node.name, why: &Why::Check });
+            let (job, stop) = Job::new(index, node.stage.clone(), action, threads, false);
+            running.insert(index, (stop, memory, Instant::now()));
+            start(job, committed, store.clone(), scratch.join(index.to_string()), options.clone(), sender.clone());
+        }
+        if running.is_empty() {
+            counts.interrupted |= !tasks.is_empty();
+            return Ok(counts);
+        }
+        if stop.is_set() && !std::mem::replace(&mut told_to_stop, true) {
+            running.values().for_each(|(stop, ..)| stop.ask());
+        }
+        match receiver.recv_timeout(Duration::from_millis(50)) {
+            Ok(Report::Message(Message::Progress { index, progress })) => {
+                tell(Event::Progress { node: &plan.nodes[index].name, progress: &progress });
+            }
+            Ok(Report::Message(Message::Talk { index, line })) => {
+                tell(Event::Talk { node: &plan.nodes[index].name, line: &line });
+            }
+            Ok(Report::Message(Message::Ended { .. })) => {}
+            Ok(Report::Done(index, verdict)) => {
+                let (.., since) = running.remove(&index).expect("only running nodes end");
+                match verdict {
+                    Some(verdict) => {
+                        tell_of(&mut counts, &plan.nodes[index].name, &verdict, since.elapsed().as_secs_f64(), tell);
+                    }
+                    None => counts.interrupted = true,
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => unreachable!("this function holds a sender"),
+        }
+    }
+}
+
+/// Returns the task of checking a node whose action is known, or why there is none.
+fn task(store: &Store, plan: &Plan, index: usize, key: &ActionKey) -> Result<Result<Task, Verdict>, StoreError> {
+    let Some(committed) = store.result(key)? else { return Ok(Err(Verdict::NotRun)) };
+    let unchecked = |message: String| Verdict::Unchecked { message, hint: None, damaged: false };
+    let action = match study::action(store, &key.0) {
+        Ok(action) => action,
+        Err(study::StudyError::Store(error)) => return Err(error),
+        Err(error) => return Ok(Err(unchecked(error.to_string()))),
+    };
+    // A stage that cannot estimate its memory fails when it runs, with a better reason.
+    let memory = plan.nodes[index].stage.memory(&Inputs::new(&action.inputs, store)).unwrap_or(0);
+    Ok(Ok(Task { action, committed, memory }))
+}
+
+/// Starts a thread that executes a job in each way, compares the results and reports the verdict.
+fn start(
+    job: Job,
+    committed: ActionResult,
+    store: Store,
+    scratch: std::path::PathBuf,
+    options: Options,
+    sender: Sender<Report>,
+) {
+    thread::spawn(move || {
+        let checking = Checking { job: &job, committed: &committed, store: &store, options: &options, sender: &sender };
+        let verdict = match checking.verdict(&scratch) {
+            Ok(verdict) => Some(verdict),
+            Err(Ended::Error { message, hint, damaged }) => Some(Verdict::Unchecked { message, hint, damaged }),
+            Err(_) => None,
+        };
+        // A folder that stays is in a folder for temporary files, and is removed with it.
+        let _ = fs::remove_dir_all(&scratch);
+        // Sending fails only if the check is over.
+        let _ = sender.send(Report::Done(job.index(), verdict));
+    });
+}
+
+/// A node that is being checked.
+struct Checking<'a> {
+    job: &'a Job,
+    committed: &'a ActionResult,
+    store: &'a Store,
+    options: &'a Options,
+    sender: &'a Sender<Report>,
+}
+
+impl Checking<'_> {
+    /// Executes the node in each way. Returns how it ended if there is no verdict.
+    fn verdict(&self, scratch: &Path) -> Result<Verdict, Ended> {
+        let straight = open(&scratch.join("straight"))?;
+        self.execute(&straight, false)?;
+        if let Some(difference) = self.compare(&straight)? {
+            return Ok(Verdict::Different { way: Way::Straight, difference });
+        }
+        if !self.job.keeps_checkpoints() || matches!(self.committed, ActionResult::Failure(_)) {
+            return Ok(Verdict::Equal { resumed: None });
+        }
+        let resumed = open(&scratch.join("resumed"))?;
+        let at = match self.execute(&resumed, true) {
+            Ok(()) => Resumed::EndedBefore,
+            Err(Ended::Interrupted) if !self.job.is_asked_to_stop() => {
+                let step = resumed.checkpoints().map_err(failed)?.last().map(|checkpoint| checkpoint.step);
+                let step = step.ok_or_else(|| error("it was stopped half way and left no checkpoint"))?;
+                self.execute(&resumed, false)?;
+                Resumed::AtStep(step)
+            }
+            Err(ended) => return Err(ended),
+        };
+        Ok(match self.compare(&resumed)? {
+            Some(difference) => Verdict::Different { way: Way::Resumed, difference },
+            None => Verdict::Equal { resumed: Some(at) },
+        })
+    }
+
+    /// Executes the node in a store of its own.
+    fn execute(&self, scratch: &Store, stop_half_way: bool) -> Result<(), Ended> {
+        scratch.put(&self.job.action().record()).map_err(failed)?;
+        let (sender, receiver) = mpsc::channel();
+        let forward = self.sender.clone();
+        let forwarding = thread::spawn(move || {
+            for message in receiver {
+                let _ = forward.send(Report::Message(message));
+            }
+        });
+        let job = self.job.as_trial(Trial { inputs: self.store.clone(), stop_half_way });
+        // What it says is shown and not kept: the log of the committed result stands.
+        let (ended, _) = local::run(&job, scratch, self.options, &sender);
+        drop(sender);
+        let _ = forwarding.join();
+        match ended {
+            Ended::Committed { .. } => Ok(()),
+            ended => Err(ended),
+        }
+    }
+
+    fn compare(&self, scratch: &Store) -> Result<Option<ResultDifference>, Ended> {
+        let found = scratch.result(&self.job.action().key()).map_err(failed)?;
+        let found = found.ok_or_else(|| error("its result has disappeared from the folder for temporary files"))?;
+        compare(self.store, self.committed, scratch, &found).map_err(failed)
+    }
+}
+
+fn open(folder: &Path) -> Result<Store, Ended> {
+    let made: io::Result<()> = fs::create_dir_all(folder);
+    made.map_err(|source| error(&format!("`{}` cannot be made: {source}", folder.display())))?;
+    Store::open(folder).map_err(failed)
+}
+
+fn failed(error: StoreError) -> Ended {
+    let damaged = error.is_damage();
+    Ended::Error { message: local::with_causes(&error), hint: None, damaged }
+}
+
+fn error(message: &str) -> Ended {
+    Ended::Error { message: message.to_owned(), hint: None, damaged: false }
+}
+
+/// Counts a verdict, and tells of it.
+fn tell_of(counts: &mut Counts, node: &str, verdict: &Verdict, seconds: f64, tell: &mut dyn FnMut(Event<'_>)) {
+    counts.add(verdict);
+    tell(Event::Checked { node, verdict, seconds });
+}

@@ -1,0 +1,146 @@
+//! The options that decide what is planned, shared by `run` and the commands that look at what it would do.
+
+use std::{fs, path::Path};
+
+use clap::Args;
+use pipe_engine::{
+    action::DeviceKind,
+    names::NameError,
+    pipeline::{
+        expand::{Downloads, expand},
+        read,
+        set::{self, Override},
+        spec::Pipeline,
+    },
+    plan::Plan,
+};
+use pipe_stages::{fetch::LocationError, words::one_of};
+
+use crate::{failure::Failure, store_args::StoreArgs, talk};
+
+/// The options that decide what is planned.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlanArgs {
+    /// Compute on `cpu`, `cuda`, `cuda:1` or `auto` (a GPU if there is one) [default: as in the file]
+    #[arg(long, value_name = "DEVICE", env = "PIPE_DEVICE")]
+    device: Option<DeviceChoice>,
+    /// Override a value in the file: `--set search.trials=20` (repeatable; also PIPE_SET='a=1; b=2')
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+}
+
+/// What was planned.
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    /// The number of the GPU.
+    pub(crate) ordinal: usize,
+    /// Whether the plan is what the file says, with no value and no device from outside.
+    pub(crate) as_in_file: bool,
+}
+
+/// The device that the user asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DeviceChoice {
+    Auto,
+    Cpu,
+    Cuda(usize),
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|ordinal| ordinal.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| "expected `auto`, `cpu`, `cuda` or `cuda:1`".to_owned()),
+        }
+    }
+}
+
+impl PlanArgs {
+    /// Reads the pipeline file and plans it.
+    pub(crate) fn plan(&self, store: &StoreArgs) -> Result<Planned, Failure> {
+        let overrides = self.overrides();
+        let mut pipeline = read_file(&store.file, &overrides)?;
+        let in_file = pipeline.device;
+        let ordinal = self.resolve_device(&mut pipeline.device)?;
+        let as_in_file = overrides.is_empty() && pipeline.device == in_file;
+        Ok(Planned { plan: expand(&pipeline, &downloads(&store.root())?), ordinal, as_in_file })
+    }
+
+    /// Returns the values from outside the file. Later ones win.
+    fn overrides(&self) -> Vec<Override> {
+        let mut overrides = std::env::var(set::VARIABLE).map(|text| set::from_variable(&text)).unwrap_or_default();
+        overrides.extend(self.set.iter().map(|text| Override { origin: "--set", text: text.clone() }));
+        overrides
+    }
+
+    /// Sets the kind of device of the pipeline, and returns the number of the GPU. The kind is part of every action, so it must be
+    /// known before the plan.
+    fn resolve_device(&self, device: &mut DeviceKind) -> Result<usize, Failure> {
+        let choice = self.device.unwrap_or(match device {
+            DeviceKind::Cpu => DeviceChoice::Cpu,
+            DeviceKind::Cuda => DeviceChoice::Cuda(0),
+        });
+        let found = pipe_stages::cuda_devices();
+        let ordinal = match choice {
+            DeviceChoice::Cpu => None,
+            DeviceChoice::Auto => {
+                let ordinal = found.is_ok_and(|n| n > 0).then_some(0);
+                talk::say(if ordinal.is_some() { "device: cuda:0" } else { "device: cpu" });
+                ordinal
+            }
+            DeviceChoice::Cuda(ordinal) => match found {
+                Err(why) => {
+                    return Err(Failure::usage(why)
+                        .hint("build it with `cargo build --release --features cuda`, or use `--device cpu`"));
+                }
+                Ok(n) if ordinal >= n => {
+                    let failure =
+                        Failure::usage(format!("there is no device `cuda:{ordinal}`: {n} CUDA devices were found"));
+                    return Err(failure.hint("is the driver installed (`nvidia-smi`)? `--device cpu` needs none"));
+                }
+                Ok(_) => Some(ordinal),
+            },
+        };
+        *device = if ordinal.is_some() { DeviceKind::Cuda } else { DeviceKind::Cpu };
+        Ok(ordinal.unwrap_or(0))
+    }
+}
+
+fn read_file(path: &Path, overrides: &[Override]) -> Result<Pipeline, Failure> {
+    let bytes = fs::read(path).map_err(|error| {
+        let failure = Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
+        failure.hint("`pipe init` writes one to start from; `--file` names another")
+    })?;
+    let name = path.display().to_string();
+    Ok(read::read(&name, &read::text(&name, bytes)?, overrides)?)
+}
+
+/// Returns the failure for a name that means no stage or node of the plan, or several.
+pub(crate) fn unknown(plan: &Plan, error: NameError) -> Failure {
+    let NameError::Unknown { text, candidates } = error else { return error.into() };
+    Failure::usage(format!("there is no stage or node `{text}`")).hint(match candidates.as_slice() {
+        [] => format!("stages are {}", plan.stages().into_iter().collect::<Vec<_>>().join(", ")),
+        meant => format!("did you mean {}?", one_of(meant.iter().map(String::as_str))),
+    })
+}
+
+/// Returns the sources of downloads: the mirrors in `PIPE_MIRRORS`, separated by commas or line feeds.
+pub(crate) fn downloads(root: &Path) -> Result<Downloads, Failure> {
+    let mut mirrors = Vec::new();
+    let variable = std::env::var("PIPE_MIRRORS").unwrap_or_default();
+    for base in variable.split([',', '\n']).map(str::trim).filter(|base| !base.is_empty()) {
+        let mirror = base.parse().map_err(|error: LocationError| {
+            Failure::usage(format!("PIPE_MIRRORS: `{base}`: {error}")).hint("a folder is `file:///folder`")
+        })?;
+        mirrors.push(mirror);
+    }
+    Ok(Downloads { mirrors, partial: root.join("partial") })
+}
