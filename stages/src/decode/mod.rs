@@ -13,6 +13,7 @@ mod statistics;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use archive::Limits;
 use collection::{Collection, Part};
 pub use params::{Decode, Folders, Format, Fraction, Validation};
 use split::{Choice, stratified};
@@ -125,10 +126,11 @@ impl Stage for Decode {
         let mut bytes = 64 << 20;
         for slot in self.slots() {
             let input = inputs.bytes(slot)?;
-            bytes += match self.format {
-                // The files, twice, and the pixels, twice: as read and as chosen, or as chosen and as written.
-                Format::Folders { .. } => 12 * input.len() as u64,
-                _ => input.len() as u64 + 2 * archive::unpacked_length(&input),
+            // The images, twice: as read and as chosen, or as chosen and as written.
+            bytes += input.len() as u64;
+            bytes += match &self.format {
+                Format::Folders(Folders { train, test, size }) => folders::memory(&input, train, test, *size)?,
+                _ => 2 * archive::unpacked_length(&input).min(Limits::of(input.len()).total),
             };
         }
         Ok(bytes)
