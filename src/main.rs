@@ -2,6 +2,7 @@
 
 mod commands;
 mod failure;
+mod files;
 mod logging;
 mod output;
 mod printer;

@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::{
     failure::{EXIT_CODES, Failure},
+    files,
     logging::Logging,
     output::print,
 };
@@ -48,7 +49,7 @@ impl ImportTrials {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let unreadable =
             |path: &PathBuf, error| Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
-        let text = fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, error))?;
+        let text = files::read_text(&self.file, read::TEXT).map_err(|error| unreadable(&self.file, error))?;
         let name = self.file.display().to_string();
         let pipeline = read::read(&name, &text, &[])?;
         let searches: Vec<(&str, &SearchSpec)> = pipeline.stages.of_type().collect();
@@ -64,7 +65,7 @@ impl ImportTrials {
                 Failure::usage(format!("there is no search `{wanted}`")).hint(format!("searches are {names}"))
             })?,
         };
-        let text = fs::read_to_string(&self.trials).map_err(|error| unreadable(&self.trials, error))?;
+        let text = files::read_text(&self.trials, import::FILE).map_err(|error| unreadable(&self.trials, error))?;
         let import::Import { record, misfits } = import::read(&text, &spec.space()).map_err(|error| {
             Failure::work(format!("`{}`: {}", self.trials.display(), pipe_engine::run::with_causes(&error)))
         })?;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::Path,
     time::{Duration, Instant, SystemTime},
 };
@@ -25,6 +24,7 @@ use pipe_store::{ActionKey, RefKind, Store};
 
 use crate::{
     failure::{EXIT_CODES, Failure},
+    files,
     logging::{LogFormat, Logging},
     output::print,
     printer::{Printer, Summary},
@@ -195,7 +195,7 @@ impl Run {
 
     fn read(&self) -> Result<pipe_engine::pipeline::spec::Pipeline, Failure> {
         let path = &self.store.file;
-        let text = fs::read_to_string(path).map_err(|error| {
+        let text = files::read_text(path, read::TEXT).map_err(|error| {
             let failure = Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
             failure.hint("`pipe init` writes one to start from; `--file` names another")
         })?;

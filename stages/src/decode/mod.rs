@@ -25,6 +25,9 @@ use crate::{
     stage::{Context, Host, Inputs, Outputs, Stage, StageError, StageId},
 };
 
+/// The most bytes in the file of a picture.
+pub const PICTURE_FILE: u64 = picture::MAX_FILE;
+
 /// The input slot of every format except [`Format::Idx`].
 pub const ARCHIVE: &str = "archive";
 
