@@ -50,7 +50,6 @@ const TIME: Duration = Duration::from_secs(30);
 impl Target<'_> {
     /// Runs the target.
     fn run(&self) {
-        let _alone = alone();
         let (mut rounds, mut accepted) = (0_u64, 0_u64);
         for input in corpus(self.name) {
             self.attempt(&input);

@@ -47,7 +47,7 @@ const NUMBERS: [&str; 14] = [
 /// Returns `seed` after one to eight changes. `other` is another input that parts may come from.
 pub(crate) fn mutated(random: &mut Rng, seed: &[u8], other: &[u8], words: &[&str]) -> Vec<u8> {
     let mut bytes = seed.to_vec();
-    for _ in 0..=random.usize(..1 << random.usize(..4)) {
+    for _ in 0..=below(random, 4) {
         change(random, &mut bytes, other, words);
         // Repeated doubling must not take the time of all other rounds.
         bytes.truncate(4 * seed.len() + 4096);
@@ -62,7 +62,7 @@ fn change(random: &mut Rng, bytes: &mut Vec<u8>, other: &[u8], words: &[&str]) {
         return;
     }
     let at = place(random, n);
-    let end = (at + 1 + random.usize(..1 << random.usize(..10))).min(n);
+    let end = (at + 1 + below(random, 10)).min(n);
     match random.usize(..12) {
         0 => bytes[at] ^= 1 << random.u8(..8),
         1 => bytes[at] = random.u8(..),
@@ -112,9 +112,15 @@ fn change(random: &mut Rng, bytes: &mut Vec<u8>, other: &[u8], words: &[&str]) {
     }
 }
 
+/// Returns a number below 2^`bits`, more often a small one.
+fn below(random: &mut Rng, bits: usize) -> usize {
+    let most = 1 << random.usize(..bits);
+    random.usize(..most)
+}
+
 /// Returns a place in `n` bytes. Half of them are near the start, where headers are.
 fn place(random: &mut Rng, n: usize) -> usize {
-    if random.bool() { random.usize(..n) } else { random.usize(..n.min(1 << random.usize(3..13))) }
+    if random.bool() { random.usize(..n) } else { below(random, 13) % n }
 }
 
 fn part<'a>(random: &mut Rng, bytes: &'a [u8]) -> &'a [u8] {
@@ -122,6 +128,6 @@ fn part<'a>(random: &mut Rng, bytes: &'a [u8]) -> &'a [u8] {
         return bytes;
     }
     let at = place(random, bytes.len());
-    let end = (at + 1 + random.usize(..1 << random.usize(..12))).min(bytes.len());
+    let end = (at + 1 + below(random, 12)).min(bytes.len());
     &bytes[at..end]
 }
