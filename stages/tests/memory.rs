@@ -261,6 +261,29 @@ fn idx_headers_are_believed_only_within_the_limits() {
 }
 
 #[test]
+fn the_contact_sheet_of_large_images_is_bounded() {
+    let _alone = alone();
+    let file = |sizes: &[u32], bytes: &[u8]| {
+        let magic = 0x0800 | sizes.len() as u32;
+        let head: Vec<u8> = [magic].iter().chain(sizes).flat_map(|word| word.to_be_bytes()).collect();
+        gzip(&[(&head, 1), (bytes, 1)])
+    };
+    let labels: Vec<u8> = (0..20).collect();
+    let (images, labels) = (file(&[20, 2000, 2000], &vec![0; 20 * 2000 * 2000]), file(&[20], &labels));
+    let files = |images: Vec<u8>| {
+        let [a, b] = [images.clone(), labels.clone()];
+        vec![("train-images", images), ("train-labels", labels.clone()), ("test-images", a), ("test-labels", b)]
+    };
+    let (outputs, peak, _) = decode(r#"{"format":"Idx","validation":null}"#, files(images));
+    outputs.unwrap();
+    println!("a contact sheet of large images: peak {:.1} MiB", mib(peak));
+    // With all 20 rows it would have 800 million pixels.
+    assert!(mib(peak) < 800.0, "peak {:.1} MiB", mib(peak));
+    let wide = file(&[1, 1, 8192], &[0; 8192]);
+    refuse("wide images", r#"{"format":"Idx"}"#, files(wide), 1.0, "images of 1 x 8192, expected at most 4096 a side");
+}
+
+#[test]
 fn a_picture_is_refused_by_its_header() {
     let _alone = alone();
     let mut huge = png(1, 1);

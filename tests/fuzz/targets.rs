@@ -25,11 +25,12 @@ use pipe_stages::{
     instantiate,
     network::{Architecture, Predictor, Weights, training::Histograms},
     params,
+    problem::Path,
     records::{
         self, Best, Evaluation, HistoryLink, ImportedTrials, ParametersLink, Proposal, Record, Score, SplitRecord,
         Statistics, TrainingHistory, TrialRecord,
     },
-    search::Space,
+    search::{self, Space},
     stage::{ComputeDevice, Context, Inputs, QuietHost, Stage},
     tensors::TensorsReader,
 };
@@ -799,6 +800,8 @@ fn spaces() {
             let written = params::record(&space);
             let again: Space = serde_json::from_slice(&written).expect("what is written is read");
             assert_eq!(params::record(&again), written);
+            let _ = (search::count(&space, &[], 1000), space.endless_label(), space.unconditional_labels());
+            search::extremes(&serde_json::from_slice(bytes).unwrap(), &Path::here());
             true
         }
         Err(error) => says(error),

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{
     archive::{self, Limits},
     collection::{Collection, Part},
-    picture,
+    contact, picture,
 };
 use crate::{
     images::dataset::{Head, ImageShape},
@@ -79,7 +79,7 @@ pub(super) fn read(
     Ok(Collection { shape, heads: vec![Head { name: "class".to_owned(), classes }], train, test })
 }
 
-/// Returns an estimate of the memory that [`read`] and what follows it take: the pictures twice, and the largest batch.
+/// Returns an estimate of the memory that [`read`] and what follows it take: the pictures twice, and the largest batch or the contact sheet.
 ///
 /// # Errors
 /// If the archive cannot be read.
@@ -96,8 +96,10 @@ pub(super) fn memory(bytes: &[u8], train: &str, test: &str, size: [u32; 2]) -> R
         }
         Ok(())
     })?;
-    let [height, width] = size.map(u64::from);
-    Ok(2 * 3 * height * width * n + largest)
+    let [height, width] = size.map(|side| side as usize);
+    let shape = ImageShape { channels: 3, height, width };
+    let sheet = contact::memory(shape, usize::try_from(n).unwrap_or(usize::MAX));
+    Ok(2 * n * shape.bytes() as u64 + largest.max(sheet))
 }
 
 /// Returns the pictures with the indices of their classes. Each picture is freed as soon as it is copied.

@@ -13,6 +13,9 @@ use crate::{
 /// The slots of the four input files.
 pub(super) const SLOTS: [&str; 4] = ["train-images", "train-labels", "test-images", "test-labels"];
 
+/// The most pixels of a side of an image, as for folders of pictures.
+const SIDE: usize = 4096;
+
 /// Returns the images in `files`, which are in the order of [`SLOTS`]. Without `names`, the name of a class is its number.
 pub(super) fn read(files: [&[u8]; 4], names: Option<&[String]>) -> Result<Collection, StageError> {
     let [train_slot, train_label_slot, test_slot, test_label_slot] = SLOTS;
@@ -44,6 +47,11 @@ fn part(slot: &str, images: &[u8], label_slot: &str, labels: &[u8]) -> Result<(P
     if n == 0 || height == 0 || width == 0 {
         return Err(StageError::failed(format!(
             "`{slot}` holds {n} images of {height} x {width}: there are no pixels"
+        )));
+    }
+    if height.max(width) > SIDE {
+        return Err(StageError::failed(format!(
+            "`{slot}` holds images of {height} x {width}, expected at most {SIDE} a side"
         )));
     }
     let pixels = images.read()?;
