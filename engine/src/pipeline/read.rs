@@ -19,9 +19,9 @@ use super::{
 };
 use crate::action::DeviceKind;
 
-/// The most bytes of a pipeline file. The largest that people write, with networks of a hundred layers, have some tens of
+/// The most bytes of a pipeline file. Those that people write have a few thousand, with written out networks some tens of
 /// thousands. The time and the memory that reading takes are bounded by it.
-pub const TEXT: usize = 1 << 20;
+pub const TEXT: usize = 256 << 10;
 
 /// The most stages of a study. Trials are not stages.
 const STAGES: usize = 1000;
@@ -52,7 +52,8 @@ pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, 
     let mut sources = vec![Source { name: name.to_owned(), text: text.to_owned() }];
     if text.len() > TEXT {
         let message = format!("the file has {} bytes", text.len());
-        let mistake = Mistake::at(Span { source: 0, start: 0, end: 0 }, message).expected(format!("at most {TEXT}"));
+        let mistake =
+            Mistake::at(Span { source: 0, start: 0, end: 0 }, message).expected(format!("at most {TEXT} bytes"));
         return Err(Refused { mistakes: vec![mistake], sources });
     }
     let mut root = match syntax::parse(&sources, 0) {
