@@ -2,6 +2,7 @@
 
 mod commands;
 mod failure;
+mod files;
 mod lock_file;
 mod logging;
 mod output;

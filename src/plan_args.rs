@@ -1,6 +1,6 @@
 //! The options that decide what is planned, shared by `run` and the commands that look at what it would do.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use clap::Args;
 use pipe_engine::{
@@ -16,7 +16,7 @@ use pipe_engine::{
 };
 use pipe_stages::{fetch::LocationError, words::one_of};
 
-use crate::{failure::Failure, store_args::StoreArgs, talk};
+use crate::{failure::Failure, files, store_args::StoreArgs, talk};
 
 /// The options that decide what is planned.
 #[derive(Debug, Clone, Args)]
@@ -115,7 +115,7 @@ impl PlanArgs {
 }
 
 fn read_file(path: &Path, overrides: &[Override]) -> Result<Pipeline, Failure> {
-    let bytes = fs::read(path).map_err(|error| {
+    let bytes = files::read(path, read::TEXT as u64).map_err(|error| {
         let failure = Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
         failure.hint("`pipe init` writes one to start from; `--file` names another")
     })?;

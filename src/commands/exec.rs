@@ -154,18 +154,20 @@ impl Exec {
         };
         let provenance = machine::provenance(&name, threads);
         let executed =
-            execute(&store, &inputs, &*stage, &action, device, &host, provenance, self.fresh).map_err(|error| match error {
-                ExecuteError::Interrupted => Stopped::Interrupted,
-                error => {
-                    let hint = run::hint_of(&error);
-                    let failure = match error {
-                        ExecuteError::Store(error) => error.into(),
-                        error => Failure::from_error(&error),
-                    };
-                    Stopped::Failure(match hint {
-                        Some(hint) => failure.hint(hint),
-                        None => failure,
-                    })
+            execute(&store, &inputs, &*stage, &action, device, &host, provenance, self.fresh).map_err(|error| {
+                match error {
+                    ExecuteError::Interrupted => Stopped::Interrupted,
+                    error => {
+                        let hint = run::hint_of(&error);
+                        let failure = match error {
+                            ExecuteError::Store(error) => error.into(),
+                            error => Failure::from_error(&error),
+                        };
+                        Stopped::Failure(match hint {
+                            Some(hint) => failure.hint(hint),
+                            None => failure,
+                        })
+                    }
                 }
             })?;
         if let Some(trajectory) = trajectory {

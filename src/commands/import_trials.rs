@@ -1,9 +1,6 @@
 //! `pipe import-trials`
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pipe_engine::{
@@ -15,6 +12,7 @@ use url::Url;
 
 use crate::{
     failure::{EXIT_CODES, Failure},
+    files,
     logging::Logging,
     output::print,
     publish::{self, Existing},
@@ -50,7 +48,7 @@ impl ImportTrials {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let unreadable =
             |path: &PathBuf, error| Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
-        let bytes = fs::read(&self.file).map_err(|error| unreadable(&self.file, error))?;
+        let bytes = files::read(&self.file, read::TEXT as u64).map_err(|error| unreadable(&self.file, error))?;
         let name = self.file.display().to_string();
         let pipeline = read::read(&name, &read::text(&name, bytes)?, &[])?;
         let searches: Vec<(&str, &SearchSpec)> = pipeline.stages.of_type().collect();
@@ -66,7 +64,7 @@ impl ImportTrials {
                 Failure::usage(format!("there is no search `{wanted}`")).hint(format!("searches are {names}"))
             })?,
         };
-        let text = fs::read_to_string(&self.trials).map_err(|error| unreadable(&self.trials, error))?;
+        let text = files::read_text(&self.trials, import::FILE).map_err(|error| unreadable(&self.trials, error))?;
         let import::Import { record, misfits } = import::read(&text, &spec.space()).map_err(|error| {
             Failure::work(format!("`{}`: {}", self.trials.display(), pipe_engine::run::with_causes(&error)))
         })?;

@@ -1,6 +1,6 @@
 //! `pipe plot`
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use pipe_engine::study;
@@ -13,12 +13,16 @@ use pipe_views::{
 
 use crate::{
     failure::{EXIT_CODES, Failure},
+    files,
     logging::Logging,
     output::{print, print_bytes},
     publish::{self, Existing},
     store_args::StoreArgs,
     talk,
 };
+
+/// The most bytes of a proposal.
+const PROPOSAL: u64 = 1 << 20;
 
 /// Draw a picture of a study as SVG: its trials, a network or a timeline
 ///
@@ -169,8 +173,8 @@ impl Plot {
             }
             Some(path) => {
                 let name = path.display().to_string();
-                let text =
-                    fs::read(path).map_err(|error| Failure::usage(format!("`{name}` cannot be read: {error}")))?;
+                let text = files::read(path, PROPOSAL)
+                    .map_err(|error| Failure::usage(format!("`{name}` cannot be read: {error}")))?;
                 let proposal = node_network::parse_proposal(&text)
                     .map_err(|error| Failure::usage(format!("`{name}` is not a proposal: {error}")))?;
                 let network = node_network::of_proposal(store, &found.study, &name, what, &proposal)?;

@@ -93,10 +93,15 @@ impl Verify {
             talk::say(&format!("wrote {} results again, because studies name them", repaired.restored));
         }
         if repaired.kept > 0 {
-            talk::say(&format!("kept {} results and objects that damaged files may have named; `pipe gc --abandon` gives them up", repaired.kept));
+            talk::say(&format!(
+                "kept {} results and objects that damaged files may have named; `pipe gc --abandon` gives them up",
+                repaired.kept
+            ));
         }
         if !report.missing.is_empty() {
-            talk::say("`pipe run` makes missing objects again; until then `pipe verify` reports those that a study names");
+            talk::say(
+                "`pipe run` makes missing objects again; until then `pipe verify` reports those that a study names",
+            );
         }
         let quarantine = store.root().join("quarantine");
         talk::say(&format!("damaged files are in `{}`; `pipe run` computes them again", quarantine.display()));

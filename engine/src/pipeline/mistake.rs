@@ -62,7 +62,10 @@ pub enum Rendering {
     Coloured,
 }
 
-/// Returns all mistakes as text, each with its line and carets under what is wrong.
+/// The most mistakes that are shown. Whoever has made more has made one that explains the others.
+const SHOWN: usize = 100;
+
+/// Returns the mistakes, up to 100, as text, each with its line and carets under what is wrong.
 pub fn render(mistakes: &[Mistake], sources: &[Source], look: Rendering) -> String {
     let renderer = match look {
         Rendering::Plain => Renderer::plain(),
@@ -70,8 +73,12 @@ pub fn render(mistakes: &[Mistake], sources: &[Source], look: Rendering) -> Stri
     };
     // Whole lines, however long: what is around a mistake may explain it.
     let renderer = renderer.term_width(1 << 20);
-    let rendered = mistakes.iter().map(|mistake| renderer.render(&[mistake.report(sources)]) + "\n\n");
-    rendered.collect()
+    let rendered = mistakes.iter().take(SHOWN).map(|mistake| renderer.render(&[mistake.report(sources)]) + "\n\n");
+    let more = mistakes.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| {
+        renderer.render(&[Group::with_title(Level::ERROR.primary_title(format!("and {more} more")))]) + "\n\n"
+    });
+    rendered.chain(more).collect()
 }
 
 impl Mistake {

@@ -3,6 +3,8 @@
 //! The crate `ron` returns the parts of each container as slices of the text. The position of a slice is the place of its value, so
 //! every mistake that is found later, in a name or in a number, can be shown in its place.
 
+use std::collections::BTreeSet;
+
 use ron::value::RawValue;
 use serde::de::DeserializeSeed;
 use serde_json::Number;
@@ -126,6 +128,7 @@ impl<'s> Parser<'s> {
 
     fn fields(&mut self, text: &'s str) -> Result<Vec<Field>, Mistake> {
         let mut fields: Vec<Field> = Vec::new();
+        let mut known = BTreeSet::new();
         for (key, value) in self.read(text, RawFields { named: text.starts_with('(') })? {
             let (key, key_span) = match key {
                 Key::Identifier(key) => {
@@ -142,7 +145,7 @@ impl<'s> Parser<'s> {
                     }
                 }
             };
-            if fields.iter().any(|field| field.key == key) {
+            if !known.insert(key.clone()) {
                 self.mistakes.push(
                     Mistake::at(key_span, format!("`{key}` is named twice"))
                         .help("remove one of the two, or rename it"),

@@ -95,6 +95,28 @@ fn deep_nesting_is_refused() {
 }
 
 #[test]
+fn a_text_that_is_too_large_is_refused() {
+    let large = " ".repeat(300 << 10) + TINY;
+    survive(&large);
+    let found = read("f.ron", &large, &[]).expect_err("it is too large").render(Rendering::Plain);
+    assert!(found.starts_with("error: the file has ") && found.contains("expected at most 262144"), "{found}");
+    let stages: Vec<String> = (0..1001).map(|i| format!("\"s{}\": Retrain(of: \"s{i}\")", i + 1)).collect();
+    let chain = |n: usize| format!("Study(name: \"a\", stages: {{{}}})", stages[..n].join(", "));
+    let found = read("f.ron", &chain(1001), &[]).expect_err("there are too many").render(Rendering::Plain);
+    assert!(found.contains("error: found 1001 stages") && found.contains("expected at most 1000"), "{found}");
+    survive(&chain(1000));
+}
+
+#[test]
+fn of_many_mistakes_a_hundred_are_shown() {
+    let fields: Vec<String> = (0..150).map(|i| format!("f{i}: 1")).collect();
+    let text = format!("Study(name: \"a\", stages: [], {})", fields.join(", "));
+    let found = read("f.ron", &text, &[]).expect_err("the fields are unknown").render(Rendering::Plain);
+    assert_eq!(found.matches("error: unknown field").count(), 100);
+    assert!(found.trim_end().ends_with("error: and 50 more"), "{found}");
+}
+
+#[test]
 fn line_ends_tabs_and_a_byte_order_mark_do_not_matter() {
     let record = accepted(DEFAULT).record();
     let other = format!("\u{feff}{}", DEFAULT.replace('\n', "\r\n").replace("    ", "\t"));
