@@ -5,6 +5,8 @@
 //! step (forward and backward, without the optimiser) as a share of the peak of fused multiply-adds on the same number of
 //! threads, the images per second of inference, and the filters per second of visualisation in input space.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},

@@ -4,6 +4,8 @@
 //! `small` (a network of the default study). Without arguments all are timed. The output is a line of JSON for each, with
 //! images per second at the median step. `RAYON_NUM_THREADS` sets the number of threads.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::{
     collections::BTreeMap,
     sync::Mutex,

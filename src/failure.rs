@@ -1,6 +1,6 @@
 //! The failure of a command: its message, its hint and its exit code.
 
-use std::{fmt::Display, io::IsTerminal};
+use std::fmt::Display;
 
 use pipe_engine::{
     names::NameError,
@@ -10,14 +10,14 @@ use pipe_engine::{
 use pipe_store::StoreError;
 use pipe_views::ViewError;
 
-use crate::report_folder::ViewsError;
+use crate::{publish::PublishError, report_folder::ViewsError, talk};
 
 /// The exit codes, as every command's help lists them.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    a node failed, or the command could not do what it was asked to
-  2    wrong usage, or a mistake in the pipeline file
+  2    wrong usage, a mistake in the pipeline file, or standard output failed
   3    the store is damaged
   130  interrupted";
 
@@ -27,7 +27,7 @@ pub(crate) struct Failure {
     pub(crate) code: u8,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
-    /// Whether the message is printed as it is, without `error: `.
+    /// Whether the message is whole without `error: `, and may have colours.
     pub(crate) verbatim: bool,
 }
 
@@ -66,6 +66,7 @@ impl Failure {
                     failure = Self { code: 3, ..failure }.hint(hint);
                 }
                 Some(StoreError::Foreign(_) | StoreError::Format { .. } | StoreError::Name { .. }) => failure.code = 2,
+                Some(StoreError::Interrupted) => failure = Self::silent(130),
                 Some(StoreError::Prefix(_) | StoreError::UnknownPrefix(_) | StoreError::AmbiguousPrefix { .. }) => {
                     failure.code = 2;
                 }
@@ -78,13 +79,13 @@ impl Failure {
 
     /// Writes the message and the hint to standard error.
     pub(crate) fn say(&self) {
-        if self.verbatim {
-            eprint!("{}", self.message);
-        } else {
-            eprintln!("error: {}", self.message);
+        match (self.verbatim, self.message.as_str()) {
+            (true, "") => {}
+            (true, message) => talk::say_styled(message),
+            (false, message) => talk::say(&format!("error: {message}")),
         }
         if let Some(hint) = &self.hint {
-            eprintln!("  hint: {hint}");
+            talk::say(&format!("  hint: {hint}"));
         }
     }
 }
@@ -109,8 +110,7 @@ impl From<ViewError> for Failure {
 
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
-        let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let look = if coloured { Rendering::Coloured } else { Rendering::Plain };
+        let look = if talk::has_colours() { Rendering::Coloured } else { Rendering::Plain };
         Self { verbatim: true, ..Self::usage(refused.render(look)) }
     }
 }
@@ -126,7 +126,27 @@ impl From<ViewsError> for Failure {
         match error {
             ViewsError::View(error) => error.into(),
             ViewsError::Store(error) => error.into(),
-            error @ ViewsError::Write { .. } => Self::from_error(&error),
+            ViewsError::Publish(error) => error.into(),
+        }
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        match &error {
+            PublishError::Exists(_) => Self::usage(&error).hint("`--force` overwrites it"),
+            PublishError::Link { forcible: true, .. } => Self::usage(&error).hint("`--force` replaces the link"),
+            PublishError::Link { .. } => Self::usage(&error).hint("name the file that it leads to, or remove the link"),
+            PublishError::IsFolder(_) => Self::usage(&error).hint("name a file in it"),
+            PublishError::NotAFolder(_) => Self::usage(&error),
+            PublishError::OtherFiles { .. } => Self::usage(&error).hint("move them away, or name another folder"),
+            PublishError::Fixed(folder) => {
+                let inside = folder.join("exported");
+                Self::usage(&error)
+                    .hint(format!("name a folder in it that does not exist, such as `{}`", inside.display()))
+            }
+            PublishError::Io { source, .. } => Self::work(format!("{error}: {source}")),
+            PublishError::Path(_) | PublishError::NotTheSame(_) => Self::from_error(&error),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The options for messages on standard error.
 
-use std::io;
-
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::talk::{self, LogWriter};
 
 /// The amount and the form of messages.
 #[derive(Debug, Clone, Args)]
@@ -32,37 +32,15 @@ pub(crate) enum LogFormat {
 pub(crate) fn start(logging: &Logging) {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).unwrap_or_else(|error| {
-            eprintln!("warning: RUST_LOG is ignored: {error}");
+            talk::say(&format!("warning: RUST_LOG is ignored: {error}"));
             EnvFilter::new(logging.level())
         }),
         _ => EnvFilter::new(logging.level()),
     };
-    let builder = fmt().with_env_filter(filter).with_writer(|| Teller);
+    let builder = fmt().with_env_filter(filter).with_writer(|| LogWriter).log_internal_errors(false);
     match logging.log_format {
         LogFormat::Json => builder.json().init(),
-        LogFormat::Text => {
-            let colour = io::IsTerminal::is_terminal(&io::stderr());
-            builder.with_target(false).without_time().with_ansi(colour).init();
-        }
-    }
-}
-
-/// Writes log lines to standard error, and lets the engine hear those that belong to an execution.
-struct Teller;
-
-impl io::Write for Teller {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        pipe_engine::run::log::heard(bytes);
-        io::stderr().write_all(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        LogFormat::Text => builder.with_target(false).without_time().with_ansi(talk::has_colours()).init(),
     }
 }
 

@@ -2,13 +2,16 @@
 
 mod commands;
 mod failure;
+mod files;
 mod lock_file;
 mod logging;
 mod output;
 mod plan_args;
 mod printer;
+mod publish;
 mod report_folder;
 mod store_args;
+mod talk;
 
 use std::process::ExitCode;
 

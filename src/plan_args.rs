@@ -1,6 +1,6 @@
 //! The options that decide what is planned, shared by `run` and the commands that look at what it would do.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use clap::Args;
 use pipe_engine::{
@@ -16,7 +16,7 @@ use pipe_engine::{
 };
 use pipe_stages::{fetch::LocationError, words::one_of};
 
-use crate::{failure::Failure, store_args::StoreArgs};
+use crate::{failure::Failure, files, store_args::StoreArgs, talk};
 
 /// The options that decide what is planned.
 #[derive(Debug, Clone, Args)]
@@ -93,7 +93,7 @@ impl PlanArgs {
             DeviceChoice::Cpu => None,
             DeviceChoice::Auto => {
                 let ordinal = found.is_ok_and(|n| n > 0).then_some(0);
-                eprintln!("device: {}", if ordinal.is_some() { "cuda:0" } else { "cpu" });
+                talk::say(if ordinal.is_some() { "device: cuda:0" } else { "device: cpu" });
                 ordinal
             }
             DeviceChoice::Cuda(ordinal) => match found {
@@ -115,11 +115,12 @@ impl PlanArgs {
 }
 
 fn read_file(path: &Path, overrides: &[Override]) -> Result<Pipeline, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| {
+    let bytes = files::read(path, read::TEXT as u64).map_err(|error| {
         let failure = Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
         failure.hint("`pipe init` writes one to start from; `--file` names another")
     })?;
-    Ok(read::read(&path.display().to_string(), &text, overrides)?)
+    let name = path.display().to_string();
+    Ok(read::read(&name, &read::text(&name, bytes)?, overrides)?)
 }
 
 /// Returns the failure for a name that means no stage or node of the plan, or several.

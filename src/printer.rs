@@ -2,13 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, Write},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use pipe_engine::run::{
     Event, How,
     verdict::{Counts, Resumed, Verdict},
@@ -17,6 +15,11 @@ use pipe_engine::run::{
 use pipe_stages::stage::Progress;
 use pipe_store::Digest;
 use serde_json::{Value, json};
+
+use crate::{
+    output::{print, print_event},
+    talk,
+};
 
 /// The result of a run.
 pub(super) struct Summary<'a> {
@@ -56,9 +59,9 @@ enum Form {
 }
 
 struct Bars {
-    all: MultiProgress,
     study: ProgressBar,
     running: BTreeMap<String, ProgressBar>,
+    all: talk::Bars,
 }
 
 /// A running node: its start, and when a plain line last showed its progress.
@@ -78,10 +81,9 @@ impl Printer {
             Form::Events
         } else if log {
             Form::Log
-        } else if !quiet && std::io::stderr().is_terminal() {
-            Form::Bars(Box::new(Bars::new(total)))
         } else {
-            Form::Plain
+            let bars = if quiet { None } else { talk::Bars::start() };
+            bars.map_or(Form::Plain, |all| Form::Bars(Box::new(Bars::new(all, total))))
         };
         Self { form, quiet, verbose, total, settled: 0, reused_unshown: 0, running: BTreeMap::new() }
     }
@@ -99,7 +101,7 @@ impl Printer {
                 self.settled += 1;
                 if let Form::Events = self.form {
                     let text = |digest: Option<Digest>| digest.map_or(Value::Null, |digest| json!(digest));
-                    return emit(&json!({
+                    return print_event(&json!({
                         "event": "node", "node": node, "how": how, "why": why.to_string(), "reason": why,
                         "action": text(key.map(|key| key.0)), "tree": text(*tree), "seconds": round(*seconds),
                     }));
@@ -114,7 +116,9 @@ impl Printer {
         let now = Instant::now();
         self.running.insert(node.to_owned(), Running { since: now, last: now, from: None });
         match &mut self.form {
-            Form::Events => emit(&json!({ "event": "start", "node": node, "why": why.to_string(), "reason": why })),
+            Form::Events => {
+                print_event(&json!({ "event": "start", "node": node, "why": why.to_string(), "reason": why }))
+            }
             Form::Log => tracing::info!(node, %why, "start"),
             Form::Plain => {}
             Form::Bars(bars) => {
@@ -135,7 +139,7 @@ impl Printer {
                 let mut line = serde_json::to_value(progress).expect("progress is plain data");
                 line["event"] = json!("progress");
                 line["node"] = json!(node);
-                emit(&line);
+                print_event(&line);
             }
             Form::Log => tracing::debug!(node, done = progress.done, total = progress.total, "progress"),
             Form::Plain => {
@@ -176,7 +180,7 @@ impl Printer {
         }
         let time = if seconds > 0.0 { format!("  {}", duration(seconds)) } else { String::new() };
         if matches!(how, How::Failed) {
-            return self.complain(&format!("{word:>11}  {node}: {why}{time}"));
+            return talk::say(&format!("{word:>11}  {node}: {why}{time}"));
         }
         // On a terminal, a long list of reused nodes would hide the others.
         if matches!(how, How::Reused) && !self.verbose && matches!(self.form, Form::Bars(_)) && self.total > 40 {
@@ -203,7 +207,7 @@ impl Printer {
                 line["node"] = json!(node);
                 line["text"] = json!(verdict.to_string());
                 line["seconds"] = json!(round(seconds));
-                return emit(&line);
+                return print_event(&line);
             }
             Form::Log if is_trouble => return tracing::error!(node, how = word, %verdict, seconds = round(seconds)),
             Form::Log => return tracing::info!(node, how = word, %verdict, seconds = round(seconds)),
@@ -219,7 +223,7 @@ impl Printer {
                 };
                 self.line(&format!("{word:>11}  {node}  ({resumed}){time}"));
             }
-            _ => self.complain(&format!("{word:>11}  {node}: {verdict}{time}")),
+            _ => talk::say(&format!("{word:>11}  {node}: {verdict}{time}")),
         }
     }
 
@@ -228,7 +232,7 @@ impl Printer {
         self.clear();
         let Counts { equal, different, not_run, unchecked, .. } = counts;
         match self.form {
-            Form::Events => emit(&json!({
+            Form::Events => print_event(&json!({
                 "event": "check", "equal": equal, "different": different, "not_run": not_run, "unchecked": unchecked,
                 "seconds": round(seconds),
             })),
@@ -256,7 +260,7 @@ impl Printer {
     pub(crate) fn study(&mut self, summary: &Summary<'_>) {
         self.clear();
         if let Form::Events = self.form {
-            return emit(&json!({
+            return print_event(&json!({
                 "event": "study", "study": summary.study, "name": summary.name, "executed": summary.executed,
                 "reused": summary.reused, "failed": summary.failed, "skipped": summary.skipped,
                 "seconds": round(summary.seconds), "report": summary.report, "pictures": summary.pictures,
@@ -267,7 +271,7 @@ impl Printer {
             let Summary { study, name, executed, reused, failed, skipped, .. } = summary;
             let (report, seconds) = (summary.report.display(), round(summary.seconds));
             tracing::info!(%study, name, executed, reused, failed, skipped, seconds, %report, "study");
-            return self.result(summary);
+            return result(summary);
         }
         if self.reused_unshown > 0 {
             self.line(&format!("{:>11}  {} more nodes (-v names them)", "reused", self.reused_unshown));
@@ -287,24 +291,13 @@ impl Printer {
         if let Some(lock) = summary.lock {
             self.line(&format!("lock:     {}", lock.display()));
         }
-        self.result(summary);
-    }
-
-    /// Writes the last line to standard output: the name and hash of the study.
-    fn result(&self, summary: &Summary<'_>) {
-        let mut out = std::io::stdout().lock();
-        note(writeln!(out, "study {} {}", summary.name, summary.study).and_then(|()| out.flush()));
-    }
-
-    /// Returns whether a line could not be written to standard output.
-    pub(crate) fn lost_lines(&self) -> bool {
-        LOST.load(Ordering::Relaxed)
+        result(summary);
     }
 
     /// Shows how a node differs from the lock file, or that none does. `event` is what is shown instead as JSON.
     pub(crate) fn compared(&mut self, text: &str, event: &Value) {
         match self.form {
-            Form::Events => emit(event),
+            Form::Events => print_event(event),
             Form::Log => tracing::info!("{text}"),
             _ => self.line(text),
         }
@@ -314,7 +307,7 @@ impl Printer {
     pub(crate) fn warn(&mut self, text: &str) {
         match self.form {
             Form::Log => tracing::warn!("{text}"),
-            _ => self.complain(&format!("warning: {text}")),
+            _ => talk::say(&format!("warning: {text}")),
         }
     }
 
@@ -322,9 +315,9 @@ impl Printer {
     pub(crate) fn interrupted(&mut self) {
         self.clear();
         match self.form {
-            Form::Events => emit(&json!({ "event": "interrupted" })),
+            Form::Events => print_event(&json!({ "event": "interrupted" })),
             Form::Log => tracing::warn!("interrupted"),
-            _ => self.complain("interrupted: `pipe run` continues from here"),
+            _ => talk::say("interrupted: `pipe run` continues from here"),
         }
     }
 
@@ -336,28 +329,23 @@ impl Printer {
 
     fn line(&self, text: &str) {
         if !self.quiet {
-            self.complain(text);
-        }
-    }
-
-    fn complain(&self, text: &str) {
-        match &self.form {
-            Form::Bars(bars) => {
-                let _ = bars.all.println(text);
-            }
-            _ => eprintln!("{text}"),
+            talk::say(text);
         }
     }
 }
 
+/// Writes the last line to standard output: the name and hash of the study. An error is reported at the end of the command.
+fn result(summary: &Summary<'_>) {
+    drop(print(&format!("study {} {}\n", summary.name, summary.study)));
+}
+
 impl Bars {
-    fn new(total: usize) -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
+    fn new(all: talk::Bars, total: usize) -> Self {
         let study = all.add(ProgressBar::new(total as u64));
         study.set_style(style("{prefix:<28} {bar:24.green/black} {pos}/{len} nodes {elapsed}"));
         study.set_prefix("study");
         study.enable_steady_tick(Duration::from_millis(250));
-        Self { all, study, running: BTreeMap::new() }
+        Self { study, running: BTreeMap::new(), all }
     }
 }
 
@@ -392,19 +380,4 @@ pub(crate) fn duration(seconds: f64) -> String {
 
 fn round(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
-}
-
-fn emit(line: &Value) {
-    let mut out = std::io::stdout().lock();
-    note(writeln!(out, "{line}").and_then(|()| out.flush()));
-}
-
-/// Whether a line could not be written to standard output.
-static LOST: AtomicBool = AtomicBool::new(false);
-
-/// Records that a line was lost, unless the reader has closed the pipe.
-fn note(written: std::io::Result<()>) {
-    if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
-        LOST.store(true, Ordering::Relaxed);
-    }
 }

@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeSet,
     fs, io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use pipe_engine::study::{self, Found, Study};
 use pipe_store::{Digest, ObjectSource, Store, StoreError};
 use pipe_views::{ViewError, report};
+
+use crate::publish::{ExistingFolder, Folder, PublishError, is_stage};
 
 /// The paths of the views of a study.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub(crate) enum ViewsError {
     View(#[from] ViewError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("`{path}` cannot be written")]
-    Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Publish(#[from] PublishError),
 }
 
 /// Writes the views of a study to the folder of the store. Existing views are not written again, because they depend only on the
@@ -38,17 +39,17 @@ pub(crate) fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> 
     let report = folder.join("report.html");
     let pictures = pictures(store, study)?;
     let views = Views { report: report.clone(), pictures: (!pictures.is_empty()).then(|| folder.join("pictures")) };
-    // The page is written last: if it exists, everything does.
     if up_to_date(&report) {
         return Ok(views);
     }
-    for (path, digest) in &pictures {
-        let bytes = store.read(digest)?;
-        write_file(&folder.join("pictures").join(path), &bytes)?;
-    }
     let found = Found { name: Some(name.to_owned()), hash: *hash, study: study.clone() };
     let html = report::html(store, &found)?;
-    publish(&folder, &report, html.as_bytes()).map_err(|source| ViewsError::Write { path: report, source })?;
+    let mut draft = Folder::new(&folder)?;
+    draft.add("report.html", html.as_bytes(), &Digest::of(html.as_bytes()))?;
+    for (path, digest) in &pictures {
+        draft.add(&format!("pictures/{path}"), &store.read(digest)?, digest)?;
+    }
+    draft.publish(ExistingFolder::Replace)?;
     Ok(views)
 }
 
@@ -59,6 +60,7 @@ pub(crate) fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<Pat
     let mut stale: Vec<_> = entries
         .filter(|entry| !kept.contains(&*entry.file_name().to_string_lossy()))
         .map(|entry| entry.path())
+        .filter(|path| !is_stage(path))
         .collect();
     stale.sort();
     stale
@@ -98,23 +100,4 @@ fn pictures(store: &Store, study: &Study) -> Result<Vec<(String, Digest)>, Store
         );
     }
     Ok(pictures)
-}
-
-/// Writes a file atomically: it appears under its name only when it is complete, even if another process writes it, too.
-fn publish(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let mut draft = tempfile::Builder::new()
-        .prefix(".partial-")
-        .permissions(fs::Permissions::from_mode(0o644))
-        .tempfile_in(folder)?;
-    io::Write::write_all(&mut draft, bytes)?;
-    draft.persist(path)?;
-    Ok(())
-}
-
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ViewsError> {
-    let folder = path.parent().expect("views lie in a folder");
-    fs::create_dir_all(folder)
-        .and_then(|()| fs::write(path, bytes))
-        .map_err(|source| ViewsError::Write { path: path.to_owned(), source })
 }

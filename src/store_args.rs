@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pipe_store::Store;
+use pipe_store::{Store, StoreError};
 
 use crate::failure::Failure;
 
@@ -47,9 +47,18 @@ impl StoreArgs {
 
     /// Opens the store, which must exist: a command that only reads does not make one.
     pub(crate) fn open_existing(&self) -> Result<Store, Failure> {
+        self.open_with(Store::open)
+    }
+
+    /// Opens the store, which must exist, also if its file `format` is damaged.
+    pub(crate) fn open_damaged(&self) -> Result<Store, Failure> {
+        self.open_with(Store::open_damaged)
+    }
+
+    fn open_with(&self, open: fn(&std::path::Path) -> Result<Store, StoreError>) -> Result<Store, Failure> {
         let root = self.root();
         if root.is_dir() {
-            return Ok(Store::open(&root)?);
+            return Ok(open(&root)?);
         }
         Err(Failure::usage(format!("there is no store at `{}`", root.display()))
             .hint("make one with `pipe run`, or name another with `--store`"))

@@ -75,11 +75,12 @@ def main():
 
     folder = Path(tempfile.mkdtemp())
     pipe("export", *study, "--tensorboard", str(folder / "runs"))
+    (runs,) = (folder / "runs").iterdir()
     nodes = [node["name"] for node in json.loads(pipe("show", *study, "--json"))["nodes"] if node["stage"] == "train"]
     trials = {trial["node"]: trial for trial in json.loads(pipe("trials", *study, "--json"))}
     scalars = 0
     for node in nodes:
-        events = read(folder / "runs" / node)
+        events = read(runs / node)
         history = list(csv.DictReader(io.StringIO(cat(f"{node}/history.csv").decode())))
         for name in [name for name in history[0] if "." in name]:
             found = events.Scalars(name.replace(".", "/", 1))
@@ -103,11 +104,11 @@ def main():
                 assert close(value, events.Scalars(f"trial/{metric}")[0].value), (node, metric)
             end = plugin(events, "_hparams_/session_end_info").session_end_info
             assert end.status == (1 if trial["status"] == "completed" else 2), node
-    experiment = plugin(read(folder / "runs"), "_hparams_/experiment").experiment
+    experiment = plugin(read(runs), "_hparams_/experiment").experiment
     labels = {label for trial in trials.values() for label in trial["labels"]}
     assert {info.name for info in experiment.hparam_infos} == labels
     files = [load(cat(f"retrain_best/{file}.safetensors")) for file in ["histograms", "last/weights"]]
-    histograms = check_histograms(read(folder / "runs" / "retrain_best"), *files)
+    histograms = check_histograms(read(runs / "retrain_best"), *files)
     pictures = [path.parent for path in (folder / "runs").rglob("events*") if read(path.parent).Tags()["images"]]
     assert pictures, "there are pictures"
     print(f"{len(nodes)} trainings, {scalars} scalars, {histograms} histograms, {len(trials)} trials, {len(pictures)} runs with pictures")

@@ -5,6 +5,8 @@
 //! are: the median after 100 evaluations is at most that of Hyperopt; the upper 95 % bound of its ratio to the median of the
 //! best baseline, by bootstrap over the seeds, is below 1.25; at most 5 % of trials fail; nothing is proposed twice.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 mod functions;
 
 use std::{collections::BTreeSet, time::Instant};

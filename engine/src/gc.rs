@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_store::{Digest, GcPlan, GcRoots, RefKind, Store, StoreError};
 
-use crate::study::Study;
+use crate::study;
 
 /// The entries to be removed from the logs of the studies.
 #[derive(Debug, Default)]
@@ -72,26 +72,18 @@ pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) ->
     let names = |kind| store.ref_names(kind).map(|names| names.into_iter().map(move |name| (kind, name)));
     for (kind, name) in names(RefKind::Studies)?.chain(names(RefKind::Tags)?) {
         let log = store.ref_log(kind, &name)?;
-        let folder = if kind == RefKind::Tags { "refs/tags" } else { "refs/studies" };
-        let path = store.root().join(folder).join(&name);
-        if log.is_empty() && path.exists() {
-            // The log named studies that are no longer known, and neither is what they need.
-            return Err(StoreError::Record { path, reason: "no study in it can be read".to_owned() });
-        }
         let keep = forgotten.keep.get(&name).copied().filter(|_| kind == RefKind::Studies).unwrap_or(log.len());
         for entry in &log[log.len() - keep.min(log.len())..] {
             if !roots.objects.insert(entry.digest) {
                 continue;
             }
-            let study = match Study::load(store, &entry.digest) {
-                Ok(study) => study,
-                Err(crate::study::StudyError::Store(error)) => return Err(error),
-                // Not a study: it stays, and names nothing else.
-                Err(_) => continue,
-            };
-            roots.objects.insert(study.pipeline);
-            roots.actions.extend(study.nodes.values().filter_map(|node| node.key()));
-            roots.objects.extend(study.nodes.values().filter_map(|node| node.tree()));
+            // What is not a study stays, and names nothing else.
+            if let Ok(named) = study::manifest(&store.read_record(&entry.digest)?) {
+                roots.trees.extend(named.results.values().flatten());
+                roots.actions.extend(named.results.into_keys());
+                roots.trees.extend(named.trees);
+                roots.objects.extend(named.objects);
+            }
         }
     }
     Ok(())

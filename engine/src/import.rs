@@ -24,10 +24,16 @@ pub enum ImportError {
     /// The file is not JSON.
     #[error("it is not JSON")]
     Json(#[from] serde_json::Error),
+    /// The file is too large.
+    #[error("it has {0} bytes, expected at most {FILE}")]
+    TooLarge(usize),
     /// The file is in none of the [`FORMATS`].
     #[error("it has no trials: expected {FORMATS}")]
     Unknown,
 }
+
+/// The most bytes of a file of trials. A trial takes about a thousand, and a parsed file ten times its size.
+pub const FILE: usize = 64 << 20;
 
 /// The formats that can be read, for messages.
 pub const FORMATS: &str = "the output of `pipe trials --json`, a record that `pipe import-trials` wrote, or \
@@ -52,12 +58,17 @@ struct Foreign {
 /// Reads the trials in `text`, and keeps those that `space` could have proposed, in their order.
 ///
 /// # Errors
-/// If the text is in none of the [`FORMATS`].
+/// If the text is in none of the [`FORMATS`], or has more than [`FILE`] bytes.
 pub fn read(text: &str, space: &Space) -> Result<Import, ImportError> {
-    let file: Value = serde_json::from_str(text)?;
-    let (source, trials) = match &file {
-        Value::Array(_) => (None, file.clone()),
-        file => (file.get("source").and_then(Value::as_str).map(str::to_owned), file["trials"].clone()),
+    if text.len() > FILE {
+        return Err(ImportError::TooLarge(text.len()));
+    }
+    let (source, trials) = match serde_json::from_str(text)? {
+        Value::Object(mut file) => {
+            let source = file.get("source").and_then(Value::as_str).map(str::to_owned);
+            (source, file.remove("trials").unwrap_or_default())
+        }
+        file => (None, file),
     };
     let trials: Vec<Foreign> = serde_json::from_value(trials).map_err(|_| ImportError::Unknown)?;
     if trials.is_empty() || trials.iter().any(|trial| trial.labels.is_none() && trial.hyperopt_vals.is_none()) {

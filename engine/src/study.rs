@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_stages::{StageName, params, records::Version};
-use pipe_store::{ActionKey, Digest, ObjectSource, RefEntry, RefKind, Store, StoreError, Tree};
+use pipe_store::{ActionKey, Digest, Manifest, ObjectSource, RefEntry, RefKind, Store, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -213,6 +213,22 @@ fn number(name: &str, node: &StudyNode) -> Option<u32> {
     trial_number(name, &node.part_of, stage)
 }
 
+/// Returns what the study with this record names. This is how the store finds what a study needs.
+///
+/// # Errors
+/// If it is not the record of a study.
+pub fn manifest(record: &[u8]) -> Result<Manifest, String> {
+    let study: Study = serde_json::from_slice(record).map_err(|error| error.to_string())?;
+    let mut named = Manifest { objects: [study.pipeline].into(), ..Manifest::default() };
+    for node in study.nodes.values() {
+        match node.key() {
+            Some(key) => drop(named.results.insert(key, node.tree())),
+            None => named.trees.extend(node.tree()),
+        }
+    }
+    Ok(named)
+}
+
 /// Returns a node's output tree, if it has one.
 ///
 /// # Errors
@@ -234,7 +250,7 @@ fn read_record<T: serde::de::DeserializeOwned>(
     digest: &Digest,
     kind: &'static str,
 ) -> Result<T, StudyError> {
-    let bytes = store.read(digest)?;
+    let bytes = store.read_record(digest)?;
     serde_json::from_slice(&bytes).map_err(|source| StudyError::NotA { kind, digest: *digest, source })
 }
 
@@ -286,7 +302,7 @@ pub struct Found {
 pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
     let all = list(store)?;
     let Some(text) = text else {
-        let latest = all.iter().max_by_key(|(_, entry)| entry.at).ok_or(StudyError::Empty)?;
+        let latest = all.iter().max_by_key(|(_, entry)| entry.order()).ok_or(StudyError::Empty)?;
         return load(store, Some(latest.0.clone()), latest.1.digest);
     };
     let (name, back) = match text.rsplit_once('~') {

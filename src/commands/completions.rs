@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
-    output::print,
+    output::print_bytes,
 };
 
 /// Print completions for a shell
@@ -23,6 +23,6 @@ impl Completions {
     pub(crate) fn run(self, _: &Logging, mut program: clap::Command) -> Result<(), Failure> {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut program, "pipe", &mut text);
-        print(&String::from_utf8_lossy(&text))
+        print_bytes(&text)
     }
 }

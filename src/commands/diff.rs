@@ -20,7 +20,7 @@ use crate::{
 Exit codes:
   0    the studies are the same
   1    they differ
-  2    they could not be compared
+  2    they could not be compared, or standard output failed
   3    the store is damaged")]
 pub(crate) struct Diff {
     /// A study's name or hash; `name~1` is the study before the latest of that name

@@ -43,7 +43,7 @@ pub(crate) struct Exec {
     /// Seconds between checkpoints of a training
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     checkpoint_every: f64,
-    /// Ignore checkpoints
+    /// Execute it although its result is known, without checkpoints; the new result replaces the known one
     #[arg(long)]
     fresh: bool,
     /// Read the action and its inputs from this store, and keep only the result in `--store`
@@ -65,15 +65,14 @@ impl Exec {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         if self.protocol {
             worker::listen(&STOP);
-            // ^C on a terminal reaches the whole process group. The parent decides whether to stop, and closes the pipe.
-            let _ = ctrlc::set_handler(|| {});
-        } else {
-            let _ = ctrlc::set_handler(|| {
-                if STOP.set() {
-                    std::process::exit(130);
-                }
-            });
         }
+        // ^C on a terminal reaches the whole process group, so the parent stops, too. It closes the pipe at a second one.
+        let _ = ctrlc::set_handler(|| {
+            if STOP.set() {
+                std::process::exit(130);
+            }
+        });
+        pipe_store::stop_waiting_when(|| STOP.is_set());
         let ended = if self.protocol { self.execute() } else { self.execute_and_keep_log() };
         match ended {
             Ok(executed) => {
@@ -155,18 +154,20 @@ impl Exec {
         };
         let provenance = machine::provenance(&name, threads);
         let executed =
-            execute(&store, &inputs, &*stage, &action, device, &host, provenance).map_err(|error| match error {
-                ExecuteError::Interrupted => Stopped::Interrupted,
-                error => {
-                    let hint = run::hint_of(&error);
-                    let failure = match error {
-                        ExecuteError::Store(error) => error.into(),
-                        error => Failure::from_error(&error),
-                    };
-                    Stopped::Failure(match hint {
-                        Some(hint) => failure.hint(hint),
-                        None => failure,
-                    })
+            execute(&store, &inputs, &*stage, &action, device, &host, provenance, self.fresh).map_err(|error| {
+                match error {
+                    ExecuteError::Interrupted => Stopped::Interrupted,
+                    error => {
+                        let hint = run::hint_of(&error);
+                        let failure = match error {
+                            ExecuteError::Store(error) => error.into(),
+                            error => Failure::from_error(&error),
+                        };
+                        Stopped::Failure(match hint {
+                            Some(hint) => failure.hint(hint),
+                            None => failure,
+                        })
+                    }
                 }
             })?;
         if let Some(trajectory) = trajectory {

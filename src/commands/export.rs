@@ -1,9 +1,6 @@
 //! `pipe export`
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pipe_engine::study::{self, Found};
@@ -16,20 +13,22 @@ use pipe_views::export::{
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
+    publish::{self, Existing, ExistingFolder, Folder, Published},
     store_args::StoreArgs,
+    talk,
 };
 
 /// Copy output files out of the store, or convert them for ONNX or TensorBoard
 ///
 /// For example `pipe export retrain_best/best/weights.safetensors weights.safetensors` copies one file. The copies are
-/// independent of the store.
+/// independent of the store. A file or a folder appears when it is complete; if something fails, nothing is left behind.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Export {
     /// A node or one of its files; a study [default: the latest] with `--tensorboard` or `--results`
     #[arg(value_name = "NODE[/PATH]", required_unless_present_any = ["tensorboard", "results"])]
     what: Option<String>,
-    /// Where to write: a folder, or a file if only one is copied
+    /// Where to write: a folder that is empty or does not exist, or a file if only one is copied
     #[arg(required_unless_present_any = ["tensorboard", "results"], conflicts_with_all = ["tensorboard", "results"])]
     dest: Option<PathBuf>,
     /// Write the trained network as an ONNX model
@@ -37,10 +36,10 @@ pub(crate) struct Export {
     /// The input is [n, channels, height, width], with values from 0 to 255.
     #[arg(long, conflicts_with_all = ["tensorboard", "results"])]
     onnx: bool,
-    /// Write the study as event files for `tensorboard --logdir DIR`
+    /// Write the study as event files for `tensorboard --logdir DIR`, to a folder of its own in DIR
     #[arg(long, value_name = "DIR", conflicts_with = "results")]
     tensorboard: Option<PathBuf>,
-    /// Write a JSON file for each trial, as Hyperopt-Keras-CNN-CIFAR-100 does
+    /// Write a JSON file for each trial, as Hyperopt-Keras-CNN-CIFAR-100 does, to a folder of the study in DIR
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
     /// The study to look for the node in [default: the latest]
@@ -48,7 +47,7 @@ pub(crate) struct Export {
     study: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
-    /// Overwrite existing files
+    /// Replace an existing file, an earlier export of the node, or the study's folder
     #[arg(long)]
     force: bool,
 }
@@ -61,57 +60,69 @@ impl Export {
             return self.write_study(&store, &found, folder);
         }
         let found = study::find(&store, self.study.as_deref())?;
-        let (what, folder) = self.what.as_deref().zip(self.dest.as_deref()).expect("the arguments are required");
+        let (what, dest) = self.what.as_deref().zip(self.dest.as_deref()).expect("the arguments are required");
         if self.onnx {
             let name = found.study.resolve(what)?;
-            return self.write_bytes(&onnx::of_node(&store, &found.study, name)?, folder);
+            let model = onnx::of_node(&store, &found.study, name)?;
+            return self.write_file(&model, &Digest::of(&model), dest);
         }
         match find_output(&store, &found, what)? {
             Output::File { path, digest } => {
                 let name = path.rsplit('/').next().unwrap_or(&path);
-                let dest = if folder.is_dir() { folder.join(name) } else { folder.to_owned() };
-                self.write_bytes(&store.read(&digest)?, &dest)
+                let dest = if dest.is_dir() { dest.join(name) } else { dest.to_owned() };
+                self.write_file(&store.read(&digest)?, &digest, &dest)
             }
             Output::Tree(files) => {
-                if !self.force {
-                    // Nothing is written if one of the files exists.
-                    let taken = files.iter().map(|(path, _)| folder.join(path)).find(|dest| dest.exists());
-                    if let Some(taken) = taken {
-                        return Err(Self::exists(&taken));
-                    }
+                let mut folder = Folder::named(dest)?;
+                for (path, digest) in &files {
+                    folder.add(path, &store.read(digest)?, digest)?;
                 }
-                files.iter().try_for_each(|(path, digest)| self.write_bytes(&store.read(digest)?, &folder.join(path)))
+                let existing = if self.force { ExistingFolder::ReplaceSameFiles } else { ExistingFolder::Keep };
+                let published = folder.publish(existing)?;
+                say_published(published, dest, files.iter().map(|(path, _)| path.as_str()));
+                Ok(())
             }
         }
     }
 
-    /// Writes the files of a whole study.
-    fn write_study(&self, store: &Store, found: &Found, folder: &Path) -> Result<(), Failure> {
+    /// Writes the files of a whole study to its own folder in `parent`.
+    fn write_study(&self, store: &Store, found: &Found, parent: &Path) -> Result<(), Failure> {
+        let name = found.name.as_deref().unwrap_or("study");
+        let dest = parent.join(format!("{name}-{}", found.hash.short()));
+        let mut paths = Vec::new();
+        let mut folder = Folder::new(&dest)?;
+        let mut add = |path: String, bytes: &[u8]| {
+            folder.add(&path, bytes, &Digest::of(bytes))?;
+            paths.push(path);
+            Ok::<_, Failure>(())
+        };
         if self.tensorboard.is_some() {
-            return tensorboard::export(store, &found.study, |(path, bytes)| {
-                self.write_bytes(&bytes, &folder.join(path))
-            });
+            tensorboard::export(store, &found.study, |(path, bytes)| add(path, &bytes))?;
+        } else {
+            let files = results::files(store, &found.study)?;
+            if files.is_empty() {
+                talk::say("no trial of the study was trained");
+                return Ok(());
+            }
+            files.into_iter().try_for_each(|(path, text)| add(path, text.as_bytes()))?;
         }
-        let files = results::files(store, &found.study)?;
-        if files.is_empty() {
-            eprintln!("no trial of the study was trained");
-        }
-        files.iter().try_for_each(|(path, text)| self.write_bytes(text.as_bytes(), &folder.join(path)))
-    }
-
-    fn write_bytes(&self, bytes: &[u8], dest: &Path) -> Result<(), Failure> {
-        if dest.exists() && !self.force {
-            return Err(Self::exists(dest));
-        }
-        let folder = dest.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let written = folder.map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(dest, bytes));
-        written.map_err(|error| Failure::work(format!("`{}` cannot be written: {error}", dest.display())))?;
-        eprintln!("{}", dest.display());
+        let published = folder.publish(if self.force { ExistingFolder::Replace } else { ExistingFolder::Keep })?;
+        say_published(published, &dest, paths.iter().map(String::as_str));
         Ok(())
     }
 
-    fn exists(dest: &Path) -> Failure {
-        Failure::usage(format!("`{}` exists already", dest.display())).hint("`--force` overwrites it")
+    fn write_file(&self, bytes: &[u8], digest: &Digest, dest: &Path) -> Result<(), Failure> {
+        publish::file(dest, bytes, digest, if self.force { Existing::Force } else { Existing::Keep })?;
+        talk::say(&dest.display().to_string());
+        Ok(())
+    }
+}
+
+/// Says which files are in the folder `dest` now.
+fn say_published<'a>(published: Published, dest: &Path, paths: impl Iterator<Item = &'a str>) {
+    match published {
+        Published::Written => paths.for_each(|path| talk::say(&dest.join(path).display().to_string())),
+        Published::AlreadyThere => talk::say(&format!("{} is already there", dest.display())),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     output::{json, print},
     report_folder,
     store_args::StoreArgs,
+    talk,
 };
 
 /// Remove everything that no study needs
@@ -85,7 +86,7 @@ impl Gc {
         }
         print(&(gc::render(&plan, &forgotten, false) + &render_views(&views)))?;
         if swept.spared.count > 0 {
-            eprintln!("{} files were kept: they have been used in the meantime", swept.spared.count);
+            talk::say(&format!("{} files were kept: they have been used in the meantime", swept.spared.count));
         }
         Ok(())
     }

@@ -1,9 +1,6 @@
 //! `pipe import-trials`
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pipe_engine::{
@@ -15,8 +12,11 @@ use url::Url;
 
 use crate::{
     failure::{EXIT_CODES, Failure},
+    files,
     logging::Logging,
     output::print,
+    publish::{self, Existing},
+    talk,
 };
 
 /// Start a search from trials that were recorded elsewhere
@@ -48,9 +48,9 @@ impl ImportTrials {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let unreadable =
             |path: &PathBuf, error| Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
-        let text = fs::read_to_string(&self.file).map_err(|error| unreadable(&self.file, error))?;
+        let bytes = files::read(&self.file, read::TEXT as u64).map_err(|error| unreadable(&self.file, error))?;
         let name = self.file.display().to_string();
-        let pipeline = read::read(&name, &text, &[])?;
+        let pipeline = read::read(&name, &read::text(&name, bytes)?, &[])?;
         let searches: Vec<(&str, &SearchSpec)> = pipeline.stages.of_type().collect();
         let names = searches.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         let (search, spec) = match (&self.search, searches.as_slice()) {
@@ -64,13 +64,13 @@ impl ImportTrials {
                 Failure::usage(format!("there is no search `{wanted}`")).hint(format!("searches are {names}"))
             })?,
         };
-        let text = fs::read_to_string(&self.trials).map_err(|error| unreadable(&self.trials, error))?;
+        let text = files::read_text(&self.trials, import::FILE).map_err(|error| unreadable(&self.trials, error))?;
         let import::Import { record, misfits } = import::read(&text, &spec.space()).map_err(|error| {
             Failure::work(format!("`{}`: {}", self.trials.display(), pipe_engine::run::with_causes(&error)))
         })?;
         let n = record.trials.len() + misfits.len();
         for (i, why) in misfits.iter().take(5) {
-            eprintln!("trial {i}: {why}");
+            talk::say(&format!("trial {i}: {why}"));
         }
         if !misfits.is_empty() && !self.skip_misfits || record.trials.is_empty() {
             let message = format!("`{search}` could not have proposed {} of the {n} trials", misfits.len());
@@ -78,9 +78,9 @@ impl ImportTrials {
         }
         let bytes = pipe_stages::params::record(&record);
         let out = self.out.unwrap_or_else(|| self.trials.with_extension("imported.json"));
-        fs::write(&out, &bytes).map_err(|error| Failure::work(format!("`{}`: {error}", out.display())))?;
+        publish::file(&out, &bytes, &Digest::of(&bytes), Existing::Replace)?;
         let path = std::path::absolute(&out).map_err(|error| Failure::work(format!("`{}`: {error}", out.display())))?;
-        eprintln!("{} of {n} trials are in `{}`; add to `{name}`", record.trials.len(), out.display());
+        talk::say(&format!("{} of {n} trials are in `{}`; add to `{name}`", record.trials.len(), out.display()));
         print(&lines(search, &path, &bytes))
     }
 }

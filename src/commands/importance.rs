@@ -9,6 +9,7 @@ use crate::{
     logging::Logging,
     output::{json, print},
     store_args::StoreArgs,
+    talk,
 };
 
 /// Show how much each hyperparameter matters for the results of trials
@@ -34,7 +35,7 @@ impl Importance {
         let found = study::find(&store, self.study.as_deref())?;
         let searches = importance::table(&store, &found.study)?;
         if searches.is_empty() {
-            eprintln!("the study has no search");
+            talk::say("the study has no search");
         }
         print(&if self.json { json(&searches) } else { importance::render_text(&searches) })
     }

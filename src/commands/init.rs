@@ -1,12 +1,15 @@
 //! `pipe init`
 
-use std::{fs, io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use pipe_store::Digest;
 
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
+    publish::{self, Existing},
+    talk,
 };
 
 /// The default study: the file at the root of the repository.
@@ -29,21 +32,11 @@ pub(crate) struct Init {
 impl Init {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let path = if self.path.is_dir() { self.path.join("pipeline.ron") } else { self.path };
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        if !self.force {
-            options.create_new(true);
-        }
-        let written = options.open(&path).and_then(|mut file| file.write_all(DEFAULT.as_bytes()));
-        written.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                Failure::usage(format!("`{}` exists already", path.display())).hint("`--force` overwrites it")
-            }
-            _ => Failure::work(format!("`{}` cannot be written: {error}", path.display())),
-        })?;
+        let existing = if self.force { Existing::Force } else { Existing::Keep };
+        publish::file(&path, DEFAULT.as_bytes(), &Digest::of(DEFAULT.as_bytes()), existing)?;
         let file =
             if path.as_os_str() == "pipeline.ron" { String::new() } else { format!(" --file '{}'", path.display()) };
-        eprintln!("wrote {}; run it with `pipe run{file}`", path.display());
+        talk::say(&format!("wrote {}; run it with `pipe run{file}`", path.display()));
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     output::{json, print_bytes},
     plan_args::{PlanArgs, unknown},
     store_args::StoreArgs,
+    talk,
 };
 
 /// Show what a node said when it was executed
@@ -65,16 +66,16 @@ impl Logs {
         let (node, when) = (&execution.node, when(&execution));
         match (&execution.log, &execution.failure) {
             (Some(log), _) => {
-                eprintln!("{node}{when}:");
+                talk::say(&format!("{node}{when}:"));
                 print_bytes(log.as_bytes())
             }
             (None, Some(failure)) => {
-                eprintln!("{node}{when}:");
+                talk::say(&format!("{node}{when}:"));
                 let hint = failure.hint.as_ref().map(|hint| format!("  hint: {hint}\n")).unwrap_or_default();
                 print_bytes(format!("error: {}\n{hint}", failure.message).as_bytes())
             }
             (None, None) => {
-                eprintln!("{node} said nothing{when}");
+                talk::say(&format!("{node} said nothing{when}"));
                 Ok(())
             }
         }

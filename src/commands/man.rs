@@ -1,13 +1,15 @@
 //! `pipe man`
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
+use pipe_store::Digest;
 
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
     output::print_bytes,
+    publish::{self, Existing},
 };
 
 /// Print the manual page, or write a manual page for each command
@@ -25,11 +27,11 @@ impl Man {
     pub(crate) fn run(self, _: &Logging, program: clap::Command) -> Result<(), Failure> {
         let pages = pages(program);
         let Some(folder) = self.folder else { return print_bytes(&pages[0].1) };
-        let write = || {
-            fs::create_dir_all(&folder)?;
-            pages.iter().try_for_each(|(name, page)| fs::write(folder.join(name), page))
-        };
-        write().map_err(|error| Failure::work(format!("`{}` cannot be written to: {error}", folder.display())))
+        // The folder can have the pages of other programs.
+        for (name, page) in &pages {
+            publish::file(&folder.join(name), page, &Digest::of(page), Existing::Replace)?;
+        }
+        Ok(())
     }
 }
 

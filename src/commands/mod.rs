@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::{self, Logging},
+    output, talk,
 };
 
 /// Declares the modules and the subcommands, in the order of `pipe --help`. Values in parentheses are passed to a command that
@@ -67,13 +68,32 @@ struct Cli {
 
 /// Runs the program and returns its exit code.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
-    logging::start(&cli.logging);
-    match cli.command.run(&cli.logging) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.say();
-            ExitCode::from(failure.code)
-        }
+    // A failure of the command comes first: it may be why its output is not whole.
+    let failures = [run().err(), output::check().err()];
+    let mut code = 0;
+    for failure in failures.iter().flatten() {
+        failure.say();
+        code = code.max(failure.code);
     }
+    ExitCode::from(code)
+}
+
+fn run() -> Result<(), Failure> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return answer(&error),
+    };
+    logging::start(&cli.logging);
+    cli.command.run(&cli.logging)
+}
+
+/// Prints the help or the version, or says what is wrong with the arguments.
+fn answer(error: &clap::Error) -> Result<(), Failure> {
+    let text = error.render();
+    if !error.use_stderr() {
+        let text = if output::has_colours() { text.ansi().to_string() } else { text.to_string() };
+        return output::print_styled(&text);
+    }
+    let message = if talk::has_colours() { text.ansi().to_string() } else { text.to_string() };
+    Err(Failure { verbatim: true, ..Failure::usage(message) })
 }

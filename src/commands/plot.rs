@@ -1,10 +1,10 @@
 //! `pipe plot`
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use pipe_engine::study;
-use pipe_store::Store;
+use pipe_store::{Digest, Store};
 use pipe_views::{
     node_network::{self, NetworkError},
     plot::{self, Picture, ShownColumns, TrialPicture, Trim, diagram::Diagram, timeline},
@@ -13,10 +13,16 @@ use pipe_views::{
 
 use crate::{
     failure::{EXIT_CODES, Failure},
+    files,
     logging::Logging,
-    output::print,
+    output::{print, print_bytes},
+    publish::{self, Existing},
     store_args::StoreArgs,
+    talk,
 };
+
+/// The most bytes of a proposal.
+const PROPOSAL: u64 = 1 << 20;
 
 /// Draw a picture of a study as SVG: its trials, a network or a timeline
 ///
@@ -167,8 +173,8 @@ impl Plot {
             }
             Some(path) => {
                 let name = path.display().to_string();
-                let text =
-                    fs::read(path).map_err(|error| Failure::usage(format!("`{name}` cannot be read: {error}")))?;
+                let text = files::read(path, PROPOSAL)
+                    .map_err(|error| Failure::usage(format!("`{name}` cannot be read: {error}")))?;
                 let proposal = node_network::parse_proposal(&text)
                     .map_err(|error| Failure::usage(format!("`{name}` is not a proposal: {error}")))?;
                 let network = node_network::of_proposal(store, &found.study, &name, what, &proposal)?;
@@ -180,13 +186,13 @@ impl Plot {
 
     fn write(&self, picture: &Picture) -> Result<(), Failure> {
         if !picture.note.is_empty() {
-            eprintln!("{}", picture.note);
+            talk::say(&picture.note);
         }
         if self.out.as_os_str() == "-" {
-            return print(&picture.document());
+            return print_bytes(picture.document().as_bytes());
         }
-        fs::write(&self.out, picture.document())
-            .map_err(|error| Failure::work(format!("`{}` cannot be written: {error}", self.out.display())))?;
+        let document = picture.document();
+        publish::file(&self.out, document.as_bytes(), &Digest::of(document.as_bytes()), Existing::Replace)?;
         print(&format!("{}\n", self.out.display()))
     }
 }

@@ -1,14 +1,15 @@
 //! `pipe predict`
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use pipe_engine::study;
-use pipe_stages::stage::StageError;
+use pipe_stages::{decode::PICTURE_FILE, stage::StageError};
 use pipe_views::predict::{Model, PredictError};
 
 use crate::{
     failure::{EXIT_CODES, Failure},
+    files,
     logging::Logging,
     output::{json, print},
     store_args::StoreArgs,
@@ -47,7 +48,9 @@ impl Predict {
         let model = Model::of_node(&store, &found.study, name)?;
         let mut pictures = Vec::new();
         for path in &self.images {
-            let read = fs::read(path).map_err(|error| error.to_string()).and_then(|bytes| model.picture(&bytes));
+            let read = files::read(path, PICTURE_FILE)
+                .map_err(|error| error.to_string())
+                .and_then(|bytes| model.picture(&bytes));
             let pixels = read.map_err(|error| Failure::usage(format!("`{}`: {error}", path.display())))?;
             pictures.push((path.display().to_string(), pixels));
         }

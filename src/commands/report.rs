@@ -1,15 +1,17 @@
 //! `pipe report`
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use pipe_engine::study;
+use pipe_store::Digest;
 use pipe_views::report;
 
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
-    output::print,
+    output::{print, print_bytes},
+    publish::{self, Existing},
     report_folder,
     store_args::StoreArgs,
 };
@@ -41,10 +43,9 @@ impl Report {
             Some(path) => {
                 let html = report::html(&store, &found)?;
                 if path.as_os_str() == "-" {
-                    return print(&html);
+                    return print_bytes(html.as_bytes());
                 }
-                fs::write(&path, html)
-                    .map_err(|error| Failure::work(format!("`{}` cannot be written: {error}", path.display())))?;
+                publish::file(&path, html.as_bytes(), &Digest::of(html.as_bytes()), Existing::Replace)?;
                 path
             }
         };

@@ -31,6 +31,7 @@ use crate::{
     printer::{Printer, Summary},
     report_folder,
     store_args::StoreArgs,
+    talk,
 };
 
 /// The exit code of `--plan` if a node would run.
@@ -112,7 +113,7 @@ impl Run {
             rerun.extend(nodes.intersection(&wanted));
         }
         if !logging.quiet {
-            plan.notes.iter().for_each(|note| eprintln!("{note}"));
+            plan.notes.iter().for_each(|note| talk::say(note));
         }
         if self.plan {
             return self.show_plan(&plan, &wanted, &rerun);
@@ -155,10 +156,11 @@ impl Run {
             ran.nodes,
         );
         let hash = record(&store, &plan, &study)?;
-        if let Some(run) = ran.run {
-            run.finish()?;
+        drop(ran.no_sweep);
+        match ran.run {
+            Some(run) => run.finish()?,
+            None => store.abandon_runs_of(&plan.name)?,
         }
-        finish_other_runs(&store, &plan.name)?;
         let views = report_folder::write(&store, &plan.name, &hash, &study)?;
         let is_whole = self.stage.is_empty() && study.status == StudyStatus::Complete;
         let mut lock = Written::default();
@@ -190,9 +192,6 @@ impl Run {
             pictures: views.pictures.as_deref(),
             lock: lock.changed.then_some(lock_path.as_path()),
         });
-        if printer.lost_lines() {
-            return Err(Failure::work("events are missing: standard output could not be written"));
-        }
         let differs = compared.and_then(Result::err);
         drop(comparison);
         // The process ends here. Freeing a large study would take a tenth of the time of a run that reuses everything.
@@ -261,7 +260,6 @@ impl Run {
             Counts { equal: 0, .. } => {
                 Err(Failure::work("nothing was checked: no node has been run").hint("`pipe run` runs them"))
             }
-            _ if printer.lost_lines() => Err(Failure::work("events are missing: standard output could not be written")),
             _ => Ok(()),
         }
     }
@@ -321,6 +319,7 @@ fn stop_at_ctrl_c() {
             std::process::exit(130);
         }
     });
+    pipe_store::stop_waiting_when(|| STOP.is_set());
 }
 
 /// Returns the nodes called `names` and everything they read from; all nodes if `names` is empty.
@@ -338,6 +337,7 @@ fn wanted(plan: &Plan, names: &[String]) -> Result<BTreeSet<usize>, Failure> {
 /// Stores the study and appends it to the log of its name. Writes nothing if it is already the latest study of that name.
 fn record(store: &Store, plan: &Plan, study: &Study) -> Result<pipe_store::Digest, Failure> {
     let hash = study.hash();
+    let _no_sweep = store.hold_off_sweeps()?;
     let latest = store.ref_latest(RefKind::Studies, &plan.name)?;
     if latest.is_none_or(|entry| entry.digest != hash) || !store.contains(&hash)? {
         store.put(&plan.pipeline)?;
@@ -345,12 +345,4 @@ fn record(store: &Store, plan: &Plan, study: &Study) -> Result<pipe_store::Diges
         store.ref_append(RefKind::Studies, &plan.name, &hash, SystemTime::now())?;
     }
     Ok(hash)
-}
-
-/// Ends the logs of earlier runs of this study that were killed. Their results are part of the study now, or not needed.
-fn finish_other_runs(store: &Store, name: &str) -> Result<(), Failure> {
-    for run in store.runs()?.into_iter().filter(|run| !run.running && run.study_name == name) {
-        store.abandon_run(&run.id)?;
-    }
-    Ok(())
 }

@@ -12,6 +12,7 @@ use crate::{
     logging::Logging,
     output::{json, print},
     store_args::StoreArgs,
+    talk,
 };
 
 /// List the studies in the store
@@ -62,7 +63,7 @@ impl Studies {
             })
             .collect();
         if rows.is_empty() {
-            eprintln!("no studies yet: make one with `pipe run`");
+            talk::say("no studies yet: make one with `pipe run`");
         }
         print(&text)
     }

@@ -7,8 +7,9 @@ use pipe_views::trials;
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
-    output::{json, print},
+    output::{json, print, print_bytes},
     store_args::StoreArgs,
+    talk,
 };
 
 /// List the trials of a study with their hyperparameters and scores
@@ -39,16 +40,16 @@ impl Trials {
             trials::sort(&mut rows, by)?;
         }
         if rows.is_empty() {
-            eprintln!("the study has no search");
+            talk::say("the study has no search");
         }
-        print(&match (self.csv, self.json) {
-            (true, _) => trials::render_csv(&rows),
-            (_, true) => json(&rows),
-            _ => {
-                let repeated = trials::repetitions(&store, &found.study)?;
-                let tables = repeated.iter().map(|(search, points)| trials::render_repetitions(search, points));
-                trials::render_text(&rows) + &tables.map(|table| format!("\n{table}")).collect::<String>()
-            }
-        })
+        if self.csv {
+            return print_bytes(trials::render_csv(&rows).as_bytes());
+        }
+        if self.json {
+            return print(&json(&rows));
+        }
+        let repeated = trials::repetitions(&store, &found.study)?;
+        let tables = repeated.iter().map(|(search, points)| trials::render_repetitions(search, points));
+        print(&(trials::render_text(&rows) + &tables.map(|table| format!("\n{table}")).collect::<String>()))
     }
 }

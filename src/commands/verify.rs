@@ -1,15 +1,17 @@
 //! `pipe verify`
 
-use std::io::IsTerminal;
+use std::time::SystemTime;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use pipe_engine::study;
 
 use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
     output::{json, print},
     store_args::StoreArgs,
+    talk,
 };
 
 /// Check the store for damaged and missing objects
@@ -31,17 +33,19 @@ pub(crate) struct Verify {
 
 impl Verify {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
-        let store = self.store.open_existing()?;
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let store = self.store.open_damaged()?;
+        let bars = talk::Bars::start();
+        let bar = bars.as_ref().map_or_else(ProgressBar::hidden, |bars| bars.add(ProgressBar::new(0)));
         bar.set_style(
             ProgressStyle::with_template("verify {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
                 .expect("the template is constant"),
         );
-        let report = store.verify(&mut |done, total| {
+        let report = store.verify(&study::manifest, &mut |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         })?;
         bar.finish_and_clear();
+        drop(bars);
         if self.json {
             print(&json(&report))?;
         } else {
@@ -75,15 +79,32 @@ impl Verify {
             return Err(Failure { code: 3, ..Failure::work("the store is damaged") }
                 .hint("`pipe verify --repair` moves damaged files to the quarantine"));
         }
-        let repaired = store.repair(&report)?;
+        let repaired = store.repair(&report, &study::manifest, SystemTime::now())?;
         for (name, study) in &repaired.forgotten {
-            eprintln!("forgot study {name} {study}: its manifest is missing");
+            talk::say(&format!("forgot study {name} {study}: its manifest is missing"));
         }
         for (name, lines) in &repaired.dropped {
-            eprintln!("dropped {lines} lines that cannot be read from the log of study {name}");
+            talk::say(&format!("dropped {lines} lines that cannot be read from the log of study {name}"));
+        }
+        for (name, study) in &repaired.recovered {
+            talk::say(&format!("named study {name} {study} again: it is in the store"));
+        }
+        if repaired.restored > 0 {
+            talk::say(&format!("wrote {} results again, because studies name them", repaired.restored));
+        }
+        if repaired.kept > 0 {
+            talk::say(&format!(
+                "kept {} results and objects that damaged files may have named; `pipe gc --abandon` gives them up",
+                repaired.kept
+            ));
+        }
+        if !report.missing.is_empty() {
+            talk::say(
+                "`pipe run` makes missing objects again; until then `pipe verify` reports those that a study names",
+            );
         }
         let quarantine = store.root().join("quarantine");
-        eprintln!("damaged files are in `{}`; `pipe run` computes them again", quarantine.display());
+        talk::say(&format!("damaged files are in `{}`; `pipe run` computes them again", quarantine.display()));
         Ok(())
     }
 }

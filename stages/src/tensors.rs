@@ -48,6 +48,26 @@ impl TensorsWriter {
     }
 }
 
+/// The most bytes of a header, which has about 100 for each tensor. A parsed header takes ten times that.
+pub const HEADER: u64 = 8 << 20;
+
+/// Returns the length of the header of the safetensors file `bytes`.
+///
+/// # Errors
+/// If there is none, or it is longer than [`HEADER`] or the file.
+pub fn header_length(bytes: &[u8]) -> Result<usize, String> {
+    let Some((length, rest)) = bytes.split_first_chunk() else {
+        return Err(format!("found {} bytes, expected a header", bytes.len()));
+    };
+    match u64::from_le_bytes(*length) {
+        length if length > rest.len() as u64 => {
+            Err(format!("the header is said to have {length} bytes, and {} follow", rest.len()))
+        }
+        length if length > HEADER => Err(format!("the header has {length} bytes, expected at most {HEADER}")),
+        length => Ok(length as usize),
+    }
+}
+
 /// Reads a safetensors file.
 pub struct TensorsReader {
     bytes: Bytes,
@@ -61,9 +81,11 @@ impl TensorsReader {
     /// # Errors
     /// If `bytes` is not a safetensors file.
     pub fn new(bytes: Bytes) -> Result<Self, StageError> {
+        let not_one = |why: String| StageError::failed(format!("not a safetensors file: {why}"));
+        header_length(&bytes).map_err(not_one)?;
         let entries = {
-            let file = SafeTensors::deserialize(&bytes)
-                .map_err(|error| StageError::failed(format!("not a safetensors file: {error}")))?;
+            // It also refuses tensors that overlap, leave gaps or have another size than their shape.
+            let file = SafeTensors::deserialize(&bytes).map_err(|error| not_one(error.to_string()))?;
             let start = bytes.as_ptr() as usize;
             file.iter()
                 .map(|(name, view)| {
@@ -125,6 +147,45 @@ impl TensorsReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check(length: u64, header: &str, data: usize, expected: &str) {
+        let bytes = [&length.to_le_bytes()[..], header.as_bytes(), &vec![0; data]].concat();
+        let error = TensorsReader::new(bytes.into()).err().unwrap().to_string();
+        assert_eq!(error, format!("not a safetensors file: {expected}"));
+    }
+
+    #[test]
+    fn headers_that_cannot_be_are_refused() {
+        let error = TensorsReader::new(vec![1, 2].into()).err().unwrap().to_string();
+        assert_eq!(error, "not a safetensors file: found 2 bytes, expected a header");
+        check(1 << 63, "{}", 0, "the header is said to have 9223372036854775808 bytes, and 2 follow");
+        check(u64::MAX, "{}", 0, "the header is said to have 18446744073709551615 bytes, and 2 follow");
+        let long = format!("{{{}}}", " ".repeat(9 << 20));
+        check(long.len() as u64, &long, 0, "the header has 9437186 bytes, expected at most 8388608");
+        let deep = format!("{{\"a\":{}", "[".repeat(100_000));
+        let error = TensorsReader::new([&(deep.len() as u64).to_le_bytes()[..], deep.as_bytes()].concat().into());
+        assert!(error.err().unwrap().to_string().starts_with("not a safetensors file: invalid JSON in header"));
+    }
+
+    #[test]
+    fn tensors_that_overlap_leave_gaps_or_have_another_size_are_refused() {
+        let tensor = |shape: &str, from: u64, to: u64| {
+            format!(r#"{{"dtype":"F32","shape":{shape},"data_offsets":[{from},{to}]}}"#)
+        };
+        let two = |a: &str, b: &str| format!(r#"{{"a":{a},"b":{b}}}"#);
+        let refused = |header: &str, data: usize| {
+            let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; data]].concat();
+            assert!(TensorsReader::new(bytes.into()).is_err(), "{header}");
+        };
+        refused(&two(&tensor("[2]", 0, 8), &tensor("[2]", 4, 12)), 12);
+        refused(&two(&tensor("[2]", 0, 8), &tensor("[2]", 12, 20)), 20);
+        refused(&two(&tensor("[2]", 0, 8), &tensor("[2]", 0, 8)), 8);
+        refused(&two(&tensor("[2]", 0, 8), &tensor("[1]", 8, 16)), 16);
+        refused(&two(&tensor("[2]", 0, 8), &tensor("[2]", 8, 4)), 16);
+        refused(&two(&tensor("[2]", 0, 8), &tensor("[2]", 8, u64::MAX)), 16);
+        refused(&two(&tensor("[2]", 0, 8), &tensor("[4611686018427387904,4,2]", 8, 16)), 16);
+        refused(&two(&tensor("[2]", 0, 8), &tensor("[2]", 8, 16)), 17);
+    }
 
     #[test]
     fn equal_values_have_equal_bytes_and_are_read_back() {

@@ -1,6 +1,6 @@
 //! The action cache: the result of each action, and a record of how it came about.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,8 +9,9 @@ use crate::{
     ActionKey, Digest, Store,
     disk::{self, Existing},
     encoding::Encoding,
-    error::{At, Damage, FORMAT, Result, StoreError},
-    layout::{ACTIONS, READ_ONLY},
+    error::{Damage, RECORD_FORMAT, Result, StoreError},
+    layout::ACTIONS,
+    sealed,
 };
 
 /// The result of an action.
@@ -54,13 +55,35 @@ impl Record {
     }
 }
 
+/// The provenance of a result as it is written, sealed. The fields are sorted.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Provenance {
+    action: ActionKey,
+    provenance: Value,
+}
+
+/// Reads the provenance of the result of an action. In a store of format 1 it is not sealed and does not name the action.
+fn read_provenance(key: &ActionKey, bytes: &[u8]) -> Result<Value, String> {
+    let line = bytes.strip_suffix(b"\n").ok_or("it is cut off")?;
+    let value: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    if value.get("format").is_some() && value.get("provenance").is_none() {
+        return Ok(value);
+    }
+    let bound: Provenance = sealed::open(line)?;
+    if bound.action != *key {
+        return Err(format!("it is the provenance of action {}", bound.action));
+    }
+    Ok(bound.provenance)
+}
+
 /// Returns a result's canonical bytes: one line of JSON with sorted keys.
 pub(crate) fn encode(key: &ActionKey, result: &ActionResult) -> Vec<u8> {
     let (tree, failure) = match result {
         ActionResult::Tree(tree) => (Some(*tree), None),
         ActionResult::Failure(failure) => (None, Some(failure.clone())),
     };
-    let mut record = Record { action: *key, check: None, failure, format: FORMAT, tree };
+    let mut record = Record { action: *key, check: None, failure, format: RECORD_FORMAT, tree };
     record.check = Some(Digest::of(&record.json()));
     let mut bytes = record.json();
     bytes.push(b'\n');
@@ -105,8 +128,11 @@ impl Store {
     /// is damaged or names a missing object. Returns the result that is stored in the end.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if the action, the tree or one of its files is not stored. Also if a file cannot be read or written.
+    /// [`StoreError::Missing`] if the action, the tree or one of its files is not stored, [`StoreError::LostPage`] if what was read
+    /// from the store may have been wrong. Also if a file cannot be read or written.
     pub fn commit(&self, key: &ActionKey, result: &ActionResult, provenance: &Value) -> Result<ActionResult> {
+        self.check_reads()?;
+        let _no_sweep = self.hold_off_sweeps()?;
         self.freshen_named(key, result)?;
         let path = self.record_path(key);
         while !self.write(&encode(key, result), &path, Existing::Keep)? {
@@ -118,25 +144,32 @@ impl Store {
             if let Some(stands) = self.standing(key)? {
                 return Ok(stands);
             }
-            disk::remove(&path)?;
+            self.set_aside(&self.relative(&path))?;
         }
-        let mut provenance = serde_json::to_vec(provenance).expect("a JSON value serialises");
-        provenance.push(b'\n');
-        let draft = self.draft(READ_ONLY)?;
-        draft.file().write_all(&provenance).at("write", draft.path())?;
-        draft.sync()?;
-        // A loss of power may lose this name. Nothing depends on it.
-        draft.name(&self.provenance_path(key), Existing::Replace)?;
+        self.write_provenance(key, provenance)?;
         Ok(result.clone())
     }
 
-    /// Forgets the result of an action, so that it runs again. The objects stay until they are collected.
+    /// Stores the result of an action and its provenance in the place of the result that there may be. At every moment one of the two
+    /// stands.
     ///
     /// # Errors
-    /// If a file cannot be removed.
-    pub fn forget(&self, key: &ActionKey) -> Result<()> {
-        disk::remove(&self.record_path(key))?;
-        disk::remove(&self.provenance_path(key)).map(drop)
+    /// As for [`commit`](Self::commit).
+    pub fn replace(&self, key: &ActionKey, result: &ActionResult, provenance: &Value) -> Result<()> {
+        self.check_reads()?;
+        let _no_sweep = self.hold_off_sweeps()?;
+        self.freshen_named(key, result)?;
+        self.write(&encode(key, result), &self.record_path(key), Existing::Replace)?;
+        self.write_provenance(key, provenance)
+    }
+
+    fn write_provenance(&self, key: &ActionKey, provenance: &Value) -> Result<()> {
+        let bound = Provenance { action: *key, provenance: provenance.clone() };
+        let draft = self.draft()?;
+        draft.write((sealed::seal(&bound) + "\n").as_bytes())?;
+        draft.file().sync()?;
+        // A loss of power may lose this name. Nothing depends on it.
+        draft.name(&self.provenance_path(key), Existing::Replace).map(drop)
     }
 
     /// Returns when, where and how the action's result came about, if that is recorded.
@@ -145,9 +178,8 @@ impl Store {
     /// [`StoreError::Record`] if the record is damaged. Also if its file cannot be read.
     pub fn provenance(&self, key: &ActionKey) -> Result<Option<Value>> {
         let path = self.provenance_path(key);
-        let Some(bytes) = disk::read(&path)? else { return Ok(None) };
-        let damaged = |error: serde_json::Error| StoreError::Record { path, reason: error.to_string() };
-        serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+        let Some(bytes) = disk::read(&path)?.record(&path)? else { return Ok(None) };
+        read_provenance(key, &bytes).map(Some).map_err(|reason| StoreError::Record { path, reason })
     }
 
     /// Returns the action's result, if it counts.
@@ -162,7 +194,7 @@ impl Store {
     pub(crate) fn set_aside_dead_records(&self) -> Result<usize> {
         let mut count = 0;
         for listed in self.list_sharded(ACTIONS)? {
-            let Some(key) = listed.key() else { continue };
+            let Some(key) = listed.key().filter(|_| listed.damage.is_none()) else { continue };
             if !self.is_dead(&key)? {
                 continue;
             }
@@ -191,12 +223,12 @@ impl Store {
     /// Returns the recorded result of an action. What it names may be missing.
     pub(crate) fn record(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
         let path = self.record_path(key);
-        let Some(bytes) = disk::read(&path)? else { return Ok(None) };
+        let Some(bytes) = disk::read(&path)?.record(&path)? else { return Ok(None) };
         decode(key, &bytes).map(Some).map_err(|reason| StoreError::Record { path, reason })
     }
 
     /// Returns the first missing object that `result` needs in order to count.
-    fn first_missing(&self, key: &ActionKey, result: &ActionResult) -> Result<Option<Digest>> {
+    pub(crate) fn first_missing(&self, key: &ActionKey, result: &ActionResult) -> Result<Option<Digest>> {
         if !self.contains(&key.0)? {
             return Ok(Some(key.0));
         }
@@ -241,8 +273,8 @@ impl Store {
 
     /// Writes a small file. Returns false if there is one already and `existing` says to keep it.
     pub(crate) fn write(&self, bytes: &[u8], path: &Path, existing: Existing) -> Result<bool> {
-        let draft = self.draft(READ_ONLY)?;
-        draft.file().write_all(bytes).at("write", draft.path())?;
+        let draft = self.draft()?;
+        draft.write(bytes)?;
         Ok(draft.publish(path, existing)?.is_some())
     }
 }
@@ -329,14 +361,41 @@ mod tests {
     }
 
     #[test]
-    fn a_forgotten_result_gives_way_to_the_next() {
+    fn a_result_stands_until_its_successor_does() {
         let (_folder, store) = store();
         let key = action(&store, "a");
-        store.commit(&key, &tree(&store, "one"), &json!(1)).unwrap();
-        store.forget(&key).unwrap();
-        store.forget(&key).unwrap();
-        assert_eq!((store.result(&key).unwrap(), store.provenance(&key).unwrap()), (None, None));
-        assert_eq!(store.commit(&key, &tree(&store, "two"), &json!(2)).unwrap(), tree(&store, "two"));
+        let (one, two) = (tree(&store, "one"), tree(&store, "two"));
+        store.commit(&key, &one, &json!(1)).unwrap();
+        let absent = ActionResult::Tree(Digest::of(b"absent"));
+        assert!(store.replace(&key, &absent, &json!(2)).is_err());
+        assert_eq!((store.result(&key).unwrap(), store.provenance(&key).unwrap()), (Some(one), Some(json!(1))));
+        store.replace(&key, &two, &json!(2)).unwrap();
+        assert_eq!((store.result(&key).unwrap(), store.provenance(&key).unwrap()), (Some(two), Some(json!(2))));
+    }
+
+    #[test]
+    fn provenance_belongs_to_its_action_and_no_byte_of_it_can_change() {
+        let (_folder, store) = store();
+        let [a, b] = ["a", "b"].map(|name| {
+            let key = action(&store, name);
+            store.commit(&key, &failure(name), &json!({ "format": 1, "seconds": 2.5 })).unwrap();
+            key
+        });
+        let path = store.provenance_path(&a);
+        let right = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        for at in 0..right.len() {
+            let mut wrong = right.clone();
+            wrong[at] ^= 1;
+            fs::write(&path, wrong).unwrap();
+            assert!(matches!(store.provenance(&a), Err(StoreError::Record { .. })), "byte {at}");
+        }
+        fs::copy(store.provenance_path(&b), &path).unwrap_or_else(|_| panic!("the copy is made"));
+        let error = store.provenance(&a).unwrap_err().to_string();
+        assert!(error.contains(&format!("it is the provenance of action {b}")), "{error}");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "{\"format\":1,\"seconds\":2.5}\n").unwrap();
+        assert_eq!(store.provenance(&a).unwrap(), Some(json!({ "format": 1, "seconds": 2.5 })), "as in format 1");
     }
 
     #[test]
@@ -413,7 +472,7 @@ mod tests {
         let (_folder, store) = store();
         let (a, b) = (action(&store, "a"), action(&store, "b"));
         store.commit(&a, &tree(&store, "one"), &Value::Null).unwrap();
-        disk::make_dir(store.record_path(&b).parent().unwrap()).unwrap();
+        disk::make_dir(store.record_path(&b).parent().unwrap(), disk::Access::PRIVATE).unwrap();
         fs::copy(store.record_path(&a), store.record_path(&b)).unwrap();
         assert!(matches!(store.result(&b), Err(StoreError::Record { .. })));
     }

@@ -6,18 +6,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::SystemTime,
 };
 
 use crate::{
     Bytes, Digest, Store, Tree,
-    disk::{self, Existing},
+    disk::{self, Existing, Found},
     encoding::Encoding,
-    error::{At, Result, StoreError},
-    layout::{CHECKPOINTS, PARTS, READ_ONLY},
+    error::{Result, StoreError},
+    layout::{CHECKPOINTS, PARTS},
     verified,
 };
 
@@ -68,7 +66,7 @@ impl Store {
     /// damaged or lacks a part is removed with a warning, and the one before it is tried. If checkpoints cannot be read at all there is
     /// a warning, too, and nothing is returned.
     pub fn latest_checkpoint(&self, trajectory: &Digest, at_most: u64) -> Option<(u64, BTreeMap<String, Bytes>)> {
-        if !self.trajectory_dir(trajectory).exists() {
+        if !disk::is_dir(&self.trajectory_dir(trajectory)) {
             return None;
         }
         let found = self.find_checkpoint(trajectory, at_most);
@@ -84,7 +82,7 @@ impl Store {
     /// # Errors
     /// If a file cannot be read or removed.
     pub fn keep_checkpoints(&self, trajectory: &Digest, newest: usize) -> Result<()> {
-        if !self.trajectory_dir(trajectory).exists() {
+        if !disk::is_dir(&self.trajectory_dir(trajectory)) {
             return Ok(());
         }
         let _lock = self.lock_trajectory(trajectory)?;
@@ -104,7 +102,7 @@ impl Store {
             let mut counted = BTreeSet::new();
             for step in self.steps(&trajectory)? {
                 let path = self.step_path(&trajectory, step);
-                let Some(metadata) = disk::metadata(&path)? else { continue };
+                let Found::Sound(metadata) = disk::look(&path)? else { continue };
                 let modified = disk::modified(&path, &metadata)?;
                 let tree = self.checkpoint_tree(&trajectory, step).ok();
                 let files = tree.iter().flat_map(|(_, tree)| tree.files.values());
@@ -140,7 +138,7 @@ impl Store {
     pub(crate) fn checkpoint_tree(&self, trajectory: &Digest, step: u64) -> Result<(Digest, Tree)> {
         let path = self.step_path(trajectory, step);
         let damaged = |reason: String| StoreError::Record { path: path.clone(), reason };
-        let text = disk::read(&path)?.ok_or_else(|| damaged("it is gone".to_owned()))?;
+        let text = disk::read(&path)?.record(&path)?.ok_or_else(|| damaged("it is gone".to_owned()))?;
         let line = std::str::from_utf8(&text).ok().and_then(|text| text.strip_suffix('\n'));
         let name = line.unwrap_or_default().parse().map_err(|error| damaged(format!("{error}")))?;
         let bytes = self.part(trajectory, &name)?;
@@ -158,17 +156,23 @@ impl Store {
                     named.insert(name.to_string());
                     named.extend(tree.files.values().map(|part| part.digest.to_string()));
                 }
-                Err(error @ StoreError::Io { .. }) => return Err(error),
-                Err(error) => self.drop_damaged(trajectory, step, &error)?,
+                Err(error) if error.is_damage() => self.drop_damaged(trajectory, step, &error)?,
+                Err(error) => return Err(error),
             }
         }
         let folder = self.trajectory_dir(trajectory);
-        for part in disk::list(&folder.join(PARTS))?.into_iter().filter(|part| !named.contains(&part.name)) {
+        let mut parts = disk::list(&folder.join(PARTS))?;
+        parts.retain(|part| !named.contains(&part.name));
+        if !parts.is_empty() {
+            // No loss of power must bring back a checkpoint that names them.
+            disk::sync_dir(&folder)?;
+        }
+        for part in parts {
             disk::remove(&part.path)?;
         }
         if named.is_empty() {
-            remove_empty(&folder.join(PARTS))?;
-            remove_empty(&folder)?;
+            disk::remove_empty_dir(&folder.join(PARTS))?;
+            disk::remove_empty_dir(&folder)?;
         }
         Ok(())
     }
@@ -178,7 +182,8 @@ impl Store {
         for step in self.steps(trajectory)?.into_iter().rev().filter(|step| *step <= at_most) {
             match self.read_checkpoint(trajectory, step) {
                 Ok(parts) => return Ok(Some((step, parts))),
-                Err(error) => self.drop_damaged(trajectory, step, &error)?,
+                Err(error) if error.is_damage() => self.drop_damaged(trajectory, step, &error)?,
+                Err(error) => return Err(error),
             }
         }
         Ok(None)
@@ -191,8 +196,8 @@ impl Store {
 
     fn drop_damaged(&self, trajectory: &Digest, step: u64, error: &StoreError) -> Result<()> {
         let error = error as &dyn std::error::Error;
-        tracing::warn!(%trajectory, step, error, "removing a damaged checkpoint");
-        disk::remove(&self.step_path(trajectory, step)).map(drop)
+        tracing::warn!(%trajectory, step, error, "setting aside a damaged checkpoint");
+        self.set_aside(&self.relative(&self.step_path(trajectory, step))).map(drop)
     }
 
     /// Returns the verified bytes of a part.
@@ -204,11 +209,11 @@ impl Store {
     fn save_part(&self, trajectory: &Digest, bytes: &[u8]) -> Result<()> {
         let name = Digest::of(bytes);
         let path = self.part_path(trajectory, &name);
-        if verified::digest_of_file(&path, Encoding::Raw)? == Some(Ok(name)) {
+        if verified::check_file(&path, Encoding::Raw, &name)? == Some(Ok(())) {
             return Ok(());
         }
-        let draft = self.draft(READ_ONLY)?;
-        draft.file().write_all(bytes).at("write", draft.path())?;
+        let draft = self.draft()?;
+        draft.write(bytes)?;
         draft.publish(&path, Existing::Replace).map(drop)
     }
 }
@@ -218,18 +223,10 @@ pub(crate) fn parse_step(name: &str) -> Option<u64> {
     name.parse().ok().filter(|step: &u64| step.to_string() == name)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the caller holds the lock that writers of this folder need")]
-fn remove_empty(folder: &Path) -> Result<()> {
-    match fs::remove_dir(folder) {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
-            Err(error).at("remove folder", folder)
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::testing::{files, noise, store};
 

@@ -1,21 +1,106 @@
-//! The operations of the file system that the store needs. Their errors name the path.
+//! The one place where the store touches the file system. Every operation is durable where it must be, its errors name the path, a
+//! signal that interrupts it does not fail it, and tests can make it fail ([`faults`](crate::faults)).
+//!
+//! What the store owns is opened by [`open`] or looked at by [`look`]. They tell apart what is sound, what is absent, and what is
+//! damaged: a folder, a link or a device in place of a file, or bytes that the disk no longer gives.
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, Metadata, Permissions},
-    io::{self, Read},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    fmt,
+    fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     thread,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use tempfile::{Builder, NamedTempFile};
 
-use crate::error::{At, Result};
+use crate::{
+    error::{At, Result, StoreError},
+    faults::{self, Operation},
+    mapped::Mapped,
+};
+
+/// What is at a path at which the store keeps a file.
+#[derive(Debug)]
+pub(crate) enum Found<T> {
+    /// A file that can be read.
+    Sound(T),
+    /// Nothing.
+    Absent,
+    /// Something else, or a file that the disk no longer gives. Says what is wrong, as in "it is a folder".
+    Damaged(String),
+}
+
+impl<T> Found<T> {
+    /// Returns what is there, if anything is.
+    ///
+    /// # Errors
+    /// [`StoreError::Record`] if it is damaged.
+    pub(crate) fn record(self, path: &Path) -> Result<Option<T>> {
+        match self {
+            Self::Sound(value) => Ok(Some(value)),
+            Self::Absent => Ok(None),
+            Self::Damaged(reason) => Err(StoreError::Record { path: path.to_owned(), reason }),
+        }
+    }
+
+    /// Applies `read` to what is there. An error that says that the disk lost the bytes is damage.
+    pub(crate) fn then<U>(self, path: &Path, read: impl FnOnce(T) -> io::Result<U>) -> Result<Found<U>> {
+        Ok(match self {
+            Self::Sound(value) => match read(value) {
+                Ok(value) => Found::Sound(value),
+                Err(error) => Found::Damaged(damage(error).at("read", path)?),
+            },
+            Self::Absent => Found::Absent,
+            Self::Damaged(reason) => Found::Damaged(reason),
+        })
+    }
+}
+
+/// Returns what is wrong with a file or a folder of the store that gives this error, if the error is about what is there. Other
+/// errors are passed on: too many open files, a missing permission.
+fn damage(error: io::Error) -> io::Result<String> {
+    match error.raw_os_error() {
+        Some(libc::ELOOP) => Ok("it is a link".to_owned()),
+        Some(libc::ENOTDIR) => Ok("a folder above it is not a folder".to_owned()),
+        Some(libc::EISDIR) => Ok("it is a folder".to_owned()),
+        Some(libc::ENXIO) => Ok("it is not a file".to_owned()),
+        Some(libc::EIO | libc::EBADMSG | libc::EUCLEAN) => Ok(format!("it cannot be read: {error}")),
+        _ => Err(error),
+    }
+}
+
+/// Returns what is wrong with something that is not a regular file.
+fn kind_of_damage(metadata: &Metadata) -> Option<&'static str> {
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_file() => None,
+        () if kind.is_dir() => Some("it is a folder"),
+        () if kind.is_symlink() => Some("it is a link"),
+        () => Some("it is not a file"),
+    }
+}
+
+/// Does one operation, again if a signal interrupts it. A disk that fails to give something is asked again before that counts as
+/// damage, because a repair sets aside what is damaged.
+fn operate<T>(operation: Operation, path: &Path, mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let looks =
+        matches!(operation, Operation::Open | Operation::Read | Operation::List | Operation::Look | Operation::Map);
+    let mut attempts = if looks { 3 } else { 1 };
+    loop {
+        match faults::before(operation, path).and_then(|()| work()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.raw_os_error() == Some(libc::EIO) && attempts > 1 => attempts -= 1,
+            result => return result,
+        }
+    }
+}
 
 /// Turns the error "not found" into `None`.
-pub(crate) fn if_present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+fn if_present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -23,35 +108,214 @@ pub(crate) fn if_present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Returns the bytes of a file, if there is such a file.
-pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    if_present(File::open(path).and_then(|file| read_up_to(&file, u64::MAX))).at("read", path)
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    file: File,
+    path: PathBuf,
 }
 
-/// The number of bytes that [`read_up_to`] reads before it allocates.
+impl Handle {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+        operate(Operation::Look, &self.path, || self.file.metadata())
+    }
+
+    /// Maps the whole file into memory.
+    ///
+    /// # Safety
+    /// No process may write to the file while it is mapped.
+    pub(crate) unsafe fn map(&self) -> io::Result<Option<Mapped>> {
+        operate(Operation::Map, &self.path, || {
+            // SAFETY: the caller promises it.
+            unsafe { Mapped::new(&self.file, &self.path) }
+        })
+    }
+
+    /// Makes the bytes durable.
+    pub(crate) fn sync(&self) -> Result<()> {
+        operate(Operation::Sync, &self.path, || {
+            if DURABLE && !faults::synced(&self.path, &self.file) { self.file.sync_all() } else { Ok(()) }
+        })
+        .at("sync", &self.path)
+    }
+
+    /// Returns the next bytes, at most `limit`. It is for thousands of small files: unlike [`fs::read`] it does not ask for the length
+    /// first, which would take as long as reading them.
+    pub(crate) fn read_up_to(&self, limit: u64) -> io::Result<Vec<u8>> {
+        let (mut buffer, mut length) = ([0; SMALL], 0);
+        let room = SMALL.min(usize::try_from(limit).unwrap_or(SMALL));
+        let mut reader = self;
+        while length < room {
+            match reader.read(&mut buffer[length..room])? {
+                0 => return Ok(buffer[..length].to_vec()),
+                n => length += n,
+            }
+        }
+        let mut bytes = buffer[..length].to_vec();
+        reader.take(limit - length as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Cuts the file off, and moves to its new end.
+    pub(crate) fn truncate(&mut self, length: u64) -> Result<()> {
+        operate(Operation::Write, &self.path, || {
+            self.file.set_len(length)?;
+            self.file.seek(SeekFrom::Start(length)).map(drop)
+        })
+        .at("truncate", &self.path)
+    }
+
+    /// Takes the lock on the file, unless another open file has it. Returns whether it did. The lock ends when the file is closed.
+    pub(crate) fn try_lock(&self, kind: Lock) -> Result<bool> {
+        operate(Operation::Lock, &self.path, || {
+            let tried = match kind {
+                Lock::Shared => self.file.try_lock_shared(),
+                Lock::Exclusive => self.file.try_lock(),
+            };
+            match tried {
+                Ok(()) => Ok(true),
+                Err(TryLockError::WouldBlock) => Ok(false),
+                Err(TryLockError::Error(error)) => Err(error),
+            }
+        })
+        .at("lock", &self.path)
+    }
+
+    /// Returns whether the file still has its path. If not, it has been removed or replaced.
+    pub(crate) fn has_its_name(&self) -> Result<bool> {
+        let open = self.metadata().at("look at", &self.path)?;
+        let named = operate(Operation::Look, &self.path, || if_present(fs::symlink_metadata(&self.path)));
+        Ok(named.at("look at", &self.path)?.is_some_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())))
+    }
+}
+
+/// The number of bytes that [`Handle::read_up_to`] reads before it allocates.
 const SMALL: usize = 4 << 10;
 
-/// Returns the next bytes of a file, at most `limit`. It is for thousands of small files: unlike [`fs::read`] it does
-/// not ask for the length first, which would take as long as reading them.
-pub(crate) fn read_up_to(mut file: &File, limit: u64) -> io::Result<Vec<u8>> {
-    let (mut buffer, mut length) = ([0; SMALL], 0);
-    let room = SMALL.min(usize::try_from(limit).unwrap_or(SMALL));
-    while length < room {
-        match file.read(&mut buffer[length..room]) {
-            Ok(0) => return Ok(buffer[..length].to_vec()),
-            Ok(n) => length += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let mut bytes = buffer[..length].to_vec();
-    file.take(limit - length as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Whether others may hold the same lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Others may, if they share it, too.
+    Shared,
+    /// Nobody else.
+    Exclusive,
 }
 
-/// Returns the metadata of a file, if there is such a file.
-pub(crate) fn metadata(path: &Path) -> Result<Option<Metadata>> {
-    if_present(fs::metadata(path)).at("look at", path)
+impl Read for &Handle {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        operate(Operation::Read, &self.path, || {
+            let room = faults::room(Operation::Read, &self.path, buffer.len());
+            (&self.file).read(&mut buffer[..room])
+        })
+    }
+}
+
+impl Write for &Handle {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        operate(Operation::Write, &self.path, || {
+            let room = faults::room(Operation::Write, &self.path, bytes.len());
+            let written = (&self.file).write(&bytes[..room])?;
+            faults::wrote(&self.path, &self.file, written);
+            Ok(written)
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for &Handle {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        (&self.file).seek(position)
+    }
+}
+
+/// Opens a file that the store owns, to read it. Follows no link, and waits for nothing.
+pub(crate) fn open(path: &Path) -> Result<Found<Handle>> {
+    open_with(OpenOptions::new().read(true), path)
+}
+
+/// Opens a log that the store owns, to append to it.
+pub(crate) fn open_log(path: &Path) -> Result<Found<Handle>> {
+    open_with(OpenOptions::new().read(true).append(true), path)
+}
+
+fn open_with(options: &mut OpenOptions, path: &Path) -> Result<Found<Handle>> {
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = match operate(Operation::Open, path, || options.open(path)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
+        Err(error) => return damage(error).at("open", path).map(Found::Damaged),
+    };
+    let metadata = file.metadata().at("look at", path)?;
+    Ok(match kind_of_damage(&metadata) {
+        Some(reason) => Found::Damaged(reason.to_owned()),
+        None => Found::Sound(Handle { file, path: path.to_owned() }),
+    })
+}
+
+/// Opens a lock file, and makes it if there is none. Another user's lock file is opened without the permission to write, which a
+/// lock does not need.
+pub(crate) fn open_lock(path: &Path, access: Access) -> Result<Handle> {
+    let open = |create| {
+        let mut options = OpenOptions::new();
+        options.read(true).write(create).create(create).truncate(false);
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        operate(Operation::Open, path, || options.open(path))
+    };
+    let (file, new) = match open(false) {
+        Ok(file) => (file, false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_dir(folder(path), access)?;
+            (open(true).at("create", path)?, true)
+        }
+        Err(error) => match damage(error) {
+            Ok(reason) => return Err(StoreError::Record { path: path.to_owned(), reason }),
+            Err(error) => return Err(error).at("open", path),
+        },
+    };
+    if new {
+        access.apply(&file, access.lock).at("set the permissions of", path)?;
+    }
+    Ok(Handle { file, path: path.to_owned() })
+}
+
+/// Opens a file that the store does not own, to read it.
+pub(crate) fn open_foreign(path: &Path) -> Result<Handle> {
+    let file = operate(Operation::Open, path, || File::open(path)).at("open", path)?;
+    Ok(Handle { file, path: path.to_owned() })
+}
+
+/// Returns the bytes of a file that the store owns.
+pub(crate) fn read(path: &Path) -> Result<Found<Vec<u8>>> {
+    open(path)?.then(path, |file| file.read_up_to(u64::MAX))
+}
+
+/// Looks at a file that the store owns.
+pub(crate) fn look(path: &Path) -> Result<Found<Metadata>> {
+    match operate(Operation::Look, path, || fs::symlink_metadata(path)) {
+        Ok(metadata) => Ok(match kind_of_damage(&metadata) {
+            Some(reason) => Found::Damaged(reason.to_owned()),
+            None => Found::Sound(metadata),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Absent),
+        Err(error) => damage(error).at("look at", path).map(Found::Damaged),
+    }
+}
+
+/// Returns whether there is anything at a path, whatever it is.
+pub(crate) fn exists(path: &Path) -> Result<bool> {
+    Ok(!matches!(look(path)?, Found::Absent))
+}
+
+/// Returns whether there is a folder at a path. A link to a folder counts.
+pub(crate) fn is_dir(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// Returns when a file was last written or freshened.
@@ -61,22 +325,50 @@ pub(crate) fn modified(path: &Path, metadata: &Metadata) -> Result<SystemTime> {
 
 /// Removes a file. Returns whether there was one.
 pub(crate) fn remove(path: &Path) -> Result<bool> {
-    Ok(if_present(fs::remove_file(path)).at("remove", path)?.is_some())
+    let removed = operate(Operation::Remove, path, || {
+        faults::removing(path)?;
+        if_present(fs::remove_file(path))
+    });
+    Ok(removed.at("remove", path)?.is_some())
+}
+
+/// Removes a folder if it is empty and nobody is about to write there.
+pub(crate) fn remove_empty_dir(path: &Path) -> Result<()> {
+    match operate(Operation::Remove, path, || fs::remove_dir(path)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+        removed => removed.at("remove", path),
+    }
+}
+
+/// Renames whatever is at `from`, if anything is. Returns whether there was anything.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<bool> {
+    let renamed = operate(Operation::Rename, from, || if_present(rename_noted(from, to)));
+    let there = renamed.at("rename", from)?.is_some();
+    sync_dir(folder(to))?;
+    Ok(there)
 }
 
 /// Makes a folder and its parents durably: a loss of power does not undo it.
-pub(crate) fn make_dir(path: &Path) -> Result<()> {
-    if path.is_dir() {
+pub(crate) fn make_dir(path: &Path, access: Access) -> Result<()> {
+    if is_dir(path) {
         return Ok(());
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
-        make_dir(parent)?;
+        make_dir(parent, access)?;
     }
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).at("create folder", path),
-        _ => sync_dir(parent.unwrap_or(Path::new("."))),
+    let made = operate(Operation::MakeDir, path, || fs::create_dir(path));
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if !is_dir(path) {
+                let reason = "it is in the place of a folder".to_owned();
+                return Err(StoreError::Record { path: path.to_owned(), reason });
+            }
+        }
+        Err(error) => return Err(error).at("create folder", path),
+        Ok(()) => access.apply_to_dir(path).at("set the permissions of", path)?,
     }
+    sync_dir(parent.unwrap_or(Path::new(".")))
 }
 
 /// Whether to wait for the disk. Unit tests do not: it would take most of their time, and they do not cut the power.
@@ -84,10 +376,10 @@ const DURABLE: bool = !cfg!(test);
 
 /// Makes the names in a folder durable.
 pub(crate) fn sync_dir(path: &Path) -> Result<()> {
-    if !DURABLE {
-        return Ok(());
-    }
-    File::open(path).and_then(|dir| dir.sync_all()).at("sync folder", path)
+    operate(Operation::Sync, path, || {
+        if !DURABLE || faults::synced_dir(path) { Ok(()) } else { File::open(path).and_then(|dir| dir.sync_all()) }
+    })
+    .at("sync folder", path)
 }
 
 /// The result of setting a file's time.
@@ -95,7 +387,7 @@ pub(crate) fn sync_dir(path: &Path) -> Result<()> {
 pub(crate) enum Freshened {
     Done,
     Absent,
-    /// The file belongs to another user.
+    /// The file belongs to another user, or something else is in its place.
     Refused,
 }
 
@@ -103,21 +395,20 @@ pub(crate) enum Freshened {
 ///
 /// This is the only place where the store reads the clock.
 pub(crate) fn freshen(path: &Path) -> Result<Freshened> {
-    match File::open(path).and_then(|file| file.set_modified(SystemTime::now())) {
+    let handle = match open(path)? {
+        Found::Sound(handle) => handle,
+        Found::Absent => return Ok(Freshened::Absent),
+        Found::Damaged(_) => return Ok(Freshened::Refused),
+    };
+    match operate(Operation::Touch, path, || handle.file.set_modified(SystemTime::now())) {
         Ok(()) => Ok(Freshened::Done),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Freshened::Absent),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Freshened::Refused),
         Err(error) => Err(error).at("set the time of", path),
     }
 }
 
-/// Returns whether `path` still names the file that is open as `file`.
-pub(crate) fn still_names(path: &Path, file: &File) -> Result<bool> {
-    let open = file.metadata().at("look at", path)?;
-    Ok(metadata(path)?.is_some_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())))
-}
-
 /// An entry of a folder.
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
     /// Bytes that are not UTF-8 become replacement characters, which the store's own names do not have.
     pub(crate) name: String,
@@ -126,23 +417,81 @@ pub(crate) struct Entry {
 }
 
 /// Returns the entries of a folder, sorted by name. There are none if there is no such folder.
+///
+/// # Errors
+/// [`StoreError::Record`] if something else is in its place, or if the disk no longer gives it.
 pub(crate) fn list(path: &Path) -> Result<Vec<Entry>> {
-    let Some(entries) = if_present(fs::read_dir(path)).at("list", path)? else { return Ok(Vec::new()) };
-    let mut list = Vec::new();
-    for entry in entries {
-        let entry = entry.at("list", path)?;
-        // If it is gone, it was removed since it was listed.
-        let Some(kind) = if_present(entry.file_type()).at("look at", &entry.path())? else { continue };
-        let name = entry.file_name().to_string_lossy().into_owned();
-        list.push(Entry { name, path: entry.path(), is_dir: kind.is_dir() });
-    }
+    let read = || -> io::Result<Option<Vec<Entry>>> {
+        let Some(entries) = operate(Operation::List, path, || if_present(fs::read_dir(path)))? else { return Ok(None) };
+        let mut list = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // If it is gone, it was removed since it was listed.
+            let Some(kind) = if_present(entry.file_type())? else { continue };
+            let name = entry.file_name().to_string_lossy().into_owned();
+            list.push(Entry { name, path: entry.path(), is_dir: kind.is_dir() });
+        }
+        Ok(Some(list))
+    };
+    let mut list = match read() {
+        Ok(list) => list.unwrap_or_default(),
+        Err(error) if error.raw_os_error() == Some(libc::ENOTDIR) => {
+            let reason = "it is in the place of a folder".to_owned();
+            return Err(StoreError::Record { path: path.to_owned(), reason });
+        }
+        Err(error) => {
+            let reason = damage(error).at("list", path)?;
+            return Err(StoreError::Record { path: path.to_owned(), reason });
+        }
+    };
     list.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(list)
 }
 
+/// The permissions of what the store creates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// Those of folders, if they do not depend on the umask.
+    folder: Option<u32>,
+    /// Those of objects and records, which are replaced but never changed.
+    pub(crate) read_only: u32,
+    /// Those of logs, to which lines are appended.
+    pub(crate) appended: u32,
+    /// Those of lock files.
+    pub(crate) lock: u32,
+}
+
+impl Access {
+    /// Those of a store that only its owner writes to, less the umask.
+    pub(crate) const PRIVATE: Self = Self { folder: None, read_only: 0o444, appended: 0o644, lock: 0o644 };
+
+    /// Returns the permissions of what is created in a store whose folder has these. If its group may write to it, then it may write
+    /// to everything in it, whatever the umask is. The bit that passes the group on is passed on, too.
+    pub(crate) fn of(root: &Path) -> Result<Self> {
+        let mode = operate(Operation::Look, root, || fs::metadata(root)).at("look at", root)?.mode();
+        if mode & 0o020 == 0 {
+            return Ok(Self::PRIVATE);
+        }
+        let file = mode & 0o666;
+        Ok(Self { folder: Some(mode & 0o2777), read_only: mode & 0o444, appended: file, lock: file })
+    }
+
+    fn apply(self, file: &File, mode: u32) -> io::Result<()> {
+        if self.folder.is_some() { file.set_permissions(Permissions::from_mode(mode)) } else { Ok(()) }
+    }
+
+    fn apply_to_dir(self, path: &Path) -> io::Result<()> {
+        self.folder.map_or(Ok(()), |mode| fs::set_permissions(path, Permissions::from_mode(mode)))
+    }
+}
+
 /// A file that is being written and does not have its final name yet. If it is dropped without being published it is removed. If the
 /// process is killed it stays in `tmp/` until a collection removes it.
-pub(crate) struct Draft(NamedTempFile);
+pub(crate) struct Draft {
+    /// `None` once it has its name.
+    file: Option<NamedTempFile<Handle>>,
+    access: Access,
+}
 
 /// What to do if the name of a draft is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,29 +501,43 @@ pub(crate) enum Existing {
 }
 
 impl Draft {
-    /// Creates an empty draft in `folder`, which must be in the file system in which it will be published. The file's permissions are
-    /// `mode`, less the umask.
-    pub(crate) fn new(folder: &Path, mode: u32) -> Result<Self> {
-        make_dir(folder)?;
+    /// Creates an empty draft in `folder`, which must be in the file system in which it will be published.
+    pub(crate) fn new(folder: &Path, access: Access, mode: u32) -> Result<Self> {
+        make_dir(folder, access)?;
         let mut builder = Builder::new();
-        builder.prefix("pipe-").permissions(Permissions::from_mode(mode));
-        builder.tempfile_in(folder).map(Self).at("create a file in", folder)
+        // It is removed below, where tests can make that fail.
+        builder.prefix(DRAFT).disable_cleanup(true);
+        let made = builder.make_in(folder, |path| {
+            let file = operate(Operation::Create, path, || {
+                let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)?;
+                faults::created(path);
+                Ok(file)
+            })?;
+            access.apply(&file, mode)?;
+            Ok(Handle { file, path: path.to_owned() })
+        });
+        Ok(Self { file: Some(made.at("create a file in", folder)?), access })
     }
 
-    pub(crate) fn file(&self) -> &File {
-        self.0.as_file()
+    pub(crate) fn file(&self) -> &Handle {
+        self.file.as_ref().expect("a draft is used before it has its name").as_file()
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.file().path()
+    }
+
+    /// Appends `bytes`.
+    pub(crate) fn write(&self, bytes: &[u8]) -> Result<()> {
+        self.file().write_all(bytes).at("write", self.path())
     }
 
     /// Makes the bytes durable, then names the file `path`, then makes the name durable. Returns the open file, or nothing if `path` is
     /// taken and `existing` says to keep it.
     ///
     /// Invariant: no process ever sees an incomplete file under `path`.
-    pub(crate) fn publish(self, path: &Path, existing: Existing) -> Result<Option<File>> {
-        self.sync()?;
+    pub(crate) fn publish(self, path: &Path, existing: Existing) -> Result<Option<Handle>> {
+        self.file().sync()?;
         let file = self.name(path, existing)?;
         if file.is_some() {
             sync_dir(folder(path))?;
@@ -182,37 +545,85 @@ impl Draft {
         Ok(file)
     }
 
-    /// Makes the bytes durable.
-    pub(crate) fn sync(&self) -> Result<()> {
-        if !DURABLE {
-            return Ok(());
-        }
-        self.file().sync_all().at("sync", self.path())
-    }
-
     /// Names the file `path`. Its bytes must be durable already. The name is durable once its folder is synced.
-    pub(crate) fn name(self, path: &Path, existing: Existing) -> Result<Option<File>> {
-        make_dir(folder(path))?;
-        let named = match existing {
-            Existing::Replace => self.0.persist(path),
-            Existing::Keep => self.0.persist_noclobber(path),
-        };
+    ///
+    /// # Errors
+    /// [`StoreError::Record`] if a folder is in its place.
+    pub(crate) fn name(mut self, path: &Path, existing: Existing) -> Result<Option<Handle>> {
+        make_dir(folder(path), self.access)?;
+        let named = operate(Operation::Rename, path, || match existing {
+            Existing::Replace => rename_noted(self.path(), path),
+            Existing::Keep => {
+                if fs::symlink_metadata(path).is_ok() {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                // `persist_noclobber` consumes the file, so it gets the path alone.
+                let draft = tempfile::TempPath::try_from_path(self.path())?;
+                match draft.persist_noclobber(path) {
+                    Ok(()) => {
+                        faults::renamed(self.path(), path, None);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        error.path.keep().map_err(|error| error.error)?;
+                        Err(error.error)
+                    }
+                }
+            }
+        });
         match named {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if existing == Existing::Keep && error.error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-            Err(error) => Err(error.error).at("create", path),
+            Ok(()) => {
+                let (mut handle, temporary) = self.file.take().expect("it has no name yet").into_parts();
+                // It has its name, so there is nothing to remove.
+                drop(temporary);
+                path.clone_into(&mut handle.path);
+                Ok(Some(handle))
+            }
+            Err(error) if existing == Existing::Keep && error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                Err(StoreError::Record { path: path.to_owned(), reason: "it is a folder".to_owned() })
+            }
+            Err(error) => Err(error).at("create", path),
         }
     }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            // What cannot be removed now is removed by a collection.
+            let _ = remove(file.as_file().path());
+        }
+    }
+}
+
+/// The prefix of the names of drafts.
+pub(crate) const DRAFT: &str = "pipe-";
+
+/// Renames a file, and notes it for a loss of power in tests.
+fn rename_noted(from: &Path, to: &Path) -> io::Result<()> {
+    let replaced = faults::replacing(to)?;
+    fs::rename(from, to)?;
+    faults::renamed(from, to, replaced);
+    Ok(())
 }
 
 /// Publishes several drafts and replaces what has their names. This is cheaper than one by one: the file system commits together what
 /// waits for the disk together, and syncing the first folder commits the names in all of them.
 pub(crate) fn publish_all(drafts: Vec<(Draft, PathBuf)>) -> Result<()> {
     match &drafts[..] {
-        [(draft, _)] => draft.sync()?,
-        // Threads of their own, not the pool's: they only wait for the disk, and the more of them wait together, the better.
+        [(draft, _)] => draft.file().sync()?,
+        // Threads of their own, not the pool's: they only wait for the disk, and the more of them wait together, the better. A thread
+        // that cannot be started costs only time.
         several => thread::scope(|scope| {
-            let syncs: Vec<_> = several.iter().map(|(draft, _)| scope.spawn(|| draft.sync())).collect();
+            let start = |(draft, _): &'_ (Draft, PathBuf)| draft.file().sync();
+            let mut syncs = Vec::new();
+            for draft in several {
+                match thread::Builder::new().spawn_scoped(scope, move || start(draft)) {
+                    Ok(sync) => syncs.push(sync),
+                    Err(_) => start(draft)?,
+                }
+            }
             syncs.into_iter().try_for_each(|sync| sync.join().expect("syncing does not panic"))
         })?,
     }
@@ -226,4 +637,30 @@ pub(crate) fn publish_all(drafts: Vec<(Draft, PathBuf)>) -> Result<()> {
 
 fn folder(path: &Path) -> &Path {
     path.parent().expect("every path in a store has a parent")
+}
+
+/// The first and the longest pause between two attempts to take a lock.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+/// How long to wait for a lock before saying so.
+const SILENCE: Duration = Duration::from_millis(1000);
+
+/// Waits for the lock on a file and takes it. After a second it says what it waits for.
+///
+/// # Errors
+/// [`StoreError::Interrupted`] if the process is asked to stop meanwhile.
+pub(crate) fn lock(handle: &Handle, kind: Lock, what: &dyn fmt::Display) -> Result<()> {
+    let (mut pause, longest) = PAUSES;
+    let (mut waited, mut told) = (Duration::ZERO, false);
+    while !handle.try_lock(kind)? {
+        if crate::waiting::must_stop() {
+            return Err(StoreError::Interrupted);
+        }
+        if waited >= SILENCE && !std::mem::replace(&mut told, true) {
+            crate::waiting::tell(what);
+        }
+        thread::sleep(pause);
+        waited += pause;
+        pause = (pause * 2).min(longest);
+    }
+    Ok(())
 }

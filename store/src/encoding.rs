@@ -1,15 +1,8 @@
 //! How an object's bytes are stored on the disk: raw or compressed.
 
-use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
-    path::Path,
-};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
-use crate::{
-    disk,
-    error::{At, Result},
-};
+use crate::disk::Handle;
 
 /// How an object's bytes are stored on the disk. In both cases its name is the digest of the uncompressed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +17,8 @@ const RAW_UP_TO: u64 = 4 << 10;
 const WINDOWS: u64 = 4;
 const WINDOW: u64 = 16 << 10;
 const LEVEL: i32 = 3;
+/// The logarithm of the bytes that a decoder may need for itself: 8 MiB. At [`LEVEL`] a file asks for 2 MiB.
+const WINDOW_LOG: u32 = 23;
 
 impl Encoding {
     pub(crate) const ALL: [Self; 2] = [Self::Raw, Self::Zstd];
@@ -60,27 +55,31 @@ impl Encoding {
         Ok(if compressed.len() < sample.len() / 8 * 7 { Self::Zstd } else { Self::Raw })
     }
 
-    /// Returns a reader of the uncompressed bytes.
-    pub(crate) fn decoder<'a>(self, file: &'a File) -> io::Result<Box<dyn Read + 'a>> {
+    /// Returns a reader of the uncompressed bytes. It needs at most [`WINDOW_LOG`] for itself.
+    pub(crate) fn decoder<'a>(self, file: &'a Handle) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::Raw => Box::new(file),
-            Self::Zstd => Box::new(zstd::Decoder::new(file)?),
+            Self::Zstd => {
+                let mut decoder = zstd::Decoder::new(file)?;
+                decoder.window_log_max(WINDOW_LOG)?;
+                Box::new(decoder)
+            }
         })
     }
 
-    /// Returns the length of the uncompressed bytes, if the first few bytes of the file say what it is.
-    pub(crate) fn declared_length(self, path: &Path, on_disk: u64) -> Result<Option<u64>> {
+    /// Returns the length of the uncompressed bytes, if the file says what it is. Afterwards the file is at its beginning.
+    pub(crate) fn declared_length(self, mut file: &Handle, on_disk: u64) -> io::Result<Option<u64>> {
         if self == Self::Raw {
             return Ok(Some(on_disk));
         }
         let mut header = Vec::new();
-        let Some(file) = disk::if_present(File::open(path)).at("open", path)? else { return Ok(None) };
-        file.take(18).read_to_end(&mut header).at("read", path)?;
+        file.take(18).read_to_end(&mut header)?;
+        file.rewind()?;
         Ok(zstd::zstd_safe::get_frame_content_size(&header).unwrap_or(None))
     }
 
     /// Writes `bytes` to `file`.
-    pub(crate) fn encode(self, bytes: &[u8], mut file: &File) -> io::Result<()> {
+    pub(crate) fn encode(self, bytes: &[u8], mut file: &Handle) -> io::Result<()> {
         if self == Self::Raw {
             return file.write_all(bytes);
         }
@@ -90,16 +89,16 @@ impl Encoding {
     }
 
     /// Writes the `length` bytes of `source` to `file`, a piece at a time.
-    pub(crate) fn encode_file(self, source: &mut File, length: u64, mut file: &File) -> io::Result<()> {
+    pub(crate) fn encode_file(self, mut source: &Handle, length: u64, mut file: &Handle) -> io::Result<()> {
         if self == Self::Raw {
-            return io::copy(source, &mut file).map(drop);
+            return io::copy(&mut source, &mut file).map(drop);
         }
         let mut encoder = Self::encoder(file, length)?;
-        io::copy(source, &mut encoder)?;
+        io::copy(&mut source, &mut encoder)?;
         encoder.finish().map(drop)
     }
 
-    fn encoder(file: &File, length: u64) -> io::Result<zstd::Encoder<'static, &File>> {
+    fn encoder(file: &Handle, length: u64) -> io::Result<zstd::Encoder<'static, &Handle>> {
         let mut encoder = zstd::Encoder::new(file, LEVEL)?;
         encoder.set_pledged_src_size(Some(length))?;
         Ok(encoder)

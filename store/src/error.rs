@@ -49,13 +49,13 @@ pub enum StoreError {
     /// The folder is neither empty nor a store.
     #[error("`{0}` is not a store: it is not empty and has no file `format`")]
     Foreign(PathBuf),
-    /// The store was written by a newer `pipe`, or its file `format` is damaged.
-    #[error("store `{path}` has format `{found}`; this build reads format {FORMAT}")]
+    /// The store was written by a newer `pipe`.
+    #[error("store `{path}` has format {found}; this build reads formats up to {FORMAT}")]
     Format {
         /// The store's folder.
         path: PathBuf,
-        /// What its file `format` holds.
-        found: String,
+        /// The number of its format.
+        found: u32,
     },
     /// The object exists but is not a tree.
     #[error("object {name} is not a tree: {reason}")]
@@ -98,6 +98,24 @@ pub enum StoreError {
     /// Another process has this run open.
     #[error("run `{0}` is open in another process")]
     RunIsOpen(String),
+    /// The disk lost a page of this file while it was mapped into memory. What was computed from it may be wrong.
+    #[error("`{0}` lost a page while it was read; `pipe verify` tells whether it is damaged")]
+    LostPage(PathBuf),
+    /// An object is too large to be what it was read as.
+    #[error("object {name} has {length} bytes, and {what} has at most {limit}")]
+    TooLarge {
+        /// The object.
+        name: Digest,
+        /// Its length in bytes.
+        length: u64,
+        /// What it was read as, as in "a record".
+        what: &'static str,
+        /// The most bytes that it may have.
+        limit: u64,
+    },
+    /// The process was asked to stop while it waited for a lock.
+    #[error("interrupted")]
+    Interrupted,
     /// A study was added after the plan was made. Make a new plan.
     #[error("a study was added while the collection was planned")]
     StalePlan,
@@ -106,7 +124,25 @@ pub enum StoreError {
 impl StoreError {
     /// Returns whether the error says that something in the store is missing or damaged.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Missing(_) | Self::Corrupt { .. } | Self::Record { .. } | Self::NotATree { .. })
+        match self {
+            Self::Missing(_)
+            | Self::Corrupt { .. }
+            | Self::Record { .. }
+            | Self::NotATree { .. }
+            | Self::LostPage(_)
+            | Self::TooLarge { .. } => true,
+            Self::Io { .. }
+            | Self::Foreign(_)
+            | Self::Format { .. }
+            | Self::Path { .. }
+            | Self::Name { .. }
+            | Self::Prefix(_)
+            | Self::UnknownPrefix(_)
+            | Self::AmbiguousPrefix { .. }
+            | Self::RunIsOpen(_)
+            | Self::Interrupted
+            | Self::StalePlan => false,
+        }
     }
 }
 
@@ -124,10 +160,15 @@ pub enum Damage {
     },
     /// The bytes cannot be decompressed, for this reason.
     Undecodable(String),
+    /// There is no file that can be read, for this reason: "it is a folder".
+    Unreadable(String),
 }
 
-/// The number of the store's format. The file `format` holds it.
-pub const FORMAT: u32 = 1;
+/// The number of the store's format, which the file `format` holds. Format 1 had no checksums in the logs of refs and runs. It is
+/// read, and the first write makes it format 2.
+pub const FORMAT: u32 = 2;
+/// The number of the format of trees and results.
+pub(crate) const RECORD_FORMAT: u32 = 1;
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,6 +176,7 @@ impl fmt::Display for Damage {
             Self::Hash(found) => write!(f, "its bytes hash to {found}"),
             Self::Length { found, expected } => write!(f, "it has {found} bytes instead of {expected}"),
             Self::Undecodable(reason) => write!(f, "it does not decompress ({reason})"),
+            Self::Unreadable(reason) => f.write_str(reason),
         }
     }
 }

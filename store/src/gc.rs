@@ -19,12 +19,11 @@ use serde::Serialize;
 
 use crate::{
     ActionKey, ActionResult, Digest, RefEntry, RefKind, Store,
-    disk::{self, Entry},
+    disk::{self, DRAFT, Entry, Found},
     encoding::Encoding,
     error::{Result, StoreError},
     layout::{ACTIONS, OBJECTS, PARTS, PROVENANCE, TEMPORARY},
     paths::Listed,
-    store::UNBORN,
 };
 
 /// What a collection keeps, together with everything it names. [`Store::gc_roots`] makes one, and the caller adds to it.
@@ -32,12 +31,23 @@ use crate::{
 pub struct GcRoots {
     /// Actions that stay, with their results, trees and files.
     pub actions: BTreeSet<ActionKey>,
+    /// Trees that stay, with their files, whether or not a result names them.
+    pub trees: BTreeSet<Digest>,
     /// Objects that stay.
     pub objects: BTreeSet<Digest>,
     /// The ids of unfinished runs that are given up. Their actions are not kept.
     pub abandoned: BTreeSet<String>,
     /// The values of all refs before the caller began to read them.
     seen: SeenRefs,
+}
+
+/// What some actions and trees name.
+#[derive(Debug, Default)]
+pub(crate) struct Reached {
+    /// The actions, the trees and the files of the trees.
+    pub(crate) objects: BTreeSet<Digest>,
+    /// The trees that do not exist.
+    pub(crate) missing: BTreeSet<Digest>,
 }
 
 /// The number of times that each ref has each value.
@@ -173,8 +183,12 @@ impl Store {
     /// If a ref or a run's log cannot be read or is damaged.
     pub fn gc_roots(&self) -> Result<GcRoots> {
         let seen = self.seen_refs()?;
-        let actions = self.runs()?.into_iter().flat_map(|run| run.keys).collect();
-        Ok(GcRoots { actions, objects: BTreeSet::new(), abandoned: BTreeSet::new(), seen })
+        let (mut actions, mut objects) = (BTreeSet::new(), BTreeSet::new());
+        for run in self.runs()? {
+            actions.extend(run.keys);
+            objects.extend(run.objects);
+        }
+        Ok(GcRoots { actions, trees: BTreeSet::new(), objects, abandoned: BTreeSet::new(), seen })
     }
 
     /// Plans to remove everything that `roots` do not reach, old checkpoints, and what killed processes left behind.
@@ -189,35 +203,29 @@ impl Store {
         // Objects are listed before records. So if a listed object has a record by now, that record is listed too.
         let objects = self.list_sharded(OBJECTS)?;
         let records = self.list_sharded(ACTIONS)?;
-        let old = |file: &Listed| disk::modified(&file.path, &file.metadata).map(|modified| modified <= cutoff);
 
-        let mut actions = roots.actions.clone();
-        let kept_runs = self.runs()?.into_iter().filter(|run| !roots.abandoned.contains(&run.id));
-        actions.extend(kept_runs.flat_map(|run| run.keys));
-        for record in &records {
-            if let Some(key) = record.key()
-                && !old(record)?
-            {
-                actions.insert(key);
-            }
+        let (mut actions, mut live) = (roots.actions.clone(), roots.objects.clone());
+        for run in self.runs()?.into_iter().filter(|run| !roots.abandoned.contains(&run.id)) {
+            actions.extend(run.keys);
+            live.extend(run.objects);
         }
-        let mut missing = BTreeSet::new();
-        let mut live = self.reach(&actions, &mut missing)?;
-        live.extend(&roots.objects);
+        actions.extend(records.iter().filter(|record| record.modified > cutoff).filter_map(Listed::key));
+        let Reached { objects: reached, missing } = self.reach(&actions, &roots.trees)?;
+        live.extend(reached);
 
         let mut items = Vec::new();
         for record in &records {
             if let Some(key) = record.key()
                 && !actions.contains(&key)
             {
-                self.doom(&mut items, cutoff, GcKind::Record { key }, record)?;
+                self.doom(&mut items, cutoff, GcKind::Record { key }, record);
             }
         }
         for provenance in &self.list_sharded(PROVENANCE)? {
             if let Some(key) = provenance.key()
                 && !actions.contains(&key)
             {
-                self.doom(&mut items, cutoff, GcKind::Provenance { key }, provenance)?;
+                self.doom(&mut items, cutoff, GcKind::Provenance { key }, provenance);
             }
         }
         self.doom_checkpoints(&mut items, cutoff)?;
@@ -226,8 +234,8 @@ impl Store {
             let Some((name, suffix)) = &object.name else { continue };
             let known = Encoding::from_suffix(suffix).is_some();
             let goes = known && !live.contains(name);
-            if !(goes && self.doom(&mut items, cutoff, GcKind::Object { name: *name }, object)?) {
-                kept.add(object.metadata.len());
+            if !(goes && self.doom(&mut items, cutoff, GcKind::Object { name: *name }, object)) {
+                kept.add(object.length);
             }
         }
         self.doom_leftovers(&mut items, cutoff)?;
@@ -257,41 +265,43 @@ impl Store {
         Ok(seen)
     }
 
-    /// Returns the digests of `actions`, of their trees and of the trees' files. Adds trees that are missing to `missing`.
-    pub(crate) fn reach(
-        &self,
-        actions: &BTreeSet<ActionKey>,
-        missing: &mut BTreeSet<Digest>,
-    ) -> Result<BTreeSet<Digest>> {
-        let mut live = BTreeSet::new();
+    /// Returns what `actions`, their results and `trees` name.
+    pub(crate) fn reach(&self, actions: &BTreeSet<ActionKey>, trees: &BTreeSet<Digest>) -> Result<Reached> {
+        let mut reached = Reached::default();
+        let mut trees = trees.clone();
         for key in actions {
-            live.insert(key.0);
-            let Some(ActionResult::Tree(name)) = self.record(key)? else { continue };
-            live.insert(name);
+            reached.objects.insert(key.0);
+            if let Some(ActionResult::Tree(name)) = self.record(key)? {
+                trees.insert(name);
+            }
+        }
+        for name in trees {
+            reached.objects.insert(name);
             match self.tree(&name) {
-                Ok(tree) => live.extend(tree.files.values().map(|file| file.digest)),
-                Err(StoreError::Missing(name)) => drop(missing.insert(name)),
+                Ok(tree) => reached.objects.extend(tree.files.values().map(|file| file.digest)),
+                Err(StoreError::Missing(name)) => drop(reached.missing.insert(name)),
                 Err(error) => return Err(error),
             }
         }
-        Ok(live)
+        Ok(reached)
     }
 
-    /// Plans to remove a file, unless it is too new. Returns whether it will be removed.
-    fn doom(&self, items: &mut Vec<GcItem>, cutoff: SystemTime, kind: GcKind, file: &Listed) -> Result<bool> {
-        let modified = disk::modified(&file.path, &file.metadata)?;
-        if modified <= cutoff {
-            items.push(GcItem { kind, path: self.relative(&file.path), size: file.metadata.len(), modified });
+    /// Plans to remove a file, unless it is too new or something else is in its place. Returns whether it will be removed.
+    fn doom(&self, items: &mut Vec<GcItem>, cutoff: SystemTime, kind: GcKind, file: &Listed) -> bool {
+        let goes = file.damage.is_none() && file.modified <= cutoff;
+        if goes {
+            items.push(GcItem { kind, path: self.relative(&file.path), size: file.length, modified: file.modified });
         }
-        Ok(modified <= cutoff)
+        goes
     }
 
     fn doom_entry(&self, items: &mut Vec<GcItem>, cutoff: SystemTime, kind: GcKind, entry: &Entry) -> Result<()> {
-        if entry.is_dir {
-            return Ok(());
+        if let Found::Sound(metadata) = disk::look(&entry.path)? {
+            let (length, modified) = (metadata.len(), disk::modified(&entry.path, &metadata)?);
+            let file = Listed { path: entry.path.clone(), length, modified, name: None, damage: None };
+            self.doom(items, cutoff, kind, &file);
         }
-        let Some(metadata) = disk::metadata(&entry.path)? else { return Ok(()) };
-        self.doom(items, cutoff, kind, &Listed { path: entry.path.clone(), metadata, name: None }).map(drop)
+        Ok(())
     }
 
     fn doom_checkpoints(&self, items: &mut Vec<GcItem>, cutoff: SystemTime) -> Result<()> {
@@ -318,7 +328,7 @@ impl Store {
 
     fn doom_leftovers(&self, items: &mut Vec<GcItem>, cutoff: SystemTime) -> Result<()> {
         // Two processes that make the same store at once may leave a file beside `format`.
-        let unborn = disk::list(self.root())?.into_iter().filter(|entry| entry.name.starts_with(UNBORN));
+        let unborn = disk::list(self.root())?.into_iter().filter(|entry| entry.name.starts_with(DRAFT));
         for entry in disk::list(&self.dir(TEMPORARY))?.into_iter().chain(unborn) {
             self.doom_entry(items, cutoff, GcKind::Temporary, &entry)?;
         }

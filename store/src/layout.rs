@@ -6,7 +6,7 @@
 //! actions/ab/<62 digits>.json   the result of an action
 //! provenance/ab/<62>.json       when, where and how long it ran
 //! logs/ab/<62>.txt              what its latest execution said, if it said anything
-//! refs/studies/<name>           one line for each value a study has had
+//! refs/studies/<name>           a line for each value that a study has had, and one that seals them
 //! refs/tags/<name>              the study that a tag names
 //! refs/runs/<id>                the action keys of a run that is not finished
 //! checkpoints/<trajectory>/<step>          names a tree among the parts
@@ -14,6 +14,7 @@
 //! locks/                        empty files, on which kernel locks are held
 //! tmp/                          files that are being written
 //! quarantine/                   damaged files, set aside
+//! reserve                       room for a collection if the disk is full
 //! ```
 
 pub(crate) const OBJECTS: &str = "objects";
@@ -26,8 +27,3 @@ pub(crate) const PARTS: &str = "parts";
 pub(crate) const LOCKS: &str = "locks";
 pub(crate) const TEMPORARY: &str = "tmp";
 pub(crate) const QUARANTINE: &str = "quarantine";
-
-/// The mode of objects and records. They are replaced, but never changed.
-pub(crate) const READ_ONLY: u32 = 0o444;
-/// The mode of logs. Lines are appended to them.
-pub(crate) const APPENDED: u32 = 0o644;

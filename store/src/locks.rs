@@ -1,15 +1,26 @@
 //! Locks that the kernel releases when their process ends, however it ends.
+//!
+//! | file in `locks/` | held | for |
+//! |---|---|---|
+//! | `sweep` | shared | from finding or writing something until it is certain that it stays |
+//! | `sweep` | exclusive | while files are removed |
+//! | `gc` | exclusive | by a collection, from its first look at the roots to the end |
+//! | `refs` | exclusive | while the log of a ref is replaced |
+//! | `records` | exclusive | while a result that does not count is removed |
+//! | `actions/<key>` | exclusive | while the action is executed |
+//! | `checkpoints/<trajectory>` | exclusive | while checkpoints are written, read or removed |
+//!
+//! A process that holds one of the last two may wait for the others. Nothing else waits for the last two while it holds another.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
 use crate::{
     ActionKey, Digest, Store,
-    disk::{self, Entry, if_present},
-    error::{At, Result, StoreError},
+    disk::{self, Entry, Found, Handle, Lock},
+    error::{Result, StoreError},
     layout::LOCKS,
 };
 
@@ -20,23 +31,29 @@ const TRAJECTORY_LOCKS: &str = "checkpoints";
 /// Held while an action is executed, so that only one of several processes with the same action does the work.
 #[derive(Debug)]
 pub struct ActionLock {
-    _file: File,
+    _file: Handle,
 }
 
-/// Whether to wait for a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Patience {
-    Wait,
-    Try,
+/// Keeps sweeps from starting until it is dropped. Hold it from finding or writing something until a run or a ref names it.
+#[derive(Debug)]
+pub struct NoSweep {
+    _file: Handle,
+}
+
+/// Held by a collection, so that only one at a time decides what to remove.
+#[derive(Debug)]
+pub struct GcLock {
+    _file: Handle,
 }
 
 impl Store {
     /// Waits for the lock of an action and takes it.
     ///
     /// # Errors
-    /// If the lock's file cannot be made, opened or locked.
+    /// [`StoreError::Interrupted`] if the process is asked to stop meanwhile. Also if the lock's file cannot be made, opened or locked.
     pub fn lock_action(&self, key: &ActionKey) -> Result<ActionLock> {
-        let file = acquire(&self.lock_path(ACTION_LOCKS, &key.0), Patience::Wait)?;
+        let what = "another process executes this action";
+        let file = self.acquire(&self.lock_path(ACTION_LOCKS, &key.0), Some(&what))?;
         Ok(ActionLock { _file: file.expect("waiting ends with the lock") })
     }
 
@@ -45,59 +62,66 @@ impl Store {
     /// # Errors
     /// If the lock's file cannot be made, opened or locked.
     pub fn try_lock_action(&self, key: &ActionKey) -> Result<Option<ActionLock>> {
-        Ok(acquire(&self.lock_path(ACTION_LOCKS, &key.0), Patience::Try)?.map(|_file| ActionLock { _file }))
+        Ok(self.acquire(&self.lock_path(ACTION_LOCKS, &key.0), None)?.map(|_file| ActionLock { _file }))
+    }
+
+    /// Waits until no other collection is running.
+    ///
+    /// # Errors
+    /// As for [`lock_action`](Self::lock_action).
+    pub fn lock_gc(&self) -> Result<GcLock> {
+        self.lock("gc", Lock::Exclusive, &"another `pipe gc` is running").map(|_file| GcLock { _file })
     }
 
     /// Waits for the lock of a trajectory's checkpoints.
-    pub(crate) fn lock_trajectory(&self, trajectory: &Digest) -> Result<File> {
-        let file = acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), Patience::Wait)?;
+    pub(crate) fn lock_trajectory(&self, trajectory: &Digest) -> Result<Handle> {
+        let what = "another process uses the checkpoints of this training";
+        let file = self.acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), Some(&what))?;
         Ok(file.expect("waiting ends with the lock"))
     }
 
     /// Waits for the lock of a trajectory's checkpoints, to read them. A user without permission to write gets no lock if its file
     /// does not exist: then these checkpoints were never locked, so no process is writing them.
-    pub(crate) fn lock_trajectory_to_read(&self, trajectory: &Digest) -> Result<Option<File>> {
+    pub(crate) fn lock_trajectory_to_read(&self, trajectory: &Digest) -> Result<Option<Handle>> {
         match self.lock_trajectory(trajectory) {
-            Err(StoreError::Io { source, .. })
-                if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
-            {
+            Err(error) if error.is_denied() => {
                 let path = self.lock_path(TRAJECTORY_LOCKS, trajectory);
-                let file = if_present(File::open(&path)).at("open", &path)?;
-                file.map(|file| file.lock_shared().at("lock", &path).map(|()| file)).transpose()
+                let Found::Sound(file) = disk::open(&path)? else { return Ok(None) };
+                disk::lock(&file, Lock::Shared, &"another process uses the checkpoints of this training")?;
+                Ok(Some(file))
             }
             locked => locked.map(Some),
         }
     }
 
     /// Takes the lock of a trajectory's checkpoints, unless another process holds it.
-    pub(crate) fn try_lock_trajectory(&self, trajectory: &Digest) -> Result<Option<File>> {
-        acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), Patience::Try)
+    pub(crate) fn try_lock_trajectory(&self, trajectory: &Digest) -> Result<Option<Handle>> {
+        self.acquire(&self.lock_path(TRAJECTORY_LOCKS, trajectory), None)
     }
 
     /// Waits for the lock that is needed to remove a result that does not count.
-    pub(crate) fn lock_dead_records(&self) -> Result<File> {
-        let path = self.dir(LOCKS).join("records");
-        let file = open(&path)?;
-        file.lock().at("lock", &path)?;
-        Ok(file)
+    pub(crate) fn lock_dead_records(&self) -> Result<Handle> {
+        self.lock("records", Lock::Exclusive, &"another process removes damaged results")
     }
 
-    /// Waits until no sweep is running, and keeps sweeps from starting until the file is closed. Hold it from finding something until
-    /// it is certain that it stays.
-    pub(crate) fn hold_off_sweeps(&self) -> Result<File> {
-        let path = self.dir(LOCKS).join("sweep");
-        let file = open(&path)?;
-        file.lock_shared().at("lock", &path)?;
-        Ok(file)
+    /// Waits for the lock that is needed to replace the log of a ref.
+    pub(crate) fn lock_refs(&self) -> Result<Handle> {
+        self.lock("refs", Lock::Exclusive, &"another process names a study")
     }
 
-    /// Waits until no process keeps sweeps from starting. Until the file is closed, no object is freshened, no key is appended to a run and no value
-    /// to a ref.
-    pub(crate) fn start_sweeping(&self) -> Result<File> {
-        let path = self.dir(LOCKS).join("sweep");
-        let file = open(&path)?;
-        file.lock().at("lock", &path)?;
-        Ok(file)
+    /// Waits until no sweep is running, and keeps sweeps from starting until the result is dropped. Hold it from finding something
+    /// until it is certain that it stays.
+    ///
+    /// # Errors
+    /// As for [`lock_action`](Self::lock_action).
+    pub fn hold_off_sweeps(&self) -> Result<NoSweep> {
+        self.lock("sweep", Lock::Shared, &"`pipe gc` is removing files").map(|_file| NoSweep { _file })
+    }
+
+    /// Waits until no process keeps sweeps from starting. Until the file is closed, no object is freshened, no key is appended to a run
+    /// and no value to a ref.
+    pub(crate) fn start_sweeping(&self) -> Result<Handle> {
+        self.lock("sweep", Lock::Exclusive, &"other processes are using the store")
     }
 
     /// Returns the lock files that may be removed while they are not locked.
@@ -109,57 +133,50 @@ impl Store {
         Ok(files)
     }
 
+    /// Waits for a lock whose file stays.
+    fn lock(&self, name: &str, kind: Lock, what: &dyn fmt::Display) -> Result<Handle> {
+        let file = disk::open_lock(&self.dir(LOCKS).join(name), self.0.access)?;
+        disk::lock(&file, kind, what)?;
+        Ok(file)
+    }
+
+    /// Takes the lock on the file `path`, and creates the file if it does not exist. Waits if `what` says for what.
+    fn acquire(&self, path: &Path, what: Option<&dyn fmt::Display>) -> Result<Option<Handle>> {
+        loop {
+            let file = disk::open_lock(path, self.0.access)?;
+            match what {
+                Some(what) => disk::lock(&file, Lock::Exclusive, what)?,
+                None if !file.try_lock(Lock::Exclusive)? => return Ok(None),
+                None => {}
+            }
+            // A sweep may have removed the file after we opened it and before we locked it. Others would lock its successor.
+            if file.has_its_name()? {
+                return Ok(Some(file));
+            }
+        }
+    }
+
     fn lock_path(&self, folder: &str, digest: &Digest) -> PathBuf {
         self.dir(LOCKS).join(folder).join(digest.to_string())
     }
 }
 
+impl StoreError {
+    /// Returns whether the user has no permission for what was to be done.
+    pub(crate) fn is_denied(&self) -> bool {
+        let kinds = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
+        matches!(self, Self::Io { source, .. } if kinds.contains(&source.kind()))
+    }
+}
+
 /// Removes a lock file unless a process holds the lock. Returns whether it did.
 pub(crate) fn remove_unused(path: &Path) -> Result<bool> {
-    let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(false) };
+    let Found::Sound(file) = disk::open(path)? else { return Ok(false) };
     // A process that waits for this lock will notice that its file was removed, and make a new one.
-    if !try_lock(&file, path)? || !disk::still_names(path, &file)? {
+    if !file.try_lock(Lock::Exclusive)? || !file.has_its_name()? {
         return Ok(false);
     }
     disk::remove(path)
-}
-
-/// Takes the lock on the file `path`. Creates the file if it does not exist.
-fn acquire(path: &Path, patience: Patience) -> Result<Option<File>> {
-    loop {
-        let file = open(path)?;
-        match patience {
-            Patience::Wait => file.lock().at("lock", path)?,
-            Patience::Try if !try_lock(&file, path)? => return Ok(None),
-            Patience::Try => {}
-        }
-        // A sweep may have removed the file after we opened it and before we locked it. Others would lock its successor.
-        if disk::still_names(path, &file)? {
-            return Ok(Some(file));
-        }
-    }
-}
-
-/// Takes the lock on an open file, unless another process holds it. Returns whether it did.
-pub(crate) fn try_lock(file: &File, path: &Path) -> Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(source)) => Err(StoreError::Io { action: "lock", path: path.to_owned(), source }),
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a lock file is empty, so it is always whole")]
-fn open(path: &Path) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            disk::make_dir(path.parent().expect("every lock file is in a folder"))?;
-            options.open(path).at("create", path)
-        }
-        opened => opened.at("open", path),
-    }
 }
 
 #[cfg(test)]

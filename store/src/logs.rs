@@ -1,12 +1,11 @@
 //! What executions said: one text for each action, of its latest execution. Nothing depends on it.
 
-use std::{collections::VecDeque, io::Write};
+use std::collections::VecDeque;
 
 use crate::{
     ActionKey, Store,
     disk::{self, Existing},
-    error::{At, Result},
-    layout::READ_ONLY,
+    error::Result,
 };
 
 /// The most bytes that are kept of the beginning and of the end of a log.
@@ -60,9 +59,9 @@ impl Store {
         if log.is_empty() {
             return disk::remove(&path).map(drop);
         }
-        let draft = self.draft(READ_ONLY)?;
-        draft.file().write_all(log).at("write", draft.path())?;
-        draft.sync()?;
+        let draft = self.draft()?;
+        draft.write(log)?;
+        draft.file().sync()?;
         // A loss of power may lose this name. Nothing depends on it.
         draft.name(&path, Existing::Replace).map(drop)
     }
@@ -72,7 +71,8 @@ impl Store {
     /// # Errors
     /// If the file cannot be read.
     pub fn log(&self, key: &ActionKey) -> Result<Option<Vec<u8>>> {
-        disk::read(&self.log_path(key))
+        let path = self.log_path(key);
+        disk::read(&path)?.record(&path)
     }
 }
 

@@ -1,26 +1,31 @@
 //! Where the files of a store are, and what its divided folders hold.
 
 use std::{
-    fs::Metadata,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use rayon::prelude::*;
 
 use crate::{
     ActionKey, Digest, Store,
-    disk::{self, Draft, Entry},
+    disk::{self, Draft, Entry, Found},
     encoding::Encoding,
-    error::Result,
+    error::{Result, StoreError},
     layout::{ACTIONS, CHECKPOINTS, LOGS, OBJECTS, PROVENANCE, TEMPORARY},
 };
 
 /// A file in one of the folders that are divided into shards by the first two digits of the name.
 pub(crate) struct Listed {
     pub(crate) path: PathBuf,
-    pub(crate) metadata: Metadata,
+    /// In bytes, on the disk.
+    pub(crate) length: u64,
+    /// When it was last written or freshened.
+    pub(crate) modified: SystemTime,
     /// The digest in the file's name and the suffix after it. `None` if the store does not give such names.
     pub(crate) name: Option<(Digest, String)>,
+    /// What is wrong, if this is not a file although it has the name of one, or a shard that cannot be listed.
+    pub(crate) damage: Option<String>,
 }
 
 impl Listed {
@@ -56,9 +61,14 @@ impl Store {
         self.dir(CHECKPOINTS).join(trajectory.to_string())
     }
 
-    /// Creates a file in `tmp/`.
-    pub(crate) fn draft(&self, mode: u32) -> Result<Draft> {
-        Draft::new(&self.dir(TEMPORARY), mode)
+    /// Creates a file in `tmp/` that will be read only.
+    pub(crate) fn draft(&self) -> Result<Draft> {
+        self.draft_of(self.0.access.read_only)
+    }
+
+    /// Creates a file in `tmp/` that will have these permissions.
+    pub(crate) fn draft_of(&self, mode: u32) -> Result<Draft> {
+        Draft::new(&self.dir(TEMPORARY), self.0.access, mode)
     }
 
     /// Returns `path` relative to the store's folder, as reports and plans have it.
@@ -88,13 +98,34 @@ const ALONE: usize = 64;
 
 /// Returns the files in one shard of a divided folder, or the file itself if it is beside the shards.
 fn list_shard(shard: &Entry) -> Result<Vec<Listed>> {
+    let damaged = |path: &Path, reason: String| Listed {
+        path: path.to_owned(),
+        length: 0,
+        modified: SystemTime::UNIX_EPOCH,
+        name: None,
+        damage: Some(reason),
+    };
+    let is_shard = shard.name.len() == 2 && shard.name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if is_shard && !shard.is_dir {
+        return Ok(vec![damaged(&shard.path, "it is in the place of a folder".to_owned())]);
+    }
+    let inner = match disk::list(&shard.path) {
+        _ if !shard.is_dir => vec![shard.clone()],
+        Err(StoreError::Record { reason, .. }) => return Ok(vec![damaged(&shard.path, reason)]),
+        inner => inner?,
+    };
     let mut files = Vec::new();
-    let inner = if shard.is_dir { disk::list(&shard.path)? } else { Vec::new() };
-    let loose = (!shard.is_dir).then_some(shard);
-    for entry in inner.iter().chain(loose) {
-        let name = if shard.is_dir && !entry.is_dir { parse(&shard.name, &entry.name) } else { None };
-        let Some(metadata) = disk::metadata(&entry.path)? else { continue };
-        files.push(Listed { path: entry.path.clone(), metadata, name });
+    for entry in inner {
+        let name = if shard.is_dir { parse(&shard.name, &entry.name) } else { None };
+        match disk::look(&entry.path)? {
+            Found::Sound(metadata) => {
+                let modified = disk::modified(&entry.path, &metadata)?;
+                files.push(Listed { path: entry.path, length: metadata.len(), modified, name, damage: None });
+            }
+            Found::Absent => {}
+            Found::Damaged(reason) if name.is_some() => files.push(Listed { name, ..damaged(&entry.path, reason) }),
+            Found::Damaged(_) => files.push(Listed { damage: None, ..damaged(&entry.path, String::new()) }),
+        }
     }
     Ok(files)
 }

@@ -1,8 +1,10 @@
 //! Refs: names for digests. A ref can get a new value, and its history is kept.
+//!
+//! The log of a ref is a file with a sealed line for each value, oldest first, and a last line that seals the whole. A new value
+//! replaces the file, so a log that is cut off or changed is damaged, whatever happened to the process that wrote it.
 
 use std::{
-    fs::File,
-    io::Write,
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -11,10 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Digest, Store,
-    disk::{self, Existing, if_present},
-    error::{At, FORMAT, Result, StoreError},
-    layout::{APPENDED, REFS},
-    lines,
+    disk::{self, Existing},
+    error::{FORMAT, Result, StoreError},
+    layout::REFS,
+    names::{check_name, damaged},
+    sealed,
 };
 
 /// The kind of thing that a ref names.
@@ -40,10 +43,21 @@ impl RefKind {
 /// A value in a ref's history. The fields are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RefEntry {
-    /// When the ref got this value, in seconds since 1970.
+    /// When the ref got this value, in seconds since 1970, by the clock of the machine. It is only shown.
     pub at: u64,
     /// The object that the ref named from then on.
     pub digest: Digest,
+    /// The place of this value among all values of all refs of the store: later values have greater numbers. 0 in a store of format 1,
+    /// which has no such numbers.
+    #[serde(default)]
+    pub seq: u64,
+}
+
+impl RefEntry {
+    /// Returns what orders the values of all refs by when they were given.
+    pub fn order(&self) -> (u64, u64) {
+        (self.seq, self.at)
+    }
 }
 
 /// What was removed from a log.
@@ -51,8 +65,10 @@ pub struct RefEntry {
 pub(crate) struct MendedRef {
     /// Values whose object is missing.
     pub(crate) forgotten: Vec<Digest>,
-    /// The number of lines that could not be read. An empty log counts as one such line.
+    /// The number of lines that could not be read.
     pub(crate) unreadable: usize,
+    /// Values that are in the log again.
+    pub(crate) recovered: Vec<Digest>,
 }
 
 /// Returns a time as whole seconds since 1970, or 0 if it is earlier.
@@ -66,10 +82,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Name`] if there can be no such ref, [`StoreError::Record`] if its log is damaged. Also if the log cannot be read.
     pub fn ref_log(&self, kind: RefKind, name: &str) -> Result<Vec<RefEntry>> {
-        lines::check_name(name)?;
+        check_name(name)?;
         let path = self.ref_path(kind, name);
-        let parse = |line: &String| serde_json::from_str(line).map_err(|error| lines::damaged(&path, &error));
-        lines::read(&path)?.unwrap_or_default().iter().map(parse).collect()
+        let Some(bytes) = disk::read(&path)?.record(&path)? else { return Ok(Vec::new()) };
+        parse(&bytes).map_err(|reason| damaged(&path, &reason))
     }
 
     /// Returns the current value of a ref, if there is such a ref.
@@ -94,29 +110,19 @@ impl Store {
     /// [`StoreError::Name`] if the name cannot be a ref's, [`StoreError::Missing`] if the object is not stored. Also if the log is
     /// damaged or cannot be written.
     pub fn ref_append(&self, kind: RefKind, name: &str, digest: &Digest, at: SystemTime) -> Result<bool> {
-        lines::check_name(name)?;
-        let line = line(&RefEntry { at: unix_seconds(at), digest: *digest });
-        let _sweeps_wait = self.hold_off_sweeps()?;
+        check_name(name)?;
+        let _no_sweep = self.hold_off_sweeps()?;
         if !self.freshen_object(digest, None)? && !self.contains(digest)? {
             return Err(StoreError::Missing(*digest));
         }
-        loop {
-            let Some((mut file, path)) = self.lock_ref(kind, name)? else {
-                // The log is published with its first line, so an empty log is one that has lost its lines.
-                if self.write_log(&(line.clone() + "\n"), &self.ref_path(kind, name), Existing::Keep)? {
-                    return Ok(true);
-                }
-                continue;
-            };
-            // This is checked under the lock, so if two processes append the same value at once only one of them writes.
-            if self.ref_latest(kind, name)?.is_some_and(|latest| latest.digest == *digest) {
-                return Ok(false);
-            }
-            lines::mend(&mut file, &path)?;
-            lines::append(&mut file, &path, &line)?;
-            file.sync_all().at("sync", &path)?;
-            return Ok(true);
+        let _lock = self.lock_refs()?;
+        let mut entries = self.ref_log(kind, name)?;
+        if entries.last().is_some_and(|latest| latest.digest == *digest) {
+            return Ok(false);
         }
+        entries.push(RefEntry { at: unix_seconds(at), digest: *digest, seq: self.next_seq()? });
+        self.replace_log(&entries, &self.ref_path(kind, name))?;
+        Ok(true)
     }
 
     /// Drops the values of a ref for which `keep` returns false. If none is left the ref is removed. Returns how many were dropped.
@@ -124,106 +130,198 @@ impl Store {
     /// # Errors
     /// [`StoreError::Name`] if there can be no such ref. Also if the log is damaged or cannot be written.
     pub fn ref_retain(&self, kind: RefKind, name: &str, mut keep: impl FnMut(&RefEntry) -> bool) -> Result<usize> {
-        lines::check_name(name)?;
-        let _sweeps_wait = self.hold_off_sweeps()?;
-        let Some((_locked, path)) = self.lock_ref(kind, name)? else { return Ok(0) };
+        check_name(name)?;
+        let _no_sweep = self.hold_off_sweeps()?;
+        let _lock = self.lock_refs()?;
         let mut entries = self.ref_log(kind, name)?;
         let before = entries.len();
         entries.retain(&mut keep);
         let dropped = before - entries.len();
-        if entries.is_empty() || dropped > 0 {
-            self.replace_log(&entries, &path)?;
+        if dropped > 0 {
+            self.replace_log(&entries, &self.ref_path(kind, name))?;
         }
         Ok(dropped)
     }
 
-    /// Returns what is wrong with a ref's log as a whole, if anything is: a loss of power may have left it empty or cut off its last
-    /// line. Readers ignore a line that is cut off.
-    pub(crate) fn ref_tear(&self, kind: RefKind, name: &str) -> Result<Option<&'static str>> {
+    /// Removes from a ref's log the values whose object is missing and the lines that cannot be read, and adds the values `found`
+    /// before the others if there were such lines. Copies the log to `quarantine/` first.
+    pub(crate) fn mend_ref(&self, kind: RefKind, name: &str, found: &BTreeSet<Digest>) -> Result<MendedRef> {
+        let _no_sweep = self.hold_off_sweeps()?;
+        let _lock = self.lock_refs()?;
         let path = self.ref_path(kind, name);
-        loop {
-            let Some(file) = if_present(File::open(&path)).at("open", &path)? else { return Ok(None) };
-            // Under the lock, no process is in the middle of writing a line.
-            file.lock_shared().at("lock", &path)?;
-            if disk::still_names(&path, &file)? {
-                return Ok(lines::tear(&disk::read(&path)?.unwrap_or_default()));
-            }
-        }
-    }
-
-    /// Removes from a ref's log the values whose object is missing and the lines that cannot be read. Copies the log to `quarantine/`
-    /// first.
-    pub(crate) fn mend_ref(&self, kind: RefKind, name: &str) -> Result<MendedRef> {
-        lines::check_name(name)?;
-        let _sweeps_wait = self.hold_off_sweeps()?;
         let mut mended = MendedRef::default();
-        let Some((_locked, path)) = self.lock_ref(kind, name)? else { return Ok(mended) };
-        let bytes = disk::read(&path)?.unwrap_or_default();
-        let (torn, mut kept) = (lines::tear(&bytes).is_some(), Vec::new());
-        for line in lines::split(&bytes) {
-            match serde_json::from_slice::<RefEntry>(line) {
-                Ok(entry) if self.contains(&entry.digest)? => kept.push(entry),
-                Ok(entry) => mended.forgotten.push(entry.digest),
-                Err(_) => mended.unreadable += 1,
+        let (entries, aside) = match disk::read(&path)? {
+            disk::Found::Absent => return Ok(mended),
+            disk::Found::Sound(bytes) => {
+                let (entries, unreadable) = salvage(&bytes);
+                mended.unreadable = unreadable;
+                (entries, Some(bytes))
+            }
+            disk::Found::Damaged(_) => {
+                mended.unreadable = 1;
+                (Vec::new(), None)
+            }
+        };
+        let mut kept = Vec::new();
+        if mended.unreadable > 0 {
+            let known: BTreeSet<_> = entries.iter().map(|entry| entry.digest).collect();
+            mended.recovered = found.difference(&known).copied().collect();
+            kept.extend(mended.recovered.iter().map(|digest| RefEntry { at: 0, digest: *digest, seq: 0 }));
+        }
+        for entry in entries {
+            // What cannot be looked at stays: only what is missing is forgotten.
+            match self.contains(&entry.digest) {
+                Ok(false) => mended.forgotten.push(entry.digest),
+                Err(error) if !error.is_damage() => return Err(error),
+                _ => kept.push(entry),
             }
         }
-        mended.unreadable += usize::from(torn);
         if mended != MendedRef::default() {
-            self.copy_aside(&self.relative(&path), &bytes)?;
+            match aside {
+                Some(bytes) => self.copy_aside(&self.relative(&path), &bytes)?,
+                None => drop(self.set_aside(&self.relative(&path))?),
+            }
             self.replace_log(&kept, &path)?;
         }
         Ok(mended)
+    }
+
+    /// Returns the values in the lines of a ref's log that are sound.
+    pub(crate) fn sound_entries(&self, kind: RefKind, name: &str) -> Result<Vec<Digest>> {
+        let disk::Found::Sound(bytes) = disk::read(&self.ref_path(kind, name))? else { return Ok(Vec::new()) };
+        Ok(salvage(&bytes).0.iter().map(|entry| entry.digest).collect())
     }
 
     pub(crate) fn ref_path(&self, kind: RefKind, name: &str) -> PathBuf {
         self.ref_dir(kind).join(name)
     }
 
-    fn ref_dir(&self, kind: RefKind) -> PathBuf {
+    pub(crate) fn ref_dir(&self, kind: RefKind) -> PathBuf {
         self.dir(REFS).join(kind.folder())
     }
 
-    /// Opens and locks a ref's log, if there is one.
-    fn lock_ref(&self, kind: RefKind, name: &str) -> Result<Option<(File, PathBuf)>> {
-        let path = self.ref_path(kind, name);
-        loop {
-            let Some(file) = lines::open(&path)? else { return Ok(None) };
-            file.lock().at("lock", &path)?;
-            // Before we got the lock, another process may have replaced the log with a shorter one.
-            if disk::still_names(&path, &file)? {
-                return Ok(Some((file, path)));
+    /// Returns a number that is greater than those of all values. The caller holds the lock of the refs.
+    fn next_seq(&self) -> Result<u64> {
+        let mut greatest = 0;
+        for kind in RefKind::ALL {
+            for name in self.ref_names(kind)? {
+                // What is damaged may have had a greater number. Then the order of two values of different names is lost, but no value.
+                if let disk::Found::Sound(bytes) = disk::read(&self.ref_path(kind, &name))? {
+                    greatest = salvage(&bytes).0.iter().map(|entry| entry.seq).fold(greatest, u64::max);
+                }
             }
         }
+        Ok(greatest + 1)
     }
 
-    /// Replaces the log at `path` with one that has these values, or removes it if there are none.
+    /// Replaces the log at `path` with one that has these values, or removes it if there are none. The caller holds the lock of the
+    /// refs.
     fn replace_log(&self, entries: &[RefEntry], path: &Path) -> Result<()> {
         if entries.is_empty() {
-            return disk::remove(path).map(drop);
+            disk::remove(path)?;
+            return disk::sync_dir(path.parent().expect("it is in a folder"));
         }
-        let text: String = entries.iter().map(|entry| line(entry) + "\n").collect();
-        self.write_log(&text, path, Existing::Replace).map(drop)
-    }
-
-    /// Writes a whole log. Returns false if there is one already and `existing` says to keep it.
-    fn write_log(&self, text: &str, path: &Path, existing: Existing) -> Result<bool> {
-        let draft = self.draft(APPENDED)?;
-        draft.file().write_all(text.as_bytes()).at("write", draft.path())?;
-        Ok(draft.publish(path, existing)?.is_some())
+        self.upgrade()?;
+        self.write(render(entries).as_bytes(), path, Existing::Replace).map(drop)
     }
 }
 
-/// A line of a log. The fields are sorted. Readers ignore the format, because there has been only one so far.
-#[derive(Serialize)]
+/// A line of a log. The fields are sorted.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Line {
     at: u64,
     digest: Digest,
     format: u32,
+    seq: u64,
 }
 
-fn line(entry: &RefEntry) -> String {
-    let line = Line { at: entry.at, digest: entry.digest, format: FORMAT };
-    serde_json::to_string(&line).expect("a line is plain data")
+/// The last line of a log. The fields are sorted.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    /// The number of lines before it.
+    entries: usize,
+    format: u32,
+    /// The digest of the bytes before it.
+    lines: Digest,
+}
+
+/// A line of a log in a store of format 1, which ended with the last value. `format` may be missing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct First {
+    at: u64,
+    digest: Digest,
+    #[serde(default = "first")]
+    format: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// Returns the log of these values.
+fn render(entries: &[RefEntry]) -> String {
+    let mut text = String::new();
+    for RefEntry { at, digest, seq } in entries {
+        text += &sealed::seal(&Line { at: *at, digest: *digest, format: FORMAT, seq: *seq });
+        text.push('\n');
+    }
+    let end = End { entries: entries.len(), format: FORMAT, lines: Digest::of(text.as_bytes()) };
+    text + &sealed::seal(&end) + "\n"
+}
+
+/// Returns the value in a line, if it is sound.
+fn parse_line(line: &[u8]) -> Result<RefEntry, String> {
+    let Line { at, digest, format, seq } = sealed::open(line)?;
+    if format == FORMAT { Ok(RefEntry { at, digest, seq }) } else { Err(format!("format {format} is not {FORMAT}")) }
+}
+
+/// Returns the value in a line of a store of format 1.
+fn parse_first(line: &[u8]) -> Option<RefEntry> {
+    let First { at, digest, format } = serde_json::from_slice(line).ok()?;
+    (format == 1).then_some(RefEntry { at, digest, seq: 0 })
+}
+
+/// Returns the values of a log, or what is wrong with it.
+fn parse(bytes: &[u8]) -> Result<Vec<RefEntry>, String> {
+    let Some(whole) = bytes.strip_suffix(b"\n") else {
+        return Err(if bytes.is_empty() { "it is empty" } else { "its last line is cut off" }.to_owned());
+    };
+    let mut lines: Vec<_> = whole.split(|byte| *byte == b'\n').collect();
+    let first: Option<Vec<_>> = lines.iter().map(|line| parse_first(line)).collect();
+    if let Some(entries) = first {
+        return Ok(entries);
+    }
+    let last = lines.pop().unwrap_or_default();
+    let entries =
+        lines.iter().enumerate().map(|(i, line)| parse_line(line).map_err(|why| format!("line {}: {why}", i + 1)));
+    let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+    let end: End = sealed::open(last).map_err(|reason| format!("its last line: {reason}"))?;
+    let before = Digest::of(&bytes[..bytes.len() - last.len() - 1]);
+    if (end.entries, end.format, end.lines) != (entries.len(), FORMAT, before) {
+        return Err("a line is missing or was added".to_owned());
+    }
+    Ok(entries)
+}
+
+/// Returns the values of the lines that are sound, and the number of lines that are not.
+fn salvage(bytes: &[u8]) -> (Vec<RefEntry>, usize) {
+    if let Ok(entries) = parse(bytes) {
+        return (entries, 0);
+    }
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let (mut entries, mut unreadable) = (Vec::new(), 0);
+    for line in lines {
+        match parse_line(line).ok().or_else(|| parse_first(line)) {
+            Some(entry) => entries.push(entry),
+            None if sealed::open::<End>(line).is_ok() => {}
+            None => unreadable += 1,
+        }
+    }
+    // Something is wrong with the whole: at least one line is missing.
+    (entries, unreadable.max(1))
 }
 
 #[cfg(test)]
@@ -251,23 +349,43 @@ mod tests {
         assert_eq!(store.ref_latest(STUDIES, "shapes").unwrap(), log.last().copied());
         assert_eq!(store.ref_names(STUDIES).unwrap(), ["shapes"]);
         assert_eq!(store.ref_log(STUDIES, "other").unwrap(), []);
-        let text = fs::read_to_string(store.root().join("refs/studies/shapes")).unwrap();
-        assert_eq!(text.lines().next().unwrap(), format!("{{\"at\":0,\"digest\":\"{}\",\"format\":1}}", values[0]));
+        let other = store.put(b"other").unwrap();
+        store.ref_append(STUDIES, "other", &other, at(0)).unwrap();
+        assert_eq!(store.ref_latest(STUDIES, "other").unwrap().unwrap().seq, 4, "one order for all refs");
     }
 
     #[test]
-    fn a_torn_last_line_is_ignored_and_then_written_over() {
+    fn the_bytes_of_a_log_do_not_change() {
+        let digest = Digest::from_bytes([1; 32]);
+        let log = render(&[RefEntry { at: 7, digest, seq: 3 }]);
+        let digits = "01".repeat(32);
+        let line = format!(
+            "{{\"at\":7,\"check\":\"10a3122aac4a69aa3c487a656ac1d7c317d9229a581406c48940cab6e6bb086b\",\"digest\":\"{digits}\",\"format\":2,\"seq\":3}}"
+        );
+        assert_eq!(log.lines().next(), Some(line.as_str()));
+        assert_eq!(parse(log.as_bytes()), Ok(vec![RefEntry { at: 7, digest, seq: 3 }]));
+    }
+
+    #[test]
+    fn every_changed_byte_and_every_cut_is_noticed() {
         let (_folder, store) = store();
-        let (a, b) = (store.put(b"a").unwrap(), store.put(b"b").unwrap());
-        store.ref_append(STUDIES, "s", &a, at(1)).unwrap();
+        for text in ["a", "b", "c"] {
+            store.ref_append(STUDIES, "s", &store.put(text.as_bytes()).unwrap(), at(7)).unwrap();
+        }
         let path = store.ref_path(STUDIES, "s");
         let whole = fs::read(&path).unwrap();
-        for cut in 0..whole.len() {
-            fs::write(&path, [&whole[..], &whole[..cut]].concat()).unwrap();
-            assert_eq!(store.ref_log(STUDIES, "s").unwrap().len(), 1, "{cut}");
+        for i in 0..whole.len() {
+            for flip in 1..=255 {
+                let mut wrong = whole.clone();
+                wrong[i] ^= flip;
+                assert!(parse(&wrong).is_err(), "byte {i} ^ {flip}");
+            }
+            assert!(parse(&whole[..i]).is_err(), "cut at {i}");
         }
-        store.ref_append(STUDIES, "s", &b, at(2)).unwrap();
-        assert_eq!(store.ref_log(STUDIES, "s").unwrap().iter().map(|e| e.digest).collect::<Vec<_>>(), [a, b]);
+        let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+        for (i, _) in lines.iter().enumerate() {
+            assert!(parse(&[&lines[..i], &lines[i + 1..]].concat().concat()).is_err(), "without line {i}");
+        }
     }
 
     #[test]
@@ -311,12 +429,18 @@ mod tests {
     }
 
     #[test]
-    fn lines_without_a_format_are_read() {
+    fn logs_of_format_1_are_read_and_continued() {
         let (_folder, store) = store();
         let digest = store.put(b"a").unwrap();
         store.ref_append(STUDIES, "s", &digest, at(3)).unwrap();
         fs::write(store.ref_path(STUDIES, "s"), format!("{{\"at\":3,\"digest\":\"{digest}\"}}\n")).unwrap();
-        assert_eq!(store.ref_log(STUDIES, "s").unwrap(), [RefEntry { at: 3, digest }]);
+        assert_eq!(store.ref_log(STUDIES, "s").unwrap(), [RefEntry { at: 3, digest, seq: 0 }]);
+        let second = format!("{{\"at\":2,\"digest\":\"{digest}\",\"format\":1}}\n");
+        let log = fs::read_to_string(store.ref_path(STUDIES, "s")).unwrap() + &second;
+        fs::write(store.ref_path(STUDIES, "s"), log).unwrap();
+        store.ref_append(STUDIES, "s", &store.put(b"b").unwrap(), at(1)).unwrap();
+        let seqs: Vec<_> = store.ref_log(STUDIES, "s").unwrap().iter().map(|entry| (entry.at, entry.seq)).collect();
+        assert_eq!(seqs, [(3, 0), (2, 0), (1, 1)]);
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! Moves damaged files out of the way, to `quarantine/`, without losing them.
 
-use std::{
-    fs,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 use crate::{
     Digest, Store,
-    disk::{self, Existing, if_present},
+    disk::{self, Existing},
     encoding::Encoding,
-    error::{At, Result, StoreError},
+    error::{Result, StoreError},
     layout::QUARANTINE,
 };
 
@@ -28,34 +25,39 @@ impl Store {
         Ok(moved)
     }
 
-    /// Moves a file to `quarantine/`. `path` is relative to the store's folder, as in a [`VerifyReport`](crate::VerifyReport).
+    /// Moves a file, or whatever is in its place, to `quarantine/`. `path` is relative to the store's folder, as in a [`VerifyReport`](crate::VerifyReport).
     /// Returns the new path, or nothing if there is no such file.
     ///
     /// # Errors
     /// [`StoreError::Path`] if `path` leaves the store's folder. Also if the file cannot be moved.
-    #[expect(clippy::disallowed_methods, reason = "the file keeps its bytes and goes where nothing looks for it")]
     pub fn set_aside(&self, path: &Path) -> Result<Option<PathBuf>> {
         if path.components().any(|part| !matches!(part, Component::Normal(_))) {
             return Err(StoreError::Path { path: path.display().to_string(), reason: "it is not within the store" });
         }
         let from = self.root().join(path);
-        disk::make_dir(&self.dir(QUARANTINE))?;
-        let to = self.free_place(path);
-        let moved = if_present(fs::rename(&from, &to)).at("set aside", &from)?;
-        Ok(moved.map(|()| to))
+        disk::make_dir(&self.dir(QUARANTINE), self.0.access)?;
+        let to = self.free_place(path)?;
+        let moved = disk::exists(&from)? && disk::rename(&from, &to)?;
+        Ok(moved.then_some(to))
     }
 
     /// Writes a copy of the file `path`, which holds `bytes`, to `quarantine/`. `path` is relative to the store's folder.
     pub(crate) fn copy_aside(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        while !self.write(bytes, &self.free_place(path), Existing::Keep)? {}
+        while !self.write(bytes, &self.free_place(path)?, Existing::Keep)? {}
         Ok(())
     }
 
     /// Returns a path in `quarantine/` for a file. If files of this name were set aside before, it ends with a number.
-    fn free_place(&self, path: &Path) -> PathBuf {
+    fn free_place(&self, path: &Path) -> Result<PathBuf> {
         let name = path.to_string_lossy().replace('/', "-");
-        let free = |n: u32| self.dir(QUARANTINE).join(if n == 0 { name.clone() } else { format!("{name}.{n}") });
-        (0..).map(free).find(|to| !to.exists()).expect("there are more numbers than files")
+        let mut to = self.dir(QUARANTINE).join(&name);
+        for n in 1_u32.. {
+            if !disk::exists(&to)? {
+                break;
+            }
+            to = self.dir(QUARANTINE).join(format!("{name}.{n}"));
+        }
+        Ok(to)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
-use crate::{Digest, StoreError};
+use crate::{Digest, StoreError, mapped::Mapped};
 
 /// The uncompressed bytes of an object, owned or mapped from its file. Cheap to clone.
 #[derive(Clone)]
@@ -11,7 +11,7 @@ pub struct Bytes(Inner);
 #[derive(Clone)]
 enum Inner {
     Owned(Arc<Vec<u8>>),
-    Mapped(Arc<memmap2::Mmap>),
+    Mapped(Arc<Mapped>),
 }
 
 impl From<Vec<u8>> for Bytes {
@@ -20,8 +20,8 @@ impl From<Vec<u8>> for Bytes {
     }
 }
 
-impl From<memmap2::Mmap> for Bytes {
-    fn from(map: memmap2::Mmap) -> Self {
+impl From<Mapped> for Bytes {
+    fn from(map: Mapped) -> Self {
         Self(Inner::Mapped(Arc::new(map)))
     }
 }

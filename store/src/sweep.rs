@@ -1,11 +1,12 @@
 //! Removes what a garbage collection has planned to remove.
 
-use std::{collections::BTreeSet, fs::File, mem::discriminant};
+use std::{collections::BTreeSet, mem::discriminant};
 
 use rayon::prelude::*;
 
 use crate::{
-    GcItem, GcKind, GcPlan, Store, Tally, disk,
+    GcItem, GcKind, GcPlan, Store, Tally,
+    disk::{self, Found},
     error::{Result, StoreError},
     locks,
 };
@@ -58,16 +59,25 @@ impl Store {
             return Err(StoreError::StalePlan);
         }
         let (cutoff, _) = self.gc_cutoff(plan.cutoff)?;
-        let noted: BTreeSet<_> = self.runs()?.into_iter().flat_map(|run| run.keys).collect();
-        let reached = self.reach(&noted, &mut BTreeSet::new())?;
+        let runs = self.runs()?;
+        let noted: BTreeSet<_> = runs.iter().flat_map(|run| &run.keys).copied().collect();
+        let mut reached = self.reach(&noted, &BTreeSet::new())?.objects;
+        reached.extend(runs.iter().flat_map(|run| &run.objects));
         let spares = |item: &GcItem| match &item.kind {
             GcKind::Record { key } | GcKind::Provenance { key } => noted.contains(key),
             GcKind::Object { name } => reached.contains(name),
             _ => false,
         };
         let removes = |item: &GcItem| Ok(item.modified <= cutoff && !spares(item) && self.remove_item(item)?);
+        let is_record = |item: &&GcItem| matches!(item.kind, GcKind::Record { .. });
+        let record_folders = plan.items.iter().filter(is_record).filter_map(|item| item.path.parent());
+        let records: BTreeSet<_> = record_folders.map(|folder| self.root().join(folder)).collect();
         let mut swept = Swept::default();
         for items in plan.items.chunk_by(|a, b| discriminant(&a.kind) == discriminant(&b.kind)) {
+            if matches!(items[0].kind, GcKind::Object { .. }) {
+                // No loss of power must bring back a record that names them.
+                records.iter().try_for_each(|folder| disk::sync_dir(folder))?;
+            }
             // Objects may be removed in any order, and no lock is taken for them: a thread of the pool that waited for one could be the
             // one that holds it.
             if items.len() > AT_ONCE && matches!(items[0].kind, GcKind::Object { .. }) {
@@ -85,7 +95,7 @@ impl Store {
     /// Removes a file if it has not changed since the plan was made. Returns whether it did.
     fn remove_item(&self, item: &GcItem) -> Result<bool> {
         let path = self.root().join(&item.path);
-        let _lock: Option<File> = match &item.kind {
+        let _lock = match &item.kind {
             GcKind::Checkpoint { trajectory } | GcKind::CheckpointPart { trajectory } => {
                 // If a training holds the lock it is using its checkpoints, so they stay.
                 let Some(lock) = self.try_lock_trajectory(trajectory)? else { return Ok(false) };
@@ -93,7 +103,7 @@ impl Store {
             }
             _ => None,
         };
-        let Some(metadata) = disk::metadata(&path)? else { return Ok(false) };
+        let Found::Sound(metadata) = disk::look(&path)? else { return Ok(false) };
         if disk::modified(&path, &metadata)? != item.modified {
             return Ok(false);
         }
@@ -106,7 +116,7 @@ impl Store {
             GcKind::CheckpointPart { trajectory } => {
                 // A checkpoint that was completed since may name it, so remove only what none names.
                 self.drop_unnamed_parts(trajectory)?;
-                Ok(!path.exists())
+                Ok(!disk::exists(&path)?)
             }
             _ => disk::remove(&path),
         }
@@ -117,7 +127,7 @@ impl Store {
 mod tests {
     use std::{
         collections::BTreeMap,
-        fs,
+        fs::{self, File},
         time::{Duration, SystemTime},
     };
 
@@ -342,7 +352,7 @@ mod tests {
         let (_folder, store) = store();
         let digest = store.put(b"x").unwrap();
         let (key, run) = (action(&store, "a"), store.open_run("r", "s", SystemTime::now()).unwrap());
-        let waits = |held: &dyn Fn() -> File, wanting: &(dyn Fn() + Sync)| {
+        let waits = |held: &dyn Fn() -> Box<dyn std::any::Any>, wanting: &(dyn Fn() + Sync)| {
             let held = held();
             std::thread::scope(|scope| {
                 let wanting = scope.spawn(wanting);
@@ -352,13 +362,13 @@ mod tests {
                 wanting.join().unwrap();
             });
         };
-        let sweeping = || store.start_sweeping().unwrap();
+        let sweeping = || -> Box<dyn std::any::Any> { Box::new(store.start_sweeping().unwrap()) };
         waits(&sweeping, &|| drop(store.put(b"x")));
         waits(&sweeping, &|| run.append(&key).unwrap());
         waits(&sweeping, &|| assert!(store.ref_append(RefKind::Studies, "s", &digest, at(1)).unwrap()));
         waits(&sweeping, &|| drop(store.open_run("q", "s", at(1)).unwrap()));
         let plan = plan(&store, &store.gc_roots().unwrap(), 1);
-        waits(&|| store.hold_off_sweeps().unwrap(), &|| assert!(store.sweep(&plan).is_ok()));
+        waits(&|| Box::new(store.hold_off_sweeps().unwrap()), &|| assert!(store.sweep(&plan).is_ok()));
     }
 
     /// Forgets all studies but the latest, and returns what it names as roots, as a caller that knows studies does.
@@ -438,7 +448,7 @@ mod tests {
                 keys
             });
             assert!(keys.iter().all(|key| known(&store, key)), "round {round}");
-            let report = store.verify(&mut |_, _| ()).unwrap();
+            let report = store.verify(&crate::testing::no_manifest, &mut |_, _| ()).unwrap();
             assert!(report.is_clean(), "{report:?}");
             // The results of earlier rounds are old now. Those that the latest study does not name can be removed while the next one uses them.
             age_all(store.root(), 10 * DAY);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, ObjectSource, Store,
-    error::{FORMAT, Result, StoreError},
+    Digest, Store,
+    error::{RECORD_FORMAT, Result, StoreError},
 };
 
 /// Output files by path. A tree is stored as an object, its canonical JSON, and is named by that object's digest.
@@ -56,7 +56,7 @@ impl Tree {
 
     /// Returns the canonical bytes: a line of JSON with sorted keys, and a line feed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let manifest = Manifest { files: &self.files, format: FORMAT };
+        let manifest = Manifest { files: &self.files, format: RECORD_FORMAT };
         let mut bytes = serde_json::to_vec(&manifest).expect("a manifest is plain data with string keys");
         bytes.push(b'\n');
         bytes
@@ -68,8 +68,8 @@ impl Tree {
     /// Says why these are not the bytes of a tree.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let manifest: Read = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if manifest.format != FORMAT {
-            return Err(format!("format {} is not {FORMAT}", manifest.format));
+        if manifest.format != RECORD_FORMAT {
+            return Err(format!("format {} is not {RECORD_FORMAT}", manifest.format));
         }
         let tree = Self { files: manifest.files };
         if let Some(error) = tree.files.keys().find_map(|path| check_path(path).err()) {
@@ -117,7 +117,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotATree`] if the object is not a tree. Otherwise as for [`read`](ObjectSource::read).
     pub fn tree(&self, name: &Digest) -> Result<Tree> {
-        let bytes = self.read(name)?;
+        let bytes = self.read_record(name)?;
         Tree::from_bytes(&bytes).map_err(|reason| StoreError::NotATree { name: *name, reason })
     }
 }
@@ -125,7 +125,10 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{files, store};
+    use crate::{
+        ObjectSource,
+        testing::{files, store},
+    };
 
     #[test]
     fn the_bytes_and_the_name_of_a_tree_do_not_change() {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     Store, Tally,
-    disk::{self, Entry},
+    disk::{self, Entry, Found},
     error::Result,
     layout::{ACTIONS, CHECKPOINTS, OBJECTS, PROVENANCE, QUARANTINE, TEMPORARY},
 };
@@ -43,9 +43,9 @@ impl Store {
             ..Usage::default()
         };
         for object in self.list_sharded(OBJECTS)? {
-            usage.objects.add(object.metadata.len());
+            usage.objects.add(object.length);
             if object.name.is_some_and(|(_, suffix)| !suffix.is_empty()) {
-                usage.compressed.add(object.metadata.len());
+                usage.compressed.add(object.length);
             }
         }
         Ok(usage)
@@ -58,7 +58,7 @@ impl Store {
             for Entry { path, is_dir, .. } in disk::list(&folder)? {
                 if is_dir {
                     folders.push(path);
-                } else if let Some(metadata) = disk::metadata(&path)? {
+                } else if let Found::Sound(metadata) = disk::look(&path)? {
                     tally.add(metadata.len());
                 }
             }

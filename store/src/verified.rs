@@ -2,8 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::File,
-    io::{self, Read},
+    io::{self, Read, Seek},
     os::unix::fs::MetadataExt,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,9 +10,10 @@ use std::{
 
 use crate::{
     Bytes, Digest,
-    disk::{self, if_present},
+    disk::{self, Found, Handle},
     encoding::Encoding,
-    error::{At, Damage, Result, StoreError},
+    error::{Damage, Result, StoreError},
+    mapped::Mapped,
 };
 
 /// Files of at least this size are mapped. For smaller files, copying is cheaper than the page faults.
@@ -77,47 +77,94 @@ pub(crate) fn read(
     name: &Digest,
     encoding: Encoding,
 ) -> Result<Option<Bytes>> {
-    let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(None) };
-    let mut bytes = Vec::new();
-    match encoding {
-        Encoding::Raw => {
-            bytes = disk::read_up_to(&file, REMEMBER_UP_TO as u64 + 1).at("read", path)?;
-            if bytes.len() > REMEMBER_UP_TO {
-                if let Some(map) = map(verified, path, &file, name)? {
-                    return Ok(Some(map));
-                }
-                (&file).read_to_end(&mut bytes).at("read", path)?;
-            }
-        }
-        Encoding::Zstd => match encoding.decoder(&file).and_then(|mut decoder| decoder.read_to_end(&mut bytes)) {
-            Err(error) if is_damage(&error) => {
-                let found = Damage::Undecodable(error.to_string());
-                return Err(StoreError::Corrupt { name: *name, found, path: path.to_owned() });
-            }
-            read => drop(read.at("read", path)?),
-        },
-    }
-    check(name, Digest::of(&bytes), path)?;
-    let bytes = Bytes::from(bytes);
+    let corrupt = |found| StoreError::Corrupt { name: *name, found, path: path.to_owned() };
+    let file = match disk::open(path)? {
+        Found::Sound(file) => file,
+        Found::Absent => return Ok(None),
+        Found::Damaged(reason) => return Err(corrupt(Damage::Unreadable(reason))),
+    };
+    let read = Found::Sound(&file).then(path, |file| match encoding {
+        Encoding::Raw => read_raw(verified, file, name),
+        Encoding::Zstd => Ok(decode(file, name).map(Bytes::from)),
+    })?;
+    let bytes = match read {
+        Found::Sound(Ok(bytes)) => bytes,
+        Found::Sound(Err(found)) => return Err(corrupt(found)),
+        Found::Damaged(reason) => return Err(corrupt(Damage::Unreadable(reason))),
+        Found::Absent => unreachable!("it is open"),
+    };
     lock(verified).remember(*name, &bytes);
     Ok(Some(bytes))
 }
 
-/// Returns the verified bytes of an open file without copying them, if the file is large.
-fn map(verified: &Mutex<Verified>, path: &Path, file: &File, name: &Digest) -> Result<Option<Bytes>> {
-    let metadata = file.metadata().at("look at", path)?;
+/// Returns the verified bytes of a raw file. Large files are mapped.
+fn read_raw(verified: &Mutex<Verified>, mut file: &Handle, name: &Digest) -> io::Result<Result<Bytes, Damage>> {
+    let mut bytes = file.read_up_to(REMEMBER_UP_TO as u64 + 1)?;
+    if bytes.len() > REMEMBER_UP_TO {
+        if let Some(map) = map(verified, file, name)? {
+            return Ok(map);
+        }
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(check(name, Digest::of(&bytes)).map(|()| bytes.into()))
+}
+
+/// Decompressed bytes are held in memory before they are verified, if there are at most this many. More are first hashed a piece at a
+/// time, so that a damaged or hostile file cannot ask for memory.
+const UNVERIFIED: u64 = 64 << 20;
+
+/// Returns the verified bytes of a compressed file: as many as its header declares.
+fn decode(file: &Handle, name: &Digest) -> Result<Vec<u8>, Damage> {
+    let undecodable = |error: io::Error| match error.raw_os_error() {
+        Some(_) => Damage::Unreadable(format!("it cannot be read: {error}")),
+        None => Damage::Undecodable(error.to_string()),
+    };
+    let declared = Encoding::Zstd.declared_length(file, 0).map_err(undecodable)?;
+    let declared = declared.ok_or_else(|| Damage::Undecodable("its header does not say how long it is".to_owned()))?;
+    let decoder = || Encoding::Zstd.decoder(file).map(|decoder| decoder.take(declared.saturating_add(1)));
+    if declared > UNVERIFIED {
+        let hashed = decoder().and_then(|mut decoder| Digest::of_reader(&mut decoder)).map_err(undecodable)?;
+        check(name, hashed)?;
+        (&mut &*file).rewind().map_err(undecodable)?;
+    }
+    let mut bytes = Vec::new();
+    let length = usize::try_from(declared).unwrap_or(usize::MAX);
+    if bytes.try_reserve_exact(length).is_err() {
+        return Err(Damage::Undecodable(format!("there is no memory for its {declared} bytes")));
+    }
+    decoder().and_then(|mut decoder| decoder.read_to_end(&mut bytes)).map_err(undecodable)?;
+    if bytes.len() as u64 != declared {
+        return Err(Damage::Length { found: bytes.len() as u64, expected: declared });
+    }
+    check(name, Digest::of(&bytes))?;
+    Ok(bytes)
+}
+
+/// Returns the verified bytes of an open file without copying them, if the file is large and can be mapped.
+fn map(verified: &Mutex<Verified>, file: &Handle, name: &Digest) -> io::Result<Option<Result<Bytes, Damage>>> {
+    let metadata = file.metadata()?;
     if metadata.len() < MAP_FROM {
         return Ok(None);
     }
     // SAFETY: the bytes do not change while they are mapped. The store replaces and removes files but never writes to one that has
     // a name, it makes them read-only, and other programs must not change them (see the documentation of this crate).
-    let map = unsafe { memmap2::Mmap::map(file) }.at("map", path)?;
+    let Some(map) = (unsafe { file.map() })? else { return Ok(None) };
     let stamp = Stamp::of(&metadata);
     if lock(verified).mapped.get(name) != Some(&stamp) {
-        check(name, Digest::of(&map), path)?;
+        if let Err(found) = check_mapped(name, &map) {
+            return Ok(Some(Err(found)));
+        }
         lock(verified).mapped.insert(*name, stamp);
     }
-    Ok(Some(map.into()))
+    Ok(Some(Ok(map.into())))
+}
+
+fn check_mapped(name: &Digest, map: &Mapped) -> Result<(), Damage> {
+    let found = Digest::of(map);
+    if map.is_lost() {
+        return Err(Damage::Unreadable("the disk has lost a part of it".to_owned()));
+    }
+    check(name, found)
 }
 
 fn lock(verified: &Mutex<Verified>) -> MutexGuard<'_, Verified> {
@@ -129,34 +176,34 @@ pub(crate) fn read_once(path: &Path, name: &Digest) -> Result<Option<Bytes>> {
     read(&Mutex::default(), path, name, Encoding::Raw)
 }
 
-/// Returns the digest of the uncompressed bytes of the file `path`, if there is such a file. Remembers nothing, and never holds the
-/// whole file in memory.
-pub(crate) fn digest_of_file(path: &Path, encoding: Encoding) -> Result<Option<Result<Digest, Damage>>> {
-    let Some(file) = if_present(File::open(path)).at("open", path)? else { return Ok(None) };
-    if encoding == Encoding::Raw && file.metadata().at("look at", path)?.len() >= MAP_FROM {
-        // SAFETY: as in `map`; or the file is a draft of this process, which has written all of it and does not write while this
-        // function runs.
-        let map = unsafe { memmap2::Mmap::map(&file) }.at("map", path)?;
-        return Ok(Some(Ok(Digest::of(&map))));
-    }
-    match encoding.decoder(&file).and_then(|mut decoder| Digest::of_reader(&mut decoder)) {
-        Err(error) if encoding == Encoding::Zstd && is_damage(&error) => {
-            Ok(Some(Err(Damage::Undecodable(error.to_string()))))
+/// Hashes the uncompressed bytes of the file `path`, if there is such a file. Remembers nothing, and never holds the whole file in
+/// memory.
+pub(crate) fn check_file(path: &Path, encoding: Encoding, name: &Digest) -> Result<Option<Result<(), Damage>>> {
+    let hashed = disk::open(path)?.then(path, |file| {
+        let metadata = file.metadata()?;
+        if encoding == Encoding::Raw && metadata.len() >= MAP_FROM {
+            // SAFETY: as in `map`; or the file is a draft of this process, which has written all of it and does not write while this
+            // function runs.
+            if let Some(map) = unsafe { file.map() }? {
+                return Ok(check_mapped(name, &map));
+            }
         }
-        digest => digest.at("read", path).map(|digest| Some(Ok(digest))),
-    }
+        match encoding.decoder(&file).and_then(|mut decoder| Digest::of_reader(&mut decoder)) {
+            Err(error) if encoding == Encoding::Zstd && error.raw_os_error().is_none() => {
+                Ok(Err(Damage::Undecodable(error.to_string())))
+            }
+            digest => digest.map(|digest| check(name, digest)),
+        }
+    })?;
+    Ok(match hashed {
+        Found::Sound(checked) => Some(checked),
+        Found::Absent => None,
+        Found::Damaged(reason) => Some(Err(Damage::Unreadable(reason))),
+    })
 }
 
-/// Returns whether an error of a decoder is about the bytes rather than the disk.
-fn is_damage(error: &io::Error) -> bool {
-    error.raw_os_error().is_none()
-}
-
-fn check(name: &Digest, found: Digest, path: &Path) -> Result<()> {
-    if found == *name {
-        return Ok(());
-    }
-    Err(StoreError::Corrupt { name: *name, found: Damage::Hash(found), path: path.to_owned() })
+fn check(name: &Digest, found: Digest) -> Result<(), Damage> {
+    if found == *name { Ok(()) } else { Err(Damage::Hash(found)) }
 }
 
 #[cfg(test)]

@@ -1,20 +1,41 @@
 //! Reads everything in a store and reports damage.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
-    ActionResult, Damage, Digest, RefKind, Store, Tally,
+    ActionKey, ActionResult, Digest, RefKind, Store, Tally,
     checkpoints::parse_step,
-    disk,
+    disk::{self, DRAFT, Entry},
     encoding::Encoding,
     error::{Result, StoreError},
-    layout::{ACTIONS, CHECKPOINTS, LOCKS, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY},
+    layout::{ACTIONS, CHECKPOINTS, LOCKS, LOGS, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY},
+    names::check_name,
     paths::Listed,
+    reserve::RESERVE,
+    store::read_format,
     verified,
 };
+
+/// What an object that a ref names, such as the manifest of a study, names in turn.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// Actions, each with the tree that it gave, if it gave one.
+    pub results: BTreeMap<ActionKey, Option<Digest>>,
+    /// Trees, with or without an action.
+    pub trees: BTreeSet<Digest>,
+    /// Other objects.
+    pub objects: BTreeSet<Digest>,
+}
+
+/// Returns what the object with these bytes names, or why it is not something that a ref can name. The store does not know what a
+/// study is, so its caller says it.
+pub type ReadManifest<'a> = &'a (dyn Fn(&[u8]) -> Result<Manifest, String> + Sync);
 
 /// What a verification has found. Paths are relative to the store's folder. Lists are sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -29,7 +50,7 @@ pub struct VerifyReport {
     pub damaged: Vec<DamagedObject>,
     /// Objects that do not exist although something names them. [`Store::repair`] removes what names them.
     pub missing: Vec<MissingObject>,
-    /// Results, logs and checkpoints that cannot be read or used. [`Store::repair`] sets them aside.
+    /// Results, logs, checkpoints and folders that cannot be read or used. [`Store::repair`] sets them aside.
     pub unreadable: Vec<UnreadableFile>,
     /// Files that the store did not write. They do no harm.
     pub foreign: Vec<PathBuf>,
@@ -51,7 +72,7 @@ pub struct DamagedObject {
 pub struct MissingObject {
     /// The object.
     pub name: Digest,
-    /// The file that names it: a result, or the log of a study.
+    /// The file that names it: a result, or the log of a study, which names it through the study.
     pub named_by: PathBuf,
 }
 
@@ -73,11 +94,24 @@ impl VerifyReport {
 
 /// The folders and files in a store's folder. `partial` (interrupted downloads) and `reports` (views of studies) belong to users of the
 /// store.
-const TOP: [&str; 11] =
-    [ACTIONS, CHECKPOINTS, "format", LOCKS, OBJECTS, "partial", PROVENANCE, QUARANTINE, REFS, "reports", TEMPORARY];
+const TOP: [&str; 13] = [
+    ACTIONS,
+    CHECKPOINTS,
+    "format",
+    LOCKS,
+    LOGS,
+    OBJECTS,
+    "partial",
+    PROVENANCE,
+    QUARANTINE,
+    REFS,
+    "reports",
+    RESERVE,
+    TEMPORARY,
+];
 
 /// The file of an object.
-struct ObjectFile {
+pub(crate) struct ObjectFile {
     name: Digest,
     encoding: Encoding,
     path: PathBuf,
@@ -101,52 +135,75 @@ fn batch_length(files: &[ObjectFile]) -> usize {
 }
 
 impl Store {
-    /// Hashes every object on all cores, reads every record, log and checkpoint, and checks that every object they name exists. Other
-    /// processes may use the store meanwhile. `progress` is called with the number of bytes hashed so far and in all.
+    /// Hashes every object on all cores, reads every record, log and checkpoint, and follows each ref through what it names to the last
+    /// file. Other processes may use the store meanwhile. `progress` is called with the number of bytes hashed so far and in all.
     ///
     /// # Errors
-    /// If a file cannot be read. Damage is not an error; it is in the report.
-    pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport> {
-        let mut report = VerifyReport::default();
-        self.verify_records(&mut report)?;
-        self.verify_refs(&mut report)?;
-        self.verify_checkpoints(&mut report)?;
-        self.verify_objects(&mut report, progress)?;
-        for entry in disk::list(self.root())?.into_iter().filter(|entry| !TOP.contains(&entry.name.as_str())) {
-            report.foreign.push(self.relative(&entry.path));
-        }
-        report.damaged.sort();
-        report.missing.sort();
-        report.unreadable.sort();
-        report.foreign.sort();
+    /// If the system refuses to read something for a reason that is not damage, such as a missing permission. Damage is not an error;
+    /// it is in the report.
+    pub fn verify(&self, manifest: ReadManifest<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport> {
+        let (mut report, objects) = self.verify_names(manifest)?;
+        self.verify_objects(&mut report, &objects, progress)?;
+        report.sort();
         Ok(report)
     }
 
-    fn verify_objects(&self, report: &mut VerifyReport, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
-        let mut files = Vec::new();
-        for Listed { path, metadata, name } in self.list_sharded(OBJECTS)? {
-            match name.and_then(|(name, suffix)| Encoding::from_suffix(&suffix).map(|encoding| (name, encoding))) {
-                Some((name, encoding)) => files.push(ObjectFile { name, encoding, path, length: metadata.len() }),
-                None => report.foreign.push(self.relative(&path)),
+    /// Verifies everything but the bytes of the objects. Also returns the objects' files.
+    pub(crate) fn verify_names(&self, manifest: ReadManifest<'_>) -> Result<(VerifyReport, Vec<ObjectFile>)> {
+        let mut report = VerifyReport::default();
+        if let Err(reason) = read_format(&self.format_path())? {
+            report.unreadable.push(UnreadableFile { path: self.relative(&self.format_path()), reason });
+        }
+        self.verify_records(&mut report)?;
+        self.verify_refs(&mut report, manifest)?;
+        self.verify_checkpoints(&mut report)?;
+        let others = self.list_or_report(&mut report, self.root())?;
+        for entry in others.into_iter().filter(|entry| !TOP.contains(&entry.name.as_str())) {
+            // Two processes that made the store at once may have left a draft.
+            if !entry.name.starts_with(DRAFT) {
+                report.foreign.push(self.relative(&entry.path));
             }
         }
+        let objects = self.list_objects(&mut report)?;
+        report.sort();
+        Ok((report, objects))
+    }
+
+    /// Returns the files of objects. What is in the place of one is reported.
+    fn list_objects(&self, report: &mut VerifyReport) -> Result<Vec<ObjectFile>> {
+        let mut files = Vec::new();
+        for Listed { path, length, name, damage, .. } in self.sharded_or_report(report, OBJECTS)? {
+            let known = name.and_then(|(name, suffix)| Encoding::from_suffix(&suffix).map(|encoding| (name, encoding)));
+            match (known, damage) {
+                (Some((name, _)), Some(reason)) => {
+                    report.damaged.push(DamagedObject { name, path: self.relative(&path), reason });
+                }
+                (Some((name, encoding)), None) => files.push(ObjectFile { name, encoding, path, length }),
+                (None, _) => report.foreign.push(self.relative(&path)),
+            }
+        }
+        Ok(files)
+    }
+
+    fn verify_objects(
+        &self,
+        report: &mut VerifyReport,
+        files: &[ObjectFile],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<()> {
         let total = files.iter().map(|file| file.length).sum();
         let mut done = 0;
         progress(done, total);
 
-        let mut rest = files.as_slice();
+        let mut rest = files;
         while !rest.is_empty() {
             let (batch, others) = rest.split_at(batch_length(rest));
             rest = others;
-            let digest = |file: &ObjectFile| verified::digest_of_file(&file.path, file.encoding);
-            let found: Vec<_> = batch.par_iter().with_max_len(1).map(digest).collect();
+            let check = |file: &ObjectFile| verified::check_file(&file.path, file.encoding, &file.name);
+            let found: Vec<_> = batch.par_iter().with_max_len(1).map(check).collect();
             for (file, found) in batch.iter().zip(found) {
                 // A file that is gone has been collected since it was listed. That is not damage.
-                let damage = found?.and_then(|found| match found {
-                    Ok(found) => (found != file.name).then_some(Damage::Hash(found)),
-                    Err(damage) => Some(damage),
-                });
-                if let Some(damage) = damage {
+                if let Some(Err(damage)) = found? {
                     let (path, reason) = (self.relative(&file.path), damage.to_string());
                     report.damaged.push(DamagedObject { name: file.name, path, reason });
                 }
@@ -159,7 +216,7 @@ impl Store {
     }
 
     fn verify_records(&self, report: &mut VerifyReport) -> Result<()> {
-        for record in self.list_sharded(ACTIONS)? {
+        for record in self.sharded_or_report(report, ACTIONS)? {
             let Some(key) = record.key() else {
                 report.foreign.push(self.relative(&record.path));
                 continue;
@@ -167,24 +224,11 @@ impl Store {
             let path = self.relative(&record.path);
             let Some(result) = report.readable(&path, self.record(&key))?.flatten() else { continue };
             report.records += 1;
-            let mut named = vec![key.0];
-            if let ActionResult::Tree(name) = result {
-                named.push(name);
-                // A tree that is damaged or missing is reported as an object.
-                match self.tree(&name) {
-                    Ok(tree) => named.extend(tree.files.values().map(|file| file.digest)),
-                    Err(StoreError::Missing(_) | StoreError::Corrupt { .. }) => {}
-                    Err(error) => drop(report.readable::<()>(&path, Err(error))?),
-                }
-            }
-            for name in named {
-                // If the result is gone, it was collected meanwhile together with what it names.
-                if !self.contains(&name)? && disk::metadata(&record.path)?.is_some() {
-                    report.missing.push(MissingObject { name, named_by: path.clone() });
-                }
-            }
+            let tree = if let ActionResult::Tree(name) = result { Some(name) } else { None };
+            let stands = || disk::exists(&record.path);
+            self.verify_named(report, &path, [key.0].into_iter().chain(tree), tree, &stands)?;
         }
-        for provenance in self.list_sharded(PROVENANCE)? {
+        for provenance in self.sharded_or_report(report, PROVENANCE)? {
             let path = self.relative(&provenance.path);
             match provenance.key() {
                 Some(key) => drop(report.readable(&path, self.provenance(&key))?),
@@ -194,22 +238,73 @@ impl Store {
         Ok(())
     }
 
-    fn verify_refs(&self, report: &mut VerifyReport) -> Result<()> {
+    /// Checks that what the file `path` names exists: `objects`, and the files of `trees`. `stands` tells whether the file still names
+    /// them: if not, they were collected with it.
+    fn verify_named(
+        &self,
+        report: &mut VerifyReport,
+        path: &Path,
+        objects: impl IntoIterator<Item = Digest>,
+        trees: impl IntoIterator<Item = Digest>,
+        stands: &dyn Fn() -> Result<bool>,
+    ) -> Result<()> {
+        let mut named: BTreeSet<_> = objects.into_iter().collect();
+        for name in trees {
+            match self.tree(&name) {
+                Ok(tree) => named.extend(tree.files.values().map(|file| file.digest)),
+                // A tree that is damaged or missing is reported as an object.
+                Err(StoreError::Missing(_) | StoreError::Corrupt { .. }) => {}
+                Err(error) => drop(report.readable::<()>(path, Err(error))?),
+            }
+        }
+        for name in named {
+            let there = match self.contains(&name) {
+                // What is damaged is reported when it is hashed.
+                Err(error) if error.is_damage() => true,
+                there => there?,
+            };
+            if !there && stands()? {
+                report.missing.push(MissingObject { name, named_by: path.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_refs(&self, report: &mut VerifyReport, manifest: ReadManifest<'_>) -> Result<()> {
+        let mut walked = BTreeSet::new();
         for kind in RefKind::ALL {
-            for name in self.ref_names(kind)? {
-                let path = self.relative(&self.ref_path(kind, &name));
-                if let Some(reason) = self.ref_tear(kind, &name)? {
-                    report.unreadable.push(UnreadableFile { path: path.clone(), reason: reason.to_owned() });
+            for entry in self.list_or_report(report, &self.ref_dir(kind))? {
+                let path = self.relative(&entry.path);
+                if check_name(&entry.name).is_err() {
+                    report.foreign.push(path);
+                    continue;
                 }
-                for entry in report.readable(&path, self.ref_log(kind, &name))?.unwrap_or_default() {
-                    // If the value is gone, it was dropped meanwhile.
-                    if !self.contains(&entry.digest)? && self.ref_log(kind, &name)?.contains(&entry) {
-                        report.missing.push(MissingObject { name: entry.digest, named_by: path.clone() });
+                let log = self.ref_log(kind, &entry.name);
+                for value in report.readable(&path, log)?.unwrap_or_default() {
+                    let stands = || Ok(self.ref_log(kind, &entry.name)?.contains(&value));
+                    self.verify_named(report, &path, [value.digest], [], &stands)?;
+                    if !walked.insert(value.digest) {
+                        continue;
+                    }
+                    let bytes = match self.read_record(&value.digest) {
+                        Ok(bytes) => bytes,
+                        Err(StoreError::Missing(_) | StoreError::Corrupt { .. }) => continue,
+                        Err(error) if error.is_damage() => {
+                            report.readable::<()>(&path, Err(error))?;
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    // A ref may name other things than manifests. They name nothing.
+                    if let Ok(Manifest { results, trees, objects }) = manifest(&bytes) {
+                        let trees: BTreeSet<_> = results.values().flatten().chain(&trees).copied().collect();
+                        let objects = results.keys().map(|key| key.0).chain(objects).chain(trees.clone());
+                        self.verify_named(report, &path, objects, trees, &stands)?;
                     }
                 }
             }
         }
-        for entry in self.run_entries()? {
+        for entry in self.list_or_report(report, &self.dir(REFS).join("runs"))? {
             let path = self.relative(&entry.path);
             report.readable(&path, self.read_run(&entry.name))?;
         }
@@ -217,13 +312,13 @@ impl Store {
     }
 
     fn verify_checkpoints(&self, report: &mut VerifyReport) -> Result<()> {
-        for entry in disk::list(&self.dir(CHECKPOINTS))? {
+        for entry in self.list_or_report(report, &self.dir(CHECKPOINTS))? {
             let Ok(trajectory) = entry.name.parse() else {
                 report.foreign.push(self.relative(&entry.path));
                 continue;
             };
             let _lock = self.lock_trajectory_to_read(&trajectory)?;
-            for entry in disk::list(&entry.path)?.into_iter().filter(|entry| entry.name != PARTS) {
+            for entry in self.list_or_report(report, &entry.path)?.into_iter().filter(|entry| entry.name != PARTS) {
                 let path = self.relative(&entry.path);
                 let Some(step) = parse_step(&entry.name) else {
                     report.foreign.push(path);
@@ -232,26 +327,57 @@ impl Store {
                 report.readable(&path, self.read_checkpoint(&trajectory, step))?;
                 report.checkpoints += 1;
             }
+            self.list_or_report(report, &entry.path.join(PARTS))?;
         }
         Ok(())
+    }
+
+    /// Lists a folder. If it is damaged, that is reported and it counts as empty.
+    fn list_or_report(&self, report: &mut VerifyReport, folder: &Path) -> Result<Vec<Entry>> {
+        Ok(report.readable(&self.relative(folder), disk::list(folder))?.unwrap_or_default())
+    }
+
+    /// Lists a divided folder. Damaged shards are reported and count as empty. Of damaged files only those of objects are returned.
+    fn sharded_or_report(&self, report: &mut VerifyReport, folder: &str) -> Result<Vec<Listed>> {
+        let listed = self.list_sharded(folder);
+        let listed = report.readable(Path::new(folder), listed)?.unwrap_or_default();
+        let mut sound = Vec::new();
+        for file in listed {
+            match &file.damage {
+                Some(reason) if file.name.is_none() || folder != OBJECTS => {
+                    report.unreadable.push(UnreadableFile { path: self.relative(&file.path), reason: reason.clone() });
+                }
+                _ => sound.push(file),
+            }
+        }
+        Ok(sound)
     }
 }
 
 impl VerifyReport {
-    /// Adds a damaged file to the report. Passes on errors of the disk.
+    /// Adds a damaged file to the report. Passes on errors that are not about what is there.
     fn readable<T>(&mut self, path: &Path, read: Result<T>) -> Result<Option<T>> {
         match read {
             Ok(value) => Ok(Some(value)),
-            Err(error @ StoreError::Io { .. }) => Err(error),
             Err(StoreError::Record { reason, .. }) => {
                 self.unreadable.push(UnreadableFile { path: path.to_owned(), reason });
                 Ok(None)
             }
-            Err(error) => {
+            Err(error) if error.is_damage() => {
                 self.unreadable.push(UnreadableFile { path: path.to_owned(), reason: error.to_string() });
                 Ok(None)
             }
+            Err(error) => Err(error),
         }
+    }
+
+    fn sort(&mut self) {
+        self.damaged.sort();
+        self.missing.sort();
+        self.missing.dedup();
+        self.unreadable.sort();
+        self.unreadable.dedup();
+        self.foreign.sort();
     }
 }
 
@@ -282,7 +408,7 @@ mod tests {
     }
 
     fn verify(store: &Store) -> VerifyReport {
-        Store::open(store.root()).unwrap().verify(&mut |_, _| ()).unwrap()
+        Store::open_damaged(store.root()).unwrap().verify(&crate::testing::no_manifest, &mut |_, _| ()).unwrap()
     }
 
     fn replace(path: &Path, bytes: &[u8]) {
@@ -290,13 +416,13 @@ mod tests {
         fs::write(path, bytes).unwrap();
     }
 
-    /// Returns every file that is not empty, which leaves out locks.
+    /// Returns every file that is not empty, which leaves out locks, and without the reserve, whose bytes do not matter.
     fn all_files(folder: &Path) -> Vec<PathBuf> {
         let mut files = Vec::new();
         for entry in disk::list(folder).unwrap() {
             if entry.is_dir { files.extend(all_files(&entry.path)) } else { files.push(entry.path) }
         }
-        files.retain(|path| fs::metadata(path).unwrap().len() > 0);
+        files.retain(|path| fs::metadata(path).unwrap().len() > 0 && !path.ends_with(RESERVE));
         files
     }
 
@@ -304,7 +430,7 @@ mod tests {
     fn a_store_is_clean_and_everything_in_it_was_read() {
         let (_folder, store) = everything();
         let mut told = Vec::new();
-        let report = store.verify(&mut |done, total| told.push((done, total))).unwrap();
+        let report = store.verify(&crate::testing::no_manifest, &mut |done, total| told.push((done, total))).unwrap();
         assert!(report.is_clean() && report.foreign.is_empty(), "{report:?}");
         assert_eq!((report.objects.count, report.records, report.checkpoints), (7, 1, 1));
         let bytes = report.objects.bytes;
@@ -316,10 +442,10 @@ mod tests {
         let (_folder, store) = everything();
         let files = all_files(store.root());
         assert_eq!(files.len(), 1 + 7 + 2 + 2 + 3, "{files:?}");
-        for path in files.iter().filter(|path| !path.ends_with("format")) {
+        for path in &files {
             let right = fs::read(path).unwrap();
             let mut wrong = right.clone();
-            let middle = if path.starts_with(store.dir(PROVENANCE)) { 0 } else { wrong.len() / 2 };
+            let middle = wrong.len() / 2;
             wrong[middle] ^= 0x10;
             replace(path, &wrong);
             assert!(!verify(&store).is_clean(), "{} is damaged", path.display());
@@ -345,17 +471,74 @@ mod tests {
     fn what_is_damaged_can_be_set_aside_and_made_again() {
         let (_folder, store) = everything();
         let key = store.runs().unwrap()[0].keys[0];
-        for path in all_files(store.root()).iter().filter(|path| !path.ends_with("format")) {
-            let bytes = if path.starts_with(store.dir(PROVENANCE)) { &b"{"[..] } else { b"rot\n" };
-            replace(path, bytes);
+        for path in &all_files(store.root()) {
+            replace(path, b"rot\n");
         }
         let report = verify(&store);
-        assert_eq!((report.damaged.len(), report.unreadable.len()), (7, 5), "{report:?}");
-        store.repair(&report).unwrap();
+        assert_eq!((report.damaged.len(), report.unreadable.len()), (7, 6), "{report:?}");
+        store.repair(&report, &crate::testing::no_manifest, at(9)).unwrap();
         let report = verify(&store);
         assert!(report.is_clean() && report.foreign.is_empty(), "{report:?}");
         assert_eq!(store.result(&key).unwrap(), None);
-        assert_eq!(store.usage().unwrap().quarantine.count, 12);
+        assert_eq!(store.usage().unwrap().quarantine.count, 13);
+    }
+
+    /// Whatever is in the place of a file, verification goes on, and a repair sets it aside.
+    #[test]
+    fn what_is_not_a_file_is_reported_and_set_aside() {
+        let (_folder, store) = everything();
+        let files = all_files(store.root());
+        let put_there: [&dyn Fn(&Path); 5] = [
+            &|path| fs::create_dir(path).unwrap(),
+            &|path| std::os::unix::fs::symlink("nowhere", path).unwrap(),
+            &|path| std::os::unix::fs::symlink(path, path).unwrap(),
+            &|path| fs::write(path, "").unwrap(),
+            &|path| drop(std::os::unix::net::UnixListener::bind(path)),
+        ];
+        for put in put_there {
+            let (_folder, store) = everything();
+            for path in &files {
+                let path = store.root().join(path.strip_prefix(files_root(&files)).unwrap());
+                fs::remove_file(&path).unwrap();
+                // The name of a socket has little room.
+                put(&path);
+            }
+            let report = verify(&store);
+            let found = report.damaged.len() + report.unreadable.len();
+            assert!(found >= 12, "{report:?}");
+            let store = Store::open_damaged(store.root()).unwrap();
+            store.repair(&report, &crate::testing::no_manifest, at(9)).unwrap();
+            let report = verify(&store);
+            assert!(report.is_clean(), "{report:?}");
+            Store::open(store.root()).unwrap();
+        }
+    }
+
+    /// Returns the folder of the store that has these files.
+    fn files_root(files: &[PathBuf]) -> &Path {
+        files.iter().find(|path| path.ends_with("format")).unwrap().parent().unwrap()
+    }
+
+    #[test]
+    fn a_folder_that_is_not_one_is_reported_and_set_aside() {
+        for name in [OBJECTS, ACTIONS, PROVENANCE, CHECKPOINTS, "refs/studies", "refs/runs"] {
+            let (_folder, store) = everything();
+            fs::remove_dir_all(store.dir(name)).unwrap();
+            fs::write(store.dir(name), "").unwrap();
+            let report = verify(&store);
+            assert!(!report.is_clean(), "{name}");
+            store.repair(&report, &crate::testing::no_manifest, at(9)).unwrap();
+            let report = verify(&store);
+            assert!(report.is_clean(), "{name}: {report:?}");
+        }
+        let (_folder, store) = everything();
+        let shard = all_files(&store.dir(OBJECTS))[0].parent().unwrap().to_owned();
+        fs::remove_dir_all(&shard).unwrap();
+        fs::write(&shard, "").unwrap();
+        let report = verify(&store);
+        assert!(report.unreadable.iter().any(|file| store.root().join(&file.path) == shard), "{report:?}");
+        store.repair(&report, &crate::testing::no_manifest, at(9)).unwrap();
+        assert!(verify(&store).is_clean());
     }
 
     #[test]

@@ -10,8 +10,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pipe_store::{ActionKey, ActionResult, Digest, RefKind, Store, StoreError};
+use pipe_store::{ActionKey, ActionResult, Digest, Manifest, RefKind, Store, StoreError};
 use serde_json::json;
+
+/// Says that no object names others.
+fn no_manifest(_: &[u8]) -> Result<Manifest, String> {
+    Err("the tests of this package have no studies".to_owned())
+}
 
 /// Tells the test binary to be a writer, and in which store.
 const WRITER: &str = "PIPE_STORE_TEST_WRITER";
@@ -37,7 +42,7 @@ fn writer() {
         store.save_checkpoint(&Digest::of(b"trajectory"), u64::from(i), &outputs, 2).unwrap();
         store.ref_append(STUDIES, "study", &tree, SystemTime::now()).unwrap();
         if i % 5 == 0 {
-            store.forget(&key).unwrap();
+            store.replace(&key, &ActionResult::Tree(tree), &json!({ "process": std::process::id() })).unwrap();
         }
         if i % 11 == 0 {
             let roots = store.gc_roots().unwrap();
@@ -71,7 +76,7 @@ fn a_full_disk_is_an_error_and_leaves_a_clean_store() {
         .arg(std::env::current_exe().unwrap());
     assert!(command.env(FILLER, &root).stdout(Stdio::null()).status().unwrap().success());
     let store = Store::open(&root).unwrap();
-    let report = store.verify(&mut |_, _| ()).unwrap();
+    let report = store.verify(&no_manifest, &mut |_, _| ()).unwrap();
     assert!(report.is_clean() && report.objects.count == 1, "{report:?}");
     assert_eq!(store.usage().unwrap().temporary.count, 0);
 }
@@ -117,7 +122,7 @@ fn writers_killed_at_random_leave_a_clean_store() {
             writer.wait().unwrap();
         }
         let store = Store::open(&root).unwrap();
-        let report = store.verify(&mut |_, _| ()).unwrap();
+        let report = store.verify(&no_manifest, &mut |_, _| ()).unwrap();
         assert!(report.is_clean() && report.foreign.is_empty(), "round {round}: {report:?}");
         assert!(store.runs().unwrap().iter().all(|run| !run.running), "locks end with their process");
         if let Some((_, parts)) = store.latest_checkpoint(&Digest::of(b"trajectory"), u64::MAX) {

@@ -27,8 +27,7 @@ fn tamper(sandbox: &Sandbox, node: &str, path: &str, change: impl Fn(Vec<u8>) ->
         }
         None => ActionResult::Failure(FailureRecord { message: "it failed".to_owned(), hint: None }),
     };
-    store.forget(&key).unwrap();
-    store.commit(&key, &result, &serde_json::json!({ "format": 1 })).unwrap();
+    store.replace(&key, &result, &serde_json::json!({ "format": 1 })).unwrap();
 }
 
 /// Returns the lines of standard error that match, without the number of the study's report.

@@ -204,7 +204,11 @@ fn outputs_are_exported_as_plain_files_and_nothing_is_overwritten() {
     exit 0
     ");
     assert_snapshot!(sandbox.pipe("export retrain_best net").shown(), @"
-    ! error: `net/architecture.json` exists already
+    ! net is already there
+    exit 0
+    ");
+    assert_snapshot!(sandbox.pipe("export train/1 net").shown(), @"
+    ! error: `net` exists already
     !   hint: `--force` overwrites it
     exit 2
     ");

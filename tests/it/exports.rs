@@ -1,10 +1,19 @@
 //! Pictures of a study, and exports for other programs.
 
-use std::fs;
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Read,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
+    path::Path,
+    process::Command,
+    thread,
+};
 
 use insta::assert_snapshot;
+use rustix::fs::OFlags;
 
-use crate::sandbox::{NODES, Sandbox};
+use crate::sandbox::{NODES, Output, Sandbox, base};
 
 #[test]
 fn pictures_are_svg_with_a_title() {
@@ -117,12 +126,14 @@ fn the_timeline_has_every_node() {
 fn a_study_is_exported_for_other_programs() {
     let sandbox = Sandbox::after_run();
     sandbox.pipe("export --tensorboard runs").ok();
+    let folder = own_folder();
     for run in ["", "search/train/000/", "retrain_best/", "visualize_filters/", "data/"] {
-        let file = fs::read(sandbox.path(format!("runs/{run}events.out.tfevents.0.pipe"))).unwrap();
+        let file = fs::read(sandbox.path(format!("runs/{folder}/{run}events.out.tfevents.0.pipe"))).unwrap();
         assert!(file.windows(13).any(|window| window == b"brain.Event:2"), "{run}");
     }
     sandbox.pipe("export --results results tiny").ok();
-    let results: Vec<_> = fs::read_dir(sandbox.path("results")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let results = fs::read_dir(sandbox.path("results").join(&folder)).unwrap();
+    let results: Vec<_> = results.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(results.len(), 3);
     let result: serde_json::Value = serde_json::from_slice(&fs::read(&results[0]).unwrap()).unwrap();
     assert!(result["space"]["activation"].is_string() && result["history"]["val_coarse_outputs_acc"].is_array());
@@ -133,4 +144,350 @@ fn a_study_is_exported_for_other_programs() {
     !   hint: `--force` overwrites it
     exit 2
     ");
+}
+
+/// Returns the name of the folder of the tiny study.
+fn own_folder() -> String {
+    format!("tiny-{}", &base().hash[..12])
+}
+
+/// Returns everything beside the store, as paths.
+fn beside_store(sandbox: &Sandbox) -> BTreeSet<String> {
+    let root = sandbox.path("");
+    let paths = sandbox.listing().into_keys().map(|path| path.strip_prefix(&root).unwrap().display().to_string());
+    paths.filter(|path| path != ".pipe" && !path.starts_with(".pipe/")).collect()
+}
+
+/// Returns the names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Runs a command that may write no file of more than `kib` KiB. The first longer one is an error, or kills the process.
+fn limited(sandbox: &Sandbox, args: &str, kib: usize, is_killed: bool) -> Output {
+    let ignored = if is_killed { "" } else { "trap '' XFSZ; " };
+    // POSIX counts in blocks of 512 bytes.
+    let script = format!("{ignored}ulimit -f {}; exec {} {args}", kib * 2, env!("CARGO_BIN_EXE_pipe"));
+    sandbox.output(Command::new("sh").args(["-c", &script]).env_clear().current_dir(sandbox.path("")))
+}
+
+/// Commands that write, what they make, and a limit in KiB that stops them.
+fn writing() -> [(&'static str, String, usize); 8] {
+    let own = own_folder();
+    [
+        ("export retrain_best net", "net".to_owned(), 4),
+        ("export retrain_best/best/weights.safetensors w", "w".to_owned(), 4),
+        ("export --onnx retrain_best deep/er/net.onnx", "deep/er/net.onnx".to_owned(), 4),
+        ("export --tensorboard runs", format!("runs/{own}"), 4),
+        ("export --results results", format!("results/{own}"), 1),
+        ("plot history --out history.svg", "history.svg".to_owned(), 1),
+        ("report --output page.html", "page.html".to_owned(), 4),
+        ("init new.ron", "new.ron".to_owned(), 1),
+    ]
+}
+
+#[test]
+fn an_error_leaves_nothing_behind_and_the_next_call_works() {
+    let sandbox = Sandbox::after_run();
+    for (args, made, kib) in writing() {
+        let before = beside_store(&sandbox);
+        let failed = limited(&sandbox, args, kib, false);
+        assert_eq!(failed.code, Some(1), "{args}: {}", failed.err);
+        assert!(failed.err.contains("cannot be written: File too large"), "{args}: {}", failed.err);
+        assert_eq!(beside_store(&sandbox), before, "{args}");
+        sandbox.pipe(args).ok();
+        assert!(sandbox.path(made).exists(), "{args}");
+        assert!(!beside_store(&sandbox).iter().any(|path| path.contains(".pipe-")), "{args}");
+    }
+}
+
+#[test]
+fn a_kill_leaves_nothing_under_the_name_and_the_next_call_cleans_up() {
+    let sandbox = Sandbox::after_run();
+    for (args, made, kib) in writing() {
+        let killed = limited(&sandbox, args, kib, true);
+        assert_eq!(killed.code, None, "{args}: {}", killed.err);
+        assert!(!sandbox.path(&made).exists(), "{args}");
+        let left = |path: &String| path.contains(".pipe-draft-");
+        assert!(beside_store(&sandbox).iter().any(left), "{args}: it was killed while it wrote");
+        sandbox.pipe(args).ok();
+        assert!(!beside_store(&sandbox).iter().any(left), "{args}");
+    }
+}
+
+#[test]
+fn the_report_in_the_store_is_whole_or_absent() {
+    let sandbox = Sandbox::after_run();
+    let reports = sandbox.path(".pipe/reports");
+    let whole = sandbox.stored("reports");
+    for is_killed in [false, true] {
+        fs::remove_dir_all(reports.join(own_folder())).unwrap();
+        limited(&sandbox, "report", 4, is_killed);
+        assert!(!reports.join(own_folder()).exists());
+        sandbox.pipe("report").ok();
+        assert_eq!(sandbox.stored("reports"), whole);
+    }
+    // One of another version is replaced as a whole.
+    let page = reports.join(own_folder()).join("report.html");
+    fs::write(&page, "old").unwrap();
+    fs::write(reports.join(own_folder()).join("gone.png"), "old").unwrap();
+    sandbox.pipe("report").ok();
+    assert_eq!(sandbox.stored("reports"), whole);
+    assert!(fs::read(&page).unwrap().len() > 1000);
+}
+
+#[test]
+fn what_another_export_is_writing_and_what_is_not_an_exports_stays() {
+    let sandbox = Sandbox::after_run();
+    let live = sandbox.path(".pipe-draft-live");
+    fs::create_dir_all(live.join("new")).unwrap();
+    let lock = fs::File::open(&live).unwrap();
+    lock.lock().unwrap();
+    fs::create_dir_all(sandbox.path(".pipe-draft-mine/notes")).unwrap();
+    sandbox.write(".pipe-draft-file", "mine");
+    sandbox.pipe("export flip/policy.json policy.json").ok();
+    for kept in [".pipe-draft-live/new", ".pipe-draft-mine/notes", ".pipe-draft-file"] {
+        assert!(sandbox.path(kept).exists(), "{kept}");
+    }
+    drop(lock);
+    sandbox.pipe("export flip/policy.json again.json").ok();
+    assert!(!live.exists());
+    assert!(sandbox.path(".pipe-draft-mine/notes").exists());
+}
+
+#[test]
+fn a_folder_that_was_moved_away_by_an_export_that_was_killed_is_put_back() {
+    let sandbox = Sandbox::after_run();
+    sandbox.pipe("export flip out").ok();
+    let stage = sandbox.path(".pipe-draft-killed");
+    fs::create_dir_all(stage.join("old")).unwrap();
+    fs::create_dir_all(stage.join("new")).unwrap();
+    fs::rename(sandbox.path("out"), stage.join("old/out")).unwrap();
+    sandbox.pipe("export flip/policy.json policy.json").ok();
+    assert_eq!(names(&sandbox.path("out")), ["policy.json", "preview.png"]);
+    assert!(!stage.exists());
+}
+
+#[test]
+fn nothing_is_written_through_a_link() {
+    let sandbox = Sandbox::after_run();
+    sandbox.write("mine", "mine");
+    symlink("mine", sandbox.path("link")).unwrap();
+    symlink("nowhere", sandbox.path("dangling")).unwrap();
+    let mut snapshot = String::new();
+    for args in [
+        "export flip/policy.json link",
+        "export flip/policy.json dangling",
+        "export --onnx retrain_best link",
+        "plot history --out link",
+        "report --output dangling",
+        "init link",
+        "import-trials trials.json --out dangling",
+        "export flip link",
+        "export flip dangling",
+        "export --tensorboard dangling",
+    ] {
+        sandbox.write("trials.json", &sandbox.pipe("trials --json").ok().out);
+        let refused = sandbox.pipe(args);
+        assert_ne!(refused.code, Some(0), "{args}");
+        snapshot += &format!("{args}\n{}", refused.shown());
+        assert_eq!(fs::read_to_string(sandbox.path("mine")).unwrap(), "mine", "{args}");
+        assert!(!sandbox.path("nowhere").exists(), "{args}");
+    }
+    assert_snapshot!(snapshot, @"
+    export flip/policy.json link
+    ! error: `link` is a link
+    !   hint: `--force` replaces the link
+    exit 2
+    export flip/policy.json dangling
+    ! error: `dangling` is a link
+    !   hint: `--force` replaces the link
+    exit 2
+    export --onnx retrain_best link
+    ! error: `link` is a link
+    !   hint: `--force` replaces the link
+    exit 2
+    plot history --out link
+    ! error: `link` is a link
+    !   hint: name the file that it leads to, or remove the link
+    exit 2
+    report --output dangling
+    ! error: `dangling` is a link
+    !   hint: name the file that it leads to, or remove the link
+    exit 2
+    init link
+    ! error: `link` is a link
+    !   hint: `--force` replaces the link
+    exit 2
+    import-trials trials.json --out dangling
+    ! error: `dangling` is a link
+    !   hint: name the file that it leads to, or remove the link
+    exit 2
+    export flip link
+    ! error: `link` is not a folder
+    exit 2
+    export flip dangling
+    ! error: `dangling` is not a folder
+    exit 2
+    export --tensorboard dangling
+    ! error: `dangling` cannot be made: File exists (os error 17)
+    exit 1
+    ");
+    // `--force` replaces the link itself.
+    for link in ["link", "dangling"] {
+        sandbox.pipe(&format!("export flip/policy.json {link} --force")).ok();
+        assert!(fs::symlink_metadata(sandbox.path(link)).unwrap().is_file());
+    }
+    assert_eq!(fs::read_to_string(sandbox.path("mine")).unwrap(), "mine");
+    assert!(!sandbox.path("nowhere").exists());
+    // A folder may be reached through a link.
+    fs::create_dir(sandbox.path("real")).unwrap();
+    symlink("real", sandbox.path("folder")).unwrap();
+    sandbox.pipe("export --tensorboard folder").ok();
+    sandbox.pipe("export flip/policy.json folder").ok();
+    sandbox.pipe("export flip folder/flip").ok();
+    assert_eq!(names(&sandbox.path("real")), ["flip", "policy.json", &own_folder()]);
+    fs::remove_dir_all(sandbox.path("real")).unwrap();
+    fs::create_dir(sandbox.path("real")).unwrap();
+    sandbox.pipe("export flip folder").ok();
+    assert_eq!(names(&sandbox.path("real")), ["policy.json", "preview.png"]);
+    assert!(sandbox.path("folder").is_symlink());
+    // The user did not name the folder of a study: `--force` replaces a link there itself.
+    fs::create_dir(sandbox.path("runs")).unwrap();
+    symlink("../real", sandbox.path("runs").join(own_folder())).unwrap();
+    assert_eq!(sandbox.pipe("export --tensorboard runs").code, Some(2));
+    sandbox.pipe("export --tensorboard runs --force").ok();
+    assert!(!sandbox.path("runs").join(own_folder()).is_symlink());
+    assert_eq!(names(&sandbox.path("real")), ["policy.json", "preview.png"]);
+    let report = sandbox.path(".pipe/reports").join(own_folder());
+    fs::remove_dir_all(&report).unwrap();
+    symlink("../../real", &report).unwrap();
+    sandbox.pipe("report").ok();
+    assert!(!report.is_symlink() && report.join("report.html").is_file());
+    assert_eq!(names(&sandbox.path("real")), ["policy.json", "preview.png"]);
+}
+
+#[test]
+fn studies_have_folders_of_their_own() {
+    let sandbox = Sandbox::after_run();
+    let other = sandbox.run("--set name=other --stage search").ok().hash();
+    let expected = [format!("other-{}", &other[..12]), own_folder()];
+    for kind in ["tensorboard", "results"] {
+        for study in ["tiny", "other"] {
+            sandbox.pipe(&format!("export --{kind} {kind} {study}")).ok();
+        }
+        assert_eq!(names(&sandbox.path(kind)), expected);
+        let own = sandbox.path(kind).join(own_folder());
+        let again = sandbox.pipe(&format!("export --{kind} {kind} tiny")).ok();
+        assert_eq!(again.err, format!("{kind}/{} is already there\n", own_folder()));
+        // Another file, or another content, is not overwritten without `--force`, which replaces the folder.
+        let one = walk_one(&own);
+        let content = fs::read(&one).unwrap();
+        for (path, text) in [(one.clone(), "changed"), (own.join("mine"), "mine")] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(sandbox.pipe(&format!("export --{kind} {kind} tiny")).code, Some(2));
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            sandbox.pipe(&format!("export --{kind} {kind} tiny --force")).ok();
+            assert_eq!(fs::read(&one).unwrap(), content);
+        }
+        assert!(!own.join("mine").exists());
+        assert_eq!(names(&sandbox.path(kind)), expected);
+    }
+}
+
+/// Returns one of the files in a folder.
+fn walk_one(folder: &Path) -> std::path::PathBuf {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.into_iter().find(|path| path.is_file()).unwrap()
+}
+
+#[test]
+fn a_node_is_exported_to_a_folder_that_has_nothing_else() {
+    let sandbox = Sandbox::after_run();
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    fs::set_permissions(sandbox.path("empty"), fs::Permissions::from_mode(0o750)).unwrap();
+    sandbox.pipe("export flip empty").ok();
+    assert_eq!(names(&sandbox.path("empty")), ["policy.json", "preview.png"]);
+    assert_eq!(fs::metadata(sandbox.path("empty")).unwrap().permissions().mode() & 0o777, 0o750);
+
+    fs::write(sandbox.path("empty/policy.json"), "changed").unwrap();
+    assert_snapshot!(sandbox.pipe("export flip empty").shown(), @"
+    ! error: `empty` exists already
+    !   hint: `--force` overwrites it
+    exit 2
+    ");
+    sandbox.pipe("export flip empty --force").ok();
+    assert!(fs::read_to_string(sandbox.path("empty/policy.json")).unwrap().contains("RandomFlip"));
+    fs::write(sandbox.path("empty/notes.txt"), "mine").unwrap();
+    assert_snapshot!(sandbox.pipe("export flip empty --force").shown(), @"
+    ! error: `empty` has other files, such as `notes.txt`
+    !   hint: move them away, or name another folder
+    exit 2
+    ");
+    assert_eq!(fs::read_to_string(sandbox.path("empty/notes.txt")).unwrap(), "mine");
+    assert_snapshot!(sandbox.pipe("export flip . --force").shown(), @"
+    ! error: `SANDBOX` has other files, such as `.pipe/actions/09/bd6d717449a5643a7ed693782c7bd0f1228787ba3dfc918f6085e1c76a11e0.json`
+    !   hint: move them away, or name another folder
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("export flip empty/notes.txt").shown(), @"
+    ! error: `empty/notes.txt` is not a folder
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("export flip/policy.json absent/").shown(), @"
+    ! error: `absent/` is not a folder
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("export --onnx retrain_best empty").shown(), @"
+    ! error: `empty` is a folder
+    !   hint: name a file in it
+    exit 2
+    ");
+    // In an empty folder, `.` cannot be replaced.
+    fs::create_dir(sandbox.path("here")).unwrap();
+    let mut command = sandbox.command("export flip . --store ../.pipe");
+    assert_snapshot!(sandbox.output(command.current_dir(sandbox.path("here"))).shown(), @"
+    ! error: `SANDBOX/here` cannot be replaced as a whole: it is the current folder or a mount point
+    !   hint: name a folder in it that does not exist, such as `SANDBOX/here/exported`
+    exit 2
+    ");
+    assert!(sandbox.path("here").is_dir());
+}
+
+#[test]
+fn a_copy_has_the_permissions_of_a_new_file_or_of_the_one_it_replaces() {
+    let sandbox = Sandbox::after_run();
+    sandbox.write("new", "");
+    let mode = |path: &str| fs::metadata(sandbox.path(path)).unwrap().permissions().mode() & 0o7777;
+    sandbox.pipe("export flip/policy.json policy.json").ok();
+    assert_eq!(mode("policy.json"), mode("new"));
+    fs::set_permissions(sandbox.path("policy.json"), fs::Permissions::from_mode(0o600)).unwrap();
+    sandbox.pipe("export flip/policy.json policy.json --force").ok();
+    assert_eq!(mode("policy.json"), 0o600);
+}
+
+#[test]
+fn a_pipe_is_written_to_and_not_replaced() {
+    let sandbox = Sandbox::after_run();
+    let fifo = sandbox.path("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for args in ["export flip/policy.json fifo", "plot history --out fifo", "report --output fifo"] {
+        let path = fifo.clone();
+        let reader = thread::spawn(move || {
+            let mut read = Vec::new();
+            fs::File::open(path).unwrap().read_to_end(&mut read).unwrap();
+            read
+        });
+        let output = sandbox.pipe(args);
+        // If the command has not opened it, this ends the wait. If it has, nobody waits.
+        let flags = OFlags::NONBLOCK.bits().try_into().unwrap();
+        drop(fs::OpenOptions::new().write(true).custom_flags(flags).open(&fifo));
+        assert_eq!(output.code, Some(0), "{args}: {}", output.err);
+        assert!(reader.join().unwrap().len() > 100, "{args}");
+        assert!(!fs::symlink_metadata(&fifo).unwrap().is_file(), "{args}");
+    }
 }

@@ -202,10 +202,13 @@ fn a_device_that_this_build_does_not_support_is_refused() {
 #[test]
 fn a_store_of_another_format_is_refused() {
     let sandbox = Sandbox::after_run();
-    std::fs::write(sandbox.path(".pipe/format"), "999\n").unwrap();
+    let path = sandbox.path(".pipe/format");
+    std::fs::remove_file(&path).unwrap();
+    let check = blake3::hash(b"{\"format\":999}");
+    std::fs::write(&path, format!("{{\"check\":\"{check}\",\"format\":999}}\n")).unwrap();
     let output = sandbox.pipe("run");
     assert_eq!(output.code, Some(2), "{}", output.err);
-    assert!(output.err.contains("999"), "{}", output.err);
+    assert!(output.err.contains("has format 999"), "{}", output.err);
 }
 
 #[test]

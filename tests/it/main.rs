@@ -16,7 +16,8 @@
 //! | [`collection`]   | gc removes everything that no study needs, and nothing else                       |
 //! | [`commands`]     | the output of the other commands                                                  |
 //! | [`golden`]       | the output bytes of every stage are pinned                                        |
-//! | [`exports`]      | pictures, and exports for other programs                                          |
+//! | [`exports`]      | pictures, and exports for other programs, complete or not at all                  |
+//! | [`streams`]      | a study is finished although nobody listens; lost output is an error              |
 //! | [`studies`]      | the files in `studies/` can be planned                                            |
 //! | [`docs`]         | the code on the pages is run, their options and links exist                       |
 //! | [`layers`]       | a network whose layers are written out can be used like any other                 |
@@ -28,6 +29,8 @@
 //! | [`predict`]      | a trained network classifies pictures                                             |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
 //! | [`test_split`]   | only evaluations read the test images                                             |
+
+#![expect(clippy::disallowed_methods, reason = "tests write and move files of their own")]
 
 mod check;
 mod collection;
@@ -50,6 +53,7 @@ mod same_hash;
 mod sandbox;
 mod search;
 mod selection;
+mod streams;
 mod studies;
 mod tags;
 mod test_split;

@@ -93,8 +93,27 @@ impl Trained {
             None => Policy::of_inputs(&inputs, labels.image)?,
         };
         policy.check(labels.image)?;
+        check(&architecture, &labels)?;
         Ok(Self { architecture, weights, labels, policy })
     }
+}
+
+/// Checks that the network is for images of these labels: its results are read by the names and numbers of their classes.
+fn check(architecture: &Architecture, labels: &Labels) -> Result<(), StageError> {
+    let image = [labels.image.channels, labels.image.height, labels.image.width];
+    if architecture.input != image {
+        let input = architecture.input;
+        return Err(StageError::failed(format!("the network is for images of {input:?}, the labels for {image:?}")));
+    }
+    let of_network =
+        architecture.heads.iter().map(|head| (head.name.as_str(), head.classes)).collect::<BTreeMap<_, _>>();
+    let of_labels = labels.heads.iter().map(|head| (head.name.as_str(), head.classes.len())).collect();
+    if of_network != of_labels {
+        return Err(StageError::failed(format!(
+            "the network has the heads and classes {of_network:?}, the labels have {of_labels:?}"
+        )));
+    }
+    Ok(())
 }
 
 fn weights(outputs: &Outputs<'_>) -> Option<Digest> {
@@ -209,6 +228,23 @@ mod tests {
             assert!(error.starts_with(&format!("`{node}/{file}` (")), "{error}");
             assert!(error.contains("cannot be read: `format`: invalid type: boolean `true`"), "{error}");
         }
+    }
+
+    #[test]
+    fn labels_of_another_data_set_are_refused() {
+        let labels = |edit: &str| {
+            let (store, study) = Builder::whole(4).done();
+            let labels = Trained::of_node(&store, &study, TRAINING).unwrap().labels;
+            let mut labels = serde_json::to_value(&labels).unwrap();
+            match edit {
+                "image" => labels["image"]["height"] = 7.into(),
+                _ => labels["heads"][0]["name"] = "other".into(),
+            }
+            let (store, study) = with_file("data", Labels::FILE, "labels", labels.to_string().as_bytes());
+            Trained::of_node(&store, &study, TRAINING).err().unwrap().to_string()
+        };
+        assert!(labels("image").starts_with("the network is for images of "));
+        assert!(labels("name").starts_with("the network has the heads and classes "));
     }
 
     #[test]

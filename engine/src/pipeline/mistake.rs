@@ -1,7 +1,7 @@
 //! A mistake in a pipeline: what it is, where it is, and what would be right.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use pipe_stages::words::closest;
+use pipe_stages::words::{closest, printable};
 
 use super::source::{Source, Span};
 
@@ -62,7 +62,10 @@ pub enum Rendering {
     Coloured,
 }
 
-/// Returns all mistakes as text, each with its line and carets under what is wrong.
+/// The most mistakes that are shown. Whoever has made more has made one that explains the others.
+const SHOWN: usize = 100;
+
+/// Returns the mistakes, up to 100, as text, each with its line and carets under what is wrong.
 pub fn render(mistakes: &[Mistake], sources: &[Source], look: Rendering) -> String {
     let renderer = match look {
         Rendering::Plain => Renderer::plain(),
@@ -70,23 +73,29 @@ pub fn render(mistakes: &[Mistake], sources: &[Source], look: Rendering) -> Stri
     };
     // Whole lines, however long: what is around a mistake may explain it.
     let renderer = renderer.term_width(1 << 20);
-    let rendered = mistakes.iter().map(|mistake| renderer.render(&[mistake.report(sources)]) + "\n\n");
-    rendered.collect()
+    let rendered = mistakes.iter().take(SHOWN).map(|mistake| renderer.render(&[mistake.report(sources)]) + "\n\n");
+    let more = mistakes.len().saturating_sub(SHOWN);
+    let more = (more > 0).then(|| {
+        renderer.render(&[Group::with_title(Level::ERROR.primary_title(format!("and {more} more")))]) + "\n\n"
+    });
+    rendered.chain(more).collect()
 }
 
 impl Mistake {
     fn report<'s>(&'s self, sources: &'s [Source]) -> Group<'s> {
-        let mut report = Group::with_title(Level::ERROR.primary_title(&*self.message));
+        let mut report = Group::with_title(Level::ERROR.primary_title(printable(&self.message)));
         if let Some(span) = self.span {
             let source = &sources[span.source];
-            let label = self.expected.as_ref().map(|expected| format!("expected {expected}"));
+            let label = self.expected.as_ref().map(|expected| printable(&format!("expected {expected}")).into_owned());
             let annotation = AnnotationKind::Primary.span(source.within_line(span)).label(label);
-            report = report.element(Snippet::source(&*source.text).path(&*source.name).annotation(annotation));
+            // The renderer replaces control characters in the source itself, so that the columns stay right.
+            report =
+                report.element(Snippet::source(&*source.text).path(printable(&source.name)).annotation(annotation));
         } else if let Some(expected) = &self.expected {
-            report = report.element(Level::NOTE.with_name("expected").message(&**expected));
+            report = report.element(Level::NOTE.with_name("expected").message(printable(expected)));
         }
         match &self.help {
-            Some(help) => report.element(Level::HELP.message(&**help)),
+            Some(help) => report.element(Level::HELP.message(printable(help))),
             None => report,
         }
     }
@@ -105,5 +114,16 @@ mod tests {
         let expected = "error: unknown field `trails`\n --> pipeline.ron:2:8\n  |\n2 |     é: 1, trails: 2)\n  |           ^^^^^^ \
                         expected `trials`\n  |\n  = help: did you mean `trials`?\n\n";
         assert_eq!(render(&[mistake], &[source], Rendering::Plain), expected);
+    }
+
+    #[test]
+    fn a_terminal_acts_on_nothing_in_a_mistake() {
+        let escape = "\u{1b}[2J";
+        let source = Source { name: format!("{escape}.ron"), text: format!("(a: {escape})\n") };
+        let span = Span { source: 0, start: 4, end: 8 };
+        let mistake = Mistake::at(span, format!("unknown `{escape}`")).expected(escape).help(escape);
+        let whole = Mistake { span: None, ..mistake.clone() };
+        let rendered = render(&[mistake, whole], &[source], Rendering::Plain);
+        assert!(!rendered.contains('\u{1b}') && rendered.contains(r"unknown `\u{1b}[2J`"), "{rendered}");
     }
 }

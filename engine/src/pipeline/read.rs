@@ -19,6 +19,13 @@ use super::{
 };
 use crate::action::DeviceKind;
 
+/// The most bytes of a pipeline file. Those that people write have a few thousand, with written out networks some tens of
+/// thousands. The time and the memory that reading takes are bounded by it.
+pub const TEXT: usize = 256 << 10;
+
+/// The most stages of a study. Trials are not stages.
+const STAGES: usize = 1000;
+
 /// Everything that is wrong with a pipeline.
 #[derive(Debug)]
 pub struct Refused {
@@ -35,6 +42,26 @@ impl Refused {
     }
 }
 
+/// Returns the bytes of a pipeline file as text. `name` is the file's name, for messages.
+///
+/// # Errors
+/// If they are not UTF-8. The mistake has the place of the first byte that is not.
+pub fn text(name: &str, bytes: Vec<u8>) -> Result<String, Refused> {
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return Ok(text),
+        Err(error) => error,
+    };
+    let start = error.utf8_error().valid_up_to();
+    let is_utf_16 = matches!(error.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+    // What is not UTF-8 is shown as replacement characters. Everything before keeps its place.
+    let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+    let span = Span { source: 0, start, end: start + char::REPLACEMENT_CHARACTER.len_utf8() };
+    let found = Mistake::at(span, format!("the byte {:#04x} is not UTF-8", error.as_bytes()[start]));
+    let help = if is_utf_16 { "the file is UTF-16: save it as UTF-8" } else { "save the file as UTF-8" };
+    let sources = vec![Source { name: name.to_owned(), text }];
+    Err(Refused { mistakes: vec![found.expected("UTF-8 text").help(help)], sources })
+}
+
 /// Returns the pipeline in `text` with `overrides` applied. `name` is the file's name, for messages.
 ///
 /// # Errors
@@ -43,6 +70,12 @@ pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, 
     // A byte order mark is not part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = vec![Source { name: name.to_owned(), text: text.to_owned() }];
+    if text.len() > TEXT {
+        let message = format!("the file has {} bytes", text.len());
+        let mistake =
+            Mistake::at(Span { source: 0, start: 0, end: 0 }, message).expected(format!("at most {TEXT} bytes"));
+        return Err(Refused { mistakes: vec![mistake], sources });
+    }
     let mut root = match syntax::parse(&sources, 0) {
         Ok(root) => root,
         Err(mistakes) => return Err(Refused { mistakes, sources }),
@@ -121,7 +154,13 @@ impl Reader<'_> {
 
     fn stages<'n>(&mut self, term: &'n Term) -> Vec<Entry<'n>> {
         let mut entries: Vec<Entry<'n>> = Vec::new();
-        for (name, name_span, stage) in self.named_stages(term) {
+        let named = self.named_stages(term);
+        if named.len() > STAGES {
+            let mistake = Mistake::at(name_of(term), format!("found {} stages", named.len()));
+            self.mistakes.push(mistake.expected(format!("at most {STAGES}")));
+            return entries;
+        }
+        for (name, name_span, stage) in named {
             self.name(&name, name_span);
             if entries.iter().any(|entry| entry.name == name) {
                 self.mistakes

@@ -3,6 +3,8 @@
 //! The crate `ron` returns the parts of each container as slices of the text. The position of a slice is the place of its value, so
 //! every mistake that is found later, in a name or in a number, can be shown in its place.
 
+use std::collections::BTreeSet;
+
 use ron::value::RawValue;
 use serde::de::DeserializeSeed;
 use serde_json::Number;
@@ -23,13 +25,28 @@ pub(super) fn parse(sources: &[Source], index: usize) -> Result<Term, Vec<Mistak
     let source = &sources[index];
     let mut parser = Parser { source, index, mistakes: Vec::new() };
     // The whole text is read once before its parts, so that a syntax error is shown where it is and not at its container.
-    if let Err(error) = ron::Options::default().from_str::<&RawValue>(&source.text) {
-        return Err(vec![parser.syntax_error(&error.code, error.span.start, 0)]);
+    if let Err(error) = check(&source.text) {
+        let whole = Span { source: index, start: 0, end: 0 };
+        return Err(vec![match error.code {
+            ron::Error::Eof if trim(&source.text).is_empty() => {
+                Mistake::at(whole, "there is nothing but comments and space")
+            }
+            _ => parser.syntax_error(&error.code, error.span.start, 0),
+        }]);
     }
     match parser.term(&source.text) {
         Ok(term) if parser.mistakes.is_empty() => Ok(term),
         Ok(_) => Err(parser.mistakes),
         Err(mistake) => Err(parser.mistakes.into_iter().chain([mistake]).collect()),
+    }
+}
+
+/// Checks that `text` is RON. `ron` does not slice a text that ends in a line comment: a line feed ends the comment.
+fn check(text: &str) -> ron::error::SpannedResult<()> {
+    let whole = |text: &str| ron::Options::default().from_str::<&RawValue>(text).map(|_| ());
+    match whole(text) {
+        Err(error) if error.code == ron::Error::UnclosedLineComment => whole(&format!("{text}\n")),
+        checked => checked,
     }
 }
 
@@ -111,6 +128,7 @@ impl<'s> Parser<'s> {
 
     fn fields(&mut self, text: &'s str) -> Result<Vec<Field>, Mistake> {
         let mut fields: Vec<Field> = Vec::new();
+        let mut known = BTreeSet::new();
         for (key, value) in self.read(text, RawFields { named: text.starts_with('(') })? {
             let (key, key_span) = match key {
                 Key::Identifier(key) => {
@@ -127,7 +145,7 @@ impl<'s> Parser<'s> {
                     }
                 }
             };
-            if fields.iter().any(|field| field.key == key) {
+            if !known.insert(key.clone()) {
                 self.mistakes.push(
                     Mistake::at(key_span, format!("`{key}` is named twice"))
                         .help("remove one of the two, or rename it"),
@@ -202,17 +220,17 @@ mod tests {
         parse(&[Source { name: "test.ron".into(), text: text.into() }], 0)
     }
 
-    fn check(text: &str, json: &str) {
+    fn check_json(text: &str, json: &str) {
         assert_eq!(read(text).unwrap().to_json().to_string(), json);
     }
 
     #[test]
     fn ron_text_is_read_as_json() {
-        check("Study(name: \"a\", seed: 7)", r#"{"Study":{"name":"a","seed":7}}"#);
-        check("[Flip(0.5), Same, Some(1), None, (1, 2), ()]", r#"[{"Flip":0.5},"Same",1,null,[1,2],{}]"#);
-        check("{\"a b\": uniform(-1, 2.5)}", r#"{"a b":{"uniform":[-1,2.5]}}"#);
-        check("(\"raw\", Fetch(Embedded(train: 1_000)))", r#"["raw",{"Fetch":{"Embedded":{"train":1000}}}]"#);
-        check("[r#\"a\"b\"#, 'c', true, +3, 0x10, -0.0]", r#"["a\"b","c",true,3,16,-0.0]"#);
+        check_json("Study(name: \"a\", seed: 7)", r#"{"Study":{"name":"a","seed":7}}"#);
+        check_json("[Flip(0.5), Same, Some(1), None, (1, 2), ()]", r#"[{"Flip":0.5},"Same",1,null,[1,2],{}]"#);
+        check_json("{\"a b\": uniform(-1, 2.5)}", r#"{"a b":{"uniform":[-1,2.5]}}"#);
+        check_json("(\"raw\", Fetch(Embedded(train: 1_000)))", r#"["raw",{"Fetch":{"Embedded":{"train":1000}}}]"#);
+        check_json("[r#\"a\"b\"#, 'c', true, +3, 0x10, -0.0]", r#"["a\"b","c",true,3,16,-0.0]"#);
     }
 
     #[test]
@@ -220,6 +238,23 @@ mod tests {
         let plain = "(a: [1, 2], b: choice([\"x\", None]))";
         let spaced = "// head\n( /* a /* nested */ */ a : [ 1 , // one\n 2 , ] ,\n b: choice ( [ \"x\" , None /* n */ ] ) , )\n// end\n";
         assert_eq!(read(plain).unwrap().to_json(), read(spaced).unwrap().to_json());
+    }
+
+    #[test]
+    fn the_last_line_may_be_a_comment_without_a_line_feed() {
+        for value in
+            ["1", "-0.5", "\"a\"", "'c'", "Same", "None", "[1]", "{\"a\": 1}", "(a: 1)", "Some(1)", "Flip(0.5)"]
+        {
+            let json = read(value).unwrap().to_json();
+            for end in ["// end", " // end", "\n//", "\r\n// é", "/* end */", " /* end */ // end", "//\r"] {
+                let text = format!("{value}{end}");
+                assert_eq!(
+                    read(&text).unwrap_or_else(|error| panic!("{text:?}: {error:?}")).to_json(),
+                    json,
+                    "{text:?}"
+                );
+            }
+        }
     }
 
     #[test]

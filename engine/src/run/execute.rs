@@ -25,7 +25,16 @@ pub enum ExecuteError {
     Panic(String),
     /// The store could not be read or written.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for ExecuteError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Interrupted => Self::Interrupted,
+            error => Self::Store(error),
+        }
+    }
 }
 
 /// The result of an execution.
@@ -40,7 +49,8 @@ pub struct Executed {
 }
 
 /// Runs `stage`, whose action is `action`, on inputs from `objects`, and commits its result to `store`: first the objects, then the
-/// record that names them. If two processes commit a result, the first one is kept.
+/// record that names them. If two processes commit a result, the first one is kept. If `again`, it runs although a result is known,
+/// which stands until the new one takes its place.
 ///
 /// # Errors
 /// If there is no result: the stage was interrupted, panicked or could not run here, or the store failed.
@@ -52,19 +62,20 @@ pub fn execute(
     device: ComputeDevice,
     host: &dyn Host,
     provenance: Value,
+    again: bool,
 ) -> Result<Executed, ExecuteError> {
     let key: ActionKey = action.key();
     let _lock = store.lock_action(&key)?;
-    if let Some(result) = store.result(&key)? {
+    if !again && let Some(result) = store.result(&key)? {
         return Ok(Executed { result, found: true, seconds: 0.0 });
     }
     tracing::debug!(stage = action.stage, key = %key.0, "executing");
     let started = SystemTime::now();
     let inputs = Inputs::new(&action.inputs, objects);
     let context = Context { seed: action.seed(), device, host };
-    let result = match catch_unwind(AssertUnwindSafe(|| stage.run(&inputs, &context))) {
-        Ok(Ok(outputs)) => ActionResult::Tree(store.put_tree(outputs.files())?.0),
-        Ok(Err(StageError::Failed { message, hint })) => ActionResult::Failure(FailureRecord { message, hint }),
+    let outputs = match catch_unwind(AssertUnwindSafe(|| stage.run(&inputs, &context))) {
+        Ok(Ok(outputs)) => Ok(outputs),
+        Ok(Err(StageError::Failed { message, hint })) => Err(FailureRecord { message, hint }),
         Ok(Err(StageError::Interrupted)) => return Err(ExecuteError::Interrupted),
         Ok(Err(StageError::Input { source, .. })) => return Err(source.into()),
         Ok(Err(error)) => return Err(ExecuteError::Stage(error)),
@@ -76,7 +87,20 @@ pub fn execute(
     let since_1970 = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     provenance["started"] = json!(to_milliseconds(since_1970));
     provenance["seconds"] = json!(to_milliseconds(seconds));
-    let result = store.commit(&key, &result, &provenance)?;
+    // No result is made from bytes that the disk had lost.
+    store.check_reads()?;
+    // From here on a collection waits, so that it does not remove outputs before a result names them.
+    let _no_sweep = store.hold_off_sweeps()?;
+    let result = match outputs {
+        Ok(outputs) => ActionResult::Tree(store.put_tree(outputs.files())?.0),
+        Err(failure) => ActionResult::Failure(failure),
+    };
+    let result = if again {
+        store.replace(&key, &result, &provenance)?;
+        result
+    } else {
+        store.commit(&key, &result, &provenance)?
+    };
     Ok(Executed { result, found: false, seconds })
 }
 

@@ -173,7 +173,7 @@ fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     let host = ThreadHost { index: job.index, sender: Mutex::new(sender.clone()), stop: job.stop.clone() };
     let provenance = machine::provenance("none", 1);
     let objects = job.trial.as_ref().map_or(store, |trial| &trial.inputs);
-    match execute(store, objects, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance) {
+    match execute(store, objects, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance, job.fresh) {
         Ok(executed) => Ended::Committed { found: executed.found },
         Err(ExecuteError::Interrupted) => Ended::Interrupted,
         Err(error) => {
@@ -251,12 +251,6 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
     (ended, log)
 }
 
-/// Returns the lines that a worker writes. Bytes that are not UTF-8 are replaced, since a worker whose output is not read stops.
-fn lines(from: impl Read) -> impl Iterator<Item = String> {
-    let lines = BufReader::new(from).split(b'\n').map_while(Result::ok);
-    lines.map(|line| String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned())
-}
-
 /// Forwards a line, and keeps it in the log.
 fn say(index: usize, line: String, sender: &Sender<Message>, log: &Mutex<LogBuffer>) {
     log.lock().unwrap_or_else(PoisonError::into_inner).push(line.as_bytes());
@@ -317,6 +311,13 @@ fn listen_to_talk(
     })
 }
 
+/// Returns the lines that `reader` yields until it ends or fails. Bytes that are not UTF-8 are replaced: a library that writes some must
+/// not cost the worker its voice.
+fn lines(reader: impl Read) -> impl Iterator<Item = String> {
+    let lines = BufReader::new(reader).split(b'\n').map_while(Result::ok);
+    lines.map(|line| String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned())
+}
+
 /// The host of a light stage on a thread. It keeps no checkpoints, because starting again takes no time.
 struct ThreadHost {
     index: usize,
@@ -343,4 +344,15 @@ impl Host for ThreadHost {
     }
 
     fn save_checkpoint(&self, _: &Checkpoint) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_utf_8_does_not_end_the_lines() {
+        let heard: Vec<_> = lines(&b"a\r\n\xff\xfe\n\n\xc3\xa9\nlast"[..]).collect();
+        assert_eq!(heard, ["a", "\u{fffd}\u{fffd}", "", "\u{e9}", "last"]);
+    }
 }

@@ -28,7 +28,7 @@ use local::{Ended, Job, Message};
 pub use local::{hint_of, with_causes};
 pub use options::Options;
 use pipe_stages::stage::{Inputs, StageError};
-use pipe_store::{ActionKey, ActionResult, Digest, Run, Store, StoreError, Tree};
+use pipe_store::{ActionKey, ActionResult, Digest, NoSweep, Run, Store, StoreError, Tree};
 use why::{Compared, Why};
 use worker::StopFlag;
 
@@ -56,6 +56,8 @@ pub struct Ran {
     pub damaged: bool,
     /// The log of this run, to be finished when the study is recorded. `None` if nothing was executed.
     pub run: Option<Run>,
+    /// Keeps what was found from being swept if there is no log. To be dropped when the study is recorded.
+    pub no_sweep: Option<NoSweep>,
 }
 
 /// Runs the `wanted` nodes of `plan`, which must include all nodes that they read from. `previous` is the latest study of
@@ -72,7 +74,7 @@ pub fn run(
     stop: &'static StopFlag,
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Ran, StoreError> {
-    let mut engine = Engine::new(store, plan, wanted, options, previous);
+    let mut engine = Engine::new(store, plan, wanted, options, previous)?;
     let (sender, receiver) = mpsc::channel();
     let mut told_to_stop = false;
     loop {
@@ -137,6 +139,8 @@ struct Engine<'a> {
     /// The earlier output trees of nodes that are run again on request.
     before: BTreeMap<usize, Digest>,
     run: Option<Run>,
+    /// Keeps what was found from being swept, until this run has a log or its study is recorded.
+    no_sweep: Option<NoSweep>,
     /// The results that were used before this run had a log.
     hits: Vec<ActionKey>,
     /// The results that were looked up ahead. They may be used only until this run has a log.
@@ -152,7 +156,8 @@ impl<'a> Engine<'a> {
         wanted: &'a BTreeSet<usize>,
         options: &'a Options,
         previous: Option<&'a Study>,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
+        let no_sweep = Some(store.hold_off_sweeps()?);
         let n = plan.nodes.len();
         let (mut missing, mut readers) = (vec![0; n], vec![Vec::new(); n]);
         for &index in wanted {
@@ -161,7 +166,7 @@ impl<'a> Engine<'a> {
             sources.into_iter().for_each(|source| readers[source].push(index));
         }
         let fresh = wanted.iter().copied().filter(|&index| missing[index] == 0).collect();
-        Self {
+        Ok(Self {
             store,
             plan,
             wanted,
@@ -177,11 +182,12 @@ impl<'a> Engine<'a> {
             readers,
             before: BTreeMap::new(),
             run: None,
+            no_sweep,
             hits: Vec::new(),
             found_ahead: ahead::look_up(store, plan, previous),
             damaged: false,
             counts: BTreeMap::new(),
-        }
+        })
     }
 
     /// Settles each node whose sources are settled, or makes it ready to be executed.
@@ -303,8 +309,8 @@ impl<'a> Engine<'a> {
         };
         let key = action.key();
         self.open_log()?;
-        if self.options.rerun.contains(&index) {
-            self.store.forget(&key)?;
+        if let Some(run) = &self.run {
+            run.sync()?;
         }
         let node = &self.plan.nodes[index];
         tell(Event::Started { node: &node.name, why: &why });
@@ -327,18 +333,8 @@ impl<'a> Engine<'a> {
         for key in std::mem::take(&mut self.hits) {
             run.append(&key)?;
         }
-        // gc may have removed what was found before the log was open.
-        for (tree, state) in self.trees.iter().zip(&self.states) {
-            if let (Some(tree), State::Settled(Outcome::Tree(name))) = (tree, state) {
-                let names = tree.files.values().map(|entry| entry.digest).chain([*name]);
-                for digest in names {
-                    if !self.store.contains(&digest)? {
-                        return Err(StoreError::Missing(digest));
-                    }
-                }
-            }
-        }
         self.run = Some(run);
+        self.no_sweep = None;
         Ok(())
     }
 
@@ -465,6 +461,7 @@ impl<'a> Engine<'a> {
             interrupted: count("interrupted") > 0 || (stopped && unsettled),
             damaged: self.damaged,
             run: self.run,
+            no_sweep: self.no_sweep,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    archive,
+    archive::{self, Limits},
     collection::{Collection, Part},
 };
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
 };
 
 const SHAPE: ImageShape = ImageShape { channels: 3, height: 32, width: 32 };
+
+/// The most bytes of a file of names: 256 names of 256 bytes.
+const NAMES: u64 = 256 * 256;
 
 /// The files and the records of one of the two datasets.
 struct Layout {
@@ -49,11 +52,12 @@ fn read(bytes: &[u8], layout: &Layout) -> Result<Collection, StageError> {
     let heads =
         layout.heads.iter().map(|(head, file, _)| files.names(head, file)).collect::<Result<Vec<_>, StageError>>()?;
     let mut train = Part::new(heads.len());
+    let length: usize = layout.train.iter().map(|name| files.0[*name].1.len()).sum();
     for name in layout.train {
-        files.records(name, layout, &heads, &mut train)?;
+        files.records(name, layout, &heads, length, &mut train)?;
     }
     let mut test = Part::new(heads.len());
-    files.records(layout.test, layout, &heads, &mut test)?;
+    files.records(layout.test, layout, &heads, 0, &mut test)?;
     Ok(Collection { shape: SHAPE, heads, train, test })
 }
 
@@ -65,15 +69,32 @@ impl Files {
         let names: BTreeSet<&str> =
             layout.train.iter().copied().chain([layout.test]).chain(layout.heads.iter().map(|head| head.1)).collect();
         let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-        let mut files = BTreeMap::new();
-        for (path, content) in archive::untar(bytes, archive::LIMITS, |path| names.contains(base(path).as_str()))? {
-            if let Some((other, _)) = files.insert(base(&path), (path.clone(), content)) {
-                return Err(StageError::failed(format!(
-                    "entries `{other}` and `{path}` collide: expected one `{}`",
-                    base(&path)
-                )));
-            }
-        }
+        let record = (layout.heads.len() + SHAPE.bytes()) as u64;
+        let is_names = |name: &str| layout.heads.iter().any(|head| head.1 == name);
+        let mut files: BTreeMap<String, (String, Vec<u8>)> = BTreeMap::new();
+        let limits = Limits::of(bytes.len());
+        archive::untar(
+            bytes,
+            limits,
+            |path| names.contains(base(path).as_str()),
+            |content| {
+                let (path, name) = (content.path.to_owned(), base(content.path));
+                if let Some((other, _)) = files.get(&name) {
+                    return Err(StageError::failed(format!(
+                        "entries `{other}` and `{path}` collide: expected one `{name}`"
+                    )));
+                }
+                if !is_names(&name) && (content.size == 0 || !content.size.is_multiple_of(record)) {
+                    return Err(StageError::failed(format!(
+                        "entry `{path}` holds {} bytes, expected a whole number of records of {record} bytes",
+                        content.size
+                    )));
+                }
+                let content = content.read(if is_names(&name) { NAMES } else { limits.total })?;
+                files.insert(name, (path, content));
+                Ok(())
+            },
+        )?;
         match names.iter().find(|name| !files.contains_key(**name)) {
             Some(missing) => Err(StageError::failed_with_hint(
                 format!("the archive has no entry `{missing}`"),
@@ -100,16 +121,17 @@ impl Files {
         Ok(Head { name: head.to_owned(), classes })
     }
 
-    /// Moves the records of `file` into `part`. Pixels are moved together in place, so the dataset is never in memory twice.
-    fn records(&mut self, file: &str, layout: &Layout, heads: &[Head], part: &mut Part) -> Result<(), StageError> {
+    /// Moves the records of `file` into `part`, which will have about `length` bytes. Pixels are moved together in place.
+    fn records(
+        &mut self,
+        file: &str,
+        layout: &Layout,
+        heads: &[Head],
+        length: usize,
+        part: &mut Part,
+    ) -> Result<(), StageError> {
         let (path, mut content) = self.0.remove(file).expect("each file exists and is read once");
         let size = heads.len() + SHAPE.bytes();
-        if content.is_empty() || content.len() % size != 0 {
-            return Err(StageError::failed(format!(
-                "entry `{path}` holds {} bytes, expected a whole number of records of {size} bytes",
-                content.len()
-            )));
-        }
         let n = content.len() / size;
         for index in 0..n {
             let record = &content[index * size..][..size];
@@ -128,6 +150,7 @@ impl Files {
         content.truncate(n * SHAPE.bytes());
         if part.images.is_empty() {
             part.images = content;
+            part.images.reserve_exact(length.saturating_sub(part.images.len()));
         } else {
             part.images.append(&mut content);
         }

@@ -10,13 +10,24 @@ use crate::images::{
 const ROWS: usize = 20;
 /// The images in a row.
 const COLUMNS: usize = 10;
+/// The most bytes of the images on a sheet. Images of 945 x 945 pixels in colour still have all rows.
+const BYTES: usize = 1 << 29;
+
+/// Returns the most bytes that [`sheet`] takes for images of `shape` in `n_classes` classes.
+pub(super) fn memory(shape: ImageShape, n_classes: usize) -> u64 {
+    2 * (rows(shape, n_classes) * COLUMNS * shape.bytes()) as u64
+}
+
+fn rows(shape: ImageShape, n_classes: usize) -> usize {
+    n_classes.min(ROWS).min(BYTES / (COLUMNS * shape.bytes())).max(1)
+}
 
 /// Returns the sheet of `part` as a PNG. It has a row for each class of the head with the fewest classes. A row shows the first
 /// images of each class of the main head, about the same number of each.
 pub(super) fn sheet(shape: ImageShape, heads: &[Head], part: &Part) -> Vec<u8> {
     let rows_by = (0..heads.len()).min_by_key(|head| heads[*head].classes.len()).expect("a dataset has a head");
     let n_classes = heads[rows_by].classes.len();
-    let rows = n_classes.min(ROWS);
+    let rows = rows(shape, n_classes);
     let mut sheet = Sheet::new(shape, COLUMNS);
     for row in 0..rows {
         let class = (row * n_classes / rows) as i32;

@@ -5,19 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use super::{
-    archive,
+    archive::{self, Limits},
     collection::{Collection, Part},
-    picture,
+    contact, picture,
 };
 use crate::{
     images::dataset::{Head, ImageShape},
     stage::{Host, Progress, StageError},
 };
 
-/// (class, file) -> (path in the archive, bytes). It is sorted, so the order in the archive and threads do not matter.
-type Files = BTreeMap<(String, String), (String, Vec<u8>)>;
+/// (class, file) -> (path in the archive, scaled pixels). It is sorted, so the order in the archive and threads do not matter.
+type Pictures = BTreeMap<(String, String), (String, Vec<u8>)>;
 
 /// Returns the pictures in the folders `train` and `test`, scaled to `size`, `[height, width]`. Classes are sorted by name.
+///
+/// Pictures are decoded as they come, some at a time, so of the archive only those are in memory.
 pub(super) fn read(
     bytes: &[u8],
     train: &str,
@@ -25,10 +27,22 @@ pub(super) fn read(
     size: [u32; 2],
     host: &dyn Host,
 ) -> Result<Collection, StageError> {
-    let mut parts = [Files::new(), Files::new()];
+    let mut parts = [Pictures::new(), Pictures::new()];
     let mut root: Option<(String, String)> = None;
-    for (path, content) in archive::untar(bytes, archive::LIMITS, is_picture)? {
-        let Some(place) = PictureFile::of(&path, train, test)? else { continue };
+    let mut batch = Batch::default();
+    let mut progress = Progress { unit: "images".to_owned(), ..Progress::default() };
+    let mut decode = |batch: Batch, parts: &mut [Pictures; 2]| {
+        if host.interrupted() {
+            return Err(StageError::Interrupted);
+        }
+        progress.done += batch.files.len() as u64;
+        batch.decode(size, parts)?;
+        host.progress(&progress);
+        Ok(())
+    };
+    archive::untar(bytes, Limits::of(bytes.len()), is_picture, |content| {
+        let path = content.path.to_owned();
+        let Some(place) = PictureFile::of(&path, train, test)? else { return Ok(()) };
         match &root {
             Some((known, first)) if *known != place.root => {
                 return Err(StageError::failed(format!(
@@ -36,12 +50,16 @@ pub(super) fn read(
                 )));
             }
             Some(_) => {}
-            None => root = Some((place.root, path.clone())),
+            None => root = Some((place.root.clone(), path.clone())),
         }
-        parts[usize::from(place.is_test)].insert((place.class, place.file), (path, content));
-    }
-    for (name, files) in [train, test].iter().zip(&parts) {
-        if files.is_empty() {
+        if batch.add(path, place, content.read(picture::MAX_FILE)?, size) {
+            decode(std::mem::take(&mut batch), &mut parts)?;
+        }
+        Ok(())
+    })?;
+    decode(batch, &mut parts)?;
+    for (name, pictures) in [train, test].iter().zip(&parts) {
+        if pictures.is_empty() {
             return Err(StageError::failed_with_hint(
                 format!("the archive has no picture in `{name}/<class>/`"),
                 "give the names of the folders: `Folders(train: .., test: .., size: ..)`",
@@ -56,11 +74,44 @@ pub(super) fn read(
             "entry `{path}` has the class `{class}`, which `{train}` does not have"
         )));
     }
-    let total = parts.iter().map(|files| files.len() as u64).sum();
-    let mut progress = Progress { total, unit: "images".to_owned(), ..Progress::default() };
-    let [train, test] = parts.map(|files| decode(&files, &classes, size, host, &mut progress));
+    let [train, test] = parts.map(|pictures| part(pictures, &classes));
     let shape = ImageShape { channels: 3, height: size[0] as usize, width: size[1] as usize };
-    Ok(Collection { shape, heads: vec![Head { name: "class".to_owned(), classes }], train: train?, test: test? })
+    Ok(Collection { shape, heads: vec![Head { name: "class".to_owned(), classes }], train, test })
+}
+
+/// Returns an estimate of the memory that [`read`] and what follows it take: the pictures twice, and the largest batch or the contact sheet.
+///
+/// # Errors
+/// If the archive cannot be read.
+pub(super) fn memory(bytes: &[u8], train: &str, test: &str, size: [u32; 2]) -> Result<u64, StageError> {
+    let (mut n, mut largest, mut batch) = (0_u64, 0, Batch::default());
+    archive::untar(bytes, Limits::of(bytes.len()), is_picture, |content| {
+        let path = content.path.to_owned();
+        let Some(place) = PictureFile::of(&path, train, test)? else { return Ok(()) };
+        n += 1;
+        let full = batch.add(path, place, content.read(picture::MAX_FILE)?, size);
+        largest = largest.max(batch.memory);
+        if full {
+            batch = Batch::default();
+        }
+        Ok(())
+    })?;
+    let [height, width] = size.map(|side| side as usize);
+    let shape = ImageShape { channels: 3, height, width };
+    let sheet = contact::memory(shape, usize::try_from(n).unwrap_or(usize::MAX));
+    Ok(2 * n * shape.bytes() as u64 + largest.max(sheet))
+}
+
+/// Returns the pictures with the indices of their classes. Each picture is freed as soon as it is copied.
+fn part(pictures: Pictures, classes: &[String]) -> Part {
+    let mut part = Part::new(1);
+    part.images.reserve_exact(pictures.values().map(|(_, planes)| planes.len()).sum());
+    for ((class, _), (_, planes)) in pictures {
+        part.images.extend(planes);
+        let label = classes.binary_search(&class).expect("unknown classes were refused");
+        part.labels[0].push(i32::try_from(label).expect("an archive has fewer than 2^31 entries"));
+    }
+    part
 }
 
 fn is_picture(path: &str) -> bool {
@@ -91,34 +142,47 @@ impl PictureFile {
     }
 }
 
-/// The number of pictures that are decoded before the host is asked again whether to stop.
+/// The most pictures that are decoded before the host is asked again whether to stop.
 const BATCH: usize = 1024;
 
-fn decode(
-    files: &Files,
-    classes: &[String],
-    [height, width]: [u32; 2],
-    host: &dyn Host,
-    progress: &mut Progress,
-) -> Result<Part, StageError> {
-    let files: Vec<_> = files.iter().collect();
-    let mut part = Part::new(1);
-    for batch in files.chunks(BATCH) {
-        if host.interrupted() {
-            return Err(StageError::Interrupted);
-        }
-        let decoded = batch.par_iter().map(|(_, (_, bytes))| picture::planes(bytes, height, width));
-        let pictures: Vec<Result<Vec<u8>, String>> = decoded.collect();
-        // In order, so that the error always names the first broken picture.
-        for (((class, _), (path, _)), picture) in batch.iter().zip(pictures) {
-            part.images.extend(picture.map_err(|why| StageError::failed(format!("entry `{path}` is {why}")))?);
-            let label = classes.binary_search(class).expect("unknown classes were refused");
-            part.labels[0].push(i32::try_from(label).expect("an archive has fewer than 2^31 entries"));
-        }
-        progress.done += batch.len() as u64;
-        host.progress(progress);
+/// The memory from which on a batch takes no further picture, so that the number of threads does not decide how much large
+/// pictures take.
+const BATCH_MEMORY: u64 = 256 << 20;
+
+/// Pictures that are decoded at the same time.
+#[derive(Default)]
+struct Batch {
+    files: Vec<(String, PictureFile, Vec<u8>)>,
+    /// The most bytes that the files and the decoders take.
+    memory: u64,
+}
+
+impl Batch {
+    /// Adds a file. Returns whether the batch is full.
+    fn add(&mut self, path: String, place: PictureFile, bytes: Vec<u8>, [height, width]: [u32; 2]) -> bool {
+        self.memory += bytes.len() as u64 + picture::memory(&bytes, height, width);
+        self.files.push((path, place, bytes));
+        self.files.len() >= BATCH || self.memory >= BATCH_MEMORY
     }
-    Ok(part)
+
+    /// Adds the pixels to the training or the test part.
+    ///
+    /// # Errors
+    /// If a picture is broken: the first in the order of the archive.
+    fn decode(self, [height, width]: [u32; 2], parts: &mut [Pictures; 2]) -> Result<(), StageError> {
+        let decode = |(path, place, bytes): (String, PictureFile, Vec<u8>)| {
+            let planes = picture::planes(&bytes, height, width);
+            (path, place, planes)
+        };
+        let decoded: Vec<(String, PictureFile, Result<Vec<u8>, String>)> =
+            self.files.into_par_iter().map(decode).collect();
+        for (path, place, planes) in decoded {
+            let planes =
+                planes.map_err(|why| StageError::failed(format!("entry `{}` is {why}", path.escape_debug())))?;
+            parts[usize::from(place.is_test)].insert((place.class, place.file), (path, planes));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

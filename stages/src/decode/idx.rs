@@ -2,7 +2,7 @@
 //! big-endian sizes, then bytes. Each file is compressed with gzip.
 
 use super::{
-    archive,
+    archive::{self, Limits, Unpacked},
     collection::{Collection, Part},
 };
 use crate::{
@@ -12,6 +12,9 @@ use crate::{
 
 /// The slots of the four input files.
 pub(super) const SLOTS: [&str; 4] = ["train-images", "train-labels", "test-images", "test-labels"];
+
+/// The most pixels of a side of an image, as for folders of pictures.
+const SIDE: usize = 4096;
 
 /// Returns the images in `files`, which are in the order of [`SLOTS`]. Without `names`, the name of a class is its number.
 pub(super) fn read(files: [&[u8]; 4], names: Option<&[String]>) -> Result<Collection, StageError> {
@@ -39,48 +42,102 @@ pub(super) fn read(files: [&[u8]; 4], names: Option<&[String]>) -> Result<Collec
 }
 
 fn part(slot: &str, images: &[u8], label_slot: &str, labels: &[u8]) -> Result<(Part, ImageShape), StageError> {
-    let ([n, height, width], pixels) = file::<3>(slot, images)?;
-    let ([n_labels], labels) = file::<1>(label_slot, labels)?;
-    if n != n_labels {
-        return Err(StageError::failed(format!(
-            "`{label_slot}` holds {n_labels} labels, expected {n}: one for each image in `{slot}`"
-        )));
-    }
+    let images = File::<3>::open(slot, images)?;
+    let [n, height, width] = images.sizes;
     if n == 0 || height == 0 || width == 0 {
         return Err(StageError::failed(format!(
             "`{slot}` holds {n} images of {height} x {width}: there are no pixels"
         )));
     }
-    let labels = labels.into_iter().map(i32::from).collect();
+    if height.max(width) > SIDE {
+        return Err(StageError::failed(format!(
+            "`{slot}` holds images of {height} x {width}, expected at most {SIDE} a side"
+        )));
+    }
+    let pixels = images.read()?;
+    // The labels are read after their number is known to be that of the images.
+    let labels = File::<1>::open(label_slot, labels)?;
+    let [n_labels] = labels.sizes;
+    if n != n_labels {
+        return Err(StageError::failed(format!(
+            "`{label_slot}` holds {n_labels} labels, expected {n}: one for each image in `{slot}`"
+        )));
+    }
+    let labels = labels.read()?.into_iter().map(i32::from).collect();
     Ok((Part { images: pixels, labels: vec![labels] }, ImageShape { channels: 1, height, width }))
 }
 
-/// Returns the `D` sizes and the data of an IDX file of unsigned bytes.
-fn file<const D: usize>(slot: &str, bytes: &[u8]) -> Result<([usize; D], Vec<u8>), StageError> {
-    let failed = |why: String| StageError::failed(format!("`{slot}`: {why}"));
-    let content = archive::gunzip(bytes, archive::LIMITS.entry).map_err(|error| failed(error.to_string()))?;
-    let header = 4 + 4 * D;
-    let Some((head, _)) = content.split_at_checked(header) else {
-        return Err(failed(format!("truncated: found {} bytes, expected a header of {header}", content.len())));
-    };
-    let words: Vec<u32> = head.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word)).collect();
-    let magic = 0x0800 | D as u32; // 08 is the type "unsigned byte"
-    if words[0] != magic {
-        return Err(failed(format!("magic number is {:#010x}, expected {magic:#010x}", words[0])));
+/// An IDX file of unsigned bytes with `D` dimensions, whose header was read.
+struct File<'a, const D: usize> {
+    slot: &'a str,
+    sizes: [usize; D],
+    /// The product of the sizes.
+    length: u64,
+    /// The bytes that the file says to unpack to, which may be wrong.
+    stated: u64,
+    unpacked: Unpacked<'a>,
+}
+
+impl<'a, const D: usize> File<'a, D> {
+    /// Reads the header. Its sizes are within the limits of a file of this length.
+    fn open(slot: &'a str, bytes: &'a [u8]) -> Result<Self, StageError> {
+        let limit = Limits::of(bytes.len()).total;
+        let mut unpacked = Unpacked::new(bytes, limit).map_err(|error| of_slot(slot, error))?;
+        let header = 4 + 4 * D;
+        let mut head = Vec::new();
+        unpacked.read(header as u64, &mut head).map_err(|error| of_slot(slot, error))?;
+        if head.len() < header {
+            return Err(failed(slot, format!("truncated: found {} bytes, expected a header of {header}", head.len())));
+        }
+        let words: Vec<u32> = head.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word)).collect();
+        let magic = 0x0800 | D as u32; // 08 is the type "unsigned byte"
+        if words[0] != magic {
+            return Err(failed(slot, format!("magic number is {:#010x}, expected {magic:#010x}", words[0])));
+        }
+        let mut sizes = [0; D];
+        for (size, word) in sizes.iter_mut().zip(&words[1..]) {
+            *size = *word as usize;
+        }
+        let length = sizes.iter().try_fold(1_u64, |product, size| product.checked_mul(*size as u64));
+        match length.filter(|length| *length <= limit) {
+            Some(length) => Ok(Self { slot, sizes, length, stated: archive::unpacked_length(bytes), unpacked }),
+            None => Err(failed(
+                slot,
+                format!(
+                    "the header says {} bytes, expected at most {limit} in a file of {}",
+                    shown(&sizes),
+                    bytes.len()
+                ),
+            )),
+        }
     }
-    let mut sizes = [0; D];
-    for (size, word) in sizes.iter_mut().zip(&words[1..]) {
-        *size = *word as usize;
+
+    /// Returns the data.
+    fn read(mut self) -> Result<Vec<u8>, StageError> {
+        let slot = self.slot;
+        let mut content = Vec::with_capacity(self.length.min(self.stated) as usize);
+        self.unpacked.read(self.length, &mut content).map_err(|error| of_slot(slot, error))?;
+        let found = content.len() as u64 + self.unpacked.finish().map_err(|error| of_slot(slot, error))?;
+        if found == self.length {
+            return Ok(content);
+        }
+        Err(failed(slot, format!("found {found} bytes, expected {}", shown(&self.sizes))))
     }
-    let expected = sizes.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
-    let found = content.len() - header;
-    if expected != Some(found) {
-        let sizes = sizes.map(|size| size.to_string()).join(" x ");
-        return Err(failed(format!("found {found} bytes, expected {sizes}")));
+}
+
+fn shown(sizes: &[usize]) -> String {
+    sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ")
+}
+
+fn failed(slot: &str, why: String) -> StageError {
+    StageError::failed(format!("`{slot}`: {why}"))
+}
+
+fn of_slot(slot: &str, error: StageError) -> StageError {
+    match error {
+        StageError::Failed { message, hint } => StageError::Failed { message: format!("`{slot}`: {message}"), hint },
+        error => error,
     }
-    let mut content = content;
-    content.drain(..header);
-    Ok((sizes, content))
 }
 
 #[cfg(test)]
@@ -134,7 +191,7 @@ pub(super) mod tests {
         check(
             [idx(&[u32::MAX; 3], &[1]), b.clone(), c.clone(), d.clone()],
             None,
-            "`train-images`: found 1 bytes, expected 4294967295 x 4294967295 x 4294967295",
+            "`train-images`: the header says 4294967295 x 4294967295 x 4294967295 bytes, expected at most 268435456 in a file of 27",
         );
         check(
             [a.clone(), idx(&[1], &[0]), c.clone(), d.clone()],

@@ -13,6 +13,7 @@ mod statistics;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use archive::Limits;
 use collection::{Collection, Part};
 pub use params::{Decode, Folders, Format, Fraction, Validation};
 use split::{Choice, stratified};
@@ -23,6 +24,9 @@ use crate::{
     records::{Statistics, Version},
     stage::{Context, Host, Inputs, Outputs, Stage, StageError, StageId},
 };
+
+/// The most bytes in the file of a picture.
+pub const PICTURE_FILE: u64 = picture::MAX_FILE;
 
 /// The input slot of every format except [`Format::Idx`].
 pub const ARCHIVE: &str = "archive";
@@ -125,10 +129,11 @@ impl Stage for Decode {
         let mut bytes = 64 << 20;
         for slot in self.slots() {
             let input = inputs.bytes(slot)?;
-            bytes += match self.format {
-                // The files, twice, and the pixels, twice: as read and as chosen, or as chosen and as written.
-                Format::Folders { .. } => 12 * input.len() as u64,
-                _ => input.len() as u64 + 2 * archive::unpacked_length(&input),
+            // The images, twice: as read and as chosen, or as chosen and as written.
+            bytes += input.len() as u64;
+            bytes += match &self.format {
+                Format::Folders(Folders { train, test, size }) => folders::memory(&input, train, test, *size)?,
+                _ => 2 * archive::unpacked_length(&input).min(Limits::of(input.len()).total),
             };
         }
         Ok(bytes)

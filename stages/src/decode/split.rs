@@ -1,5 +1,7 @@
 //! Stratified choices: the same share of the images of each class.
 
+use std::collections::BTreeMap;
+
 use crate::philox::{Purpose, Stream};
 
 /// What images are chosen for. Each choice draws its own random numbers.
@@ -15,10 +17,10 @@ pub(super) enum Choice {
 /// From a class with n images, `fraction` * n are chosen, rounded to the nearest (halves up), but at least one. For
 /// [`Choice::Validation`] at least one is left, so none is chosen from a class with a single image.
 pub(super) fn stratified(labels: &[i32], fraction: f64, seed: u32, choice: Choice) -> (Vec<usize>, Vec<usize>) {
-    let classes = labels.iter().map(|label| *label + 1).max().unwrap_or(0);
     let mut chosen = vec![false; labels.len()];
-    for class in 0..classes {
-        let mut images: Vec<usize> = (0..labels.len()).filter(|i| labels[*i] == class).collect();
+    let mut classes: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+    labels.iter().enumerate().for_each(|(image, label)| classes.entry(*label).or_default().push(image));
+    for (class, mut images) in classes {
         let n = images.len();
         let most = if matches!(choice, Choice::Validation) { n.saturating_sub(1) } else { n };
         let count = ((fraction * n as f64 + 0.5).floor() as usize).max(1).min(most);

@@ -49,7 +49,7 @@ impl Stage for Fetcher {
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
         let FetchAction::Files(files) = &self.action else { return self.action.run(inputs, context) };
-        let total = files.iter().map(|file| file.size).sum();
+        let total = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
         let mut outputs = Outputs::default();
         let mut done = 0;
         for file in files {

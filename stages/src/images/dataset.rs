@@ -30,6 +30,8 @@ impl Dataset {
         let (_, shape) = tensors.u8(IMAGES)?;
         let shape = <[usize; 4]>::try_from(shape)
             .map_err(|_| StageError::failed(format!("tensor `images` has shape {shape:?}, expected [n, c, h, w]")))?;
+        ImageShape::of([shape[1], shape[2], shape[3]])
+            .map_err(|why| StageError::failed(format!("tensor `images` cannot be read: {why}")))?;
         let mut labels = BTreeMap::new();
         for head in tensors.names().filter(|name| *name != IMAGES) {
             let (values, found) = tensors.i32(head)?;
@@ -125,6 +127,16 @@ mod tests {
         assert_eq!(dataset.heads().collect::<Vec<_>>(), ["coarse", "fine"]);
         let error = dataset.labels("class").unwrap_err();
         assert_eq!(error.to_string(), "there is no head `class`; there are: coarse, fine");
+    }
+
+    #[test]
+    fn shapes_that_cannot_be_are_refused() {
+        for shape in [[0, usize::MAX, usize::MAX, 2], [0, 1 << 31, 1, 2], [0, 3, 0, 2]] {
+            let mut writer = TensorsWriter::default();
+            writer.u8("images", &shape, Vec::new());
+            let error = Dataset::read(writer.finish().into()).err().unwrap().to_string();
+            assert!(error.starts_with("tensor `images` cannot be read: an image has the shape"), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A network as plain data: layers with their shapes, parameter counts and FLOPs. The same value is computed with, drawn as a
 //! diagram, and stored beside the weights.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,8 +63,10 @@ choices! {
     }
 }
 
-/// A network as plain data. Each layer comes after the layers that it reads.
+/// A network as plain data. Each layer comes after the layers that it reads. One that is read from a record has shapes and counts
+/// that follow from its settings, within bounds, so that it can be computed with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "unchecked::Architecture")]
 pub struct Architecture {
     /// The version of the record.
     pub format: Version<1>,
@@ -134,8 +136,113 @@ impl Architecture {
     /// It counts three arrays for every output (kept for the backward pass, gradient, temporary) and eight for every parameter
     /// (among them the gradient, two moments, the copy on the device, the best weights and a serialised copy).
     pub fn memory(&self, batch: u64) -> u64 {
-        let outputs: usize = self.layers.iter().map(|layer| layer.shape.iter().product::<usize>()).sum();
-        4 * (3 * batch * (outputs + self.input.iter().product::<usize>()) as u64 + 8 * self.parameters)
+        let elements = |shape: &[usize]| shape.iter().fold(1_u64, |product, side| product.saturating_mul(*side as u64));
+        let shapes = self.layers.iter().map(|layer| layer.shape.as_slice()).chain([&self.input[..]]);
+        let outputs = shapes.map(elements).fold(0, u64::saturating_add);
+        let kept = outputs.saturating_mul(batch).saturating_mul(3);
+        kept.saturating_add(self.parameters.saturating_mul(8)).saturating_mul(4)
+    }
+}
+
+/// The largest size among the settings of a layer: more than any notation or family allows.
+const SIZE: usize = 1 << 24;
+/// The most elements of an array or of an output for one image.
+const ELEMENTS: usize = 1 << 40;
+
+mod unchecked {
+    //! An architecture as a record has it.
+
+    use serde::Deserialize;
+
+    use super::{Head, Layer};
+    use crate::records::Version;
+
+    #[derive(Deserialize)]
+    pub(super) struct Architecture {
+        pub(super) format: Version<1>,
+        pub(super) input: [usize; 3],
+        pub(super) layers: Vec<Layer>,
+        pub(super) heads: Vec<Head>,
+        pub(super) parameters: u64,
+        pub(super) flops: u64,
+    }
+}
+
+impl TryFrom<unchecked::Architecture> for Architecture {
+    type Error = String;
+
+    fn try_from(read: unchecked::Architecture) -> Result<Self, String> {
+        let unchecked::Architecture { format, input, layers, heads, parameters, flops } = read;
+        let mut shapes = BTreeMap::from([("input", &input[..])]);
+        elements(&input).map_err(|why| format!("the input {why}"))?;
+        let mut sum = 0_u64;
+        for layer in &layers {
+            let failed = |why: String| format!("the layer `{}` {why}", layer.name);
+            let found = layer.check(&shapes).map_err(failed)?;
+            sum = sum.saturating_add(found);
+            if shapes.insert(&layer.name, &layer.shape).is_some() {
+                return Err(failed("has the name of another".to_owned()));
+            }
+        }
+        if sum != parameters {
+            return Err(format!("the network is said to have {parameters} parameters, and its layers have {sum}"));
+        }
+        if heads.is_empty() {
+            return Err("the network has no heads".to_owned());
+        }
+        for Head { name, classes, .. } in &heads {
+            if *classes < 2 || shapes.get(name.as_str()).is_none_or(|shape| *shape != [*classes]) {
+                return Err(format!("the head `{name}` is not a layer of {classes} units, at least 2"));
+            }
+        }
+        Ok(Self { format, input, layers, heads, parameters, flops })
+    }
+}
+
+impl Layer {
+    /// Returns the number of the layer's parameters and statistics, which follow from its settings and the `shapes` of the layers
+    /// before it.
+    ///
+    /// # Errors
+    /// If a setting is out of bounds, or the record says something else than what follows.
+    fn check(&self, shapes: &BTreeMap<&str, &[usize]>) -> Result<u64, String> {
+        let definition = self.kind.definition();
+        if let Some(size) = definition.sizes().iter().find(|size| !(1..=SIZE).contains(*size)) {
+            return Err(format!("has a setting of {size}, expected 1 to {SIZE}"));
+        }
+        let of = |name: &String| {
+            let unknown = || format!("reads `{name}`, which is not before it");
+            shapes.get(name.as_str()).copied().ok_or_else(unknown)
+        };
+        let inputs = self.inputs.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+        if !definition.n_inputs().contains(&inputs.len()) || definition.misfit(&inputs).is_some() {
+            return Err(format!("cannot read {inputs:?}"));
+        }
+        let shape = definition.shape(&inputs);
+        elements(&shape)?;
+        if shape != self.shape {
+            return Err(format!("is said to have the shape {:?}, and has {shape:?}", self.shape));
+        }
+        let arrays = definition.arrays(inputs[0]);
+        let sizes = arrays.iter().map(|array| elements(&array.shape)).collect::<Result<Vec<_>, _>>()?;
+        let sum = sizes.iter().fold(0_u64, |sum, n| sum.saturating_add(*n));
+        let said = self.parameters.saturating_add(self.statistics);
+        if sum != said {
+            return Err(format!("is said to have {said} parameters, and has {sum}"));
+        }
+        Ok(sum)
+    }
+}
+
+/// Returns the number of elements of an array of this shape.
+///
+/// # Errors
+/// If there are none, or too many.
+fn elements(shape: &[usize]) -> Result<u64, String> {
+    let product = shape.iter().try_fold(1_usize, |product, side| product.checked_mul(*side));
+    match product {
+        Some(n @ 1..=ELEMENTS) => Ok(n as u64),
+        _ => Err(format!("has the shape {shape:?}, expected 1 to {ELEMENTS} elements")),
     }
 }
 
@@ -296,6 +403,31 @@ mod tests {
         assert_eq!(network.parameters, 2 * 9 + 2 + 32 * 3 + 3);
         let record = crate::params::record(&network);
         assert_eq!(serde_json::from_slice::<Architecture>(&record).unwrap(), network);
+    }
+
+    #[test]
+    fn a_record_that_says_something_else_than_follows_is_refused() {
+        let mut builder = Builder::new([1, 4, 4]);
+        let conv = builder.add(Conv { filters: 2, kernel: 3, stride: 1, padding: Padding::Same }, &["input"]);
+        let flat = builder.add(Flatten, &[&conv]);
+        let network =
+            builder.finish(&flat, &[Head { name: "class".into(), classes: 3, output: Output::Softmax }]).unwrap();
+        let record = String::from_utf8(crate::params::record(&network)).unwrap();
+        for (old, new, expected) in [
+            (r#""stride":1"#, r#""stride":0"#, "the layer `conv2d_1` has a setting of 0, expected 1 to 16777216"),
+            (r#""filters":2"#, r#""filters":18446744073709551615"#, "has a setting of 18446744073709551615"),
+            (r#""inputs":["conv2d_1"]"#, r#""inputs":["flatten_1"]"#, "reads `flatten_1`, which is not before it"),
+            (r#""inputs":["conv2d_1"]"#, r#""inputs":[]"#, "the layer `flatten_1` cannot read []"),
+            (r#""input":[1,4,4]"#, r#""input":[1,0,4]"#, "the input has the shape [1, 0, 4]"),
+            (r#""input":[1,4,4]"#, r#""input":[16777216,16777216,16777216]"#, "the input has the shape"),
+            (r#""shape":[32]"#, r#""shape":[31]"#, "is said to have the shape [31], and has [32]"),
+            (r#""parameters":20"#, r#""parameters":21"#, "is said to have 21 parameters, and has 20"),
+            (r#""classes":3"#, r#""classes":4"#, "the head `class` is not a layer of 4 units"),
+        ] {
+            assert!(record.contains(old), "{old} is not in {record}");
+            let error = serde_json::from_str::<Architecture>(&record.replacen(old, new, 1)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

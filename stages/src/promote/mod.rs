@@ -39,6 +39,10 @@ impl Stage for Promote {
         let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;
         let parameters: Vec<ParametersLink> = chain::read(inputs, "previous")?;
         let (first, last) = self.rung;
+        if first > last || last >= self.trial {
+            let message = format!("trial {} is promoted from the rung of trials {first} to {last}", self.trial);
+            return Err(StageError::failed(message));
+        }
         if rows.len() != last as usize + 1 || parameters.len() != self.trial as usize {
             let (n, m) = (rows.len(), parameters.len());
             let message = format!("trial {} was given the scores of {n} trials and the parameters of {m}", self.trial);

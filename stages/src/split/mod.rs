@@ -38,7 +38,8 @@ impl Stage for Split {
             return Err(StageError::failed(message));
         }
         let mut losses: Vec<f64> = imported_trials(inputs)?.iter().map(Imported::loss_or_worst).collect();
-        let trials = losses.len() as u32 + self.trial;
+        let trials = u32::try_from(losses.len()).ok().and_then(|n| n.checked_add(self.trial));
+        let trials = trials.ok_or_else(|| StageError::failed("there are more than 2^32 trials"))?;
         losses.extend(rows.iter().map(HistoryLink::loss_or_worst));
         let good = self.rule.good(&losses, trials);
         Ok(Outputs::default().with_record(&SplitRecord { format: Version, trials, good }))

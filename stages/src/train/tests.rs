@@ -247,6 +247,34 @@ fn a_damaged_checkpoint_costs_only_time() {
 }
 
 #[test]
+fn a_checkpoint_of_epochs_that_are_not_there_is_not_used() {
+    let study = Study::new();
+    let train = train(json!({ "epochs": 2 }));
+    let expected = study.run(&train, &QuietHost).unwrap();
+    for (field, value) in [("best", json!(99)), ("best", json!(0)), ("kept", json!([7])), ("epochs", json!(null))] {
+        let host = Keeper { every: 1, ..Keeper::default() };
+        study.run(&train, &host).unwrap();
+        for checkpoint in host.checkpoints.lock().unwrap().values_mut() {
+            let weights = checkpoint.parts["weights.safetensors"].clone();
+            checkpoint.parts.extend(
+                [("best.safetensors", &weights), ("epoch-0007.safetensors", &weights)]
+                    .map(|(name, weights)| (name.to_owned(), weights.clone())),
+            );
+            let mut state: Value = serde_json::from_slice(&checkpoint.parts["state.json"]).unwrap();
+            if field == "epochs" {
+                let epochs = state["epochs"].as_array_mut().unwrap();
+                epochs.iter_mut().for_each(|epoch| epoch["train"]["heads"] = json!([]));
+                state["sums"]["heads"] = json!([]);
+            } else {
+                state[field] = value.clone();
+            }
+            checkpoint.parts.insert("state.json".to_owned(), state.to_string().into_bytes());
+        }
+        assert!(study.run(&train, &host).unwrap() == expected, "{field}");
+    }
+}
+
+#[test]
 fn the_number_of_threads_does_not_matter() {
     let shape = ImageShape { channels: 3, height: 20, width: 18 };
     let study = Study::with(shape, 1);

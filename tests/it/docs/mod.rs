@@ -68,6 +68,7 @@ pages! {
     looking_does_what_it_says: "docs/looking.md", TinyHasRun, "";
     networks_does_what_it_says: "docs/networks.md", Empty, "";
     pipeline_does_what_it_says: "docs/pipeline.md", TinyHasRun, "";
+    reliability_does_what_it_says: "docs/reliability.md", Empty, "";
     reproducibility_does_what_it_says: "docs/reproducibility.md", TinyHasRun, "";
     results_does_what_it_says: "docs/results.md", Empty, "";
     search_does_what_it_says: "docs/search.md", TinyHasRun, "";

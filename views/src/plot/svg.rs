@@ -38,8 +38,14 @@ impl Picture {
                 (self.body)
             }
         };
-        document.into_string() + "\n"
+        // A document with such a character could not be read at all. A label can have any.
+        document.into_string().replace(is_forbidden, "\u{fffd}") + "\n"
     }
+}
+
+/// Returns whether XML does not allow a character.
+fn is_forbidden(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
 /// Returns a length with at most one decimal.
@@ -97,5 +103,14 @@ mod tests {
         assert!(document.starts_with("<svg class=\"chart\" xmlns="), "{document}");
         assert!(document.contains("<title>a &lt; b</title>") && document.contains("viewBox=\"0 0 10 5.5\""));
         assert!(!picture.inline().into_string().contains("xmlns"));
+    }
+
+    #[test]
+    fn a_document_can_be_read_whatever_a_label_contains() {
+        let title = "\u{1b}[2J\0\r\u{ffff}é".to_owned();
+        let body = html! { text { (title) } };
+        let document = Picture { title, width: 1.0, height: 1.0, body, note: String::new() }.document();
+        assert!(!document.contains(is_forbidden), "{document:?}");
+        assert_eq!(document.matches("\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}é").count(), 3, "{document:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipe_engine::{action::Action, pipeline::stages, study::Study};
-use pipe_stages::StageName;
+use pipe_stages::{StageName, tensors::header_length};
 use pipe_store::{Digest, ObjectSource, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,6 +70,10 @@ pub fn object(store: &Store, digest: &Digest) -> Result<ObjectView, ViewError> {
     Ok(ObjectView { digest: *digest, size: content.len() as u64, kind: kind(store, digest, &content) })
 }
 
+/// The most bytes that are parsed as a record. The records of the largest studies have some megabytes, and a parsed one takes ten
+/// times that.
+const RECORD: usize = 256 << 20;
+
 fn kind(store: &Store, digest: &Digest, content: &[u8]) -> ObjectKind {
     if content.starts_with(b"\x89PNG\r\n\x1a\n")
         && let Some((width, height)) = png_size(content)
@@ -81,6 +85,9 @@ fn kind(store: &Store, digest: &Digest, content: &[u8]) -> ObjectKind {
     }
     if let Some(tensors) = tensors(content) {
         return ObjectKind::Safetensors { tensors };
+    }
+    if content.len() > RECORD {
+        return text_or_bytes(content);
     }
     if let Ok(study) = serde_json::from_slice(content) {
         return ObjectKind::Study { study };
@@ -95,6 +102,10 @@ fn kind(store: &Store, digest: &Digest, content: &[u8]) -> ObjectKind {
     if let Ok(value) = serde_json::from_slice(content) {
         return ObjectKind::Json { value };
     }
+    text_or_bytes(content)
+}
+
+fn text_or_bytes(content: &[u8]) -> ObjectKind {
     match std::str::from_utf8(content) {
         Ok(text) if !text.contains('\0') => ObjectKind::Text { lines: text.lines().count() },
         _ => ObjectKind::Bytes,
@@ -108,9 +119,8 @@ pub(crate) fn png_size(png: &[u8]) -> Option<(u32, u32)> {
 }
 
 fn tensors(content: &[u8]) -> Option<BTreeMap<String, TensorView>> {
-    let length = u64::from_le_bytes(*content.first_chunk()?);
-    let end = usize::try_from(length).ok()?.checked_add(8)?;
-    let mut header: BTreeMap<String, Value> = serde_json::from_slice(content.get(8..end)?).ok()?;
+    let length = header_length(content).ok()?;
+    let mut header: BTreeMap<String, Value> = serde_json::from_slice(content.get(8..8 + length)?).ok()?;
     header.remove("__metadata__");
     let tensor = |(name, value)| Some((name, TensorView::deserialize(value).ok()?));
     header.into_iter().map(tensor).collect()

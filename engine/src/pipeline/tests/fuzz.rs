@@ -1,7 +1,10 @@
 //! Every text is read or refused, without a panic, and every mistake has a place in a text.
 
 use super::{Rendering, TINY, accepted, edited, read};
-use crate::pipeline::expand::{Downloads, expand};
+use crate::pipeline::{
+    expand::{Downloads, expand},
+    read::text,
+};
 
 const DEFAULT: &str = include_str!("../../../../pipeline.ron");
 
@@ -92,6 +95,28 @@ fn deep_nesting_is_refused() {
 }
 
 #[test]
+fn a_text_that_is_too_large_is_refused() {
+    let large = " ".repeat(300 << 10) + TINY;
+    survive(&large);
+    let found = read("f.ron", &large, &[]).expect_err("it is too large").render(Rendering::Plain);
+    assert!(found.starts_with("error: the file has ") && found.contains("expected at most 262144"), "{found}");
+    let stages: Vec<String> = (0..1001).map(|i| format!("\"s{}\": Retrain(of: \"s{i}\")", i + 1)).collect();
+    let chain = |n: usize| format!("Study(name: \"a\", stages: {{{}}})", stages[..n].join(", "));
+    let found = read("f.ron", &chain(1001), &[]).expect_err("there are too many").render(Rendering::Plain);
+    assert!(found.contains("error: found 1001 stages") && found.contains("expected at most 1000"), "{found}");
+    survive(&chain(1000));
+}
+
+#[test]
+fn of_many_mistakes_a_hundred_are_shown() {
+    let fields: Vec<String> = (0..150).map(|i| format!("f{i}: 1")).collect();
+    let text = format!("Study(name: \"a\", stages: [], {})", fields.join(", "));
+    let found = read("f.ron", &text, &[]).expect_err("the fields are unknown").render(Rendering::Plain);
+    assert_eq!(found.matches("error: unknown field").count(), 100);
+    assert!(found.trim_end().ends_with("error: and 50 more"), "{found}");
+}
+
+#[test]
 fn line_ends_tabs_and_a_byte_order_mark_do_not_matter() {
     let record = accepted(DEFAULT).record();
     let other = format!("\u{feff}{}", DEFAULT.replace('\n', "\r\n").replace("    ", "\t"));
@@ -107,6 +132,29 @@ fn a_place_is_right_after_non_ascii_letters_and_other_line_ends() {
         "error: unknown field `sede`\n --> f.ron:2:2\n  |\n2 |     sede: 1, stages: [])\n  |     ^^^^ expected `device`, \
          `name`, `seed` or `stages`\n  |\n  = help: did you mean `seed`?\n\n"
     );
+}
+
+#[test]
+fn a_file_with_nothing_in_it_or_with_bytes_that_are_not_text_is_refused_at_its_place() {
+    let check = |bytes: &[u8], expected: &str| {
+        let refused = match text("f.ron", bytes.to_vec()) {
+            Ok(text) => read("f.ron", &text, &[]).expect_err("it is wrong"),
+            Err(refused) => refused,
+        };
+        let found = refused.render(Rendering::Plain);
+        let (message, place) = (found.lines().next().unwrap(), found.lines().nth(1).unwrap());
+        assert_eq!(format!("{message}{place}"), format!("error: {expected}"), "{found}");
+        assert!(found.chars().all(|c| !c.is_control() || c == '\n'), "{found:?}");
+    };
+    for nothing in ["", "\u{feff}", "\n\n", "// only", "// only\n", "/* a */ // b", "\r\n\t"] {
+        check(nothing.as_bytes(), "there is nothing but comments and space --> f.ron:1:1");
+    }
+    check(b"/* a", "unclosed block comment --> f.ron:1:3");
+    check(b"Study(\0)", "unexpected char '\\0' --> f.ron:1:7");
+    check(b"// \xc3\xa9\nStudy(\xff)", "the byte 0xff is not UTF-8 --> f.ron:2:7");
+    check(b"Study(name: \"\xc3\")", "the byte 0xc3 is not UTF-8 --> f.ron:1:14");
+    check(b"\xff\xfeS\0", "the byte 0xff is not UTF-8 --> f.ron:1:1");
+    check(b"Study(\x1b[2J: 1)", r"unexpected char '\u{1b}' --> f.ron:1:7");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Element-wise addition.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,6 +19,10 @@ pub struct Add;
 impl Definition for Add {
     fn prefix(&self) -> &'static str {
         "add"
+    }
+
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        2..=usize::MAX
     }
 
     fn misfit(&self, inputs: &[&[usize]]) -> Option<Misfit> {

@@ -38,6 +38,10 @@ impl Definition for AvgPool {
         "average_pooling2d"
     }
 
+    fn sizes(&self) -> Vec<usize> {
+        vec![self.size, self.stride]
+    }
+
     fn misfit(&self, inputs: &[&[usize]]) -> Option<Misfit> {
         self.window().misfit(inputs)
     }

@@ -1,5 +1,7 @@
 //! Concatenation along the channels.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -17,6 +19,10 @@ pub struct Concat;
 impl Definition for Concat {
     fn prefix(&self) -> &'static str {
         "concatenate"
+    }
+
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        1..=usize::MAX
     }
 
     fn misfit(&self, inputs: &[&[usize]]) -> Option<Misfit> {

@@ -43,6 +43,10 @@ impl Definition for Conv {
         "conv2d"
     }
 
+    fn sizes(&self) -> Vec<usize> {
+        vec![self.filters, self.kernel, self.stride]
+    }
+
     fn misfit(&self, inputs: &[&[usize]]) -> Option<Misfit> {
         self.window().misfit(inputs)
     }

@@ -1,5 +1,7 @@
 //! The interface of a layer. Each layer has a file in this folder that implements [`Definition`].
 
+use std::ops::RangeInclusive;
+
 use super::{
     label::LabelPart,
     onnx::Operator,
@@ -13,6 +15,16 @@ use super::{
 pub(crate) trait Definition {
     /// Returns the first part of the layer's name, in the style of Keras: `conv2d`.
     fn prefix(&self) -> &'static str;
+
+    /// Returns the settings that are numbers of pixels, channels or units.
+    fn sizes(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// Returns how many inputs the layer may have.
+    fn n_inputs(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
 
     /// Returns why the layer cannot read inputs of these shapes, or `None` if it can.
     fn misfit(&self, inputs: &[&[usize]]) -> Option<Misfit>;

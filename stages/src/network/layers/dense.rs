@@ -27,6 +27,10 @@ impl Definition for Dense {
         "dense"
     }
 
+    fn sizes(&self) -> Vec<usize> {
+        vec![self.units]
+    }
+
     fn misfit(&self, inputs: &[&[usize]]) -> Option<Misfit> {
         let are_images = inputs.iter().all(|shape| shape.len() == 3);
         are_images.then_some(Misfit::Expected("[units]: a `flatten` comes before it"))

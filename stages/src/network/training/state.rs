@@ -69,6 +69,27 @@ struct Record {
     kept: Vec<u32>,
 }
 
+impl Record {
+    /// Checks that the numbers of epochs are those of epochs, and that every epoch has the figures of all heads.
+    fn check(&self, heads: usize) -> Result<(), String> {
+        let done = self.epochs.len();
+        let beyond = |epoch: &&u32| **epoch == 0 || **epoch as usize > done;
+        if let Some(epoch) = self.kept.iter().chain(&self.best).find(beyond) {
+            return Err(format!("has weights of epoch {epoch}, and {done} epochs are done"));
+        }
+        let has_all = |epoch: &Epoch| {
+            let is_alike = epoch.valid.is_some() == self.epochs[0].valid.is_some();
+            is_alike
+                && [Some(&epoch.train), epoch.valid.as_ref()].into_iter().flatten().all(|of| of.heads.len() == heads)
+        };
+        let of_sums = if self.sums == Sums::default() { heads } else { self.sums.heads.len() };
+        if !self.epochs.iter().all(has_all) || of_sums != heads {
+            return Err(format!("lacks the figures of some of {heads} heads"));
+        }
+        Ok(())
+    }
+}
+
 /// The version of the checkpoint format.
 const FORMAT: u32 = 2;
 const STATE: &str = "state.json";
@@ -153,6 +174,7 @@ impl State {
             let found = record.format;
             return Err(StageError::failed(format!("the checkpoint has format {found}, expected {FORMAT}")));
         }
+        record.check(architecture.heads.len()).map_err(|why| StageError::failed(format!("the checkpoint {why}")))?;
         let weights = Weights::read(architecture, part(WEIGHTS)?.into())?;
         let histograms = Histograms::read(part(HISTOGRAMS)?.into())?;
         if !histograms.fit(record.epochs.len() as u32, &weights) {

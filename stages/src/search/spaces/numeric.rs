@@ -71,14 +71,14 @@ impl Numeric {
     pub(crate) fn steps(&self) -> Option<(f64, u64)> {
         let (q, Shape::Uniform { lo, hi }) = (self.q?, self.shape) else { return None };
         if let Some((first, last)) = self.range {
-            return Some((0.0, ((last - first) / q).round() as u64 + 1));
+            return Some((0.0, (((last - first) / q).round() as u64).saturating_add(1)));
         }
         let (lo, hi) = if self.log { (libm::exp(lo), libm::exp(hi)) } else { (lo, hi) };
         // The upper bound is never drawn, so one that is halfway between two steps is rounded down.
         let above = hi / q;
         let last = if above.fract().abs() == 0.5 { above.floor() } else { above.round_ties_even() };
         let first = (lo / q).round_ties_even();
-        Some((first, (last - first) as u64 + 1))
+        Some((first, ((last - first) as u64).saturating_add(1)))
     }
 
     /// Returns z for an observed x. On a logarithmic scale, an x that was rounded to 0 or below the lower bound is raised first,

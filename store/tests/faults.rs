@@ -1,0 +1,260 @@
+//! Every operation of the file system fails, is interrupted, is short, or is the last one before the process dies or the machine loses
+//! its power, one after the other. Afterwards the store verifies, everything that was committed before can be read, and doing the work
+//! again gives what it gives without faults.
+
+#![expect(clippy::disallowed_methods, reason = "the tests make and copy stores")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use pipe_store::{
+    ActionKey, ActionResult, Digest, Manifest, ObjectSource, RefKind, Store, StoreError,
+    faults::{Fault, Loss, Operation, inject},
+};
+use rayon::prelude::*;
+use serde_json::json;
+
+const STUDIES: RefKind = RefKind::Studies;
+const TRAJECTORY: &[u8] = b"trajectory";
+
+/// The kinds of fault at an operation. The numbers are of errors: EIO, EMFILE and ENOSPC.
+const FAULTS: [Fault; 12] = [
+    Fault::Once(5),
+    Fault::Once(24),
+    Fault::Always(5),
+    Fault::Once(28),
+    Fault::Short,
+    Fault::Interrupted,
+    Fault::Dies(Loss::Nothing),
+    Fault::Dies(Loss::Bytes),
+    Fault::Dies(Loss::HalfOfBytes),
+    Fault::Dies(Loss::ZerosForBytes),
+    Fault::Dies(Loss::Names),
+    Fault::Dies(Loss::SomeNames),
+];
+
+type Outcome = Result<(), StoreError>;
+/// Work with a store, which can be disturbed.
+type Work = fn(&Store) -> Outcome;
+
+/// What a manifest of these tests is: lines with a key and a tree.
+fn manifest(bytes: &[u8]) -> Result<Manifest, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    let mut manifest = Manifest::default();
+    for line in text.strip_prefix("manifest\n").ok_or("it is not a manifest")?.lines() {
+        let (key, tree) = line.split_once(' ').ok_or("a line is short")?;
+        let parse = |digits: &str| digits.parse::<Digest>().map_err(|error| error.to_string());
+        manifest.results.insert(ActionKey(parse(key)?), Some(parse(tree)?));
+    }
+    Ok(manifest)
+}
+
+fn outputs(name: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut noise = vec![0; 6000];
+    fastrand::Rng::with_seed(name.len() as u64 + u64::from(name.as_bytes()[0])).fill(&mut noise);
+    [("text", name.as_bytes().to_vec()), ("noise", noise), ("zeros", vec![0; 20_000])]
+        .map(|(path, bytes)| (path.to_owned(), bytes))
+        .into()
+}
+
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Does what a run does: actions with outputs and checkpoints, and a study that names them. What is known is not done again.
+fn run(store: &Store, names: &[&str], again: bool) -> Outcome {
+    let run = store.open_run(&format!("run {}", names.join(" ")), "study", now())?;
+    let mut text = "manifest\n".to_owned();
+    for name in names {
+        let action = format!("action {name}").into_bytes();
+        let key = ActionKey(Digest::of(&action));
+        run.append(&key)?;
+        store.put(&action)?;
+        run.sync()?;
+        let _lock = store.lock_action(&key)?;
+        let known = store.result(&key)?.filter(|_| !again);
+        let result = match known {
+            Some(result) => result,
+            None => {
+                store.latest_checkpoint(&Digest::of(TRAJECTORY), u64::MAX);
+                store.save_checkpoint(&Digest::of(TRAJECTORY), names.len() as u64, &outputs(name), 2)?;
+                let result = ActionResult::Tree(store.put_tree(&outputs(name))?.0);
+                if again {
+                    store.replace(&key, &result, &json!({ "seconds": 1 }))?;
+                    result
+                } else {
+                    store.commit(&key, &result, &json!({ "seconds": 1 }))?
+                }
+            }
+        };
+        let ActionResult::Tree(tree) = result else { panic!("no action of these tests fails") };
+        text += &format!("{} {tree}\n", key.0);
+    }
+    let _no_sweep = store.hold_off_sweeps()?;
+    let study = store.put(text.as_bytes())?;
+    store.ref_append(STUDIES, "study", &study, now())?;
+    run.finish()
+}
+
+fn gc(store: &Store) -> Outcome {
+    let _lock = store.lock_gc()?;
+    store.free_reserve()?;
+    let mut roots = store.gc_roots()?;
+    for entry in store.ref_log(STUDIES, "study")? {
+        roots.objects.insert(entry.digest);
+        let named = manifest(&store.read_record(&entry.digest)?).expect("it is a manifest");
+        roots.trees.extend(named.results.values().flatten());
+        roots.actions.extend(named.results.into_keys());
+    }
+    let plan = store.gc_plan(&roots, now() + Duration::from_secs(60), Duration::ZERO)?;
+    store.sweep(&plan)?;
+    store.keep_reserve();
+    Ok(())
+}
+
+/// The work that is disturbed. Each begins with the store that [`run`] of `a` and `b` leaves, and with garbage.
+const WORK: [(&str, Work); 6] = [
+    ("put", |store| store.put(&[7; 30_000]).map(drop)),
+    ("run", |store| run(store, &["a", "b", "c"], false)),
+    ("rerun", |store| run(store, &["a", "b"], true)),
+    ("gc", gc),
+    ("verify", |store| store.verify(&manifest, &mut |_, _| ()).map(drop)),
+    ("repair", |store| {
+        let report = store.verify(&manifest, &mut |_, _| ())?;
+        store.repair(&report, &manifest, now()).map(drop)
+    }),
+];
+
+/// Returns the store from which the work begins, in a folder.
+fn beginning() -> tempfile::TempDir {
+    let folder = folder();
+    let root = folder.path().join("store");
+    let _injected = inject(&root, 0, Fault::None);
+    let store = Store::open(&root).unwrap();
+    run(&store, &["a", "b"], false).unwrap();
+    store.put(b"garbage").unwrap();
+    drop(store.open_run("unfinished", "another study", now()).unwrap());
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Checks that a store verifies, that what was committed at the beginning can be read, and that the work can be done again.
+fn check(root: &Path, work: Work, what: &str) {
+    // Nothing goes wrong any more, and nothing waits for the disk.
+    let _injected = inject(root, 0, Fault::None);
+    let store = Store::open(root).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let report = store.verify(&manifest, &mut |_, _| ()).unwrap();
+    assert!(report.is_clean() && report.foreign.is_empty(), "{what}: {report:?}");
+    for name in ["a", "b"] {
+        let key = ActionKey(Digest::of(format!("action {name}").as_bytes()));
+        let Some(ActionResult::Tree(tree)) = store.result(&key).unwrap() else { panic!("{what}: {name} is gone") };
+        for (path, entry) in store.tree(&tree).unwrap().files {
+            assert_eq!(*store.read(&entry.digest).unwrap(), *outputs(name)[&path], "{what}");
+        }
+        store.provenance(&key).unwrap();
+    }
+    assert!(!store.ref_log(STUDIES, "study").unwrap().is_empty(), "{what}: the study is gone");
+    work(&store).unwrap_or_else(|error| panic!("{what}: again: {error}"));
+    run(&store, &["a", "b", "c"], false).unwrap_or_else(|error| panic!("{what}: a run: {error}"));
+    gc(&store).unwrap_or_else(|error| panic!("{what}: a collection: {error}"));
+    let report = store.verify(&manifest, &mut |_, _| ()).unwrap();
+    assert!(report.is_clean(), "{what}: {report:?}");
+    let latest = store.ref_latest(STUDIES, "study").unwrap().unwrap();
+    let results = ["a", "b", "c"].map(|name| {
+        let tree = pipe_store::Tree::of(&outputs(name)).unwrap().to_bytes();
+        format!("{} {}\n", Digest::of(format!("action {name}").as_bytes()), Digest::of(&tree))
+    });
+    assert_eq!(latest.digest, Digest::of(format!("manifest\n{}", results.concat()).as_bytes()), "{what}");
+}
+
+/// Returns a folder for a store, in memory if that can be had: tens of thousands of stores are made.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Returns the operations of the work without faults.
+fn operations(beginning: &Path, work: Work) -> Vec<Operation> {
+    let folder = folder();
+    let root = folder.path().join("store");
+    copy(beginning, &root);
+    let injected = inject(&root, 0, Fault::None);
+    Store::open(&root).and_then(|store| work(&store)).unwrap();
+    injected.operations()
+}
+
+/// Returns whether a fault at an operation differs from one at its neighbours.
+fn matters(fault: Fault, operation: Operation) -> bool {
+    match fault {
+        Fault::Short => matches!(operation, Operation::Read | Operation::Write),
+        // Only what needs room fails for want of it. And to die before looking at something is to die before the next change.
+        Fault::Once(28) | Fault::Dies(_) => operation.changes(),
+        _ => true,
+    }
+}
+
+/// Disturbs operation `at` of the work.
+fn disturb(beginning: &Path, work: Work, at: u64, fault: Fault, what: &str) {
+    let folder = folder();
+    let root = folder.path().join("store");
+    copy(beginning, &root);
+    let injected = inject(&root, at, fault);
+    let outcome = Store::open(&root).and_then(|store| work(&store));
+    // Threads that sync change the number of operations a little.
+    let Some((operation, path)) = injected.hit() else { return };
+    injected.end();
+    let what = format!("{what}, {fault:?} at {at} ({operation:?} of {}): {outcome:?}", path.display());
+    if matches!(fault, Fault::Short | Fault::Interrupted) {
+        assert!(outcome.is_ok(), "{what}");
+    }
+    check(&root, work, &what);
+}
+
+#[test]
+fn no_fault_at_any_operation_loses_what_was_committed() {
+    let beginning = beginning();
+    let beginning = beginning.path().join("store");
+    for (name, work) in WORK {
+        let operations = operations(&beginning, work);
+        for fault in FAULTS {
+            let numbered = (0..).zip(&operations).filter(|(_, operation)| matters(fault, **operation));
+            let disturbed: Vec<u64> = numbered.map(|(at, _)| at).collect();
+            disturbed.par_iter().for_each(|at| disturb(&beginning, work, *at, fault, name));
+            println!("{name}: {fault:?} at each of {} operations", disturbed.len());
+        }
+    }
+}
+
+#[test]
+fn a_collection_needs_no_free_byte() {
+    let beginning = beginning();
+    let root = beginning.path().join("store");
+    let store = Store::open(&root).unwrap();
+    store.keep_reserve();
+    let full = inject(&root, 0, Fault::Full(0));
+    assert!(store.put(&[3; 10_000]).is_err(), "the disk is full");
+    assert!(store.contains(&Digest::of(b"garbage")).unwrap());
+    let study = store.ref_latest(STUDIES, "study").unwrap().unwrap();
+    store.lock_gc().unwrap();
+    store.free_reserve().unwrap();
+    // As `--keep-last` does, which writes the log anew.
+    store.ref_retain(STUDIES, "study", |entry| *entry == study).unwrap();
+    gc(&store).unwrap();
+    assert!(!store.contains(&Digest::of(b"garbage")).unwrap());
+    drop(full);
+    assert!(store.verify(&manifest, &mut |_, _| ()).unwrap().is_clean());
+}
