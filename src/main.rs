@@ -4,6 +4,7 @@ mod commands;
 mod failure;
 mod logging;
 mod output;
+mod patience;
 mod printer;
 mod publish;
 mod report_folder;
