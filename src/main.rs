@@ -7,6 +7,7 @@ mod lock_file;
 mod logging;
 mod output;
 mod plan_args;
+mod patience;
 mod printer;
 mod publish;
 mod report_folder;
