@@ -234,7 +234,7 @@ fn a_file_that_cannot_be_written_is_a_warning() {
     fs::remove_file(sandbox.path("pipeline.lock")).unwrap();
     fs::create_dir_all(sandbox.path("pipeline.lock/folder")).unwrap();
     let output = sandbox.pipe("run").ok();
-    assert!(output.err.contains("warning: `pipeline.lock` cannot be written: "), "{}", output.err);
+    assert!(output.err.contains("warning: `pipeline.lock` "), "{}", output.err);
     fs::remove_dir_all(sandbox.path("pipeline.lock")).unwrap();
     let left: Vec<_> = fs::read_dir(sandbox.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "the store and the pipeline: {left:?}");
@@ -246,6 +246,31 @@ fn a_file_that_cannot_be_written_is_a_warning() {
     assert!(read(&sandbox) == lock && lock.contains(&key[..16]));
     let mode = fs::metadata(sandbox.path("pipeline.lock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o600, 0o600);
+}
+
+#[test]
+fn the_lock_file_of_the_default_study_is_up_to_date() {
+    let lock = include_str!("../../pipeline.lock");
+    let mut nodes: Vec<(&str, &str)> = Vec::new();
+    for line in lock.lines().filter(|line| !line.starts_with('#')) {
+        if let [key, _, name] = line.split(' ').collect::<Vec<_>>()[..]
+            && key.len() == 16
+        {
+            nodes.push((name, key));
+        }
+    }
+    let sandbox = Sandbox::with(include_str!("../../pipeline.ron"));
+    let plan = sandbox.pipe("run --plan --json").events().all;
+    let mut names: Vec<_> = plan.iter().map(|event| text(&event["node"])).collect();
+    names.sort();
+    assert_eq!(nodes.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+    // Before anything has run, only these actions are known.
+    let known: Vec<_> = plan.iter().filter(|event| event["action"].is_string()).collect();
+    assert!(known.len() >= 2, "{known:?}");
+    for event in known {
+        let (name, key) = (text(&event["node"]), text(&event["action"]));
+        assert!(nodes.contains(&(&name, &key[..16])), "`pipe run` writes the file anew: {name} {key}");
+    }
 }
 
 /// Returns what a command prints, with the digits of the lock file replaced.
