@@ -548,7 +548,8 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_one_is_reported_and_set_aside() {
-        let folders = [OBJECTS, ACTIONS, PROVENANCE, CHECKPOINTS, "refs/studies", "refs/runs", "refs", TEMPORARY, LOCKS];
+        let folders =
+            [OBJECTS, ACTIONS, PROVENANCE, CHECKPOINTS, "refs/studies", "refs/runs", "refs", TEMPORARY, LOCKS];
         for name in folders.into_iter().chain(["locks/actions", "locks/sweep", QUARANTINE]) {
             let (_folder, store) = everything();
             if name == "locks/sweep" {
