@@ -6,6 +6,7 @@ mod files;
 mod lock_file;
 mod logging;
 mod output;
+mod patience;
 mod plan_args;
 mod printer;
 mod publish;
@@ -20,5 +21,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    pipe_store::prepare_process();
     commands::main()
 }

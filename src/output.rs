@@ -8,16 +8,14 @@
 use std::{
     borrow::Cow,
     fs::File,
-    io::{self, ErrorKind, IsTerminal, Write},
+    io::{self, ErrorKind, IsTerminal},
     os::fd::AsFd,
     sync::{Mutex, OnceLock, PoisonError},
-    thread,
-    time::Duration,
 };
 
 use pipe_stages::words::{is_unsafe, printable};
 
-use crate::{failure::Failure, talk};
+use crate::{failure::Failure, patience::write_patiently, talk};
 
 /// The first error of standard output.
 static LOST: OnceLock<String> = OnceLock::new();
@@ -83,20 +81,6 @@ fn write_through(bytes: &[u8]) -> io::Result<()> {
         *out = Some(File::from(io::stdout().as_fd().try_clone_to_owned()?));
     }
     write_patiently(out.as_mut().expect("it was opened"), bytes)
-}
-
-/// Writes all bytes. Waits while a pipe or a terminal that another program made non-blocking is full.
-pub(crate) fn write_patiently(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match out.write(bytes) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(n) => bytes = &bytes[n..],
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(2)),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Returns bytes as a terminal may show them.

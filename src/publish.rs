@@ -21,7 +21,7 @@ use std::{
 
 use pipe_store::{Digest, StoreError, check_path};
 
-use crate::output::write_patiently;
+use crate::patience::write_patiently;
 
 /// Why something was not written.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,8 @@ use std::{
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use pipe_stages::words::{is_unsafe, printable};
 
+use crate::patience::write_patiently;
+
 /// The bars that are drawn now. Lines are written above them.
 static BARS: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
@@ -114,7 +116,7 @@ fn write(text: &str) {
 }
 
 fn write_all(bytes: &[u8]) -> io::Result<()> {
-    crate::output::write_patiently(&mut io::stderr().lock(), bytes)
+    write_patiently(&mut io::stderr().lock(), bytes)
 }
 
 /// Returns text with its control characters escaped, except for line feeds, tabs and the sequences that select colours.

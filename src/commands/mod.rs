@@ -84,6 +84,10 @@ fn run() -> Result<(), Failure> {
         Err(error) => return answer(&error),
     };
     logging::start(&cli.logging);
+    // A worker is told how many threads to start.
+    if !matches!(cli.command, Command::Exec(_)) {
+        pipe_store::start_threads(None);
+    }
     cli.command.run(&cli.logging)
 }
 

@@ -109,9 +109,7 @@ pub fn numerics(cuda: bool) -> &'static str {
 /// Sets the number of threads that this process computes with. Call it once, before anything is computed: a later call has no
 /// effect. The number of threads does not change results.
 pub fn use_threads(threads: usize) {
-    if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
-        tracing::debug!("threads: {error}");
-    }
+    pipe_store::start_threads(Some(threads));
 }
 
 /// Returns the number of CUDA devices.

@@ -279,6 +279,9 @@ pub(crate) fn open_lock(path: &Path, access: Access) -> Result<Handle> {
             Err(error) => return Err(error).at("open", path),
         },
     };
+    if let Some(reason) = kind_of_damage(&file.metadata().at("look at", path)?) {
+        return Err(StoreError::Record { path: path.to_owned(), reason: reason.to_owned() });
+    }
     if new {
         access.apply(&file, access.lock).at("set the permissions of", path)?;
     }

@@ -28,16 +28,21 @@ use crate::{
 const ACTION_LOCKS: &str = "actions";
 const TRAJECTORY_LOCKS: &str = "checkpoints";
 
+/// The folders in the folder of locks.
+pub(crate) const LOCK_FOLDERS: [&str; 2] = [ACTION_LOCKS, TRAJECTORY_LOCKS];
+
 /// Held while an action is executed, so that only one of several processes with the same action does the work.
 #[derive(Debug)]
 pub struct ActionLock {
-    _file: Handle,
+    /// `None` if this user may not use the lock, and goes on without it.
+    _file: Option<Handle>,
 }
 
 /// Keeps sweeps from starting until it is dropped. Hold it from finding or writing something until a run or a ref names it.
 #[derive(Debug)]
 pub struct NoSweep {
-    _file: Handle,
+    /// `None` if this user may not use the lock, and goes on without it.
+    _file: Option<Handle>,
 }
 
 /// Held by a collection, so that only one at a time decides what to remove.
@@ -47,14 +52,15 @@ pub struct GcLock {
 }
 
 impl Store {
-    /// Waits for the lock of an action and takes it.
+    /// Waits for the lock of an action and takes it. If this user may not use the lock's file, there is a warning and no lock: then two
+    /// processes may do the same work, and the first result counts.
     ///
     /// # Errors
     /// [`StoreError::Interrupted`] if the process is asked to stop meanwhile. Also if the lock's file cannot be made, opened or locked.
     pub fn lock_action(&self, key: &ActionKey) -> Result<ActionLock> {
         let what = "another process executes this action";
-        let file = self.acquire(&self.lock_path(ACTION_LOCKS, &key.0), Some(&what))?;
-        Ok(ActionLock { _file: file.expect("waiting ends with the lock") })
+        let _file = or_pass_over(self.acquire(&self.lock_path(ACTION_LOCKS, &key.0), Some(&what)))?.flatten();
+        Ok(ActionLock { _file })
     }
 
     /// Takes the lock of an action, unless another process holds it.
@@ -62,7 +68,8 @@ impl Store {
     /// # Errors
     /// If the lock's file cannot be made, opened or locked.
     pub fn try_lock_action(&self, key: &ActionKey) -> Result<Option<ActionLock>> {
-        Ok(self.acquire(&self.lock_path(ACTION_LOCKS, &key.0), None)?.map(|_file| ActionLock { _file }))
+        let file = self.acquire(&self.lock_path(ACTION_LOCKS, &key.0), None)?;
+        Ok(file.map(|file| ActionLock { _file: Some(file) }))
     }
 
     /// Waits until no other collection is running.
@@ -110,12 +117,13 @@ impl Store {
     }
 
     /// Waits until no sweep is running, and keeps sweeps from starting until the result is dropped. Hold it from finding something
-    /// until it is certain that it stays.
+    /// until it is certain that it stays. If this user may not use the lock's file, there is a warning and no lock.
     ///
     /// # Errors
     /// As for [`lock_action`](Self::lock_action).
     pub fn hold_off_sweeps(&self) -> Result<NoSweep> {
-        self.lock("sweep", Lock::Shared, &"`pipe gc` is removing files").map(|_file| NoSweep { _file })
+        let locked = self.lock("sweep", Lock::Shared, &"`pipe gc` is removing files");
+        or_pass_over(locked).map(|_file| NoSweep { _file })
     }
 
     /// Waits until no process keeps sweeps from starting. Until the file is closed, no object is freshened, no key is appended to a run
@@ -166,6 +174,18 @@ impl StoreError {
     pub(crate) fn is_denied(&self) -> bool {
         let kinds = [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
         matches!(self, Self::Io { source, .. } if kinds.contains(&source.kind()))
+    }
+}
+
+/// Turns a missing permission for the file of a lock into a warning. Only what costs time without its lock may go on without it.
+fn or_pass_over<T>(locked: Result<T>) -> Result<Option<T>> {
+    match locked {
+        Err(error) if error.is_denied() => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "a lock is passed over: this user may not use its file");
+            Ok(None)
+        }
+        locked => locked.map(Some),
     }
 }
 

@@ -35,6 +35,11 @@ impl Store {
             return Err(StoreError::Path { path: path.display().to_string(), reason: "it is not within the store" });
         }
         let from = self.root().join(path);
+        if path == Path::new(QUARANTINE) {
+            // It is in the place of the folder that it would be moved to.
+            let to = self.root().join("quarantine-damaged");
+            return Ok(disk::rename(&from, &to)?.then_some(to));
+        }
         disk::make_dir(&self.dir(QUARANTINE), self.0.access)?;
         let to = self.free_place(path)?;
         let moved = disk::exists(&from)? && disk::rename(&from, &to)?;

@@ -11,10 +11,11 @@ use serde::Serialize;
 use crate::{
     ActionKey, ActionResult, Digest, RefKind, Store, Tally,
     checkpoints::parse_step,
-    disk::{self, DRAFT, Entry},
+    disk::{self, DRAFT, Entry, Found},
     encoding::Encoding,
     error::{Result, StoreError},
     layout::{ACTIONS, CHECKPOINTS, LOCKS, LOGS, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY},
+    locks::LOCK_FOLDERS,
     names::check_name,
     paths::Listed,
     reserve::RESERVE,
@@ -157,6 +158,7 @@ impl Store {
         self.verify_records(&mut report)?;
         self.verify_refs(&mut report, manifest)?;
         self.verify_checkpoints(&mut report)?;
+        self.verify_places(&mut report)?;
         let others = self.list_or_report(&mut report, self.root())?;
         for entry in others.into_iter().filter(|entry| !TOP.contains(&entry.name.as_str())) {
             // Two processes that made the store at once may have left a draft.
@@ -317,7 +319,11 @@ impl Store {
                 report.foreign.push(self.relative(&entry.path));
                 continue;
             };
-            let _lock = self.lock_trajectory_to_read(&trajectory)?;
+            let _lock = match self.lock_trajectory_to_read(&trajectory) {
+                // It is reported with the locks.
+                Err(error) if error.is_damage() => None,
+                lock => lock?,
+            };
             for entry in self.list_or_report(report, &entry.path)?.into_iter().filter(|entry| entry.name != PARTS) {
                 let path = self.relative(&entry.path);
                 let Some(step) = parse_step(&entry.name) else {
@@ -328,6 +334,27 @@ impl Store {
                 report.checkpoints += 1;
             }
             self.list_or_report(report, &entry.path.join(PARTS))?;
+        }
+        Ok(())
+    }
+
+    /// Checks that locks are files, and that what must be a folder is one.
+    fn verify_places(&self, report: &mut VerifyReport) -> Result<()> {
+        for folder in [TEMPORARY, QUARANTINE, LOGS] {
+            self.list_or_report(report, &self.dir(folder))?;
+        }
+        let mut folders = vec![self.dir(LOCKS)];
+        while let Some(folder) = folders.pop() {
+            for entry in self.list_or_report(report, &folder)? {
+                let is_folder = folder == self.dir(LOCKS) && LOCK_FOLDERS.contains(&entry.name.as_str());
+                match (is_folder, disk::look(&entry.path)?) {
+                    (true, _) => folders.push(entry.path),
+                    (false, Found::Damaged(reason)) => {
+                        report.unreadable.push(UnreadableFile { path: self.relative(&entry.path), reason });
+                    }
+                    (false, _) => {}
+                }
+            }
         }
         Ok(())
     }
@@ -521,10 +548,17 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_one_is_reported_and_set_aside() {
-        for name in [OBJECTS, ACTIONS, PROVENANCE, CHECKPOINTS, "refs/studies", "refs/runs"] {
+        let folders =
+            [OBJECTS, ACTIONS, PROVENANCE, CHECKPOINTS, "refs/studies", "refs/runs", "refs", TEMPORARY, LOCKS];
+        for name in folders.into_iter().chain(["locks/actions", "locks/sweep", QUARANTINE]) {
             let (_folder, store) = everything();
-            fs::remove_dir_all(store.dir(name)).unwrap();
-            fs::write(store.dir(name), "").unwrap();
+            if name == "locks/sweep" {
+                fs::remove_file(store.dir(name)).unwrap();
+                fs::create_dir(store.dir(name)).unwrap();
+            } else {
+                let _ = fs::remove_dir_all(store.dir(name));
+                fs::write(store.dir(name), "").unwrap();
+            }
             let report = verify(&store);
             assert!(!report.is_clean(), "{name}");
             store.repair(&report, &crate::testing::no_manifest, at(9)).unwrap();

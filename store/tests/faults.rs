@@ -3,6 +3,7 @@
 //! again gives what it gives without faults.
 
 #![expect(clippy::disallowed_methods, reason = "the tests make and copy stores")]
+#![expect(clippy::print_stdout, reason = "the figures of docs/reliability.md are printed with `--nocapture`")]
 
 use std::{
     collections::BTreeMap,
