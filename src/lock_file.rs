@@ -3,8 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write,
-    os::unix::fs::PermissionsExt,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -16,11 +15,27 @@ use pipe_engine::{
 };
 use pipe_store::{Digest, Store};
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    publish::{self, Existing},
+};
 
 /// Returns the path of the lock file of a pipeline file.
 pub(crate) fn path(pipeline: &Path) -> PathBuf {
     pipeline.with_extension("lock")
+}
+
+/// The longest lock file that is read. One of 10,000 trials has 2 MB.
+const LONGEST: u64 = 64 << 20;
+
+/// Reads a lock file, which may come from elsewhere.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > LONGEST {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 64 MiB")),
+        false => Ok(text),
+    }
 }
 
 /// What writing the lock file did.
@@ -41,7 +56,7 @@ pub(crate) fn write(store: &Store, path: &Path, hash: &Digest, study: &Study) ->
         return written;
     };
     let text = lock.to_string();
-    let before = fs::read_to_string(path).unwrap_or_default();
+    let before = read(path).unwrap_or_default();
     if before.lines().eq(text.lines()) {
         return written;
     }
@@ -56,25 +71,14 @@ pub(crate) fn write(store: &Store, path: &Path, hash: &Digest, study: &Study) ->
             ));
         }
     }
-    match publish(path, text.as_bytes()) {
+    match publish::file(path, text.as_bytes(), &Digest::of(text.as_bytes()), Existing::Replace) {
         Ok(()) => written.changed = true,
-        Err(error) => written.warnings.push(format!("`{}` cannot be written: {error}", path.display())),
+        Err(error) => {
+            let error = pipe_engine::run::with_causes(&error);
+            written.warnings.push(format!("`{}` was not written: {error}", path.display()));
+        }
     }
     written
-}
-
-/// Writes a file atomically.
-fn publish(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut draft = tempfile::Builder::new()
-        .prefix(".pipeline-lock-")
-        .suffix(".tmp")
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
-    draft.write_all(bytes)?;
-    draft.as_file().sync_all()?;
-    draft.persist(path)?;
-    Ok(())
 }
 
 const WANTED: &str = "if the change is wanted, `pipe run` writes the file anew";
@@ -94,7 +98,7 @@ impl<'a> Comparison<'a> {
     /// Reads the lock file.
     pub(crate) fn new(path: PathBuf, store: &'a Store, plan: &'a Plan) -> Result<Self, Failure> {
         let shown = path.display();
-        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+        let text = read(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Failure::usage(format!("there is no `{shown}`"))
                 .hint("`pipe run` writes it after a complete run; commit it beside the pipeline file"),
             _ => Failure::usage(format!("`{shown}` cannot be read: {error}")),

@@ -87,6 +87,8 @@ pub(crate) struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // The engine keeps what an execution says.
+        pipe_engine::run::log::heard(line);
         say_styled(&String::from_utf8_lossy(line));
         Ok(line.len())
     }

@@ -57,9 +57,7 @@ fn a_node_that_said_nothing_has_a_time() {
 fn a_failure_is_shown_with_its_hint() {
     let sandbox = Sandbox::with(TOO_DEEP);
     assert_eq!(sandbox.pipe("run").code, Some(1));
-    assert_snapshot!(sandbox.pipe("logs deep").ok().out, @"
-    error: images of 32x32 pixels are too small for 7 pooling layers: the one after `batch_normalization_6` would read 1x1
-    ");
+    assert_snapshot!(sandbox.pipe("logs deep").ok().out, @"error: images of 32x32 pixels are too small for 7 pooling layers: the one after `batch_normalization_6` would read 1x1");
     assert_snapshot!(sandbox.pipe("logs test").shown(), @"
     ! error: `test` was not executed: it needs `deep`
     !   hint: `pipe logs 'deep'` shows what that node said
@@ -67,9 +65,7 @@ fn a_failure_is_shown_with_its_hint() {
     ");
     // Without a log, the result says it.
     fs::remove_dir_all(sandbox.path(".pipe/logs")).unwrap();
-    assert_snapshot!(sandbox.pipe("logs deep --study deep").ok().out, @"
-    error: images of 32x32 pixels are too small for 7 pooling layers: the one after `batch_normalization_6` would read 1x1
-    ");
+    assert_snapshot!(sandbox.pipe("logs deep --study deep").ok().out, @"error: images of 32x32 pixels are too small for 7 pooling layers: the one after `batch_normalization_6` would read 1x1");
 }
 
 #[test]

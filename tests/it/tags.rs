@@ -7,9 +7,7 @@ use crate::sandbox::{Sandbox, base, text};
 #[test]
 fn a_tag_can_be_used_like_a_name() {
     let sandbox = Sandbox::after_run();
-    assert_snapshot!(sandbox.pipe("tag").shown(), @"
-    exit 0
-    ");
+    assert_snapshot!(sandbox.pipe("tag").shown(), @"exit 0");
     assert_snapshot!(sandbox.pipe("tag tiny v1").shown(), @"
       v1  DIGEST  tiny
     exit 0
@@ -70,9 +68,7 @@ fn a_tag_moves_only_if_it_is_forced_to() {
     !   hint: did you mean `v1`?
     exit 2
     ");
-    assert_snapshot!(sandbox.pipe("tag --delete v1").shown(), @"
-    exit 0
-    ");
+    assert_snapshot!(sandbox.pipe("tag --delete v1").shown(), @"exit 0");
     assert_eq!(sandbox.json("tag --json").as_array().unwrap().len(), 0);
 }
 
