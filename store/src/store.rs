@@ -118,10 +118,7 @@ impl Store {
     /// [`StoreError::LostPage`] if the disk lost a page of a mapped object while it was read. Then nothing that depends on what was
     /// read must be committed.
     pub fn check_reads(&self) -> Result<()> {
-        match mapped::lost_page(self.root()) {
-            Some(path) => Err(StoreError::LostPage(path)),
-            None => Ok(()),
-        }
+        check_reads_in(self.root())
     }
 
     /// Returns the number of the store's format. 0 if the file is damaged.
@@ -144,6 +141,18 @@ impl Store {
     pub(crate) fn format_path(&self) -> PathBuf {
         self.root().join("format")
     }
+}
+
+/// Checks that the bytes that were read from any store so far were what its disk holds.
+///
+/// # Errors
+/// As for [`Store::check_reads`].
+pub fn check_reads() -> Result<()> {
+    check_reads_in(Path::new("/"))
+}
+
+fn check_reads_in(folder: &Path) -> Result<()> {
+    mapped::lost_page(folder).map_or(Ok(()), |path| Err(StoreError::LostPage(path)))
 }
 
 /// Returns the bytes of the file `format`.
