@@ -146,7 +146,7 @@ impl From<PublishError> for Failure {
                     .hint(format!("name a folder in it that does not exist, such as `{}`", inside.display()))
             }
             PublishError::Io { source, .. } => Self::work(format!("{error}: {source}")),
-            PublishError::Path(_) | PublishError::NotTheSame(_) => Self::from_error(&error),
+            PublishError::Store(_) | PublishError::NotTheSame(_) => Self::from_error(&error),
         }
     }
 }

@@ -47,9 +47,9 @@ pub(crate) enum PublishError {
     /// The disk returned other bytes than were written.
     #[error("`{0}` was not written as it should be: the disk returned other bytes")]
     NotTheSame(PathBuf),
-    /// The path of a file could leave its folder.
+    /// The path of a file could leave its folder, or the store lost a part of what was read.
     #[error(transparent)]
-    Path(#[from] StoreError),
+    Store(#[from] StoreError),
     /// An operation failed.
     #[error("`{path}` cannot be {action}")]
     Io { action: &'static str, path: PathBuf, source: io::Error },
@@ -217,6 +217,7 @@ enum Name {
 
 /// Gives what was staged its name. This is the only step that changes what others see.
 fn commit(mut stage: Stage, name: Name) -> Result<()> {
+    pipe_store::check_reads()?;
     let (new, dest) = (stage.draft(), stage.dest.clone());
     match name {
         // Unlike a renaming, a second name never replaces anything. Some file systems have none.
@@ -561,7 +562,7 @@ mod tests {
             let mut folder = Folder::new(&parent.path().join("new/out")).unwrap();
             folder.add("good", b"good", &Digest::of(b"good")).unwrap();
             let refused = folder.add(path, b"evil", &Digest::of(b"evil"));
-            assert!(matches!(refused, Err(PublishError::Path(_))), "{path:?}: {refused:?}");
+            assert!(matches!(refused, Err(PublishError::Store(_))), "{path:?}: {refused:?}");
             drop(folder);
             assert_eq!(names(parent.path()), [""; 0], "{path:?}");
         }

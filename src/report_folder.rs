@@ -50,6 +50,7 @@ pub(crate) fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> 
         draft.add(&format!("pictures/{path}"), &store.read(digest)?, digest)?;
     }
     draft.publish(ExistingFolder::Replace)?;
+    store.share_with_group(&folder)?;
     Ok(views)
 }
 

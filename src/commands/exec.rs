@@ -64,7 +64,8 @@ static STOP: StopFlag = StopFlag::new();
 impl Exec {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         if self.protocol {
-            worker::listen(&STOP);
+            worker::listen(&STOP)
+                .map_err(|error| Failure::work(format!("no thread could be started: {error}")))?;
         }
         // ^C on a terminal reaches the whole process group, so the parent stops, too. It closes the pipe at a second one.
         let _ = ctrlc::set_handler(|| {

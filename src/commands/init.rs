@@ -1,9 +1,9 @@
 //! `pipe init`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pipe_store::Digest;
+use pipe_store::{Digest, Store};
 
 use crate::{
     failure::{EXIT_CODES, Failure},
@@ -27,11 +27,28 @@ pub(crate) struct Init {
     /// Overwrite the file if it exists
     #[arg(long)]
     force: bool,
+    /// Make a store that every user of its group can use, or let them use the one that exists
+    ///
+    /// Whatever a user's umask is, the group may write to everything in the store. `chgrp -R GROUP .pipe` chooses the group. If the
+    /// pipeline file exists, it stays.
+    #[arg(long)]
+    shared: bool,
+    /// With `--shared`: the store [default: `.pipe` beside the file]
+    #[arg(long, value_name = "DIR", env = "PIPE_STORE")]
+    store: Option<PathBuf>,
 }
 
 impl Init {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let path = if self.path.is_dir() { self.path.join("pipeline.ron") } else { self.path };
+        if self.shared {
+            let beside = || path.parent().unwrap_or(Path::new("")).join(".pipe");
+            let store = Store::open_shared(&self.store.unwrap_or_else(beside))?;
+            talk::say(&format!("every user of the group of {} can use it", store.root().display()));
+            if path.exists() && !self.force {
+                return Ok(());
+            }
+        }
         let existing = if self.force { Existing::Force } else { Existing::Keep };
         publish::file(&path, DEFAULT.as_bytes(), &Digest::of(DEFAULT.as_bytes()), existing)?;
         let file =

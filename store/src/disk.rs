@@ -479,6 +479,27 @@ impl Access {
         Ok(Self { folder: Some(mode & 0o2777), read_only: mode & 0o444, appended: file, lock: file })
     }
 
+    /// Lets the group of a folder, and of everything in it, do what its owner may do.
+    pub(crate) fn share(path: &Path) -> Result<()> {
+        let set = |path: &Path, mode: u32| {
+            let set = operate(Operation::Touch, path, || fs::set_permissions(path, Permissions::from_mode(mode)));
+            set.at("set the permissions of", path)
+        };
+        let mode = operate(Operation::Look, path, || fs::metadata(path)).at("look at", path)?.mode();
+        set(path, mode & 0o777 | 0o2070)?;
+        for entry in list(path)? {
+            match look(&entry.path)? {
+                Found::Sound(metadata) => {
+                    let owner = metadata.mode() >> 6 & 0o7;
+                    set(&entry.path, metadata.mode() & 0o777 | owner << 3)?;
+                }
+                _ if entry.is_dir => Self::share(&entry.path)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn apply(self, file: &File, mode: u32) -> io::Result<()> {
         if self.folder.is_some() { file.set_permissions(Permissions::from_mode(mode)) } else { Ok(()) }
     }

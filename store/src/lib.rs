@@ -58,7 +58,7 @@ pub use refs::{RefEntry, RefKind};
 pub use repair::Repaired;
 pub use runs::{Run, RunLog};
 pub use source::{Bytes, MemoryObjects, ObjectSource};
-pub use store::Store;
+pub use store::{Store, check_reads};
 pub use sweep::Swept;
 pub use tree::{Tree, TreeEntry, check_path};
 pub use usage::Usage;

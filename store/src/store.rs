@@ -83,9 +83,33 @@ impl Store {
         Ok(Self(Arc::new(Inner { root, access, format, verified: Mutex::default() })))
     }
 
+    /// Opens a store like [`open`](Self::open), and lets the group of its folder use it: whatever a user's umask is, the group may
+    /// write to everything in it, as with `core.sharedRepository = group` in git.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open). Also if the permissions cannot be set.
+    pub fn open_shared(root: &Path) -> Result<Self> {
+        let store = Self::open(root)?;
+        // These two belong to users of the store, who must find them open.
+        for folder in ["partial", "reports"] {
+            disk::make_dir(&store.root().join(folder), Access::PRIVATE)?;
+        }
+        Access::share(store.root())?;
+        Self::open(root)
+    }
+
     /// Returns the store's folder, as an absolute path.
     pub fn root(&self) -> &Path {
         &self.0.root
+    }
+
+    /// Gives a file or folder that the caller has made in the store's folder, with everything in it, the permissions that the store
+    /// gives its own. Does nothing unless the store is shared.
+    ///
+    /// # Errors
+    /// If the permissions cannot be set.
+    pub fn share_with_group(&self, path: &Path) -> Result<()> {
+        if self.0.access == Access::PRIVATE { Ok(()) } else { Access::share(path) }
     }
 
     /// Checks that the bytes that were read from this store so far were what the disk holds.
@@ -94,10 +118,7 @@ impl Store {
     /// [`StoreError::LostPage`] if the disk lost a page of a mapped object while it was read. Then nothing that depends on what was
     /// read must be committed.
     pub fn check_reads(&self) -> Result<()> {
-        match mapped::lost_page(self.root()) {
-            Some(path) => Err(StoreError::LostPage(path)),
-            None => Ok(()),
-        }
+        check_reads_in(self.root())
     }
 
     /// Returns the number of the store's format. 0 if the file is damaged.
@@ -120,6 +141,18 @@ impl Store {
     pub(crate) fn format_path(&self) -> PathBuf {
         self.root().join("format")
     }
+}
+
+/// Checks that the bytes that were read from any store so far were what its disk holds.
+///
+/// # Errors
+/// As for [`Store::check_reads`].
+pub fn check_reads() -> Result<()> {
+    check_reads_in(Path::new("/"))
+}
+
+fn check_reads_in(folder: &Path) -> Result<()> {
+    mapped::lost_page(folder).map_or(Ok(()), |path| Err(StoreError::LostPage(path)))
 }
 
 /// Returns the bytes of the file `format`.

@@ -146,6 +146,11 @@ fn pipeline_is_read(text: &str, overrides: &[Override]) -> bool {
     }
 }
 
+/// What a pipeline and its plan may take: about 36 KB for each of up to 100,000 trials.
+fn of_plan(length: usize) -> usize {
+    4096 * MIB + 1000 * length
+}
+
 fn is_explained(refused: &Refused) -> bool {
     assert!(!refused.mistakes.is_empty(), "refused without a mistake");
     for mistake in &refused.mistakes {
@@ -178,8 +183,7 @@ fn pipeline_file() {
         seeds: studies.map(|text| text.as_bytes().to_vec()).into(),
         words: RON,
         pack: &pack,
-        // A plan has a node with its parameters for each of up to 100,000 trials.
-        memory: |length| 1024 * MIB + 1000 * length,
+        memory: of_plan,
         read: &read,
     }
     .run();
@@ -210,7 +214,7 @@ fn overrides() {
         seeds: seeds.map(|text| text.as_bytes().to_vec()).into(),
         words: RON,
         pack: &as_it_is,
-        memory: |length| 1024 * MIB + 1000 * length,
+        memory: of_plan,
         read: &read,
     }
     .run();
@@ -643,6 +647,7 @@ fn tensors() {
         }
         if let Ok(split) = Dataset::read(bytes.to_vec().into()) {
             (0..split.len().min(100)).for_each(|at| assert_eq!(split.image(at).len(), split.image_shape().bytes()));
+            assert!(split.image_shape().bytes() > 0);
             split.heads().for_each(|head| assert_eq!(split.labels(head).unwrap().len(), split.len()));
         }
         if let Ok(histograms) = Histograms::read(bytes.to_vec().into()) {

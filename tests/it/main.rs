@@ -11,6 +11,7 @@
 //! | [`kills`]        | a run that was killed at any moment continues and ends with the same hash         |
 //! | [`graphs`]       | pipelines with two data sets, two searches or none, and all kinds of retraining   |
 //! | [`failures`]     | exit codes; failures are remembered, siblings run; divergence is a result         |
+//! | [`together`]     | two processes, and two users, use one store at the same time                      |
 //! | [`damage`]       | a damaged object is reported, never used, and computed again                      |
 //! | [`overrides`]    | `--set` and `PIPE_SET` override values in the file                                |
 //! | [`collection`]   | gc removes everything that no study needs, and nothing else                       |
@@ -57,4 +58,5 @@ mod streams;
 mod studies;
 mod tags;
 mod test_split;
+mod together;
 mod why;

@@ -145,7 +145,8 @@ fn start(
     options: Options,
     sender: Sender<Report>,
 ) {
-    thread::spawn(move || {
+    let (index, refused) = (job.index(), sender.clone());
+    let started = thread::Builder::new().spawn(move || {
         let checking = Checking { job: &job, committed: &committed, store: &store, options: &options, sender: &sender };
         let verdict = match checking.verdict(&scratch) {
             Ok(verdict) => Some(verdict),
@@ -157,6 +158,11 @@ fn start(
         // Sending fails only if the check is over.
         let _ = sender.send(Report::Done(job.index(), verdict));
     });
+    if let Err(error) = started
+        && let Ended::Error { message, hint, damaged } = local::no_thread(&error)
+    {
+        let _ = refused.send(Report::Done(index, Some(Verdict::Unchecked { message, hint, damaged })));
+    }
 }
 
 /// A node that is being checked.
@@ -201,11 +207,12 @@ impl Checking<'_> {
         scratch.put(&self.job.action().record()).map_err(failed)?;
         let (sender, receiver) = mpsc::channel();
         let forward = self.sender.clone();
-        let forwarding = thread::spawn(move || {
+        let forwarding = thread::Builder::new().spawn(move || {
             for message in receiver {
                 let _ = forward.send(Report::Message(message));
             }
         });
+        let forwarding = forwarding.map_err(|error| local::no_thread(&error))?;
         let job = self.job.as_trial(Trial { inputs: self.store.clone(), stop_half_way });
         // What it says is shown and not kept: the log of the committed result stands.
         let (ended, _) = local::run(&job, scratch, self.options, &sender);

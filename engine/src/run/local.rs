@@ -1,7 +1,7 @@
 //! Executes nodes on this machine: in a worker process if the stage computes on a device, otherwise on a thread.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc::Sender},
     thread,
@@ -132,13 +132,26 @@ impl Job {
 /// Starts a job, which reports to `sender`.
 pub(super) fn start(job: Job, store: &Store, options: &Options, sender: Sender<Message>) {
     let (store, options) = (store.clone(), options.clone());
-    thread::spawn(move || {
-        let index = job.index;
+    let (index, refused) = (job.index, sender.clone());
+    let started = thread::Builder::new().spawn(move || {
         let (ended, log) = run(&job, &store, &options, &sender);
         save_log(&store, &job.action.key(), &ended, log);
         // Sending fails only if the run is over.
         let _ = sender.send(Message::Ended { index, ended });
     });
+    if let Err(error) = started {
+        let _ = refused.send(Message::Ended { index, ended: no_thread(&error) });
+    }
+}
+
+/// Returns the end of an execution for which no thread could be started.
+pub(super) fn no_thread(error: &io::Error) -> Ended {
+    let hint = "the system allows no more threads or processes; run fewer nodes at a time with `--jobs 1`";
+    Ended::Error {
+        message: format!("no thread could be started: {error}"),
+        hint: Some(hint.to_owned()),
+        damaged: false,
+    }
 }
 
 /// Executes a job and returns how it ended, and what it said.
@@ -218,7 +231,14 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
         job.stop.ask();
     }
     let log = Arc::new(Mutex::new(LogBuffer::default()));
-    let talk = listen_to_talk(&mut child, job.index, sender.clone(), log.clone());
+    let talk = match listen_to_talk(&mut child, job.index, sender.clone(), log.clone()) {
+        Ok(talk) => talk,
+        Err(error) => {
+            // Nobody would read what it says, and it would wait for that. If it has ended already, that is as well.
+            let _ = child.kill().and_then(|()| child.wait());
+            return (no_thread(&error), LogBuffer::default());
+        }
+    };
     let mut last = None;
     for text in child.stdout.take().map(lines).into_iter().flatten() {
         match serde_json::from_str(&text) {
@@ -296,9 +316,9 @@ fn listen_to_talk(
     index: usize,
     sender: Sender<Message>,
     log: Arc<Mutex<LogBuffer>>,
-) -> thread::JoinHandle<Vec<String>> {
+) -> io::Result<thread::JoinHandle<Vec<String>>> {
     let stderr = child.stderr.take();
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         let mut tail = Vec::new();
         for line in stderr.map(lines).into_iter().flatten() {
             tail.push(line.clone());

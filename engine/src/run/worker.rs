@@ -72,8 +72,11 @@ impl StopFlag {
 
 /// Starts a thread that sets `stop` when the parent asks for it, and that exits the process with code 130 when the parent
 /// is gone.
-pub fn listen(stop: &'static StopFlag) {
-    thread::spawn(move || {
+///
+/// # Errors
+/// If the system starts no more threads.
+pub fn listen(stop: &'static StopFlag) -> io::Result<()> {
+    let listening = thread::Builder::new().spawn(move || {
         for line in io::stdin().lock().lines() {
             match line {
                 Ok(line) if line == STOP => {
@@ -86,6 +89,7 @@ pub fn listen(stop: &'static StopFlag) {
         // No process waits for the result any more, and the next run continues from the last checkpoint.
         process::exit(130);
     });
+    listening.map(drop)
 }
 
 /// Writes one whole line to standard output.

@@ -291,8 +291,16 @@ impl Transfer<'_> {
         if let Some(folder) = self.partial.parent() {
             fs::create_dir_all(folder).map_err(|error| self.disk(error))?;
         }
-        let open = OpenOptions::new().read(true).append(true).create(true).open(&self.partial);
-        let mut partial = open.map_err(|error| self.disk(error))?;
+        let open = || OpenOptions::new().read(true).append(true).create(true).open(&self.partial);
+        let mut partial = match open() {
+            // Another user of the store began it, and this one may not go on.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.remove_partial()?;
+                open()
+            }
+            opened => opened,
+        }
+        .map_err(|error| self.disk(error))?;
         let mut verifier = Verifier::new(self.file);
         let mut chunk = vec![0; CHUNK];
         loop {

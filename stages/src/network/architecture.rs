@@ -210,6 +210,9 @@ impl Layer {
         if let Some(size) = definition.sizes().iter().find(|size| !(1..=SIZE).contains(*size)) {
             return Err(format!("has a setting of {size}, expected 1 to {SIZE}"));
         }
+        if let Some(number) = definition.numbers().iter().find(|number| !number.is_finite()) {
+            return Err(format!("has a setting of {number}, expected a finite number"));
+        }
         let of = |name: &String| {
             let unknown = || format!("reads `{name}`, which is not before it");
             shapes.get(name.as_str()).copied().ok_or_else(unknown)

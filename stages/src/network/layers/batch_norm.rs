@@ -37,6 +37,10 @@ impl Definition for BatchNorm {
         "batch_normalization"
     }
 
+    fn numbers(&self) -> Vec<f32> {
+        vec![self.momentum, self.epsilon]
+    }
+
     fn misfit(&self, inputs: &[&[usize]]) -> Option<Misfit> {
         Misfit::of_images(inputs)
     }

@@ -21,6 +21,11 @@ pub(crate) trait Definition {
         Vec::new()
     }
 
+    /// Returns the settings that are floating-point numbers. A record may hold one that is too large for them.
+    fn numbers(&self) -> Vec<f32> {
+        Vec::new()
+    }
+
     /// Returns how many inputs the layer may have.
     fn n_inputs(&self) -> RangeInclusive<usize> {
         1..=1

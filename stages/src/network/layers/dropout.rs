@@ -30,6 +30,10 @@ impl Definition for Dropout {
         "dropout"
     }
 
+    fn numbers(&self) -> Vec<f32> {
+        vec![self.p]
+    }
+
     fn misfit(&self, _inputs: &[&[usize]]) -> Option<Misfit> {
         None
     }
