@@ -8,7 +8,7 @@ use pipe_engine::{
     action::DeviceKind,
     run::{
         self,
-        execute::{ExecuteError, execute},
+        execute::{ExecuteError, Stores, execute},
         limits, log, machine,
         worker::{self, Line, StopFlag, WorkerHost},
     },
@@ -64,8 +64,7 @@ static STOP: StopFlag = StopFlag::new();
 impl Exec {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         if self.protocol {
-            worker::listen(&STOP)
-                .map_err(|error| Failure::work(format!("no thread could be started: {error}")))?;
+            worker::listen(&STOP).map_err(|error| Failure::work(format!("no thread could be started: {error}")))?;
         }
         // ^C on a terminal reaches the whole process group, so the parent stops, too. It closes the pipe at a second one.
         let _ = ctrlc::set_handler(|| {
@@ -154,23 +153,29 @@ impl Exec {
             pipe_stages::stage::ComputeDevice::Cuda { ordinal } => format!("cuda:{ordinal}"),
         };
         let provenance = machine::provenance(&name, threads);
-        let executed =
-            execute(&store, &inputs, &*stage, &action, device, &host, provenance, self.fresh).map_err(|error| {
-                match error {
-                    ExecuteError::Interrupted => Stopped::Interrupted,
-                    error => {
-                        let hint = run::hint_of(&error);
-                        let failure = match error {
-                            ExecuteError::Store(error) => error.into(),
-                            error => Failure::from_error(&error),
-                        };
-                        Stopped::Failure(match hint {
-                            Some(hint) => failure.hint(hint),
-                            None => failure,
-                        })
-                    }
-                }
-            })?;
+        let executed = execute(
+            Stores { inputs: &inputs, results: &store },
+            &*stage,
+            &action,
+            device,
+            &host,
+            provenance,
+            self.fresh,
+        )
+        .map_err(|error| match error {
+            ExecuteError::Interrupted => Stopped::Interrupted,
+            error => {
+                let hint = run::hint_of(&error);
+                let failure = match error {
+                    ExecuteError::Store(error) => error.into(),
+                    error => Failure::from_error(&error),
+                };
+                Stopped::Failure(match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                })
+            }
+        })?;
         if let Some(trajectory) = trajectory {
             store.keep_checkpoints(&trajectory, 1)?;
         }

@@ -48,15 +48,28 @@ pub struct Executed {
     pub seconds: f64,
 }
 
-/// Runs `stage`, whose action is `action`, on inputs from `objects`, and commits its result to `store`: first the objects, then the
-/// record that names them. If two processes commit a result, the first one is kept. If `again`, it runs although a result is known,
-/// which stands until the new one takes its place.
+/// Where an execution reads its inputs, and where it commits its result. They are the same store, unless a node is checked.
+pub struct Stores<'a> {
+    /// Has the inputs.
+    pub inputs: &'a dyn ObjectSource,
+    /// Gets the result.
+    pub results: &'a Store,
+}
+
+impl<'a> From<&'a Store> for Stores<'a> {
+    fn from(store: &'a Store) -> Self {
+        Self { inputs: store, results: store }
+    }
+}
+
+/// Runs `stage`, whose action is `action`, and commits its result: first the objects, then the record that names them. If two
+/// processes commit a result, the first one is kept. If `again`, it runs although a result is known, which stands until the new one
+/// takes its place.
 ///
 /// # Errors
 /// If there is no result: the stage was interrupted, panicked or could not run here, or the store failed.
 pub fn execute(
-    store: &Store,
-    objects: &dyn ObjectSource,
+    stores: Stores<'_>,
     stage: &dyn Stage,
     action: &Action,
     device: ComputeDevice,
@@ -64,6 +77,7 @@ pub fn execute(
     provenance: Value,
     again: bool,
 ) -> Result<Executed, ExecuteError> {
+    let Stores { inputs, results: store } = stores;
     let key: ActionKey = action.key();
     let _lock = store.lock_action(&key)?;
     if !again && let Some(result) = store.result(&key)? {
@@ -71,7 +85,7 @@ pub fn execute(
     }
     tracing::debug!(stage = action.stage, key = %key.0, "executing");
     let started = SystemTime::now();
-    let inputs = Inputs::new(&action.inputs, objects);
+    let inputs = Inputs::new(&action.inputs, inputs);
     let context = Context { seed: action.seed(), device, host };
     let outputs = match catch_unwind(AssertUnwindSafe(|| stage.run(&inputs, &context))) {
         Ok(Ok(outputs)) => Ok(outputs),

@@ -11,7 +11,7 @@ use pipe_stages::stage::{Checkpoint, ComputeDevice, Host, Progress, Stage, Stage
 use pipe_store::{ActionKey, ActionResult, LogBuffer, Store};
 
 use super::{
-    execute::{ExecuteError, execute},
+    execute::{ExecuteError, Stores, execute},
     log, machine,
     options::Options,
     worker::{Line, STOP, StopFlag},
@@ -185,8 +185,8 @@ fn save_log(store: &Store, key: &ActionKey, ended: &Ended, mut log: LogBuffer) {
 fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     let host = ThreadHost { index: job.index, sender: Mutex::new(sender.clone()), stop: job.stop.clone() };
     let provenance = machine::provenance("none", 1);
-    let objects = job.trial.as_ref().map_or(store, |trial| &trial.inputs);
-    match execute(store, objects, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance, job.fresh) {
+    let stores = Stores { inputs: job.trial.as_ref().map_or(store, |trial| &trial.inputs), results: store };
+    match execute(stores, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance, job.fresh) {
         Ok(executed) => Ended::Committed { found: executed.found },
         Err(ExecuteError::Interrupted) => Ended::Interrupted,
         Err(error) => {
