@@ -1,6 +1,8 @@
 //! The memory that `decode` takes: a small multiple of the data for good archives, next to nothing for hostile ones. The
 //! allocator of this test counts bytes.
 
+#![expect(clippy::print_stdout, reason = "the figures of docs/reliability.md are printed with `--nocapture`")]
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     io::Write,

@@ -8,6 +8,9 @@
 //! `cargo test` runs a fixed number of rounds, always the same. `PIPE_FUZZ_SECONDS=600 cargo test --test fuzz pictures` runs one
 //! target for ten minutes, from the seed `PIPE_FUZZ_SEED`. A failing input is saved in a file that the message names.
 
+#![expect(clippy::disallowed_methods, reason = "tests write files of their own")]
+#![expect(clippy::print_stdout, reason = "the figures of docs/reliability.md are printed with `--nocapture`")]
+
 mod containers;
 mod memory;
 mod mutate;
