@@ -37,8 +37,8 @@ mod tests {
     fn a_file_without_an_end_is_refused() {
         let error = read(Path::new("/dev/zero"), 1000).unwrap_err().to_string();
         assert_eq!(error, "it has more than 1000 bytes, expected at most that");
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "abc").unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        io::Write::write_all(&mut file, b"abc").unwrap();
         assert_eq!(read_text(file.path(), 3).unwrap(), "abc");
         assert!(read_text(file.path(), 2).is_err());
     }
