@@ -2,7 +2,6 @@
 //! process dies. The next run ends with the same hash. By default one operation of thirteen is disturbed, with `PIPE_FAULTS=all` each:
 //! the tests of the store disturb all of a smaller run.
 
-#![expect(clippy::disallowed_methods, reason = "the tests make stores and read the clock for them")]
 #![expect(clippy::print_stdout, reason = "the figures of docs/reliability.md are printed with `--nocapture`")]
 
 use std::{
