@@ -440,7 +440,9 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Entry>> {
         Ok(list) => list.unwrap_or_default(),
         Err(error) if error.raw_os_error() == Some(libc::ENOTDIR) => {
             let reason = "it is in the place of a folder".to_owned();
-            return Err(StoreError::Record { path: path.to_owned(), reason });
+            // It may be a folder above it that is not one.
+            let above = path.ancestors().take_while(|above| !is_dir(above)).last();
+            return Err(StoreError::Record { path: above.unwrap_or(path).to_owned(), reason });
         }
         Err(error) => {
             let reason = damage(error).at("list", path)?;

@@ -361,7 +361,12 @@ impl Store {
 
     /// Lists a folder. If it is damaged, that is reported and it counts as empty.
     fn list_or_report(&self, report: &mut VerifyReport, folder: &Path) -> Result<Vec<Entry>> {
-        Ok(report.readable(&self.relative(folder), disk::list(folder))?.unwrap_or_default())
+        let listed = disk::list(folder);
+        let path = match &listed {
+            Err(StoreError::Record { path, .. }) => self.relative(path),
+            _ => self.relative(folder),
+        };
+        Ok(report.readable(&path, listed)?.unwrap_or_default())
     }
 
     /// Lists a divided folder. Damaged shards are reported and count as empty. Of damaged files only those of objects are returned.
