@@ -11,6 +11,7 @@ mod plan_args;
 mod printer;
 mod publish;
 mod report_folder;
+mod size;
 mod store_args;
 mod talk;
 

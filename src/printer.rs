@@ -9,6 +9,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use pipe_engine::run::{
     Event, How,
+    room::RoomNeeded,
     verdict::{Counts, Resumed, Verdict},
     why::Why,
 };
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     output::{print, print_event},
+    size::size,
     talk,
 };
 
@@ -108,7 +110,20 @@ impl Printer {
                 }
                 self.settled(node, *how, &why.to_string(), *seconds);
             }
+            Event::Room { needed } => self.room(needed),
             Event::Checked { node, verdict, seconds } => self.checked(node, verdict, *seconds),
+        }
+    }
+
+    /// Says what the trainings need on the disk, if it is much. In JSON always.
+    fn room(&mut self, needed: &RoomNeeded) {
+        if let Form::Events = self.form {
+            return print_event(&room_event(needed));
+        }
+        if needed.is_too_much() {
+            self.warn(&format!("{}: {ROOM_HINT}", room_text(needed)));
+        } else if needed.is_much() {
+            self.line(&room_text(needed));
         }
     }
 
@@ -380,4 +395,27 @@ pub(crate) fn duration(seconds: f64) -> String {
 
 fn round(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
+}
+
+/// What to do if there is too little room.
+pub(crate) const ROOM_HINT: &str =
+    "run fewer nodes at a time with `--jobs`, make room with `pipe gc`, or use another disk with `--store`";
+
+/// Returns an event about what a run needs on the disk.
+pub(crate) fn room_event(needed: &RoomNeeded) -> Value {
+    json!({
+        "event": "disk", "needed": needed.total(), "checkpoints": needed.checkpoints, "outputs": needed.outputs,
+        "unknown": needed.unknown, "free": needed.free, "text": room_text(needed),
+    })
+}
+
+/// Returns what a run needs on the disk as text.
+pub(crate) fn room_text(needed: &RoomNeeded) -> String {
+    let free = needed.free.map(|free| format!(", {} are free", size(free))).unwrap_or_default();
+    let unknown = match needed.unknown {
+        0 => "",
+        _ if needed.total() == 0 => return "what it needs on disk is known once the data are there".to_owned(),
+        _ => ", and more for trainings whose data are not there yet",
+    };
+    format!("needs about {} on disk{unknown}{free}", size(needed.total()))
 }

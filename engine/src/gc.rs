@@ -1,10 +1,20 @@
-//! Decides which contents of a store its studies need.
+//! Decides which contents of a store its studies need, and says why.
+
+mod takes;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_store::{Digest, GcPlan, GcRoots, RefKind, Store, StoreError};
 
-use crate::study;
+pub use self::{
+    takes::{Owner, Takes, takes},
+    why::{Reason, Root, Step, why},
+};
+use crate::{
+    readings,
+    study::{self, Outcome, Study},
+};
 
 /// The entries to be removed from the logs of the studies.
 #[derive(Debug, Default)]
@@ -15,20 +25,34 @@ pub struct Forgotten {
     pub entries: Vec<(String, Digest)>,
 }
 
-/// Decides which entries to remove if the newest `keep_last` entries of each name stay. Without `keep_last`, all stay.
+/// Decides which entries to remove if the newest `keep_last` entries of each name stay. Without `keep_last`, all stay. A study in
+/// which a node crashed does not count, and stays if it is newer than one that counts and stays: it may only have lacked memory.
 ///
 /// # Errors
-/// If a log cannot be read.
+/// If a log or a study cannot be read.
 pub fn forget(store: &Store, keep_last: Option<u32>) -> Result<Forgotten, StoreError> {
     let mut forgotten = Forgotten::default();
     let Some(keep_last) = keep_last else { return Ok(forgotten) };
     for name in store.ref_names(RefKind::Studies)? {
         let log = store.ref_log(RefKind::Studies, &name)?;
-        let keep = log.len().min(keep_last as usize);
+        let (mut counted, mut keep) = (0, 0);
+        for entry in log.iter().rev() {
+            if counted == keep_last {
+                break;
+            }
+            counted += u32::from(!has_crashed(store, &entry.digest)?);
+            keep += 1;
+        }
         forgotten.entries.extend(log[..log.len() - keep].iter().map(|entry| (name.clone(), entry.digest)));
         forgotten.keep.insert(name, keep);
     }
     Ok(forgotten)
+}
+
+/// Returns whether a node of a study crashed, so that it has no result.
+fn has_crashed(store: &Store, hash: &Digest) -> Result<bool, StoreError> {
+    let study: Option<Study> = serde_json::from_slice(&store.read_record(hash)?).ok();
+    Ok(study.is_some_and(|study| study.nodes.values().any(|node| node.outcome == Outcome::Crash)))
 }
 
 impl Forgotten {
@@ -64,12 +88,15 @@ pub fn leave_out_unfinished(store: &Store, roots: &mut GcRoots) -> Result<(), St
     Ok(())
 }
 
-/// Adds everything to the roots that the remaining studies need, and those with a tag.
+/// Adds everything to the roots that the remaining studies need, those with a tag, and the ledger of the test splits.
 ///
 /// # Errors
 /// If a log or a study cannot be read. Then nothing must be removed from the store, because what it needs is unknown.
 pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) -> Result<(), StoreError> {
     let names = |kind| store.ref_names(kind).map(|names| names.into_iter().map(move |name| (kind, name)));
+    for entry in readings::entries(store)? {
+        roots.objects.insert(entry);
+    }
     for (kind, name) in names(RefKind::Studies)?.chain(names(RefKind::Tags)?) {
         let log = store.ref_log(kind, &name)?;
         let keep = forgotten.keep.get(&name).copied().filter(|_| kind == RefKind::Studies).unwrap_or(log.len());
@@ -97,4 +124,43 @@ pub fn render(plan: &GcPlan, forgotten: &Forgotten, dry: bool) -> String {
     }
     text += &plan.to_string();
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::study::StudyNode;
+
+    fn study(name: &str, outcome: Outcome) -> Study {
+        let node = StudyNode { action: None, outcome, part_of: name.into(), stage: "train".into() };
+        Study::new(Digest::of(name.as_bytes()), Vec::new(), [(name.to_owned(), node)].into())
+    }
+
+    #[test]
+    fn studies_with_crashes_do_not_count_and_stay_if_they_are_newer() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let tree = || Outcome::Tree(Digest::of(b"tree"));
+        let outcomes = [tree(), Outcome::Crash, tree(), Outcome::Failure("it is too small".into()), Outcome::Crash];
+        let mut hashes = Vec::new();
+        for (i, outcome) in outcomes.into_iter().enumerate() {
+            let hash = store.put(&study(&i.to_string(), outcome).record()).unwrap();
+            store.ref_append(RefKind::Studies, "s", &hash, SystemTime::now()).unwrap();
+            hashes.push(hash);
+        }
+        let kept = |n| {
+            let forgotten = forget(&store, Some(n)).unwrap();
+            let forgotten: BTreeSet<_> = forgotten.entries.into_iter().map(|(_, hash)| hash).collect();
+            (0..5).filter(|i| !forgotten.contains(&hashes[*i])).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(1), [3, 4]);
+        assert_eq!(kept(2), [2, 3, 4]);
+        assert_eq!(kept(3), [0, 1, 2, 3, 4]);
+        assert_eq!(kept(9), [0, 1, 2, 3, 4]);
+        forget(&store, Some(1)).unwrap().carry_out(&store).unwrap();
+        let left: Vec<_> = store.ref_log(RefKind::Studies, "s").unwrap().iter().map(|entry| entry.digest).collect();
+        assert_eq!(left, hashes[3..]);
+    }
 }

@@ -15,6 +15,7 @@ pub mod lockfile;
 pub mod names;
 pub mod pipeline;
 pub mod plan;
+pub mod readings;
 pub mod reference;
 pub mod run;
 pub mod study;

@@ -8,17 +8,20 @@ use std::{
 use clap::Args;
 use pipe_engine::{
     plan::Plan,
+    readings,
     run::{
         self, Event,
         check::check,
         limits,
-        outlook::{Expected, Outlook},
+        outlook::{Expected, Outlook, Prospect},
+        room::{self, RoomNeeded},
         verdict::Counts,
         worker::StopFlag,
     },
     study::{self, Study, StudyStatus},
     tag,
 };
+use pipe_stages::StageName;
 use pipe_store::{ActionKey, RefKind, Store};
 use serde_json::json;
 
@@ -28,7 +31,7 @@ use crate::{
     logging::{LogFormat, Logging},
     output::print,
     plan_args::{PlanArgs, Planned, unknown},
-    printer::{Printer, Summary},
+    printer::{Printer, ROOM_HINT, Summary, room_event, room_text},
     report_folder,
     store_args::StoreArgs,
     talk,
@@ -269,6 +272,7 @@ impl Run {
         let previous = study::find_latest(&store, &plan.name)?;
         let outlook = Outlook::of_run(&store, plan, wanted, previous.as_ref(), rerun)?;
         let roots = outlook.roots();
+        let needed = self.room(&store, plan, &outlook)?;
         let mut text = String::new();
         let mut counts = BTreeMap::new();
         for (name, index, prospect) in outlook.iter() {
@@ -286,6 +290,9 @@ impl Run {
             }
         }
         let count = |expected: Expected| counts.get(&expected.to_string()).copied().unwrap_or(0);
+        if let Some(needed) = &needed {
+            text += &if self.json { format!("{}\n", room_event(needed)) } else { format!("{}\n", room_text(needed)) };
+        }
         if !self.json {
             let others =
                 [Expected::Fails, Expected::Skipped, Expected::Damaged].map(|expected| (count(expected), expected));
@@ -304,11 +311,35 @@ impl Run {
             text.push('\n');
         }
         print(&text)?;
+        if let Some(needed) = needed.filter(RoomNeeded::is_too_much) {
+            talk::say(&format!("warning: {}: {ROOM_HINT}", room_text(&needed)));
+        }
         match count(Expected::WillRun) + count(Expected::MayRun) {
             _ if count(Expected::Damaged) > 0 => Err(Failure::silent(3)),
             0 => Ok(()),
             _ => Err(Failure::silent(WOULD_RUN)),
         }
+    }
+}
+
+impl Run {
+    /// Returns what the trainings that will or may run need on the disk, if there are any.
+    fn room(&self, store: &Store, plan: &Plan, outlook: &Outlook<'_>) -> Result<Option<RoomNeeded>, Failure> {
+        let runs = |prospect: &Prospect| matches!(prospect.expected, Expected::WillRun | Expected::MayRun);
+        let is_training = |index: usize| plan.nodes[index].stage.id().name == StageName::Train.as_str();
+        let nodes = outlook.iter().filter(|(_, index, prospect)| runs(prospect) && is_training(*index));
+        let nodes: BTreeSet<_> = nodes.map(|(_, index, _)| index).collect();
+        if nodes.is_empty() {
+            return Ok(None);
+        }
+        let mut trees = vec![None; plan.nodes.len()];
+        for (_, index, prospect) in outlook.iter() {
+            if let Some(tree) = prospect.tree {
+                trees[index] = Some(store.tree(&tree)?);
+            }
+        }
+        let jobs = self.jobs.map_or_else(limits::cores, usize::from);
+        Ok(Some(room::room(store, plan, &nodes, &trees, jobs)?))
     }
 }
 
@@ -342,6 +373,7 @@ fn record(store: &Store, plan: &Plan, study: &Study) -> Result<pipe_store::Diges
     if latest.is_none_or(|entry| entry.digest != hash) || !store.contains(&hash)? {
         store.put(&plan.pipeline)?;
         store.put(&study.record())?;
+        readings::record(store, study, SystemTime::now())?;
         store.ref_append(RefKind::Studies, &plan.name, &hash, SystemTime::now())?;
     }
     Ok(hash)

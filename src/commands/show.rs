@@ -46,13 +46,13 @@ impl Show {
 
     fn view(&self, store: &Store) -> Result<(String, String), Failure> {
         let Some(what) = &self.what else {
-            let view = show::study(&study::find(store, self.study.as_deref())?);
+            let view = show::study(store, &study::find(store, self.study.as_deref())?)?;
             return Ok((view.render(), json(&view)));
         };
         let named = if self.study.is_none() { Some(study::find(store, Some(what))) } else { None };
         match named {
             Some(Ok(found)) => {
-                let view = show::study(&found);
+                let view = show::study(store, &found)?;
                 return Ok((view.render(), json(&view)));
             }
             // Damage is reported. Other errors are not, because `what` can be a node or another object.

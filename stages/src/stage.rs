@@ -54,11 +54,30 @@ pub trait Stage: Send + Sync {
         Ok(64 << 20)
     }
 
+    /// Returns an estimate of what the stage keeps on the disk for as long as its study stands, as far as it is large. `None` if
+    /// that is not known yet, because an input that it depends on is not connected. Defaults to nothing.
+    ///
+    /// # Errors
+    /// If an input that the estimate depends on cannot be read.
+    fn room(&self, inputs: &Inputs<'_>) -> Result<Option<Room>, StageError> {
+        let _ = inputs;
+        Ok(Some(Room::default()))
+    }
+
     /// Does the work and returns the output files.
     ///
     /// # Errors
     /// See [`StageError`].
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError>;
+}
+
+/// What a stage keeps on the disk, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    /// One checkpoint.
+    pub checkpoint: u64,
+    /// The outputs.
+    pub outputs: u64,
 }
 
 /// Why a stage returned no outputs.

@@ -92,6 +92,22 @@ impl Store {
         self.drop_unnamed_parts(trajectory)
     }
 
+    /// Removes all checkpoints of a trajectory, unless a process is reading or writing them at this moment. Returns whether it did.
+    ///
+    /// # Errors
+    /// If a file cannot be read or removed.
+    pub fn drop_checkpoints(&self, trajectory: &Digest) -> Result<bool> {
+        if !disk::is_dir(&self.trajectory_dir(trajectory)) {
+            return Ok(false);
+        }
+        let Some(_lock) = self.try_lock_trajectory(trajectory)? else { return Ok(false) };
+        for step in self.steps(trajectory)? {
+            disk::remove(&self.step_path(trajectory, step))?;
+        }
+        self.drop_unnamed_parts(trajectory)?;
+        Ok(true)
+    }
+
     /// Returns the checkpoints of all trajectories, sorted by trajectory and step.
     ///
     /// # Errors
@@ -114,7 +130,10 @@ impl Store {
     }
 
     /// Returns the trajectories that have checkpoints, sorted.
-    pub(crate) fn trajectories(&self) -> Result<Vec<Digest>> {
+    ///
+    /// # Errors
+    /// If their folder cannot be listed.
+    pub fn trajectories(&self) -> Result<Vec<Digest>> {
         Ok(disk::list(&self.dir(CHECKPOINTS))?.iter().filter_map(|entry| entry.name.parse().ok()).collect())
     }
 
@@ -270,6 +289,19 @@ mod tests {
         assert_eq!(names(&store, "parts").len(), 5);
         save(&store, 6, 1);
         assert_eq!((names(&store, ""), names(&store, "parts").len()), (vec!["6".into(), "parts".into()], 3));
+    }
+
+    #[test]
+    fn checkpoints_that_nothing_needs_are_dropped_unless_they_are_in_use() {
+        let (_folder, store) = store();
+        assert!(!store.drop_checkpoints(&trajectory()).unwrap(), "there are none");
+        [1, 2].into_iter().for_each(|step| save(&store, step, 2));
+        let in_use = store.lock_trajectory(&trajectory()).unwrap();
+        assert!(!store.drop_checkpoints(&trajectory()).unwrap());
+        drop(in_use);
+        assert_eq!(latest(&store, u64::MAX), Some(2));
+        assert!(store.drop_checkpoints(&trajectory()).unwrap());
+        assert_eq!((latest(&store, u64::MAX), store.trajectories().unwrap()), (None, Vec::new()));
     }
 
     #[test]

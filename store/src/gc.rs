@@ -22,7 +22,7 @@ use crate::{
     disk::{self, DRAFT, Entry, Found},
     encoding::Encoding,
     error::{Result, StoreError},
-    layout::{ACTIONS, OBJECTS, PARTS, PROVENANCE, TEMPORARY},
+    layout::{ACTIONS, LOGS, OBJECTS, PARTS, PROVENANCE, TEMPORARY},
     paths::Listed,
 };
 
@@ -96,6 +96,11 @@ pub enum GcKind {
         /// The action.
         key: ActionKey,
     },
+    /// What an execution said whose result is removed, or that gave none.
+    Log {
+        /// The action.
+        key: ActionKey,
+    },
     /// A state of a training that is older than the grace period.
     Checkpoint {
         /// The training, without its length.
@@ -147,6 +152,7 @@ impl fmt::Display for GcKind {
         f.write_str(match self {
             Self::Record { .. } => "result that no study or run needs",
             Self::Provenance { .. } => "provenance of a result that no study or run needs",
+            Self::Log { .. } => "what an execution said that no study or run needs",
             Self::Checkpoint { .. } => "checkpoint past the grace period",
             Self::CheckpointPart { .. } => "part of an incomplete checkpoint",
             Self::Object { .. } => "object that nothing refers to",
@@ -226,6 +232,13 @@ impl Store {
                 && !actions.contains(&key)
             {
                 self.doom(&mut items, cutoff, GcKind::Provenance { key }, provenance);
+            }
+        }
+        for log in &self.list_sharded(LOGS)? {
+            if let Some(key) = log.key_of_log()
+                && !actions.contains(&key)
+            {
+                self.doom(&mut items, cutoff, GcKind::Log { key }, log);
             }
         }
         self.doom_checkpoints(&mut items, cutoff)?;

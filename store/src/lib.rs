@@ -9,6 +9,7 @@
 
 mod action_key;
 mod actions;
+mod ages;
 mod checkpoints;
 mod digest;
 #[expect(clippy::disallowed_methods, reason = "the operations that everything else is made of")]
@@ -19,6 +20,7 @@ mod error;
 pub mod faults;
 #[cfg(not(feature = "faults"))]
 mod faults;
+mod fit;
 mod gc;
 mod layout;
 mod locks;
@@ -50,6 +52,7 @@ pub use actions::{ActionResult, FailureRecord};
 pub use checkpoints::CheckpointEntry;
 pub use digest::{Digest, ParseDigestError};
 pub use error::{Damage, FORMAT, Result, StoreError};
+pub use fit::Fitted;
 pub use gc::{GcItem, GcKind, GcPlan, GcRoots, Tally};
 pub use locks::{ActionLock, GcLock, NoSweep};
 pub use logs::LogBuffer;

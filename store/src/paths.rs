@@ -31,7 +31,16 @@ pub(crate) struct Listed {
 impl Listed {
     /// Returns the action whose result or provenance this is.
     pub(crate) fn key(&self) -> Option<ActionKey> {
-        self.name.as_ref().filter(|(_, suffix)| suffix == ".json").map(|(digest, _)| ActionKey(*digest))
+        self.named(".json").map(ActionKey)
+    }
+
+    /// Returns the action whose log this is.
+    pub(crate) fn key_of_log(&self) -> Option<ActionKey> {
+        self.named(".txt").map(ActionKey)
+    }
+
+    fn named(&self, suffix: &str) -> Option<Digest> {
+        self.name.as_ref().filter(|(_, of)| of == suffix).map(|(digest, _)| *digest)
     }
 }
 

@@ -27,15 +27,19 @@ pub enum RefKind {
     Studies,
     /// Studies that stay, by their tags.
     Tags,
+    /// The ledger of the test splits: records of readings, by the digest of the split.
+    Readings,
 }
 
 impl RefKind {
-    pub(crate) const ALL: [Self; 2] = [Self::Studies, Self::Tags];
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Studies, Self::Tags, Self::Readings];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Studies => "studies",
             Self::Tags => "tags",
+            Self::Readings => "readings",
         }
     }
 }

@@ -88,7 +88,9 @@ impl Store {
         let unnamed =
             if self.any_ref_is_damaged(&refs)? { self.unnamed_manifests(&refs, manifest)? } else { BTreeSet::new() };
         for (kind, name) in &refs {
-            let mended = self.mend_ref(*kind, name, &unnamed)?;
+            // What is a study was never in a ledger of readings.
+            let found = if *kind == RefKind::Readings { &BTreeSet::new() } else { &unnamed };
+            let mended = self.mend_ref(*kind, name, found)?;
             let named = |digest: Digest| (name.clone(), digest);
             lost_records |= mended.unreadable > 0 || !mended.forgotten.is_empty();
             repaired.forgotten.extend(mended.forgotten.into_iter().map(named));

@@ -35,6 +35,11 @@ impl Store {
             return Err(StoreError::Path { path: path.display().to_string(), reason: "it is not within the store" });
         }
         let from = self.root().join(path);
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if let Some(parent) = parent.filter(|parent| !disk::is_dir(&self.root().join(parent))) {
+            // What is in the place of the folder is what is damaged.
+            return self.set_aside(parent);
+        }
         if path == Path::new(QUARANTINE) {
             // It is in the place of the folder that it would be moved to.
             let to = self.root().join("quarantine-damaged");

@@ -64,7 +64,7 @@ impl Store {
         let mut reached = self.reach(&noted, &BTreeSet::new())?.objects;
         reached.extend(runs.iter().flat_map(|run| &run.objects));
         let spares = |item: &GcItem| match &item.kind {
-            GcKind::Record { key } | GcKind::Provenance { key } => noted.contains(key),
+            GcKind::Record { key } | GcKind::Provenance { key } | GcKind::Log { key } => noted.contains(key),
             GcKind::Object { name } => reached.contains(name),
             _ => false,
         };
@@ -175,6 +175,27 @@ mod tests {
         assert!(!store.contains(&Digest::of(b"only gone")).unwrap() && !store.contains(&gone.0).unwrap());
         assert_eq!(store.objects().len(), 4);
         assert_eq!(collect(&store, &[kept], 1), Swept::default(), "there is nothing left to do");
+    }
+
+    #[test]
+    fn what_an_execution_said_goes_with_its_result() {
+        let (_folder, store) = store();
+        let (kept, gone) = (commit(&store, "kept", &[]), commit(&store, "gone", &[]));
+        let (no_result, young) = (action(&store, "no result"), action(&store, "young"));
+        for key in [&kept, &gone, &no_result] {
+            store.save_log(key, b"said\n").unwrap();
+        }
+        age_all(store.root(), 10 * DAY);
+        store.save_log(&young, b"said\n").unwrap();
+        let mut roots = store.gc_roots().unwrap();
+        roots.actions.insert(kept);
+        let plan = plan(&store, &roots, 1);
+        let logs = plan.items.iter().filter(|item| matches!(item.kind, GcKind::Log { .. }));
+        assert_eq!(logs.count(), 2);
+        store.sweep(&plan).unwrap();
+        let said = [kept, gone, no_result, young].map(|key| store.log(&key).unwrap().is_some());
+        assert_eq!(said, [true, false, false, true]);
+        assert_eq!(collect(&store, &[kept], 1), Swept::default());
     }
 
     #[test]

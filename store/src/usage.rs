@@ -6,7 +6,8 @@ use crate::{
     Store, Tally,
     disk::{self, Entry, Found},
     error::Result,
-    layout::{ACTIONS, CHECKPOINTS, OBJECTS, PROVENANCE, QUARANTINE, TEMPORARY},
+    layout::{ACTIONS, CHECKPOINTS, LOGS, OBJECTS, PROVENANCE, QUARANTINE, TEMPORARY},
+    reserve::RESERVE,
 };
 
 /// The files that a store holds, and their length on the disk.
@@ -20,6 +21,8 @@ pub struct Usage {
     pub results: Tally,
     /// The provenance of results.
     pub provenance: Tally,
+    /// What executions said.
+    pub logs: Tally,
     /// The files of checkpoints.
     pub checkpoints: Tally,
     /// Files that are being written, or that a killed process left.
@@ -37,6 +40,7 @@ impl Store {
         let mut usage = Usage {
             results: self.tally(ACTIONS)?,
             provenance: self.tally(PROVENANCE)?,
+            logs: self.tally(LOGS)?,
             checkpoints: self.tally(CHECKPOINTS)?,
             temporary: self.tally(TEMPORARY)?,
             quarantine: self.tally(QUARANTINE)?,
@@ -49,6 +53,19 @@ impl Store {
             }
         }
         Ok(usage)
+    }
+
+    /// Returns the number and the length of all files in the store's folder but the reserve.
+    ///
+    /// # Errors
+    /// If a folder cannot be listed or a file cannot be looked at.
+    pub fn total(&self) -> Result<Tally> {
+        let mut total = self.tally("")?;
+        if let Found::Sound(reserve) = disk::look(&self.root().join(RESERVE))? {
+            total.count -= 1;
+            total.bytes -= reserve.len();
+        }
+        Ok(total)
     }
 
     fn tally(&self, folder: &str) -> Result<Tally> {
@@ -82,9 +99,13 @@ mod tests {
         store.put(&noise(100)).unwrap();
         store.put(&vec![0; 100_000]).unwrap();
         store.save_checkpoint(&Digest::of(b"t"), 1, &files(&[("a", "state")]), 1).unwrap();
+        store.save_log(&crate::testing::action(&store, "a"), b"said\n").unwrap();
         let usage = store.usage().unwrap();
-        assert_eq!((usage.objects.count, usage.compressed.count, usage.checkpoints.count), (2, 1, 3));
-        assert_eq!(usage.objects.bytes, 100 + usage.compressed.bytes);
+        assert_eq!((usage.logs.count, usage.logs.bytes), (1, 5));
+        assert!(store.total().unwrap().bytes > usage.objects.bytes + usage.checkpoints.bytes + usage.logs.bytes);
+        assert_eq!((usage.objects.count, usage.compressed.count, usage.checkpoints.count), (3, 1, 3));
+        let small = usage.objects.bytes - 100 - usage.compressed.bytes;
+        assert!((1..100).contains(&small), "the action's record: {small}");
         assert!(usage.compressed.bytes < 200);
     }
 }

@@ -237,6 +237,12 @@ impl Store {
                 None => report.foreign.push(path),
             }
         }
+        // Logs are plain text, of which any bytes can be sound.
+        for log in self.sharded_or_report(report, LOGS)? {
+            if log.key_of_log().is_none() {
+                report.foreign.push(self.relative(&log.path));
+            }
+        }
         Ok(())
     }
 
@@ -581,6 +587,20 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_is_not_a_file_is_reported_and_set_aside() {
+        let (_folder, store) = everything();
+        let key = store.runs().unwrap()[0].keys[0];
+        store.save_log(&key, b"said\n").unwrap();
+        assert!(verify(&store).is_clean());
+        fs::remove_file(store.log_path(&key)).unwrap();
+        fs::create_dir(store.log_path(&key)).unwrap();
+        let report = verify(&store);
+        assert_eq!(report.unreadable.len(), 1, "{report:?}");
+        store.repair(&report, &crate::testing::no_manifest, at(9)).unwrap();
+        assert!(verify(&store).is_clean());
+    }
+
+    #[test]
     fn a_batch_ends_with_enough_files_or_bytes() {
         let files = |lengths: &[u64]| -> Vec<ObjectFile> {
             let file =
@@ -602,12 +622,14 @@ mod tests {
     #[test]
     fn foreign_files_are_listed_and_are_not_damage() {
         let (_folder, store) = everything();
-        for path in ["notes.txt", "objects/x", "objects/ab/y", "objects/zz/z", "actions/q", "checkpoints/w"] {
+        let foreign =
+            ["notes.txt", "objects/x", "objects/ab/y", "objects/zz/z", "actions/q", "checkpoints/w", "logs/ab/z.txt"];
+        for path in foreign {
             fs::create_dir_all(store.root().join(path).parent().unwrap()).unwrap();
             fs::write(store.root().join(path), "").unwrap();
         }
         let report = verify(&store);
         assert!(report.is_clean());
-        assert_eq!(report.foreign.len(), 6, "{:?}", report.foreign);
+        assert_eq!(report.foreign.len(), 7, "{:?}", report.foreign);
     }
 }

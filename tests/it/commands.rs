@@ -52,6 +52,7 @@ fn a_study_is_shown_by_name_hash_or_prefix() {
       study     DIGEST
       status    complete
       pipeline  DIGEST
+      test      read once in 1 study
 
       node                stage              outcome  key           tree
       data                decode             done     SHORT  SHORT
@@ -370,4 +371,34 @@ fn each_command_has_a_manual_page() {
     let gc = fs::read_to_string(sandbox.path("pages/pipe-gc.1")).unwrap();
     assert!(gc.contains("\\fB\\-\\-grace\\fR"), "{gc}");
     assert_eq!(sandbox.pipe("man").ok().out, fs::read_to_string(sandbox.path("pages/pipe.1")).unwrap());
+}
+
+#[test]
+fn a_run_says_what_it_needs_on_the_disk() {
+    let sandbox = Sandbox::new();
+    let plan = sandbox.pipe("run --plan").would_run();
+    assert!(plan.out.contains("\nwhat it needs on disk is known once the data are there\n"), "{}", plan.out);
+    let events = sandbox.run("--jobs 2 --stage search").ok();
+    let disk = events.all.iter().find(|event| event["event"] == "disk").expect("it is said before the first training");
+    let at = |kind: &str| events.all.iter().position(|event| event["event"] == kind || event["node"] == kind).unwrap();
+    assert!(at("disk") < at("search/train/000"));
+    // Three best and twice the two that run; the weights, the best ones, and two moments. One output each.
+    let outputs = disk["outputs"].as_u64().unwrap();
+    assert_eq!((disk["checkpoints"].as_u64().unwrap(), disk["unknown"].as_u64()), (outputs / 3 * 4 * 7, Some(0)));
+    assert!(disk["free"].as_u64().unwrap() > 0);
+    // The estimate of a checkpoint is close to what one takes.
+    let one = sandbox.stored("checkpoints").into_iter().map(|path| sandbox.path(".pipe/checkpoints").join(path));
+    let found: u64 = one.map(|path| std::fs::metadata(path).unwrap().len()).sum::<u64>() / 3;
+    let estimated = outputs / 3 * 4;
+    // After one epoch, the best weights are the last ones, and stored once.
+    assert!(found > estimated * 3 / 4 && found < estimated * 11 / 10, "{found} instead of {estimated}");
+    let plan = sandbox.pipe("run --plan --jobs 2").would_run();
+    assert!(plan.out.contains("\nneeds about ") && plan.out.contains(" KiB on disk, "), "{}", plan.out);
+    let json = sandbox.pipe("run --plan --json").would_run();
+    let last: serde_json::Value = serde_json::from_str(json.out.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], last["needed"].as_u64().unwrap() > 0), (&"disk".into(), true));
+    let huge = "(base_filters: 4096, first_conv_filters: 4096, fc_units: (8192, 8192))";
+    sandbox.edit("(base_filters: 4, first_conv_filters: 4, fc_units: (16, 12))", huge);
+    let plan = sandbox.pipe("run --plan").would_run();
+    assert!(plan.err.contains("warning: needs about ") && plan.err.contains("`pipe gc`"), "{}{}", plan.out, plan.err);
 }

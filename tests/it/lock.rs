@@ -260,7 +260,8 @@ fn the_lock_file_of_the_default_study_is_up_to_date() {
         }
     }
     let sandbox = Sandbox::with(include_str!("../../pipeline.ron"));
-    let plan = sandbox.pipe("run --plan --json").events().all;
+    let mut plan = sandbox.pipe("run --plan --json").events().all;
+    plan.retain(|event| event["event"] == "plan");
     let mut names: Vec<_> = plan.iter().map(|event| text(&event["node"])).collect();
     names.sort();
     assert_eq!(nodes.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);

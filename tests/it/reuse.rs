@@ -2,6 +2,8 @@
 
 use insta::assert_snapshot;
 
+use std::collections::BTreeSet;
+
 use crate::sandbox::{NODES, Sandbox, base, names};
 
 #[test]
@@ -178,4 +180,57 @@ fn a_deleted_result_is_reproduced_byte_for_byte() {
     assert_eq!((events.nodes("executed"), events.hash()), (names(["flip"]), base().hash.clone()));
     assert_eq!(events.why("flip"), "its result is no longer in the store");
     assert_eq!(crate::sandbox::text(&sandbox.node("flip")["key"]), key);
+}
+
+/// Returns the trials of the search whose last weights are in a checkpoint.
+fn trials_with_checkpoints(sandbox: &Sandbox, n_trials: usize) -> Vec<usize> {
+    let parts: BTreeSet<_> = sandbox
+        .stored("checkpoints")
+        .into_iter()
+        .filter_map(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
+        .collect();
+    let weights = |trial: &usize| sandbox.digest(&format!("search/train/{trial:03}"), "best/weights.safetensors");
+    (0..n_trials).filter(|trial| parts.contains(&weights(trial))).collect()
+}
+
+/// Returns the trials of the search, the best first.
+fn ranking(sandbox: &Sandbox) -> Vec<usize> {
+    let trials = sandbox.json("trials --json");
+    let loss = |trial: &usize| trials[*trial]["loss"].as_f64().unwrap();
+    let mut ranking: Vec<_> = (0..trials.as_array().unwrap().len()).collect();
+    ranking.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
+    ranking
+}
+
+#[test]
+fn only_the_best_trials_keep_their_checkpoints_and_a_longer_search_gives_the_same_hash() {
+    let sandbox = Sandbox::new();
+    sandbox.edit("trials: 3", "trials: 7");
+    let watched = std::thread::scope(|scope| {
+        let run = scope.spawn(|| sandbox.run("--jobs 1 --stage search").ok());
+        let mut most = 0;
+        while !run.is_finished() {
+            let folders = std::fs::read_dir(sandbox.path(".pipe/checkpoints")).into_iter().flatten();
+            most = most.max(folders.count());
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        run.join().unwrap();
+        most
+    });
+    // Those of the best three trials, and those of the one that runs.
+    assert!(watched <= 4, "{watched} trainings had checkpoints at the same time");
+    let best = |ranking: Vec<usize>| ranking.into_iter().take(3).collect::<BTreeSet<_>>();
+    assert_eq!(trials_with_checkpoints(&sandbox, 7).into_iter().collect::<BTreeSet<_>>(), best(ranking(&sandbox)));
+    sandbox.edit("trials: 7", "trials: 9");
+    let longer = sandbox.run("").ok();
+    assert_eq!(longer.nodes("executed").iter().filter(|node| node.starts_with("search/train/")).count(), 2);
+    // The retraining continued the best trial, whose weights are replaced by those after two epochs.
+    let kept: BTreeSet<_> = trials_with_checkpoints(&sandbox, 9).into_iter().collect();
+    let ranking = ranking(&sandbox);
+    assert!(kept.is_subset(&best(ranking.clone())) && kept.is_superset(&ranking[1..3].iter().copied().collect()));
+    assert_eq!(std::fs::read_dir(sandbox.path(".pipe/checkpoints")).unwrap().count(), 3);
+    let straight = Sandbox::new();
+    straight.edit("trials: 3", "trials: 9");
+    assert_eq!(straight.run("").ok().hash(), longer.hash());
+    sandbox.pipe("verify").ok();
 }

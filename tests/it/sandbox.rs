@@ -241,6 +241,11 @@ pub(crate) fn filtered(text: &str) -> String {
 fn without_times(text: &str) -> String {
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let line = |line: &str| {
+        // What is free on the disk is another number at each time.
+        let free = line.strip_suffix(" are free").and_then(|line| line.rsplit_once(", "));
+        if let Some((before, _)) = free {
+            return format!("{before}, SIZE are free");
+        }
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let mut i = 0;
         while i + 1 < words.len() {

@@ -42,7 +42,9 @@ fn a_promoted_trial_continues_where_it_stopped() {
     let halving = "SuccessiveHalving(cohort: 3)";
     let sandbox =
         searching(&[("            trials: 3,\n", ""), ("Tpe(startup: 2)", halving), ("epochs: 1", "epochs: 3")]);
-    sandbox.run("--stage search").ok();
+    let events = sandbox.run("--stage search --jobs 1").ok();
+    // An epoch has 100 images. The first batch after the first epoch: it continued from a checkpoint.
+    assert_eq!(events.first_progress("search/train/003"), Some((116, 300)));
     let cat = |path: &str| sandbox.pipe(&format!("cat {path}")).ok().out;
     let promoted = cat("search/promote/003/proposal.json");
     let of_trial = (0..3).find(|i| cat(&format!("search/propose/{i:03}/proposal.json")) == promoted).unwrap();

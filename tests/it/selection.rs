@@ -95,6 +95,7 @@ fn a_plan_shows_what_would_run_and_runs_nothing() {
         may run  retrain_best  (input `proposal` may change, because of `search/propose/003` and `search/history/003`)
         may run  test  (inputs `architecture`, `weights` may change, because of `search/propose/003` and `search/history/003`)
         may run  visualize_filters  (inputs `architecture`, `weights` may change, because of `search/propose/003` and `search/history/003`)
+      needs about 1.1 MiB on disk, SIZE are free
       13 reused, 1 will run, 7 may run
     exit 10
     ");

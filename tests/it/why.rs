@@ -42,6 +42,7 @@ fn a_changed_parameter_is_the_cause_of_everything_downstream() {
         may run  flip  (input `train` may change, because of `data`)
          reused  search/propose/000  (unchanged)
         may run  search/train/000  (inputs `labels`, `policy`, `train`, `validation` may change, because of `data`)
+      what it needs on disk is known once the data are there
       2 reused, 1 will run, 2 may run
     exit 10
     ");

@@ -3,7 +3,7 @@
 use pipe_stages::stage::Progress;
 use pipe_store::{ActionKey, Digest};
 
-use super::{verdict::Verdict, why::Why};
+use super::{room::RoomNeeded, verdict::Verdict, why::Why};
 
 /// An event of a run.
 #[derive(Debug)]
@@ -43,6 +43,11 @@ pub enum Event<'a> {
         tree: Option<Digest>,
         /// How long it ran, in seconds. 0 if it did not run.
         seconds: f64,
+    },
+    /// The first training is about to start, and it is known what all will need on the disk.
+    Room {
+        /// What they need, and what is free.
+        needed: &'a RoomNeeded,
     },
     /// A node was executed again and compared with its committed result.
     Checked {

@@ -13,6 +13,8 @@ pub mod log;
 pub mod machine;
 mod options;
 pub mod outlook;
+pub mod room;
+mod spent;
 pub mod verdict;
 pub mod why;
 pub mod worker;
@@ -27,8 +29,13 @@ pub use event::{Event, How};
 use local::{Ended, Job, Message};
 pub use local::{hint_of, with_causes};
 pub use options::Options;
-use pipe_stages::stage::{Inputs, StageError};
-use pipe_store::{ActionKey, ActionResult, Digest, NoSweep, Run, Store, StoreError, Tree};
+use pipe_stages::{
+    StageName,
+    records::{self, Record, Score},
+    stage::{Inputs, StageError},
+};
+use pipe_store::{ActionKey, ActionResult, Digest, NoSweep, ObjectSource, Run, Store, StoreError, Tree};
+use spent::{Fate, Trainings};
 use why::{Compared, Why};
 use worker::StopFlag;
 
@@ -79,6 +86,7 @@ pub fn run(
     let mut told_to_stop = false;
     loop {
         engine.settle(tell)?;
+        engine.drop_spent_checkpoints();
         while !stop.is_set() {
             let Some(job) = engine.admit(tell)? else { break };
             local::start(job, store, options, sender.clone());
@@ -147,6 +155,15 @@ struct Engine<'a> {
     found_ahead: ahead::LookedUp,
     damaged: bool,
     counts: BTreeMap<&'static str, usize>,
+    /// The trainings, of which some may have checkpoints that nothing can use any more.
+    trainings: Trainings,
+    /// The trajectories of trainings that were looked at, and their losses.
+    trajectories: BTreeMap<usize, Option<Digest>>,
+    losses: BTreeMap<usize, f64>,
+    /// Whether it was said what the trainings need on the disk.
+    has_said_room: bool,
+    /// Whether something has settled since the checkpoints were looked at.
+    has_news: bool,
 }
 
 impl<'a> Engine<'a> {
@@ -187,6 +204,11 @@ impl<'a> Engine<'a> {
             found_ahead: ahead::look_up(store, plan, previous),
             damaged: false,
             counts: BTreeMap::new(),
+            trainings: Trainings::new(plan),
+            trajectories: BTreeMap::new(),
+            losses: BTreeMap::new(),
+            has_said_room: false,
+            has_news: false,
         })
     }
 
@@ -307,6 +329,12 @@ impl<'a> Engine<'a> {
         let State::Ready { action, why, memory } = std::mem::replace(&mut self.states[index], State::Running) else {
             unreachable!("only ready nodes are in `ready`")
         };
+        if self.trainings.nodes.binary_search(&index).is_ok() && !std::mem::replace(&mut self.has_said_room, true) {
+            let open = |index: &usize| !matches!(self.states[*index], State::Settled(_));
+            let open: BTreeSet<_> = self.wanted.iter().copied().filter(open).collect();
+            let needed = room::room(self.store, self.plan, &open, &self.trees, self.options.jobs)?;
+            tell(Event::Room { needed: &needed });
+        }
         let key = action.key();
         self.open_log()?;
         if let Some(run) = &self.run {
@@ -423,6 +451,8 @@ impl<'a> Engine<'a> {
             How::Interrupted => "interrupted",
         };
         *self.counts.entry(count).or_default() += 1;
+        let stage = self.plan.nodes[index].stage.id().name;
+        self.has_news |= [StageName::Train, StageName::Promote].iter().any(|news| news.as_str() == stage);
         self.states[index] = State::Settled(outcome);
         let node = &self.plan.nodes[index].name;
         tracing::debug!(node, %why, key = self.actions[index].map(|key| key.0.to_string()), "settled");
@@ -432,6 +462,61 @@ impl<'a> Engine<'a> {
             if self.missing[reader] == 0 {
                 self.fresh.insert(reader);
             }
+        }
+        Ok(())
+    }
+
+    /// Removes the checkpoints that nothing in the plan can use any more. That costs at most time, so an error is only a warning. A run
+    /// that has executed nothing removes nothing.
+    fn drop_spent_checkpoints(&mut self) {
+        if self.run.is_none() || !std::mem::replace(&mut self.has_news, false) {
+            return;
+        }
+        if let Err(error) = self.try_drop_spent_checkpoints() {
+            tracing::warn!("checkpoints that nothing needs were not removed: {}", with_causes(&error));
+        }
+    }
+
+    fn try_drop_spent_checkpoints(&mut self) -> Result<(), StoreError> {
+        let existing: BTreeSet<_> = self.store.trajectories()?.into_iter().collect();
+        if existing.is_empty() {
+            return Ok(());
+        }
+        for index in self.trainings.nodes.clone() {
+            self.look_at_training(index)?;
+        }
+        let fate = |index: usize| match &self.states[index] {
+            State::Settled(Outcome::Tree(_)) => Fate::Done(self.losses.get(&index).copied().unwrap_or(f64::INFINITY)),
+            State::Settled(Outcome::Failure(_)) => Fate::Failed,
+            // What crashed or was interrupted continues in the next run.
+            _ => Fate::Open,
+        };
+        let trajectory = |index: usize| self.trajectories.get(&index).copied().flatten();
+        let spent = self.trainings.spent(fate, trajectory);
+        for &index in &self.trainings.nodes {
+            let Some(of) = trajectory(index).filter(|of| spent.contains(of) && existing.contains(of)) else { continue };
+            let Some(key) = &self.actions[index] else { continue };
+            // If another process executes the action, it uses the checkpoints.
+            if let Some(_lock) = self.store.try_lock_action(key)? {
+                let dropped = self.store.drop_checkpoints(&of)?;
+                tracing::debug!(node = self.plan.nodes[index].name, dropped, "checkpoints that nothing needs");
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out the trajectory of a training, once its inputs are known, and its loss, once it has one.
+    fn look_at_training(&mut self, index: usize) -> Result<(), StoreError> {
+        if self.actions[index].is_some() && !self.trajectories.contains_key(&index) {
+            let trajectory = self.plan.action(index, &self.trees).ok();
+            let trajectory = trajectory.and_then(|action| action.trajectory(&*self.plan.nodes[index].stage));
+            self.trajectories.insert(index, trajectory);
+        }
+        let score = self.trees[index].as_ref().and_then(|tree| tree.files.get(Score::FILE));
+        if let Some(file) = score.filter(|_| !self.losses.contains_key(&index)) {
+            let score: Option<Score> = records::read(&self.store.read(&file.digest)?).ok();
+            let loss = score.map_or(f64::INFINITY, |score| score.status.loss_or_worst(score.loss.0));
+            self.losses.insert(index, loss);
         }
         Ok(())
     }

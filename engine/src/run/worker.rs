@@ -47,7 +47,7 @@ pub enum Line {
 pub const STOP: &str = "stop";
 
 /// The number of newest checkpoints that are kept while a training runs. Once its result is committed, one is kept.
-const KEEP_RUNNING: usize = 2;
+pub(super) const KEEP_RUNNING: usize = 2;
 
 /// Says whether the process has been asked to stop, by a signal or through [`listen`].
 #[derive(Debug, Default)]

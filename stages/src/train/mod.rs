@@ -23,11 +23,14 @@ use crate::{
         training::{
             data::Data,
             history::Metric,
+            keep::Keep,
+            optimizer::OptimizerKind,
             run::{self, Training},
         },
     },
+    params::Hyper,
     records,
-    stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
+    stage::{Context, Inputs, Needs, Outputs, Room, Stage, StageError, StageId},
 };
 
 /// The fields that do not change the state after a step: how long a training is, and what it keeps.
@@ -63,6 +66,34 @@ impl Stage for Train {
             Err(Unsettled::Infeasible(_)) => Ok(PROCESS),
             Err(Unsettled::Stage(error)) => Err(error),
         }
+    }
+
+    fn room(&self, inputs: &Inputs<'_>) -> Result<Option<Room>, StageError> {
+        if inputs.digest("labels").is_none() {
+            return Ok(None);
+        }
+        // A proposal that is not made yet may change the network. Without it, the sizes are those of the parameters.
+        let proposal = proposal(inputs)?.unwrap_or_default();
+        // What cannot be built takes no room.
+        let Ok(network) = architecture(self, &proposal, &inputs.record("labels")?) else {
+            return Ok(Some(Room::default()));
+        };
+        let weights = 4 * network.parameters;
+        let moments = match self.optimizer {
+            Hyper::Value(OptimizerKind::Sgd | OptimizerKind::RmsProp) => 1,
+            _ => 2,
+        };
+        let epochs = if let Hyper::Value(Epochs::Count(epochs)) = self.epochs { u64::from(epochs) } else { 1 };
+        let kept = |keep: &Keep| match keep {
+            Keep::Best | Keep::Last => 1,
+            Keep::Every(n) => epochs / u64::from(*n),
+        };
+        let every = |keep: &&Keep| matches!(keep, Keep::Every(_));
+        let in_checkpoint: u64 = self.keep.iter().filter(every).map(kept).sum();
+        // The weights, the best ones, the optimizer's moments, and those that become outputs.
+        let checkpoint = weights.saturating_mul(2 + moments + in_checkpoint);
+        let outputs = weights.saturating_mul(self.keep.iter().map(kept).sum());
+        Ok(Some(Room { checkpoint, outputs }))
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {

@@ -23,7 +23,7 @@ use self::page::Page;
 use crate::{ViewError, notation, plot::palette, show, trials::table};
 
 /// The generator of a page, as its head names it. The number goes up whenever the same study gives other bytes.
-pub const GENERATOR: &str = "pipe report 5";
+pub const GENERATOR: &str = "pipe report 6";
 
 /// A section of the page. It is left out if it has no content.
 struct Section {

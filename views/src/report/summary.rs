@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use pipe_engine::pipeline::stages::is_of_search;
+use pipe_engine::{pipeline::stages::is_of_search, readings};
 use pipe_stages::{
     StageName,
     decode::{Decode, Validation},
@@ -31,6 +31,7 @@ pub(super) fn section(page: &Page<'_>) -> Result<Markup, ViewError> {
             (done(page))
         }
         (honesty(page, &evaluations))
+        (ledger(page)?)
         (failures(page))
     })
 }
@@ -137,6 +138,18 @@ fn honesty(page: &Page<'_>, evaluations: &[Judged]) -> Markup {
             }
         }
     }
+}
+
+/// Says how often the test split has been read.
+fn ledger(page: &Page<'_>) -> Result<Markup, ViewError> {
+    let readings = readings::of(page.store, &page.found.hash, &page.found.study)?;
+    let lines = show::test_readings(&readings);
+    Ok(html! { @for line in lines { p { (upper_first(&line)) "." } } })
+}
+
+fn upper_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn failures(page: &Page<'_>) -> Markup {

@@ -3,8 +3,11 @@
 mod node;
 mod object;
 
-use pipe_engine::study::{Found, Outcome, StudyStatus};
-use pipe_store::{ActionKey, Digest};
+use pipe_engine::{
+    readings::{self, TestReadings},
+    study::{Found, Outcome, StudyError, StudyStatus},
+};
+use pipe_store::{ActionKey, Digest, Store};
 use serde::Serialize;
 
 pub(crate) use self::object::png_size;
@@ -26,6 +29,9 @@ pub struct StudyView {
     pub pipeline: Digest,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub selection: Vec<String>,
+    /// How often the test split of each data set had been read when the study was recorded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub test: Vec<TestReadings>,
     pub nodes: Vec<NodeLine>,
 }
 
@@ -46,19 +52,29 @@ pub struct NodeLine {
 }
 
 /// Returns a study with the outcome of each node.
-pub fn study(found: &Found) -> StudyView {
+///
+/// # Errors
+/// If the ledger of the test splits cannot be read.
+pub fn study(store: &Store, found: &Found) -> Result<StudyView, StudyError> {
     let line = |(name, node): (&String, &pipe_engine::study::StudyNode)| {
         let (outcome, reason) = words(&node.outcome);
         NodeLine { name: name.clone(), stage: node.stage.clone(), outcome, key: node.key(), tree: node.tree(), reason }
     };
-    StudyView {
+    Ok(StudyView {
         name: found.name.clone(),
         study: found.hash,
         status: found.study.status,
         pipeline: found.study.pipeline,
         selection: found.study.selection.clone(),
+        test: readings::of(store, &found.hash, &found.study)?,
         nodes: found.study.nodes.iter().map(line).collect(),
-    }
+    })
+}
+
+/// Returns how often a test split was read, as a sentence. Names the evaluations if there are several data sets.
+pub(crate) fn test_readings(all: &[TestReadings]) -> Vec<String> {
+    let names = |of: &TestReadings| if all.len() > 1 { format!(" ({})", of.nodes.join(", ")) } else { String::new() };
+    all.iter().map(|of| format!("{of}{}", names(of))).collect()
 }
 
 /// Returns an outcome as one word, and the reason if there is one.
@@ -90,6 +106,8 @@ impl StudyView {
         if !self.selection.is_empty() {
             facts.push(("selection", self.selection.join(", ")));
         }
+        let readings = test_readings(&self.test).into_iter();
+        facts.extend(readings.map(|text| ("test", text.trim_start_matches("test ").to_owned())));
         let short = |digest: Option<Digest>| digest.map(|digest| digest.short()).unwrap_or_default();
         let row = |line: &NodeLine| {
             let reason = line.reason.clone().unwrap_or_default();
@@ -124,9 +142,9 @@ mod tests {
         let mut builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::completed(0.4)]);
         builder.outcome("search/train/000", Outcome::Failure("images too small".into()));
         builder.outcome("search/train/001", Outcome::Skipped("search/propose/001".into()));
-        let (_store, study) = builder.done();
+        let (store, study) = builder.done();
         let found = Found { name: Some("shapes".into()), hash: study.hash(), study };
-        let text = super::study(&found).render();
+        let text = super::study(&store, &found).unwrap().render();
         assert!(text.starts_with("name      shapes\nstudy     "), "{text}");
         assert!(text.contains("status    failed\n"), "{text}");
         let line = text.lines().find(|line| line.starts_with("search/train/000")).unwrap();
