@@ -88,8 +88,8 @@ impl Store {
         let unnamed =
             if self.any_ref_is_damaged(&refs)? { self.unnamed_manifests(&refs, manifest)? } else { BTreeSet::new() };
         for (kind, name) in &refs {
-            // What is a study was never in a ledger of readings.
-            let found = if *kind == RefKind::Readings { &BTreeSet::new() } else { &unnamed };
+            // A tag names one study, and which it was is lost. What is a study was never in a ledger of readings.
+            let found = if *kind == RefKind::Studies { &unnamed } else { &BTreeSet::new() };
             let mended = self.mend_ref(*kind, name, found)?;
             let named = |digest: Digest| (name.clone(), digest);
             lost_records |= mended.unreadable > 0 || !mended.forgotten.is_empty();
