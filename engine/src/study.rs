@@ -394,6 +394,26 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_study_is_the_one_that_was_recorded_last_whatever_the_clock_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let record = |name: &str, node: &str, seconds: u64| {
+            let hash = store.put(&study(&[(node, "decode")]).record()).unwrap();
+            let at = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            assert!(store.ref_append(RefKind::Studies, name, &hash, at).unwrap());
+            hash
+        };
+        // The clock is set back twice, and two studies are recorded within a second.
+        let steps = [("z", "a", 900), ("y", "b", 500), ("z", "c", 100), ("x", "d", 100)];
+        for (name, node, seconds) in steps {
+            let hash = record(name, node, seconds);
+            assert_eq!(find(&store, None).unwrap().hash, hash, "{name}");
+            assert_eq!(find(&store, Some(name)).unwrap().hash, hash, "{name}");
+        }
+        assert_eq!(find(&store, Some("z~1")).unwrap().hash, study(&[("a", "decode")]).hash());
+    }
+
+    #[test]
     fn a_trial_is_its_proposal_or_promotion_and_its_training() {
         let study = study(&[
             ("data", "decode"),

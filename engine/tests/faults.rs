@@ -51,22 +51,26 @@ fn plan(root: &Path) -> Plan {
     expand(&pipeline, &Downloads { mirrors: Vec::new(), partial: root.join("partial") })
 }
 
+fn options(rerun: BTreeSet<usize>) -> Options {
+    Options {
+        jobs: 1,
+        threads: Some(1),
+        cores: 1,
+        ordinal: 0,
+        rerun,
+        cadence: Duration::from_secs(60),
+        program: "no node of this study needs a worker".into(),
+        log_level: "error",
+        memory: None,
+    }
+}
+
 /// Runs the study and records it, as `pipe run` does. Returns its hash, or nothing if a node failed.
 fn run(root: &Path, rerun: bool) -> Result<Option<Digest>, StudyError> {
     let store = Store::open(root)?;
     let plan = plan(root);
     let all: BTreeSet<usize> = (0..plan.nodes.len()).collect();
-    let options = Options {
-        jobs: 1,
-        threads: Some(1),
-        cores: 1,
-        ordinal: 0,
-        rerun: if rerun { all.clone() } else { BTreeSet::new() },
-        cadence: Duration::from_secs(60),
-        program: "no node of this study needs a worker".into(),
-        log_level: "error",
-        memory: None,
-    };
+    let options = options(if rerun { all.clone() } else { BTreeSet::new() });
     let previous = study::find_latest(&store, &plan.name)?;
     let ran = run::run(&store, &plan, &all, &options, previous.as_ref(), &STOP, &mut |_| ())?;
     let study = Study::new(Digest::of(&plan.pipeline), Vec::new(), ran.nodes);
@@ -116,6 +120,40 @@ fn disturb(right: Digest, rerun: bool, at: u64, fault: Fault) {
     }
     assert_eq!(run(&root, false).unwrap(), Some(right), "{what}");
     assert!(verify().is_clean(), "{what}: {:?}", verify());
+}
+
+/// A run that reuses everything has no log. What it finds stays until its study is recorded.
+#[test]
+fn a_collection_waits_until_a_run_without_a_log_has_recorded_its_study() {
+    let folder = folder();
+    let root = folder.path().join("store");
+    run(&root, false).unwrap();
+    let store = Store::open(&root).unwrap();
+    store.ref_retain(RefKind::Studies, "toy", |_| false).unwrap();
+    let plan = plan(&root);
+    let all: BTreeSet<usize> = (0..plan.nodes.len()).collect();
+    let mut sweeping = None;
+    let ran = run::run(&store, &plan, &all, &options(BTreeSet::new()), None, &STOP, &mut |_| {
+        sweeping.get_or_insert_with(|| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let roots = store.gc_roots().unwrap();
+                let later = SystemTime::now() + Duration::from_secs(100);
+                store.sweep(&store.gc_plan(&roots, later, Duration::ZERO).unwrap())
+            })
+        });
+    });
+    let (ran, sweeping) = (ran.unwrap(), sweeping.unwrap());
+    assert!(ran.executed == 0 && ran.run.is_none());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!sweeping.is_finished(), "the study is not recorded yet");
+    let study = Study::new(Digest::of(&plan.pipeline), Vec::new(), ran.nodes.clone());
+    let hash = store.put(&study.record()).unwrap();
+    store.ref_append(RefKind::Studies, "toy", &hash, SystemTime::now()).unwrap();
+    drop(ran.no_sweep);
+    // The study was named after the roots were read, so the plan does not hold.
+    assert!(matches!(sweeping.join().unwrap(), Err(pipe_store::StoreError::StalePlan)));
+    assert!(store.verify(&study::manifest, &mut |_, _| ()).unwrap().is_clean());
 }
 
 #[test]

@@ -360,18 +360,35 @@ pub(crate) fn make_dir(path: &Path, access: Access) -> Result<()> {
     if let Some(parent) = parent {
         make_dir(parent, access)?;
     }
-    let made = operate(Operation::MakeDir, path, || fs::create_dir(path));
+    let made = operate(Operation::MakeDir, path, || match access.folder {
+        None => fs::create_dir(path),
+        Some(mode) => make_shared_dir(path, mode),
+    });
     match made {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+        Err(error) if TAKEN.contains(&error.kind()) => {
             if !is_dir(path) {
                 let reason = "it is in the place of a folder".to_owned();
                 return Err(StoreError::Record { path: path.to_owned(), reason });
             }
         }
-        Err(error) => return Err(error).at("create folder", path),
-        Ok(()) => access.apply_to_dir(path).at("set the permissions of", path)?,
+        made => made.at("create folder", path)?,
     }
     sync_dir(parent.unwrap_or(Path::new(".")))
+}
+
+/// The errors that say that something has the name already.
+const TAKEN: [io::ErrorKind; 3] =
+    [io::ErrorKind::AlreadyExists, io::ErrorKind::DirectoryNotEmpty, io::ErrorKind::NotADirectory];
+
+/// Makes a folder with these permissions, whatever the umask is. It has them before it has its name, so that no other user finds it
+/// closed.
+fn make_shared_dir(path: &Path, mode: u32) -> io::Result<()> {
+    let draft = Builder::new().prefix(DRAFT).disable_cleanup(true).tempdir_in(folder(path))?.keep();
+    let made = fs::set_permissions(&draft, Permissions::from_mode(mode)).and_then(|()| fs::rename(&draft, path));
+    if made.is_err() {
+        fs::remove_dir(&draft)?;
+    }
+    made
 }
 
 /// Whether to wait for the disk. Unit tests do not: it would take most of their time, and they do not cut the power.
@@ -504,10 +521,6 @@ impl Access {
 
     fn apply(self, file: &File, mode: u32) -> io::Result<()> {
         if self.folder.is_some() { file.set_permissions(Permissions::from_mode(mode)) } else { Ok(()) }
-    }
-
-    fn apply_to_dir(self, path: &Path) -> io::Result<()> {
-        self.folder.map_or(Ok(()), |mode| fs::set_permissions(path, Permissions::from_mode(mode)))
     }
 }
 

@@ -209,6 +209,7 @@ fn check(name: &Digest, found: Digest) -> Result<(), Damage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ObjectSource, Store};
 
     #[test]
     fn small_objects_are_remembered_up_to_the_memory_set_aside() {
@@ -221,6 +222,59 @@ mod tests {
         verified.remember(digest(objects), &vec![0; REMEMBER_UP_TO].into());
         assert_eq!((verified.size, verified.small.len()), (MEMORY, objects));
         assert!(verified.small(&digest(9)).is_none() && verified.small(&digest(10)).is_some());
+    }
+
+    /// Puts a compressed file in the place of an object, and returns why it is refused.
+    fn refused(compressed: &[u8]) -> String {
+        let (_folder, store) = crate::testing::store();
+        let bytes = vec![0; 100_000];
+        let digest = store.put(&bytes).unwrap();
+        let path = store.object_path(&digest, Encoding::Zstd);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, compressed).unwrap();
+        match ObjectSource::read(&Store::open(store.root()).unwrap(), &digest) {
+            Err(StoreError::Corrupt { found, .. }) => found.to_string(),
+            read => panic!("{:?}", read.map(|bytes| bytes.len())),
+        }
+    }
+
+    fn compressed(length: usize, declared: Option<u64>, window: Option<u32>) -> Vec<u8> {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.set_pledged_src_size(declared).unwrap();
+        if let Some(window) = window {
+            encoder.window_log(window).unwrap();
+        }
+        let zeros = vec![0; 1 << 20];
+        for done in (0..length).step_by(zeros.len()) {
+            std::io::Write::write_all(&mut encoder, &zeros[..zeros.len().min(length - done)]).unwrap();
+        }
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_compressed_object_takes_no_more_memory_than_its_header_says_and_its_hash_allows() {
+        assert_eq!(
+            refused(&compressed(100_000, None, None)),
+            "it does not decompress (its header does not say how long it is)"
+        );
+        // It says that it is larger than what is held before it is verified. It is hashed a piece at a time.
+        let bomb = compressed(1 << 30, Some(1 << 30), None);
+        assert!(bomb.len() < 200_000);
+        assert!(refused(&bomb).starts_with("its bytes hash to "));
+        let mut lies = compressed(1 << 20, Some(1 << 20), None);
+        let at = lies.windows(4).position(|bytes| bytes == (1_u32 << 20).to_le_bytes()).unwrap();
+        lies[at..at + 4].copy_from_slice(&100_000_u32.to_le_bytes());
+        assert!(refused(&lies).contains("it does not decompress") || refused(&lies).contains("bytes instead of"));
+        // A window of 128 MiB is what a decoder would need for itself.
+        let wide = compressed(200 << 20, Some(200 << 20), Some(27));
+        assert!(refused(&wide).contains("it does not decompress"), "{}", refused(&wide));
+    }
+
+    #[test]
+    fn an_object_that_is_no_record_is_not_read_as_one() {
+        let (_folder, store) = crate::testing::store();
+        let digest = store.put(&vec![0; 257 << 20]).unwrap();
+        assert!(matches!(store.tree(&digest), Err(StoreError::TooLarge { length, .. }) if length == 257 << 20));
     }
 
     #[test]
