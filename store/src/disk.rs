@@ -266,7 +266,7 @@ pub(crate) fn open_lock(path: &Path, access: Access) -> Result<Handle> {
         let mut options = OpenOptions::new();
         options.read(true).write(create).create(create).truncate(false);
         options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-        operate(Operation::Open, path, || options.open(path))
+        operate(if create { Operation::Create } else { Operation::Open }, path, || options.open(path))
     };
     let (file, new) = match open(false) {
         Ok(file) => (file, false),

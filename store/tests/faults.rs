@@ -245,7 +245,13 @@ fn a_collection_needs_no_free_byte() {
     let beginning = beginning();
     let root = beginning.path().join("store");
     let store = Store::open(&root).unwrap();
+    {
+        let _quick = inject(&root, 0, Fault::None);
+        run(&store, &["a", "b", "c"], false).unwrap();
+    }
     store.keep_reserve();
+    // Its file exists since the first collection. If not, the reserve is freed before it is made.
+    drop(store.lock_gc().unwrap());
     let full = inject(&root, 0, Fault::Full(0));
     assert!(store.put(&[3; 10_000]).is_err(), "the disk is full");
     assert!(store.contains(&Digest::of(b"garbage")).unwrap());
