@@ -313,7 +313,7 @@ pub(crate) fn look(path: &Path) -> Result<Found<Metadata>> {
 
 /// Returns whether there is anything at a path, whatever it is.
 pub(crate) fn exists(path: &Path) -> Result<bool> {
-    Ok(!matches!(look(path)?, Found::Absent))
+    Ok(operate(Operation::Look, path, || if_present(fs::symlink_metadata(path))).at("look at", path)?.is_some())
 }
 
 /// Returns whether there is a folder at a path. A link to a folder counts.

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, path::Path, time::SystemTime};
 
 use crate::{
-    ActionResult, Digest, RefKind, Store, VerifyReport,
+    ActionResult, Digest, RefKind, Store, StoreError, VerifyReport,
     actions::encode,
     disk::{self, Existing, Found},
     encoding::Encoding,
@@ -51,7 +51,11 @@ impl Store {
             repaired.files += usize::from(self.set_aside(&self.relative(&self.format_path()))?.is_some());
             self.write_format()?;
         }
-        let mut lost_records = false;
+        // A repair that was killed has not kept what it should have.
+        let mut lost_records = disk::exists(&self.run_path(REPAIRING))?;
+        if !report.is_clean() {
+            self.keep_everything(now)?;
+        }
         let mut objects = BTreeSet::new();
         let refs = self.refs()?;
         let is_log = |path: &Path| refs.iter().any(|(kind, name)| self.relative(&self.ref_path(*kind, name)) == path);
@@ -104,7 +108,27 @@ impl Store {
         if lost_records {
             repaired.kept = self.keep_what_is_lost(&studies, objects, now)?;
         }
+        disk::remove(&self.run_path(REPAIRING))?;
         Ok(repaired)
+    }
+
+    /// Keeps all results and objects until the repair is done, so that one that is killed loses nothing.
+    fn keep_everything(&self, now: SystemTime) -> Result<()> {
+        // What is in the place of a folder is set aside later, and has nothing to keep.
+        let listed = |folder| match self.list_sharded(folder) {
+            Err(error) if error.is_damage() => Ok(Vec::new()),
+            listed => listed,
+        };
+        let keys: Vec<_> = listed(ACTIONS)?.iter().filter_map(Listed::key).collect();
+        let objects = listed(OBJECTS)?.into_iter().filter_map(|file| file.name.map(|(name, _)| name)).collect();
+        for _ in 0..ROUNDS {
+            match self.keep(REPAIRING, &keys, &objects, now) {
+                // Something is in the way of the log itself.
+                Err(StoreError::Record { path, .. }) => drop(self.set_aside(&self.relative(&path))?),
+                kept => return kept,
+            }
+        }
+        Ok(())
     }
 
     /// Looks again at a file of an object.
@@ -207,7 +231,7 @@ impl Store {
     fn keep_what_is_lost(&self, studies: &Manifest, mut objects: BTreeSet<Digest>, now: SystemTime) -> Result<usize> {
         let mut reached = studies.objects.clone();
         let mut named: BTreeSet<_> = studies.results.keys().copied().collect();
-        for run in self.runs()? {
+        for run in self.runs()?.into_iter().filter(|run| run.id != REPAIRING) {
             named.extend(run.keys);
             reached.extend(run.objects);
         }
@@ -232,6 +256,8 @@ impl Store {
 
 /// The most times that a repair looks for what a repair has brought to light.
 const ROUNDS: usize = 4;
+/// The id of the run that keeps everything while a repair is under way.
+const REPAIRING: &str = "repairing";
 /// The beginning of the ids of the runs that keep what a repair found.
 const KEPT: &str = "repaired-";
 

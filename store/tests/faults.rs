@@ -124,10 +124,7 @@ const WORK: [(&str, Work); 6] = [
     ("rerun", |store| run(store, &["a", "b"], true)),
     ("gc", gc),
     ("verify", |store| store.verify(&manifest, &mut |_, _| ()).map(drop)),
-    ("repair", |store| {
-        let report = store.verify(&manifest, &mut |_, _| ())?;
-        store.repair(&report, &manifest, now()).map(drop)
-    }),
+    ("repair", repair),
 ];
 
 /// Returns the store from which the work begins, in a folder.
@@ -237,6 +234,74 @@ fn no_fault_at_any_operation_loses_what_was_committed() {
             disturbed.par_iter().for_each(|at| disturb(&beginning, work, *at, fault, name));
             println!("{name}: {fault:?} at each of {} operations", disturbed.len());
         }
+    }
+}
+
+fn repair(store: &Store) -> Outcome {
+    let report = store.verify(&manifest, &mut |_, _| ())?;
+    store.repair(&report, &manifest, now()).map(drop)
+}
+
+/// Damages a file of a store by one bit.
+fn damage(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_repair_that_fails_anywhere_can_be_repeated_and_loses_nothing_sound() {
+    let beginning = beginning();
+    let beginning = beginning.path().join("store");
+    let key = ActionKey(Digest::of(b"action a"));
+    let own = |folder: &str, digest: &Digest, end: &str| {
+        let digits = digest.to_string();
+        beginning.join(folder).join(&digits[..2]).join(format!("{}{end}", &digits[2..]))
+    };
+    damage(&own("objects", &Digest::of(b"garbage"), ""));
+    damage(&own("actions", &key.0, ".json"));
+    damage(&own("provenance", &key.0, ".json"));
+    damage(&beginning.join("refs/studies/study"));
+    damage(&beginning.join("refs/runs/unfinished"));
+    damage(&beginning.join("format"));
+    // A sound object that only the damaged log of the run may have named.
+    let lonely = Digest::of(b"lonely");
+    fs::create_dir_all(own("objects", &lonely, "").parent().unwrap()).unwrap();
+    fs::write(own("objects", &lonely, ""), b"lonely").unwrap();
+    let operations = {
+        let folder = folder();
+        let root = folder.path().join("store");
+        copy(&beginning, &root);
+        let injected = inject(&root, 0, Fault::None);
+        repair(&Store::open_damaged(&root).unwrap()).unwrap();
+        injected.operations()
+    };
+    for fault in FAULTS {
+        let numbered = (0..).zip(&operations).filter(|(_, operation)| matters(fault, **operation));
+        let disturbed: Vec<u64> = numbered.map(|(at, _)| at).collect();
+        disturbed.par_iter().for_each(|at| {
+            let folder = folder();
+            let root = folder.path().join("store");
+            copy(&beginning, &root);
+            let injected = inject(&root, *at, fault);
+            let outcome = Store::open_damaged(&root).and_then(|store| repair(&store));
+            let what = format!("{fault:?} at {at}, {:?}: {outcome:?}", injected.hit());
+            injected.end();
+            let _quick = inject(&root, 0, Fault::None);
+            let store = Store::open_damaged(&root).unwrap_or_else(|error| panic!("{what}: {error}"));
+            repair(&store).unwrap_or_else(|error| panic!("{what}: again: {error}"));
+            let store = Store::open(&root).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let report = store.verify(&manifest, &mut |_, _| ()).unwrap();
+            assert!(report.is_clean(), "{what}: {report:?}");
+            let studies = store.ref_log(STUDIES, "study").unwrap();
+            assert_eq!(studies.len(), 1, "{what}: the study is named again");
+            assert!(store.result(&key).unwrap().is_some(), "{what}: the study names its result");
+            gc(&store).unwrap_or_else(|error| panic!("{what}: a collection: {error}"));
+            assert!(store.contains(&lonely).unwrap(), "{what}: it is kept");
+        });
+        println!("repair of damage: {fault:?} at each of {} operations", disturbed.len());
     }
 }
 
