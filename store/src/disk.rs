@@ -313,7 +313,11 @@ pub(crate) fn look(path: &Path) -> Result<Found<Metadata>> {
 
 /// Returns whether there is anything at a path, whatever it is.
 pub(crate) fn exists(path: &Path) -> Result<bool> {
-    Ok(operate(Operation::Look, path, || if_present(fs::symlink_metadata(path))).at("look at", path)?.is_some())
+    match operate(Operation::Look, path, || if_present(fs::symlink_metadata(path))) {
+        // Below something that is not a folder there is nothing.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+        found => Ok(found.at("look at", path)?.is_some()),
+    }
 }
 
 /// Returns whether there is a folder at a path. A link to a folder counts.
