@@ -115,7 +115,7 @@ impl Store {
     /// Returns the tree of this name.
     ///
     /// # Errors
-    /// [`StoreError::NotATree`] if the object is not a tree. Otherwise as for [`read`](ObjectSource::read).
+    /// [`StoreError::NotATree`] if the object is not a tree. Otherwise as for [`read_record`](Self::read_record).
     pub fn tree(&self, name: &Digest) -> Result<Tree> {
         let bytes = self.read_record(name)?;
         Tree::from_bytes(&bytes).map_err(|reason| StoreError::NotATree { name: *name, reason })
