@@ -43,19 +43,38 @@ impl Operation {
     }
 }
 
+/// Makes an operation of this process fail, as `PIPE_FAULT` says: the folder of a store, the number of the operation and the number of
+/// the error, one per line. This is how tests disturb the program itself.
+#[cfg(feature = "faults")]
+#[expect(clippy::disallowed_methods, reason = "a test says what fails in the process that it starts")]
+pub(crate) fn from_environment() {
+    let Ok(text) = std::env::var("PIPE_FAULT") else { return };
+    let mut lines = text.lines();
+    let mut next = || lines.next().expect("PIPE_FAULT has three lines");
+    let (root, at, error) = (next(), next(), next());
+    let fault = Fault::Once(error.parse().expect("an error has a number"));
+    let injected = inject(std::path::Path::new(root), at.parse().expect("an operation has a number"), fault);
+    // It lasts as long as the process.
+    std::mem::forget(injected);
+}
+
 #[cfg(feature = "faults")]
 pub use switch::{Fault, Injected, Loss, inject};
 #[cfg(feature = "faults")]
 pub(crate) use switch::{before, created, removing, renamed, replacing, room, synced, synced_dir, wrote};
 
 #[cfg(not(feature = "faults"))]
-pub(crate) use off::{before, created, removing, renamed, replacing, room, synced, synced_dir, wrote};
+pub(crate) use off::{
+    before, created, from_environment, removing, renamed, replacing, room, synced, synced_dir, wrote,
+};
 
 #[cfg(not(feature = "faults"))]
 mod off {
     use std::{fs::File, io, path::Path};
 
     use super::Operation;
+
+    pub(crate) fn from_environment() {}
 
     pub(crate) fn before(_: Operation, _: &Path) -> io::Result<()> {
         Ok(())

@@ -12,6 +12,7 @@ const OPEN_FILES: libc::rlim_t = 4096;
 ///
 /// Call it first in `main`. Nothing that fails here matters: what needs it fails later, and says so.
 pub fn prepare_process() {
+    crate::faults::from_environment();
     // SAFETY: ignoring a signal has no handler that could do harm, and the limits are plain data that lives until the calls return.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);

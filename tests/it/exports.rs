@@ -238,6 +238,29 @@ fn a_kill_leaves_nothing_under_the_name_and_the_next_call_cleans_up() {
 }
 
 #[test]
+fn an_export_is_whole_or_absent_whatever_the_store_cannot_read() {
+    let sandbox = Sandbox::after_run();
+    sandbox.pipe("export retrain_best right").ok();
+    let right = crate::sandbox::contents(&sandbox.path("right"));
+    let (mut at, mut failed, mut in_a_row) = (0, 0, 0);
+    // Until there is no operation of this number.
+    while in_a_row < 10 {
+        let root = sandbox.path(".pipe").canonicalize().unwrap();
+        let fault = format!("{}\n{at}\n24", root.display());
+        let output = sandbox.output(sandbox.command("export retrain_best net").env("PIPE_FAULT", fault));
+        match output.code {
+            Some(0) => assert_eq!(crate::sandbox::contents(&sandbox.path("net")), right, "operation {at}"),
+            _ => assert!(!sandbox.path("net").exists(), "operation {at}: {}", output.err),
+        }
+        let _ = fs::remove_dir_all(sandbox.path("net"));
+        failed += usize::from(output.code != Some(0));
+        in_a_row = if output.code == Some(0) { in_a_row + 1 } else { 0 };
+        at += 1;
+    }
+    assert!(failed > 10, "{failed} of {at}");
+}
+
+#[test]
 fn the_report_in_the_store_is_whole_or_absent() {
     let sandbox = Sandbox::after_run();
     let reports = sandbox.path(".pipe/reports");

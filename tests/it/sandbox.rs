@@ -142,6 +142,12 @@ impl Sandbox {
     }
 }
 
+/// Returns the files below a folder, with their bytes.
+pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = walk(folder).into_iter().filter(|path| path.is_file());
+    files.map(|path| (path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap())).collect()
+}
+
 /// Says why a test does nothing here.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 pub(crate) fn skipped(why: &str) {
