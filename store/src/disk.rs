@@ -6,13 +6,12 @@
 
 use std::{
     collections::BTreeSet,
-    fmt,
     fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     thread,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use tempfile::{Builder, NamedTempFile};
@@ -680,30 +679,4 @@ pub(crate) fn publish_all(drafts: Vec<(Draft, PathBuf)>) -> Result<()> {
 
 fn folder(path: &Path) -> &Path {
     path.parent().expect("every path in a store has a parent")
-}
-
-/// The first and the longest pause between two attempts to take a lock.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
-/// How long to wait for a lock before saying so.
-const SILENCE: Duration = Duration::from_millis(1000);
-
-/// Waits for the lock on a file and takes it. After a second it says what it waits for.
-///
-/// # Errors
-/// [`StoreError::Interrupted`] if the process is asked to stop meanwhile.
-pub(crate) fn lock(handle: &Handle, kind: Lock, what: &dyn fmt::Display) -> Result<()> {
-    let (mut pause, longest) = PAUSES;
-    let (mut waited, mut told) = (Duration::ZERO, false);
-    while !handle.try_lock(kind)? {
-        if crate::waiting::must_stop() {
-            return Err(StoreError::Interrupted);
-        }
-        if waited >= SILENCE && !std::mem::replace(&mut told, true) {
-            crate::waiting::tell(what);
-        }
-        thread::sleep(pause);
-        waited += pause;
-        pause = (pause * 2).min(longest);
-    }
-    Ok(())
 }

@@ -22,6 +22,7 @@ use crate::{
     disk::{self, Entry, Found, Handle, Lock},
     error::{Result, StoreError},
     layout::LOCKS,
+    waiting,
 };
 
 /// The folders with lock files that come and go. The other lock files stay.
@@ -94,7 +95,7 @@ impl Store {
             Err(error) if error.is_denied() => {
                 let path = self.lock_path(TRAJECTORY_LOCKS, trajectory);
                 let Found::Sound(file) = disk::open(&path)? else { return Ok(None) };
-                disk::lock(&file, Lock::Shared, &"another process uses the checkpoints of this training")?;
+                waiting::lock(&file, Lock::Shared, &"another process uses the checkpoints of this training")?;
                 Ok(Some(file))
             }
             locked => locked.map(Some),
@@ -144,7 +145,7 @@ impl Store {
     /// Waits for a lock whose file stays.
     fn lock(&self, name: &str, kind: Lock, what: &dyn fmt::Display) -> Result<Handle> {
         let file = disk::open_lock(&self.dir(LOCKS).join(name), self.0.access)?;
-        disk::lock(&file, kind, what)?;
+        waiting::lock(&file, kind, what)?;
         Ok(file)
     }
 
@@ -153,7 +154,7 @@ impl Store {
         loop {
             let file = disk::open_lock(path, self.0.access)?;
             match what {
-                Some(what) => disk::lock(&file, Lock::Exclusive, what)?,
+                Some(what) => waiting::lock(&file, Lock::Exclusive, what)?,
                 None if !file.try_lock(Lock::Exclusive)? => return Ok(None),
                 None => {}
             }

@@ -4,6 +4,8 @@
 #![expect(clippy::disallowed_methods, reason = "the tests make and damage stores")]
 #![expect(clippy::print_stdout, reason = "the figures of docs/reliability.md are printed with `--nocapture`")]
 
+mod common;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -11,6 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use common::copy;
 use pipe_store::{ActionKey, ActionResult, Digest, Manifest, ObjectSource, RefKind, Store};
 use rayon::prelude::*;
 use serde_json::json;
@@ -130,18 +133,6 @@ fn every_changed_byte_is_found_and_never_served() {
     let total = counts.iter().fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     println!("{} changes in {} files, {} found, {} without effect", total.0, files.len(), total.0 - total.1, total.1);
     assert!(total.1 < 10);
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 fn replace(path: &Path, bytes: &[u8]) {

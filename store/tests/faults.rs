@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "the tests make and copy stores")]
 #![expect(clippy::print_stdout, reason = "the figures of docs/reliability.md are printed with `--nocapture`")]
 
+mod common;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,6 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use common::copy;
 use pipe_store::{
     ActionKey, ActionResult, Digest, Manifest, ObjectSource, RefKind, Store, StoreError,
     faults::{Fault, Loss, Operation, inject},
@@ -137,18 +140,6 @@ fn beginning() -> tempfile::TempDir {
     store.put(b"garbage").unwrap();
     drop(store.open_run("unfinished", "another study", now()).unwrap());
     folder
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 /// Checks that a store verifies, that what was committed at the beginning can be read, and that the work can be done again.

@@ -1,4 +1,5 @@
-//! Every text is read or refused, without a panic, and every mistake has a place in a text.
+//! Hostile and unusual texts are read or refused, without a panic, and every mistake has a place in a text. `tests/fuzz` has more of
+//! them.
 
 use super::{Rendering, TINY, accepted, edited, read};
 use crate::pipeline::{
@@ -21,65 +22,6 @@ fn survive(text: &str) {
         assert!(source.get(span.start..span.end).is_some(), "{mistake:?} is outside of: {text}");
     }
     assert!(refused.render(Rendering::Plain).starts_with("error: "));
-}
-
-#[test]
-fn a_misprint_never_panics() {
-    const KEYS: &[&str] = &[
-        "(",
-        ")",
-        "[",
-        "]",
-        "{",
-        "}",
-        ",",
-        ":",
-        "\"",
-        "'",
-        "\\",
-        "#",
-        "r#\"",
-        "//",
-        "/*",
-        "*/",
-        "-",
-        ".",
-        "e9",
-        "0x",
-        "_",
-        "é",
-        "\u{feff}",
-        "\u{b7}",
-        "\t",
-        "\r\n",
-        "\0",
-        "None",
-        "Some(",
-        "NaN",
-        "inf",
-        "hp(\"x\")",
-        "Test",
-        "99999999999999999999",
-        "b'x'",
-    ];
-    let mut random = fastrand::Rng::with_seed(7);
-    for round in 0..1500 {
-        let mut text: Vec<String> = if round % 4 == 0 { DEFAULT } else { TINY }.chars().map(String::from).collect();
-        for _ in 0..=random.usize(..3) {
-            let at = random.usize(..text.len());
-            match random.usize(..5) {
-                0 => drop(text.remove(at)),
-                1 => text[at] = KEYS[random.usize(..KEYS.len())].to_owned(),
-                2 => drop(text.drain(at..(at + random.usize(..40)).min(text.len()))),
-                3 if random.usize(..8) == 0 => text.truncate(at.max(1)),
-                _ => text.insert(at, KEYS[random.usize(..KEYS.len())].to_owned()),
-            }
-            if text.is_empty() {
-                break;
-            }
-        }
-        survive(&text.concat());
-    }
 }
 
 #[test]
