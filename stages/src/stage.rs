@@ -139,6 +139,11 @@ impl<'a> Inputs<'a> {
         Self { slots, objects }
     }
 
+    /// Returns the names of the slots that are connected, sorted.
+    pub fn slots(&self) -> impl Iterator<Item = &'a str> {
+        self.slots.keys().map(String::as_str)
+    }
+
     /// Returns the digest of the object in `slot`, or `None` if nothing is connected.
     pub fn digest(&self, slot: &str) -> Option<Digest> {
         self.slots.get(slot).copied()

@@ -12,6 +12,7 @@ mod history_csv;
 mod history_link;
 mod imported_trials;
 mod labels;
+mod listing;
 mod parameters_link;
 mod predictions;
 mod proposal;
@@ -31,6 +32,7 @@ pub use self::{
     history_link::HistoryLink,
     imported_trials::{Imported, ImportedTrials},
     labels::{Head, ImageShape, Labels},
+    listing::{ListedFile, Listing},
     parameters_link::ParametersLink,
     predictions::{HeadPrediction, Predictions},
     proposal::Proposal,
