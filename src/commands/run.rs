@@ -103,7 +103,7 @@ static STOP: StopFlag = StopFlag::new();
 impl Run {
     pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         let started = Instant::now();
-        let Planned { plan, ordinal, as_in_file } = self.plan_args.plan(&self.store)?;
+        let Planned { plan, ordinal, as_in_file } = self.plan_args.plan(&self.store, logging)?;
         let selection: BTreeSet<&str> = self.stage.iter().map(String::as_str).collect();
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();

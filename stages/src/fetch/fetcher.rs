@@ -1,4 +1,5 @@
-//! Downloads files from mirrors and URLs. No other part of a stage uses the network or the file system.
+//! Downloads files from mirrors and URLs, and takes those of this disk. Beside `folder`, no other part of a stage uses the network or
+//! the file system.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,23 +11,27 @@ use std::{
 
 use super::{
     Expected, FetchAction, FetchSources, Mirror,
+    folder::forget_file,
     http::{self, HttpError},
     location::Location,
     verify::{Mismatch, Verifier},
 };
-use crate::stage::{Context, Host, Inputs, Outputs, Progress, Stage, StageError, StageId};
+use crate::{
+    records::Listing,
+    stage::{Context, Host, Inputs, Outputs, Progress, Stage, StageError, StageId},
+};
 
 /// A fetch with the sources of its files, which are not part of its key. It has the same outputs as its action.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
-    /// The action: generated data, or files known by their digests.
+    /// The action: generated data, files known by their digests, or a folder known by its listing.
     pub action: FetchAction,
-    /// The URLs of the files.
+    /// The URLs of the files, and the files and folders of this disk.
     pub sources: FetchSources,
     /// The mirrors. They are tried before the URLs, in order. A mirror is asked for the last segment of the file's URL, then for
     /// its digests.
     pub mirrors: Vec<Mirror>,
-    /// The folder of interrupted downloads, which can be continued.
+    /// The folder of interrupted downloads, which can be continued, and of notes about files of this disk.
     pub partial_dir: PathBuf,
 }
 
@@ -44,15 +49,35 @@ impl Stage for Fetcher {
     }
 
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
-        self.action.memory(inputs)
+        let of_disk = self.sources.files.values().map(|file| file.size).sum();
+        Ok(self.action.memory(inputs)?.saturating_sub(of_disk).max(64 << 20))
+    }
+
+    fn listing(&self) -> Option<&Listing> {
+        self.sources.folder.as_ref().map(|folder| folder.listing())
+    }
+
+    fn forget(&self) {
+        if let Some(folder) = &self.sources.folder {
+            folder.forget(&self.partial_dir);
+        }
+        self.sources.files.values().for_each(|file| forget_file(&file.path, &self.partial_dir));
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
-        let FetchAction::Files(files) = &self.action else { return self.action.run(inputs, context) };
+        let files = match (&self.action, &self.sources.folder) {
+            (FetchAction::Folder(_), Some(folder)) => return Ok(folder.outputs(&self.partial_dir)),
+            (FetchAction::Files(files), _) => files,
+            _ => return self.action.run(inputs, context),
+        };
         let total = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
         let mut outputs = Outputs::default();
         let mut done = 0;
         for file in files {
+            if let Some(known) = self.sources.files.get(&file.name) {
+                outputs.insert_known(&file.name, known.clone());
+                continue;
+            }
             // Without a digest, any bytes would be accepted.
             let digest = file.sha256.as_deref().or(file.blake3.as_deref());
             let digest = digest.ok_or_else(|| StageError::failed(format!("`{}` has no digest", file.name)))?;

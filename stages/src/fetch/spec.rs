@@ -1,12 +1,18 @@
-//! The parameters of `fetch` in the pipeline file. They are divided into the action, which has digests and sizes, and the URLs.
+//! The parameters of `fetch` in the pipeline file. They are divided into the action, which has digests and sizes, and the places.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path,
+    sync::Arc,
+};
 
-use serde::{Deserialize, Serialize};
+use pipe_store::KnownFile;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    ARCHIVE, Embedded, Expected, FetchAction,
+    ARCHIVE, DiskError, Embedded, Expected, FetchAction, FolderContent, Look, Snapshot,
+    folder::known_file,
     location::{Location, LocationError},
 };
 use crate::{
@@ -25,6 +31,40 @@ choices! {
         Url(Remote),
         /// Several files. Each is an output with its name.
         Files(RemoteFiles),
+        /// One file of this disk. The output is called `archive`.
+        File(DiskPath),
+        /// A folder of this disk, with everything in it. The output is `listing.json`.
+        Folder(DiskPath),
+    }
+}
+
+/// The path of a file or a folder of this disk, which is relative to the folder of the pipeline file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct DiskPath(pub String);
+
+impl Read for DiskPath {
+    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let text = String::read(value, domain, at, problems)?;
+        let problem = Problem::new(at, format!("found `{text}`"));
+        if text.is_empty() || text.contains('\0') {
+            problems.push(problem.expected("a path"));
+        } else if text.contains("://") {
+            problems.push(problem.expected("a path of this disk").help("a file elsewhere is `Url(url: \"..\")`"));
+        }
+        Some(Self(text))
+    }
+
+    fn expected(_: &Domain) -> String {
+        "a path of this disk, relative to the folder of the pipeline file".to_owned()
+    }
+
+    fn brief(_: &Domain) -> String {
+        "a path".to_owned()
+    }
+
+    fn inside() -> String {
+        "\"..\"".to_owned()
     }
 }
 
@@ -34,11 +74,11 @@ parameters! {
     pub struct Remote where has_a_place_and_a_digest {
         /// The URL: `https://..`, `http://..` or `file://..`.
         url: String,
-        /// The size in bytes.
-        size: u64,
-        /// The SHA-256 digest, 64 hexadecimal digits. At least one of the two digests is required.
+        /// The size in bytes. If it is left out, `pipe run` prints it, and the digest, to be pasted.
+        size: Option<u64>,
+        /// The SHA-256 digest, 64 hexadecimal digits. One of the two digests is enough.
         sha256: Option<String>,
-        /// The BLAKE3 digest, 64 hexadecimal digits. At least one of the two digests is required.
+        /// The BLAKE3 digest, 64 hexadecimal digits. One of the two digests is enough.
         blake3: Option<String>,
     }
 }
@@ -49,13 +89,15 @@ parameters! {
     pub struct NamedRemote where has_a_plain_name {
         /// The name: letters, digits, `-`, `_` and `.`, but it must not start with `.`.
         name: String,
-        /// The URL: `https://..`, `http://..` or `file://..`.
-        url: String,
-        /// The size in bytes.
-        size: u64,
-        /// The SHA-256 digest, 64 hexadecimal digits. At least one of the two digests is required.
+        /// The URL: `https://..`, `http://..` or `file://..`. Either it or `file` is required.
+        url: Option<String>,
+        /// The path of a file of this disk, relative to the folder of the pipeline file.
+        file: Option<DiskPath>,
+        /// The size in bytes. A file of this disk needs neither size nor digest.
+        size: Option<u64>,
+        /// The SHA-256 digest, 64 hexadecimal digits. One of the two digests is enough.
         sha256: Option<String>,
-        /// The BLAKE3 digest, 64 hexadecimal digits. At least one of the two digests is required.
+        /// The BLAKE3 digest, 64 hexadecimal digits. One of the two digests is enough.
         blake3: Option<String>,
     }
 }
@@ -85,40 +127,129 @@ impl Read for RemoteFiles {
 }
 
 /// The sources of files, which are not part of the action's key.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub struct FetchSources {
-    /// The URL of each file, by name.
+    /// The URL of each file that has one, by name.
     pub urls: BTreeMap<String, String>,
+    /// The files of this disk, by name, once they are looked at.
+    pub files: BTreeMap<String, KnownFile>,
+    /// The folder, once it is looked at.
+    pub folder: Option<Arc<Snapshot>>,
+}
+
+/// What surrounds a pipeline file while its sources are looked at.
+pub struct Surroundings<'a> {
+    /// The folder of the pipeline file.
+    pub base: &'a path::Path,
+    /// How files and folders are looked at.
+    pub look: Look<'a>,
 }
 
 impl FetchSpec {
-    /// Returns the action, and the sources of its files.
+    /// Returns the action and the sources of its files, as far as the pipeline file says what they are. A file or a folder of this
+    /// disk is not looked at.
     pub fn divide(&self) -> (FetchAction, FetchSources) {
-        let files = match self {
+        let files: Vec<(&str, Option<&String>, Expected)> = match self {
             Self::Embedded(embedded) => return (FetchAction::Embedded(embedded.clone()), FetchSources::default()),
-            Self::Url(file) => vec![(ARCHIVE, file.clone())],
-            Self::Files(files) => files.0.iter().map(|file| (file.name.as_str(), file.remote())).collect(),
+            Self::Folder(_) => return (FetchAction::Folder(FolderContent::default()), FetchSources::default()),
+            Self::File(_) => vec![(ARCHIVE, None, expected(ARCHIVE, None, &None, &None))],
+            Self::Url(Remote { url, size, sha256, blake3 }) => {
+                vec![(ARCHIVE, Some(url), expected(ARCHIVE, *size, sha256, blake3))]
+            }
+            Self::Files(files) => {
+                let files = files.0.iter();
+                let file = files.map(|NamedRemote { name, url, size, sha256, blake3, .. }| {
+                    (name.as_str(), url.as_ref(), expected(name, *size, sha256, blake3))
+                });
+                file.collect()
+            }
         };
-        let lower = |digest: &Option<String>| digest.as_ref().map(|digest| digest.to_ascii_lowercase());
-        let mut expected: Vec<Expected> = files
-            .iter()
-            .map(|(name, file)| Expected {
-                name: (*name).to_owned(),
-                size: file.size,
-                sha256: lower(&file.sha256),
-                blake3: lower(&file.blake3),
-            })
-            .collect();
+        let urls = files.iter().filter_map(|(name, url, _)| Some(((*name).to_owned(), (*url)?.clone()))).collect();
+        let mut expected: Vec<Expected> = files.into_iter().map(|(.., expected)| expected).collect();
         expected.sort_by(|a, b| a.name.cmp(&b.name));
-        let urls = files.into_iter().map(|(name, file)| (name.to_owned(), file.url)).collect();
-        (FetchAction::Files(expected), FetchSources { urls })
+        (FetchAction::Files(expected), FetchSources { urls, ..FetchSources::default() })
+    }
+
+    /// Returns the action and the sources of its files. Files and folders of this disk are read.
+    ///
+    /// # Errors
+    /// The problems with what is written, such as a file that is not there.
+    pub fn look_up(&self, around: &Surroundings<'_>) -> Result<(FetchAction, FetchSources), Vec<Problem>> {
+        let (mut action, mut sources) = self.divide();
+        let mut problems = Vec::new();
+        match self {
+            Self::Embedded(_) | Self::Url(_) => {}
+            Self::Folder(path) => {
+                let at = Path::here().name("Folder");
+                match Snapshot::of(&around.base.join(&path.0), &around.look) {
+                    Ok(snapshot) => {
+                        action = FetchAction::Folder(FolderContent { listing: Some(snapshot.digest()) });
+                        sources.folder = Some(Arc::new(snapshot));
+                    }
+                    Err(error) => problems.push(on_disk(&at, path, &error)),
+                }
+            }
+            Self::File(path) => {
+                around.file(path, &Path::here().name("File"), ARCHIVE, &mut sources, &mut problems);
+            }
+            Self::Files(files) => {
+                for (i, file) in files.0.iter().enumerate() {
+                    let at = Path::here().name("Files").index(i).name("file");
+                    if let Some(path) = &file.file {
+                        around.file(path, &at, &file.name, &mut sources, &mut problems);
+                    }
+                }
+            }
+        }
+        if let FetchAction::Files(files) = &mut action {
+            for file in files {
+                if let Some(known) = sources.files.get(&file.name) {
+                    file.size = known.size;
+                    file.blake3 = Some(known.digest.to_string());
+                }
+            }
+        }
+        if problems.is_empty() { Ok((action, sources)) } else { Err(problems) }
     }
 }
 
+impl Surroundings<'_> {
+    /// Adds a file of this disk to `sources`.
+    fn file(&self, path: &DiskPath, at: &Path, name: &str, sources: &mut FetchSources, problems: &mut Vec<Problem>) {
+        match known_file(&self.base.join(&path.0), &self.look) {
+            Ok(file) => drop(sources.files.insert(name.to_owned(), file)),
+            Err(error) => problems.push(on_disk(at, path, &error)),
+        }
+    }
+}
+
+/// Returns the problem with a file or a folder of this disk.
+fn on_disk(at: &Path, path: &DiskPath, error: &DiskError) -> Problem {
+    let problem = Problem::new(at, format!("`{}` {error}", path.0));
+    match error {
+        DiskError::Absent if path.0.starts_with('~') => problem.help("write the whole path: `~` is not expanded"),
+        DiskError::Absent if !path.0.starts_with('/') => {
+            problem.help("a relative path starts at the folder of the pipeline file")
+        }
+        DiskError::NotAFolder => problem.help(format!("write `File(\"{}\")`", path.0)),
+        DiskError::NotAFile => problem.help(format!("write `Folder(\"{}\")`", path.0)),
+        DiskError::Unreadable(_) => problem.help("allow reading them, or move them elsewhere"),
+        DiskError::SameNames(_) => problem.help("rename one of them"),
+        DiskError::Busy(_) => problem.help("run again when nothing writes to it any more"),
+        _ => problem,
+    }
+}
+
+fn expected(name: &str, size: Option<u64>, sha256: &Option<String>, blake3: &Option<String>) -> Expected {
+    let lower = |digest: &Option<String>| digest.as_ref().map(|digest| digest.to_ascii_lowercase());
+    Expected { name: name.to_owned(), size: size.unwrap_or(0), sha256: lower(sha256), blake3: lower(blake3) }
+}
+
 impl NamedRemote {
-    fn remote(&self) -> Remote {
-        let Self { name: _, url, size, sha256, blake3 } = self.clone();
-        Remote { url, size, sha256, blake3 }
+    /// Returns what is fetched from elsewhere, if it is not a file of this disk.
+    fn remote(&self) -> Option<Remote> {
+        let Self { name: _, url, file: _, size, sha256, blake3 } = self.clone();
+        Some(Remote { url: url?, size, sha256, blake3 })
     }
 
     fn has_a_plain_name(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
@@ -128,7 +259,20 @@ impl NamedRemote {
             let problem = Problem::new(at.name("name"), format!("found `{name}`"));
             problems.push(problem.expected("letters, digits, `-`, `_` and `.`, not starting with `.`"));
         }
-        self.remote().has_a_place_and_a_digest(at, problems);
+        match (self.remote(), &self.file) {
+            (Some(remote), None) => drop(remote.has_a_place_and_a_digest(at, problems)),
+            (None, Some(_)) if self.size.is_none() && self.sha256.is_none() && self.blake3.is_none() => {}
+            (None, Some(_)) => {
+                let problem = Problem::new(at, "found a `file` with its size or digest");
+                problems.push(problem.help("leave them out: a file of this disk is read, and its bytes are its name"));
+            }
+            (None, None) => {
+                problems.push(Problem::new(at, "found no place").expected("`url: \"..\"` or `file: \"..\"`"))
+            }
+            (Some(_), Some(_)) => {
+                problems.push(Problem::new(at, "found two places").expected("either `url` or `file`"));
+            }
+        }
         self
     }
 }
@@ -143,7 +287,7 @@ impl Remote {
             Err(LocationError::Scheme) => problems.push(wrong(found, "https://.., http://.. or file://..")),
             Err(LocationError::File) => problems.push(wrong(found, "file:///..")),
         }
-        if self.size == 0 {
+        if self.size == Some(0) {
             problems.push(Problem::new(at.name("size"), "found `0`").expected("the file's size in bytes, at least 1"));
         }
         for (field, digest) in [("sha256", &self.sha256), ("blake3", &self.blake3)] {
@@ -152,10 +296,6 @@ impl Remote {
                 let problem = Problem::new(at.name(field), format!("found `{digest}`"));
                 problems.push(problem.expected("64 hexadecimal digits"));
             }
-        }
-        if self.sha256.is_none() && self.blake3.is_none() {
-            let problem = Problem::new(at, "found no digest");
-            problems.push(problem.expected("`sha256`, `blake3` or both (`sha256sum FILE` prints it)"));
         }
         self
     }
@@ -226,15 +366,12 @@ mod tests {
                 "`Url.sha256`: found `abc`, expected 64 hexadecimal digits",
             ]
         );
-        let digest = "expected `sha256`, `blake3` or both (`sha256sum FILE` prints it)";
         let name = "expected letters, digits, `-`, `_` and `.`, not starting with `.`";
         assert_eq!(
             found(r#"{"Files":[{"name":"a/b","url":"file:///x","size":1},{"name":"a/b","url":"file:///x","size":1}]}"#),
             [
                 format!("`Files[0].name`: found `a/b`, {name}"),
-                format!("`Files[0]`: found no digest, {digest}"),
                 format!("`Files[1].name`: found `a/b`, {name}"),
-                format!("`Files[1]`: found no digest, {digest}"),
                 "`Files[1].name`: found `a/b` twice, expected different names".to_owned(),
             ]
         );
