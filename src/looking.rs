@@ -1,4 +1,5 @@
-//! Says how far the look at files and folders of this disk has come, if it takes more than a second.
+//! Says how far the look at files has come, if it takes more than a second: those of this disk, and those that are downloaded to be
+//! measured.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -6,7 +7,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pipe_stages::stage::Progress;
+use pipe_stages::stage::{Checkpoint, Host, Progress};
 
 use crate::{printer::duration, size::size, talk};
 
@@ -67,10 +68,31 @@ impl Looking {
     fn text(&self, progress: &Progress) -> String {
         let Progress { done, total, .. } = *progress;
         if total == 0 {
-            return format!("{done} found");
+            return if progress.unit == "bytes" { size(done) } else { format!("{done} found") };
         }
         let speed = done as f64 / self.began.elapsed().as_secs_f64();
         let left = duration(total.saturating_sub(done) as f64 / speed.max(1.0));
         format!("{} of {}, {left} left", size(done), size(total))
     }
+}
+
+/// A look is not interrupted: ^C ends the program, and leaves nothing that matters.
+impl Host for Looking {
+    fn progress(&self, progress: &Progress) {
+        self.tell(progress);
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        false
+    }
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+
+    fn latest_checkpoint(&self, _: u64) -> Option<Checkpoint> {
+        None
+    }
+
+    fn save_checkpoint(&self, _: &Checkpoint) {}
 }

@@ -18,7 +18,7 @@ use pipe_engine::{
     plan::Plan,
 };
 use pipe_stages::{
-    fetch::{LocationError, Look, Surroundings},
+    fetch::{LocationError, Look, Measure, Network, Sources, Surroundings, measure},
     words::one_of,
 };
 
@@ -71,10 +71,10 @@ impl std::str::FromStr for DeviceChoice {
 
 impl PlanArgs {
     /// Reads the pipeline file and plans it. Files and folders of this disk that it names are looked at.
-    pub(crate) fn plan(&self, store: &StoreArgs, logging: &Logging) -> Result<Planned, Failure> {
+    pub(crate) fn plan(&self, store: &StoreArgs, unknown: Unknown, logging: &Logging) -> Result<Planned, Failure> {
         let overrides = self.overrides();
         let mut pipeline = read_file(&store.file, &overrides)?;
-        look_up(&mut pipeline, store, logging)?;
+        look_up(&mut pipeline, store, unknown, logging)?;
         let in_file = pipeline.device;
         let ordinal = self.resolve_device(&mut pipeline.device)?;
         let as_in_file = overrides.is_empty() && pipeline.device == in_file;
@@ -121,22 +121,38 @@ impl PlanArgs {
     }
 }
 
+/// What is done about a file elsewhere whose size and digest are not written in the pipeline file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// It is refused.
+    Refuse,
+    /// It is downloaded, and refused with its size and digest, to be pasted.
+    Measure,
+}
+
 /// Looks at the files and folders of this disk that a pipeline names.
-fn look_up(pipeline: &mut Pipeline, store: &StoreArgs, logging: &Logging) -> Result<(), Failure> {
+fn look_up(pipeline: &mut Pipeline, store: &StoreArgs, unknown: Unknown, logging: &Logging) -> Result<(), Failure> {
     let base = store.file.parent().unwrap_or(Path::new(""));
-    let partial = partial(&store.root());
+    let partial_dir = &partial(&store.root());
     let looking = Looking::new(logging.quiet);
     let look = Look {
         skip: &[store.root(), store.file.clone(), lock_file::path(&store.file)],
-        notes: &partial,
+        notes: partial_dir,
         now: SystemTime::now(),
         tell: &|progress| looking.tell(progress),
     };
-    Ok(pipeline.look_up(&Surroundings { base, look })?)
+    let network = Network::default();
+    let download = |url: &str| {
+        // In a folder that is not empty no store is made.
+        store.open().map_err(|failure| failure.message)?;
+        measure(url, &Sources { partial_dir, network: &network, host: &looking })
+    };
+    let measure = (unknown == Unknown::Measure).then_some(&download as &Measure<'_>);
+    Ok(pipeline.look_up(&Surroundings { base, look, measure })?)
 }
 
 /// Returns the folder for what a fetch keeps in a store.
-fn partial(root: &Path) -> PathBuf {
+pub(crate) fn partial(root: &Path) -> PathBuf {
     root.join("partial")
 }
 

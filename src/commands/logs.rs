@@ -14,7 +14,7 @@ use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
     output::{json, print_bytes},
-    plan_args::{PlanArgs, unknown},
+    plan_args::{PlanArgs, Unknown, unknown},
     store_args::StoreArgs,
     talk,
 };
@@ -108,7 +108,7 @@ impl Logs {
         if !self.store.file.exists() {
             return Ok(None);
         }
-        let plan = self.plan_args.plan(&self.store, logging)?.plan;
+        let plan = self.plan_args.plan(&self.store, Unknown::Refuse, logging)?.plan;
         let nodes = match plan.find(&self.node) {
             Ok(nodes) => nodes,
             // The latest study may have it.

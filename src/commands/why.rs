@@ -18,7 +18,7 @@ use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
     output::{json, print},
-    plan_args::{PlanArgs, unknown},
+    plan_args::{PlanArgs, Unknown, unknown},
     store_args::StoreArgs,
 };
 
@@ -97,7 +97,7 @@ impl Why {
 
     /// Tells what a run would do now.
     fn now(&self, logging: &Logging) -> Result<Vec<Told>, Failure> {
-        let plan = self.plan_args.plan(&self.store, logging)?.plan;
+        let plan = self.plan_args.plan(&self.store, Unknown::Refuse, logging)?.plan;
         let store = self.store.open_to_look()?;
         let nodes = plan.find(&self.node).map_err(|error| unknown(&plan, error))?;
         let previous = with_nodes(&store, &plan, &nodes)?;

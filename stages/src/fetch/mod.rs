@@ -9,6 +9,10 @@ mod fetcher;
 mod folder;
 mod http;
 mod location;
+mod measure;
+mod network;
+mod patience;
+mod proxy;
 mod shapes;
 mod spec;
 mod verify;
@@ -16,9 +20,11 @@ mod verify;
 pub use fetcher::Fetcher;
 pub use folder::{DiskError, Look, Snapshot};
 pub use location::{LocationError, Mirror};
+pub use measure::{Measured, Sources, measure, measure_file};
+pub use network::Network;
 use pipe_store::Digest;
 use serde::{Deserialize, Serialize};
-pub use spec::{DiskPath, FetchSources, FetchSpec, NamedRemote, Remote, Surroundings};
+pub use spec::{DiskPath, FetchSources, FetchSpec, Measure, NamedRemote, Remote, Surroundings};
 
 use crate::{
     choices, parameters,

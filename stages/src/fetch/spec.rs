@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    ARCHIVE, DiskError, Embedded, Expected, FetchAction, FolderContent, Look, Snapshot,
+    ARCHIVE, DiskError, Embedded, Expected, FetchAction, FolderContent, Look, Measured, Snapshot,
     folder::known_file,
     location::{Location, LocationError},
 };
@@ -143,7 +143,12 @@ pub struct Surroundings<'a> {
     pub base: &'a path::Path,
     /// How files and folders are looked at.
     pub look: Look<'a>,
+    /// Finds the size and the digest of the file at a URL. If they are not known and there is no way to find them, that is a problem.
+    pub measure: Option<&'a Measure<'a>>,
 }
+
+/// Finds the size and the digest of the file at a URL, or says why they cannot be found.
+pub type Measure<'a> = dyn Fn(&str) -> Result<Measured, String> + 'a;
 
 impl FetchSpec {
     /// Returns the action and the sources of its files, as far as the pipeline file says what they are. A file or a folder of this
@@ -178,7 +183,8 @@ impl FetchSpec {
         let (mut action, mut sources) = self.divide();
         let mut problems = Vec::new();
         match self {
-            Self::Embedded(_) | Self::Url(_) => {}
+            Self::Embedded(_) => {}
+            Self::Url(file) => around.check_known(file, &Path::here().name("Url"), &mut problems),
             Self::Folder(path) => {
                 let at = Path::here().name("Folder");
                 match Snapshot::of(&around.base.join(&path.0), &around.look) {
@@ -194,9 +200,12 @@ impl FetchSpec {
             }
             Self::Files(files) => {
                 for (i, file) in files.0.iter().enumerate() {
-                    let at = Path::here().name("Files").index(i).name("file");
+                    let at = Path::here().name("Files").index(i);
                     if let Some(path) = &file.file {
-                        around.file(path, &at, &file.name, &mut sources, &mut problems);
+                        around.file(path, &at.name("file"), &file.name, &mut sources, &mut problems);
+                    }
+                    if let Some(remote) = file.remote() {
+                        around.check_known(&remote, &at, &mut problems);
                     }
                 }
             }
@@ -214,6 +223,29 @@ impl FetchSpec {
 }
 
 impl Surroundings<'_> {
+    /// Adds a problem if the size or the digest of a file is not written. It says what they are, if they can be found.
+    fn check_known(&self, file: &Remote, at: &Path, problems: &mut Vec<Problem>) {
+        let has_digest = file.sha256.is_some() || file.blake3.is_some();
+        let unknown = match (file.size, has_digest) {
+            (Some(_), true) => return,
+            (None, true) => "the size of the file is",
+            (Some(_), false) => "the digest of the file is",
+            (None, false) => "the size and the digest of the file are",
+        };
+        let problem =
+            Problem::new(at.name("url"), format!("{unknown} not written")).expected("`size` and `sha256` beside it");
+        problems.push(match self.measure.map(|measure| measure(&file.url)) {
+            None => problem.help(format!("`pipe digest '{}'` prints them, and `pipe run` does", file.url)),
+            Some(Err(why)) => problem.help(format!("they cannot be found: {why}")),
+            Some(Ok(found)) => match &file.sha256 {
+                Some(written) if !written.eq_ignore_ascii_case(&found.sha256) => {
+                    problem.help(format!("the file there is another one than the digest says: {}", found.fields()))
+                }
+                _ => problem.help(format!("paste: {}", found.fields())),
+            },
+        });
+    }
+
     /// Adds a file of this disk to `sources`.
     fn file(&self, path: &DiskPath, at: &Path, name: &str, sources: &mut FetchSources, problems: &mut Vec<Problem>) {
         match known_file(&self.base.join(&path.0), &self.look) {
@@ -284,6 +316,9 @@ impl Remote {
         match self.url.parse::<Location>() {
             Ok(_) => {}
             Err(LocationError::Invalid(why)) => problems.push(wrong(format!("{found} ({why})"), "a URL")),
+            Err(error @ LocationError::International) => {
+                problems.push(Problem::new(at.name("url"), found).help(error.to_string()))
+            }
             Err(LocationError::Scheme) => problems.push(wrong(found, "https://.., http://.. or file://..")),
             Err(LocationError::File) => problems.push(wrong(found, "file:///..")),
         }
@@ -302,6 +337,7 @@ impl Remote {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make the files that are looked at")]
 mod tests {
     use super::*;
 
@@ -320,6 +356,87 @@ mod tests {
         let lower = digest.to_lowercase();
         assert_eq!(key(&spec), format!(r#"{{"Files":[{{"name":"archive","size":5,"sha256":"{lower}"}}]}}"#));
         assert_eq!(spec.divide().1.urls["archive"], "https://a/b.tar.gz");
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_file_is_found_and_told_where_it_belongs() {
+        let folder = tempfile::tempdir().unwrap();
+        let look = || Look { skip: &[], notes: folder.path(), now: std::time::SystemTime::UNIX_EPOCH, tell: &|_| () };
+        let measure = |url: &str| match url {
+            "https://a/b" => Ok(Measured { size: 3, sha256: "ab".repeat(32) }),
+            _ => Err("the server answers 404 Not Found".to_owned()),
+        };
+        let told = |json: &str, measure: Option<&Measure<'_>>| -> Vec<String> {
+            let around = Surroundings { base: folder.path(), look: look(), measure };
+            let problems = spec(json).look_up(&around).err().unwrap_or_default();
+            problems.iter().map(ToString::to_string).collect()
+        };
+        let fields = format!("size: 3, sha256: \"{}\"", "ab".repeat(32));
+        let both = "the size and the digest of the file are not written, expected `size` and `sha256` beside it";
+        let one = r#"{"Url":{"url":"https://a/b"}}"#;
+        assert_eq!(told(one, Some(&measure)), [format!("`Url.url`: {both} (paste: {fields})")]);
+        let ask = "`pipe digest 'https://a/b'` prints them, and `pipe run` does";
+        assert_eq!(told(one, None), [format!("`Url.url`: {both} ({ask})")]);
+        let files = r#"{"Files":[{"name":"x","url":"https://a/b","size":3},{"name":"y","url":"https://a/c"}]}"#;
+        let digest = "the digest of the file is not written, expected `size` and `sha256` beside it";
+        assert_eq!(
+            told(files, Some(&measure)),
+            [
+                format!("`Files[0].url`: {digest} (paste: {fields})"),
+                format!("`Files[1].url`: {both} (they cannot be found: the server answers 404 Not Found)"),
+            ]
+        );
+        let other = format!(r#"{{"Url":{{"url":"https://a/b","sha256":"{}"}}}}"#, "0".repeat(64));
+        let size = "the size of the file is not written, expected `size` and `sha256` beside it";
+        let wrong = format!("the file there is another one than the digest says: {fields}");
+        assert_eq!(told(&other, Some(&measure)), [format!("`Url.url`: {size} ({wrong})")]);
+    }
+
+    #[test]
+    fn files_of_this_disk_are_known_by_their_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        let look_up = |json: &str| {
+            let now = std::time::SystemTime::UNIX_EPOCH;
+            let look = Look { skip: &[], notes: &folder.path().join("notes"), now, tell: &|_| () };
+            spec(json).look_up(&Surroundings { base: folder.path(), look, measure: None })
+        };
+        write("labels.csv", b"abc");
+        let (action, sources) = look_up(r#"{"File":"labels.csv"}"#).unwrap();
+        let blake3 = blake3::hash(b"abc").to_string();
+        let url = format!(r#"{{"Url":{{"url":"https://a/b","size":3,"blake3":"{blake3}"}}}}"#);
+        assert_eq!(action, spec(&url).divide().0);
+        assert!(sources.files[ARCHIVE].path.ends_with("labels.csv"));
+        let digest = "0".repeat(64);
+        let files = format!(
+            r#"{{"Files":[{{"name":"x","file":"labels.csv"}},{{"name":"a","url":"https://a/b","size":1,"blake3":"{digest}"}}]}}"#
+        );
+        let (action, sources) = look_up(&files).unwrap();
+        assert_eq!(action.outputs(), ["a", "x"]);
+        assert_eq!((sources.files.len(), sources.urls.len()), (1, 1));
+        let problem = |json: &str| look_up(json).unwrap_err()[0].to_string();
+        let relative = "a relative path starts at the folder of the pipeline file";
+        assert_eq!(problem(r#"{"File":"no.csv"}"#), format!("`File`: `no.csv` is not there ({relative})"));
+        assert_eq!(
+            problem(r#"{"Folder":"~/pictures"}"#),
+            "`Folder`: `~/pictures` is not there (write the whole path: `~` is not expanded)"
+        );
+        assert_eq!(
+            problem(r#"{"Folder":"labels.csv"}"#),
+            "`Folder`: `labels.csv` is a file, not a folder (write `File(\"labels.csv\")`)"
+        );
+        std::fs::create_dir(folder.path().join("empty")).unwrap();
+        assert_eq!(
+            problem(r#"{"File":"empty"}"#),
+            "`File`: `empty` is a folder, not a file (write `Folder(\"empty\")`)"
+        );
+        let (action, _) = look_up(r#"{"Folder":"empty"}"#).unwrap();
+        let listing = crate::params::record(&crate::records::Listing::default());
+        assert_eq!(
+            serde_json::to_string(&action).unwrap(),
+            format!(r#"{{"Folder":{{"listing":"{}"}}}}"#, blake3::hash(&listing))
+        );
+        assert_eq!(action.outputs(), ["listing.json"]);
     }
 
     #[test]
@@ -375,6 +492,22 @@ mod tests {
                 "`Files[1].name`: found `a/b` twice, expected different names".to_owned(),
             ]
         );
+        assert_eq!(
+            found(
+                r#"{"Files":[{"name":"a"},{"name":"b","url":"file:///x","file":"x"},{"name":"c","file":"x","size":1}]}"#
+            ),
+            [
+                "`Files[0]`: found no place, expected `url: \"..\"` or `file: \"..\"`",
+                "`Files[1]`: found two places, expected either `url` or `file`",
+                "`Files[2]`: found a `file` with its size or digest (leave them out: a file of this disk is read, and its \
+                 bytes are its name)",
+            ]
+        );
+        assert_eq!(
+            found(r#"{"Folder":"https://a/b"}"#),
+            ["`Folder`: found `https://a/b`, expected a path of this disk (a file elsewhere is `Url(url: \"..\")`)"]
+        );
+        assert_eq!(found(r#"{"File":""}"#), ["`File`: found ``, expected a path"]);
         assert_eq!(found(r#"{"Files":[]}"#), ["`Files`: found no file, expected one or more"]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pipe_stages::{
     StageName,
-    fetch::{FetchAction, FetchSources, FetchSpec, Fetcher, Surroundings},
+    fetch::{FetchAction, FetchSources, FetchSpec, Fetcher, Network, Surroundings},
 };
 use serde_json::Value;
 
@@ -78,6 +78,7 @@ impl StageSpec for FetchStage {
             sources: self.sources.clone(),
             mirrors: plan.downloads.mirrors.clone(),
             partial_dir: plan.downloads.partial.clone(),
+            network: Network::default(),
         };
         plan.push(name, name, Arc::new(fetcher), Arc::new(plain(&self.action)), [], 0)
     }
