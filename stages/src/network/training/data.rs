@@ -9,9 +9,13 @@ use crate::{
     stage::{Inputs, StageError},
 };
 
+use super::order::{Draw, augmentation_seed};
+
 /// The images to train on and those to validate on.
 pub(crate) struct Data {
     pub(crate) heads: Vec<Head>,
+    /// The names of the classes of the first head.
+    pub(crate) classes: Vec<String>,
     /// The shape of an image: `[channels, height, width]`.
     pub(crate) shape: [usize; 3],
     policy: Policy,
@@ -45,7 +49,8 @@ impl Data {
             return Err(StageError::failed("there are no images to train on"));
         }
         let validation = split("validation")?.filter(|split| !split.is_empty());
-        Ok(Self { heads, shape, policy, train, validation })
+        let classes = labels.heads.into_iter().next().map(|head| head.classes).unwrap_or_default();
+        Ok(Self { heads, classes, shape, policy, train, validation })
     }
 
     /// Returns the number of training images.
@@ -53,18 +58,25 @@ impl Data {
         self.train.iter().map(Dataset::len).sum()
     }
 
+    /// Returns the class of each training image for the first head.
+    pub(crate) fn main_labels(&self) -> impl Iterator<Item = i32> {
+        let head = &self.heads[0].name;
+        self.train.iter().flat_map(move |of| of.labels(head).expect("the split was checked").iter().copied())
+    }
+
     /// Returns the number of validation images, or `None` without a validation split.
     pub(crate) fn n_validation(&self) -> Option<usize> {
         self.validation.as_ref().map(Dataset::len)
     }
 
-    /// Returns the training images `indices`, augmented for `epoch`. Indices beyond the
+    /// Returns the training images `draws`, augmented for `epoch`. Indices beyond the
     /// training split refer to the added images.
-    pub(crate) fn train_batch(&self, indices: &[u32], epoch: u32, seed: u64) -> Batch {
+    pub(crate) fn train_batch(&self, draws: &[Draw], epoch: u32, seed: u64) -> Batch {
         let size = self.shape.iter().product();
-        let mut batch = self.empty(indices.len());
-        for (image, &index) in batch.images.chunks_exact_mut(size).zip(indices) {
+        let mut batch = self.empty(draws.len());
+        for (image, &Draw { image: index, repeat }) in batch.images.chunks_exact_mut(size).zip(draws) {
             let first = self.train[0].len();
+            let seed = augmentation_seed(seed, repeat);
             let (dataset, index, seed) = if (index as usize) < first {
                 (&self.train[0], index, seed)
             } else {
