@@ -2,7 +2,7 @@
 
 use crate::{
     augment::{Augment, Normalise},
-    decode::Decode,
+    decode::{Decode, Folders, Names, Table as LabelTable},
     evaluate::Evaluate,
     fetch::Remote,
     images::Augmentation,
@@ -24,6 +24,9 @@ pub fn tables() -> Vec<(&'static str, String)> {
     let mut tables = vec![
         ("train", fields::<Train>()),
         ("decode", fields::<Decode>()),
+        ("folders", fields::<Folders>()),
+        ("labels", fields::<LabelTable>()),
+        ("names", fields::<Names>()),
         ("augment", fields::<Augment>()),
         ("normalise", choices::<Normalise>()),
         ("augmentations", choices::<Augmentation>()),
