@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, error::Error, io::Cursor};
 
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::{DECODER, Kind, Planes, Reading, chunks, exif, fitting};
 
@@ -52,10 +52,16 @@ pub(super) fn decode(kind: Kind, bytes: &[u8], reading: &Reading) -> Result<Plan
     };
     // Compressed metadata count too.
     let decoder = decoder(kind, &bytes, (memory + DECODER) as u64)?;
+    if let ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16 = decoder.original_color_type() {
+        return Err(format!(
+            "{} of printing inks (CMYK), which cannot be read here: convert it to JPEG or PNG",
+            kind.name()
+        ));
+    }
     let picture = DynamicImage::from_decoder(decoder).map_err(|error| refusal(kind, &bytes, error))?;
     let premultiplied = kind == Kind::Tiff && exif::tag(&bytes, EXTRA_SAMPLES) == Some(ASSOCIATED_ALPHA);
     let [width, height] = [picture.width(), picture.height()];
-    let planes = flat(picture, reading, premultiplied).ok_or_else(|| {
+    let planes = flat(kind, picture, reading, premultiplied).ok_or_else(|| {
         format!("{} of floating-point samples, which cannot be read here: convert it to JPEG or PNG", kind.name())
     })?;
     Ok(planes.map(|plane| GrayImage::from_raw(width, height, plane).expect("there is a sample of each pixel")))
@@ -155,8 +161,9 @@ fn with_end(bytes: &[u8]) -> Cow<'_, [u8]> {
 const END: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";
 
 /// Returns the red, green and blue of each pixel, or `None` if they are floating-point numbers.
-fn flat(picture: DynamicImage, reading: &Reading, premultiplied: bool) -> Option<[Vec<u8>; 3]> {
-    let white = reading.white;
+fn flat(kind: Kind, picture: DynamicImage, reading: &Reading, premultiplied: bool) -> Option<[Vec<u8>; 3]> {
+    // A PNM states its white itself, and its samples were scaled by it.
+    let white = if kind == Kind::Pnm { 65535 } else { reading.white };
     let byte = |sample: u8| sample;
     let colour = move |sample: u16| ((u32::from(sample) * 255 + white / 2) / white).min(255) as u8;
     let alpha = |sample: u16| ((u32::from(sample) + 128) / 257) as u8;

@@ -26,7 +26,7 @@ parameters! {
         background: [u8; 3] = [255; 3],
         /// Whether pictures are turned as their metadata say.
         orientation: Orientation = Orientation::Exif,
-        /// The value of white in samples of 16 bits. What is larger is white, too.
+        /// The value of white in samples of 16 bits of PNG and TIFF, for example 4095. What is larger is white, too.
         white: u32 [Domain::Whole(1..=65535)] = 65535,
     }
 }
@@ -152,11 +152,12 @@ pub fn memory(bytes: &[u8], reading: &Reading) -> u64 {
     (DECODER + decoding.max(upright) + scaling + 9 * result) as u64
 }
 
-/// Refuses pictures that are too large, (width, height).
+/// Refuses pictures without pixels and those that are too large, (width, height).
 fn fitting([width, height]: [usize; 2]) -> Result<(), String> {
-    let fits = width.max(height) <= MAX_SIDE && width * height <= MAX_PIXELS;
-    fits.then_some(())
-        .ok_or_else(|| format!("{width} x {height} pixels, expected at most {MAX_SIDE} a side and {MAX_PIXELS} in all"))
+    let fits = width.min(height) > 0 && width.max(height) <= MAX_SIDE && width * height <= MAX_PIXELS;
+    fits.then_some(()).ok_or_else(|| {
+        format!("{width} x {height} pixels, expected 1 to {MAX_SIDE} a side and at most {MAX_PIXELS} in all")
+    })
 }
 
 /// Returns what a file is that cannot be read.

@@ -49,6 +49,12 @@ fn white_of_16_bits_may_be_another_value() {
     let reading = Reading { white: 4095, ..Reading::of_size(1, 4) };
     assert_eq!(planes(&file, &reading).unwrap()[..4], [0, 128, 255, 255]);
     assert_eq!(planes(&file, &Reading::of_size(1, 4)).unwrap()[..4], [0, 8, 16, 19]);
+    // A PNM states it.
+    let file = b"P5 2 1 4095 \x08\x00\x0f\xff";
+    for white in [4095, 65535] {
+        let reading = Reading { white, ..Reading::of_size(1, 2) };
+        assert_eq!(planes(file, &reading).unwrap()[..2], [128, 255]);
+    }
 }
 
 #[test]
@@ -268,8 +274,16 @@ fn a_picture_that_is_too_large_is_refused_before_it_is_decoded() {
     let at = huge.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     huge[at + 5..at + 9].copy_from_slice(&[0x3f, 0xff, 0x3f, 0xff]); // height, width
     let error = planes(&huge, &Reading::of_size(2, 2)).unwrap_err();
-    assert!(error.starts_with("16383 x 16383 pixels, expected at most"), "{error}");
+    assert_eq!(error, "16383 x 16383 pixels, expected 1 to 65535 a side and at most 67108864 in all");
     assert_eq!(memory(&huge, &Reading::of_size(2, 2)), DECODER as u64);
+}
+
+#[test]
+fn a_picture_without_pixels_is_refused() {
+    let mut gif = sample(ImageFormat::Gif);
+    gif[6..8].fill(0); // width
+    let error = planes(&gif, &Reading::of_size(2, 2)).unwrap_err();
+    assert!(error.starts_with("0 x 3 pixels, expected 1 to"), "{error}");
 }
 
 #[test]
