@@ -7,6 +7,7 @@ mod decode;
 mod engine;
 mod fabricated;
 mod philox;
+mod pictures;
 mod store;
 mod studies;
 mod views;

@@ -2,9 +2,9 @@
 
 use std::{borrow::Cow, error::Error, io::Cursor};
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use super::{DECODER, Kind, Reading, chunks, exif, fitting};
+use super::{DECODER, Kind, Planes, Reading, chunks, exif, fitting};
 
 /// Returns the width and height of a picture, and the most bytes that decoding it takes, judged by its header.
 ///
@@ -42,7 +42,7 @@ fn bytes_per_pixel(kind: Kind) -> usize {
 ///
 /// # Errors
 /// If it is not a whole picture or too large. The message continues "the file is ...".
-pub(super) fn decode(kind: Kind, bytes: &[u8], reading: &Reading) -> Result<RgbImage, String> {
+pub(super) fn decode(kind: Kind, bytes: &[u8], reading: &Reading) -> Result<Planes, String> {
     let (size, memory) = size(kind, bytes)?;
     fitting(size)?;
     check(kind, bytes)?;
@@ -52,13 +52,19 @@ pub(super) fn decode(kind: Kind, bytes: &[u8], reading: &Reading) -> Result<RgbI
     };
     // Compressed metadata count too.
     let decoder = decoder(kind, &bytes, (memory + DECODER) as u64)?;
+    if let ExtendedColorType::Cmyk8 | ExtendedColorType::Cmyk16 = decoder.original_color_type() {
+        return Err(format!(
+            "{} of printing inks (CMYK), which cannot be read here: convert it to JPEG or PNG",
+            kind.name()
+        ));
+    }
     let picture = DynamicImage::from_decoder(decoder).map_err(|error| refusal(kind, &bytes, error))?;
     let premultiplied = kind == Kind::Tiff && exif::tag(&bytes, EXTRA_SAMPLES) == Some(ASSOCIATED_ALPHA);
     let [width, height] = [picture.width(), picture.height()];
-    let pixels = flat(picture, reading, premultiplied).ok_or_else(|| {
+    let planes = flat(kind, picture, reading, premultiplied).ok_or_else(|| {
         format!("{} of floating-point samples, which cannot be read here: convert it to JPEG or PNG", kind.name())
     })?;
-    Ok(RgbImage::from_raw(width, height, pixels).expect("three samples of each pixel were kept"))
+    Ok(planes.map(|plane| GrayImage::from_raw(width, height, plane).expect("there is a sample of each pixel")))
 }
 
 fn decoder(kind: Kind, bytes: &[u8], memory: u64) -> Result<impl ImageDecoder, String> {
@@ -87,8 +93,11 @@ fn refusal(kind: Kind, bytes: &[u8], error: ImageError) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    let is_cut =
-        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::UnexpectedEof);
+    let ended = |error: &std::io::Error| error.kind() == std::io::ErrorKind::UnexpectedEof;
+    let is_cut = match kind {
+        Kind::Png => chunks::png(bytes).all(|chunk| chunk.name != *b"IEND"),
+        _ => cause.downcast_ref().is_some_and(ended),
+    };
     match &error {
         ImageError::Unsupported(_) => {
             format!("{name} of a form that cannot be read here ({cause}): convert it to JPEG or PNG")
@@ -152,8 +161,9 @@ fn with_end(bytes: &[u8]) -> Cow<'_, [u8]> {
 const END: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";
 
 /// Returns the red, green and blue of each pixel, or `None` if they are floating-point numbers.
-fn flat(picture: DynamicImage, reading: &Reading, premultiplied: bool) -> Option<Vec<u8>> {
-    let white = reading.white;
+fn flat(kind: Kind, picture: DynamicImage, reading: &Reading, premultiplied: bool) -> Option<[Vec<u8>; 3]> {
+    // A PNM states its white itself, and its samples were scaled by it.
+    let white = if kind == Kind::Pnm { 65535 } else { reading.white };
     let byte = |sample: u8| sample;
     let colour = move |sample: u16| ((u32::from(sample) * 255 + white / 2) / white).min(255) as u8;
     let alpha = |sample: u16| ((u32::from(sample) + 128) / 257) as u8;
@@ -161,7 +171,7 @@ fn flat(picture: DynamicImage, reading: &Reading, premultiplied: bool) -> Option
     Some(match picture {
         DynamicImage::ImageLuma8(picture) => paper.under::<1, _>(picture.as_raw(), byte, byte),
         DynamicImage::ImageLumaA8(picture) => paper.under::<2, _>(picture.as_raw(), byte, byte),
-        DynamicImage::ImageRgb8(picture) => picture.into_raw(),
+        DynamicImage::ImageRgb8(picture) => paper.under::<3, _>(picture.as_raw(), byte, byte),
         DynamicImage::ImageRgba8(picture) => paper.under::<4, _>(picture.as_raw(), byte, byte),
         DynamicImage::ImageLuma16(picture) => paper.under::<1, _>(picture.as_raw(), colour, alpha),
         DynamicImage::ImageLumaA16(picture) => paper.under::<2, _>(picture.as_raw(), colour, alpha),
@@ -185,15 +195,13 @@ impl Paper {
         samples: &[T],
         colour: impl Fn(T) -> u8,
         alpha: impl Fn(T) -> u8,
-    ) -> Vec<u8> {
+    ) -> [Vec<u8>; 3] {
         let pixels = samples.as_chunks::<N>().0;
-        let mut flat = Vec::with_capacity(3 * pixels.len());
-        for pixel in pixels {
-            let colours = if N < 3 { [pixel[0]; 3] } else { [pixel[0], pixel[1], pixel[2]] }.map(&colour);
-            let opacity = if N.is_multiple_of(2) { alpha(pixel[N - 1]) } else { 255 };
-            flat.extend((0..3).map(|i| self.blend(colours[i], opacity, self.background[i])));
-        }
-        flat
+        [0, 1, 2].map(|channel| {
+            let colour = |pixel: &[T; N]| colour(pixel[if N < 3 { 0 } else { channel }]);
+            let blend = |pixel| self.blend(colour(pixel), alpha(pixel[N - 1]), self.background[channel]);
+            if N.is_multiple_of(2) { pixels.iter().map(blend).collect() } else { pixels.iter().map(colour).collect() }
+        })
     }
 
     /// Returns `(a c + (255 - a) b) / 255`, rounded to the nearest.

@@ -8,7 +8,7 @@ mod kind;
 mod resample;
 
 use exif::Upright;
-use image::{Rgb, RgbImage, imageops};
+use image::{GrayImage, Luma, imageops};
 pub use kind::{Kind, kind};
 use resample::{Window, triangle};
 
@@ -26,7 +26,7 @@ parameters! {
         background: [u8; 3] = [255; 3],
         /// Whether pictures are turned as their metadata say.
         orientation: Orientation = Orientation::Exif,
-        /// The value of white in samples of 16 bits. What is larger is white, too.
+        /// The value of white in samples of 16 bits of PNG and TIFF, for example 4095. What is larger is white, too.
         white: u32 [Domain::Whole(1..=65535)] = 65535,
     }
 }
@@ -54,6 +54,9 @@ choices! {
         Ignore,
     }
 }
+
+/// The red, green and blue of a picture.
+type Planes = [GrayImage; 3];
 
 /// The largest width and height that are accepted, the most that a JPEG can have.
 const MAX_SIDE: usize = 65_535;
@@ -101,7 +104,7 @@ impl Reading {
 /// If `bytes` is not a whole picture, one that is not read here, or too large. The message continues "the file is ...".
 pub fn planes(bytes: &[u8], reading: &Reading) -> Result<Vec<u8>, String> {
     let kind = kind(bytes);
-    let mut picture = match kind {
+    let mut planes = match kind {
         Kind::Jpeg => {
             fitting(jpeg::size(bytes)?.0)?;
             jpeg::decode(bytes)?
@@ -110,22 +113,24 @@ pub fn planes(bytes: &[u8], reading: &Reading) -> Result<Vec<u8>, String> {
         _ => return Err(unreadable(kind, bytes)),
     };
     if reading.orientation == Orientation::Exif {
-        picture = turned(picture, exif::orientation(kind, bytes));
+        let upright = exif::orientation(kind, bytes);
+        planes = planes.map(|plane| turned(plane, upright));
     }
-    let size = [picture.width(), picture.height()].map(|side| side as usize);
+    let size = [planes[0].width(), planes[0].height()].map(|side| side as usize);
     let (window, place) = reading.window(size);
     if window != (Window { whole: size, origin: [0, 0], size }) {
-        picture = triangle(&picture, window);
+        planes = planes.map(|plane| triangle(&plane, window));
     }
     let [height, width] = reading.size;
-    if picture.dimensions() != (width, height) {
-        let mut padded = RgbImage::from_pixel(width, height, Rgb(reading.background));
-        imageops::replace(&mut padded, &picture, place[0] as i64, place[1] as i64);
-        picture = padded;
+    if planes[0].dimensions() != (width, height) {
+        let mut background = reading.background.into_iter();
+        planes = planes.map(|plane| {
+            let mut padded = GrayImage::from_pixel(width, height, Luma([background.next().unwrap_or_default()]));
+            imageops::replace(&mut padded, &plane, place[0] as i64, place[1] as i64);
+            padded
+        });
     }
-    let mut planes = Vec::with_capacity(3 * picture.pixels().len());
-    (0..3).for_each(|channel| planes.extend(picture.pixels().map(|pixel| pixel.0[channel])));
-    Ok(planes)
+    Ok(planes.map(GrayImage::into_raw).concat())
 }
 
 /// Returns the most bytes that [`planes`] takes for a picture, judged by its header. Pictures that will be refused take next to
@@ -147,11 +152,12 @@ pub fn memory(bytes: &[u8], reading: &Reading) -> u64 {
     (DECODER + decoding.max(upright) + scaling + 9 * result) as u64
 }
 
-/// Refuses pictures that are too large, (width, height).
+/// Refuses pictures without pixels and those that are too large, (width, height).
 fn fitting([width, height]: [usize; 2]) -> Result<(), String> {
-    let fits = width.max(height) <= MAX_SIDE && width * height <= MAX_PIXELS;
-    fits.then_some(())
-        .ok_or_else(|| format!("{width} x {height} pixels, expected at most {MAX_SIDE} a side and {MAX_PIXELS} in all"))
+    let fits = width.min(height) > 0 && width.max(height) <= MAX_SIDE && width * height <= MAX_PIXELS;
+    fits.then_some(()).ok_or_else(|| {
+        format!("{width} x {height} pixels, expected 1 to {MAX_SIDE} a side and at most {MAX_PIXELS} in all")
+    })
 }
 
 /// Returns what a file is that cannot be read.
@@ -168,18 +174,20 @@ fn unreadable(kind: Kind, bytes: &[u8]) -> String {
     }
 }
 
-fn turned(picture: RgbImage, Upright { mirrored, quarter_turns }: Upright) -> RgbImage {
-    let mut picture = picture;
+fn turned(mut plane: GrayImage, Upright { mirrored, quarter_turns }: Upright) -> GrayImage {
     if mirrored {
-        imageops::flip_horizontal_in_place(&mut picture);
+        imageops::flip_horizontal_in_place(&mut plane);
     }
     match quarter_turns {
-        1 => imageops::rotate90(&picture),
+        1 => imageops::rotate90(&plane),
         2 => {
-            imageops::rotate180_in_place(&mut picture);
-            picture
+            imageops::rotate180_in_place(&mut plane);
+            plane
         }
-        3 => imageops::rotate270(&picture),
-        _ => picture,
+        3 => imageops::rotate270(&plane),
+        _ => plane,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Scales pictures.
 
-use image::RgbImage;
+use image::GrayImage;
 
 /// What a pixel of the result is computed from: in one direction, neighbouring pixels of the source, each with its weight.
 struct Taps {
@@ -32,36 +32,31 @@ pub(super) struct Window {
     pub(super) size: [usize; 2],
 }
 
-/// Returns the part of the picture, scaled with a triangle filter: bilinear when enlarging, wider when shrinking. Rows are
+/// Returns the part of a plane, scaled with a triangle filter: bilinear when enlarging, wider when shrinking. Rows are
 /// computed one after the other in 32-bit floats without fused operations, first the columns, then along the row.
-pub(super) fn triangle(picture: &RgbImage, window: Window) -> RgbImage {
-    let [width, height] = [picture.width(), picture.height()].map(|side| side as usize);
+pub(super) fn triangle(plane: &GrayImage, window: Window) -> GrayImage {
+    let [width, height] = [plane.width(), plane.height()].map(|side| side as usize);
     let taps = |direction: usize, from: usize| {
         let (to, origin) = (window.whole[direction], window.origin[direction]);
         (origin..origin + window.size[direction]).map(move |i| Taps::of(i, from, to))
     };
     let across: Vec<Taps> = taps(0, width).collect();
-    let stride = 3 * width;
-    let mut pixels = Vec::with_capacity(3 * window.size[0] * window.size[1]);
-    let mut row = vec![0.0_f32; stride];
+    let mut samples = Vec::with_capacity(window.size[0] * window.size[1]);
+    let mut row = vec![0.0_f32; width];
     for down in taps(1, height) {
         row.fill(0.0);
-        let lines = picture.as_raw()[stride * down.first..].chunks_exact(stride);
+        let lines = plane.as_raw()[width * down.first..].chunks_exact(width);
         for (weight, line) in down.weights.iter().zip(lines) {
-            for (sum, byte) in row.iter_mut().zip(line) {
-                *sum += f32::from(*byte) * weight;
+            for (sum, sample) in row.iter_mut().zip(line) {
+                *sum += f32::from(*sample) * weight;
             }
         }
-        for tap in &across {
-            let mut sums = [0.0_f32; 3];
-            for (weight, pixel) in tap.weights.iter().zip(row[3 * tap.first..].as_chunks::<3>().0) {
-                for (sum, value) in sums.iter_mut().zip(pixel) {
-                    *sum += value * weight;
-                }
-            }
-            pixels.extend(sums.map(|sum| sum.clamp(0.0, 255.0).round() as u8));
-        }
+        samples.extend(across.iter().map(|tap| {
+            let values = tap.weights.iter().zip(&row[tap.first..]);
+            let sum = values.fold(0.0_f32, |sum, (weight, value)| sum + value * weight);
+            sum.clamp(0.0, 255.0).round() as u8
+        }));
     }
     let [width, height] = window.size.map(|side| side as u32);
-    RgbImage::from_raw(width, height, pixels).expect("there are as many pixels")
+    GrayImage::from_raw(width, height, samples).expect("there are as many samples")
 }

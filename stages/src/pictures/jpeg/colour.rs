@@ -30,25 +30,40 @@ impl Model {
         }
     }
 
-    /// Appends a row of pixels, given by a row of each component.
-    pub(super) fn append(self, rows: [&[u8]; 4], width: usize, pixels: &mut Vec<u8>) {
+    /// Writes a row of red, green and blue, given by a row of each component.
+    pub(super) fn write(self, rows: [&[u8]; 4], [red, green, blue]: [&mut [u8]; 3]) {
+        let width = red.len();
         let [a, b, c, d] = rows.map(|row| &row[..width.min(row.len())]);
-        let three = || a.iter().zip(b).zip(c).map(|((a, b), c)| [*a, *b, *c]);
         match self {
-            Self::Grey => pixels.extend(a.iter().flat_map(|grey| [*grey; 3])),
-            Self::Rgb => pixels.extend(three().flatten()),
-            Self::Ycc => pixels.extend(three().flat_map(rgb_of_ycc)),
-            Self::Cmyk => pixels.extend(three().zip(d).flat_map(|(inks, black)| inks.map(|ink| inked(ink, *black)))),
-            Self::Ycck => pixels.extend(three().zip(d).flat_map(|(ycc, black)| {
+            Self::Grey => [red, green, blue].map(|plane| plane.copy_from_slice(a)),
+            Self::Rgb => [(red, a), (green, b), (blue, c)].map(|(plane, row)| plane.copy_from_slice(row)),
+            Self::Ycc => rgb_row_of_ycc([a, b, c], [red, green, blue]),
+            Self::Cmyk => [(red, a), (green, b), (blue, c)].map(|(plane, inks)| {
+                plane.iter_mut().zip(inks.iter().zip(d)).for_each(|(out, (ink, black))| *out = inked(*ink, *black));
+            }),
+            Self::Ycck => {
                 // The differences give the inks, of which Adobe's programs write the complement.
-                rgb_of_ycc(ycc).map(|ink| inked(255 - ink, *black))
-            })),
-        }
+                rgb_row_of_ycc([a, b, c], [&mut *red, &mut *green, &mut *blue]);
+                [red, green, blue].map(|plane| {
+                    plane.iter_mut().zip(d).for_each(|(ink, black)| *ink = inked(255 - *ink, *black));
+                })
+            }
+        };
     }
 }
 
+fn rgb_row_of_ycc([a, b, c]: [&[u8]; 3], [red, green, blue]: [&mut [u8]; 3]) -> [(); 3] {
+    // One plane after the other, so that the compiler can use vectors.
+    let plane = |plane: &mut [u8], channel: usize| {
+        for (out, ((a, b), c)) in plane.iter_mut().zip(a.iter().zip(b).zip(c)) {
+            *out = rgb_of_ycc([*a, *b, *c])[channel];
+        }
+    };
+    [plane(red, 0), plane(green, 1), plane(blue, 2)]
+}
+
 /// Returns a colour of JFIF in the 16-bit fixed point of libjpeg.
-#[inline]
+#[inline(always)]
 fn rgb_of_ycc([luminance, blue, red]: [u8; 3]) -> [u8; 3] {
     let (y, cb, cr) = (i32::from(luminance), i32::from(blue) - 128, i32::from(red) - 128);
     const HALF: i32 = 1 << 15;

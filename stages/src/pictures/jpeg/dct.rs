@@ -23,24 +23,34 @@ type Number = Wrapping<i32>;
 /// `jpeg_idct_islow` of libjpeg, so that the samples are the same.
 pub(super) fn inverse(coefficients: &[i16; 64], quantisation: &[u16; 64], samples: &mut [u8], stride: usize) {
     let at = |i: usize| Wrapping(i32::from(coefficients[i]) * i32::from(quantisation[i]));
-    if coefficients[1..] == [0; 63] {
+    // Whether a column has more than its first coefficient, by the bits of the rows below.
+    let mut below = [0; 8];
+    for row in coefficients.as_chunks::<8>().0[1..].iter() {
+        below.iter_mut().zip(row).for_each(|(below, coefficient)| *below |= coefficient);
+    }
+    if below == [0; 8] && coefficients[1..8] == [0; 7] {
         let sample = sample(at(0) << BETWEEN, BETWEEN + 3);
         samples.chunks_mut(stride).take(8).for_each(|row| row[..8].fill(sample));
         return;
     }
-    let mut between = [[Wrapping(0); 8]; 8];
-    for column in 0..8 {
-        let line = std::array::from_fn(|row| at(8 * row + column));
-        if line[1..] == [Wrapping(0); 7] {
-            between.iter_mut().for_each(|row| row[column] = line[0] << BETWEEN);
-            continue;
+    let mut columns = [[Wrapping(0); 8]; 8];
+    for (i, column) in columns.iter_mut().enumerate() {
+        if below[i] == 0 {
+            *column = [at(i) << BETWEEN; 8];
+        } else {
+            let line = one_dimension(std::array::from_fn(|row| at(8 * row + i)));
+            *column = line.map(|value| descale(value, CONSTANT - BETWEEN));
         }
-        let line = one_dimension(line);
-        (0..8).for_each(|row| between[row][column] = descale(line[row], CONSTANT - BETWEEN));
     }
-    for (row, line) in samples.chunks_mut(stride).zip(between) {
-        let line = one_dimension(line);
-        (0..8).for_each(|column| row[column] = sample(line[column], CONSTANT + BETWEEN + 3));
+    // All rows together, so that the compiler can use vectors.
+    let mut transposed = [[0; 8]; 8];
+    for row in 0..8 {
+        let line = one_dimension(std::array::from_fn(|i| columns[i][row]));
+        (0..8).for_each(|i| transposed[i][row] = sample(line[i], CONSTANT + BETWEEN + 3));
+    }
+    for (row, line) in samples.chunks_mut(stride).take(8).enumerate() {
+        let line: &mut [u8; 8] = line.first_chunk_mut().expect("a row has eight samples");
+        *line = std::array::from_fn(|i| transposed[i][row]);
     }
 }
 
@@ -56,7 +66,7 @@ fn sample(value: Number, bits: usize) -> u8 {
 }
 
 /// Returns the transform of a line, scaled by the square root of 8 and 2^[`CONSTANT`].
-#[inline]
+#[inline(always)]
 fn one_dimension(line: [Number; 8]) -> [Number; 8] {
     let constant = |value| Wrapping(value);
     let [c0, c1, c2, c3, c4, c5, c6, c7] = line;

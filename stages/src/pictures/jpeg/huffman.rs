@@ -7,7 +7,7 @@ const FAST: u32 = 9;
 #[derive(Debug, Clone)]
 pub(super) struct Code {
     /// For each value of the next bits, the length of the code and its symbol: `length << 8 | symbol`. 0 if it is longer.
-    fast: Vec<u16>,
+    fast: [u16; 1 << FAST],
     /// For each length, the first code beyond those of this length, aligned to the left of 16 bits.
     beyond: [u32; 17],
     /// For each length, what is added to a code to get the index of its symbol.
@@ -19,7 +19,7 @@ impl Code {
     /// Returns the code with this number of codes of each length from 1 to 16, or `None` if there is no such code. No code may
     /// consist of ones only.
     pub(super) fn new(lengths: &[u8; 16], symbols: &[u8]) -> Option<Self> {
-        let mut code = Self { fast: vec![0; 1 << FAST], beyond: [0; 17], offset: [0; 17], symbols: symbols.to_vec() };
+        let mut code = Self { fast: [0; 1 << FAST], beyond: [0; 17], offset: [0; 17], symbols: symbols.to_vec() };
         let (mut next, mut index) = (0_u32, 0_usize);
         for (length, &n) in (1_u32..).zip(lengths) {
             code.offset[length as usize] = index as i32 - next as i32;
@@ -41,6 +41,14 @@ impl Code {
         (index == symbols.len()).then_some(code)
     }
 
+    /// Returns the symbol of the next 16 bits if its code is long, and the length.
+    #[cold]
+    fn long(&self, next: u32) -> Option<(u8, u32)> {
+        let length = (FAST + 1..=16).find(|length| next < self.beyond[*length as usize])?;
+        let index = (next >> (16 - length)) as i32 + self.offset[length as usize];
+        Some((*self.symbols.get(index as usize)?, length))
+    }
+
     /// Returns the codes of the symbols as (code, length), for an encoder.
     #[cfg(test)]
     pub(super) fn codes(lengths: &[u8; 16], symbols: &[u8]) -> std::collections::BTreeMap<u8, (u32, u32)> {
@@ -58,7 +66,7 @@ impl Code {
 
 /// The bits of one stretch of entropy-coded data, which ends at a marker or at the end of the file. Beyond its end the bits are
 /// zeros, and [`Bits::ran_out`] tells.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Bits<'a> {
     pub(super) data: &'a [u8],
     /// Where the bytes begin that are not in `buffer`.
@@ -77,26 +85,26 @@ impl<'a> Bits<'a> {
     }
 
     /// Makes at least 32 bits available.
-    #[inline]
+    #[inline(always)]
     fn fill(&mut self) {
         if self.n >= 32 {
             return;
         }
-        if let Some(bytes) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<4>()) {
-            let word = u32::from_be_bytes(*bytes);
-            // Whether no byte is 0xff, so that no byte of the complement is 0.
-            if (!word).wrapping_sub(0x0101_0101) & word & 0x8080_8080 == 0 {
-                self.buffer |= u64::from(word) << (32 - self.n);
+        match self.data.get(self.at..).and_then(|rest| rest.first_chunk::<4>()) {
+            // No byte is 0xff, so no byte of the complement is 0.
+            Some(bytes) if has_no_zero(!u32::from_be_bytes(*bytes)) => {
+                self.buffer |= u64::from(u32::from_be_bytes(*bytes)) << (32 - self.n);
                 self.n += 32;
                 self.at += 4;
-                return;
             }
+            _ => *self = self.filled_slowly(),
         }
-        self.fill_slowly();
     }
 
+    /// Fills the buffer byte by byte. The state is passed by value, so that [`Bits::fill`] can keep it in registers.
     #[cold]
-    fn fill_slowly(&mut self) {
+    #[inline(never)]
+    fn filled_slowly(mut self) -> Self {
         while self.n <= 56 {
             let byte = match self.data.get(self.at..).unwrap_or_default() {
                 [0xff, rest @ ..] => {
@@ -117,9 +125,10 @@ impl<'a> Bits<'a> {
             self.buffer |= u64::from(byte.unwrap_or(0)) << (56 - self.n);
             self.n += 8;
         }
+        self
     }
 
-    #[inline]
+    #[inline(always)]
     fn skip(&mut self, n: u32) {
         self.buffer <<= n;
         self.n -= n;
@@ -141,8 +150,8 @@ impl<'a> Bits<'a> {
         ((self.n.saturating_sub(self.invented) / 8) as usize, self.at)
     }
 
-    /// Returns the next symbol, or `None` if the bits are no code.
-    #[inline]
+    /// Returns the next symbol, or `None` if the bits are no code. At least 16 bits stay available.
+    #[inline(always)]
     pub(super) fn symbol(&mut self, code: &Code) -> Option<u8> {
         self.fill();
         let entry = code.fast[(self.buffer >> (64 - FAST)) as usize];
@@ -150,15 +159,13 @@ impl<'a> Bits<'a> {
             self.skip(u32::from(entry >> 8));
             return Some(entry as u8);
         }
-        let next = (self.buffer >> 48) as u32;
-        let length = (FAST + 1..=16).find(|length| next < code.beyond[*length as usize])?;
+        let (symbol, length) = code.long((self.buffer >> 48) as u32)?;
         self.skip(length);
-        let index = (next >> (16 - length)) as i32 + code.offset[length as usize];
-        code.symbols.get(index as usize).copied()
+        Some(symbol)
     }
 
-    /// Returns the next bits as a number, at most 16. A symbol may precede without another [`Bits::fill`].
-    #[inline]
+    /// Returns the next bits as a number, at most 16 that are available.
+    #[inline(always)]
     fn take(&mut self, n: u32) -> u32 {
         let value = (self.buffer >> 1 >> (63 - n)) as u32;
         self.skip(n);
@@ -177,14 +184,20 @@ impl<'a> Bits<'a> {
         self.number(1) == 1
     }
 
-    /// Returns the number of `size` bits that follows a symbol (`EXTEND` in T.81, F.2.2.1).
-    #[inline]
+    /// Returns the number of `size` bits, at most 16, that follows a symbol (`EXTEND` in T.81, F.2.2.1).
+    #[inline(always)]
     pub(super) fn signed(&mut self, size: u32) -> i32 {
-        self.fill();
-        let value = self.take(size) as i32;
         // Numbers that begin with 0 are negative.
-        if size > 0 && value < 1 << (size - 1) { value + 1 - (1 << size) } else { value }
+        let is_negative = (self.buffer >> 63) as i32 - 1;
+        let value = self.take(size) as i32;
+        value + (is_negative & (1 - (1 << size)))
     }
+}
+
+/// Returns whether no byte of a word is 0.
+#[inline(always)]
+fn has_no_zero(word: u32) -> bool {
+    word.wrapping_sub(0x0101_0101) & !word & 0x8080_8080 == 0
 }
 
 /// The codes of files that have none, such as frames of Motion JPEG: T.81, tables K.3 to K.6. For luminance and chrominance, the

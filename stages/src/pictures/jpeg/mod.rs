@@ -12,8 +12,10 @@ mod scan;
 
 use colour::{Model, Upsampled};
 use frame::{Frame, Markers, Next};
-use image::RgbImage;
+use image::GrayImage;
 use scan::Decoded;
+
+use super::Planes;
 
 /// Returns the width and height of a JPEG, and the most bytes that decoding it takes, judged by its header.
 ///
@@ -39,7 +41,7 @@ fn memory(frame: &Frame) -> usize {
 ///
 /// # Errors
 /// If it is not a whole JPEG, or one that is not read here. The message continues "the file is ...".
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Planes, String> {
     let mut markers = Markers::of(bytes);
     let Next::Frame(frame) = markers.next(None)? else { return Err(truncated("it has no frame")) };
     let blocks: usize = frame.components.iter().map(|component| component.n_blocks()).sum();
@@ -65,16 +67,17 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
         .zip(&decoded)
         .map(|(component, known)| Upsampled::new(component, &known.samples))
         .collect();
-    let mut pixels = Vec::with_capacity(3 * frame.width * frame.height);
-    for y in 0..frame.height {
+    let [width, height] = [frame.width, frame.height].map(|side| side as u32);
+    let mut planes = [(); 3].map(|()| GrayImage::new(width, height));
+    let [red, green, blue] = planes.each_mut().map(|plane| plane.chunks_exact_mut(frame.width));
+    for (y, ((red, green), blue)) in red.zip(green).zip(blue).enumerate() {
         let mut rows: [&[u8]; 4] = [&[]; 4];
         for (row, component) in rows.iter_mut().zip(&mut components) {
             *row = component.row(y);
         }
-        model.append(rows, frame.width, &mut pixels);
+        model.write(rows, [red, green, blue]);
     }
-    let [width, height] = [frame.width, frame.height].map(|side| side as u32);
-    Ok(RgbImage::from_raw(width, height, pixels).expect("all rows were appended"))
+    Ok(planes)
 }
 
 fn truncated(why: &str) -> String {

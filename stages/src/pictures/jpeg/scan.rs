@@ -34,13 +34,13 @@ impl Decoded {
 
     /// Turns the coefficients into samples, if that is still to be done.
     pub(super) fn finish(&mut self, component: &Component) {
-        let Some(quantisation) = self.quantisation.filter(|_| !self.coefficients.is_empty()) else { return };
+        let Some(quantisation) = self.quantisation.as_ref().filter(|_| !self.coefficients.is_empty()) else { return };
         let mut samples = vec![0; 64 * component.n_blocks()];
         let stride = 8 * component.blocks[0];
         let rows = samples.chunks_exact_mut(8 * stride).zip(self.coefficients.chunks_exact(component.blocks[0]));
         for (row, blocks) in rows {
             for (i, block) in blocks.iter().enumerate() {
-                dct::inverse(block, &quantisation, &mut row[8 * i..], stride);
+                dct::inverse(block, quantisation, &mut row[8 * i..], stride);
             }
         }
         self.samples = samples;
@@ -195,9 +195,9 @@ impl<'a> Stretch<'a> {
         if let Mode::Sequential = self.mode {
             let mut block = [0; 64];
             self.sequential(part, &mut block)?;
-            if let Some(quantisation) = decoded.quantisation.filter(|_| is_inside) {
+            if let Some(quantisation) = decoded.quantisation.as_ref().filter(|_| is_inside) {
                 let stride = 8 * wide;
-                dct::inverse(&block, &quantisation, &mut decoded.samples[8 * (y * stride + x)..], stride);
+                dct::inverse(&block, quantisation, &mut decoded.samples[8 * (y * stride + x)..], stride);
             }
             return Some(());
         }
@@ -228,18 +228,21 @@ impl<'a> Stretch<'a> {
     fn sequential(&mut self, part: usize, block: &mut [i16; 64]) -> Option<()> {
         block[0] = self.next_dc(part)? as i16;
         let code = self.codes[part][1].as_ref()?;
+        // A copy, which stays in registers.
+        let mut bits = self.bits;
         let mut at = 1;
         while at < 64 {
-            match self.bits.symbol(code)? {
+            match bits.symbol(code)? {
                 0x00 => break,
                 0xf0 => at += 16,
                 symbol => {
                     at += usize::from(symbol >> 4);
-                    *block.get_mut(usize::from(*ZIGZAG.get(at)?))? = coefficient(&mut self.bits, symbol)?;
+                    *block.get_mut(usize::from(*ZIGZAG.get(at)?))? = coefficient(&mut bits, symbol)?;
                     at += 1;
                 }
             }
         }
+        self.bits = bits;
         (at <= 64).then_some(())
     }
 
@@ -329,7 +332,7 @@ impl<'a> Stretch<'a> {
 }
 
 /// Returns the coefficient that `symbol` announces, of 1 to 10 bits. Those of 8-bit samples have no more.
-#[inline]
+#[inline(always)]
 fn coefficient(bits: &mut Bits<'_>, symbol: u8) -> Option<i16> {
     let size = symbol & 15;
     (1..=10).contains(&size).then(|| bits.signed(size.into()) as i16)
