@@ -70,6 +70,9 @@ impl Looking {
         if total == 0 {
             return if progress.unit == "bytes" { size(done) } else { format!("{done} found") };
         }
+        if done >= total {
+            return size(total);
+        }
         let speed = done as f64 / self.began.elapsed().as_secs_f64();
         let left = duration(total.saturating_sub(done) as f64 / speed.max(1.0));
         format!("{} of {}, {left} left", size(done), size(total))

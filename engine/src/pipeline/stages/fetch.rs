@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pipe_stages::{
     StageName,
     fetch::{FetchAction, FetchSources, FetchSpec, Fetcher, Network, Surroundings},
+    problem::Path,
 };
 use serde_json::Value;
 
@@ -66,7 +67,8 @@ impl StageSpec for FetchStage {
         match spec.look_up(around) {
             Ok((action, sources)) => Some(Arc::new(Self { action, sources, written: self.written.clone() })),
             Err(problems) => {
-                mistakes.extend(problems.into_iter().map(|problem| located(term, problem)));
+                let here = Path::here().name(NAME);
+                mistakes.extend(problems.into_iter().map(|problem| located(term, problem.inside(&here))));
                 None
             }
         }
