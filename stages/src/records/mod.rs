@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
     best::{Best, Point},
-    evaluation::{ClassFigures, EvaluateOn, Evaluation, HeadEvaluation},
+    evaluation::{ClassFigures, EvaluateOn, Evaluation, HeadEvaluation, TopAccuracies},
     examples::{Example, ExamplesRecord, FilterExamples, LayerExamples},
     history_csv::{HistoryRow, TrainingHistory},
     history_link::HistoryLink,
