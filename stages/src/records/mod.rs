@@ -19,6 +19,7 @@ mod proposal;
 mod score;
 mod split;
 mod statistics;
+mod transfer;
 mod trial;
 mod version;
 
@@ -39,6 +40,7 @@ pub use self::{
     score::{Score, Status},
     split::SplitRecord,
     statistics::{Counts, Duplicates, Pixels, Statistics},
+    transfer::Transfer,
     trial::{Figure, Trained, TrialRecord},
     version::Version,
 };
