@@ -136,6 +136,8 @@ fn training(proposal: Proposal, action: &[u8]) -> Outputs {
         parameters: network.parameters,
         flops: network.flops,
         figures: metrics.iter().map(|name| (name.clone(), figure.clone())).collect(),
+        transfer: None,
+        frozen: Vec::new(),
     };
     let trial = TrialRecord {
         status: Status::Completed,

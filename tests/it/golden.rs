@@ -18,7 +18,7 @@ const PINNED: &[(&str, &str, &str)] = &[
     ("propose", "search/propose/002", "ba1a47479837"),
     ("select", "search/select", "805a585518c4"),
     ("train", "retrain_best", "495cc6893776"),
-    ("evaluate", "test", "a48d38f613f7"),
+    ("evaluate", "test", "c0bb7dfbcd04"),
     ("visualize_filters", "visualize_filters", "4d84ce9c6a53"),
 ];
 
@@ -32,7 +32,7 @@ fn the_outputs_of_every_stage_have_the_pinned_digests() {
         assert_eq!(node["stage"], *stage, "{name}");
         let key = text(&node["key"]);
         let action: serde_json::Value = serde_json::from_str(&sandbox.pipe(&format!("cat {key}")).ok().out).unwrap();
-        let version = if ["propose", "split", "train"].contains(stage) { 2 } else { 1 };
+        let version = if ["propose", "split", "train", "evaluate"].contains(stage) { 2 } else { 1 };
         assert_eq!(action["version"], version, "{name}");
         (*stage, *name, text(&node["tree"])[..12].to_owned())
     };

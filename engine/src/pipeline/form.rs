@@ -37,6 +37,11 @@ impl<'n> Form<'n> {
         self.content.as_object_mut()?.remove(field)
     }
 
+    /// Returns a field's value.
+    pub(super) fn get(&self, field: &str) -> Option<&Value> {
+        self.content.as_object()?.get(field)
+    }
+
     /// Adds a field.
     pub(super) fn put(&mut self, field: &str, value: Value) {
         if let Some(fields) = self.content.as_object_mut() {

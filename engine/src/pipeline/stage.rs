@@ -179,8 +179,19 @@ pub struct TrainSpec {
     /// The name of the stage that augments and normalises the images. Without one, a byte x becomes x/255 - 0.5 and images
     /// are not augmented.
     pub augment: Option<String>,
+    /// Where the initial weights come from, if they are not drawn.
+    pub init: Option<InitFrom>,
     /// The parameters of the training itself.
     pub train: Train,
+}
+
+/// The file with the initial weights of a training.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitFrom {
+    /// The name of the stage that the file comes from.
+    pub from: String,
+    /// The path of the file among the outputs of that stage. `None` if it has one that is meant.
+    pub file: Option<String>,
 }
 
 /// The fields of a stage in the record of a pipeline.
@@ -192,6 +203,13 @@ impl RecordFields {
         match self.0.as_object_mut().and_then(|fields| fields.remove(field)) {
             Some(value) => serde_json::from_value(value),
             None => serde_json::from_value(Value::Null).map_err(|_| serde_json::Error::missing_field(field)),
+        }
+    }
+
+    /// Adds a field.
+    pub(super) fn put(&mut self, field: &str, value: Value) {
+        if let Some(fields) = self.0.as_object_mut() {
+            fields.insert(field.to_owned(), value);
         }
     }
 

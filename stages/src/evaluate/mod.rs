@@ -13,29 +13,53 @@ use crate::{
             data::{checked, heads, plain_batch},
             loss::{self, Criterion},
             run::EVALUATION_BATCH,
+            tally::Tally,
         },
     },
     parameters,
-    params::Float,
-    records::{ClassFigures, Evaluation, HeadEvaluation, HeadPrediction, Predictions, Version},
+    params::{Domain, Float},
+    problem::{Path, Problem},
+    records::{ClassFigures, Evaluation, HeadEvaluation, HeadPrediction, Predictions, TopAccuracies, Version},
     stage::{Context, Inputs, Needs, Outputs, Progress, Stage, StageError, StageId},
 };
 
 parameters! {
     /// Evaluates a network: losses, accuracies with confidence intervals, and every prediction.
     #[derive(Eq)]
-    pub struct Evaluate = defaults {
+    pub struct Evaluate = defaults where names_each_once {
         /// The split to evaluate on.
         split: EvaluateOn = EvaluateOn::Test,
+        /// The numbers k whose top-k accuracy is measured, for heads with more classes than k. Defaults to 5, for heads with at least
+        /// ten classes.
+        top: Option<Vec<u32>> [Domain::Whole(1..=1_000_000)],
     }
 }
 
-/// Heads with at least this many classes get a top-5 accuracy.
+/// Heads with at least this many classes get a top-5 accuracy, unless other numbers are given.
 const TOP_5_FROM: usize = 10;
+
+impl Evaluate {
+    fn names_each_once(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
+        let top = self.top.as_deref().unwrap_or_default();
+        for (i, k) in top.iter().enumerate().filter(|(i, k)| top[..*i].contains(k)) {
+            problems.push(Problem::new(at.name("top").index(i), format!("`{k}` is listed twice")));
+        }
+        self
+    }
+
+    /// Returns the numbers k whose top-k accuracy is measured for a head with `classes` classes.
+    fn top_of(&self, classes: usize) -> Vec<u32> {
+        match &self.top {
+            Some(top) => top.iter().copied().filter(|&k| (k as usize) < classes).collect(),
+            None if classes >= TOP_5_FROM => vec![5],
+            None => Vec::new(),
+        }
+    }
+}
 
 impl Stage for Evaluate {
     fn id(&self) -> StageId {
-        StageId { name: "evaluate", version: 1 }
+        StageId { name: "evaluate", version: 2 }
     }
 
     fn needs(&self) -> Needs {
@@ -81,7 +105,7 @@ impl Stage for Evaluate {
             let labels = data.labels(&head.name)?;
             judged.push(Judged { head, names: &names.classes, logits, labels });
         }
-        let of_heads = judged.iter().map(|judged| (judged.head.name.clone(), judged.figures())).collect();
+        let of_heads = judged.iter().map(|judged| (judged.head.name.clone(), judged.figures(self))).collect();
         let record = Evaluation { format: Version, split: self.split, n: data.len(), heads: of_heads };
         Ok(Outputs::default().with_record(&record).with(Predictions::FILE, predictions(&judged).write()))
     }
@@ -114,43 +138,33 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    fn rows(&self) -> impl Iterator<Item = (&[f32], usize)> {
-        self.logits.chunks_exact(self.head.classes).zip(self.labels.iter().map(|&label| label as usize))
-    }
-
-    fn figures(&self) -> HeadEvaluation {
+    fn figures(&self, evaluate: &Evaluate) -> HeadEvaluation {
         let n = self.labels.len() as u64;
+        let mut tally = Tally::new(self.head.classes);
+        tally.add(self.logits, self.labels);
         let score = loss::score(Criterion::default(), self.head.output, self.logits, self.labels, self.head.classes);
-        let hits = || self.rows().filter(|(row, label)| rank(row, *label) < 5).count();
+        let top = evaluate.top_of(self.head.classes).into_iter().map(|k| (k, tally.top_accuracy(k)));
         HeadEvaluation {
             loss: Float(score.loss / n as f64),
             accuracy: score.correct as f64 / n as f64,
             correct: score.correct,
             interval_95: wilson(score.correct, n).into(),
             chance: 1.0 / self.head.classes as f64,
-            top_5_accuracy: (self.head.classes >= TOP_5_FROM).then(|| hits() as f64 / n as f64),
-            classes: self.classes(),
+            balanced_accuracy: Some(tally.balanced_accuracy()),
+            macro_f1: Some(tally.macro_f1()),
+            classes: self.classes(&tally),
+            top: TopAccuracies(top.collect()),
         }
     }
 
-    fn classes(&self) -> Vec<ClassFigures> {
-        let mut counts = vec![(0u64, 0u64); self.head.classes];
-        for (row, label) in self.rows() {
-            counts[label].0 += 1;
-            counts[label].1 += u64::from(loss::largest(row) == label);
-        }
+    fn classes(&self, tally: &Tally) -> Vec<ClassFigures> {
         let class = |(name, (n, correct)): (&String, (u64, u64))| ClassFigures {
             name: name.clone(),
             n,
             accuracy: (n > 0).then(|| correct as f64 / n as f64),
         };
-        self.names.iter().zip(counts).map(class).collect()
+        self.names.iter().zip(tally.by_class()).map(class).collect()
     }
-}
-
-/// Returns the number of classes that rank before `label`: those with a larger logit, or with an equal logit and a lower index.
-fn rank(row: &[f32], label: usize) -> usize {
-    row.iter().enumerate().filter(|&(i, &x)| x > row[label] || x == row[label] && i < label).count()
 }
 
 /// Returns the 95 % confidence interval of the probability of a hit, given `hits` out of `n` (E. B. Wilson, "Probable
@@ -206,14 +220,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_rank_of_a_class_is_the_number_of_classes_before_it() {
-        let row = [0.5, 0.1, 0.5, 0.9];
-        assert_eq!([0, 1, 2, 3].map(|label| rank(&row, label)), [1, 3, 2, 0]);
-    }
-
     /// Evaluates a network whose logits are the pixels. It has 10 classes, and images are one row of 10 pixels.
-    fn evaluate(pixels: &[[u8; 10]], labels: &[i32]) -> Result<Outputs, StageError> {
+    fn evaluate(evaluate: &Evaluate, pixels: &[[u8; 10]], labels: &[i32]) -> Result<Outputs, StageError> {
         let shape = ImageShape { channels: 1, height: 1, width: 10 };
         let mut builder = Builder::new([1, 1, 10]);
         let flat = builder.add(Flatten, &["input"]);
@@ -243,13 +251,14 @@ mod tests {
         .map(|(slot, bytes)| (slot.to_owned(), objects.put(bytes)))
         .collect();
         let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
-        Evaluate::default().run(&Inputs::new(&slots, &objects), &context)
+        evaluate.run(&Inputs::new(&slots, &objects), &context)
     }
 
     #[test]
     fn figures_follow_from_the_logits() {
         let rising = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
-        let outputs = evaluate(&[rising, rising, rising, [0; 10]], &[9, 5, 4, 0]).unwrap();
+        let images = [rising, rising, rising, [0; 10]];
+        let outputs = evaluate(&Evaluate::default(), &images, &[9, 5, 4, 0]).unwrap();
         let record: Value = serde_json::from_slice(&outputs.files()["evaluation.json"]).unwrap();
         let class = &record["heads"]["class"];
         assert_eq!((&record["n"], &record["split"]), (&json!(4), &json!("Test")));
@@ -262,6 +271,14 @@ mod tests {
         let sum: f64 = (0..10).map(|i| f64::from(i).exp()).sum();
         let loss = (3.0 * sum.ln() - 9.0 - 5.0 - 4.0 + 10f64.ln()) / 4.0;
         assert!((class["loss"].as_f64().unwrap() - loss).abs() < 1e-12);
+        // Classes 0 and 9 are right, and 4 and 5 are taken for 9: F1 is 1, 2 / (1 + 3), 0 and 0.
+        assert_eq!((&class["balanced_accuracy"], &class["macro_f1"]), (&json!(0.5), &json!(0.375)));
+        let other: Evaluate = params::read(&json!({ "top": [6, 1, 10] })).unwrap();
+        let outputs_of_other = evaluate(&other, &images, &[9, 5, 4, 0]).unwrap();
+        let record: Value = serde_json::from_slice(&outputs_of_other.files()["evaluation.json"]).unwrap();
+        let class = record["heads"]["class"].as_object().unwrap();
+        let top: Vec<_> = class.iter().filter(|(name, _)| name.starts_with("top_")).collect();
+        assert_eq!(top, [(&"top_1_accuracy".to_owned(), &json!(0.5)), (&"top_6_accuracy".to_owned(), &json!(1.0))]);
         let csv = std::str::from_utf8(&outputs.files()["predictions.csv"]).unwrap();
         assert!(csv.starts_with("image,class_label,class_prediction,class_probability\n0,9,9,0.632"), "{csv}");
         assert!(csv.ends_with("\n3,0,0,0.100000\n"), "{csv}");

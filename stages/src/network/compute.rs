@@ -1,6 +1,6 @@
 //! Networks that compute: with our kernels on a CPU, with burn on other devices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(any(feature = "cuda", test))]
 use super::on_burn::BurnNetwork;
@@ -24,12 +24,32 @@ impl Network {
     /// # Panics
     /// If an output is not a layer.
     pub fn new(architecture: &Architecture, pass: Pass, outputs: &[&str], backend: &Backend) -> Self {
+        Self::frozen(architecture, pass, outputs, &BTreeSet::new(), backend)
+    }
+
+    fn frozen(
+        architecture: &Architecture,
+        pass: Pass,
+        outputs: &[&str],
+        frozen: &BTreeSet<String>,
+        backend: &Backend,
+    ) -> Self {
         let engine = match backend {
-            Backend::Cpu(isa) => Engine::Cpu(Box::new(CpuNetwork::new(architecture, pass, outputs, *isa))),
+            Backend::Cpu(isa) => Engine::Cpu(Box::new(CpuNetwork::new(architecture, pass, outputs, frozen, *isa))),
             #[cfg(any(feature = "cuda", test))]
-            Backend::Burn(device) => Engine::Burn(Box::new(BurnNetwork::new(architecture, pass, outputs, device))),
+            Backend::Burn(device) => {
+                Engine::Burn(Box::new(BurnNetwork::new(architecture, pass, outputs, frozen, device)))
+            }
         };
         Self { engine }
+    }
+
+    /// Returns the network that computes the logits of all heads and is trained, except for the layers named `frozen`: those
+    /// compute as in inference, batch normalisation with its moving statistics, and have no gradients. Layers without weights,
+    /// such as dropout, must not be among them.
+    pub fn to_train(architecture: &Architecture, frozen: &BTreeSet<String>, backend: &Backend) -> Self {
+        let heads: Vec<_> = architecture.heads.iter().map(|head| head.name.as_str()).collect();
+        Self::frozen(architecture, Pass::Training, &heads, frozen, backend)
     }
 
     /// Returns the network that computes the logits of all heads. See [`new`](Self::new).

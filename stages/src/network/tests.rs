@@ -1,6 +1,6 @@
 //! Compares gradients with finite differences, layers with their formulas, and our kernels with burn's operations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Device;
 use serde_json::{Value, json};
@@ -240,6 +240,62 @@ fn check_against_burn(architecture: &Architecture) {
         } else {
             agree(&ours.image_gradients(&factors), &burns.image_gradients(&factors), "with respect to images");
         }
+    }
+}
+
+#[test]
+fn frozen_layers_have_no_gradients_and_the_others_have_those_of_burn() {
+    let architecture = every_kind();
+    let weights = weights(&architecture);
+    let images = numbers(7 * 3 * 13 * 12, 50);
+    let training = Mode::Training { seed: 3, step: 4 };
+    let trained = |frozen: &BTreeSet<String>| {
+        let shapes = architecture.parameter_shapes().into_iter().filter(|parameter| parameter.trained);
+        let names = shapes.map(|parameter| parameter.name);
+        names.filter(|name| !frozen.contains(name.rsplit_once('.').unwrap().0)).collect::<Vec<_>>()
+    };
+    for frozen in [
+        vec!["conv2d_1"],
+        vec!["conv2d_2", "dense_1", "a"],
+        vec!["batch_normalization_1"],
+        vec!["conv2d_1", "conv2d_2", "batch_normalization_1"],
+        vec!["conv2d_3", "b"],
+    ] {
+        let frozen: BTreeSet<_> = frozen.into_iter().map(str::to_owned).collect();
+        let [mut ours, mut burns] = backends().map(|backend| Network::to_train(&architecture, &frozen, &backend));
+        [&mut ours, &mut burns].into_iter().for_each(|network| network.set_weights(&weights));
+        let (found, expected) = (ours.forward(&images, training), burns.forward(&images, training));
+        ["a", "b"].iter().for_each(|head| agree(&found.outputs[*head], &expected.outputs[*head], head));
+        let is_frozen = frozen.contains("batch_normalization_1");
+        assert_eq!((found.statistics.is_empty(), expected.statistics.is_empty()), (is_frozen, is_frozen));
+        let factors = factors(&found.outputs);
+        let (found, expected) = (ours.weight_gradients(&factors), burns.weight_gradients(&factors));
+        let mut names = trained(&frozen);
+        names.sort();
+        assert_eq!(found.keys().cloned().collect::<Vec<_>>(), names);
+        assert_eq!(expected.keys().cloned().collect::<Vec<_>>(), names);
+        expected.iter().for_each(|(name, expected)| agree(&found[name], expected, name));
+        if !is_frozen {
+            // Apart from batch normalisation, freezing changes no other gradient.
+            let mut whole = loaded(&architecture, &weights, Pass::Training, &["a", "b"], &backends()[0]);
+            whole.forward(&images, training);
+            let whole = whole.weight_gradients(&factors);
+            found.iter().for_each(|(name, found)| assert!(*found == whole[name], "{name}"));
+        }
+    }
+}
+
+#[test]
+fn frozen_batch_normalisation_computes_as_in_inference() {
+    let architecture = network(BatchNorm { momentum: 0.9, epsilon: 1e-3 }.into());
+    let (weights, images) = (weights(&architecture), numbers(3 * 60, 50));
+    for backend in backends() {
+        let frozen = ["batch_normalization_1".to_owned()].into();
+        let mut frozen = Network::to_train(&architecture, &frozen, &backend);
+        frozen.set_weights(&weights);
+        let found = frozen.forward(&images, Mode::Training { seed: 3, step: 4 });
+        let mut plain = loaded(&architecture, &weights, Pass::Inference, &["a", "b"], &backend);
+        assert_eq!(found, plain.forward(&images, Mode::Inference));
     }
 }
 

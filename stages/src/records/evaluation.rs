@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Record, Version};
-use crate::{choices, params::Float};
+use crate::{choices, network::training::Figure, params::Float};
 
 choices! {
     /// The split to evaluate on.
@@ -44,7 +44,6 @@ pub struct Evaluation {
 
 /// The figures of one head.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct HeadEvaluation {
     /// The mean loss of an image.
     pub loss: Float,
@@ -56,11 +55,39 @@ pub struct HeadEvaluation {
     pub interval_95: [f64; 2],
     /// The accuracy of guessing.
     pub chance: f64,
-    /// The share of images whose class has one of the five largest logits. Present only if there are at least ten classes.
+    /// The mean over the classes that have images of their accuracy. `None` in records of version 1 of the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub top_5_accuracy: Option<f64>,
+    pub balanced_accuracy: Option<f64>,
+    /// The mean of the classes' F1. A class with neither images nor predictions is left out, and one with only one of the two has
+    /// F1 0. `None` in records of version 1 of the stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macro_f1: Option<f64>,
     /// The figures of each class, in the order of the labels.
     pub classes: Vec<ClassFigures>,
+    /// The top-k accuracies. No other fields are known.
+    #[serde(flatten)]
+    pub top: TopAccuracies,
+}
+
+/// The share of images whose class has one of the k largest logits, by k: `top_5_accuracy` and so on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TopAccuracies(pub BTreeMap<u32, f64>);
+
+impl Serialize for TopAccuracies {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(k, share)| (Figure::TopAccuracy(*k).name(), share)))
+    }
+}
+
+impl<'de> Deserialize<'de> for TopAccuracies {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields: BTreeMap<String, f64> = BTreeMap::deserialize(deserializer)?;
+        let field = |(name, share): (String, f64)| match Figure::find(&name, []) {
+            Some((_, Figure::TopAccuracy(k))) => Ok((k, share)),
+            _ => Err(serde::de::Error::custom(format!("unknown field `{name}`"))),
+        };
+        fields.into_iter().map(field).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// The figures of one class.

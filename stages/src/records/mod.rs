@@ -20,6 +20,7 @@ mod proposal;
 mod score;
 mod split;
 mod statistics;
+mod transfer;
 mod trial;
 mod version;
 
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
     best::{Best, Point},
-    evaluation::{ClassFigures, EvaluateOn, Evaluation, HeadEvaluation},
+    evaluation::{ClassFigures, EvaluateOn, Evaluation, HeadEvaluation, TopAccuracies},
     examples::{Example, ExamplesRecord, FilterExamples, LayerExamples},
     history_csv::{HistoryRow, TrainingHistory},
     history_link::HistoryLink,
@@ -41,6 +42,7 @@ pub use self::{
     score::{Score, Status},
     split::SplitRecord,
     statistics::{Counts, Duplicates, Near, NearDuplicates, Pixels, Statistics},
+    transfer::Transfer,
     trial::{Figure, Trained, TrialRecord},
     version::Version,
 };

@@ -62,6 +62,8 @@ fn the_bytes_of_a_trial_do_not_change() {
         parameters: 10,
         flops: 20,
         figures: [("valid.loss".to_owned(), Figure { best: Float(0.5), best_epoch: 1, end: Float(1.0) })].into(),
+        transfer: None,
+        frozen: Vec::new(),
     };
     let trial = TrialRecord {
         status: Status::Completed,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Record, Status, Version};
+use super::{Record, Status, Transfer, Version};
 use crate::params::Float;
 
 /// `trial.json`.
@@ -43,6 +43,10 @@ pub struct Trained {
     pub flops: u64,
     /// Every metric, by a name such as `valid.fine_accuracy`.
     pub figures: BTreeMap<String, Figure>,
+    /// What it took from the weights that it started from. `None` if all its weights were drawn.
+    pub transfer: Option<Transfer>,
+    /// The names of the layers whose weights it left as they were.
+    pub frozen: Vec<String>,
 }
 
 /// A metric over the epochs of a training.
@@ -89,6 +93,10 @@ struct Fields {
     flops: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     figures: Option<BTreeMap<String, Figure>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transfer: Option<Transfer>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    frozen: Vec<String>,
 }
 
 /// Reads a field that is present, and may be `null`.
@@ -113,6 +121,8 @@ impl From<TrialRecord> for Fields {
             parameters: None,
             flops: None,
             figures: None,
+            transfer: None,
+            frozen: Vec::new(),
         };
         if let Some(trained) = trained {
             fields.epochs = Some(trained.epochs);
@@ -123,6 +133,7 @@ impl From<TrialRecord> for Fields {
             fields.parameters = Some(trained.parameters);
             fields.flops = Some(trained.flops);
             fields.figures = Some(trained.figures);
+            (fields.transfer, fields.frozen) = (trained.transfer, trained.frozen);
         }
         fields
     }
@@ -143,6 +154,8 @@ impl TryFrom<Fields> for TrialRecord {
                 parameters: present("parameters", fields.parameters)?,
                 flops: present("flops", fields.flops)?,
                 figures: present("figures", fields.figures)?,
+                transfer: fields.transfer,
+                frozen: fields.frozen,
             }),
         };
         let Fields { status, reason, hyperparameters, labels, .. } = fields;

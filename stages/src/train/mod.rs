@@ -12,7 +12,7 @@ mod tests;
 
 use serde_json::Value;
 
-use self::settings::{Unsettled, settle};
+use self::settings::{Unsettled, given, settle};
 pub use self::{
     architecture::architecture,
     params::{EPOCHS, EVERY, Epochs, Model, NamedEpochs, Train},
@@ -106,16 +106,23 @@ impl Train {
         let data = Data::read(inputs, self.head)?;
         let metric = Metric::new(self.objective.metric(), &data.heads, data.n_validation().is_some())?;
         let proposed = proposal(inputs)?;
-        let proposal = proposed.clone().unwrap_or_default();
-        let (settings, used) = match (settle(self, &proposal, &data, inputs), proposed) {
-            (Ok(settled), _) => settled,
-            (Err(Unsettled::Infeasible(why)), Some(_)) => return Ok(outputs::of_infeasible(self, &proposal, &why)),
-            (Err(Unsettled::Infeasible(why)), None) => return Err(StageError::failed(why)),
-            (Err(Unsettled::Stage(error)), _) => return Err(error),
+        let is_proposed = proposed.is_some();
+        let proposal = proposed.unwrap_or_default();
+        let settled = settle(self, &proposal, &data, inputs).and_then(|(settings, used)| {
+            let given = given(self, &settings, inputs)?;
+            Ok((settings, used, given))
+        });
+        let (settings, used, (given, transfer)) = match settled {
+            Ok(settled) => settled,
+            Err(Unsettled::Infeasible(why)) if is_proposed => {
+                return Ok(outputs::of_infeasible(self, &proposal, &why));
+            }
+            Err(Unsettled::Infeasible(why)) => return Err(StageError::failed(why)),
+            Err(Unsettled::Stage(error)) => return Err(error),
         };
-        let training = Training { settings: &settings, data: &data, metric: &metric, backend };
+        let training = Training { settings: &settings, data: &data, metric: &metric, backend, given: &given };
         let state = training.run(context)?;
-        Ok(outputs::of(&used, &settings, &proposal, &metric, &state))
+        Ok(outputs::of(&used, &settings, &proposal, &metric, &state, transfer))
     }
 }
 

@@ -16,13 +16,20 @@ use crate::{
         },
     },
     params::{Declared, Float},
-    records::{Figure, Score, Status, Trained, TrainingHistory, TrialRecord, Version},
+    records::{Figure, Score, Status, Trained, TrainingHistory, Transfer, TrialRecord, Version},
     stage::Outputs,
 };
 
 /// Returns the outputs of a training that ran to its end or diverged. `used` are its parameters with the values
 /// that were used.
-pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposed, metric: &Metric, state: &State) -> Outputs {
+pub(crate) fn of(
+    used: &Train,
+    settings: &Settings,
+    proposal: &Proposed,
+    metric: &Metric,
+    state: &State,
+    transfer: Option<Transfer>,
+) -> Outputs {
     let heads = &settings.architecture.heads;
     let status = if state.diverged_at.is_some() { Status::Diverged } else { Status::Completed };
     let at = if used.objective.is_last() {
@@ -50,6 +57,8 @@ pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposed, metric:
         parameters: settings.architecture.parameters,
         flops: settings.architecture.flops,
         figures: figures(&state.epochs, &metric_names(heads, has_validation(&state.epochs), &settings.asked), settings),
+        transfer,
+        frozen: settings.frozen.iter().cloned().collect(),
     };
     let trial = TrialRecord {
         status,
@@ -107,7 +116,7 @@ pub(crate) fn of_infeasible(train: &Train, proposal: &Proposed, reason: &str) ->
 
 /// Parameters that were added after version 2 of the stage. They are recorded unless they have their default, so that a
 /// training from before is repeated with equal bytes. The next version of the stage empties the list.
-pub(super) const ADDED: &[&str] = &["class_weights", "sampling", "metrics"];
+pub(super) const ADDED: &[&str] = &["class_weights", "sampling", "metrics", "init", "freeze"];
 
 /// Returns every parameter of a training with the value that was used, and the weights of the heads' losses and of the classes.
 fn recorded(used: &Train, settings: &Settings) -> Map<String, Value> {

@@ -8,7 +8,8 @@ use crate::{
         Family, Layers, TABLES, TableFamily,
         architecture::Output,
         training::{
-            BATCH, ClassWeights, EarlyStopping, Keep, Loss, MetricName, Objective, OptimizerKind, Sampling, Schedule,
+            BATCH, ClassWeights, EarlyStopping, Init, Keep, Loss, MetricName, Objective, OptimizerKind, Sampling,
+            Schedule,
         },
     },
     parameters,
@@ -74,6 +75,10 @@ parameters! {
         sampling: Hyper<Sampling> = Hyper::Value(Sampling::AsIs),
         /// More metrics for the history, such as `"valid.macro_f1"`. The metric of the objective is always in it.
         metrics: Vec<MetricName> = Vec::new(),
+        /// The weights to start from. Defaults to weights that are drawn.
+        init: Option<Init>,
+        /// The layers whose weights stay as they are: names as in `architecture.json`, in which `*` stands for any characters.
+        freeze: Vec<String> = Vec::new(),
     }
 }
 
@@ -229,7 +234,7 @@ mod tests {
             "clip_norm": null, "loss": "CrossEntropy", "label_smoothing": 0, "coarse_labels_weight": 1.0, "head": "Softmax", "early_stopping": null, "keep": ["Best"],
             "histograms": null,
             "objective": { "maximise": { "Best": "valid.accuracy" } },
-            "class_weights": "Equal", "sampling": "AsIs", "metrics": [],
+            "class_weights": "Equal", "sampling": "AsIs", "metrics": [], "init": null, "freeze": [],
         });
         let (short, long) = (train(short), train(long));
         assert_eq!(short, long);

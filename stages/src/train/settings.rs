@@ -1,18 +1,21 @@
 //! The settings of a training: its parameters with the proposal's values filled in.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::params::{EPOCHS, Epochs, NamedEpochs, Train, balanced_twice};
 use crate::{
     network::{
-        Family, Proposed,
+        Family, Proposed, Weight,
         families::TRAINING,
         training::{
-            ClassWeights, MetricName, Settings, Unweighted, data::Data, history::Metric, optimizer::UpdateRule,
+            ClassWeights, Init, MetricName, Settings, TransferError, Unweighted, data::Data, frozen, history::Metric,
+            optimizer::UpdateRule, transfer,
         },
     },
     params::{Declared, Domain, Hyper, Read, Unfilled, domain, proposed},
-    records::Best,
+    records::{Best, Transfer},
     stage::{Inputs, StageError},
 };
 
@@ -51,6 +54,7 @@ pub(super) fn settle(
         .architecture(proposal, data.shape, &data.heads)
         .map_err(|error| Unsettled::Infeasible(error.to_string()))?;
     let used = used(train, proposal, inputs)?;
+    let frozen = frozen(&architecture, &used.freeze).map_err(Unsettled::Infeasible)?;
     let rule = UpdateRule {
         learning_rate: used.learning_rate.get(),
         l2: used.l2.get(),
@@ -96,8 +100,23 @@ pub(super) fn settle(
         early_stopping: used.early_stopping.clone(),
         keep: used.keep.clone(),
         asked,
+        frozen,
     };
     Ok((settings, used))
+}
+
+/// Returns the initial weights that are not drawn, by name, and what was taken, if the training starts from a file.
+pub(super) fn given(
+    train: &Train,
+    settings: &Settings,
+    inputs: &Inputs<'_>,
+) -> Result<(BTreeMap<String, Weight>, Option<Transfer>), Unsettled> {
+    let Some(Init::Weights(init)) = train.init.clone() else { return Ok(Default::default()) };
+    match transfer(&settings.architecture, inputs.bytes("init")?, init) {
+        Ok((weights, told)) => Ok((weights, Some(told))),
+        Err(TransferError::File(error)) => Err(Unsettled::Stage(error)),
+        Err(TransferError::Misfit(why)) => Err(Unsettled::Infeasible(format!("`init`: {why}"))),
+    }
 }
 
 /// Returns the parameters with the values that are used: labels are filled in, the family's hyperparameters override the

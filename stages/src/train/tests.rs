@@ -14,7 +14,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     images::dataset::{self, ImageShape},
-    network::{kernels::Isa, training::*},
+    network::{Architecture, Weights, kernels::Isa, training::*},
     params::Declared,
     philox::{Purpose, Stream},
     stage::{Checkpoint, ComputeDevice, Host, Progress, QuietHost},
@@ -469,6 +469,7 @@ fn a_trajectory_has_the_fields_that_decide_the_state_after_a_step() {
         "label_smoothing": 0.1, "coarse_labels_weight": 0.5, "head": "NormalisedSigmoid",
         "objective": { "minimise": { "Best": "valid.loss" } }, "early_stopping": { "patience": 1 }, "keep": ["Last"],
         "histograms": 1, "class_weights": "Balanced", "sampling": { "hp": "sampling" }, "metrics": ["valid.macro_f1"],
+        "init": { "Weights": { "strict": false } }, "freeze": ["conv2d_1"],
     }));
     assert_eq!(serde_json::to_value(&every_field).unwrap().as_object().unwrap().len(), Train::NAMES.len());
     let trajectory = every_field.trajectory().unwrap();
@@ -586,4 +587,105 @@ fn weights_for_unknown_classes_are_refused_and_proposed_ones_are_used() {
     let score = record(&study.run(&twice, &QuietHost).unwrap(), "score.json");
     assert_eq!(score["status"], "failed");
     assert!(score["reason"].as_str().unwrap().contains("favours rare classes twice"), "{score}");
+}
+
+fn last_weights(outputs: &Outputs) -> Weights {
+    let architecture: Architecture = serde_json::from_value(record(outputs, "architecture.json")).unwrap();
+    Weights::read(&architecture, outputs.files()["last/weights.safetensors"].clone().into()).unwrap()
+}
+
+#[test]
+fn a_training_starts_from_given_weights_and_leaves_frozen_layers_as_they_are() {
+    let mut study = Study::new();
+    let first = study.run(&train(json!({})), &QuietHost).unwrap();
+    study.put("init", first.files()["last/weights.safetensors"].clone());
+    let changes = json!({
+        "init": { "Weights": {} }, "freeze": ["conv2d_*", "batch_normalization_1"], "l2": 0.1, "clip_norm": 0.1, "optimizer": "AdamW",
+    });
+    let outputs = study.run(&train(changes.clone()), &QuietHost).unwrap();
+    let trial = record(&outputs, "trial.json");
+    let (before, after) = (last_weights(&first), last_weights(&outputs));
+    assert_eq!(trial["transfer"], json!({ "taken": before.0.len(), "drawn": [], "unused": [] }));
+    let frozen: Vec<String> = serde_json::from_value(trial["frozen"].clone()).unwrap();
+    assert!(
+        frozen.contains(&"conv2d_1".to_owned()) && frozen.contains(&"batch_normalization_1".to_owned()),
+        "{frozen:?}"
+    );
+    for (name, weight) in &before.0 {
+        let is_frozen = frozen.iter().any(|layer| name.starts_with(&format!("{layer}.")));
+        assert_eq!(*weight == after.0[name], is_frozen, "{name}");
+    }
+    // The state has no moments of frozen layers, and interruptions change nothing.
+    let host = Keeper { every: 1, ..Keeper::default() };
+    assert_eq!(host.insist(&study, &train(changes.clone())).0, outputs);
+    for checkpoint in host.checkpoints.lock().unwrap().values() {
+        let moments =
+            crate::tensors::TensorsReader::new(checkpoint.parts["moments.safetensors"].clone().into()).unwrap();
+        let of_frozen = |name: &str| frozen.iter().any(|layer| name.starts_with(&format!("{layer}.")));
+        assert!(moments.names().count() > 0 && !moments.names().any(of_frozen));
+        let again = Keeper::default();
+        again.save_checkpoint(checkpoint);
+        assert_eq!(study.run(&train(changes.clone()), &again).unwrap(), outputs, "from step {}", checkpoint.step);
+    }
+    for stop_after in [1, 5] {
+        let (again, _) = Keeper { stop_after, ..Keeper::default() }.insist(&study, &train(changes.clone()));
+        assert_eq!(again, outputs, "stopped after {stop_after}");
+    }
+}
+
+/// The slow, obvious way to freeze: train everything for a step, and put back what is frozen.
+#[test]
+fn a_step_moves_what_is_not_frozen_as_a_step_without_freezing_does() {
+    let study = Study::new();
+    let one_step = |freeze: Value| {
+        let model =
+            json!({ "base_filters": 3, "fc_units": [6, 5], "nb_conv_pool_layers": 1, "residual": 1, "use_BN": false });
+        let train = train(json!({
+            "model": { "HyperCnn": model }, "epochs": 1, "batch": 25, "optimizer": "SGD", "l2": 0.01, "freeze": freeze,
+        }));
+        study.run(&train, &QuietHost).unwrap()
+    };
+    let all = one_step(json!([]));
+    let architecture: Architecture = serde_json::from_value(record(&all, "architecture.json")).unwrap();
+    let (all, some) = (last_weights(&all), last_weights(&one_step(json!(["conv2d_2", "side"]))));
+    let initial = Weights::initial(&architecture, 5);
+    for (name, weight) in &some.0 {
+        let is_frozen = name.starts_with("conv2d_2.") || name.starts_with("side.");
+        assert!(*weight == if is_frozen { &initial } else { &all }.0[name], "{name}");
+    }
+    assert!(all.0["side.kernel"] != initial.0["side.kernel"]);
+}
+
+#[test]
+fn another_head_starts_fresh_and_is_told() {
+    let mut study = Study::with(SHAPE, 1);
+    let first = study.run(&train(json!({})), &QuietHost).unwrap();
+    let mut two = Study::new();
+    two.put("init", first.files()["last/weights.safetensors"].clone());
+    let start = json!({ "init": { "Weights": { "strict": false } }, "learning_rate": 1e-30, "keep": ["Last"] });
+    let outputs = two.run(&train(start.clone()), &QuietHost).unwrap();
+    let trial = record(&outputs, "trial.json");
+    assert_eq!(trial["settings"]["init"], json!({ "Weights": { "strict": false } }));
+    assert_eq!(trial["transfer"]["drawn"], json!(["other.kernel", "other.bias"]));
+    let fresh =
+        last_weights(&two.run(&train(json!({ "learning_rate": 1e-30, "keep": ["Last"] })), &QuietHost).unwrap());
+    let (taken, given) = (last_weights(&outputs), last_weights(&first));
+    assert_eq!(taken.0["other.kernel"], fresh.0["other.kernel"]);
+    assert_eq!(taken.0["conv2d_1.kernel"], given.0["conv2d_1.kernel"]);
+    // Strictly it is an error, and in a search a failed trial.
+    let strict = train(json!({ "init": { "Weights": {} } }));
+    let error = two.run(&strict, &QuietHost).unwrap_err().to_string();
+    assert!(error.starts_with("`init`: `other.kernel` is missing, and 1 more do not fit"), "{error}");
+    let proposed = two.propose(json!({}), json!({}));
+    let score = record(&proposed.run(&strict, &QuietHost).unwrap(), "score.json");
+    assert_eq!((&score["status"], score["reason"].as_str()), (&json!("failed"), Some(error.as_str())));
+    study.put("init", b"no weights".to_vec());
+    let error = study.run(&strict, &QuietHost).unwrap_err().to_string();
+    assert!(error.starts_with("the weights to start from cannot be read: not a safetensors file"), "{error}");
+}
+
+#[test]
+fn a_frozen_layer_that_does_not_exist_is_named() {
+    let error = Study::new().run(&train(json!({ "freeze": ["conv_9"] })), &QuietHost).unwrap_err().to_string();
+    assert!(error.starts_with("`freeze`: no layer is called `conv_9`: those with weights are `"), "{error}");
 }

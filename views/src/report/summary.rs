@@ -88,12 +88,13 @@ fn evaluations(page: &Page<'_>) -> Result<Vec<Judged>, ViewError> {
 }
 
 fn accuracy(judged: &Judged) -> Markup {
-    let HeadEvaluation { accuracy, interval_95: [low, high], chance, .. } = judged.figures;
-    let notes = [
-        format!("95 % interval {:.2} to {}", 100.0 * low, percent(high)),
-        format!("chance {}", percent(chance)),
-        counted(judged.images, "image"),
-    ];
+    let HeadEvaluation { accuracy, interval_95: [low, high], chance, balanced_accuracy, macro_f1, .. } = judged.figures;
+    let mut notes =
+        vec![format!("95 % interval {:.2} to {}", 100.0 * low, percent(high)), format!("chance {}", percent(chance))];
+    notes.extend(balanced_accuracy.map(|share| format!("balanced accuracy {}", percent(share))));
+    notes.extend(macro_f1.map(|f1| format!("macro F1 {}", significant(f1, 3))));
+    notes.extend(judged.figures.top.0.iter().map(|(k, share)| format!("top-{k} accuracy {}", percent(*share))));
+    notes.push(counted(judged.images, "image"));
     figure(
         &format!("{} accuracy, {} ({})", judged.split.as_str(), judged.head, judged.node),
         &percent(accuracy),

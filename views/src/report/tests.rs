@@ -37,7 +37,7 @@ fn a_whole_study_has_all_sections_and_loads_nothing() {
     ];
     assert_eq!(titles(&page), expected);
     for part in [
-        "<div class=\"value\">40.20\u{a0}%</div><div class=\"note\">95 % interval 36.00 to 44.50\u{a0}%; chance 1.00\u{a0}%; 500 images</div>",
+        "<div class=\"value\">40.20\u{a0}%</div><div class=\"note\">95 % interval 36.00 to 44.50\u{a0}%; chance 1.00\u{a0}%; balanced accuracy 38.50\u{a0}%; macro F1 0.372; top-5 accuracy 70.00\u{a0}%; 500 images</div>",
         "(&quot;flip&quot;, Augment(data: &quot;data&quot;, policy: [RandomFlip(0.5)])),\n",
         "★ ",
         "Tpe from here",

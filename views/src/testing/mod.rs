@@ -25,7 +25,7 @@ use pipe_stages::{
     params::{self, Float},
     records::{
         ClassFigures, EvaluateOn, Evaluation, HeadEvaluation, HeadPrediction, Labels, ParametersLink, Predictions,
-        Proposal, Record, Version,
+        Proposal, Record, TopAccuracies, Version,
     },
     stage::{ComputeDevice, Context, Inputs, Outputs, QuietHost, StageError},
     train,
@@ -196,7 +196,9 @@ impl Builder {
             correct: (500.0 * accuracy) as u64,
             interval_95: [accuracy - 0.042, accuracy + 0.043],
             chance: 0.01,
-            top_5_accuracy: None,
+            balanced_accuracy: Some(0.385),
+            macro_f1: Some(0.372),
+            top: TopAccuracies([(5, 0.7)].into()),
             classes: vec![ClassFigures { name: "a".to_owned(), n: 5, accuracy: Some(accuracy) }],
         };
         let make_up = |_: &Self, _: &Node, action: &Action| {

@@ -74,6 +74,8 @@ impl Trial {
                 parameters: network.parameters,
                 flops: network.flops,
                 figures,
+                transfer: None,
+                frozen: Vec::new(),
             }),
         };
         let outputs = Outputs::default()

@@ -4,6 +4,7 @@ mod augment;
 mod decode;
 mod evaluate;
 mod fetch;
+pub(crate) mod init;
 pub(crate) mod retrain;
 pub mod search;
 pub mod train;

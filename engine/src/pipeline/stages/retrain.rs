@@ -153,7 +153,7 @@ impl StageSpec for RetrainSpec {
         let select = plan.node_of(&self.of);
         let trial = plan.stages.training(&self.of).expect("kinds are checked when a pipeline is read");
         let mut inputs = trial.inputs(plan);
-        inputs.push(("proposal", select, Proposal::FILE));
+        inputs.inputs.push(("proposal", select, Proposal::FILE));
         let best_epoch = Epochs::Named(NamedEpochs::BestEpoch);
         let epochs = self.own.epochs.map_or(best_epoch, |RetrainEpochs(epochs)| epochs);
         let mut train = Train {
@@ -164,11 +164,11 @@ impl StageSpec for RetrainSpec {
             ..trial.train.clone()
         };
         if epochs == best_epoch {
-            inputs.push(("best", select, Best::FILE));
+            inputs.inputs.push(("best", select, Best::FILE));
         }
         if self.own.data == RetrainData::TrainAndValidation {
             // Without validation images, the last state is the model.
-            inputs.iter_mut().filter(|(slot, ..)| *slot == "validation").for_each(|input| input.0 = "extra");
+            inputs.inputs.iter_mut().filter(|(slot, ..)| *slot == "validation").for_each(|input| input.0 = "extra");
             train.objective = Objective::Minimise(At::Last("train.loss".into()));
             train.metrics.retain(|metric| !metric.as_str().starts_with("valid."));
         }
@@ -176,7 +176,7 @@ impl StageSpec for RetrainSpec {
             RetrainSeed::Same => 0,
             RetrainSeed::Fresh(n) => u64::from(n) + 1,
         };
-        plan.add(name, name, train, inputs, repeat)
+        plan.add(name, name, train, inputs.iter(), repeat)
     }
 
     fn training<'s>(&'s self, stages: &'s Stages) -> Option<&'s TrainSpec> {

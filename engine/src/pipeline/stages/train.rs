@@ -18,7 +18,11 @@ use pipe_stages::{
 };
 use serde_json::{Value, json};
 
-use super::{augment, decode};
+use super::{
+    augment, decode, fetch,
+    init::{self, InitForm},
+    retrain,
+};
 use crate::pipeline::{
     labels,
     located::located,
@@ -34,7 +38,11 @@ pub(super) const NAME: &str = "Train";
 
 pub(super) static KIND: StageKind = StageKind {
     name: NAME,
-    reads: &[Reads { path: &["data"], kinds: &[decode::NAME] }, Reads { path: &["augment"], kinds: &[augment::NAME] }],
+    reads: &[
+        Reads { path: &["data"], kinds: &[decode::NAME] },
+        Reads { path: &["augment"], kinds: &[augment::NAME] },
+        Reads { path: &["init", "from"], kinds: INIT_FROM },
+    ],
     may_name_test_split: false,
     nouns: &[(StageName::Train, ["training", "trainings"])],
     read: |reading| {
@@ -46,6 +54,23 @@ pub(super) static KIND: StageKind = StageKind {
     from_record: |fields| Ok(Arc::new(TrainSpec::from_record(fields)?)),
 };
 
+/// The kinds of stages that initial weights may come from.
+pub(super) const INIT_FROM: &[&str] = &[NAME, retrain::NAME, fetch::NAME];
+
+/// The inputs of a training.
+pub(super) struct TrainInputs {
+    pub(super) inputs: Vec<Input<'static>>,
+    /// The file with the initial weights, if they are not drawn.
+    init: Option<(usize, String)>,
+}
+
+impl TrainInputs {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Input<'_>> + Clone {
+        let init = self.init.iter().map(|(node, path)| ("init", *node, path.as_str()));
+        self.inputs.iter().copied().chain(init)
+    }
+}
+
 impl TrainSpec {
     /// Reads a training. `objective` is the search's, if the training is a trial and its search has one.
     pub(super) fn read(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<Self> {
@@ -54,13 +79,27 @@ impl TrainSpec {
         if let Some(objective) = &objective {
             reading.form.put("objective", plain(objective));
         }
+        let init = init::read(reading);
         let train: Option<Train> = reading.rest();
         refuse_best_epoch(reading);
-        Some(Self { data: data?, augment: augment?, train: train? })
+        Some(Self { data: data?, augment: augment?, init: init?, train: train? })
     }
 
     pub(super) fn from_record(mut fields: RecordFields) -> Result<Self, serde_json::Error> {
-        Ok(Self { data: fields.take("data")?, augment: fields.take("augment")?, train: fields.rest()? })
+        let (data, augment) = (fields.take("data")?, fields.take("augment")?);
+        let init: Option<InitForm> = fields.take("init")?;
+        let init = init.map(InitForm::divide).map(|(from, init)| {
+            fields.put("init", plain(&init));
+            from
+        });
+        Ok(Self { data, augment, init, train: fields.rest()? })
+    }
+
+    /// Complains about initial weights that their stage does not have. `term` is the training as it is written.
+    pub(super) fn check_init(&self, term: &Term, stages: &Stages, mistakes: &mut Vec<Mistake>) {
+        if let Some(init) = &self.init {
+            init.check(term, stages, mistakes);
+        }
     }
 
     /// Complains, at the place `at`, about an objective whose metric does not exist for the data set.
@@ -116,14 +155,18 @@ impl TrainSpec {
     }
 
     /// Adds the nodes that it reads from, and returns its inputs.
-    pub(super) fn inputs(&self, plan: &mut Expansion<'_>) -> Vec<Input<'static>> {
+    pub(super) fn inputs(&self, plan: &mut Expansion<'_>) -> TrainInputs {
         let data = plan.node_of(&self.data);
         let mut inputs = vec![("train", data, "train.safetensors"), ("labels", data, Labels::FILE)];
         if plan.data_set(&self.data).splits().contains(&"validation") {
             inputs.push(("validation", data, "validation.safetensors"));
         }
         inputs.extend(self.policy(plan));
-        inputs
+        let init = self.init.as_ref().map(|init| {
+            let path = init.path(plan.stages).expect("files are checked when a pipeline is read");
+            (plan.node_of(&init.from), path)
+        });
+        TrainInputs { inputs, init }
     }
 
     fn policy(&self, plan: &mut Expansion<'_>) -> Option<Input<'static>> {
@@ -137,23 +180,27 @@ impl StageSpec for TrainSpec {
     }
 
     fn reads(&self) -> Vec<&str> {
-        [&self.data].into_iter().chain(&self.augment).map(String::as_str).collect()
+        let init = self.init.as_ref().map(|init| &init.from);
+        [&self.data].into_iter().chain(&self.augment).chain(init).map(String::as_str).collect()
     }
 
     fn fields(&self) -> Value {
         let augment = self.augment.as_ref().map(|augment| ("augment", json!(augment)));
-        with(&self.train, [("data", json!(self.data))].into_iter().chain(augment))
+        let init = self.init.as_ref().zip(self.train.init.as_ref());
+        let init = init.map(|(from, init)| ("init", plain(&InitForm::of(from, init))));
+        with(&self.train, [("data", json!(self.data))].into_iter().chain(augment).chain(init))
     }
 
     fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         self.check_objective(here.field("objective"), here.stages, mistakes);
         self.check_metrics(here.term, here.stages, mistakes);
+        self.check_init(here.term, here.stages, mistakes);
         self.check_network(here.term, here.stages, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
         let inputs = self.inputs(plan);
-        plan.add(name, name, self.train.clone(), inputs, 0)
+        plan.add(name, name, self.train.clone(), inputs.iter(), 0)
     }
 
     fn training<'s>(&'s self, _: &'s Stages) -> Option<&'s TrainSpec> {

@@ -298,3 +298,124 @@ error: the format reads `train-images`, `train-labels`, `test-images`, `test-lab
 "#,
     );
 }
+
+#[test]
+fn weights_to_start_from_come_from_a_training_or_a_file() {
+    check(
+        &[
+            ("epochs: 2", r#"epochs: 2, init: Weights(from: "data")"#),
+            ("epochs: 3", r#"epochs: 3, keep: [Every(2)]"#),
+            (
+                r#"("test", Evaluate(of: "best", split: Test)),"#,
+                r#"("a", Train(data: "data", model: Mlp, epochs: 1, init: Weights(from: "best"))),
+    ("b", Train(data: "data", model: Mlp, epochs: 1, init: Weights(from: "best", file: "epoch-0003/weights.safetensors"))),
+    ("c", Train(data: "data", model: Mlp, epochs: 1, init: Weights(from: "raw", file: "weights"))),
+    ("d", Train(data: "data", model: Mlp, epochs: 1, init: Weights(form: "raw"))),
+    ("e", Train(data: "data", model: Mlp, epochs: 1, init: Weights(from: "search"))),"#,
+            ),
+            (r#"("filters", VisualizeFilters(of: "best")),"#, ""),
+        ],
+        r#"
+error: `data` is a `Decode`
+ --> pipeline.ron:8:118
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, init: Weights(from: "data")),
+  |                                                                                                                      ^^^^^^ expected a stage of kind `Train`, `Retrain` or `Fetch`
+
+error: `best` keeps neither its best nor its last weights
+  --> pipeline.ron:11:74
+   |
+11 |     ("a", Train(data: "data", model: Mlp, epochs: 1, init: Weights(from: "best"))),
+   |                                                                          ^^^^^^ expected `Best` or `Last` in the `keep` of `best`, or `file: ..`
+
+error: `best` keeps no `epoch-0003/weights.safetensors`
+  --> pipeline.ron:12:88
+   |
+12 |     ("b", Train(data: "data", model: Mlp, epochs: 1, init: Weights(from: "best", file: "epoch-0003/weights.safetensors"))),
+   |                                                                                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `epoch-0002/weights.safetensors`
+
+error: `raw` has no file `weights`
+  --> pipeline.ron:13:87
+   |
+13 |     ("c", Train(data: "data", model: Mlp, epochs: 1, init: Weights(from: "raw", file: "weights"))),
+   |                                                                                       ^^^^^^^^^ expected `archive`
+
+error: unknown field `form`
+  --> pipeline.ron:14:68
+   |
+14 |     ("d", Train(data: "data", model: Mlp, epochs: 1, init: Weights(form: "raw"))),
+   |                                                                    ^^^^ expected `file`, `from` or `strict`
+   |
+   = help: did you mean `from`?
+
+error: `search` is a `Search`
+  --> pipeline.ron:15:74
+   |
+15 |     ("e", Train(data: "data", model: Mlp, epochs: 1, init: Weights(from: "search"))),
+   |                                                                          ^^^^^^^^ expected a stage of kind `Train`, `Retrain` or `Fetch`
+   |
+   = help: a search has many networks: `Retrain(of: "search")` trains one from its best trial
+"#,
+    );
+}
+
+#[test]
+fn a_search_that_starts_from_its_own_retraining_is_a_cycle() {
+    check(
+        &[("epochs: 2", r#"epochs: 2, init: Weights(from: "best")"#)],
+        r#"
+error: a cycle: `best` -> `search` -> `best`
+  --> pipeline.ron:10:6
+   |
+10 |     ("best", Retrain(of: "search", epochs: 3)),
+   |      ^^^^^^
+   |
+   = help: a stage can read only from stages that do not read from it
+"#,
+    );
+}
+
+#[test]
+fn initial_weights_are_an_edge_and_only_strictness_is_a_parameter() {
+    let train = |init: &str| {
+        let stage = format!(r#"("a", Train(data: "data", model: Mlp, epochs: 1, init: Weights({init}))),"#);
+        let text = edited(&[(r#"("test", Evaluate"#, &format!("{stage}\n    (\"test\", Evaluate"))]);
+        let pipeline = accepted(&text);
+        let plan = expand(&pipeline, &Downloads::default());
+        let again =
+            expand(&crate::pipeline::spec::Pipeline::from_record(&pipeline.record()).unwrap(), &Downloads::default());
+        let found = |plan: &crate::plan::Plan| {
+            let node = plan.nodes.iter().find(|node| node.name == "a").unwrap();
+            let edge = &node.inputs["init"];
+            (plan.nodes[edge.node].name.clone(), edge.path.clone(), node.params["init"].to_string())
+        };
+        assert_eq!(found(&plan), found(&again));
+        found(&plan)
+    };
+    let expected = |from: &str, path: &str, init: &str| (from.to_owned(), path.to_owned(), init.to_owned());
+    let best = "best/weights.safetensors";
+    assert_eq!(train(r#"from: "best""#), expected("best", best, r#"{"Weights":{}}"#));
+    let loose = r#"{"Weights":{"strict":false}}"#;
+    assert_eq!(train(r#"from: "raw", strict: false"#), expected("raw", "archive", loose));
+    assert_eq!(
+        train(r#"from: "best", file: "best/weights.safetensors", strict: true"#),
+        expected("best", best, r#"{"Weights":{}}"#)
+    );
+}
+
+#[test]
+fn trials_and_their_retraining_start_from_the_same_weights() {
+    let first = r#"("first", Train(data: "data", model: HyperCnn(base_filters: 4), epochs: 1)),"#;
+    let text = edited(&[
+        (r#"("search", Search"#, &format!("{first}\n    (\"search\", Search")),
+        ("epochs: 2", r#"epochs: 2, init: Weights(from: "first"), freeze: ["conv2d_1"]"#),
+    ]);
+    let plan = expand(&accepted(&text), &Downloads::default());
+    let init = |name: &str| {
+        let node = plan.nodes.iter().find(|node| node.name == name).unwrap();
+        (plan.nodes[node.inputs["init"].node].name.as_str(), &node.params["freeze"])
+    };
+    for name in ["search/train/000", "search/train/003", "best"] {
+        assert_eq!(init(name), ("first", &serde_json::json!(["conv2d_1"])), "{name}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Networks on any device that burn supports, with burn's tensors and autodiff. Used on GPUs, and in tests to check our CPU kernels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -23,6 +23,8 @@ pub(super) struct BurnNetwork {
     architecture: Architecture,
     pass: Pass,
     outputs: Vec<String>,
+    /// The layers that are not trained.
+    frozen: BTreeSet<String>,
     /// The device without autodiff.
     device: Device,
     /// Trained parameters and moving statistics, by name and flat.
@@ -35,11 +37,18 @@ pub(super) struct BurnNetwork {
 }
 
 impl BurnNetwork {
-    /// Returns the network that computes the outputs of the layers named `outputs` on `device`.
+    /// Returns the network that computes the outputs of the layers named `outputs` on `device`. The layers named `frozen` are not
+    /// trained.
     ///
     /// # Panics
     /// If an output is not a layer.
-    pub(super) fn new(architecture: &Architecture, pass: Pass, outputs: &[&str], device: &Device) -> Self {
+    pub(super) fn new(
+        architecture: &Architecture,
+        pass: Pass,
+        outputs: &[&str],
+        frozen: &BTreeSet<String>,
+        device: &Device,
+    ) -> Self {
         let mut architecture = architecture.clone();
         let is_output = |layer: &Layer| outputs.contains(&layer.name.as_str());
         let last = architecture.layers.iter().rposition(is_output).expect("outputs are layers");
@@ -49,6 +58,7 @@ impl BurnNetwork {
             architecture,
             pass,
             outputs: outputs.iter().map(|&name| name.to_owned()).collect(),
+            frozen: frozen.clone(),
             device: device.clone(),
             weights: BTreeMap::new(),
             images: None,
@@ -65,7 +75,8 @@ impl BurnNetwork {
         let tensor = |parameter: ParameterShape| {
             let values = &weights.0[&parameter.name].values;
             let tensor = Tensor::<1>::from_data(TensorData::new(values.clone(), [values.len()]), &self.device);
-            let trained = parameter.trained && self.pass == Pass::Training;
+            let is_frozen = parameter.name.rsplit_once('.').is_some_and(|(layer, _)| self.frozen.contains(layer));
+            let trained = parameter.trained && !is_frozen && self.pass == Pass::Training;
             (parameter.name, if trained { tensor.autodiff().require_grad() } else { tensor })
         };
         self.weights = self.architecture.parameter_shapes().into_iter().map(tensor).collect();
@@ -139,7 +150,7 @@ impl BurnNetwork {
             let mut site = Site {
                 layer: &layer.name,
                 index,
-                mode,
+                mode: if self.frozen.contains(&layer.name) { Mode::Inference } else { mode },
                 device: &self.device,
                 weights: &self.weights,
                 statistics: &mut statistics,

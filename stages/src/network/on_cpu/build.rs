@@ -1,7 +1,7 @@
 //! Turns an architecture into the operations that compute it. Layers that do nothing are left out, and some layers are fused into
 //! the operation before them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::Node;
 use crate::network::{
@@ -20,15 +20,16 @@ pub(super) struct Built {
     pub(super) shapes: Vec<Shape>,
 }
 
-/// Returns the nodes that compute the outputs of the layers named `outputs`.
+/// Returns the nodes that compute the outputs of the layers named `outputs`. The layers named `frozen` keep their weights.
 ///
 /// # Panics
 /// If a layer reads a layer that does not exist or comes after it.
-pub(super) fn build(architecture: &Architecture, pass: Pass, outputs: &[&str]) -> Built {
+pub(super) fn build(architecture: &Architecture, pass: Pass, outputs: &[&str], frozen: &BTreeSet<String>) -> Built {
     let is_output = |layer: &Layer| outputs.contains(&layer.name.as_str());
     let n_layers = architecture.layers.iter().rposition(is_output).map_or(0, |last| last + 1);
     let mut builder = Builder {
         outputs,
+        frozen,
         layers: &architecture.layers[..n_layers],
         values: BTreeMap::from([("input", 0)]),
         shapes: vec![Shape::of(&architecture.input)],
@@ -42,6 +43,7 @@ pub(super) fn build(architecture: &Architecture, pass: Pass, outputs: &[&str]) -
 /// Turns layers into nodes.
 struct Builder<'a> {
     outputs: &'a [&'a str],
+    frozen: &'a BTreeSet<String>,
     layers: &'a [Layer],
     values: BTreeMap<&'a str, Value>,
     shapes: Vec<Shape>,
@@ -88,7 +90,8 @@ impl Builder<'_> {
     fn add(&mut self, layer: &Layer, operation: Box<dyn Operation>, inputs: Vec<Value>, shape: Shape) -> Value {
         self.shapes.push(shape);
         let output = self.shapes.len() - 1;
-        self.nodes.push(Node { layer: layer.name.clone(), operation, inputs, output });
+        let is_frozen = self.frozen.contains(&layer.name);
+        self.nodes.push(Node { layer: layer.name.clone(), operation, inputs, output, is_frozen });
         output
     }
 

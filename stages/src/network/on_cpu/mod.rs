@@ -3,7 +3,7 @@
 mod build;
 mod node;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::{build::Built, node::Node};
 use super::{
@@ -45,28 +45,36 @@ pub(super) struct CpuNetwork {
 }
 
 impl CpuNetwork {
-    /// Returns the network that computes the outputs of the layers named `outputs`.
+    /// Returns the network that computes the outputs of the layers named `outputs`. The layers named `frozen` are not trained.
     ///
     /// # Panics
     /// If an output is not a layer.
-    pub(super) fn new(architecture: &Architecture, pass: Pass, outputs: &[&str], isa: Isa) -> Self {
-        let Built { mut nodes, values, shapes } = build::build(architecture, pass, outputs);
+    pub(super) fn new(
+        architecture: &Architecture,
+        pass: Pass,
+        outputs: &[&str],
+        frozen: &BTreeSet<String>,
+        isa: Isa,
+    ) -> Self {
+        let Built { mut nodes, values, shapes } = build::build(architecture, pass, outputs, frozen);
         let outputs: Vec<_> = outputs.iter().map(|&name| (name.to_owned(), values[name])).collect();
         let mut readers = vec![0; shapes.len()];
         let read = nodes.iter().flat_map(|node| &node.inputs).chain(outputs.iter().map(|(_, value)| value));
         read.for_each(|&value| readers[value] += 1);
         let mut reached = vec![pass == Pass::ImageGradients; shapes.len()];
         let mut kept_for = vec![None; shapes.len()];
-        for (i, Node { operation, inputs, output, .. }) in nodes.iter_mut().enumerate() {
+        for (i, node) in nodes.iter_mut().enumerate() {
+            let own = node.pass(pass);
+            let Node { operation, inputs, output, .. } = node;
             let reaches_inputs = inputs.iter().any(|&input| reached[input]);
-            reached[*output] |= reaches_inputs || (pass == Pass::Training && operation.is_trained());
+            reached[*output] |= reaches_inputs || (own == Pass::Training && operation.is_trained());
             if pass == Pass::Inference || !reached[*output] {
                 continue;
             }
             if reaches_inputs {
                 operation.reach_inputs();
             }
-            let keeps = operation.keeps(pass);
+            let keeps = operation.keeps(own);
             for value in keeps.input.then_some(inputs[0]).into_iter().chain(keeps.output.then_some(*output)) {
                 kept_for[value].get_or_insert(i);
             }
@@ -147,6 +155,7 @@ impl CpuNetwork {
 
     /// Returns the output of node `i`.
     fn compute(&mut self, i: usize) -> Vec<f32> {
+        let run = Run { pass: self.nodes[i].pass(self.run.pass), ..self.run };
         let Node { operation, inputs, output, .. } = &mut self.nodes[i];
         let mut y = self.buffers.take(self.run.n * self.shapes[*output].len());
         let map = |&value: &Value| Map {
@@ -154,7 +163,7 @@ impl CpuNetwork {
             shape: self.shapes[value],
             layout: if value == 0 { self.input } else { Layout::Map },
         };
-        operation.forward(self.run, &inputs.iter().map(map).collect::<Vec<_>>(), &mut y);
+        operation.forward(run, &inputs.iter().map(map).collect::<Vec<_>>(), &mut y);
         y
     }
 
@@ -251,9 +260,10 @@ impl CpuNetwork {
 
     /// Runs the backward pass of node `i`, given the gradient `dy` with respect to its output.
     fn backward_through(&mut self, i: usize, dy: Vec<f32>, gradients: &mut [Option<Vec<f32>>]) {
-        let Node { layer, operation, inputs, output } = &mut self.nodes[i];
+        let run = Run { pass: self.nodes[i].pass(self.run.pass), ..self.run };
+        let Node { layer, operation, inputs, output, .. } = &mut self.nodes[i];
         let mut back = Backward {
-            run: self.run,
+            run,
             layer,
             inputs,
             output: *output,

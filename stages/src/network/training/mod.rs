@@ -2,6 +2,7 @@
 
 mod class_weights;
 pub(crate) mod data;
+mod freeze;
 pub(crate) mod histograms;
 pub(crate) mod history;
 pub(crate) mod keep;
@@ -15,9 +16,11 @@ pub(crate) mod schedule;
 mod settings;
 pub(crate) mod state;
 pub(crate) mod tally;
+mod transfer;
 
 pub use class_weights::ClassWeights;
 pub(crate) use class_weights::Unweighted;
+pub(crate) use freeze::frozen;
 pub use histograms::{Histogram, Histograms};
 pub use keep::Keep;
 pub use loss::Loss;
@@ -28,3 +31,5 @@ pub use order::Sampling;
 pub use schedule::{Cosine, Schedule, Staircase};
 pub use settings::BATCH;
 pub(crate) use settings::Settings;
+pub use transfer::{Init, InitWeights};
+pub(crate) use transfer::{TransferError, transfer};

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     network::{
-        Architecture, Backend, Mode, Network, Pass, Weights,
+        Architecture, Backend, Mode, Network, Pass, Weight, Weights,
         kernels::{
             Isa,
             lanes::{LANES, kernel},
@@ -35,6 +35,8 @@ pub(crate) struct Training<'a> {
     pub(crate) data: &'a Data,
     pub(crate) metric: &'a Metric,
     pub(crate) backend: Backend,
+    /// Initial weights that are not drawn, by name.
+    pub(crate) given: &'a BTreeMap<String, Weight>,
 }
 
 impl Training<'_> {
@@ -45,7 +47,7 @@ impl Training<'_> {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<State, StageError> {
         let host = context.host;
         let mut state = self.start(context);
-        let mut network = Network::of_heads(&self.settings.architecture, Pass::Training, &self.backend);
+        let mut network = Network::to_train(&self.settings.architecture, &self.settings.frozen, &self.backend);
         let order = Order::new(self.settings.sampling, self.data.main_labels(), self.data.n_train());
         let mut batches = Batches { training: self, seed: context.seed, order, draws: Vec::new(), draws_of: 0 };
         let mut batch = (!self.is_over(&state)).then(|| batches.at(state.step));
@@ -124,7 +126,7 @@ impl Training<'_> {
             }
             at_most = too_late_after.min(step - 1);
         }
-        State::initial(self.settings, context.seed)
+        State::initial(self.settings, self.given, context.seed)
     }
 
     /// Returns an upper limit of the epochs of a usable checkpoint if `state` is too late for this training, otherwise `None`.
@@ -169,7 +171,7 @@ impl Training<'_> {
             let gradient = loss::gradient(criterion, head.output, logits, labels, head.classes, weight);
             logit_gradients.insert(head.name.clone(), gradient);
         }
-        sums.loss += batch.n as f64 * penalty(architecture, &state.weights, rule.l2);
+        sums.loss += batch.n as f64 * penalty(self.settings, &state.weights);
         if !sums.loss.is_finite() {
             state.diverged_at = Some(state.step);
             return;
@@ -179,7 +181,7 @@ impl Training<'_> {
         let factor = self.settings.schedule.factor(state.step, self.steps_per_epoch());
         let rule = UpdateRule { learning_rate: rule.learning_rate * factor, ..rule.clone() };
         state.optimizer.step(&mut state.weights, gradients, &rule, |name| name.ends_with(".kernel"));
-        move_statistics(architecture, &mut state.weights, &forward.statistics);
+        move_statistics(self.settings, &mut state.weights, &forward.statistics);
         state.sums.add(&sums);
         state.step += 1;
     }
@@ -189,7 +191,7 @@ impl Training<'_> {
     fn end_epoch(&self, state: &mut State) {
         let train = std::mem::take(&mut state.sums).figures();
         let valid = self.data.n_validation().map(|n| {
-            let Settings { architecture, head_weights, rule, asked, .. } = self.settings;
+            let Settings { architecture, head_weights, asked, .. } = self.settings;
             let batch = |from: usize| self.data.validation_batch(from, (from + EVALUATION_BATCH).min(n));
             let batches = (0..n).step_by(EVALUATION_BATCH).map(batch);
             let mut tallies: Vec<_> = architecture.heads.iter().map(|head| Tally::new(head.classes)).collect();
@@ -197,7 +199,7 @@ impl Training<'_> {
             let criterion = self.settings.criterion();
             let network = (architecture, &state.weights, &self.backend);
             let mut sums = judge(network, batches, criterion, head_weights, tallied);
-            sums.loss += sums.n as f64 * penalty(architecture, &state.weights, rule.l2);
+            sums.loss += sums.n as f64 * penalty(self.settings, &state.weights);
             let of = |metric: &Metric| {
                 let (head, figure) = metric.of_head?;
                 Some((metric.figure().to_owned(), Exact(figure.of(&tallies[head]))))
@@ -312,10 +314,10 @@ fn judge(
     sums
 }
 
-/// Returns the L2 penalty: `l2` times the sum of the squares of all kernels.
-fn penalty(architecture: &Architecture, weights: &Weights, l2: f64) -> f64 {
-    let kernels = architecture.parameter_shapes().into_iter().filter(|parameter| parameter.kernel.is_some());
-    l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
+/// Returns the L2 penalty: `l2` times the sum of the squares of all kernels that are trained.
+fn penalty(settings: &Settings, weights: &Weights) -> f64 {
+    let kernels = settings.trained().filter(|parameter| parameter.kernel.is_some());
+    settings.rule.l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
 }
 
 /// Returns the sum of squares. Each block of 4096 numbers is summed in sixteen f32 lanes, and their sums are added in order in f64,
@@ -337,9 +339,9 @@ kernel! {
 }
 
 /// Updates the moving statistics from those of the batch: moving * momentum + batch * (1 - momentum). The variance is biased, as
-/// in Keras.
-fn move_statistics(architecture: &Architecture, weights: &mut Weights, statistics: &BTreeMap<String, [Vec<f32>; 2]>) {
-    for layer in &architecture.layers {
+/// in Keras. Those of frozen layers stay.
+fn move_statistics(settings: &Settings, weights: &mut Weights, statistics: &BTreeMap<String, [Vec<f32>; 2]>) {
+    for layer in settings.architecture.layers.iter().filter(|layer| !settings.frozen.contains(&layer.name)) {
         let Some(momentum) = layer.kind.definition().statistics_momentum() else { continue };
         for (part, batch) in ["moving_mean", "moving_variance"].iter().zip(&statistics[&layer.name]) {
             let moving = weights.0.get_mut(&format!("{}.{part}", layer.name)).expect("the layer has statistics");

@@ -1,5 +1,7 @@
 //! The settings of one training, with all defaults filled in.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -11,7 +13,10 @@ use super::{
     order::Sampling,
     schedule::Schedule,
 };
-use crate::{network::Architecture, params::Domain};
+use crate::{
+    network::{Architecture, architecture::ParameterShape},
+    params::Domain,
+};
 
 /// The allowed batch sizes.
 pub const BATCH: Domain = Domain::Whole(1..=65_536);
@@ -42,12 +47,21 @@ pub(crate) struct Settings {
     pub(crate) keep: Vec<Keep>,
     /// The metrics that the history has because they are asked for.
     pub(crate) asked: Vec<Metric>,
+    /// The names of the layers whose weights stay as they are.
+    pub(crate) frozen: BTreeSet<String>,
 }
 
 impl Settings {
     /// Returns the loss that is measured: without weights of classes, so that it can be compared between trainings.
     pub(crate) fn criterion(&self) -> Criterion<'static> {
         Criterion { loss: self.loss, smoothing: self.label_smoothing, class_weights: None }
+    }
+
+    /// Returns the arrays that the optimizer updates.
+    pub(crate) fn trained(&self) -> impl Iterator<Item = ParameterShape> {
+        let is_frozen = |name: &str| name.rsplit_once('.').is_some_and(|(layer, _)| self.frozen.contains(layer));
+        let shapes = self.architecture.parameter_shapes().into_iter();
+        shapes.filter(move |parameter| parameter.trained && !is_frozen(&parameter.name))
     }
 
     /// Returns the loss that head `index` is trained with. Only the first head has weights of classes.

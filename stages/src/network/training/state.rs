@@ -11,7 +11,7 @@ use super::{
     settings::Settings,
 };
 use crate::{
-    network::Weights,
+    network::{Weight, Weights},
     stage::{Checkpoint, StageError},
     tensors::{TensorsReader, TensorsWriter},
 };
@@ -108,15 +108,15 @@ pub(crate) fn epoch_name(epoch: u32) -> String {
 
 /// Returns an optimizer before its first step.
 fn optimizer(settings: &Settings, kind: OptimizerKind) -> Optimizer {
-    let trained = settings.architecture.parameter_shapes().into_iter().filter(|parameter| parameter.trained);
-    let sizes: Vec<_> = trained.map(|p| (p.name, p.shape.iter().product())).collect();
+    let sizes: Vec<_> = settings.trained().map(|p| (p.name, p.shape.iter().product())).collect();
     Optimizer::new(kind, sizes.iter().map(|(name, size)| (name.as_str(), *size)))
 }
 
 impl State {
-    /// Returns the state before the first step.
-    pub(crate) fn initial(settings: &Settings, seed: u64) -> Self {
-        let weights = Weights::initial(&settings.architecture, seed);
+    /// Returns the state before the first step. Weights that are not `given` are drawn.
+    pub(crate) fn initial(settings: &Settings, given: &BTreeMap<String, Weight>, seed: u64) -> Self {
+        let mut weights = Weights::initial(&settings.architecture, seed);
+        weights.0.extend(given.iter().map(|(name, weight)| (name.clone(), weight.clone())));
         let optimizer = optimizer(settings, settings.optimizer);
         let mut histograms = Histograms::default();
         histograms.push(0, &weights);

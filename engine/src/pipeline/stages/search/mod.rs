@@ -28,6 +28,7 @@ pub(super) static KIND: StageKind = StageKind {
         Reads { path: &["imported"], kinds: &[fetch::NAME] },
         Reads { path: &["trial", "data"], kinds: &[decode::NAME] },
         Reads { path: &["trial", "augment"], kinds: &[augment::NAME] },
+        Reads { path: &["trial", "init", "from"], kinds: train::INIT_FROM },
     ],
     may_name_test_split: false,
     nouns: &[
@@ -85,6 +86,7 @@ impl StageSpec for SearchSpec {
         let at = mode.map_or(here.name, |field| field.value.span);
         self.trial.check_objective(at, here.stages, mistakes);
         let trial = here.term.field("trial").map_or(here.term, |field| &field.value);
+        self.trial.check_init(trial, here.stages, mistakes);
         self.trial.check_metrics(trial, here.stages, mistakes);
         self.trial.check_network(trial, here.stages, mistakes);
     }

@@ -96,7 +96,7 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
         };
         proposals.push(proposal);
 
-        let inputs = shared.iter().copied().chain([("proposal", proposal, Proposal::FILE)]);
+        let inputs = shared.iter().chain([("proposal", proposal, Proposal::FILE)]);
         let repeat = u64::from(trial % repeats);
         let train = match rung {
             None => plan.push(&node(StageName::Train), name, training.clone(), training_params.clone(), inputs, repeat),
