@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::params::{EPOCHS, Epochs, NamedEpochs, Train};
 use crate::{
+    images::dataset::ImageShape,
     network::{
         Family, Proposed,
         families::TRAINING,
@@ -49,6 +50,12 @@ pub(super) fn settle(
         .architecture(proposal, data.shape, &data.heads)
         .map_err(|error| Unsettled::Infeasible(error.to_string()))?;
     let used = used(train, proposal, inputs)?;
+    let policy = data.policy.filled_in(&proposal.labels)?;
+    // Changes without labels were checked when the policy was read.
+    let [channels, height, width] = data.shape;
+    if let Some(why) = policy.misfit(ImageShape { channels, height, width }) {
+        return Err(Unsettled::Infeasible(why));
+    }
     let rule = UpdateRule {
         learning_rate: used.learning_rate.get(),
         l2: used.l2.get(),
@@ -71,6 +78,7 @@ pub(super) fn settle(
     }
     let settings = Settings {
         architecture,
+        policy,
         epochs,
         batch: used.batch.get() as usize,
         optimizer: used.optimizer.get(),

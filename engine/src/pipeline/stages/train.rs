@@ -130,6 +130,7 @@ impl StageSpec for TrainSpec {
     fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         self.check_objective(here.field("objective"), here.stages, mistakes);
         self.check_network(here.term, here.stages, mistakes);
+        labels::none_in_policy(self, here, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {

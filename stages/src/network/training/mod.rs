@@ -5,6 +5,7 @@ pub(crate) mod histograms;
 pub(crate) mod history;
 pub(crate) mod keep;
 pub(crate) mod loss;
+mod mixed;
 mod objective;
 pub(crate) mod optimizer;
 pub(crate) mod run;

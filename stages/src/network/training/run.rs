@@ -9,6 +9,7 @@ use super::{
     history::{Epoch, Figures, HeadFigures, Metric, stopped_after},
     keep::Keep,
     loss::{self, Criterion},
+    mixed::Mixed,
     optimizer::UpdateRule,
     settings::Settings,
     state::{HeadSums, State, Sums},
@@ -157,12 +158,25 @@ impl Training<'_> {
 
         let mut sums = Sums { n: batch.n as u64, loss: 0.0, heads: Vec::new() };
         let mut logit_gradients = BTreeMap::new();
-        for ((head, labels), &weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
+        for (index, ((head, labels), &weight)) in
+            architecture.heads.iter().zip(&batch.labels).zip(head_weights).enumerate()
+        {
             let logits = &forward.outputs[&head.name]; // [n, classes]
-            let score = loss::score(*criterion, head.output, logits, labels, head.classes);
+            let mixed = batch.others.as_ref().map(|others| Mixed {
+                labels,
+                others: &others.labels[index],
+                shares: &others.shares,
+            });
+            let score = match &mixed {
+                Some(mixed) => mixed.score(*criterion, head.output, logits, head.classes),
+                None => loss::score(*criterion, head.output, logits, labels, head.classes),
+            };
             sums.loss += weight * score.loss;
             sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
-            let gradient = loss::gradient(*criterion, head.output, logits, labels, head.classes, weight);
+            let gradient = match &mixed {
+                Some(mixed) => mixed.gradient(*criterion, head.output, logits, head.classes, weight),
+                None => loss::gradient(*criterion, head.output, logits, labels, head.classes, weight),
+            };
             logit_gradients.insert(head.name.clone(), gradient);
         }
         sums.loss += batch.n as f64 * penalty(architecture, &state.weights, rule.l2);
@@ -245,10 +259,9 @@ impl Batches<'_> {
             Stream::new(self.seed, Purpose::Order, epoch, 0).shuffle(&mut self.order);
             self.order_of = epoch;
         }
-        let position = (step % steps) as usize;
-        let indices =
-            self.order.chunks(settings.batch).nth(position).expect("the position is less than the steps of an epoch");
-        data.train_batch(indices, epoch, self.seed)
+        let from = (step % steps) as usize * settings.batch;
+        let positions = from..(from + settings.batch).min(self.order.len());
+        data.train_batch(&settings.policy, &self.order, positions, epoch, self.seed)
     }
 }
 

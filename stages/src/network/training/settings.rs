@@ -9,7 +9,7 @@ use super::{
     optimizer::{OptimizerKind, UpdateRule},
     schedule::Schedule,
 };
-use crate::{network::Architecture, params::Domain};
+use crate::{images::Policy, network::Architecture, params::Domain};
 
 /// The allowed batch sizes.
 pub const BATCH: Domain = Domain::Whole(1..=65_536);
@@ -18,6 +18,8 @@ pub const BATCH: Domain = Domain::Whole(1..=65_536);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) architecture: Architecture,
+    /// How images are normalised and changed. Without labels.
+    pub(crate) policy: Policy,
     pub(crate) epochs: u32,
     pub(crate) batch: usize,
     pub(crate) optimizer: OptimizerKind,

@@ -49,7 +49,7 @@ impl SearchSpec {
         let imported = reading.optional_reference("imported");
         let trial = trial(reading, objective);
         let own: SearchParams = reading.rest()?;
-        labels::search(term, &own, trial.as_ref(), reading.mistakes);
+        labels::space(term, &own, trial.as_ref(), reading.mistakes);
         Some(Self { own, trial: trial?, imported: imported? })
     }
 
@@ -86,6 +86,7 @@ impl StageSpec for SearchSpec {
         self.trial.check_objective(at, here.stages, mistakes);
         let trial = here.term.field("trial").map_or(here.term, |field| &field.value);
         self.trial.check_network(trial, here.stages, mistakes);
+        labels::search(&self.own, &self.trial, here, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
