@@ -7,7 +7,6 @@ mod contact;
 mod folders;
 mod idx;
 mod params;
-mod picture;
 mod split;
 mod statistics;
 
@@ -21,24 +20,25 @@ pub use statistics::pixels;
 
 use crate::{
     images::dataset::{self, ImageShape, Labels},
+    pictures::{self, Reading},
     records::{Statistics, Version},
     stage::{Context, Host, Inputs, Outputs, Stage, StageError, StageId},
 };
 
 /// The most bytes in the file of a picture.
-pub const PICTURE_FILE: u64 = picture::MAX_FILE;
+pub const PICTURE_FILE: u64 = pictures::MAX_FILE;
 
 /// The input slot of every format except [`Format::Idx`].
 pub const ARCHIVE: &str = "archive";
 
-/// Returns the pixels of a JPEG or PNG picture, `[c, h, w]` from 0 to 255, scaled to `shape` as for [`Format::Folders`]. If
+/// Returns the pixels of a picture, `[c, h, w]` from 0 to 255, scaled to `shape` as for [`Format::Folders`]. If
 /// `shape` has one channel, it is the luma (ITU-R BT.601, with weights in thousandths).
 ///
 /// # Errors
-/// If `bytes` cannot be read as a JPEG or PNG picture. The message continues "the file is ...".
+/// If `bytes` cannot be read as a picture. The message continues "the file is ...".
 pub fn picture(bytes: &[u8], shape: ImageShape) -> Result<Vec<u8>, String> {
     let side = |side: usize| u32::try_from(side).map_err(|_| format!("to be scaled to a side of {side} pixels"));
-    let planes = picture::planes(bytes, side(shape.height)?, side(shape.width)?)?;
+    let planes = pictures::planes(bytes, &Reading::of_size(side(shape.height)?, side(shape.width)?))?;
     if shape.channels == 3 {
         return Ok(planes);
     }

@@ -136,6 +136,7 @@ macro_rules! scalars {
 
 scalars! {
     bool, "true or false", "`true` or `false`", Value::as_bool;
+    u8, "a whole number of 0 to 255", "0 to 255", |value| u8::try_from(value.as_u64()?).ok();
     u32, "a whole number of 0 to 4294967295", "integer", |value| u32::try_from(value.as_u64()?).ok();
     u64, "a whole number of at least 0", "integer", Value::as_u64;
     f64, "a number", "number", Value::as_f64;
