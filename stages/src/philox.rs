@@ -25,6 +25,9 @@ pub enum Purpose {
     Split = 7,
     /// The embedded dataset: (split, image; draw). "Splits" 2 and 3 order the classes.
     Shapes = 8,
+    /// Balanced sampling: the order of a class's images (round, class; position), and the seeds with which an image that is drawn
+    /// again is augmented (2^32 - 1, 2^32 - 1; 2 * repeat + half).
+    Sampling = 16,
 }
 
 /// A stream of 2^34 independent 32-bit numbers. The index of a number is called its element.

@@ -25,6 +25,7 @@ use pipe_stages::{
     instantiate,
     network::{Architecture, Predictor, Weights, training::Histograms},
     params,
+    pictures::Reading,
     problem::Path,
     records::{
         self, Best, Evaluation, HistoryLink, ImportedTrials, ParametersLink, Proposal, Record, Score, SplitRecord,
@@ -537,7 +538,8 @@ fn pictures() {
     let sheets = RAN.named(".png").into_iter().filter(|png| png.len() < 20_000);
     let seeds: Vec<Vec<u8>> = JPEGS.into_iter().map(<[u8]>::to_vec).chain(sheets).collect();
     let shape = ImageShape { channels: 3, height: 8, width: 5 };
-    let read = |bytes: &[u8]| match decode::picture(bytes, shape) {
+    let reading = Reading::of_size(8, 5);
+    let read = |bytes: &[u8]| match decode::picture(bytes, &reading, shape.channels) {
         Ok(pixels) => {
             assert_eq!(pixels.len(), shape.bytes());
             true

@@ -3,7 +3,8 @@
 use std::{any::Any, collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use pipe_stages::{
-    StageName, augment::Augment, decode::Decode, network::training::Keep, problem::Step, stage::Stage, train::Train,
+    StageName, augment::Augment, decode::Decode, fetch::Surroundings, network::training::Keep, problem::Step,
+    stage::Stage, train::Train,
 };
 use serde::{
     Serialize,
@@ -55,6 +56,13 @@ pub trait StageSpec: Any + fmt::Debug + Send + Sync {
     /// Complains about parameters that do not fit the stages it reads from.
     fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         let _ = (here, mistakes);
+    }
+
+    /// Returns the stage with what its files and folders of this disk hold now, if it names some. If they cannot be used, adds
+    /// mistakes and returns `None`.
+    fn look_up(&self, around: &Surroundings<'_>, mistakes: &mut Vec<Mistake>) -> Option<Arc<dyn StageSpec>> {
+        let _ = (around, mistakes);
+        None
     }
 
     /// Adds its nodes, called `name` or `name/..`, and returns the index of the one that other stages read from.
@@ -109,6 +117,15 @@ impl Stages {
     /// Returns the stages with their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &dyn StageSpec)> {
         self.0.iter().map(|(name, spec)| (name.as_str(), spec.as_ref()))
+    }
+
+    /// Replaces each stage that looks at this disk by what it finds.
+    pub(super) fn look_up(&mut self, around: &Surroundings<'_>, mistakes: &mut Vec<Mistake>) {
+        for (_, spec) in &mut self.0 {
+            if let Some(found) = spec.look_up(around, mistakes) {
+                *spec = found;
+            }
+        }
     }
 
     /// Returns the stage called `name`.

@@ -60,7 +60,7 @@ impl<T: Read> Read for Hyper<T> {
 
     fn settled(&self, domain: &Domain, name: &str, labels: &Map<String, Value>) -> Result<Self, Unfilled> {
         match self {
-            Self::Value(_) => Ok(self.clone()),
+            Self::Value(value) => value.settled(domain, name, labels).map(Self::Value),
             Self::Label(label) => proposed(label, domain, name, labels).map(Self::Value),
         }
     }

@@ -11,6 +11,7 @@ mod examples;
 mod history_csv;
 mod history_link;
 mod imported_trials;
+mod inventory;
 mod labels;
 mod listing;
 mod parameters_link;
@@ -31,6 +32,7 @@ pub use self::{
     history_csv::{HistoryRow, TrainingHistory},
     history_link::HistoryLink,
     imported_trials::{Imported, ImportedTrials},
+    inventory::{Inventory, InventoryEntry, Verdict},
     labels::{Head, ImageShape, Labels},
     listing::{ListedFile, Listing},
     parameters_link::ParametersLink,
@@ -38,7 +40,7 @@ pub use self::{
     proposal::Proposal,
     score::{Score, Status},
     split::SplitRecord,
-    statistics::{Counts, Duplicates, Pixels, Statistics},
+    statistics::{Counts, Duplicates, Near, NearDuplicates, Pixels, Statistics},
     trial::{Figure, Trained, TrialRecord},
     version::Version,
 };

@@ -11,6 +11,7 @@ use crate::{
         training::{
             Histograms, Keep, Settings,
             history::{self, Epoch, Metric, metric_names},
+            larger_is_better,
             state::{State, epoch_name},
         },
     },
@@ -48,7 +49,7 @@ pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposed, metric:
         settings: recorded(used, settings),
         parameters: settings.architecture.parameters,
         flops: settings.architecture.flops,
-        figures: figures(&state.epochs, &metric_names(heads, has_validation(&state.epochs)), settings),
+        figures: figures(&state.epochs, &metric_names(heads, has_validation(&state.epochs), &settings.asked), settings),
     };
     let trial = TrialRecord {
         status,
@@ -60,7 +61,7 @@ pub(crate) fn of(used: &Train, settings: &Settings, proposal: &Proposed, metric:
     let mut outputs = Outputs::default()
         .with_record(&trial)
         .with_record(&score)
-        .with(TrainingHistory::FILE, history::table(&state.epochs, heads).write())
+        .with(TrainingHistory::FILE, history::table(&state.epochs, heads, &settings.asked).write())
         .with_record(&settings.architecture);
     for keep in &used.keep {
         match keep {
@@ -106,9 +107,9 @@ pub(crate) fn of_infeasible(train: &Train, proposal: &Proposed, reason: &str) ->
 
 /// Parameters that were added after version 2 of the stage. They are recorded unless they have their default, so that a
 /// training from before is repeated with equal bytes. The next version of the stage empties the list.
-pub(super) const ADDED: &[&str] = &[];
+pub(super) const ADDED: &[&str] = &["class_weights", "sampling", "metrics"];
 
-/// Returns every parameter of a training with the value that was used, and the weights of the heads' losses.
+/// Returns every parameter of a training with the value that was used, and the weights of the heads' losses and of the classes.
 fn recorded(used: &Train, settings: &Settings) -> Map<String, Value> {
     let mut values = used.all();
     for added in Train::declarations().iter().filter(|declaration| ADDED.contains(&declaration.name)) {
@@ -117,6 +118,10 @@ fn recorded(used: &Train, settings: &Settings) -> Map<String, Value> {
         }
     }
     values.insert("head_weights".into(), json!(settings.head_weights));
+    if let Some(weights) = &settings.class_weights {
+        let weight = |(class, weight): (&String, &f64)| (class.clone(), json!(weight));
+        values.insert("weights_of_classes".into(), settings.classes.iter().zip(weights).map(weight).collect());
+    }
     values
 }
 
@@ -129,7 +134,7 @@ fn figures(epochs: &[Epoch], names: &[String], settings: &Settings) -> BTreeMap<
     let heads = &settings.architecture.heads;
     let of_metric = |name: &String| {
         let metric = Metric::new(name, heads, has_validation(epochs)).expect("the name is in the list");
-        let sign = if name.ends_with("accuracy") { -1.0 } else { 1.0 };
+        let sign = if larger_is_better(name) { -1.0 } else { 1.0 };
         let (end, ..) = epochs.split_last()?;
         let first = (1, metric.of(&epochs[0]));
         let best = (2..).zip(&epochs[1..]).fold(first, |best, (number, epoch)| {

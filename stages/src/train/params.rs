@@ -7,7 +7,9 @@ use crate::{
     network::{
         Family, Layers, TABLES, TableFamily,
         architecture::Output,
-        training::{BATCH, EarlyStopping, Keep, Loss, Objective, OptimizerKind, Schedule},
+        training::{
+            BATCH, ClassWeights, EarlyStopping, Keep, Loss, MetricName, Objective, OptimizerKind, Sampling, Schedule,
+        },
     },
     parameters,
     params::{Domain, Hyper, Read, content, named},
@@ -23,7 +25,7 @@ pub const EPOCHS: Domain = Domain::Whole(1..=100_000);
 
 parameters! {
     /// `train`: trains a network on labelled images.
-    pub struct Train where keeps_each_once {
+    pub struct Train where agrees_with_itself {
         /// The family of the network, with its settings.
         model: Model,
         /// The number of epochs. In each, every training image is seen once.
@@ -65,6 +67,13 @@ parameters! {
         /// The number of epochs between histograms of each layer's weights. The initial weights and those of the last epoch
         /// always have one. Defaults to no histograms.
         histograms: Option<u32> [EVERY],
+        /// The weight of each class of the first head: the loss of an image is multiplied by it in training. `Balanced` is the
+        /// number of images, divided by the number of classes times the number of images of the class.
+        class_weights: Hyper<ClassWeights> = Hyper::Value(ClassWeights::Equal),
+        /// Which images an epoch draws: each once, or (`Balanced`) every class of the first head equally often.
+        sampling: Hyper<Sampling> = Hyper::Value(Sampling::AsIs),
+        /// More metrics for the history, such as `"valid.macro_f1"`. The metric of the objective is always in it.
+        metrics: Vec<MetricName> = Vec::new(),
     }
 }
 
@@ -180,10 +189,20 @@ impl Train {
         Some(problem.inside(&Path::here().name("model").name(self.model.name())))
     }
 
-    fn keeps_each_once(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
+    fn agrees_with_itself(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
         Keep::each_once(&self.keep, &at.name("keep"), problems);
+        if let (Hyper::Value(weights), Hyper::Value(sampling)) = (&self.class_weights, &self.sampling) {
+            problems.extend(balanced_twice(weights, *sampling).map(|why| Problem::new(at.name("class_weights"), why)));
+        }
         self
     }
+}
+
+/// Returns what is wrong with these two together, if anything is.
+pub(super) fn balanced_twice(weights: &ClassWeights, sampling: Sampling) -> Option<String> {
+    let is_twice = *weights == ClassWeights::Balanced && sampling == Sampling::Balanced;
+    is_twice
+        .then(|| "`Balanced` together with `sampling: Balanced` favours rare classes twice: use one of the two".into())
 }
 
 #[cfg(test)]
@@ -210,6 +229,7 @@ mod tests {
             "clip_norm": null, "loss": "CrossEntropy", "label_smoothing": 0, "coarse_labels_weight": 1.0, "head": "Softmax", "early_stopping": null, "keep": ["Best"],
             "histograms": null,
             "objective": { "maximise": { "Best": "valid.accuracy" } },
+            "class_weights": "Equal", "sampling": "AsIs", "metrics": [],
         });
         let (short, long) = (train(short), train(long));
         assert_eq!(short, long);
@@ -251,6 +271,17 @@ mod tests {
         let more = ["momentum", "weight_decay", "schedule.Cosine.over_epochs", "clip_norm", "label_smoothing"];
         let last = ["objective.maximise.Best", "keep[0].Every", "histograms", "keep[2]"];
         assert_eq!(paths, [&expected[..], &more, &last].concat());
+    }
+
+    #[test]
+    fn rare_classes_are_favoured_in_one_way() {
+        let balanced = json!({ "model": "Mlp", "epochs": 1, "class_weights": "Balanced", "sampling": "Balanced" });
+        assert_eq!(
+            refused(balanced)[0].to_string(),
+            "`class_weights`: `Balanced` together with `sampling: Balanced` favours rare classes twice: use one of the two"
+        );
+        train(json!({ "model": "Mlp", "epochs": 1, "class_weights": { "a": 2 }, "sampling": "Balanced" }));
+        train(json!({ "model": "Mlp", "epochs": 1, "class_weights": "Balanced", "sampling": { "hp": "how" } }));
     }
 
     #[test]

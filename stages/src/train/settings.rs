@@ -2,13 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::params::{EPOCHS, Epochs, NamedEpochs, Train};
+use super::params::{EPOCHS, Epochs, NamedEpochs, Train, balanced_twice};
 use crate::{
     images::dataset::ImageShape,
     network::{
         Family, Proposed,
         families::TRAINING,
-        training::{Settings, data::Data, loss::Criterion, optimizer::UpdateRule},
+        training::{
+            ClassWeights, MetricName, Settings, Unweighted, data::Data, history::Metric, optimizer::UpdateRule,
+        },
     },
     params::{Declared, Domain, Hyper, Read, Unfilled, domain, proposed},
     records::Best,
@@ -64,6 +66,13 @@ pub(super) fn settle(
         nesterov: used.nesterov.get(),
         weight_decay: used.weight_decay.get(),
     };
+    let (class_weights, sampling) = (used.class_weights.get(), used.sampling.get());
+    if let Some(why) = balanced_twice(&class_weights, sampling) {
+        return Err(Unsettled::Infeasible(format!("`class_weights`: {why}")));
+    }
+    let metric = |name: &str| Metric::new(name, &data.heads, data.n_validation().is_some());
+    let metrics = [used.objective.metric()].into_iter().chain(used.metrics.iter().map(MetricName::as_str));
+    let asked = Metric::asked(metrics.map(metric).collect::<Result<Vec<_>, _>>()?);
     let Epochs::Count(epochs) = used.epochs.get() else { unreachable!("the number of epochs is known") };
     let second = used.coarse_labels_weight.get();
     let mut hyperparameters: Map<String, Value> = family
@@ -83,13 +92,18 @@ pub(super) fn settle(
         batch: used.batch.get() as usize,
         optimizer: used.optimizer.get(),
         rule,
-        criterion: Criterion { loss: used.loss.get(), smoothing: used.label_smoothing.get() },
+        loss: used.loss.get(),
+        label_smoothing: used.label_smoothing.get(),
+        classes: data.classes.clone(),
+        class_weights: weights(&class_weights, data)?,
+        sampling,
         head_weights: (0..data.heads.len()).map(|head| if head == 0 { 1.0 } else { second }).collect(),
         hyperparameters,
         schedule: used.schedule.clone(),
         objective: used.objective.clone(),
         early_stopping: used.early_stopping.clone(),
         keep: used.keep.clone(),
+        asked,
     };
     Ok((settings, used))
 }
@@ -123,6 +137,18 @@ fn used(train: &Train, proposal: &Proposed, inputs: &Inputs<'_>) -> Result<Train
         used.l2 = product("l2", &used.l2, multiplier)?;
     }
     Ok(used)
+}
+
+/// Returns the weight of each class of the first head, or `None` if all are 1.
+fn weights(class_weights: &ClassWeights, data: &Data) -> Result<Option<Vec<f64>>, Unsettled> {
+    let mut images = vec![0; data.classes.len()];
+    data.main_labels().for_each(|label| images[label as usize] += 1);
+    class_weights.of(&data.classes, &images).map_err(|why| match why {
+        Unweighted::Unknown(found, hint) => Unsettled::Stage(StageError::failed_with_hint(found, hint)),
+        Unweighted::Nothing => {
+            Unsettled::Infeasible("`class_weights`: every class that has images has the weight 0".to_owned())
+        }
+    })
 }
 
 fn best_epoch(inputs: &Inputs<'_>) -> Result<u32, Unsettled> {

@@ -14,7 +14,10 @@ use serde_json::json;
 use super::*;
 use crate::{
     images::dataset::{self, ImageShape},
-    network::{kernels::Isa, training::*},
+    network::{
+        kernels::Isa,
+        training::{order::Draw, *},
+    },
     params::Declared,
     philox::{Purpose, Stream},
     stage::{Checkpoint, ComputeDevice, Host, Progress, QuietHost},
@@ -175,9 +178,12 @@ fn interruptions_do_not_change_the_outputs() {
         ("RMSprop", json!(["Last", { "Every": 2 }])),
         ("SGD", json!(["Last"])),
     ] {
+        let sampling = if optimizer == "Adam" { "Balanced" } else { "AsIs" };
         let train = train(json!({
             "optimizer": optimizer, "keep": keep, "histograms": 2, "momentum": 0.9, "clip_norm": 0.5, "label_smoothing": 0.1,
-            "schedule": { "Cosine": { "over_epochs": 4, "warmup_epochs": 1 } },
+            "schedule": { "Cosine": { "over_epochs": 4, "warmup_epochs": 1 } }, "sampling": sampling,
+            "class_weights": { "right": 2.0 }, "metrics": ["valid.macro_f1", "valid.other_top_2_accuracy"],
+            "objective": { "maximise": { "Best": "valid.balanced_accuracy" } },
         }));
         let expected = study.run(&train, &QuietHost).unwrap();
         // 12 steps; with a checkpoint after every one, and stopped after each one, two or five.
@@ -473,7 +479,7 @@ fn a_trajectory_has_the_fields_that_decide_the_state_after_a_step() {
         "schedule": { "Step": { "every_epochs": 1, "factor": 0.5 } }, "clip_norm": 1, "loss": "Poisson",
         "label_smoothing": 0.1, "coarse_labels_weight": 0.5, "head": "NormalisedSigmoid",
         "objective": { "minimise": { "Best": "valid.loss" } }, "early_stopping": { "patience": 1 }, "keep": ["Last"],
-        "histograms": 1,
+        "histograms": 1, "class_weights": "Balanced", "sampling": { "hp": "sampling" }, "metrics": ["valid.macro_f1"],
     }));
     assert_eq!(serde_json::to_value(&every_field).unwrap().as_object().unwrap().len(), Train::NAMES.len());
     let trajectory = every_field.trajectory().unwrap();
@@ -533,7 +539,8 @@ fn a_mixed_image_does_not_depend_on_its_batch_and_its_labels_are_those_of_its_im
     let data = Data::read(&Inputs::new(&study.slots, &study.objects), train(json!({})).head).unwrap();
     let mut order: Vec<u32> = (0..36).collect();
     Stream::new(5, Purpose::Order, 1, 0).shuffle(&mut order);
-    let batch = |from, to| data.train_batch(&data.policy, &order, from..to, 1, 5);
+    let draws: Vec<_> = order.iter().map(|&image| Draw { image, repeat: 0 }).collect();
+    let batch = |from, to| data.train_batch(&data.policy, &draws, from..to, 1, 5);
     let whole = batch(0, 36);
     let size = SHAPE.bytes();
     for step in [1, 5, 7] {
@@ -551,7 +558,7 @@ fn a_mixed_image_does_not_depend_on_its_batch_and_its_labels_are_those_of_its_im
     let others = whole.others.unwrap();
     let plain = Study { slots: study.slots.clone(), objects: study.objects }.augment(json!([{ "RandomCrop": 1 }]));
     let alone = Data::read(&Inputs::new(&plain.slots, &plain.objects), train(json!({})).head).unwrap();
-    let shown = alone.train_batch(&alone.policy, &order, 0..36, 1, 5);
+    let shown = alone.train_batch(&alone.policy, &draws, 0..36, 1, 5);
     assert!(shown.others.is_none());
     let mut shares = BTreeSet::new();
     for position in 0..36 {
@@ -606,4 +613,102 @@ fn a_label_of_a_policy_is_replaced_by_the_proposed_value() {
     let inputs = Inputs::new(&unproposed.slots, &unproposed.objects);
     assert!(crate::images::Policy::of_inputs(&inputs, SHAPE).is_ok());
     assert!(unproposed.run(&train(json!({})), &QuietHost).is_err());
+}
+
+/// A study of one head whose class `right` has one image in five.
+fn unequal() -> Study {
+    let mut study = Study::with(SHAPE, 1);
+    for (slot, n) in [("train", 25), ("validation", 11)] {
+        let stream = Stream::new(8, Purpose::Shapes, n, 0);
+        let side = |image: usize| i32::from(image.is_multiple_of(5));
+        let pixel = |p: usize| {
+            let (image, column) = (p / SHAPE.bytes(), p % SHAPE.width);
+            let light = (column * 2 >= SHAPE.width) == (side(image) == 1);
+            (stream.u32(p as u64) % 200) as u8 + if light { 40 } else { 0 }
+        };
+        let labels: Vec<_> = (0..n as usize).map(side).collect();
+        study.put(
+            slot,
+            dataset::write(SHAPE, (0..labels.len() * SHAPE.bytes()).map(pixel).collect(), &[("side", &labels)]),
+        );
+    }
+    study
+}
+
+#[test]
+fn asking_for_a_metric_adds_it_and_changes_nothing_else() {
+    let study = Study::new();
+    let plain = study.run(&train(json!({})), &QuietHost).unwrap();
+    let metrics =
+        json!(["valid.other_macro_f1", "valid.side_balanced_accuracy", "valid.other_top_2_accuracy", "valid.loss"]);
+    let asked = study.run(&train(json!({ "metrics": metrics })), &QuietHost).unwrap();
+    for same in ["best/weights.safetensors", "last/weights.safetensors", "score.json", "architecture.json"] {
+        assert!(plain.files()[same] == asked.files()[same], "{same}");
+    }
+    let read = |outputs: &Outputs| records::TrainingHistory::read(&outputs.files()["history.csv"]).unwrap();
+    let (plain, history) = (read(&plain), read(&asked));
+    let (common, new) = history.metrics.split_at(plain.metrics.len());
+    assert_eq!(common, plain.metrics);
+    assert_eq!(new, ["valid.side_balanced_accuracy", "valid.other_macro_f1", "valid.other_top_2_accuracy"]);
+    assert_eq!(history.heads(), ["side", "other"]);
+    for (old, row) in plain.rows.iter().zip(&history.rows) {
+        assert_eq!(old.values, row.values[..old.values.len()]);
+        assert!(row.values.iter().rev().take(3).all(|value| (0.0..=1.0).contains(value)), "{row:?}");
+    }
+    let figures = &record(&asked, "trial.json")["figures"];
+    assert_eq!(figures["valid.other_macro_f1"]["end"], history.rows[2].values[11]);
+    let best = history.rows.iter().map(|row| row.values[11]).fold(0.0, f64::max);
+    assert_eq!(figures["valid.other_macro_f1"]["best"], best);
+}
+
+#[test]
+fn a_metric_that_is_asked_for_can_be_the_objective() {
+    let study = unequal();
+    let by = |name: &str| {
+        let outputs = study.run(&train(json!({ "objective": { "maximise": { "Best": name } } })), &QuietHost).unwrap();
+        record(&outputs, "score.json")
+    };
+    let score = by("valid.balanced_accuracy");
+    assert_eq!(score["metric"], "valid.side_balanced_accuracy");
+    assert!((0.0..=1.0).contains(&score["value"].as_f64().unwrap()));
+    assert_eq!(by("valid.side_top_1_accuracy")["value"], by("valid.accuracy")["value"]);
+    let wrong = |name: &str| {
+        let train = train(json!({ "objective": { "maximise": { "Best": name } } }));
+        study.run(&train, &QuietHost).unwrap_err().to_string()
+    };
+    assert_eq!(wrong("valid.top_2_accuracy"), "`valid.top_2_accuracy` is 1 for every network: `side` has 2 classes");
+    assert_eq!(wrong("train.macro_f1"), "there is no metric `train.macro_f1`");
+}
+
+#[test]
+fn class_weights_and_balanced_sampling_find_the_rare_class() {
+    let study = unequal();
+    let recall = |changes: Value| {
+        let mut params = json!({ "epochs": 8, "metrics": ["valid.balanced_accuracy"], "objective": { "maximise": { "Last": "valid.accuracy" } } });
+        params.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let trial = record(&study.run(&train(params), &QuietHost).unwrap(), "trial.json");
+        (trial["figures"]["valid.side_balanced_accuracy"]["end"].as_f64().unwrap(), trial)
+    };
+    let (plain, trial) = recall(json!({}));
+    assert!(trial["settings"].get("weights_of_classes").is_none());
+    let (weighted, trial) = recall(json!({ "class_weights": "Balanced" }));
+    // 25 images, 20 of them on the left: 25 / (2 * 20) and 25 / (2 * 5).
+    assert_eq!(trial["settings"]["weights_of_classes"], json!({ "left": 0.625, "right": 2.5 }));
+    let (sampled, _) = recall(json!({ "sampling": "Balanced" }));
+    assert!(weighted > plain && sampled > plain, "{plain} {weighted} {sampled}");
+}
+
+#[test]
+fn weights_for_unknown_classes_are_refused_and_proposed_ones_are_used() {
+    let unknown = Study::new().run(&train(json!({ "class_weights": { "rigth": 2 } })), &QuietHost).unwrap_err();
+    assert_eq!(unknown.to_string(), "`class_weights`: there is no class `rigth`");
+    let labels = json!({ "w": 3.0, "how": "Balanced" });
+    let study = Study::new().propose(json!({}), labels);
+    let labelled = train(json!({ "class_weights": { "right": { "hp": "w" } }, "sampling": { "hp": "how" } }));
+    let written = train(json!({ "class_weights": { "right": 3.0 }, "sampling": "Balanced" }));
+    assert_eq!(study.run(&labelled, &QuietHost).unwrap(), study.run(&written, &QuietHost).unwrap());
+    let twice = train(json!({ "class_weights": "Balanced", "sampling": { "hp": "how" } }));
+    let score = record(&study.run(&twice, &QuietHost).unwrap(), "score.json");
+    assert_eq!(score["status"], "failed");
+    assert!(score["reason"].as_str().unwrap().contains("favours rare classes twice"), "{score}");
 }

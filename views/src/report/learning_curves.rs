@@ -3,7 +3,10 @@
 use maud::{Markup, html};
 use pipe_stages::StageName;
 use pipe_stages::{
-    network::{Architecture, training::Histograms},
+    network::{
+        Architecture,
+        training::{Histograms, larger_is_better},
+    },
     records::TrainingHistory,
 };
 
@@ -60,10 +63,14 @@ fn weights(name: &str, outputs: &Outputs<'_>) -> Result<Option<Picture>, ViewErr
 }
 
 fn of_training(name: &str, history: &TrainingHistory, weights: Option<&Picture>) -> Option<Markup> {
-    let figures = history.metrics.iter().filter_map(|metric| metric.strip_prefix("train."));
-    let figures: Vec<_> = figures.filter(|figure| *figure == "loss" || figure.ends_with("accuracy")).collect();
+    let of_split = |split: &'static str| history.metrics.iter().filter_map(move |metric| metric.strip_prefix(split));
+    let is_drawn = |figure: &&str| *figure == "loss" || larger_is_better(figure);
+    let figures: Vec<_> = of_split("train.").filter(is_drawn).collect();
+    // Some metrics are measured on the validation split only.
+    let of_validation: Vec<_> =
+        of_split("valid.").filter(|figure| larger_is_better(figure) && !figures.contains(figure)).collect();
     let draw = |of: &str| Some(figure(&curves::of_training(name, of, history)?, &format!("{of} after each epoch.")));
-    let charts: Vec<_> = figures.into_iter().filter_map(draw).collect();
+    let charts: Vec<_> = figures.into_iter().chain(of_validation).filter_map(draw).collect();
     (!charts.is_empty()).then(|| {
         html! {
             h3 { "Training " (name) }

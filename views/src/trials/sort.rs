@@ -2,13 +2,14 @@
 
 use std::cmp::Ordering;
 
+use pipe_stages::network::training::larger_is_better;
 use serde_json::Value;
 
 use super::{Column, TrialRow};
 use crate::ViewError;
 
 /// Sorts trials by a column: `value`, `loss`, `index` or another column of a trial, a metric (`end.valid.loss`, or the unique
-/// end of its name) or a label. Values go from good to bad: accuracies fall, everything else rises. A `-` in front of the
+/// end of its name) or a label. Values go from good to bad: accuracies and F1 fall, everything else rises. A `-` in front of the
 /// name reverses the order. Trials without a value come last, and equal ones keep their order.
 ///
 /// # Errors
@@ -19,7 +20,7 @@ pub fn sort(rows: &mut [TrialRow], by: &str) -> Result<(), ViewError> {
         None => (by, false),
     };
     let column = Column::find(rows, name)?;
-    let falls = matches!(&column, Column::Metric(name) if name.contains("accuracy"));
+    let falls = matches!(&column, Column::Metric(name) if larger_is_better(name));
     rows.sort_by(|a, b| {
         let (a, b) = (column.key(a), column.key(b));
         match (&a, &b) {

@@ -170,6 +170,7 @@ impl StageSpec for RetrainSpec {
             // Without validation images, the last state is the model.
             inputs.iter_mut().filter(|(slot, ..)| *slot == "validation").for_each(|input| input.0 = "extra");
             train.objective = Objective::Minimise(At::Last("train.loss".into()));
+            train.metrics.retain(|metric| !metric.as_str().starts_with("valid."));
         }
         let repeat = match self.own.seed {
             RetrainSeed::Same => 0,

@@ -8,9 +8,10 @@ use pipe_stages::{
     images::Policy,
     network::{
         Architecture,
-        training::{Keep, Objective},
+        training::{Figure, Keep, Objective, larger_is_better},
     },
     params::Read,
+    problem::Step,
     records::{Labels, Record},
     train::{EPOCHS, Train},
     words::one_of,
@@ -26,6 +27,7 @@ use crate::pipeline::{
     source::Span,
     stage::{Expansion, Here, Input, Reads, RecordFields, StageKind, StageSpec, Stages, TrainSpec, plain, with},
     term::Term,
+    walk::locate,
 };
 
 pub(super) const NAME: &str = "Train";
@@ -63,28 +65,44 @@ impl TrainSpec {
 
     /// Complains, at the place `at`, about an objective whose metric does not exist for the data set.
     pub(super) fn check_objective(&self, at: Span, stages: &Stages, mistakes: &mut Vec<Mistake>) {
+        self.check_metric(self.train.objective.metric(), "objective", at, stages, mistakes);
+    }
+
+    /// Complains about metrics for the history that do not exist for the data set. `term` is the training as it is written.
+    pub(super) fn check_metrics(&self, term: &Term, stages: &Stages, mistakes: &mut Vec<Mistake>) {
+        for (i, metric) in self.train.metrics.iter().enumerate() {
+            let at = locate(term, &[Step::Name("metrics".into()), Step::Index(i)]).span;
+            self.check_metric(metric.as_str(), "metric", at, stages, mistakes);
+        }
+    }
+
+    fn check_metric(&self, metric: &str, what: &str, at: Span, stages: &Stages, mistakes: &mut Vec<Mistake>) {
         let Some(data_set) = stages.data_set(&self.data) else { return };
-        let metric = self.train.objective.metric();
         if metric.starts_with("valid.") && !data_set.splits().contains(&"validation") {
-            let found = format!("the objective `{metric}` on a dataset without a validation split");
+            let found = format!("the {what} `{metric}` on a dataset without a validation split");
             let help = "give `Decode` a `validation`, or use a `train.` metric";
             mistakes.push(Mistake::at(at, found).help(help));
         }
-        let Some((split, figure)) = metric.split_once('.') else { return };
-        // Other metrics do not depend on the data set, or were refused when they were read.
-        if !figure.ends_with("_loss") && !figure.ends_with("_accuracy") {
+        let Some((split, name)) = metric.split_once('.') else { return };
+        let heads = decode::heads(&data_set.format);
+        let found = Figure::find(name, heads.iter().copied());
+        // `loss` does not depend on the data set, and what is no metric was refused when it was read.
+        let is_of_head = name.ends_with("_loss") || larger_is_better(name);
+        if !is_of_head || found.is_some_and(|(_, figure)| figure.is_always_there() || split == "valid") {
             return;
         }
-        let of_heads = decode::heads(&data_set.format)
-            .iter()
-            .flat_map(|head| [format!("{split}.{head}_loss"), format!("{split}.{head}_accuracy")]);
-        let known: Vec<_> =
-            ["loss", "accuracy"].map(|figure| format!("{split}.{figure}")).into_iter().chain(of_heads).collect();
+        let of_heads =
+            heads.iter().flat_map(|head| [format!("{split}.{head}_loss"), format!("{split}.{head}_accuracy")]);
+        let always = ["loss", "accuracy"].map(|figure| format!("{split}.{figure}")).into_iter().chain(of_heads);
+        let asked = ["balanced_accuracy", "macro_f1", "top_3_accuracy"].map(|figure| format!("valid.{figure}"));
+        let known: Vec<_> = always.chain(asked).collect();
         let names = || known.iter().map(String::as_str);
-        if names().all(|name| name != metric) {
-            let mistake = Mistake::at(at, format!("there is no metric `{metric}`"));
-            mistakes.push(mistake.expected(one_of(names())).did_you_mean(metric, names()));
-        }
+        let mistake = Mistake::at(at, format!("there is no metric `{metric}`"));
+        mistakes.push(match found {
+            Some((_, figure)) => mistake
+                .help(format!("`{}` is measured on the validation split only: use `valid.{name}`", figure.name())),
+            None => mistake.expected(one_of(names())).did_you_mean(metric, names()),
+        });
     }
 
     /// Complains about a network that cannot be built for images of the data set's size. `term` is the training as it is
@@ -129,6 +147,7 @@ impl StageSpec for TrainSpec {
 
     fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         self.check_objective(here.field("objective"), here.stages, mistakes);
+        self.check_metrics(here.term, here.stages, mistakes);
         self.check_network(here.term, here.stages, mistakes);
         labels::none_in_policy(self, here, mistakes);
     }

@@ -245,6 +245,31 @@ error: `histograms`: found `0`
 }
 
 #[test]
+fn a_metric_that_is_not_measured_in_training() {
+    check(
+        &[
+            ("valid.fine_accuracy", "train.fine_macro_f1"),
+            ("epochs: 2", r#"epochs: 2, metrics: ["valid.coarse_top_5_accuracy", "valid.macro_f2"]"#),
+        ],
+        r#"
+error: there is no metric `train.fine_macro_f1`
+ --> pipeline.ron:6:64
+  |
+6 |         trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("train.fine_macro_f1"),
+  |                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: `macro_f1` is measured on the validation split only: use `valid.fine_macro_f1`
+
+error: `metrics[1]`: `valid.macro_f2` is not a metric
+ --> pipeline.ron:8:139
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, metrics: ["valid.coarse_top_5_accuracy", "valid.macro_f2"]),
+  |                                                                                                                                           ^^^^^^^^^^^^^^^^ expected `valid.` or `train.` with `loss`, `accuracy`, `<head>_loss` or `<head>_accuracy`, or `valid.` with `balanced_accuracy`, `macro_f1` or `top_3_accuracy`
+"#,
+    );
+}
+
+#[test]
 fn a_metric_of_an_unknown_head() {
     check(
         &[("valid.fine_accuracy", "valid.fin_accuracy")],
@@ -253,7 +278,7 @@ error: there is no metric `valid.fin_accuracy`
  --> pipeline.ron:6:64
   |
 6 |         trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fin_accuracy"),
-  |                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `valid.loss`, `valid.accuracy`, `valid.fine_loss`, `valid.fine_accuracy`, `valid.coarse_loss` or `valid.coarse_accuracy`
+  |                                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^ expected `valid.loss`, `valid.accuracy`, `valid.fine_loss`, `valid.fine_accuracy`, `valid.coarse_loss`, `valid.coarse_accuracy`, `valid.balanced_accuracy`, `valid.macro_f1` or `valid.top_3_accuracy`
   |
   = help: did you mean `valid.fine_accuracy`?
 "#,

@@ -67,7 +67,7 @@ error: `Best`: `accuracy` is not a metric
  --> pipeline.ron:6:69
   |
 6 |         trials: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("accuracy"),
-  |                                                                     ^^^^^^^^^^ expected `valid.` or `train.` with `loss`, `accuracy`, `<head>_loss` or `<head>_accuracy`
+  |                                                                     ^^^^^^^^^^ expected `valid.` or `train.` with `loss`, `accuracy`, `<head>_loss` or `<head>_accuracy`, or `valid.` with `balanced_accuracy`, `macro_f1` or `top_3_accuracy`
 "#,
     );
 }

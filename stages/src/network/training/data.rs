@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::mixed::Others;
+use super::{
+    mixed::Others,
+    order::{Draw, augmentation_seed},
+};
 use crate::{
     images::{
         Policy,
@@ -15,6 +18,8 @@ use crate::{
 /// The images to train on and those to validate on.
 pub(crate) struct Data {
     pub(crate) heads: Vec<Head>,
+    /// The names of the classes of the first head.
+    pub(crate) classes: Vec<String>,
     /// The shape of an image: `[channels, height, width]`.
     pub(crate) shape: [usize; 3],
     pub(crate) policy: Policy,
@@ -50,7 +55,8 @@ impl Data {
             return Err(StageError::failed("there are no images to train on"));
         }
         let validation = split("validation")?.filter(|split| !split.is_empty());
-        Ok(Self { heads, shape, policy, train, validation })
+        let classes = labels.heads.into_iter().next().map(|head| head.classes).unwrap_or_default();
+        Ok(Self { heads, classes, shape, policy, train, validation })
     }
 
     /// Returns the number of training images.
@@ -58,18 +64,24 @@ impl Data {
         self.train.iter().map(Dataset::len).sum()
     }
 
+    /// Returns the class of each training image for the first head.
+    pub(crate) fn main_labels(&self) -> impl Iterator<Item = i32> {
+        let head = &self.heads[0].name;
+        self.train.iter().flat_map(move |of| of.labels(head).expect("the split was checked").iter().copied())
+    }
+
     /// Returns the number of validation images, or `None` without a validation split.
     pub(crate) fn n_validation(&self) -> Option<usize> {
         self.validation.as_ref().map(Dataset::len)
     }
 
-    /// Returns the training images at `positions` of `order`, the order of `epoch`, changed by `policy`. Indices beyond the
+    /// Returns the training images at `positions` of `draws`, the images that `epoch` draws, changed by `policy`. Indices beyond the
     /// training split refer to the added images. An image is mixed with one from anywhere in the epoch, so that batches do not
     /// matter.
     pub(crate) fn train_batch(
         &self,
         policy: &Policy,
-        order: &[u32],
+        draws: &[Draw],
         positions: Range<usize>,
         epoch: u32,
         seed: u64,
@@ -79,14 +91,14 @@ impl Data {
         let mut others = Others { labels: vec![Vec::new(); self.heads.len()], shares: Vec::new() };
         let mut other = vec![0.0; if policy.mixes() { shape.bytes() } else { 0 }];
         for (image, position) in batch.images.chunks_exact_mut(shape.bytes()).zip(positions) {
-            let (dataset, index) = self.show(policy, order[position], epoch, seed, image);
+            let (dataset, index) = self.show(policy, draws[position], epoch, seed, image);
             self.add_labels(&mut batch.labels, dataset, index);
             if !policy.mixes() {
                 continue;
             }
-            match policy.mixture(shape, order.len(), position, epoch, seed) {
+            match policy.mixture(shape, draws.len(), position, epoch, seed) {
                 Some(mixture) => {
-                    let (dataset, index) = self.show(policy, order[mixture.partner], epoch, seed, &mut other);
+                    let (dataset, index) = self.show(policy, draws[mixture.partner], epoch, seed, &mut other);
                     mixture.apply(image, &other, shape);
                     self.add_labels(&mut others.labels, dataset, index);
                     others.shares.push(mixture.share);
@@ -101,9 +113,10 @@ impl Data {
         batch
     }
 
-    /// Fills `out` with the training image `index`, changed by `policy`. Returns its split and its index there.
-    fn show(&self, policy: &Policy, index: u32, epoch: u32, seed: u64, out: &mut [f32]) -> (&Dataset, u32) {
+    /// Fills `out` with a training image, changed by `policy`. Returns its split and its index there.
+    fn show(&self, policy: &Policy, draw: Draw, epoch: u32, seed: u64, out: &mut [f32]) -> (&Dataset, u32) {
         let first = self.train[0].len();
+        let (index, seed) = (draw.image, augmentation_seed(seed, draw.repeat));
         let (dataset, index, seed) = if (index as usize) < first {
             (&self.train[0], index, seed)
         } else {

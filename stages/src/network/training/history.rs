@@ -1,9 +1,14 @@
 //! The metrics of each epoch, and early stopping.
 
+use std::collections::BTreeMap;
+
 use pipe_store::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::objective::{EarlyStopping, Objective};
+use super::{
+    metric::Figure,
+    objective::{EarlyStopping, Objective},
+};
 use crate::{
     network::architecture::Head,
     records::{HistoryRow, TrainingHistory},
@@ -33,7 +38,12 @@ pub(crate) struct HeadFigures {
     pub(crate) accuracy: f64,
 }
 
-/// Loss and accuracy over one split in one epoch.
+/// A number that a checkpoint holds exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Exact(#[serde(with = "bits")] pub(crate) f64);
+
+/// Loss, accuracy and other metrics over one split in one epoch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Figures {
     /// The weighted sum of the heads' losses, plus the L2 penalty.
@@ -41,6 +51,9 @@ pub(crate) struct Figures {
     pub(crate) loss: f64,
     /// In the order of the heads.
     pub(crate) heads: Vec<HeadFigures>,
+    /// The metrics that were asked for, by name without the split: `fine_macro_f1`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) asked: BTreeMap<String, Exact>,
 }
 
 /// One complete epoch.
@@ -60,30 +73,37 @@ pub(crate) struct Metric {
     /// The full name, such as `valid.fine_accuracy`.
     pub(crate) name: String,
     valid: bool,
-    /// The index of the head, and whether the metric is its accuracy rather than its loss. `None` for the total loss.
-    head: Option<(usize, bool)>,
+    /// The index of the head, and which of its figures the metric is. `None` for the total loss.
+    pub(crate) of_head: Option<(usize, Figure)>,
 }
 
-/// Returns the names of all metrics, in the order of the columns of `history.csv`.
-pub(crate) fn metric_names(heads: &[Head], validation: bool) -> Vec<String> {
+/// Returns the names of all metrics, in the order of the columns of `history.csv`. `asked` are those that are there because they
+/// are asked for.
+pub(crate) fn metric_names(heads: &[Head], validation: bool, asked: &[Metric]) -> Vec<String> {
     let splits: &[&str] = if validation { &["train", "valid"] } else { &["train"] };
     let names = splits.iter().flat_map(|split| {
         let of_head =
             heads.iter().flat_map(|head| ["loss", "accuracy"].map(|figure| format!("{}_{figure}", head.name)));
         std::iter::once("loss".to_owned()).chain(of_head).map(move |figure| format!("{split}.{figure}"))
     });
-    names.collect()
+    names.chain(asked.iter().map(|metric| metric.name.clone())).collect()
 }
 
 impl Metric {
-    /// Returns the metric `name`. `accuracy` means the accuracy of the first head.
+    /// Returns the metric `name`. Without the name of a head, as in `valid.accuracy`, it is that of the first head.
     ///
     /// # Errors
     /// If there is no such metric, or if it needs a validation split and there is none.
     pub(crate) fn new(name: &str, heads: &[Head], validation: bool) -> Result<Self, StageError> {
         let unknown = || {
-            let all = metric_names(heads, validation).join("`, `");
-            StageError::failed_with_hint(format!("there is no metric `{name}`"), format!("the metrics are `{all}`"))
+            let all = metric_names(heads, validation, &[]).join("`, `");
+            let more = if validation {
+                ", and `valid.` with `balanced_accuracy`, `macro_f1` or `top_3_accuracy`, or with `<head>_` before these"
+            } else {
+                ""
+            };
+            let hint = format!("the metrics are `{all}`{more}");
+            StageError::failed_with_hint(format!("there is no metric `{name}`"), hint)
         };
         let (split, figure) = name.split_once('.').ok_or_else(unknown)?;
         let valid = match split {
@@ -97,30 +117,52 @@ impl Metric {
             "train" => false,
             _ => return Err(unknown()),
         };
-        let figure = if figure == "accuracy" { format!("{}_accuracy", heads[0].name) } else { figure.to_owned() };
-        let head = if figure == "loss" {
-            None
-        } else {
-            let (head, figure) = figure.rsplit_once('_').ok_or_else(unknown)?;
-            let index = heads.iter().position(|other| other.name == head).ok_or_else(unknown)?;
-            match figure {
-                "loss" => Some((index, false)),
-                "accuracy" => Some((index, true)),
-                _ => return Err(unknown()),
-            }
-        };
-        let name = format!("{}.{figure}", if valid { "valid" } else { "train" });
-        Ok(Self { name, valid, head })
+        if figure == "loss" {
+            return Ok(Self { name: name.to_owned(), valid, of_head: None });
+        }
+        let (index, figure) = Figure::find(figure, heads.iter().map(|head| head.name.as_str())).ok_or_else(unknown)?;
+        let Head { name: head, classes, .. } = &heads[index];
+        if !valid && !figure.is_always_there() {
+            return Err(StageError::failed_with_hint(
+                format!("there is no metric `{name}`"),
+                format!("`{}` is measured on the validation split only", figure.name()),
+            ));
+        }
+        if let Figure::TopAccuracy(k) = figure
+            && k as usize >= *classes
+        {
+            return Err(StageError::failed_with_hint(
+                format!("`{name}` is 1 for every network: `{head}` has {classes} classes"),
+                format!("use a number below {classes}"),
+            ));
+        }
+        let name = format!("{split}.{head}_{}", figure.name());
+        Ok(Self { name, valid, of_head: Some((index, figure)) })
+    }
+
+    /// Returns those of `metrics` that are in a history only if they are asked for, each once, by head and figure.
+    pub(crate) fn asked(metrics: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let is_asked = |metric: &Self| metric.of_head.is_some_and(|(_, figure)| !figure.is_always_there());
+        let mut asked: Vec<_> = metrics.into_iter().filter(is_asked).collect();
+        asked.sort_by_key(|metric| metric.of_head);
+        asked.dedup();
+        asked
+    }
+
+    /// Returns its name without the split: `fine_accuracy`.
+    pub(crate) fn figure(&self) -> &str {
+        self.name.split_once('.').map_or("", |(_, figure)| figure)
     }
 
     /// Returns the value of the metric in `epoch`.
     pub(crate) fn of(&self, epoch: &Epoch) -> f64 {
         let figures =
             if self.valid { epoch.valid.as_ref().expect("there is a validation split") } else { &epoch.train };
-        match self.head {
+        match self.of_head {
             None => figures.loss,
-            Some((head, false)) => figures.heads[head].loss,
-            Some((head, true)) => figures.heads[head].accuracy,
+            Some((head, Figure::Loss)) => figures.heads[head].loss,
+            Some((head, Figure::Accuracy)) => figures.heads[head].accuracy,
+            Some(_) => figures.asked[self.figure()].0,
         }
     }
 }
@@ -147,8 +189,8 @@ pub(crate) fn stopped_after(
     None
 }
 
-/// Returns the history of a training: every metric of every epoch.
-pub(crate) fn table(epochs: &[Epoch], heads: &[Head]) -> TrainingHistory {
+/// Returns the history of a training: every metric of every epoch, also those that were asked for.
+pub(crate) fn table(epochs: &[Epoch], heads: &[Head], asked: &[Metric]) -> TrainingHistory {
     let validation = epochs.iter().any(|epoch| epoch.valid.is_some());
     let values = |epoch: &Epoch| {
         let splits = std::iter::once(&epoch.train).chain(&epoch.valid);
@@ -156,11 +198,11 @@ pub(crate) fn table(epochs: &[Epoch], heads: &[Head]) -> TrainingHistory {
             let of_heads = figures.heads.iter().flat_map(|head| [head.loss, head.accuracy]);
             std::iter::once(figures.loss).chain(of_heads).collect::<Vec<_>>()
         };
-        splits.flat_map(of_split).collect()
+        splits.flat_map(of_split).chain(asked.iter().map(|metric| metric.of(epoch))).collect()
     };
     let row =
         |(number, epoch): (u32, &Epoch)| HistoryRow { epoch: number, values: values(epoch), weights: epoch.weights };
-    TrainingHistory { metrics: metric_names(heads, validation), rows: (1..).zip(epochs).map(row).collect() }
+    TrainingHistory { metrics: metric_names(heads, validation, asked), rows: (1..).zip(epochs).map(row).collect() }
 }
 
 #[cfg(test)]
@@ -173,7 +215,11 @@ mod tests {
     }
 
     fn epochs(accuracies: &[f64]) -> Vec<Epoch> {
-        let figures = |accuracy| Figures { loss: 1.5, heads: vec![HeadFigures { loss: 0.5, accuracy }; 2] };
+        let figures = |accuracy| Figures {
+            loss: 1.5,
+            heads: vec![HeadFigures { loss: 0.5, accuracy }; 2],
+            asked: [("coarse_macro_f1".to_owned(), Exact(accuracy / 2.0))].into(),
+        };
         let epoch = |&a: &f64| Epoch { train: figures(0.5), valid: Some(figures(a)), weights: Digest::of(b"") };
         accuracies.iter().map(epoch).collect()
     }
@@ -181,16 +227,39 @@ mod tests {
     #[test]
     fn metrics_are_found_by_name() {
         let heads = heads();
-        for name in metric_names(&heads, true) {
+        for name in metric_names(&heads, true, &[]) {
             assert_eq!(Metric::new(&name, &heads, true).unwrap().name, name);
         }
         assert_eq!(Metric::new("valid.accuracy", &heads, true).unwrap().name, "valid.fine_accuracy");
         assert_eq!(Metric::new("train.accuracy", &heads, false).unwrap().name, "train.fine_accuracy");
         let error = Metric::new("valid.accuracy", &heads, false).unwrap_err();
         assert_eq!(error.to_string(), "the objective is `valid.accuracy`, and there is no validation split");
-        for name in ["valid.class_accuracy", "test.loss", "loss", "valid.fine_f1"] {
+        for name in
+            ["valid.class_accuracy", "test.loss", "loss", "valid.fine_f1", "train.macro_f1", "valid.top_3_accuracy"]
+        {
             assert!(Metric::new(name, &heads, true).is_err(), "{name}");
         }
+        let error = Metric::new("train.coarse_macro_f1", &heads, true).unwrap_err();
+        assert_eq!(error.to_string(), "there is no metric `train.coarse_macro_f1`");
+        let error = Metric::new("valid.top_3_accuracy", &heads, true).unwrap_err();
+        assert_eq!(error.to_string(), "`valid.top_3_accuracy` is 1 for every network: `fine` has 3 classes");
+    }
+
+    #[test]
+    fn metrics_that_are_asked_for_are_there_once_in_the_order_of_the_heads() {
+        let asked = [
+            "valid.coarse_macro_f1",
+            "valid.loss",
+            "valid.top_2_accuracy",
+            "valid.fine_top_2_accuracy",
+            "valid.accuracy",
+        ];
+        let asked = Metric::asked(asked.map(|name| Metric::new(name, &heads(), true).unwrap()));
+        let names: Vec<_> = asked.iter().map(|metric| metric.name.as_str()).collect();
+        assert_eq!(names, ["valid.fine_top_2_accuracy", "valid.coarse_macro_f1"]);
+        let table = table(&epochs(&[0.25, 0.5]), &heads(), &asked[1..]);
+        assert_eq!(table.metrics.len(), 11);
+        assert_eq!(table.curve("valid.coarse_macro_f1"), Some(vec![(1.0, 0.125), (2.0, 0.25)]));
     }
 
     #[test]
@@ -207,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_history_has_a_row_per_epoch() {
-        let text = String::from_utf8(table(&epochs(&[0.25]), &heads()).write()).unwrap();
+        let text = String::from_utf8(table(&epochs(&[0.25]), &heads(), &[]).write()).unwrap();
         let digest = Digest::of(b"");
         assert_eq!(
             text,

@@ -20,11 +20,15 @@ choices! {
 
 /// A loss with its settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Criterion {
+pub(crate) struct Criterion<'w> {
     pub(crate) loss: Loss,
     /// Label smoothing, from 0 to 1: the fraction of the target that is spread evenly over all classes (Szegedy et al. 2016;
     /// Keras's `label_smoothing`). Used by cross-entropy only.
     pub(crate) smoothing: f64,
+    /// The weight of each class, by which the loss of an image of that class is multiplied. `None` if all are 1. The mean over a
+    /// batch divides by the number of images, as in Keras, and not by the sum of their weights, as in PyTorch: so the loss of an
+    /// image does not depend on the other images of its batch.
+    pub(crate) class_weights: Option<&'w [f64]>,
 }
 
 /// Keras's `backend.epsilon()`.
@@ -43,7 +47,7 @@ pub(crate) fn probabilities(output: Output, logits: &[f32], classes: usize) -> V
 }
 
 /// Returns the score of `logits` `[n, classes]` against `labels` `[n]`.
-pub(crate) fn score(criterion: Criterion, output: Output, logits: &[f32], labels: &[i32], classes: usize) -> Score {
+pub(crate) fn score(criterion: Criterion<'_>, output: Output, logits: &[f32], labels: &[i32], classes: usize) -> Score {
     let mut score = Score::default();
     for (row, &label) in logits.chunks_exact(classes).zip(labels) {
         score.loss += criterion.of(&log_probabilities(output, row), label as usize);
@@ -54,7 +58,7 @@ pub(crate) fn score(criterion: Criterion, output: Output, logits: &[f32], labels
 
 /// Returns the gradient `[n, classes]` of `weight` times the mean loss with respect to `logits` `[n, classes]`.
 pub(crate) fn gradient(
-    criterion: Criterion,
+    criterion: Criterion<'_>,
     output: Output,
     logits: &[f32],
     labels: &[i32],
@@ -65,6 +69,7 @@ pub(crate) fn gradient(
     let mut gradient = Vec::with_capacity(logits.len());
     for (row, &label) in logits.chunks_exact(classes).zip(labels) {
         let score_gradient = criterion.gradient(&log_probabilities(output, row), label as usize);
+        let factor = factor * criterion.weight(label as usize);
         for (d_score, &z) in score_gradient.into_iter().zip(row) {
             let slope = match output {
                 Output::Softmax => 1.0,
@@ -77,14 +82,23 @@ pub(crate) fn gradient(
     gradient
 }
 
-impl Criterion {
+impl Criterion<'_> {
     /// Returns the target probability of `class` for an image of class `label`, after label smoothing.
     fn target(&self, class: usize, label: usize, classes: usize) -> f64 {
         f64::from(u8::from(class == label)) * (1.0 - self.smoothing) + self.smoothing / classes as f64
     }
 
+    /// Returns the weight of an image of class `label`.
+    fn weight(&self, label: usize) -> f64 {
+        self.class_weights.map_or(1.0, |weights| weights[label])
+    }
+
     /// Returns the loss of one image of class `label`, given the logarithms of the class probabilities.
     fn of(&self, log_p: &[f64], label: usize) -> f64 {
+        self.weight(label) * self.unweighted(log_p, label)
+    }
+
+    fn unweighted(&self, log_p: &[f64], label: usize) -> f64 {
         let classes = log_p.len();
         match self.loss {
             Loss::CrossEntropy if self.smoothing == 0.0 => -log_p[label],
@@ -147,11 +161,11 @@ fn log_sigmoid(z: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const CRITERIA: [Criterion; 4] = [
-        Criterion { loss: Loss::CrossEntropy, smoothing: 0.0 },
-        Criterion { loss: Loss::CrossEntropy, smoothing: 0.1 },
-        Criterion { loss: Loss::Poisson, smoothing: 0.0 },
-        Criterion { loss: Loss::MeanSquaredError, smoothing: 0.0 },
+    const CRITERIA: [Criterion<'_>; 4] = [
+        Criterion { loss: Loss::CrossEntropy, smoothing: 0.0, class_weights: None },
+        Criterion { loss: Loss::CrossEntropy, smoothing: 0.1, class_weights: None },
+        Criterion { loss: Loss::Poisson, smoothing: 0.0, class_weights: None },
+        Criterion { loss: Loss::MeanSquaredError, smoothing: 0.0, class_weights: None },
     ];
 
     #[test]
@@ -210,6 +224,28 @@ mod tests {
                         "{criterion:?} {output:?}: {found} {expected}"
                     );
                 }
+            }
+        }
+    }
+
+    /// By hand: an image of class 2 has the weight 3 and one of class 1 the weight 0.5, and the sum is divided by 2 images.
+    #[test]
+    fn class_weights_multiply_the_loss_of_each_image_and_its_gradient() {
+        let (logits, labels) = ([0.5f32, -1.0, 2.0, 1.5, 0.25, -0.75], [2, 1]);
+        for output in [Output::Softmax, Output::NormalisedSigmoid] {
+            for plain in CRITERIA {
+                let of = |criterion, image: usize| {
+                    let (logits, labels) = (&logits[3 * image..][..3], &labels[image..][..1]);
+                    let gradient = gradient(criterion, output, logits, labels, 3, 1.0);
+                    (score(criterion, output, logits, labels, 3).loss, gradient)
+                };
+                let weighted = Criterion { class_weights: Some(&[7.0, 0.5, 3.0]), ..plain };
+                let [(first, of_first), (second, of_second)] = [of(plain, 0), of(plain, 1)];
+                let loss = score(weighted, output, &logits, &labels, 3).loss / 2.0;
+                assert!((loss - (3.0 * first + 0.5 * second) / 2.0).abs() < 1e-12, "{plain:?}");
+                let found = gradient(weighted, output, &logits, &labels, 3, 1.0);
+                let expected = of_first.iter().map(|g| 1.5 * g).chain(of_second.iter().map(|g| 0.25 * g));
+                assert!(found.iter().zip(expected).all(|(found, g)| (found - g).abs() < 1e-6), "{plain:?}");
             }
         }
     }

@@ -29,7 +29,7 @@ impl Mixed<'_> {
 
     /// Returns the score of `logits` `[n, classes]`. A prediction is correct if it is the label with the larger share: the first
     /// one if both have a half.
-    pub(crate) fn score(&self, criterion: Criterion, output: Output, logits: &[f32], classes: usize) -> Score {
+    pub(crate) fn score(&self, criterion: Criterion<'_>, output: Output, logits: &[f32], classes: usize) -> Score {
         let mut total = Score::default();
         for (row, [first, second]) in logits.chunks_exact(classes).zip(self.pairs()) {
             let of = |label: i32| score(criterion, output, row, &[label], classes);
@@ -43,7 +43,7 @@ impl Mixed<'_> {
     /// Returns the gradient `[n, classes]` of `weight` times the mean loss with respect to `logits` `[n, classes]`.
     pub(crate) fn gradient(
         &self,
-        criterion: Criterion,
+        criterion: Criterion<'_>,
         output: Output,
         logits: &[f32],
         classes: usize,
@@ -68,7 +68,7 @@ mod tests {
     const LOGITS: [f32; 9] = [0.5, -1.0, 2.0, 1.5, 0.25, -0.75, 0.3, 0.2, 0.1];
     const MIXED: Mixed<'_> = Mixed { labels: &[2, 1, 0], others: &[0, 0, 1], shares: &[0.7, 0.25, 1.0] };
 
-    fn criteria() -> Vec<(Criterion, Output)> {
+    fn criteria() -> Vec<(Criterion<'static>, Output)> {
         let losses = [Loss::CrossEntropy, Loss::Poisson, Loss::MeanSquaredError];
         let criterion = |loss| Criterion { loss, ..Criterion::default() };
         let smooth = Criterion { smoothing: 0.1, ..Criterion::default() };
@@ -90,6 +90,30 @@ mod tests {
                 let found = f64::from(gradient[i]);
                 assert!((slope - found).abs() < 1e-4, "{criterion:?} {output:?} {i}: {slope} {found}");
             }
+        }
+    }
+
+    /// Each label has the weight of its own class.
+    #[test]
+    fn labels_have_the_weights_of_their_classes() {
+        let weights = [0.5, 2.0, 3.0];
+        let criterion = Criterion { class_weights: Some(&weights), ..Criterion::default() };
+        let alone = |label: i32| {
+            let plain = score(Criterion::default(), Output::Softmax, &LOGITS[..3], &[label], 3).loss;
+            weights[label as usize] * plain
+        };
+        let one = Mixed { labels: &[2], others: &[0], shares: &[0.7] };
+        let found = one.score(criterion, Output::Softmax, &LOGITS[..3], 3).loss;
+        assert!((found - (0.7 * alone(2) + 0.3 * alone(0))).abs() < 1e-9, "{found}");
+        for i in 0..3 {
+            let at = |step: f32| {
+                let mut logits = [LOGITS[0], LOGITS[1], LOGITS[2]];
+                logits[i] += step;
+                one.score(criterion, Output::Softmax, &logits, 3).loss
+            };
+            let slope = (at(0.01) - at(-0.01)) / 0.02;
+            let found = f64::from(one.gradient(criterion, Output::Softmax, &LOGITS[..3], 3, 1.0)[i]);
+            assert!((slope - found).abs() < 1e-3, "{i}: {slope} {found}");
         }
     }
 

@@ -1,23 +1,31 @@
 //! The training loop, with its losses, optimizers and schedules, and the history and checkpoints that it produces.
 
+mod class_weights;
 pub(crate) mod data;
 pub(crate) mod histograms;
 pub(crate) mod history;
 pub(crate) mod keep;
 pub(crate) mod loss;
+mod metric;
 mod mixed;
 mod objective;
 pub(crate) mod optimizer;
+pub(crate) mod order;
 pub(crate) mod run;
 pub(crate) mod schedule;
 mod settings;
 pub(crate) mod state;
+pub(crate) mod tally;
 
+pub use class_weights::ClassWeights;
+pub(crate) use class_weights::Unweighted;
 pub use histograms::{Histogram, Histograms};
 pub use keep::Keep;
 pub use loss::Loss;
+pub use metric::{Figure, larger_is_better};
 pub use objective::{At, EarlyStopping, MetricName, Objective};
 pub use optimizer::OptimizerKind;
+pub use order::Sampling;
 pub use schedule::{Cosine, Schedule, Staircase};
 pub use settings::BATCH;
 pub(crate) use settings::Settings;

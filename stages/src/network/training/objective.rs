@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::metric::larger_is_better;
 use crate::{
     choices, parameters,
     params::{Domain, Read},
@@ -55,9 +56,17 @@ choices! {
     }
 }
 
-/// The name of a metric: `valid.` or `train.`, then `loss`, `accuracy` (of the first head), `<head>_loss` or `<head>_accuracy`.
+/// The name of a metric: `valid.` or `train.`, then `loss`, `accuracy` (of the first head), `<head>_loss` or `<head>_accuracy`. Or
+/// `valid.`, then `balanced_accuracy`, `macro_f1` or `top_3_accuracy`, with any other number, or one of these after `<head>_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricName(String);
+
+impl MetricName {
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl From<&str> for MetricName {
     fn from(name: &str) -> Self {
@@ -75,9 +84,10 @@ impl Read for MetricName {
     fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
         let figure =
             |name: &str| name.strip_prefix("valid.").or_else(|| name.strip_prefix("train.")).map(str::to_owned);
-        let is_metric = value.as_str().and_then(figure).is_some_and(|figure| {
-            figure == "loss" || figure == "accuracy" || figure.ends_with("_loss") || figure.ends_with("_accuracy")
-        });
+        let is_metric = value
+            .as_str()
+            .and_then(figure)
+            .is_some_and(|figure| figure == "loss" || figure.ends_with("_loss") || larger_is_better(&figure));
         if !is_metric {
             let problem = match value.as_str() {
                 Some(name) => Problem::new(at, format!("`{name}` is not a metric")),
@@ -89,7 +99,8 @@ impl Read for MetricName {
     }
 
     fn expected(_: &Domain) -> String {
-        "`valid.` or `train.` with `loss`, `accuracy`, `<head>_loss` or `<head>_accuracy`".to_owned()
+        let always = "`valid.` or `train.` with `loss`, `accuracy`, `<head>_loss` or `<head>_accuracy`";
+        format!("{always}, or `valid.` with `balanced_accuracy`, `macro_f1` or `top_3_accuracy`")
     }
 }
 

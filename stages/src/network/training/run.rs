@@ -6,13 +6,15 @@ use rayon::prelude::*;
 
 use super::{
     data::{Batch, Data},
-    history::{Epoch, Figures, HeadFigures, Metric, stopped_after},
+    history::{Epoch, Exact, Figures, HeadFigures, Metric, stopped_after},
     keep::Keep,
     loss::{self, Criterion},
     mixed::Mixed,
     optimizer::UpdateRule,
+    order::{Draw, Order},
     settings::Settings,
     state::{HeadSums, State, Sums},
+    tally::Tally,
 };
 use crate::{
     network::{
@@ -22,7 +24,6 @@ use crate::{
             lanes::{LANES, kernel},
         },
     },
-    philox::{Purpose, Stream},
     stage::{Context, Host, Progress, StageError},
 };
 
@@ -46,7 +47,8 @@ impl Training<'_> {
         let host = context.host;
         let mut state = self.start(context);
         let mut network = Network::of_heads(&self.settings.architecture, Pass::Training, &self.backend);
-        let mut batches = Batches { training: self, seed: context.seed, order: Vec::new(), order_of: 0 };
+        let order = Order::new(self.settings.sampling, self.data.main_labels(), self.data.n_train());
+        let mut batches = Batches { training: self, seed: context.seed, order, draws: Vec::new(), draws_of: 0 };
         let mut batch = (!self.is_over(&state)).then(|| batches.at(state.step));
         while let Some(this) = batch {
             let epoch = state.epochs.len() as u32 + 1;
@@ -99,14 +101,13 @@ impl Training<'_> {
     /// have ended this training before, or if this training must keep the weights of an epoch that the checkpoint has passed
     /// without keeping them.
     fn start(&self, context: &Context<'_>) -> State {
-        let architecture = &self.settings.architecture;
         let mut at_most = u64::from(self.settings.epochs) * self.steps_per_epoch();
         while let Some(checkpoint) = context.host.latest_checkpoint(at_most) {
             let step = checkpoint.step;
             if step > at_most {
                 break;
             }
-            let too_late_after = match State::restore(architecture, checkpoint) {
+            let too_late_after = match State::restore(self.settings, checkpoint) {
                 Ok(mut state) => {
                     self.keep_epochs(&mut state);
                     match self.too_late_after(&state) {
@@ -124,7 +125,7 @@ impl Training<'_> {
             }
             at_most = too_late_after.min(step - 1);
         }
-        State::initial(architecture, self.settings.optimizer, context.seed)
+        State::initial(self.settings, context.seed)
     }
 
     /// Returns an upper limit of the epochs of a usable checkpoint if `state` is too late for this training, otherwise `None`.
@@ -151,7 +152,7 @@ impl Training<'_> {
 
     /// Takes one training step on `batch`. If the loss is not finite, marks the state as diverged instead.
     fn step(&self, network: &mut Network, state: &mut State, batch: &Batch, seed: u64) {
-        let Settings { architecture, head_weights, rule, criterion, .. } = self.settings;
+        let Settings { architecture, head_weights, rule, .. } = self.settings;
         network.set_weights(&state.weights);
         let step = u32::try_from(state.step).expect("fewer than 2^32 steps");
         let forward = network.forward(&batch.images, Mode::Training { seed, step });
@@ -162,20 +163,21 @@ impl Training<'_> {
             architecture.heads.iter().zip(&batch.labels).zip(head_weights).enumerate()
         {
             let logits = &forward.outputs[&head.name]; // [n, classes]
+            let criterion = self.settings.criterion_of(index);
             let mixed = batch.others.as_ref().map(|others| Mixed {
                 labels,
                 others: &others.labels[index],
                 shares: &others.shares,
             });
             let score = match &mixed {
-                Some(mixed) => mixed.score(*criterion, head.output, logits, head.classes),
-                None => loss::score(*criterion, head.output, logits, labels, head.classes),
+                Some(mixed) => mixed.score(criterion, head.output, logits, head.classes),
+                None => loss::score(criterion, head.output, logits, labels, head.classes),
             };
             sums.loss += weight * score.loss;
             sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
             let gradient = match &mixed {
-                Some(mixed) => mixed.gradient(*criterion, head.output, logits, head.classes, weight),
-                None => loss::gradient(*criterion, head.output, logits, labels, head.classes, weight),
+                Some(mixed) => mixed.gradient(criterion, head.output, logits, head.classes, weight),
+                None => loss::gradient(criterion, head.output, logits, labels, head.classes, weight),
             };
             logit_gradients.insert(head.name.clone(), gradient);
         }
@@ -199,12 +201,20 @@ impl Training<'_> {
     fn end_epoch(&self, state: &mut State) {
         let train = std::mem::take(&mut state.sums).figures();
         let valid = self.data.n_validation().map(|n| {
-            let Settings { architecture, head_weights, rule, criterion, .. } = self.settings;
+            let Settings { architecture, head_weights, rule, asked, .. } = self.settings;
             let batch = |from: usize| self.data.validation_batch(from, (from + EVALUATION_BATCH).min(n));
             let batches = (0..n).step_by(EVALUATION_BATCH).map(batch);
-            let mut sums = judge(architecture, &state.weights, &self.backend, batches, *criterion, head_weights);
+            let mut tallies: Vec<_> = architecture.heads.iter().map(|head| Tally::new(head.classes)).collect();
+            let tallied = (!asked.is_empty()).then_some(tallies.as_mut_slice());
+            let criterion = self.settings.criterion();
+            let network = (architecture, &state.weights, &self.backend);
+            let mut sums = judge(network, batches, criterion, head_weights, tallied);
             sums.loss += sums.n as f64 * penalty(architecture, &state.weights, rule.l2);
-            sums.figures()
+            let of = |metric: &Metric| {
+                let (head, figure) = metric.of_head?;
+                Some((metric.figure().to_owned(), Exact(figure.of(&tallies[head]))))
+            };
+            Figures { asked: asked.iter().filter_map(of).collect(), ..sums.figures() }
         });
         if valid.as_ref().is_some_and(|figures| !figures.loss.is_finite()) {
             state.diverged_at = Some(state.step);
@@ -243,9 +253,10 @@ impl Training<'_> {
 struct Batches<'a> {
     training: &'a Training<'a>,
     seed: u64,
-    /// The order of the training images in the epoch `order_of`.
-    order: Vec<u32>,
-    order_of: u32,
+    order: Order,
+    /// The images that the epoch `draws_of` draws.
+    draws: Vec<Draw>,
+    draws_of: u32,
 }
 
 impl Batches<'_> {
@@ -254,14 +265,13 @@ impl Batches<'_> {
         let Training { data, settings, .. } = self.training;
         let steps = self.training.steps_per_epoch();
         let epoch = (step / steps) as u32 + 1;
-        if self.order_of != epoch {
-            self.order = (0..data.n_train() as u32).collect();
-            Stream::new(self.seed, Purpose::Order, epoch, 0).shuffle(&mut self.order);
-            self.order_of = epoch;
+        if self.draws_of != epoch {
+            self.draws = self.order.of(self.seed, epoch);
+            self.draws_of = epoch;
         }
         let from = (step % steps) as usize * settings.batch;
-        let positions = from..(from + settings.batch).min(self.order.len());
-        data.train_batch(&settings.policy, &self.order, positions, epoch, self.seed)
+        let positions = from..(from + settings.batch).min(self.draws.len());
+        data.train_batch(&settings.policy, &self.draws, positions, epoch, self.seed)
     }
 }
 
@@ -279,18 +289,18 @@ impl Sums {
     pub(crate) fn figures(self) -> Figures {
         let n = self.n as f64;
         let head = |head: &HeadSums| HeadFigures { loss: head.loss / n, accuracy: head.correct as f64 / n };
-        Figures { loss: self.loss / n, heads: self.heads.iter().map(head).collect() }
+        Figures { loss: self.loss / n, heads: self.heads.iter().map(head).collect(), asked: BTreeMap::new() }
     }
 }
 
-/// Returns the sums of the losses and of the correct predictions of each head over `batches`, without the L2 penalty.
-pub(crate) fn judge(
-    architecture: &Architecture,
-    weights: &Weights,
-    backend: &Backend,
+/// Returns the sums of the losses and of the correct predictions of each head over `batches`, without the L2 penalty. Counts more
+/// in `tallies`, one for each head, if there are any.
+fn judge(
+    (architecture, weights, backend): (&Architecture, &Weights, &Backend),
     batches: impl Iterator<Item = Batch>,
-    criterion: Criterion,
+    criterion: Criterion<'_>,
     head_weights: &[f64],
+    mut tallies: Option<&mut [Tally]>,
 ) -> Sums {
     let mut network = Network::of_heads(architecture, Pass::Inference, backend);
     network.set_weights(weights);
@@ -302,6 +312,11 @@ pub(crate) fn judge(
             let score = loss::score(criterion, head.output, &forward.outputs[&head.name], labels, head.classes);
             of_batch.loss += weight * score.loss;
             of_batch.heads.push(HeadSums { loss: score.loss, correct: score.correct });
+        }
+        for ((head, labels), tally) in
+            architecture.heads.iter().zip(&batch.labels).zip(tallies.as_deref_mut().into_iter().flatten())
+        {
+            tally.add(&forward.outputs[&head.name], labels);
         }
         sums.add(&of_batch);
     }

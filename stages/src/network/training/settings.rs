@@ -3,10 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::{
+    history::Metric,
     keep::Keep,
-    loss::Criterion,
+    loss::{Criterion, Loss},
     objective::{EarlyStopping, Objective},
     optimizer::{OptimizerKind, UpdateRule},
+    order::Sampling,
     schedule::Schedule,
 };
 use crate::{images::Policy, network::Architecture, params::Domain};
@@ -25,7 +27,13 @@ pub(crate) struct Settings {
     pub(crate) optimizer: OptimizerKind,
     /// Its learning rate is the one that the schedule multiplies.
     pub(crate) rule: UpdateRule,
-    pub(crate) criterion: Criterion,
+    pub(crate) loss: Loss,
+    pub(crate) label_smoothing: f64,
+    /// The names of the classes of the first head.
+    pub(crate) classes: Vec<String>,
+    /// The weight of each class of the first head. `None` if all are 1.
+    pub(crate) class_weights: Option<Vec<f64>>,
+    pub(crate) sampling: Sampling,
     /// The weight of each head's loss, in the order of the heads.
     pub(crate) head_weights: Vec<f64>,
     /// All hyperparameters of the family, with the values used.
@@ -34,4 +42,18 @@ pub(crate) struct Settings {
     pub(crate) objective: Objective,
     pub(crate) early_stopping: Option<EarlyStopping>,
     pub(crate) keep: Vec<Keep>,
+    /// The metrics that the history has because they are asked for.
+    pub(crate) asked: Vec<Metric>,
+}
+
+impl Settings {
+    /// Returns the loss that is measured: without weights of classes, so that it can be compared between trainings.
+    pub(crate) fn criterion(&self) -> Criterion<'static> {
+        Criterion { loss: self.loss, smoothing: self.label_smoothing, class_weights: None }
+    }
+
+    /// Returns the loss that head `index` is trained with. Only the first head has weights of classes.
+    pub(crate) fn criterion_of(&self, index: usize) -> Criterion<'_> {
+        Criterion { class_weights: self.class_weights.as_deref().filter(|_| index == 0), ..self.criterion() }
+    }
 }

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     histograms::Histograms,
-    history::{Epoch, bits},
+    history::{Epoch, Metric, bits},
     optimizer::{Optimizer, OptimizerKind},
+    settings::Settings,
 };
 use crate::{
-    network::{Architecture, Weights},
+    network::Weights,
     stage::{Checkpoint, StageError},
     tensors::{TensorsReader, TensorsWriter},
 };
@@ -70,8 +71,9 @@ struct Record {
 }
 
 impl Record {
-    /// Checks that the numbers of epochs are those of epochs, and that every epoch has the figures of all heads.
-    fn check(&self, heads: usize) -> Result<(), String> {
+    /// Checks that the numbers of epochs are those of epochs, and that every epoch has the figures of all heads and the metrics
+    /// that are `asked` for.
+    fn check(&self, heads: usize, asked: &[Metric]) -> Result<(), String> {
         let done = self.epochs.len();
         let beyond = |epoch: &&u32| **epoch == 0 || **epoch as usize > done;
         if let Some(epoch) = self.kept.iter().chain(&self.best).find(beyond) {
@@ -81,10 +83,11 @@ impl Record {
             let is_alike = epoch.valid.is_some() == self.epochs[0].valid.is_some();
             is_alike
                 && [Some(&epoch.train), epoch.valid.as_ref()].into_iter().flatten().all(|of| of.heads.len() == heads)
+                && epoch.valid.iter().all(|of| asked.iter().all(|metric| of.asked.contains_key(metric.figure())))
         };
         let of_sums = if self.sums == Sums::default() { heads } else { self.sums.heads.len() };
         if !self.epochs.iter().all(has_all) || of_sums != heads {
-            return Err(format!("lacks the figures of some of {heads} heads"));
+            return Err(format!("lacks some figures of {heads} heads"));
         }
         Ok(())
     }
@@ -103,13 +106,18 @@ pub(crate) fn epoch_name(epoch: u32) -> String {
     format!("epoch-{epoch:04}")
 }
 
+/// Returns an optimizer before its first step.
+fn optimizer(settings: &Settings, kind: OptimizerKind) -> Optimizer {
+    let trained = settings.architecture.parameter_shapes().into_iter().filter(|parameter| parameter.trained);
+    let sizes: Vec<_> = trained.map(|p| (p.name, p.shape.iter().product())).collect();
+    Optimizer::new(kind, sizes.iter().map(|(name, size)| (name.as_str(), *size)))
+}
+
 impl State {
     /// Returns the state before the first step.
-    pub(crate) fn initial(architecture: &Architecture, optimizer: OptimizerKind, seed: u64) -> Self {
-        let weights = Weights::initial(architecture, seed);
-        let trained = architecture.parameter_shapes().into_iter().filter(|parameter| parameter.trained);
-        let sizes: Vec<_> = trained.map(|p| (p.name, p.shape.iter().product())).collect();
-        let optimizer = Optimizer::new(optimizer, sizes.iter().map(|(name, size)| (name.as_str(), *size)));
+    pub(crate) fn initial(settings: &Settings, seed: u64) -> Self {
+        let weights = Weights::initial(&settings.architecture, seed);
+        let optimizer = optimizer(settings, settings.optimizer);
         let mut histograms = Histograms::default();
         histograms.push(0, &weights);
         Self {
@@ -163,7 +171,8 @@ impl State {
     ///
     /// # Errors
     /// If the checkpoint is of another format or another architecture, or is incomplete.
-    pub(crate) fn restore(architecture: &Architecture, mut checkpoint: Checkpoint) -> Result<Self, StageError> {
+    pub(crate) fn restore(settings: &Settings, mut checkpoint: Checkpoint) -> Result<Self, StageError> {
+        let Settings { architecture, asked, .. } = settings;
         let mut part = |name: &str| {
             let missing = || StageError::failed(format!("the checkpoint has no part `{name}`"));
             checkpoint.parts.remove(name).ok_or_else(missing)
@@ -174,7 +183,9 @@ impl State {
             let found = record.format;
             return Err(StageError::failed(format!("the checkpoint has format {found}, expected {FORMAT}")));
         }
-        record.check(architecture.heads.len()).map_err(|why| StageError::failed(format!("the checkpoint {why}")))?;
+        record
+            .check(architecture.heads.len(), asked)
+            .map_err(|why| StageError::failed(format!("the checkpoint {why}")))?;
         let weights = Weights::read(architecture, part(WEIGHTS)?.into())?;
         let histograms = Histograms::read(part(HISTOGRAMS)?.into())?;
         if !histograms.fit(record.epochs.len() as u32, &weights) {
@@ -190,7 +201,7 @@ impl State {
         };
         let kept = record.kept.into_iter().map(kept).collect::<Result<_, StageError>>()?;
         let reader = TensorsReader::new(part(MOMENTS)?.into())?;
-        let mut optimizer = Self::initial(architecture, record.optimizer, 0).optimizer;
+        let mut optimizer = optimizer(settings, record.optimizer);
         for (suffix, arrays) in [("first", &mut optimizer.first), ("second", &mut optimizer.second)] {
             for (name, values) in arrays {
                 let (found, _) = reader.f32(&format!("{name}.{suffix}"))?;

@@ -85,6 +85,7 @@ impl StageSpec for SearchSpec {
         let at = mode.map_or(here.name, |field| field.value.span);
         self.trial.check_objective(at, here.stages, mistakes);
         let trial = here.term.field("trial").map_or(here.term, |field| &field.value);
+        self.trial.check_metrics(trial, here.stages, mistakes);
         self.trial.check_network(trial, here.stages, mistakes);
         labels::search(&self.own, &self.trial, here, mistakes);
     }
