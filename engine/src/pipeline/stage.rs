@@ -3,7 +3,8 @@
 use std::{any::Any, collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use pipe_stages::{
-    StageName, decode::Decode, fetch::Surroundings, network::training::Keep, problem::Step, stage::Stage, train::Train,
+    StageName, augment::Augment, decode::Decode, fetch::Surroundings, network::training::Keep, problem::Step,
+    stage::Stage, train::Train,
 };
 use serde::{
     Serialize,
@@ -77,6 +78,11 @@ pub trait StageSpec: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// Returns how it augments images, if it does.
+    fn augmentation(&self) -> Option<&Augment> {
+        None
+    }
+
     /// Returns how its network or networks are trained, if it has any.
     fn training<'s>(&'s self, stages: &'s Stages) -> Option<&'s TrainSpec> {
         let _ = stages;
@@ -145,6 +151,11 @@ impl Stages {
     /// Returns the data set that the stage called `name` makes.
     pub fn data_set(&self, name: &str) -> Option<&Decode> {
         self.get(name)?.data_set()
+    }
+
+    /// Returns how the stage called `name` augments images.
+    pub fn augmentation(&self, name: &str) -> Option<&Augment> {
+        self.get(name)?.augmentation()
     }
 }
 
