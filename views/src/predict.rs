@@ -151,7 +151,7 @@ impl Model {
         Ok(Self { predictor, labels, policy })
     }
 
-    /// Decodes a PNG or JPEG picture and returns its pixels in the size and channels of the network.
+    /// Decodes a picture and returns its pixels in the size and channels of the network.
     ///
     /// # Errors
     /// If the picture cannot be decoded, with the reason.

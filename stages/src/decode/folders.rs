@@ -1,4 +1,4 @@
-//! An archive of JPEG and PNG files with a folder for each class: `<root>/<train>/<class>/<file>`, `<root>/<test>/...`.
+//! An archive of pictures with a folder for each class: `<root>/<train>/<class>/<file>`, `<root>/<test>/...`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
