@@ -97,8 +97,8 @@ parameters! {
 parameters! {
     /// Pictures with their classes in their names.
     pub struct Names where has_a_label {
-        /// The pattern of the names: `"{label}_*.jpg"`. `{label}` is the class, `{group}` a group that is in one split, and `*` is
-        /// anything. With `/` it is a pattern for the end of the path. Other pictures are not used.
+        /// The pattern of the names: `"{label}_*.jpg"`. `{label}` is the class, `{group}` a group that is in one split, `{number}` are
+        /// digits, and `*` is anything. With `/` it is a pattern for the end of the path. Other pictures are not used.
         pattern: Pattern,
         /// The share of the images that is the test split: `Share(0.15)`.
         test: TestShare,

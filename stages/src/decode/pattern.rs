@@ -24,6 +24,8 @@ enum Piece {
     Text(String),
     /// `*`: anything but a slash.
     Any,
+    /// `{number}`: digits, all that are together.
+    Number,
     /// `{label}` or `{group}`: at least one character, and as many as possible.
     Named(&'static str),
 }
@@ -48,13 +50,16 @@ impl Pattern {
                 if let Some(after) = rest.strip_prefix('*') {
                     pieces.push(Piece::Any);
                     rest = after;
+                } else if let Some(after) = rest.strip_prefix("{number}") {
+                    pieces.push(Piece::Number);
+                    rest = after;
                 } else if rest.starts_with('{') {
                     let name =
                         [Self::LABEL, Self::GROUP].into_iter().find(|name| rest[1..].starts_with(&format!("{name}}}")));
                     let Some(name) = name.filter(|name| !named.contains(name)) else {
                         return Err(match name {
                             Some(name) => format!("has `{{{name}}}` twice"),
-                            None => format!("has `{rest}`, expected `{{label}}` or `{{group}}`"),
+                            None => format!("has `{rest}`, expected `{{label}}`, `{{group}}` or `{{number}}`"),
                         });
                     };
                     named.push(name);
@@ -88,7 +93,7 @@ impl Pattern {
         let mut parts = path.rsplit('/');
         for pieces in self.parts.iter().rev() {
             let part = parts.next()?;
-            let mut fit = Fit { width: part.len() + 1, failed: vec![false; (pieces.len() + 1) * (part.len() + 1)] };
+            let mut fit = Fit { part, failed: vec![false; (pieces.len() + 1) * (part.len() + 1)] };
             fit.whole(pieces, part, &mut found).then_some(())?;
         }
         Some(found)
@@ -103,23 +108,29 @@ pub(super) struct Found<'p> {
 }
 
 /// Fits pieces to a text. What did not fit once is not tried again, so the time is bounded by pieces x length^2.
-struct Fit {
-    width: usize,
+struct Fit<'p> {
+    part: &'p str,
     /// By the number of pieces and of bytes that are left.
     failed: Vec<bool>,
 }
 
-impl Fit {
+impl<'p> Fit<'p> {
     /// Returns whether `pieces` fit the whole of `text`.
-    fn whole<'p>(&mut self, pieces: &[Piece], text: &'p str, found: &mut Found<'p>) -> bool {
+    fn whole(&mut self, pieces: &[Piece], text: &'p str, found: &mut Found<'p>) -> bool {
         let Some((piece, rest)) = pieces.split_first() else { return text.is_empty() };
-        let state = pieces.len() * self.width + text.len();
+        let state = pieces.len() * (self.part.len() + 1) + text.len();
         if self.failed[state] {
             return false;
         }
         let fits = match piece {
             Piece::Text(literal) => {
                 text.strip_prefix(literal.as_str()).is_some_and(|text| self.whole(rest, text, found))
+            }
+            Piece::Number => {
+                let before = &self.part[..self.part.len() - text.len()];
+                let rest_of_text = text.trim_start_matches(|c: char| c.is_ascii_digit());
+                let is_number = rest_of_text.len() < text.len() && !before.ends_with(|c: char| c.is_ascii_digit());
+                is_number && self.whole(rest, rest_of_text, found)
             }
             Piece::Any | Piece::Named(_) => {
                 let least = usize::from(matches!(piece, Piece::Named(_)));
@@ -151,7 +162,7 @@ impl Read for Pattern {
             Ok(pattern) => Some(pattern),
             Err(why) => {
                 let problem = Problem::new(at, format!("the pattern `{written}` {why}"));
-                problems.push(problem.expected("text with `*`, `{label}` and `{group}`"));
+                problems.push(problem.expected("text with `*`, `{label}`, `{group}` and `{number}`"));
                 None
             }
         }
@@ -181,6 +192,9 @@ mod tests {
             ("{label}.*.jpg", "cat.1.jpg", Some((Some("cat"), None))),
             ("{group}-*_{label}.png", "p1-7-x_cat.png", Some((Some("cat"), Some("p1-7")))),
             ("{label}/*/*", "a/cat/x/1.jpg", Some((Some("cat"), None))),
+            ("{label}{number}.jpg", "cloudy10.jpg", Some((Some("cloudy"), None))),
+            ("{label}_{number}.jpg", "a_b_10.jpg", Some((Some("a_b"), None))),
+            ("{label}{number}.jpg", "cloudy.jpg", None),
             ("*", "a/1.jpg", Some((None, None))),
             ("{label}_*.jpg", "_1.jpg", None),
             ("{label}_*.jpg", "a/1.jpg", None),
@@ -200,7 +214,7 @@ mod tests {
     #[test]
     fn wrong_patterns_are_refused() {
         for (pattern, expected) in [
-            ("{labl}_*", "has `{labl}_*`, expected `{label}` or `{group}`"),
+            ("{labl}_*", "has `{labl}_*`, expected `{label}`, `{group}` or `{number}`"),
             ("{label}{label}", "has `{label}` twice"),
             ("a//b", "has an empty part"),
             ("", "has an empty part"),
