@@ -15,7 +15,8 @@ mod what;
 mod zip;
 
 use std::{
-    collections::HashSet,
+    cell::Cell,
+    collections::BTreeSet,
     io::{self, Read},
 };
 
@@ -231,6 +232,8 @@ pub(crate) struct Source<'i, 'a> {
     inputs: &'i Inputs<'a>,
     files: Vec<(String, Bytes)>,
     folder: Option<Listing>,
+    /// Whether something behind the end of a gzip file was passed over.
+    behind: Cell<bool>,
 }
 
 impl<'i, 'a> Source<'i, 'a> {
@@ -250,7 +253,7 @@ impl<'i, 'a> Source<'i, 'a> {
         if files.is_empty() && folder.is_none() {
             return Err(failed("no object is connected".to_owned()));
         }
-        Ok(Self { inputs, files, folder })
+        Ok(Self { inputs, files, folder, behind: Cell::new(false) })
     }
 
     /// Returns the bytes of the files, which is what they take while they are read.
@@ -275,6 +278,13 @@ impl<'i, 'a> Source<'i, 'a> {
         unpack(name, bytes).map(Some)
     }
 
+    /// Tells what was passed over while the source was read.
+    pub(crate) fn tell(&self) {
+        if self.behind.get() {
+            tracing::warn!("there are data behind the end of a gzip file, which are passed over");
+        }
+    }
+
     /// Calls `take` with each entry, in the order of the container. A file that is no container has one entry with its name.
     ///
     /// # Errors
@@ -282,7 +292,8 @@ impl<'i, 'a> Source<'i, 'a> {
     /// absolute or has `..` in it, if two entries have one path, or if an entry is a device. The message names the entry.
     pub(crate) fn visit(&self, mut take: impl FnMut(Entry<'_>) -> Result<(), StageError>) -> Result<(), StageError> {
         let packed = usize::try_from(self.packed()).unwrap_or(usize::MAX);
-        let mut visitor = Visitor { seen: HashSet::new(), limits: Limits::of(packed), paths: 0, take: &mut take };
+        let limits = Limits::of(packed);
+        let mut visitor = Visitor { seen: BTreeSet::new(), limits, paths: 0, behind: &self.behind, take: &mut take };
         if let Some(listing) = &self.folder {
             visit_folder(listing, self.inputs, &mut visitor)?;
         }
@@ -311,7 +322,8 @@ pub(crate) fn unpack(name: &str, bytes: &[u8]) -> Result<Vec<u8>, StageError> {
         }
         _ => Ok(()),
     };
-    let mut visitor = Visitor { seen: HashSet::new(), limits, paths: 0, take: &mut take };
+    let behind = Cell::new(false);
+    let mut visitor = Visitor { seen: BTreeSet::new(), limits, paths: 0, behind: &behind, take: &mut take };
     visit_file(name, bytes, &mut visitor).map_err(|error| within(name, error))?;
     content.ok_or_else(|| failed(format!("`{name}`: there is no file in it")))
 }
@@ -342,7 +354,7 @@ fn visit_folder(listing: &Listing, inputs: &Inputs<'_>, visitor: &mut Visitor<'_
 
 /// Calls the visitor with the entries of the file `bytes`.
 fn visit_file(name: &str, bytes: &[u8], visitor: &mut Visitor<'_>) -> Result<(), StageError> {
-    match packed::open(bytes, visitor.limits.total)? {
+    match packed::open(bytes, visitor.limits.total, visitor.behind)? {
         Opened::Zip(bytes) => zip::visit(bytes, visitor),
         Opened::Tar(mut reader) => tar::visit(&mut reader, visitor),
         Opened::Plain(mut reader, head) => {
@@ -362,10 +374,11 @@ fn visit_file(name: &str, bytes: &[u8], visitor: &mut Visitor<'_>) -> Result<(),
 /// Checks the entries of a container, and passes them on.
 struct Visitor<'v> {
     /// The digests of the paths so far, because paths may be long.
-    seen: HashSet<Digest>,
+    seen: BTreeSet<Digest>,
     limits: Limits,
     /// The bytes of the paths so far.
     paths: u64,
+    behind: &'v Cell<bool>,
     take: &'v mut dyn FnMut(Entry<'_>) -> Result<(), StageError>,
 }
 

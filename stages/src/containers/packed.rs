@@ -1,6 +1,9 @@
 //! Compressed files, which are unpacked while they are read.
 
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::{
+    cell::Cell,
+    io::{self, BufRead, BufReader, Cursor, Read},
+};
 
 use flate2::bufread::GzDecoder;
 
@@ -26,24 +29,24 @@ pub(super) enum Opened<'a> {
     Plain(Box<dyn Read + 'a>, Vec<u8>),
 }
 
-/// Opens a file. It may unpack to `limit` bytes.
+/// Opens a file. It may unpack to `limit` bytes. Sets `behind` if there is something behind the end of gzip data.
 ///
 /// # Errors
 /// If its beginning cannot be unpacked, or it is packed too often.
-pub(super) fn open(bytes: &[u8], limit: u64) -> Result<Opened<'_>, StageError> {
-    let mut reader: Box<dyn Read + '_> = Box::new(bytes);
+pub(super) fn open<'a>(bytes: &'a [u8], limit: u64, behind: &'a Cell<bool>) -> Result<Opened<'a>, StageError> {
+    let mut reader: Box<dyn Read + 'a> = Box::new(bytes);
     let packed = bytes.len();
     for layer in 0..=LAYERS {
         let mut head = Vec::new();
         let read = (&mut reader).take(HEAD).read_to_end(&mut head);
         read.map_err(|error| excess(&error).unwrap_or_else(|| failed(format!("the file is broken: {error}"))))?;
         let what = What::of(&head);
-        let whole: Box<dyn Read + '_> = Box::new(Cursor::new(head.clone()).chain(reader));
+        let whole: Box<dyn Read + 'a> = Box::new(Cursor::new(head.clone()).chain(reader));
         let buffered = |whole| BufReader::with_capacity(64 << 10, whole);
-        let unpacked: Box<dyn Read + '_> = match what {
+        let unpacked: Box<dyn Read + 'a> = match what {
             // From the bytes themselves no copy is made.
-            What::Gzip if layer == 0 => Box::new(Members::new(bytes)),
-            What::Gzip => Box::new(Members::new(buffered(whole))),
+            What::Gzip if layer == 0 => Box::new(Members::new(bytes, behind)),
+            What::Gzip => Box::new(Members::new(buffered(whole), behind)),
             What::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(whole, true, (1 << (WINDOW_LOG - 10)) + 1024)),
             What::Zstd => {
                 let mut decoder =
@@ -80,14 +83,16 @@ pub(super) fn unpacked(bytes: &[u8]) -> u64 {
 }
 
 /// A reader of the members of a gzip file, one after the other, as `gzip` reads it. What is behind the last is passed over.
-struct Members<R> {
+struct Members<'a, R> {
     /// The member that is being read. `None` at the end.
     decoder: Option<GzDecoder<R>>,
+    /// Whether something was passed over.
+    behind: &'a Cell<bool>,
 }
 
-impl<R: BufRead> Members<R> {
-    fn new(inner: R) -> Self {
-        Self { decoder: Some(GzDecoder::new(inner)) }
+impl<'a, R: BufRead> Members<'a, R> {
+    fn new(inner: R, behind: &'a Cell<bool>) -> Self {
+        Self { decoder: Some(GzDecoder::new(inner)), behind }
     }
 
     /// Goes to the next member, if there is one. Between members there may be zeros, which tapes and disks add.
@@ -108,14 +113,14 @@ impl<R: BufRead> Members<R> {
                 inner.consume(at);
                 self.decoder = Some(GzDecoder::new(inner));
             } else {
-                tracing::warn!("the data behind the end of the gzip file are passed over");
+                self.behind.set(true);
             }
             return Ok(());
         }
     }
 }
 
-impl<R: BufRead> Read for Members<R> {
+impl<R: BufRead> Read for Members<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while let Some(decoder) = &mut self.decoder {
             let n = decoder.read(buffer)?;

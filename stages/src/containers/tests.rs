@@ -314,7 +314,8 @@ fn visit(bytes: &[u8], limits: Limits) -> Result<(), String> {
         EntryKind::File(content) => content.digest(10, |_| false, 0).map(drop).map_err(StageError::from),
         _ => Ok(()),
     };
-    let mut visitor = Visitor { seen: HashSet::new(), limits, paths: 0, take: &mut take };
+    let behind = Cell::new(false);
+    let mut visitor = Visitor { seen: BTreeSet::new(), limits, paths: 0, behind: &behind, take: &mut take };
     visit_file("archive", bytes, &mut visitor).map_err(|error| error.to_string())
 }
 

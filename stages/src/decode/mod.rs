@@ -133,6 +133,7 @@ impl Decode {
         let source = Source::open(inputs)?;
         if self.format.size().is_some() {
             let gallery = gallery::read(self, &source, context.host)?;
+            source.tell();
             return Ok(Images {
                 shape: gallery.shape,
                 heads: gallery.heads.clone(),
@@ -151,6 +152,7 @@ impl Decode {
                 idx::read(&source, names)?
             }
         };
+        source.tell();
         Ok(Images { shape, heads, published: Some((train, test)), gallery: None })
     }
 }

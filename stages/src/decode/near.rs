@@ -5,7 +5,7 @@
 //! hash", Krawetz, "Kind of Like That", 2013). Two images are near if at most [`BITS`] of them differ and the means of 8 x 8
 //! cells differ by at most [`LEVELS`] on average.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use pipe_store::Digest;
 use rayon::prelude::*;
@@ -76,11 +76,11 @@ fn is_near(a: &Look, b: &Look) -> bool {
 }
 
 /// Images by each part of their hash.
-struct Index([HashMap<u16, Vec<u32>>; 4]);
+struct Index([BTreeMap<u16, Vec<u32>>; 4]);
 
 impl Index {
     fn of(looks: &[Look]) -> Self {
-        let mut index = [(); 4].map(|()| HashMap::<u16, Vec<u32>>::new());
+        let mut index = [(); 4].map(|()| BTreeMap::<u16, Vec<u32>>::new());
         for (image, look) in looks.iter().enumerate() {
             for (part, images) in index.iter_mut().enumerate() {
                 images.entry(bits(look, part)).or_default().push(image as u32);

@@ -1,7 +1,5 @@
 //! The first look at a source of pictures: what each entry is. Layouts decide by it, before any picture is decoded.
 
-use std::collections::HashMap;
-
 use pipe_store::Digest;
 
 use crate::{
@@ -134,13 +132,13 @@ fn look_at(content: crate::containers::Content<'_>, reading: &Reading, scan: &mu
     Ok(Look::File { kind, digest })
 }
 
-/// Returns the verdict on each entry.
+/// Returns the verdict on each entry, sorted by path.
 fn judge(looks: &[(String, Look)]) -> Vec<Scanned> {
-    let by_path: HashMap<&str, usize> = looks.iter().enumerate().map(|(i, (path, _))| (path.as_str(), i)).collect();
+    let at_path = |path: &str| looks.binary_search_by(|(known, _)| known.as_str().cmp(path)).ok();
     let follow = |mut at: usize| {
         for _ in 0..LINKS {
             match &looks[at].1 {
-                Look::Link(target) => at = *by_path.get(target.as_deref()?)?,
+                Look::Link(target) => at = at_path(target.as_deref()?)?,
                 _ => return Some(at),
             }
         }

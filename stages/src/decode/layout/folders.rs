@@ -36,7 +36,7 @@ pub(super) fn choose(folders: &Folders, scan: &Scan) -> Result<Chosen, StageErro
         }
     }
     wanted.check(&places, scan)?;
-    strip(&mut places, wanted.folders.is_empty());
+    strip(&mut places, &wanted);
     for place in &places {
         let path = &scan.entries[place.entry].path;
         let Some((class, file)) = place.rest.split_first().filter(|(_, file)| !file.is_empty()) else {
@@ -168,7 +168,7 @@ impl Wanted {
 
 /// Leaves out folders that all pictures of a split share, such as the second of `train/train/cat`, as long as there are classes
 /// below. Without a split, the classes are the folders below the one that all share.
-fn strip(places: &mut [Place<'_>], is_one_root: bool) {
+fn strip(places: &mut [Place<'_>], wanted: &Wanted) {
     loop {
         let shared = |published: Option<Published>| {
             let mut of = places.iter().filter(|place| published.is_none_or(|published| place.published == published));
@@ -177,14 +177,18 @@ fn strip(places: &mut [Place<'_>], is_one_root: bool) {
         };
         let below: BTreeSet<&str> =
             places.iter().filter(|place| place.rest.len() > 2).map(|place| place.rest[1]).collect();
-        let may_go = if is_one_root {
+        let may_go = if wanted.folders.is_empty() {
             // With a single class, its folder stays.
             shared(None).is_some() && !below.is_empty()
         } else {
+            // A single folder may be the only class, unless it is called like the split.
+            let is_called_like = |place: &Place<'_>| {
+                wanted.name_of(place.published).is_some_and(|name| name.to_lowercase() == place.rest[0].to_lowercase())
+            };
             let all: BTreeSet<Published> = places.iter().map(|place| place.published).collect();
             all.iter().all(|published| shared(Some(*published)).is_some())
                 && places.iter().all(|place| place.rest.len() > 2)
-                && below.len() > 1
+                && (below.len() > 1 || places.iter().all(is_called_like))
         };
         if !may_go {
             return;

@@ -1,6 +1,6 @@
 //! Pictures with a table of their classes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{Chosen, Item, Published, listed, pictures};
 use crate::{
@@ -23,7 +23,7 @@ pub(super) fn choose(table: &Table, scan: &Scan) -> Result<Chosen, StageError> {
     let rows = Rows::read(table, path, bytes)?;
     let files = Files::of(scan, path);
     let mut chosen = Chosen::default();
-    let mut known: HashMap<usize, usize> = HashMap::new();
+    let mut known: BTreeMap<usize, usize> = BTreeMap::new();
     let (mut mistakes, mut unlabelled) = (Vec::new(), Vec::new());
     for row in rows.0 {
         let line = row.line;
@@ -147,8 +147,9 @@ impl Rows {
             };
             rows.push(Row { line, file: cell(file), label: cell(label), published, group: group.map(cell) });
         }
-        if split.is_some() && table.test.is_some() && rows.iter().any(|row| row.published == Published::Test) {
-            let title = &titles[split.expect("it is there")];
+        let has_test = rows.iter().any(|row| row.published == Published::Test);
+        if let (Some(split), Some(_), true) = (split, &table.test, has_test) {
+            let title = &titles[split];
             return Err(StageError::failed_with_hint(
                 format!("the table `{path}` has test pictures in its column `{title}`, and `test` is a share"),
                 "leave out `test`, or `split`",
@@ -158,7 +159,7 @@ impl Rows {
             rows.iter_mut()
                 .filter(|row| row.published == Published::Train)
                 .for_each(|row| row.published = Published::Any);
-        } else if !rows.iter().any(|row| row.published == Published::Test) {
+        } else if !has_test {
             return Err(StageError::failed_with_hint(
                 format!("the table `{path}` has no test pictures"),
                 "take a share of the others: `test: Share(0.15)`",
@@ -181,14 +182,14 @@ fn published(cell: &str) -> Option<Published> {
 /// The pictures of a source, by their names without folders and endings.
 struct Files<'s> {
     scan: &'s Scan,
-    by_stem: HashMap<&'s str, Vec<usize>>,
+    by_stem: BTreeMap<&'s str, Vec<usize>>,
     /// The folder of the table, with a slash.
     beside: &'s str,
 }
 
 impl<'s> Files<'s> {
     fn of(scan: &'s Scan, table: &'s str) -> Self {
-        let mut by_stem: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut by_stem: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for entry in pictures(scan) {
             let name = scan.entries[entry].path.rsplit('/').next().unwrap_or_default();
             let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
@@ -206,29 +207,22 @@ impl<'s> Files<'s> {
         let parts: Vec<&str> = written.split(['/', '\\']).filter(|part| !matches!(*part, "" | ".")).collect();
         let Some(name) = parts.last() else { return Err("the name of the picture is empty".to_owned()) };
         let wanted = parts.join("/");
-        let path = |entry: &usize| self.scan.entries[*entry].path.as_str();
-        let without_ending = |path: &'s str| path.rsplit_once('.').map_or(path, |(stem, _)| stem);
+        let path = |entry: usize| self.scan.entries[entry].path.as_str();
         let candidates = self.by_stem.get(name).map_or(&[][..], Vec::as_slice);
-        let is_at = |path: &str, place: &str| path == place;
-        let ends = |path: &str| path == wanted || path.ends_with(&format!("/{wanted}"));
-        let beside = format!("{}{wanted}", self.beside);
-        for place in [&beside, &wanted] {
-            let exact = candidates.iter().find(|entry| {
-                is_at(self.scan.entries[**entry].path.as_str(), place)
-                    || is_at(without_ending(self.scan.entries[**entry].path.as_str()), place)
-            });
-            if let Some(exact) = exact {
+        let without_ending = |path: &'s str| path.rsplit_once('.').map_or(path, |(stem, _)| stem);
+        for place in [format!("{}{wanted}", self.beside), wanted.clone()] {
+            let is_there = |entry: &&usize| path(**entry) == place || without_ending(path(**entry)) == place;
+            if let Some(exact) = candidates.iter().find(is_there) {
                 return Ok(*exact);
             }
         }
-        let mut fits = candidates.iter().filter(|entry| {
-            ends(self.scan.entries[**entry].path.as_str())
-                || ends(without_ending(self.scan.entries[**entry].path.as_str()))
-        });
+        let end = format!("/{wanted}");
+        let ends = |entry: &&usize| path(**entry).ends_with(&end) || without_ending(path(**entry)).ends_with(&end);
+        let mut fits = candidates.iter().filter(ends);
         match (fits.next(), fits.next()) {
             (Some(one), None) => Ok(*one),
             (Some(one), Some(two)) => {
-                Err(format!("`{written}` may be `{}` or `{}`: write more of the path", path(one), path(two)))
+                Err(format!("`{written}` may be `{}` or `{}`: write more of the path", path(*one), path(*two)))
             }
             (None, _) => Err(format!("there is no picture `{written}`")),
         }

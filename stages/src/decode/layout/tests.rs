@@ -161,6 +161,13 @@ fn folders_are_found_in_other_cases_and_one_level_deeper() {
 }
 
 #[test]
+fn a_folder_that_is_called_like_its_split_is_no_class() {
+    let files = [("a/Training/training/cat/1", dot(1)), ("a/Test/Test/cat/2", dot(2))];
+    let outputs = run(&params(FOLDERS), archive(&pairs(&files))).unwrap();
+    check(&outputs, &[("test", &["cat 2"]), ("train", &["cat 1"])]);
+}
+
+#[test]
 fn folders_that_do_not_fit_are_refused_with_those_that_exist() {
     let dot = dot(1);
     let error = run(&params(FOLDERS), archive(&[("r/tren/a/1.png", &dot), ("r/tast/a/1.png", &dot)])).unwrap_err();
