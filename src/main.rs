@@ -5,6 +5,7 @@ mod failure;
 mod files;
 mod lock_file;
 mod logging;
+mod looking;
 mod output;
 mod patience;
 mod plan_args;

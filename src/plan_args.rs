@@ -1,6 +1,9 @@
 //! The options that decide what is planned, shared by `run` and the commands that look at what it would do.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use clap::Args;
 use pipe_engine::{
@@ -14,9 +17,12 @@ use pipe_engine::{
     },
     plan::Plan,
 };
-use pipe_stages::{fetch::LocationError, words::one_of};
+use pipe_stages::{
+    fetch::{LocationError, Look, Measure, Network, Sources, Surroundings, measure},
+    words::one_of,
+};
 
-use crate::{failure::Failure, files, store_args::StoreArgs, talk};
+use crate::{failure::Failure, files, lock_file, logging::Logging, looking::Looking, store_args::StoreArgs, talk};
 
 /// The options that decide what is planned.
 #[derive(Debug, Clone, Args)]
@@ -64,10 +70,11 @@ impl std::str::FromStr for DeviceChoice {
 }
 
 impl PlanArgs {
-    /// Reads the pipeline file and plans it.
-    pub(crate) fn plan(&self, store: &StoreArgs) -> Result<Planned, Failure> {
+    /// Reads the pipeline file and plans it. Files and folders of this disk that it names are looked at.
+    pub(crate) fn plan(&self, store: &StoreArgs, unknown: Unknown, logging: &Logging) -> Result<Planned, Failure> {
         let overrides = self.overrides();
         let mut pipeline = read_file(&store.file, &overrides)?;
+        look_up(&mut pipeline, store, unknown, logging)?;
         let in_file = pipeline.device;
         let ordinal = self.resolve_device(&mut pipeline.device)?;
         let as_in_file = overrides.is_empty() && pipeline.device == in_file;
@@ -114,6 +121,41 @@ impl PlanArgs {
     }
 }
 
+/// What is done about a file elsewhere whose size and digest are not written in the pipeline file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// It is refused.
+    Refuse,
+    /// It is downloaded, and refused with its size and digest, to be pasted.
+    Measure,
+}
+
+/// Looks at the files and folders of this disk that a pipeline names.
+fn look_up(pipeline: &mut Pipeline, store: &StoreArgs, unknown: Unknown, logging: &Logging) -> Result<(), Failure> {
+    let base = store.file.parent().unwrap_or(Path::new(""));
+    let partial_dir = &partial(&store.root());
+    let looking = Looking::new(logging.quiet);
+    let look = Look {
+        skip: &[store.root(), store.file.clone(), lock_file::path(&store.file)],
+        notes: partial_dir,
+        now: SystemTime::now(),
+        tell: &|progress| looking.tell(progress),
+    };
+    let network = Network::default();
+    let download = |url: &str| {
+        // In a folder that is not empty no store is made.
+        store.open().map_err(|failure| failure.message)?;
+        measure(url, &Sources { partial_dir, network: &network, host: &looking })
+    };
+    let measure = (unknown == Unknown::Measure).then_some(&download as &Measure<'_>);
+    Ok(pipeline.look_up(&Surroundings { base, look, measure })?)
+}
+
+/// Returns the folder for what a fetch keeps in a store.
+pub(crate) fn partial(root: &Path) -> PathBuf {
+    root.join("partial")
+}
+
 fn read_file(path: &Path, overrides: &[Override]) -> Result<Pipeline, Failure> {
     let bytes = files::read(path, read::TEXT as u64).map_err(|error| {
         let failure = Failure::usage(format!("`{}` cannot be read: {error}", path.display()));
@@ -142,5 +184,5 @@ pub(crate) fn downloads(root: &Path) -> Result<Downloads, Failure> {
         })?;
         mirrors.push(mirror);
     }
-    Ok(Downloads { mirrors, partial: root.join("partial") })
+    Ok(Downloads { mirrors, partial: partial(root) })
 }

@@ -14,7 +14,7 @@ use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
     output::{json, print_bytes},
-    plan_args::{PlanArgs, unknown},
+    plan_args::{PlanArgs, Unknown, unknown},
     store_args::StoreArgs,
     talk,
 };
@@ -57,9 +57,9 @@ struct Execution {
 }
 
 impl Logs {
-    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        let execution = self.find(&store)?;
+        let execution = self.find(&store, logging)?;
         if self.json {
             return print_bytes(json(&execution).as_bytes());
         }
@@ -82,8 +82,8 @@ impl Logs {
     }
 
     /// Returns the latest execution of the node.
-    fn find(&self, store: &Store) -> Result<Execution, Failure> {
-        let now = if self.study.is_none() { self.now(store)? } else { None };
+    fn find(&self, store: &Store, logging: &Logging) -> Result<Execution, Failure> {
+        let now = if self.study.is_none() { self.now(store, logging)? } else { None };
         if let Some(execution) = now {
             return Ok(execution);
         }
@@ -104,11 +104,11 @@ impl Logs {
     }
 
     /// Returns the execution that belongs to the pipeline file, if the node's action is known and was executed.
-    fn now(&self, store: &Store) -> Result<Option<Execution>, Failure> {
+    fn now(&self, store: &Store, logging: &Logging) -> Result<Option<Execution>, Failure> {
         if !self.store.file.exists() {
             return Ok(None);
         }
-        let plan = self.plan_args.plan(&self.store)?.plan;
+        let plan = self.plan_args.plan(&self.store, Unknown::Refuse, logging)?.plan;
         let nodes = match plan.find(&self.node) {
             Ok(nodes) => nodes,
             // The latest study may have it.

@@ -37,6 +37,7 @@ commands! {
     why::Why,
     logs::Logs,
     init::Init,
+    digest::Digest,
     studies::Studies,
     tag::Tag,
     show::Show,

@@ -30,7 +30,7 @@ use crate::{
     lock_file::{self, Comparison, Written},
     logging::{LogFormat, Logging},
     output::print,
-    plan_args::{PlanArgs, Planned, unknown},
+    plan_args::{self, PlanArgs, Planned, Unknown},
     printer::{Printer, ROOM_HINT, Summary, room_event, room_text},
     report_folder,
     store_args::StoreArgs,
@@ -103,12 +103,14 @@ static STOP: StopFlag = StopFlag::new();
 impl Run {
     pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         let started = Instant::now();
-        let Planned { plan, ordinal, as_in_file } = self.plan_args.plan(&self.store)?;
+        let looks = self.plan || !self.check.is_empty();
+        let unknown = if looks { Unknown::Refuse } else { Unknown::Measure };
+        let Planned { plan, ordinal, as_in_file } = self.plan_args.plan(&self.store, unknown, logging)?;
         let selection: BTreeSet<&str> = self.stage.iter().map(String::as_str).collect();
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();
         for name in &self.rerun {
-            let nodes = plan.find(name).map_err(|error| unknown(&plan, error))?;
+            let nodes = plan.find(name).map_err(|error| plan_args::unknown(&plan, error))?;
             if nodes.is_disjoint(&wanted) {
                 let failure = Failure::usage(format!("`--rerun {name}` names no node that `--stage` runs"));
                 return Err(failure.hint(format!("add `--stage {name}`")));
@@ -242,7 +244,7 @@ impl Run {
         for name in &self.check {
             match name.as_str() {
                 "" => nodes.extend(wanted),
-                name => nodes.extend(plan.find(name).map_err(|error| unknown(plan, error))?),
+                name => nodes.extend(plan.find(name).map_err(|error| plan_args::unknown(plan, error))?),
             }
         }
         let scratch = tempfile::Builder::new()
@@ -360,7 +362,7 @@ fn wanted(plan: &Plan, names: &[String]) -> Result<BTreeSet<usize>, Failure> {
     }
     let mut wanted = BTreeSet::new();
     for name in names {
-        wanted.extend(plan.find(name).map_err(|error| unknown(plan, error))?);
+        wanted.extend(plan.find(name).map_err(|error| plan_args::unknown(plan, error))?);
     }
     Ok(plan.with_ancestors(&wanted))
 }

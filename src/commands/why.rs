@@ -18,7 +18,7 @@ use crate::{
     failure::{EXIT_CODES, Failure},
     logging::Logging,
     output::{json, print},
-    plan_args::{PlanArgs, unknown},
+    plan_args::{PlanArgs, Unknown, unknown},
     store_args::StoreArgs,
 };
 
@@ -81,9 +81,9 @@ struct Ran {
 }
 
 impl Why {
-    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         let told = match &self.study {
-            None => self.now()?,
+            None => self.now(logging)?,
             Some(study) => self.then(study)?,
         };
         print(&if self.json { json(&told) } else { told.iter().map(|told| render(told, "")).collect() })?;
@@ -96,8 +96,8 @@ impl Why {
     }
 
     /// Tells what a run would do now.
-    fn now(&self) -> Result<Vec<Told>, Failure> {
-        let plan = self.plan_args.plan(&self.store)?.plan;
+    fn now(&self, logging: &Logging) -> Result<Vec<Told>, Failure> {
+        let plan = self.plan_args.plan(&self.store, Unknown::Refuse, logging)?.plan;
         let store = self.store.open_to_look()?;
         let nodes = plan.find(&self.node).map_err(|error| unknown(&plan, error))?;
         let previous = with_nodes(&store, &plan, &nodes)?;

@@ -5,7 +5,7 @@
 //!
 //! 1. What every module may use: parameters ([`params`], [`problem`]), random numbers ([`philox`]), files ([`records`],
 //!    [`tensors`]) and the [`stage::Stage`] trait.
-//! 2. Libraries that do not know of stages: [`images`], [`network`], [`search`].
+//! 2. Libraries that do not know of stages: `containers`, [`images`], [`network`], [`pictures`], [`search`].
 //! 3. The stages, each in a module of its own, and the [`registry`] of them.
 
 #![warn(missing_docs)]
@@ -18,8 +18,10 @@ pub mod stage;
 pub mod tensors;
 pub mod words;
 
+mod containers;
 pub mod images;
 pub mod network;
+pub mod pictures;
 pub mod search;
 
 pub mod augment;

@@ -11,7 +11,9 @@ pub enum Purpose {
     Weights = 1,
     /// Order of the training images: (epoch, 0; position).
     Order = 2,
-    /// Augmentations: (epoch, index of the operation in the policy; image).
+    /// Augmentations: (epoch, index of the operation in the policy; image). Operations that draw several numbers take those of
+    /// block `image` of (epoch, index + 2^16 k; ..) for k = 0, 1 and so on. Where images are mixed, the position in the order of
+    /// the epoch stands for the image.
     Augment = 3,
     /// Dropout masks: (step, layer; element).
     Dropout = 4,

@@ -2,10 +2,10 @@
 
 use crate::{
     augment::{Augment, Normalise},
-    decode::Decode,
+    decode::{Decode, Folders, Names, Table as LabelTable},
     evaluate::Evaluate,
     fetch::Remote,
-    images::Augmentation,
+    images::{Augmentation, ColourJitter, Edges, Erased, RandomErasing},
     network::{
         TABLES, Table,
         families::TRAINING,
@@ -24,9 +24,16 @@ pub fn tables() -> Vec<(&'static str, String)> {
     let mut tables = vec![
         ("train", fields::<Train>()),
         ("decode", fields::<Decode>()),
+        ("folders", fields::<Folders>()),
+        ("labels", fields::<LabelTable>()),
+        ("names", fields::<Names>()),
         ("augment", fields::<Augment>()),
         ("normalise", choices::<Normalise>()),
         ("augmentations", choices::<Augmentation>()),
+        ("fill", choices::<Edges>()),
+        ("colour_jitter", fields::<ColourJitter>()),
+        ("random_erasing", fields::<RandomErasing>()),
+        ("erased", choices::<Erased>()),
         ("evaluate", fields::<Evaluate>()),
         ("visualize_filters", fields::<VisualizeFilters>()),
         ("fourier", fields::<Fourier>()),

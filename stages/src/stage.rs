@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use pipe_store::{Bytes, Digest, ObjectSource, StoreError};
+use pipe_store::{Bytes, Digest, KnownFile, ObjectSource, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::records::{self, Record};
+use crate::records::{self, Listing, Record};
 
 /// A stage's name and version. The version changes whenever the same inputs would give other bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,15 @@ pub trait Stage: Send + Sync {
         let _ = inputs;
         Ok(Some(Room::default()))
     }
+
+    /// Returns the files that the stage takes from a folder of this disk, if it takes them from one. Defaults to none.
+    fn listing(&self) -> Option<&Listing> {
+        None
+    }
+
+    /// Is told that a file that [`run`](Self::run) named by its digest had other bytes when it was to be stored. What the stage
+    /// remembers about the file is wrong. Does nothing by default.
+    fn forget(&self) {}
 
     /// Does the work and returns the output files.
     ///
@@ -190,6 +199,7 @@ impl<'a> Inputs<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
     files: BTreeMap<String, Vec<u8>>,
+    known: BTreeMap<String, KnownFile>,
 }
 
 impl Outputs {
@@ -222,12 +232,27 @@ impl Outputs {
         assert!(previous.is_none(), "output `{path}` is written twice");
     }
 
-    /// Returns the files, sorted by path.
+    /// Adds a file of this disk, which is stored from there. It need not fit into memory.
+    ///
+    /// # Panics
+    /// Panics if there is a file at `path` already.
+    pub fn insert_known(&mut self, path: impl Into<String>, file: KnownFile) {
+        let path = path.into();
+        let is_new = !self.files.contains_key(&path) && self.known.insert(path.clone(), file).is_none();
+        assert!(is_new, "output `{path}` is written twice");
+    }
+
+    /// Returns the files that are stored from this disk, sorted by path.
+    pub fn known(&self) -> &BTreeMap<String, KnownFile> {
+        &self.known
+    }
+
+    /// Returns the files whose bytes are here, sorted by path.
     pub fn files(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.files
     }
 
-    /// Returns the files, sorted by path.
+    /// Returns the files whose bytes are here, sorted by path.
     pub fn into_files(self) -> BTreeMap<String, Vec<u8>> {
         self.files
     }

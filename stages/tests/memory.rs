@@ -12,8 +12,10 @@ use std::{
     },
 };
 
+use image::ImageFormat;
 use pipe_stages::{
     decode::Decode,
+    pictures::{self, Reading},
     stage::{ComputeDevice, Context, Inputs, Outputs, QuietHost, Stage, StageError},
 };
 use pipe_store::MemoryObjects;
@@ -144,6 +146,34 @@ fn folders(n: usize, picture: &[u8]) -> Vec<u8> {
     }
     tar.extend([0; 1024]);
     gzip(&[(&tar, 1)])
+}
+
+/// Returns a grey JPEG of three components, in one scan or progressive, whose blocks have no coefficients.
+fn jpeg(side: u16, progressive: bool) -> Vec<u8> {
+    let mut jpeg = b"\xff\xd8\xff\xdb\0\x43\0".to_vec();
+    jpeg.extend([1; 64]);
+    let [high, low] = side.to_be_bytes();
+    jpeg.extend([0xff, if progressive { 0xc2 } else { 0xc0 }, 0, 17, 8, high, low, high, low, 3]);
+    (1..=3).for_each(|id| jpeg.extend([id, 0x11, 0]));
+    let blocks = usize::from(side.div_ceil(8)).pow(2);
+    // By the usual codes, 00 says that a DC coefficient is the same as the last, and 1010 and 00 that AC coefficients are zeros.
+    let mut scan = |components: &[u8], last: u8, data: Vec<u8>| {
+        jpeg.extend([0xff, 0xda, 0, 6 + 2 * components.len() as u8, components.len() as u8]);
+        components.iter().for_each(|id| jpeg.extend([*id, if *id == 1 { 0 } else { 0x11 }]));
+        jpeg.extend([u8::from(last == 63 && progressive), last, 0]);
+        jpeg.extend(data);
+    };
+    if progressive {
+        scan(&[1, 2, 3], 0, vec![0; blocks * 6 / 8]);
+        scan(&[1], 63, vec![0xaa; blocks * 4 / 8]);
+        scan(&[2], 63, vec![0; blocks * 2 / 8]);
+        scan(&[3], 63, vec![0; blocks * 2 / 8]);
+    } else {
+        // Four units of 00 1010, 00 00 and 00 00.
+        scan(&[1, 2, 3], 63, [0x28, 0x00, 0xa0, 0x02, 0x80, 0x0a, 0x00].repeat(blocks / 4));
+    }
+    jpeg.extend(b"\xff\xd9");
+    jpeg
 }
 
 fn mib(bytes: usize) -> f64 {
@@ -292,4 +322,45 @@ fn a_picture_is_refused_by_its_header() {
     huge[16..24].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
     let params = r#"{"format":{"Folders":{"size":[20,20]}}}"#;
     refuse("a huge picture", params, vec![("archive", folders(1, &huge))], 2.0, "65535 x 65535 pixels");
+}
+
+#[test]
+fn a_picture_takes_no_more_than_its_header_says() {
+    let _alone = alone();
+    let colours = image::DynamicImage::ImageRgba8(image::RgbaImage::from_fn(1024, 1024, |x, y| {
+        image::Rgba([x as u8, y as u8, (x * y) as u8, (x + y) as u8])
+    }));
+    let file = |picture: &image::DynamicImage, format| {
+        let mut file = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut file, format).unwrap();
+        file.into_inner()
+    };
+    let wide = image::DynamicImage::from(colours.to_rgba16());
+    let opaque = image::DynamicImage::from(colours.to_rgb8());
+    let files = [
+        ("PNG, 8 bits", file(&colours, ImageFormat::Png)),
+        ("PNG, 16 bits", file(&wide, ImageFormat::Png)),
+        ("WebP", file(&colours, ImageFormat::WebP)),
+        ("GIF", file(&colours, ImageFormat::Gif)),
+        ("BMP", file(&colours, ImageFormat::Bmp)),
+        ("TIFF, 8 bits", file(&colours, ImageFormat::Tiff)),
+        ("TIFF, 16 bits", file(&wide, ImageFormat::Tiff)),
+        ("PPM", file(&opaque, ImageFormat::Pnm)),
+        ("JPEG", jpeg(1024, false)),
+        ("progressive JPEG", jpeg(1024, true)),
+    ];
+    for (name, file) in files {
+        for reading in [Reading::of_size(1024, 1024), Reading::of_size(20, 30), Reading::of_size(2000, 1500)] {
+            let estimate = pictures::memory(&file, &reading) as usize;
+            let before = NOW.load(Relaxed);
+            PEAK.store(before, Relaxed);
+            let planes = pictures::planes(&file, &reading).unwrap();
+            let peak = PEAK.load(Relaxed) - before;
+            println!("{name} to {:?}: peak {:.1} MiB, estimated {:.1} MiB", reading.size, mib(peak), mib(estimate));
+            assert!(peak <= estimate, "{name}: {:.1} MiB, estimated {:.1} MiB", mib(peak), mib(estimate));
+            if name.contains("JPEG") {
+                assert!(planes.iter().all(|sample| *sample == 128), "{name}");
+            }
+        }
+    }
 }

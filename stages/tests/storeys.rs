@@ -25,7 +25,7 @@ const PACKAGES: [(&str, &str); 5] = [
 const GROUND: [&str; 7] = ["params", "philox", "problem", "records", "stage", "tensors", "words"];
 
 /// Libraries, which do not know of stages. All other modules of `stages` are stages, except for the roof.
-const LIBRARIES: [&str; 3] = ["images", "network", "search"];
+const LIBRARIES: [&str; 5] = ["containers", "images", "network", "pictures", "search"];
 
 /// The modules that know all stages.
 const ROOF: [&str; 2] = ["lib", "registry"];

@@ -89,7 +89,7 @@ impl Encoding {
     }
 
     /// Writes the `length` bytes of `source` to `file`, a piece at a time.
-    pub(crate) fn encode_file(self, mut source: &Handle, length: u64, mut file: &Handle) -> io::Result<()> {
+    pub(crate) fn encode_file(self, mut source: impl Read, length: u64, mut file: &Handle) -> io::Result<()> {
         if self == Self::Raw {
             return io::copy(&mut source, &mut file).map(drop);
         }

@@ -95,6 +95,14 @@ pub enum StoreError {
         /// The objects, sorted.
         candidates: Vec<Digest>,
     },
+    /// A file that was to be stored is not the one that was looked at before.
+    #[error("`{path}` has changed since it was looked at: {found}")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What it is now, as in "it is gone".
+        found: String,
+    },
     /// Another process has this run open.
     #[error("run `{0}` is open in another process")]
     RunIsOpen(String),
@@ -139,6 +147,7 @@ impl StoreError {
             | Self::Prefix(_)
             | Self::UnknownPrefix(_)
             | Self::AmbiguousPrefix { .. }
+            | Self::Changed { .. }
             | Self::RunIsOpen(_)
             | Self::Interrupted
             | Self::StalePlan => false,

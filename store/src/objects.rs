@@ -18,11 +18,14 @@ use crate::{
 /// The most bytes of a record. A study of 100,000 trials has about 100 MB.
 const LONGEST_RECORD: u64 = 256 << 20;
 
+/// The most objects that are published together.
+pub(crate) const BATCH: usize = 64;
+
 /// An object that has been written but not published under its name.
-struct Written {
-    name: Digest,
-    encoding: Encoding,
-    draft: Draft,
+pub(crate) struct Written {
+    pub(crate) name: Digest,
+    pub(crate) encoding: Encoding,
+    pub(crate) draft: Draft,
 }
 
 impl Store {
@@ -48,7 +51,7 @@ impl Store {
             }
             names.push(name);
             // Each of these is an open file.
-            if written.len() == 64 {
+            if written.len() == BATCH {
                 self.publish_objects(std::mem::take(&mut written))?;
             }
         }
@@ -184,7 +187,7 @@ impl Store {
         Ok(false)
     }
 
-    fn publish_objects(&self, objects: Vec<Written>) -> Result<()> {
+    pub(crate) fn publish_objects(&self, objects: Vec<Written>) -> Result<()> {
         let mut outdated = Vec::new();
         for Written { name, encoding, .. } in &objects {
             let others = Encoding::ALL.into_iter().filter(|other| other != encoding);

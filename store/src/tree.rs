@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Store,
+    Digest, KnownFile, Store,
     error::{RECORD_FORMAT, Result, StoreError},
 };
 
@@ -107,6 +107,35 @@ impl Store {
     /// [`StoreError::Path`] if [`check_path`] refuses a path. Also if an object cannot be written.
     pub fn put_tree(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<(Digest, Tree)> {
         let tree = Tree::of(files)?;
+        let manifest = tree.to_bytes();
+        let names = self.put_all(files.values().chain([&manifest]).map(Vec::as_slice))?;
+        Ok((*names.last().expect("the tree itself is stored, too"), tree))
+    }
+
+    /// Stores the tree of `files` and of `known`, whose bytes are copied from the files that have them. `watch` is called with the
+    /// number of bytes of `known` that are stored, and says whether to go on.
+    ///
+    /// # Errors
+    /// As for [`put_tree`](Self::put_tree) and [`put_known`](Self::put_known).
+    ///
+    /// # Panics
+    /// If a path is in both.
+    pub fn put_tree_with(
+        &self,
+        files: &BTreeMap<String, Vec<u8>>,
+        known: &BTreeMap<String, KnownFile>,
+        watch: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<(Digest, Tree)> {
+        if known.is_empty() {
+            return self.put_tree(files);
+        }
+        let mut tree = Tree::of(files)?;
+        for (path, file) in known {
+            check_path(path)?;
+            let entry = TreeEntry { digest: file.digest, size: file.size };
+            assert!(tree.files.insert(path.clone(), entry).is_none(), "`{path}` is stored twice");
+        }
+        self.put_known(known.values(), watch)?;
         let manifest = tree.to_bytes();
         let names = self.put_all(files.values().chain([&manifest]).map(Vec::as_slice))?;
         Ok((*names.last().expect("the tree itself is stored, too"), tree))

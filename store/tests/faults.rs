@@ -16,7 +16,7 @@ use std::{
 
 use common::copy;
 use pipe_store::{
-    ActionKey, ActionResult, Digest, Manifest, ObjectSource, RefKind, Store, StoreError,
+    ActionKey, ActionResult, Digest, KnownFile, Manifest, ObjectSource, RefKind, Store, StoreError,
     faults::{Fault, Loss, Operation, inject},
 };
 use rayon::prelude::*;
@@ -120,9 +120,26 @@ fn gc(store: &Store) -> Outcome {
     Ok(())
 }
 
+/// Stores a tree with files whose digests are known: small ones and one that is copied a piece at a time.
+fn put_files(store: &Store) -> Outcome {
+    let folder = folder();
+    let mut files = BTreeMap::new();
+    for (name, bytes) in [("small", vec![1; 9000]), ("other", vec![2; 10]), ("large", vec![3; (4 << 20) + 1])] {
+        let path = folder.path().join(name);
+        fs::write(&path, &bytes).expect("the folder of the files is sound");
+        files.insert(name.to_owned(), KnownFile { path, digest: Digest::of(&bytes), size: bytes.len() as u64 });
+    }
+    let (tree, _) = store.put_tree_with(&outputs("listing"), &files, &mut |_| true)?;
+    for entry in store.tree(&tree)?.files.values() {
+        store.read(&entry.digest)?;
+    }
+    Ok(())
+}
+
 /// The work that is disturbed. Each begins with the store that [`run`] of `a` and `b` leaves, and with garbage.
-const WORK: [(&str, Work); 6] = [
+const WORK: [(&str, Work); 7] = [
     ("put", |store| store.put(&[7; 30_000]).map(drop)),
+    ("put files", put_files),
     ("run", |store| run(store, &["a", "b", "c"], false)),
     ("rerun", |store| run(store, &["a", "b"], true)),
     ("gc", gc),

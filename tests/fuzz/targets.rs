@@ -25,6 +25,7 @@ use pipe_stages::{
     instantiate,
     network::{Architecture, Predictor, Weights, training::Histograms},
     params,
+    pictures::Reading,
     problem::Path,
     records::{
         self, Best, Evaluation, HistoryLink, ImportedTrials, ParametersLink, Proposal, Record, Score, SplitRecord,
@@ -503,6 +504,14 @@ const JPEGS: [&[u8]; 3] = [
     include_bytes!("../../stages/src/decode/fixtures/progressive.jpg"),
 ];
 
+const OTHER_PICTURES: [&[u8]; 5] = [
+    include_bytes!("../../stages/src/pictures/fixtures/small.gif"),
+    include_bytes!("../../stages/src/pictures/fixtures/small.webp"),
+    include_bytes!("../../stages/src/pictures/fixtures/small.bmp"),
+    include_bytes!("../../stages/src/pictures/fixtures/small.tiff"),
+    include_bytes!("../../stages/src/pictures/fixtures/small.ppm"),
+];
+
 #[test]
 fn picture_archives() {
     let _alone = alone();
@@ -527,17 +536,18 @@ fn picture_archives() {
     .run();
 }
 
-/// The most that one picture may take, whatever its header states: 12 bytes for each of 67 million pixels, and 16 for each while
-/// it is scaled.
-const PICTURE: usize = 28 * (1 << 26) + 4 * MIB;
+/// The most that one picture may take, whatever its header states: 24 bytes for each of 67 million pixels.
+const PICTURE: usize = 24 * (1 << 26) + 8 * MIB;
 
 #[test]
 fn pictures() {
     let _alone = alone();
     let sheets = RAN.named(".png").into_iter().filter(|png| png.len() < 20_000);
-    let seeds: Vec<Vec<u8>> = JPEGS.into_iter().map(<[u8]>::to_vec).chain(sheets).collect();
+    let others = OTHER_PICTURES.into_iter().map(<[u8]>::to_vec);
+    let seeds: Vec<Vec<u8>> = JPEGS.into_iter().map(<[u8]>::to_vec).chain(others).chain(sheets).collect();
     let shape = ImageShape { channels: 3, height: 8, width: 5 };
-    let read = |bytes: &[u8]| match decode::picture(bytes, shape) {
+    let reading = Reading::of_size(8, 5);
+    let read = |bytes: &[u8]| match decode::picture(bytes, &reading, shape.channels) {
         Ok(pixels) => {
             assert_eq!(pixels.len(), shape.bytes());
             true

@@ -278,7 +278,7 @@ fn an_action_can_be_executed_given_only_its_key() {
 fn the_help_of_every_command_lists_exit_codes() {
     let sandbox = Sandbox::new();
     let commands = commands(&sandbox);
-    let expected = "run why logs init studies tag show trials importance import-trials diff gc verify report plot export cat predict completions man exec help";
+    let expected = "run why logs init digest studies tag show trials importance import-trials diff gc verify report plot export cat predict completions man exec help";
     assert_eq!(commands.join(" "), expected);
     for command in commands.iter().filter(|command| *command != "help") {
         for flag in ["-h", "--help"] {

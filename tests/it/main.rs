@@ -29,6 +29,7 @@
 //! | [`logs`]         | what nodes said is kept, also if they are reused, failed or crashed               |
 //! | [`predict`]      | a trained network classifies pictures                                             |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
+//! | [`sources`]      | folders and files of this disk, and downloads whose digests are not known yet       |
 //! | [`test_split`]   | only evaluations read the test images                                             |
 
 #![expect(clippy::disallowed_methods, reason = "tests write and move files of their own")]
@@ -54,6 +55,7 @@ mod same_hash;
 mod sandbox;
 mod search;
 mod selection;
+mod sources;
 mod streams;
 mod studies;
 mod tags;

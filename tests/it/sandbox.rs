@@ -50,6 +50,30 @@ impl Sandbox {
         sandbox
     }
 
+    /// Writes `pictures/<class>/<number>.ppm`: 40 pictures of each of three classes, of different sizes and colours.
+    pub(crate) fn write_pictures(&self) {
+        let mut random = fastrand::Rng::with_seed(5);
+        for (class, name) in ["circle", "square", "stripes"].into_iter().enumerate() {
+            let folder = self.path("pictures").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            for number in 0..40 {
+                let (width, height) = (random.i32(30..60), random.i32(30..60));
+                let [ground, shape] = [0, 130].map(|dark| [0; 3].map(|_: u8| dark + random.u8(..100)));
+                let (x0, y0, r) = (width / 2 + random.i32(-4..4), height / 2 + random.i32(-4..4), random.i32(8..13));
+                let is_inside = |x: i32, y: i32| match class {
+                    0 => (x - x0).pow(2) + (y - y0).pow(2) < r * r,
+                    1 => (x - x0).abs() < r && (y - y0).abs() < r,
+                    _ => (x + y0) / 5 % 2 == 0,
+                };
+                let mut file = format!("P6 {width} {height} 255\n").into_bytes();
+                for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+                    file.extend(if is_inside(x, y) { shape } else { ground });
+                }
+                fs::write(folder.join(format!("{number:02}.ppm")), file).unwrap();
+            }
+        }
+    }
+
     /// Returns the path of a file in the folder.
     pub(crate) fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(path)

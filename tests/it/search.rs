@@ -54,6 +54,31 @@ fn a_promoted_trial_continues_where_it_stopped() {
 }
 
 #[test]
+fn a_policy_is_searched_and_a_retraining_has_that_of_the_best_trial() {
+    let sandbox = searching(&[
+        ("RandomFlip(0.5)", r#"RandomFlip(0.5), Rotation(hp("degrees")), MixUp(hp("mix"))"#),
+        (
+            r#""lr_rate_mult": loguniform(-0.5, 0.5)"#,
+            r#""degrees": FloatRange(lo: 5, hi: 30), "mix": Choice([0.2, 0.4])"#,
+        ),
+    ]);
+    let events = sandbox.run("--jobs 1").ok();
+    let cat = |path: &str| sandbox.pipe(&format!("cat {path}")).ok().out;
+    let json = |path: &str| serde_json::from_str::<Value>(&cat(path)).unwrap();
+    let best = json("search/select/best.json")["trial"].as_u64().unwrap();
+    let labels = |i: u64| json(&format!("search/train/{i:03}/trial.json"))["labels"].clone();
+    assert!((0..3).all(|i| labels(i)["degrees"].is_number() && labels(i)["mix"].is_number()));
+    assert_ne!(labels(0)["degrees"], labels(1)["degrees"]);
+    // It has the same trajectory, so it continues where the best trial stopped, after an epoch of 100 images.
+    assert_eq!(events.first_progress("retrain_best"), Some((116, 200)));
+    let (short, long) = (cat(&format!("search/train/{best:03}/history.csv")), cat("retrain_best/history.csv"));
+    assert!(long.starts_with(&short), "{long}");
+    let trials = sandbox.pipe("trials").ok().out;
+    assert!(trials.contains("degrees") && trials.contains("mix"), "{trials}");
+    assert_eq!(sandbox.run("").ok().nodes("executed").len(), 0);
+}
+
+#[test]
 fn an_exhausted_space_ends_the_search() {
     let sandbox = searching(&[("trials: 3", "trials: 9"), CHOICE]);
     let output = sandbox.pipe("run --plan --stage search").would_run();

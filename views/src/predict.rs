@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use pipe_engine::study::{self, Study};
 use pipe_stages::{
-    StageName, decode,
+    StageName,
+    decode::{self, Decode},
     images::{
         Policy,
         dataset::{self, Dataset, Labels},
     },
     network::{Architecture, Backend, Predictor, Weights},
+    pictures::Reading,
     records::Record,
     stage::{ComputeDevice, Inputs, StageError},
 };
@@ -23,6 +25,7 @@ pub struct Model {
     predictor: Predictor,
     labels: Labels,
     policy: Policy,
+    reading: Reading,
 }
 
 /// Why there is no prediction.
@@ -68,6 +71,8 @@ pub(crate) struct Trained {
     pub(crate) weights: Weights,
     pub(crate) labels: Labels,
     pub(crate) policy: Policy,
+    /// How the pictures became images.
+    pub(crate) reading: Reading,
 }
 
 impl Trained {
@@ -94,8 +99,30 @@ impl Trained {
         };
         policy.check(labels.image)?;
         check(&architecture, &labels)?;
-        Ok(Self { architecture, weights, labels, policy })
+        let reading = reading(store, study, &inputs, &labels)?;
+        Ok(Self { architecture, weights, labels, policy, reading })
     }
+}
+
+/// Returns how the pictures of a data set were read, or at least their size if its stage is not in the study.
+fn reading(store: &Store, study: &Study, inputs: &Inputs<'_>, labels: &Labels) -> Result<Reading, PredictError> {
+    let wanted = [(Labels::FILE, inputs.digest("labels")), ("train.safetensors", inputs.digest("train"))];
+    for (name, node) in study.nodes.iter().filter(|(_, node)| node.is(StageName::Decode)) {
+        let (Some(outputs), Some(key)) = (Outputs::of(store, name, node).ok().flatten(), node.action) else { continue };
+        if wanted.iter().any(|(path, digest)| outputs.digest(path) != *digest) {
+            continue;
+        }
+        let action = study::action(store, &key).map_err(ViewError::from)?;
+        // Another version may have other parameters.
+        let decode = serde_json::from_value::<Decode>((*action.params).clone());
+        if let Some(decode) = decode.ok().filter(|decode| decode.format.size().is_some()) {
+            return Ok(decode.reading());
+        }
+    }
+    let side = |side: usize| {
+        u32::try_from(side).map_err(|_| StageError::failed(format!("images have a side of {side} pixels")))
+    };
+    Ok(Reading::of_size(side(labels.image.height)?, side(labels.image.width)?))
 }
 
 /// Checks that the network is for images of these labels: its results are read by the names and numbers of their classes.
@@ -146,17 +173,17 @@ impl Model {
     /// # Errors
     /// If the node trained no network or kept no weights, or one of the files cannot be read.
     pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Self, PredictError> {
-        let Trained { architecture, weights, labels, policy } = Trained::of_node(store, study, name)?;
+        let Trained { architecture, weights, labels, policy, reading } = Trained::of_node(store, study, name)?;
         let predictor = Predictor::new(architecture, weights, Backend::of(ComputeDevice::Cpu)?);
-        Ok(Self { predictor, labels, policy })
+        Ok(Self { predictor, labels, policy, reading })
     }
 
-    /// Decodes a PNG or JPEG picture and returns its pixels in the size and channels of the network.
+    /// Decodes a picture as those of the data set were, and returns its pixels in the size and channels of the network.
     ///
     /// # Errors
     /// If the picture cannot be decoded, with the reason.
     pub fn picture(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
-        decode::picture(bytes, self.labels.image)
+        decode::picture(bytes, &self.reading, self.labels.image.channels)
     }
 
     /// Returns the `top` most likely classes of each of `pictures`, given as (name, pixels).

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pipe_stages::{
     network::Family,
-    params::label,
+    params::{Domain, LabelUse, Read, label},
     problem::{Path, Step},
     search::{End, Extreme, extremes},
     words::one_of,
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{
     mistake::Mistake,
     source::Span,
-    stage::{TrainSpec, plain},
+    stage::{Here, TrainSpec, plain},
     stages::search::{
         params::SearchParams,
         sampler::{self, in_space},
@@ -23,23 +23,53 @@ use super::{
     walk::{self, locate},
 };
 
-/// Complains about the space of a search: invalid expressions, labels used twice, labels that nothing uses.
-pub(super) fn search(term: &Term, own: &SearchParams, trial: Option<&TrainSpec>, mistakes: &mut Vec<Mistake>) {
-    let at = |path: &str| locate(term, walk::parse(path).unwrap_or_default().steps()).span;
-    let sound = own.space.validate().is_empty();
-    mistakes
-        .extend(own.space.validate().iter().map(|found| in_space(term, &Path::here().name("space"), found.clone())));
-    if sound {
+/// Complains about the space of a search by itself: invalid expressions, labels used twice, a sampler that it does not fit.
+pub(super) fn space(term: &Term, own: &SearchParams, trial: Option<&TrainSpec>, mistakes: &mut Vec<Mistake>) {
+    let found = own.space.validate();
+    mistakes.extend(found.iter().map(|found| in_space(term, &Path::here().name("space"), found.clone())));
+    if found.is_empty() {
         sampler::fits(term, own, trial, mistakes);
     }
-    let Some(trial) = trial.filter(|_| sound) else { return };
+}
 
-    let named = labels_of(trial);
+/// Complains about labels that nothing uses, about ranges of values that are not allowed, and about uses of labels that the space
+/// lacks.
+pub(super) fn search(own: &SearchParams, trial: &TrainSpec, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+    if !own.space.validate().is_empty() {
+        return;
+    }
     let family = trial.train.model.family();
+    let policy = trial.augment.as_ref().and_then(|augment| here.stages.augmentation(augment));
+    let of_policy = policy.map(uses).unwrap_or_default();
+    let named = labels_of(trial);
+    // A policy that is not known may use any label.
+    if trial.augment.is_none() || policy.is_some() {
+        let in_policy = of_policy.iter().map(|used| used.label.as_str());
+        let named: BTreeSet<&str> = named.iter().map(String::as_str).chain(in_policy).collect();
+        unused(own, family, &named, here.term, mistakes);
+    }
+    out_of_range(own, family, &[uses(&trial.train), of_policy.clone()].concat(), here.term, mistakes);
+    let of_trial = |label: &str| label_span(here.term, label).unwrap_or_else(|| locate_in(here.term, "trial"));
+    for label in &named {
+        missing(own, label, "", of_trial(label), mistakes);
+    }
+    let by = trial.augment.as_ref().map(|augment| format!(", which `{augment}` uses,")).unwrap_or_default();
+    for label in of_policy.into_iter().map(|used| used.label).collect::<BTreeSet<_>>() {
+        missing(own, &label, &by, locate_in(here.term, "trial.Train.augment"), mistakes);
+    }
+}
+
+fn locate_in(term: &Term, path: &str) -> Span {
+    locate(term, walk::parse(path).unwrap_or_default().steps()).span
+}
+
+/// Complains about keys of the space that neither the family nor one of the labels `named` uses, and about those that have a value
+/// in the family.
+fn unused(own: &SearchParams, family: &dyn Family, named: &BTreeSet<&str>, term: &Term, mistakes: &mut Vec<Mistake>) {
     let keys = family.keys();
     for key in own.space.keys() {
         let reaches = keys.contains(&key) || own.space.labels_of(key).iter().any(|label| named.contains(*label));
-        let span = key_span(term, key).unwrap_or_else(|| at("space"));
+        let span = key_span(term, key).unwrap_or_else(|| locate_in(term, "space"));
         if !reaches {
             let mistake =
                 Mistake::at(span, format!("label `{key}` is not used")).expected(one_of(keys.iter().copied()));
@@ -56,41 +86,74 @@ pub(super) fn search(term: &Term, own: &SearchParams, trial: Option<&TrainSpec>,
             );
         }
     }
-    for key in own.space.keys().filter(|key| keys.contains(key)) {
-        let path = Path::here().name("space");
-        let Some(written) = locate(term, path.steps()).to_json().get(key).cloned() else { continue };
-        for extreme in extremes(&written, &path.name(key)) {
-            if let Some(expected) = refusal(family, key, &extreme) {
+}
+
+/// Complains about a label in use that the space lacks, or that some trials lack. `by` says what uses it.
+fn missing(own: &SearchParams, label: &str, by: &str, span: Span, mistakes: &mut Vec<Mistake>) {
+    if !own.space.labels().contains(label) {
+        let found = format!("the space has no label `{label}`{}", by.trim_end_matches(','));
+        let mistake = Mistake::at(span, found).expected(one_of(own.space.labels()));
+        mistakes.push(mistake.did_you_mean(label, own.space.labels()));
+    } else if !own.space.unconditional_labels().contains(label) {
+        let mistake = Mistake::at(span, format!("label `{label}`{by} is not proposed in every trial"));
+        mistakes.push(mistake.help("use a label that does not depend on the option of a choice"));
+    }
+}
+
+/// Complains about values that the search can propose for a key, but that neither the family nor one of `uses` ever allows.
+fn out_of_range(own: &SearchParams, family: &dyn Family, uses: &[LabelUse], term: &Term, mistakes: &mut Vec<Mistake>) {
+    let path = Path::here().name("space");
+    let written = locate(term, path.steps()).to_json();
+    let keys = family.keys();
+    for (key, written) in own.space.keys().filter_map(|key| Some((key, written.get(key)?))) {
+        for extreme in extremes(written, &path.name(key)) {
+            let by_family = || {
+                let is_bounded = family.is_bounded(key);
+                keys.contains(&key).then(|| refusal(&extreme, is_bounded, |value| family.refusal(key, value)))?
+            };
+            let of_key = uses.iter().filter(|used| used.label == key);
+            let mut by_uses =
+                of_key.filter_map(|used| refusal(&extreme, used.is_bounded(), |value| used.refusal(value)));
+            if let Some(expected) = by_family().or_else(|| by_uses.next()) {
                 let message = format!("`{key}`: found `{}`", extreme.value.to_string().trim_matches('"'));
                 mistakes.push(Mistake::at(locate(term, extreme.at.steps()).span, message).expected(expected));
             }
         }
     }
-    let always = own.space.unconditional_labels();
-    for label in named {
-        let span = label_span(term, &label).unwrap_or_else(|| at("trial"));
-        if !own.space.labels().contains(label.as_str()) {
-            let mistake =
-                Mistake::at(span, format!("the space has no label `{label}`")).expected(one_of(own.space.labels()));
-            mistakes.push(mistake.did_you_mean(&label, own.space.labels()));
-        } else if !always.contains(label.as_str()) {
-            let mistake = Mistake::at(span, format!("label `{label}` is not proposed in every trial"));
-            mistakes.push(mistake.help("use a label that does not depend on the option of a choice"));
-        }
+}
+
+/// Returns what is expected instead of a value that the search can propose, if `refused` never allows it.
+fn refusal(
+    Extreme { value, end, .. }: &Extreme,
+    is_bounded: bool,
+    refused: impl Fn(&Value) -> Option<String>,
+) -> Option<String> {
+    if *end != End::Value && !is_bounded {
+        return None;
+    }
+    let expected = refused(value)?;
+    if *end == End::OpenBound {
+        // All values are below the bound, so it is enough that the largest of them is allowed.
+        refused(&value.as_f64().map_or(Value::Null, |bound| bound.next_down().into()))?;
+    }
+    Some(expected)
+}
+
+/// Complains about an augmentation with a label that is used by a training outside of a search.
+pub(super) fn none_in_policy(train: &TrainSpec, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+    let Some(augment) = &train.augment else { return };
+    let uses = here.stages.augmentation(augment).map(uses).unwrap_or_default();
+    for label in uses.into_iter().map(|used| used.label).collect::<BTreeSet<_>>() {
+        let mistake = Mistake::at(here.field("augment"), format!("`hp(\"{label}\")` of `{augment}` outside a search"));
+        mistakes.push(mistake.expected("an `Augment` whose policy has values only"));
     }
 }
 
-/// Returns what is expected instead of a value that the search can propose for `key`, if the family never allows it.
-fn refusal(family: &dyn Family, key: &str, Extreme { value, end, .. }: &Extreme) -> Option<String> {
-    if *end != End::Value && !family.is_bounded(key) {
-        return None;
-    }
-    let refused = family.refusal(key, value)?;
-    if *end == End::OpenBound {
-        // All values are below the bound, so it is enough that the largest of them is allowed.
-        family.refusal(key, &value.as_f64().map_or(Value::Null, |bound| bound.next_down().into()))?;
-    }
-    Some(refused)
+/// Returns the parameters whose value is `hp("label")`.
+fn uses(params: &impl Read) -> Vec<LabelUse> {
+    let mut uses = Vec::new();
+    params.uses(&Domain::Any, &mut uses);
+    uses
 }
 
 /// Complains about each `hp("label")` of a training that is not part of a search.

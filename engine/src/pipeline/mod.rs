@@ -1,7 +1,7 @@
 //! Reads `pipeline.ron`, checks it, and expands it to a plan before anything runs.
 //!
 //! ```text
-//! text -syntax-> tree -set-> tree -read, check-> Pipeline -expand-> Plan
+//! text -syntax-> tree -set-> tree -read, check-> Pipeline -look_up-> Pipeline -expand-> Plan
 //! ```
 
 mod check;
@@ -14,7 +14,7 @@ mod parts;
 pub mod read;
 mod reading;
 pub mod set;
-mod source;
+pub mod source;
 pub mod spec;
 pub mod stage;
 pub mod stages;

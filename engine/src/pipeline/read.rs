@@ -87,7 +87,7 @@ pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, 
     mistakes.retain(|mistake| mistake.span.is_none_or(|span| !test_split.contains(&span)));
     mistakes.extend(test_split.chunks_exact(2).map(|spans| test_split_named(spans[1])));
     match pipeline {
-        Some(pipeline) if mistakes.is_empty() => Ok(pipeline),
+        Some(pipeline) if mistakes.is_empty() => Ok(Pipeline { texts: sources, ..pipeline }),
         _ => {
             mistakes.sort_by_key(|mistake| mistake.span.map(|span| (span.source, span.start)));
             Err(Refused { mistakes, sources })
@@ -141,7 +141,7 @@ impl Reader<'_> {
         check::graph(&read, self.mistakes);
         let Head { name, seed, device } = head?;
         let stages = read.into_iter().filter_map(|entry| Some((entry.name, entry.spec?))).collect();
-        Some(Pipeline { name, seed, device, stages })
+        Some(Pipeline { name, seed, device, stages, texts: Vec::new() })
     }
 
     fn name(&mut self, name: &str, at: Span) {

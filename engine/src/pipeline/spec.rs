@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::{params, records::Version};
+use pipe_stages::{fetch::Surroundings, params, records::Version};
 use serde::{Deserialize, de::Error as _};
 use serde_json::{Value, json};
 
 use super::{
+    read::Refused,
+    source::Source,
     stage::{RecordFields, StageSpec, Stages},
     stages,
 };
@@ -23,9 +25,21 @@ pub struct Pipeline {
     pub device: DeviceKind,
     /// Its stages.
     pub stages: Stages,
+    /// The texts that it was read from. None if it was read from its record.
+    pub texts: Vec<Source>,
 }
 
 impl Pipeline {
+    /// Looks at the files and folders of this disk that the pipeline names. Their content is part of its record and of its plan.
+    ///
+    /// # Errors
+    /// If some cannot be used: all of them, each with its place in the text.
+    pub fn look_up(&mut self, around: &Surroundings<'_>) -> Result<(), Refused> {
+        let mut mistakes = Vec::new();
+        self.stages.look_up(around, &mut mistakes);
+        if mistakes.is_empty() { Ok(()) } else { Err(Refused { mistakes, sources: self.texts.clone() }) }
+    }
+
     /// Returns the canonical record, which is the same for all texts with the same meaning. It holds neither the study's
     /// name nor the addresses that files are fetched from.
     pub fn record(&self) -> Vec<u8> {
@@ -53,7 +67,7 @@ impl Pipeline {
             Err(error) => Err(serde_json::Error::custom(format!("stage `{name}`: {error}"))),
         };
         let stages = record.stages.into_iter().map(stage).collect::<Result<_, _>>()?;
-        Ok(Self { name: String::new(), seed, device: record.device, stages })
+        Ok(Self { name: String::new(), seed, device: record.device, stages, texts: Vec::new() })
     }
 }
 

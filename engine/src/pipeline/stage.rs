@@ -2,7 +2,10 @@
 
 use std::{any::Any, collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
-use pipe_stages::{StageName, decode::Decode, network::training::Keep, problem::Step, stage::Stage, train::Train};
+use pipe_stages::{
+    StageName, augment::Augment, decode::Decode, fetch::Surroundings, network::training::Keep, problem::Step,
+    stage::Stage, train::Train,
+};
 use serde::{
     Serialize,
     de::{DeserializeOwned, Error as _},
@@ -55,6 +58,13 @@ pub trait StageSpec: Any + fmt::Debug + Send + Sync {
         let _ = (here, mistakes);
     }
 
+    /// Returns the stage with what its files and folders of this disk hold now, if it names some. If they cannot be used, adds
+    /// mistakes and returns `None`.
+    fn look_up(&self, around: &Surroundings<'_>, mistakes: &mut Vec<Mistake>) -> Option<Arc<dyn StageSpec>> {
+        let _ = (around, mistakes);
+        None
+    }
+
     /// Adds its nodes, called `name` or `name/..`, and returns the index of the one that other stages read from.
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize;
 
@@ -65,6 +75,11 @@ pub trait StageSpec: Any + fmt::Debug + Send + Sync {
 
     /// Returns the data set it makes, if it makes one.
     fn data_set(&self) -> Option<&Decode> {
+        None
+    }
+
+    /// Returns how it augments images, if it does.
+    fn augmentation(&self) -> Option<&Augment> {
         None
     }
 
@@ -104,6 +119,15 @@ impl Stages {
         self.0.iter().map(|(name, spec)| (name.as_str(), spec.as_ref()))
     }
 
+    /// Replaces each stage that looks at this disk by what it finds.
+    pub(super) fn look_up(&mut self, around: &Surroundings<'_>, mistakes: &mut Vec<Mistake>) {
+        for (_, spec) in &mut self.0 {
+            if let Some(found) = spec.look_up(around, mistakes) {
+                *spec = found;
+            }
+        }
+    }
+
     /// Returns the stage called `name`.
     pub fn get(&self, name: &str) -> Option<&dyn StageSpec> {
         self.iter().find(|(known, _)| *known == name).map(|(_, spec)| spec)
@@ -127,6 +151,11 @@ impl Stages {
     /// Returns the data set that the stage called `name` makes.
     pub fn data_set(&self, name: &str) -> Option<&Decode> {
         self.get(name)?.data_set()
+    }
+
+    /// Returns how the stage called `name` augments images.
+    pub fn augmentation(&self, name: &str) -> Option<&Augment> {
+        self.get(name)?.augmentation()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use pipe_stages::stage::{ComputeDevice, Context, Host, Inputs, Stage, StageError};
+use pipe_stages::stage::{ComputeDevice, Context, Host, Inputs, Progress, Stage, StageError};
 use pipe_store::{ActionKey, ActionResult, FailureRecord, ObjectSource, Store, StoreError};
 use serde_json::{Value, json};
 
@@ -106,7 +106,18 @@ pub fn execute(
     // From here on a collection waits, so that it does not remove outputs before a result names them.
     let _no_sweep = store.hold_off_sweeps()?;
     let result = match outputs {
-        Ok(outputs) => ActionResult::Tree(store.put_tree(outputs.files())?.0),
+        Ok(outputs) => {
+            let total = outputs.known().values().map(|file| file.size).sum();
+            let mut watch = |done| {
+                host.progress(&Progress { done, total, unit: "bytes".to_owned(), ..Progress::default() });
+                !host.interrupted()
+            };
+            let stored = store.put_tree_with(outputs.files(), outputs.known(), &mut watch);
+            if let Err(StoreError::Changed { .. }) = stored {
+                stage.forget();
+            }
+            ActionResult::Tree(stored?.0)
+        }
         Err(failure) => ActionResult::Failure(failure),
     };
     let result = if again {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pipe_stages::stage::{Checkpoint, ComputeDevice, Host, Progress, Stage, StageError};
-use pipe_store::{ActionKey, ActionResult, LogBuffer, Store};
+use pipe_store::{ActionKey, ActionResult, LogBuffer, Store, StoreError};
 
 use super::{
     execute::{ExecuteError, Stores, execute},
@@ -200,6 +200,9 @@ fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
 pub fn hint_of(error: &ExecuteError) -> Option<String> {
     match error {
         ExecuteError::Stage(StageError::Environment { hint, .. }) => hint.clone(),
+        ExecuteError::Store(StoreError::Changed { .. }) => {
+            Some("run again when nothing writes to it any more: its files are looked at first".to_owned())
+        }
         _ => None,
     }
 }

@@ -1,9 +1,17 @@
 //! Why a node runs, would run, or does not, compared with an earlier study of the same name.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
-use pipe_store::{Digest, Store};
+use pipe_stages::{
+    records::{self, Listing},
+    words::printable,
+};
+use pipe_store::{Digest, ObjectSource, Store};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     action::{Action, DeviceKind},
@@ -101,6 +109,8 @@ pub enum Difference {
     },
     /// A parameter.
     Parameter(Change),
+    /// The files of the folder that it fetches.
+    Files(FileChanges),
     /// The seed.
     Seed {
         /// The seed before, if it had one.
@@ -141,6 +151,73 @@ pub enum Difference {
         /// The node that will write it.
         node: String,
     },
+}
+
+/// How the files of a folder differ from those of an earlier one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct FileChanges {
+    /// The number of files that were not there.
+    pub new: usize,
+    /// The number of files with other bytes.
+    pub changed: usize,
+    /// The number of files that are not there any more.
+    pub gone: usize,
+    /// Some of them.
+    pub examples: Vec<String>,
+}
+
+/// The most files that an explanation names.
+const EXAMPLES: usize = 3;
+
+impl FileChanges {
+    /// Returns how two listings differ. Both are sorted.
+    fn of(old: &Listing, new: &Listing) -> Self {
+        let mut found = Self::default();
+        let before: BTreeMap<_, _> = old.files.iter().map(|file| (&file.path, file.digest)).collect();
+        let after: BTreeMap<_, _> = new.files.iter().map(|file| (&file.path, file.digest)).collect();
+        let mut note = |path: &String| {
+            if found.examples.len() < EXAMPLES {
+                found.examples.push(path.clone());
+            }
+        };
+        let (mut n_new, mut n_changed, mut n_gone) = (0, 0, 0);
+        for (path, digest) in &after {
+            match before.get(path) {
+                Some(known) if known == digest => continue,
+                Some(_) => n_changed += 1,
+                None => n_new += 1,
+            }
+            note(path);
+        }
+        for path in before.keys().filter(|path| !after.contains_key(*path)) {
+            n_gone += 1;
+            note(path);
+        }
+        Self { new: n_new, changed: n_changed, gone: n_gone, ..found }
+    }
+}
+
+/// `3 files are new, 1 changed: cats/17.jpg ..`
+impl fmt::Display for FileChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [(self.new, "new"), (self.changed, "changed"), (self.gone, "gone")];
+        let counts: Vec<_> = counts.into_iter().filter(|(count, _)| *count > 0).collect();
+        for (i, (count, what)) in counts.iter().enumerate() {
+            match (i, *what, count) {
+                (0, "changed", 1) => f.write_str("1 file changed")?,
+                (0, "changed", _) => write!(f, "{count} files changed")?,
+                (0, _, 1) => write!(f, "1 file is {what}")?,
+                (0, ..) => write!(f, "{count} files are {what}")?,
+                (_, "gone", _) => write!(f, ", {count} gone")?,
+                _ => write!(f, ", {count} {what}")?,
+            }
+        }
+        if counts.is_empty() {
+            return f.write_str("empty folders, links or other entries changed");
+        }
+        let more = if self.new + self.changed + self.gone > self.examples.len() { " .." } else { "" };
+        write!(f, ": {}{more}", self.examples.iter().map(|path| printable(path)).collect::<Vec<_>>().join(", "))
+    }
 }
 
 impl Difference {
@@ -187,8 +264,28 @@ pub(super) fn reason(
         };
     }
     let old = study::action(store, &old_key.0);
-    let differences = old.map(|old| differences(plan, index, &old, action, pending)).unwrap_or_default();
+    let differences = old.map(|old| named(store, plan, index, &old, action, pending)).unwrap_or_default();
     if known { Why::Known { differences } } else { Why::Changed { differences } }
+}
+
+/// Returns how two actions of the node at `index` differ, as [`differences`] does. For a folder, says which files differ, if both
+/// listings can be read.
+fn named(store: &Store, plan: &Plan, index: usize, old: &Action, new: &Action, pending: &[&str]) -> Vec<Difference> {
+    let mut found = differences(plan, index, old, new, pending);
+    let listing = |digest: &Option<Value>| -> Option<Listing> {
+        let digest = digest.as_ref()?.as_str()?.parse().ok()?;
+        records::read(&store.read(&digest).ok()?).ok()
+    };
+    for difference in &mut found {
+        if let Difference::Parameter(Change { path, old, new }) = difference
+            && path == "Folder.listing"
+            && let Some(old) = listing(old)
+            && let Some(new) = plan.nodes[index].stage.listing().cloned().or_else(|| listing(new))
+        {
+            *difference = Difference::Files(FileChanges::of(&old, &new));
+        }
+    }
+    found
 }
 
 /// Returns how two actions of the node at `index` differ, causes before consequences. `pending` are the slots of `new` whose
@@ -285,6 +382,7 @@ impl fmt::Display for Differences<'_> {
                         own.push(format!("{} more parameters", parameters - SHOWN));
                     }
                 }
+                Difference::Files(changes) => own.push(changes.to_string()),
                 Difference::Seed { old, new } => own.push(format!("seed {} -> {}", text(old), text(new))),
                 Difference::Device { old, new } => own.push(format!("device {} -> {}", kind(old), kind(new))),
                 Difference::Numerics { old, new } => own.push(format!("numerics {} -> {}", text(old), text(new))),
@@ -300,5 +398,36 @@ impl fmt::Display for Differences<'_> {
             }
         }
         write!(f, "{}", own.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipe_stages::records::ListedFile;
+
+    use super::*;
+
+    #[test]
+    fn the_files_that_differ_are_counted_and_some_are_named() {
+        let listing = |files: &[(&str, u8)]| Listing {
+            files: files
+                .iter()
+                .map(|(path, byte)| ListedFile {
+                    path: (*path).to_owned(),
+                    digest: Digest::from_bytes([*byte; 32]),
+                    size: 1,
+                })
+                .collect(),
+            ..Listing::default()
+        };
+        let check = |old: &[(&str, u8)], new: &[(&str, u8)], expected: &str| {
+            assert_eq!(FileChanges::of(&listing(old), &listing(new)).to_string(), expected);
+        };
+        check(&[("a", 1)], &[("a", 1), ("b", 1)], "1 file is new: b");
+        check(&[("a", 1)], &[("a", 2)], "1 file changed: a");
+        check(&[("a", 1), ("b", 1)], &[], "2 files are gone: a, b");
+        let new = [("a", 2), ("c", 1), ("d", 1), ("e", 1)];
+        check(&[("a", 1), ("b", 1)], &new, "3 files are new, 1 changed, 1 gone: a, c, d ..");
+        check(&[("a", 1)], &[("a", 1)], "empty folders, links or other entries changed");
     }
 }

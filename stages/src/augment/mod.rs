@@ -5,8 +5,9 @@ mod preview;
 use crate::{
     choices,
     decode::pixels,
-    images::{Augmentation, Normalisation, Policy, dataset::Dataset},
+    images::{Augmentation, Edges, Normalisation, Policy, dataset::Dataset},
     parameters,
+    problem::{Path, Problem},
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
@@ -15,11 +16,13 @@ pub const TRAIN: &str = "train";
 
 parameters! {
     /// How images are normalised, and how training images are randomly changed.
-    pub struct Augment = defaults {
+    pub struct Augment = defaults where fits_together {
         /// How the bytes of a pixel become numbers, in every split.
         normalise: Normalise = Normalise::HalfCentred,
         /// The random changes of each training image, in order.
         policy: Vec<Augmentation> = Vec::new(),
+        /// What `RandomCrop`, `Rotation`, `Scale` and `Translation` show beyond the edges of an image.
+        fill: Edges = Edges::Black,
     }
 }
 
@@ -38,6 +41,22 @@ choices! {
 }
 
 impl Augment {
+    /// Complains about a change after one that mixes images, and about ranges with the larger number first.
+    fn fits_together(self, at: &Path, problems: &mut Vec<Problem>) -> Self {
+        let at = at.name("policy");
+        if let Some(first) = self.policy.iter().position(Augmentation::mixes) {
+            for (i, later) in self.policy.iter().enumerate().skip(first).filter(|(_, later)| !later.mixes()) {
+                let found = format!("`{}` after `{}`", later.name(), self.policy[first].name());
+                let expected = "`MixUp` and `CutMix` after all other changes: they mix images that are already changed";
+                problems.push(Problem::new(at.index(i), found).expected(expected));
+            }
+        }
+        let misfits = self.policy.iter().enumerate().filter_map(|(i, change)| Some((i, change.reversed()?)));
+        problems
+            .extend(misfits.map(|(i, found)| Problem::new(at.index(i), found).expected("the smaller number first")));
+        self
+    }
+
     /// Returns the policy for images like those of `train`, the training split.
     ///
     /// # Errors
@@ -59,7 +78,7 @@ impl Augment {
                 (scales, offsets)
             }
         };
-        Ok(Policy::new(Normalisation { scale, offset }, self.policy.clone()))
+        Ok(Policy::new(Normalisation { scale, offset }, self.policy.clone(), self.fill))
     }
 }
 
@@ -74,7 +93,12 @@ impl Stage for Augment {
             return Err(StageError::failed(format!("the split in the slot `{TRAIN}` has no images")));
         }
         let policy = self.resolve(&train)?;
-        Ok(Outputs::default().with_record(&policy).with("preview.png", preview::sheet(&policy, &train)))
+        let (shown, left_out) = policy.without_labels();
+        if !left_out.is_empty() {
+            // Their values are known only in a trial.
+            tracing::info!("preview.png is without {}, whose values a search proposes", left_out.join(", "));
+        }
+        Ok(Outputs::default().with_record(&policy).with("preview.png", preview::sheet(&shown, &train)))
     }
 }
 

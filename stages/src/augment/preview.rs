@@ -18,7 +18,22 @@ pub(super) fn sheet(policy: &Policy, train: &Dataset) -> Vec<u8> {
     let mut sheet = Sheet::new(train.image_shape(), columns as usize);
     for epoch in std::iter::once(None).chain((0..EPOCHS).map(Some)) {
         policy.fill(train, &images, epoch, SEED, &mut values);
+        if let Some(epoch) = epoch {
+            mix(policy, train, &images, epoch, &mut values);
+        }
         values.chunks_exact(size).for_each(|image| sheet.push(&policy.denormalise(image)));
     }
     sheet.png()
+}
+
+/// Mixes `images` of `train`, whose values are given, with others. The order of an epoch is that of the split.
+fn mix(policy: &Policy, train: &Dataset, images: &[u32], epoch: u32, values: &mut [f32]) {
+    let shape = train.image_shape();
+    let mut other = vec![0.0; shape.bytes()];
+    for (image, values) in images.iter().zip(values.chunks_exact_mut(shape.bytes())) {
+        if let Some(mixture) = policy.mixture(shape, train.len(), *image as usize, epoch, SEED) {
+            policy.fill(train, &[mixture.partner as u32], Some(epoch), SEED, &mut other);
+            mixture.apply(values, &other, shape);
+        }
+    }
 }

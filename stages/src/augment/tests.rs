@@ -36,14 +36,15 @@ fn pixel(policy: &Policy, image: u32, epoch: u32, seed: u64, [c, y, x]: [i64; 3]
     for (at, operation) in policy.augmentations().iter().enumerate().rev() {
         let bits = Stream::new(seed, Purpose::Augment, epoch, at as u32).u32(u64::from(image));
         let draw = |half: u32, n: i64| i64::from(half) * n / 65536;
-        match *operation {
+        match operation {
             Augmentation::RandomFlip(p) => {
+                let p = p.get();
                 if f64::from(bits >> 8) / f64::from(1 << 24) < p {
                     x = width - 1 - x;
                 }
             }
             Augmentation::RandomCrop(padding) => {
-                let padding = i64::from(padding);
+                let padding = i64::from(padding.get());
                 y += draw(bits >> 16, 2 * padding + 1) - padding;
                 x += draw(bits & 0xffff, 2 * padding + 1) - padding;
                 if !(0..height).contains(&y) || !(0..width).contains(&x) {
@@ -51,12 +52,13 @@ fn pixel(policy: &Policy, image: u32, epoch: u32, seed: u64, [c, y, x]: [i64; 3]
                 }
             }
             Augmentation::Cutout(size) => {
-                let size = i64::from(size);
+                let size = i64::from(size.get());
                 let (top, left) = (draw(bits >> 16, height) - size / 2, draw(bits & 0xffff, width) - size / 2);
                 if (top..top + size).contains(&y) && (left..left + size).contains(&x) {
                     return 0.0;
                 }
             }
+            other => panic!("{other:?} is not in these tests"),
         }
     }
     let at = (c * height + y) * width + x;
@@ -194,14 +196,14 @@ fn changes_that_do_not_fit_the_images_are_refused() {
 
 #[test]
 fn problems_and_unknown_names_are_reported() {
-    let written = r#"{"policy":[{"RandomFlip":1.5},{"RandomFlip":1},{"RandomCrop":0},{"Cutout":9999}]}"#;
+    let written = r#"{"policy":[{"RandomFlip":1.5},{"RandomFlip":1},{"RandomCrop":-1},{"Cutout":9999}]}"#;
     let problems = crate::params::read::<Augment>(&serde_json::from_str(written).unwrap()).unwrap_err();
     assert_eq!(
         problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [
             "`policy[0].RandomFlip`: found `1.5`, expected a number of 0 to 1",
-            "`policy[2].RandomCrop`: found `0`, expected a whole number of 1 to 4096",
-            "`policy[3].Cutout`: found `9999`, expected a whole number of 1 to 4096",
+            "`policy[2].RandomCrop`: found `-1`, expected a whole number of 0 to 4096, or `hp(\"label\")` in a search",
+            "`policy[3].Cutout`: found `9999`, expected a whole number of 0 to 4096",
         ]
     );
     for json in [r#"{"policy":[{"RandomBlur":1}]}"#, r#"{"polcy":[]}"#, r#"{"normalise":"Centred"}"#] {
@@ -225,4 +227,81 @@ fn wrong_policies_are_refused() {
     ] {
         assert!(serde_json::from_str::<Policy>(json).is_err(), "{json}");
     }
+}
+
+#[test]
+fn only_changes_that_mix_may_follow_those_that_mix() {
+    let written = r#"{"policy":[{"RandomFlip":0.5},{"MixUp":0.2},{"Cutout":3},{"CutMix":1},{"Rotation":9}]}"#;
+    let problems = crate::params::read::<Augment>(&serde_json::from_str(written).unwrap()).unwrap_err();
+    let expected = "expected `MixUp` and `CutMix` after all other changes: they mix images that are already changed";
+    assert_eq!(
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            format!("`policy[2]`: `Cutout` after `MixUp`, {expected}"),
+            format!("`policy[4]`: `Rotation` after `MixUp`, {expected}")
+        ]
+    );
+}
+
+#[test]
+fn a_range_has_the_smaller_number_first() {
+    let written = serde_json::json!({ "policy": [{ "RandomErasing": { "area": [0.5, 0.1] } }] });
+    let problems = crate::params::read::<Augment>(&written).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "`policy[0]`: `RandomErasing(area: (0.5, 0.1))`, expected the smaller number first"
+    );
+    // A proposed value is checked in its trial.
+    let labelled = policy(r#"{"policy":[{"RandomErasing":{"aspect":[0.5,{"hp":"most"}]}}]}"#);
+    let filled = labelled.filled_in(serde_json::json!({ "most": 0.25 }).as_object().unwrap()).unwrap();
+    let expected = "`RandomErasing(aspect: (0.5, 0.25))`: expected the smaller number first";
+    assert_eq!((labelled.misfit(SHAPE), filled.misfit(SHAPE).as_deref()), (None, Some(expected)));
+}
+
+#[test]
+fn colours_are_changed_only_in_images_that_have_some() {
+    let json = |part: &str| format!(r#"{{"policy":[{{"ColourJitter":{{"{part}":0.1}}}}]}}"#);
+    let gray = ImageShape { channels: 1, ..SHAPE };
+    let images = dataset::write(gray, vec![7; 2 * gray.bytes()], &[("class", &[0; 2])]);
+    let gray = Dataset::read(images.into()).unwrap();
+    let resolve = |part: &str| serde_json::from_str::<Augment>(&json(part)).unwrap().resolve(&gray);
+    assert_eq!(
+        resolve("hue").unwrap_err().to_string(),
+        "`ColourJitter(hue: 0.1)` on images of 1 channels: expected 3 channels, red, green and blue"
+    );
+    assert!(resolve("saturation").is_err());
+    assert!(resolve("brightness").is_ok() && resolve("contrast").is_ok());
+}
+
+#[test]
+fn a_label_is_kept_in_the_record_and_filled_in_by_a_trial() {
+    let written = r#"{"policy":[{"RandomFlip":0.5},{"Rotation":{"hp":"turn"}},{"RandomErasing":{"area":[0.1,{"hp":"most"}]}},{"MixUp":{"hp":"mix"}}],"fill":"Reflect"}"#;
+    let labelled = policy(written);
+    let record = crate::params::record(&labelled);
+    assert!(str::from_utf8(&record).unwrap().contains(r#"{"Rotation":{"hp":"turn"}}"#));
+    assert_eq!(serde_json::from_slice::<Policy>(&record).unwrap(), labelled);
+    let labels = |json: &str| serde_json::from_str(json).unwrap();
+    let filled = labelled.filled_in(&labels(r#"{"turn":20.0,"mix":0.2,"most":0.3,"other":1}"#)).unwrap();
+    let expected = r#"{"policy":[{"RandomFlip":0.5},{"Rotation":20.0},{"RandomErasing":{"area":[0.1,0.3]}},{"MixUp":0.2}],"fill":"Reflect"}"#;
+    assert_eq!(filled, policy(expected));
+    let why = |json: &str| format!("{:?}", labelled.filled_in(&labels(json)).unwrap_err());
+    assert!(why(r#"{"turn":20.0,"mix":0.2}"#).contains("the proposal has no label `most`"));
+    assert!(why(r#"{"turn":200.0,"mix":0.2,"most":0.3}"#).contains("label `turn` proposes 200.0"));
+    // Without a trial, images are only normalised.
+    assert_eq!(filled_plain(&labelled), filled_plain(&policy("{}")));
+}
+
+fn filled_plain(policy: &Policy) -> Vec<f32> {
+    filled(policy, &[5], None, 1)
+}
+
+/// The preview leaves out what only a trial knows.
+#[test]
+fn the_preview_shows_a_policy_without_its_labels() {
+    let sheet = |json: &str| run(json, train().images().to_vec()).unwrap().files()["preview.png"].clone();
+    assert_eq!(
+        sheet(r#"{"policy":[{"RandomFlip":0.5},{"Rotation":{"hp":"turn"}}]}"#),
+        sheet(r#"{"policy":[{"RandomFlip":0.5}]}"#)
+    );
+    assert_ne!(sheet(r#"{"policy":[{"MixUp":1}]}"#), sheet("{}"));
 }

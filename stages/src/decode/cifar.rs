@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    archive::{self, Limits},
-    collection::{Collection, Part},
-};
+use super::collection::{Collection, Part};
 use crate::{
+    containers::{EntryKind, Source},
     images::dataset::{Head, ImageShape},
     stage::StageError,
 };
@@ -38,17 +36,17 @@ const CIFAR100: Layout = Layout {
 };
 
 /// Returns the images of a CIFAR-10 archive.
-pub(super) fn cifar10(bytes: &[u8]) -> Result<Collection, StageError> {
-    read(bytes, &CIFAR10)
+pub(super) fn cifar10(source: &Source<'_, '_>) -> Result<Collection, StageError> {
+    read(source, &CIFAR10)
 }
 
 /// Returns the images of a CIFAR-100 archive.
-pub(super) fn cifar100(bytes: &[u8]) -> Result<Collection, StageError> {
-    read(bytes, &CIFAR100)
+pub(super) fn cifar100(source: &Source<'_, '_>) -> Result<Collection, StageError> {
+    read(source, &CIFAR100)
 }
 
-fn read(bytes: &[u8], layout: &Layout) -> Result<Collection, StageError> {
-    let mut files = Files::read(bytes, layout)?;
+fn read(source: &Source<'_, '_>, layout: &Layout) -> Result<Collection, StageError> {
+    let mut files = Files::read(source, layout)?;
     let heads =
         layout.heads.iter().map(|(head, file, _)| files.names(head, file)).collect::<Result<Vec<_>, StageError>>()?;
     let mut train = Part::new(heads.len());
@@ -65,36 +63,35 @@ fn read(bytes: &[u8], layout: &Layout) -> Result<Collection, StageError> {
 struct Files(BTreeMap<String, (String, Vec<u8>)>);
 
 impl Files {
-    fn read(bytes: &[u8], layout: &Layout) -> Result<Self, StageError> {
+    fn read(source: &Source<'_, '_>, layout: &Layout) -> Result<Self, StageError> {
         let names: BTreeSet<&str> =
             layout.train.iter().copied().chain([layout.test]).chain(layout.heads.iter().map(|head| head.1)).collect();
-        let base = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
         let record = (layout.heads.len() + SHAPE.bytes()) as u64;
         let is_names = |name: &str| layout.heads.iter().any(|head| head.1 == name);
         let mut files: BTreeMap<String, (String, Vec<u8>)> = BTreeMap::new();
-        let limits = Limits::of(bytes.len());
-        archive::untar(
-            bytes,
-            limits,
-            |path| names.contains(base(path).as_str()),
-            |content| {
-                let (path, name) = (content.path.to_owned(), base(content.path));
-                if let Some((other, _)) = files.get(&name) {
-                    return Err(StageError::failed(format!(
-                        "entries `{other}` and `{path}` collide: expected one `{name}`"
-                    )));
-                }
-                if !is_names(&name) && (content.size == 0 || !content.size.is_multiple_of(record)) {
-                    return Err(StageError::failed(format!(
-                        "entry `{path}` holds {} bytes, expected a whole number of records of {record} bytes",
-                        content.size
-                    )));
-                }
-                let content = content.read(if is_names(&name) { NAMES } else { limits.total })?;
-                files.insert(name, (path, content));
-                Ok(())
-            },
-        )?;
+        source.visit(|entry| {
+            let name = entry.path.rsplit('/').next().unwrap_or(entry.path).to_owned();
+            let EntryKind::File(content) = entry.kind else { return Ok(()) };
+            if !names.contains(name.as_str()) {
+                return Ok(());
+            }
+            let path = entry.path.to_owned();
+            if let Some((other, _)) = files.get(&name) {
+                return Err(StageError::failed(format!(
+                    "entries `{other}` and `{path}` collide: expected one `{name}`"
+                )));
+            }
+            if !is_names(&name) && (content.size == 0 || !content.size.is_multiple_of(record)) {
+                return Err(StageError::failed(format!(
+                    "entry `{path}` is {} bytes long, expected a whole number of records of {record} bytes",
+                    content.size
+                )));
+            }
+            let content = content.read(if is_names(&name) { NAMES } else { u64::MAX });
+            let content = content.map_err(|error| error.of_entry(&path))?;
+            files.insert(name, (path, content));
+            Ok(())
+        })?;
         match names.iter().find(|name| !files.contains_key(**name)) {
             Some(missing) => Err(StageError::failed_with_hint(
                 format!("the archive has no entry `{missing}`"),
@@ -160,7 +157,15 @@ impl Files {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{archive::tests::archive, *};
+    use super::*;
+    use crate::containers::testing::{archive, with_source};
+
+    fn read_archive(
+        read: impl FnOnce(&Source<'_, '_>) -> Result<Collection, StageError>,
+        bytes: &[u8],
+    ) -> Result<Collection, StageError> {
+        with_source(&[("archive", bytes)], read)
+    }
 
     /// Returns a record whose pixels are all `pixel`.
     pub(in crate::decode) fn record(labels: &[u8], pixel: u8) -> Vec<u8> {
@@ -180,7 +185,7 @@ pub(super) mod tests {
 
     #[test]
     fn both_labels_and_their_names_are_read() {
-        let found = cifar100(&tiny100(&[[0, 1, 9], [1, 2, 8]], &[[0, 0, 7]])).unwrap();
+        let found = read_archive(cifar100, &tiny100(&[[0, 1, 9], [1, 2, 8]], &[[0, 0, 7]])).unwrap();
         assert_eq!(
             found.heads[0],
             Head { name: "fine".into(), classes: ["ape", "bear", "fern"].map(String::from).into() }
@@ -198,18 +203,18 @@ pub(super) mod tests {
         let mut files: Vec<(&str, &[u8])> = batches.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
         files.push(("batches.meta.txt", b"cat\ndog\n\n"));
         files.push(("readme.html", b"<html>"));
-        let found = cifar10(&archive(&files)).unwrap();
+        let found = read_archive(cifar10, &archive(&files)).unwrap();
         assert_eq!(found.train.labels, [[0, 1, 0, 1, 0]]);
         assert_eq!(found.test.labels, [[1]]);
         assert_eq!(found.train.images.chunks(3072).map(|image| image[0]).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-        let error = cifar10(&archive(&files[1..])).unwrap_err();
+        let error = read_archive(cifar10, &archive(&files[1..])).unwrap_err();
         assert_eq!(error.to_string(), "the archive has no entry `data_batch_1.bin`");
     }
 
     fn check(files: &[(&str, &[u8])], expected: &str) {
         let names: [(&str, &[u8]); 2] = [("coarse_label_names.txt", b"a\n"), ("fine_label_names.txt", b"b\nc\n")];
         let files: Vec<_> = names.into_iter().chain(files.iter().copied()).collect();
-        assert_eq!(cifar100(&archive(&files)).unwrap_err().to_string(), expected);
+        assert_eq!(read_archive(cifar100, &archive(&files)).unwrap_err().to_string(), expected);
     }
 
     #[test]
@@ -217,11 +222,11 @@ pub(super) mod tests {
         let good = record(&[0, 1], 5);
         check(
             &[("x/train.bin", &good[1..]), ("test.bin", &good)],
-            "entry `x/train.bin` holds 3073 bytes, expected a whole number of records of 3074 bytes",
+            "entry `x/train.bin` is 3073 bytes long, expected a whole number of records of 3074 bytes",
         );
         check(
             &[("train.bin", &good), ("test.bin", b"")],
-            "entry `test.bin` holds 0 bytes, expected a whole number of records of 3074 bytes",
+            "entry `test.bin` is 0 bytes long, expected a whole number of records of 3074 bytes",
         );
         check(
             &[("train.bin", &[good.clone(), record(&[0, 2], 5)].concat()), ("test.bin", &good)],
@@ -245,7 +250,7 @@ pub(super) mod tests {
             ("train.bin", &record(&[0, 0], 0)),
             ("test.bin", &record(&[0, 0], 0)),
         ];
-        let error = cifar100(&archive(&files)).unwrap_err();
+        let error = read_archive(cifar100, &archive(&files)).unwrap_err();
         assert_eq!(error.to_string(), "entry `coarse_label_names.txt` names `a` twice");
     }
 }

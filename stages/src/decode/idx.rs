@@ -1,11 +1,9 @@
 //! The IDX format of MNIST (LeCun, Cortes and Burges, "The MNIST database"), Fashion-MNIST and others: a magic number,
 //! big-endian sizes, then bytes. Each file is compressed with gzip.
 
-use super::{
-    archive::{self, Limits, Unpacked},
-    collection::{Collection, Part},
-};
+use super::collection::{Collection, Part};
 use crate::{
+    containers::{EntryKind, Source},
     images::dataset::{Head, ImageShape},
     stage::StageError,
 };
@@ -16,11 +14,47 @@ pub(super) const SLOTS: [&str; 4] = ["train-images", "train-labels", "test-image
 /// The most pixels of a side of an image, as for folders of pictures.
 const SIDE: usize = 4096;
 
-/// Returns the images in `files`, which are in the order of [`SLOTS`]. Without `names`, the name of a class is its number.
-pub(super) fn read(files: [&[u8]; 4], names: Option<&[String]>) -> Result<Collection, StageError> {
+/// What the names of the files of MNIST and its like begin with, for each of [`SLOTS`].
+const NAMES: [&[&str]; 4] =
+    [&["train-images"], &["train-labels"], &["test-images", "t10k-images"], &["test-labels", "t10k-labels"]];
+
+/// Returns the images of a source of four files, in their [`SLOTS`] or in one container. Without `names`, the name of a class is its
+/// number.
+pub(super) fn read(source: &Source<'_, '_>, names: Option<&[String]>) -> Result<Collection, StageError> {
+    let mut files: [Option<Vec<u8>>; 4] = [const { None }; 4];
+    for (file, slot) in files.iter_mut().zip(SLOTS) {
+        *file = source.single(slot)?;
+    }
+    if files.iter().all(Option::is_none) {
+        source.visit(|entry| {
+            let name = entry.path.rsplit('/').next().unwrap_or(entry.path);
+            let which = NAMES.iter().position(|begins| begins.iter().any(|begin| name.starts_with(begin)));
+            if let (Some(which), EntryKind::File(content)) = (which, entry.kind) {
+                if files[which].is_some() {
+                    return Err(StageError::failed(format!("there are two files `{}..`", SLOTS[which])));
+                }
+                let bytes = content.read(u64::MAX).map_err(|error| error.of_entry(entry.path))?;
+                files[which] = Some(crate::containers::unpack(SLOTS[which], &bytes)?);
+            }
+            Ok(())
+        })?;
+    }
+    let missing: Vec<_> = files.iter().zip(SLOTS).filter(|(file, _)| file.is_none()).map(|(_, slot)| slot).collect();
+    if let Some(first) = missing.first() {
+        return Err(StageError::failed_with_hint(
+            format!("there is no file `{first}`"),
+            "`Fetch(Files([..]))` with the names `train-images`, `train-labels`, `test-images` and `test-labels`, or one container with files whose names begin so",
+        ));
+    }
+    parse(files.map(|file| file.expect("none is missing")), names)
+}
+
+/// Returns the images in `files`, which are in the order of [`SLOTS`].
+fn parse(files: [Vec<u8>; 4], names: Option<&[String]>) -> Result<Collection, StageError> {
     let [train_slot, train_label_slot, test_slot, test_label_slot] = SLOTS;
-    let (train, shape) = part(train_slot, files[0], train_label_slot, files[1])?;
-    let (test, test_shape) = part(test_slot, files[2], test_label_slot, files[3])?;
+    let [train, train_labels, test, test_labels] = files;
+    let (train, shape) = part(train_slot, train, train_label_slot, train_labels)?;
+    let (test, test_shape) = part(test_slot, test, test_label_slot, test_labels)?;
     if shape != test_shape {
         return Err(StageError::failed(format!(
             "`{test_slot}` holds images of {} x {}, expected {} x {} as in `{train_slot}`",
@@ -41,7 +75,7 @@ pub(super) fn read(files: [&[u8]; 4], names: Option<&[String]>) -> Result<Collec
     Ok(Collection { shape, heads: vec![Head { name: "class".to_owned(), classes }], train, test })
 }
 
-fn part(slot: &str, images: &[u8], label_slot: &str, labels: &[u8]) -> Result<(Part, ImageShape), StageError> {
+fn part(slot: &str, images: Vec<u8>, label_slot: &str, labels: Vec<u8>) -> Result<(Part, ImageShape), StageError> {
     let images = File::<3>::open(slot, images)?;
     let [n, height, width] = images.sizes;
     if n == 0 || height == 0 || width == 0 {
@@ -71,25 +105,20 @@ fn part(slot: &str, images: &[u8], label_slot: &str, labels: &[u8]) -> Result<(P
 struct File<'a, const D: usize> {
     slot: &'a str,
     sizes: [usize; D],
-    /// The product of the sizes.
-    length: u64,
-    /// The bytes that the file says to unpack to, which may be wrong.
-    stated: u64,
-    unpacked: Unpacked<'a>,
+    bytes: Vec<u8>,
 }
 
 impl<'a, const D: usize> File<'a, D> {
-    /// Reads the header. Its sizes are within the limits of a file of this length.
-    fn open(slot: &'a str, bytes: &'a [u8]) -> Result<Self, StageError> {
-        let limit = Limits::of(bytes.len()).total;
-        let mut unpacked = Unpacked::new(bytes, limit).map_err(|error| of_slot(slot, error))?;
-        let header = 4 + 4 * D;
-        let mut head = Vec::new();
-        unpacked.read(header as u64, &mut head).map_err(|error| of_slot(slot, error))?;
-        if head.len() < header {
-            return Err(failed(slot, format!("truncated: found {} bytes, expected a header of {header}", head.len())));
-        }
-        let words: Vec<u32> = head.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word)).collect();
+    /// The bytes of the header.
+    const HEADER: usize = 4 + 4 * D;
+
+    /// Reads the header.
+    fn open(slot: &'a str, bytes: Vec<u8>) -> Result<Self, StageError> {
+        let Some(header) = bytes.get(..Self::HEADER) else {
+            let why = format!("truncated: found {} bytes, expected a header of {}", bytes.len(), Self::HEADER);
+            return Err(failed(slot, why));
+        };
+        let words: Vec<u32> = header.as_chunks().0.iter().map(|word| u32::from_be_bytes(*word)).collect();
         let magic = 0x0800 | D as u32; // 08 is the type "unsigned byte"
         if words[0] != magic {
             return Err(failed(slot, format!("magic number is {:#010x}, expected {magic:#010x}", words[0])));
@@ -98,30 +127,18 @@ impl<'a, const D: usize> File<'a, D> {
         for (size, word) in sizes.iter_mut().zip(&words[1..]) {
             *size = *word as usize;
         }
-        let length = sizes.iter().try_fold(1_u64, |product, size| product.checked_mul(*size as u64));
-        match length.filter(|length| *length <= limit) {
-            Some(length) => Ok(Self { slot, sizes, length, stated: archive::unpacked_length(bytes), unpacked }),
-            None => Err(failed(
-                slot,
-                format!(
-                    "the header says {} bytes, expected at most {limit} in a file of {}",
-                    shown(&sizes),
-                    bytes.len()
-                ),
-            )),
-        }
+        Ok(Self { slot, sizes, bytes })
     }
 
     /// Returns the data.
     fn read(mut self) -> Result<Vec<u8>, StageError> {
-        let slot = self.slot;
-        let mut content = Vec::with_capacity(self.length.min(self.stated) as usize);
-        self.unpacked.read(self.length, &mut content).map_err(|error| of_slot(slot, error))?;
-        let found = content.len() as u64 + self.unpacked.finish().map_err(|error| of_slot(slot, error))?;
-        if found == self.length {
-            return Ok(content);
+        let found = self.bytes.len() - Self::HEADER;
+        let expected = self.sizes.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
+        if expected != Some(found) {
+            return Err(failed(self.slot, format!("found {found} bytes, expected {}", shown(&self.sizes))));
         }
-        Err(failed(slot, format!("found {found} bytes, expected {}", shown(&self.sizes))))
+        self.bytes.drain(..Self::HEADER);
+        Ok(self.bytes)
     }
 }
 
@@ -133,16 +150,10 @@ fn failed(slot: &str, why: String) -> StageError {
     StageError::failed(format!("`{slot}`: {why}"))
 }
 
-fn of_slot(slot: &str, error: StageError) -> StageError {
-    match error {
-        StageError::Failed { message, hint } => StageError::Failed { message: format!("`{slot}`: {message}"), hint },
-        error => error,
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{archive::tests::gzip, *};
+    use super::*;
+    use crate::containers::testing::{gzip, tar, with_source};
 
     /// Returns an IDX file.
     pub(in crate::decode) fn idx(sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
@@ -152,8 +163,12 @@ pub(super) mod tests {
     }
 
     fn check(files: [Vec<u8>; 4], names: Option<&[String]>, expected: &str) {
-        let files = [&files[0][..], &files[1], &files[2], &files[3]];
-        assert_eq!(read(files, names).unwrap_err().to_string(), expected);
+        assert_eq!(read_files(&files, names).unwrap_err().to_string(), expected);
+    }
+
+    fn read_files(files: &[Vec<u8>; 4], names: Option<&[String]>) -> Result<Collection, StageError> {
+        let slots: Vec<(&str, &[u8])> = SLOTS.into_iter().zip(files.iter().map(Vec::as_slice)).collect();
+        with_source(&slots, |source| read(source, names))
     }
 
     fn good() -> [Vec<u8>; 4] {
@@ -163,11 +178,29 @@ pub(super) mod tests {
     #[test]
     fn the_four_files_are_read_as_a_dataset() {
         let files = good();
-        let found = read([&files[0], &files[1], &files[2], &files[3]], None).unwrap();
+        let found = read_files(&files, None).unwrap();
         assert_eq!(found.shape, ImageShape { channels: 1, height: 1, width: 2 });
         assert_eq!(found.train, Part { images: vec![1, 2, 3, 4], labels: vec![vec![0, 1]] });
         assert_eq!(found.test, Part { images: vec![5, 6], labels: vec![vec![1]] });
         assert_eq!(found.heads, [Head { name: "class".into(), classes: vec!["0".into(), "1".into()] }]);
+    }
+
+    #[test]
+    fn four_files_in_a_container_are_found_by_their_names() {
+        let [a, b, c, d] = good();
+        let inside = [
+            ("m/train-images-idx3-ubyte.gz", &a[..]),
+            ("m/train-labels-idx1-ubyte.gz", &b),
+            ("m/t10k-images-idx3-ubyte.gz", &c),
+            ("m/t10k-labels-idx1-ubyte.gz", &d),
+            ("m/readme", b"text"),
+        ];
+        let bytes = tar(&inside);
+        let found = with_source(&[("archive", &bytes)], |source| read(source, None)).unwrap();
+        assert_eq!(found, read_files(&good(), None).unwrap());
+        let bytes = tar(&inside[1..]);
+        let error = with_source(&[("archive", &bytes)], |source| read(source, None)).unwrap_err();
+        assert_eq!(error.to_string(), "there is no file `train-images`");
     }
 
     #[test]
@@ -189,9 +222,9 @@ pub(super) mod tests {
             "`train-images`: found 3 bytes, expected 2 x 1 x 2",
         );
         check(
-            [idx(&[u32::MAX; 3], &[1]), b.clone(), c.clone(), d.clone()],
+            [idx(&[4096; 3], &[1]), b.clone(), c.clone(), d.clone()],
             None,
-            "`train-images`: the header says 4294967295 x 4294967295 x 4294967295 bytes, expected at most 268435456 in a file of 27",
+            "`train-images`: found 1 bytes, expected 4096 x 4096 x 4096",
         );
         check(
             [a.clone(), idx(&[1], &[0]), c.clone(), d.clone()],
@@ -210,7 +243,7 @@ pub(super) mod tests {
         );
         check([a.clone(), b, c, d], Some(&["zero".into()]), "`train-labels`, record 1: label is 1, expected below 1");
         let cut = a[..a.len() - 9].to_vec();
-        let error = read([&cut, &cut, &cut, &cut], None).unwrap_err().to_string();
-        assert!(error.starts_with("`train-images`: the gzip stream is broken: "), "{error}");
+        let error = read_files(&[cut.clone(), cut.clone(), cut.clone(), cut], None).unwrap_err().to_string();
+        assert!(error.starts_with("`train-images`: the file is broken: "), "{error}");
     }
 }

@@ -10,6 +10,7 @@ pub(super) enum Choice {
     Validation = 0,
     TrainSubset = 1,
     TestSubset = 2,
+    Test = 3,
 }
 
 /// Returns the indices of the chosen images and of the others, both ascending.
@@ -31,6 +32,22 @@ pub(super) fn stratified(labels: &[i32], fraction: f64, seed: u32, choice: Choic
         }
     }
     (0..labels.len()).partition(|i| chosen[*i])
+}
+
+/// Tells classes of which a share takes much more or less than it says. Of each class: its name, its pictures, and those taken.
+pub(super) fn tell(split: &str, fraction: f64, classes: impl Iterator<Item = (String, usize, usize)>) {
+    let is_far = |(_, all, part): &(String, usize, usize)| {
+        let taken = *part as f64 / *all as f64;
+        *all > 0 && (taken > 1.5 * fraction + 0.02 || taken < fraction / 1.5 - 0.02)
+    };
+    let far: Vec<_> = classes.filter(is_far).collect();
+    let Some((class, all, part)) = far.first() else { return };
+    let others = match far.len() - 1 {
+        0 => String::new(),
+        1 => ", and 1 other class is like it".to_owned(),
+        n => format!(", and {n} other classes are like it"),
+    };
+    tracing::warn!("the {split} split of {fraction} takes {part} of {all} pictures of the class `{class}`{others}");
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Statistics of a dataset: the numbers of images, the mean and standard deviation of pixels, and duplicates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_store::Digest;
 use rayon::prelude::*;
@@ -36,15 +36,20 @@ pub fn pixels(images: &[u8], shape: ImageShape) -> Pixels {
     Pixels { mean, deviation }
 }
 
-/// Returns the numbers of pictures that occur more than once within and across `parts`, by name.
-pub(super) fn duplicates(parts: &BTreeMap<&str, &Part>, shape: ImageShape) -> Duplicates {
+/// Returns the digest of the pixels of each image.
+pub(super) fn digests(part: &Part, shape: ImageShape) -> Vec<Digest> {
+    part.images.par_chunks_exact(shape.bytes()).map(Digest::of).collect()
+}
+
+/// Returns the numbers of images that occur more than once within and across parts, by name. Of each image, `parts` has the digest
+/// and the label of the main head.
+pub(super) fn duplicates(parts: &BTreeMap<&str, Vec<(Digest, i32)>>) -> Duplicates {
     let mut found = Duplicates::default();
     let mut pictures: BTreeMap<&str, BTreeMap<Digest, Vec<i32>>> = BTreeMap::new();
     for (name, part) in parts {
-        let names: Vec<Digest> = part.images.par_chunks_exact(shape.bytes()).map(Digest::of).collect();
         let mut labels: BTreeMap<Digest, Vec<i32>> = BTreeMap::new();
-        for (digest, label) in names.into_iter().zip(&part.labels[0]) {
-            labels.entry(digest).or_default().push(*label);
+        for (digest, label) in part {
+            labels.entry(*digest).or_default().push(*label);
         }
         found.within.insert((*name).to_owned(), part.len() - labels.len());
         let conflicting = labels.values().filter(|labels| labels.iter().any(|label| *label != labels[0])).count();
@@ -56,6 +61,18 @@ pub(super) fn duplicates(parts: &BTreeMap<&str, &Part>, shape: ImageShape) -> Du
         pictures.insert(name, labels);
     }
     found
+}
+
+/// Returns which images of each split have no equal in a later split of test, validation and training: the indices of those that
+/// stay, by name.
+pub(super) fn without_repeated(digests: &BTreeMap<&'static str, Vec<Digest>>) -> BTreeMap<&'static str, Vec<usize>> {
+    let mut seen: BTreeSet<Digest> = BTreeSet::new();
+    let mut kept = BTreeMap::new();
+    for (name, of) in ["test", "validation", "train"].into_iter().filter_map(|name| digests.get_key_value(name)) {
+        kept.insert(*name, (0..of.len()).filter(|image| !seen.contains(&of[*image])).collect());
+        seen.extend(of);
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -80,15 +97,21 @@ mod tests {
     #[test]
     fn equal_pictures_are_counted_within_and_across() {
         let shape = ImageShape { channels: 1, height: 1, width: 2 };
-        let part = |images: &[[u8; 2]], labels: &[i32]| Part { images: images.concat(), labels: vec![labels.to_vec()] };
+        let part = |images: &[[u8; 2]], labels: &[i32]| -> Vec<(Digest, i32)> {
+            let part = Part { images: images.concat(), labels: vec![labels.to_vec()] };
+            digests(&part, shape).into_iter().zip(labels.iter().copied()).collect()
+        };
         let train = part(&[[1, 1], [1, 1], [1, 1], [2, 2], [2, 2], [3, 3]], &[0, 0, 1, 4, 4, 5]);
         let test = part(&[[1, 1], [3, 3], [3, 3], [1, 3]], &[0, 0, 0, 0]);
-        let found = duplicates(&BTreeMap::from([("train", &train), ("test", &test)]), shape);
+        let found = duplicates(&BTreeMap::from([("train", train.clone()), ("test", test.clone())]));
         let counts = |pairs: &[(&str, usize)]| {
             pairs.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<BTreeMap<_, _>>()
         };
         assert_eq!(found.within, counts(&[("test", 1), ("train", 3)]));
         assert_eq!(found.conflicting, counts(&[("test", 0), ("train", 1)]));
         assert_eq!(found.across, counts(&[("test/train", 2)]));
+        let digests = |part: &[(Digest, i32)]| part.iter().map(|(digest, _)| *digest).collect::<Vec<_>>();
+        let kept = without_repeated(&BTreeMap::from([("train", digests(&train)), ("test", digests(&test))]));
+        assert_eq!(kept, BTreeMap::from([("test", vec![0, 1, 2, 3]), ("train", vec![3, 4])]));
     }
 }

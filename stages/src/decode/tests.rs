@@ -10,7 +10,6 @@ use crate::{
 
 fn run(params: &str, files: &[(&str, Vec<u8>)]) -> Result<Outputs, StageError> {
     let decode: Decode = serde_json::from_str(params).unwrap();
-    assert_eq!(decode.slots().len(), files.len());
     let mut objects = MemoryObjects::default();
     let slots = files.iter().map(|(slot, bytes)| ((*slot).to_owned(), objects.put(bytes.clone()))).collect();
     decode.run(&Inputs::new(&slots, &objects), &Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost })
@@ -112,12 +111,12 @@ fn grey_images_of_idx_files_are_decoded() {
 }
 
 #[test]
-fn the_error_names_a_slot_that_is_not_connected() {
+fn a_stage_without_inputs_is_an_error() {
     let decode: Decode = serde_json::from_str(r#"{"format":"Cifar10"}"#).unwrap();
     let (slots, objects) = (BTreeMap::new(), MemoryObjects::default());
     let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
     let error = decode.run(&Inputs::new(&slots, &objects), &context).unwrap_err();
-    assert_eq!(error.to_string(), "no object is connected to the slot `archive`");
+    assert_eq!(error.to_string(), "no object is connected");
 }
 
 /// If this fails, the outputs have changed: the stage needs a new version.

@@ -1,42 +1,47 @@
-//! Downloads files from mirrors and URLs. No other part of a stage uses the network or the file system.
+//! Downloads files from mirrors and URLs, and takes those of this disk. Beside `folder`, no other part of a stage uses the network or
+//! the file system.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    thread,
     time::Duration,
 };
 
+use flate2::read::MultiGzDecoder;
+
 use super::{
-    Expected, FetchAction, FetchSources, Mirror,
+    Expected, FetchAction, FetchSources, Mirror, Network,
+    folder::forget_file,
     http::{self, HttpError},
     location::Location,
+    patience::Patience,
     verify::{Mismatch, Verifier},
 };
-use crate::stage::{Context, Host, Inputs, Outputs, Progress, Stage, StageError, StageId};
+use crate::{
+    records::Listing,
+    stage::{Context, Host, Inputs, Outputs, Progress, Stage, StageError, StageId},
+};
 
 /// A fetch with the sources of its files, which are not part of its key. It has the same outputs as its action.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
-    /// The action: generated data, or files known by their digests.
+    /// The action: generated data, files known by their digests, or a folder known by its listing.
     pub action: FetchAction,
-    /// The URLs of the files.
+    /// The URLs of the files, and the files and folders of this disk.
     pub sources: FetchSources,
     /// The mirrors. They are tried before the URLs, in order. A mirror is asked for the last segment of the file's URL, then for
     /// its digests.
     pub mirrors: Vec<Mirror>,
-    /// The folder of interrupted downloads, which can be continued.
+    /// The folder of interrupted downloads, which can be continued, and of notes about files of this disk.
     pub partial_dir: PathBuf,
+    /// The way to the network.
+    pub network: Network,
 }
 
-/// The most attempts in a row that bring no bytes.
-const ATTEMPTS: u32 = 3;
-/// The most attempts in all, for servers that end each answer early.
-const ATTEMPTS_IN_ALL: u32 = 20;
-/// The pause after the first attempt without bytes. It is twice that after the second.
-const PAUSE: Duration = Duration::from_millis(200);
-const CHUNK: usize = 1 << 16;
+pub(super) const CHUNK: usize = 1 << 16;
+/// The most bytes that are read of a file that is longer than expected, to tell what it is, if the server does not say how long it is.
+const LONGER: u64 = 64 << 20;
 
 impl Stage for Fetcher {
     fn id(&self) -> StageId {
@@ -44,21 +49,42 @@ impl Stage for Fetcher {
     }
 
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
-        self.action.memory(inputs)
+        let of_disk = self.sources.files.values().map(|file| file.size).sum();
+        Ok(self.action.memory(inputs)?.saturating_sub(of_disk).max(64 << 20))
+    }
+
+    fn listing(&self) -> Option<&Listing> {
+        self.sources.folder.as_ref().map(|folder| folder.listing())
+    }
+
+    fn forget(&self) {
+        if let Some(folder) = &self.sources.folder {
+            folder.forget(&self.partial_dir);
+        }
+        self.sources.files.values().for_each(|file| forget_file(&file.path, &self.partial_dir));
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {
-        let FetchAction::Files(files) = &self.action else { return self.action.run(inputs, context) };
+        let files = match (&self.action, &self.sources.folder) {
+            (FetchAction::Folder(_), Some(folder)) => return Ok(folder.outputs(&self.partial_dir)),
+            (FetchAction::Files(files), _) => files,
+            _ => return self.action.run(inputs, context),
+        };
         let total = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
         let mut outputs = Outputs::default();
         let mut done = 0;
         for file in files {
+            if let Some(known) = self.sources.files.get(&file.name) {
+                outputs.insert_known(&file.name, known.clone());
+                continue;
+            }
             // Without a digest, any bytes would be accepted.
             let digest = file.sha256.as_deref().or(file.blake3.as_deref());
             let digest = digest.ok_or_else(|| StageError::failed(format!("`{}` has no digest", file.name)))?;
             let transfer = Transfer {
                 file,
-                partial: self.partial_dir.join(format!("{digest}.partial")),
+                partial: partial(&self.partial_dir, digest),
+                network: &self.network,
                 host: context.host,
                 done,
                 total,
@@ -68,6 +94,11 @@ impl Stage for Fetcher {
         }
         Ok(outputs)
     }
+}
+
+/// Returns the file of an interrupted download of the file with this digest.
+pub(super) fn partial(folder: &Path, digest: &str) -> PathBuf {
+    folder.join(format!("{digest}.partial"))
 }
 
 impl Fetcher {
@@ -99,7 +130,7 @@ impl Fetcher {
         }
         let hint = if is_wrong {
             "the file there is damaged or a different one: compare size and digest in the pipeline file with the \
-             publisher's, or remove it from the mirror; nothing was stored"
+             publisher's (`pipe digest URL` prints those of the file there), or remove it from the mirror; nothing was stored"
         } else {
             "check the connection and the URL, or put the file into a folder and set PIPE_MIRRORS=file:///folder"
         };
@@ -121,7 +152,7 @@ impl Fetcher {
 
 /// Why a source did not have the file.
 #[derive(Debug, thiserror::Error)]
-enum SourceError {
+pub(super) enum SourceError {
     #[error("{0}")]
     Absent(String),
     #[error("{0}")]
@@ -146,14 +177,21 @@ impl SourceError {
 /// Why one request did not end with the file.
 enum Attempt {
     /// Another attempt may succeed.
-    Passing {
-        why: String,
-        /// Whether any bytes came.
-        came: bool,
-    },
+    Passing(Passing),
     /// The bytes of an earlier download do not fit those that came. They have been removed.
     Stale(Mismatch),
+    /// The bytes do not fit, and the server compressed them for the answer, which it was not asked to.
+    Compressed(Mismatch),
     Final(SourceError),
+}
+
+/// Why one request did not end with the file, if another one may.
+pub(super) struct Passing {
+    pub(super) why: String,
+    /// Whether any bytes came.
+    pub(super) came: bool,
+    /// Whether the server has too much to do, or broke off, and how long it asks to wait.
+    pub(super) busy: Option<Option<Duration>>,
 }
 
 impl From<SourceError> for Attempt {
@@ -162,11 +200,21 @@ impl From<SourceError> for Attempt {
     }
 }
 
+/// What is known about a source after some attempts.
+#[derive(Default)]
+struct Known {
+    /// Whether the answers are decompressed.
+    decode: bool,
+    /// The length of a whole file that ended early, and of which the server did not say how long it is.
+    ended_at: Option<u64>,
+}
+
 /// The transfer of one file.
 struct Transfer<'a> {
     file: &'a Expected,
     /// The file with the bytes that came so far.
     partial: PathBuf,
+    network: &'a Network,
     host: &'a dyn Host,
     /// The bytes of the files before this one.
     done: u64,
@@ -178,7 +226,7 @@ impl Transfer<'_> {
     fn from(&self, location: &Location) -> Result<Vec<u8>, SourceError> {
         match location.path() {
             Some(path) => self.copy(&path),
-            None => self.download(&location.to_string()),
+            None => self.download(location),
         }
     }
 
@@ -195,7 +243,7 @@ impl Transfer<'_> {
             self.check_interrupted()?;
             match file.read(&mut chunk) {
                 Ok(0) => return Ok(verifier.finish()?),
-                Ok(n) => verifier.update(&chunk[..n])?,
+                Ok(n) => verifier.update(&chunk[..n]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }
@@ -203,12 +251,11 @@ impl Transfer<'_> {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a server that does not answer gets time before the next attempt")]
-    fn download(&self, url: &str) -> Result<Vec<u8>, SourceError> {
-        let agent = http::agent();
-        let (mut fruitless, mut was_stale) = (0, false);
-        for attempt in 1.. {
-            match self.attempt(&agent, url) {
+    fn download(&self, location: &Location) -> Result<Vec<u8>, SourceError> {
+        let (mut patience, mut was_stale) = (Patience::new(self.network, self.host), false);
+        let mut known = Known::default();
+        loop {
+            match self.attempt(location, &mut known) {
                 Ok(bytes) => return Ok(bytes),
                 Err(Attempt::Final(error)) => return Err(error),
                 Err(Attempt::Stale(mismatch)) if was_stale => return Err(mismatch.into()),
@@ -219,65 +266,86 @@ impl Transfer<'_> {
                     );
                     was_stale = true;
                 }
-                Err(Attempt::Passing { why, came }) => {
-                    fruitless = if came { 0 } else { fruitless + 1 };
-                    if fruitless == ATTEMPTS || attempt >= ATTEMPTS_IN_ALL {
-                        return Err(SourceError::Unreachable(format!("{why} (attempt {attempt})")));
-                    }
-                    tracing::debug!("`{url}`: {why}; trying again");
-                    if !came {
-                        thread::sleep(PAUSE * fruitless);
-                    }
+                Err(Attempt::Compressed(mismatch)) if known.decode => return Err(mismatch.into()),
+                Err(Attempt::Compressed(_)) => {
+                    tracing::warn!("`{location}`: the server sends it compressed, unasked; it is asked again");
+                    known.decode = true;
                 }
+                Err(Attempt::Passing(passing)) => patience.after(passing, location)?,
             }
         }
-        unreachable!("the last attempt returns")
     }
 
     /// Makes one request for the bytes that are still missing.
-    fn attempt(&self, agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, Attempt> {
+    fn attempt(&self, location: &Location, known: &mut Known) -> Result<Vec<u8>, Attempt> {
         let (mut partial, mut verifier) = self.open_partial()?;
-        let resumed = verifier.len();
-        if resumed == self.file.size {
-            return self.finish(verifier, true);
+        if verifier.len() == self.file.size {
+            return self.finish(verifier, true, false);
         }
+        if known.decode {
+            partial.set_len(0).map_err(|error| self.disk(error))?;
+            verifier = Verifier::new(self.file);
+        }
+        let resumed = verifier.len();
         self.check_interrupted()?;
-        let answer = match http::get(agent, url, resumed) {
+        let expected = self.file.size;
+        let stale = || {
+            self.remove_partial()?;
+            let why = "the server has no such part of it".to_owned();
+            Ok::<_, SourceError>(Attempt::Stale(Mismatch::Stale { found: resumed, why }))
+        };
+        let passing = |why, came, busy| Attempt::Passing(Passing { why, came, busy });
+        let answer = match http::get(self.network, location.url(), resumed, None) {
             Ok(answer) => answer,
-            Err(HttpError::Range) if resumed > 0 => {
-                self.remove_partial()?;
-                return Err(Attempt::Stale(Mismatch::TooShort { found: resumed, expected: self.file.size }));
-            }
+            Err(HttpError::Range) if resumed > 0 => return Err(stale()?),
             Err(HttpError::Range) => {
                 return Err(SourceError::Unreachable("the server answers with only a part of it".to_owned()).into());
             }
-            Err(HttpError::Passing(why)) => return Err(Attempt::Passing { why, came: false }),
+            Err(HttpError::Passing(why)) => return Err(passing(why, false, None)),
+            Err(HttpError::Busy(why, after)) => return Err(passing(why, false, Some(after))),
             Err(HttpError::Final(why)) => return Err(SourceError::Absent(why).into()),
         };
+        let total = answer.total.filter(|_| !known.decode);
+        if answer.from > 0 && total.is_some_and(|total| total != expected) {
+            return Err(stale()?);
+        }
         if answer.from == 0 && resumed > 0 {
             partial.set_len(0).map_err(|error| self.disk(error))?;
             verifier = Verifier::new(self.file);
         }
         let start = verifier.len();
-        let mut body = answer.body;
+        let is_compressed = answer.is_compressed;
+        // The end of a compressed stream is in the stream.
+        let is_framed = answer.is_framed || known.decode;
+        let mut body: Box<dyn Read + Send> =
+            if known.decode { Box::new(MultiGzDecoder::new(answer.body)) } else { answer.body };
         let mut chunk = vec![0; CHUNK];
         loop {
             self.check_interrupted()?;
-            let broken = |why: String, len: u64| {
-                let why = format!("the answer ended after {len} of {} bytes{why}", self.file.size);
-                Attempt::Passing { why, came: len > start }
-            };
+            let len = verifier.len();
+            let broken =
+                |why: &str| format!("the answer ended after {len} of {} bytes{why}", total.unwrap_or(expected));
             let n = match body.read(&mut chunk) {
-                Ok(0) if verifier.len() < self.file.size => return Err(broken(String::new(), verifier.len())),
-                Ok(0) => return self.finish(verifier, start > 0),
+                Ok(0) if len < total.unwrap_or(0) => return Err(passing(broken(""), len > start, Some(None))),
+                Ok(0) if len < expected && total.is_none() && !is_framed && known.ended_at != Some(len) => {
+                    // The connection may have broken. If it ends there again, that is all.
+                    known.ended_at = Some(len);
+                    return Err(passing(broken(""), len > start, None));
+                }
+                Ok(0) => return self.finish(verifier, start > 0, is_compressed),
                 Ok(n) => n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(broken(format!(": {error}"), verifier.len())),
+                Err(error) => {
+                    return Err(passing(broken(&format!(": {error}")), len > start, Some(None)));
+                }
             };
-            if let Err(mismatch) = verifier.update(&chunk[..n]) {
-                return Err(self.refuse(mismatch, start > 0)?);
+            verifier.update(&chunk[..n]);
+            if verifier.is_too_long() && (total.is_none() && verifier.len() > expected.saturating_add(LONGER)) {
+                return Err(self.refuse(Mismatch::TooLong { expected }, start > 0, is_compressed)?);
             }
-            partial.write_all(&chunk[..n]).map_err(|error| self.disk(error))?;
+            if !verifier.is_too_long() {
+                partial.write_all(&chunk[..n]).map_err(|error| self.disk(error))?;
+            }
             self.report(verifier.len());
         }
     }
@@ -307,7 +375,8 @@ impl Transfer<'_> {
             match partial.read(&mut chunk) {
                 Ok(0) => return Ok((partial, verifier)),
                 Ok(n) => {
-                    if verifier.update(&chunk[..n]).is_err() {
+                    verifier.update(&chunk[..n]);
+                    if verifier.is_too_long() {
                         partial.set_len(0).map_err(|error| self.disk(error))?;
                         return Ok((partial, Verifier::new(self.file)));
                     }
@@ -318,20 +387,24 @@ impl Transfer<'_> {
         }
     }
 
-    fn finish(&self, verifier: Verifier<'_>, resumed: bool) -> Result<Vec<u8>, Attempt> {
+    fn finish(&self, verifier: Verifier<'_>, resumed: bool, is_compressed: bool) -> Result<Vec<u8>, Attempt> {
         match verifier.finish() {
             Ok(bytes) => {
                 self.remove_partial()?;
                 Ok(bytes)
             }
-            Err(mismatch) => Err(self.refuse(mismatch, resumed)?),
+            Err(mismatch) => Err(self.refuse(mismatch, resumed, is_compressed)?),
         }
     }
 
     /// Removes the bytes that came. If some are from an earlier download, those may be the wrong ones.
-    fn refuse(&self, mismatch: Mismatch, resumed: bool) -> Result<Attempt, SourceError> {
+    fn refuse(&self, mismatch: Mismatch, resumed: bool, is_compressed: bool) -> Result<Attempt, SourceError> {
         self.remove_partial()?;
-        Ok(if resumed { Attempt::Stale(mismatch) } else { Attempt::Final(mismatch.into()) })
+        Ok(match (resumed, is_compressed) {
+            (true, _) => Attempt::Stale(mismatch),
+            (_, true) => Attempt::Compressed(mismatch),
+            (..) => Attempt::Final(mismatch.into()),
+        })
     }
 
     #[expect(clippy::disallowed_methods, reason = "a download that is complete or wrong is not continued")]
@@ -349,6 +422,7 @@ impl Transfer<'_> {
 
     fn report(&self, bytes: u64) {
         let unit = "bytes".to_owned();
+        let bytes = bytes.min(self.file.size);
         self.host.progress(&Progress { done: self.done + bytes, total: self.total, unit, ..Progress::default() });
     }
 }

@@ -10,6 +10,9 @@ pub enum LocationError {
     /// It is not a URL.
     #[error("{0}")]
     Invalid(#[from] url::ParseError),
+    /// The name of its host has letters that are not ASCII.
+    #[error("write a host with letters beyond a to z in its ASCII form, which begins with `xn--`")]
+    International,
     /// Its scheme is not supported.
     #[error("allowed are https://.., http://.. and file://..")]
     Scheme,
@@ -31,7 +34,10 @@ impl FromStr for Location {
         if !["https", "http", "file"].contains(&scheme.as_str()) {
             return Err(LocationError::Scheme);
         }
-        let url = Url::parse(text)?;
+        let url = Url::parse(text).map_err(|error| match error {
+            url::ParseError::IdnaError if !text.is_ascii() => LocationError::International,
+            error => error.into(),
+        })?;
         match scheme.as_str() {
             "file" if url.to_file_path().is_err() || url.path() == "/" => Err(LocationError::File),
             _ => Ok(Self(url)),
@@ -46,6 +52,10 @@ impl fmt::Display for Location {
 }
 
 impl Location {
+    pub(super) fn url(&self) -> &Url {
+        &self.0
+    }
+
     /// Returns the path of a `file://` URL.
     pub(super) fn path(&self) -> Option<PathBuf> {
         if self.0.scheme() == "file" { self.0.to_file_path().ok() } else { None }
@@ -91,10 +101,19 @@ mod tests {
         ["ftp://x", "x", "", "/a/file", "mailto:x"].iter().for_each(|text| check(text, schemes));
         check("https://", "empty host");
         check("https://a b/c", "invalid international domain name");
+        let international = "write a host with letters beyond a to z in its ASCII form, which begins with `xn--`";
+        check("https://bücher.example/c", international);
         check("http://[::1", "invalid IPv6 address");
         check("https://x:99999/y", "invalid port number");
         let file = "a file URL has three slashes and an absolute path: file:///..";
         ["file://relative", "file://host/a", "file://"].iter().for_each(|text| check(text, file));
+    }
+
+    #[test]
+    fn spaces_and_umlauts_are_escaped() {
+        let check = |text: &str, expected: &str| assert_eq!(text.parse::<Location>().unwrap().to_string(), expected);
+        check("HTTP://A.b/c d/\u{e4}.gz?q=\u{e4} x", "http://a.b/c%20d/%C3%A4.gz?q=%C3%A4%20x");
+        check("https://a.b/c%20d", "https://a.b/c%20d");
     }
 
     #[test]

@@ -2,16 +2,29 @@
 
 mod cifar_archive;
 mod fetcher;
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a folder of this disk is read, and what comes of it depends on its bytes alone"
+)]
+mod folder;
 mod http;
 mod location;
+mod measure;
+mod network;
+mod patience;
+mod proxy;
 mod shapes;
 mod spec;
 mod verify;
 
 pub use fetcher::Fetcher;
+pub use folder::{DiskError, Look, Snapshot};
 pub use location::{LocationError, Mirror};
+pub use measure::{Measured, Sources, measure, measure_file};
+pub use network::Network;
+use pipe_store::Digest;
 use serde::{Deserialize, Serialize};
-pub use spec::{FetchSources, FetchSpec, NamedRemote, Remote};
+pub use spec::{DiskPath, FetchSources, FetchSpec, Measure, NamedRemote, Remote, Surroundings};
 
 use crate::{
     choices, parameters,
@@ -22,7 +35,7 @@ use crate::{
 /// The name of the output if one file is fetched or data is generated.
 pub const ARCHIVE: &str = "archive";
 
-/// The action of `fetch`: generated data, or files known by their digests.
+/// The action of `fetch`: generated data, files known by their digests, or a folder known by its listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum FetchAction {
@@ -30,6 +43,17 @@ pub enum FetchAction {
     Embedded(Embedded),
     /// Files, sorted by name. Each is an output with its name.
     Files(Vec<Expected>),
+    /// The files of a folder. The outputs are the listing, `listing.json`, and the files in `files/`.
+    Folder(FolderContent),
+}
+
+/// What is in a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FolderContent {
+    /// The digest of the listing. `None` until the folder is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<Digest>,
 }
 
 parameters! {
@@ -73,9 +97,10 @@ pub struct Expected {
 }
 
 impl FetchAction {
-    /// Returns the names of the output files.
+    /// Returns the names of the output files, without those in `files/` of a folder.
     pub fn outputs(&self) -> Vec<&str> {
         match self {
+            Self::Folder(_) => vec![folder::OUTPUT],
             Self::Embedded(_) => vec![ARCHIVE],
             Self::Files(files) => files.iter().map(|file| file.name.as_str()).collect(),
         }
@@ -91,6 +116,7 @@ impl Stage for FetchAction {
         let bytes = match self {
             Self::Embedded(embedded) => 3 * 3074 * (u64::from(embedded.train) + u64::from(embedded.test)),
             Self::Files(files) => files.iter().map(|file| file.size).fold(0, u64::saturating_add),
+            Self::Folder(_) => 64 << 20,
         };
         Ok(bytes.saturating_add(64 << 20))
     }
@@ -108,6 +134,11 @@ impl Stage for FetchAction {
                     source: None,
                 })
             }
+            Self::Folder(_) => Err(StageError::Environment {
+                message: "no folder is known".to_owned(),
+                hint: Some("use `pipe run`, which takes the folder from the pipeline file".to_owned()),
+                source: None,
+            }),
         }
     }
 }

@@ -1,85 +1,168 @@
 //! Random changes of images. A change depends only on the seed, the epoch, its place in the policy and the image's index, so
 //! order and batches do not matter.
 
+use super::{
+    colour::{self, ColourJitter},
+    draws::Draws,
+    erasing::RandomErasing,
+    geometry::{AffineMap, Edges},
+    mixing::Mixer,
+    policy::Normalisation,
+};
 use crate::{
     choices,
     images::dataset::ImageShape,
-    params::Domain,
-    philox::{Stream, unit_f32},
+    params::{Domain, Hyper},
+    philox::unit_f32,
 };
 
 choices! {
     /// A random change of an image.
-    #[derive(Copy)]
     pub enum Augmentation {
         /// Mirrors the image left to right with this probability.
-        RandomFlip(f64 [Domain::Between(0.0, 1.0)]),
-        /// Adds this many black pixels (byte 0) on every side, then cuts out an image of the old size. Each of the
+        RandomFlip(Hyper<f64> [PROBABILITY]),
+        /// Mirrors the image top to bottom with this probability.
+        VerticalFlip(Hyper<f64> [PROBABILITY]),
+        /// Adds this many pixels on every side, as `fill` says, then cuts out an image of the old size. Each of the
         /// (2 padding + 1)^2 places is equally likely (Krizhevsky, Sutskever and Hinton 2012; He et al. 2016, section 4.2).
-        RandomCrop(u32 [PIXELS]),
+        RandomCrop(Hyper<u32> [PIXELS]),
+        /// Turns the image by up to this many degrees in either direction.
+        Rotation(Hyper<f64> [Domain::Between(0.0, 180.0)]),
+        /// Enlarges the image by a factor of 1 - this to 1 + this, about its middle.
+        Scale(Hyper<f64> [Domain::Share]),
+        /// Moves the image by up to this part of its height up or down, and of its width to either side.
+        Translation(Hyper<f64> [Domain::Between(0.0, 1.0)]),
+        /// Changes brightness, contrast, saturation and hue, in random order, by torchvision's formulas.
+        ColourJitter(ColourJitter),
         /// Sets a square with sides of this many pixels to the normalised value 0 in every channel: grey, or the mean. Its
         /// centre is any pixel of the image, so part of it may lie outside (DeVries and Taylor 2017).
-        Cutout(u32 [PIXELS]),
+        Cutout(Hyper<u32> [PIXELS]),
+        /// Fills a random rectangle (Zhong et al. 2020).
+        RandomErasing(RandomErasing),
+        /// The weighted mean of the image and another one. The weight is from Beta(alpha, alpha); with alpha 0 the image is not
+        /// mixed (Zhang et al. 2018).
+        MixUp(Hyper<f64> [ALPHA]),
+        /// Another image shows in a random rectangle, whose area before it is cut off at the edges is from Beta(alpha, alpha);
+        /// with alpha 0 the image is not mixed (Yun et al. 2019).
+        CutMix(Hyper<f64> [ALPHA]),
     }
 }
 
+const PROBABILITY: Domain = Domain::Between(0.0, 1.0);
+
 /// The pixels of padding, and of the side of a cut-out.
-const PIXELS: Domain = Domain::Whole(1..=4096);
+const PIXELS: Domain = Domain::Whole(0..=4096);
+
+/// The parameter of a Beta distribution.
+const ALPHA: Domain = Domain::Between(0.0, 100.0);
+
+/// What a change depends on besides the image.
+pub(super) struct Scene<'a> {
+    pub(super) shape: ImageShape,
+    pub(super) edges: Edges,
+    pub(super) normalise: &'a Normalisation,
+    /// The normalised value of each byte, for each channel.
+    pub(super) table: &'a [[f32; 256]],
+    /// The normalised value of the byte 0, for each channel.
+    pub(super) black: &'a [f32],
+}
 
 impl Augmentation {
-    /// Returns why the change does not fit images of `shape`, or `None` if it does.
+    /// Returns why the change does not fit images of `shape`, or `None` if it does. A label is not checked.
     pub(crate) fn misfit(&self, shape: ImageShape) -> Option<String> {
-        let ImageShape { height, width, .. } = shape;
-        match *self {
-            Self::RandomCrop(padding) if padding as usize >= height.min(width) => Some(format!(
+        let ImageShape { channels, height, width } = shape;
+        match self {
+            Self::RandomCrop(Hyper::Value(padding)) if *padding as usize >= height.min(width) => Some(format!(
                 "`RandomCrop({padding})` on images of {height} x {width}: expected less than the shorter side"
             )),
-            Self::Cutout(size) if size as usize > height.max(width) => {
+            Self::Cutout(Hyper::Value(size)) if *size as usize > height.max(width) => {
                 Some(format!("`Cutout({size})` on images of {height} x {width}: expected at most the longer side"))
             }
+            Self::ColourJitter(jitter) if channels != 3 => {
+                let part = jitter.coloured()?;
+                Some(format!("{part} on images of {channels} channels: expected 3 channels, red, green and blue"))
+            }
+            _ => self.reversed().map(|found| format!("{found}: expected the smaller number first")),
+        }
+    }
+
+    /// Returns a range with the larger number first.
+    pub(crate) fn reversed(&self) -> Option<String> {
+        match self {
+            Self::RandomErasing(erasing) => erasing.reversed(),
             _ => None,
         }
     }
 
-    /// Changes `image`, normalised values `[c, h, w]`. Element `index` of `stream` decides how. `black` has the normalised
-    /// value of the byte 0 for each channel. `scratch` is as long as `image`.
-    pub(super) fn apply(
-        &self,
-        image: &mut [f32],
-        shape: ImageShape,
-        black: &[f32],
-        stream: Stream,
-        index: u32,
-        scratch: &mut [f32],
-    ) {
-        let ImageShape { height, width, .. } = shape;
-        let bits = stream.u32(u64::from(index));
-        match *self {
+    /// Returns whether a value is `hp("label")`.
+    pub(super) fn has_label(&self) -> bool {
+        let mut uses = Vec::new();
+        crate::params::Read::uses(self, &Domain::Any, &mut uses);
+        !uses.is_empty()
+    }
+
+    /// Returns what mixes images, if the change does.
+    pub(super) fn mixer(&self) -> Option<Mixer> {
+        match self {
+            Self::MixUp(alpha) => Some(Mixer::MixUp(alpha.get())),
+            Self::CutMix(alpha) => Some(Mixer::CutMix(alpha.get())),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the change mixes images.
+    pub(crate) fn mixes(&self) -> bool {
+        matches!(self, Self::MixUp(_) | Self::CutMix(_))
+    }
+
+    /// Returns where the pixels of the new image lie in the old one, if the change is an affine map.
+    pub(super) fn map(&self, shape: ImageShape, mut draws: Draws) -> Option<AffineMap> {
+        Some(match self {
+            Self::Rotation(degrees) => {
+                let degrees = degrees.get();
+                AffineMap::rotation(draws.between(-degrees, degrees))
+            }
+            Self::Scale(share) => {
+                let share = share.get();
+                AffineMap::scale(draws.between(1.0 - share, 1.0 + share))
+            }
+            Self::Translation(share) => {
+                let share = share.get();
+                AffineMap::translation([shape.height, shape.width].map(|n| draws.between(-share, share) * n as f64))
+            }
+            _ => return None,
+        })
+    }
+
+    /// Changes `image`, normalised values `[c, h, w]`, as `draws` decides. `scratch` is as long as `image`. Does nothing if the
+    /// change is an affine map or mixes images.
+    pub(super) fn apply(&self, image: &mut [f32], scene: &Scene<'_>, mut draws: Draws, scratch: &mut [f32]) {
+        let ImageShape { height, width, .. } = scene.shape;
+        match self {
             Self::RandomFlip(p) => {
-                if f64::from(unit_f32(bits)) < p {
+                if f64::from(unit_f32(draws.only())) < p.get() {
                     image.chunks_exact_mut(width).for_each(<[f32]>::reverse);
                 }
             }
+            Self::VerticalFlip(p) => {
+                if f64::from(unit_f32(draws.only())) < p.get() {
+                    image.chunks_exact_mut(height * width).for_each(|plane| mirror(plane, width));
+                }
+            }
             Self::RandomCrop(padding) => {
-                let [y, x] = halves(bits, 2 * padding + 1, 2 * padding + 1);
-                let padding = padding as usize;
+                let padding = padding.get();
+                let place = halves(draws.only(), 2 * padding + 1, 2 * padding + 1);
                 scratch.copy_from_slice(image);
-                for ((plane, source), black) in
-                    image.chunks_exact_mut(height * width).zip(scratch.chunks_exact(height * width)).zip(black)
-                {
-                    plane.fill(*black);
-                    // Row i of the image is row i + y - padding of the source. Columns likewise.
-                    let (rows, from_row) = overlap(y, padding, height);
-                    let (columns, from_column) = overlap(x, padding, width);
-                    for (i, row) in rows.enumerate() {
-                        let from = &source[(from_row + i) * width + from_column..][..columns.len()];
-                        plane[row * width..][columns.clone()].copy_from_slice(from);
+                match scene.edges {
+                    Edges::Black => crop(image, scratch, scene, place, padding as usize),
+                    edges => {
+                        crop_beyond(image, scratch, scene.shape, place.map(|at| at as i64 - i64::from(padding)), edges)
                     }
                 }
             }
             Self::Cutout(size) => {
-                let [y, x] = halves(bits, height as u32, width as u32);
-                let size = size as usize;
+                let [y, x] = halves(draws.only(), height as u32, width as u32);
+                let size = size.get() as usize;
                 let range = |middle: usize, side: usize| {
                     middle.saturating_sub(size / 2)..(middle + size).saturating_sub(size / 2).min(side)
                 };
@@ -89,6 +172,51 @@ impl Augmentation {
                     }
                 }
             }
+            Self::ColourJitter(jitter) => colour::apply(&jitter.draw(&mut draws), image, scene.normalise),
+            Self::RandomErasing(erasing) => erasing.apply(image, scene.shape, scene.table, &mut draws),
+            Self::Rotation(_) | Self::Scale(_) | Self::Translation(_) | Self::MixUp(_) | Self::CutMix(_) => {}
+        }
+    }
+}
+
+/// Mirrors a plane top to bottom.
+fn mirror(plane: &mut [f32], width: usize) {
+    let (mut upper, mut lower) = (0, plane.len() / width - 1);
+    while upper < lower {
+        let (before, after) = plane.split_at_mut(lower * width);
+        before[upper * width..][..width].swap_with_slice(&mut after[..width]);
+        (upper, lower) = (upper + 1, lower - 1);
+    }
+}
+
+/// Fills `image` with the part of `source` at `place`, given that `padding` black pixels surround it.
+fn crop(image: &mut [f32], source: &[f32], scene: &Scene<'_>, [y, x]: [usize; 2], padding: usize) {
+    let ImageShape { height, width, .. } = scene.shape;
+    let planes = image.chunks_exact_mut(height * width).zip(source.chunks_exact(height * width));
+    for ((plane, source), black) in planes.zip(scene.black) {
+        plane.fill(*black);
+        // Row i of the image is row i + y - padding of the source. Columns likewise.
+        let (rows, from_row) = overlap(y, padding, height);
+        let (columns, from_column) = overlap(x, padding, width);
+        for (i, row) in rows.enumerate() {
+            let from = &source[(from_row + i) * width + from_column..][..columns.len()];
+            plane[row * width..][columns.clone()].copy_from_slice(from);
+        }
+    }
+}
+
+/// Fills `image` with the part of `source` that starts at (`y`, `x`), continued beyond its edges.
+fn crop_beyond(image: &mut [f32], source: &[f32], shape: ImageShape, [y, x]: [i64; 2], edges: Edges) {
+    let ImageShape { height, width, .. } = shape;
+    let line = |from: i64, n: usize| -> Vec<usize> {
+        (from..from + n as i64)
+            .map(|at| edges.pixel(at, n).expect("only black has no pixels beyond the edges"))
+            .collect()
+    };
+    let (rows, columns) = (line(y, height), line(x, width));
+    for (plane, source) in image.chunks_exact_mut(height * width).zip(source.chunks_exact(height * width)) {
+        for (to, row) in plane.chunks_exact_mut(width).zip(&rows) {
+            to.iter_mut().zip(&columns).for_each(|(to, column)| *to = source[row * width + column]);
         }
     }
 }

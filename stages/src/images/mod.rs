@@ -1,9 +1,22 @@
 //! Images: datasets, how images are changed before a network sees them, and contact sheets.
 
 mod augmentation;
+mod colour;
 pub mod dataset;
+mod draws;
+mod erasing;
+mod geometry;
+mod mixing;
 mod policy;
 pub mod sheet;
 
-pub use augmentation::Augmentation;
-pub use policy::{Normalisation, Policy};
+pub use self::{
+    augmentation::Augmentation,
+    colour::ColourJitter,
+    erasing::{Erased, RandomErasing},
+    geometry::Edges,
+    policy::{Normalisation, Policy},
+};
+
+#[cfg(test)]
+mod tests;

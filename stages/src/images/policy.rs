@@ -1,11 +1,18 @@
 //! A policy: how the images of one dataset are normalised and randomly changed.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::Augmentation;
+use super::{
+    Augmentation, Edges,
+    augmentation::Scene,
+    draws::Draws,
+    geometry::AffineMap,
+    mixing::{Mixer, Mixture},
+};
 use crate::{
     images::dataset::{Dataset, ImageShape},
-    philox::{Purpose, Stream},
+    params::{Domain, Read, Unfilled, is_default},
     records::{Record, Version},
     stage::{Inputs, StageError},
 };
@@ -14,6 +21,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Fields", deny_unknown_fields)]
 pub struct Policy {
+    #[serde(skip_serializing_if = "is_default")]
+    fill: Edges,
     format: Version<1>,
     normalise: Normalisation,
     policy: Vec<Augmentation>,
@@ -32,6 +41,8 @@ pub struct Normalisation {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
+    #[serde(default)]
+    fill: Edges,
     format: Version<1>,
     normalise: Normalisation,
     policy: Vec<Augmentation>,
@@ -40,7 +51,7 @@ struct Fields {
 impl TryFrom<Fields> for Policy {
     type Error = String;
 
-    fn try_from(Fields { format, normalise, policy }: Fields) -> Result<Self, String> {
+    fn try_from(Fields { fill, format, normalise, policy }: Fields) -> Result<Self, String> {
         let Normalisation { scale, offset } = &normalise;
         if scale.is_empty() || scale.len() != offset.len() {
             return Err(format!(
@@ -52,7 +63,7 @@ impl TryFrom<Fields> for Policy {
         if !scale.iter().all(|x| x.is_finite() && *x > 0.0) || !offset.iter().all(|x| x.is_finite()) {
             return Err("the policy's scales and offsets are not finite, or a scale is not positive".to_owned());
         }
-        Ok(Self { format, normalise, policy })
+        Ok(Self { fill, format, normalise, policy })
     }
 }
 
@@ -62,13 +73,14 @@ impl Record for Policy {
 }
 
 impl Policy {
-    pub(crate) fn new(normalise: Normalisation, policy: Vec<Augmentation>) -> Self {
-        Self { format: Version, normalise, policy }
+    pub(crate) fn new(normalise: Normalisation, policy: Vec<Augmentation>, fill: Edges) -> Self {
+        Self { fill, format: Version, normalise, policy }
     }
 
     /// Returns the policy that is used without a `policy.json`: a byte x becomes x / 255 - 0.5, and there are no random changes.
     pub fn plain(channels: usize) -> Self {
-        Self::new(Normalisation { scale: vec![1.0 / 255.0; channels], offset: vec![-0.5; channels] }, Vec::new())
+        let normalise = Normalisation { scale: vec![1.0 / 255.0; channels], offset: vec![-0.5; channels] };
+        Self::new(normalise, Vec::new(), Edges::Black)
     }
 
     /// Returns the policy in the slot `policy`, or the [`plain`](Self::plain) policy if the slot is not connected.
@@ -105,18 +117,59 @@ impl Policy {
             let message = format!("the policy is for images of {channels} channels, found {found}");
             return Err(StageError::failed_with_hint(message, "connect an `augment` node of the same dataset"));
         }
-        match self.policy.iter().find_map(|operation| operation.misfit(shape)) {
-            Some(message) => Err(StageError::failed(message)),
-            None => Ok(()),
-        }
+        self.misfit(shape).map_or(Ok(()), |message| Err(StageError::failed(message)))
+    }
+
+    /// Returns why a change does not fit images of `shape`. A change with a label is not checked.
+    pub(crate) fn misfit(&self, shape: ImageShape) -> Option<String> {
+        self.policy.iter().find_map(|operation| operation.misfit(shape))
+    }
+
+    /// Returns the policy with each label replaced by the value proposed for it.
+    ///
+    /// # Errors
+    /// If `labels` has no value for a label, or the value is not allowed.
+    pub(crate) fn filled_in(&self, labels: &Map<String, Value>) -> Result<Self, Unfilled> {
+        Ok(Self { policy: self.policy.settled(&Domain::Any, "policy", labels)?, ..self.clone() })
+    }
+
+    /// Returns the policy without the changes that have a label, and their names.
+    pub(crate) fn without_labels(&self) -> (Self, Vec<&'static str>) {
+        let (left_out, policy): (Vec<_>, Vec<_>) = self.policy.iter().cloned().partition(Augmentation::has_label);
+        (Self { policy, ..self.clone() }, left_out.iter().map(Augmentation::name).collect())
+    }
+
+    /// Returns whether images are mixed.
+    pub(crate) fn mixes(&self) -> bool {
+        self.policy.iter().any(Augmentation::mixes)
+    }
+
+    /// Returns how the image at `position` in the order of `n` images of `epoch` is mixed with another one, which is changed
+    /// for the same epoch. `None` if it is not mixed.
+    ///
+    /// # Panics
+    /// If the change that mixes has a label.
+    pub(crate) fn mixture(
+        &self,
+        shape: ImageShape,
+        n: usize,
+        position: usize,
+        epoch: u32,
+        seed: u64,
+    ) -> Option<Mixture> {
+        let place = self.policy.iter().position(Augmentation::mixes)?;
+        let mixers: Vec<Mixer> = self.policy.iter().filter_map(Augmentation::mixer).collect();
+        let position_of = u32::try_from(position).expect("a split has fewer than 2^32 images");
+        Mixture::draw(&mixers, shape, position, n, &mut Draws::new(seed, epoch, place as u32, position_of))
     }
 
     /// Fills `out`, `[batch, c, h, w]`, with the normalised images of `dataset` at `indices`. With an `epoch`, counted from 0,
     /// images are also changed randomly. `seed`, `epoch` and the image's index decide how. Without an epoch, as for validation
-    /// and test images, there are no random changes.
+    /// and test images, there are no random changes. Images are mixed by [`mixture`](Self::mixture).
     ///
     /// # Panics
-    /// Panics if `out` has another length, an index is not in the split, or the policy does not fit the images.
+    /// Panics if `out` has another length, an index is not in the split, the policy does not fit the images, or there is an
+    /// epoch and a change has a label.
     pub fn fill(&self, dataset: &Dataset, indices: &[u32], epoch: Option<u32>, seed: u64, out: &mut [f32]) {
         let shape = dataset.image_shape();
         let (size, plane) = (shape.bytes(), shape.height * shape.width);
@@ -124,6 +177,7 @@ impl Policy {
         assert_eq!(shape.channels, self.normalise.scale.len(), "the policy must be for this number of channels");
         let table = self.table();
         let black: Vec<f32> = table.iter().map(|values| values[0]).collect();
+        let scene = Scene { shape, edges: self.fill, normalise: &self.normalise, table: &table, black: &black };
         let mut scratch = vec![0.0; if epoch.is_some() { size } else { 0 }];
         for (index, image) in indices.iter().zip(out.chunks_exact_mut(size)) {
             let bytes = dataset.image(*index as usize);
@@ -131,10 +185,28 @@ impl Policy {
                 to.iter_mut().zip(from).for_each(|(to, byte)| *to = values[usize::from(*byte)]);
             }
             let Some(epoch) = epoch else { continue };
-            for (operation, at) in self.policy.iter().zip(0..) {
-                let stream = Stream::new(seed, Purpose::Augment, epoch, at);
-                operation.apply(image, shape, &black, stream, *index, &mut scratch);
+            self.change(image, &scene, &mut scratch, |place| Draws::new(seed, epoch, place, *index));
+        }
+    }
+
+    /// Makes the random changes to `image`, in order. Affine maps that follow each other are made as one.
+    fn change(&self, image: &mut [f32], scene: &Scene<'_>, scratch: &mut [f32], draws: impl Fn(u32) -> Draws) {
+        let resample = |map: AffineMap, image: &mut [f32], scratch: &mut [f32]| {
+            map.resample(image, scene.shape, scene.edges, scene.black, scratch);
+        };
+        let mut moved: Option<AffineMap> = None;
+        for (operation, place) in self.policy.iter().zip(0..) {
+            if let Some(map) = operation.map(scene.shape, draws(place)) {
+                moved = Some(moved.map_or(map, |before| before.then(&map)));
+                continue;
             }
+            if let Some(map) = moved.take() {
+                resample(map, image, scratch);
+            }
+            operation.apply(image, scene, draws(place), scratch);
+        }
+        if let Some(map) = moved {
+            resample(map, image, scratch);
         }
     }
 

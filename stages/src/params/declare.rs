@@ -34,6 +34,8 @@ pub struct Choice {
     pub n_fields: usize,
     /// The values that are allowed in its parentheses, in few words. `None` if it has no parentheses.
     pub content: Option<String>,
+    /// Whether a value in its parentheses may be `hp("label")`.
+    pub takes_a_label: bool,
     /// The doc comment, as one line.
     pub doc: String,
 }
@@ -180,6 +182,26 @@ macro_rules! parameters {
 
             fn bare() -> Option<Self> {
                 Some(Self { $( $field: $crate::parameters!(@default $type $(, $default)?)?, )* })
+            }
+
+            fn takes_a_label() -> bool {
+                false $(|| <$type as $crate::params::Read>::takes_a_label())*
+            }
+
+            fn settled(
+                &self,
+                _: &$crate::params::Domain,
+                _: &str,
+                labels: &serde_json::Map<String, serde_json::Value>,
+            ) -> Result<Self, $crate::params::Unfilled> {
+                $crate::params::Declared::filled_in(self, labels)
+            }
+
+            fn uses(&self, _: &$crate::params::Domain, uses: &mut Vec<$crate::params::LabelUse>) {
+                $(
+                    let domain = $crate::parameters!(@domain $($domain)?);
+                    $crate::params::Read::uses(&self.$field, &domain, uses);
+                )*
             }
         }
 
@@ -366,6 +388,28 @@ macro_rules! choices {
             fn brief(_: &$crate::params::Domain) -> String {
                 $crate::params::one_of_choices::<Self>()
             }
+
+            fn settled(
+                &self,
+                _: &$crate::params::Domain,
+                _: &str,
+                labels: &serde_json::Map<String, serde_json::Value>,
+            ) -> Result<Self, $crate::params::Unfilled> {
+                // Not used if no name has content.
+                let _ = labels;
+                Ok(match self {
+                    $( $crate::choices!(@pattern $variant content $($type)?) =>
+                        $crate::choices!(@settled $variant, labels, content $(, $type [$($domain)?])?), )*
+                })
+            }
+
+            fn uses(&self, _: &$crate::params::Domain, uses: &mut Vec<$crate::params::LabelUse>) {
+                let _ = &uses;
+                match self {
+                    $( $crate::choices!(@pattern $variant content $($type)?) =>
+                        $crate::choices!(@uses uses, content $(, $type [$($domain)?])?), )*
+                }
+            }
         }
 
         impl $crate::params::Choices for $name {
@@ -375,6 +419,7 @@ macro_rules! choices {
                     inside: $crate::choices!(@inside $($type)?),
                     n_fields: 0 $( + <$type as $crate::params::Read>::fields().len())?,
                     content: $crate::choices!(@content $($type [$($domain)?])?),
+                    takes_a_label: false $( || <$type as $crate::params::Read>::takes_a_label())?,
                     doc: $crate::params::one_line(&[$($doc),*]),
                 } ),*]
             }
@@ -394,6 +439,19 @@ macro_rules! choices {
     (@serialize $self:ident, $serializer:ident, $binding:ident) => { $serializer.serialize_str($self.name()) };
     (@serialize $self:ident, $serializer:ident, $binding:ident $type:ty) => {
         $serializer.collect_map([($self.name(), $binding)])
+    };
+    (@settled $variant:ident, $labels:ident, $content:ident) => { Self::$variant };
+    (@settled $variant:ident, $labels:ident, $content:ident, $type:ty [$($domain:expr)?]) => {
+        Self::$variant($crate::params::Read::settled(
+            $content,
+            &$crate::parameters!(@domain $($domain)?),
+            stringify!($variant),
+            $labels,
+        )?)
+    };
+    (@uses $uses:ident, $content:ident) => { {} };
+    (@uses $uses:ident, $content:ident, $type:ty [$($domain:expr)?]) => {
+        $crate::params::Read::uses($content, &$crate::parameters!(@domain $($domain)?), $uses)
     };
     (@read $variant:ident, $name:ident, $content:ident, $at:ident, $problems:ident) => {
         $crate::params::no_content($name, $content, $at, $problems).map(|()| Self::$variant)

@@ -64,6 +64,49 @@ impl<T: Read> Read for Hyper<T> {
             Self::Label(label) => proposed(label, domain, name, labels).map(Self::Value),
         }
     }
+
+    fn uses(&self, domain: &Domain, uses: &mut Vec<LabelUse>) {
+        match self {
+            Self::Value(value) => value.uses(domain, uses),
+            Self::Label(label) => {
+                uses.push(LabelUse { label: label.clone(), domain: domain.clone(), refusal: refusal::<T> });
+            }
+        }
+    }
+}
+
+/// A parameter whose value is `hp("label")`.
+#[derive(Debug, Clone)]
+pub struct LabelUse {
+    /// The label.
+    pub label: String,
+    domain: Domain,
+    refusal: fn(&Value, &Domain) -> Option<String>,
+}
+
+impl LabelUse {
+    /// Returns what is expected of the label, if `value` is not allowed.
+    pub fn refusal(&self, value: &Value) -> Option<String> {
+        (self.refusal)(value, &self.domain)
+    }
+
+    /// Returns whether the parameter has a range that the bounds of a search must not exceed.
+    pub fn is_bounded(&self) -> bool {
+        self.domain.is_bounded()
+    }
+}
+
+/// Returns what is expected of a parameter of this type, if `value` is not allowed.
+fn refusal<T: Read>(value: &Value, domain: &Domain) -> Option<String> {
+    if accepted::<T>(value, domain).is_some() {
+        return None;
+    }
+    Some(if *domain == Domain::Any { T::expected(domain) } else { domain.expected() })
+}
+
+/// Returns a value that a search proposes, if it is allowed. Quantised kinds such as `quniform(16, 64, 16)` propose 32.0.
+fn accepted<T: Read>(value: &Value, domain: &Domain) -> Option<T> {
+    [whole(value).as_ref(), Some(value)].into_iter().flatten().find_map(super::read::accepted(domain))
 }
 
 impl<T: Clone> Hyper<T> {
@@ -94,16 +137,10 @@ pub fn proposed<T: Read>(label: &str, domain: &Domain, name: &str, labels: &Map<
         Unfilled::Missing(Problem::new(Path::here().name(name), found))
     };
     let value = labels.get(label).ok_or_else(missing)?;
-    let refused = || {
+    accepted(value, domain).ok_or_else(|| {
         let expected = if *domain == Domain::Any { T::expected(domain) } else { domain.expected() };
         Unfilled::Refused(Problem::new(Path::here(), format!("label `{label}` proposes {value}")).expected(expected))
-    };
-    // Quantised kinds such as `quniform(16, 64, 16)` propose 32.0.
-    [whole(value).as_ref(), Some(value)]
-        .into_iter()
-        .flatten()
-        .find_map(super::read::accepted(domain))
-        .ok_or_else(refused)
+    })
 }
 
 /// Returns the value as an integer, if it is a whole number.

@@ -28,7 +28,7 @@ pub(crate) use self::hyper::whole;
 pub use self::{
     declare::{Choice, Choices, Declaration, Declared, domain, one_line, one_of_choices, written},
     domain::Domain,
-    hyper::{Hyper, label, proposed},
+    hyper::{Hyper, LabelUse, label, proposed},
     notation::notation,
     read::{Fields, Read, Unfilled, content, deserialize, named, no_content, read},
     record::{Float, is_default, record, sorted_record},

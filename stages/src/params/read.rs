@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Domain;
+use super::{Domain, LabelUse};
 use crate::{
     problem::{Path, Problem},
     words::{closest, one_of},
@@ -56,6 +56,9 @@ pub trait Read: Sized + Clone {
     fn settled(&self, _domain: &Domain, _name: &str, _labels: &Map<String, Value>) -> Result<Self, Unfilled> {
         Ok(self.clone())
     }
+
+    /// Adds each `hp("label")` in the value to `uses`.
+    fn uses(&self, _domain: &Domain, _uses: &mut Vec<LabelUse>) {}
 }
 
 /// Why a label could not be filled in.
@@ -133,6 +136,7 @@ macro_rules! scalars {
 
 scalars! {
     bool, "true or false", "`true` or `false`", Value::as_bool;
+    u8, "a whole number of 0 to 255", "0 to 255", |value| u8::try_from(value.as_u64()?).ok();
     u32, "a whole number of 0 to 4294967295", "integer", |value| u32::try_from(value.as_u64()?).ok();
     u64, "a whole number of at least 0", "integer", Value::as_u64;
     f64, "a number", "number", Value::as_f64;
@@ -169,6 +173,10 @@ impl<T: Read> Read for Option<T> {
     fn settled(&self, domain: &Domain, name: &str, labels: &Map<String, Value>) -> Result<Self, Unfilled> {
         self.as_ref().map(|value| value.settled(domain, name, labels)).transpose()
     }
+
+    fn uses(&self, domain: &Domain, uses: &mut Vec<LabelUse>) {
+        self.iter().for_each(|value| value.uses(domain, uses));
+    }
 }
 
 /// Reads each item of a list.
@@ -195,6 +203,14 @@ impl<T: Read> Read for Vec<T> {
     fn brief(domain: &Domain) -> String {
         format!("list, each {}", T::brief(domain))
     }
+
+    fn settled(&self, domain: &Domain, name: &str, labels: &Map<String, Value>) -> Result<Self, Unfilled> {
+        self.iter().map(|item| item.settled(domain, name, labels)).collect()
+    }
+
+    fn uses(&self, domain: &Domain, uses: &mut Vec<LabelUse>) {
+        self.iter().for_each(|item| item.uses(domain, uses));
+    }
 }
 
 impl<T: Read, const N: usize> Read for [T; N] {
@@ -212,6 +228,22 @@ impl<T: Read, const N: usize> Read for [T; N] {
 
     fn brief(domain: &Domain) -> String {
         format!("list of {N}, each {}", T::brief(domain))
+    }
+
+    fn takes_a_label() -> bool {
+        T::takes_a_label()
+    }
+
+    fn settled(&self, domain: &Domain, name: &str, labels: &Map<String, Value>) -> Result<Self, Unfilled> {
+        let mut settled = self.clone();
+        for item in &mut settled {
+            *item = item.settled(domain, name, labels)?;
+        }
+        Ok(settled)
+    }
+
+    fn uses(&self, domain: &Domain, uses: &mut Vec<LabelUse>) {
+        self.iter().for_each(|item| item.uses(domain, uses));
     }
 }
 

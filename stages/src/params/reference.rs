@@ -24,22 +24,32 @@ pub fn fields<T: Declared>() -> String {
     };
     let mut text = table(["field", "allowed values", "default", ""], declarations.into_iter().map(row));
     if takes_labels {
-        text += "\n\\* In the trial of a search, `hp(\"label\")` is allowed too.\n";
+        text += LABELS;
     }
     text
 }
 
+const LABELS: &str = "\n\\* In the trial of a search, `hp(\"label\")` is allowed too.\n";
+
 /// Returns a table of the names.
 pub fn choices<T: Choices>() -> String {
     let row = |choice: super::Choice| {
-        let name = choice.inside.map_or_else(|| choice.name.to_owned(), |inside| format!("{}({inside})", choice.name));
-        [format!("`{name}`"), choice.content.unwrap_or_default(), choice.doc]
+        let name = match choice.inside {
+            // The content has the fields.
+            Some(_) if choice.n_fields > 2 => format!("{}(..)", choice.name),
+            Some(inside) => format!("{}({inside})", choice.name),
+            None => choice.name.to_owned(),
+        };
+        let star = if choice.takes_a_label { " \\*" } else { "" };
+        [format!("`{name}`"), choice.content.unwrap_or_default() + star, choice.doc]
     };
     let choices = T::choices();
+    let takes_labels = choices.iter().any(|choice| choice.takes_a_label);
     if choices.iter().all(|choice| choice.inside.is_none()) {
         return table(["name", ""], choices.into_iter().map(|choice| [format!("`{}`", choice.name), choice.doc]));
     }
-    table(["name", "content", ""], choices.into_iter().map(row))
+    let text = table(["name", "content", ""], choices.into_iter().map(row));
+    if takes_labels { text + LABELS } else { text }
 }
 
 /// Returns a default as a pipeline writes it.

@@ -11,6 +11,7 @@ mod examples;
 mod history_csv;
 mod history_link;
 mod imported_trials;
+mod inventory;
 mod labels;
 mod listing;
 mod parameters_link;
@@ -32,6 +33,7 @@ pub use self::{
     history_csv::{HistoryRow, TrainingHistory},
     history_link::HistoryLink,
     imported_trials::{Imported, ImportedTrials},
+    inventory::{Inventory, InventoryEntry, Verdict},
     labels::{Head, ImageShape, Labels},
     listing::{ListedFile, Listing},
     parameters_link::ParametersLink,
@@ -39,7 +41,7 @@ pub use self::{
     proposal::Proposal,
     score::{Score, Status},
     split::SplitRecord,
-    statistics::{Counts, Duplicates, Pixels, Statistics},
+    statistics::{Counts, Duplicates, Near, NearDuplicates, Pixels, Statistics},
     transfer::Transfer,
     trial::{Figure, Trained, TrialRecord},
     version::Version,

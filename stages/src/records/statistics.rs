@@ -20,6 +20,9 @@ pub struct Statistics {
     pub duplicates: Duplicates,
     /// The duplicates within and across the publisher's `train` and `test`, before a subset or a validation split is taken.
     pub published_duplicates: Duplicates,
+    /// The images that look like one of another split. `None` in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near_duplicates: Option<NearDuplicates>,
 }
 
 /// The numbers of images in a split.
@@ -52,6 +55,32 @@ pub struct Duplicates {
     pub conflicting: BTreeMap<String, usize>,
     /// For each pair of splits, such as "test/train", the number of distinct images that are in both.
     pub across: BTreeMap<String, usize>,
+}
+
+/// The images that look like one of another split without having its pixels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NearDuplicates {
+    /// For each pair of splits, such as "test/train", the number of images of the first that look like one of the second.
+    pub images: BTreeMap<String, usize>,
+    /// The nearest pairs, at most 20, in the order of the sheet `near_duplicates.png`.
+    pub pairs: Vec<Near>,
+}
+
+/// A pair of images that look the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Near {
+    /// The split of the one image.
+    pub split: String,
+    /// Its index, from 0.
+    pub image: usize,
+    /// The split of the other.
+    pub of: String,
+    /// Its index, from 0.
+    pub other: usize,
+    /// How many of the 64 bits of their hashes differ.
+    pub bits: u32,
 }
 
 impl Record for Statistics {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::params::{EPOCHS, Epochs, NamedEpochs, Train, balanced_twice};
 use crate::{
+    images::dataset::ImageShape,
     network::{
         Family, Proposed, Weight,
         families::TRAINING,
@@ -55,6 +56,12 @@ pub(super) fn settle(
         .map_err(|error| Unsettled::Infeasible(error.to_string()))?;
     let used = used(train, proposal, inputs)?;
     let frozen = frozen(&architecture, &used.freeze).map_err(Unsettled::Infeasible)?;
+    let policy = data.policy.filled_in(&proposal.labels)?;
+    // Changes without labels were checked when the policy was read.
+    let [channels, height, width] = data.shape;
+    if let Some(why) = policy.misfit(ImageShape { channels, height, width }) {
+        return Err(Unsettled::Infeasible(why));
+    }
     let rule = UpdateRule {
         learning_rate: used.learning_rate.get(),
         l2: used.l2.get(),
@@ -84,6 +91,7 @@ pub(super) fn settle(
     }
     let settings = Settings {
         architecture,
+        policy,
         epochs,
         batch: used.batch.get() as usize,
         optimizer: used.optimizer.get(),

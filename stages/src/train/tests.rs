@@ -14,7 +14,11 @@ use serde_json::json;
 use super::*;
 use crate::{
     images::dataset::{self, ImageShape},
-    network::{Architecture, Weights, kernels::Isa, training::*},
+    network::{
+        Architecture, Weights,
+        kernels::Isa,
+        training::{order::Draw, *},
+    },
     params::Declared,
     philox::{Purpose, Stream},
     stage::{Checkpoint, ComputeDevice, Host, Progress, QuietHost},
@@ -73,6 +77,14 @@ impl Study {
 
     fn propose(mut self, values: Value, labels: Value) -> Self {
         self.put("proposal", crate::params::record(&json!({ "format": 1, "values": values, "labels": labels })));
+        self
+    }
+
+    /// With this policy in place of the usual one.
+    fn augment(mut self, policy: Value) -> Self {
+        let c = SHAPE.channels;
+        let normalise = json!({ "scale": vec![1.0 / 255.0; c], "offset": vec![-0.5; c] });
+        self.put("policy", crate::params::record(&json!({ "format": 1, "normalise": normalise, "policy": policy })));
         self
     }
 
@@ -489,6 +501,120 @@ fn a_label_is_replaced_by_the_proposed_value() {
     }));
     let study = Study::new().propose(json!({}), labels);
     assert_eq!(study.run(&labelled, &QuietHost).unwrap(), study.run(&written, &QuietHost).unwrap());
+}
+
+/// A policy with every kind of change that images of two channels may have.
+fn every_change() -> Value {
+    json!([
+        { "RandomFlip": 0.5 }, { "VerticalFlip": 0.5 }, { "RandomCrop": 1 }, { "Rotation": 20 }, { "Scale": 0.2 },
+        { "Translation": 0.1 }, { "ColourJitter": { "brightness": 0.4, "contrast": 0.4 } }, { "Cutout": 2 },
+        { "RandomErasing": { "value": "Noise" } }, { "MixUp": 0.4 }, { "CutMix": 1 },
+    ])
+}
+
+#[test]
+fn interruptions_threads_and_instruction_sets_do_not_change_a_training_on_mixed_images() {
+    let study = Study::new().augment(every_change());
+    let train = train(json!({ "label_smoothing": 0.1 }));
+    let expected = study.run(&train, &QuietHost).unwrap();
+    assert_ne!(expected, Study::new().run(&train, &QuietHost).unwrap());
+    for stop_after in [1, 5] {
+        assert_eq!(Keeper { stop_after, ..Keeper::default() }.insist(&study, &train).0, expected);
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    assert_eq!(pool.install(|| study.run(&train, &QuietHost).unwrap()), expected);
+    for &isa in Isa::available() {
+        let context = Context { seed: 5, device: ComputeDevice::Cpu, host: &QuietHost };
+        let inputs = Inputs::new(&study.slots, &study.objects);
+        assert_eq!(train.run_at(Backend::Cpu(isa), &inputs, &context).unwrap(), expected, "{isa}");
+    }
+    // If this fails, trainings with these changes give other bytes: the stage needs a new version.
+    assert_eq!(Digest::of(&expected.files()["last/weights.safetensors"]).short(), "b5b056ea6e2e");
+}
+
+#[test]
+fn a_mixed_image_does_not_depend_on_its_batch_and_its_labels_are_those_of_its_images() {
+    let mut study = Study::new().augment(json!([{ "RandomCrop": 1 }, { "MixUp": 0.4 }, { "CutMix": 1 }]));
+    // With added images: a partner may be of either split.
+    let added = study.slots.remove("validation").unwrap();
+    study.slots.insert("extra".into(), added);
+    let data = Data::read(&Inputs::new(&study.slots, &study.objects), train(json!({})).head).unwrap();
+    let mut order: Vec<u32> = (0..36).collect();
+    Stream::new(5, Purpose::Order, 1, 0).shuffle(&mut order);
+    let draws: Vec<_> = order.iter().map(|&image| Draw { image, repeat: 0 }).collect();
+    let batch = |from, to| data.train_batch(&data.policy, &draws, from..to, 1, 5);
+    let whole = batch(0, 36);
+    let size = SHAPE.bytes();
+    for step in [1, 5, 7] {
+        for from in (0..36).step_by(step) {
+            let part = batch(from, (from + step).min(36));
+            assert_eq!(part.images, whole.images[from * size..][..part.n * size]);
+            let (some, all) = (part.others.unwrap(), whole.others.as_ref().unwrap());
+            assert_eq!(some.shares, all.shares[from..][..part.n]);
+            for (some, all) in [(&part.labels, &whole.labels), (&some.labels, &all.labels)] {
+                assert!((0..2).all(|head| some[head] == all[head][from..][..part.n]));
+            }
+        }
+    }
+    // The slow way: both images by themselves, then their mixture.
+    let others = whole.others.unwrap();
+    let plain = Study { slots: study.slots.clone(), objects: study.objects }.augment(json!([{ "RandomCrop": 1 }]));
+    let alone = Data::read(&Inputs::new(&plain.slots, &plain.objects), train(json!({})).head).unwrap();
+    let shown = alone.train_batch(&alone.policy, &draws, 0..36, 1, 5);
+    assert!(shown.others.is_none());
+    let mut shares = BTreeSet::new();
+    for position in 0..36 {
+        let mixture = data.policy.mixture(SHAPE, 36, position, 1, 5).unwrap();
+        let mut image = shown.images[position * size..][..size].to_vec();
+        mixture.apply(&mut image, &shown.images[mixture.partner * size..][..size], SHAPE);
+        assert_eq!(image, whole.images[position * size..][..size]);
+        for head in 0..2 {
+            assert_eq!(whole.labels[head][position], shown.labels[head][position]);
+            assert_eq!(others.labels[head][position], shown.labels[head][mixture.partner]);
+        }
+        assert_eq!(others.shares[position], mixture.share);
+        shares.insert(mixture.share.to_bits());
+    }
+    assert!(shares.len() > 18, "{}", shares.len());
+}
+
+#[test]
+fn a_network_learns_from_mixed_images() {
+    let study = Study::new().augment(json!([{ "MixUp": 0.4 }, { "CutMix": 1 }]));
+    let outputs = study.run(&train(json!({ "epochs": 12 })), &QuietHost).unwrap();
+    let score = record(&outputs, "score.json");
+    assert!(score["value"].as_f64().unwrap() > 0.8, "{score}");
+}
+
+#[test]
+fn a_label_of_a_policy_is_replaced_by_the_proposed_value() {
+    let labelled = json!([{ "RandomFlip": 0.5 }, { "Rotation": { "hp": "turn" } }, { "MixUp": { "hp": "mix" } }]);
+    let written = json!([{ "RandomFlip": 0.5 }, { "Rotation": 30 }, { "MixUp": 0.4 }]);
+    let run = |policy: &Value, labels: Value| {
+        Study::new().propose(json!({}), labels).augment(policy.clone()).run(&train(json!({})), &QuietHost)
+    };
+    let labels = json!({ "turn": 30, "mix": 0.4 });
+    assert_eq!(run(&labelled, labels.clone()).unwrap(), run(&written, labels).unwrap());
+    let reason = |policy: &Value, labels: Value| {
+        let score = record(&run(policy, labels).unwrap(), "score.json");
+        assert_eq!(score["status"], "failed");
+        score["reason"].clone()
+    };
+    assert_eq!(
+        reason(&labelled, json!({ "turn": 300.0, "mix": 0.4 })),
+        "label `turn` proposes 300.0, expected a number of 0 to 180"
+    );
+    assert_eq!(
+        reason(&json!([{ "RandomCrop": { "hp": "padding" } }]), json!({ "padding": 5.0 })),
+        "`RandomCrop(5)` on images of 6 x 5: expected less than the shorter side"
+    );
+    let error = run(&labelled, json!({ "turn": 30 })).unwrap_err();
+    assert_eq!(error.to_string(), "`MixUp`: the proposal has no label `mix`");
+    // Other stages only normalise, so they need no values.
+    let unproposed = Study::new().augment(labelled);
+    let inputs = Inputs::new(&unproposed.slots, &unproposed.objects);
+    assert!(crate::images::Policy::of_inputs(&inputs, SHAPE).is_ok());
+    assert!(unproposed.run(&train(json!({})), &QuietHost).is_err());
 }
 
 /// A study of one head whose class `right` has one image in five.

@@ -35,8 +35,10 @@ pub(crate) enum Folder {
     Empty,
     /// `tiny.ron` as `pipeline.ron`, and a store in which it has been run.
     TinyHasRun,
+    /// The same, and `pictures/` with a folder for each of three classes.
+    TinyAndPictures,
 }
-use Folder::{Empty, TinyHasRun};
+use Folder::{Empty, TinyAndPictures, TinyHasRun};
 
 /// Makes a test for each page, given its path, the content of its folder, and the value of `PIPE_SET` with which its studies take
 /// seconds.
@@ -63,7 +65,7 @@ pages! {
     benchmarks_does_what_it_says: "BENCHMARKS.md", Empty, "";
     changelog_does_what_it_says: "CHANGELOG.md", Empty, "";
     commands_does_what_it_says: "docs/commands.md", TinyHasRun, "";
-    data_does_what_it_says: "docs/data.md", TinyHasRun, "";
+    data_does_what_it_says: "docs/data.md", TinyAndPictures, "";
     interoperability_does_what_it_says: "docs/interoperability.md", TinyHasRun, "";
     looking_does_what_it_says: "docs/looking.md", TinyHasRun, "";
     networks_does_what_it_says: "docs/networks.md", Empty, "";

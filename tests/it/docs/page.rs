@@ -36,6 +36,11 @@ impl Page {
                 sandbox
             }
             Folder::TinyHasRun => Sandbox::after_run(),
+            Folder::TinyAndPictures => {
+                let sandbox = Sandbox::after_run();
+                sandbox.write_pictures();
+                sandbox
+            }
         };
         let manual = Manual::read();
         let mut problems = manual.problems(self.inline_code());

@@ -11,7 +11,11 @@ pub(crate) enum Expected {
 
 /// Plans a study. Returns a problem if it is not `expected`.
 pub(crate) fn plan(study: &str, expected: Expected) -> Vec<String> {
-    let output = Sandbox::with(study).pipe("run --plan");
+    let sandbox = Sandbox::with(study);
+    // What the pages take from this disk.
+    std::fs::create_dir(sandbox.path("pictures")).unwrap();
+    sandbox.write("labels.csv", "image,label\n");
+    let output = sandbox.pipe("run --plan");
     // Nothing has been run, so an accepted study would run.
     let code = if expected == Expected::Accepted { 10 } else { 2 };
     if output.code == Some(code) { Vec::new() } else { vec![format!("{study}\n{}", output.err)] }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use pipe_engine::{pipeline::stages::is_of_search, study::StudyNode};
 use pipe_stages::{
     StageName,
-    records::{Counts, Duplicates, ExamplesRecord, Statistics},
+    records::{Counts, Duplicates, ExamplesRecord, Inventory, Statistics, Verdict},
     visualize_filters::FiltersRecord,
 };
 
@@ -48,7 +48,10 @@ fn of_nodes(page: &Page<'_>, nodes: &[(&String, &StudyNode)], budget: &mut usize
     for (name, node) in nodes {
         let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
         let facts = match node.kind() {
-            Some(StageName::Decode) => outputs.record()?.map(|record| statistics(&record)),
+            Some(StageName::Decode) => {
+                let inventory = outputs.record()?;
+                outputs.record()?.map(|record| statistics(&record, inventory.as_ref()))
+            }
             Some(StageName::VisualizeFilters) => {
                 let examples = outputs.record()?;
                 outputs.record()?.map(|record| filter_counts(&record, examples.as_ref()))
@@ -99,19 +102,30 @@ fn picture(node: &str, path: &str, png: &[u8], budget: &mut usize) -> Markup {
     }
 }
 
-/// Returns the caption of a picture: its name, and for a sheet of examples the meaning of its rows.
+/// Returns the caption of a picture: its name, and the meaning of its rows if that is not plain to see.
 fn caption(path: &str) -> String {
     let name = path.trim_end_matches(".png");
-    format!("{name}{}", if is_of_examples(path) { ": a filter, and what excites it most" } else { "" })
+    let rows = match name {
+        _ if is_of_examples(path) => ": a filter, and what excites it most",
+        "near_duplicates" => ": in each row an image and one of another split that looks like it",
+        _ => "",
+    };
+    format!("{name}{rows}")
 }
 
 fn is_of_examples(path: &str) -> bool {
     path.ends_with("_examples.png")
 }
 
-/// Returns the number of images in each split, and of images that are pixel-equal to another.
-fn statistics(record: &Statistics) -> Markup {
+/// Returns the number of images in each split, of images that are pixel-equal to another or look like one, and of the entries of the
+/// source that are no images.
+fn statistics(record: &Statistics, inventory: Option<&Inventory>) -> Markup {
     let duplicates = duplicates(&record.duplicates);
+    let near = record.near_duplicates.iter().flat_map(|near| &near.images).filter(|(_, n)| **n > 0);
+    let near: Vec<String> = near
+        .filter_map(|(pair, n)| Some((pair.split_once('/')?, n)))
+        .map(|((one, other), n)| format!("{n} of {one} like one of {other}"))
+        .collect();
     html! {
         div.wide style="max-width: 34rem" {
             table {
@@ -129,6 +143,23 @@ fn statistics(record: &Statistics) -> Markup {
             }
         }
         @if !duplicates.is_empty() { p.quiet { "Pixel-equal images: " (duplicates.join(", ")) "." } }
+        @if !near.is_empty() { p.quiet { "Images that look alike: " (near.join(", ")) "." } }
+        @if let Some(inventory) = inventory { (entries(inventory)) }
+    }
+}
+
+/// Returns what the entries of a source are.
+fn entries(inventory: &Inventory) -> Markup {
+    let counted = |(verdict, n): (&Verdict, &usize)| {
+        let [one, many] = verdict.words();
+        format!("{} {}", grouped(*n as u64), if *n == 1 { one } else { many })
+    };
+    let verdicts: Vec<String> = inventory.verdicts.iter().map(counted).collect();
+    let unused = inventory.unused.iter().map(|(why, n)| format!("{} not used: {why}", grouped(*n as u64)));
+    html! {
+        p.quiet { "Entries of the source: " (verdicts.join(", ")) "." }
+        @for line in unused { p.quiet { (line) "." } }
+        @if !inventory.empty.is_empty() { p.quiet { "Folders without a picture: " (inventory.empty.join(", ")) "." } }
     }
 }
 

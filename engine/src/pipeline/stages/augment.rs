@@ -54,4 +54,8 @@ impl StageSpec for AugmentSpec {
         let data = plan.node_of(&self.data);
         plan.add(name, name, self.augment.clone(), [("train", data, "train.safetensors")], 0)
     }
+
+    fn augmentation(&self) -> Option<&Augment> {
+        Some(&self.augment)
+    }
 }

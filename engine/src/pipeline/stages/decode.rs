@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 
 use super::fetch;
 use crate::pipeline::{
-    mistake::Mistake,
     reading::Reading,
-    stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
+    stage::{Expansion, Reads, StageKind, StageSpec, with},
 };
 
 pub(super) const NAME: &str = "Decode";
@@ -54,21 +53,11 @@ impl StageSpec for DecodeSpec {
         with(&self.decode, [("from", json!(self.from))])
     }
 
-    /// Complains about a format that needs files which are not fetched.
-    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
-        let Some(has) = here.stages.get(&self.from).and_then(StageSpec::files) else { return };
-        let missing: Vec<_> = self.decode.slots().iter().copied().filter(|slot| !has.contains(slot)).collect();
-        if !missing.is_empty() {
-            let list = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            let found = format!("the format reads {}, which `{}` does not fetch", list(&missing), self.from);
-            let mistake = Mistake::at(here.field("format"), found);
-            mistakes.push(mistake.expected(format!("a format that reads {}", list(&has))));
-        }
-    }
-
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
         let source = plan.node_of(&self.from);
-        let inputs = self.decode.slots().iter().map(|slot| (*slot, source, *slot));
+        let files = plan.stages.get(&self.from).and_then(StageSpec::files);
+        let files = files.expect("kinds are checked when a pipeline is read");
+        let inputs = files.iter().map(|file| (*file, source, *file));
         plan.add(name, name, self.decode.clone(), inputs, 0)
     }
 
@@ -81,6 +70,6 @@ impl StageSpec for DecodeSpec {
 pub(super) fn heads(format: &Format) -> &'static [&'static str] {
     match format {
         Format::Cifar100 => &["fine", "coarse"],
-        Format::Cifar10 | Format::Idx | Format::Folders { .. } => &["class"],
+        Format::Cifar10 | Format::Idx | Format::Folders(_) | Format::Labels(_) | Format::Names(_) => &["class"],
     }
 }

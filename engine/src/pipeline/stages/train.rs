@@ -196,6 +196,7 @@ impl StageSpec for TrainSpec {
         self.check_metrics(here.term, here.stages, mistakes);
         self.check_init(here.term, here.stages, mistakes);
         self.check_network(here.term, here.stages, mistakes);
+        labels::none_in_policy(self, here, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {

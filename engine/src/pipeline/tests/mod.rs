@@ -14,7 +14,7 @@ mod space;
 mod studies;
 mod types;
 
-use pipe_stages::{params::Declared as _, search::Sampler, train::Train, words::one_of};
+use pipe_stages::{images::Augmentation, params::Declared as _, search::Sampler, train::Train, words::one_of};
 
 use super::{mistake::Rendering, read::read, set::Override, spec::Pipeline, stages::KINDS};
 
@@ -65,6 +65,7 @@ fn with_lists(text: &str) -> String {
     let mut fields = [Train::NAMES, &["augment", "data"]].concat();
     fields.sort_unstable();
     text.replace("<kinds of stages>", &one_of(KINDS.iter().map(|kind| kind.name)))
+        .replace("<augmentations>", &one_of(Augmentation::NAMES.iter().copied()))
         .replace("<samplers>", &one_of(Sampler::NAMES.iter().copied()))
         .replace("<fields of Train>", &one_of(fields))
 }

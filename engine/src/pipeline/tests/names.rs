@@ -35,7 +35,7 @@ error: unknown name `RandomFlop`
  --> pipeline.ron:4:45
   |
 4 |     ("flip", Augment(data: "data", policy: [RandomFlop(0.5)])),
-  |                                             ^^^^^^^^^^ expected `RandomFlip`, `RandomCrop` or `Cutout`
+  |                                             ^^^^^^^^^^ expected <augmentations>
   |
   = help: did you mean `RandomFlip`?
 

@@ -1,6 +1,6 @@
 //! Mistakes in spaces, and in labels that do not fit the trial.
 
-use super::check;
+use super::{accepted, check, edited};
 
 #[test]
 fn a_label_that_nothing_uses() {
@@ -236,6 +236,110 @@ error: `units_2`: found `0`
   |
 8 |         trial: Train(data: "data", augment: "flip", model: Mlp(units_2: 0), epochs: 2),
   |                                                                         ^ expected a whole number of 1 to 1048576
+"#,
+    );
+}
+
+/// Edits with which the policy of the augmentation uses the label `degrees`, and the space has it.
+const TURNED: [(&str, &str); 2] = [
+    ("RandomFlip(0.5)", r#"RandomFlip(0.5), Rotation(hp("degrees"))"#),
+    (r#"{"activation""#, r#"{"degrees": FloatRange(lo: 0, hi: 30), "activation""#),
+];
+
+#[test]
+fn a_label_of_a_policy_is_used() {
+    let pipeline = accepted(&edited(&TURNED));
+    let augment = pipeline.stages.get("flip").unwrap().record();
+    assert_eq!(augment["Augment"]["policy"][1]["Rotation"], serde_json::json!({ "hp": "degrees" }));
+    let again = crate::pipeline::spec::Pipeline::from_record(&pipeline.record()).unwrap();
+    assert_eq!(again.record(), pipeline.record());
+    // The label is used only by the policy that the trial names.
+    check(
+        &[TURNED[0], TURNED[1], (r#"augment: "flip", "#, "")],
+        r#"
+error: label `degrees` is not used
+ --> pipeline.ron:7:17
+  |
+7 |         space: {"degrees": FloatRange(lo: 0, hi: 30), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                 ^^^^^^^^^ expected `activation`, `conv_dropout_drop_proba`, `conv_hiddn_units_mult`, `conv_kernel_size`, `conv_pool_res_start_idx`, `fc_dropout_drop_proba`, `fc_units_1_mult`, `first_conv`, `nb_conv_pool_layers`, `one_more_fc`, `pooling_type`, `res_conv_kernel_size`, `residual`, `use_BN`, `batch_size`, `coarse_labels_weight`, `l2_weight_reg_mult`, `lr_rate_mult` or `optimizer`
+  |
+  = help: use it in the trial as `hp("degrees")`, or remove it
+"#,
+    );
+}
+
+#[test]
+fn a_label_of_a_policy_that_the_space_lacks() {
+    check(
+        &[TURNED[0]],
+        r#"
+error: the space has no label `degrees`, which `flip` uses
+ --> pipeline.ron:8:45
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2),
+  |                                             ^^^^^^ expected `activation` or `l2_weight_reg_mult`
+"#,
+    );
+    check(
+        &[TURNED[0], (r#""relu", "elu""#, r#""relu", label("degrees", randint(3))"#)],
+        r#"
+error: label `degrees`, which `flip` uses, is not proposed in every trial
+ --> pipeline.ron:8:45
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2),
+  |                                             ^^^^^^
+  |
+  = help: use a label that does not depend on the option of a choice
+"#,
+    );
+}
+
+#[test]
+fn a_range_that_its_use_never_allows() {
+    check(
+        &[
+            TURNED[0],
+            (r#"{"activation""#, r#"{"degrees": uniform(-10, 200), "rate": Choice([0.1, 0]), "activation""#),
+            ("epochs: 2", r#"epochs: 2, learning_rate: hp("rate")"#),
+        ],
+        r#"
+error: `degrees`: found `-10`
+ --> pipeline.ron:7:36
+  |
+7 |         space: {"degrees": uniform(-10, 200), "rate": Choice([0.1, 0]), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                    ^^^ expected a number of 0 to 180
+
+error: `degrees`: found `200`
+ --> pipeline.ron:7:41
+  |
+7 |         space: {"degrees": uniform(-10, 200), "rate": Choice([0.1, 0]), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                         ^^^ expected a number of 0 to 180
+
+error: `rate`: found `0`
+ --> pipeline.ron:7:68
+  |
+7 |         space: {"degrees": uniform(-10, 200), "rate": Choice([0.1, 0]), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                    ^ expected a number above 0
+"#,
+    );
+    // Both ends are allowed, and a bound that is not reached.
+    accepted(&edited(&[TURNED[0], (r#"{"activation""#, r#"{"degrees": uniform(0, 180), "activation""#)]));
+}
+
+#[test]
+fn a_policy_with_a_label_outside_a_search() {
+    check(
+        &[
+            TURNED[0],
+            TURNED[1],
+            (r#"("test""#, r#"("alone", Train(data: "data", augment: "flip", model: HyperCnn, epochs: 2)), ("test""#),
+        ],
+        r#"
+error: `hp("degrees")` of `flip` outside a search
+  --> pipeline.ron:11:44
+   |
+11 |     ("alone", Train(data: "data", augment: "flip", model: HyperCnn, epochs: 2)), ("test", Evaluate(of: "best", split: Test)),
+   |                                            ^^^^^^ expected an `Augment` whose policy has values only
 "#,
     );
 }

@@ -97,7 +97,7 @@ error: `RandomFlip`: found `often`
  --> pipeline.ron:4:56
   |
 4 |     ("flip", Augment(data: "data", policy: [RandomFlip("often"), RandomFlip, Cutout(1.5)])),
-  |                                                        ^^^^^^^ expected a number of 0 to 1
+  |                                                        ^^^^^^^ expected a number of 0 to 1, or `hp("label")` in a search
 
 error: `policy[1]`: found `RandomFlip`
  --> pipeline.ron:4:66
@@ -109,7 +109,7 @@ error: `Cutout`: found `1.5`
  --> pipeline.ron:4:85
   |
 4 |     ("flip", Augment(data: "data", policy: [RandomFlip("often"), RandomFlip, Cutout(1.5)])),
-  |                                                                                     ^^^ expected a whole number of 1 to 4096
+  |                                                                                     ^^^ expected a whole number of 0 to 4096, or `hp("label")` in a search
 "#,
     );
 }

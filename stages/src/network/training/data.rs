@@ -1,5 +1,11 @@
 //! The data of a training: splits, labels and augmentation policy, checked against each other when they are read.
 
+use std::ops::Range;
+
+use super::{
+    mixed::Others,
+    order::{Draw, augmentation_seed},
+};
 use crate::{
     images::{
         Policy,
@@ -9,8 +15,6 @@ use crate::{
     stage::{Inputs, StageError},
 };
 
-use super::order::{Draw, augmentation_seed};
-
 /// The images to train on and those to validate on.
 pub(crate) struct Data {
     pub(crate) heads: Vec<Head>,
@@ -18,7 +22,7 @@ pub(crate) struct Data {
     pub(crate) classes: Vec<String>,
     /// The shape of an image: `[channels, height, width]`.
     pub(crate) shape: [usize; 3],
-    policy: Policy,
+    pub(crate) policy: Policy,
     /// One or two non-empty datasets: the training split and the images added to it.
     train: Vec<Dataset>,
     validation: Option<Dataset>,
@@ -29,6 +33,8 @@ pub(crate) struct Batch {
     pub(crate) n: usize,
     pub(crate) images: Vec<f32>,
     pub(crate) labels: Vec<Vec<i32>>,
+    /// The second labels of the images, if they are mixed.
+    pub(crate) others: Option<Others>,
 }
 
 impl Data {
@@ -69,25 +75,57 @@ impl Data {
         self.validation.as_ref().map(Dataset::len)
     }
 
-    /// Returns the training images `draws`, augmented for `epoch`. Indices beyond the
-    /// training split refer to the added images.
-    pub(crate) fn train_batch(&self, draws: &[Draw], epoch: u32, seed: u64) -> Batch {
-        let size = self.shape.iter().product();
-        let mut batch = self.empty(draws.len());
-        for (image, &Draw { image: index, repeat }) in batch.images.chunks_exact_mut(size).zip(draws) {
-            let first = self.train[0].len();
-            let seed = augmentation_seed(seed, repeat);
-            let (dataset, index, seed) = if (index as usize) < first {
-                (&self.train[0], index, seed)
-            } else {
-                // Augmentation draws by seed and index. An added image must not draw the same numbers as the image of the
-                // training split with the same index.
-                (&self.train[1], index - first as u32, !seed)
-            };
-            self.policy.fill(dataset, &[index], Some(epoch), seed, image);
+    /// Returns the training images at `positions` of `draws`, the images that `epoch` draws, changed by `policy`. Indices beyond the
+    /// training split refer to the added images. An image is mixed with one from anywhere in the epoch, so that batches do not
+    /// matter.
+    pub(crate) fn train_batch(
+        &self,
+        policy: &Policy,
+        draws: &[Draw],
+        positions: Range<usize>,
+        epoch: u32,
+        seed: u64,
+    ) -> Batch {
+        let shape = self.train[0].image_shape();
+        let mut batch = self.empty(positions.len());
+        let mut others = Others { labels: vec![Vec::new(); self.heads.len()], shares: Vec::new() };
+        let mut other = vec![0.0; if policy.mixes() { shape.bytes() } else { 0 }];
+        for (image, position) in batch.images.chunks_exact_mut(shape.bytes()).zip(positions) {
+            let (dataset, index) = self.show(policy, draws[position], epoch, seed, image);
             self.add_labels(&mut batch.labels, dataset, index);
+            if !policy.mixes() {
+                continue;
+            }
+            match policy.mixture(shape, draws.len(), position, epoch, seed) {
+                Some(mixture) => {
+                    let (dataset, index) = self.show(policy, draws[mixture.partner], epoch, seed, &mut other);
+                    mixture.apply(image, &other, shape);
+                    self.add_labels(&mut others.labels, dataset, index);
+                    others.shares.push(mixture.share);
+                }
+                None => {
+                    self.add_labels(&mut others.labels, dataset, index);
+                    others.shares.push(1.0);
+                }
+            }
         }
+        batch.others = policy.mixes().then_some(others);
         batch
+    }
+
+    /// Fills `out` with a training image, changed by `policy`. Returns its split and its index there.
+    fn show(&self, policy: &Policy, draw: Draw, epoch: u32, seed: u64, out: &mut [f32]) -> (&Dataset, u32) {
+        let first = self.train[0].len();
+        let (index, seed) = (draw.image, augmentation_seed(seed, draw.repeat));
+        let (dataset, index, seed) = if (index as usize) < first {
+            (&self.train[0], index, seed)
+        } else {
+            // Augmentation draws by seed and index. An added image must not draw the same numbers as the image of the
+            // training split with the same index.
+            (&self.train[1], index - first as u32, !seed)
+        };
+        policy.fill(dataset, &[index], Some(epoch), seed, out);
+        (dataset, index)
     }
 
     /// Returns the validation images `from..to`.
@@ -104,6 +142,7 @@ impl Data {
             n,
             images: vec![0.0; n * self.shape.iter().product::<usize>()],
             labels: vec![Vec::new(); self.heads.len()],
+            others: None,
         }
     }
 
@@ -120,7 +159,7 @@ pub(crate) fn plain_batch(dataset: &Dataset, policy: &Policy, heads: &[Head], fr
     let mut images = vec![0.0; (to - from) * dataset.image_shape().bytes()];
     policy.fill(dataset, &indices, None, 0, &mut images);
     let labels = |head: &Head| dataset.labels(&head.name).expect("the split was checked")[from..to].to_vec();
-    Batch { n: to - from, images, labels: heads.iter().map(labels).collect() }
+    Batch { n: to - from, images, labels: heads.iter().map(labels).collect(), others: None }
 }
 
 /// Returns one head for each kind of label.

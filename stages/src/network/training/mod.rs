@@ -8,6 +8,7 @@ pub(crate) mod history;
 pub(crate) mod keep;
 pub(crate) mod loss;
 mod metric;
+mod mixed;
 mod objective;
 pub(crate) mod optimizer;
 pub(crate) mod order;

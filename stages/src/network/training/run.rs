@@ -9,6 +9,7 @@ use super::{
     history::{Epoch, Exact, Figures, HeadFigures, Metric, stopped_after},
     keep::Keep,
     loss::{self, Criterion},
+    mixed::Mixed,
     optimizer::UpdateRule,
     order::{Draw, Order},
     settings::Settings,
@@ -165,10 +166,21 @@ impl Training<'_> {
         {
             let logits = &forward.outputs[&head.name]; // [n, classes]
             let criterion = self.settings.criterion_of(index);
-            let score = loss::score(criterion, head.output, logits, labels, head.classes);
+            let mixed = batch.others.as_ref().map(|others| Mixed {
+                labels,
+                others: &others.labels[index],
+                shares: &others.shares,
+            });
+            let score = match &mixed {
+                Some(mixed) => mixed.score(criterion, head.output, logits, head.classes),
+                None => loss::score(criterion, head.output, logits, labels, head.classes),
+            };
             sums.loss += weight * score.loss;
             sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
-            let gradient = loss::gradient(criterion, head.output, logits, labels, head.classes, weight);
+            let gradient = match &mixed {
+                Some(mixed) => mixed.gradient(criterion, head.output, logits, head.classes, weight),
+                None => loss::gradient(criterion, head.output, logits, labels, head.classes, weight),
+            };
             logit_gradients.insert(head.name.clone(), gradient);
         }
         sums.loss += batch.n as f64 * penalty(self.settings, &state.weights);
@@ -259,10 +271,9 @@ impl Batches<'_> {
             self.draws = self.order.of(self.seed, epoch);
             self.draws_of = epoch;
         }
-        let position = (step % steps) as usize;
-        let draws =
-            self.draws.chunks(settings.batch).nth(position).expect("the position is less than the steps of an epoch");
-        data.train_batch(draws, epoch, self.seed)
+        let from = (step % steps) as usize * settings.batch;
+        let positions = from..(from + settings.batch).min(self.draws.len());
+        data.train_batch(&settings.policy, &self.draws, positions, epoch, self.seed)
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     schedule::Schedule,
 };
 use crate::{
+    images::Policy,
     network::{Architecture, architecture::ParameterShape},
     params::Domain,
 };
@@ -25,6 +26,8 @@ pub const BATCH: Domain = Domain::Whole(1..=65_536);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) architecture: Architecture,
+    /// How images are normalised and changed. Without labels.
+    pub(crate) policy: Policy,
     pub(crate) epochs: u32,
     pub(crate) batch: usize,
     pub(crate) optimizer: OptimizerKind,

@@ -50,7 +50,7 @@ impl SearchSpec {
         let imported = reading.optional_reference("imported");
         let trial = trial(reading, objective);
         let own: SearchParams = reading.rest()?;
-        labels::search(term, &own, trial.as_ref(), reading.mistakes);
+        labels::space(term, &own, trial.as_ref(), reading.mistakes);
         Some(Self { own, trial: trial?, imported: imported? })
     }
 
@@ -89,6 +89,7 @@ impl StageSpec for SearchSpec {
         self.trial.check_init(trial, here.stages, mistakes);
         self.trial.check_metrics(trial, here.stages, mistakes);
         self.trial.check_network(trial, here.stages, mistakes);
+        labels::search(&self.own, &self.trial, here, mistakes);
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
