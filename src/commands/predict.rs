@@ -17,7 +17,7 @@ use crate::{
 
 /// Classify pictures with a trained network of the study
 ///
-/// For example `pipe predict retrain_best cat.png`. The pictures are PNG or JPEG files. They are scaled to the size of the
+/// For example `pipe predict retrain_best cat.jpg`. The pictures are turned upright as Exif says, and scaled to the size of the
 /// images that the network was trained on.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]

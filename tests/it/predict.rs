@@ -63,7 +63,7 @@ fn a_file_that_is_not_a_picture_and_a_node_without_a_network_are_refused() {
     let sandbox = Sandbox::after_run();
     fs::write(sandbox.path("note.txt"), "a note").unwrap();
     assert_snapshot!(sandbox.pipe("predict retrain_best note.txt").shown(), @"
-    ! error: `note.txt`: neither a JPEG nor a PNG picture
+    ! error: `note.txt`: a text, not a picture
     exit 2
     ");
     assert_snapshot!(sandbox.pipe("predict test note.txt").shown(), @"

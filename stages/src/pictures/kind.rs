@@ -29,6 +29,8 @@ pub enum Kind {
     Html,
     Pdf,
     Video,
+    /// A text in the place of a file that Git LFS has elsewhere.
+    LfsPointer,
     /// A text of another kind.
     Text,
     /// A file without bytes.
@@ -40,12 +42,12 @@ pub enum Kind {
 }
 
 use Kind::{
-    Avif, Bmp, Dds, Dicom, Empty, Gif, Heic, Html, Ico, Jpeg, Jpeg2000, JpegXl, OpenExr, Other, Pdf, Png, Pnm, Psd,
-    Qoi, Radiance, Raw, Svg, Text, Tiff, Video, WebP, Xcf, Zeros,
+    Avif, Bmp, Dds, Dicom, Empty, Gif, Heic, Html, Ico, Jpeg, Jpeg2000, JpegXl, LfsPointer, OpenExr, Other, Pdf, Png,
+    Pnm, Psd, Qoi, Radiance, Raw, Svg, Text, Tiff, Video, WebP, Xcf, Zeros,
 };
 
 /// How files begin. The first that fits counts.
-const BEGINNINGS: [(&[u8], Kind); 28] = [
+const BEGINNINGS: [(&[u8], Kind); 29] = [
     (b"\xff\xd8\xff", Jpeg),
     (b"\x89PNG\r\n\x1a\n", Png),
     (b"GIF87a", Gif),
@@ -72,6 +74,7 @@ const BEGINNINGS: [(&[u8], Kind); 28] = [
     (b"DDS ", Dds),
     (b"gimp xcf", Xcf),
     (b"%PDF-", Pdf),
+    (b"version https://git-lfs.github.com/", LfsPointer),
     (b"\x1a\x45\xdf\xa3", Video),
     (b"\0\0\x01\xba", Video),
 ];
@@ -136,7 +139,7 @@ fn of_text(bytes: &[u8]) -> Kind {
 impl Kind {
     /// Returns whether it is a picture, even one that cannot be read here.
     pub fn is_picture(self) -> bool {
-        !matches!(self, Html | Pdf | Video | Text | Empty | Zeros | Other)
+        !matches!(self, Html | Pdf | Video | LfsPointer | Text | Empty | Zeros | Other)
     }
 
     /// Returns whether [`planes`](super::planes) reads pictures of this kind.
@@ -171,6 +174,7 @@ impl Kind {
             Html => "an HTML page",
             Pdf => "a PDF document",
             Video => "a video",
+            LfsPointer => "a pointer of Git LFS, not the file itself (`git lfs pull` fetches it)",
             Text => "a text",
             Empty => "empty",
             Zeros => "zeros only",

@@ -24,7 +24,7 @@ pub(super) fn choose(table: &Table, scan: &Scan) -> Result<Chosen, StageError> {
     let files = Files::of(scan, path);
     let mut chosen = Chosen::default();
     let mut known: HashMap<usize, usize> = HashMap::new();
-    let mut mistakes = Vec::new();
+    let (mut mistakes, mut unlabelled) = (Vec::new(), Vec::new());
     for row in rows.0 {
         let line = row.line;
         let entry = match files.find(&row.file) {
@@ -35,7 +35,7 @@ pub(super) fn choose(table: &Table, scan: &Scan) -> Result<Chosen, StageError> {
             }
         };
         if row.label.is_empty() {
-            mistakes.push(format!("line {line}: the label of `{}` is empty", row.file));
+            unlabelled.push(entry);
             continue;
         }
         let item = Item {
@@ -71,8 +71,14 @@ pub(super) fn choose(table: &Table, scan: &Scan) -> Result<Chosen, StageError> {
             "remove the lines, or add the pictures",
         ));
     }
+    for entry in unlabelled {
+        if known.contains_key(&entry) {
+            continue;
+        }
+        chosen.unused.insert(entry, "the table has no label for it".to_owned());
+    }
     for entry in pictures(scan).filter(|entry| !known.contains_key(entry)) {
-        chosen.unused.insert(entry, "the table does not name it".to_owned());
+        chosen.unused.entry(entry).or_insert_with(|| "the table does not name it".to_owned());
     }
     Ok(chosen)
 }
@@ -93,7 +99,10 @@ impl Rows {
         let wrong = |why: String| StageError::failed(format!("the table `{path}`: {why}"));
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-            wrong(format!("line {line} is not UTF-8"))
+            StageError::failed_with_hint(
+                format!("the table `{path}`: line {line} is not UTF-8"),
+                "save it as UTF-8: `iconv -f latin1 -t utf-8 OLD > NEW`",
+            )
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let wanted: Vec<&str> = [Some(&table.file), Some(&table.label), table.split.as_ref(), table.group.as_ref()]
