@@ -40,7 +40,7 @@ fn a_complete_run_writes_a_line_for_each_node() {
     numerics canonical f32, kernels-2
     stage augment 1
     stage decode 1
-    stage evaluate 1
+    stage evaluate 2
     stage fetch 1
     stage history 1
     stage propose 2

@@ -419,3 +419,31 @@ fn trials_and_their_retraining_start_from_the_same_weights() {
         assert_eq!(init(name), ("first", &serde_json::json!(["conv2d_1"])), "{name}");
     }
 }
+
+#[test]
+fn initial_weights_do_not_come_from_the_test_split() {
+    check(
+        &[("epochs: 2", r#"epochs: 2, init: Weights(from: "data/test")"#)],
+        r#"
+error: the test split is named by a stage other than `Evaluate`
+ --> pipeline.ron:8:118
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, init: Weights(from: "data/test")),
+  |                                                                                                                      ^^^^^^^^^^^
+  |
+  = help: leave it out: trials are chosen on validation, and only `Evaluate` reads the test split
+"#,
+    );
+}
+
+#[test]
+fn a_retraining_without_validation_measures_no_validation_metric() {
+    let text = edited(&[
+        ("epochs: 2", r#"epochs: 2, metrics: ["valid.macro_f1"]"#),
+        ("epochs: 3", "data: TrainAndValidation"),
+    ]);
+    let plan = expand(&accepted(&text), &Downloads::default());
+    let metrics = |name: &str| plan.nodes.iter().find(|node| node.name == name).unwrap().params.get("metrics").cloned();
+    assert_eq!(metrics("search/train/000"), Some(serde_json::json!(["valid.macro_f1"])));
+    assert_eq!(metrics("best"), None);
+}
