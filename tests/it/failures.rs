@@ -85,7 +85,7 @@ fn an_infeasible_trial_is_a_result_too() {
 fn a_proposed_value_that_no_training_can_use_is_a_result_too() {
     let sandbox = Sandbox::with(
         &TINY
-            .replace("\"activation\": choice", "\"ep\": choice([0, 1]), \"activation\": choice")
+            .replace("\"activation\": choice", "\"ep\": randint(2), \"activation\": choice")
             .replace("epochs: 1", "epochs: hp(\"ep\")"),
     );
     let events = sandbox.run("--set search.trials=5 --stage search").ok();

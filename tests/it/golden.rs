@@ -32,7 +32,7 @@ fn the_outputs_of_every_stage_have_the_pinned_digests() {
         assert_eq!(node["stage"], *stage, "{name}");
         let key = text(&node["key"]);
         let action: serde_json::Value = serde_json::from_str(&sandbox.pipe(&format!("cat {key}")).ok().out).unwrap();
-        let version = if ["propose", "split", "train", "evaluate"].contains(stage) { 2 } else { 1 };
+        let version = if ["decode", "propose", "split", "train", "evaluate"].contains(stage) { 2 } else { 1 };
         assert_eq!(action["version"], version, "{name}");
         (*stage, *name, text(&node["tree"])[..12].to_owned())
     };

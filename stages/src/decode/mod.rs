@@ -61,6 +61,11 @@ pub fn picture(bytes: &[u8], reading: &Reading, channels: usize) -> Result<Vec<u
 }
 
 impl Decode {
+    /// Returns the names that files must have if there are several. Empty if they may have any.
+    pub fn slots(&self) -> &'static [&'static str] {
+        if self.format == Format::Idx { &idx::SLOTS } else { &[] }
+    }
+
     /// Returns the names of the splits. Split `x` is the output `x.safetensors`.
     pub fn splits(&self) -> &'static [&'static str] {
         match self.validation {

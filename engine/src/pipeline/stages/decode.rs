@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::fetch;
 use crate::pipeline::{
+    mistake::Mistake,
     reading::Reading,
-    stage::{Expansion, Reads, StageKind, StageSpec, with},
+    stage::{Expansion, Here, Reads, StageKind, StageSpec, with},
 };
 
 pub(super) const NAME: &str = "Decode";
@@ -51,6 +52,19 @@ impl StageSpec for DecodeSpec {
 
     fn fields(&self) -> Value {
         with(&self.decode, [("from", json!(self.from))])
+    }
+
+    /// Complains about files that are not those of the format.
+    fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        let Some(has) = here.stages.get(&self.from).and_then(StageSpec::files) else { return };
+        let missing: Vec<_> = self.decode.slots().iter().filter(|slot| !has.contains(slot)).collect();
+        // One file may be a container with the others in it.
+        if has.len() > 1 && !missing.is_empty() {
+            let list = missing.iter().map(|slot| format!("`{slot}`")).collect::<Vec<_>>().join(", ");
+            let found = format!("the format reads {list}, which `{}` does not fetch", self.from);
+            let mistake = Mistake::at(here.field("format"), found);
+            mistakes.push(mistake.expected("files of these names, or one container with the four files"));
+        }
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {

@@ -91,7 +91,7 @@ error: missing field `format`
  --> pipeline.ron:3:14
   |
 3 |     ("data", Decode(from: "raw")),
-  |              ^^^^^^ expected `format: ..` with `Cifar10`, `Cifar100`, `Idx` or `Folders`
+  |              ^^^^^^ expected `format: ..` with `Cifar10`, `Cifar100`, `Idx`, `Folders`, `Labels` or `Names`
 
 error: missing field `trials`
  --> pipeline.ron:5:16

@@ -288,13 +288,20 @@ error: there is no metric `valid.fin_accuracy`
 #[test]
 fn a_format_whose_files_are_not_fetched() {
     check(
-        &[("format: Cifar100", "format: Idx"), ("valid.fine_accuracy", "valid.accuracy")],
+        &[
+            (
+                "Embedded(name: \"shapes100\", train: 200, test: 50)",
+                "Files([(name: \"train-images\", url: \"file:///a\"), (name: \"labels\", url: \"file:///b\")])",
+            ),
+            ("format: Cifar100", "format: Idx"),
+            ("valid.fine_accuracy", "valid.accuracy"),
+        ],
         r#"
-error: the format reads `train-images`, `train-labels`, `test-images`, `test-labels`, which `raw` does not fetch
+error: the format reads `train-labels`, `test-images`, `test-labels`, which `raw` does not fetch
  --> pipeline.ron:3:42
   |
 3 |     ("data", Decode(from: "raw", format: Idx)),
-  |                                          ^^^ expected a format that reads `archive`
+  |                                          ^^^ expected files of these names, or one container with the four files
 "#,
     );
 }

@@ -27,7 +27,7 @@ error: unknown name `Cifar1000`
  --> pipeline.ron:3:42
   |
 3 |     ("data", Decode(from: "raw", format: Cifar1000)),
-  |                                          ^^^^^^^^^ expected `Cifar10`, `Cifar100`, `Idx` or `Folders`
+  |                                          ^^^^^^^^^ expected `Cifar10`, `Cifar100`, `Idx`, `Folders`, `Labels` or `Names`
   |
   = help: did you mean `Cifar100`?
 

@@ -37,7 +37,7 @@ error: `format`: found `100`
  --> pipeline.ron:3:42
   |
 3 |     ("data", Decode(from: "raw", format: 100)),
-  |                                          ^^^ expected `Cifar10`, `Cifar100`, `Idx` or `Folders`
+  |                                          ^^^ expected `Cifar10`, `Cifar100`, `Idx`, `Folders`, `Labels` or `Names`
 "#,
     );
 }
