@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use pipe_engine::{
     names::NameError,
-    pipeline::{mistake::Rendering, read::Refused},
+    pipeline::mistake::{Refused, Rendering},
     study::StudyError,
 };
 use pipe_store::StoreError;

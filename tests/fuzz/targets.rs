@@ -8,8 +8,8 @@ use pipe_engine::{
     import,
     pipeline::{
         expand::{Downloads, expand},
-        mistake::Rendering,
-        read::{self, Refused},
+        mistake::{Refused, Rendering},
+        read,
         set::{self, Override},
         spec::Pipeline,
         stages::search::SearchSpec,

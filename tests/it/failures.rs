@@ -24,6 +24,7 @@ fn siblings_of_a_failed_node_run_and_dependants_are_skipped() {
     assert_snapshot!(sandbox.pipe("run --jobs 1").shown(), @"
       study deep DIGEST
     !    executed  raw  (first run)  TIME
+    !  WARN the validation split of 0.2 takes 1 of 2 pictures of the class `circle/solid`, and 99 other classes are like it
     !    executed  data  (first run)  TIME
     !      failed  deep: images of 32x32 pixels are too small for 7 pooling layers: the one after `batch_normalization_6` would read 1x1  TIME
     !     skipped  test  (it needs `deep`)

@@ -39,7 +39,7 @@ fn a_complete_run_writes_a_line_for_each_node() {
     pipeline RECORD
     numerics canonical f32, kernels-2
     stage augment 1
-    stage decode 1
+    stage decode 2
     stage evaluate 2
     stage fetch 1
     stage history 1

@@ -41,6 +41,7 @@ fn every_node_has_a_line_with_a_reason() {
     assert_snapshot!(sandbox.pipe("run --jobs 1").shown(), @"
       study tiny DIGEST
     !    executed  raw  (first run)  TIME
+    !  WARN the validation split of 0.2 takes 1 of 2 pictures of the class `circle/solid`, and 99 other classes are like it
     !    executed  data  (first run)  TIME
     !    executed  flip  (first run)  TIME
     !    executed  search/propose/000  (first run)  TIME

@@ -101,6 +101,22 @@ impl Mistake {
     }
 }
 
+/// Everything that is wrong with a pipeline.
+#[derive(Debug)]
+pub struct Refused {
+    /// The mistakes, in the order of the text.
+    pub mistakes: Vec<Mistake>,
+    /// The texts that the places refer to: the file, then each override.
+    pub sources: Vec<Source>,
+}
+
+impl Refused {
+    /// Returns the mistakes as text for a person.
+    pub fn render(&self, look: Rendering) -> String {
+        render(&self.mistakes, &self.sources, look)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use pipe_stages::{parameters, words::one_of};
 use super::{
     check::{self, Entry},
     form::Form,
-    mistake::{Mistake, Rendering},
+    mistake::{Mistake, Refused},
     reading::Reading,
     set::{self, Override},
     source::{Source, Span},
@@ -25,22 +25,6 @@ pub const TEXT: usize = 256 << 10;
 
 /// The most stages of a study. Trials are not stages.
 const STAGES: usize = 1000;
-
-/// Everything that is wrong with a pipeline.
-#[derive(Debug)]
-pub struct Refused {
-    /// The mistakes, in the order of the text.
-    pub mistakes: Vec<Mistake>,
-    /// The texts that the places refer to: the file, then each override.
-    pub sources: Vec<Source>,
-}
-
-impl Refused {
-    /// Returns the mistakes as text for a person.
-    pub fn render(&self, look: Rendering) -> String {
-        super::mistake::render(&self.mistakes, &self.sources, look)
-    }
-}
 
 /// Returns the bytes of a pipeline file as text. `name` is the file's name, for messages.
 ///

@@ -7,7 +7,7 @@ use serde::{Deserialize, de::Error as _};
 use serde_json::{Value, json};
 
 use super::{
-    read::Refused,
+    mistake::Refused,
     source::Source,
     stage::{RecordFields, StageSpec, Stages},
     stages,

@@ -4,6 +4,7 @@
 //! Nothing is unpacked to disk, and a container is never in memory as a whole. Containers come from strangers, so everything
 //! that they could make large is bounded by [`Limits`].
 
+mod entry;
 mod names;
 mod packed;
 mod tar;
@@ -14,218 +15,23 @@ mod tests;
 mod what;
 mod zip;
 
-use std::{
-    cell::Cell,
-    collections::BTreeSet,
-    io::{self, Read},
+use std::cell::Cell;
+
+use pipe_store::Bytes;
+
+pub(crate) use self::{
+    entry::{Content, ContentError, Entry, EntryKind, Limits},
+    names::{is_junk, nfc},
 };
-
-use pipe_store::{Bytes, Digest};
-
-pub(crate) use self::names::{is_junk, nfc};
-use self::{packed::Opened, what::What};
+use self::{
+    entry::{Visitor, excess, failed},
+    packed::Opened,
+    what::What,
+};
 use crate::{
     records::{Listing, Record},
     stage::{Inputs, StageError},
 };
-
-/// The bytes that a file may unpack to however small it is: more than MNIST (52 MB), CIFAR (184 MB) and most other data sets of
-/// small pictures have.
-const UNPACKED_ALWAYS: u64 = 256 << 20;
-
-/// The bytes that a larger file may unpack to for each of its own. Photographs shrink by less than 2, drawings such as MNIST's by
-/// 4.5. Only bytes that are almost all alike shrink by more than 30, and they are a mistake or an attack.
-const UNPACKED_PER_BYTE: u64 = 32;
-
-/// The most entries in a container. ImageNet has 1.3 million.
-const ENTRIES: usize = 2_000_000;
-
-/// The most bytes of all paths together: 128 for each of 2 million entries.
-const PATHS: u64 = 256 << 20;
-
-/// The limits of a container. Anything beyond them is refused before it is kept.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// The most unpacked bytes.
-    pub(crate) total: u64,
-    /// The most entries.
-    pub(crate) entries: usize,
-    /// The most bytes of all paths.
-    pub(crate) paths: u64,
-}
-
-impl Limits {
-    /// Returns the limits of a file of `packed` bytes.
-    pub(crate) fn of(packed: usize) -> Self {
-        let total = UNPACKED_ALWAYS.max(UNPACKED_PER_BYTE.saturating_mul(packed as u64));
-        Self { total, entries: ENTRIES, paths: PATHS }
-    }
-}
-
-/// One entry of a container.
-pub(crate) struct Entry<'e> {
-    /// The path inside the container: parts with single slashes between them, in Unicode's form NFC. A byte that is not UTF-8 is
-    /// written as `\xe9`.
-    pub(crate) path: &'e str,
-    /// What is there.
-    pub(crate) kind: EntryKind<'e>,
-}
-
-/// What an entry is.
-pub(crate) enum EntryKind<'e> {
-    /// A file.
-    File(Content<'e>),
-    /// A folder.
-    Folder,
-    /// A link, with the path that it leads to. `None` if that is outside.
-    Link(Option<String>),
-    /// Neither: a pipe, say.
-    Other,
-}
-
-/// The content of a file, which can be read once.
-pub(crate) struct Content<'e> {
-    /// The number of bytes that the container says.
-    pub(crate) size: u64,
-    /// The path, for messages.
-    path: &'e str,
-    /// The digest, if it is known without reading.
-    digest: Option<Digest>,
-    /// Whether the file may be broken while the rest of the container is sound.
-    alone: bool,
-    reader: &'e mut (dyn Read + 'e),
-}
-
-/// The digest of a file, its first bytes, and perhaps all of them.
-pub(crate) type Looked = (Digest, Vec<u8>, Option<Vec<u8>>);
-
-/// Why the content of a file could not be read.
-#[derive(Debug)]
-pub(crate) enum ContentError {
-    /// This file cannot be read, but the others can. The message continues "the file is ..".
-    File(String),
-    /// The container cannot be read further.
-    Container(StageError),
-}
-
-impl ContentError {
-    /// Returns the error for a file at `path` without which the container is of no use.
-    pub(crate) fn of_entry(self, path: &str) -> StageError {
-        match self {
-            Self::File(why) => failed(format!("entry `{}` is {why}", path.escape_debug())),
-            Self::Container(error) => error,
-        }
-    }
-}
-
-impl From<ContentError> for StageError {
-    fn from(error: ContentError) -> Self {
-        match error {
-            ContentError::File(why) => failed(format!("the file is {why}")),
-            ContentError::Container(error) => error,
-        }
-    }
-}
-
-impl Content<'_> {
-    /// Returns the bytes, if there are at most `limit`.
-    ///
-    /// # Errors
-    /// If there are more, or the file cannot be read.
-    pub(crate) fn read(self, limit: u64) -> Result<Vec<u8>, ContentError> {
-        if self.size > limit {
-            return Err(ContentError::File(format!("{} bytes long, expected at most {limit}", self.size)));
-        }
-        // The size may be a lie, so memory grows with what is there.
-        let mut bytes = Vec::with_capacity(self.size.min(1 << 20) as usize);
-        self.each(|piece| bytes.extend_from_slice(piece))?;
-        Ok(bytes)
-    }
-
-    /// Returns the digest of the bytes and the first `n` of them, and all of them if there are at most `most` and `is_wanted`
-    /// says so of the first.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub(crate) fn digest(self, n: usize, is_wanted: impl Fn(&[u8]) -> bool, most: u64) -> Result<Looked, ContentError> {
-        let (known, fits) = (self.digest, self.size <= most);
-        let (mut hasher, mut head, mut whole) = (blake3::Hasher::new(), Vec::with_capacity(n.min(4096)), None);
-        self.each(|piece| {
-            if known.is_none() {
-                hasher.update(piece);
-            }
-            // The first piece has the head, because pieces are larger.
-            if head.is_empty() {
-                head.extend_from_slice(&piece[..piece.len().min(n)]);
-                whole = (fits && is_wanted(&head)).then(Vec::new);
-            }
-            if let Some(whole) = &mut whole {
-                whole.extend_from_slice(piece);
-            }
-        })?;
-        Ok((known.unwrap_or_else(|| hasher.finalize().into()), head, whole))
-    }
-
-    /// Calls `take` with each piece of the content. All but the last are 64 KiB long.
-    fn each(self, mut take: impl FnMut(&[u8])) -> Result<(), ContentError> {
-        let mut buffer = vec![0; self.size.clamp(1, 64 << 10) as usize];
-        let mut found = 0;
-        while found < self.size {
-            let room = buffer.len().min((self.size - found).try_into().unwrap_or(usize::MAX));
-            match fill(self.reader, &mut buffer[..room]) {
-                Ok(0) => {
-                    let why = format!("truncated: found {found} bytes, expected {}", self.size);
-                    return Err(self.stopped(why));
-                }
-                Ok(n) => {
-                    take(&buffer[..n]);
-                    found += n as u64;
-                }
-                Err(error) => return Err(self.broken(&error)),
-            }
-        }
-        if self.alone {
-            // Checksums are compared at the end of the file.
-            match self.reader.read(&mut [0]) {
-                Ok(0) => {}
-                Ok(_) => {
-                    return Err(self.stopped(format!("longer than the {} bytes that it is said to have", self.size)));
-                }
-                Err(error) => return Err(self.broken(&error)),
-            }
-        }
-        Ok(())
-    }
-
-    fn broken(&self, error: &io::Error) -> ContentError {
-        match packed::excess(error) {
-            Some(error) => ContentError::Container(error),
-            None if error.kind() == io::ErrorKind::Unsupported => self.stopped(error.to_string()),
-            None => self.stopped(format!("broken: {error}")),
-        }
-    }
-
-    fn stopped(&self, why: String) -> ContentError {
-        if self.alone {
-            return ContentError::File(why);
-        }
-        ContentError::Container(failed(format!("entry `{}` is {why}", self.path.escape_debug())))
-    }
-}
-
-/// Reads until `buffer` is full or there is no more. Returns the number of bytes.
-fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut n = 0;
-    while n < buffer.len() {
-        match reader.read(&mut buffer[n..]) {
-            Ok(0) => break,
-            Ok(more) => n += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(n)
-}
 
 /// The files of a fetch, whose entries are read as those of one container.
 pub(crate) struct Source<'i, 'a> {
@@ -293,7 +99,7 @@ impl<'i, 'a> Source<'i, 'a> {
     pub(crate) fn visit(&self, mut take: impl FnMut(Entry<'_>) -> Result<(), StageError>) -> Result<(), StageError> {
         let packed = usize::try_from(self.packed()).unwrap_or(usize::MAX);
         let limits = Limits::of(packed);
-        let mut visitor = Visitor { seen: BTreeSet::new(), limits, paths: 0, behind: &self.behind, take: &mut take };
+        let mut visitor = Visitor::new(limits, &self.behind, &mut take);
         if let Some(listing) = &self.folder {
             visit_folder(listing, self.inputs, &mut visitor)?;
         }
@@ -323,7 +129,7 @@ pub(crate) fn unpack(name: &str, bytes: &[u8]) -> Result<Vec<u8>, StageError> {
         _ => Ok(()),
     };
     let behind = Cell::new(false);
-    let mut visitor = Visitor { seen: BTreeSet::new(), limits, paths: 0, behind: &behind, take: &mut take };
+    let mut visitor = Visitor::new(limits, &behind, &mut take);
     visit_file(name, bytes, &mut visitor).map_err(|error| within(name, error))?;
     content.ok_or_else(|| failed(format!("`{name}`: there is no file in it")))
 }
@@ -354,6 +160,7 @@ fn visit_folder(listing: &Listing, inputs: &Inputs<'_>, visitor: &mut Visitor<'_
 
 /// Calls the visitor with the entries of the file `bytes`.
 fn visit_file(name: &str, bytes: &[u8], visitor: &mut Visitor<'_>) -> Result<(), StageError> {
+    visitor.stated = packed::unpacked(bytes).min(visitor.limits.total);
     match packed::open(bytes, visitor.limits.total, visitor.behind)? {
         Opened::Zip(bytes) => zip::visit(bytes, visitor),
         Opened::Tar(mut reader) => tar::visit(&mut reader, visitor),
@@ -362,72 +169,11 @@ fn visit_file(name: &str, bytes: &[u8], visitor: &mut Visitor<'_>) -> Result<(),
                 return Err(refusal);
             }
             // Its length is known when it ends.
-            let mut content = Vec::new();
-            reader.read_to_end(&mut content).map_err(|error| {
-                packed::excess(&error).unwrap_or_else(|| failed(format!("the file is broken: {error}")))
-            })?;
-            visitor.file(name, content.len() as u64, None, false, &mut &content[..])
+            let mut content = Vec::with_capacity(visitor.stated as usize);
+            reader
+                .read_to_end(&mut content)
+                .map_err(|error| excess(&error).unwrap_or_else(|| failed(format!("the file is broken: {error}"))))?;
+            visitor.whole(name, content)
         }
     }
-}
-
-/// Checks the entries of a container, and passes them on.
-struct Visitor<'v> {
-    /// The digests of the paths so far, because paths may be long.
-    seen: BTreeSet<Digest>,
-    limits: Limits,
-    /// The bytes of the paths so far.
-    paths: u64,
-    behind: &'v Cell<bool>,
-    take: &'v mut dyn FnMut(Entry<'_>) -> Result<(), StageError>,
-}
-
-impl Visitor<'_> {
-    fn file<'e>(
-        &mut self,
-        path: &'e str,
-        size: u64,
-        digest: Option<Digest>,
-        alone: bool,
-        reader: &'e mut (dyn Read + 'e),
-    ) -> Result<(), StageError> {
-        if digest.is_none() && size > self.limits.total {
-            let limit = self.limits.total;
-            let message = format!("entry `{}` is {size} bytes long, expected at most {limit}", path.escape_debug());
-            return Err(too_large(message));
-        }
-        self.entry(path, EntryKind::File(Content { size, path, digest, alone, reader }))
-    }
-
-    /// Passes on the entry at `path`, which is normal.
-    fn entry<'e>(&mut self, path: &'e str, kind: EntryKind<'e>) -> Result<(), StageError> {
-        let shown = path.escape_debug();
-        if !matches!(kind, EntryKind::Folder) {
-            if self.seen.len() == self.limits.entries {
-                let limit = self.limits.entries;
-                return Err(failed(format!("entry `{shown}` is one too many, expected at most {limit}")));
-            }
-            self.paths += path.len() as u64;
-            if self.paths > self.limits.paths {
-                let limit = self.limits.paths;
-                return Err(failed(format!("the paths up to `{shown}` have more than {limit} bytes")));
-            }
-            if !self.seen.insert(Digest::of(path.as_bytes())) {
-                return Err(failed(format!("entry `{shown}` occurs twice")));
-            }
-        }
-        (self.take)(Entry { path, kind })
-    }
-}
-
-/// Returns the error for a file that unpacks to more than pictures ever do.
-fn too_large(message: String) -> StageError {
-    StageError::failed_with_hint(
-        message,
-        "pictures do not shrink that much: compare the file with its publisher's, or pack it without other files",
-    )
-}
-
-fn failed(message: String) -> StageError {
-    StageError::failed(message)
 }

@@ -7,7 +7,10 @@ use std::{
 
 use flate2::bufread::GzDecoder;
 
-use super::{failed, too_large, what::What};
+use super::{
+    entry::{Excess, excess, failed},
+    what::What,
+};
 use crate::stage::StageError;
 
 /// How often a file may be packed: an archive that was compressed twice by mistake is read.
@@ -150,18 +153,4 @@ impl<R: Read> Read for Bounded<R> {
         }
         Ok(n)
     }
-}
-
-/// A file unpacks to more than its limit.
-#[derive(Debug, thiserror::Error)]
-#[error("the file of {packed} bytes unpacks to more than {limit} bytes, expected at most that")]
-pub(super) struct Excess {
-    pub(super) limit: u64,
-    pub(super) packed: usize,
-}
-
-/// Returns the error for a file that unpacks to more than its limit, if that is the reason of `error`.
-pub(super) fn excess(error: &io::Error) -> Option<StageError> {
-    let excess = error.get_ref()?.downcast_ref::<Excess>()?;
-    Some(too_large(excess.to_string()))
 }

@@ -5,9 +5,8 @@ use std::io::{self, Read};
 use ::tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use super::{
-    EntryKind, Visitor, failed,
+    entry::{EntryKind, Visitor, excess, failed},
     names::{PATH, normal, target, text},
-    packed,
 };
 use crate::stage::StageError;
 
@@ -153,7 +152,7 @@ impl Archive<'_> {
     }
 
     fn stopped(&self, error: &io::Error) -> StageError {
-        packed::excess(error).unwrap_or_else(|| self.broken(&error.to_string()))
+        excess(error).unwrap_or_else(|| self.broken(&error.to_string()))
     }
 
     /// Reads the next block, or `None` at the end of the file.
@@ -239,8 +238,7 @@ impl Archive<'_> {
                     Some(sparse) => Some(sparse),
                     None if about.sparse.has_map_in_data => {
                         let map = map_before(&mut data, size).map_err(|error| {
-                            packed::excess(&error)
-                                .unwrap_or_else(|| of_entry(format!("its map cannot be read: {error}")))
+                            excess(&error).unwrap_or_else(|| of_entry(format!("its map cannot be read: {error}")))
                         })?;
                         Some((map, about.sparse.real_size.unwrap_or(size)))
                     }

@@ -5,6 +5,7 @@ use std::io::Write;
 use ::tar::EntryType;
 
 use super::{testing::*, *};
+use crate::stage::StageError;
 
 /// Returns the entries of one file.
 fn read(bytes: &[u8]) -> Result<Vec<(String, String)>, String> {
@@ -315,7 +316,7 @@ fn visit(bytes: &[u8], limits: Limits) -> Result<(), String> {
         _ => Ok(()),
     };
     let behind = Cell::new(false);
-    let mut visitor = Visitor { seen: BTreeSet::new(), limits, paths: 0, behind: &behind, take: &mut take };
+    let mut visitor = Visitor::new(limits, &behind, &mut take);
     visit_file("archive", bytes, &mut visitor).map_err(|error| error.to_string())
 }
 

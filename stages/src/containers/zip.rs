@@ -5,9 +5,8 @@ use std::io::Cursor;
 use ::zip::{ZipArchive, result::ZipError};
 
 use super::{
-    EntryKind, Visitor, failed,
+    entry::{EntryKind, Visitor, failed, too_large},
     names::{normal, target, text},
-    too_large,
 };
 use crate::stage::StageError;
 

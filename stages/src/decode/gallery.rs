@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::{
+    chosen::{Chosen, Item, Published, listed},
     collection::Part,
-    contact,
-    layout::{self, Chosen, Item, Published, listed},
+    contact, layout,
     params::{Broken, Decode, Format, Table, TestImages, TestShare, Validation},
     scan::{Scan, scan},
     shares::{Member, share},
@@ -143,7 +143,7 @@ fn divide(decode: &Decode, scan: &Scan, chosen: &mut Chosen) -> Result<Vec<(Item
             items.retain(|item| {
                 let keep = taken.next().expect("there is one for each") || !is_meant(item);
                 if !keep {
-                    chosen.unused.insert(item.entry, "it is not in the subset".to_owned());
+                    chosen.unused.insert(item.entry, "not in the subset".to_owned());
                 }
                 keep
             });
@@ -381,8 +381,8 @@ fn tell(inventory: &Inventory) {
         parts.push(format!("{n} {words} ({}{more})", examples.join(", ")));
     }
     parts.extend(inventory.unused.iter().map(|(why, n)| match n {
-        1 => format!("1 picture is not used: {why}"),
-        _ => format!("{n} pictures are not used: {}", why.replacen("it is", "each is", 1)),
+        1 => format!("1 picture is not used ({why})"),
+        _ => format!("{n} pictures are not used ({why})"),
     }));
     if !parts.is_empty() {
         let n = inventory.entries;
@@ -414,7 +414,7 @@ impl Gallery {
         for (entry, _) in entries.iter().zip(&is_kept).filter(|(_, is_kept)| !**is_kept) {
             let entry = &mut self.inventory.list[*entry];
             (entry.split, entry.class) = (None, None);
-            let why = "it is equal to a picture of another split";
+            let why = "equal to a picture of another split";
             entry.why = Some(why.to_owned());
             *self.inventory.unused.entry(why.to_owned()).or_default() += 1;
         }

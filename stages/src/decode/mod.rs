@@ -1,5 +1,6 @@
 //! `decode`: turns a publisher's files into splits, labels, statistics and a contact sheet.
 
+mod chosen;
 mod cifar;
 mod collection;
 mod contact;

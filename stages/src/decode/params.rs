@@ -481,7 +481,7 @@ mod tests {
         );
         check(
             r#"{"format":{"Folders":{"test":{"Share":{"fraction":0.15}},"size":[50,60]}},"background":[255,255,255]}"#,
-            r#"{"format":{"Folders":{"size":[50,60],"test":{"Share":0.15}}}}"#,
+            r#"{"format":{"Folders":{"test":{"Share":{"fraction":0.15}},"size":[50,60]}}}"#,
         );
     }
 

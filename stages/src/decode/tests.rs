@@ -130,7 +130,7 @@ fn golden_outputs() {
         [
             "contact.png ce4a6faa58bc",
             "labels.json 3ac155df6bea",
-            "statistics.json 797f3e4f5f36",
+            "statistics.json 7438379013ac",
             "test.safetensors cbfc4bb3d595",
             "train.safetensors 4a08941a3283",
             "validation.safetensors c526ec5f15dd",
@@ -142,7 +142,8 @@ fn golden_outputs() {
         concat!(
             r#"{"duplicates":{"across":{"test/train":1,"test/validation":0,"train/validation":0},"#,
             r#""conflicting":{"test":0,"train":0,"validation":1},"within":{"test":0,"train":0,"#,
-            r#""validation":1}},"format":1,"pixels":{"deviation":[5.383713866839507,5.383713866839507,"#,
+            r#""validation":1}},"format":1,"near_duplicates":{"images":{"test/train":0,"test/validation":0,"#,
+            r#""validation/train":0},"pairs":[]},"pixels":{"deviation":[5.383713866839507,5.383713866839507,"#,
             r#"5.383713866839507],"mean":[8.875,8.875,8.875]},"#,
             r#""published_duplicates":{"across":{"test/train":1},"conflicting":{"test":0,"train":1},"#,
             r#""within":{"test":0,"train":1}},"splits":{"test":{"classes":{"coarse":[2,2],"fine":[2,1,1]},"#,

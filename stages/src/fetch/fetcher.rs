@@ -5,13 +5,13 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use flate2::read::MultiGzDecoder;
 
 use super::{
     Expected, FetchAction, FetchSources, Mirror, Network,
+    failure::{CHUNK, Passing, SourceError, partial},
     folder::forget_file,
     http::{self, HttpError},
     location::Location,
@@ -39,7 +39,6 @@ pub struct Fetcher {
     pub network: Network,
 }
 
-pub(super) const CHUNK: usize = 1 << 16;
 /// The most bytes that are read of a file that is longer than expected, to tell what it is, if the server does not say how long it is.
 const LONGER: u64 = 64 << 20;
 
@@ -96,11 +95,6 @@ impl Stage for Fetcher {
     }
 }
 
-/// Returns the file of an interrupted download of the file with this digest.
-pub(super) fn partial(folder: &Path, digest: &str) -> PathBuf {
-    folder.join(format!("{digest}.partial"))
-}
-
 impl Fetcher {
     fn fetch(&self, transfer: &Transfer<'_>) -> Result<Vec<u8>, StageError> {
         let name = &transfer.file.name;
@@ -150,30 +144,6 @@ impl Fetcher {
     }
 }
 
-/// Why a source did not have the file.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SourceError {
-    #[error("{0}")]
-    Absent(String),
-    #[error("{0}")]
-    Unreachable(String),
-    #[error(transparent)]
-    Wrong(#[from] Mismatch),
-    #[error("`{path}` cannot be used")]
-    Disk { path: PathBuf, source: io::Error },
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl SourceError {
-    fn into_cause(self) -> Option<Box<dyn std::error::Error + Send + Sync>> {
-        match self {
-            Self::Disk { source, .. } => Some(Box::new(source)),
-            _ => None,
-        }
-    }
-}
-
 /// Why one request did not end with the file.
 enum Attempt {
     /// Another attempt may succeed.
@@ -183,15 +153,6 @@ enum Attempt {
     /// The bytes do not fit, and the server compressed them for the answer, which it was not asked to.
     Compressed(Mismatch),
     Final(SourceError),
-}
-
-/// Why one request did not end with the file, if another one may.
-pub(super) struct Passing {
-    pub(super) why: String,
-    /// Whether any bytes came.
-    pub(super) came: bool,
-    /// Whether the server has too much to do, or broke off, and how long it asks to wait.
-    pub(super) busy: Option<Option<Duration>>,
 }
 
 impl From<SourceError> for Attempt {

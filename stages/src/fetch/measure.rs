@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     DiskError, Network,
-    fetcher::{CHUNK, Passing, SourceError, partial},
+    failure::{CHUNK, Passing, SourceError, partial},
     http::{self, HttpError},
     location::Location,
     patience::Patience,

@@ -1,6 +1,7 @@
 //! `fetch`: gets the files of a dataset. The key of its action has the digests and sizes of the files, and not their URLs.
 
 mod cifar_archive;
+mod failure;
 mod fetcher;
 #[expect(
     clippy::disallowed_methods,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Network,
-    fetcher::{Passing, SourceError},
+    failure::{Passing, SourceError},
     location::Location,
 };
 use crate::stage::Host;

@@ -7,7 +7,7 @@ use super::{
     erasing::RandomErasing,
     geometry::{AffineMap, Edges},
     mixing::Mixer,
-    policy::Normalisation,
+    normalisation::Normalisation,
 };
 use crate::{
     choices,

@@ -1,6 +1,6 @@
 //! Random changes of colours: the formulas of torchvision's `ColorJitter` on floating-point images.
 
-use super::{draws::Draws, policy::Normalisation};
+use super::{draws::Draws, normalisation::Normalisation};
 use crate::{
     parameters,
     params::{Domain, Hyper},

@@ -7,6 +7,7 @@ mod draws;
 mod erasing;
 mod geometry;
 mod mixing;
+mod normalisation;
 mod policy;
 pub mod sheet;
 
@@ -15,7 +16,8 @@ pub use self::{
     colour::ColourJitter,
     erasing::{Erased, RandomErasing},
     geometry::Edges,
-    policy::{Normalisation, Policy},
+    normalisation::Normalisation,
+    policy::Policy,
 };
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::{
     draws::Draws,
     geometry::AffineMap,
     mixing::{Mixer, Mixture},
+    normalisation::Normalisation,
 };
 use crate::{
     images::dataset::{Dataset, ImageShape},
@@ -26,16 +27,6 @@ pub struct Policy {
     format: Version<1>,
     normalise: Normalisation,
     policy: Vec<Augmentation>,
-}
-
-/// How bytes become numbers. A byte `x` of channel `c` becomes `x * scale[c] + offset[c]`, in 32-bit floats with two roundings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Normalisation {
-    /// The factor of each channel, above 0.
-    pub scale: Vec<f32>,
-    /// The offset of each channel.
-    pub offset: Vec<f32>,
 }
 
 #[derive(Deserialize)]

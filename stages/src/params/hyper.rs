@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{Domain, Read, Unfilled};
+use super::{Domain, LabelUse, Read, Unfilled};
 use crate::problem::{Part, Path, Problem};
 
 /// A parameter of a trial: a value, or `hp("label")`, which is replaced by the value that the search proposes for the label.
@@ -69,30 +69,9 @@ impl<T: Read> Read for Hyper<T> {
         match self {
             Self::Value(value) => value.uses(domain, uses),
             Self::Label(label) => {
-                uses.push(LabelUse { label: label.clone(), domain: domain.clone(), refusal: refusal::<T> });
+                uses.push(LabelUse::new(label, domain, refusal::<T>));
             }
         }
-    }
-}
-
-/// A parameter whose value is `hp("label")`.
-#[derive(Debug, Clone)]
-pub struct LabelUse {
-    /// The label.
-    pub label: String,
-    domain: Domain,
-    refusal: fn(&Value, &Domain) -> Option<String>,
-}
-
-impl LabelUse {
-    /// Returns what is expected of the label, if `value` is not allowed.
-    pub fn refusal(&self, value: &Value) -> Option<String> {
-        (self.refusal)(value, &self.domain)
-    }
-
-    /// Returns whether the parameter has a range that the bounds of a search must not exceed.
-    pub fn is_bounded(&self) -> bool {
-        self.domain.is_bounded()
     }
 }
 

@@ -17,6 +17,7 @@
 mod declare;
 mod domain;
 mod hyper;
+mod label_use;
 mod notation;
 mod read;
 mod record;
@@ -28,7 +29,8 @@ pub(crate) use self::hyper::whole;
 pub use self::{
     declare::{Choice, Choices, Declaration, Declared, domain, one_line, one_of_choices, written},
     domain::Domain,
-    hyper::{Hyper, LabelUse, label, proposed},
+    hyper::{Hyper, label, proposed},
+    label_use::LabelUse,
     notation::notation,
     read::{Fields, Read, Unfilled, content, deserialize, named, no_content, read},
     record::{Float, is_default, record, sorted_record},

@@ -4,7 +4,12 @@ use std::{borrow::Cow, error::Error, io::Cursor};
 
 use image::{DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use super::{DECODER, Kind, Planes, Reading, chunks, exif, fitting};
+use super::{
+    chunks, exif,
+    kind::Kind,
+    limits::{DECODER, Planes, fitting},
+    reading::Reading,
+};
 
 /// Returns the width and height of a picture, and the most bytes that decoding it takes, judged by its header.
 ///

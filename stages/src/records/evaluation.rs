@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Record, Version};
-use crate::{choices, network::training::Figure, params::Float};
+use crate::{choices, params::Float};
 
 choices! {
     /// The split to evaluate on.
@@ -73,18 +73,29 @@ pub struct HeadEvaluation {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TopAccuracies(pub BTreeMap<u32, f64>);
 
+/// Returns the name of the accuracy with the k largest logits: `top_5_accuracy`.
+pub fn top_accuracy(k: u32) -> String {
+    format!("top_{k}_accuracy")
+}
+
+/// Returns the k of such a name.
+pub fn top_accuracy_k(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("top_")?.strip_suffix("_accuracy")?;
+    digits.parse().ok().filter(|k: &u32| *k > 0 && top_accuracy(*k) == name)
+}
+
 impl Serialize for TopAccuracies {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(k, share)| (Figure::TopAccuracy(*k).name(), share)))
+        serializer.collect_map(self.0.iter().map(|(k, share)| (top_accuracy(*k), share)))
     }
 }
 
 impl<'de> Deserialize<'de> for TopAccuracies {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields: BTreeMap<String, f64> = BTreeMap::deserialize(deserializer)?;
-        let field = |(name, share): (String, f64)| match Figure::find(&name, []) {
-            Some((_, Figure::TopAccuracy(k))) => Ok((k, share)),
-            _ => Err(serde::de::Error::custom(format!("unknown field `{name}`"))),
+        let field = |(name, share): (String, f64)| match top_accuracy_k(&name) {
+            Some(k) => Ok((k, share)),
+            None => Err(serde::de::Error::custom(format!("unknown field `{name}`"))),
         };
         fields.into_iter().map(field).collect::<Result<_, _>>().map(Self)
     }

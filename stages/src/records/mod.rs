@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
     best::{Best, Point},
-    evaluation::{ClassFigures, EvaluateOn, Evaluation, HeadEvaluation, TopAccuracies},
+    evaluation::{ClassFigures, EvaluateOn, Evaluation, HeadEvaluation, TopAccuracies, top_accuracy, top_accuracy_k},
     examples::{Example, ExamplesRecord, FilterExamples, LayerExamples},
     history_csv::{HistoryRow, TrainingHistory},
     history_link::HistoryLink,

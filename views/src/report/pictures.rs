@@ -155,7 +155,7 @@ fn entries(inventory: &Inventory) -> Markup {
         format!("{} {}", grouped(*n as u64), if *n == 1 { one } else { many })
     };
     let verdicts: Vec<String> = inventory.verdicts.iter().map(counted).collect();
-    let unused = inventory.unused.iter().map(|(why, n)| format!("{} not used: {why}", grouped(*n as u64)));
+    let unused = inventory.unused.iter().map(|(why, n)| format!("{} not used ({why})", grouped(*n as u64)));
     html! {
         p.quiet { "Entries of the source: " (verdicts.join(", ")) "." }
         @for line in unused { p.quiet { (line) "." } }

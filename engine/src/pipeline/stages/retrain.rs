@@ -14,14 +14,14 @@ use pipe_stages::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::search;
+use super::{search, train};
 use crate::pipeline::{
     mistake::Mistake,
     reading::Reading,
     stage::{Expansion, Here, Reads, StageKind, StageSpec, Stages, TrainSpec, with},
 };
 
-pub(super) const NAME: &str = "Retrain";
+pub(super) const NAME: &str = train::RETRAIN;
 
 pub(super) static KIND: StageKind = StageKind {
     name: NAME,

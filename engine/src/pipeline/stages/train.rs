@@ -21,7 +21,6 @@ use serde_json::{Value, json};
 use super::{
     augment, decode, fetch,
     init::{self, InitForm},
-    retrain,
 };
 use crate::pipeline::{
     labels,
@@ -35,6 +34,9 @@ use crate::pipeline::{
 };
 
 pub(super) const NAME: &str = "Train";
+
+/// The kind of a retraining, whose weights a training may start from.
+pub(super) const RETRAIN: &str = "Retrain";
 
 pub(super) static KIND: StageKind = StageKind {
     name: NAME,
@@ -55,7 +57,7 @@ pub(super) static KIND: StageKind = StageKind {
 };
 
 /// The kinds of stages that initial weights may come from.
-pub(super) const INIT_FROM: &[&str] = &[NAME, retrain::NAME, fetch::NAME];
+pub(super) const INIT_FROM: &[&str] = &[NAME, RETRAIN, fetch::NAME];
 
 /// The inputs of a training.
 pub(super) struct TrainInputs {

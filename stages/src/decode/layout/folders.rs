@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Chosen, Item, Published, listed, pictures};
 use crate::{
     containers::is_junk,
     decode::{
+        chosen::{Chosen, Item, Published, listed, pictures},
         params::{Folders, TestImages},
         scan::Scan,
     },
@@ -31,7 +31,7 @@ pub(super) fn choose(folders: &Folders, scan: &Scan) -> Result<Chosen, StageErro
         match wanted.of(&parts) {
             Some((published, below)) => places.push(Place { entry, published, rest: parts[below..].to_vec() }),
             None => {
-                chosen.unused.insert(entry, format!("it is in none of the folders {}", listed(wanted.names())));
+                chosen.unused.insert(entry, format!("in none of the folders {}", listed(wanted.names())));
             }
         }
     }

@@ -9,43 +9,11 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    chosen::{Chosen, Item, Published, listed},
     params::{ClassChange, Classes, Format},
     scan::Scan,
 };
-use crate::{records::Verdict, stage::StageError, words::one_of};
-
-/// The split that a publisher meant a picture for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Published {
-    Train,
-    Validation,
-    Test,
-    /// The publisher does not say. A share is for testing.
-    Any,
-}
-
-/// A picture that is used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Item {
-    /// The index of its entry in the scan.
-    pub(super) entry: usize,
-    pub(super) class: String,
-    pub(super) published: Published,
-    /// The pictures of a group are in one split.
-    pub(super) group: Option<String>,
-    /// Its place among the pictures of its class and split.
-    pub(super) order: String,
-}
-
-/// The pictures of a source that are used, and what there is to say about the others.
-#[derive(Debug, Default)]
-pub(super) struct Chosen {
-    pub(super) items: Vec<Item>,
-    /// The entries of pictures that are not used, and why.
-    pub(super) unused: BTreeMap<usize, String>,
-    /// Folders of classes in which there is no picture.
-    pub(super) empty: Vec<String>,
-}
+use crate::{stage::StageError, words::one_of};
 
 /// Returns the pictures that `format` uses.
 ///
@@ -64,12 +32,6 @@ pub(super) fn choose(format: &Format, classes: Option<&Classes>, scan: &Scan) ->
     check_classes(&chosen, scan)?;
     check_groups(&chosen, scan)?;
     Ok(chosen)
-}
-
-/// Returns the indices of the entries that are pictures, whether they can be read or not.
-fn pictures(scan: &Scan) -> impl Iterator<Item = usize> {
-    (0..scan.entries.len())
-        .filter(|entry| matches!(scan.entries[*entry].verdict, Verdict::Picture | Verdict::Unreadable))
 }
 
 fn change_classes(chosen: &mut Chosen, change: &ClassChange) -> Result<(), StageError> {
@@ -91,20 +53,13 @@ fn change_classes(chosen: &mut Chosen, change: &ClassChange) -> Result<(), Stage
             }
             return Ok(());
         }
-        ClassChange::Exclude(names) => (&|class| !names.contains(class), "its class is excluded"),
-        ClassChange::Only(names) => (&|class| names.contains(class), "its class is not among those that are used"),
+        ClassChange::Exclude(names) => (&|class| !names.contains(class), "class is excluded"),
+        ClassChange::Only(names) => (&|class| names.contains(class), "class is not used"),
     };
     let (kept, left) = std::mem::take(&mut chosen.items).into_iter().partition(|item| is_kept(&item.class));
     chosen.items = kept;
     chosen.unused.extend(left.into_iter().map(|item: Item| (item.entry, why.to_owned())));
     Ok(())
-}
-
-/// Returns names in a sentence, at most 20.
-pub(super) fn listed<'n>(names: impl Iterator<Item = &'n str> + Clone) -> String {
-    let n = names.clone().count();
-    let shown = names.map(|name| format!("`{}`", name.escape_debug())).take(20).collect::<Vec<_>>().join(", ");
-    if n > 20 { format!("{shown} and {} more", n - 20) } else { shown }
 }
 
 fn check_classes(chosen: &Chosen, scan: &Scan) -> Result<(), StageError> {

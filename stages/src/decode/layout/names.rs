@@ -1,8 +1,11 @@
 //! Pictures with their classes in their names.
 
-use super::{Chosen, Item, Published, listed, pictures};
 use crate::{
-    decode::{params::Names, scan::Scan},
+    decode::{
+        chosen::{Chosen, Item, Published, listed, pictures},
+        params::Names,
+        scan::Scan,
+    },
     stage::StageError,
 };
 
@@ -18,7 +21,7 @@ pub(super) fn choose(names: &Names, scan: &Scan) -> Result<Chosen, StageError> {
                 group: found.group.map(str::to_owned),
                 order: path.clone(),
             }),
-            None => drop(chosen.unused.insert(entry, "its name does not fit the pattern".to_owned())),
+            None => drop(chosen.unused.insert(entry, "name does not fit the pattern".to_owned())),
         }
     }
     if chosen.items.is_empty() {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Chosen, Item, Published, listed, pictures};
 use crate::{
     containers::nfc,
-    decode::{params::Table, scan::Scan},
+    decode::{
+        chosen::{Chosen, Item, Published, listed, pictures},
+        params::Table,
+        scan::Scan,
+    },
     records::Verdict,
     stage::StageError,
 };
@@ -50,10 +53,16 @@ pub(super) fn choose(table: &Table, scan: &Scan) -> Result<Chosen, StageError> {
             Some(first) if chosen.items[*first] == item => {}
             Some(first) => {
                 let first = &chosen.items[*first];
-                mistakes.push(format!(
-                    "line {line}: `{}` is `{}` here and `{}` before, or in another split or group",
-                    row.file, item.class, first.class
-                ));
+                let (found, before) = match (first.class != item.class, first.published != item.published) {
+                    (true, _) => (format!("`{}`", item.class), format!("`{}`", first.class)),
+                    (false, true) => ("in one split".to_owned(), "in another".to_owned()),
+                    (false, false) => {
+                        let group =
+                            |item: &Item| format!("in the group `{}`", item.group.as_deref().unwrap_or_default());
+                        (group(&item), group(first))
+                    }
+                };
+                mistakes.push(format!("line {line}: `{}` is {found} here, and {before} before", row.file));
             }
             None => {
                 known.insert(entry, chosen.items.len());
@@ -68,17 +77,17 @@ pub(super) fn choose(table: &Table, scan: &Scan) -> Result<Chosen, StageError> {
         mistakes.extend(more.map(|more| format!("and {more} more")));
         return Err(StageError::failed_with_hint(
             format!("the table `{path}` does not fit the pictures in {n} lines:\n  {}", mistakes.join("\n  ")),
-            "remove the lines, or add the pictures",
+            "correct the table; if it is in an archive, put a corrected copy beside it: `Fetch(Files([..]))` reads several files as one source",
         ));
     }
     for entry in unlabelled {
         if known.contains_key(&entry) {
             continue;
         }
-        chosen.unused.insert(entry, "the table has no label for it".to_owned());
+        chosen.unused.insert(entry, "no label in the table".to_owned());
     }
     for entry in pictures(scan).filter(|entry| !known.contains_key(entry)) {
-        chosen.unused.entry(entry).or_insert_with(|| "the table does not name it".to_owned());
+        chosen.unused.entry(entry).or_insert_with(|| "not in the table".to_owned());
     }
     Ok(chosen)
 }

@@ -1,5 +1,6 @@
 //! A folder of this disk: its files with their digests, as they are when a pipeline is planned.
 
+mod look;
 mod seen;
 mod walk;
 
@@ -10,9 +11,9 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
-    time::SystemTime,
 };
 
+pub use look::{DiskError, Look};
 use pipe_store::{Digest, KnownFile, check_path};
 use rayon::prelude::*;
 use seen::{Seen, Stamp};
@@ -21,57 +22,6 @@ use crate::{
     records::{ListedFile, Listing, Record, Version},
     stage::{Outputs, Progress},
 };
-
-/// Why a folder or a file of this disk cannot be used. The text follows the path, as in "`../pictures` is not there".
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DiskError {
-    /// There is nothing at the path.
-    #[error("is not there")]
-    Absent,
-    /// A folder was expected.
-    #[error("is a file, not a folder")]
-    NotAFolder,
-    /// A file was expected.
-    #[error("is a folder, not a file")]
-    NotAFile,
-    /// It is a pipe, a socket or a device.
-    #[error("is neither a file nor a folder")]
-    Other,
-    /// Files or folders cannot be read.
-    #[error("{}", unreadable(.0))]
-    Unreadable(Vec<String>),
-    /// Names that differ in bytes are the same text.
-    #[error("has names that are the same text in Unicode's form NFC: {}", .0.join("; "))]
-    SameNames(Vec<String>),
-    /// A file was written while it was read.
-    #[error("is being written: `{0}` changed each time that it was read")]
-    Busy(String),
-}
-
-/// The most files that an error names.
-const NAMED: usize = 100;
-
-fn unreadable(files: &[String]) -> String {
-    let more = files.len().saturating_sub(NAMED);
-    let named = files.iter().take(NAMED).map(|file| format!("\n  {file}")).collect::<String>();
-    let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
-    match files {
-        [file] => format!("cannot be read: {file}"),
-        files => format!("has {} files and folders that cannot be read:{named}{more}", files.len()),
-    }
-}
-
-/// How folders and files are looked at.
-pub struct Look<'a> {
-    /// What is passed over: the store, and what `pipe` writes beside the pipeline file.
-    pub skip: &'a [PathBuf],
-    /// The folder with the notes about files that were hashed before.
-    pub notes: &'a Path,
-    /// The present time, at the latest when looking begins.
-    pub now: SystemTime,
-    /// Is told of the progress.
-    pub tell: &'a (dyn Fn(&Progress) + Sync),
-}
 
 /// The files of a folder with their digests, as they were when it was looked at.
 #[derive(Debug)]

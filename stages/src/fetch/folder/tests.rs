@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
     sync::Mutex,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tempfile::TempDir;

@@ -11,7 +11,10 @@ use std::{
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::{DiskError, Look, seen::Stamp};
+use super::{
+    look::{DiskError, Look},
+    seen::Stamp,
+};
 use crate::stage::Progress;
 
 /// What is in a folder. Everything is sorted.

@@ -1,6 +1,7 @@
 //! The names of metrics, such as `valid.fine_accuracy`, and what they mean.
 
 use super::tally::Tally;
+use crate::records::{top_accuracy, top_accuracy_k};
 
 /// A figure of one head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,11 +26,7 @@ impl Figure {
             "accuracy" => Some(Self::Accuracy),
             "balanced_accuracy" => Some(Self::BalancedAccuracy),
             "macro_f1" => Some(Self::MacroF1),
-            _ => {
-                let digits = name.strip_prefix("top_")?.strip_suffix("_accuracy")?;
-                let k = digits.parse().ok().filter(|k: &u32| *k > 0 && k.to_string() == digits)?;
-                Some(Self::TopAccuracy(k))
-            }
+            _ => top_accuracy_k(name).map(Self::TopAccuracy),
         }
     }
 
@@ -51,7 +48,7 @@ impl Figure {
             Self::Accuracy => "accuracy".to_owned(),
             Self::BalancedAccuracy => "balanced_accuracy".to_owned(),
             Self::MacroF1 => "macro_f1".to_owned(),
-            Self::TopAccuracy(k) => format!("top_{k}_accuracy"),
+            Self::TopAccuracy(k) => top_accuracy(k),
         }
     }
 

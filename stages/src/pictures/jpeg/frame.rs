@@ -1,10 +1,9 @@
 //! The segments of a JPEG before and between its scans.
 
 use super::{
-    broken,
     dct::ZIGZAG,
     huffman::{Code, USUAL},
-    truncated, unsupported,
+    words::{broken, truncated, unsupported},
 };
 
 /// The header of a frame: what a picture consists of.

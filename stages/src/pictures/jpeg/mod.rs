@@ -9,13 +9,15 @@ mod dct;
 mod frame;
 mod huffman;
 mod scan;
+mod words;
 
 use colour::{Model, Upsampled};
 use frame::{Frame, Markers, Next};
 use image::GrayImage;
 use scan::Decoded;
+use words::truncated;
 
-use super::Planes;
+use super::limits::Planes;
 
 /// Returns the width and height of a JPEG, and the most bytes that decoding it takes, judged by its header.
 ///
@@ -78,18 +80,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Planes, String> {
         model.write(rows, [red, green, blue]);
     }
     Ok(planes)
-}
-
-fn truncated(why: &str) -> String {
-    format!("a truncated JPEG: {why}")
-}
-
-fn broken(why: &str) -> String {
-    format!("a broken JPEG: {why}")
-}
-
-fn unsupported(what: &str) -> String {
-    format!("{what}, which cannot be read here: convert it to a usual JPEG or to PNG")
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! The entropy-coded data of a scan.
 
 use super::{
-    broken,
     dct::{self, ZIGZAG},
     frame::{Component, Frame, Markers, Scan},
     huffman::{Bits, Code},
-    truncated,
+    words::{broken, truncated},
 };
 
 /// What has been decoded of a component.
@@ -176,7 +175,7 @@ impl<'a> Stretch<'a> {
             });
         };
         match *marker {
-            marker if marker == 0xd0 + (n as u8 - 1) % 8 && self.blocks_to_skip == 0 => {
+            marker if usize::from(marker) == 0xd0 + (n - 1) % 8 && self.blocks_to_skip == 0 => {
                 self.bits = Bits::new(bytes, at + fill + 1);
                 self.dc.fill(0);
                 Ok(())

@@ -287,6 +287,15 @@ fn quantisation_may_have_16_bits() {
     check(&jpeg, Model::Grey, "16 bits");
 }
 
+/// A photograph may have thousands of restarts.
+#[test]
+fn restarts_are_counted_beyond_255() {
+    let mut rng = Rng::with_seed(9);
+    let mut jpeg = random(&mut rng, [8 * 30, 8 * 20], &[(1, [1, 1])]);
+    jpeg.restart_interval = 1;
+    check(&jpeg, Model::Grey, "600 restarts");
+}
+
 /// Small pictures: baseline in one and in several scans with restarts, and progressive.
 fn small() -> Vec<Jpeg> {
     let parts = [(1, [2, 2]), (2, [1, 1]), (3, [1, 1])];
