@@ -199,10 +199,20 @@ fn divide(decode: &Decode, scan: &Scan, chosen: &mut Chosen) -> Result<Vec<(Item
     for name in decode.splits() {
         if !assigned.iter().any(|(_, split)| split == name) {
             let n = assigned.len();
-            return Err(StageError::failed_with_hint(
-                format!("the {name} split of {n} pictures is empty"),
-                "a class needs two training pictures to give one away: use more pictures, a larger `subset` or another share",
-            ));
+            let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+            for (item, _) in &assigned {
+                *groups.entry(item.group.as_deref().unwrap_or_default()).or_default() += 1;
+            }
+            let largest = groups.iter().filter(|(group, _)| !group.is_empty()).max_by_key(|(_, n)| **n);
+            let hint = match largest {
+                Some((group, of)) => format!(
+                    "groups are not divided, and the largest, `{}`, has {of} pictures: use a larger share, or leave out `group`",
+                    group.escape_debug()
+                ),
+                None => "a class needs two training pictures to give one away: use more pictures, a larger `subset` or another share"
+                    .to_owned(),
+            };
+            return Err(StageError::failed_with_hint(format!("the {name} split of {n} pictures is empty"), hint));
         }
     }
     Ok(assigned)
