@@ -141,6 +141,7 @@ impl Content<'_> {
     /// If the file cannot be read.
     pub(crate) fn digest(self, n: usize, is_wanted: impl Fn(&[u8]) -> bool, most: u64) -> Result<Looked, ContentError> {
         let (known, fits) = (self.digest, self.size <= most);
+        let room = self.size.min(self.stated) as usize;
         let (mut hasher, mut head, mut whole) = (blake3::Hasher::new(), Vec::with_capacity(n.min(4096)), None);
         self.each(|piece| {
             if known.is_none() {
@@ -149,7 +150,7 @@ impl Content<'_> {
             // The first piece has the head, because pieces are larger.
             if head.is_empty() {
                 head.extend_from_slice(&piece[..piece.len().min(n)]);
-                whole = (fits && is_wanted(&head)).then(Vec::new);
+                whole = (fits && is_wanted(&head)).then(|| Vec::with_capacity(room));
             }
             if let Some(whole) = &mut whole {
                 whole.extend_from_slice(piece);

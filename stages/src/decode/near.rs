@@ -2,8 +2,8 @@
 //! quality.
 //!
 //! An image is reduced to 64 bits, one for each neighbour in a row of 9 x 8 means of its luma that is brighter (the "difference
-//! hash", Krawetz, "Kind of Like That", 2013). Two images are near if at most [`BITS`] of them differ and the means of 8 x 8
-//! cells differ by at most [`LEVELS`] on average.
+//! hash", Krawetz, "Kind of Like That", 2013). Two images are near if at most [`BITS`] of them differ and these means
+//! differ by at most [`LEVELS`] on average. Flat images are near to none.
 
 use std::collections::BTreeMap;
 
@@ -22,13 +22,16 @@ const LEVELS: u32 = 6;
 /// The least difference between the brightest and the darkest cell. Flatter images all look the same.
 const CONTRAST: u8 = 16;
 /// The most pairs that are recorded and shown.
-const PAIRS: usize = 20;
+const PAIRS: usize = 8;
+
+/// The cells of an image: 8 rows of 9.
+const CELLS: usize = 72;
 
 /// What is compared of an image.
 #[derive(Clone)]
 struct Look {
     hash: u64,
-    cells: [u8; 64],
+    cells: [u8; CELLS],
 }
 
 /// Returns the near duplicates across splits. `splits` has the images of each, with their digests. Equal images do not count.
@@ -72,7 +75,7 @@ fn is_flat(look: &Look) -> bool {
 
 fn is_near(a: &Look, b: &Look) -> bool {
     let difference: u32 = a.cells.iter().zip(&b.cells).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
-    distance(a, b) <= BITS && difference <= 64 * LEVELS
+    distance(a, b) <= BITS && difference <= CELLS as u32 * LEVELS
 }
 
 /// Images by each part of their hash.
@@ -106,24 +109,20 @@ fn bits(look: &Look, part: usize) -> u16 {
 
 /// Returns what is compared of `image`, `[c, h, w]`.
 fn look(image: &[u8], shape: ImageShape) -> Look {
-    let columns = cells(image, shape, 9);
+    let cells = cells(image, shape);
     let mut hash = 0_u64;
-    for row in columns.chunks_exact(9) {
+    for row in cells.chunks_exact(9) {
         for pair in row.windows(2) {
             // The means as fractions are compared exactly.
             let is_brighter = pair[1].0 * pair[0].1 > pair[0].0 * pair[1].1;
             hash = hash << 1 | u64::from(is_brighter);
         }
     }
-    let mut means = [0; 64];
-    for (mean, (sum, weight)) in means.iter_mut().zip(cells(image, shape, 8)) {
-        *mean = (sum / weight) as u8;
-    }
-    Look { hash, cells: means }
+    Look { hash, cells: cells.map(|(sum, weight)| (sum / weight) as u8) }
 }
 
-/// Returns the sum and the weight of the luma in each of 8 x `columns` cells.
-fn cells(image: &[u8], shape: ImageShape, columns: usize) -> Vec<(u64, u64)> {
+/// Returns the sum and the weight of the luma in each cell.
+fn cells(image: &[u8], shape: ImageShape) -> [(u64, u64); CELLS] {
     let ImageShape { channels, height, width } = shape;
     let plane = height * width;
     let weights: &[u64] = if channels == 3 { &[299, 587, 114] } else { &[1] };
@@ -131,20 +130,15 @@ fn cells(image: &[u8], shape: ImageShape, columns: usize) -> Vec<(u64, u64)> {
         let from = (cell * side / cells).min(side - 1);
         from..((cell + 1) * side / cells).max(from + 1)
     };
-    let mut found = Vec::with_capacity(8 * columns);
-    for row in 0..8 {
-        for column in 0..columns {
-            let (rows, columns) = (range(row, 8, height), range(column, columns, width));
-            let mut sum = 0;
-            for (weight, plane) in weights.iter().zip(image.chunks_exact(plane)) {
-                for y in rows.clone() {
-                    sum += weight * plane[y * width..][columns.clone()].iter().map(|x| u64::from(*x)).sum::<u64>();
-                }
-            }
-            found.push((sum, weights.iter().sum::<u64>() * (rows.len() * columns.len()) as u64));
-        }
-    }
-    found
+    std::array::from_fn(|cell| {
+        let (rows, columns) = (range(cell / 9, 8, height), range(cell % 9, 9, width));
+        let of_row =
+            |plane: &[u8], y: usize| plane[y * width..][columns.clone()].iter().map(|x| u32::from(*x)).sum::<u32>();
+        let of_plane = |plane| rows.clone().map(|y| u64::from(of_row(plane, y))).sum::<u64>();
+        let sums = image.chunks_exact(plane).map(of_plane);
+        let sum = weights.iter().zip(sums).map(|(weight, sum)| weight * sum).sum();
+        (sum, weights.iter().sum::<u64>() * (rows.len() * columns.len()) as u64)
+    })
 }
 
 #[cfg(test)]
@@ -188,7 +182,7 @@ mod tests {
     #[test]
     fn the_index_finds_what_a_look_at_all_finds() {
         let looks: Vec<Look> = (0..200_u64)
-            .map(|i| Look { hash: (i / 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 1 << (i % 4 * 13), cells: [0; 64] })
+            .map(|i| Look { hash: (i / 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 1 << (i % 4 * 13), cells: [0; CELLS] })
             .collect();
         let index = Index::of(&looks);
         for (image, look) in looks.iter().enumerate() {
@@ -208,6 +202,6 @@ mod tests {
     #[test]
     fn small_images_have_cells_too() {
         let shape = ImageShape { channels: 1, height: 2, width: 3 };
-        assert!(cells(&[1, 2, 3, 4, 5, 6], shape, 9).iter().all(|(_, weight)| *weight > 0));
+        assert!(cells(&[1, 2, 3, 4, 5, 6], shape).iter().all(|(_, weight)| *weight > 0));
     }
 }

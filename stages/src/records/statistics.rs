@@ -63,7 +63,7 @@ pub struct Duplicates {
 pub struct NearDuplicates {
     /// For each pair of splits, such as "test/train", the number of images of the first that look like one of the second.
     pub images: BTreeMap<String, usize>,
-    /// The nearest pairs, at most 20, in the order of the sheet `near_duplicates.png`.
+    /// The nearest pairs, at most 8, in the order of the sheet `near_duplicates.png`.
     pub pairs: Vec<Near>,
 }
 
