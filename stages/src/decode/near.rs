@@ -1,11 +1,11 @@
 //! Near duplicates: images that look the same without having the same pixels, such as a picture and its copy of another size or
 //! quality.
 //!
-//! An image is reduced to 64 bits, one for each neighbour in a row of 9 x 8 means of its luma that is brighter (the "difference
-//! hash", Krawetz, "Kind of Like That", 2013). Two images are near if at most [`BITS`] of them differ and these means
+//! An image is reduced to 64 bits, one for each neighbour in a row of 9 x 8 means of its green or grey values that is brighter (the
+//! "difference hash", Krawetz, "Kind of Like That", 2013). Two images are near if at most [`BITS`] of them differ and these means
 //! differ by at most [`LEVELS`] on average. Flat images are near to none.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use pipe_store::Digest;
 use rayon::prelude::*;
@@ -121,24 +121,27 @@ fn look(image: &[u8], shape: ImageShape) -> Look {
     Look { hash, cells: cells.map(|(sum, weight)| (sum / weight) as u8) }
 }
 
-/// Returns the sum and the weight of the luma in each cell.
+/// Returns the sum of the green or grey values in each cell, and the number of its pixels.
 fn cells(image: &[u8], shape: ImageShape) -> [(u64, u64); CELLS] {
     let ImageShape { channels, height, width } = shape;
-    let plane = height * width;
-    let weights: &[u64] = if channels == 3 { &[299, 587, 114] } else { &[1] };
+    let size = height * width;
+    let plane = &image[if channels == 3 { size } else { 0 }..][..size];
     let range = |cell: usize, cells: usize, side: usize| {
         let from = (cell * side / cells).min(side - 1);
         from..((cell + 1) * side / cells).max(from + 1)
     };
-    std::array::from_fn(|cell| {
-        let (rows, columns) = (range(cell / 9, 8, height), range(cell % 9, 9, width));
-        let of_row =
-            |plane: &[u8], y: usize| plane[y * width..][columns.clone()].iter().map(|x| u32::from(*x)).sum::<u32>();
-        let of_plane = |plane| rows.clone().map(|y| u64::from(of_row(plane, y))).sum::<u64>();
-        let sums = image.chunks_exact(plane).map(of_plane);
-        let sum = weights.iter().zip(sums).map(|(weight, sum)| weight * sum).sum();
-        (sum, weights.iter().sum::<u64>() * (rows.len() * columns.len()) as u64)
-    })
+    let columns: [Range<usize>; 9] = std::array::from_fn(|column| range(column, 9, width));
+    let mut found = [(0, 0); CELLS];
+    for (row, found) in found.chunks_exact_mut(9).enumerate() {
+        for y in range(row, 8, height) {
+            let pixels = &plane[y * width..][..width];
+            for ((sum, n), columns) in found.iter_mut().zip(&columns) {
+                *sum += pixels[columns.clone()].iter().map(|x| u64::from(*x)).sum::<u64>();
+                *n += columns.len() as u64;
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]
