@@ -46,7 +46,7 @@ pub(super) struct Scanned {
 
 /// What an entry looks like before links are followed.
 enum Look {
-    File { kind: Kind, digest: Digest },
+    File { kind: Kind, digest: Digest, why: String },
     Broken(String),
     Link(Option<String>),
     Other,
@@ -86,7 +86,7 @@ pub(super) fn scan(
                 let is_table = table.is_some_and(|table| path == table || path.ends_with(&format!("/{table}")));
                 let looked = if is_table {
                     content.read(TABLE).map(|bytes| {
-                        let look = Look::File { kind: pictures::kind(&bytes), digest: Digest::of(&bytes) };
+                        let look = file(pictures::kind(&bytes), Digest::of(&bytes), &bytes);
                         tables.push((path.to_owned(), bytes));
                         look
                     })
@@ -129,7 +129,14 @@ fn look_at(content: crate::containers::Content<'_>, reading: &Reading, scan: &mu
         scan.largest = scan.largest.max(memory);
         scan.sum += memory;
     }
-    Ok(Look::File { kind, digest })
+    Ok(file(kind, digest, &head))
+}
+
+/// Returns the look at a file that begins with `head`.
+fn file(kind: Kind, digest: Digest, head: &[u8]) -> Look {
+    // Of two million entries few have something to say.
+    let why = if kind.is_readable() { String::new() } else { pictures::unreadable(kind, head) };
+    Look::File { kind, digest, why }
 }
 
 /// Returns the verdict on each entry, sorted by path.
@@ -158,9 +165,9 @@ fn judge(looks: &[(String, Look)]) -> Vec<Scanned> {
             Look::Link(_) => (Verdict::Link, None, None),
             Look::Broken(why) if content.is_none() => (Verdict::Unreadable, Some(why.clone()), None),
             Look::Broken(_) => (Verdict::Link, None, None),
-            Look::File { kind, digest } if kind.is_readable() => (Verdict::Picture, None, Some(*digest)),
-            Look::File { kind, .. } if kind.is_picture() || has_picture_name(path) => {
-                (Verdict::Unreadable, Some(kind.name().to_owned()), None)
+            Look::File { kind, digest, .. } if kind.is_readable() => (Verdict::Picture, None, Some(*digest)),
+            Look::File { kind, why, .. } if kind.is_picture() || has_picture_name(path) => {
+                (Verdict::Unreadable, Some(why.clone()), None)
             }
             Look::File { .. } if content.is_some() => (Verdict::Link, None, None),
             Look::File { kind, .. } => (Verdict::NotAPicture, Some(kind.name().to_owned()), None),

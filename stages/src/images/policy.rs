@@ -156,7 +156,7 @@ impl Policy {
 
     /// Fills `out`, `[batch, c, h, w]`, with the normalised images of `dataset` at `indices`. With an `epoch`, counted from 0,
     /// images are also changed randomly. `seed`, `epoch` and the image's index decide how. Without an epoch, as for validation
-    /// and test images, there are no random changes. Images are mixed by [`mixture`](Self::mixture).
+    /// and test images, there are no random changes. Images are mixed later.
     ///
     /// # Panics
     /// Panics if `out` has another length, an index is not in the split, the policy does not fit the images, or there is an

@@ -72,8 +72,8 @@ pub fn memory(bytes: &[u8], reading: &Reading) -> u64 {
     (DECODER + decoding.max(upright) + scaling + 9 * result) as u64
 }
 
-/// Returns what a file is that cannot be read.
-fn unreadable(kind: Kind, bytes: &[u8]) -> String {
+/// Returns what a file is that cannot be read, by its first bytes: "a HEIC picture, which cannot be read here: ..".
+pub(crate) fn unreadable(kind: Kind, bytes: &[u8]) -> String {
     let name = kind.name();
     match kind {
         kind if kind.is_picture() => format!("{name}, which cannot be read here: convert it to JPEG or PNG"),

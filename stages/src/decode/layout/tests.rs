@@ -415,7 +415,7 @@ fn all_broken_pictures_are_named_or_skipped() {
     assert_eq!(lines[0], "3 of 5 pictures cannot be read:");
     assert!(lines[1].starts_with("  entry `Training/a/2.png` is "), "{error}");
     assert!(lines[2].starts_with("  entry `Training/a/3.jpg` is "), "{error}");
-    assert!(lines[3].starts_with("  entry `Training/a/4.jpg` is an HTML"), "{error}");
+    assert_eq!(lines[3], "  entry `Training/a/4.jpg` is an HTML page, not a picture");
     let skip = format!(r#"{{"format":{FOLDERS},"validation":null,"broken":"Skip"}}"#);
     let outputs = run(&skip, archive(&pairs(&files))).unwrap();
     check(&outputs, &[("test", &["a 5"]), ("train", &["a 1"])]);
