@@ -16,7 +16,7 @@ use pipe_stages::{
     images::dataset::{self, ImageShape},
     params,
     philox::{Purpose, Stream},
-    stage::{Checkpoint, ComputeDevice, Context, Host, Inputs, Progress, Stage},
+    stage::{ComputeDevice, Context, Host, Inputs, Progress, Stage},
     train::Train,
 };
 use pipe_store::MemoryObjects;
@@ -29,20 +29,6 @@ impl Host for Clock {
     fn progress(&self, _: &Progress) {
         self.0.lock().expect("one thread").push(Instant::now());
     }
-
-    fn checkpoint_due(&self) -> bool {
-        false
-    }
-
-    fn interrupted(&self) -> bool {
-        false
-    }
-
-    fn latest_checkpoint(&self, _: u64) -> Option<Checkpoint> {
-        None
-    }
-
-    fn save_checkpoint(&self, _: &Checkpoint) {}
 }
 
 const NETWORKS: [(&str, u32, u32); 7] = [

@@ -7,7 +7,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pipe_stages::stage::{Checkpoint, Host, Progress};
+use pipe_stages::stage::{Host, Progress};
 
 use crate::{printer::duration, size::size, talk};
 
@@ -84,18 +84,4 @@ impl Host for Looking {
     fn progress(&self, progress: &Progress) {
         self.tell(progress);
     }
-
-    fn checkpoint_due(&self) -> bool {
-        false
-    }
-
-    fn interrupted(&self) -> bool {
-        false
-    }
-
-    fn latest_checkpoint(&self, _: u64) -> Option<Checkpoint> {
-        None
-    }
-
-    fn save_checkpoint(&self, _: &Checkpoint) {}
 }

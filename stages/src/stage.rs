@@ -276,18 +276,29 @@ pub trait Host: Send + Sync {
     /// Reports the progress of the work.
     fn progress(&self, progress: &Progress);
 
-    /// Returns whether to save a checkpoint at the next step. The host decides how often, since a stage has no clock.
-    fn checkpoint_due(&self) -> bool;
+    /// Returns whether to save a checkpoint at the next step. The host decides how often, since a stage has no clock. Defaults to
+    /// never.
+    fn checkpoint_due(&self) -> bool {
+        false
+    }
 
     /// Returns whether to stop. The stage then saves a checkpoint if it keeps any, and returns
-    /// [`StageError::Interrupted`].
-    fn interrupted(&self) -> bool;
+    /// [`StageError::Interrupted`]. Defaults to never.
+    fn interrupted(&self) -> bool {
+        false
+    }
 
-    /// Returns the latest complete and undamaged checkpoint of this trajectory at step `at_most` or before.
-    fn latest_checkpoint(&self, at_most: u64) -> Option<Checkpoint>;
+    /// Returns the latest complete and undamaged checkpoint of this trajectory at step `at_most` or before. Defaults to none.
+    fn latest_checkpoint(&self, at_most: u64) -> Option<Checkpoint> {
+        let _ = at_most;
+        None
+    }
 
-    /// Saves a checkpoint. If that fails, the work continues: a lost checkpoint costs time, but never changes a result.
-    fn save_checkpoint(&self, checkpoint: &Checkpoint);
+    /// Saves a checkpoint. If that fails, the work continues: a lost checkpoint costs time, but never changes a result. Defaults to
+    /// saving nothing.
+    fn save_checkpoint(&self, checkpoint: &Checkpoint) {
+        let _ = checkpoint;
+    }
 }
 
 /// The complete state of a trajectory at one step.
@@ -335,18 +346,4 @@ pub struct QuietHost;
 
 impl Host for QuietHost {
     fn progress(&self, _: &Progress) {}
-
-    fn checkpoint_due(&self) -> bool {
-        false
-    }
-
-    fn interrupted(&self) -> bool {
-        false
-    }
-
-    fn latest_checkpoint(&self, _: u64) -> Option<Checkpoint> {
-        None
-    }
-
-    fn save_checkpoint(&self, _: &Checkpoint) {}
 }

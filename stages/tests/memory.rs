@@ -229,6 +229,18 @@ fn folders_of_pictures_take_a_small_multiple_of_their_tensors() {
 }
 
 #[test]
+fn many_tiny_pictures_take_what_an_entry_takes() {
+    let _alone = alone();
+    let archive = folders(25_000, &png(1, 1));
+    let packed = archive.len();
+    let params = r#"{"format":{"Folders":{"size":[1,1]}},"validation":null}"#;
+    let (outputs, peak, estimate) = decode(params, vec![("archive", archive)]);
+    outputs.unwrap();
+    println!("50,000 pictures in {packed} bytes: peak {:.1} MiB, {} bytes each", mib(peak), peak / 50_000);
+    assert!(peak < 50_000 * 1500 && peak < estimate, "{} bytes for each, estimated {estimate}", peak / 50_000);
+}
+
+#[test]
 fn only_a_few_large_pictures_are_decoded_at_a_time() {
     let _alone = alone();
     // Each takes 72 MiB while it is decoded, and is thought to take twice that.

@@ -34,8 +34,9 @@ use crate::{
         dataset::{self, ImageShape, Labels},
         sheet::Sheet,
     },
+    params::sorted_record,
     pictures::{self, Reading},
-    records::{Head, NearDuplicates, Statistics, Version},
+    records::{Head, Inventory, NearDuplicates, Record, Statistics, Version},
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
@@ -293,7 +294,7 @@ impl Stage for Decode {
         }
         if let Some(mut gallery) = gallery {
             gallery.number();
-            outputs = outputs.with_record(&gallery.inventory);
+            outputs.insert(Inventory::FILE, sorted_record(&gallery.inventory));
         }
         for (name, part) in splits {
             let heads: Vec<(&str, &[i32])> = labels

@@ -116,7 +116,7 @@ pub(super) fn scan(
     }
     looks.sort_by(|(a, _), (b, _)| a.cmp(b));
     scan.folders.sort_unstable();
-    scan.entries = judge(&looks);
+    scan.entries = judge(looks);
     Ok(scan)
 }
 
@@ -140,7 +140,7 @@ fn file(kind: Kind, digest: Digest, head: &[u8]) -> Look {
 }
 
 /// Returns the verdict on each entry, sorted by path.
-fn judge(looks: &[(String, Look)]) -> Vec<Scanned> {
+fn judge(looks: Vec<(String, Look)>) -> Vec<Scanned> {
     let at_path = |path: &str| looks.binary_search_by(|(known, _)| known.as_str().cmp(path)).ok();
     let follow = |mut at: usize| {
         for _ in 0..LINKS {
@@ -152,14 +152,8 @@ fn judge(looks: &[(String, Look)]) -> Vec<Scanned> {
         None
     };
     let judge = |(index, (path, look)): (usize, &(String, Look))| {
-        let (target, content) = match look {
-            Look::Link(_) => match follow(index) {
-                Some(target) => (&looks[target].1, Some(target)),
-                None => (look, None),
-            },
-            _ => (look, None),
-        };
-        let (verdict, why, digest) = match target {
+        let content = matches!(look, Look::Link(_)).then(|| follow(index)).flatten();
+        let (verdict, why, digest) = match content.map_or(look, |content| &looks[content].1) {
             _ if is_junk(path) => (Verdict::Junk, None, None),
             Look::Other => (Verdict::Other, None, None),
             Look::Link(_) => (Verdict::Link, None, None),
@@ -172,9 +166,12 @@ fn judge(looks: &[(String, Look)]) -> Vec<Scanned> {
             Look::File { .. } if content.is_some() => (Verdict::Link, None, None),
             Look::File { kind, .. } => (Verdict::NotAPicture, Some(kind.name().to_owned()), None),
         };
-        Scanned { path: path.clone(), verdict, why, digest, content }
+        (verdict, why, digest, content)
     };
-    looks.iter().enumerate().map(judge).collect()
+    let verdicts: Vec<_> = looks.iter().enumerate().map(judge).collect();
+    let paths = looks.into_iter().map(|(path, _)| path);
+    let scanned = |(path, (verdict, why, digest, content))| Scanned { path, verdict, why, digest, content };
+    paths.zip(verdicts).map(scanned).collect()
 }
 
 /// Returns whether a file says by its name that it is a picture, so that it is broken if it is none.

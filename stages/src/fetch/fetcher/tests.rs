@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     fetch::{ARCHIVE, FetchSpec, Measured, Sources, measure, proxy::Proxies},
-    stage::{Checkpoint, ComputeDevice, QuietHost},
+    stage::{ComputeDevice, QuietHost},
 };
 
 /// What a server does with a request.
@@ -321,16 +321,9 @@ fn an_interruption_ends_the_wait() {
     struct Stop(Arc<AtomicBool>);
     impl Host for Stop {
         fn progress(&self, _: &Progress) {}
-        fn checkpoint_due(&self) -> bool {
-            false
-        }
         fn interrupted(&self) -> bool {
             self.0.load(Ordering::Relaxed)
         }
-        fn latest_checkpoint(&self, _: u64) -> Option<Checkpoint> {
-            None
-        }
-        fn save_checkpoint(&self, _: &Checkpoint) {}
     }
     let folder = TempDir::new().unwrap();
     let server = Server::start(vec![Reply::Status(503)]);
@@ -441,16 +434,9 @@ fn an_interruption_keeps_what_came() {
             self.1.store(progress.done, Ordering::Relaxed);
             self.0.store(progress.done > 100_000, Ordering::Relaxed);
         }
-        fn checkpoint_due(&self) -> bool {
-            false
-        }
         fn interrupted(&self) -> bool {
             self.0.load(Ordering::Relaxed)
         }
-        fn latest_checkpoint(&self, _: u64) -> Option<Checkpoint> {
-            None
-        }
-        fn save_checkpoint(&self, _: &Checkpoint) {}
     }
     let folder = TempDir::new().unwrap();
     let server = Server::start(vec![Reply::Ranges(data())]);
