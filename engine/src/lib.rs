@@ -9,6 +9,7 @@
 pub mod action;
 pub mod compare;
 pub mod gc;
+pub mod how;
 pub mod import;
 pub mod leaves;
 pub mod lockfile;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::{
     action::{Action, DeviceKind},
+    how::How,
     names::{NameError, resolve},
 };
 
@@ -29,6 +30,8 @@ pub struct Node {
     pub seed: u64,
     /// The origin of each input file, by slot.
     pub inputs: BTreeMap<String, Edge>,
+    /// How its program is run, if it runs one. No key depends on it.
+    pub how: Option<Arc<How>>,
 }
 
 /// A file in the output tree of another node. Only the file's digest enters the key.

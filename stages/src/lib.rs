@@ -4,7 +4,7 @@
 //! The modules form three storeys, and an import never goes up:
 //!
 //! 1. What every module may use: parameters ([`params`], [`problem`]), random numbers ([`philox`]), files ([`records`],
-//!    [`tensors`]) and the [`stage::Stage`] trait.
+//!    [`tensors`]), programs ([`program`]) and the [`stage::Stage`] trait.
 //! 2. Libraries that do not know of stages: `containers`, [`images`], [`network`], [`pictures`], [`search`].
 //! 3. The stages, each in a module of its own, and the [`registry`] of them.
 
@@ -13,6 +13,7 @@
 pub mod params;
 pub mod philox;
 pub mod problem;
+pub mod program;
 pub mod records;
 pub mod stage;
 pub mod tensors;

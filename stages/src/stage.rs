@@ -6,7 +6,10 @@ use pipe_store::{Bytes, Digest, KnownFile, ObjectSource, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::records::{self, Listing, Record};
+use crate::{
+    program::{Finished, FoundFile, Program, Watched},
+    records::{self, Listing, Record},
+};
 
 /// A stage's name and version. The version changes whenever the same inputs would give other bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Needs {
     /// Whether the stage computes on a device. Its action then has the device and the numerics class, and it runs in its own
     /// process.
     pub device: bool,
+    /// Whether the stage runs a program. It then runs in its own process, which ends with whatever the program started.
+    pub process: bool,
 }
 
 /// One kind of work: a pure function of inputs, parameters and seed.
@@ -200,6 +205,7 @@ impl<'a> Inputs<'a> {
 pub struct Outputs {
     files: BTreeMap<String, Vec<u8>>,
     known: BTreeMap<String, KnownFile>,
+    found: BTreeMap<String, FoundFile>,
 }
 
 impl Outputs {
@@ -240,6 +246,22 @@ impl Outputs {
         let path = path.into();
         let is_new = !self.files.contains_key(&path) && self.known.insert(path.clone(), file).is_none();
         assert!(is_new, "output `{path}` is written twice");
+    }
+
+    /// Adds a file that a program wrote, whose digest is found when it is stored. It need not fit into memory.
+    ///
+    /// # Panics
+    /// Panics if there is a file at `path` already.
+    pub fn insert_found(&mut self, path: impl Into<String>, file: FoundFile) {
+        let path = path.into();
+        let is_new = !self.files.contains_key(&path) && !self.known.contains_key(&path);
+        let is_new = is_new && self.found.insert(path.clone(), file).is_none();
+        assert!(is_new, "output `{path}` is written twice");
+    }
+
+    /// Returns the files that programs wrote, sorted by path.
+    pub fn found(&self) -> &BTreeMap<String, FoundFile> {
+        &self.found
     }
 
     /// Returns the files that are stored from this disk, sorted by path.
@@ -292,6 +314,30 @@ pub trait Host: Send + Sync {
     fn latest_checkpoint(&self, at_most: u64) -> Option<Checkpoint> {
         let _ = at_most;
         None
+    }
+
+    /// Returns the number of threads that a program may use. Defaults to 1.
+    fn threads(&self) -> usize {
+        1
+    }
+
+    /// Runs a program in a fresh folder, and returns how it ended. `tell` is called with what is watched, whenever it has grown.
+    /// Defaults to an error: this host runs no programs.
+    ///
+    /// # Errors
+    /// [`StageError::Environment`] if it could not be started, was killed, ran too long or lost its memory,
+    /// [`StageError::Interrupted`] if the work was asked to stop, [`StageError::Input`] if an input cannot be read.
+    fn run_program(
+        &self,
+        program: &Program,
+        inputs: &Inputs<'_>,
+        watched: &Watched,
+        tell: &mut dyn FnMut(&[u8]),
+    ) -> Result<Finished, StageError> {
+        let _ = (inputs, watched, tell);
+        let name = program.words.first().map_or("", String::as_str);
+        let hint = Some("use `pipe run` or `pipe exec`".to_owned());
+        Err(StageError::Environment { message: format!("`{name}` cannot be run here"), hint, source: None })
     }
 
     /// Saves a checkpoint. If that fails, the work continues: a lost checkpoint costs time, but never changes a result. Defaults to

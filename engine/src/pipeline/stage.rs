@@ -315,7 +315,8 @@ impl<'p> Expansion<'p> {
             .map(|(slot, node, path)| (slot.to_owned(), Edge { node, path: path.to_owned() }))
             .collect();
         let seed = derive_seed(self.seed, stage.id().name, repeat);
-        self.nodes.push(Node { name: name.to_owned(), part_of: part_of.to_owned(), stage, params, seed, inputs });
+        let (name, part_of) = (name.to_owned(), part_of.to_owned());
+        self.nodes.push(Node { name, part_of, stage, params, seed, inputs, how: None });
         self.nodes.len() - 1
     }
 }

@@ -63,7 +63,7 @@ impl Stage for Evaluate {
     }
 
     fn needs(&self) -> Needs {
-        Needs { seed: false, device: true }
+        Needs { device: true, ..Needs::default() }
     }
 
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {

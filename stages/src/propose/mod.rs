@@ -60,7 +60,7 @@ impl Stage for Propose {
     }
 
     fn needs(&self) -> Needs {
-        Needs { seed: true, device: false }
+        Needs { seed: true, ..Needs::default() }
     }
 
     fn run(&self, inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Outputs, StageError> {

@@ -42,7 +42,7 @@ impl Stage for Train {
     }
 
     fn needs(&self) -> Needs {
-        Needs { seed: true, device: true }
+        Needs { seed: true, device: true, ..Needs::default() }
     }
 
     fn trajectory(&self) -> Option<Value> {

@@ -126,7 +126,7 @@ impl Stage for VisualizeFilters {
     }
 
     fn needs(&self) -> Needs {
-        Needs { seed: true, device: true }
+        Needs { seed: true, device: true, ..Needs::default() }
     }
 
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
