@@ -88,7 +88,7 @@ pub fn check(
             let threads = options.threads.unwrap_or(options.cores / rivals).max(1);
             let node = &plan.nodes[index];
             tell(Event::Started { node: &node.name, why: &Why::Check });
-            let (job, stop) = Job::new(index, node.stage.clone(), action, threads, false);
+            let (job, stop) = Job::new(index, node.stage.clone(), action, node.how.clone(), threads, false);
             running.insert(index, (stop, memory, Instant::now()));
             start(job, committed, store.clone(), scratch.join(index.to_string()), options.clone(), sender.clone());
         }

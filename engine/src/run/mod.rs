@@ -13,6 +13,7 @@ pub mod log;
 pub mod machine;
 mod options;
 pub mod outlook;
+pub mod program;
 pub mod room;
 mod spent;
 pub mod verdict;
@@ -343,7 +344,8 @@ impl<'a> Engine<'a> {
         let node = &self.plan.nodes[index];
         tell(Event::Started { node: &node.name, why: &why });
         tracing::info!(node = node.name, key = %key.0, threads, memory, "start");
-        let (job, stop) = Job::new(index, node.stage.clone(), *action, threads, self.options.rerun.contains(&index));
+        let fresh = self.options.rerun.contains(&index);
+        let (job, stop) = Job::new(index, node.stage.clone(), *action, node.how.clone(), threads, fresh);
         self.running.insert(index, Running { stop, why, threads, memory, since: Instant::now() });
         Ok(Some(job))
     }
