@@ -34,13 +34,20 @@ pub struct Node {
     pub how: Option<Arc<How>>,
 }
 
-/// A file in the output tree of another node. Only the file's digest enters the key.
+/// A file in the output tree of another node, or a folder, whose files have slots of their own. Only the digests enter the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
     /// The index of that node. It is smaller than the index of the node that reads the file.
     pub node: usize,
-    /// The file's path in the tree.
+    /// The file's path in the tree. A folder ends with `/`, and the empty path is the whole tree.
     pub path: String,
+}
+
+impl Edge {
+    /// Returns whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        self.path.is_empty() || self.path.ends_with('/')
+    }
 }
 
 /// Everything that a study executes. Invariant: a node comes after the nodes it reads from.
@@ -122,10 +129,18 @@ impl Plan {
                 pending.push(slot.as_str());
                 continue;
             };
-            let entry = tree
-                .files
-                .get(&edge.path)
-                .ok_or_else(|| MissingFile { node: self.nodes[edge.node].name.clone(), path: edge.path.clone() })?;
+            let missing = || MissingFile { node: self.nodes[edge.node].name.clone(), path: edge.path.clone() };
+            if edge.is_folder() {
+                let inside =
+                    tree.files.iter().filter_map(|(path, entry)| Some((path.strip_prefix(&edge.path)?, entry)));
+                let before = inputs.len();
+                inputs.extend(inside.map(|(rest, entry)| (format!("{slot}/{rest}"), entry.digest)));
+                if inputs.len() == before {
+                    return Err(missing());
+                }
+                continue;
+            }
+            let entry = tree.files.get(&edge.path).ok_or_else(missing)?;
             inputs.insert(slot.clone(), entry.digest);
         }
         Ok((Action::new(&*node.stage, node.params.clone(), inputs, node.seed, self.device), pending))

@@ -5,6 +5,7 @@
 //! ```
 
 mod check;
+mod common;
 pub mod expand;
 mod form;
 mod labels;

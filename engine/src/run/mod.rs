@@ -314,7 +314,11 @@ impl<'a> Engine<'a> {
         }
         let used: u64 = self.running.values().map(|running| running.memory).sum();
         let fits = |memory: u64| self.options.memory.is_none_or(|all| self.running.is_empty() || used + memory <= all);
-        let next = self.ready.iter().copied().find(|&index| match &self.states[index] {
+        // The files of this disk are stored first, so that nothing that changes them while other nodes run changes a result.
+        let is_of_disk = |index: &usize| self.plan.nodes[*index].stage.listing().is_some();
+        let disk_first = self.ready.iter().chain(self.running.keys()).any(is_of_disk);
+        let next = self.ready.iter().copied().filter(|index| !disk_first || is_of_disk(index));
+        let next = next.into_iter().find(|&index| match &self.states[index] {
             State::Ready { memory, .. } => fits(*memory),
             _ => false,
         });
@@ -452,7 +456,7 @@ impl<'a> Engine<'a> {
         };
         *self.counts.entry(count).or_default() += 1;
         let stage = self.plan.nodes[index].stage.id().name;
-        self.has_news |= [StageName::Train, StageName::Promote].iter().any(|news| news.as_str() == stage);
+        self.has_news |= StageName::find(stage).is_some_and(|stage| stage.trains() || stage == StageName::Promote);
         self.states[index] = State::Settled(outcome);
         let node = &self.plan.nodes[index].name;
         tracing::debug!(node, %why, key = self.actions[index].map(|key| key.0.to_string()), "settled");
