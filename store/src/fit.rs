@@ -19,7 +19,7 @@ const HALVINGS: u32 = 12;
 impl Store {
     /// Plans to remove what [`gc_plan`](Self::gc_plan) does. If the store is still longer than `limit` bytes then, plans to remove more,
     /// until it is not: first all that killed processes left, then results and objects that `roots` do not reach, by a shorter grace
-    /// period, then checkpoints, the oldest first. Never plans to remove what `roots` reach, or what is newer than the start of a
+    /// period, then checkpoints and the working folders of programs, the oldest first. Never plans to remove what `roots` reach, or what is newer than the start of a
     /// running run.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Rank {
     fn of(item: &GcItem) -> Self {
         match item.kind {
             GcKind::Temporary | GcKind::Lock | GcKind::CheckpointPart { .. } => Self::Leftover,
-            GcKind::Checkpoint { .. } => Self::Checkpoint,
+            GcKind::Checkpoint { .. } | GcKind::WorkFolder { .. } => Self::Checkpoint,
             GcKind::Record { .. } | GcKind::Provenance { .. } | GcKind::Log { .. } | GcKind::Object { .. } => {
                 Self::Garbage
             }

@@ -129,7 +129,7 @@ fn put_files(store: &Store) -> Outcome {
         fs::write(&path, &bytes).expect("the folder of the files is sound");
         files.insert(name.to_owned(), KnownFile { path, digest: Digest::of(&bytes), size: bytes.len() as u64 });
     }
-    let (tree, _) = store.put_tree_with(&outputs("listing"), &files, &mut |_| true)?;
+    let (tree, _) = store.put_tree_with(&outputs("listing"), &files, &BTreeMap::new(), &mut |_| true)?;
     for entry in store.tree(&tree)?.files.values() {
         store.read(&entry.digest)?;
     }
