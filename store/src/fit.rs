@@ -154,6 +154,37 @@ mod tests {
     }
 
     #[test]
+    fn working_folders_go_with_the_checkpoints_the_oldest_first() {
+        let (_folder, store) = store();
+        let trajectory = Digest::of(b"t");
+        store.save_checkpoint(&trajectory, 1, &[("state".to_owned(), noise(SIZE))].into(), 1).unwrap();
+        let [older, newer] = [b"older", b"newer"].map(|name| {
+            let key = ActionKey(Digest::of(name));
+            let held = store.work_folder(&key).unwrap();
+            std::fs::write(held.path().join("state"), noise(SIZE)).unwrap();
+            key
+        });
+        for (path, days) in [(store.work_path(&older), 3), (store.work_path(&newer), 1)] {
+            age(&path.join("state"), days * DAY);
+            age(&path, days * DAY);
+        }
+        age(&store.step_path(&trajectory, 1), 2 * DAY);
+        let total = store.total().unwrap().bytes;
+        let doomed = |limit| {
+            let roots = store.gc_roots().unwrap();
+            let plan = store.gc_plan_to_fit(&roots, SystemTime::now(), GRACE, limit).unwrap().plan;
+            let large = plan.items.into_iter().filter(|item| item.size >= SIZE as u64);
+            large.map(|item| item.kind).collect::<Vec<_>>()
+        };
+        let checkpoint = GcKind::Checkpoint { trajectory };
+        let folder = |key| GcKind::WorkFolder { key };
+        assert_eq!(doomed(total), []);
+        assert_eq!(doomed(total - 1), [folder(older)]);
+        assert_eq!(doomed(total - SIZE as u64 - 1000), [checkpoint, folder(older)]);
+        assert_eq!(doomed(0).len(), 3);
+    }
+
+    #[test]
     fn a_store_that_is_small_enough_stays_as_it_is() {
         let (_folder, store, keys) = full();
         let total = store.total().unwrap().bytes;

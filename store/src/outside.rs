@@ -42,6 +42,8 @@ pub struct FoundFile {
 
 /// Files up to this size are read as a whole, several at a time. Larger ones are copied a piece at a time.
 const SMALL: u64 = 4 << 20;
+/// The room beyond their length that files are read into.
+const SPARE: u64 = 64;
 /// The most bytes that are read together.
 const TOGETHER: u64 = 64 << 20;
 
@@ -180,7 +182,8 @@ impl Store {
     /// Stores files, all of which are in memory at once, and notes their names.
     fn put_small(&self, place: Place<'_>, files: &[(usize, Outside<'_>)], names: &mut [Option<Digest>]) -> Result<()> {
         let read = |(_, file): &(usize, Outside<'_>)| {
-            let mut bytes = Vec::new();
+            // With room for what shows that there is no more, so that it does not grow to twice its length.
+            let mut bytes = Vec::with_capacity(usize::try_from(file.size + SPARE).expect("it is small"));
             let opened = Opened::new(*file)?;
             (&opened.handle).take(file.size + 1).read_to_end(&mut bytes).at("read", file.path)?;
             let name = Digest::of(&bytes);
