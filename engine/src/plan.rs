@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     action::{Action, DeviceKind},
     how::How,
-    names::{NameError, resolve},
+    names::{NameError, is_in_group, resolve},
 };
 
 /// One execution of a stage.
@@ -63,23 +63,43 @@ pub struct Plan {
     pub nodes: Vec<Node>,
     /// What the user is told before it runs. No key depends on it.
     pub notes: Vec<String>,
+    /// The searches. No key depends on them.
+    pub searches: Vec<SearchTrials>,
+}
+
+/// The trials of a search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchTrials {
+    /// The name of the search.
+    pub name: String,
+    /// The search is given up if this many trials all fail alike before any other has ended.
+    pub lag: usize,
+    /// The nodes that train and score its trials, in the order of the trials.
+    pub nodes: Vec<usize>,
 }
 
 impl Plan {
-    /// Returns the indices of the nodes that `text` means: all nodes of a stage of the pipeline, or one node, as
-    /// [`resolve`] finds it.
+    /// Returns the indices of the nodes that `text` means: all nodes of a stage of the pipeline, all nodes of the stages whose names
+    /// begin with `text` and a slash, or one node, as [`resolve`] finds it.
     ///
     /// # Errors
-    /// If there is no such stage or node, or several nodes may be meant. The suggested name may be a stage.
+    /// If there is no such stage or node, or several nodes may be meant. The suggested name may be that of stages.
     pub fn find(&self, text: &str) -> Result<BTreeSet<usize>, NameError> {
         let nodes = || self.nodes.iter().enumerate();
         let of_stage: BTreeSet<_> = nodes().filter(|(_, node)| node.part_of == text).map(|(index, _)| index).collect();
         if !of_stage.is_empty() {
             return Ok(of_stage);
         }
+        let of_group: BTreeSet<_> =
+            nodes().filter(|(_, node)| is_in_group(&node.part_of, text)).map(|(index, _)| index).collect();
+        if !of_group.is_empty() {
+            return Ok(of_group);
+        }
         let name = resolve(self.nodes.iter().map(|node| node.name.as_str()), text).map_err(|error| match error {
             NameError::Unknown { text, candidates } => {
-                let known = self.stages().into_iter().chain(candidates.iter().map(String::as_str));
+                let stages = self.stages();
+                let groups = stages.iter().filter_map(|stage| Some(stage.rsplit_once('/')?.0));
+                let known = stages.iter().copied().chain(groups).chain(candidates.iter().map(String::as_str));
                 NameError::Unknown { candidates: closest(&text, known).map(str::to_owned).into_iter().collect(), text }
             }
             error => error,

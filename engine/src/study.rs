@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Action,
-    names::{NameError, SHOWN, resolve, selection_node, trial_node, trial_number},
+    names::{NameError, SHOWN, is_in_group, resolve, selection_node, trial_node, trial_number},
     pipeline::spec::Pipeline,
     tag,
 };
@@ -155,15 +155,17 @@ impl Study {
     /// Returns the name of the node that `text` means, as [`resolve`] finds it.
     ///
     /// # Errors
-    /// If there is no such node, or several may be meant. If it is a stage of the pipeline, the error names nodes of that
-    /// stage.
+    /// If there is no such node, or several may be meant. If it is a stage of the pipeline, or a group of stages, the error names
+    /// nodes of it.
     pub fn resolve(&self, text: &str) -> Result<&str, NameError> {
         resolve(self.nodes.keys().map(String::as_str), text).map_err(|error| match error {
-            NameError::Unknown { text, .. } if self.part(&text).next().is_some() => {
-                let candidates = self.part(&text).map(|(name, _)| name.to_owned()).take(SHOWN).collect();
-                NameError::Unknown { text, candidates }
+            NameError::Unknown { text, candidates } => {
+                let is_meant = |node: &StudyNode| node.part_of == text || is_in_group(&node.part_of, &text);
+                let meant = self.nodes.iter().filter(|(_, node)| is_meant(node)).map(|(name, _)| name.clone());
+                let meant: Vec<_> = meant.take(SHOWN).collect();
+                NameError::Unknown { text, candidates: if meant.is_empty() { candidates } else { meant } }
             }
-            error => error,
+            error @ NameError::Ambiguous { .. } => error,
         })
     }
 

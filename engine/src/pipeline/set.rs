@@ -3,6 +3,7 @@
 use pipe_stages::{problem::Step, words::one_of};
 
 use super::{
+    each,
     mistake::Mistake,
     source::{Source, Span},
     syntax,
@@ -68,7 +69,13 @@ fn apply_one(root: &mut Term, over: &Override, sources: &mut [Source], index: us
         Step::Index(_) => unreachable!("a path begins with a name"),
     };
     let known = first_steps(root);
+    let copy = each::copy_at(root, path);
     let Some(root) = start(root, &first) else {
+        if let Some((written, name)) = copy {
+            let mistake = Mistake::at(span(before, before + name.len()), format!("`{name}` is written as `{written}`"));
+            let set = over.text.trim().replacen(&name, &written, 1);
+            return Err(vec![mistake.help(format!("`--set '{set}'` sets it in all stages of that `ForEach`"))]);
+        }
         let mistake = Mistake::at(span(before, before + first.len()), format!("there is no `{first}`"));
         let known = known.iter().map(String::as_str);
         return Err(vec![mistake.expected(one_of(known.clone())).did_you_mean(&first, known)]);

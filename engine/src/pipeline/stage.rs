@@ -16,7 +16,7 @@ use super::{mistake::Mistake, reading::Reading, source::Span, stages::command::C
 use crate::{
     action::derive_seed,
     how::How,
-    plan::{Edge, Node},
+    plan::{Edge, Node, SearchTrials},
 };
 
 /// A kind of stage.
@@ -144,6 +144,13 @@ impl Stages {
     /// Returns the stage called `name`.
     pub fn get(&self, name: &str) -> Option<&dyn StageSpec> {
         self.iter().find(|(known, _)| *known == name).map(|(_, spec)| spec)
+    }
+
+    /// Returns the stage and the path below it that `text` names: `("split", "train.npz")` for `split/train.npz`, and
+    /// `("fold/0", "model.npz")` for `fold/0/model.npz`. No stage's name begins with that of another and a slash.
+    pub fn split<'t>(&self, text: &'t str) -> Option<(&'t str, &'t str)> {
+        let mut splits = text.match_indices('/').map(|(at, _)| (&text[..at], &text[at + 1..]));
+        splits.find(|(stage, _)| self.get(stage).is_some())
     }
 
     /// Returns the stage called `name` if it has this type.
@@ -278,6 +285,8 @@ pub struct Expansion<'p> {
     pub(super) nodes: Vec<Node>,
     /// What the user is told before the plan runs.
     pub(super) notes: Vec<String>,
+    /// The searches.
+    pub(super) searches: Vec<SearchTrials>,
     /// The stages that are in the plan, each with the index of the node that others read from.
     pub(super) made: BTreeMap<String, usize>,
 }

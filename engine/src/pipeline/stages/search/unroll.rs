@@ -17,6 +17,7 @@ use super::params::SearchSpec;
 use crate::{
     names::{selection_node, trial_node},
     pipeline::stage::{Expansion, plain},
+    plan::SearchTrials,
 };
 
 /// The rung of a trial.
@@ -72,6 +73,7 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
     let imported = search.imported.as_ref().map(|from| ("imported", plan.node_of(from), "archive"));
     let rungs = rungs(search);
     let (mut proposals, mut history): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+    let mut trainings = Vec::new();
     for trial in 0..n_trials {
         let node = |stage| trial_node(name, stage, trial);
         let previous = proposals.last().map(|last| ("previous", *last, ParametersLink::FILE));
@@ -109,10 +111,12 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
             plan.run_as(train, how);
         }
 
+        trainings.push(train);
         let previous = history.last().map(|last| ("previous", *last, HistoryLink::FILE));
         let inputs = previous.into_iter().chain([("score", train, Score::FILE)]);
         history.push(plan.add(&node(StageName::History), name, History { trial, failure: None }, inputs, 0));
     }
+    plan.searches.push(SearchTrials { name: name.to_owned(), lag: search.own.lag as usize, nodes: trainings });
     let last = |nodes: &[usize]| *nodes.last().expect("a search has a trial");
     let inputs =
         [("history", last(&history), HistoryLink::FILE), ("parameters", last(&proposals), ParametersLink::FILE)];
