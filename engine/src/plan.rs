@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use pipe_stages::{stage::Stage, words::closest};
-use pipe_store::Tree;
+use pipe_stages::{command, stage::Stage, words::closest};
+use pipe_store::{Tree, TreeEntry};
 use serde_json::Value;
 
 use crate::{
@@ -154,16 +154,24 @@ impl Plan {
                 let inside =
                     tree.files.iter().filter_map(|(path, entry)| Some((path.strip_prefix(&edge.path)?, entry)));
                 let before = inputs.len();
-                inputs.extend(inside.map(|(rest, entry)| (format!("{slot}/{rest}"), entry.digest)));
+                inputs.extend(inside.map(|(rest, entry)| (slot_of(&format!("{slot}/{rest}"), entry), entry.digest)));
                 if inputs.len() == before {
                     return Err(missing());
                 }
                 continue;
             }
             let entry = tree.files.get(&edge.path).ok_or_else(missing)?;
-            inputs.insert(slot.clone(), entry.digest);
+            inputs.insert(slot_of(slot, entry), entry.digest);
         }
         Ok((Action::new(&*node.stage, node.params.clone(), inputs, node.seed, self.device), pending))
+    }
+}
+
+/// Returns the slot of a file that a program reads. A file that is a program itself has another one, since that matters to who runs it.
+fn slot_of(slot: &str, entry: &TreeEntry) -> String {
+    match slot.strip_prefix(command::INPUT).filter(|_| entry.executable) {
+        Some(name) => format!("{}{name}", command::PROGRAM),
+        None => slot.to_owned(),
     }
 }
 
