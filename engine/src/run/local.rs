@@ -60,6 +60,8 @@ pub(super) struct Job {
     /// How its program is run, if it runs one.
     how: Option<Arc<How>>,
     threads: usize,
+    /// The GPUs that its program sees. `None` for those that this process sees.
+    gpus: Option<Vec<String>>,
     /// Whether to ignore checkpoints.
     fresh: bool,
     /// How it is executed to be checked, if it is.
@@ -108,7 +110,12 @@ impl Job {
         fresh: bool,
     ) -> (Self, Stop) {
         let stop = Stop::default();
-        (Self { index, stage, action, how, threads, fresh, trial: None, stop: stop.clone() }, stop)
+        (Self { index, stage, action, how, threads, gpus: None, fresh, trial: None, stop: stop.clone() }, stop)
+    }
+
+    /// Returns the job, whose program sees these GPUs. `None` for those that this process sees.
+    pub(super) fn with_gpus(self, gpus: Option<Vec<String>>) -> Self {
+        Self { gpus, ..self }
     }
 
     /// Returns the index of the node.
@@ -313,6 +320,9 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
     }
     if let Some(how) = &job.how {
         command.arg("--how").arg(serde_json::to_string(&**how).expect("it is plain data"));
+    }
+    if let Some(gpus) = &job.gpus {
+        command.arg("--gpus").arg(gpus.join(","));
     }
     if job.fresh {
         command.arg("--fresh");

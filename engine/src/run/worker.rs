@@ -15,11 +15,11 @@ use pipe_stages::{
     program::{Finished, Program, Watched},
     stage::{Checkpoint, Host, Inputs, Progress, StageError},
 };
-use pipe_store::{ActionKey, Digest, Store};
+use pipe_store::{ActionKey, Digest, Store, WorkFolder};
 use rustix::process::{getpid, set_child_subreaper};
 use serde::{Deserialize, Serialize};
 
-use super::program::{self, Asked, Launcher, Runner, WorkFolder};
+use super::program::{self, Asked, Launcher, Runner};
 use crate::how::How;
 
 /// A line on a worker's standard output.
@@ -153,6 +153,8 @@ pub struct WorkerHost {
     pub stop_half_way: bool,
     /// How a program is run, if the stage runs one.
     pub programs: Option<Programs>,
+    /// The GPUs that a program sees, as in `CUDA_VISIBLE_DEVICES`. `None` for those that this process sees.
+    pub gpus: Option<String>,
     clock: Mutex<Clock>,
 }
 
@@ -221,7 +223,18 @@ impl WorkerHost {
         protocol: bool,
     ) -> Self {
         let clock = Mutex::new(Clock { checkpoint: Instant::now(), progress: None });
-        Self { store, trajectory, fresh, stop, cadence, protocol, stop_half_way: false, programs: None, clock }
+        Self {
+            store,
+            trajectory,
+            fresh,
+            stop,
+            cadence,
+            protocol,
+            stop_half_way: false,
+            programs: None,
+            gpus: None,
+            clock,
+        }
     }
 
     fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {
@@ -276,7 +289,7 @@ impl Host for WorkerHost {
         };
         let mut work = programs.work.lock().unwrap_or_else(PoisonError::into_inner);
         if work.is_none() {
-            let folder = program::work_folder(&self.store, &programs.key);
+            let folder = self.store.work_folder(&programs.key);
             let slot = programs.key.to_string();
             let folder = folder.map_err(|source| StageError::Input { slot, source })?;
             *work = Some(Work { folder, leaves_state: true });
@@ -290,6 +303,7 @@ impl Host for WorkerHost {
             keep: KEEP_RUNNING,
             fresh: self.fresh,
             how: &programs.how,
+            gpus: self.gpus.as_deref(),
             launcher: &programs.launcher,
             is_only: true,
             asked: &|| self.stop.asked(),

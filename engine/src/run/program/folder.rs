@@ -12,9 +12,7 @@ use pipe_stages::{
     program::{FoundFile, OUT, Placed, Program, STATE, TMP},
     stage::StageError,
 };
-use pipe_store::{Digest, Store, StoreError};
-
-use super::standin::{self, WorkFolder};
+use pipe_store::{Digest, LaidFile, Store, StoreError, WorkFolder};
 
 /// The folder that a checkpoint is laid out in before it becomes the state, so that a kill leaves no half of one.
 const LAYING: &str = ".laying";
@@ -41,7 +39,7 @@ pub(super) fn prepare(
     checkpoints: &Store,
 ) -> Result<(), StageError> {
     let at = |name: &str| folder.path().join(name);
-    let goes_on = program.state.is_some() && start.from_folder && has_entries(&at(STATE));
+    let goes_on = program.state.is_some() && start.from_folder && has_state(folder.path());
     if goes_on {
         let first = report.and_then(|report| report.split('/').next());
         let kept: Vec<_> = [Some(STATE), first].into_iter().flatten().collect();
@@ -54,7 +52,7 @@ pub(super) fn prepare(
         folder.clear_except(&[]).map_err(store_error)?;
         if let (Some(state), Some(trajectory)) = (&program.state, start.trajectory) {
             let laying = at(LAYING);
-            let laid = standin::lay_latest_checkpoint(checkpoints, &trajectory, state.epochs, &laying);
+            let laid = checkpoints.lay_latest_checkpoint(&trajectory, state.epochs, &laying);
             if let Some(step) = laid.map_err(store_error)? {
                 tracing::info!(step, "the program goes on from a checkpoint");
                 let moved =
@@ -68,6 +66,7 @@ pub(super) fn prepare(
     for name in own.into_iter().flatten().chain(of_report) {
         fs::create_dir_all(at(name)).map_err(disk_error(&at(name)))?;
     }
+    let mut laid = Vec::new();
     for (name, placed) in &program.files {
         let path = at(name);
         if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
@@ -75,13 +74,12 @@ pub(super) fn prepare(
         }
         match placed {
             Placed::Object { digest, executable } => {
-                standin::lay(objects, digest, &path, *executable)
-                    .map_err(|source| StageError::Input { slot: name.clone(), source })?;
+                laid.push(LaidFile { path, digest: *digest, executable: *executable });
             }
             Placed::Bytes(bytes) => write(&path, bytes).map_err(disk_error(&path))?,
         }
     }
-    Ok(())
+    objects.lay_all(&laid).map_err(store_error)
 }
 
 /// Returns the files below `out`, and what else is there.
@@ -122,7 +120,7 @@ pub(super) fn save_state(
         tracing::warn!("{others} entries of `{STATE}` are neither files nor folders, and are not kept");
     }
     let saved = walked.map_err(|error| error.to_string()).and_then(|()| {
-        let saved = standin::save_checkpoint_files(store, trajectory, step, &parts, keep);
+        let saved = store.save_checkpoint_files(trajectory, step, &parts, keep);
         saved.map_err(|error| error.to_string())
     });
     if let Err(error) = saved {
@@ -156,8 +154,9 @@ fn is_file(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|file| file.is_file())
 }
 
-fn has_entries(folder: &Path) -> bool {
-    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+/// Returns whether a program has left a state.
+pub(super) fn has_state(folder: &Path) -> bool {
+    fs::read_dir(folder.join(STATE)).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

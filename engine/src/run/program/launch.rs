@@ -15,7 +15,7 @@ use super::sandbox::Rules;
 /// What a process is to become, as `pipe launch` reads it from its standard input. The environment and the working folder are those of
 /// the process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Launch {
+pub(super) struct Launch {
     /// The program, as an absolute path.
     pub(super) program: PathBuf,
     /// The words after the first one.

@@ -11,7 +11,7 @@ use std::{
 use crate::run::log;
 
 /// The file in the working folder.
-pub const LOG: &str = "log";
+pub(super) const LOG: &str = "log";
 
 /// The bytes that are kept of the beginning of a log, and the most that are kept of all.
 const HEAD: u64 = 32 << 20;

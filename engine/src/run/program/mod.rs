@@ -7,7 +7,6 @@ mod launch;
 mod lines;
 mod processes;
 mod sandbox;
-mod standin;
 
 use std::{
     env, fs,
@@ -22,7 +21,6 @@ use std::{
 
 pub use launch::launch;
 use lines::LOG;
-pub(crate) use standin::{WorkFolder, work_folder};
 
 use launch::{Launch, NOT_STARTED, NOT_STARTED_CODE};
 use lines::Lines;
@@ -30,7 +28,7 @@ use pipe_stages::{
     program::{Finished, Program, Watched},
     stage::StageError,
 };
-use pipe_store::{ActionKey, Digest, Store};
+use pipe_store::{ActionKey, Digest, Store, WorkFolder};
 use processes::Family;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, test_kill_process_group, waitpgid};
 use sandbox::Rules;
@@ -84,6 +82,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) fresh: bool,
     /// How programs are run.
     pub(crate) how: &'a How,
+    /// The GPUs that they see, as in `CUDA_VISIBLE_DEVICES`. `None` for those that this process sees.
+    pub(crate) gpus: Option<&'a str>,
     /// Starts them.
     pub(crate) launcher: &'a Launcher,
     /// Whether every child of this process belongs to the program.
@@ -117,8 +117,8 @@ impl Runner<'_> {
         watched: &Watched,
         tell: &mut dyn FnMut(&[u8]),
     ) -> Run {
-        let mut leaves_state = false;
-        let result = self.attempts(work, program, watched, tell, &mut leaves_state);
+        let result = self.attempts(work, program, watched, tell);
+        let leaves_state = result.is_err() && program.state.is_some() && folder::has_state(work.path());
         Run { result, leaves_state }
     }
 
@@ -128,7 +128,6 @@ impl Runner<'_> {
         program: &Program,
         watched: &Watched,
         tell: &mut dyn FnMut(&[u8]),
-        leaves_state: &mut bool,
     ) -> Result<Finished, StageError> {
         let name = program.words.first().map_or("", String::as_str);
         // All processes are told this path, and their links are followed when they ask where they are.
@@ -145,10 +144,8 @@ impl Runner<'_> {
                 trajectory: self.trajectory.filter(|_| !self.fresh),
             };
             folder::prepare(work, program, report, start, self.objects, self.checkpoints)?;
-            *leaves_state = true;
-            match self.attempt(&folder, program, report, watched, tell) {
-                Ok(Attempt::Ended { code, lines, watched }) => {
-                    *leaves_state = false;
+            match self.attempt(&folder, program, report, watched, tell)? {
+                Attempt::Ended { code, lines, watched } => {
                     if let (0, Some(state), Some(trajectory)) = (code, &program.state, self.trajectory) {
                         folder::save_state(&folder, report, state.epochs, self.checkpoints, &trajectory, self.keep);
                     }
@@ -156,20 +153,15 @@ impl Runner<'_> {
                     let hint = if code == 0 { None } else { self.hint(&lines, program, &folder) };
                     return Ok(Finished { code, outputs, others, watched, last_lines: lines, hint });
                 }
-                Ok(Attempt::Stopped) => return Err(StageError::Interrupted),
-                Ok(Attempt::Lost { why, hint, .. }) if attempt < self.how.retries => {
+                Attempt::Stopped => return Err(StageError::Interrupted),
+                Attempt::Lost { why, .. } if attempt < self.how.retries => {
                     attempt += 1;
-                    let _ = hint;
                     tracing::warn!("`{name}` {why}; attempt {} of {}", attempt + 1, u64::from(self.how.retries) + 1);
                 }
-                Ok(Attempt::Lost { why, hint, lines }) => {
+                Attempt::Lost { why, hint, lines } => {
                     let tail = lines.iter().map(|line| format!("\n  | {line}")).collect::<String>();
                     let message = format!("`{name}` {why}{tail}");
                     return Err(StageError::Environment { message, hint, source: None });
-                }
-                Err(error) => {
-                    *leaves_state = attempt > 0;
-                    return Err(error);
                 }
             }
         }
@@ -254,7 +246,9 @@ impl Runner<'_> {
     ) -> Result<(Child, mpsc::Receiver<()>), StageError> {
         let refused = |(message, hint)| StageError::Environment { message, hint: Some(hint), source: None };
         let word = program.words.first().ok_or_else(|| StageError::failed("the command line is empty"))?;
-        let variables = environment::environment(env::vars_os(), &self.how.pass_env, &program.env, folder);
+        let gpus = self.gpus.map(|gpus| ("CUDA_VISIBLE_DEVICES".into(), gpus.into()));
+        let all = env::vars_os().chain(gpus);
+        let variables = environment::environment(all, &self.how.pass_env, &program.env, folder);
         let path = variables.get("PATH".as_ref() as &std::ffi::OsStr);
         let found = environment::find(word, folder, |name| program.files.contains_key(name), path).map_err(refused)?;
         let rules = match self.how.sandbox.in_force() {

@@ -17,7 +17,7 @@ use crate::how::Sandbox;
 
 /// What a program may read and execute, and what it may change as well. Whatever does not exist is passed over.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Rules {
+pub(super) struct Rules {
     pub(super) read: Vec<PathBuf>,
     pub(super) write: Vec<PathBuf>,
 }

@@ -98,11 +98,12 @@ impl Bench {
             keep: 1,
             fresh: self.fresh,
             how: &self.how,
+            gpus: None,
             launcher: &launcher,
             is_only: false,
             asked: &|| self.stop.load(Ordering::SeqCst).then_some(Asked::Gone),
         };
-        let work = work_folder(&self.store, &self.key()).unwrap();
+        let work = self.store.work_folder(&self.key()).unwrap();
         runner.run(&work, &self.program, &self.watched, tell)
     }
 
@@ -260,11 +261,11 @@ fn the_state_comes_from_a_kill_then_from_a_checkpoint_and_is_not_used_when_fresh
     let finished = bench.finished();
     assert_eq!((finished.last_lines[0].as_str(), finished.watched.as_deref()), ("2", Some(&b"epoch 0\nepoch 1\n"[..])));
     // The folder is gone: it goes on from the checkpoint.
-    work_folder(&bench.store, &bench.key()).unwrap().remove().unwrap();
+    bench.store.work_folder(&bench.key()).unwrap().remove().unwrap();
     bench = bench.keeps_state(5, Some("report.jsonl"));
     assert_eq!(bench.finished().watched.as_deref(), Some(&b"epoch 0\nepoch 1\nepoch 2\n"[..]));
     // A shorter one does not start from a longer one.
-    work_folder(&bench.store, &bench.key()).unwrap().remove().unwrap();
+    bench.store.work_folder(&bench.key()).unwrap().remove().unwrap();
     bench = bench.keeps_state(2, Some("report.jsonl"));
     assert_eq!(bench.finished().watched.as_deref(), Some(&b"epoch 0\n"[..]));
     bench.fresh = true;
