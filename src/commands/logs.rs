@@ -46,7 +46,7 @@ pub(crate) struct Logs {
     #[arg(long, conflicts_with = "follow")]
     json: bool,
     /// If its program is running, go on showing what it says until it ends
-    #[arg(long, short)]
+    #[arg(long, short = 'F')]
     follow: bool,
 }
 

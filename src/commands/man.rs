@@ -40,7 +40,7 @@ fn pages(program: clap::Command) -> Vec<(String, Vec<u8>)> {
     let mut program = program.disable_help_subcommand(true);
     // `build` gives each command its full name and the global options.
     program.build();
-    let commands = [&program].into_iter().chain(program.get_subcommands());
+    let commands = [&program].into_iter().chain(program.get_subcommands().filter(|command| !command.is_hide_set()));
     let page = |command: &clap::Command| {
         let man = clap_mangen::Man::new(command.clone()).source(concat!("pipe ", env!("CARGO_PKG_VERSION")));
         let mut page = Vec::new();

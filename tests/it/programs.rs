@@ -11,7 +11,7 @@ use std::{
 
 use pipe_engine::action::{Action, DeviceKind};
 use pipe_stages::records::{ListedFile, Listing};
-use pipe_store::{ActionKey, ActionResult, Store};
+use pipe_store::{ActionKey, ActionResult, ObjectSource, Store};
 use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
@@ -68,7 +68,8 @@ impl Script {
 #[test]
 fn after_twenty_kills_no_process_is_left_and_the_state_was_used() {
     let script = Script::new(
-        "setsid sh -c 'trap \"\" TERM; while true; do sleep 0.1; done' &
+        "echo $$ > $1/pid
+         setsid sh -c 'trap \"\" TERM; while true; do sleep 0.1; done' &
          n=$(cat $1/n 2>/dev/null || echo 0)
          while test $n -lt 100; do
              n=$((n + 1)); echo $n >> $1/trace; echo $n > $1/new; mv $1/new $1/n; echo epoch $n; sleep 0.03
@@ -77,13 +78,18 @@ fn after_twenty_kills_no_process_is_left_and_the_state_was_used() {
         json!({"run": ["./run.sh", "{state}", "{out}"], "outputs": ["trace"]}),
     );
     let mut random = fastrand::Rng::with_seed(11);
-    let state = script.sandbox.path(".pipe/work").join(script.key.to_string()).join("state/n");
+    let state = script.sandbox.path(".pipe/work").join(script.key.to_string()).join("state/pid");
     for i in 0..20 {
         let mut worker = script.start();
+        let worker_id = worker.id().to_string();
         // Some are killed while they are laying out files, most while the program runs.
         if i % 4 != 0 {
-            let before = fs::read(&state).unwrap_or_default();
-            while fs::read(&state).unwrap_or_default() == before && worker.try_wait().unwrap().is_none() {
+            let has_started = || {
+                let pid = fs::read_to_string(&state).unwrap_or_default();
+                let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+                stat.split(' ').nth(3) == Some(&worker_id)
+            };
+            while !has_started() && worker.try_wait().unwrap().is_none() {
                 thread::sleep(Duration::from_millis(2));
             }
         }
@@ -101,6 +107,8 @@ fn after_twenty_kills_no_process_is_left_and_the_state_was_used() {
         }
     }
     let mut worker = script.start();
+    // To wait closes it otherwise.
+    let _stdin = worker.stdin.take();
     assert!(worker.wait().unwrap().success());
     assert_eq!(script.processes(), 0);
     assert!(!state.parent().unwrap().parent().unwrap().exists(), "the working folder is removed");

@@ -272,6 +272,9 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
     let status = child.wait();
     let tail = talk.join().unwrap_or_default();
     let worker = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
+    if job.stage.needs().process && last.is_none() {
+        program::kill_left(store, &job.action.key());
+    }
     // A worker that was killed could not say what its program said.
     let said = said.or_else(|| program::log(store, &job.action.key()).filter(|_| job.stage.needs().process));
     let log = log::joined(&said.unwrap_or_default(), worker);

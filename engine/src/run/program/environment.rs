@@ -43,13 +43,14 @@ pub(super) const WORK: &str = "PIPE_WORK";
 /// The variables of a program, by name.
 pub(super) type Environment = BTreeMap<OsString, OsString>;
 
-/// Returns the environment of a program that works in `folder`: of `all`, the variables that every program gets and those in
+/// Returns the environment of a program that works in `folder` and has `temporary` for temporary files: of `all`, the variables that every program gets and those in
 /// `pass`, then the fixed ones, then those in `own`.
 pub(super) fn environment(
     all: impl Iterator<Item = (OsString, OsString)>,
     pass: &[String],
     own: &BTreeMap<String, String>,
     folder: &Path,
+    temporary: &Path,
 ) -> Environment {
     let is_passed = |name: &OsString| {
         let Some(name) = name.to_str() else { return false };
@@ -60,7 +61,7 @@ pub(super) fn environment(
     };
     let mut variables: Environment = all.filter(|(name, _)| is_passed(name)).collect();
     variables.extend(FIXED.iter().map(|(name, value)| (name.into(), value.into())));
-    variables.insert("TMPDIR".into(), folder.join(pipe_stages::program::TMP).into());
+    variables.insert("TMPDIR".into(), temporary.into());
     variables.extend(own.iter().map(|(name, value)| (name.into(), value.into())));
     variables.insert(WORK.into(), folder.into());
     variables
@@ -133,7 +134,8 @@ mod tests {
         ];
         let all = all.iter().map(|name| (OsString::from(name), OsString::from("outer")));
         let own = BTreeMap::from([("SEED".to_owned(), "3".to_owned()), ("TZ".to_owned(), "CET".to_owned())]);
-        let variables = environment(all, &["HF_TOKEN".to_owned(), "ABSENT".to_owned()], &own, Path::new("/w"));
+        let variables =
+            environment(all, &["HF_TOKEN".to_owned(), "ABSENT".to_owned()], &own, Path::new("/w"), Path::new("/t"));
         let text: Vec<_> =
             variables.iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect();
         let expected = [
@@ -148,7 +150,7 @@ mod tests {
             "PYTHONUNBUFFERED=1",
             "SEED=3",
             "SLURM_JOB_ID=outer",
-            "TMPDIR=/w/tmp",
+            "TMPDIR=/t",
             "TZ=CET",
             "https_proxy=outer",
         ];

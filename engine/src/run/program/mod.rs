@@ -7,6 +7,7 @@ mod launch;
 mod lines;
 mod processes;
 mod sandbox;
+mod temporary;
 
 use std::{
     env, fs,
@@ -32,6 +33,7 @@ use pipe_store::{ActionKey, Digest, Store, WorkFolder};
 use processes::Family;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, test_kill_process_group, waitpgid};
 use sandbox::Rules;
+use temporary::Temporary;
 
 use crate::how::{How, Sandbox};
 
@@ -186,7 +188,8 @@ impl Runner<'_> {
         let hear = (*watched == Watched::Output).then(|| report.map(|report| folder.join(report)));
         let lines = Lines::new(folder, hear.as_ref().map(Option::as_deref)).map_err(folder::disk_error(folder))?;
         let lines = Arc::new(Mutex::new(lines));
-        let (mut child, heard) = self.start(folder, program, &lines)?;
+        let temporary = Temporary::new(folder);
+        let (mut child, heard) = self.start(folder, temporary.path(), program, &lines)?;
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let family = Family { folder, group, is_only: self.is_only };
         let mut watch = Watch::new(folder, watched, &lines);
@@ -229,10 +232,10 @@ impl Runner<'_> {
                 last,
             ),
             (None, None, signal) => {
-                let signal = signal
-                    .and_then(Signal::from_named_raw)
-                    .map_or_else(|| format!("{status}"), |signal| format!("{signal:?}"));
-                lost(format!("was killed by a signal ({signal})"), None, last)
+                let named = signal.and_then(Signal::from_named_raw).map(|signal| format!("{signal:?}"));
+                let name =
+                    named.map_or_else(|| status.to_string(), |name| name.replace("Signal::", "SIG").replace('"', ""));
+                lost(format!("was killed by a signal ({name})"), None, last)
             }
         }
     }
@@ -241,6 +244,7 @@ impl Runner<'_> {
     fn start(
         &self,
         folder: &Path,
+        temporary: &Path,
         program: &Program,
         lines: &Arc<Mutex<Lines>>,
     ) -> Result<(Child, mpsc::Receiver<()>), StageError> {
@@ -248,7 +252,7 @@ impl Runner<'_> {
         let word = program.words.first().ok_or_else(|| StageError::failed("the command line is empty"))?;
         let gpus = self.gpus.map(|gpus| ("CUDA_VISIBLE_DEVICES".into(), gpus.into()));
         let all = env::vars_os().chain(gpus);
-        let variables = environment::environment(all, &self.how.pass_env, &program.env, folder);
+        let variables = environment::environment(all, &self.how.pass_env, &program.env, folder, temporary);
         let path = variables.get("PATH".as_ref() as &std::ffi::OsStr);
         let found = environment::find(word, folder, |name| program.files.contains_key(name), path).map_err(refused)?;
         let rules = match self.how.sandbox.in_force() {
@@ -430,9 +434,8 @@ fn not_started(name: &str, path: &Path) -> StageError {
     let text = fs::read_to_string(path).unwrap_or_default();
     let (kind, why) = text.split_once(' ').unwrap_or(("0", "it was not said why"));
     let hint = match kind {
-        // ENOENT, ENOEXEC
+        // ENOENT. A file without such a line is read by the shell.
         "2" => Some("its first line names an interpreter that is not there".to_owned()),
-        "8" => Some("begin it with a line such as `#!/bin/sh`".to_owned()),
         _ => None,
     };
     StageError::Environment { message: format!("`{name}` could not be started: {why}"), hint, source: None }
@@ -458,6 +461,18 @@ pub fn log(store: &Store, key: &ActionKey) -> Option<String> {
 /// Returns where the program of an action writes what it says while it runs.
 pub fn log_path(store: &Store, key: &ActionKey) -> PathBuf {
     store.root().join("work").join(key.to_string()).join(LOG)
+}
+
+/// Kills what a worker that was killed has left of the program of an action, unless another worker has taken its place.
+pub(crate) fn kill_left(store: &Store, key: &ActionKey) {
+    if !log_path(store, key).exists() {
+        return;
+    }
+    // What cannot be had now is taken, and cleared, by the next execution.
+    let Ok(Some(work)) = store.try_work_folder(key) else { return };
+    if let Ok(folder) = fs::canonicalize(work.path()) {
+        Family { folder: &folder, group: None, is_only: false }.end();
+    }
 }
 
 /// Kills all processes that this one has started, and those that they have started.
