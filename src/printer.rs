@@ -111,6 +111,7 @@ impl Printer {
                 self.settled(node, *how, &why.to_string(), *seconds);
             }
             Event::Room { needed } => self.room(needed),
+            Event::GivenUp { search, trials, node, message } => self.given_up(search, *trials, node, message),
             Event::Checked { node, verdict, seconds } => self.checked(node, verdict, *seconds),
         }
     }
@@ -124,6 +125,28 @@ impl Printer {
             self.warn(&format!("{}: {ROOM_HINT}", room_text(needed)));
         } else if needed.is_much() {
             self.line(&room_text(needed));
+        }
+    }
+
+    /// Says that a search is given up, and what to do.
+    fn given_up(&mut self, search: &str, trials: usize, node: &str, message: &str) {
+        let first = if trials == 1 {
+            "its first trial failed".to_owned()
+        } else {
+            format!("its first {trials} trials all failed alike")
+        };
+        let text = format!("`{search}` stopped because {first}");
+        match self.form {
+            Form::Events => print_event(&json!({
+                "event": "given_up", "search": search, "trials": trials, "node": node, "message": message,
+                "text": text,
+            })),
+            Form::Log => tracing::error!(search, trials, node, message, "{text}"),
+            Form::Plain | Form::Bars(_) => {
+                talk::say(&format!(
+                    "error: {text}\n  cause: {message}\n  hint: `pipe logs {node}` shows what the first one said; the next run tries again"
+                ));
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::Action,
-    names::{NameError, SHOWN, resolve, selection_node, trial_node, trial_number},
+    names::{NameError, SHOWN, is_in_group, resolve, selection_node, trial_node, trial_number},
     pipeline::spec::Pipeline,
     tag,
 };
@@ -107,13 +107,19 @@ pub struct Trial<'a> {
     pub number: u32,
     /// The node that gave its hyperparameters (`proposal.json`): `propose`, or `promote` if it continues an earlier trial.
     pub proposal: Option<Named<'a>>,
-    /// The node that trained and scored it (`score.json`).
+    /// The node that trained and scored it (`score.json`): `train`, or `command` for a program of the user's own.
     pub training: Option<Named<'a>>,
 }
 
 /// The stages that are executed once for each trial.
-const OF_TRIALS: [StageName; 5] =
-    [StageName::Propose, StageName::Promote, StageName::Split, StageName::Train, StageName::History];
+const OF_TRIALS: [StageName; 6] = [
+    StageName::Propose,
+    StageName::Promote,
+    StageName::Split,
+    StageName::Train,
+    StageName::Command,
+    StageName::History,
+];
 
 impl Study {
     /// Returns the study of these nodes.
@@ -149,15 +155,17 @@ impl Study {
     /// Returns the name of the node that `text` means, as [`resolve`] finds it.
     ///
     /// # Errors
-    /// If there is no such node, or several may be meant. If it is a stage of the pipeline, the error names nodes of that
-    /// stage.
+    /// If there is no such node, or several may be meant. If it is a stage of the pipeline, or a group of stages, the error names
+    /// nodes of it.
     pub fn resolve(&self, text: &str) -> Result<&str, NameError> {
         resolve(self.nodes.keys().map(String::as_str), text).map_err(|error| match error {
-            NameError::Unknown { text, .. } if self.part(&text).next().is_some() => {
-                let candidates = self.part(&text).map(|(name, _)| name.to_owned()).take(SHOWN).collect();
-                NameError::Unknown { text, candidates }
+            NameError::Unknown { text, candidates } => {
+                let is_meant = |node: &StudyNode| node.part_of == text || is_in_group(&node.part_of, &text);
+                let meant = self.nodes.iter().filter(|(_, node)| is_meant(node)).map(|(name, _)| name.clone());
+                let meant: Vec<_> = meant.take(SHOWN).collect();
+                NameError::Unknown { text, candidates: if meant.is_empty() { candidates } else { meant } }
             }
-            error => error,
+            error @ NameError::Ambiguous { .. } => error,
         })
     }
 
@@ -198,7 +206,7 @@ impl Study {
     fn trial<'a>(&'a self, search: &'a str, number: u32) -> Trial<'a> {
         let find = |stage| self.node(&trial_node(search, stage, number));
         let proposal = find(StageName::Propose).or_else(|| find(StageName::Promote));
-        Trial { search, number, proposal, training: find(StageName::Train) }
+        Trial { search, number, proposal, training: find(StageName::Train).or_else(|| find(StageName::Command)) }
     }
 
     /// Returns the node that selects the best trial of a search.

@@ -40,6 +40,9 @@ pub(crate) struct Exec {
     /// The CUDA device, if the action computes on one
     #[arg(long, value_name = "N", default_value_t = 0)]
     cuda_device: usize,
+    /// The GPUs that the action's program sees, as in `CUDA_VISIBLE_DEVICES` [default: those that this process sees]
+    #[arg(long, hide = true, value_name = "DEVICES")]
+    gpus: Option<String>,
     /// Seconds between checkpoints of a training
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     checkpoint_every: f64,
@@ -148,6 +151,7 @@ impl Exec {
         let cadence = Duration::from_secs_f64(self.checkpoint_every.clamp(0.0, 1e9));
         let mut host = WorkerHost::new(store.clone(), trajectory, self.fresh, &STOP, cadence, self.protocol);
         host.stop_half_way = self.stop_half_way;
+        host.gpus.clone_from(&self.gpus);
         let name = match device {
             pipe_stages::stage::ComputeDevice::Cpu => "cpu".to_owned(),
             pipe_stages::stage::ComputeDevice::Cuda { ordinal } => format!("cuda:{ordinal}"),

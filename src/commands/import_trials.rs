@@ -87,7 +87,8 @@ impl ImportTrials {
 
 /// Returns the lines to add to a pipeline file. `bytes` are in the file `path`, which is absolute.
 fn lines(search: &str, path: &Path, bytes: &[u8]) -> String {
-    let name = format!("{search}_imported");
+    // A name that is written has no slash and no full stop, unlike those of a `ForEach`.
+    let name = format!("{}_imported", search.replace(['/', '.'], "-"));
     let url = Url::from_file_path(path).expect("an absolute path is a URL");
     let (url, size, blake3) = (url.as_str(), bytes.len(), Digest::of(bytes));
     format!("({name:?}, Fetch(Url(url: {url:?}, size: {size}, blake3: \"{blake3}\"))),\nimported: {name:?},\n")

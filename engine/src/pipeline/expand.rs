@@ -17,11 +17,12 @@ pub fn expand(pipeline: &Pipeline, downloads: &Downloads) -> Plan {
         downloads,
         nodes: Vec::new(),
         notes: Vec::new(),
+        searches: Vec::new(),
         made: BTreeMap::new(),
     };
     for (name, _) in pipeline.stages.iter() {
         expansion.node_of(name);
     }
-    let Expansion { nodes, notes, .. } = expansion;
-    Plan { name: pipeline.name.clone(), pipeline: pipeline.record(), device: pipeline.device, nodes, notes }
+    let Expansion { nodes, notes, searches, .. } = expansion;
+    Plan { name: pipeline.name.clone(), pipeline: pipeline.record(), device: pipeline.device, nodes, notes, searches }
 }

@@ -29,6 +29,11 @@ impl Mistake {
         Self::at(span, format!("missing field `{field}`")).expected(expected)
     }
 
+    /// Returns the mistake that the field or key at `span` is the second one called `key`.
+    pub(super) fn named_twice(span: Span, key: &str) -> Self {
+        Self::at(span, format!("`{key}` is named twice")).help("remove one of the two, or rename it")
+    }
+
     /// Sets what is allowed there.
     #[must_use]
     pub fn expected(mut self, expected: impl Into<String>) -> Self {

@@ -1,15 +1,18 @@
 //! Reads `pipeline.ron`, checks it, and expands it to a plan before anything runs.
 //!
 //! ```text
-//! text -syntax-> tree -set-> tree -read, check-> Pipeline -look_up-> Pipeline -expand-> Plan
+//! text -syntax-> tree -set-> tree -each-> tree -read, check-> Pipeline -look_up-> Pipeline -expand-> Plan
 //! ```
 
 mod check;
+mod common;
+mod each;
 pub mod expand;
 mod form;
 mod labels;
 mod located;
 pub mod mistake;
+mod mixed;
 mod parts;
 pub mod read;
 mod reading;

@@ -1,11 +1,13 @@
 //! Reads a pipeline: text -> tree -> typed values. All mistakes are found in one go, each with its place.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use pipe_stages::{parameters, words::one_of};
 
 use super::{
     check::{self, Entry},
+    common,
+    each::{self, Copies, STAGES},
     form::Form,
     mistake::{Mistake, Refused},
     reading::Reading,
@@ -22,9 +24,6 @@ use crate::action::DeviceKind;
 /// The most bytes of a pipeline file. Those that people write have a few thousand, with written out networks some tens of
 /// thousands. The time and the memory that reading takes are bounded by it.
 pub const TEXT: usize = 256 << 10;
-
-/// The most stages of a study. Trials are not stages.
-const STAGES: usize = 1000;
 
 /// Returns the bytes of a pipeline file as text. `name` is the file's name, for messages.
 ///
@@ -65,7 +64,15 @@ pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, 
         Err(mistakes) => return Err(Refused { mistakes, sources }),
     };
     let mut mistakes = set::apply(&mut root, overrides, &mut sources);
-    let mut reader = Reader { mistakes: &mut mistakes, test_split: Vec::new() };
+    let before = mistakes.len();
+    let copies = each::expand(&mut root, &mut mistakes);
+    if mistakes.len() > before {
+        // Without these stages, others would be complained about that read from them.
+        each::once(&mut mistakes, &copies);
+        return Err(Refused { mistakes, sources });
+    }
+    common::apply(&mut root, &mut mistakes);
+    let mut reader = Reader { mistakes: &mut mistakes, test_split: Vec::new(), copies: &copies };
     let pipeline = reader.pipeline(&root);
     let test_split = reader.test_split;
     mistakes.retain(|mistake| mistake.span.is_none_or(|span| !test_split.contains(&span)));
@@ -74,6 +81,7 @@ pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, 
         Some(pipeline) if mistakes.is_empty() => Ok(Pipeline { texts: sources, ..pipeline }),
         _ => {
             mistakes.sort_by_key(|mistake| mistake.span.map(|span| (span.source, span.start)));
+            each::once(&mut mistakes, &copies);
             Err(Refused { mistakes, sources })
         }
     }
@@ -83,6 +91,8 @@ struct Reader<'p> {
     mistakes: &'p mut Vec<Mistake>,
     /// The places where a stage names the test split and must not: for each, the place of the key, then that of the value.
     test_split: Vec<Span>,
+    /// The stages that were written as one.
+    copies: &'p [Copies],
 }
 
 parameters! {
@@ -110,6 +120,7 @@ impl Reader<'_> {
         }
         let mut form = Form::new(root);
         form.take("stages");
+        form.take(common::FIELD);
         let read = match root.field("stages") {
             Some(stages) => self.stages(&stages.value),
             None => {
@@ -132,7 +143,34 @@ impl Reader<'_> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 100 || !name.chars().all(is_plain) {
             let mistake = Mistake::at(at, format!("`{name}` is not a valid name"));
-            self.mistakes.push(mistake.expected("1 to 100 letters (a to z, A to Z), digits, `-` and `_`"));
+            let mistake = mistake.expected("1 to 100 letters (a to z, A to Z), digits, `-` and `_`");
+            let help = "only the stages of a `ForEach` have a `/` or a variable: `(\"fold/{k}\", ForEach(k: [0, 1], Kind(..)))`";
+            self.mistakes.push(if name.contains(['/', '{']) { mistake.help(help) } else { mistake });
+        }
+    }
+
+    fn stage_name(&mut self, name: &str, at: Span) {
+        if !self.copies.iter().any(|copies| copies.name == at) {
+            self.name(name, at);
+        } else if name.len() > 100 || !name.split('/').all(each::is_part) {
+            let mistake = Mistake::at(at, format!("`{name}` is not a valid name"));
+            let allowed =
+                "1 to 100 letters (a to z, A to Z), digits, `-`, `_`, `.` and `/`, and something on each side of a `/`";
+            self.mistakes.push(mistake.expected(allowed));
+        }
+    }
+
+    /// Complains about a stage whose name is that of another and more, as those of the other's nodes are.
+    fn nested(&mut self, entries: &[Entry<'_>]) {
+        let names: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        for Entry { name, name_span, .. } in entries {
+            let outer = name.match_indices('/').map(|(at, _)| &name[..at]).find(|outer| names.contains(outer));
+            if let Some(outer) = outer {
+                let mistake =
+                    Mistake::at(*name_span, format!("the name `{name}` begins with that of the stage `{outer}`"));
+                self.mistakes
+                    .push(mistake.help(format!("`{outer}/..` are the nodes of `{outer}`: rename one of the two")));
+            }
         }
     }
 
@@ -144,15 +182,17 @@ impl Reader<'_> {
             self.mistakes.push(mistake.expected(format!("at most {STAGES}")));
             return entries;
         }
+        let names: Vec<String> = named.iter().map(|(name, ..)| name.clone()).collect();
         for (name, name_span, stage) in named {
-            self.name(&name, name_span);
+            self.stage_name(&name, name_span);
             if entries.iter().any(|entry| entry.name == name) {
                 self.mistakes
                     .push(Mistake::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
                 continue;
             }
-            entries.push(Entry { name, name_span, term: stage, spec: self.stage(stage) });
+            entries.push(Entry { name, name_span, term: stage, spec: self.stage(stage, &names) });
         }
+        self.nested(&entries);
         entries
     }
 
@@ -189,7 +229,7 @@ impl Reader<'_> {
         }
     }
 
-    fn stage(&mut self, term: &Term) -> Option<Arc<dyn StageSpec>> {
+    fn stage(&mut self, term: &Term, names: &[String]) -> Option<Arc<dyn StageSpec>> {
         let name = term.name().unwrap_or_default();
         let Some(kind) = stages::find(name) else {
             let what = if name.is_empty() { "found" } else { "unknown stage" };
@@ -198,7 +238,7 @@ impl Reader<'_> {
             self.mistakes.push(mistake.did_you_mean(name, stages::names()));
             return None;
         };
-        let mut reading = Reading::new(term, self.mistakes, &mut self.test_split);
+        let mut reading = Reading::new(term, names, self.mistakes, &mut self.test_split);
         if !kind.may_name_test_split {
             reading.refuse_test_split();
         }

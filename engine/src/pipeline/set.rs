@@ -3,6 +3,7 @@
 use pipe_stages::{problem::Step, words::one_of};
 
 use super::{
+    each,
     mistake::Mistake,
     source::{Source, Span},
     syntax,
@@ -68,7 +69,13 @@ fn apply_one(root: &mut Term, over: &Override, sources: &mut [Source], index: us
         Step::Index(_) => unreachable!("a path begins with a name"),
     };
     let known = first_steps(root);
+    let copy = each::copy_at(root, path);
     let Some(root) = start(root, &first) else {
+        if let Some((written, name)) = copy {
+            let mistake = Mistake::at(span(before, before + name.len()), format!("`{name}` is written as `{written}`"));
+            let set = over.text.trim().replacen(&name, &written, 1);
+            return Err(vec![mistake.help(format!("`--set '{set}'` sets it in all stages of that `ForEach`"))]);
+        }
         let mistake = Mistake::at(span(before, before + first.len()), format!("there is no `{first}`"));
         let known = known.iter().map(String::as_str);
         return Err(vec![mistake.expected(one_of(known.clone())).did_you_mean(&first, known)]);
@@ -94,7 +101,7 @@ fn as_string(source: &Source, index: usize) -> Option<Term> {
 }
 
 /// The fields of a study that a path can begin with.
-const STUDY: [&str; 3] = ["name", "seed", "device"];
+const STUDY: [&str; 4] = ["name", "seed", "device", super::common::FIELD];
 
 /// Returns what a path can begin with: the fields of the study and the names of the stages.
 fn first_steps(root: &Term) -> Vec<String> {

@@ -37,6 +37,14 @@ impl Pipeline {
     pub fn look_up(&mut self, around: &Surroundings<'_>) -> Result<(), Refused> {
         let mut mistakes = Vec::new();
         self.stages.look_up(around, &mut mistakes);
+        // Copies of a stage have the same mistakes.
+        let mut known = Vec::new();
+        mistakes.retain(|mistake| {
+            !known.contains(mistake) && {
+                known.push(mistake.clone());
+                true
+            }
+        });
         if mistakes.is_empty() { Ok(()) } else { Err(Refused { mistakes, sources: self.texts.clone() }) }
     }
 

@@ -12,10 +12,11 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-use super::{mistake::Mistake, reading::Reading, source::Span, term::Term, walk::locate};
+use super::{mistake::Mistake, reading::Reading, source::Span, stages::command::CommandSpec, term::Term, walk::locate};
 use crate::{
     action::derive_seed,
-    plan::{Edge, Node},
+    how::How,
+    plan::{Edge, Node, SearchTrials},
 };
 
 /// A kind of stage.
@@ -89,6 +90,18 @@ pub trait StageSpec: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// Returns the program that it runs once or for each trial, if it runs one.
+    fn program<'s>(&'s self, stages: &'s Stages) -> Option<&'s CommandSpec> {
+        let _ = stages;
+        None
+    }
+
+    /// Returns what the program writes, if it runs exactly one. A folder ends with `/`.
+    fn outputs_of_program(&self, stages: &Stages) -> Vec<String> {
+        let _ = stages;
+        Vec::new()
+    }
+
     /// Returns which weights of its network it keeps, if it has exactly one network.
     fn kept(&self, stages: &Stages) -> Option<Vec<Keep>> {
         let _ = stages;
@@ -131,6 +144,13 @@ impl Stages {
     /// Returns the stage called `name`.
     pub fn get(&self, name: &str) -> Option<&dyn StageSpec> {
         self.iter().find(|(known, _)| *known == name).map(|(_, spec)| spec)
+    }
+
+    /// Returns the stage and the path below it that `text` names: `("split", "train.npz")` for `split/train.npz`, and
+    /// `("fold/0", "model.npz")` for `fold/0/model.npz`. No stage's name begins with that of another and a slash.
+    pub fn split<'t>(&self, text: &'t str) -> Option<(&'t str, &'t str)> {
+        let mut splits = text.match_indices('/').map(|(at, _)| (&text[..at], &text[at + 1..]));
+        splits.find(|(stage, _)| self.get(stage).is_some())
     }
 
     /// Returns the stage called `name` if it has this type.
@@ -265,6 +285,8 @@ pub struct Expansion<'p> {
     pub(super) nodes: Vec<Node>,
     /// What the user is told before the plan runs.
     pub(super) notes: Vec<String>,
+    /// The searches.
+    pub(super) searches: Vec<SearchTrials>,
     /// The stages that are in the plan, each with the index of the node that others read from.
     pub(super) made: BTreeMap<String, usize>,
 }
@@ -298,6 +320,11 @@ impl<'p> Expansion<'p> {
     ) -> usize {
         let params = Arc::new(plain(&stage));
         self.push(name, part_of, Arc::new(stage), params, inputs, repeat)
+    }
+
+    /// Says how the program of a node is run.
+    pub(super) fn run_as(&mut self, node: usize, how: &Arc<How>) {
+        self.nodes[node].how = Some(how.clone());
     }
 
     /// Adds a node as [`add`](Self::add) does, given the parameters as they enter its action.

@@ -3,7 +3,7 @@
 //! The crate `ron` returns the parts of each container as slices of the text. The position of a slice is the place of its value, so
 //! every mistake that is found later, in a name or in a number, can be shown in its place.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use ron::value::RawValue;
 use serde::de::DeserializeSeed;
@@ -11,6 +11,7 @@ use serde_json::Number;
 
 use super::{
     mistake::Mistake,
+    mixed::{self, Blanked},
     parts::{Key, RawFields, RawItems, is_identifier, is_identifier_start, is_string_literal, trim, trim_start},
     source::{Source, Span},
     term::{Field, Term, TermKind},
@@ -22,19 +23,17 @@ use super::{
 /// If the text is not RON, names a key twice, or holds a number that is not finite. Returns the first syntax error, or else all
 /// other mistakes.
 pub(super) fn parse(sources: &[Source], index: usize) -> Result<Term, Vec<Mistake>> {
-    let source = &sources[index];
-    let mut parser = Parser { source, index, mistakes: Vec::new() };
+    let Blanked { text, names } = mixed::blanked(&sources[index].text);
+    let mut parser = Parser { written: &sources[index].text, text: &text, names: &names, index, mistakes: Vec::new() };
     // The whole text is read once before its parts, so that a syntax error is shown where it is and not at its container.
-    if let Err(error) = check(&source.text) {
+    if let Err(error) = check(&text) {
         let whole = Span { source: index, start: 0, end: 0 };
         return Err(vec![match error.code {
-            ron::Error::Eof if trim(&source.text).is_empty() => {
-                Mistake::at(whole, "there is nothing but comments and space")
-            }
+            ron::Error::Eof if trim(&text).is_empty() => Mistake::at(whole, "there is nothing but comments and space"),
             _ => parser.syntax_error(&error.code, error.span.start, 0),
         }]);
     }
-    match parser.term(&source.text) {
+    match parser.term(&text) {
         Ok(term) if parser.mistakes.is_empty() => Ok(term),
         Ok(_) => Err(parser.mistakes),
         Err(mistake) => Err(parser.mistakes.into_iter().chain([mistake]).collect()),
@@ -51,21 +50,30 @@ fn check(text: &str) -> ron::error::SpannedResult<()> {
 }
 
 struct Parser<'s> {
-    source: &'s Source,
+    /// The text as it is written.
+    written: &'s str,
+    /// The text without the names of the fields of each `ForEach`, in the same places.
+    text: &'s str,
+    /// The places of these names.
+    names: &'s [Range<usize>],
     index: usize,
     mistakes: Vec<Mistake>,
 }
 
 impl<'s> Parser<'s> {
     fn span(&self, part: &str) -> Span {
-        let start = part.as_ptr() as usize - self.source.text.as_ptr() as usize;
+        let start = part.as_ptr() as usize - self.text.as_ptr() as usize;
         Span { source: self.index, start, end: start + part.len() }
     }
 
     fn syntax_error(&self, code: &ron::Error, at: ron::error::Position, base: usize) -> Mistake {
-        let part = Source { name: String::new(), text: self.source.text[base..].to_owned() };
-        let offset = base + part.offset(at.line, at.col);
-        let end = offset + self.source.text[offset..].chars().next().map_or(0, char::len_utf8);
+        let part = Source { name: String::new(), text: self.text[base..].to_owned() };
+        let mut offset = base + part.offset(at.line, at.col);
+        if self.names.iter().any(|name| name.contains(&offset)) {
+            // The space in place of a name is not what is wrong.
+            offset = self.text.len() - self.text[offset..].trim_start().len();
+        }
+        let end = offset + self.text[offset..].chars().next().map_or(0, char::len_utf8);
         Mistake::at(Span { source: self.index, start: offset, end }, lower(&code.to_string()))
     }
 
@@ -108,6 +116,9 @@ impl<'s> Parser<'s> {
     }
 
     fn parenthesised(&mut self, name: Option<&str>, text: &'s str) -> Result<TermKind, Mistake> {
+        if name == Some(mixed::NAME) {
+            return self.mixed(mixed::NAME, text);
+        }
         let name = name.map(str::to_owned);
         let inner = trim_start(text.strip_prefix('(').unwrap_or(text));
         let end = inner.find(|c: char| !is_identifier(c)).unwrap_or(inner.len());
@@ -119,6 +130,29 @@ impl<'s> Parser<'s> {
         } else {
             TermKind::Tuple { name, items: self.items(text)? }
         })
+    }
+
+    fn mixed(&mut self, name: &str, text: &'s str) -> Result<TermKind, Mistake> {
+        let is_empty = trim_start(text.strip_prefix('(').unwrap_or(text)).starts_with(')');
+        let values = if is_empty { Vec::new() } else { self.items(text)? };
+        let (mut fields, mut items) = (Vec::new(), Vec::new());
+        let mut end = self.span(text).start;
+        for value in values {
+            let named = self.names.iter().rfind(|name| (end..value.span.start).contains(&name.start));
+            end = value.span.end;
+            match named {
+                Some(name) => {
+                    let key_span = Span { source: self.index, start: name.start, end: name.end };
+                    let key = self.written[name.clone()].to_owned();
+                    if fields.iter().any(|field: &Field| field.key == key) {
+                        self.mistakes.push(Mistake::named_twice(key_span, &key));
+                    }
+                    fields.push(Field { key, key_span, value });
+                }
+                None => items.push(value),
+            }
+        }
+        Ok(TermKind::Mixed { name: name.to_owned(), fields, items })
     }
 
     fn items(&mut self, text: &'s str) -> Result<Vec<Term>, Mistake> {
@@ -133,7 +167,7 @@ impl<'s> Parser<'s> {
             let (key, key_span) = match key {
                 Key::Identifier(key) => {
                     let end = self.span(value.get_ron()).start;
-                    let start = self.source.text[..end].rfind(&key).unwrap_or(end);
+                    let start = self.text[..end].rfind(&key).unwrap_or(end);
                     let span = Span { source: self.index, start, end: start + key.len() };
                     (key, span)
                 }
@@ -146,10 +180,7 @@ impl<'s> Parser<'s> {
                 }
             };
             if !known.insert(key.clone()) {
-                self.mistakes.push(
-                    Mistake::at(key_span, format!("`{key}` is named twice"))
-                        .help("remove one of the two, or rename it"),
-                );
+                self.mistakes.push(Mistake::named_twice(key_span, &key));
             }
             let value = self.term(value.get_ron())?;
             fields.push(Field { key, key_span, value });

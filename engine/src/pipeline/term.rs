@@ -32,6 +32,12 @@ pub(super) enum TermKind {
         name: Option<String>,
         items: Vec<Term>,
     },
+    /// `Name(a: 1, b)`
+    Mixed {
+        name: String,
+        fields: Vec<Field>,
+        items: Vec<Term>,
+    },
 }
 
 /// A field: a name and a value.
@@ -62,6 +68,11 @@ impl Term {
                 };
                 tagged(name.as_deref(), content)
             }
+            // No value is written so. Its name is what is complained about.
+            TermKind::Mixed { name, fields, items } => {
+                let values = fields.iter().map(|field| &field.value).chain(items);
+                tagged(Some(name), values.map(Self::to_json).collect())
+            }
         }
     }
 
@@ -75,7 +86,7 @@ impl Term {
             TermKind::Unit(_) => "a name",
             TermKind::List(_) => "a list",
             TermKind::Fields { .. } => "a set of fields",
-            TermKind::Tuple { .. } => "a tuple",
+            TermKind::Tuple { .. } | TermKind::Mixed { .. } => "a tuple",
         }
     }
 
@@ -108,7 +119,7 @@ impl Term {
     /// Returns the name before the parentheses, or the bare name.
     pub(super) fn name(&self) -> Option<&str> {
         match &self.kind {
-            TermKind::Unit(name) => Some(name),
+            TermKind::Unit(name) | TermKind::Mixed { name, .. } => Some(name),
             TermKind::Fields { name, .. } | TermKind::Tuple { name, .. } => name.as_deref(),
             _ => None,
         }

@@ -107,6 +107,13 @@ fn way(term: &Term, steps: &[Step], at: usize) -> Result<Way, String> {
         (Step::Name(name), TermKind::Tuple { name: variant, items }) if items.len() == 1 => {
             Ok(Way::Into(usize::from(variant.as_ref() == Some(name))))
         }
+        (Step::Name(name), TermKind::Mixed { name: variant, fields, items }) => {
+            match fields.iter().position(|field| field.key == *name) {
+                Some(index) => Ok(Way::Field(index)),
+                None if items.len() == 1 => Ok(Way::Into(usize::from(variant == name && !is_last))),
+                None => Err(pipe_stages::words::one_of(fields.iter().map(|field| field.key.as_str()))),
+            }
+        }
         (Step::Index(index), TermKind::List(items) | TermKind::Tuple { items, .. }) if *index < items.len() => {
             Ok(Way::Item(*index))
         }
@@ -127,11 +134,15 @@ fn place_at<'n>(term: &'n mut Term, steps: &[Step], key: Span, at: usize) -> Res
         return place_at(term, steps, key, at + taken);
     }
     match (way, &mut term.kind) {
-        (Way::Field(index), TermKind::Fields { fields, .. }) => place_at(&mut fields[index].value, steps, key, at + 1),
+        (Way::Field(index), TermKind::Fields { fields, .. } | TermKind::Mixed { fields, .. }) => {
+            place_at(&mut fields[index].value, steps, key, at + 1)
+        }
         (Way::Item(index), TermKind::List(items) | TermKind::Tuple { items, .. }) => {
             place_at(&mut items[index], steps, key, at + 1)
         }
-        (Way::Into(taken), TermKind::Tuple { items, .. }) => place_at(&mut items[0], steps, key, at + taken),
+        (Way::Into(taken), TermKind::Tuple { items, .. } | TermKind::Mixed { items, .. }) => {
+            place_at(&mut items[0], steps, key, at + taken)
+        }
         (Way::Add, TermKind::Fields { fields, .. }) => {
             let Step::Name(name) = &steps[at] else { unreachable!("only a name is added") };
             fields.push(Field { key: name.clone(), key_span: key, value: Term { span, kind: TermKind::Null } });

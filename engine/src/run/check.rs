@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pipe_stages::stage::Inputs;
 use pipe_store::{ActionKey, ActionResult, Store, StoreError};
 
 use super::{
+    admission::{Admission, Limits, Wish},
     event::Event,
     local::{self, Ended, Job, Message, Stop, Trial},
     options::Options,
@@ -33,7 +33,7 @@ use crate::{
 struct Task {
     action: Action,
     committed: ActionResult,
-    memory: u64,
+    wish: Wish,
 }
 
 /// What a thread reports.
@@ -60,6 +60,7 @@ pub fn check(
 ) -> Result<Counts, StoreError> {
     let outlook = Outlook::of_run(store, plan, &plan.with_ancestors(nodes), None, &BTreeSet::new())?;
     let mut counts = Counts::default();
+    let mut admission = Admission::new(Limits::of(plan, nodes, options));
     let mut tasks = BTreeMap::new();
     for &index in nodes {
         let prospect = outlook.get(index).expect("all nodes to be checked are looked up");
@@ -70,26 +71,29 @@ pub fn check(
             None => Err(Verdict::NotRun),
             Some(key) => task(store, plan, index, &key)?,
         };
+        // A training that is estimated to need more memory than is free is tried alone.
+        let task = task.and_then(|task| match admission.lacks(&task.wish).filter(|_| task.wish.threads.is_some()) {
+            Some((message, hint)) => Err(Verdict::Unchecked { message, hint, damaged: false }),
+            None => Ok(task),
+        });
         match task {
             Ok(task) => drop(tasks.insert(index, task)),
             Err(verdict) => tell_of(&mut counts, &plan.nodes[index].name, &verdict, 0.0, tell),
         }
     }
     let (sender, receiver) = mpsc::channel();
-    let mut running: BTreeMap<usize, (Stop, u64, Instant)> = BTreeMap::new();
+    let mut running: BTreeMap<usize, (Stop, Instant)> = BTreeMap::new();
     let mut told_to_stop = false;
     loop {
-        while !stop.is_set() && running.len() < options.jobs {
-            let used: u64 = running.values().map(|(_, memory, _)| memory).sum();
-            let fits = |task: &Task| running.is_empty() || options.memory.is_none_or(|all| used + task.memory <= all);
-            let Some(index) = tasks.iter().find(|(_, task)| fits(task)).map(|(index, _)| *index) else { break };
-            let Task { action, committed, memory } = tasks.remove(&index).expect("it was found");
-            let rivals = options.jobs.min(running.len() + tasks.len() + 1);
-            let threads = options.threads.unwrap_or(options.cores / rivals).max(1);
+        while !stop.is_set() {
+            let wishes = tasks.iter().map(|(index, task)| (*index, task.wish));
+            let Some((index, share)) = admission.admit(wishes) else { break };
+            let Task { action, committed, .. } = tasks.remove(&index).expect("it was found");
             let node = &plan.nodes[index];
             tell(Event::Started { node: &node.name, why: &Why::Check });
-            let (job, stop) = Job::new(index, node.stage.clone(), action, threads, false);
-            running.insert(index, (stop, memory, Instant::now()));
+            let (job, stop) = Job::new(index, node.stage.clone(), action, share.threads, false);
+            let job = job.with_gpus(admission.visible(node, share.gpus));
+            running.insert(index, (stop, Instant::now()));
             start(job, committed, store.clone(), scratch.join(index.to_string()), options.clone(), sender.clone());
         }
         if running.is_empty() {
@@ -97,7 +101,7 @@ pub fn check(
             return Ok(counts);
         }
         if stop.is_set() && !std::mem::replace(&mut told_to_stop, true) {
-            running.values().for_each(|(stop, ..)| stop.ask());
+            running.values().for_each(|(stop, _)| stop.ask());
         }
         match receiver.recv_timeout(Duration::from_millis(50)) {
             Ok(Report::Message(Message::Progress { index, progress })) => {
@@ -108,7 +112,8 @@ pub fn check(
             }
             Ok(Report::Message(Message::Ended { .. })) => {}
             Ok(Report::Done(index, verdict)) => {
-                let (.., since) = running.remove(&index).expect("only running nodes end");
+                let (_, since) = running.remove(&index).expect("only running nodes end");
+                admission.release(index);
                 match verdict {
                     Some(verdict) => {
                         tell_of(&mut counts, &plan.nodes[index].name, &verdict, since.elapsed().as_secs_f64(), tell);
@@ -132,8 +137,8 @@ fn task(store: &Store, plan: &Plan, index: usize, key: &ActionKey) -> Result<Res
         Err(error) => return Ok(Err(unchecked(error.to_string()))),
     };
     // A stage that cannot estimate its memory fails when it runs, with a better reason.
-    let memory = plan.nodes[index].stage.memory(&Inputs::new(&action.inputs, store)).unwrap_or(0);
-    Ok(Ok(Task { action, committed, memory }))
+    let wish = Wish::of(&plan.nodes[index], &action, store).unwrap_or_default();
+    Ok(Ok(Task { action, committed, wish }))
 }
 
 /// Starts a thread that executes a job in each way, compares the results and reports the verdict.

@@ -49,6 +49,17 @@ pub enum Event<'a> {
         /// What they need, and what is free.
         needed: &'a RoomNeeded,
     },
+    /// The first trials of a search all failed alike, without a result. Its other trials are skipped.
+    GivenUp {
+        /// The name of the search.
+        search: &'a str,
+        /// The number of trials that failed.
+        trials: usize,
+        /// The node of the first of them.
+        node: &'a str,
+        /// What that one said.
+        message: &'a str,
+    },
     /// A node was executed again and compared with its committed result.
     Checked {
         /// The node's name.

@@ -53,6 +53,8 @@ pub(super) struct Job {
     stage: Arc<dyn Stage>,
     action: Action,
     threads: usize,
+    /// The GPUs that its program sees. `None` for those that this process sees.
+    gpus: Option<Vec<String>>,
     /// Whether to ignore checkpoints.
     fresh: bool,
     /// How it is executed to be checked, if it is.
@@ -100,7 +102,12 @@ impl Job {
         fresh: bool,
     ) -> (Self, Stop) {
         let stop = Stop::default();
-        (Self { index, stage, action, threads, fresh, trial: None, stop: stop.clone() }, stop)
+        (Self { index, stage, action, threads, gpus: None, fresh, trial: None, stop: stop.clone() }, stop)
+    }
+
+    /// Returns the job, whose program sees these GPUs. `None` for those that this process sees.
+    pub(super) fn with_gpus(self, gpus: Option<Vec<String>>) -> Self {
+        Self { gpus, ..self }
     }
 
     /// Returns the index of the node.
@@ -297,6 +304,9 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
         .stderr(Stdio::piped());
     if job.action.device == Some(DeviceKind::Cuda) {
         command.arg("--cuda-device").arg(options.ordinal.to_string());
+    }
+    if let Some(gpus) = &job.gpus {
+        command.arg("--gpus").arg(gpus.join(","));
     }
     if job.fresh {
         command.arg("--fresh");

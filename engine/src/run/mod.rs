@@ -3,10 +3,13 @@
 //! One loop owns all state. Heavy nodes are executed in worker processes (`pipe exec`), light ones on threads, and both
 //! report back as messages. The order in which they end affects only the order of lines on a terminal.
 
+mod admission;
 mod ahead;
+mod alike;
 pub mod check;
 mod event;
 pub mod execute;
+mod gpus;
 pub mod limits;
 mod local;
 pub mod log;
@@ -25,6 +28,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use admission::{Admission, Limits, Wish};
+use alike::{GivenUp, Searches};
 pub use event::{Event, How};
 use local::{Ended, Job, Message};
 pub use local::{hint_of, with_causes};
@@ -32,7 +37,6 @@ pub use options::Options;
 use pipe_stages::{
     StageName,
     records::{self, Record, Score},
-    stage::{Inputs, StageError},
 };
 use pipe_store::{ActionKey, ActionResult, Digest, NoSweep, ObjectSource, Run, Store, StoreError, Tree};
 use spent::{Fate, Trainings};
@@ -112,7 +116,7 @@ enum State {
     /// Its inputs are not known yet.
     Waiting,
     /// It can be executed as soon as there is room.
-    Ready { action: Box<Action>, why: Why, memory: u64 },
+    Ready { action: Box<Action>, why: Why, wish: Wish },
     /// It is being executed.
     Running,
     /// It has its outcome.
@@ -122,8 +126,6 @@ enum State {
 struct Running {
     stop: local::Stop,
     why: Why,
-    threads: usize,
-    memory: u64,
     since: Instant,
 }
 
@@ -140,6 +142,8 @@ struct Engine<'a> {
     fresh: BTreeSet<usize>,
     ready: BTreeSet<usize>,
     running: BTreeMap<usize, Running>,
+    admission: Admission,
+    searches: Searches<'a>,
     /// For each node, the number of its sources that are not settled.
     missing: Vec<usize>,
     /// For each node, the nodes that read from it.
@@ -195,6 +199,8 @@ impl<'a> Engine<'a> {
             fresh,
             ready: BTreeSet::new(),
             running: BTreeMap::new(),
+            admission: Admission::new(Limits::of(plan, wanted, options)),
+            searches: Searches::new(plan),
             missing,
             readers,
             before: BTreeMap::new(),
@@ -220,9 +226,7 @@ impl<'a> Engine<'a> {
                 matches!(&self.states[edge.node], State::Settled(outcome) if !matches!(outcome, Outcome::Tree(_)))
             });
             if let Some(edge) = broken {
-                let source = self.plan.nodes[edge.node].name.clone();
-                let why = Why::Skipped { needs: source.clone() };
-                self.settled(index, Outcome::Skipped(source), How::Skipped, &why, 0.0, tell)?;
+                self.skip(index, edge.node, tell)?;
                 continue;
             }
             let action = match self.plan.action(index, &self.trees) {
@@ -285,48 +289,35 @@ impl<'a> Engine<'a> {
         why: Why,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), StoreError> {
-        let stage = &self.plan.nodes[index].stage;
-        let memory = match stage.memory(&Inputs::new(&action.inputs, self.store)) {
-            Ok(memory) => memory,
-            Err(StageError::Input { source, .. }) => return Err(source),
-            // A stage that cannot estimate its memory cannot run either, and then reports a better reason.
-            Err(_) => 0,
-        };
-        if let Some(all) = self.options.memory.filter(|all| memory > *all) {
-            let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-            let message = format!(
-                "it needs about {:.1} GiB of memory and {:.1} GiB are free: use a smaller batch, a smaller network or a larger machine",
-                gib(memory),
-                gib(all)
-            );
-            let why = Why::Failed { message, hint: None };
-            return self.settled(index, Outcome::Crash, How::Failed, &why, 0.0, tell);
+        if let Some(first) = self.searches.given_up(index) {
+            return self.skip(index, first, tell);
         }
-        self.states[index] = State::Ready { action: Box::new(action), why, memory };
+        let wish = Wish::of(&self.plan.nodes[index], &action, self.store)?;
+        if let Some((message, hint)) = self.admission.lacks(&wish) {
+            // What a program asks for is said for all trials. An estimate is of one.
+            if wish.threads.is_some() {
+                return self.crashed(index, message, hint, 0.0, tell);
+            }
+            return self.settled(index, Outcome::Crash, How::Failed, &Why::Failed { message, hint }, 0.0, tell);
+        }
+        self.states[index] = State::Ready { action: Box::new(action), why, wish };
         self.ready.insert(index);
         Ok(())
     }
 
     /// Returns the next node to start, if one is ready and there is room for it.
     fn admit(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Option<Job>, StoreError> {
-        if self.running.len() >= self.options.jobs {
-            return Ok(None);
-        }
-        let used: u64 = self.running.values().map(|running| running.memory).sum();
-        let fits = |memory: u64| self.options.memory.is_none_or(|all| self.running.is_empty() || used + memory <= all);
-        let next = self.ready.iter().copied().find(|&index| match &self.states[index] {
-            State::Ready { memory, .. } => fits(*memory),
-            _ => false,
-        });
-        let Some(index) = next else { return Ok(None) };
-        let threads = self.options.threads.unwrap_or_else(|| {
-            let busy: usize = self.running.values().map(|running| running.threads).sum();
-            let free = self.options.cores.saturating_sub(busy);
-            let rivals = self.ready.len().min(self.options.jobs - self.running.len());
-            (free / rivals.max(1)).max(1)
-        });
+        // The files of this disk are stored first, so that nothing that changes them while other nodes run changes a result.
+        let is_of_disk = |index: &usize| self.plan.nodes[*index].stage.listing().is_some();
+        let disk_first = self.ready.iter().chain(self.running.keys()).any(is_of_disk);
+        let wish = |index: &usize| match &self.states[*index] {
+            State::Ready { wish, .. } => (*index, *wish),
+            _ => unreachable!("only ready nodes are in `ready`"),
+        };
+        let ready: Vec<_> = self.ready.iter().filter(|index| !disk_first || is_of_disk(index)).map(wish).collect();
+        let Some((index, share)) = self.admission.admit(ready.into_iter()) else { return Ok(None) };
         self.ready.remove(&index);
-        let State::Ready { action, why, memory } = std::mem::replace(&mut self.states[index], State::Running) else {
+        let State::Ready { action, why, wish } = std::mem::replace(&mut self.states[index], State::Running) else {
             unreachable!("only ready nodes are in `ready`")
         };
         if self.trainings.nodes.binary_search(&index).is_ok() && !std::mem::replace(&mut self.has_said_room, true) {
@@ -342,10 +333,41 @@ impl<'a> Engine<'a> {
         }
         let node = &self.plan.nodes[index];
         tell(Event::Started { node: &node.name, why: &why });
-        tracing::info!(node = node.name, key = %key.0, threads, memory, "start");
-        let (job, stop) = Job::new(index, node.stage.clone(), *action, threads, self.options.rerun.contains(&index));
-        self.running.insert(index, Running { stop, why, threads, memory, since: Instant::now() });
+        tracing::info!(node = node.name, key = %key.0, share.threads, wish.memory, gpus = share.gpus.join(","), "start");
+        let (job, stop) =
+            Job::new(index, node.stage.clone(), *action, share.threads, self.options.rerun.contains(&index));
+        let job = job.with_gpus(self.admission.visible(node, share.gpus));
+        self.running.insert(index, Running { stop, why, since: Instant::now() });
         Ok(Some(job))
+    }
+
+    /// Settles a node that has ended without a result. If its search is given up for that, skips the trials that are ready.
+    fn crashed(
+        &mut self,
+        index: usize,
+        message: String,
+        hint: Option<String>,
+        seconds: f64,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), StoreError> {
+        let given_up = self.searches.has_crashed(index, &message);
+        let why = Why::Failed { message, hint };
+        self.settled(index, Outcome::Crash, How::Failed, &why, seconds, tell)?;
+        let Some(GivenUp { search, trials, first, message }) = given_up else { return Ok(()) };
+        tell(Event::GivenUp { search, trials, node: &self.plan.nodes[first].name, message: &message });
+        let ready: Vec<_> = self.ready.iter().copied().filter(|node| self.searches.given_up(*node).is_some()).collect();
+        for node in ready {
+            self.ready.remove(&node);
+            self.skip(node, first, tell)?;
+        }
+        Ok(())
+    }
+
+    /// Settles a node that is not executed because the node `needs` has no outputs.
+    fn skip(&mut self, index: usize, needs: usize, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), StoreError> {
+        let needs = self.plan.nodes[needs].name.clone();
+        let why = Why::Skipped { needs: needs.clone() };
+        self.settled(index, Outcome::Skipped(needs), How::Skipped, &why, 0.0, tell)
     }
 
     /// Opens the log of this run, so that gc keeps what is being made and what it is made from. A run that executes nothing
@@ -374,6 +396,7 @@ impl<'a> Engine<'a> {
             Message::Talk { index, line } => tell(Event::Talk { node: &self.plan.nodes[index].name, line: &line }),
             Message::Ended { index, ended } => {
                 let running = self.running.remove(&index).expect("only running nodes end");
+                self.admission.release(index);
                 let seconds = running.since.elapsed().as_secs_f64();
                 match ended {
                     Ended::Committed { found } => {
@@ -403,8 +426,7 @@ impl<'a> Engine<'a> {
                     }
                     Ended::Error { message, hint, damaged } => {
                         self.damaged |= damaged;
-                        let why = Why::Failed { message, hint };
-                        self.settled(index, Outcome::Crash, How::Failed, &why, seconds, tell)?;
+                        self.crashed(index, message, hint, seconds, tell)?;
                     }
                 }
             }
@@ -421,6 +443,7 @@ impl<'a> Engine<'a> {
         seconds: f64,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), StoreError> {
+        self.searches.has_result(index);
         match result {
             ActionResult::Tree(tree) => {
                 self.trees[index] = Some(self.store.tree(&tree)?);
@@ -452,7 +475,7 @@ impl<'a> Engine<'a> {
         };
         *self.counts.entry(count).or_default() += 1;
         let stage = self.plan.nodes[index].stage.id().name;
-        self.has_news |= [StageName::Train, StageName::Promote].iter().any(|news| news.as_str() == stage);
+        self.has_news |= StageName::find(stage).is_some_and(|stage| stage.trains() || stage == StageName::Promote);
         self.states[index] = State::Settled(outcome);
         let node = &self.plan.nodes[index].name;
         tracing::debug!(node, %why, key = self.actions[index].map(|key| key.0.to_string()), "settled");

@@ -117,6 +117,8 @@ pub struct WorkerHost {
     pub protocol: bool,
     /// Whether to stop as soon as half of the work is done, and leave a checkpoint.
     pub stop_half_way: bool,
+    /// The GPUs that a program sees, as in `CUDA_VISIBLE_DEVICES`. `None` for those that this process sees.
+    pub gpus: Option<String>,
     clock: Mutex<Clock>,
 }
 
@@ -139,7 +141,7 @@ impl WorkerHost {
         protocol: bool,
     ) -> Self {
         let clock = Mutex::new(Clock { checkpoint: Instant::now(), progress: None });
-        Self { store, trajectory, fresh, stop, cadence, protocol, stop_half_way: false, clock }
+        Self { store, trajectory, fresh, stop, cadence, protocol, stop_half_way: false, gpus: None, clock }
     }
 
     fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {

@@ -26,7 +26,7 @@ fn survive(text: &str) {
 
 #[test]
 fn deep_nesting_is_refused() {
-    for open in ["[", "(", "{\"a\":", "Some(", "A(", "(a:", "/*", "((", "[{\"a\":("] {
+    for open in ["[", "(", "{\"a\":", "Some(", "ForEach(k:", "ForEach(", "A(", "(a:", "/*", "((", "[{\"a\":("] {
         let deep = open.repeat(20_000);
         survive(&deep);
         survive(&edited(&[("RandomFlip(0.5)", &deep)]));

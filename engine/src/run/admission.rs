@@ -1,0 +1,284 @@
+//! Decides which of the nodes that are ready starts next: there must be room for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipe_stages::stage::{Inputs, StageError};
+use pipe_store::{Store, StoreError};
+
+use super::{gpus, options::Options};
+use crate::{
+    action::Action,
+    plan::{Node, Plan},
+};
+
+/// What all nodes that run at the same time may use together.
+pub(super) struct Limits {
+    /// The number of nodes.
+    pub(super) jobs: usize,
+    /// The threads of each node that does not say how many it uses. `None` for its share of the free cores.
+    pub(super) threads: Option<usize>,
+    /// The cores.
+    pub(super) cores: usize,
+    /// The memory in bytes. `None` if it is not known.
+    pub(super) memory: Option<u64>,
+    /// The GPUs.
+    pub(super) gpus: Vec<String>,
+    /// Whether the GPUs were given to this process by Slurm.
+    pub(super) by_slurm: bool,
+}
+
+impl Limits {
+    /// Returns the limits of a run of these nodes. Looks for GPUs only if a node asks for one.
+    pub(super) fn of(plan: &Plan, wanted: &BTreeSet<usize>, options: &Options) -> Self {
+        let asks = |index: &usize| plan.nodes[*index].how.as_ref().is_some_and(|how| how.gpus > 0);
+        Self {
+            jobs: options.jobs,
+            threads: options.threads,
+            cores: options.cores,
+            memory: options.memory,
+            gpus: if wanted.iter().any(asks) { gpus::visible() } else { Vec::new() },
+            by_slurm: gpus::is_in_slurm(),
+        }
+    }
+}
+
+/// What a node asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wish {
+    /// The memory in bytes.
+    pub(super) memory: u64,
+    /// The number of threads, if it says how many.
+    pub(super) threads: Option<usize>,
+    /// The number of GPUs.
+    pub(super) gpus: usize,
+}
+
+impl Wish {
+    /// Returns what a node asks for: what is said about its program, or else what its stage estimates.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(super) fn of(node: &Node, action: &Action, store: &Store) -> Result<Self, StoreError> {
+        if let Some(how) = &node.how {
+            return Ok(Self { memory: how.memory, threads: Some(how.threads), gpus: how.gpus as usize });
+        }
+        let memory = match node.stage.memory(&Inputs::new(&action.inputs, store)) {
+            Ok(memory) => memory,
+            Err(StageError::Input { source, .. }) => return Err(source),
+            // A stage that cannot estimate its memory cannot run either, and then reports a better reason.
+            Err(_) => 0,
+        };
+        Ok(Self { memory, ..Self::default() })
+    }
+}
+
+/// What a node is given while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Share {
+    /// The number of threads.
+    pub(super) threads: usize,
+    /// The GPUs, which no other node is given.
+    pub(super) gpus: Vec<String>,
+    memory: u64,
+    /// Whether the node said how many threads it uses.
+    says_threads: bool,
+}
+
+/// The nodes that run, and what is left.
+pub(super) struct Admission {
+    limits: Limits,
+    running: BTreeMap<usize, Share>,
+}
+
+impl Admission {
+    /// Returns that nothing runs.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, running: BTreeMap::new() }
+    }
+
+    /// Returns why a node can never start, with a hint, if this machine lacks what it asks for.
+    pub(super) fn lacks(&self, wish: &Wish) -> Option<(String, Option<String>)> {
+        let Limits { memory, gpus, .. } = &self.limits;
+        if wish.gpus > gpus.len() {
+            let gpu = if wish.gpus == 1 { "GPU" } else { "GPUs" };
+            let message = match gpus.as_slice() {
+                [] => format!("it needs {} {gpu} and there is none", wish.gpus),
+                [only] => format!("it needs {} {gpu} and there is one, `{only}`", wish.gpus),
+                all => format!("it needs {} {gpu} and there are {}: {}", wish.gpus, all.len(), all.join(", ")),
+            };
+            let hint = "GPUs are those in `CUDA_VISIBLE_DEVICES`, or else those that `nvidia-smi -L` lists";
+            return Some((message, Some(hint.to_owned())));
+        }
+        let all = memory.filter(|all| wish.memory > *all)?;
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let (needed, free) = (gib(wish.memory), gib(all));
+        if wish.threads.is_some() {
+            let hint = "if it needs less, say so in its `resources`";
+            return Some((
+                format!("it asks for {needed:.1} GiB of memory and {free:.1} GiB are free"),
+                Some(hint.to_owned()),
+            ));
+        }
+        let message = format!(
+            "it needs about {needed:.1} GiB of memory and {free:.1} GiB are free: use a smaller batch, a smaller network or a larger machine"
+        );
+        Some((message, None))
+    }
+
+    /// Returns the GPUs that the program of a node is to see, of those that it was given. `None` if it is to see those that this
+    /// process sees: if it is no program, or if it was given all that Slurm gave.
+    pub(super) fn visible(&self, node: &Node, given: Vec<String>) -> Option<Vec<String>> {
+        node.how.as_ref()?;
+        let is_all = !given.is_empty() && given.len() == self.limits.gpus.len();
+        (!(self.limits.by_slurm && is_all)).then_some(given)
+    }
+
+    /// Returns the first of the `ready` nodes that there is room for, with what it is given until it is [released](Self::release).
+    ///
+    /// A node that asks for more threads than there are runs alone. One that [lacks](Self::lacks) memory or GPUs is not to be asked for.
+    pub(super) fn admit(&mut self, mut ready: impl ExactSizeIterator<Item = (usize, Wish)>) -> Option<(usize, Share)> {
+        let Limits { jobs, threads, cores, memory, gpus, .. } = &self.limits;
+        if self.running.len() >= *jobs {
+            return None;
+        }
+        let rivals = ready.len().min(jobs - self.running.len());
+        let alone = self.running.is_empty();
+        let used: u64 = self.running.values().map(|share| share.memory).fold(0, u64::saturating_add);
+        let busy: usize = self.running.values().map(|share| share.threads).sum();
+        let says_threads = self.running.values().any(|share| share.says_threads);
+        let free: Vec<_> =
+            gpus.iter().filter(|gpu| !self.running.values().any(|share| share.gpus.contains(gpu))).collect();
+        let fits = |wish: &Wish| {
+            let has_memory = memory.is_none_or(|all| used.saturating_add(wish.memory) <= all);
+            let has_threads = match wish.threads {
+                Some(threads) => busy.saturating_add(threads) <= *cores,
+                // Others share cores rather than wait, but not those that a program counts on.
+                None => !says_threads || busy < *cores,
+            };
+            (alone || has_memory && has_threads) && wish.gpus <= free.len()
+        };
+        let (index, wish) = ready.find(|(_, wish)| fits(wish))?;
+        let own = || threads.unwrap_or_else(|| (cores.saturating_sub(busy) / rivals.max(1)).max(1));
+        let share = Share {
+            threads: wish.threads.unwrap_or_else(own),
+            gpus: free.into_iter().take(wish.gpus).cloned().collect(),
+            memory: wish.memory,
+            says_threads: wish.threads.is_some(),
+        };
+        self.running.insert(index, share.clone());
+        Some((index, share))
+    }
+
+    /// Notes that a node has ended.
+    pub(super) fn release(&mut self, index: usize) {
+        self.running.remove(&index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(jobs: usize, cores: usize, memory: Option<u64>, gpus: &[&str]) -> Admission {
+        let gpus = gpus.iter().map(|gpu| (*gpu).to_owned()).collect();
+        Admission::new(Limits { jobs, threads: None, cores, memory, gpus, by_slurm: false })
+    }
+
+    fn program(threads: usize, memory: u64, gpus: usize) -> Wish {
+        Wish { memory, threads: Some(threads), gpus }
+    }
+
+    /// Admits as many of the nodes as there is room for. Returns each with its threads and GPUs.
+    fn admit_all(admission: &mut Admission, ready: &[(usize, Wish)]) -> Vec<(usize, usize, String)> {
+        let mut ready = ready.to_vec();
+        let mut admitted = Vec::new();
+        while let Some((index, share)) = admission.admit(ready.iter().copied()) {
+            ready.retain(|(other, _)| *other != index);
+            admitted.push((index, share.threads, share.gpus.join(",")));
+        }
+        admitted
+    }
+
+    fn indices(admitted: &[(usize, usize, String)]) -> Vec<usize> {
+        admitted.iter().map(|(index, ..)| *index).collect()
+    }
+
+    #[test]
+    fn nodes_that_say_nothing_share_the_cores() {
+        let wish = Wish::default();
+        let mut four = admission(4, 8, None, &[]);
+        let admitted = admit_all(&mut four, &[0, 1, 2, 3, 4].map(|index| (index, wish)));
+        assert_eq!(admitted, [0, 1, 2, 3].map(|index| (index, 2, String::new())));
+        // More nodes than cores share them.
+        assert_eq!(admit_all(&mut admission(3, 1, None, &[]), &[(0, wish), (1, wish), (2, wish)]).len(), 3);
+    }
+
+    #[test]
+    fn programs_are_admitted_by_their_threads() {
+        let mut eight = admission(9, 8, None, &[]);
+        let ready = [(0, program(5, 0, 0)), (1, program(4, 0, 0)), (2, program(3, 0, 0)), (3, Wish::default())];
+        assert_eq!(indices(&admit_all(&mut eight, &ready)), [0, 2]);
+        eight.release(0);
+        let admitted = admit_all(&mut eight, &[ready[1], ready[3]]);
+        assert_eq!(admitted, [(1, 4, String::new()), (3, 1, String::new())]);
+    }
+
+    #[test]
+    fn a_program_with_more_threads_than_there_are_runs_alone() {
+        let mut two = admission(9, 2, None, &[]);
+        let ready = [(0, Wish::default()), (1, program(6, 0, 0)), (2, Wish::default())];
+        assert_eq!(indices(&admit_all(&mut two, &ready)), [0, 2]);
+        two.release(0);
+        assert!(admit_all(&mut two, &ready[1..2]).is_empty());
+        two.release(2);
+        assert_eq!(admit_all(&mut two, &ready), [(0, 1, String::new()), (2, 1, String::new())]);
+        two.release(0);
+        two.release(2);
+        assert_eq!(admit_all(&mut two, &ready[1..]), [(1, 6, String::new())]);
+    }
+
+    #[test]
+    fn nodes_are_admitted_by_their_memory() {
+        let mut ten = admission(9, 99, Some(10), &[]);
+        let ready = [(0, program(1, 6, 0)), (1, program(1, 5, 0)), (2, program(1, 4, 0)), (3, program(1, u64::MAX, 0))];
+        assert_eq!(indices(&admit_all(&mut ten, &ready)), [0, 2]);
+        [0, 2].into_iter().for_each(|index| ten.release(index));
+        assert_eq!(indices(&admit_all(&mut ten, &ready[3..])), [3]);
+        assert!(admit_all(&mut ten, &ready[..3]).is_empty());
+    }
+
+    #[test]
+    fn each_program_has_its_own_gpus() {
+        let mut three = admission(9, 99, None, &["0", "2", "MIG-a"]);
+        let ready = [
+            (0, program(1, 0, 2)),
+            (1, program(1, 0, 2)),
+            (2, program(1, 0, 1)),
+            (3, program(1, 0, 0)),
+            (4, program(1, 0, 4)),
+        ];
+        let admitted = admit_all(&mut three, &ready);
+        assert_eq!(admitted, [(0, 1, "0,2".to_owned()), (2, 1, "MIG-a".to_owned()), (3, 1, String::new())]);
+        three.release(2);
+        assert!(admit_all(&mut three, &ready[1..2]).is_empty());
+        three.release(0);
+        assert_eq!(admit_all(&mut three, &ready[1..2]), [(1, 1, "0,2".to_owned())]);
+        // There will never be four.
+        [1, 3].into_iter().for_each(|index| three.release(index));
+        assert!(admit_all(&mut three, &ready[4..]).is_empty());
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_said() {
+        let said =
+            |gpus: &[&str], wish: Wish| admission(1, 1, Some(2 << 30), gpus).lacks(&wish).map(|(message, _)| message);
+        assert_eq!(said(&["0", "1"], program(9, 2 << 30, 2)), None);
+        assert_eq!(said(&[], program(1, 0, 1)).unwrap(), "it needs 1 GPU and there is none");
+        assert_eq!(said(&["7"], program(1, 0, 2)).unwrap(), "it needs 2 GPUs and there is one, `7`");
+        assert_eq!(said(&["0", "1"], program(1, 0, 3)).unwrap(), "it needs 3 GPUs and there are 2: 0, 1");
+        let memory = "it asks for 4.0 GiB of memory and 2.0 GiB are free";
+        assert_eq!(said(&[], program(1, 4 << 30, 0)).unwrap(), memory);
+        assert!(said(&[], Wish { memory: 4 << 30, ..Wish::default() }).unwrap().contains("about 4.0 GiB"));
+        assert_eq!(admission(1, 1, None, &[]).lacks(&program(1, u64::MAX, 0)), None);
+    }
+}
