@@ -13,7 +13,7 @@ use std::{
     io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{FileTypeExt, MetadataExt, PermissionsExt},
+        fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
     thread,
@@ -100,6 +100,15 @@ pub(crate) enum Published {
 
 /// Writes one file.
 pub(crate) fn file(dest: &Path, bytes: &[u8], digest: &Digest, existing: Existing) -> Result<()> {
+    one(dest, bytes, Staged { digest: *digest, executable: false }, existing)
+}
+
+/// Writes one file that is a program: whoever may read it may run it.
+pub(crate) fn program(dest: &Path, bytes: &[u8], digest: &Digest, existing: Existing) -> Result<()> {
+    one(dest, bytes, Staged { digest: *digest, executable: true }, existing)
+}
+
+fn one(dest: &Path, bytes: &[u8], staged: Staged, existing: Existing) -> Result<()> {
     if fs::metadata(dest).is_ok_and(|metadata| is_stream(metadata.file_type())) {
         // A pipe or a terminal, such as `/dev/stderr`.
         let mut stream = OpenOptions::new().write(true).open(dest).at("opened", dest)?;
@@ -116,10 +125,11 @@ pub(crate) fn file(dest: &Path, bytes: &[u8], digest: &Digest, existing: Existin
         _ => {}
     }
     let mut stage = Stage::beside(dest)?;
-    stage.write("", bytes, digest)?;
+    stage.write("", bytes, staged)?;
     stage.check()?;
     if let Some(old) = replaced.filter(Metadata::is_file) {
-        stage.set_mode(old.permissions().mode())?;
+        let mode = old.permissions().mode();
+        stage.set_mode(if staged.executable { mode | (mode & 0o444) >> 2 } else { mode })?;
     }
     commit(stage, if existing == Existing::Keep { Name::NewFile } else { Name::File })
 }
@@ -156,14 +166,23 @@ impl Folder {
 
     /// Adds the file `path`, whose bytes have this digest. A file may be added again if it is the same.
     pub(crate) fn add(&mut self, path: &str, bytes: &[u8], digest: &Digest) -> Result<()> {
+        self.stage(path, bytes, Staged { digest: *digest, executable: false })
+    }
+
+    /// Adds a file that is a program: whoever may read it may run it. Otherwise as [`add`](Self::add).
+    pub(crate) fn add_program(&mut self, path: &str, bytes: &[u8], digest: &Digest) -> Result<()> {
+        self.stage(path, bytes, Staged { digest: *digest, executable: true })
+    }
+
+    fn stage(&mut self, path: &str, bytes: &[u8], staged: Staged) -> Result<()> {
         check_path(path)?;
-        if self.0.files.get(path) == Some(digest) {
+        if self.0.files.get(path) == Some(&staged) {
             return Ok(());
         }
         let dest = self.0.dest.join(path);
         let parent = Path::new(path).parent().map_or_else(|| self.0.draft(), |parent| self.0.draft().join(parent));
         fs::create_dir_all(parent).at("written", &dest)?;
-        self.0.write(path, bytes, digest)
+        self.0.write(path, bytes, staged)
     }
 
     /// Gives the folder its name.
@@ -240,10 +259,17 @@ struct Stage {
     folder: PathBuf,
     dest: PathBuf,
     /// The files below `new`. The path of a single file is empty.
-    files: BTreeMap<String, Digest>,
+    files: BTreeMap<String, Staged>,
     is_published: bool,
     parents: Parents,
     _lock: Option<File>,
+}
+
+/// What a file must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Staged {
+    digest: Digest,
+    executable: bool,
 }
 
 /// The start of the names of stages.
@@ -286,10 +312,12 @@ impl Stage {
         if path.is_empty() { self.dest.clone() } else { self.dest.join(path) }
     }
 
-    fn write(&mut self, path: &str, bytes: &[u8], digest: &Digest) -> Result<()> {
-        let written = File::create_new(self.staged(path)).and_then(|mut file| write_patiently(&mut file, bytes));
+    fn write(&mut self, path: &str, bytes: &[u8], staged: Staged) -> Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(if staged.executable { 0o777 } else { 0o666 });
+        let written = options.open(self.staged(path)).and_then(|mut file| write_patiently(&mut file, bytes));
         written.at("written", &self.published(path))?;
-        self.files.insert(path.to_owned(), *digest);
+        self.files.insert(path.to_owned(), staged);
         Ok(())
     }
 
@@ -325,11 +353,11 @@ impl Stage {
         folders.iter().try_for_each(|folder| sync_folder(folder)).at("synced", &self.dest)
     }
 
-    fn check_files(&self, files: &[(&String, &Digest)]) -> Result<()> {
-        for (path, digest) in files {
+    fn check_files(&self, files: &[(&String, &Staged)]) -> Result<()> {
+        for (path, Staged { digest, .. }) in files {
             let (staged, published) = (self.staged(path), self.published(path));
             File::open(&staged).and_then(|file| file.sync_all()).at("synced", &published)?;
-            if Digest::of(&fs::read(&staged).at("read back", &published)?) != **digest {
+            if Digest::of(&fs::read(&staged).at("read back", &published)?) != *digest {
                 return Err(PublishError::NotTheSame(published));
             }
         }
@@ -341,9 +369,11 @@ impl Stage {
         if !files(folder)?.iter().eq(self.files.keys()) {
             return Ok(false);
         }
-        for (path, digest) in &self.files {
+        for (path, Staged { digest, executable }) in &self.files {
             let there = folder.join(path);
-            let is_file = look(&there)?.is_some_and(|metadata| metadata.is_file());
+            let is_program = |metadata: &Metadata| metadata.permissions().mode() & 0o100 != 0;
+            let is_file =
+                look(&there)?.is_some_and(|metadata| metadata.is_file() && (!executable || is_program(&metadata)));
             if !is_file || Digest::of(&fs::read(&there).at("read", &there)?) != *digest {
                 return Ok(false);
             }
@@ -583,6 +613,33 @@ mod tests {
         let refused = folder.publish(ExistingFolder::Replace);
         assert!(matches!(&refused, Err(PublishError::NotTheSame(path)) if *path == dest.join("a/b/c")), "{refused:?}");
         assert_eq!(names(parent.path()), [""; 0]);
+    }
+
+    #[test]
+    fn programs_can_be_run_within_the_umask() {
+        let parent = tempfile::tempdir().unwrap();
+        let mode = |path: &str| fs::metadata(parent.path().join(path)).unwrap().permissions().mode() & 0o777;
+        let digest = Digest::of(b"x");
+        let export = |existing| {
+            let mut folder = Folder::new(&parent.path().join("out")).unwrap();
+            folder.add("text", b"x", &digest).unwrap();
+            folder.add_program("bin/run", b"x", &digest).unwrap();
+            folder.publish(existing).unwrap()
+        };
+        assert_eq!(export(ExistingFolder::Keep), Published::Written);
+        assert_eq!(mode("out/text") & 0o111, 0);
+        // Whatever the umask is, it is the same for files and programs.
+        assert_eq!(mode("out/bin/run"), mode("out/text") | (mode("out/text") & 0o444) >> 2);
+        assert_eq!(export(ExistingFolder::Keep), Published::AlreadyThere);
+        let run = parent.path().join("out/bin/run");
+        fs::set_permissions(&run, Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(export(ExistingFolder::ReplaceSameFiles), Published::Written);
+        assert_eq!(mode("out/bin/run") & 0o100, 0o100);
+        fs::set_permissions(&run, Permissions::from_mode(0o640)).unwrap();
+        program(&run, b"x", &digest, Existing::Replace).unwrap();
+        assert_eq!(mode("out/bin/run"), 0o750);
+        program(&parent.path().join("alone"), b"x", &digest, Existing::Keep).unwrap();
+        assert_eq!(mode("alone") & 0o100, 0o100);
     }
 
     #[test]

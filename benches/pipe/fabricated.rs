@@ -122,19 +122,19 @@ fn training(proposal: Proposal, action: &[u8]) -> Outputs {
     let row = |epoch: u32| HistoryRow {
         epoch: epoch + 1,
         values: vec![accuracy(epoch); metrics.len()],
-        weights: Digest::of(&[digest.as_bytes()[0], epoch as u8]),
+        weights: Some(Digest::of(&[digest.as_bytes()[0], epoch as u8])),
     };
     let best = (0..EPOCHS).map(accuracy).fold(0.0, f64::max);
     let figure = Figure { best: Float(best), best_epoch: 1, end: Float(accuracy(EPOCHS - 1)) };
     let network = network();
     let trained = Trained {
         epochs: EPOCHS,
-        steps: 40,
+        steps: Some(40),
         diverged_at: None,
         best_epoch: Some(1),
         settings: Map::new(),
-        parameters: network.parameters,
-        flops: network.flops,
+        parameters: Some(network.parameters),
+        flops: Some(network.flops),
         figures: metrics.iter().map(|name| (name.clone(), figure.clone())).collect(),
         transfer: None,
         frozen: Vec::new(),

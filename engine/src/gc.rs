@@ -9,7 +9,7 @@ use pipe_store::{Digest, GcPlan, GcRoots, RefKind, Store, StoreError};
 
 pub use self::{
     takes::{Owner, Takes, takes},
-    why::{Reason, Root, Step, why},
+    why::{Reason, Root, Step, why, why_work_folder},
 };
 use crate::{
     readings,

@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use pipe_stages::{stage::Stage, words::closest};
-use pipe_store::Tree;
+use pipe_stages::{command, stage::Stage, words::closest};
+use pipe_store::{Tree, TreeEntry};
 use serde_json::Value;
 
 use crate::{
@@ -34,13 +34,20 @@ pub struct Node {
     pub how: Option<Arc<How>>,
 }
 
-/// A file in the output tree of another node. Only the file's digest enters the key.
+/// A file in the output tree of another node, or a folder, whose files have slots of their own. Only the digests enter the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
     /// The index of that node. It is smaller than the index of the node that reads the file.
     pub node: usize,
-    /// The file's path in the tree.
+    /// The file's path in the tree. A folder ends with `/`, and the empty path is the whole tree.
     pub path: String,
+}
+
+impl Edge {
+    /// Returns whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        self.path.is_empty() || self.path.ends_with('/')
+    }
 }
 
 /// Everything that a study executes. Invariant: a node comes after the nodes it reads from.
@@ -142,13 +149,29 @@ impl Plan {
                 pending.push(slot.as_str());
                 continue;
             };
-            let entry = tree
-                .files
-                .get(&edge.path)
-                .ok_or_else(|| MissingFile { node: self.nodes[edge.node].name.clone(), path: edge.path.clone() })?;
-            inputs.insert(slot.clone(), entry.digest);
+            let missing = || MissingFile { node: self.nodes[edge.node].name.clone(), path: edge.path.clone() };
+            if edge.is_folder() {
+                let inside =
+                    tree.files.iter().filter_map(|(path, entry)| Some((path.strip_prefix(&edge.path)?, entry)));
+                let before = inputs.len();
+                inputs.extend(inside.map(|(rest, entry)| (slot_of(&format!("{slot}/{rest}"), entry), entry.digest)));
+                if inputs.len() == before {
+                    return Err(missing());
+                }
+                continue;
+            }
+            let entry = tree.files.get(&edge.path).ok_or_else(missing)?;
+            inputs.insert(slot_of(slot, entry), entry.digest);
         }
         Ok((Action::new(&*node.stage, node.params.clone(), inputs, node.seed, self.device), pending))
+    }
+}
+
+/// Returns the slot of a file that a program reads. A file that is a program itself has another one, since that matters to who runs it.
+fn slot_of(slot: &str, entry: &TreeEntry) -> String {
+    match slot.strip_prefix(command::INPUT).filter(|_| entry.executable) {
+        Some(name) => format!("{}{name}", command::PROGRAM),
+        None => slot.to_owned(),
     }
 }
 

@@ -18,7 +18,7 @@ use pipe_stages::{
 use pipe_store::{Digest, RefKind, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::study::{self, Study, StudyError};
+use crate::study::{self, Study, StudyError, StudyNode};
 
 /// An entry of the ledger: an evaluation that a study names. The fields are sorted by name, as in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,18 +117,50 @@ pub fn entries(store: &Store) -> Result<BTreeSet<Digest>, StoreError> {
 /// Returns the evaluations of a study that read a test split, by the digest of the split: node and action key.
 fn of_study(store: &Store, study: &Study) -> Result<BTreeMap<Digest, BTreeMap<String, Digest>>, StudyError> {
     let mut found: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-    for (name, node) in study.nodes.iter().filter(|(_, node)| node.is(StageName::Evaluate) && node.tree().is_some()) {
+    let held_out = held_out(store, study)?;
+    let reads = |node: &StudyNode| {
+        node.tree().is_some() && (node.is(StageName::Evaluate) || (node.is(StageName::Command) && !held_out.is_empty()))
+    };
+    for (name, node) in study.nodes.iter().filter(|(_, node)| reads(node)) {
         let Some(key) = node.action else { continue };
         let action = match study::action(store, &key) {
             // What the study says of it is all that is left.
             Err(StudyError::Store(StoreError::Missing(_))) => continue,
             action => action?,
         };
+        if node.is(StageName::Command) {
+            for data in action.inputs.values().filter(|data| held_out.contains(*data)) {
+                found.entry(*data).or_default().insert(name.clone(), key);
+            }
+            continue;
+        }
         let evaluate: Result<Evaluate, _> = serde_json::from_value(action.params.as_ref().clone());
         let reads_test = evaluate.is_ok_and(|evaluate| evaluate.split == EvaluateOn::Test);
         if let Some(data) = action.inputs.get("data").filter(|_| reads_test) {
             found.entry(*data).or_default().insert(name.clone(), key);
         }
+    }
+    Ok(found)
+}
+
+/// Returns the digests of the files of a study that only a final command may read.
+fn held_out(store: &Store, study: &Study) -> Result<BTreeSet<Digest>, StudyError> {
+    let mut found = BTreeSet::new();
+    if !study.nodes.values().any(|node| node.is(StageName::Command)) {
+        return Ok(found);
+    }
+    // A study that was pruned, or one of another build, has no pipeline that can be read.
+    let Ok(pipeline) = study.read_pipeline(store) else { return Ok(found) };
+    for (name, node) in &study.nodes {
+        let Some(spec) = pipeline.stages.get(name) else { continue };
+        let is_held_out = |path: &str| match (spec.program(&pipeline.stages), spec.data_set()) {
+            (Some(program), _) => program.holds_out(path),
+            (None, Some(_)) => path == "test.safetensors",
+            _ => false,
+        };
+        let tree = study::tree_of(store, node)?;
+        let files = tree.iter().flat_map(|tree| &tree.files);
+        found.extend(files.filter(|(path, _)| is_held_out(path)).map(|(_, entry)| entry.digest));
     }
     Ok(found)
 }

@@ -107,13 +107,19 @@ pub struct Trial<'a> {
     pub number: u32,
     /// The node that gave its hyperparameters (`proposal.json`): `propose`, or `promote` if it continues an earlier trial.
     pub proposal: Option<Named<'a>>,
-    /// The node that trained and scored it (`score.json`).
+    /// The node that trained and scored it (`score.json`): `train`, or `command` for a program of the user's own.
     pub training: Option<Named<'a>>,
 }
 
 /// The stages that are executed once for each trial.
-const OF_TRIALS: [StageName; 5] =
-    [StageName::Propose, StageName::Promote, StageName::Split, StageName::Train, StageName::History];
+const OF_TRIALS: [StageName; 6] = [
+    StageName::Propose,
+    StageName::Promote,
+    StageName::Split,
+    StageName::Train,
+    StageName::Command,
+    StageName::History,
+];
 
 impl Study {
     /// Returns the study of these nodes.
@@ -200,7 +206,7 @@ impl Study {
     fn trial<'a>(&'a self, search: &'a str, number: u32) -> Trial<'a> {
         let find = |stage| self.node(&trial_node(search, stage, number));
         let proposal = find(StageName::Propose).or_else(|| find(StageName::Promote));
-        Trial { search, number, proposal, training: find(StageName::Train) }
+        Trial { search, number, proposal, training: find(StageName::Train).or_else(|| find(StageName::Command)) }
     }
 
     /// Returns the node that selects the best trial of a search.

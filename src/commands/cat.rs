@@ -38,7 +38,7 @@ impl Cat {
             None => {
                 let found = study::find(&store, self.study.as_deref())?;
                 match find_output(&store, &found, &self.what)? {
-                    Output::File { digest, .. } => digest,
+                    Output::File { entry, .. } => entry.digest,
                     Output::Tree(files) => {
                         let files: Vec<_> =
                             files.into_iter().map(|(path, _)| format!("{}/{path}", self.what)).collect();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pipe_engine::study::{self, Found};
-use pipe_store::{Digest, ObjectSource, Store};
+use pipe_store::{Digest, ObjectSource, Store, TreeEntry};
 use pipe_views::export::{
     onnx, results,
     tensorboard::{self, TensorboardError},
@@ -64,18 +64,19 @@ impl Export {
         if self.onnx {
             let name = found.study.resolve(what)?;
             let model = onnx::of_node(&store, &found.study, name)?;
-            return self.write_file(&model, &Digest::of(&model), dest);
+            return self.write_file(&model, TreeEntry::of(Digest::of(&model), model.len() as u64), dest);
         }
         match find_output(&store, &found, what)? {
-            Output::File { path, digest } => {
+            Output::File { path, entry } => {
                 let name = path.rsplit('/').next().unwrap_or(&path);
                 let dest = if dest.is_dir() { dest.join(name) } else { dest.to_owned() };
-                self.write_file(&store.read(&digest)?, &digest, &dest)
+                self.write_file(&store.read(&entry.digest)?, entry, &dest)
             }
             Output::Tree(files) => {
                 let mut folder = Folder::named(dest)?;
-                for (path, digest) in &files {
-                    folder.add(path, &store.read(digest)?, digest)?;
+                for (path, TreeEntry { digest, executable, .. }) in &files {
+                    let add = if *executable { Folder::add_program } else { Folder::add };
+                    add(&mut folder, path, &store.read(digest)?, digest)?;
                 }
                 let existing = if self.force { ExistingFolder::ReplaceSameFiles } else { ExistingFolder::Keep };
                 let published = folder.publish(existing)?;
@@ -111,8 +112,9 @@ impl Export {
         Ok(())
     }
 
-    fn write_file(&self, bytes: &[u8], digest: &Digest, dest: &Path) -> Result<(), Failure> {
-        publish::file(dest, bytes, digest, if self.force { Existing::Force } else { Existing::Keep })?;
+    fn write_file(&self, bytes: &[u8], entry: TreeEntry, dest: &Path) -> Result<(), Failure> {
+        let write = if entry.executable { publish::program } else { publish::file };
+        write(dest, bytes, &entry.digest, if self.force { Existing::Force } else { Existing::Keep })?;
         talk::say(&dest.display().to_string());
         Ok(())
     }
@@ -137,8 +139,8 @@ impl From<TensorboardError> for Failure {
 
 /// The outputs that `NODE[/PATH]` names.
 pub(super) enum Output {
-    File { path: String, digest: Digest },
-    Tree(Vec<(String, Digest)>),
+    File { path: String, entry: TreeEntry },
+    Tree(Vec<(String, TreeEntry)>),
 }
 
 /// Returns the outputs that `what` names. The longest prefix that is a node is the node, and the rest a path in its tree.
@@ -155,17 +157,14 @@ pub(super) fn find_output(store: &Store, found: &Found, what: &str) -> Result<Ou
     let tree = study::tree_of(store, &found.study.nodes[name])?
         .ok_or_else(|| Failure::work(format!("`{name}` has no outputs")))?;
     if path.is_empty() {
-        return Ok(Output::Tree(tree.files.into_iter().map(|(path, entry)| (path, entry.digest)).collect()));
+        return Ok(Output::Tree(tree.files.into_iter().collect()));
     }
     if let Some(entry) = tree.files.get(path) {
-        return Ok(Output::File { path: path.to_owned(), digest: entry.digest });
+        return Ok(Output::File { path: path.to_owned(), entry: *entry });
     }
     let folder = format!("{path}/");
-    let inside: Vec<_> = tree
-        .files
-        .iter()
-        .filter_map(|(file, entry)| Some((file.strip_prefix(&folder)?.to_owned(), entry.digest)))
-        .collect();
+    let inside: Vec<_> =
+        tree.files.iter().filter_map(|(file, entry)| Some((file.strip_prefix(&folder)?.to_owned(), *entry))).collect();
     if !inside.is_empty() {
         return Ok(Output::Tree(inside));
     }

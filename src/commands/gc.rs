@@ -12,7 +12,7 @@ use pipe_engine::{
     gc::{self, Forgotten, Reason, Takes},
     study, tag,
 };
-use pipe_store::{Digest, Fitted, GcPlan, Store, StoreError};
+use pipe_store::{ActionKey, Digest, Fitted, GcPlan, Store, StoreError};
 use serde_json::json;
 
 use crate::{
@@ -51,7 +51,7 @@ pub(crate) struct Gc {
     /// Then remove more, until the store takes at most this: `500M`, `20G`, `1T` (powers of 1024)
     ///
     /// Removes, in this order and only as far as needed: what killed processes left; results and objects that nothing needs, whatever
-    /// their age; checkpoints, the oldest first. Never removes what a study, a tag, or a running or unfinished run needs. If the store
+    /// their age; checkpoints and working folders of programs, the oldest first. Never removes what a study, a tag, or a running or unfinished run needs. If the store
     /// is still larger, prints what takes how much and fails.
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     max_size: Option<u64>,
@@ -180,6 +180,7 @@ impl Gc {
                 let young = Reason::Young { age: age.as_secs(), left, steps: Vec::new() };
                 (None, if left > 0 { young } else { Reason::Nothing })
             }
+            Some(Kept::WorkFolder(key)) => (None, gc::why_work_folder(store, &key, now, self.grace)?),
             Some(Kept::Object(name)) => (Some(name), gc::why(store, &name, now, self.grace)?),
             None => {
                 let name = store.resolve_prefix(what)?;
@@ -233,6 +234,8 @@ enum Kept {
     Object(Digest),
     /// As a part of a checkpoint.
     Checkpoint(PathBuf),
+    /// As the working folder of this action, or a file in it.
+    WorkFolder(ActionKey),
 }
 
 /// Returns what the file of the store at `text` is kept as. `None` if it is not a path.
@@ -254,9 +257,11 @@ fn kept_file(store: &Store, text: &str) -> Result<Option<Kept>, Failure> {
             format!("{shard}{digits}").parse().ok().map(Kept::Object)
         }
         ["checkpoints", _, ..] => Some(Kept::Checkpoint(path.clone())),
+        ["work", key, ..] => key.parse().ok().map(Kept::WorkFolder),
         _ => None,
     };
-    let expected = "expected a file in `objects`, `actions`, `provenance`, `logs` or `checkpoints` of the store";
+    let expected =
+        "expected a file in `objects`, `actions`, `provenance`, `logs`, `checkpoints` or `work` of the store";
     kept.map(Some).ok_or_else(|| Failure::usage(format!("`{text}` is not kept for a reason: {expected}")))
 }
 

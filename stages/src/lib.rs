@@ -26,6 +26,7 @@ pub mod pictures;
 pub mod search;
 
 pub mod augment;
+pub mod command;
 pub mod decode;
 pub mod evaluate;
 pub mod fetch;

@@ -1,8 +1,9 @@
 //! A program of the user's own, as a host runs it: a pure description, whose paths are all below one fresh folder.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use pipe_store::Digest;
+pub use pipe_store::FoundFile;
 
 /// The folder that the program writes its outputs to.
 pub const OUT: &str = "out";
@@ -66,17 +67,6 @@ pub struct Finished {
     pub last_lines: Vec<String>,
     /// What the user can do about a program that failed, if the host sees a cause.
     pub hint: Option<String>,
-}
-
-/// A file that a program wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// The number of its bytes.
-    pub size: u64,
-    /// Whether it is a program itself.
-    pub executable: bool,
 }
 
 /// What the host watches while a program runs.

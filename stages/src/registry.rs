@@ -6,8 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    augment::Augment, decode::Decode, evaluate::Evaluate, fetch::FetchAction, history::History, promote::Promote,
-    propose::Propose, select::Select, split::Split, stage::Stage, train::Train, visualize_filters::VisualizeFilters,
+    augment::Augment, command::Command, decode::Decode, evaluate::Evaluate, fetch::FetchAction, history::History,
+    promote::Promote, propose::Propose, select::Select, split::Split, stage::Stage, train::Train,
+    visualize_filters::VisualizeFilters,
 };
 
 macro_rules! stages {
@@ -68,8 +69,17 @@ stages! {
     Train, "train", Train;
     /// Evaluates a network on a split that it was not trained on.
     Evaluate, "evaluate", Evaluate;
+    /// Runs a program of the user's own.
+    Command, "command", Command;
     /// Shows what the filters of a network respond to.
     VisualizeFilters, "visualize_filters", VisualizeFilters;
+}
+
+impl StageName {
+    /// Returns whether a trial of a search may execute it: a training by `pipe`, or by a program of the user's own.
+    pub fn trains(self) -> bool {
+        matches!(self, Self::Train | Self::Command)
+    }
 }
 
 impl fmt::Display for StageName {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use pipe_store::{Bytes, Digest, KnownFile, ObjectSource, StoreError};
+use pipe_store::{Bytes, Digest, FoundFile, KnownFile, ObjectSource, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    program::{Finished, FoundFile, Program, Watched},
+    program::{Finished, Program, Watched},
     records::{self, Listing, Record},
 };
 

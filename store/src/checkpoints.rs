@@ -6,15 +6,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use crate::{
-    Bytes, Digest, Store, Tree,
+    Bytes, Digest, FoundFile, Store, Tree, TreeEntry, check_path,
     disk::{self, Existing, Found},
     encoding::Encoding,
     error::{Result, StoreError},
+    lay::lay_file,
     layout::{CHECKPOINTS, PARTS},
     verified,
 };
@@ -47,11 +48,40 @@ impl Store {
         parts: &BTreeMap<String, Vec<u8>>,
         keep_newest: usize,
     ) -> Result<()> {
-        let tree = Tree::of(parts)?.to_bytes();
+        let tree = Tree::of(parts)?;
         let _lock = self.lock_trajectory(trajectory)?;
-        for bytes in parts.values().chain([&tree]) {
-            self.save_part(trajectory, bytes)?;
-        }
+        parts.values().try_for_each(|bytes| self.save_part(trajectory, bytes))?;
+        self.name_checkpoint(trajectory, step, &tree, keep_newest)
+    }
+
+    /// Saves a checkpoint like [`save_checkpoint`](Self::save_checkpoint), whose parts are files of this disk. However large they are,
+    /// few of their bytes are in memory. Whether a file is a program is saved, too.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] if one is not a file or changes while it is read. Otherwise as for
+    /// [`save_checkpoint`](Self::save_checkpoint).
+    pub fn save_checkpoint_files(
+        &self,
+        trajectory: &Digest,
+        step: u64,
+        parts: &BTreeMap<String, PathBuf>,
+        keep_newest: usize,
+    ) -> Result<()> {
+        parts.keys().try_for_each(|name| check_path(name))?;
+        let files = parts.values().map(|path| FoundFile::look(path)).collect::<Result<Vec<_>>>()?;
+        let _lock = self.lock_trajectory(trajectory)?;
+        let digests = self.put_parts(trajectory, &files)?;
+        let entry =
+            |(file, digest): (&FoundFile, Digest)| TreeEntry { digest, executable: file.executable, size: file.size };
+        let entries = files.iter().zip(digests).map(entry);
+        let tree = Tree { files: parts.keys().cloned().zip(entries).collect() };
+        self.name_checkpoint(trajectory, step, &tree, keep_newest)
+    }
+
+    /// Names a checkpoint, whose parts are saved, and removes those that it replaces. The caller holds the trajectory's lock.
+    fn name_checkpoint(&self, trajectory: &Digest, step: u64, tree: &Tree, keep_newest: usize) -> Result<()> {
+        let tree = tree.to_bytes();
+        self.save_part(trajectory, &tree)?;
         let line = format!("{}\n", Digest::of(&tree));
         self.write(line.as_bytes(), &self.step_path(trajectory, step), Existing::Replace)?;
         let steps = self.steps(trajectory)?;
@@ -69,12 +99,56 @@ impl Store {
         if !disk::is_dir(&self.trajectory_dir(trajectory)) {
             return None;
         }
-        let found = self.find_checkpoint(trajectory, at_most);
+        let found = self.find_checkpoint(trajectory, at_most, |step| self.read_checkpoint(trajectory, step));
         found.unwrap_or_else(|error| {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(%trajectory, error, "the checkpoints cannot be read; training starts from the beginning");
+            warn_unread(trajectory, &error);
             None
         })
+    }
+
+    /// Writes the parts of the latest checkpoint to files in `folder`, which is made if there is none, and returns its step. Otherwise
+    /// as [`latest_checkpoint`](Self::latest_checkpoint). However large the parts are, few of their bytes are in memory. The folder is
+    /// one that only the caller uses, and the files are the caller's own to change.
+    ///
+    /// # Errors
+    /// If a file cannot be written in `folder`, or one is there already. Then there is none of them.
+    pub fn lay_latest_checkpoint(&self, trajectory: &Digest, at_most: u64, folder: &Path) -> Result<Option<u64>> {
+        if !disk::is_dir(&self.trajectory_dir(trajectory)) {
+            return Ok(None);
+        }
+        match self.find_checkpoint(trajectory, at_most, |step| self.lay_checkpoint(trajectory, step, folder)) {
+            Ok(found) => Ok(found.map(|(step, ())| step)),
+            Err(StoreError::Io { path, action, source }) if path.starts_with(folder) => {
+                Err(StoreError::Io { path, action, source })
+            }
+            Err(error) => {
+                warn_unread(trajectory, &error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes the parts of a checkpoint to files. If that fails, none of them stays.
+    fn lay_checkpoint(&self, trajectory: &Digest, step: u64, folder: &Path) -> Result<()> {
+        let (_, tree) = self.checkpoint_tree(trajectory, step)?;
+        let mut laid = Vec::new();
+        let mut lay = |(name, part): (&String, &TreeEntry)| {
+            let to = folder.join(name);
+            disk::make_passing_dir(disk::folder(&to), self.0.access)?;
+            let mode = if part.executable { 0o777 } else { 0o666 };
+            let from = self.part_path(trajectory, &part.digest);
+            if !lay_file(&from, Encoding::Raw, &part.digest, &to, mode)? {
+                return Err(StoreError::Missing(part.digest));
+            }
+            laid.push(to);
+            Ok(())
+        };
+        let done =
+            disk::make_passing_dir(folder, self.0.access).and_then(|()| tree.files.iter().try_for_each(&mut lay));
+        if done.is_err() {
+            laid.iter().try_for_each(|path| disk::remove(path).map(drop))?;
+        }
+        done
     }
 
     /// Removes all checkpoints of a trajectory except the `newest` ones.
@@ -196,11 +270,17 @@ impl Store {
         Ok(())
     }
 
-    fn find_checkpoint(&self, trajectory: &Digest, at_most: u64) -> Result<Option<(u64, BTreeMap<String, Bytes>)>> {
+    /// Returns the step of the latest checkpoint that `read` can read, and what it gives.
+    fn find_checkpoint<T>(
+        &self,
+        trajectory: &Digest,
+        at_most: u64,
+        read: impl Fn(u64) -> Result<T>,
+    ) -> Result<Option<(u64, T)>> {
         let _lock = self.lock_trajectory(trajectory)?;
         for step in self.steps(trajectory)?.into_iter().rev().filter(|step| *step <= at_most) {
-            match self.read_checkpoint(trajectory, step) {
-                Ok(parts) => return Ok(Some((step, parts))),
+            match read(step) {
+                Ok(read) => return Ok(Some((step, read))),
                 Err(error) if error.is_damage() => self.drop_damaged(trajectory, step, &error)?,
                 Err(error) => return Err(error),
             }
@@ -227,14 +307,23 @@ impl Store {
 
     fn save_part(&self, trajectory: &Digest, bytes: &[u8]) -> Result<()> {
         let name = Digest::of(bytes);
-        let path = self.part_path(trajectory, &name);
-        if verified::check_file(&path, Encoding::Raw, &name)? == Some(Ok(())) {
+        if self.has_part(trajectory, &name)? {
             return Ok(());
         }
         let draft = self.draft()?;
         draft.write(bytes)?;
-        draft.publish(&path, Existing::Replace).map(drop)
+        draft.publish(&self.part_path(trajectory, &name), Existing::Replace).map(drop)
     }
+
+    /// Returns whether there is an undamaged part of this name.
+    pub(crate) fn has_part(&self, trajectory: &Digest, name: &Digest) -> Result<bool> {
+        Ok(verified::check_file(&self.part_path(trajectory, name), Encoding::Raw, name)? == Some(Ok(())))
+    }
+}
+
+fn warn_unread(trajectory: &Digest, error: &StoreError) {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(%trajectory, error, "the checkpoints cannot be read; training starts from the beginning");
 }
 
 /// Returns the step that a file is named for. The name must be the shortest form of the number.
@@ -244,7 +333,7 @@ pub(crate) fn parse_step(name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
     use crate::testing::{files, noise, store};
@@ -361,5 +450,111 @@ mod tests {
         let list = store.checkpoints().unwrap();
         let listed: Vec<_> = list.iter().map(|entry| (entry.trajectory, entry.step, entry.size)).collect();
         assert_eq!(listed, [(trajectory(), 1, 14), (trajectory(), 2, 10)]);
+    }
+
+    /// Writes these files to a folder, and returns where they are.
+    fn on_disk(folder: &Path, files: &[(&str, &[u8])]) -> BTreeMap<String, PathBuf> {
+        let write = |(name, bytes): &(&str, &[u8])| {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, bytes).unwrap();
+            ((*name).to_owned(), path)
+        };
+        files.iter().map(write).collect()
+    }
+
+    #[test]
+    fn a_checkpoint_of_files_is_laid_out_as_it_was() {
+        let (folder, store) = store();
+        let large = noise(5 << 20);
+        let files: &[(&str, &[u8])] =
+            &[("a/b/weights", &large), ("a/empty", b""), ("log", b"one"), ("same", b"one"), ("run.sh", b"#!/bin/sh")];
+        let paths = on_disk(&folder.path().join("state"), files);
+        fs::set_permissions(&paths["run.sh"], fs::Permissions::from_mode(0o755)).unwrap();
+        store.save_checkpoint_files(&trajectory(), 7, &paths, 1).unwrap();
+        let to = folder.path().join("work/state");
+        assert_eq!(store.lay_latest_checkpoint(&trajectory(), 6, &to).unwrap(), None);
+        assert_eq!(store.lay_latest_checkpoint(&trajectory(), 7, &to).unwrap(), Some(7));
+        for (name, bytes) in files {
+            let path = to.join(name);
+            assert_eq!(fs::read(&path).unwrap(), *bytes, "{name}");
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(
+                mode & 0o300,
+                if *name == "run.sh" { 0o300 } else { 0o200 },
+                "{name}: the program may change it"
+            );
+            // What it does with it stays there.
+            fs::write(&path, "changed").unwrap();
+        }
+        let (step, parts) = store.latest_checkpoint(&trajectory(), 9).unwrap();
+        assert_eq!((step, parts.len(), &*parts["a/b/weights"]), (7, 5, &*large));
+        // A state that was saved from memory can be laid out, too.
+        save(&store, 8, 1);
+        let to = folder.path().join("other");
+        assert_eq!(store.lay_latest_checkpoint(&trajectory(), 9, &to).unwrap(), Some(8));
+        assert_eq!(fs::read_to_string(to.join("state")).unwrap(), "state at 8");
+        assert_eq!(names(&store, "parts").len(), 3, "the parts of the first are freed");
+    }
+
+    #[test]
+    fn parts_that_two_checkpoints_of_files_share_are_stored_once() {
+        let (folder, store) = store();
+        for step in 1..=3 {
+            let state = format!("state at {step}");
+            let paths = on_disk(folder.path(), &[("state", state.as_bytes()), ("best", b"same")]);
+            store.save_checkpoint_files(&trajectory(), step, &paths, 2).unwrap();
+        }
+        assert_eq!(names(&store, ""), ["2", "3", "parts"]);
+        assert_eq!(names(&store, "parts").len(), 5);
+        assert_eq!(latest(&store, 9), Some(3));
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_of_files_is_set_aside_and_leaves_no_file() {
+        let (folder, store) = store();
+        for (step, state) in [(1, noise(70_000)), (2, noise(70_001))] {
+            let paths = on_disk(folder.path(), &[("a/first", b"first"), ("a/z", &state)]);
+            store.save_checkpoint_files(&trajectory(), step, &paths, 9).unwrap();
+        }
+        let path = store.part_path(&trajectory(), &Digest::of(&noise(70_001)));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "rot").unwrap();
+        let to = folder.path().join("work");
+        assert_eq!(store.lay_latest_checkpoint(&trajectory(), 9, &to).unwrap(), Some(1));
+        assert_eq!(
+            (names(&store, ""), fs::read(to.join("a/z")).unwrap()),
+            (vec!["1".into(), "parts".into()], noise(70_000))
+        );
+        fs::remove_file(store.part_path(&trajectory(), &Digest::of(&noise(70_000)))).unwrap();
+        let to = folder.path().join("other");
+        assert_eq!(store.lay_latest_checkpoint(&trajectory(), 9, &to).unwrap(), None);
+        assert_eq!(fs::read_dir(to.join("a")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_to_is_an_error_and_no_damage() {
+        let (folder, store) = store();
+        save(&store, 1, 1);
+        let to = folder.path().join("work");
+        on_disk(&to, &[("state", b"mine")]);
+        let error = store.lay_latest_checkpoint(&trajectory(), 9, &to).unwrap_err();
+        assert!(matches!(&error, StoreError::Io { path, .. } if *path == to.join("state")), "{error}");
+        assert_eq!((fs::read(to.join("state")).unwrap(), latest(&store, 9)), (b"mine".to_vec(), Some(1)));
+        assert!(!to.join("best").exists());
+    }
+
+    #[test]
+    fn only_files_with_sound_names_are_saved() {
+        let (folder, store) = store();
+        let paths = on_disk(folder.path(), &[("x", b"x")]);
+        let save = |name: &str, path: &Path| {
+            let parts = [(name.to_owned(), path.to_owned())].into();
+            store.save_checkpoint_files(&trajectory(), 1, &parts, 1).unwrap_err().to_string()
+        };
+        assert!(save("../x", &paths["x"]).contains("cannot be the path of an output file"));
+        assert!(save("x", folder.path()).ends_with("it is a folder"));
+        assert!(save("x", &folder.path().join("y")).ends_with("it is gone"));
+        assert_eq!(latest(&store, 9), None);
     }
 }

@@ -26,19 +26,19 @@ pub struct ParseDigestError(pub String);
 impl Digest {
     /// Returns the digest of `bytes`. Many bytes are hashed on all cores.
     pub fn of(bytes: &[u8]) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        update(&mut hasher, bytes);
-        hasher.finalize().into()
+        let mut hasher = Hasher::default();
+        hasher.update(bytes);
+        hasher.finish()
     }
 
     /// Returns the digest of everything that `reader` yields.
     pub(crate) fn of_reader(reader: &mut impl Read) -> io::Result<Self> {
-        let (mut hasher, mut piece) = (blake3::Hasher::new(), Vec::with_capacity(64 << 10));
+        let (mut hasher, mut piece) = (Hasher::default(), Vec::with_capacity(64 << 10));
         while reader.by_ref().take(PIECE).read_to_end(&mut piece)? > 0 {
-            update(&mut hasher, &piece);
+            hasher.update(&piece);
             piece.clear();
         }
-        Ok(hasher.finalize().into())
+        Ok(hasher.finish())
     }
 
     /// Returns the digest that consists of `bytes`.
@@ -89,12 +89,24 @@ impl FromStr for Digest {
     }
 }
 
-fn update(hasher: &mut blake3::Hasher, bytes: &[u8]) {
-    if bytes.len() < SHARED {
-        hasher.update(bytes)
-    } else {
-        hasher.update_rayon(bytes)
-    };
+/// Finds the digest of bytes that come in pieces. A long piece is hashed on all cores.
+#[derive(Default)]
+pub(crate) struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    /// Adds bytes.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        if bytes.len() < SHARED {
+            self.0.update(bytes)
+        } else {
+            self.0.update_rayon(bytes)
+        };
+    }
+
+    /// Returns the digest of the bytes so far.
+    pub(crate) fn finish(&self) -> Digest {
+        self.0.finalize().into()
+    }
 }
 
 fn nibble(digit: u8) -> Option<u8> {

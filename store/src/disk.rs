@@ -8,7 +8,10 @@ use std::{
     collections::BTreeSet,
     fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     thread,
     time::SystemTime,
@@ -17,6 +20,7 @@ use std::{
 use tempfile::{Builder, NamedTempFile};
 
 use crate::{
+    Tally,
     error::{At, Result, StoreError},
     faults::{self, Operation},
     mapped::Mapped,
@@ -117,6 +121,11 @@ pub(crate) struct Handle {
 impl Handle {
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the number of bytes on the disk.
+    pub(crate) fn length(&self) -> Result<u64> {
+        Ok(self.metadata().at("look at", &self.path)?.len())
     }
 
     pub(crate) fn metadata(&self) -> io::Result<Metadata> {
@@ -354,14 +363,74 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<bool> {
     Ok(there)
 }
 
+/// Removes a folder with everything in it, if there is one. Follows no link.
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
+    let remove = || operate(Operation::Remove, path, || if_present(fs::remove_dir_all(path)));
+    let removed = match remove() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // A program may take the permission to write to a folder from itself.
+            open_up(path);
+            remove()
+        }
+        removed => removed,
+    };
+    removed.at("remove", path).map(drop)
+}
+
+/// Lets the owner do everything with a folder and those in it, as far as that is possible. Follows no link.
+pub(crate) fn open_up(path: &Path) {
+    let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY | libc::O_PATH;
+    // A folder that may not be read can be opened only for its path, and then its mode is set through that.
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    if let Ok(folder) = opened {
+        let own = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+        if let Ok(metadata) = folder.metadata() {
+            let _ = fs::set_permissions(own, Permissions::from_mode(metadata.mode() & 0o7777 | 0o700));
+        }
+    }
+    for entry in list(path).unwrap_or_default().iter().filter(|entry| entry.is_dir) {
+        open_up(&entry.path);
+    }
+}
+
+/// Returns the files in a folder and those in it, and when anything there was last written. `None` if there is no such folder. What
+/// cannot be listed does not count.
+pub(crate) fn measure(path: &Path) -> Result<Option<(Tally, SystemTime)>> {
+    let look = |path: &Path| operate(Operation::Look, path, || if_present(fs::symlink_metadata(path)));
+    let Some(root) = look(path).at("look at", path)? else { return Ok(None) };
+    let (mut files, mut latest) = (Tally::default(), modified(path, &root)?);
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in list(&folder).unwrap_or_default() {
+            let Ok(Some(metadata)) = look(&entry.path) else { continue };
+            latest = latest.max(modified(&entry.path, &metadata)?);
+            if metadata.is_dir() {
+                folders.push(entry.path);
+            } else {
+                files.add(metadata.len());
+            }
+        }
+    }
+    Ok(Some((files, latest)))
+}
+
 /// Makes a folder and its parents durably: a loss of power does not undo it.
 pub(crate) fn make_dir(path: &Path, access: Access) -> Result<()> {
+    make_dirs(path, access, true)
+}
+
+/// Makes a folder and its parents. A loss of power may undo it.
+pub(crate) fn make_passing_dir(path: &Path, access: Access) -> Result<()> {
+    make_dirs(path, access, false)
+}
+
+fn make_dirs(path: &Path, access: Access, durable: bool) -> Result<()> {
     if is_dir(path) {
         return Ok(());
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
-        make_dir(parent, access)?;
+        make_dirs(parent, access, durable)?;
     }
     let made = operate(Operation::MakeDir, path, || match access.folder {
         None => fs::create_dir(path),
@@ -376,7 +445,7 @@ pub(crate) fn make_dir(path: &Path, access: Access) -> Result<()> {
         }
         made => made.at("create folder", path)?,
     }
-    sync_dir(parent.unwrap_or(Path::new(".")))
+    if durable { sync_dir(parent.unwrap_or(Path::new("."))) } else { Ok(()) }
 }
 
 /// The errors that say that something has the name already.
@@ -639,6 +708,54 @@ impl Drop for Draft {
     }
 }
 
+/// A new file in a folder that only the caller uses. It has its name before it is whole, so that tens of thousands are made in a second.
+/// If it is dropped without being kept it is removed.
+pub(crate) struct Laid {
+    file: Handle,
+    is_kept: bool,
+}
+
+impl Laid {
+    /// Creates an empty file with these permissions, less the umask.
+    pub(crate) fn new(path: &Path, mode: u32) -> Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(mode);
+        let file = operate(Operation::Create, path, || {
+            let file = options.open(path)?;
+            faults::created(path);
+            Ok(file)
+        });
+        Ok(Self { file: Handle { file: file.at("create", path)?, path: path.to_owned() }, is_kept: false })
+    }
+
+    pub(crate) fn file(&self) -> &Handle {
+        &self.file
+    }
+
+    /// Lets the file have the bytes of `source`, in the same blocks until either is written to. Returns whether the file system can do
+    /// that. If not, the file is still empty.
+    pub(crate) fn share(&self, source: &Handle) -> bool {
+        let path = &self.file.path;
+        let share = || rustix::fs::ioctl_ficlone(&self.file.file, &source.file).map_err(io::Error::from);
+        // Whatever the reason is, copying shows whether it matters.
+        operate(Operation::Write, path, share).is_ok()
+    }
+
+    /// Leaves the file where it is.
+    pub(crate) fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Laid {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            // What cannot be removed now goes with the folder.
+            let _ = remove(&self.file.path);
+        }
+    }
+}
+
 /// The prefix of the names of drafts.
 pub(crate) const DRAFT: &str = "pipe-";
 
@@ -677,6 +794,7 @@ pub(crate) fn publish_all(drafts: Vec<(Draft, PathBuf)>) -> Result<()> {
     folders.iter().try_for_each(|folder| sync_dir(folder))
 }
 
-fn folder(path: &Path) -> &Path {
+/// Returns the folder of a file.
+pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().expect("every path in a store has a parent")
 }

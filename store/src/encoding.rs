@@ -91,10 +91,10 @@ impl Encoding {
     /// Writes the `length` bytes of `source` to `file`, a piece at a time.
     pub(crate) fn encode_file(self, mut source: impl Read, length: u64, mut file: &Handle) -> io::Result<()> {
         if self == Self::Raw {
-            return io::copy(&mut source, &mut file).map(drop);
+            return copy(&mut source, &mut file);
         }
         let mut encoder = Self::encoder(file, length)?;
-        io::copy(&mut source, &mut encoder)?;
+        copy(&mut source, &mut encoder)?;
         encoder.finish().map(drop)
     }
 
@@ -102,5 +102,19 @@ impl Encoding {
         let mut encoder = zstd::Encoder::new(file, LEVEL)?;
         encoder.set_pledged_src_size(Some(length))?;
         Ok(encoder)
+    }
+}
+
+/// Bytes are copied in pieces of this length.
+pub(crate) const PIECE: usize = 1 << 20;
+
+/// Copies what `source` yields. Unlike [`io::copy`], it asks for a megabyte at a time, which can be hashed on all cores.
+fn copy(source: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        match source.read(&mut piece)? {
+            0 => return Ok(()),
+            n => to.write_all(&piece[..n])?,
+        }
     }
 }

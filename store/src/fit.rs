@@ -19,7 +19,7 @@ const HALVINGS: u32 = 12;
 impl Store {
     /// Plans to remove what [`gc_plan`](Self::gc_plan) does. If the store is still longer than `limit` bytes then, plans to remove more,
     /// until it is not: first all that killed processes left, then results and objects that `roots` do not reach, by a shorter grace
-    /// period, then checkpoints, the oldest first. Never plans to remove what `roots` reach, or what is newer than the start of a
+    /// period, then checkpoints and the working folders of programs, the oldest first. Never plans to remove what `roots` reach, or what is newer than the start of a
     /// running run.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Rank {
     fn of(item: &GcItem) -> Self {
         match item.kind {
             GcKind::Temporary | GcKind::Lock | GcKind::CheckpointPart { .. } => Self::Leftover,
-            GcKind::Checkpoint { .. } => Self::Checkpoint,
+            GcKind::Checkpoint { .. } | GcKind::WorkFolder { .. } => Self::Checkpoint,
             GcKind::Record { .. } | GcKind::Provenance { .. } | GcKind::Log { .. } | GcKind::Object { .. } => {
                 Self::Garbage
             }
@@ -151,6 +151,37 @@ mod tests {
     fn there(store: &Store, [kept, old, young]: &[ActionKey; 3]) -> [bool; 5] {
         let checkpoint = |name: &str| store.latest_checkpoint(&Digest::of(name.as_bytes()), 9).is_some();
         [known(store, kept), known(store, old), known(store, young), checkpoint("old"), checkpoint("new")]
+    }
+
+    #[test]
+    fn working_folders_go_with_the_checkpoints_the_oldest_first() {
+        let (_folder, store) = store();
+        let trajectory = Digest::of(b"t");
+        store.save_checkpoint(&trajectory, 1, &[("state".to_owned(), noise(SIZE))].into(), 1).unwrap();
+        let [older, newer] = [b"older", b"newer"].map(|name| {
+            let key = ActionKey(Digest::of(name));
+            let held = store.work_folder(&key).unwrap();
+            std::fs::write(held.path().join("state"), noise(SIZE)).unwrap();
+            key
+        });
+        for (path, days) in [(store.work_path(&older), 3), (store.work_path(&newer), 1)] {
+            age(&path.join("state"), days * DAY);
+            age(&path, days * DAY);
+        }
+        age(&store.step_path(&trajectory, 1), 2 * DAY);
+        let total = store.total().unwrap().bytes;
+        let doomed = |limit| {
+            let roots = store.gc_roots().unwrap();
+            let plan = store.gc_plan_to_fit(&roots, SystemTime::now(), GRACE, limit).unwrap().plan;
+            let large = plan.items.into_iter().filter(|item| item.size >= SIZE as u64);
+            large.map(|item| item.kind).collect::<Vec<_>>()
+        };
+        let checkpoint = GcKind::Checkpoint { trajectory };
+        let folder = |key| GcKind::WorkFolder { key };
+        assert_eq!(doomed(total), []);
+        assert_eq!(doomed(total - 1), [folder(older)]);
+        assert_eq!(doomed(total - SIZE as u64 - 1000), [checkpoint, folder(older)]);
+        assert_eq!(doomed(0).len(), 3);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    ActionKey, ActionResult, Digest, RefEntry, RefKind, Store,
+    ActionKey, ActionResult, Digest, RefEntry, RefKind, Store, Tally, WorkEntry,
     disk::{self, DRAFT, Entry, Found},
     encoding::Encoding,
     error::{Result, StoreError},
@@ -70,7 +70,7 @@ pub struct GcPlan {
     pub(crate) seen: SeenRefs,
 }
 
-/// One file that a collection will remove.
+/// One file that a collection will remove, or the working folder of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GcItem {
     /// What the file is.
@@ -111,6 +111,11 @@ pub enum GcKind {
         /// The training, without its length.
         trajectory: Digest,
     },
+    /// The working folder of a program, with everything in it, that no process has.
+    WorkFolder {
+        /// The action.
+        key: ActionKey,
+    },
     /// An object that nothing names, or only what is removed too.
     Object {
         /// The object.
@@ -120,22 +125,6 @@ pub enum GcKind {
     Temporary,
     /// The file of a lock that no process holds.
     Lock,
-}
-
-/// A number of files, and their length together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    /// The number of files.
-    pub count: u64,
-    /// Their length on the disk, in bytes.
-    pub bytes: u64,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, bytes: u64) {
-        self.count += 1;
-        self.bytes += bytes;
-    }
 }
 
 impl GcPlan {
@@ -155,6 +144,7 @@ impl fmt::Display for GcKind {
             Self::Log { .. } => "what an execution said that no study or run needs",
             Self::Checkpoint { .. } => "checkpoint past the grace period",
             Self::CheckpointPart { .. } => "part of an incomplete checkpoint",
+            Self::WorkFolder { .. } => "working folder past the grace period",
             Self::Object { .. } => "object that nothing refers to",
             Self::Temporary => "left by a process that was killed",
             Self::Lock => "unused lock",
@@ -211,10 +201,12 @@ impl Store {
         let records = self.list_sharded(ACTIONS)?;
 
         let (mut actions, mut live) = (roots.actions.clone(), roots.objects.clone());
+        let mut unfinished = BTreeSet::new();
         for run in self.runs()?.into_iter().filter(|run| !roots.abandoned.contains(&run.id)) {
-            actions.extend(run.keys);
+            unfinished.extend(run.keys);
             live.extend(run.objects);
         }
+        actions.extend(&unfinished);
         actions.extend(records.iter().filter(|record| record.modified > cutoff).filter_map(Listed::key));
         let Reached { objects: reached, missing } = self.reach(&actions, &roots.trees)?;
         live.extend(reached);
@@ -242,6 +234,7 @@ impl Store {
             }
         }
         self.doom_checkpoints(&mut items, cutoff)?;
+        self.doom_work_folders(&mut items, cutoff, &unfinished)?;
         let mut kept = Tally::default();
         for object in &objects {
             let Some((name, suffix)) = &object.name else { continue };
@@ -334,6 +327,22 @@ impl Store {
             let parts = disk::list(&self.trajectory_dir(&trajectory).join(PARTS))?;
             for part in parts.iter().filter(|part| !named.contains(&part.name)) {
                 self.doom_entry(items, cutoff, GcKind::CheckpointPart { trajectory }, part)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans to remove working folders. An action that is done needs none, so only those of unfinished runs stay.
+    fn doom_work_folders(
+        &self,
+        items: &mut Vec<GcItem>,
+        cutoff: SystemTime,
+        unfinished: &BTreeSet<ActionKey>,
+    ) -> Result<()> {
+        for WorkEntry { key, path, files, modified } in self.work_folders()? {
+            if modified <= cutoff && (path != self.work_path(&key) || !unfinished.contains(&key)) {
+                let (kind, path) = (GcKind::WorkFolder { key }, self.relative(&path));
+                items.push(GcItem { kind, path, size: files.bytes, modified });
             }
         }
         Ok(())

@@ -12,6 +12,7 @@
 //! refs/runs/<id>                the action keys of a run that is not finished
 //! checkpoints/<trajectory>/<step>          names a tree among the parts
 //! checkpoints/<trajectory>/parts/<digest>  bytes
+//! work/<key>/                   where the program of an action works. The files in it are its own
 //! locks/                        empty files, on which kernel locks are held
 //! tmp/                          files that are being written
 //! quarantine/                   damaged files, set aside
@@ -25,6 +26,7 @@ pub(crate) const LOGS: &str = "logs";
 pub(crate) const REFS: &str = "refs";
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 pub(crate) const PARTS: &str = "parts";
+pub(crate) const WORK: &str = "work";
 pub(crate) const LOCKS: &str = "locks";
 pub(crate) const TEMPORARY: &str = "tmp";
 pub(crate) const QUARANTINE: &str = "quarantine";

@@ -8,9 +8,11 @@
 //! | `refs` | exclusive | while the log of a ref is replaced |
 //! | `records` | exclusive | while a result that does not count is removed |
 //! | `actions/<key>` | exclusive | while the action is executed |
+//! | `work/<key>` | exclusive | while a program works in the folder of the action, or the folder is removed |
 //! | `checkpoints/<trajectory>` | exclusive | while checkpoints are written, read or removed |
 //!
-//! A process that holds one of the last two may wait for the others. Nothing else waits for the last two while it holds another.
+//! A process that holds one of the last three may wait for those above them, and for those of the three that are further down. Nothing
+//! else waits for the last three while it holds another.
 
 use std::{
     fmt, io,
@@ -27,10 +29,11 @@ use crate::{
 
 /// The folders with lock files that come and go. The other lock files stay.
 const ACTION_LOCKS: &str = "actions";
+const WORK_LOCKS: &str = "work";
 const TRAJECTORY_LOCKS: &str = "checkpoints";
 
 /// The folders in the folder of locks.
-pub(crate) const LOCK_FOLDERS: [&str; 2] = [ACTION_LOCKS, TRAJECTORY_LOCKS];
+pub(crate) const LOCK_FOLDERS: [&str; 3] = [ACTION_LOCKS, WORK_LOCKS, TRAJECTORY_LOCKS];
 
 /// Held while an action is executed, so that only one of several processes with the same action does the work.
 #[derive(Debug)]
@@ -79,6 +82,18 @@ impl Store {
     /// As for [`lock_action`](Self::lock_action).
     pub fn lock_gc(&self) -> Result<GcLock> {
         self.lock("gc", Lock::Exclusive, &"another `pipe gc` is running").map(|_file| GcLock { _file })
+    }
+
+    /// Waits for the lock of an action's working folder.
+    pub(crate) fn lock_work(&self, key: &ActionKey) -> Result<Handle> {
+        let what = "another process works in the folder of this action";
+        let file = self.acquire(&self.lock_path(WORK_LOCKS, &key.0), Some(&what))?;
+        Ok(file.expect("waiting ends with the lock"))
+    }
+
+    /// Takes the lock of an action's working folder, unless another process holds it.
+    pub(crate) fn try_lock_work(&self, key: &ActionKey) -> Result<Option<Handle>> {
+        self.acquire(&self.lock_path(WORK_LOCKS, &key.0), None)
     }
 
     /// Waits for the lock of a trajectory's checkpoints.
@@ -136,7 +151,7 @@ impl Store {
     /// Returns the lock files that may be removed while they are not locked.
     pub(crate) fn lock_files(&self) -> Result<Vec<Entry>> {
         let mut files = Vec::new();
-        for folder in [ACTION_LOCKS, TRAJECTORY_LOCKS] {
+        for folder in LOCK_FOLDERS {
             files.extend(disk::list(&self.dir(LOCKS).join(folder))?);
         }
         Ok(files)

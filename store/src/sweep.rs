@@ -8,7 +8,7 @@ use crate::{
     GcItem, GcKind, GcPlan, Store, Tally,
     disk::{self, Found},
     error::{Result, StoreError},
-    locks,
+    locks, work,
 };
 
 /// What a sweep did.
@@ -22,10 +22,8 @@ pub struct Swept {
 
 impl Swept {
     fn add(&mut self, other: Self) {
-        for (tally, other) in [(&mut self.removed, other.removed), (&mut self.spared, other.spared)] {
-            tally.count += other.count;
-            tally.bytes += other.bytes;
-        }
+        self.removed.add_all(other.removed);
+        self.spared.add_all(other.spared);
     }
 }
 
@@ -66,6 +64,7 @@ impl Store {
         let spares = |item: &GcItem| match &item.kind {
             GcKind::Record { key } | GcKind::Provenance { key } | GcKind::Log { key } => noted.contains(key),
             GcKind::Object { name } => reached.contains(name),
+            GcKind::WorkFolder { key } => noted.contains(key) && self.root().join(&item.path) == self.work_path(key),
             _ => false,
         };
         let removes = |item: &GcItem| Ok(item.modified <= cutoff && !spares(item) && self.remove_item(item)?);
@@ -95,6 +94,22 @@ impl Store {
     /// Removes a file if it has not changed since the plan was made. Returns whether it did.
     fn remove_item(&self, item: &GcItem) -> Result<bool> {
         let path = self.root().join(&item.path);
+        if let GcKind::WorkFolder { key } = &item.kind {
+            // If a program works there, it stays.
+            let Some(_lock) = self.try_lock_work(key)? else { return Ok(false) };
+            if disk::measure(&path)?.is_none_or(|(_, modified)| modified != item.modified) {
+                return Ok(false);
+            }
+            return match work::remove_folder(&path) {
+                // A program of another user made folders there that only that user can empty.
+                Err(error) if error.is_denied() => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "a working folder is passed over");
+                    Ok(false)
+                }
+                removed => removed.map(|()| true),
+            };
+        }
         let _lock = match &item.kind {
             GcKind::Checkpoint { trajectory } | GcKind::CheckpointPart { trajectory } => {
                 // If a training holds the lock it is using its checkpoints, so they stay.
@@ -349,6 +364,91 @@ mod tests {
         drop(lock);
         let left = fs::read_dir(store.root().join("locks/actions")).unwrap().count();
         assert_eq!(left, 1, "the lock that is held stays");
+    }
+
+    /// Makes a working folder with a file in it.
+    fn work(store: &Store, name: &str) -> ActionKey {
+        let key = ActionKey(Digest::of(name.as_bytes()));
+        let held = store.work_folder(&key).unwrap();
+        fs::create_dir(held.path().join("state")).unwrap();
+        fs::write(held.path().join("state/weights"), name).unwrap();
+        key
+    }
+
+    /// Makes everything in the working folders ten days older, and the folders, too.
+    fn age_work(store: &Store) {
+        let work = store.root().join("work");
+        age_all(&work, 10 * DAY);
+        for entry in fs::read_dir(&work).unwrap() {
+            let path = entry.unwrap().path();
+            let state = path.join("state");
+            [state, path].iter().filter(|path| path.exists()).for_each(|path| age(path, 10 * DAY));
+        }
+    }
+
+    #[test]
+    fn working_folders_go_unless_they_are_young_held_or_of_an_unfinished_run() {
+        let (_folder, store) = store();
+        let [gone, held, noted, done, young] =
+            ["gone", "held", "noted", "done", "young"].map(|name| work(&store, name));
+        let run = store.open_run("r", "s", SystemTime::now()).unwrap();
+        run.append(&noted).unwrap();
+        age_work(&store);
+        fs::write(store.work_path(&young).join("state/weights"), "newer").unwrap();
+        drop(run);
+        let lock = store.work_folder(&held).unwrap();
+        let mut roots = store.gc_roots().unwrap();
+        // A study names its result, so its folder is of no use.
+        roots.actions.insert(done);
+        let plan = plan(&store, &roots, 1);
+        let planned: BTreeSet<_> = (plan.items.iter())
+            .filter_map(|item| match item.kind {
+                GcKind::WorkFolder { key } => Some((key, item.size, item.kind.to_string())),
+                _ => None,
+            })
+            .collect();
+        let text = "working folder past the grace period".to_owned();
+        let expected = [(gone, 4, text.clone()), (held, 4, text.clone()), (done, 4, text)];
+        assert_eq!(planned, expected.into());
+        let swept = store.sweep(&plan).unwrap();
+        assert_eq!((swept.removed.bytes, swept.spared.count), (8, 1));
+        let there = |store: &Store| [gone, held, noted, done, young].map(|key| store.work_path(&key).exists());
+        assert_eq!(there(&store), [false, true, true, false, true]);
+        drop(lock);
+        store.abandon_run("r").unwrap();
+        collect(&store, &[], 1);
+        assert_eq!(there(&store), [false, false, false, false, true]);
+        let report = store.verify(&crate::testing::no_manifest, &mut |_, _| ()).unwrap();
+        assert!(report.is_clean() && report.foreign.is_empty(), "{report:?}");
+    }
+
+    #[test]
+    fn a_working_folder_that_is_used_between_plan_and_sweep_stays() {
+        let (_folder, store) = store();
+        let [written, noted, gone] = ["written", "noted", "gone"].map(|name| work(&store, name));
+        age_work(&store);
+        let plan = plan(&store, &store.gc_roots().unwrap(), 1);
+        fs::write(store.work_path(&written).join("state/weights"), "newer").unwrap();
+        let run = store.open_run("r", "s", SystemTime::now()).unwrap();
+        run.append(&noted).unwrap();
+        store.sweep(&plan).unwrap();
+        assert_eq!([written, noted, gone].map(|key| store.work_path(&key).exists()), [true, true, false]);
+    }
+
+    #[test]
+    fn a_working_folder_that_a_killed_process_was_removing_goes() {
+        let (_folder, store) = store();
+        let key = work(&store, "a");
+        let going = store.root().join(format!("work/pipe-{key}"));
+        fs::rename(store.work_path(&key), &going).unwrap();
+        // The run goes on, with a folder of its own.
+        let run = store.open_run("r", "s", SystemTime::now()).unwrap();
+        run.append(&key).unwrap();
+        drop(run);
+        work(&store, "a");
+        age_work(&store);
+        collect(&store, &[], 1);
+        assert!(!going.exists() && store.work_path(&key).exists());
     }
 
     #[test]

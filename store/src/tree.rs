@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, KnownFile, Store,
+    Digest, FoundFile, KnownFile, Store,
     error::{RECORD_FORMAT, Result, StoreError},
 };
 
@@ -22,8 +22,16 @@ pub struct Tree {
 pub struct TreeEntry {
     /// The object with the file's bytes.
     pub digest: Digest,
+    /// Whether the file is a program. Few files are, and of the others nothing is written, as before there were any.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub executable: bool,
     /// The length of the file in bytes. A compressed object takes less on the disk.
     pub size: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "`serde` calls it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A tree as it is written. The fields are sorted.
@@ -41,6 +49,13 @@ struct Read {
     format: u32,
 }
 
+impl TreeEntry {
+    /// Returns the entry of a file that is not a program.
+    pub fn of(digest: Digest, size: u64) -> Self {
+        Self { digest, executable: false, size }
+    }
+}
+
 impl Tree {
     /// Returns the tree of `files`. Their bytes need not be stored.
     ///
@@ -49,7 +64,7 @@ impl Tree {
     pub fn of(files: &BTreeMap<String, Vec<u8>>) -> Result<Self> {
         let entry = |(path, bytes): (&String, &Vec<u8>)| {
             check_path(path)?;
-            Ok((path.clone(), TreeEntry { digest: Digest::of(bytes), size: bytes.len() as u64 }))
+            Ok((path.clone(), TreeEntry::of(Digest::of(bytes), bytes.len() as u64)))
         };
         Ok(Self { files: files.iter().map(entry).collect::<Result<_>>()? })
     }
@@ -112,30 +127,36 @@ impl Store {
         Ok((*names.last().expect("the tree itself is stored, too"), tree))
     }
 
-    /// Stores the tree of `files` and of `known`, whose bytes are copied from the files that have them. `watch` is called with the
-    /// number of bytes of `known` that are stored, and says whether to go on.
+    /// Stores the tree of `files`, of `known` and of `found`. The bytes of the last two are copied from the files that have them, a few
+    /// at a time. `watch` is called with the number of their bytes that are stored, and says whether to go on.
     ///
     /// # Errors
-    /// As for [`put_tree`](Self::put_tree) and [`put_known`](Self::put_known).
+    /// As for [`put_tree`](Self::put_tree), [`put_known`](Self::put_known) and [`put_found`](Self::put_found).
     ///
     /// # Panics
-    /// If a path is in both.
+    /// If a path is in more than one of them.
     pub fn put_tree_with(
         &self,
         files: &BTreeMap<String, Vec<u8>>,
         known: &BTreeMap<String, KnownFile>,
+        found: &BTreeMap<String, FoundFile>,
         watch: &mut dyn FnMut(u64) -> bool,
     ) -> Result<(Digest, Tree)> {
-        if known.is_empty() {
+        if known.is_empty() && found.is_empty() {
             return self.put_tree(files);
         }
+        known.keys().chain(found.keys()).try_for_each(|path| check_path(path))?;
         let mut tree = Tree::of(files)?;
-        for (path, file) in known {
-            check_path(path)?;
-            let entry = TreeEntry { digest: file.digest, size: file.size };
+        let mut add = |path: &String, entry| {
             assert!(tree.files.insert(path.clone(), entry).is_none(), "`{path}` is stored twice");
-        }
+        };
+        known.iter().for_each(|(path, file)| add(path, TreeEntry::of(file.digest, file.size)));
         self.put_known(known.values(), watch)?;
+        let before: u64 = known.values().map(|file| file.size).sum();
+        let digests = self.put_found(found.values(), &mut |done| watch(before + done))?;
+        for ((path, file), digest) in found.iter().zip(digests) {
+            add(path, TreeEntry { digest, executable: file.executable, size: file.size });
+        }
         let manifest = tree.to_bytes();
         let names = self.put_all(files.values().chain([&manifest]).map(Vec::as_slice))?;
         Ok((*names.last().expect("the tree itself is stored, too"), tree))
@@ -172,6 +193,29 @@ mod tests {
         assert_eq!(name, Digest::of(expected.as_bytes()));
         assert_eq!(store.tree(&name).unwrap(), tree);
         assert_eq!(&*store.read(&tree.files["b.txt"].digest).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_tree_says_which_of_its_files_are_programs() {
+        let (folder, store) = store();
+        let file = |name: &str, executable| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, name).unwrap();
+            (name.to_owned(), FoundFile { path, size: name.len() as u64, executable })
+        };
+        let found = [file("run.sh", true), file("x.txt", false)].into();
+        let (name, tree) = store.put_tree_with(&BTreeMap::new(), &BTreeMap::new(), &found, &mut |_| true).unwrap();
+        let [program, text] = ["run.sh", "x.txt"].map(|text| Digest::of(text.as_bytes()));
+        let expected = format!(
+            "{{\"files\":{{\"run.sh\":{{\"digest\":\"{program}\",\"executable\":true,\"size\":6}},\
+             \"x.txt\":{{\"digest\":\"{text}\",\"size\":5}}}},\"format\":1}}\n"
+        );
+        assert_eq!(String::from_utf8(tree.to_bytes()).unwrap(), expected);
+        assert_eq!(name, Digest::of(expected.as_bytes()));
+        assert_eq!(store.tree(&name).unwrap(), tree);
+        let explicit = expected.replace(",\"size\":5", ",\"executable\":false,\"size\":5");
+        let error = Tree::from_bytes(explicit.as_bytes()).unwrap_err();
+        assert_eq!(error, "it is not in canonical form");
     }
 
     #[test]

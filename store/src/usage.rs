@@ -6,8 +6,9 @@ use crate::{
     Store, Tally,
     disk::{self, Entry, Found},
     error::Result,
-    layout::{ACTIONS, CHECKPOINTS, LOGS, OBJECTS, PROVENANCE, QUARANTINE, TEMPORARY},
+    layout::{ACTIONS, CHECKPOINTS, LOGS, OBJECTS, PROVENANCE, QUARANTINE, TEMPORARY, WORK},
     reserve::RESERVE,
+    work::parse_work,
 };
 
 /// The files that a store holds, and their length on the disk.
@@ -25,6 +26,8 @@ pub struct Usage {
     pub logs: Tally,
     /// The files of checkpoints.
     pub checkpoints: Tally,
+    /// The files in the working folders of programs.
+    pub work: Tally,
     /// Files that are being written, or that a killed process left.
     pub temporary: Tally,
     /// Damaged files that were set aside.
@@ -46,6 +49,9 @@ impl Store {
             quarantine: self.tally(QUARANTINE)?,
             ..Usage::default()
         };
+        for folder in self.work_folders()? {
+            usage.work.add_all(folder.files);
+        }
         for object in self.list_sharded(OBJECTS)? {
             usage.objects.add(object.length);
             if object.name.is_some_and(|(_, suffix)| !suffix.is_empty()) {
@@ -61,6 +67,9 @@ impl Store {
     /// If a folder cannot be listed or a file cannot be looked at.
     pub fn total(&self) -> Result<Tally> {
         let mut total = self.tally("")?;
+        for folder in self.work_folders()? {
+            total.add_all(folder.files);
+        }
         if let Found::Sound(reserve) = disk::look(&self.root().join(RESERVE))? {
             total.count -= 1;
             total.bytes -= reserve.len();
@@ -69,11 +78,13 @@ impl Store {
     }
 
     fn tally(&self, folder: &str) -> Result<Tally> {
-        let mut tally = Tally::default();
+        let (mut tally, work) = (Tally::default(), self.dir(WORK));
         let mut folders = vec![self.dir(folder)];
         while let Some(folder) = folders.pop() {
-            for Entry { path, is_dir, .. } in disk::list(&folder)? {
-                if is_dir {
+            for Entry { path, is_dir, name } in disk::list(&folder)? {
+                if is_dir && folder == work && parse_work(&name).is_some() {
+                    // A program may have made folders there that cannot be listed.
+                } else if is_dir {
                     folders.push(path);
                 } else if let Found::Sound(metadata) = disk::look(&path)? {
                     tally.add(metadata.len());

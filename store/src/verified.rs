@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    io::{self, Read, Seek},
+    io::{self, Read, Seek, Write},
     os::unix::fs::MetadataExt,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -10,9 +10,10 @@ use std::{
 
 use crate::{
     Bytes, Digest,
+    digest::Hasher,
     disk::{self, Found, Handle},
-    encoding::Encoding,
-    error::{Damage, Result, StoreError},
+    encoding::{Encoding, PIECE},
+    error::{At, Damage, Result, StoreError},
     mapped::Mapped,
 };
 
@@ -20,6 +21,8 @@ use crate::{
 const MAP_FROM: u64 = 64 << 10;
 /// Objects up to this size are kept in memory, because every proposal reads chains of thousands of tiny records again.
 const REMEMBER_UP_TO: usize = 4 << 10;
+/// The least room for a piece of a file that is copied.
+const SMALL: usize = 4 << 10;
 /// The most bytes of small objects that are kept in memory.
 const MEMORY: usize = 64 << 20;
 
@@ -179,16 +182,25 @@ pub(crate) fn read_once(path: &Path, name: &Digest) -> Result<Option<Bytes>> {
 /// Hashes the uncompressed bytes of the file `path`, if there is such a file. Remembers nothing, and never holds the whole file in
 /// memory.
 pub(crate) fn check_file(path: &Path, encoding: Encoding, name: &Digest) -> Result<Option<Result<(), Damage>>> {
-    let hashed = disk::open(path)?.then(path, |file| {
+    match disk::open(path)? {
+        Found::Sound(file) => check_open(&file, path, encoding, name).map(Some),
+        Found::Absent => Ok(None),
+        Found::Damaged(reason) => Ok(Some(Err(Damage::Unreadable(reason)))),
+    }
+}
+
+/// Hashes the uncompressed bytes of an open file. Errors name `path`, which has these bytes.
+pub(crate) fn check_open(file: &Handle, path: &Path, encoding: Encoding, name: &Digest) -> Result<Result<(), Damage>> {
+    let hashed = Found::Sound(()).then(path, |()| {
         let metadata = file.metadata()?;
         if encoding == Encoding::Raw && metadata.len() >= MAP_FROM {
-            // SAFETY: as in `map`; or the file is a draft of this process, which has written all of it and does not write while this
-            // function runs.
+            // SAFETY: as in `map`; or the file is one that this process has just made, which has written all of it and does not write
+            // while this function runs.
             if let Some(map) = unsafe { file.map() }? {
                 return Ok(check_mapped(name, &map));
             }
         }
-        match encoding.decoder(&file).and_then(|mut decoder| Digest::of_reader(&mut decoder)) {
+        match encoding.decoder(file).and_then(|mut decoder| Digest::of_reader(&mut decoder)) {
             Err(error) if encoding == Encoding::Zstd && error.raw_os_error().is_none() => {
                 Ok(Err(Damage::Undecodable(error.to_string())))
             }
@@ -196,10 +208,47 @@ pub(crate) fn check_file(path: &Path, encoding: Encoding, name: &Digest) -> Resu
         }
     })?;
     Ok(match hashed {
-        Found::Sound(checked) => Some(checked),
-        Found::Absent => None,
-        Found::Damaged(reason) => Some(Err(Damage::Unreadable(reason))),
+        Found::Sound(checked) => checked,
+        Found::Damaged(reason) => Err(Damage::Unreadable(reason)),
+        Found::Absent => unreachable!("it is open"),
     })
+}
+
+/// Copies the uncompressed bytes of a file to another one, a piece at a time, and checks that they are what the name says. If they are
+/// not, some of them are in the other file.
+pub(crate) fn copy(from: &Handle, encoding: Encoding, name: &Digest, mut to: &Handle) -> Result<Result<(), Damage>> {
+    // What the disk no longer gives and what does not decompress is damage, and what cannot be written is an error.
+    let read = |done: io::Result<usize>| match done {
+        Err(error) if encoding == Encoding::Zstd && error.raw_os_error().is_none() => {
+            Ok(Err(Damage::Undecodable(error.to_string())))
+        }
+        done => Ok(match Found::Sound(()).then(from.path(), |()| done)? {
+            Found::Sound(n) => Ok(n),
+            Found::Damaged(reason) => Err(Damage::Unreadable(reason)),
+            Found::Absent => unreachable!("it is open"),
+        }),
+    };
+    let length = from.length()?;
+    let declared = encoding.declared_length(from, length).and_then(|length| {
+        // A damaged or hostile file must not fill the disk.
+        length.ok_or_else(|| io::Error::other("its header does not say how long it is"))
+    });
+    let mut source = match declared.and_then(|length| Ok(encoding.decoder(from)?.take(length.saturating_add(1)))) {
+        Ok(source) => source,
+        Err(error) => return Ok(read(Err(error))?.map(drop)),
+    };
+    let room = usize::try_from(length).unwrap_or(PIECE).clamp(SMALL, PIECE);
+    let (mut piece, mut hasher) = (vec![0; if encoding == Encoding::Raw { room } else { PIECE }], Hasher::default());
+    loop {
+        match read(source.read(&mut piece))? {
+            Ok(0) => return Ok(check(name, hasher.finish())),
+            Ok(n) => {
+                to.write_all(&piece[..n]).at("write", to.path())?;
+                hasher.update(&piece[..n]);
+            }
+            Err(damage) => return Ok(Err(damage)),
+        }
+    }
 }
 
 fn check(name: &Digest, found: Digest) -> Result<(), Damage> {

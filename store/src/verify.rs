@@ -14,13 +14,14 @@ use crate::{
     disk::{self, DRAFT, Entry, Found},
     encoding::Encoding,
     error::{Result, StoreError},
-    layout::{ACTIONS, CHECKPOINTS, LOCKS, LOGS, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY},
+    layout::{ACTIONS, CHECKPOINTS, LOCKS, LOGS, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY, WORK},
     locks::LOCK_FOLDERS,
     names::check_name,
     paths::Listed,
     reserve::RESERVE,
     store::read_format,
     verified,
+    work::parse_work,
 };
 
 /// What an object that a ref names, such as the manifest of a study, names in turn.
@@ -95,7 +96,7 @@ impl VerifyReport {
 
 /// The folders and files in a store's folder. `partial` (interrupted downloads) and `reports` (views of studies) belong to users of the
 /// store.
-const TOP: [&str; 13] = [
+const TOP: [&str; 14] = [
     ACTIONS,
     CHECKPOINTS,
     "format",
@@ -109,6 +110,7 @@ const TOP: [&str; 13] = [
     "reports",
     RESERVE,
     TEMPORARY,
+    WORK,
 ];
 
 /// The file of an object.
@@ -344,8 +346,20 @@ impl Store {
         Ok(())
     }
 
-    /// Checks that locks are files, and that what must be a folder is one.
+    /// Checks that locks are files, and that what must be a folder is one. What is in a working folder is the program's own.
     fn verify_places(&self, report: &mut VerifyReport) -> Result<()> {
+        for entry in self.list_or_report(report, &self.dir(WORK))? {
+            let path = self.relative(&entry.path);
+            match parse_work(&entry.name) {
+                Some(_) if entry.is_dir => {}
+                Some(_) => {
+                    report
+                        .unreadable
+                        .push(UnreadableFile { path, reason: "it is in the place of a folder".to_owned() });
+                }
+                None => report.foreign.push(path),
+            }
+        }
         for folder in [TEMPORARY, QUARANTINE, LOGS] {
             self.list_or_report(report, &self.dir(folder))?;
         }
@@ -442,6 +456,7 @@ mod tests {
         store.open_run("r", "shapes", at(1)).unwrap().append(&key).unwrap();
         store.save_checkpoint(&Digest::of(b"t"), 7, &files(&[("state", "s")]), 1).unwrap();
         drop(store.lock_action(&key).unwrap());
+        fs::create_dir(store.work_folder(&key).unwrap().path().join("out")).unwrap();
         (folder, store)
     }
 
@@ -561,7 +576,8 @@ mod tests {
     fn a_folder_that_is_not_one_is_reported_and_set_aside() {
         let folders =
             [OBJECTS, ACTIONS, PROVENANCE, CHECKPOINTS, "refs/studies", "refs/runs", "refs", TEMPORARY, LOCKS];
-        for name in folders.into_iter().chain(["locks/actions", "locks/sweep", QUARANTINE]) {
+        let work = format!("work/{}", everything().1.runs().unwrap()[0].keys[0]);
+        for name in folders.into_iter().chain(["locks/actions", "locks/work", "locks/sweep", QUARANTINE, WORK, &work]) {
             let (_folder, store) = everything();
             if name == "locks/sweep" {
                 fs::remove_file(store.dir(name)).unwrap();
@@ -622,14 +638,22 @@ mod tests {
     #[test]
     fn foreign_files_are_listed_and_are_not_damage() {
         let (_folder, store) = everything();
-        let foreign =
-            ["notes.txt", "objects/x", "objects/ab/y", "objects/zz/z", "actions/q", "checkpoints/w", "logs/ab/z.txt"];
+        let foreign = [
+            "notes.txt",
+            "objects/x",
+            "objects/ab/y",
+            "objects/zz/z",
+            "actions/q",
+            "checkpoints/w",
+            "logs/ab/z.txt",
+            "work/v",
+        ];
         for path in foreign {
             fs::create_dir_all(store.root().join(path).parent().unwrap()).unwrap();
             fs::write(store.root().join(path), "").unwrap();
         }
         let report = verify(&store);
         assert!(report.is_clean());
-        assert_eq!(report.foreign.len(), 7, "{:?}", report.foreign);
+        assert_eq!(report.foreign.len(), 8, "{:?}", report.foreign);
     }
 }

@@ -10,13 +10,14 @@ mod common;
 use std::{
     collections::BTreeMap,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use common::copy;
 use pipe_store::{
-    ActionKey, ActionResult, Digest, KnownFile, Manifest, ObjectSource, RefKind, Store, StoreError,
+    ActionKey, ActionResult, Digest, FoundFile, KnownFile, LaidFile, Manifest, ObjectSource, RefKind, Store,
+    StoreError, TreeEntry,
     faults::{Fault, Loss, Operation, inject},
 };
 use rayon::prelude::*;
@@ -129,17 +130,73 @@ fn put_files(store: &Store) -> Outcome {
         fs::write(&path, &bytes).expect("the folder of the files is sound");
         files.insert(name.to_owned(), KnownFile { path, digest: Digest::of(&bytes), size: bytes.len() as u64 });
     }
-    let (tree, _) = store.put_tree_with(&outputs("listing"), &files, &mut |_| true)?;
+    let (tree, _) = store.put_tree_with(&outputs("listing"), &files, &BTreeMap::new(), &mut |_| true)?;
     for entry in store.tree(&tree)?.files.values() {
         store.read(&entry.digest)?;
     }
     Ok(())
 }
 
+/// Returns the files in a folder by name.
+fn files_in(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(Result::unwrap);
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+/// Does what a program's stage does: lays out its inputs and its state, stores what it wrote, saves its state, and removes its folder.
+fn program(store: &Store) -> Outcome {
+    let key = ActionKey(Digest::of(b"action of a program"));
+    let trajectory = Digest::of(b"trajectory of a program");
+    let work = store.work_folder(&key)?;
+    work.clear_except(&["state"])?;
+    let tree = store.put_tree(&outputs("a"))?.1;
+    let file = |(name, entry): (&String, &TreeEntry)| LaidFile {
+        path: work.path().join("in").join(name),
+        digest: entry.digest,
+        executable: name == "text",
+    };
+    store.lay_all(&tree.files.iter().map(file).collect::<Vec<_>>())?;
+    assert_eq!(files_in(&work.path().join("in")), outputs("a"));
+    let state = work.path().join("state");
+    if !state.exists() {
+        // Here, in a folder that the program does not see until the state is whole.
+        let draft = work.path().join("draft");
+        if store.lay_latest_checkpoint(&trajectory, 5, &draft)?.is_some() {
+            assert_eq!(files_in(&draft), outputs("state"));
+            fs::rename(draft, &state).expect("the folder is sound");
+        }
+    }
+    let write = |folder: &str, files: BTreeMap<String, Vec<u8>>| -> BTreeMap<String, PathBuf> {
+        fs::create_dir_all(work.path().join(folder)).expect("the folder is sound");
+        let paths = files.into_iter().map(|(name, bytes)| {
+            let path = work.path().join(folder).join(&name);
+            fs::write(&path, bytes).expect("the folder is sound");
+            (name, path)
+        });
+        paths.collect()
+    };
+    let mut large = outputs("out");
+    large.insert("large".to_owned(), vec![3; (4 << 20) + 1]);
+    let found: BTreeMap<_, _> = write("out", large)
+        .into_iter()
+        .map(|(name, path)| {
+            let size = fs::metadata(&path).expect("it was written").len();
+            (name, FoundFile { path, size, executable: true })
+        })
+        .collect();
+    let (tree, _) = store.put_tree_with(&BTreeMap::new(), &BTreeMap::new(), &found, &mut |_| true)?;
+    for entry in store.tree(&tree)?.files.values() {
+        store.read(&entry.digest)?;
+    }
+    store.save_checkpoint_files(&trajectory, 5, &write("state", outputs("state")), 1)?;
+    work.remove()
+}
+
 /// The work that is disturbed. Each begins with the store that [`run`] of `a` and `b` leaves, and with garbage.
-const WORK: [(&str, Work); 7] = [
+const WORK: [(&str, Work); 8] = [
     ("put", |store| store.put(&[7; 30_000]).map(drop)),
     ("put files", put_files),
+    ("program", program),
     ("run", |store| run(store, &["a", "b", "c"], false)),
     ("rerun", |store| run(store, &["a", "b"], true)),
     ("gc", gc),
@@ -155,6 +212,8 @@ fn beginning() -> tempfile::TempDir {
     let store = Store::open(&root).unwrap();
     run(&store, &["a", "b"], false).unwrap();
     store.put(b"garbage").unwrap();
+    let killed = store.work_folder(&ActionKey(Digest::of(b"killed"))).unwrap();
+    fs::write(killed.path().join("file"), "x").unwrap();
     drop(store.open_run("unfinished", "another study", now()).unwrap());
     folder
 }

@@ -210,6 +210,28 @@ pub fn why(store: &Store, name: &Digest, now: SystemTime, grace: Duration) -> Re
     young(store, name, now, grace)
 }
 
+/// Returns why the working folder of an action would be kept by a collection with this grace period: the first run that is not finished
+/// and has the action, or the age of what is in it.
+///
+/// # Errors
+/// If the log of a run is damaged or cannot be read, or the folders cannot be listed.
+pub fn why_work_folder(store: &Store, key: &ActionKey, now: SystemTime, grace: Duration) -> Result<Reason, StoreError> {
+    let runs = store.runs()?;
+    if let Some(run) = runs.iter().find(|run| run.keys.contains(key)) {
+        let root = Root::Run { id: run.id.clone(), name: run.study_name.clone(), running: run.running };
+        return Ok(Reason::Root { root, steps: vec![Step::Action { key: key.0 }] });
+    }
+    let written = store.work_folders()?.into_iter().filter(|folder| folder.key == *key).map(|folder| folder.modified);
+    let Some(written) = written.max() else { return Ok(Reason::Nothing) };
+    let age = now.duration_since(written).unwrap_or_default();
+    let left = grace.saturating_sub(age).as_secs();
+    if left > 0 {
+        Ok(Reason::Young { age: age.as_secs(), left, steps: Vec::new() })
+    } else {
+        beside(store, written, now, grace)
+    }
+}
+
 /// Returns all values of the names of studies, the latest first, then those of tags: kind, name, the number of later values, study hash.
 fn named_studies(store: &Store) -> Result<Vec<(RefKind, String, usize, Digest)>, StoreError> {
     let mut all = Vec::new();
@@ -244,6 +266,11 @@ fn young(store: &Store, name: &Digest, now: SystemTime, grace: Duration) -> Resu
     if is_young(written) {
         return Ok(reason(written, Vec::new()));
     }
+    Ok(beside(store, written, now, grace)?)
+}
+
+/// Returns whether what was written at that time is kept for a running run.
+fn beside(store: &Store, written: SystemTime, now: SystemTime, grace: Duration) -> Result<Reason, StoreError> {
     let roots = store.gc_roots()?;
     let plan = store.gc_plan(&roots, now, grace)?;
     Ok(match plan.held_back_by {

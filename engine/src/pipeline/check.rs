@@ -92,7 +92,10 @@ impl Reference<'_> {
 fn cycles(entries: &[Entry<'_>], mistakes: &mut Vec<Mistake>) {
     let targets: Vec<Vec<String>> = entries
         .iter()
-        .map(|entry| references(entry.term).into_iter().map(|reference| reference.to).collect())
+        .map(|entry| match &entry.spec {
+            Some(spec) => spec.reads().into_iter().map(str::to_owned).collect(),
+            None => references(entry.term).into_iter().map(|reference| reference.to).collect(),
+        })
         .collect();
     let names = entries.iter().map(|entry| entry.name.as_str());
     let edges: BTreeMap<&str, Vec<&str>> =

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pipe_stages::{
+    command::Command,
     network::Family,
     params::{Domain, LabelUse, Read, label},
     problem::{Path, Step},
@@ -18,13 +19,14 @@ use super::{
     stages::search::{
         params::SearchParams,
         sampler::{self, in_space},
+        trial::Trial,
     },
     term::{Term, TermKind},
     walk::{self, locate},
 };
 
 /// Complains about the space of a search by itself: invalid expressions, labels used twice, a sampler that it does not fit.
-pub(super) fn space(term: &Term, own: &SearchParams, trial: Option<&TrainSpec>, mistakes: &mut Vec<Mistake>) {
+pub(super) fn space(term: &Term, own: &SearchParams, trial: Option<&dyn Trial>, mistakes: &mut Vec<Mistake>) {
     let found = own.space.validate();
     mistakes.extend(found.iter().map(|found| in_space(term, &Path::here().name("space"), found.clone())));
     if found.is_empty() {
@@ -56,6 +58,37 @@ pub(super) fn search(own: &SearchParams, trial: &TrainSpec, here: &Here<'_, '_>,
     let by = trial.augment.as_ref().map(|augment| format!(", which `{augment}` uses,")).unwrap_or_default();
     for label in of_policy.into_iter().map(|used| used.label).collect::<BTreeSet<_>>() {
         missing(own, &label, &by, locate_in(here.term, "trial.Train.augment"), mistakes);
+    }
+}
+
+/// Complains about labels that no word of a program names, and about uses of labels that the space lacks.
+pub(super) fn of_program(own: &SearchParams, command: &Command, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+    if !own.space.validate().is_empty() {
+        return;
+    }
+    let named = command.labels();
+    let trial = locate_in(here.term, "trial");
+    for label in &named {
+        let at = label_span(here.term, label).or_else(|| text_span(here.term, &format!("{{hp.{label}}}")));
+        missing(own, label, "", at.unwrap_or(trial), mistakes);
+    }
+    for key in own.space.keys().filter(|_| !command.takes_all_labels()) {
+        let labels = own.space.labels_of(key);
+        if !named.contains(key) && !labels.iter().any(|label| named.contains(*label)) {
+            let span = key_span(here.term, key).unwrap_or_else(|| locate_in(here.term, "space"));
+            let help = format!("pass it to the program: `\"{{flags}}\"` for all, or `\"{{hp.{key}}}\"`; or remove it");
+            mistakes.push(Mistake::at(span, format!("label `{key}` is not used")).help(help));
+        }
+    }
+}
+
+/// Returns the place of a string that contains `text`.
+fn text_span(term: &Term, text: &str) -> Option<Span> {
+    match &term.kind {
+        TermKind::String(string) => string.contains(text).then_some(term.span),
+        TermKind::Tuple { items, .. } | TermKind::List(items) => items.iter().find_map(|item| text_span(item, text)),
+        TermKind::Fields { fields, .. } => fields.iter().find_map(|field| text_span(&field.value, text)),
+        _ => None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! ```
 
 mod check;
+mod common;
 mod each;
 pub mod expand;
 mod form;

@@ -6,6 +6,7 @@ use pipe_stages::{parameters, words::one_of};
 
 use super::{
     check::{self, Entry},
+    common,
     each::{self, Copies, STAGES},
     form::Form,
     mistake::{Mistake, Refused},
@@ -70,6 +71,7 @@ pub fn read(name: &str, text: &str, overrides: &[Override]) -> Result<Pipeline, 
         each::once(&mut mistakes, &copies);
         return Err(Refused { mistakes, sources });
     }
+    common::apply(&mut root, &mut mistakes);
     let mut reader = Reader { mistakes: &mut mistakes, test_split: Vec::new(), copies: &copies };
     let pipeline = reader.pipeline(&root);
     let test_split = reader.test_split;
@@ -118,6 +120,7 @@ impl Reader<'_> {
         }
         let mut form = Form::new(root);
         form.take("stages");
+        form.take(common::FIELD);
         let read = match root.field("stages") {
             Some(stages) => self.stages(&stages.value),
             None => {
@@ -179,6 +182,7 @@ impl Reader<'_> {
             self.mistakes.push(mistake.expected(format!("at most {STAGES}")));
             return entries;
         }
+        let names: Vec<String> = named.iter().map(|(name, ..)| name.clone()).collect();
         for (name, name_span, stage) in named {
             self.stage_name(&name, name_span);
             if entries.iter().any(|entry| entry.name == name) {
@@ -186,7 +190,7 @@ impl Reader<'_> {
                     .push(Mistake::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
                 continue;
             }
-            entries.push(Entry { name, name_span, term: stage, spec: self.stage(stage) });
+            entries.push(Entry { name, name_span, term: stage, spec: self.stage(stage, &names) });
         }
         self.nested(&entries);
         entries
@@ -225,7 +229,7 @@ impl Reader<'_> {
         }
     }
 
-    fn stage(&mut self, term: &Term) -> Option<Arc<dyn StageSpec>> {
+    fn stage(&mut self, term: &Term, names: &[String]) -> Option<Arc<dyn StageSpec>> {
         let name = term.name().unwrap_or_default();
         let Some(kind) = stages::find(name) else {
             let what = if name.is_empty() { "found" } else { "unknown stage" };
@@ -234,7 +238,7 @@ impl Reader<'_> {
             self.mistakes.push(mistake.did_you_mean(name, stages::names()));
             return None;
         };
-        let mut reading = Reading::new(term, self.mistakes, &mut self.test_split);
+        let mut reading = Reading::new(term, names, self.mistakes, &mut self.test_split);
         if !kind.may_name_test_split {
             reading.refuse_test_split();
         }

@@ -15,19 +15,26 @@ pub struct Reading<'r, 'n> {
     pub(super) term: &'n Term,
     pub(super) form: Form<'n>,
     pub(super) mistakes: &'r mut Vec<Mistake>,
+    /// The names of all stages of the pipeline.
+    pub(super) names: &'r [String],
     /// The places where a stage names the test split and must not: for each, the place of the key, then that of the value.
     pub(super) test_split: &'r mut Vec<Span>,
 }
 
 impl<'r, 'n> Reading<'r, 'n> {
     /// Starts to read the stage written as `term`.
-    pub(super) fn new(term: &'n Term, mistakes: &'r mut Vec<Mistake>, test_split: &'r mut Vec<Span>) -> Self {
-        Self { term, form: Form::new(term), mistakes, test_split }
+    pub(super) fn new(
+        term: &'n Term,
+        names: &'r [String],
+        mistakes: &'r mut Vec<Mistake>,
+        test_split: &'r mut Vec<Span>,
+    ) -> Self {
+        Self { term, form: Form::new(term), mistakes, names, test_split }
     }
 
     /// Starts to read a stage inside this one, written as `term`.
     pub(super) fn inner<'i>(&'i mut self, term: &'n Term) -> Reading<'i, 'n> {
-        Reading::new(term, self.mistakes, self.test_split)
+        Reading::new(term, self.names, self.mistakes, self.test_split)
     }
 
     /// Takes the field that names a stage to read from. If it is missing or wrong, adds a mistake and returns `None`.

@@ -12,9 +12,10 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-use super::{mistake::Mistake, reading::Reading, source::Span, term::Term, walk::locate};
+use super::{mistake::Mistake, reading::Reading, source::Span, stages::command::CommandSpec, term::Term, walk::locate};
 use crate::{
     action::derive_seed,
+    how::How,
     plan::{Edge, Node, SearchTrials},
 };
 
@@ -87,6 +88,18 @@ pub trait StageSpec: Any + fmt::Debug + Send + Sync {
     fn training<'s>(&'s self, stages: &'s Stages) -> Option<&'s TrainSpec> {
         let _ = stages;
         None
+    }
+
+    /// Returns the program that it runs once or for each trial, if it runs one.
+    fn program<'s>(&'s self, stages: &'s Stages) -> Option<&'s CommandSpec> {
+        let _ = stages;
+        None
+    }
+
+    /// Returns what the program writes, if it runs exactly one. A folder ends with `/`.
+    fn outputs_of_program(&self, stages: &Stages) -> Vec<String> {
+        let _ = stages;
+        Vec::new()
     }
 
     /// Returns which weights of its network it keeps, if it has exactly one network.
@@ -307,6 +320,11 @@ impl<'p> Expansion<'p> {
     ) -> usize {
         let params = Arc::new(plain(&stage));
         self.push(name, part_of, Arc::new(stage), params, inputs, repeat)
+    }
+
+    /// Says how the program of a node is run.
+    pub(super) fn run_as(&mut self, node: usize, how: &Arc<How>) {
+        self.nodes[node].how = Some(how.clone());
     }
 
     /// Adds a node as [`add`](Self::add) does, given the parameters as they enter its action.

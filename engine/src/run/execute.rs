@@ -107,12 +107,13 @@ pub fn execute(
     let _no_sweep = store.hold_off_sweeps()?;
     let result = match outputs {
         Ok(outputs) => {
-            let total = outputs.known().values().map(|file| file.size).sum();
+            let known = outputs.known().values().map(|file| file.size);
+            let total = known.chain(outputs.found().values().map(|file| file.size)).sum();
             let mut watch = |done| {
                 host.progress(&Progress { done, total, unit: "bytes".to_owned(), ..Progress::default() });
                 !host.interrupted()
             };
-            let stored = store.put_tree_with(outputs.files(), outputs.known(), &mut watch);
+            let stored = store.put_tree_with(outputs.files(), outputs.known(), outputs.found(), &mut watch);
             if let Err(StoreError::Changed { .. }) = stored {
                 stage.forget();
             }

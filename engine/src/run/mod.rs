@@ -307,11 +307,15 @@ impl<'a> Engine<'a> {
 
     /// Returns the next node to start, if one is ready and there is room for it.
     fn admit(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Option<Job>, StoreError> {
+        // The files of this disk are stored first, so that nothing that changes them while other nodes run changes a result.
+        let is_of_disk = |index: &usize| self.plan.nodes[*index].stage.listing().is_some();
+        let disk_first = self.ready.iter().chain(self.running.keys()).any(is_of_disk);
         let wish = |index: &usize| match &self.states[*index] {
             State::Ready { wish, .. } => (*index, *wish),
             _ => unreachable!("only ready nodes are in `ready`"),
         };
-        let Some((index, share)) = self.admission.admit(self.ready.iter().map(wish)) else { return Ok(None) };
+        let ready: Vec<_> = self.ready.iter().filter(|index| !disk_first || is_of_disk(index)).map(wish).collect();
+        let Some((index, share)) = self.admission.admit(ready.into_iter()) else { return Ok(None) };
         self.ready.remove(&index);
         let State::Ready { action, why, wish } = std::mem::replace(&mut self.states[index], State::Running) else {
             unreachable!("only ready nodes are in `ready`")
@@ -471,7 +475,7 @@ impl<'a> Engine<'a> {
         };
         *self.counts.entry(count).or_default() += 1;
         let stage = self.plan.nodes[index].stage.id().name;
-        self.has_news |= [StageName::Train, StageName::Promote].iter().any(|news| news.as_str() == stage);
+        self.has_news |= StageName::find(stage).is_some_and(|stage| stage.trains() || stage == StageName::Promote);
         self.states[index] = State::Settled(outcome);
         let node = &self.plan.nodes[index].name;
         tracing::debug!(node, %why, key = self.actions[index].map(|key| key.0.to_string()), "settled");

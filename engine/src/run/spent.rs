@@ -49,9 +49,9 @@ impl Trainings {
         let mut searches: BTreeMap<&str, Search> = BTreeMap::new();
         for (index, node) in plan.nodes.iter().enumerate() {
             let name = node.stage.id().name;
-            if name == StageName::Train.as_str() {
+            if let Some(stage) = StageName::find(name).filter(|stage| stage.trains()) {
                 nodes.push(index);
-                if let Some(trial) = trial_number(&node.name, &node.part_of, StageName::Train) {
+                if let Some(trial) = trial_number(&node.name, &node.part_of, stage) {
                     searches.entry(&node.part_of).or_default().trials.insert(trial, index);
                 }
             } else if name == StageName::Promote.as_str() {

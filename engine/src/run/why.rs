@@ -416,6 +416,7 @@ mod tests {
                     path: (*path).to_owned(),
                     digest: Digest::from_bytes([*byte; 32]),
                     size: 1,
+                    executable: false,
                 })
                 .collect(),
             ..Listing::default()

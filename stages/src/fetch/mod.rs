@@ -19,7 +19,7 @@ mod spec;
 mod verify;
 
 pub use fetcher::Fetcher;
-pub use folder::{DiskError, Look, Snapshot};
+pub use folder::{DiskError, Look, ProjectError, Snapshot};
 pub use location::{LocationError, Mirror};
 pub use measure::{Measured, Sources, measure, measure_file};
 pub use network::Network;

@@ -1,4 +1,4 @@
-//! `history.csv`: the metrics of each epoch of a training.
+//! `history.csv`: the metrics of each epoch of a training, or of a program that reports some.
 
 use std::fmt::Display;
 
@@ -6,7 +6,7 @@ use pipe_store::Digest;
 
 use super::RecordError;
 
-/// `history.csv`: a row for each epoch with every metric and the digest of the weights.
+/// `history.csv`: a row for each epoch with every metric and the digest of the weights. A program's own has no weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingHistory {
     /// The names of the metrics, such as `valid.fine_accuracy`, in the order of their columns.
@@ -22,8 +22,8 @@ pub struct HistoryRow {
     pub epoch: u32,
     /// The value of each metric.
     pub values: Vec<f64>,
-    /// The digest of the weights at the end of the epoch.
-    pub weights: Digest,
+    /// The digest of the weights at the end of the epoch. `None` in every row if it is not known.
+    pub weights: Option<Digest>,
 }
 
 const EPOCH: &str = "epoch";
@@ -39,9 +39,18 @@ impl TrainingHistory {
         Some(self.rows.iter().map(|row| (f64::from(row.epoch), row.values[at])).collect())
     }
 
-    /// Returns the last epoch up to which both trainings have equal weights, or 0 if the first epoch differs.
+    /// Returns the last epoch up to which both trainings have equal weights, or equal metrics where the weights are not known. 0 if
+    /// the first epoch differs.
     pub fn equal_until(&self, other: &Self) -> usize {
-        self.rows.iter().zip(&other.rows).take_while(|(ours, theirs)| ours.weights == theirs.weights).count()
+        let same_values = |ours: &HistoryRow, theirs: &HistoryRow| {
+            let bits = |row: &HistoryRow| row.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            self.metrics == other.metrics && bits(ours) == bits(theirs)
+        };
+        let equal = |ours: &HistoryRow, theirs: &HistoryRow| match (ours.weights, theirs.weights) {
+            (None, None) => same_values(ours, theirs),
+            (ours, theirs) => ours == theirs,
+        };
+        self.rows.iter().zip(&other.rows).take_while(|(ours, theirs)| equal(ours, theirs)).count()
     }
 
     /// Returns the names of the training's heads, in the order of their columns.
@@ -51,10 +60,12 @@ impl TrainingHistory {
 
     /// Returns the bytes of the file.
     pub fn write(&self) -> Vec<u8> {
-        let header = [EPOCH.to_owned()].into_iter().chain(self.metrics.iter().cloned()).chain([WEIGHTS.to_owned()]);
+        let weights = self.rows.iter().any(|row| row.weights.is_some()).then(|| WEIGHTS.to_owned());
+        let header = [EPOCH.to_owned()].into_iter().chain(self.metrics.iter().cloned()).chain(weights);
         let row = |row: &HistoryRow| {
             let values = row.values.iter().map(f64::to_string);
-            let cells = [row.epoch.to_string()].into_iter().chain(values).chain([row.weights.to_string()]);
+            let cells =
+                [row.epoch.to_string()].into_iter().chain(values).chain(row.weights.map(|weights| weights.to_string()));
             cells.collect::<Vec<_>>()
         };
         csv([header.collect()].into_iter().chain(self.rows.iter().map(row)))
@@ -70,8 +81,10 @@ impl TrainingHistory {
         let columns: Vec<String> = header.iter().map(str::to_owned).collect();
         let metrics = match columns.as_slice() {
             [first, metrics @ .., last] if first == EPOCH && last == WEIGHTS => metrics.to_vec(),
-            _ => return Err(wrong(".", format!("its columns are not `{EPOCH}` to `{WEIGHTS}`"))),
+            [first, metrics @ ..] if first == EPOCH => metrics.to_vec(),
+            _ => return Err(wrong(".", format!("its first column is not `{EPOCH}`"))),
         };
+        let has_weights = columns.last().is_some_and(|last| last == WEIGHTS);
         let mut rows = Vec::new();
         for (line, cells) in (2..).zip(reader.records()) {
             let cells = cells.map_err(|error| wrong(".", error))?;
@@ -82,7 +95,7 @@ impl TrainingHistory {
                     .zip(cells.iter().skip(1))
                     .map(|(metric, cell)| parsed(line, metric, cell))
                     .collect::<Result<_, _>>()?,
-                weights: parsed(line, WEIGHTS, &cells[cells.len() - 1])?,
+                weights: has_weights.then(|| parsed(line, WEIGHTS, &cells[cells.len() - 1])).transpose()?,
             });
         }
         Ok(Self { metrics, rows })
@@ -110,7 +123,8 @@ mod tests {
 
     #[test]
     fn a_history_with_numbers_that_are_not_finite_is_read_as_it_was_written() {
-        let row = |epoch, values: [f64; 2]| HistoryRow { epoch, values: values.to_vec(), weights: Digest::of(b"w") };
+        let row =
+            |epoch, values: [f64; 2]| HistoryRow { epoch, values: values.to_vec(), weights: Some(Digest::of(b"w")) };
         let rows = vec![row(1, [0.1 + 0.2, 1.0]), row(2, [f64::INFINITY, -0.5])];
         let history = TrainingHistory { metrics: vec!["train.loss".into(), "valid.a,b_loss".into()], rows };
         let file = history.write();
@@ -127,7 +141,7 @@ mod tests {
     fn history(metrics: &[&str], weights: &[&[u8]]) -> TrainingHistory {
         let row = |(epoch, weights): (u32, &&[u8])| {
             let values = (0..metrics.len()).map(|at| f64::from(epoch) + 0.25 * at as f64).collect();
-            HistoryRow { epoch, values, weights: Digest::of(weights) }
+            HistoryRow { epoch, values, weights: Some(Digest::of(weights)) }
         };
         let metrics = metrics.iter().map(|metric| (*metric).to_owned()).collect();
         TrainingHistory { metrics, rows: (1..).zip(weights).map(row).collect() }
@@ -152,13 +166,24 @@ mod tests {
     }
 
     #[test]
+    fn a_history_without_weights_has_no_column_for_them_and_is_compared_by_its_metrics() {
+        let row = |epoch, value| HistoryRow { epoch, values: vec![value], weights: None };
+        let history = TrainingHistory { metrics: vec!["a".into()], rows: vec![row(1, 0.5), row(2, f64::NAN)] };
+        assert_eq!(String::from_utf8(history.write()).unwrap(), "epoch,a\n1,0.5\n2,NaN\n");
+        let read = TrainingHistory::read(&history.write()).unwrap();
+        assert_eq!(history.equal_until(&read), 2);
+        let other = TrainingHistory { rows: vec![row(1, 0.5), row(2, 1.0)], ..history.clone() };
+        assert_eq!(history.equal_until(&other), 1);
+    }
+
+    #[test]
     fn an_error_names_the_line_and_the_column() {
         let check = |text: &str, expected: &str| {
             let error = TrainingHistory::read(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         };
-        check("", "its columns are not `epoch` to `weights`");
-        check("epoch,valid.loss\n1,2\n", "its columns are not `epoch` to `weights`");
+        check("", "its first column is not `epoch`");
+        check("valid.loss,epoch\n1,2\n", "its first column is not `epoch`");
         check("epoch,valid.loss,weights\n1,x,aa\n", "`line 2, valid.loss`: `x`: invalid float");
         check("epoch,valid.loss,weights\n1,2\n", "found record with 2 fields");
         let digest = Digest::of(b"w");

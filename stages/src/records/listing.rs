@@ -37,6 +37,9 @@ pub struct ListedFile {
     pub digest: Digest,
     /// The number of its bytes.
     pub size: u64,
+    /// Whether it is a program. Only the files of a command say so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
 }
 
 impl Record for Listing {

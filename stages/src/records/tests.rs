@@ -55,12 +55,12 @@ fn the_bytes_of_a_score_do_not_change() {
 fn the_bytes_of_a_trial_do_not_change() {
     let trained = Trained {
         epochs: 2,
-        steps: 20,
+        steps: Some(20),
         diverged_at: None,
         best_epoch: None,
         settings: [("batch".to_owned(), json!(32))].into_iter().collect(),
-        parameters: 10,
-        flops: 20,
+        parameters: Some(10),
+        flops: Some(20),
         figures: [("valid.loss".to_owned(), Figure { best: Float(0.5), best_epoch: 1, end: Float(1.0) })].into(),
         transfer: None,
         frozen: Vec::new(),

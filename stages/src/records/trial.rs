@@ -29,18 +29,18 @@ pub struct TrialRecord {
 pub struct Trained {
     /// The number of epochs.
     pub epochs: u32,
-    /// The number of steps.
-    pub steps: u64,
+    /// The number of steps, if it is known.
+    pub steps: Option<u64>,
     /// The step at which it diverged, if it did.
     pub diverged_at: Option<u64>,
     /// The best epoch, from 1.
     pub best_epoch: Option<u32>,
     /// Every parameter of `Train` with the value it had, by name, and `head_weights`: the weight of each head's loss.
     pub settings: Map<String, Value>,
-    /// The number of the network's parameters.
-    pub parameters: u64,
-    /// The number of floating-point operations for one image.
-    pub flops: u64,
+    /// The number of the network's parameters, if `pipe` built the network.
+    pub parameters: Option<u64>,
+    /// The number of floating-point operations for one image, if `pipe` built the network.
+    pub flops: Option<u64>,
     /// Every metric, by a name such as `valid.fine_accuracy`.
     pub figures: BTreeMap<String, Figure>,
     /// What it took from the weights that it started from. `None` if all its weights were drawn.
@@ -126,12 +126,12 @@ impl From<TrialRecord> for Fields {
         };
         if let Some(trained) = trained {
             fields.epochs = Some(trained.epochs);
-            fields.steps = Some(trained.steps);
+            fields.steps = trained.steps;
             fields.diverged_at = Some(trained.diverged_at);
             fields.best_epoch = Some(trained.best_epoch);
             fields.settings = Some(trained.settings);
-            fields.parameters = Some(trained.parameters);
-            fields.flops = Some(trained.flops);
+            fields.parameters = trained.parameters;
+            fields.flops = trained.flops;
             fields.figures = Some(trained.figures);
             (fields.transfer, fields.frozen) = (trained.transfer, trained.frozen);
         }
@@ -147,12 +147,12 @@ impl TryFrom<Fields> for TrialRecord {
             Status::Failed => None,
             Status::Completed | Status::Diverged => Some(Trained {
                 epochs: present("epochs", fields.epochs)?,
-                steps: present("steps", fields.steps)?,
+                steps: fields.steps,
                 diverged_at: present("diverged_at", fields.diverged_at)?,
                 best_epoch: present("best_epoch", fields.best_epoch)?,
                 settings: present("settings", fields.settings)?,
-                parameters: present("parameters", fields.parameters)?,
-                flops: present("flops", fields.flops)?,
+                parameters: fields.parameters,
+                flops: fields.flops,
                 figures: present("figures", fields.figures)?,
                 transfer: fields.transfer,
                 frozen: fields.frozen,

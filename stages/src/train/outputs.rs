@@ -50,12 +50,12 @@ pub(crate) fn of(
     };
     let trained = Trained {
         epochs: state.epochs.len() as u32,
-        steps: state.step,
+        steps: Some(state.step),
         diverged_at: state.diverged_at,
         best_epoch: state.best.as_ref().map(|(epoch, _)| *epoch),
         settings: recorded(used, settings),
-        parameters: settings.architecture.parameters,
-        flops: settings.architecture.flops,
+        parameters: Some(settings.architecture.parameters),
+        flops: Some(settings.architecture.flops),
         figures: figures(&state.epochs, &metric_names(heads, has_validation(&state.epochs), &settings.asked), settings),
         transfer,
         frozen: settings.frozen.iter().cloned().collect(),

@@ -6,7 +6,7 @@ use pipe_engine::leaves::{Change, changes};
 use pipe_stages::{
     StageName,
     params::Float,
-    records::{Best, Evaluation, HeadEvaluation, Record, Score, TrainingHistory},
+    records::{Best, Evaluation, Figure, HeadEvaluation, Record, Score, TrainingHistory, TrialRecord},
 };
 use pipe_store::{Digest, Store};
 use rayon::prelude::*;
@@ -110,7 +110,7 @@ pub(super) fn compare(store: &Store, pairs: &[Pair<'_>]) -> Result<Answer, ViewE
 fn rank(pair: &Pair<'_>) -> u8 {
     match pair.any().kind() {
         _ if pair.is_of_trial() => 2,
-        Some(StageName::Train) => 1,
+        Some(stage) if stage.trains() => 1,
         _ => 0,
     }
 }
@@ -121,7 +121,8 @@ fn within(store: &Store, pair: &Pair<'_>) -> Result<Answer, ViewError> {
     // If only one study has outputs, all of them differ. Only metrics and the best trial are worth listing then.
     let kind = pair.any().kind();
     if !pair.has_other_outputs()
-        || (pair.trees().contains(&None) && !matches!(kind, Some(StageName::Evaluate | StageName::Select)))
+        || (pair.trees().contains(&None)
+            && !matches!(kind, Some(StageName::Evaluate | StageName::Select | StageName::Command)))
     {
         return Ok(answer);
     }
@@ -129,6 +130,7 @@ fn within(store: &Store, pair: &Pair<'_>) -> Result<Answer, ViewError> {
     match kind {
         Some(StageName::Evaluate) => answer.metrics = metrics(pair.name, &outputs, evaluation)?,
         Some(StageName::Train) => answer.metrics = metrics(pair.name, &outputs, score)?,
+        Some(StageName::Command) => answer.metrics = metrics(pair.name, &outputs, figures)?,
         Some(StageName::Select) => answer.best.extend(best(&pair.any().part_of, &outputs)?),
         _ => {}
     }
@@ -147,7 +149,9 @@ fn curves(store: &Store, pairs: &[Pair<'_>]) -> Result<Vec<CurveChange>, ViewErr
     let changed: BTreeSet<_> = pairs.iter().filter(|pair| pair.has_other_outputs()).map(|pair| pair.name).collect();
     let mut parted = BTreeSet::new();
     let mut found = Vec::new();
-    for pair in pairs.iter().filter(|pair| pair.any().is(StageName::Train) && changed.contains(pair.name)) {
+    for pair in
+        pairs.iter().filter(|pair| pair.any().kind().is_some_and(StageName::trains) && changed.contains(pair.name))
+    {
         let part_of = pair.any().part_of.as_str();
         let is_other_trial = pair.is_of_trial() && pair.has_other_action();
         let parts_at_once = || parted.contains(part_of) || pair.proposals().any(|name| changed.contains(name));
@@ -239,6 +243,16 @@ fn evaluation(record: Evaluation) -> Figures {
 /// Returns the metric that was optimised.
 fn score(record: Score) -> Figures {
     [(record.metric, record.value.0)].into()
+}
+
+/// Returns the last value of each metric, and its best value if that is another.
+fn figures(record: TrialRecord) -> Figures {
+    let figures = record.trained.map(|trained| trained.figures).unwrap_or_default();
+    let both = |(name, figure): (String, Figure)| {
+        let best = (figure.best != figure.end).then(|| (format!("best.{name}"), figure.best.0));
+        [(name, figure.end.0)].into_iter().chain(best).collect::<Vec<_>>()
+    };
+    figures.into_iter().flat_map(both).collect()
 }
 
 fn curve(node: &str, [old, new]: &[Option<Outputs<'_>>; 2]) -> Result<Option<CurveChange>, ViewError> {

@@ -23,7 +23,7 @@ pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
     for trials in page.searches() {
         parts.extend(of_search(page, trials)?);
     }
-    for (name, node) in page.nodes(StageName::Train) {
+    for (name, node) in page.nodes(StageName::Train).chain(page.nodes(StageName::Command)) {
         let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
         let weights = weights(name, &outputs)?;
         parts.extend(outputs.history()?.and_then(|history| of_training(name, &history, weights.as_ref())));

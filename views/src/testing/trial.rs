@@ -67,12 +67,12 @@ impl Trial {
             labels: proposal.labels.clone().into_iter().collect(),
             trained: Some(Trained {
                 epochs: self.epochs,
-                steps: 10 * u64::from(self.epochs),
+                steps: Some(10 * u64::from(self.epochs)),
                 diverged_at: self.value.is_none().then_some(25),
                 best_epoch: self.value.map(|_| self.best_epoch()),
                 settings: [("epochs".to_owned(), json!(self.epochs))].into_iter().collect(),
-                parameters: network.parameters,
-                flops: network.flops,
+                parameters: Some(network.parameters),
+                flops: Some(network.flops),
                 figures,
                 transfer: None,
                 frozen: Vec::new(),
@@ -117,7 +117,7 @@ impl Trial {
                 [loss].into_iter().chain(network.heads.iter().flat_map(move |_| [loss, accuracy]))
             };
             let weights = Digest::of(format!("{} {epoch}", self.trajectory).as_bytes());
-            HistoryRow { epoch, values: of_split(0.2).chain(of_split(0.0)).collect(), weights }
+            HistoryRow { epoch, values: of_split(0.2).chain(of_split(0.0)).collect(), weights: Some(weights) }
         };
         TrainingHistory {
             metrics: ["train", "valid"].into_iter().flat_map(names).collect(),

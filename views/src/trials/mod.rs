@@ -138,7 +138,7 @@ fn read_trial(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError
     }
     row.settings.extend(trained.settings);
     row.epochs = Some(trained.epochs.into());
-    row.parameters = Some(trained.parameters);
+    row.parameters = trained.parameters;
     Ok(())
 }
 

@@ -120,8 +120,9 @@ impl InitFrom {
     /// Complains if the stage has no such file. `train` is the training as it is written.
     pub(super) fn check(&self, train: &Term, stages: &Stages, mistakes: &mut Vec<Mistake>) {
         // A stage that is missing or of another kind is reported as a reference.
-        let is_source =
-            |spec: &dyn crate::pipeline::stage::StageSpec| spec.files().is_some() || spec.kept(stages).is_some();
+        let is_source = |spec: &dyn crate::pipeline::stage::StageSpec| {
+            spec.files().is_some() || spec.kept(stages).is_some() || spec.program(stages).is_some()
+        };
         if !stages.get(&self.from).is_some_and(is_source) {
             return;
         }

@@ -1,6 +1,7 @@
 //! The kinds of stages that a user writes, one file each: how a stage is read, checked, recorded and expanded to nodes.
 
 mod augment;
+pub(crate) mod command;
 mod decode;
 mod evaluate;
 mod fetch;
@@ -24,6 +25,7 @@ pub static KINDS: &[&StageKind] = &[
     &retrain::KIND,
     &evaluate::KIND,
     &visualize_filters::KIND,
+    &command::KIND,
 ];
 
 /// Returns the kind called `name`.
@@ -77,7 +79,7 @@ mod tests {
         assert!(read.clone().count() > 8 && read.into_iter().all(|kind| known.contains(kind)));
         assert_eq!(
             KINDS.iter().filter(|kind| kind.may_name_test_split).map(|kind| kind.name).collect::<Vec<_>>(),
-            ["Evaluate"]
+            ["Evaluate", "Command"]
         );
     }
 }

@@ -1,24 +1,30 @@
 //! `Retrain`: trains the best trial of a search again, for longer or on more data.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use pipe_stages::{
     choices,
+    command::Place as Placeholder,
     network::training::{At, EarlyStopping, Keep, Objective},
     parameters,
     params::{Domain, Hyper, Read},
-    problem::{Path, Problem},
+    problem::{Path, Problem, Step},
     records::{Best, Proposal, Record},
     train::{EPOCHS, EVERY, Epochs, NamedEpochs, Train},
+    words::one_of,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{search, train};
+use super::{
+    command::{CommandSpec, Source},
+    search, train,
+};
 use crate::pipeline::{
     mistake::Mistake,
     reading::Reading,
-    stage::{Expansion, Here, Reads, StageKind, StageSpec, Stages, TrainSpec, with},
+    stage::{Expansion, Here, Reads, RecordFields, StageKind, StageSpec, Stages, TrainSpec, plain, with},
+    walk::locate,
 };
 
 pub(super) const NAME: &str = train::RETRAIN;
@@ -30,7 +36,7 @@ pub(super) static KIND: StageKind = StageKind {
     // It executes `train`, whose nouns `Train` has.
     nouns: &[],
     read: |reading| Some(Arc::new(RetrainSpec::read(reading)?)),
-    from_record: |mut fields| Ok(Arc::new(RetrainSpec { of: fields.take("of")?, own: fields.rest()? })),
+    from_record: |fields| Ok(Arc::new(RetrainSpec::from_record(fields)?)),
 };
 
 /// The training of the best trial of the search `of`.
@@ -38,6 +44,8 @@ pub(super) static KIND: StageKind = StageKind {
 struct RetrainSpec {
     of: String,
     own: RetrainParams,
+    /// Where the content of the slots in `inputs` comes from.
+    sources: BTreeMap<String, Source>,
 }
 
 parameters! {
@@ -56,6 +64,10 @@ parameters! {
         data: RetrainData = RetrainData::Train,
         /// The trial's seed, or another one for an independent estimate.
         seed: RetrainSeed = RetrainSeed::Same,
+        /// For a search of a `Command`: other files for some of its inputs, by slot, such as all data instead of the training data.
+        inputs: BTreeMap<String, String> = BTreeMap::new(),
+        /// For a search of a `Command`: what it writes instead of the outputs of the trial.
+        outputs: Option<Vec<String>>,
     }
 }
 
@@ -116,7 +128,78 @@ impl RetrainSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let of = reading.reference("of");
         let own: RetrainParams = reading.rest()?;
-        Some(Self { of: of?, own })
+        let mut sources = BTreeMap::new();
+        for (slot, text) in &own.inputs {
+            match Source::find(text, reading.names) {
+                Ok(source) => drop(sources.insert(slot.clone(), source)),
+                Err((found, expected)) => {
+                    let steps = ["inputs", slot].map(|step| Step::Name(step.to_owned()));
+                    let at = locate(reading.term.content(), &steps).span;
+                    reading.mistakes.push(Mistake::at(at, found).expected(expected));
+                }
+            }
+        }
+        Some(Self { of: of?, own, sources })
+    }
+
+    fn from_record(mut fields: RecordFields) -> Result<Self, serde_json::Error> {
+        let (of, sources) = (fields.take("of")?, fields.take::<Option<BTreeMap<_, _>>>("sources")?);
+        Ok(Self { of, sources: sources.unwrap_or_default(), own: fields.rest()? })
+    }
+
+    /// Returns the program of the best trial as it is run here.
+    fn program_of(&self, trial: &CommandSpec) -> CommandSpec {
+        let mut spec = trial.clone();
+        if let Some(RetrainEpochs(Epochs::Count(epochs))) = self.own.epochs {
+            let of_search = match trial.command.epochs {
+                Some(Hyper::Value(epochs)) => epochs,
+                _ => 0,
+            };
+            spec.set_epochs(epochs, epochs.max(of_search));
+        }
+        spec.replace_inputs(&self.sources);
+        if let Some(outputs) = &self.own.outputs {
+            spec.command.outputs = outputs.clone();
+        }
+        spec
+    }
+
+    /// Complains about what does not fit the program of the search's trials.
+    fn check_program(&self, trial: &CommandSpec, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        for (field, is_written) in [
+            ("keep", self.own.keep.is_some()),
+            ("histograms", self.own.histograms != Some(2)),
+            ("early_stopping", self.own.early_stopping.is_some()),
+            ("data", self.own.data != RetrainData::Train),
+        ] {
+            if is_written {
+                let mistake = Mistake::at(here.field(field), format!("`{field}` of a program of your own"));
+                mistakes.push(mistake.help(match field {
+                    "data" => "give it other files: `inputs: {\"train\": \"split/all.npz\"}`",
+                    _ => "remove it: it belongs to the networks that `pipe` trains",
+                }));
+            }
+        }
+        let takes_epochs = trial.command.mentions(&Placeholder::Epochs);
+        match self.own.epochs {
+            Some(RetrainEpochs(Epochs::Named(_))) => {
+                let mistake = Mistake::at(here.field("epochs"), "`epochs`: found `BestEpoch`").expected("a number");
+                mistakes.push(mistake.help("the best epoch of a program of your own is not known here"));
+            }
+            Some(_) if !takes_epochs => {
+                let mistake = Mistake::at(here.field("epochs"), "the command of the search takes no epochs");
+                mistakes.push(mistake.help("give it `{epochs}` in `run`, and `epochs`, or remove this"));
+            }
+            _ => {}
+        }
+        for slot in self.own.inputs.keys().filter(|slot| !trial.inputs.contains_key(*slot)) {
+            let steps = ["inputs", slot].map(|step| Step::Name(step.to_owned()));
+            let at = locate(here.term.content(), &steps).span;
+            let known = || trial.inputs.keys().map(String::as_str);
+            let mistake = Mistake::at(at, format!("the command of the search has no input `{slot}`"));
+            mistakes.push(mistake.expected(one_of(known())).did_you_mean(slot, known()));
+        }
+        trial.check_places(&self.sources, here.term, here.stages, mistakes);
     }
 
     /// Returns which weights are kept if `trial` is the search's trial.
@@ -135,14 +218,23 @@ impl StageSpec for RetrainSpec {
     }
 
     fn reads(&self) -> Vec<&str> {
-        vec![&self.of]
+        let sources = self.sources.values().flat_map(Source::places).map(|place| place.stage.as_str());
+        [self.of.as_str()].into_iter().chain(sources).collect()
     }
 
     fn fields(&self) -> Value {
-        with(&self.own, [("of", json!(self.of))])
+        let sources = (!self.sources.is_empty()).then(|| ("sources", plain(&self.sources)));
+        with(&self.own, [("of", json!(self.of))].into_iter().chain(sources))
     }
 
     fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        if let Some(trial) = here.stages.get(&self.of).and_then(|search| search.program(here.stages)) {
+            return self.check_program(trial, here, mistakes);
+        }
+        for field in ["inputs", "outputs"].into_iter().filter(|field| here.term.field(field).is_some()) {
+            let mistake = Mistake::at(here.field(field), format!("`{field}` of a network that `pipe` trains"));
+            mistakes.push(mistake.help("remove it: it belongs to the search of a `Command`"));
+        }
         if self.own.epochs.is_none() && self.own.data == RetrainData::Train {
             let expected = "`epochs: ..`, or `data: TrainAndValidation` to train up to the best trial's best epoch";
             mistakes.push(Mistake::missing_field(here.name, "epochs", expected));
@@ -151,9 +243,17 @@ impl StageSpec for RetrainSpec {
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
         let select = plan.node_of(&self.of);
+        let repeat = match self.own.seed {
+            RetrainSeed::Same => 0,
+            RetrainSeed::Fresh(n) => u64::from(n) + 1,
+        };
+        let stages = plan.stages;
+        if let Some(trial) = stages.get(&self.of).and_then(|search| search.program(stages)) {
+            return self.program_of(trial).add(name, plan, &[("proposal", select, Proposal::FILE)], repeat);
+        }
         let trial = plan.stages.training(&self.of).expect("kinds are checked when a pipeline is read");
-        let mut inputs = trial.inputs(plan);
-        inputs.inputs.push(("proposal", select, Proposal::FILE));
+        let mut inputs = trial.connected(plan);
+        inputs.add("proposal", select, Proposal::FILE);
         let best_epoch = Epochs::Named(NamedEpochs::BestEpoch);
         let epochs = self.own.epochs.map_or(best_epoch, |RetrainEpochs(epochs)| epochs);
         let mut train = Train {
@@ -164,23 +264,28 @@ impl StageSpec for RetrainSpec {
             ..trial.train.clone()
         };
         if epochs == best_epoch {
-            inputs.inputs.push(("best", select, Best::FILE));
+            inputs.add("best", select, Best::FILE);
         }
         if self.own.data == RetrainData::TrainAndValidation {
             // Without validation images, the last state is the model.
-            inputs.inputs.iter_mut().filter(|(slot, ..)| *slot == "validation").for_each(|input| input.0 = "extra");
+            inputs.rename("validation", "extra");
             train.objective = Objective::Minimise(At::Last("train.loss".into()));
             train.metrics.retain(|metric| !metric.as_str().starts_with("valid."));
         }
-        let repeat = match self.own.seed {
-            RetrainSeed::Same => 0,
-            RetrainSeed::Fresh(n) => u64::from(n) + 1,
-        };
         plan.add(name, name, train, inputs.iter(), repeat)
     }
 
     fn training<'s>(&'s self, stages: &'s Stages) -> Option<&'s TrainSpec> {
         stages.training(&self.of)
+    }
+
+    fn program<'s>(&'s self, stages: &'s Stages) -> Option<&'s CommandSpec> {
+        stages.get(&self.of)?.program(stages)
+    }
+
+    fn outputs_of_program(&self, stages: &Stages) -> Vec<String> {
+        let Some(trial) = self.program(stages) else { return Vec::new() };
+        self.program_of(trial).outputs().into_iter().map(str::to_owned).collect()
     }
 
     fn kept(&self, stages: &Stages) -> Option<Vec<Keep>> {

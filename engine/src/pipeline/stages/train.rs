@@ -10,10 +10,11 @@ use pipe_stages::{
         Architecture,
         training::{Figure, Keep, Objective, larger_is_better},
     },
-    params::Read,
+    params::{Hyper, Read},
     problem::Step,
     records::{Labels, Record},
-    train::{EPOCHS, Train},
+    stage::Stage,
+    train::{EPOCHS, Epochs, Train},
     words::one_of,
 };
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use super::{
     augment, decode, fetch,
     init::{self, InitForm},
+    search::trial::{Trial, TrialInputs},
 };
 use crate::pipeline::{
     labels,
@@ -58,20 +60,6 @@ pub(super) static KIND: StageKind = StageKind {
 
 /// The kinds of stages that initial weights may come from.
 pub(super) const INIT_FROM: &[&str] = &[NAME, RETRAIN, fetch::NAME];
-
-/// The inputs of a training.
-pub(super) struct TrainInputs {
-    pub(super) inputs: Vec<Input<'static>>,
-    /// The file with the initial weights, if they are not drawn.
-    init: Option<(usize, String)>,
-}
-
-impl TrainInputs {
-    pub(super) fn iter(&self) -> impl Iterator<Item = Input<'_>> + Clone {
-        let init = self.init.iter().map(|(node, path)| ("init", *node, path.as_str()));
-        self.inputs.iter().copied().chain(init)
-    }
-}
 
 impl TrainSpec {
     /// Reads a training. `objective` is the search's, if the training is a trial and its search has one.
@@ -157,18 +145,22 @@ impl TrainSpec {
     }
 
     /// Adds the nodes that it reads from, and returns its inputs.
-    pub(super) fn inputs(&self, plan: &mut Expansion<'_>) -> TrainInputs {
+    pub(super) fn connected(&self, plan: &mut Expansion<'_>) -> TrialInputs {
         let data = plan.node_of(&self.data);
-        let mut inputs = vec![("train", data, "train.safetensors"), ("labels", data, Labels::FILE)];
+        let mut inputs = TrialInputs::default();
+        inputs.add("train", data, "train.safetensors");
+        inputs.add("labels", data, Labels::FILE);
         if plan.data_set(&self.data).splits().contains(&"validation") {
-            inputs.push(("validation", data, "validation.safetensors"));
+            inputs.add("validation", data, "validation.safetensors");
         }
-        inputs.extend(self.policy(plan));
-        let init = self.init.as_ref().map(|init| {
+        if let Some((slot, node, path)) = self.policy(plan) {
+            inputs.add(slot, node, path);
+        }
+        if let Some(init) = &self.init {
             let path = init.path(plan.stages).expect("files are checked when a pipeline is read");
-            (plan.node_of(&init.from), path)
-        });
-        TrainInputs { inputs, init }
+            inputs.add("init", plan.node_of(&init.from), &path);
+        }
+        inputs
     }
 
     fn policy(&self, plan: &mut Expansion<'_>) -> Option<Input<'static>> {
@@ -202,7 +194,7 @@ impl StageSpec for TrainSpec {
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
-        let inputs = self.inputs(plan);
+        let inputs = self.connected(plan);
         plan.add(name, name, self.train.clone(), inputs.iter(), 0)
     }
 
@@ -212,6 +204,38 @@ impl StageSpec for TrainSpec {
 
     fn kept(&self, _: &Stages) -> Option<Vec<Keep>> {
         Some(self.train.keep.clone())
+    }
+}
+
+impl Trial for TrainSpec {
+    fn stage_name(&self) -> StageName {
+        StageName::Train
+    }
+
+    fn inputs(&self, _: &str, plan: &mut Expansion<'_>) -> TrialInputs {
+        self.connected(plan)
+    }
+
+    fn with_epochs(&self, epochs: Option<u32>, _: Option<u32>) -> (Arc<dyn Stage>, Arc<Value>) {
+        let epochs = epochs.map_or_else(|| self.train.epochs.clone(), |n| Hyper::Value(Epochs::Count(n)));
+        let train = Train { epochs, ..self.train.clone() };
+        let params = Arc::new(plain(&train));
+        (Arc::new(train), params)
+    }
+
+    fn epochs(&self) -> Option<Hyper<u32>> {
+        match &self.train.epochs {
+            Hyper::Value(Epochs::Count(n)) => Some(Hyper::Value(*n)),
+            Hyper::Value(Epochs::Named(_)) => None,
+            Hyper::Label(label) => Some(Hyper::Label(label.clone())),
+        }
+    }
+
+    fn check_as_trial(&self, term: &Term, objective: Span, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        self.check_objective(objective, here.stages, mistakes);
+        self.check_init(term, here.stages, mistakes);
+        self.check_metrics(term, here.stages, mistakes);
+        self.check_network(term, here.stages, mistakes);
     }
 }
 
@@ -250,6 +274,10 @@ pub(super) fn network<'p>(of: &str, plan: &mut Expansion<'p>) -> Network<'p> {
 
 /// Complains if the stage `of`, whose network is to be read, keeps neither its best nor its last weights.
 pub(super) fn check_weights(of: &str, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+    if here.stages.get(of).is_some_and(|spec| spec.program(here.stages).is_some()) {
+        let mistake = Mistake::at(here.field("of"), format!("`{of}` is trained by a program of your own"));
+        return mistakes.push(mistake.help("a command can read what it wrote: `Command(final: true, ..)` to test it"));
+    }
     let Some(keep) = here.stages.get(of).and_then(|spec| spec.kept(here.stages)) else { return };
     if !keep.contains(&Keep::Best) && !keep.contains(&Keep::Last) {
         let mistake = Mistake::at(here.field("of"), format!("`{of}` keeps neither its best nor its last weights"));

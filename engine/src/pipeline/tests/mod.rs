@@ -1,5 +1,6 @@
 //! Pipelines that are refused, each with the whole message, and plans of pipelines that are accepted.
 
+mod command;
 mod each;
 mod expand;
 mod fields;

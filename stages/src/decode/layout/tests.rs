@@ -132,6 +132,7 @@ fn every_container_gives_the_same_images() {
                 path: (*path).to_owned(),
                 digest: Digest::of(bytes),
                 size: bytes.len() as u64,
+                executable: false,
             })
             .collect(),
         ..Listing::default()

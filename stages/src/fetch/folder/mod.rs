@@ -1,6 +1,7 @@
 //! A folder of this disk: its files with their digests, as they are when a pipeline is planned.
 
 mod look;
+mod project;
 mod seen;
 mod walk;
 
@@ -15,6 +16,7 @@ use std::{
 
 pub use look::{DiskError, Look};
 use pipe_store::{Digest, KnownFile, check_path};
+pub use project::ProjectError;
 use rayon::prelude::*;
 use seen::{Seen, Stamp};
 
@@ -42,8 +44,15 @@ impl Snapshot {
     /// # Errors
     /// See [`DiskError`].
     pub fn of(root: &Path, look: &Look<'_>) -> Result<Self, DiskError> {
-        let walked = walk::walk(root, look)?;
-        let mut seen = Seen::load(look.notes, &walked.root);
+        let walked = walk::walk(root, look, &|_| false)?;
+        let notes = walked.root.clone();
+        Self::of_walked(walked, &notes, look, false)
+    }
+
+    /// Hashes the files that were found. `notes` names the notes about them, and `programs` says whether to tell programs from other
+    /// files.
+    fn of_walked(walked: walk::Walked, notes: &Path, look: &Look<'_>, programs: bool) -> Result<Self, DiskError> {
+        let mut seen = Seen::load(look.notes, notes);
         let known: Vec<_> = walked.files.iter().map(|file| seen.digest(&file.name, &file.stamp)).collect();
         let total = walked.files.iter().zip(&known).filter(|(_, known)| known.is_none());
         let total: u64 = total.map(|(file, _)| file.stamp.size).sum();
@@ -55,7 +64,7 @@ impl Snapshot {
         };
         let mut digests: Vec<Option<(Digest, u64)>> =
             walked.files.iter().zip(known).map(|(file, known)| Some((known?, file.stamp.size))).collect();
-        let mut kept = Seen::new(&walked.root);
+        let mut kept = Seen::new(notes);
         for (file, digest) in walked.files.iter().zip(&digests) {
             if let Some((digest, _)) = digest {
                 kept.insert(&file.name, &file.stamp, *digest, None);
@@ -103,7 +112,7 @@ impl Snapshot {
         let mut paths = Vec::with_capacity(walked.files.len());
         for (file, digest) in walked.files.into_iter().zip(digests) {
             let (digest, size) = digest.expect("every file was hashed");
-            listing.files.push(ListedFile { path: file.name, digest, size });
+            listing.files.push(ListedFile { path: file.name, digest, size, executable: programs && file.executable });
             paths.push(file.path);
         }
         Ok(Self { digest: Digest::of(&crate::params::record(&listing)), listing, paths, seen })

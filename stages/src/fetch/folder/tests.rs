@@ -151,6 +151,7 @@ fn paths_that_differ_only_in_case_are_stored_by_their_digests() {
             path: (*path).to_owned(),
             digest: Digest::from_bytes([i as u8; 32]),
             size: 1,
+            executable: false,
         };
         let files: Vec<_> = names.iter().enumerate().map(file).collect();
         let short = |path: &String| match path.strip_prefix("files/").unwrap().parse::<Digest>() {

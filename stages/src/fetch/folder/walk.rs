@@ -3,9 +3,9 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    fs::{self, DirEntry},
+    fs::{self, DirEntry, Metadata},
     io,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -34,12 +34,21 @@ pub(super) struct Found {
     /// Where it is. For a link, where that leads.
     pub(super) path: PathBuf,
     pub(super) stamp: Stamp,
+    /// Whether it may be executed.
+    pub(super) executable: bool,
+}
+
+impl Found {
+    pub(super) fn of(name: String, path: PathBuf, metadata: &Metadata) -> Self {
+        Self { name, path, stamp: Stamp::of(metadata), executable: metadata.permissions().mode() & 0o111 != 0 }
+    }
 }
 
 /// How many entries are found between two reports.
 const REPORT_EVERY: u64 = 1000;
 
-pub(super) fn walk(root: &Path, look: &Look<'_>) -> Result<Walked, DiskError> {
+/// Finds what is in the folder `root`. Entries whose names are `ignored` are passed over.
+pub(super) fn walk(root: &Path, look: &Look<'_>, ignored: &dyn Fn(&str) -> bool) -> Result<Walked, DiskError> {
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => DiskError::Absent,
         io::ErrorKind::NotADirectory => DiskError::NotAFolder,
@@ -52,7 +61,7 @@ pub(super) fn walk(root: &Path, look: &Look<'_>) -> Result<Walked, DiskError> {
     }
     let walked = Walked { root, files: Vec::new(), empty: Vec::new(), links: Vec::new(), others: Vec::new() };
     let skip = look.skip.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
-    let mut walk = Walk { walked, skip, look, n: 0, unreadable: Vec::new(), same: Vec::new() };
+    let mut walk = Walk { walked, skip, look, ignored, n: 0, unreadable: Vec::new(), same: Vec::new() };
     let mut open = vec![(walk.walked.root.clone(), String::new())];
     while let Some((folder, name)) = open.pop() {
         if let Err(error) = walk.folder(&folder, &name, &mut open) {
@@ -78,6 +87,7 @@ struct Walk<'a> {
     walked: Walked,
     skip: Vec<PathBuf>,
     look: &'a Look<'a>,
+    ignored: &'a dyn Fn(&str) -> bool,
     n: u64,
     unreadable: Vec<String>,
     same: Vec<String>,
@@ -94,6 +104,9 @@ impl Walk<'_> {
                 continue;
             }
             let plain = normalised(&part);
+            if (self.ignored)(&plain) {
+                continue;
+            }
             let inner = if name.is_empty() { plain.clone() } else { format!("{name}/{plain}") };
             if let Some(other) = names.insert(plain, part.clone()) {
                 self.same.push(format!("`{inner}` is both {} and {}", bytes(&other), bytes(&part)));
@@ -125,11 +138,11 @@ impl Walk<'_> {
         match () {
             () if kind.is_dir() => open.push((path, name)),
             () if kind.is_file() => {
-                let stamp = Stamp::of(&fs::symlink_metadata(&path)?);
-                self.walked.files.push(Found { name, path, stamp });
+                let metadata = fs::symlink_metadata(&path)?;
+                self.walked.files.push(Found::of(name, path, &metadata));
             }
             () if kind.is_symlink() => match self.target(&path) {
-                Some((path, stamp)) => self.walked.files.push(Found { name, path, stamp }),
+                Some((path, metadata)) => self.walked.files.push(Found::of(name, path, &metadata)),
                 None => self.walked.links.push(name),
             },
             () => self.walked.others.push(name),
@@ -138,11 +151,11 @@ impl Walk<'_> {
     }
 
     /// Returns the file of this folder to which a link leads, if it leads to one.
-    fn target(&self, link: &Path) -> Option<(PathBuf, Stamp)> {
+    fn target(&self, link: &Path) -> Option<(PathBuf, Metadata)> {
         let target = fs::canonicalize(link).ok()?;
         let is_inside = target.starts_with(&self.walked.root) && !self.skip.iter().any(|skip| target.starts_with(skip));
         let metadata = fs::metadata(&target).ok()?;
-        (is_inside && metadata.is_file()).then(|| (target, Stamp::of(&metadata)))
+        (is_inside && metadata.is_file()).then_some((target, metadata))
     }
 }
 

@@ -200,8 +200,11 @@ pub(crate) fn table(epochs: &[Epoch], heads: &[Head], asked: &[Metric]) -> Train
         };
         splits.flat_map(of_split).chain(asked.iter().map(|metric| metric.of(epoch))).collect()
     };
-    let row =
-        |(number, epoch): (u32, &Epoch)| HistoryRow { epoch: number, values: values(epoch), weights: epoch.weights };
+    let row = |(number, epoch): (u32, &Epoch)| HistoryRow {
+        epoch: number,
+        values: values(epoch),
+        weights: Some(epoch.weights),
+    };
     TrainingHistory { metrics: metric_names(heads, validation, asked), rows: (1..).zip(epochs).map(row).collect() }
 }
 

@@ -2,16 +2,22 @@
 
 pub(in crate::pipeline) mod params;
 pub(in crate::pipeline) mod sampler;
+pub(in crate::pipeline) mod trial;
 mod unroll;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::{StageName, network::training::Objective};
+use pipe_stages::{StageName, command::Score, fetch::Surroundings, network::training::Objective};
 use serde::de::Error as _;
 use serde_json::{Value, json};
 
 pub use self::params::{SearchParams, SearchSpec};
-use super::{augment, decode, fetch, train};
+use self::trial::Trial;
+use super::{
+    augment,
+    command::{self, CommandSpec},
+    decode, fetch, train,
+};
 use crate::pipeline::{
     labels, located,
     mistake::Mistake,
@@ -50,13 +56,16 @@ impl SearchSpec {
         let imported = reading.optional_reference("imported");
         let trial = trial(reading, objective);
         let own: SearchParams = reading.rest()?;
-        labels::space(term, &own, trial.as_ref(), reading.mistakes);
+        labels::space(term, &own, trial.as_deref(), reading.mistakes);
         Some(Self { own, trial: trial?, imported: imported? })
     }
 
     fn from_record(mut fields: RecordFields) -> Result<Self, serde_json::Error> {
         let mut trial: BTreeMap<String, Value> = fields.take("trial")?;
-        let trial = TrainSpec::from_record(RecordFields(trial.remove(train::NAME).unwrap_or_default()))?;
+        let trial: Arc<dyn Trial> = match trial.remove(command::NAME) {
+            Some(fields) => Arc::new(CommandSpec::from_record(RecordFields(fields))?),
+            None => Arc::new(TrainSpec::from_record(RecordFields(trial.remove(train::NAME).unwrap_or_default()))?),
+        };
         let imported = fields.take("imported")?;
         let own: SearchParams = fields.rest()?;
         if own.space.with_fixed(&own.fixed).is_err() {
@@ -77,32 +86,43 @@ impl StageSpec for SearchSpec {
 
     fn fields(&self) -> Value {
         let imported = self.imported.as_ref().map(|name| ("imported", json!(name)));
-        let trial = ("trial", json!({ train::NAME: self.trial.fields() }));
+        let trial = ("trial", json!({ self.trial.kind().name: self.trial.fields() }));
         with(&self.own, imported.into_iter().chain([trial]))
     }
 
     fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
         let mode = ["maximise", "minimise"].into_iter().find_map(|mode| here.term.field(mode));
         let at = mode.map_or(here.name, |field| field.value.span);
-        self.trial.check_objective(at, here.stages, mistakes);
         let trial = here.term.field("trial").map_or(here.term, |field| &field.value);
-        self.trial.check_init(trial, here.stages, mistakes);
-        self.trial.check_metrics(trial, here.stages, mistakes);
-        self.trial.check_network(trial, here.stages, mistakes);
-        labels::search(&self.own, &self.trial, here, mistakes);
+        self.trial.check_as_trial(trial, at, here, mistakes);
+        if let Some(training) = self.training(here.stages) {
+            labels::search(&self.own, training, here, mistakes);
+        } else if let Some(program) = self.program(here.stages) {
+            labels::of_program(&self.own, &program.command, here, mistakes);
+        }
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
         unroll::unroll(self, name, plan)
     }
 
-    fn training<'s>(&'s self, _: &'s Stages) -> Option<&'s TrainSpec> {
-        Some(&self.trial)
+    fn look_up(&self, around: &Surroundings<'_>, mistakes: &mut Vec<Mistake>) -> Option<Arc<dyn StageSpec>> {
+        let trial = self.trial.look_up_trial(around, mistakes)?;
+        Some(Arc::new(Self { trial, ..self.clone() }))
+    }
+
+    fn training<'s>(&'s self, stages: &'s Stages) -> Option<&'s TrainSpec> {
+        self.trial.training(stages)
+    }
+
+    fn program<'s>(&'s self, stages: &'s Stages) -> Option<&'s CommandSpec> {
+        self.trial.program(stages)
     }
 }
 
 /// Takes the objective of a search, which its trials are scored by.
 fn objective(reading: &mut Reading<'_, '_>) -> Option<Objective> {
+    let is_command = reading.term.field("trial").is_some_and(|field| field.value.name() == Some(command::NAME));
     let term = reading.term;
     let given = ["maximise", "minimise"].map(|mode| (mode, reading.form.take(mode)));
     let mut given = given.into_iter().filter_map(|(mode, value)| Some((mode, value?)));
@@ -112,12 +132,17 @@ fn objective(reading: &mut Reading<'_, '_>) -> Option<Objective> {
         reading.mistakes.push(Mistake::at(at, "both `maximise` and `minimise`").help("remove one of the two"));
     }
     let before = reading.mistakes.len();
-    let objective = located::read(term, &json!({ mode: value }), reading.mistakes);
+    let written = json!({ mode: value });
+    let objective = if is_command {
+        located::read::<Score>(term, &written, reading.mistakes).map(|Score(objective)| objective)
+    } else {
+        located::read(term, &written, reading.mistakes)
+    };
     // A mistake in it is reported once, not for the trial as well.
     objective.filter(|_| reading.mistakes.len() == before)
 }
 
-fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<TrainSpec> {
+fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<Arc<dyn Trial>> {
     let term = reading.term;
     match term.field("trial").map(|field| &field.value) {
         None => {
@@ -132,11 +157,14 @@ fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<
                 let mistake = Mistake::at(own.key_span, "the search already has an objective");
                 inner.mistakes.push(mistake.help("remove `objective`, or the search's `maximise` or `minimise`"));
             }
-            TrainSpec::read(&mut inner, objective)
+            Some(Arc::new(TrainSpec::read(&mut inner, objective)?))
+        }
+        Some(trial) if trial.name() == Some(command::NAME) => {
+            Some(Arc::new(CommandSpec::read(&mut reading.inner(trial), objective)?))
         }
         Some(trial) => {
             let mistake = Mistake::at(name_of(trial), format!("`trial`: found {}", trial.described()));
-            reading.mistakes.push(mistake.expected("`Train(..)`"));
+            reading.mistakes.push(mistake.expected("`Train(..)` or `Command(..)`"));
             None
         }
     }

@@ -1,16 +1,15 @@
 //! The parameters of a search, and the number of trials that follows from them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use pipe_stages::{
     parameters,
     params::{Domain, Hyper},
     search::{Bracket, Constraint, Length, Sampler, Space, Tpe},
-    train::Epochs,
 };
 use serde_json::Value;
 
-use crate::pipeline::stage::TrainSpec;
+use super::trial::Trial;
 
 /// The most trials that a search may have.
 pub(in crate::pipeline) const MOST_TRIALS: u32 = 100_000;
@@ -24,7 +23,7 @@ pub struct SearchSpec {
     /// Its parameters.
     pub own: SearchParams,
     /// How a trial is trained.
-    pub trial: TrainSpec,
+    pub(in crate::pipeline) trial: Arc<dyn Trial>,
     /// The name of a stage that fetches trials of another search, as `pipe import-trials` writes them. They count as
     /// earlier trials of this search.
     pub imported: Option<String>,
@@ -60,7 +59,7 @@ impl SearchSpec {
 
     /// Returns the brackets that the trials are trained in, if the sampler has any.
     pub fn brackets(&self) -> Option<Vec<Bracket>> {
-        let Hyper::Value(Epochs::Count(most)) = self.trial.train.epochs else { return None };
+        let Some(Hyper::Value(most)) = self.trial.epochs() else { return None };
         (self.own.sampler.length() == Length::Brackets).then(|| self.own.sampler.brackets(most))
     }
 

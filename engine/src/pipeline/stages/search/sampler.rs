@@ -6,11 +6,13 @@ use pipe_stages::{
     search::{Length, Space},
 };
 
-use super::params::{SearchParams, TRIALS};
+use super::{
+    params::{SearchParams, TRIALS},
+    trial::Trial,
+};
 use crate::pipeline::{
     mistake::Mistake,
     source::Span,
-    stage::TrainSpec,
     term::Term,
     walk::{self, locate, name_of},
 };
@@ -19,7 +21,7 @@ use crate::pipeline::{
 pub(in crate::pipeline) fn fits(
     term: &Term,
     own: &SearchParams,
-    trial: Option<&TrainSpec>,
+    trial: Option<&dyn Trial>,
     mistakes: &mut Vec<Mistake>,
 ) {
     let at = |path: &str| locate(term, walk::parse(path).unwrap_or_default().steps()).span;
@@ -41,8 +43,9 @@ pub(in crate::pipeline) fn fits(
             let mistake = Mistake::at(at("trials"), "this sampler decides the number of trials itself");
             mistakes.push(mistake.help("remove `trials`"));
         }
-        if let Some(Hyper::Label(_)) = trial.map(|trial| &trial.train.epochs) {
-            let mistake = Mistake::at(at("trial.Train.epochs"), "this sampler needs a fixed number of epochs");
+        let epochs = format!("trial.{}.epochs", trial.map_or("", |trial| trial.kind().name));
+        if let Some(None | Some(Hyper::Label(_))) = trial.map(|trial| trial.epochs()) {
+            let mistake = Mistake::at(at(&epochs), "this sampler needs a fixed number of epochs");
             mistakes.push(mistake.expected("a number, which the sampler divides among its rungs"));
         }
         return;

@@ -11,8 +11,6 @@ use pipe_stages::{
     records::{HistoryLink, ParametersLink, Proposal, Record, Score, SplitRecord},
     select::Select,
     split::Split,
-    stage::Stage,
-    train::{Epochs, Train},
 };
 
 use super::params::SearchSpec;
@@ -57,9 +55,13 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
     plan.notes.extend(note.map(|note| format!("{name}: {note}")));
     let sampler = &search.own.sampler;
     let repeats = search.repeats();
-    let shared = search.trial.inputs(plan);
-    let training_params = Arc::new(plain(&search.trial.train));
-    let training: Arc<dyn Stage> = Arc::new(search.trial.train.clone());
+    let shared = search.trial.inputs(name, plan);
+    let horizon = match search.trial.epochs() {
+        Some(Hyper::Value(epochs)) => Some(epochs),
+        _ => None,
+    };
+    let (training, training_params) = search.trial.with_epochs(None, horizon);
+    let (executes, how) = (search.trial.stage_name(), search.trial.how());
     // Made once, because serialising the space is most of the work of expanding a long search.
     let propose = |trial| Propose {
         trial,
@@ -100,14 +102,14 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
 
         let inputs = shared.iter().chain([("proposal", proposal, Proposal::FILE)]);
         let repeat = u64::from(trial % repeats);
-        let train = match rung {
-            None => plan.push(&node(StageName::Train), name, training.clone(), training_params.clone(), inputs, repeat),
-            Some(rung) => {
-                let epochs = Hyper::Value(Epochs::Count(rung.epochs));
-                let train = Train { epochs, ..search.trial.train.clone() };
-                plan.add(&node(StageName::Train), name, train, inputs, repeat)
-            }
+        let (stage, params) = match rung {
+            None => (training.clone(), training_params.clone()),
+            Some(rung) => search.trial.with_epochs(Some(rung.epochs), horizon),
         };
+        let train = plan.push(&node(executes), name, stage, params, inputs, repeat);
+        if let Some(how) = &how {
+            plan.run_as(train, how);
+        }
 
         trainings.push(train);
         let previous = history.last().map(|last| ("previous", *last, HistoryLink::FILE));
