@@ -6,11 +6,12 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use pipe_engine::{
     action::DeviceKind,
+    how::How,
     run::{
         self,
         execute::{ExecuteError, Stores, execute},
         limits, log, machine,
-        worker::{self, Line, StopFlag, WorkerHost},
+        worker::{self, Line, Programs, StopFlag, WorkerHost},
     },
     study,
 };
@@ -55,6 +56,9 @@ pub(crate) struct Exec {
     /// Stop when half of the work is done, and leave a checkpoint
     #[arg(long, hide = true)]
     stop_half_way: bool,
+    /// How its program is run, if it runs one, as JSON
+    #[arg(long, hide = true, value_name = "JSON")]
+    how: Option<String>,
     /// Speak the protocol of `pipe run`
     ///
     /// Prints JSON lines, and ends when standard input is closed.
@@ -72,11 +76,17 @@ impl Exec {
         // ^C on a terminal reaches the whole process group, so the parent stops, too. It closes the pipe at a second one.
         let _ = ctrlc::set_handler(|| {
             if STOP.set() {
+                worker::kill_programs();
                 std::process::exit(130);
             }
         });
         pipe_store::stop_waiting_when(|| STOP.is_set());
         let ended = if self.protocol { self.execute() } else { self.execute_and_keep_log() };
+        if self.protocol
+            && let Some(text) = log::said_by_programs()
+        {
+            worker::say(&Line::Said { text });
+        }
         match ended {
             Ok(executed) => {
                 if self.protocol {
@@ -110,7 +120,8 @@ impl Exec {
     fn execute_and_keep_log(&self) -> Result<run::execute::Executed, Stopped> {
         log::begin_in_process();
         let ended = self.execute();
-        let mut said = log::end_in_process();
+        let programs = log::said_by_programs().unwrap_or_default();
+        let mut said = log::joined(&programs, log::end_in_process());
         match &ended {
             Ok(executed) if executed.found => return ended,
             Ok(executed) => {
@@ -152,11 +163,24 @@ impl Exec {
         let mut host = WorkerHost::new(store.clone(), trajectory, self.fresh, &STOP, cadence, self.protocol);
         host.stop_half_way = self.stop_half_way;
         host.gpus.clone_from(&self.gpus);
+        if stage.needs().process {
+            let how = match &self.how {
+                Some(text) => serde_json::from_str(text).map_err(|error| Failure::usage(format!("--how: {error}")))?,
+                None => How { threads, ..How::default() },
+            };
+            let programs = Programs::new(ActionKey(key), inputs.clone(), how).map_err(|error| {
+                Failure::work(format!("the processes of a program cannot be looked after here: {error}"))
+            })?;
+            host.programs = Some(programs);
+        }
         let name = match device {
             pipe_stages::stage::ComputeDevice::Cpu => "cpu".to_owned(),
             pipe_stages::stage::ComputeDevice::Cuda { ordinal } => format!("cuda:{ordinal}"),
         };
-        let provenance = machine::provenance(&name, threads);
+        let provenance = match &host.programs {
+            Some(programs) => machine::provenance_of_program(&programs.how),
+            None => machine::provenance(&name, threads),
+        };
         let executed = execute(
             Stores { inputs: &inputs, results: &store },
             &*stage,
@@ -165,8 +189,11 @@ impl Exec {
             &host,
             provenance,
             self.fresh,
-        )
-        .map_err(|error| match error {
+        );
+        if let Some(programs) = &host.programs {
+            programs.clean_up();
+        }
+        let executed = executed.map_err(|error| match error {
             ExecuteError::Interrupted => Stopped::Interrupted,
             error => {
                 let hint = run::hint_of(&error);

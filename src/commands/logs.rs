@@ -1,10 +1,15 @@
 //! `pipe logs`
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs::File,
+    io::{Read, Seek},
+    os::unix::fs::MetadataExt,
+    time::{Duration, SystemTime},
+};
 
 use clap::Args;
 use pipe_engine::{
-    run::outlook::Outlook,
+    run::{outlook::Outlook, program},
     study::{self, Found, Outcome},
 };
 use pipe_store::{ActionKey, ActionResult, Digest, FailureRecord, Store};
@@ -23,7 +28,7 @@ use crate::{
 ///
 /// The log lines and errors of the latest execution, also of a node that is reused, failed or crashed. It is the execution that
 /// belongs to the pipeline file as it is now, and otherwise the one in the latest study. Of a long log, the beginning and the end
-/// are kept. `-v` before a run makes nodes say more.
+/// are kept. `-v` before a run makes nodes say more. What a program says can be read while it runs.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Logs {
@@ -38,8 +43,11 @@ pub(crate) struct Logs {
     #[command(flatten)]
     store: StoreArgs,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "follow")]
     json: bool,
+    /// If its program is running, go on showing what it says until it ends
+    #[arg(long, short)]
+    follow: bool,
 }
 
 /// What is known about the latest execution of an action.
@@ -49,7 +57,7 @@ struct Execution {
     action: Digest,
     /// What it said. `None` if it said nothing.
     log: Option<String>,
-    /// Whether its result is known: `done` or `failed`.
+    /// Whether its result is known: `done` or `failed`. `running` if its program is being run.
     outcome: Option<&'static str>,
     failure: Option<FailureRecord>,
     /// When and where its result was made.
@@ -64,6 +72,10 @@ impl Logs {
             return print_bytes(json(&execution).as_bytes());
         }
         let (node, when) = (&execution.node, when(&execution));
+        if self.follow && execution.outcome == Some(RUNNING) {
+            talk::say(&format!("{node}{when}:"));
+            return follow(&store, node, &ActionKey(execution.action));
+        }
         match (&execution.log, &execution.failure) {
             (Some(log), _) => {
                 talk::say(&format!("{node}{when}:"));
@@ -130,7 +142,18 @@ impl Logs {
 }
 
 fn execution(store: &Store, node: &str, key: &ActionKey) -> Result<Execution, Failure> {
-    let log = store.log(key)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let saved = store.log(key)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    if let Some(log) = program::log(store, key) {
+        let is_running = is_running(store, key);
+        // If everything was killed, nobody has saved what the program said.
+        let written = std::fs::metadata(program::log_path(store, key)).and_then(|file| file.modified()).ok();
+        if is_running || saved.is_none() || written > store.log_saved(key)? {
+            let outcome = is_running.then_some(RUNNING);
+            let (node, action) = (node.to_owned(), key.0);
+            return Ok(Execution { node, action, log: Some(log), outcome, failure: None, provenance: None });
+        }
+    }
+    let log = saved;
     // A result that is damaged must not keep the log from being read.
     let (outcome, failure) = match store.result(key).ok().flatten() {
         Some(ActionResult::Tree(_)) => (Some("done"), None),
@@ -139,6 +162,64 @@ fn execution(store: &Store, node: &str, key: &ActionKey) -> Result<Execution, Fa
     };
     let provenance = store.provenance(key).ok().flatten().filter(|_| outcome.is_some());
     Ok(Execution { node: node.to_owned(), action: key.0, log, outcome, failure, provenance })
+}
+
+/// The outcome of an action that is being executed.
+const RUNNING: &str = "running";
+
+/// The time between two looks at what a program has said.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Returns whether a process executes the action.
+fn is_running(store: &Store, key: &ActionKey) -> bool {
+    // Whoever may not use the lock cannot know, and reads what is there.
+    store.try_lock_action(key).is_ok_and(|lock| lock.is_none())
+}
+
+/// Prints what the program of an action says until no process executes it any more, and then says how it ended.
+fn follow(store: &Store, node: &str, key: &ActionKey) -> Result<(), Failure> {
+    let path = program::log_path(store, key);
+    let mut open: Option<File> = None;
+    loop {
+        let was_running = is_running(store, key);
+        // Each attempt has a log of its own, and it may be the same file.
+        let now = File::open(&path).ok();
+        let is_same = match (&open, &now) {
+            (Some(open), Some(now)) => is_continued(open, now),
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        print_rest(open.as_mut())?;
+        if !is_same {
+            open = now;
+            print_rest(open.as_mut())?;
+        }
+        if !was_running {
+            break;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    match store.result(key)? {
+        Some(ActionResult::Tree(_)) => talk::say(&format!("{node} is done")),
+        Some(ActionResult::Failure(failure)) => talk::say(&format!("{node} failed: {}", failure.message)),
+        None => talk::say(&format!("{node} has ended without a result")),
+    }
+    Ok(())
+}
+
+/// Returns whether a file is the one that is read, and has not become shorter.
+fn is_continued(open: &File, now: &File) -> bool {
+    let same = open.metadata().and_then(|open| Ok((open, now.metadata()?)));
+    let position = || (&*open).stream_position();
+    same.is_ok_and(|(open, now)| open.ino() == now.ino() && position().is_ok_and(|position| position <= now.len()))
+}
+
+/// Prints what has been added to a file.
+fn print_rest(file: Option<&mut File>) -> Result<(), Failure> {
+    let Some(file) = file else { return Ok(()) };
+    let mut rest = Vec::new();
+    file.read_to_end(&mut rest).map_err(|error| Failure::work(format!("the log cannot be read: {error}")))?;
+    if rest.is_empty() { Ok(()) } else { print_bytes(&rest) }
 }
 
 /// Returns when its result was made and how long it took, as the end of a sentence.
@@ -150,6 +231,7 @@ fn when(execution: &Execution) -> String {
             let started = humantime::format_rfc3339_seconds(started).to_string().replace('T', " ").replace('Z', " UTC");
             format!(", executed at {started} for {}", crate::printer::duration(seconds))
         }
+        _ if execution.outcome == Some(RUNNING) => ", running".to_owned(),
         _ if execution.outcome.is_none() => ", without a result".to_owned(),
         _ => String::new(),
     }

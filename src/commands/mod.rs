@@ -55,6 +55,7 @@ commands! {
     completions::Completions(Cli::command()),
     man::Man(Cli::command()),
     exec::Exec,
+    launch::Launch,
 }
 
 /// Run a machine-learning study; results that are known are not computed again
@@ -85,8 +86,8 @@ fn run() -> Result<(), Failure> {
         Err(error) => return answer(&error),
     };
     logging::start(&cli.logging);
-    // A worker is told how many threads to start.
-    if !matches!(cli.command, Command::Exec(_)) {
+    // A worker is told how many threads to start, and what becomes a program needs none.
+    if !matches!(cli.command, Command::Exec(_) | Command::Launch(_)) {
         pipe_store::start_threads(None);
     }
     cli.command.run(&cli.logging)

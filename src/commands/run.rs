@@ -328,7 +328,8 @@ impl Run {
     /// Returns what the trainings that will or may run need on the disk, if there are any.
     fn room(&self, store: &Store, plan: &Plan, outlook: &Outlook<'_>) -> Result<Option<RoomNeeded>, Failure> {
         let runs = |prospect: &Prospect| matches!(prospect.expected, Expected::WillRun | Expected::MayRun);
-        let is_training = |index: usize| StageName::find(plan.nodes[index].stage.id().name).is_some_and(StageName::trains);
+        let is_training =
+            |index: usize| StageName::find(plan.nodes[index].stage.id().name).is_some_and(StageName::trains);
         let nodes = outlook.iter().filter(|(_, index, prospect)| runs(prospect) && is_training(*index));
         let nodes: BTreeSet<_> = nodes.map(|(_, index, _)| index).collect();
         if nodes.is_empty() {

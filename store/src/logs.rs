@@ -1,10 +1,10 @@
 //! What executions said: one text for each action, of its latest execution. Nothing depends on it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::SystemTime};
 
 use crate::{
     ActionKey, Store,
-    disk::{self, Existing},
+    disk::{self, Existing, Found},
     error::Result,
 };
 
@@ -74,6 +74,18 @@ impl Store {
         let path = self.log_path(key);
         disk::read(&path)?.record(&path)
     }
+
+    /// Returns when the log of an action was saved, if it has one.
+    ///
+    /// # Errors
+    /// If the file cannot be looked at.
+    pub fn log_saved(&self, key: &ActionKey) -> Result<Option<SystemTime>> {
+        let path = self.log_path(key);
+        match disk::look(&path)? {
+            Found::Sound(metadata) => disk::modified(&path, &metadata).map(Some),
+            _ => Ok(None),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +103,9 @@ mod tests {
         assert_eq!(store.log(&key).unwrap().unwrap(), b"two\n");
         let digits = key.0.to_string();
         assert!(store.root().join("logs").join(&digits[..2]).join(format!("{}.txt", &digits[2..])).is_file());
+        assert!(store.log_saved(&key).unwrap().unwrap().elapsed().unwrap().as_secs() < 60);
         store.save_log(&key, b"").unwrap();
+        assert_eq!(store.log_saved(&key).unwrap(), None);
         store.save_log(&key, b"").unwrap();
         assert_eq!(store.log(&key).unwrap(), None);
     }

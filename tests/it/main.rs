@@ -29,6 +29,7 @@
 //! | [`logs`]         | what nodes said is kept, also if they are reused, failed or crashed               |
 //! | [`groups`]       | stages of a `ForEach` are named, alone and together, in every command              |
 //! | [`predict`]      | a trained network classifies pictures                                             |
+//! | [`programs`]     | programs of the user leave no process behind and go on after kills                |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
 //! | [`sources`]      | folders and files of this disk, and downloads whose digests are not known yet       |
 //! | [`test_split`]   | only evaluations read the test images                                             |
@@ -51,6 +52,7 @@ mod lock;
 mod logs;
 mod overrides;
 mod predict;
+mod programs;
 mod reference;
 mod reuse;
 mod same_hash;

@@ -1,4 +1,5 @@
-//! Executes nodes on this machine: in a worker process if the stage computes on a device, otherwise on a thread.
+//! Executes nodes on this machine: in a worker process if the stage computes on a device or runs a program, otherwise on a
+//! thread.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -14,9 +15,13 @@ use super::{
     execute::{ExecuteError, Stores, execute},
     log, machine,
     options::Options,
+    program,
     worker::{Line, STOP, StopFlag},
 };
-use crate::action::{Action, DeviceKind};
+use crate::{
+    action::{Action, DeviceKind},
+    how::How,
+};
 
 /// What an execution reports to the loop.
 pub(super) enum Message {
@@ -52,6 +57,8 @@ pub(super) struct Job {
     index: usize,
     stage: Arc<dyn Stage>,
     action: Action,
+    /// How its program is run, if it runs one.
+    how: Option<Arc<How>>,
     threads: usize,
     /// The GPUs that its program sees. `None` for those that this process sees.
     gpus: Option<Vec<String>>,
@@ -98,11 +105,12 @@ impl Job {
         index: usize,
         stage: Arc<dyn Stage>,
         action: Action,
+        how: Option<Arc<How>>,
         threads: usize,
         fresh: bool,
     ) -> (Self, Stop) {
         let stop = Stop::default();
-        (Self { index, stage, action, threads, gpus: None, fresh, trial: None, stop: stop.clone() }, stop)
+        (Self { index, stage, action, how, threads, gpus: None, fresh, trial: None, stop: stop.clone() }, stop)
     }
 
     /// Returns the job, whose program sees these GPUs. `None` for those that this process sees.
@@ -163,7 +171,8 @@ pub(super) fn no_thread(error: &io::Error) -> Ended {
 
 /// Executes a job and returns how it ended, and what it said.
 pub(super) fn run(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> (Ended, LogBuffer) {
-    if job.stage.needs().device {
+    let needs = job.stage.needs();
+    if needs.device || needs.process {
         return in_worker(job, store, options, sender);
     }
     log::begin_on_thread();
@@ -249,19 +258,23 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
             return (no_thread(&error), LogBuffer::default());
         }
     };
-    let mut last = None;
+    let (mut last, mut said) = (None, None);
     for text in child.stdout.take().map(lines).into_iter().flatten() {
         match serde_json::from_str(&text) {
             Ok(Line::Progress { progress }) => {
                 let _ = sender.send(Message::Progress { index: job.index, progress });
             }
+            Ok(Line::Said { text }) => said = Some(text),
             Ok(line) => last = Some(line),
             Err(_) => say(job.index, text, sender, &log),
         }
     }
     let status = child.wait();
     let tail = talk.join().unwrap_or_default();
-    let log = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
+    let worker = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
+    // A worker that was killed could not say what its program said.
+    let said = said.or_else(|| program::log(store, &job.action.key()).filter(|_| job.stage.needs().process));
+    let log = log::joined(&said.unwrap_or_default(), worker);
     let ended = match (last, status) {
         (Some(Line::Committed { found, .. }), _) => Ended::Committed { found },
         (_, Ok(status)) if status.code() == Some(130) => Ended::Interrupted,
@@ -304,6 +317,9 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
         .stderr(Stdio::piped());
     if job.action.device == Some(DeviceKind::Cuda) {
         command.arg("--cuda-device").arg(options.ordinal.to_string());
+    }
+    if let Some(how) = &job.how {
+        command.arg("--how").arg(serde_json::to_string(&**how).expect("it is plain data"));
     }
     if let Some(gpus) = &job.gpus {
         command.arg("--gpus").arg(gpus.join(","));
@@ -415,7 +431,7 @@ mod tests {
         };
         let told = |gpus: Option<&[&str]>| {
             let action = plan.action(0, &[None]).unwrap();
-            let (job, _) = Job::new(0, plan.nodes[0].stage.clone(), action, 1, false);
+            let (job, _) = Job::new(0, plan.nodes[0].stage.clone(), action, None, 1, false);
             let job = job.with_gpus(gpus.map(|gpus| gpus.iter().map(|gpu| (*gpu).to_owned()).collect()));
             let args = command(&job, &store, &options);
             let args: Vec<_> = args.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();

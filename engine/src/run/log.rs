@@ -11,6 +11,9 @@ thread_local! {
     static OF_THREAD: RefCell<Option<LogBuffer>> = const { RefCell::new(None) };
 }
 
+/// What programs say that this process runs.
+static OF_PROGRAMS: Mutex<Option<LogBuffer>> = Mutex::new(None);
+
 static OF_PROCESS: Mutex<Option<LogBuffer>> = Mutex::new(None);
 
 /// Takes note of log lines that this thread has written. The program's logger calls this for everything that it writes.
@@ -55,6 +58,26 @@ pub fn begin_in_process() {
 /// Ends hearing what this process says, and returns it.
 pub fn end_in_process() -> LogBuffer {
     OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+}
+
+/// Takes note of a line that a program has written, given without its end.
+pub(super) fn program_said(line: &[u8]) {
+    OF_PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().push(line);
+}
+
+/// Returns what programs have said that this process has run, as text. `None` if they said nothing.
+pub fn said_by_programs() -> Option<String> {
+    let buffer = OF_PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    Some(String::from_utf8_lossy(&buffer.finish()).into_owned())
+}
+
+/// Returns a log of what a program said and then what its worker said.
+pub fn joined(program: &str, worker: LogBuffer) -> LogBuffer {
+    let mut log = LogBuffer::default();
+    program.lines().for_each(|line| log.push(line.as_bytes()));
+    let worker = worker.finish();
+    worker.split_inclusive(|byte| *byte == b'\n').for_each(|line| log.push(line.strip_suffix(b"\n").unwrap_or(line)));
+    log
 }
 
 /// Adds an error and what can be done about it.

@@ -4,6 +4,8 @@ use std::{fs, sync::LazyLock};
 
 use serde_json::{Value, json};
 
+use crate::how::How;
+
 /// Returns the model of the processor, as the system names it.
 pub fn processor() -> &'static str {
     // Read once, because the system visits every core to answer.
@@ -30,6 +32,36 @@ pub fn instruction_set() -> &'static str {
     }
     #[cfg(not(target_arch = "x86_64"))]
     std::env::consts::ARCH
+}
+
+/// Returns the models of the NVIDIA GPUs of this machine, as their driver names them.
+fn gpus() -> Vec<String> {
+    let entries = fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
+    let mut gpus: Vec<_> = entries.map(|entry| entry.path()).collect();
+    gpus.sort();
+    let model = |text: &String| {
+        let line = text.lines().find_map(|line| line.strip_prefix("Model:"));
+        line.map(|model| model.trim().to_owned())
+    };
+    let texts = gpus.iter().filter_map(|gpu| fs::read_to_string(gpu.join("information")).ok());
+    texts.filter_map(|text| model(&text)).collect()
+}
+
+/// Returns the provenance of a result that a program made which was run as `how` says: besides the usual, what it was kept from, and the
+/// GPUs if it used any.
+pub fn provenance_of_program(how: &How) -> Value {
+    let mut provenance = provenance("none", how.threads);
+    provenance["sandbox"] = json!(how.sandbox.in_force());
+    if how.gpus > 0 {
+        let driver = fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
+        provenance["gpus"] = json!({
+            "used": how.gpus,
+            "visible": std::env::var("CUDA_VISIBLE_DEVICES").ok(),
+            "models": gpus(),
+            "driver": driver.lines().next(),
+        });
+    }
+    provenance
 }
 
 /// Returns the provenance of a result that was made on this machine: what to record beside it. Nothing depends on it.

@@ -16,6 +16,7 @@ pub mod log;
 pub mod machine;
 mod options;
 pub mod outlook;
+pub mod program;
 pub mod room;
 mod spent;
 pub mod verdict;
@@ -334,8 +335,8 @@ impl<'a> Engine<'a> {
         let node = &self.plan.nodes[index];
         tell(Event::Started { node: &node.name, why: &why });
         tracing::info!(node = node.name, key = %key.0, share.threads, wish.memory, gpus = share.gpus.join(","), "start");
-        let (job, stop) =
-            Job::new(index, node.stage.clone(), *action, share.threads, self.options.rerun.contains(&index));
+        let fresh = self.options.rerun.contains(&index);
+        let (job, stop) = Job::new(index, node.stage.clone(), *action, node.how.clone(), share.threads, fresh);
         let job = job.with_gpus(self.admission.visible(node.how.as_deref(), share.gpus));
         self.running.insert(index, Running { stop, why, since: Instant::now() });
         Ok(Some(job))

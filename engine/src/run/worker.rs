@@ -4,16 +4,23 @@ use std::{
     io::{self, BufRead, Write},
     process,
     sync::{
-        Mutex,
+        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use pipe_stages::stage::{Checkpoint, Host, Progress};
-use pipe_store::{Digest, Store};
+use pipe_stages::{
+    program::{Finished, Program, Watched},
+    stage::{Checkpoint, Host, Inputs, Progress, StageError},
+};
+use pipe_store::{ActionKey, Digest, Store, WorkFolder};
+use rustix::process::{getpid, set_child_subreaper};
 use serde::{Deserialize, Serialize};
+
+use super::program::{self, Asked, Launcher, Runner};
+use crate::how::How;
 
 /// A line on a worker's standard output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,32 +48,54 @@ pub enum Line {
         /// Whether the store is damaged.
         damaged: bool,
     },
+    /// What the program of the stage has said. It comes once, at the end.
+    Said {
+        /// The lines: of many, the first and the last ones.
+        text: String,
+    },
 }
 
 /// The line on standard input that asks a worker to write a checkpoint and exit. If its input closes, it exits at once.
 pub const STOP: &str = "stop";
+
+/// The time in which a program has been ended, when the parent is gone.
+const PROGRAM_ENDS_IN: Duration = Duration::from_secs(30);
 
 /// The number of newest checkpoints that are kept while a training runs. Once its result is committed, one is kept.
 pub(super) const KEEP_RUNNING: usize = 2;
 
 /// Says whether the process has been asked to stop, by a signal or through [`listen`].
 #[derive(Debug, Default)]
-pub struct StopFlag(AtomicBool);
+pub struct StopFlag {
+    asked: AtomicBool,
+    /// Whether the parent is gone.
+    gone: AtomicBool,
+    /// Whether a program runs, which must end before this process does.
+    runs_program: AtomicBool,
+}
 
 impl StopFlag {
     /// Returns a flag that is not set.
     pub const fn new() -> Self {
-        Self(AtomicBool::new(false))
+        Self { asked: AtomicBool::new(false), gone: AtomicBool::new(false), runs_program: AtomicBool::new(false) }
     }
 
     /// Asks the process to stop. Returns whether it had been asked before.
     pub fn set(&self) -> bool {
-        self.0.swap(true, Ordering::SeqCst)
+        self.asked.swap(true, Ordering::SeqCst)
     }
 
     /// Returns whether the process has been asked to stop.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Returns why a program that this process runs is to end, if it is.
+    fn asked(&self) -> Option<Asked> {
+        match self.gone.load(Ordering::SeqCst) {
+            true => Some(Asked::Gone),
+            false => self.is_set().then_some(Asked::Stop),
+        }
     }
 }
 
@@ -87,6 +116,11 @@ pub fn listen(stop: &'static StopFlag) -> io::Result<()> {
             }
         }
         // No process waits for the result any more, and the next run continues from the last checkpoint.
+        stop.gone.store(true, Ordering::SeqCst);
+        let since = Instant::now();
+        while stop.runs_program.load(Ordering::SeqCst) && since.elapsed() < PROGRAM_ENDS_IN {
+            thread::sleep(Duration::from_millis(10));
+        }
         process::exit(130);
     });
     listening.map(drop)
@@ -117,9 +151,57 @@ pub struct WorkerHost {
     pub protocol: bool,
     /// Whether to stop as soon as half of the work is done, and leave a checkpoint.
     pub stop_half_way: bool,
+    /// How a program is run, if the stage runs one.
+    pub programs: Option<Programs>,
     /// The GPUs that a program sees, as in `CUDA_VISIBLE_DEVICES`. `None` for those that this process sees.
     pub gpus: Option<String>,
     clock: Mutex<Clock>,
+}
+
+/// How programs are run in a worker.
+pub struct Programs {
+    /// The action whose working folder is used.
+    pub key: ActionKey,
+    /// Has the files.
+    pub inputs: Store,
+    /// What the program may use.
+    pub how: How,
+    /// Starts it.
+    pub launcher: Launcher,
+    work: Mutex<Option<Work>>,
+}
+
+/// A working folder that this process has taken, and whether what is left in it is of use to the next run.
+struct Work {
+    folder: WorkFolder,
+    leaves_state: bool,
+}
+
+impl Programs {
+    /// Returns how the programs of an action are run. From now on, this process takes over what its children leave behind.
+    ///
+    /// # Errors
+    /// If the system does not tell where this program is, or does not let it take over processes.
+    pub fn new(key: ActionKey, inputs: Store, how: How) -> io::Result<Self> {
+        set_child_subreaper(Some(getpid()))?;
+        let launcher = Launcher { program: std::env::current_exe()?, args: vec!["launch".to_owned()] };
+        Ok(Self { key, inputs, how, launcher, work: Mutex::new(None) })
+    }
+
+    /// Removes the working folder, unless the next run goes on from what is in it. Call it when the outputs are stored.
+    pub fn clean_up(&self) {
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Work { folder, leaves_state: false }) = work else { return };
+        if let Err(error) = folder.remove() {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the working folder was not removed");
+        }
+    }
+}
+
+/// Ends all programs that this process runs at once, and everything that they started.
+pub fn kill_programs() {
+    program::kill_all();
 }
 
 struct Clock {
@@ -141,7 +223,18 @@ impl WorkerHost {
         protocol: bool,
     ) -> Self {
         let clock = Mutex::new(Clock { checkpoint: Instant::now(), progress: None });
-        Self { store, trajectory, fresh, stop, cadence, protocol, stop_half_way: false, gpus: None, clock }
+        Self {
+            store,
+            trajectory,
+            fresh,
+            stop,
+            cadence,
+            protocol,
+            stop_half_way: false,
+            programs: None,
+            gpus: None,
+            clock,
+        }
     }
 
     fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {
@@ -178,6 +271,47 @@ impl Host for WorkerHost {
         tracing::info!(step, "continues from a checkpoint");
         let parts = parts.into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
         Some(Checkpoint { step, parts })
+    }
+
+    fn threads(&self) -> usize {
+        self.programs.as_ref().map_or(1, |programs| programs.how.threads)
+    }
+
+    fn run_program(
+        &self,
+        program: &Program,
+        _: &Inputs<'_>,
+        watched: &Watched,
+        tell: &mut dyn FnMut(&[u8]),
+    ) -> Result<Finished, StageError> {
+        let Some(programs) = &self.programs else {
+            return Err(StageError::failed("the stage does not say that it runs a program, which is a bug"));
+        };
+        let mut work = programs.work.lock().unwrap_or_else(PoisonError::into_inner);
+        if work.is_none() {
+            let folder = self.store.work_folder(&programs.key);
+            let slot = programs.key.to_string();
+            let folder = folder.map_err(|source| StageError::Input { slot, source })?;
+            *work = Some(Work { folder, leaves_state: true });
+        }
+        let Some(work) = work.as_mut() else { unreachable!("it was taken") };
+        self.stop.runs_program.store(true, Ordering::SeqCst);
+        let runner = Runner {
+            objects: &programs.inputs,
+            checkpoints: &self.store,
+            trajectory: self.trajectory,
+            keep: KEEP_RUNNING,
+            fresh: self.fresh,
+            how: &programs.how,
+            gpus: self.gpus.as_deref(),
+            launcher: &programs.launcher,
+            is_only: true,
+            asked: &|| self.stop.asked(),
+        };
+        let run = runner.run(&work.folder, program, watched, tell);
+        self.stop.runs_program.store(false, Ordering::SeqCst);
+        work.leaves_state = run.leaves_state;
+        run.result
     }
 
     fn save_checkpoint(&self, checkpoint: &Checkpoint) {
