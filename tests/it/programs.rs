@@ -11,7 +11,7 @@ use std::{
 
 use pipe_engine::action::{Action, DeviceKind};
 use pipe_stages::records::{ListedFile, Listing};
-use pipe_store::{ActionKey, ActionResult, Store};
+use pipe_store::{ActionKey, ActionResult, ObjectSource, Store};
 use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
