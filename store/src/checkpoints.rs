@@ -542,6 +542,11 @@ mod tests {
         assert!(matches!(&error, StoreError::Io { path, .. } if *path == to.join("state")), "{error}");
         assert_eq!((fs::read(to.join("state")).unwrap(), latest(&store, 9)), (b"mine".to_vec(), Some(1)));
         assert!(!to.join("best").exists());
+        // Nor is a file in the place of a folder.
+        let to = to.join("state");
+        let error = store.lay_latest_checkpoint(&trajectory(), 9, &to).unwrap_err();
+        assert!(matches!(&error, StoreError::Io { path, .. } if *path == to), "{error}");
+        assert_eq!(latest(&store, 9), Some(1));
     }
 
     #[test]

@@ -438,6 +438,10 @@ fn make_dirs(path: &Path, access: Access, durable: bool) -> Result<()> {
     });
     match made {
         Err(error) if TAKEN.contains(&error.kind()) => {
+            if !is_dir(path) && !durable {
+                // It is not the store's own, so it is no damage.
+                return Err(io::Error::from(io::ErrorKind::NotADirectory)).at("create folder", path);
+            }
             if !is_dir(path) {
                 let reason = "it is in the place of a folder".to_owned();
                 return Err(StoreError::Record { path: path.to_owned(), reason });

@@ -27,6 +27,7 @@
 //! | [`lock`]         | a run elsewhere is compared with `pipeline.lock`                                  |
 //! | [`check`]        | nodes are executed again and compared with their results                         |
 //! | [`logs`]         | what nodes said is kept, also if they are reused, failed or crashed               |
+//! | [`groups`]       | stages of a `ForEach` are named, alone and together, in every command              |
 //! | [`predict`]      | a trained network classifies pictures                                             |
 //! | [`programs`]     | programs of the user leave no process behind and go on after kills                |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
@@ -44,6 +45,7 @@ mod exports;
 mod failures;
 mod golden;
 mod graphs;
+mod groups;
 mod kills;
 mod layers;
 mod lock;

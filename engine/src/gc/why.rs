@@ -320,3 +320,36 @@ fn in_tree(store: &Store, tree: &Digest, name: &Digest) -> Result<Option<Vec<Ste
     let path = files.into_iter().find(|(_, file)| file.digest == *name).map(|(path, _)| path);
     Ok(path.map(|path| vec![step, Step::File { path }]))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, fs::File};
+
+    use super::*;
+
+    #[test]
+    fn a_working_folder_is_kept_for_its_run_for_its_age_or_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let key = ActionKey(store.put(b"an action").unwrap());
+        let (now, grace) = (SystemTime::now(), Duration::from_secs(7200));
+        let why = |now| why_work_folder(&store, &key, now, grace).unwrap().to_string();
+        assert_eq!(why(now), "nothing needs it: `pipe gc` removes it");
+        let work = store.work_folder(&key).unwrap();
+        let file = work.path().join("report.jsonl");
+        fs::write(&file, "{}").unwrap();
+        for path in [work.path(), &file] {
+            File::open(path).unwrap().set_modified(now).unwrap();
+        }
+        let later = now + Duration::from_secs(3600);
+        assert_eq!(why(later), "grace period: last written or used 1 hour ago, kept for another 1 hour");
+        assert_eq!(why(now + grace), "nothing needs it: `pipe gc` removes it");
+        let run = store.open_run("r", "s", now).unwrap();
+        assert_eq!(why(now + grace), "it is newer than the start of the run r, which may need it");
+        run.append(&key).unwrap();
+        let action = format!(" -> action {}", key.0.short());
+        assert_eq!(why(now + grace), format!("run r of s, which is running{action}"));
+        drop(run);
+        assert_eq!(why(now + grace), format!("run r of s, which is not finished{action}"));
+    }
+}

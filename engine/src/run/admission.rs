@@ -8,6 +8,7 @@ use pipe_store::{Store, StoreError};
 use super::{gpus, options::Options};
 use crate::{
     action::Action,
+    how::How,
     plan::{Node, Plan},
 };
 
@@ -125,10 +126,10 @@ impl Admission {
         Some((message, None))
     }
 
-    /// Returns the GPUs that the program of a node is to see, of those that it was given. `None` if it is to see those that this
+    /// Returns the GPUs that a node's program, run so, is to see, of those that it was given. `None` if it is to see those that this
     /// process sees: if it is no program, or if it was given all that Slurm gave.
-    pub(super) fn visible(&self, node: &Node, given: Vec<String>) -> Option<Vec<String>> {
-        node.how.as_ref()?;
+    pub(super) fn visible(&self, how: Option<&How>, given: Vec<String>) -> Option<Vec<String>> {
+        how?;
         let is_all = !given.is_empty() && given.len() == self.limits.gpus.len();
         (!(self.limits.by_slurm && is_all)).then_some(given)
     }
@@ -178,6 +179,13 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        pipeline::{
+            expand::{Downloads, expand},
+            read::read,
+        },
+        run::{self, Event, worker::StopFlag},
+    };
 
     fn admission(jobs: usize, cores: usize, memory: Option<u64>, gpus: &[&str]) -> Admission {
         let gpus = gpus.iter().map(|gpu| (*gpu).to_owned()).collect();
@@ -280,5 +288,54 @@ mod tests {
         assert_eq!(said(&[], program(1, 4 << 30, 0)).unwrap(), memory);
         assert!(said(&[], Wish { memory: 4 << 30, ..Wish::default() }).unwrap().contains("about 4.0 GiB"));
         assert_eq!(admission(1, 1, None, &[]).lacks(&program(1, u64::MAX, 0)), None);
+    }
+
+    #[test]
+    fn a_program_sees_its_own_gpus_and_all_that_slurm_gave_it() {
+        let seen = |by_slurm: bool, how: Option<&How>, given: &[&str]| {
+            let mut two = admission(1, 1, None, &["0", "1"]);
+            two.limits.by_slurm = by_slurm;
+            two.visible(how, given.iter().map(|gpu| (*gpu).to_owned()).collect()).map(|gpus| gpus.join(","))
+        };
+        let program = How::default();
+        for by_slurm in [false, true] {
+            assert_eq!(seen(by_slurm, None, &[]), None);
+            assert_eq!(seen(by_slurm, Some(&program), &[]), Some(String::new()));
+            assert_eq!(seen(by_slurm, Some(&program), &["1"]), Some("1".to_owned()));
+        }
+        assert_eq!(seen(false, Some(&program), &["0", "1"]), Some("0,1".to_owned()));
+        assert_eq!(seen(true, Some(&program), &["0", "1"]), None);
+    }
+
+    #[test]
+    fn a_node_that_asks_for_more_gpus_than_there_are_fails_before_it_starts() {
+        static STOP: StopFlag = StopFlag::new();
+        let text = "Study(name: \"s\", stages: [(\"a\", Fetch(Embedded(name: \"shapes100\", train: 100, test: 100))), \
+                    (\"b\", Fetch(Embedded(name: \"shapes100\", train: 200, test: 100)))])";
+        let mut plan = expand(&read("pipeline.ron", text, &[]).unwrap(), &Downloads::default());
+        let wants = |gpus, threads| Some(std::sync::Arc::new(How { gpus, threads, memory: 0, ..How::default() }));
+        plan.nodes[0].how = wants(100_000, 1);
+        plan.nodes[1].how = wants(0, 9);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let options = Options {
+            jobs: 2,
+            threads: None,
+            cores: 2,
+            ordinal: 0,
+            rerun: BTreeSet::new(),
+            cadence: std::time::Duration::from_secs(60),
+            program: "no node of this study needs a worker".into(),
+            log_level: "error",
+            memory: Some(1 << 30),
+        };
+        let (mut started, mut said) = (Vec::new(), Vec::new());
+        let ran = run::run(&store, &plan, &[0, 1].into(), &options, None, &STOP, &mut |event| match event {
+            Event::Started { node, .. } => started.push(node.to_owned()),
+            Event::Settled { node, how: run::How::Failed, why, .. } => said.push(format!("{node}: {why}")),
+            _ => {}
+        });
+        assert_eq!((started, ran.unwrap().executed), (vec!["b".to_owned()], 1));
+        assert!(said.len() == 1 && said[0].starts_with("a: it needs 100000 GPUs and there "), "{said:?}");
     }
 }

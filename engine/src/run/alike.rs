@@ -173,7 +173,7 @@ mod tests {
     /// trials that were started, how often the search was given up, and what came of the run.
     fn run_in_vain(plan: &Plan, jobs: usize) -> (usize, usize, run::Ran) {
         static STOP: StopFlag = StopFlag::new();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let mut trees = vec![None; plan.nodes.len()];
         for (index, node) in plan.nodes.iter().enumerate().filter(|(_, node)| node.part_of != "search") {
@@ -214,12 +214,12 @@ mod tests {
 
     #[test]
     fn a_run_starts_no_more_trials_of_a_search_that_is_given_up() {
-        let plan = plan("Random", 2, 20);
+        let plan = plan("Random", 2, 7);
         let (started, given_up, ran) = run_in_vain(&plan, 1);
         assert_eq!((started, given_up, ran.failed), (2, 1, 2));
         let first = Outcome::Skipped("search/train/000".to_owned());
         let skipped = |trial: &str| ran.nodes[trial].outcome == first;
-        assert!(skipped("search/train/002") && skipped("search/train/019") && skipped("search/history/000"));
+        assert!(skipped("search/train/002") && skipped("search/train/006") && skipped("search/history/000"));
         assert_eq!(ran.nodes.len(), plan.nodes.len());
         let (started, given_up, ran) = run_in_vain(&plan, 4);
         assert!((2..=6).contains(&started) && given_up == 1 && ran.failed == started, "{started}");

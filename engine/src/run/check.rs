@@ -92,7 +92,7 @@ pub fn check(
             let node = &plan.nodes[index];
             tell(Event::Started { node: &node.name, why: &Why::Check });
             let (job, stop) = Job::new(index, node.stage.clone(), action, node.how.clone(), share.threads, false);
-            let job = job.with_gpus(admission.visible(node, share.gpus));
+            let job = job.with_gpus(admission.visible(node.how.as_deref(), share.gpus));
             running.insert(index, (stop, Instant::now()));
             start(job, committed, store.clone(), scratch.join(index.to_string()), options.clone(), sender.clone());
         }

@@ -134,3 +134,50 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fs, path::Path};
+
+    use pipe_stages::stage::{Outputs, QuietHost, StageId};
+    use pipe_store::FoundFile;
+
+    use super::*;
+    use crate::action::DeviceKind;
+
+    /// Returns a file that a program has written.
+    struct Wrote<'a>(&'a Path);
+
+    impl Stage for Wrote<'_> {
+        fn id(&self) -> StageId {
+            StageId { name: "wrote", version: 1 }
+        }
+
+        fn run(&self, _: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
+            let mut outputs = Outputs::default().with("score.json", "{}");
+            outputs.insert_found("run.sh", FoundFile { path: self.0.to_owned(), size: 9, executable: true });
+            Ok(outputs)
+        }
+    }
+
+    #[test]
+    fn what_a_program_wrote_is_stored_from_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let path = folder.path().join("run.sh");
+        let stage = Wrote(&path);
+        let action = Action::new(&stage, json!({}).into(), BTreeMap::new(), 0, DeviceKind::Cpu);
+        let run = || {
+            let stores = Stores::from(&store);
+            execute(stores, &stage, &action, ComputeDevice::Cpu, &QuietHost, json!({}), false)
+        };
+        fs::write(&path, "short").unwrap();
+        let error = run().unwrap_err().to_string();
+        assert!(error.contains("has changed since it was looked at: it has 5 bytes instead of 9"), "{error}");
+        fs::write(&path, "#!/bin/sh").unwrap();
+        let Executed { result: ActionResult::Tree(tree), .. } = run().unwrap() else { panic!("it has outputs") };
+        let files = store.tree(&tree).unwrap().files;
+        assert_eq!(&*store.read(&files["run.sh"].digest).unwrap(), b"#!/bin/sh");
+        assert_eq!((files["run.sh"].executable, files["score.json"].executable, files.len()), (true, false, 2));
+    }
+}

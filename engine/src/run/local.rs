@@ -407,4 +407,41 @@ mod tests {
         let heard: Vec<_> = lines(&b"a\r\n\xff\xfe\n\n\xc3\xa9\nlast"[..]).collect();
         assert_eq!(heard, ["a", "\u{fffd}\u{fffd}", "", "\u{e9}", "last"]);
     }
+
+    #[test]
+    fn a_worker_is_told_which_gpus_its_program_sees() {
+        let plan = crate::pipeline::expand::expand(
+            &crate::pipeline::read::read(
+                "pipeline.ron",
+                "Study(name: \"s\", stages: [(\"a\", Fetch(Embedded(name: \"shapes100\", train: 100, test: 100)))])",
+                &[],
+            )
+            .unwrap(),
+            &crate::pipeline::expand::Downloads::default(),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let options = Options {
+            jobs: 1,
+            threads: None,
+            cores: 1,
+            ordinal: 0,
+            rerun: std::collections::BTreeSet::new(),
+            cadence: std::time::Duration::from_secs(60),
+            program: "pipe".into(),
+            log_level: "error",
+            memory: None,
+        };
+        let told = |gpus: Option<&[&str]>| {
+            let action = plan.action(0, &[None]).unwrap();
+            let (job, _) = Job::new(0, plan.nodes[0].stage.clone(), action, None, 1, false);
+            let job = job.with_gpus(gpus.map(|gpus| gpus.iter().map(|gpu| (*gpu).to_owned()).collect()));
+            let args = command(&job, &store, &options);
+            let args: Vec<_> = args.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+            args.iter().position(|arg| arg == "--gpus").map(|at| args[at + 1].clone())
+        };
+        assert_eq!(told(None), None);
+        assert_eq!(told(Some(&[])), Some(String::new()));
+        assert_eq!(told(Some(&["0", "2"])), Some("0,2".to_owned()));
+    }
 }

@@ -337,7 +337,7 @@ impl<'a> Engine<'a> {
         tracing::info!(node = node.name, key = %key.0, share.threads, wish.memory, gpus = share.gpus.join(","), "start");
         let fresh = self.options.rerun.contains(&index);
         let (job, stop) = Job::new(index, node.stage.clone(), *action, node.how.clone(), share.threads, fresh);
-        let job = job.with_gpus(self.admission.visible(node, share.gpus));
+        let job = job.with_gpus(self.admission.visible(node.how.as_deref(), share.gpus));
         self.running.insert(index, Running { stop, why, since: Instant::now() });
         Ok(Some(job))
     }

@@ -230,6 +230,8 @@ fn a_study_has_at_most_a_thousand_stages() {
         &format!("(\"t/{{a}}-{{b}}-{{c}}-{{d}}\", ForEach({matrix}{TRAIN}))"),
         &[["`t/{a}-{b}-{c}-{d}` makes more stages than a study may have", "ForEach", many]],
     );
+    let two = format!("{}, {}", each(500), each(500).replace("t/", "u/"));
+    check(&two, &[["`u/{k}` makes more stages than a study may have", "ForEach", many]]);
     let long = TRAIN.replace("2)", &format!("{}2)", " ".repeat(100_000)));
     let found = mistakes(&each(900).replace(TRAIN, &long), &[]);
     assert_eq!(found[0][0], "the 900 copies of this stage are too much text");

@@ -227,7 +227,7 @@ impl CommandSpec {
         } else if let Some(files) = spec.files() {
             let is_folder = files == [pipe_stages::records::Listing::FILE];
             let is_known = files.contains(&path.as_str()) || place.is_folder();
-            if !is_known && !(is_folder && path.starts_with("files/")) {
+            if !(is_known || is_folder && path.starts_with("files/")) {
                 let mistake = Mistake::at(span, format!("`{stage}` has no file `{path}`"));
                 let mistake = mistake.expected(one_of(files.iter().copied())).did_you_mean(path, files.iter().copied());
                 mistakes.push(if is_folder && mistake.help.is_none() {

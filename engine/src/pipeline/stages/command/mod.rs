@@ -203,7 +203,7 @@ impl StageSpec for CommandSpec {
         let inputs = (!self.inputs.is_empty()).then(|| ("inputs", plain(&self.inputs)));
         let held_out = (!self.held_out.is_empty()).then(|| ("held_out", json!(self.held_out)));
         let claim = (self.claim != Claim::default()).then(|| ("claim", plain(&self.claim)));
-        let is_final = self.is_final.then(|| ("final", json!(true)));
+        let is_final = self.is_final.then_some(("final", json!(true)));
         with(&self.command, [code, inputs, held_out, claim, is_final].into_iter().flatten())
     }
 
