@@ -129,6 +129,9 @@ impl Logs {
                 return if is_there { Ok(None) } else { Err(unknown(&plan, error)) };
             }
         };
+        // A command and the files that it reads are called alike.
+        let exact = nodes.iter().copied().find(|index| plan.nodes[*index].name == self.node);
+        let nodes = exact.map_or(nodes, |index| [index].into());
         let [index] = nodes.iter().copied().collect::<Vec<_>>()[..] else {
             let names: Vec<_> = nodes.iter().take(5).map(|index| format!("`{}`", plan.nodes[*index].name)).collect();
             let failure = Failure::usage(format!("`{}` has {} nodes", self.node, nodes.len()));

@@ -3,6 +3,9 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Read,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::PathBuf,
     process::{Child, Stdio},
     sync::Arc,
     thread,
@@ -12,6 +15,7 @@ use std::{
 use pipe_engine::action::{Action, DeviceKind};
 use pipe_stages::records::{ListedFile, Listing};
 use pipe_store::{ActionKey, ActionResult, ObjectSource, Store};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
@@ -129,4 +133,79 @@ fn what_a_program_says_is_kept_and_an_error_shows_its_end() {
     let log = String::from_utf8(script.store.log(&script.key).unwrap().unwrap()).unwrap();
     assert!(log.contains("Z one\n") && log.contains("Z two\n") && log.contains("error: "), "{log}");
     assert!(!script.sandbox.path(".pipe/work").join(script.key.to_string()).exists());
+}
+
+/// Returns a folder with a study of one command, whose script is `script`.
+fn study(script: &str) -> Sandbox {
+    let sandbox = Sandbox::with(
+        r#"Study(name: "slow", seed: 1, stages: [
+            ("slow", Command(run: ["./run.sh", "{out}"], files: ["run.sh"], outputs: ["x"])),
+        ])"#,
+    );
+    write_script(&sandbox, script);
+    sandbox
+}
+
+fn write_script(sandbox: &Sandbox, script: &str) {
+    sandbox.write("run.sh", &format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(sandbox.path("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Starts a run in a process group of its own, and returns it with the working folder when the program has said something.
+fn start_study(sandbox: &Sandbox) -> (Child, PathBuf) {
+    let mut command = sandbox.command("run");
+    command.env("PATH", "/usr/bin:/bin").process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+    let run = command.spawn().unwrap();
+    let has_said = |folder: &PathBuf| fs::read(folder.join("log")).is_ok_and(|log| !log.is_empty());
+    loop {
+        let entries = fs::read_dir(sandbox.path(".pipe/work")).into_iter().flatten().flatten();
+        if let Some(folder) = entries.map(|entry| entry.path()).find(has_said) {
+            return (run, folder);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn what_a_program_says_can_be_read_while_it_runs() {
+    let sandbox = study("echo first; while ! test -e go; do sleep 0.05; done; echo last; echo > $1/x");
+    let (mut run, folder) = start_study(&sandbox);
+    let running = sandbox.pipe("logs slow").ok();
+    assert!(running.out.ends_with("Z first\n"), "{}", running.out);
+    assert_eq!(running.err, "slow, running:\n");
+    assert_eq!(sandbox.json("logs slow --json")["outcome"], "running");
+    let mut following =
+        sandbox.command("logs slow --follow").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 10];
+    following.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert!(following.try_wait().unwrap().is_none());
+    fs::write(folder.join("go"), "").unwrap();
+    let output = following.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(out.contains("Z first\n") && out.ends_with("Z last\n"), "{out}");
+    assert_eq!(err, "slow, running:\nslow is done\n");
+    assert!(run.wait().unwrap().success());
+    let done = sandbox.pipe("logs slow").ok();
+    assert!(done.out.contains("Z first\n") && done.out.ends_with("Z last\n"), "{}", done.out);
+    assert!(done.err.starts_with("slow, executed at "), "{}", done.err);
+    // There is nothing to wait for.
+    assert_eq!(sandbox.pipe("logs slow --follow").ok().out, done.out);
+}
+
+#[test]
+fn what_a_program_said_can_be_read_after_it_failed_or_all_was_killed() {
+    let sandbox = study("echo first; sleep 1000");
+    let (mut run, _) = start_study(&sandbox);
+    kill_process_group(Pid::from_child(&run), Signal::KILL).unwrap();
+    run.wait().unwrap();
+    let killed = sandbox.pipe("logs slow").ok();
+    assert!(killed.out.ends_with("Z first\n"), "{}", killed.out);
+    assert_eq!(killed.err, "slow, without a result:\n");
+    write_script(&sandbox, "echo broken >&2; exit 3");
+    let output = sandbox.output(sandbox.command("run").env("PATH", "/usr/bin:/bin"));
+    assert_eq!(output.code, Some(1));
+    // What the program says is shown once, with the error.
+    assert_eq!(output.err.matches("broken").count(), 1, "{}", output.err);
+    let failed = sandbox.pipe("logs slow").ok();
+    assert!(failed.out.contains("Z broken\n") && failed.out.contains("error: "), "{}", failed.out);
 }

@@ -196,10 +196,8 @@ impl Runner<'_> {
         let waited = self.wait(&mut child, &family, &mut watch, tell);
         // However it ended, nothing of it may go on.
         let are_gone = family.end();
-        for _ in 0..2 {
-            // If a process that cannot be found holds the pipe, its lines are not waited for.
-            let _ = heard.recv_timeout(LAST_LINES);
-        }
+        // If a process that cannot be found holds the pipe, its lines are not waited for.
+        let _ = heard.recv_timeout(LAST_LINES);
         let (status, ending) = waited.map_err(folder::disk_error(folder))?;
         if !are_gone {
             return Err(cannot_be_killed(&program.words[0]));
@@ -240,7 +238,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Starts the program. The receiver gets a message for each of its two streams that has ended.
+    /// Starts the program. The receiver gets a message when nothing can write any more what it says.
     fn start(
         &self,
         folder: &Path,
@@ -274,6 +272,9 @@ impl Runner<'_> {
             source: Some(error.into()),
         };
         let spec = serde_json::to_vec(&spec).map_err(|error| could_not(error.into()))?;
+        // One pipe for both, so that what is written first arrives first.
+        let (stream, end) = std::io::pipe().map_err(could_not)?;
+        let same_end = end.try_clone().map_err(could_not)?;
         let mut child = Command::new(&self.launcher.program)
             .args(&self.launcher.args)
             .current_dir(folder)
@@ -281,29 +282,22 @@ impl Runner<'_> {
             .envs(&variables)
             .process_group(0)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(end)
+            .stderr(same_end)
             .spawn()
             .map_err(could_not)?;
         let (sender, heard) = mpsc::channel();
-        let streams: [Option<Box<dyn std::io::Read + Send>>; 2] = [
-            child.stdout.take().map(|stream| Box::new(stream) as _),
-            child.stderr.take().map(|stream| Box::new(stream) as _),
-        ];
-        let listening = streams.into_iter().flatten().try_for_each(|stream| {
-            let (lines, sender) = (lines.clone(), sender.clone());
-            let listen = move || {
-                lines::each(stream, |line| lock(&lines).add(line));
-                // Nobody may wait any more.
-                let _ = sender.send(());
-            };
-            thread::Builder::new().spawn(listen).map(drop)
+        let lines = lines.clone();
+        let listening = thread::Builder::new().spawn(move || {
+            lines::each(stream, |line| lock(&lines).add(line));
+            // Nobody may wait any more.
+            let _ = sender.send(());
         });
-        let told = listening.and_then(|()| match child.stdin.take() {
+        let told = listening.and_then(|_| match child.stdin.take() {
             Some(mut stdin) => stdin.write_all(&spec),
             None => Ok(()),
         });
-        // If it has ended already, it says why. Without threads that listen, it must not start.
+        // If it has ended already, it says why. Without a thread that listens, it must not start.
         if let Err(error) =
             told.or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
         {
