@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pipe_engine::run::{
     Event, How,
     room::RoomNeeded,
-    verdict::{Counts, Resumed, Verdict},
+    verdict::{Counts, Verdict},
     why::Why,
 };
 use pipe_stages::stage::Progress;
@@ -234,6 +234,7 @@ impl Printer {
         let word = match verdict {
             Verdict::Equal { .. } => "equal",
             Verdict::Different { .. } => "DIFFERENT",
+            Verdict::Unclaimed => "no claim",
             Verdict::NotRun => "not run yet",
             Verdict::Unchecked { .. } => "not checked",
         };
@@ -253,12 +254,10 @@ impl Printer {
         }
         let time = if seconds > 0.0 { format!("  {}", duration(seconds)) } else { String::new() };
         match verdict {
-            Verdict::Equal { resumed: None } | Verdict::NotRun => self.line(&format!("{word:>11}  {node}{time}")),
+            Verdict::Equal { resumed: None } | Verdict::NotRun | Verdict::Unclaimed => {
+                self.line(&format!("{word:>11}  {node}{time}"))
+            }
             Verdict::Equal { resumed: Some(resumed) } => {
-                let resumed = match resumed {
-                    Resumed::AtStep(step) => format!("also stopped at step {step} and continued"),
-                    Resumed::EndedBefore => "it ended before it could be stopped half way".to_owned(),
-                };
                 self.line(&format!("{word:>11}  {node}  ({resumed}){time}"));
             }
             _ => talk::say(&format!("{word:>11}  {node}: {verdict}{time}")),

@@ -74,7 +74,8 @@ pub enum FileDifference {
     },
 }
 
-/// Compares a result in `scratch` with the committed one in `store`. Returns `None` if they are equal.
+/// Compares a result in `scratch` with the committed one in `store`. Returns `None` if they are equal, or if all numbers in JSON, CSV
+/// and safetensors files are within the relative `tolerance` and everything else is equal.
 ///
 /// # Errors
 /// If a file of one of them cannot be read.
@@ -83,6 +84,7 @@ pub fn compare(
     committed: &ActionResult,
     scratch: &Store,
     found: &ActionResult,
+    tolerance: Option<f64>,
 ) -> Result<Option<ResultDifference>, StoreError> {
     let (old, new) = match (committed, found) {
         (old, new) if old == new => return Ok(None),
@@ -98,13 +100,24 @@ pub fn compare(
     let paths: BTreeSet<&String> = old.files.keys().chain(new.files.keys()).collect();
     let digests =
         |path: &str| (old.files.get(path).map(|file| file.digest), new.files.get(path).map(|file| file.digest));
-    let differing: Vec<&String> = paths
+    let mut differing: Vec<&String> = paths
         .into_iter()
         .filter(|path| {
             let (old, new) = digests(path);
             old != new
         })
         .collect();
+    if let Some(tolerance) = tolerance {
+        let mut beyond = Vec::new();
+        for path in differing {
+            let close = match digests(path) {
+                (Some(old), Some(new)) => is_close(path, &store.read(&old)?, &scratch.read(&new)?, tolerance),
+                _ => false,
+            };
+            beyond.extend((!close).then_some(path));
+        }
+        differing = beyond;
+    }
     let read = |path: &str, old: Digest, new: Digest| -> Result<_, StoreError> {
         Ok(of_file(path, &store.read(&old)?, &scratch.read(&new)?))
     };
@@ -140,6 +153,59 @@ fn of_file(path: &str, old: &Bytes, new: &Bytes) -> FileDifference {
         committed: old.len(),
         found: new.len(),
     })
+}
+
+/// Returns whether two files differ in numbers alone, and by little.
+fn is_close(path: &str, old: &Bytes, new: &Bytes, tolerance: f64) -> bool {
+    let near = |old: f64, new: f64| {
+        old.to_bits() == new.to_bits() || (old - new).abs() <= tolerance * old.abs().max(new.abs())
+    };
+    match path.rsplit('.').next() {
+        Some("json") => match [old, new].map(|bytes| serde_json::from_slice(bytes)) {
+            [Ok(old), Ok(new)] => is_value_close(&old, &new, &near),
+            _ => false,
+        },
+        Some("csv" | "txt") => {
+            let rows = |bytes: &Bytes| -> Option<Vec<Vec<String>>> {
+                let text = std::str::from_utf8(bytes).ok()?;
+                Some(text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect())
+            };
+            let cell = |(old, new): (&String, &String)| {
+                old == new || old.parse().ok().zip(new.parse().ok()).is_some_and(|(old, new)| near(old, new))
+            };
+            let line =
+                |(old, new): (&Vec<String>, &Vec<String>)| old.len() == new.len() && old.iter().zip(new).all(cell);
+            rows(old).zip(rows(new)).is_some_and(|(old, new)| old.len() == new.len() && old.iter().zip(&new).all(line))
+        }
+        Some("safetensors") => match [old, new].map(|bytes| TensorsReader::new(bytes.clone())) {
+            [Ok(old), Ok(new)] => {
+                old.names().eq(new.names())
+                    && old.names().all(|name| {
+                        let [(old_kind, old_values), (new_kind, new_values)] =
+                            [&old, &new].map(|file| numbers(file, name));
+                        old_kind == new_kind
+                            && !old_kind.is_empty()
+                            && old.shape(name) == new.shape(name)
+                            && old_values.iter().zip(&new_values).all(|(old, new)| near(*old, *new))
+                    })
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn is_value_close(old: &Value, new: &Value, near: &impl Fn(f64, f64) -> bool) -> bool {
+    match (old, new) {
+        (Value::Number(a), Value::Number(b)) => a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| near(a, b)),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_value_close(a, b, near))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| is_value_close(a, b, near)))
+        }
+        (a, b) => a == b,
+    }
 }
 
 fn tensors(old: &Bytes, new: &Bytes) -> Option<FileDifference> {
@@ -257,6 +323,20 @@ mod tests {
         check("a.png", b"abc", b"ab", "byte 2 differs, and it has 2 bytes instead of 3");
         // What is not what its name says is compared byte by byte.
         check("a.json", b"abc", b"axc", "byte 1 of 3 differs");
+    }
+
+    #[test]
+    fn files_are_close_if_only_numbers_differ_by_little() {
+        let close =
+            |path: &str, old: &[u8], new: &[u8]| is_close(path, &old.to_vec().into(), &new.to_vec().into(), 1e-3);
+        assert!(close("a.json", b"{\"a\":[1000,\"x\"]}", b"{\"a\":[1000.5,\"x\"]}"));
+        for other in [&b"{\"a\":[1002,\"x\"]}"[..], b"{\"a\":[1000,\"y\"]}", b"{\"a\":[1000]}", b"{\"b\":[1000,\"x\"]}"]
+        {
+            assert!(!close("a.json", b"{\"a\":[1000,\"x\"]}", other));
+        }
+        assert!(close("a.csv", b"a,b\nx,1\n", b"a,b\nx,1.0005\n"));
+        assert!(!close("a.csv", b"a,b\nx,1\n", b"a,b\nx,1\nx,1\n") && !close("a.csv", b"a\n1\n", b"a\n2\n"));
+        assert!(!close("a.bin", b"1", b"2"));
     }
 
     #[test]

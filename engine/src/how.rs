@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pipe_stages::choices;
+use pipe_stages::{choices, params::Domain};
 use serde::{Deserialize, Serialize};
 
 /// How a program is run: what it may use, how often it is tried, and what it is kept from.
@@ -23,6 +23,8 @@ pub struct How {
     pub retries: u32,
     /// What it is kept from.
     pub sandbox: Sandbox,
+    /// How equal its outputs are when it runs again.
+    pub claim: Claim,
     /// The folder of the pipeline file. Paths below it are explained to the user if the program misses them.
     pub project: Option<PathBuf>,
 }
@@ -37,6 +39,7 @@ impl Default for How {
             time_limit: None,
             retries: 0,
             sandbox: Sandbox::Auto,
+            claim: Claim::Exact,
             project: None,
         }
     }
@@ -52,5 +55,18 @@ choices! {
         Folder,
         /// The kernel refuses to open what is neither declared nor part of the system or of the interpreter.
         Landlock,
+    }
+}
+
+choices! {
+    /// How equal the outputs of a command are when it runs again.
+    #[derive(Copy)]
+    pub enum Claim = Exact {
+        /// Every byte.
+        Exact,
+        /// Numbers in JSON, CSV and safetensors files within this relative tolerance, everything else exactly.
+        Close(f64 [Domain::Positive]),
+        /// Not at all.
+        Impure,
     }
 }

@@ -122,7 +122,11 @@ impl Logs {
         }
         let plan = self.plan_args.plan(&self.store, Unknown::Refuse, logging)?.plan;
         let nodes = match plan.find(&self.node) {
-            Ok(nodes) => nodes,
+            // A node may have the name of its stage, which has others besides.
+            Ok(nodes) => match nodes.iter().find(|index| plan.nodes[**index].name == self.node) {
+                Some(index) => [*index].into(),
+                None => nodes,
+            },
             // The latest study may have it.
             Err(error) => {
                 let is_there = study::find(store, None).is_ok_and(|found| found.study.resolve(&self.node).is_ok());

@@ -115,7 +115,7 @@ fn a_mistake_in_the_pipeline_is_shown_in_its_line() {
     !  --> pipeline.ron:8:18
     !   |
     ! 8 |         ("flip", Augmnet(data: "data", policy: [RandomFlip(0.5)])),
-    !   |                  ^^^^^^^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate` or `VisualizeFilters`
+    !   |                  ^^^^^^^ expected `Fetch`, `Decode`, `Augment`, `Train`, `Search`, `Retrain`, `Evaluate`, `VisualizeFilters` or `Command`
     !   |
     !   = help: did you mean `Augment`?
     !

@@ -1,11 +1,15 @@
 //! Executes nodes again although their results are known, in stores of their own, and compares the results with the committed
-//! ones. A training is executed twice: straight, and stopped half way and continued. Nothing is committed.
+//! ones. A training is executed twice: straight, and stopped half way and continued. A program is executed in up to four ways. Nothing is
+//! committed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::Path,
-    sync::mpsc::{self, RecvTimeoutError, Sender},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError, Sender},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -18,7 +22,7 @@ use super::{
     local::{self, Ended, Job, Message, Stop, Trial},
     options::Options,
     outlook::{Expected, Outlook},
-    verdict::{Counts, Resumed, Verdict, Way},
+    verdict::{Counts, OtherWay, Resumed, Verdict, Way},
     why::Why,
     worker::StopFlag,
 };
@@ -182,10 +186,16 @@ struct Checking<'a> {
 impl Checking<'_> {
     /// Executes the node in each way. Returns how it ended if there is no verdict.
     fn verdict(&self, scratch: &Path) -> Result<Verdict, Ended> {
+        if self.job.is_impure() {
+            return Ok(Verdict::Unclaimed);
+        }
         let straight = open(&scratch.join("straight"))?;
         self.execute(&straight, false)?;
         if let Some(difference) = self.compare(&straight)? {
-            return Ok(Verdict::Different { way: Way::Straight, difference });
+            return Ok(Verdict::Different { way: Way::Straight, difference, others: Vec::new() });
+        }
+        if self.job.runs_a_program() {
+            return self.verdict_on_program(scratch);
         }
         if !self.job.keeps_checkpoints() || matches!(self.committed, ActionResult::Failure(_)) {
             return Ok(Verdict::Equal { resumed: None });
@@ -202,14 +212,52 @@ impl Checking<'_> {
             Err(ended) => return Err(ended),
         };
         Ok(match self.compare(&resumed)? {
-            Some(difference) => Verdict::Different { way: Way::Resumed, difference },
+            Some(difference) => Verdict::Different { way: Way::Resumed, difference, others: Vec::new() },
             None => Verdict::Equal { resumed: Some(at) },
+        })
+    }
+
+    /// Executes a program, whose result is equal when it is run again, in other ways.
+    fn verdict_on_program(&self, scratch: &Path) -> Result<Verdict, Ended> {
+        let (mut ways, mut others) = (vec![Way::Elsewhere], Vec::new());
+        if self.job.keeps_checkpoints() {
+            ways.push(Way::Stopped);
+            if half_of_epochs(self.job.action()).is_some() {
+                ways.push(Way::Longer);
+            }
+        }
+        for way in &ways {
+            // The name of the folder is another one, and its length.
+            let store = open(&scratch.join(format!("{way:?}-in-another-folder").to_lowercase()))?;
+            match way {
+                Way::Stopped => match self.execute(&store, true) {
+                    Err(Ended::Interrupted) if !self.job.is_asked_to_stop() => self.execute(&store, false)?,
+                    ended => ended?,
+                },
+                Way::Longer => {
+                    let shorter = half_of_epochs(self.job.action()).expect("it was asked for above");
+                    self.execute_job(&self.job.with_action(shorter), &store, false)?;
+                    self.execute(&store, false)?;
+                }
+                _ => self.execute_job(&self.job.with_threads(self.job.threads() + 1), &store, false)?,
+            }
+            let difference = self.compare(&store)?;
+            others.extend(difference.map(|difference| OtherWay { way: *way, difference }));
+        }
+        let mut others = others.into_iter();
+        Ok(match others.next() {
+            Some(OtherWay { way, difference }) => Verdict::Different { way, difference, others: others.collect() },
+            None => Verdict::Equal { resumed: Some(Resumed::Also(ways)) },
         })
     }
 
     /// Executes the node in a store of its own.
     fn execute(&self, scratch: &Store, stop_half_way: bool) -> Result<(), Ended> {
-        scratch.put(&self.job.action().record()).map_err(failed)?;
+        self.execute_job(self.job, scratch, stop_half_way)
+    }
+
+    fn execute_job(&self, job: &Job, scratch: &Store, stop_half_way: bool) -> Result<(), Ended> {
+        scratch.put(&job.action().record()).map_err(failed)?;
         let (sender, receiver) = mpsc::channel();
         let forward = self.sender.clone();
         let forwarding = thread::Builder::new().spawn(move || {
@@ -218,7 +266,7 @@ impl Checking<'_> {
             }
         });
         let forwarding = forwarding.map_err(|error| local::no_thread(&error))?;
-        let job = self.job.as_trial(Trial { inputs: self.store.clone(), stop_half_way });
+        let job = job.as_trial(Trial { inputs: self.store.clone(), stop_half_way });
         // What it says is shown and not kept: the log of the committed result stands.
         let (ended, _) = local::run(&job, scratch, self.options, &sender);
         drop(sender);
@@ -232,8 +280,16 @@ impl Checking<'_> {
     fn compare(&self, scratch: &Store) -> Result<Option<ResultDifference>, Ended> {
         let found = scratch.result(&self.job.action().key()).map_err(failed)?;
         let found = found.ok_or_else(|| error("its result has disappeared from the folder for temporary files"))?;
-        compare(self.store, self.committed, scratch, &found).map_err(failed)
+        compare(self.store, self.committed, scratch, &found, self.job.tolerance()).map_err(failed)
     }
+}
+
+/// Returns the action of a program with half of its epochs, if it is asked for a number of them.
+fn half_of_epochs(action: &Action) -> Option<Action> {
+    let epochs = action.params.get("epochs")?.as_u64().filter(|epochs| *epochs > 1)?;
+    let mut params = action.params.as_ref().clone();
+    params["epochs"] = (epochs / 2).into();
+    Some(Action { params: Arc::new(params), ..action.clone() })
 }
 
 fn open(folder: &Path) -> Result<Store, Ended> {

@@ -167,6 +167,7 @@ mod tests {
         let path = folder.path().join("run.sh");
         let stage = Wrote(&path);
         let action = Action::new(&stage, json!({}).into(), BTreeMap::new(), 0, DeviceKind::Cpu);
+        store.put(&action.record()).unwrap();
         let run = || {
             let stores = Stores::from(&store);
             execute(stores, &stage, &action, ComputeDevice::Cpu, &QuietHost, json!({}), false)

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     action::{Action, DeviceKind},
-    how::How,
+    how::{Claim, How},
 };
 
 /// What an execution reports to the loop.
@@ -136,6 +136,40 @@ impl Job {
     /// Returns whether it was asked to stop.
     pub(super) fn is_asked_to_stop(&self) -> bool {
         self.stop.0.flag.is_set()
+    }
+
+    /// Returns whether it runs a program.
+    pub(super) fn runs_a_program(&self) -> bool {
+        self.stage.needs().process
+    }
+
+    /// Returns by how much the numbers of its outputs may differ when it runs again. `None` for not at all.
+    pub(super) fn tolerance(&self) -> Option<f64> {
+        match self.how.as_ref().map(|how| how.claim) {
+            Some(Claim::Close(tolerance)) => Some(tolerance),
+            _ => None,
+        }
+    }
+
+    /// Returns whether nothing is claimed of its outputs.
+    pub(super) fn is_impure(&self) -> bool {
+        self.how.as_ref().is_some_and(|how| how.claim == Claim::Impure)
+    }
+
+    /// Returns the number of threads that it has.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Returns the job with another number of threads.
+    pub(super) fn with_threads(&self, threads: usize) -> Self {
+        let how = self.how.as_ref().map(|how| Arc::new(How { threads, ..How::clone(how) }));
+        Self { threads, how, ..self.clone() }
+    }
+
+    /// Returns the job with another action of the same stage.
+    pub(super) fn with_action(&self, action: Action) -> Self {
+        Self { action, ..self.clone() }
     }
 
     /// Returns the job as a trial.

@@ -22,7 +22,12 @@ pub enum Verdict {
         way: Way,
         /// How the result differs.
         difference: ResultDifference,
+        /// The other ways in which the result of a program differs.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        others: Vec<OtherWay>,
     },
+    /// It is a program of which nothing is claimed: it may give anything.
+    Unclaimed,
     /// It has no committed result to compare with.
     NotRun,
     /// It could not be executed.
@@ -45,16 +50,58 @@ pub enum Way {
     Straight,
     /// Stopped half way, and continued from its checkpoint.
     Resumed,
+    /// Stopped after its first report, and continued from its state. Only for programs.
+    Stopped,
+    /// Run for half of its epochs, and then for all of them from that state. Only for programs.
+    Longer,
+    /// In another folder, with another number of threads. Only for programs.
+    Elsewhere,
 }
 
-/// How a training was executed the second time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// A way in which the result of a program differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OtherWay {
+    /// How it was executed.
+    pub way: Way,
+    /// How the result differs.
+    pub difference: ResultDifference,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Straight => "run again",
+            Self::Resumed => "stopped half way and continued",
+            Self::Stopped => "stopped after its first report and continued",
+            Self::Longer => "first run for half of its epochs",
+            Self::Elsewhere => "run in another folder with another number of threads",
+        })
+    }
+}
+
+/// How a training or a program was executed the second time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resumed {
     /// It was stopped after this step, and continued.
     AtStep(u64),
     /// It ended before it was half way: it stopped early, diverged, or failed.
     EndedBefore,
+    /// It is a program, and was executed in these ways as well.
+    Also(Vec<Way>),
+}
+
+impl fmt::Display for Resumed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtStep(step) => write!(f, "also stopped at step {step} and continued"),
+            Self::EndedBefore => write!(f, "it ended before it could be stopped half way"),
+            Self::Also(ways) => {
+                let ways: Vec<_> = ways.iter().map(Way::to_string).collect();
+                write!(f, "also {}", ways.join("; "))
+            }
+        }
+    }
 }
 
 /// The number of nodes with each verdict.
@@ -80,6 +127,7 @@ impl Counts {
         match verdict {
             Verdict::Equal { .. } => self.equal += 1,
             Verdict::Different { .. } => self.different += 1,
+            Verdict::Unclaimed => {}
             Verdict::NotRun => self.not_run += 1,
             Verdict::Unchecked { damaged, .. } => {
                 self.unchecked += 1;
@@ -99,10 +147,18 @@ impl fmt::Display for Verdict {
             Self::Equal { resumed: Some(Resumed::EndedBefore) } => {
                 write!(f, "equal; it ended before it could be stopped half way")
             }
-            Self::Different { way: Way::Straight, difference } => write!(f, "{difference}"),
-            Self::Different { way: Way::Resumed, difference } => {
+            Self::Equal { resumed: Some(also @ Resumed::Also(_)) } => write!(f, "equal, {also}"),
+            Self::Different { way: Way::Straight, difference, .. } => write!(f, "{difference}"),
+            Self::Different { way: Way::Resumed, difference, .. } => {
                 write!(f, "equal if it runs straight, not if it is stopped half way and continued: {difference}")
             }
+            Self::Different { way, difference, others } => {
+                write!(f, "equal if it is run again, not if it is {way}: {difference}")?;
+                others
+                    .iter()
+                    .try_for_each(|OtherWay { way, difference }| write!(f, "; nor if it is {way}: {difference}"))
+            }
+            Self::Unclaimed => write!(f, "nothing is claimed of it"),
             Self::NotRun => write!(f, "not run yet"),
             Self::Unchecked { message, hint: None, .. } => write!(f, "{message}"),
             Self::Unchecked { message, hint: Some(hint), .. } => write!(f, "{message}\n  hint: {hint}"),

@@ -244,7 +244,9 @@ impl WorkerHost {
 
 impl Host for WorkerHost {
     fn progress(&self, progress: &Progress) {
-        if self.stop_half_way && progress.done * 2 >= progress.total {
+        // A program is stopped after its first report.
+        let is_half_way = if self.programs.is_some() { progress.done > 0 } else { progress.done * 2 >= progress.total };
+        if self.stop_half_way && is_half_way {
             self.stop.set();
         }
         let mut clock = self.clock();

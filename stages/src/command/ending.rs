@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::{
-    Command,
-    reports::{Rows, flatten, with_quoted_words},
+    params::Command,
+    reports::{Reports, Rows, flatten, with_quoted_words},
+    word::Word,
 };
 use crate::{
     network::training::{Objective, larger_is_better},
@@ -80,7 +81,7 @@ fn broken(message: String, hint: Option<&str>) -> StageError {
 }
 
 fn failed(command: &Command, finished: &Finished, labels: Map<String, Value>) -> Result<Outputs, StageError> {
-    let name = command.run.first().and_then(super::Word::plain).unwrap_or("the program");
+    let name = command.run.first().and_then(Word::plain).unwrap_or("the program");
     let message = format!("`{name}` ended with the exit code {}", finished.code);
     let is_caught = u8::try_from(finished.code).is_ok_and(|code| command.catch.contains(&code));
     if !is_caught {
@@ -142,7 +143,7 @@ fn take(command: &Command, mut finished: Finished, outputs: &mut Outputs) -> Res
         return Err(broken(format!("the program did not write {} to `{{out}}`", quoted.join(", ")), Some(&hint)));
     }
     let report = match &command.reports {
-        Some(super::Reports::Csv(path)) => Some(path),
+        Some(Reports::Csv(path)) => Some(path),
         _ => None,
     };
     let dropped: Vec<_> =

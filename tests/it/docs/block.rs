@@ -56,6 +56,10 @@ impl Block {
                 parsed.err().map(|error| error.to_string()).into_iter().collect()
             }
             ["json", record] if record.contains('/') => self.compare(&sandbox.pipe(&format!("cat {record}")).ok().out),
+            ["python", name] if written(".py", name) => {
+                sandbox.write(name, &self.text);
+                Vec::new()
+            }
             ["text"] => Vec::new(),
             other => vec![format!("unknown info string `{}`", other.join(" "))],
         }

@@ -13,6 +13,7 @@
 //! | `ron stages`, `ron search`, `ron train` | some stages, or fields of a search or a training, which a study with them must accept |
 //! | `json`, `json NAME.json` | it must be JSON; with a name it is written to the page's folder |
 //! | `json NODE/PATH` | it must equal this record of the tiny study; its lists may be shorter |
+//! | `python NAME.py` | it is written to the page's folder |
 //! | `text` | nothing: it is a drawing |
 //!
 //! In the expected output, a line `..` matches any lines, `..` within a line matches any text, and times are not compared. Digests
@@ -35,10 +36,12 @@ pub(crate) enum Folder {
     Empty,
     /// `tiny.ron` as `pipeline.ron`, and a store in which it has been run.
     TinyHasRun,
+    /// Nothing. The page is passed over where there is no Python.
+    WithPython,
     /// The same, and `pictures/` with a folder for each of three classes.
     TinyAndPictures,
 }
-use Folder::{Empty, TinyAndPictures, TinyHasRun};
+use Folder::{Empty, TinyAndPictures, TinyHasRun, WithPython};
 
 /// Makes a test for each page, given its path, the content of its folder, and the value of `PIPE_SET` with which its studies take
 /// seconds.
@@ -64,6 +67,7 @@ pages! {
     architecture_does_what_it_says: "ARCHITECTURE.md", Empty, "";
     benchmarks_does_what_it_says: "BENCHMARKS.md", Empty, "";
     changelog_does_what_it_says: "CHANGELOG.md", Empty, "";
+    command_does_what_it_says: "docs/command.md", WithPython, "";
     commands_does_what_it_says: "docs/commands.md", TinyHasRun, "";
     data_does_what_it_says: "docs/data.md", TinyAndPictures, "";
     interoperability_does_what_it_says: "docs/interoperability.md", TinyHasRun, "";

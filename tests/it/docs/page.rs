@@ -29,8 +29,12 @@ impl Page {
     /// Runs every block that can be run. Panics with all differences from the page, if there are any.
     #[track_caller]
     pub(crate) fn check(&self, folder: Folder, set: &str) {
+        if folder == Folder::WithPython && !has_python() {
+            eprintln!("{} is not tested: there is no python3", self.path);
+            return;
+        }
         let sandbox = match folder {
-            Folder::Empty => {
+            Folder::Empty | Folder::WithPython => {
                 let sandbox = Sandbox::new();
                 fs::remove_file(sandbox.path("pipeline.ron")).unwrap();
                 sandbox
@@ -104,4 +108,8 @@ pub(crate) fn headings(text: &str) -> BTreeSet<String> {
     let titles = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let keep = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
     titles.map(|title| title.to_lowercase().chars().filter(keep).collect::<String>().replace(' ', "-")).collect()
+}
+
+fn has_python() -> bool {
+    std::process::Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success())
 }

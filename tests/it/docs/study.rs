@@ -15,6 +15,8 @@ pub(crate) fn plan(study: &str, expected: Expected) -> Vec<String> {
     // What the pages take from this disk.
     std::fs::create_dir(sandbox.path("pictures")).unwrap();
     sandbox.write("labels.csv", "image,label\n");
+    std::fs::create_dir(sandbox.path("src")).unwrap();
+    ["points.py", "train.py", "src/split.py", "uv.lock"].iter().for_each(|file| sandbox.write(file, ""));
     let output = sandbox.pipe("run --plan");
     // Nothing has been run, so an accepted study would run.
     let code = if expected == Expected::Accepted { 10 } else { 2 };

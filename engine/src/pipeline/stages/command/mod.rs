@@ -19,11 +19,11 @@ use pipe_stages::{
 };
 use serde_json::{Value, json};
 
-use self::params::{Claim, CommandParams};
+use self::params::CommandParams;
 pub(crate) use self::sources::{Place, Source};
 use super::search::trial::{Trial, TrialInputs};
 use crate::{
-    how::How,
+    how::{Claim, How},
     pipeline::{
         mistake::Mistake,
         reading::Reading,

@@ -10,7 +10,7 @@ use pipe_stages::{
 };
 
 use super::units::{Bytes, Time};
-use crate::how::{How, Sandbox};
+use crate::how::{Claim, How, Sandbox};
 
 parameters! {
     /// The fields of a command, without `final`.
@@ -86,19 +86,6 @@ choices! {
     }
 }
 
-choices! {
-    /// How equal the outputs of a command are when it runs again.
-    #[derive(Copy)]
-    pub enum Claim = Exact {
-        /// Every byte.
-        Exact,
-        /// Numbers within this relative tolerance, everything else exactly.
-        Close(f64 [Domain::Positive]),
-        /// Not at all.
-        Impure,
-    }
-}
-
 parameters! {
     /// What a program uses while it runs.
     pub(crate) struct Resources = defaults {
@@ -122,6 +109,7 @@ impl CommandParams {
             time_limit: self.time_limit.map(|Time(seconds)| seconds),
             retries: self.retries,
             sandbox: self.sandbox,
+            claim: self.claim,
             project: None,
         }
     }
