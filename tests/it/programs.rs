@@ -156,11 +156,16 @@ fn start_study(sandbox: &Sandbox) -> (Child, PathBuf) {
     let mut command = sandbox.command("run");
     command.env("PATH", "/usr/bin:/bin").process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
     let run = command.spawn().unwrap();
+    (run, folder_of_program(sandbox))
+}
+
+/// Waits until a program has said something, and returns its working folder.
+fn folder_of_program(sandbox: &Sandbox) -> PathBuf {
     let has_said = |folder: &PathBuf| fs::read(folder.join("log")).is_ok_and(|log| !log.is_empty());
     loop {
         let entries = fs::read_dir(sandbox.path(".pipe/work")).into_iter().flatten().flatten();
         if let Some(folder) = entries.map(|entry| entry.path()).find(has_said) {
-            return (run, folder);
+            return folder;
         }
         thread::sleep(Duration::from_millis(5));
     }
