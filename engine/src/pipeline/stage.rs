@@ -12,7 +12,9 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-use super::{mistake::Mistake, reading::Reading, source::Span, stages::command::CommandSpec, term::Term, walk::locate};
+use super::{
+    mistake::Mistake, reading::Reading, source::Span, stages::command::spec::CommandSpec, term::Term, walk::locate,
+};
 use crate::{
     action::derive_seed,
     how::How,

@@ -30,8 +30,7 @@ impl Page {
     #[track_caller]
     pub(crate) fn check(&self, folder: Folder, set: &str) {
         if folder == Folder::WithPython && !has_python() {
-            eprintln!("{} is not tested: there is no python3", self.path);
-            return;
+            return skipped(&self.path);
         }
         let sandbox = match folder {
             Folder::Empty | Folder::WithPython => {
@@ -112,4 +111,9 @@ pub(crate) fn headings(text: &str) -> BTreeSet<String> {
 
 fn has_python() -> bool {
     std::process::Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn skipped(page: &str) {
+    eprintln!("{page} is not tested: there is no python3");
 }

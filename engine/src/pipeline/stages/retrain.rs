@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    command::{CommandSpec, Source},
+    command::{sources::Source, spec::CommandSpec},
     search, train,
 };
 use crate::pipeline::{

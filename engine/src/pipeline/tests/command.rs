@@ -155,7 +155,7 @@ fn the_objective_of_a_search_is_something_that_is_reported() {
     );
     check(
         &[("maximise: Best(\"acc\"), ", "")],
-        "`Search` is missing `maximise`",
+        "missing field `maximise`",
         "Search",
         "expected `maximise: Best(\"name of a metric\")`; help: or `minimise: ..`; the metric is one that the command reports",
     );

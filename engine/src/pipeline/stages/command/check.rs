@@ -10,7 +10,10 @@ use pipe_stages::{
 };
 use pipe_store::check_path;
 
-use super::{CommandSpec, Place, Source};
+use super::{
+    sources::{Place, Source},
+    spec::CommandSpec,
+};
 use crate::pipeline::{
     mistake::Mistake,
     source::Span,
@@ -100,7 +103,7 @@ impl CommandSpec {
     }
 
     /// Complains about the files of other stages, which are written in the field `inputs` of `term`.
-    pub(in crate::pipeline::stages) fn check_places(
+    pub(in crate::pipeline) fn check_places(
         &self,
         inputs: &BTreeMap<String, Source>,
         term: &Term,

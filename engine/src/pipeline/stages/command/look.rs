@@ -14,8 +14,8 @@ use pipe_stages::{
 use pipe_store::Digest;
 
 use super::{
-    Code, CommandSpec,
     params::{CommandParams, Environment},
+    spec::{Code, CommandSpec},
 };
 use crate::pipeline::{mistake::Mistake, source::Span, term::Term, walk::locate};
 

@@ -3,7 +3,8 @@
 mod check;
 mod look;
 pub(crate) mod params;
-mod sources;
+pub(super) mod sources;
+pub(crate) mod spec;
 mod units;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -19,8 +20,8 @@ use pipe_stages::{
 };
 use serde_json::{Value, json};
 
-use self::params::CommandParams;
-pub(crate) use self::sources::{Place, Source};
+use self::{params::CommandParams, spec::Code};
+pub(crate) use self::{sources::Source, spec::CommandSpec};
 use super::search::trial::{Trial, TrialInputs};
 use crate::{
     how::{Claim, How},
@@ -45,36 +46,6 @@ pub(super) static KIND: StageKind = StageKind {
     read: |reading| Some(Arc::new(CommandSpec::read(reading, None)?)),
     from_record: |fields| Ok(Arc::new(CommandSpec::from_record(fields)?)),
 };
-
-/// A program to run.
-#[derive(Debug, Clone)]
-pub struct CommandSpec {
-    /// What the key depends on.
-    pub(crate) command: Command,
-    /// Where the content of each slot comes from.
-    pub(crate) inputs: BTreeMap<String, Source>,
-    /// The outputs that only a final command may read.
-    pub(crate) held_out: Vec<String>,
-    /// What `pipe run --check` holds it to.
-    pub claim: Claim,
-    /// Whether it may read what is held out.
-    pub(crate) is_final: bool,
-    /// The files of the project. `None` if it needs none.
-    code: Option<Code>,
-    /// How it is run. This is not part of the study.
-    how: How,
-    /// What the pipeline file says, and its text. `None` in a pipeline that was read from its record.
-    written: Option<(CommandParams, Term)>,
-}
-
-/// The files of the project that a command needs.
-#[derive(Debug, Clone, Default)]
-struct Code {
-    /// What they are. Without a digest until they are looked at.
-    content: FolderContent,
-    /// Where they are.
-    sources: FetchSources,
-}
 
 impl CommandSpec {
     /// Reads a command. `objective` is the search's, if the command is a trial.
@@ -160,23 +131,6 @@ impl CommandSpec {
             }
         };
         locate(term.content(), &steps).span
-    }
-
-    /// Returns everything that it writes, as far as the pipeline says so. A folder ends with `/`.
-    pub(crate) fn outputs(&self) -> Vec<&str> {
-        let own = self.command.outputs.iter().chain(&self.command.metrics).map(String::as_str);
-        let history = self.command.reports.iter().map(|_| pipe_stages::records::TrainingHistory::FILE);
-        own.chain(history).collect()
-    }
-
-    /// Returns whether a path among its outputs is held out.
-    pub(crate) fn holds_out(&self, path: &str) -> bool {
-        // A folder that has something held out in it is held out as a whole.
-        self.held_out.iter().any(|held| {
-            held == path || (held.ends_with('/') && path.starts_with(held.as_str())) || {
-                (path.is_empty() || path.ends_with('/')) && held.starts_with(path)
-            }
-        })
     }
 
     /// Adds its nodes, given the inputs that a search adds, and returns the index of the one with its outputs.

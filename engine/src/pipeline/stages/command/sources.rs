@@ -43,7 +43,7 @@ impl Source {
     ///
     /// # Errors
     /// If there is no such stage, or no file is named: what was found and what is expected.
-    pub(in crate::pipeline::stages) fn find(text: &str, names: &[String]) -> Result<Self, (String, String)> {
+    pub(crate) fn find(text: &str, names: &[String]) -> Result<Self, (String, String)> {
         let of = |name: &String| text.strip_prefix(name.as_str()).and_then(|rest| rest.strip_prefix('/'));
         let longest = names.iter().filter(|name| of(name).is_some()).max_by_key(|name| name.len());
         if let Some(name) = longest {
