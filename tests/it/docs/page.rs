@@ -30,7 +30,7 @@ impl Page {
     #[track_caller]
     pub(crate) fn check(&self, folder: Folder, set: &str) {
         if folder == Folder::WithPython && !has_python() {
-            return skipped(&self.path);
+            return skipped(self.path);
         }
         let sandbox = match folder {
             Folder::Empty | Folder::WithPython => {
