@@ -61,7 +61,7 @@ pub enum Asked {
     Gone,
 }
 
-/// The command that becomes the program when it is given a [`Launch`] on its standard input.
+/// The command that becomes the program when it is given what to launch on its standard input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launcher {
     /// The program.
