@@ -38,6 +38,7 @@
 
 mod check;
 mod collection;
+mod command;
 mod commands;
 mod damage;
 mod docs;

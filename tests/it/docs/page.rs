@@ -7,7 +7,7 @@ use super::{
     block::{Block, Digests},
     manual::Manual,
 };
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, skipped};
 
 /// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -30,7 +30,7 @@ impl Page {
     #[track_caller]
     pub(crate) fn check(&self, folder: Folder, set: &str) {
         if folder == Folder::WithPython && !has_python() {
-            return skipped(self.path);
+            return skipped(&format!("{}: there is no python3", self.path));
         }
         let sandbox = match folder {
             Folder::Empty | Folder::WithPython => {
@@ -111,9 +111,4 @@ pub(crate) fn headings(text: &str) -> BTreeSet<String> {
 
 fn has_python() -> bool {
     std::process::Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success())
-}
-
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn skipped(page: &str) {
-    eprintln!("{page} is not tested: there is no python3");
 }
