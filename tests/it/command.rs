@@ -100,13 +100,15 @@ fn a_check_says_in_which_way_a_program_gives_other_outputs() {
 fn a_script_that_is_edited_during_a_run_counts_for_the_next_one() {
     let go = tempfile::tempdir().unwrap();
     let wait = ["wait", "{out}", go.path().to_str().unwrap()];
-    let after = ", outputs: [\"m\"], inputs: {\"a\": \"first/m\"}";
+    // Files of its own, which are stored for this stage alone.
+    let after = ", outputs: [\"m\"], inputs: {\"a\": \"first/m\"}, files: [\"run.sh\", \"then.txt\"]";
     let sandbox = study(
         &[stage("first", &wait, ", outputs: [\"m\"], sandbox: Folder"), stage("then", &["plain", "{out}"], after)]
             .concat(),
     );
+    sandbox.write("then.txt", "");
     let running = {
-        let mut command = sandbox.command("run");
+        let mut command = sandbox.command("run --jobs 1");
         command.env("PATH", "/usr/bin:/bin").stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         command.spawn().unwrap()
     };
@@ -115,6 +117,7 @@ fn a_script_that_is_edited_during_a_run_counts_for_the_next_one() {
         thread::sleep(Duration::from_millis(10));
     }
     sandbox.write("run.sh", &SCRIPT.replace("fine", "edited"));
+    sandbox.write("then.txt", "edited");
     fs::write(go.path().join("go"), "").unwrap();
     assert!(running.wait_with_output().unwrap().status.success());
     let output = |sandbox: &Sandbox| pipe(sandbox, "cat then/m").ok().out;
