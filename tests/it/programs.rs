@@ -179,8 +179,7 @@ fn what_a_program_says_can_be_read_while_it_runs() {
     assert!(running.out.ends_with("Z first\n"), "{}", running.out);
     assert_eq!(running.err, "slow, running:\n");
     assert_eq!(sandbox.json("logs slow --json")["outcome"], "running");
-    let mut following =
-        sandbox.command("logs slow --follow").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut following = sandbox.command("logs slow -f").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = [0; 10];
     following.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
     assert!(following.try_wait().unwrap().is_none());

@@ -3,6 +3,7 @@
 
 pub mod diff;
 pub mod export;
+pub mod findings;
 pub mod importance;
 pub mod node_network;
 mod notation;
@@ -16,6 +17,8 @@ pub mod show;
 mod testing;
 mod text;
 pub mod trials;
+
+pub use text::{metric_value, moment};
 
 use pipe_engine::{names::NameError, study::StudyError};
 use pipe_store::{Digest, StoreError};
