@@ -400,9 +400,15 @@ fn describe(progress: &Progress, from: u64, since: Duration) -> String {
         progress.epoch.map(|(epoch, epochs)| format!("epoch {epoch}/{epochs}")),
         progress.loss.map(|loss| format!("loss {loss:.3}")),
         progress.accuracy.map(|accuracy| format!("accuracy {:.1} %", accuracy * 100.0)),
-        (rate > 0.0).then(|| format!("{rate:.0} {unit}/s, {} left", left())),
+        (rate > 0.0).then(|| format!("{} {unit}/s, {} left", shown(rate), left())),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Returns a number above 0 with about two digits.
+fn shown(number: f64) -> String {
+    let digits = if number < 10.0 { (1.0 - number.log10().floor()).min(4.0) as usize } else { 0 };
+    format!("{number:.digits$}")
 }
 
 /// Returns a duration in at most two units: `12 ms`, `1.2 s`, `1m 02s`, `1h 02m`.
