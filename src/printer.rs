@@ -186,8 +186,9 @@ impl Printer {
                 }
                 running.last = Instant::now();
                 let share = progress.done as f64 * 100.0 / progress.total.max(1) as f64;
-                let text = format!("{share:.0} %, {}", describe(progress, from, running.since.elapsed()));
-                self.line(&format!("          {node}  {text}"));
+                let more = describe(progress, from, running.since.elapsed());
+                let comma = if more.is_empty() { "" } else { ", " };
+                self.line(&format!("          {node}  {share:.0} %{comma}{more}"));
             }
             Form::Bars(bars) => {
                 let Some(bar) = bars.running.get(node) else { return };

@@ -220,9 +220,10 @@ fn two_nodes_of_the_same_action_do_not_run_side_by_side() {
     let command = r#"Command(run: ["./run.sh", "{out}"], files: ["run.sh"], outputs: ["x"])"#;
     let study = format!(r#"Study(name: "same", seed: 1, stages: [("one", {command}), ("two", {command})])"#);
     let sandbox = Sandbox::with(&study);
-    write_script(&sandbox, "sleep 0.5; echo > $1/x");
-    let output = sandbox.output(sandbox.command("run --jobs 4").env("PATH", "/usr/bin:/bin")).ok();
-    let said = crate::sandbox::filtered(&format!("{}{}", output.out, output.err));
-    assert!(said.contains("executed  one  (first run)"), "{said}");
-    assert!(said.contains("reused  two  (executed meanwhile)") && !said.contains("waiting"), "{said}");
+    write_script(&sandbox, "sleep 0.2; echo > $1/x");
+    let events = sandbox.output(sandbox.command("run --json --jobs 4").env("PATH", "/usr/bin:/bin")).events().ok();
+    let when =
+        |kind: &str, node: &str| events.all.iter().position(|e| e["event"] == kind && e["node"] == node).unwrap();
+    assert!(when("node", "one") < when("start", "two"), "the second waits for the result of the first");
+    assert_eq!((events.why("one"), events.why("two")), ("first run".to_owned(), "executed meanwhile".to_owned()));
 }
