@@ -218,8 +218,9 @@ impl<'p> Printer<'p> {
                 }
                 running.last = Instant::now();
                 let share = progress.done as f64 * 100.0 / progress.total.max(1) as f64;
-                let text = format!("{share:.0} %, {}", describe(progress, from, running.since.elapsed()));
-                self.line(&format!("          {node}  {text}"));
+                let more = describe(progress, from, running.since.elapsed());
+                let comma = if more.is_empty() { "" } else { ", " };
+                self.line(&format!("          {node}  {share:.0} %{comma}{more}"));
             }
             Form::Bars(bars) => {
                 let Some(bar) = bars.running.get(node) else { return };
@@ -485,9 +486,15 @@ fn describe(progress: &Progress, from: u64, since: Duration) -> String {
         progress.epoch.map(|(epoch, epochs)| format!("epoch {epoch}/{epochs}")),
         progress.loss.map(|loss| format!("train loss {loss:.3}")),
         progress.accuracy.map(|accuracy| format!("train accuracy {:.1} %", accuracy * 100.0)),
-        (rate > 0.0).then(|| format!("{rate:.0} {unit}/s, {} left", left())),
+        (rate > 0.0).then(|| format!("{} {unit}/s, {} left", shown(rate), left())),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Returns a number above 0 with about two digits.
+fn shown(number: f64) -> String {
+    let digits = if number < 10.0 { (1.0 - number.log10().floor()).min(4.0) as usize } else { 0 };
+    format!("{number:.digits$}")
 }
 
 fn round(seconds: f64) -> f64 {

@@ -58,15 +58,16 @@ fn read_until_training(child: &mut Child, node: &str) -> BufReader<std::process:
     }
 }
 
-/// Returns the number of processes whose working directory is `folder`.
+/// Returns the number of processes whose working directory is `folder`, or below it as that of a program.
 fn processes(folder: &Path) -> usize {
     let folder = folder.canonicalize().unwrap();
     let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries.filter(|entry| fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == folder)).count()
+    entries.filter(|entry| fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&folder))).count()
 }
 
+/// Waits until no process of the sandbox is left, and panics if one lives on.
 #[track_caller]
-fn wait_until_alone(sandbox: &Sandbox) {
+pub(crate) fn wait_until_alone(sandbox: &Sandbox) {
     let since = Instant::now();
     while processes(&sandbox.path("")) > 0 {
         assert!(since.elapsed() < Duration::from_secs(60), "a worker lives on without its parent");

@@ -320,7 +320,10 @@ impl<'a> Engine<'a> {
             State::Ready { wish, .. } => (*index, *wish),
             _ => unreachable!("only ready nodes are in `ready`"),
         };
-        let ready: Vec<_> = self.ready.iter().filter(|index| !disk_first || is_of_disk(index)).map(wish).collect();
+        // Two nodes may have the same action. The second finds the result of the first when that has ended.
+        let running: BTreeSet<_> = self.running.keys().map(|index| self.actions[*index]).collect();
+        let ready = self.ready.iter().filter(|index| !running.contains(&self.actions[**index]));
+        let ready: Vec<_> = ready.filter(|index| !disk_first || is_of_disk(index)).map(wish).collect();
         let Some((index, share)) = self.admission.admit(ready.into_iter()) else { return Ok(None) };
         self.ready.remove(&index);
         let State::Ready { action, why, wish } = std::mem::replace(&mut self.states[index], State::Running) else {
