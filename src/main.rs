@@ -17,6 +17,7 @@ mod store_args;
 mod talk;
 mod time;
 mod trials;
+mod ui;
 
 use std::process::ExitCode;
 

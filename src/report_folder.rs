@@ -64,6 +64,12 @@ pub(crate) fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> 
     Ok(views(findings))
 }
 
+/// Returns the place of the report of a study that has not come to its end. Each replaces the one before.
+pub(crate) fn unfinished(store: &Store, found: &Found) -> PathBuf {
+    let name = found.name.as_deref().unwrap_or("study");
+    store.root().join(FOLDER).join(format!("{name}-unfinished")).join("report.html")
+}
+
 /// Returns what a study found, from the folder of its views if it is there.
 pub(crate) fn findings(store: &Store, found: &Found) -> Result<Findings, ViewsError> {
     let name = found.name.as_deref().unwrap_or_default();

@@ -313,8 +313,15 @@ pub struct OpenRun {
     pub running: bool,
     /// When it was started, in seconds since 1970.
     pub started: u64,
-    /// The number of nodes of the whole study.
-    pub planned: usize,
+    /// The number of nodes of the whole study, by stage of the pipeline.
+    pub parts: BTreeMap<String, usize>,
+}
+
+impl OpenRun {
+    /// Returns the number of nodes of the whole study.
+    pub fn planned(&self) -> usize {
+        self.parts.values().sum()
+    }
 }
 
 /// Returns the study that `text` names: a study's name, `name~n` for the n-th before its latest, a tag, a hash, or a prefix of

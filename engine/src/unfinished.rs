@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipe_store::{ActionResult, Digest, RunLog, Store};
+use pipe_store::{ActionKey, ActionResult, Digest, RunLog, Store};
 
 use crate::{
     pipeline::{
@@ -77,8 +77,21 @@ fn so_far(store: &Store, run: &RunLog) -> Result<Option<Found>, StudyError> {
         nodes.insert(name.to_owned(), StudyNode { stage, part_of: node.part_of.clone(), action: Some(key.0), outcome });
     }
     let study = Study::new(digest, Vec::new(), nodes);
-    let open = OpenRun { run: run.id.clone(), running: run.running, started: seconds(run), planned: plan.nodes.len() };
+    let mut parts = BTreeMap::new();
+    plan.nodes.iter().for_each(|node| *parts.entry(node.part_of.clone()).or_default() += 1);
+    let open = OpenRun { run: run.id.clone(), running: run.running, started: seconds(run), parts };
     Ok(Some(Found { name: Some(run.study_name.clone()), hash: study.hash(), study, open: Some(open) }))
+}
+
+/// Returns the key of the action of a node that has no result yet. `None` if it is not known, or the run is over.
+pub fn key_of(store: &Store, found: &Found, name: &str) -> Option<ActionKey> {
+    found.open.as_ref()?;
+    let pipeline = found.study.read_pipeline(store).ok()?;
+    let plan = expand(&pipeline, &Downloads::default());
+    let index = plan.nodes.iter().position(|node| node.name == name)?;
+    let wanted = plan.with_ancestors(&BTreeSet::from([index]));
+    let outlook = Outlook::of_run(store, &plan, &wanted, None, &BTreeSet::new()).ok()?;
+    outlook.get(index)?.key
 }
 
 /// Returns the pipeline that an object is, if it is one.

@@ -34,7 +34,7 @@ use crate::{
 Examples:
   pipe gc --dry-run
   pipe gc --keep-last 3 --grace 1d
-  pipe gc --max-size 20GB")]
+  pipe gc --max-size 20G")]
 pub(crate) struct Gc {
     #[command(flatten)]
     store: StoreArgs,

@@ -48,6 +48,7 @@ commands! {
     gc::Gc,
     verify::Verify,
     report::Report,
+    ui::Ui,
     plot::Plot,
     export::Export,
     cat::Cat,

@@ -66,4 +66,5 @@ mod studies;
 mod tags;
 mod test_split;
 mod together;
+mod ui;
 mod why;

@@ -13,6 +13,7 @@ pub mod predict;
 mod provenance;
 pub mod report;
 pub mod show;
+pub mod state;
 #[cfg(test)]
 mod testing;
 mod text;

@@ -134,6 +134,23 @@ impl Stages {
         self.0.iter().map(|(name, spec)| (name.as_str(), spec.as_ref()))
     }
 
+    /// Returns the stages in topological order, by name where the order is free.
+    pub fn in_order(&self) -> Vec<(&str, &dyn StageSpec)> {
+        let mut open: Vec<_> = self.iter().collect();
+        open.sort_by_key(|(name, _)| *name);
+        let mut ordered = Vec::new();
+        while !open.is_empty() {
+            let is_free = |(_, stage): &(&str, &dyn StageSpec)| {
+                let reads = stage.reads();
+                open.iter().all(|(other, _)| !reads.contains(other))
+            };
+            // A pipeline that was read from text has no cycles, but a record in a store could have one.
+            let next = open.iter().position(is_free).unwrap_or(0);
+            ordered.push(open.remove(next));
+        }
+        ordered
+    }
+
     /// Replaces each stage that looks at this disk by what it finds.
     pub(super) fn look_up(&mut self, around: &Surroundings<'_>, mistakes: &mut Vec<Mistake>) {
         for (_, spec) in &mut self.0 {

@@ -10,10 +10,7 @@ mod summary;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pipe_engine::{
-    pipeline::{
-        spec::Pipeline,
-        stage::{StageSpec, Stages},
-    },
+    pipeline::spec::Pipeline,
     study::{Found, Outcome, StudyNode},
 };
 use pipe_store::Store;
@@ -55,6 +52,11 @@ pub fn html(store: &Store, found: &Found) -> Result<String, ViewError> {
     Ok(document(&page, &sections).into_string())
 }
 
+/// Returns the style of a page: its colours, its rules, and those of the pictures in it.
+pub fn style() -> String {
+    format!("{}{}{}", palette::variables(), include_str!("style.css"), palette::RULES)
+}
+
 fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
     let hash = page.found.hash;
     let name = page.found.name.as_deref().map_or_else(|| format!("Study {}", hash.short()), str::to_owned);
@@ -66,8 +68,9 @@ fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="generator" content=(GENERATOR);
+                @if page.found.open.as_ref().is_some_and(|open| open.running) { meta http-equiv="refresh" content="5"; }
                 title { (name) " · " (hash.short()) }
-                style { (PreEscaped(palette::variables())) (PreEscaped(include_str!("style.css"))) (PreEscaped(palette::RULES)) }
+                style { (PreEscaped(style())) }
             }
             body {
                 header {
@@ -93,28 +96,11 @@ fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
 /// Returns the pipeline in the notation of its file. Each stage comes after the stages it reads.
 fn pipeline_text(pipeline: &Pipeline) -> String {
     let mut text = format!("Study(\n  device: {:?},\n  seed: {},\n  stages: [\n", pipeline.device, pipeline.seed);
-    for (name, stage) in in_order(&pipeline.stages) {
+    for (name, stage) in pipeline.stages.in_order() {
         let lines = notation::pretty(&stage.record()).replace('\n', "\n    ");
         text += &format!("    ({}, {lines}),\n", Value::from(name));
     }
     text + "  ],\n)"
-}
-
-/// Returns the stages in topological order, by name where the order is free.
-fn in_order(stages: &Stages) -> Vec<(&str, &dyn StageSpec)> {
-    let mut open: Vec<_> = stages.iter().collect();
-    open.sort_by_key(|(name, _)| *name);
-    let mut ordered = Vec::new();
-    while !open.is_empty() {
-        let is_free = |(_, stage): &(&str, &dyn StageSpec)| {
-            let reads = stage.reads();
-            open.iter().all(|(other, _)| !reads.contains(other))
-        };
-        // A pipeline that was read from text has no cycles, but a record in a store could have one.
-        let next = open.iter().position(is_free).unwrap_or(0);
-        ordered.push(open.remove(next));
-    }
-    ordered
 }
 
 fn keys(page: &Page<'_>) -> Markup {

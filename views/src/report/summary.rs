@@ -30,6 +30,7 @@ pub(super) fn section(page: &Page<'_>) -> Result<Markup, ViewError> {
             @for evaluation in &evaluations { (accuracy(evaluation)) }
             (done(page))
         }
+        (unfinished(page))
         (honesty(page, &evaluations))
         (ledger(page)?)
         @if let Some(sentence) = show::Claims::of(page.store, page.found)?.sentence() { p { (upper_first(&sentence)) "." } }
@@ -107,7 +108,20 @@ fn done(page: &Page<'_>) -> Markup {
     let light = |stage: &str| StageName::find(stage).is_some_and(is_of_search);
     let works: Vec<_> =
         counts.into_iter().filter(|(stage, _)| !light(stage)).map(|(stage, n)| works(stage, n)).collect();
-    figure("Nodes done", &format!("{with_outputs} of {}", nodes.len()), &works.join(", "))
+    let planned = page.found.open.as_ref().map_or(nodes.len(), |open| open.planned());
+    figure("Nodes done", &format!("{with_outputs} of {planned}"), &works.join(", "))
+}
+
+/// Says that the study has not come to its end.
+fn unfinished(page: &Page<'_>) -> Markup {
+    html! {
+        @if let Some(open) = &page.found.open {
+            p.bad {
+                @if open.running { "This study is running. " } @else { "This study was stopped; `pipe run` goes on with it. " }
+                "The page has what is done so far."
+            }
+        }
+    }
 }
 
 /// Says which images trials were chosen on, and whether the test figures are independent of that choice.

@@ -153,7 +153,7 @@ fn filters_take_precedence_over_examples_within_the_budget() {
 fn stages_come_after_the_stages_they_read() {
     let (store, study) = Builder::whole(4).done();
     let pipeline = study.read_pipeline(&store).unwrap();
-    let names: Vec<_> = in_order(&pipeline.stages).into_iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = pipeline.stages.in_order().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["raw", "data", "flip", "search", "retrain_best", "test", "visualize_filters"]);
 }
 
@@ -165,7 +165,7 @@ fn a_string_like_the_name_of_a_stage_is_not_a_dependency() {
     builder.stage("shapes100", json!({ "Decode": { "from": "the_archive", "format": "Cifar100" } }));
     let (store, study) = builder.done();
     let pipeline = study.read_pipeline(&store).unwrap();
-    let names: Vec<_> = in_order(&pipeline.stages).into_iter().map(|(name, _)| name).collect();
+    let names: Vec<_> = pipeline.stages.in_order().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["the_archive", "shapes100"]);
 }
 

@@ -155,7 +155,7 @@ impl StudyView {
         if self.open.is_none() {
             facts.push(("study", self.study.to_string()));
         }
-        let progress = |open: &OpenRun| format!(": {} of {} nodes are done", self.nodes.len(), open.planned);
+        let progress = |open: &OpenRun| format!(": {} of {} nodes are done", self.nodes.len(), open.planned());
         facts.push(("status", format!("{}{}", self.status, self.open.as_ref().map(progress).unwrap_or_default())));
         facts.push(("pipeline", self.pipeline.to_string()));
         if !self.selection.is_empty() {

@@ -452,6 +452,11 @@ pub fn log(store: &Store, key: &ActionKey) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Returns what the program of an action has said so far, if it is being run.
+pub fn live_log(store: &Store, key: &ActionKey) -> Option<Vec<u8>> {
+    fs::read(log_path(store, key)).ok()
+}
+
 /// Returns where the program of an action writes what it says while it runs.
 pub fn log_path(store: &Store, key: &ActionKey) -> PathBuf {
     store.root().join("work").join(key.to_string()).join(LOG)
