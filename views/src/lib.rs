@@ -2,8 +2,10 @@
 //! commands write.
 
 pub mod diff;
+pub mod evaluation;
 pub mod export;
 pub mod importance;
+mod natural;
 pub mod node_network;
 mod notation;
 mod outputs;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    axis::round_step,
+    axis::{margin_of, round_step},
     svg::{Picture, cross, px},
 };
 use crate::text::significant;
@@ -66,6 +66,8 @@ pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) width: f64,
     pub(crate) x_axis: String,
+    /// Whether the numbers along the x axis are whole.
+    pub(crate) whole: bool,
     pub(crate) y_axis: String,
     pub(crate) series: Vec<Series>,
     /// A vertical line at an x, with a label.
@@ -89,7 +91,7 @@ impl ChartAxis {
         let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
         let low = values.iter().copied().min_by(f64::total_cmp)?;
         let high = values.iter().copied().max_by(f64::total_cmp)?;
-        let margin = if high > low { 0.0 } else { low.abs().max(1.0) / 2.0 };
+        let margin = if high > low { 0.0 } else { margin_of(low) };
         let (low, high) = (low - margin, high + margin);
         let step = round_step((high - low) / n);
         let step = if whole { step.max(1.0).round() } else { step };
@@ -109,7 +111,8 @@ impl Chart {
     /// Returns the picture, or None if no point can be shown.
     pub(crate) fn draw(&self) -> Option<Picture> {
         let points = || self.series.iter().flat_map(|series| &series.points).filter(|(_, y)| y.is_finite());
-        let x_axis = ChartAxis::new(points().map(|(x, _)| *x).chain(self.crosses.iter().copied()), 8.0, true, false)?;
+        let x_axis =
+            ChartAxis::new(points().map(|(x, _)| *x).chain(self.crosses.iter().copied()), 8.0, self.whole, false)?;
         let cut = cut(points().map(|(_, y)| *y).collect());
         let y_axis = ChartAxis::new(points().map(|(_, y)| y.min(cut)), 5.0, false, true)?;
         let legend = self.legend();
@@ -235,6 +238,7 @@ mod tests {
             title: "t".into(),
             width: FULL,
             x_axis: "epoch".into(),
+            whole: true,
             y_axis: "loss".into(),
             series: vec![Series::line(Some("a < b".into()), Style::One, points)],
             rule: None,

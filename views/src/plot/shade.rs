@@ -4,6 +4,7 @@
 use maud::{Markup, html};
 
 use super::{
+    rank::RANK,
     svg::{dots, px, shortened, text_width},
     table::{PlottedColumn, Table},
 };
@@ -38,7 +39,7 @@ impl Shade {
             }
             return Self { title: column.title.clone(), of: of.collect(), entries, is_ramp: false };
         }
-        let falls = column.name == table.objective.name && !table.rises;
+        let falls = column.name == RANK || (column.name == table.objective.name && !table.rises);
         let place = |row| column.number(row).map(|number| column.axis.share(number));
         let step = |share: f64| {
             let step = ((share * STEPS as f64) as usize).min(STEPS - 1);
