@@ -53,16 +53,16 @@ fn precision_recall_and_f1_are_those_of_the_definition() {
 
 #[test]
 fn the_calibration_error_is_that_of_the_paper() {
-    // Two bins: (1/15, 2/15] has 0.1 and 2/15, and the last has 0.95, 0.97 and 1.
+    // Two bins: (1/15, 2/15] has 0.1 and 0.13, and the last has 0.95, 0.97 and 1.
     let predictions =
-        [said(0, 0, 0.1), said(0, 1, 2.0 / 15.0), said(0, 0, 0.95), said(0, 0, 0.97), said(0, 1, 1.0), said(1, 1, 1.0)];
+        [said(0, 0, 0.1), said(0, 1, 0.13), said(0, 0, 0.95), said(0, 0, 0.97), said(0, 1, 1.0), said(1, 1, 1.0)];
     let reliability = Reliability::new(&predictions);
     let counts: Vec<_> = reliability.bins.iter().map(|bin| (bin.images, bin.right)).collect();
     assert_eq!((counts[1], counts[14], reliability.images()), ((2, 1), (4, 3), 6));
-    let gap_1 = (0.5 - (0.1 + 2.0 / 15.0) / 2.0_f64).abs();
+    let gap_1 = (0.5 - (0.1 + 0.13) / 2.0_f64).abs();
     let gap_14 = (0.75 - (0.95 + 0.97 + 1.0 + 1.0) / 4.0_f64).abs();
     assert!((reliability.error().unwrap() - (2.0 * gap_1 + 4.0 * gap_14) / 6.0).abs() < 1e-7);
-    let confidence = (0.1 + 2.0 / 15.0 + 0.95 + 0.97 + 2.0) / 6.0;
+    let confidence = (0.1 + 0.13 + 0.95 + 0.97 + 2.0) / 6.0;
     assert!((reliability.overconfidence().unwrap() - (confidence - 4.0 / 6.0)).abs() < 1e-7);
     assert_eq!((Reliability::new(&[]).error(), Reliability::new(&[said(0, 0, 0.0)]).bins[0].images), (None, 1));
 }

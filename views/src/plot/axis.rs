@@ -171,7 +171,7 @@ impl ColumnAxis {
                     // Less than a decade. Positions are logarithmic nevertheless.
                     let (low, high) = (low.exp(), high.exp());
                     return Self { scale: Scale::Linear { low, high }, has_none: false, ticks: Vec::new() }
-                        .round_ticks(n);
+                        .round_ticks(1.5 * n);
                 }
                 if inside.len() as f64 <= n || decades.len() < 2 { inside } else { decades }
             }
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(texts(&decades, Scaling::Linear), ["0.02", "0.04", "0.06"]);
         assert_eq!(texts(&[json!(0.01), json!(0.01)], Scaling::Log), ["0.01"]);
         // 0 has no logarithm.
-        assert_eq!(texts(&[json!(0), json!(2), json!(40)], Scaling::Log), ["0", "2", "40"]);
+        assert_eq!(texts(&[json!(0), json!(1), json!(40)], Scaling::Log), ["0", "40"]);
     }
 
     #[test]

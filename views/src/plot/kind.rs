@@ -176,8 +176,8 @@ impl Chooser<'_> {
         if some_left_out {
             *said = Some(match self.importances.too_few() {
                 None => "The most important hyperparameters are shown.".to_owned(),
-                Some(why) => {
-                    format!("Which hyperparameters are important is not known: {why}. The first by name are shown.")
+                Some(_) => {
+                    "With too few trials for importances, the first hyperparameters by name are shown.".to_owned()
                 }
             });
         }

@@ -30,13 +30,15 @@ const SHOWN: [(TrialPicture, &str); 9] = [
 
 pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
     let several = page.searches().count() > 1;
-    let mut parts = Vec::new();
+    let (mut parts, mut ranked) = (Vec::new(), false);
     for trials in page.searches().filter(|trials| trials.iter().filter(|row| row.is_ranked()).count() >= FROM) {
         let figures = of_search(page, trials)?;
         let importances = importance::of_trials(page.store, &page.found.study, &trials[0].search, trials)?;
+        let why = importances.too_few();
+        ranked |= why.is_none();
         parts.push(html! {
             (heading(several, &trials[0].search))
-            @if let Some(why) = importances.too_few() {
+            @if let Some(why) = &why {
                 p { "No importances: " (why) ". So nothing is ranked here, and the hyperparameters are in the order of their names." }
             }
             @for figure in figures { (figure) }
@@ -45,7 +47,8 @@ pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
     Ok((!parts.is_empty()).then(|| {
         html! {
             p.quiet {
-                "What is important comes first, by PED-ANOVA. " code { "pipe plot" } " draws these pictures for other columns, and can leave out trials."
+                @if ranked { "The most important hyperparameters come first, by PED-ANOVA. " }
+                code { "pipe plot" } " draws these pictures for other columns, and can leave out trials."
             }
             @for part in parts { (part) }
         }

@@ -72,7 +72,7 @@ fn table(rows: &[Numbers]) -> Markup {
     let names: Vec<&String> = names.into_iter().take(MOST).collect();
     let shown = &rows[..rows.len().min(MOST)];
     let number = |row: &Numbers, name: &String| row.by_name.get(name).map(|number| significant(*number, 5));
-    let is_final = |row: &Numbers| html! { @if row.is_final { " " span.tag { "reads held-out data" } } };
+    let is_final = |row: &Numbers| html! { @if row.is_final { " " span.tag { "final: may read held-out data" } } };
     let spread = rows.len() > 1;
     html! {
         @if rows.len() > 1 && rows.len() > MOST { p.quiet { "The first " (MOST) " of " (rows.len()) " programs." } }

@@ -24,13 +24,12 @@ pub(super) fn pairs(head: &Head) -> Markup {
             h4 { "Most confused" }
             div.wide.narrow {
                 table.sortable {
-                    thead { tr { th { "class" } th { "and class" } th.number { "images" } th.number { "first as second" } th.number { "second as first" } } }
+                    thead { tr { th { "class" } th { "taken for" } th.number { "images" } th.number { "the reverse" } } }
                     tbody {
                         @for pair in pairs.iter().take(PAIRS) {
                             tr {
                                 th scope="row" { (head.class(pair.one)) }
                                 td { (head.class(pair.other)) }
-                                td.number { (grouped(pair.images().into())) }
                                 td.number { (as_other(pair.one, pair.other)) }
                                 td.number { (as_other(pair.other, pair.one)) }
                             }
