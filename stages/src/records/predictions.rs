@@ -24,6 +24,13 @@ pub struct HeadPrediction {
     pub probability: f32,
 }
 
+impl HeadPrediction {
+    /// Returns whether the predicted class is that of the label.
+    pub fn is_right(&self) -> bool {
+        usize::try_from(self.label) == Ok(self.prediction)
+    }
+}
+
 impl Predictions {
     /// The name of the file in the output tree.
     pub const FILE: &str = "predictions.csv";

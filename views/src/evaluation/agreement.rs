@@ -1,6 +1,6 @@
 //! How the predictions of two heads agree, where the classes of one lie within those of the other.
 
-use super::{Head, is_right};
+use super::head::Head;
 
 /// How often the class that one head predicts lies within the class that the other predicts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +57,9 @@ impl Agreement {
             let holder = within[fine.prediction].and_then(|class| usize::try_from(class).ok());
             found.images += usize::from(holder.is_some());
             found.within += usize::from(holder == Some(coarse.prediction));
-            let is_near = !is_right(fine) && within[fine.prediction] == Some(coarse.label);
+            let is_near = !fine.is_right() && within[fine.prediction] == Some(coarse.label);
             found.near += usize::from(is_near);
-            *match (is_right(fine), is_right(coarse)) {
+            *match (fine.is_right(), coarse.is_right()) {
                 (true, true) => &mut found.both_right,
                 (true, false) => &mut found.only_fine_right,
                 (false, true) => &mut found.only_coarse_right,

@@ -3,18 +3,20 @@
 
 mod agreement;
 mod confusion;
+mod head;
 mod images;
 mod order;
 mod picks;
 mod reliability;
 
 use pipe_engine::study::StudyNode;
-use pipe_stages::records::{EvaluateOn, Evaluation, HeadEvaluation, HeadPrediction, Predictions};
+use pipe_stages::records::{EvaluateOn, Evaluation, HeadPrediction, Predictions};
 use pipe_store::Store;
 
 pub use self::{
     agreement::Agreement,
     confusion::{Confusion, Pair},
+    head::Head,
     images::{Thumbnail, Thumbnails},
     picks::{least_sure, of_class, worst},
     reliability::{BINS, Bin, Reliability},
@@ -33,20 +35,6 @@ pub struct Judged {
     pub heads: Vec<Head>,
     /// How the predictions of two heads agree, for each pair of heads in which the classes of one lie within those of the other.
     pub agreements: Vec<Agreement>,
-}
-
-/// What an evaluation says of one head.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Head {
-    pub name: String,
-    /// The names of the classes.
-    pub classes: Vec<String>,
-    /// The figures that the evaluation itself computed.
-    pub figures: HeadEvaluation,
-    /// What was said of each image, in the order of the split. Empty if the evaluation kept no predictions.
-    pub said: Vec<HeadPrediction>,
-    pub confusion: Confusion,
-    pub reliability: Reliability,
 }
 
 impl Judged {
@@ -78,23 +66,6 @@ impl Judged {
         let agreements = Agreement::among(&heads);
         Ok(Some(Self { node: name.to_owned(), split, images: n, heads, agreements }))
     }
-}
-
-impl Head {
-    /// Returns whether image `image` was classified correctly.
-    pub fn is_right(&self, image: usize) -> bool {
-        is_right(&self.said[image])
-    }
-
-    /// Returns the name of a class.
-    pub fn class(&self, class: usize) -> &str {
-        &self.classes[class]
-    }
-}
-
-/// Returns whether a prediction is that of the label.
-fn is_right(said: &HeadPrediction) -> bool {
-    usize::try_from(said.label) == Ok(said.prediction)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which images are worth looking at.
 
-use super::Head;
+use super::head::Head;
 
 /// Returns the `n` images that are classified wrongly with the highest probabilities, the highest first.
 pub fn worst(head: &Head, n: usize) -> Vec<usize> {

@@ -2,8 +2,6 @@
 
 use pipe_stages::records::HeadPrediction;
 
-use super::is_right;
-
 /// The number of bins of a reliability diagram, as in the paper.
 pub const BINS: usize = 15;
 
@@ -43,7 +41,7 @@ impl Reliability {
             let confidence = f64::from(said.probability);
             let at = ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
             bins[at].images += 1;
-            bins[at].right += u32::from(is_right(said));
+            bins[at].right += u32::from(said.is_right());
             bins[at].confidence += confidence;
         }
         Self { bins }

@@ -1,7 +1,9 @@
 //! Tests of what an evaluation says, on made-up predictions.
 
-use pipe_stages::params::Float;
-use pipe_stages::records::{ClassFigures, TopAccuracies};
+use pipe_stages::{
+    params::Float,
+    records::{ClassFigures, HeadEvaluation, TopAccuracies},
+};
 
 use super::*;
 use crate::testing::Builder;

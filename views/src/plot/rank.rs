@@ -7,12 +7,9 @@ use super::{
     scatter_matrix::{self, Cells},
     shade::Shade,
     svg::Picture,
-    table::{PlottedColumn, Table},
+    table::{PlottedColumn, RANK, Table},
 };
 use crate::ViewError;
-
-/// The name of the column of ranks.
-pub(super) const RANK: &str = "rank";
 
 /// Returns a cell for each pair of `columns`.
 ///

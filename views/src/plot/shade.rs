@@ -4,9 +4,8 @@
 use maud::{Markup, html};
 
 use super::{
-    rank::RANK,
     svg::{dots, px, shortened, text_width},
-    table::{PlottedColumn, Table},
+    table::{PlottedColumn, RANK, Table},
 };
 use crate::text::significant;
 

@@ -18,6 +18,9 @@ use crate::{
 /// The approximate number of ticks of an axis.
 const TICKS: f64 = 5.0;
 
+/// The name of a column of ranks, where 1 is the best.
+pub(super) const RANK: &str = "rank";
+
 /// The trials of one search, without those that are trimmed.
 pub(crate) struct Table {
     pub(crate) rows: Vec<TrialRow>,

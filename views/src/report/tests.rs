@@ -153,7 +153,7 @@ fn filters_take_precedence_over_examples_within_the_budget() {
 #[test]
 fn equal_pictures_are_embedded_once_in_the_order_of_their_numbers() {
     let mut builder = Builder::new();
-    let sheets = (8..12).fold(Outputs::default(), |outputs, i| outputs.with(&format!("sheet_{i}.png"), png(8, 8, i)));
+    let sheets = (8..12).fold(Outputs::default(), |outputs, i| outputs.with(format!("sheet_{i}.png"), png(8, 8, i)));
     builder.inject("sheets", StageName::Decode, &sheets.with("twin.png", png(8, 8, 9)));
     let page = page(builder);
     let captions: Vec<_> = page.split("<figcaption>").skip(1).map(|rest| rest.split("</").next().unwrap()).collect();
@@ -171,7 +171,7 @@ fn the_first_the_middle_and_the_last_layer_come_first_and_the_others_are_folded(
     };
     let record = FiltersRecord { layers: (1..=11).map(sheet).collect(), ..filters(4, 0, 4) };
     let sheets = (1..=11).fold(Outputs::default().with_record(&record), |outputs, i| {
-        outputs.with(&format!("conv_{i}.png"), png(8, 8, i))
+        outputs.with(format!("conv_{i}.png"), png(8, 8, i))
     });
     let mut builder = Builder::new();
     builder.inject("sheets", StageName::VisualizeFilters, &sheets);
