@@ -26,7 +26,7 @@ fn pictures_are_svg_with_a_title() {
         "slice",
         "histograms",
         "edf",
-        "rank",
+        "rank --columns lr_rate_mult,activation",
         "convergence",
         "timeline",
         "contour --x lr_rate_mult --y activation",

@@ -36,7 +36,7 @@ mod table;
 mod tests;
 pub mod timeline;
 
-pub(crate) use self::{kind::histories, table::Table};
+pub(crate) use self::{kind::histories, svg::is_forbidden, table::Table};
 pub use self::{
     kind::{ShownColumns, TrialPicture, draw},
     svg::Picture,

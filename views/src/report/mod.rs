@@ -26,7 +26,7 @@ use crate::{
     ViewError, notation,
     plot::{
         graph::{self, in_order},
-        palette,
+        is_forbidden, palette,
     },
     show,
     trials::table,
@@ -69,7 +69,8 @@ pub fn html(store: &Store, found: &Found) -> Result<String, ViewError> {
         Section { id: "architecture", title: "Architecture", content: architecture::section(&page)? },
         Section { id: "keys", title: "Keys", content: Some(keys(&page)) },
     ];
-    Ok(document(&page, &sections).into_string())
+    // A class or a file can have any name.
+    Ok(document(&page, &sections).into_string().replace(is_forbidden, "\u{fffd}"))
 }
 
 fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
