@@ -20,7 +20,7 @@ pub(super) fn pairs(head: &Head) -> Markup {
         format!("{} of {}", grouped(confusion.at(of, said).into()), grouped(confusion.support(of).into()))
     };
     html! {
-        @if !pairs.is_empty() { div {
+        @if !pairs.is_empty() { div.pairs {
             h4 { "Most confused" }
             div.wide.narrow {
                 table.sortable {

@@ -120,7 +120,7 @@ fn head(judged: &Judged, head: &Head, gallery: &mut Gallery<'_>) -> Markup {
             p.quiet { "Without predictions of this head in " code { (judged.node) "/predictions.csv" } " there is nothing more to show." }
         };
     }
-    let caption = format!("What the classes of {} are taken for.", head.name);
+    let caption = format!("Which classes of head {} are taken for which.", head.name);
     html! {
         (figure(&confusion::draw(head), &caption))
         div.charts {
