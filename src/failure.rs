@@ -12,15 +12,6 @@ use pipe_views::ViewError;
 
 use crate::{publish::PublishError, report_folder::ViewsError, talk};
 
-/// The exit codes, as every command's help lists them.
-pub(crate) const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    a node failed, or the command could not do what it was asked to
-  2    wrong usage, a mistake in the pipeline file, or standard output failed
-  3    the store is damaged
-  130  interrupted";
-
 /// A failed command: its message, its hint and its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {

@@ -9,7 +9,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use pipe_stages::stage::{Host, Progress};
 
-use crate::{printer::duration, size::size, talk};
+use crate::{size::size, talk, time::duration};
 
 /// A look at files and folders.
 pub(crate) struct Looking {

@@ -15,6 +15,8 @@ mod report_folder;
 mod size;
 mod store_args;
 mod talk;
+mod time;
+mod trials;
 
 use std::process::ExitCode;
 

@@ -48,6 +48,11 @@ pub(crate) fn json(value: &impl serde::Serialize) -> String {
     format!("{}\n", printable_json(&text))
 }
 
+/// Returns the number of columns of the terminal that standard output goes to, if it is one.
+pub(crate) fn width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into())
+}
+
 /// Returns whether standard output is shown with colours.
 pub(crate) fn has_colours() -> bool {
     talk::understands_colours(&io::stdout())

@@ -1,26 +1,33 @@
 //! The output of `pipe run`: progress bars on a terminal, otherwise plain lines, or JSON events.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     time::{Duration, Instant},
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pipe_engine::run::{
-    Event, How,
-    room::RoomNeeded,
-    verdict::{Counts, Verdict},
-    why::Why,
+use pipe_engine::{
+    pipeline::stages::is_of_search,
+    plan::Plan,
+    run::{
+        Event, How,
+        room::RoomNeeded,
+        verdict::{Counts, Verdict},
+        why::Why,
+    },
 };
-use pipe_stages::stage::Progress;
+use pipe_stages::{StageName, stage::Progress};
 use pipe_store::Digest;
+use pipe_views::findings::Findings;
 use serde_json::{Value, json};
 
 use crate::{
     output::{print, print_event},
     size::size,
     talk,
+    time::duration,
+    trials::News,
 };
 
 /// The result of a run.
@@ -32,6 +39,7 @@ pub(super) struct Summary<'a> {
     pub(crate) failed: usize,
     pub(crate) skipped: usize,
     pub(crate) seconds: f64,
+    pub(crate) findings: &'a Findings,
     pub(crate) report: &'a Path,
     pub(crate) pictures: Option<&'a Path>,
     /// The lock file, if it is new or has changed.
@@ -39,14 +47,18 @@ pub(super) struct Summary<'a> {
 }
 
 /// Shows the progress of a run.
-pub(super) struct Printer {
+pub(super) struct Printer<'p> {
     form: Form,
     quiet: bool,
-    /// Whether every reused node has its own line, however many there are.
+    /// Whether every node has its own line, however many there are.
     verbose: bool,
+    /// The nodes between trials, which have no lines of their own: proposals, histories, selections.
+    between: BTreeSet<&'p str>,
     total: usize,
     settled: usize,
     reused_unshown: usize,
+    /// The nodes that were skipped, by the node that they need: the number, and the first of them.
+    skipped: BTreeMap<String, (usize, String)>,
     /// The nodes that are running.
     running: BTreeMap<String, Running>,
 }
@@ -77,8 +89,8 @@ struct Running {
 /// The time between two lines about the progress of a node, if there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
-impl Printer {
-    pub(crate) fn new(events: bool, quiet: bool, verbose: bool, log: bool, total: usize) -> Self {
+impl<'p> Printer<'p> {
+    pub(crate) fn new(events: bool, quiet: bool, verbose: bool, log: bool, plan: &'p Plan, total: usize) -> Self {
         let form = if events {
             Form::Events
         } else if log {
@@ -87,11 +99,23 @@ impl Printer {
             let bars = if quiet { None } else { talk::Bars::start() };
             bars.map_or(Form::Plain, |all| Form::Bars(Box::new(Bars::new(all, total))))
         };
-        Self { form, quiet, verbose, total, settled: 0, reused_unshown: 0, running: BTreeMap::new() }
+        let is_between = |stage: &str| StageName::find(stage).is_some_and(is_of_search);
+        let between = plan.nodes.iter().filter(|node| is_between(node.stage.id().name));
+        Self {
+            form,
+            quiet,
+            verbose,
+            between: between.map(|node| node.name.as_str()).collect(),
+            total,
+            settled: 0,
+            reused_unshown: 0,
+            skipped: BTreeMap::new(),
+            running: BTreeMap::new(),
+        }
     }
 
-    /// Shows one event.
-    pub(crate) fn event(&mut self, event: &Event<'_>) {
+    /// Shows one event. `news` is what came of it, if it is the end of a training.
+    pub(crate) fn event(&mut self, event: &Event<'_>, news: Option<&News>) {
         match event {
             Event::Started { node, why } => self.started(node, why),
             Event::Progress { node, progress } => self.progress(node, progress),
@@ -103,12 +127,16 @@ impl Printer {
                 self.settled += 1;
                 if let Form::Events = self.form {
                     let text = |digest: Option<Digest>| digest.map_or(Value::Null, |digest| json!(digest));
-                    return print_event(&json!({
+                    let mut event = json!({
                         "event": "node", "node": node, "how": how, "why": why.to_string(), "reason": why,
                         "action": text(key.map(|key| key.0)), "tree": text(*tree), "seconds": round(*seconds),
-                    }));
+                    });
+                    if let Some(news) = news {
+                        event["score"] = news.json();
+                    }
+                    return print_event(&event);
                 }
-                self.settled(node, *how, &why.to_string(), *seconds);
+                self.settled(node, *how, &why.to_string(), news, *seconds);
             }
             Event::Room { needed } => self.room(needed),
             Event::GivenUp { search, trials, node, message } => self.given_up(search, *trials, node, message),
@@ -161,7 +189,11 @@ impl Printer {
             Form::Plain => {}
             Form::Bars(bars) => {
                 let bar = bars.all.insert_before(&bars.study, ProgressBar::new(0));
-                bar.set_style(style("{prefix:<28} {spinner} {msg}"));
+                bar.set_style(style(if is_narrow() {
+                    "{prefix:<20!} {spinner} {wide_msg}"
+                } else {
+                    "{prefix:<28!} {spinner} {wide_msg}"
+                }));
                 bar.set_prefix(node.to_owned());
                 bar.enable_steady_tick(Duration::from_millis(120));
                 bars.running.insert(node.to_owned(), bar);
@@ -186,14 +218,19 @@ impl Printer {
                 }
                 running.last = Instant::now();
                 let share = progress.done as f64 * 100.0 / progress.total.max(1) as f64;
-                let text = format!("{share:.0} %, {}", describe(progress, from, running.since.elapsed()));
-                self.line(&format!("          {node}  {text}"));
+                let more = describe(progress, from, running.since.elapsed());
+                let comma = if more.is_empty() { "" } else { ", " };
+                self.line(&format!("          {node}  {share:.0} %{comma}{more}"));
             }
             Form::Bars(bars) => {
                 let Some(bar) = bars.running.get(node) else { return };
                 if bar.length() != Some(progress.total) {
                     bar.set_length(progress.total);
-                    bar.set_style(style("{prefix:<28} {bar:24.cyan/blue} {percent:>3}% {msg}"));
+                    bar.set_style(style(if is_narrow() {
+                        "{prefix:<20!} {bar:8.cyan/blue} {percent:>3}% {wide_msg}"
+                    } else {
+                        "{prefix:<28!} {bar:24.cyan/blue} {percent:>3}% {wide_msg}"
+                    }));
                 }
                 bar.set_position(progress.done);
                 bar.set_message(describe(progress, from, running.since.elapsed()));
@@ -201,7 +238,7 @@ impl Printer {
         }
     }
 
-    fn settled(&mut self, node: &str, how: How, why: &str, seconds: f64) {
+    fn settled(&mut self, node: &str, how: How, why: &str, news: Option<&News>, seconds: f64) {
         let word = match how {
             How::Executed => "executed",
             How::Reused => "reused",
@@ -219,6 +256,21 @@ impl Printer {
         let time = if seconds > 0.0 { format!("  {}", duration(seconds)) } else { String::new() };
         if matches!(how, How::Failed) {
             return talk::say(&format!("{word:>11}  {node}: {why}{time}"));
+        }
+        if matches!(how, How::Skipped | How::Interrupted) && !self.verbose {
+            let (n, _) = self.skipped.entry(why.to_owned()).or_insert_with(|| (0, node.to_owned()));
+            *n += 1;
+            return;
+        }
+        if self.between.contains(node) && !self.verbose {
+            return;
+        }
+        if let Some(news) = news {
+            // A trial without a score is a result of the search, and no failure of the run.
+            return match news.trouble() {
+                Some(trouble) => self.line(&format!("{:>11}  {node}  {trouble}{time}", news.score.status.as_str())),
+                None => self.line(&format!("{word:>11}  {node}  {}  ({why}){time}", news.text())),
+            };
         }
         // On a terminal, a long list of reused nodes would hide the others.
         if matches!(how, How::Reused) && !self.verbose && matches!(self.form, Form::Bars(_)) && self.total > 40 {
@@ -300,6 +352,7 @@ impl Printer {
             return print_event(&json!({
                 "event": "study", "study": summary.study, "name": summary.name, "executed": summary.executed,
                 "reused": summary.reused, "failed": summary.failed, "skipped": summary.skipped,
+                "findings": summary.findings,
                 "seconds": round(summary.seconds), "report": summary.report, "pictures": summary.pictures,
                 "lock": summary.lock,
             }));
@@ -314,6 +367,10 @@ impl Printer {
             self.line(&format!("{:>11}  {} more nodes (-v names them)", "reused", self.reused_unshown));
         }
         let skipped = if summary.skipped > 0 { format!(", {} skipped", summary.skipped) } else { String::new() };
+        self.tell_skipped();
+        for line in summary.findings.lines() {
+            self.line(&line);
+        }
         self.line(&format!(
             "{} executed, {} reused, {} failed{skipped} in {}",
             summary.executed,
@@ -348,13 +405,33 @@ impl Printer {
         }
     }
 
-    /// Shows that the run was interrupted.
-    pub(crate) fn interrupted(&mut self) {
+    /// Shows that the run was interrupted, with the number of nodes whose results stay.
+    pub(crate) fn interrupted(&mut self, done: usize) {
         self.clear();
+        let total = self.total;
         match self.form {
-            Form::Events => print_event(&json!({ "event": "interrupted" })),
-            Form::Log => tracing::warn!("interrupted"),
-            _ => talk::say("interrupted: `pipe run` continues from here"),
+            Form::Events => print_event(&json!({ "event": "interrupted", "done": done, "nodes": total })),
+            Form::Log => tracing::warn!(done, total, "interrupted"),
+            _ => talk::say(&format!(
+                "interrupted: {done} of {total} nodes are done and stay, and trainings have checkpoints; `pipe run` goes on from here"
+            )),
+        }
+    }
+
+    /// Names the nodes that were skipped, a line for each node that they need.
+    fn tell_skipped(&mut self) {
+        for (why, (n, first)) in std::mem::take(&mut self.skipped) {
+            match n {
+                1 => self.line(&format!("{:>11}  {first}  ({why})", "skipped")),
+                n => self.line(&format!("{:>11}  {first} and {} more  ({why})", "skipped", n - 1)),
+            }
+        }
+    }
+
+    /// Shows how the searches stand beside the bar of the study.
+    pub(crate) fn outlook(&mut self, outlook: Option<String>) {
+        if let Form::Bars(bars) = &mut self.form {
+            bars.study.set_message(outlook.unwrap_or_default());
         }
     }
 
@@ -379,18 +456,27 @@ fn result(summary: &Summary<'_>) {
 impl Bars {
     fn new(all: talk::Bars, total: usize) -> Self {
         let study = all.add(ProgressBar::new(total as u64));
-        study.set_style(style("{prefix:<28} {bar:24.green/black} {pos}/{len} nodes {elapsed}"));
+        study.set_style(style(if is_narrow() {
+            "{prefix:<12!} {bar:8.green/black} {pos}/{len} {elapsed} {wide_msg}"
+        } else {
+            "{prefix:<28!} {bar:24.green/black} {pos}/{len} nodes {elapsed}  {wide_msg}"
+        }));
         study.set_prefix("study");
         study.enable_steady_tick(Duration::from_millis(250));
         Self { study, running: BTreeMap::new(), all }
     }
 }
 
+/// Returns whether the terminal is too narrow for bars and names of full length. Messages are cut at its edge in any case.
+fn is_narrow() -> bool {
+    talk::width().is_some_and(|width| width < 90)
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates are constants")
 }
 
-/// Returns the epoch, loss and accuracy of a node if it has them, its speed and its remaining time. The node began at the
+/// Returns the epoch, the loss and accuracy in training of a node if it has them, its speed and its remaining time. The node began at the
 /// progress `from`, `since` ago.
 fn describe(progress: &Progress, from: u64, since: Duration) -> String {
     let Progress { done, total, unit, .. } = progress;
@@ -398,21 +484,17 @@ fn describe(progress: &Progress, from: u64, since: Duration) -> String {
     let left = || duration(total.saturating_sub(*done) as f64 / rate);
     let parts = [
         progress.epoch.map(|(epoch, epochs)| format!("epoch {epoch}/{epochs}")),
-        progress.loss.map(|loss| format!("loss {loss:.3}")),
-        progress.accuracy.map(|accuracy| format!("accuracy {:.1} %", accuracy * 100.0)),
-        (rate > 0.0).then(|| format!("{rate:.0} {unit}/s, {} left", left())),
+        progress.loss.map(|loss| format!("train loss {loss:.3}")),
+        progress.accuracy.map(|accuracy| format!("train accuracy {:.1} %", accuracy * 100.0)),
+        (rate > 0.0).then(|| format!("{} {unit}/s, {} left", shown(rate), left())),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// Returns a duration in at most two units: `12 ms`, `1.2 s`, `1m 02s`, `1h 02m`.
-pub(crate) fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
-        s if s < 60.0 => format!("{s:.1} s"),
-        s if s < 3600.0 => format!("{}m {:02}s", s as u64 / 60, s as u64 % 60),
-        s => format!("{}h {:02}m", s as u64 / 3600, s as u64 / 60 % 60),
-    }
+/// Returns a number above 0 with about two digits.
+fn shown(number: f64) -> String {
+    let digits = if number < 10.0 { (1.0 - number.log10().floor()).min(4.0) as usize } else { 0 };
+    format!("{number:.digits$}")
 }
 
 fn round(seconds: f64) -> f64 {

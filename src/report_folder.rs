@@ -8,17 +8,19 @@ use std::{
 
 use pipe_engine::study::{self, Found, Study};
 use pipe_store::{Digest, ObjectSource, Store, StoreError};
-use pipe_views::{ViewError, report};
+use pipe_views::{ViewError, findings::Findings, report};
 
 use crate::publish::{ExistingFolder, Folder, PublishError, is_stage};
 
 /// The paths of the views of a study.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Views {
     /// The report, an HTML page.
     pub(crate) report: PathBuf,
     /// The folder of the pictures, if there are any.
     pub(crate) pictures: Option<PathBuf>,
+    /// What the study found.
+    pub(crate) findings: Findings,
 }
 
 /// Why views could not be written.
@@ -38,20 +40,44 @@ pub(crate) fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> 
     let folder = store.root().join(FOLDER).join(folder_name(name, hash));
     let report = folder.join("report.html");
     let pictures = pictures(store, study)?;
-    let views = Views { report: report.clone(), pictures: (!pictures.is_empty()).then(|| folder.join("pictures")) };
-    if up_to_date(&report) {
-        return Ok(views);
+    let views = |findings| Views {
+        report: report.clone(),
+        pictures: (!pictures.is_empty()).then(|| folder.join("pictures")),
+        findings,
+    };
+    // Of a large study, reading the findings again takes longer than the rest of a run that reuses everything.
+    if let Some(findings) = up_to_date(&report).then(|| known_findings(&folder)).flatten() {
+        return Ok(views(findings));
     }
-    let found = Found { name: Some(name.to_owned()), hash: *hash, study: study.clone() };
+    let found = Found { name: Some(name.to_owned()), hash: *hash, study: study.clone(), open: None };
     let html = report::html(store, &found)?;
     let mut draft = Folder::new(&folder)?;
     draft.add("report.html", html.as_bytes(), &Digest::of(html.as_bytes()))?;
+    let findings = Findings::of(store, &found)?;
+    let record = serde_json::to_vec(&findings).expect("findings are plain data");
+    draft.add(FINDINGS, &record, &Digest::of(&record))?;
     for (path, digest) in &pictures {
         draft.add(&format!("pictures/{path}"), &store.read(digest)?, digest)?;
     }
     draft.publish(ExistingFolder::Replace)?;
     store.share_with_group(&folder)?;
-    Ok(views)
+    Ok(views(findings))
+}
+
+/// Returns what a study found, from the folder of its views if it is there.
+pub(crate) fn findings(store: &Store, found: &Found) -> Result<Findings, ViewsError> {
+    let name = found.name.as_deref().unwrap_or_default();
+    let folder = store.root().join(FOLDER).join(folder_name(name, &found.hash));
+    let known = up_to_date(&folder.join("report.html")).then(|| known_findings(&folder)).flatten();
+    known.map_or_else(|| Ok(Findings::of(store, found)?), Ok)
+}
+
+/// The file with the findings, for the next run.
+const FINDINGS: &str = "findings.json";
+
+/// Returns the findings that were written with the views. `None` if they cannot be read, so that they are made again.
+fn known_findings(folder: &Path) -> Option<Findings> {
+    serde_json::from_slice(&fs::read(folder.join(FINDINGS)).ok()?).ok()
 }
 
 /// Returns the folders of views that belong to no study in `kept`, given as (name, hash).

@@ -33,6 +33,11 @@ pub(crate) fn has_colours() -> bool {
     understands_colours(&io::stderr())
 }
 
+/// Returns the number of columns of the terminal that standard error goes to, if it is one.
+pub(crate) fn width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| width.0.into())
+}
+
 /// Returns whether a stream is a terminal with colours, and the user wants them.
 pub(crate) fn understands_colours(stream: &impl IsTerminal) -> bool {
     is_capable_terminal(stream) && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use pipe_stages::{records::TrainingHistory, tensors::TensorsReader};
+use pipe_stages::records::TrainingHistory;
 use pipe_store::{ActionResult, Bytes, Digest, ObjectSource, Store, StoreError};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::leaves;
+use crate::{arrays::ArrayFile, leaves};
 
 /// How a result differs from the committed one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -74,8 +74,8 @@ pub enum FileDifference {
     },
 }
 
-/// Compares a result in `scratch` with the committed one in `store`. Returns `None` if they are equal, or if all numbers in JSON, CSV
-/// and safetensors files are within the relative `tolerance` and everything else is equal.
+/// Compares a result in `scratch` with the committed one in `store`. Returns `None` if they are equal, or if all numbers in JSON, CSV,
+/// safetensors and numpy files are within the relative `tolerance` and everything else is equal.
 ///
 /// # Errors
 /// If a file of one of them cannot be read.
@@ -143,7 +143,7 @@ fn first_epoch(old: &[u8], new: &[u8]) -> Option<usize> {
 
 fn of_file(path: &str, old: &Bytes, new: &Bytes) -> FileDifference {
     let how = match path.rsplit('.').next() {
-        Some("safetensors") => tensors(old, new),
+        Some("safetensors" | "npy" | "npz") => tensors(path, old, new),
         Some("json") => record(old, new),
         Some("csv" | "txt") => lines(old, new),
         _ => None,
@@ -177,16 +177,15 @@ fn is_close(path: &str, old: &Bytes, new: &Bytes, tolerance: f64) -> bool {
                 |(old, new): (&Vec<String>, &Vec<String>)| old.len() == new.len() && old.iter().zip(new).all(cell);
             rows(old).zip(rows(new)).is_some_and(|(old, new)| old.len() == new.len() && old.iter().zip(&new).all(line))
         }
-        Some("safetensors") => match [old, new].map(|bytes| TensorsReader::new(bytes.clone())) {
-            [Ok(old), Ok(new)] => {
-                old.names().eq(new.names())
-                    && old.names().all(|name| {
-                        let [(old_kind, old_values), (new_kind, new_values)] =
-                            [&old, &new].map(|file| numbers(file, name));
-                        old_kind == new_kind
-                            && !old_kind.is_empty()
-                            && old.shape(name) == new.shape(name)
-                            && old_values.iter().zip(&new_values).all(|(old, new)| near(*old, *new))
+        Some("safetensors" | "npy" | "npz") => match [old, new].map(|bytes| ArrayFile::read(path, bytes)) {
+            [Some(old), Some(new)] => {
+                old.names() == new.names()
+                    && old.names().iter().all(|name| {
+                        old.has_same_bytes(&new, name)
+                            || old.array(name).zip(new.array(name)).is_some_and(|(old, new)| {
+                                (old.kind, old.shape) == (new.kind, new.shape)
+                                    && old.values.iter().zip(&new.values).all(|(old, new)| near(*old, *new))
+                            })
                     })
             }
             _ => false,
@@ -208,40 +207,31 @@ fn is_value_close(old: &Value, new: &Value, near: &impl Fn(f64, f64) -> bool) ->
     }
 }
 
-fn tensors(old: &Bytes, new: &Bytes) -> Option<FileDifference> {
-    let (old, new) = (TensorsReader::new(old.clone()).ok()?, TensorsReader::new(new.clone()).ok()?);
-    let names: BTreeSet<&str> = old.names().chain(new.names()).collect();
+fn tensors(path: &str, old: &Bytes, new: &Bytes) -> Option<FileDifference> {
+    let (old, new) = (ArrayFile::read(path, old)?, ArrayFile::read(path, new)?);
+    let names: BTreeSet<&str> = old.names().into_iter().chain(new.names()).collect();
     let (mut first, mut largest) = (None, Some(0.0_f64));
     for name in names {
-        let [(old_kind, old_values), (new_kind, new_values)] = [&old, &new].map(|file| numbers(file, name));
-        let difference = if (old_kind, old.shape(name)) != (new_kind, new.shape(name)) {
-            None
-        } else {
-            let pairs = old_values.iter().zip(&new_values).filter(|(old, new)| old.to_bits() != new.to_bits());
-            // NaN against a number is as different as can be.
-            let sizes = pairs.map(|(old, new)| if (old - new).is_nan() { f64::INFINITY } else { (old - new).abs() });
-            match sizes.fold(None, |largest: Option<f64>, size| Some(largest.map_or(size, |so_far| so_far.max(size)))) {
-                None => continue,
-                size => size,
+        if old.has_same_bytes(&new, name) {
+            continue;
+        }
+        let difference = match (old.array(name), new.array(name)) {
+            (Some(old), Some(new)) if (&old.kind, &old.shape) == (&new.kind, &new.shape) => {
+                let pairs = old.values.iter().zip(&new.values).filter(|(old, new)| old.to_bits() != new.to_bits());
+                // NaN against a number is as different as can be.
+                let sizes =
+                    pairs.map(|(old, new)| if (old - new).is_nan() { f64::INFINITY } else { (old - new).abs() });
+                match sizes.reduce(f64::max) {
+                    None => continue,
+                    size => size,
+                }
             }
+            _ => None,
         };
         first.get_or_insert(name);
         largest = largest.zip(difference).map(|(largest, size)| largest.max(size));
     }
     Some(FileDifference::Tensor { tensor: first?.to_owned(), largest })
-}
-
-/// Returns the type and the values of a tensor. The type is empty if there is none, or it holds another type than stages write.
-fn numbers(file: &TensorsReader, name: &str) -> (&'static str, Vec<f64>) {
-    if let Ok((values, _)) = file.u8(name) {
-        ("u8", values.iter().copied().map(f64::from).collect())
-    } else if let Ok((values, _)) = file.i32(name) {
-        ("i32", values.into_iter().map(f64::from).collect())
-    } else if let Ok((values, _)) = file.f32(name) {
-        ("f32", values.into_iter().map(f64::from).collect())
-    } else {
-        ("", Vec::new())
-    }
 }
 
 fn record(old: &[u8], new: &[u8]) -> Option<FileDifference> {
@@ -308,6 +298,7 @@ mod tests {
     use pipe_stages::tensors::TensorsWriter;
 
     use super::*;
+    use crate::arrays::tests::{npy_file, npz_file};
 
     fn check(path: &str, old: &[u8], new: &[u8], expected: &str) {
         assert_eq!(of_file(path, &old.to_vec().into(), &new.to_vec().into()).to_string(), expected);
@@ -337,6 +328,14 @@ mod tests {
         assert!(close("a.csv", b"a,b\nx,1\n", b"a,b\nx,1.0005\n"));
         assert!(!close("a.csv", b"a,b\nx,1\n", b"a,b\nx,1\nx,1\n") && !close("a.csv", b"a\n1\n", b"a\n2\n"));
         assert!(!close("a.bin", b"1", b"2"));
+        let npz = |x: f64, words: &[u8]| {
+            npz_file(&[("x", npy_file("<f8", "(1,)", &x.to_le_bytes())), ("words", npy_file("<U1", "(1,)", words))])
+        };
+        let old = npz(1.0, b"a\0\0\0");
+        assert!(close("a.npz", &old, &npz(1.0005, b"a\0\0\0")));
+        assert!(!close("a.npz", &old, &npz(1.5, b"a\0\0\0")) && !close("a.npz", &old, &npz(1.0, b"b\0\0\0")));
+        check("a.npz", &old, &npz(1.5, b"a\0\0\0"), "tensor `x` differs, by at most 5.0e-1");
+        check("a.npz", &old, &npz(1.0, b"b\0\0\0"), "tensor `words` has another type or shape");
     }
 
     #[test]

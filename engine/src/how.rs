@@ -64,7 +64,7 @@ choices! {
     pub enum Claim = Exact {
         /// Every byte.
         Exact,
-        /// Numbers in JSON, CSV and safetensors files within this relative tolerance, everything else exactly.
+        /// Numbers in JSON, CSV, safetensors, npy and npz files within this relative tolerance, everything else exactly.
         Close(f64 [Domain::Positive]),
         /// Not at all.
         Impure,

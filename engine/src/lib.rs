@@ -7,6 +7,8 @@
 #![warn(missing_docs)]
 
 pub mod action;
+mod arrays;
+pub mod claims;
 pub mod compare;
 pub mod gc;
 pub mod how;
@@ -21,3 +23,4 @@ pub mod reference;
 pub mod run;
 pub mod study;
 pub mod tag;
+pub mod unfinished;

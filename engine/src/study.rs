@@ -300,6 +300,21 @@ pub struct Found {
     pub hash: Digest,
     /// The study.
     pub study: Study,
+    /// The run that has not come to its end. The study then has the nodes that are done. `None` for a study that was recorded.
+    pub open: Option<OpenRun>,
+}
+
+/// A run that has not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenRun {
+    /// The id of the run, by which it says what is going on.
+    pub run: String,
+    /// Whether a process is running it. Otherwise it was stopped.
+    pub running: bool,
+    /// When it was started, in seconds since 1970.
+    pub started: u64,
+    /// The number of nodes of the whole study.
+    pub planned: usize,
 }
 
 /// Returns the study that `text` names: a study's name, `name~n` for the n-th before its latest, a tag, a hash, or a prefix of
@@ -345,7 +360,7 @@ pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
 }
 
 fn load(store: &Store, name: Option<String>, hash: Digest) -> Result<Found, StudyError> {
-    Ok(Found { name, hash, study: Study::load(store, &hash)? })
+    Ok(Found { name, hash, study: Study::load(store, &hash)?, open: None })
 }
 
 /// Returns all entries of the studies' logs, with their names: sorted by name, then oldest first.

@@ -1,22 +1,20 @@
 //! `pipe cat`
 
 use clap::Args;
-use pipe_engine::study;
+use pipe_engine::unfinished;
 use pipe_store::{Digest, ObjectSource};
 
 use super::export::{Output, find_output};
-use crate::{
-    failure::{EXIT_CODES, Failure},
-    logging::Logging,
-    output::print_bytes,
-    store_args::StoreArgs,
-};
+use crate::{failure::Failure, logging::Logging, output::print_bytes, store_args::StoreArgs};
 
 /// Write an object or an output file to standard output
 ///
 /// For example `pipe cat search/train/003/history.csv`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe cat test/evaluation.json
+  pipe cat retrain_best/history.csv")]
 pub(crate) struct Cat {
     /// A hash, a unique prefix of a hash, or an output file of a node
     #[arg(value_name = "HASH|NODE/PATH")]
@@ -36,7 +34,7 @@ impl Cat {
         let digest: Digest = match by_hash {
             Some(digest) => digest,
             None => {
-                let found = study::find(&store, self.study.as_deref())?;
+                let found = unfinished::find(&store, self.study.as_deref())?;
                 match find_output(&store, &found, &self.what)? {
                     Output::File { entry, .. } => entry.digest,
                     Output::Tree(files) => {

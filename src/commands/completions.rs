@@ -3,17 +3,15 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use crate::{
-    failure::{EXIT_CODES, Failure},
-    logging::Logging,
-    output::print_bytes,
-};
+use crate::{failure::Failure, logging::Logging, output::print_bytes};
 
 /// Print completions for a shell
 ///
 /// For example `pipe completions bash > ~/.local/share/bash-completion/completions/pipe`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe completions bash > ~/.local/share/bash-completion/completions/pipe")]
 pub(crate) struct Completions {
     /// The shell
     shell: Shell,

@@ -17,11 +17,9 @@ use crate::{
 /// with equal keys but different outputs come last: the same action gave different bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes:
-  0    the studies are the same
-  1    they differ
-  2    they could not be compared, or standard output failed
-  3    the store is damaged")]
+Examples:
+  pipe diff shapes~1 shapes
+  pipe diff v1 v2 --json")]
 pub(crate) struct Diff {
     /// A study's name or hash; `name~1` is the study before the latest of that name
     a: String,

@@ -10,12 +10,7 @@ use pipe_stages::fetch::{DiskError, Look, Measured, Network, Snapshot, Sources, 
 use serde_json::{Value, json};
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
-    logging::Logging,
-    looking::Looking,
-    output::print,
-    plan_args::partial,
-    store_args::StoreArgs,
+    failure::Failure, logging::Logging, looking::Looking, output::print, plan_args::partial, store_args::StoreArgs,
 };
 
 /// Print the size and the digest of files, as a pipeline file has them
@@ -23,12 +18,10 @@ use crate::{
 /// A URL is downloaded. If there is a store, what came is kept there, and `pipe run` does not download it again. Of a folder, prints
 /// the digest of its listing, which is what the key of `Folder(..)` has, and how much is in it.
 #[derive(Debug, Args)]
-#[command(after_help = format!("\
-Example:
-  $ pipe digest https://example.org/flowers.tar.gz
-  size: 344862509, sha256: \"1a2b..\"
-
-{EXIT_CODES}"))]
+#[command(after_help = "\
+Examples:
+  pipe digest https://example.org/flowers.tar.gz
+  pipe digest ../pictures")]
 pub(crate) struct Digest {
     /// A file, a folder or a URL
     #[arg(value_name = "FILE|FOLDER|URL", required = true)]

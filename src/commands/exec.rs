@@ -17,18 +17,16 @@ use pipe_engine::{
 };
 use pipe_store::{ActionKey, Digest, Store};
 
-use crate::{
-    failure::{EXIT_CODES, Failure},
-    logging::Logging,
-    output::print,
-};
+use crate::{failure::Failure, logging::Logging, output::print};
 
 /// Execute one action that is in the store (plumbing)
 ///
 /// Stores the result and prints the digest of its output tree. If the result is known already, only prints the digest. `pipe
 /// run` starts this command for each node.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe exec 3d0dead549d1")]
 pub(crate) struct Exec {
     /// The action key, or a unique prefix of it
     key: String,
@@ -192,13 +190,11 @@ impl Exec {
             provenance,
             self.fresh,
         );
-        if let Some(programs) = &host.programs {
-            programs.clean_up();
-        }
+        let keeps_state = host.programs.as_ref().is_some_and(|programs| programs.clean_up(executed.is_ok()));
         let executed = executed.map_err(|error| match error {
             ExecuteError::Interrupted => Stopped::Interrupted,
             error => {
-                let hint = run::hint_of(&error);
+                let hint = run::hint_of(&error).or_else(|| keeps_state.then(|| STATE_STAYS.to_owned()));
                 let failure = match error {
                     ExecuteError::Store(error) => error.into(),
                     error => Failure::from_error(&error),
@@ -216,6 +212,9 @@ impl Exec {
         Ok(executed)
     }
 }
+
+/// What there is to know about a program that ended without a result and left a state.
+const STATE_STAYS: &str = "the next run goes on from the state that it left; with `--rerun` it starts afresh";
 
 enum Stopped {
     Interrupted,

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pipe_engine::study::{self, Found};
+use pipe_engine::{
+    study::{self, Found},
+    unfinished,
+};
 use pipe_store::{Digest, ObjectSource, Store, TreeEntry};
 use pipe_views::export::{
     onnx, results,
@@ -11,7 +14,7 @@ use pipe_views::export::{
 };
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     publish::{self, Existing, ExistingFolder, Folder, Published},
     store_args::StoreArgs,
@@ -23,7 +26,11 @@ use crate::{
 /// For example `pipe export retrain_best/best/weights.safetensors weights.safetensors` copies one file. The copies are
 /// independent of the store. A file or a folder appears when it is complete; if something fails, nothing is left behind.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe export retrain_best/best/weights.safetensors weights.safetensors
+  pipe export --onnx retrain_best model.onnx
+  pipe export --tensorboard runs")]
 pub(crate) struct Export {
     /// A node or one of its files; a study [default: the latest] with `--tensorboard` or `--results`
     #[arg(value_name = "NODE[/PATH]", required_unless_present_any = ["tensorboard", "results"])]
@@ -56,10 +63,10 @@ impl Export {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         if let Some(folder) = self.tensorboard.as_ref().or(self.results.as_ref()) {
-            let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
+            let found = unfinished::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
             return self.write_study(&store, &found, folder);
         }
-        let found = study::find(&store, self.study.as_deref())?;
+        let found = unfinished::find(&store, self.study.as_deref())?;
         let (what, dest) = self.what.as_deref().zip(self.dest.as_deref()).expect("the arguments are required");
         if self.onnx {
             let name = found.study.resolve(what)?;

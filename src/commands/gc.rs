@@ -16,7 +16,7 @@ use pipe_store::{ActionKey, Digest, Fitted, GcPlan, Store, StoreError};
 use serde_json::json;
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     output::{self, print},
     report_folder,
@@ -30,7 +30,11 @@ use crate::{
 /// Keeps the objects of all studies, the results of running and unfinished runs, and everything that was written or used
 /// within the grace period. It can run at the same time as `pipe run`. A second `pipe gc` waits for the first.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe gc --dry-run
+  pipe gc --keep-last 3 --grace 1d
+  pipe gc --max-size 20GB")]
 pub(crate) struct Gc {
     #[command(flatten)]
     store: StoreArgs,

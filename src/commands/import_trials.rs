@@ -11,7 +11,7 @@ use pipe_store::Digest;
 use url::Url;
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     files,
     logging::Logging,
     output::print,
@@ -25,7 +25,9 @@ use crate::{
 /// proposed them. Writes them to a record, and prints the two lines to add to the pipeline file. The sampler then treats them
 /// as earlier trials and does not propose them again. The best trial is still chosen among the search's own trials.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe import-trials old.json --search search")]
 pub(crate) struct ImportTrials {
     /// The recorded trials (JSON)
     #[arg(value_name = "FILE")]

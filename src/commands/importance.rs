@@ -1,11 +1,11 @@
 //! `pipe importance`
 
 use clap::Args;
-use pipe_engine::study;
+use pipe_engine::unfinished;
 use pipe_views::importance;
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     output::{json, print},
     store_args::StoreArgs,
@@ -18,7 +18,10 @@ use crate::{
 /// trials (PED-ANOVA). A hyperparameter that only some trials have is compared among those trials. The number of trials is
 /// shown beside each importance: with few trials, importances are unreliable.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe importance
+  pipe importance shapes --json")]
 pub(crate) struct Importance {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
@@ -32,7 +35,7 @@ pub(crate) struct Importance {
 impl Importance {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        let found = study::find(&store, self.study.as_deref())?;
+        let found = unfinished::find(&store, self.study.as_deref())?;
         let searches = importance::table(&store, &found.study)?;
         if searches.is_empty() {
             talk::say("the study has no search");

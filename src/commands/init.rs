@@ -6,7 +6,7 @@ use clap::Args;
 use pipe_store::{Digest, Store};
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     publish::{self, Existing},
     talk,
@@ -19,7 +19,10 @@ pub(crate) const DEFAULT: &str = include_str!("../../pipeline.ron");
 ///
 /// The study is a search on generated pictures. It takes a few minutes on two cores and needs no network.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe init
+  pipe init my-study")]
 pub(crate) struct Init {
     /// The file to write
     #[arg(default_value = "pipeline.ron")]

@@ -4,24 +4,27 @@ use std::{
     fs::File,
     io::{Read, Seek},
     os::unix::fs::MetadataExt,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use clap::Args;
 use pipe_engine::{
     run::{outlook::Outlook, program},
-    study::{self, Found, Outcome},
+    study::{Found, Outcome},
+    unfinished,
 };
 use pipe_store::{ActionKey, ActionResult, Digest, FailureRecord, Store};
+use pipe_views::moment;
 use serde_json::Value;
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     output::{json, print_bytes},
     plan_args::{PlanArgs, Unknown, unknown},
     store_args::StoreArgs,
     talk,
+    time::duration,
 };
 
 /// Show what a node said when it was executed
@@ -30,7 +33,10 @@ use crate::{
 /// belongs to the pipeline file as it is now, and otherwise the one in the latest study. Of a long log, the beginning and the end
 /// are kept. `-v` before a run makes nodes say more. What a program says can be read while it runs.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe logs search/train/003
+  pipe logs -f train/3")]
 pub(crate) struct Logs {
     /// A node such as `search/train/003`
     #[arg(value_name = "NODE")]
@@ -46,7 +52,7 @@ pub(crate) struct Logs {
     #[arg(long, conflicts_with = "follow")]
     json: bool,
     /// If its program is running, go on showing what it says until it ends
-    #[arg(long, short = 'F')]
+    #[arg(long)]
     follow: bool,
 }
 
@@ -99,7 +105,7 @@ impl Logs {
         if let Some(execution) = now {
             return Ok(execution);
         }
-        let Found { study, .. } = study::find(store, self.study.as_deref())?;
+        let Found { study, .. } = unfinished::find(store, self.study.as_deref())?;
         let node = study.resolve(&self.node)?;
         let of_study = &study.nodes[node];
         let Some(key) = of_study.key() else {
@@ -129,7 +135,7 @@ impl Logs {
             },
             // The latest study may have it.
             Err(error) => {
-                let is_there = study::find(store, None).is_ok_and(|found| found.study.resolve(&self.node).is_ok());
+                let is_there = unfinished::find(store, None).is_ok_and(|found| found.study.resolve(&self.node).is_ok());
                 return if is_there { Ok(None) } else { Err(unknown(&plan, error)) };
             }
         };
@@ -234,9 +240,7 @@ fn when(execution: &Execution) -> String {
     let number = |name: &str| execution.provenance.as_ref().and_then(|provenance| provenance.get(name)?.as_f64());
     match (number("started"), number("seconds")) {
         (Some(started), Some(seconds)) if started >= 0.0 => {
-            let started = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(started);
-            let started = humantime::format_rfc3339_seconds(started).to_string().replace('T', " ").replace('Z', " UTC");
-            format!(", executed at {started} for {}", crate::printer::duration(seconds))
+            format!(", executed at {} for {}", moment(started), duration(seconds))
         }
         _ if execution.outcome == Some(RUNNING) => ", running".to_owned(),
         _ if execution.outcome.is_none() => ", without a result".to_owned(),

@@ -6,7 +6,7 @@ use clap::Args;
 use pipe_store::Digest;
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     output::print_bytes,
     publish::{self, Existing},
@@ -16,7 +16,10 @@ use crate::{
 ///
 /// After `pipe man ~/.local/share/man/man1`, `man pipe-run` shows the page of `pipe run`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe man
+  pipe man ~/.local/share/man/man1")]
 pub(crate) struct Man {
     /// Write `pipe.1`, `pipe-run.1` and the other pages to this folder
     #[arg(value_name = "DIR")]

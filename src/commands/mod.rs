@@ -3,10 +3,10 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::{self, Logging},
     output, talk,
 };
@@ -52,20 +52,38 @@ commands! {
     export::Export,
     cat::Cat,
     predict::Predict,
-    completions::Completions(Cli::command()),
-    man::Man(Cli::command()),
+    completions::Completions(parser()),
+    man::Man(parser()),
     exec::Exec,
     launch::Launch,
+    exit_codes::ExitCodes,
 }
+
+/// What follows the list of commands.
+const AFTER_HELP: &str = "\
+Examples:
+  pipe init
+  pipe run
+  pipe trials
+
+`pipe help COMMAND` explains a command, and `pipe help exit-codes` the exit codes.";
 
 /// Run a machine-learning study; results that are known are not computed again
 #[derive(Debug, Parser)]
-#[command(name = "pipe", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "pipe", version, after_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
     logging: Logging,
+}
+
+/// Returns the parser of the command line.
+fn parser() -> clap::Command {
+    // `-f` follows a log, as for `tail` and `docker logs`. For the other commands it names the pipeline file.
+    Cli::command().mut_subcommand("logs", |logs| {
+        logs.mut_arg("file", |file| file.short(None)).mut_arg("follow", |follow| follow.short('f'))
+    })
 }
 
 /// Runs the program and returns its exit code.
@@ -81,7 +99,8 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let cli = match Cli::try_parse() {
+    let cli = parser().try_get_matches().and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    let cli = match cli {
         Ok(cli) => cli,
         Err(error) => return answer(&error),
     };
@@ -102,4 +121,25 @@ fn answer(error: &clap::Error) -> Result<(), Failure> {
     }
     let message = if talk::has_colours() { text.ansi().to_string() } else { text.to_string() };
     Err(Failure { verbatim: true, ..Failure::usage(message) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_has_examples_that_it_accepts() {
+        let program = parser();
+        for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  pipe ")).collect();
+            assert!(!examples.is_empty(), "`{}` has no example", command.get_name());
+            for example in examples {
+                let words = example.split(" > ").next().unwrap_or_default().split(' ');
+                let parsed = parser().try_get_matches_from(["pipe"].into_iter().chain(words));
+                assert!(parsed.is_ok(), "`pipe {example}`: {}", parsed.unwrap_err());
+                assert_eq!(example.split(' ').next(), Some(command.get_name()));
+            }
+        }
+    }
 }

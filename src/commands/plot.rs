@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use pipe_engine::study;
+use pipe_engine::unfinished;
 use pipe_store::{Digest, Store};
 use pipe_views::{
     node_network::{self, NetworkError},
@@ -12,7 +12,7 @@ use pipe_views::{
 };
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     files,
     logging::Logging,
     output::{print, print_bytes},
@@ -29,7 +29,10 @@ const PROPOSAL: u64 = 1 << 20;
 /// A column is `value` (the metric that was optimised), a hyperparameter, a metric such as `end.valid.loss`, or one of
 /// `trial`, `loss`, `best_epoch`, `epochs` and `parameters`. By default, the most important hyperparameters are shown.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe plot history --out history.svg
+  pipe plot architecture retrain_best")]
 pub(crate) struct Plot {
     /// What to draw
     #[arg(value_enum)]
@@ -148,7 +151,7 @@ impl Plot {
         if matches!(self.kind, PlotKind::Architecture) {
             return self.architecture(&store);
         }
-        let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
+        let found = unfinished::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
         let Some(kind) = self.kind.of_trials() else {
             let executions = timeline::executions(&store, &found.study)?;
             return self.write(&timeline::Timeline::new(executions).draw());
@@ -169,7 +172,7 @@ impl Plot {
     }
 
     fn architecture(&self, store: &Store) -> Result<(), Failure> {
-        let found = study::find(store, self.study.as_deref())?;
+        let found = unfinished::find(store, self.study.as_deref())?;
         let what = self.what.as_deref().ok_or_else(|| {
             Failure::usage("`architecture` needs a node")
                 .hint("name a training or a proposal, such as `search/train/003`")

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pipe_engine::study;
+use pipe_engine::unfinished;
 use pipe_stages::{decode::PICTURE_FILE, stage::StageError};
 use pipe_views::predict::{Model, PredictError};
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     files,
     logging::Logging,
     output::{json, print},
@@ -20,7 +20,9 @@ use crate::{
 /// For example `pipe predict retrain_best cat.jpg`. The pictures are turned upright as Exif says, and scaled to the size of the
 /// images that the network was trained on.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe predict retrain_best cat.png dog.jpg")]
 pub(crate) struct Predict {
     /// The training, such as `retrain_best` or `search/train/003`
     node: String,
@@ -43,7 +45,7 @@ pub(crate) struct Predict {
 impl Predict {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        let found = study::find(&store, self.study.as_deref())?;
+        let found = unfinished::find(&store, self.study.as_deref())?;
         let name = found.study.resolve(&self.node)?;
         let model = Model::of_node(&store, &found.study, name)?;
         let mut pictures = Vec::new();

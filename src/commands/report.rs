@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use pipe_engine::study;
+use pipe_engine::unfinished;
 use pipe_store::Digest;
 use pipe_views::report;
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     output::{print, print_bytes},
     publish::{self, Existing},
@@ -20,7 +20,10 @@ use crate::{
 ///
 /// The page is the same, byte for byte, as the one that `pipe run` writes.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe report
+  pipe report shapes~1 --output before.html")]
 pub(crate) struct Report {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
@@ -34,7 +37,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        let found = study::find(&store, self.study.as_deref())?;
+        let found = unfinished::find(&store, self.study.as_deref())?;
         let path = match self.output {
             None => {
                 let name = found.name.as_deref().unwrap_or("study");

@@ -35,6 +35,7 @@ use crate::{
     report_folder,
     store_args::StoreArgs,
     talk,
+    trials::Trials,
 };
 
 /// The exit code of `--plan` if a node would run.
@@ -49,13 +50,12 @@ const WOULD_RUN: u8 = 10;
 /// compared with `--locked`. A run of selected stages, or with values or a device from outside the file, does not write it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit codes:
-  0    done; with --plan: nothing would run
-  1    a node failed, or could not be checked; with --locked: the run differs
-  2    wrong usage, or a mistake in the pipeline file
-  3    the store is damaged; with --check: a result differs
-  10   with --plan: something would run
-  130  interrupted")]
+Examples:
+  pipe run
+  pipe run --stage visualize_filters
+  pipe run --set search.trials=50 --jobs 4
+  pipe run --plan
+  pipe run --check train/3")]
 pub(crate) struct Run {
     #[command(flatten)]
     store: StoreArgs,
@@ -96,6 +96,12 @@ pub(crate) struct Run {
 
 fn seconds(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|s: &f64| (0.0..=1e9).contains(s)).ok_or_else(|| "expected seconds, 0 or more".to_owned())
+}
+
+/// Says that a score that was just stored cannot be read, and goes on without it: the run itself finds damage that matters.
+fn not_known<T: Default>(error: &pipe_store::StoreError) -> T {
+    tracing::warn!(error = error as &dyn std::error::Error, "a score is not shown");
+    T::default()
 }
 
 static STOP: StopFlag = StopFlag::new();
@@ -142,9 +148,16 @@ impl Run {
             true => Some(Comparison::new(lock_path.clone(), &store, &plan)?),
             false => None,
         };
-        let mut printer = self.printer(logging, wanted.len());
+        let mut printer = self.printer(logging, &plan, wanted.len());
+        let mut trials = Trials::new(&store, &plan);
         let mut tell = |event: Event<'_>| {
-            printer.event(&event);
+            let news = trials.hear(&event).unwrap_or_else(|error| not_known(&error));
+            printer.event(&event, news.as_ref());
+            if let Event::Settled { .. } = event {
+                printer.outlook(trials.outlook(options.jobs));
+                let warnings = trials.warnings().unwrap_or_else(|error| not_known(&error));
+                warnings.iter().for_each(|warning| printer.warn(warning));
+            }
             if let Some(text) = comparison.as_mut().and_then(|comparison| comparison.hear(&event)) {
                 let Event::Settled { node, .. } = event else { return };
                 printer.compared(&text, &json!({ "event": "differs", "node": node, "text": text }));
@@ -152,7 +165,7 @@ impl Run {
         };
         let ran = run::run(&store, &plan, &wanted, &options, previous.as_ref(), &STOP, &mut tell)?;
         if ran.interrupted {
-            printer.interrupted();
+            printer.interrupted(ran.executed + ran.reused);
             return Err(Failure::silent(130));
         }
         let study = Study::new(
@@ -193,12 +206,13 @@ impl Run {
             failed: ran.failed,
             skipped: ran.skipped,
             seconds: started.elapsed().as_secs_f64(),
+            findings: &views.findings,
             report: &views.report,
             pictures: views.pictures.as_deref(),
             lock: lock.changed.then_some(lock_path.as_path()),
         });
         let differs = compared.and_then(Result::err);
-        drop(comparison);
+        drop((comparison, printer, trials));
         // The process ends here. Freeing a large study would take a tenth of the time of a run that reuses everything.
         std::mem::forget((plan, previous, study));
         match (ran.damaged, differs, ran.failed) {
@@ -225,9 +239,9 @@ impl Run {
         })
     }
 
-    fn printer(&self, logging: &Logging, total: usize) -> Printer {
+    fn printer<'p>(&self, logging: &Logging, plan: &'p Plan, total: usize) -> Printer<'p> {
         let is_log = logging.log_format == LogFormat::Json;
-        Printer::new(self.json, logging.quiet, logging.verbose > 0, is_log, total)
+        Printer::new(self.json, logging.quiet, logging.verbose > 0, is_log, plan, total)
     }
 
     /// Executes nodes again and compares their results.
@@ -252,8 +266,8 @@ impl Run {
             .tempdir()
             .map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
         stop_at_ctrl_c();
-        let mut printer = self.printer(logging, nodes.len());
-        let mut tell = |event: Event<'_>| printer.event(&event);
+        let mut printer = self.printer(logging, plan, nodes.len());
+        let mut tell = |event: Event<'_>| printer.event(&event, None);
         let counts = check(&store, plan, &nodes, scratch.path(), options, &STOP, &mut tell)?;
         printer.check(&counts, started.elapsed().as_secs_f64());
         match counts {

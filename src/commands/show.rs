@@ -1,12 +1,12 @@
 //! `pipe show`
 
 use clap::Args;
-use pipe_engine::study::{self, StudyError};
+use pipe_engine::{study::StudyError, unfinished};
 use pipe_store::Store;
 use pipe_views::{plot::timeline, show};
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     output::{json, print},
     store_args::StoreArgs,
@@ -14,7 +14,11 @@ use crate::{
 
 /// Show a study, one of its nodes, or any object
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe show
+  pipe show search/train/003
+  pipe show shapes --timeline")]
 pub(crate) struct Show {
     /// A study's name or hash, a node such as `search/train/003`, or any object's hash [default: the latest study]
     #[arg(value_name = "STUDY|NODE|HASH")]
@@ -36,7 +40,7 @@ impl Show {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         if self.timeline {
-            let found = study::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
+            let found = unfinished::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
             let executions = timeline::executions(&store, &found.study)?;
             return print(&timeline::Timeline::new(executions).text());
         }
@@ -46,10 +50,10 @@ impl Show {
 
     fn view(&self, store: &Store) -> Result<(String, String), Failure> {
         let Some(what) = &self.what else {
-            let view = show::study(store, &study::find(store, self.study.as_deref())?)?;
+            let view = show::study(store, &unfinished::find(store, self.study.as_deref())?)?;
             return Ok((view.render(), json(&view)));
         };
-        let named = if self.study.is_none() { Some(study::find(store, Some(what))) } else { None };
+        let named = if self.study.is_none() { Some(unfinished::find(store, Some(what))) } else { None };
         match named {
             Some(Ok(found)) => {
                 let view = show::study(store, &found)?;
@@ -59,7 +63,7 @@ impl Show {
             Some(Err(StudyError::Store(error))) if error.is_damage() => return Err(error.into()),
             _ => {}
         }
-        let found = match study::find(store, self.study.as_deref()) {
+        let found = match unfinished::find(store, self.study.as_deref()) {
             Ok(found) => Some(found),
             Err(StudyError::Empty) if self.study.is_none() => None,
             Err(error) => return Err(error.into()),

@@ -2,25 +2,30 @@
 
 use clap::Args;
 use pipe_engine::{
-    study::{self, Study, StudyStatus},
-    tag,
+    study::{self, Found, Study},
+    tag, unfinished,
 };
 use pipe_store::{Digest, Store};
+use pipe_views::{findings::Findings, moment, show};
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     output::{json, print},
+    report_folder,
     store_args::StoreArgs,
     talk,
 };
 
-/// List the studies in the store
+/// List the studies in the store, with their best scores and tests
 ///
-/// Studies with the same name are ordered by time, the latest last. Tags are in brackets. A study that was forgotten and has a tag
-/// has no name.
+/// Studies with the same name are ordered by time, the latest last. One that is running, or was stopped, comes after them. Tags are in
+/// brackets. A study that was forgotten and has a tag has no name.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe studies
+  pipe studies --json")]
 pub(crate) struct Studies {
     #[command(flatten)]
     store: StoreArgs,
@@ -33,11 +38,16 @@ pub(crate) struct Studies {
 struct Row {
     /// `None` if the study is known by its tags only.
     name: Option<String>,
-    study: Digest,
-    /// Seconds since 1970.
+    /// `None` if it has not come to its end.
+    study: Option<Digest>,
+    /// Seconds since 1970: when it was recorded, or begun if it has not come to its end.
     at: u64,
-    status: Option<StudyStatus>,
+    /// `complete`, `failed`, `running`, `stopped` or `damaged`.
+    status: &'static str,
+    /// The nodes of a study, and those that are done of one that has not come to its end.
     nodes: usize,
+    /// What it found. `None` if that cannot be read.
+    findings: Option<Findings>,
     tags: Vec<String>,
 }
 
@@ -48,28 +58,35 @@ impl Studies {
         if self.json {
             return print(&json(&rows));
         }
-        let shown = |row: &Row| row.name.clone().unwrap_or_else(|| "-".to_owned());
-        let width = rows.iter().map(|row| shown(row).len()).max().unwrap_or(0);
-        let text: String = rows
-            .iter()
-            .map(|row| {
-                let status = match row.status {
-                    Some(StudyStatus::Complete) => "complete",
-                    Some(StudyStatus::Failed) => "failed",
-                    None => "damaged",
-                };
-                let tags = if row.tags.is_empty() { String::new() } else { format!("  [{}]", row.tags.join(", ")) };
-                format!("{:width$}  {}  {:>5} nodes  {status}{tags}\n", shown(row), row.study, row.nodes)
-            })
-            .collect();
         if rows.is_empty() {
             talk::say("no studies yet: make one with `pipe run`");
         }
-        print(&text)
+        let cells = |row: &Row| {
+            let found = row.findings.as_ref();
+            [
+                row.name.clone().unwrap_or_else(|| "-".to_owned()),
+                row.study.map_or_else(|| "-".to_owned(), |study| study.short()),
+                moment(row.at as f64),
+                format!("{:>5} nodes", row.nodes),
+                row.status.to_owned(),
+                found.and_then(Findings::best).map(|best| format!("best {best}")).unwrap_or_default(),
+                found.and_then(Findings::test).map(|test| format!("test {test}")).unwrap_or_default(),
+                if row.tags.is_empty() { String::new() } else { format!("[{}]", row.tags.join(", ")) },
+            ]
+        };
+        let cells: Vec<_> = rows.iter().map(cells).collect();
+        let widest = |at: usize| cells.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+        let widths: Vec<_> = (0..8).map(widest).collect();
+        let line = |row: &[String; 8]| {
+            let shown = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
+            let line: Vec<_> = shown.map(|(cell, width)| format!("{cell:width$}")).collect();
+            format!("{}\n", line.join("  ").trim_end())
+        };
+        print(&cells.iter().map(line).collect::<String>())
     }
 }
 
-/// Returns the studies with a name, and then those that only have a tag.
+/// Returns the studies with a name, those that have not come to their end, and then those that only have a tag.
 fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
     let tags = tag::list(store)?;
     let mut all: Vec<_> = study::list(store)?.into_iter().map(|(name, entry)| (Some(name), entry)).collect();
@@ -80,9 +97,32 @@ fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
     }
     let row = |(name, entry): (Option<String>, pipe_store::RefEntry)| {
         let study = Study::load(store, &entry.digest).ok();
-        let nodes = study.as_ref().map_or(0, |study| study.nodes.len());
+        let found = study.map(|study| Found { name: name.clone(), hash: entry.digest, study, open: None });
         let tags = tags.iter().filter(|(_, of)| of.digest == entry.digest).map(|(tag, _)| tag.clone()).collect();
-        Row { name, study: entry.digest, at: entry.at, status: study.map(|study| study.status), nodes, tags }
+        Row {
+            study: Some(entry.digest),
+            at: entry.at,
+            status: found.as_ref().map_or("damaged", show::status),
+            nodes: found.as_ref().map_or(0, |found| found.study.nodes.len()),
+            findings: found.and_then(|found| report_folder::findings(store, &found).ok()),
+            name,
+            tags,
+        }
     };
-    Ok(all.into_iter().map(row).collect())
+    let mut rows: Vec<_> = all.into_iter().map(row).collect();
+    for found in unfinished::all(store)? {
+        let after =
+            rows.iter().rposition(|row: &Row| row.name <= found.name && row.name.is_some()).map_or(0, |at| at + 1);
+        let open = Row {
+            study: None,
+            at: found.open.as_ref().map_or(0, |open| open.started),
+            status: show::status(&found),
+            nodes: found.study.nodes.len(),
+            findings: Findings::of(store, &found).ok(),
+            name: found.name,
+            tags: Vec::new(),
+        };
+        rows.insert(after, open);
+    }
+    Ok(rows)
 }

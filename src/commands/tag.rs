@@ -11,7 +11,7 @@ use pipe_stages::words::closest;
 use pipe_store::{Digest, Store};
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     output::{json, print},
     store_args::StoreArgs,
@@ -22,7 +22,10 @@ use crate::{
 /// A tag can be used wherever a study is given. `pipe gc` keeps a tagged study and everything that it needs, whatever
 /// `--keep-last` says. Without arguments, lists the tags.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe tag shapes v1
+  pipe tag --delete v1")]
 pub(crate) struct Tag {
     /// The study's name, hash or tag
     #[arg(value_name = "STUDY", requires = "name")]

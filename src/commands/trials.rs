@@ -1,20 +1,30 @@
 //! `pipe trials`
 
 use clap::Args;
-use pipe_engine::study;
-use pipe_views::trials;
+use pipe_engine::unfinished;
+use pipe_views::{
+    importance,
+    trials::{self, Layout},
+};
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
-    output::{json, print, print_bytes},
+    output::{self, json, print, print_bytes},
     store_args::StoreArgs,
     talk,
 };
 
-/// List the trials of a study with their hyperparameters and scores
+/// List the trials of a study, the best first
+///
+/// The score of each, and the hyperparameters that vary, the most important first, as many as fit the terminal.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe trials
+  pipe trials --sort end.valid.loss
+  pipe trials --columns epochs,parameters --all
+  pipe trials --csv > trials.csv")]
 pub(crate) struct Trials {
     /// A study's name or hash [default: the latest]
     study: Option<String>,
@@ -23,6 +33,15 @@ pub(crate) struct Trials {
     /// Sort by a metric or a hyperparameter, the best first
     #[arg(long, value_name = "METRIC")]
     sort: Option<String>,
+    /// Show these columns: hyperparameters, metrics, `epochs`, `parameters` (separated by commas)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    columns: Option<Vec<String>>,
+    /// Show everything that is known of each trial, however wide
+    #[arg(long, conflicts_with = "columns")]
+    wide: bool,
+    /// Show all trials; on a terminal, the first 20 are shown otherwise
+    #[arg(long)]
+    all: bool,
     /// Print CSV, with every hyperparameter and metric
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -31,10 +50,13 @@ pub(crate) struct Trials {
     json: bool,
 }
 
+/// The trials that a terminal shows unless all are asked for.
+const ON_TERMINAL: usize = 20;
+
 impl Trials {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        let found = study::find(&store, self.study.as_deref())?;
+        let found = unfinished::find(&store, self.study.as_deref())?;
         let mut rows = trials::table(&store, &found.study)?;
         if let Some(by) = &self.sort {
             trials::sort(&mut rows, by)?;
@@ -48,8 +70,22 @@ impl Trials {
         if self.json {
             return print(&json(&rows));
         }
+        if self.sort.is_none() {
+            // Stable, so that the searches stay together.
+            rows.sort_by(|a, b| a.search.cmp(&b.search).then(a.loss_or_worst().total_cmp(&b.loss_or_worst())));
+        }
+        let width = output::width();
+        let important = importance::table(&store, &found.study)?;
+        let order = important.into_iter().flat_map(|search| search.labels).map(|label| label.label);
+        let layout = Layout {
+            width,
+            rows: width.filter(|_| !self.all).map(|_| ON_TERMINAL),
+            order: order.collect(),
+            wide: self.wide,
+            columns: self.columns,
+        };
         let repeated = trials::repetitions(&store, &found.study)?;
         let tables = repeated.iter().map(|(search, points)| trials::render_repetitions(search, points));
-        print(&(trials::render_text(&rows) + &tables.map(|table| format!("\n{table}")).collect::<String>()))
+        print(&(trials::render_text(&rows, &layout)? + &tables.map(|table| format!("\n{table}")).collect::<String>()))
     }
 }

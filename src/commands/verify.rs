@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pipe_engine::study;
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     output::{json, print},
     store_args::StoreArgs,
@@ -19,7 +19,10 @@ use crate::{
 /// `--repair` moves damaged files, and results that refer to missing objects, to `.pipe/quarantine`. `pipe run` then computes
 /// them again. A study whose manifest is missing is forgotten.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe verify
+  pipe verify --repair")]
 pub(crate) struct Verify {
     #[command(flatten)]
     store: StoreArgs,

@@ -15,7 +15,7 @@ use pipe_engine::{
 use pipe_store::{Digest, RefKind, Store};
 
 use crate::{
-    failure::{EXIT_CODES, Failure},
+    failure::Failure,
     logging::Logging,
     output::{json, print},
     plan_args::{PlanArgs, Unknown, unknown},
@@ -28,7 +28,10 @@ use crate::{
 /// version, seed, device or numerics changed. Of a node that would not run, it tells why it ran when it did. With `--study`, it
 /// compares that study with the one before it of the same name.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Examples:
+  pipe why search/train/003
+  pipe why retrain_best --study shapes~1")]
 pub(crate) struct Why {
     /// A node such as `search/train/003`, or a stage for all of its nodes
     #[arg(value_name = "NODE")]

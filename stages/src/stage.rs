@@ -375,6 +375,21 @@ pub struct Progress {
     /// The latest training accuracy of the first head, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f32>,
+    /// The last epoch that has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<EndedEpoch>,
+    /// The memory of the process, in bytes. A host adds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+}
+
+/// An epoch that has ended.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, serde::Deserialize)]
+pub struct EndedEpoch {
+    /// Its number, from 1.
+    pub epoch: u32,
+    /// The metrics after it: `train.loss`, `valid.fine_accuracy`. Those that are not numbers are left out.
+    pub metrics: BTreeMap<String, f32>,
 }
 
 /// What a running stage is given besides its inputs.

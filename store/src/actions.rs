@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,11 @@ use crate::{
     error::{Damage, RECORD_FORMAT, Result, StoreError},
     layout::ACTIONS,
     sealed,
+    tree::TreeEntry,
 };
+
+/// The files of a tree from which on several threads look for them.
+const MANY: usize = 4096;
 
 /// The result of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +168,19 @@ impl Store {
         self.write_provenance(key, provenance)
     }
 
+    /// Adds a field to the provenance of an action's result, in the place of the field of that name that there may be.
+    ///
+    /// # Errors
+    /// As for [`provenance`](Self::provenance). Also if a file cannot be written.
+    pub fn annotate(&self, key: &ActionKey, field: &str, value: Value) -> Result<()> {
+        let _no_sweep = self.hold_off_sweeps()?;
+        // One process at a time, so that no field is lost that another adds.
+        let _lock = self.lock_dead_records()?;
+        let mut provenance = self.provenance(key)?.and_then(|known| known.as_object().cloned()).unwrap_or_default();
+        provenance.insert(field.to_owned(), value);
+        self.write_provenance(key, &provenance.into())
+    }
+
     fn write_provenance(&self, key: &ActionKey, provenance: &Value) -> Result<()> {
         let bound = Provenance { action: *key, provenance: provenance.clone() };
         let draft = self.draft()?;
@@ -241,18 +259,21 @@ impl Store {
             Err(StoreError::Missing(name)) => return Ok(Some(name)),
             tree => tree?,
         };
-        for file in tree.files.values() {
-            match self.find(&file.digest)? {
-                None => return Ok(Some(file.digest)),
-                Some((Encoding::Raw, found)) if found != file.size => {
-                    let path = self.object_path(&file.digest, Encoding::Raw);
-                    let found = Damage::Length { found, expected: file.size };
-                    return Err(StoreError::Corrupt { name: file.digest, found, path });
-                }
-                Some(_) => {}
+        let lacks = |file: &TreeEntry| match self.find(&file.digest) {
+            Err(error) => Some(Err(error)),
+            Ok(None) => Some(Ok(Some(file.digest))),
+            Ok(Some((Encoding::Raw, found))) if found != file.size => {
+                let path = self.object_path(&file.digest, Encoding::Raw);
+                let found = Damage::Length { found, expected: file.size };
+                Some(Err(StoreError::Corrupt { name: file.digest, found, path }))
             }
+            Ok(Some(_)) => None,
+        };
+        if tree.files.len() < MANY {
+            return tree.files.values().find_map(lacks).unwrap_or(Ok(None));
         }
-        Ok(None)
+        let files: Vec<_> = tree.files.values().collect();
+        files.into_par_iter().find_map_first(lacks).unwrap_or(Ok(None))
     }
 
     /// Sets the time of everything that `result` names to the present, so that a sweep planned earlier spares it.

@@ -24,6 +24,7 @@ mod fit;
 mod gc;
 mod lay;
 mod layout;
+mod live;
 mod locks;
 mod logs;
 mod mapped;

@@ -55,7 +55,7 @@ pub struct RunLog {
     pub started: SystemTime,
     /// The keys of its actions so far, in the order in which they were appended.
     pub keys: Vec<ActionKey>,
-    /// Objects that a repair keeps because a damaged record may have named them.
+    /// Other objects that it keeps: the record of its pipeline, or what a damaged record may have named.
     pub objects: Vec<Digest>,
     /// Whether a process has the run open.
     pub running: bool,
@@ -156,6 +156,25 @@ impl Store {
         let mut runs = Vec::new();
         for entry in self.run_entries()? {
             runs.extend(self.read_run(&entry.name)?);
+        }
+        Ok(runs)
+    }
+
+    /// Returns the runs that are not finished and whose logs can be read, sorted by id. A log that cannot be read is passed over with a
+    /// warning.
+    ///
+    /// # Errors
+    /// If the logs cannot be listed.
+    pub fn readable_runs(&self) -> Result<Vec<RunLog>> {
+        let mut runs = Vec::new();
+        for entry in self.run_entries()? {
+            match self.read_run(&entry.name) {
+                Ok(run) => runs.extend(run),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "the log of an unfinished run is passed over");
+                }
+            }
         }
         Ok(runs)
     }
@@ -363,6 +382,16 @@ impl Run {
         log.append(Line::Action(*key))?;
         log.keys.insert(*key);
         Ok(())
+    }
+
+    /// Keeps an object from being collected until the run is finished.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn keep(&self, object: &Digest) -> Result<()> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let _no_sweep = self.store.hold_off_sweeps()?;
+        log.append(Line::Object(*object))
     }
 
     /// Makes what was appended so far durable, so that a loss of power does not leave results that nothing names.

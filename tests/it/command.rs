@@ -28,6 +28,11 @@ case $1 in
     wait)
         while [ ! -f $3/go ]; do sleep 0.05; done
         echo one > $2/m ;;
+    dies)
+        # An error that passes by, after one step.
+        if [ -f $3/n ]; then echo went on > $2/m; exit 0; fi
+        echo 1 > $3/n
+        exit 1 ;;
     fail) echo "no module named $3"; exit ${4:-1} ;;
     peek) cat "$3" > $2/m ;;
 esac
@@ -94,6 +99,103 @@ fn a_check_says_in_which_way_a_program_gives_other_outputs() {
         ("time", "different straight"),
     ];
     assert_eq!(found, expected.map(|(node, verdict)| (node.to_owned(), verdict.to_owned())).into());
+
+    // What was found is kept beside the results, and goes with them.
+    let claim = |node: &str| {
+        let shown = pipe(&sandbox, &format!("show {node}")).ok().out;
+        shown.lines().find_map(|line| line.strip_prefix("claim")).unwrap().trim().to_owned()
+    };
+    assert_eq!(
+        claim("plain"),
+        "the same bytes: checked (run again; run in another folder with another number of threads)"
+    );
+    assert_eq!(claim("schedule"), "the same bytes: not if it is first run for half of its epochs");
+    assert_eq!(claim("free"), "nothing");
+    let claims = |sandbox: &Sandbox| {
+        let shown = pipe(sandbox, "show").ok().out;
+        shown.lines().find_map(|line| line.strip_prefix("claims")).unwrap().trim().to_owned()
+    };
+    assert_eq!(
+        claims(&sandbox),
+        "broken by resume, schedule, threads and 1 more; 2 are checked; nothing is claimed of free"
+    );
+    pipe(&sandbox, "run --rerun plain --rerun steady --rerun time").ok();
+    assert_eq!(claim("plain"), "the same bytes: claimed, not checked");
+    let sentence = "broken by resume, schedule, threads; 3 program results are claimed, not checked (`pipe run --check` checks them); \
+                    nothing is claimed of free";
+    assert_eq!(claims(&sandbox), sentence);
+    pipe(&sandbox, "report --output report.html").ok();
+    let report = fs::read_to_string(sandbox.path("report.html")).unwrap();
+    assert!(report.contains("3 program results are claimed, not checked"), "{report}");
+    // A claim that nobody has checked is told from another one that somebody has.
+    let checked = pipe(&sandbox, "run --check plain --set plain.claim=Close(1e-5)");
+    assert_eq!(checked.code, Some(0), "{}{}", checked.out, checked.err);
+    assert_eq!(claim("plain"), "the same bytes: claimed, not checked");
+}
+
+#[test]
+fn a_program_that_ends_with_an_error_goes_on_from_its_state() {
+    let sandbox = study(&stage("dies", &["dies", "{out}", "{state}"], ", outputs: [\"m\"]"));
+    let output = pipe(&sandbox, "run");
+    assert_eq!(output.code, Some(1), "{}{}", output.out, output.err);
+    let hint = "the next run goes on from the state that it left; with `--rerun` it starts afresh";
+    assert!(output.err.contains(hint), "{}", output.err);
+    assert_eq!(pipe(&sandbox, "run --rerun dies").code, Some(1), "it starts afresh");
+    pipe(&sandbox, "run").ok();
+    assert_eq!(pipe(&sandbox, "cat dies/m").ok().out, "went on\n");
+    assert!(
+        !fs::read_dir(sandbox.path(".pipe/work")).is_ok_and(|left| left.count() > 0),
+        "nothing is left to go on from"
+    );
+}
+
+#[test]
+fn the_surroundings_move_no_hash() {
+    let outputs = ", outputs: [\"m\"], pass_env: [\"TOKEN\"], environment: [Says([\"/bin/sh\", \"-c\", \"echo 1\"])]";
+    let hash = |change: &dyn Fn(&mut std::process::Command)| {
+        let sandbox = study(&stage("plain", &["plain", "{out}"], outputs));
+        let mut command = sandbox.command("run --json");
+        command.env("PATH", "/usr/bin:/bin");
+        change(&mut command);
+        sandbox.output(&mut command).events().hash()
+    };
+    let usual = hash(&|_| {});
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (name, value) in [
+        ("PATH", "/bin:/usr/bin:/nowhere"),
+        ("HOME", "/nowhere"),
+        ("USER", "somebody"),
+        ("TMPDIR", elsewhere.path().to_str().unwrap()),
+        ("LANG", "de_DE.UTF-8"),
+        ("TZ", "Asia/Tokyo"),
+        ("TOKEN", "secret"),
+        ("OMP_NUM_THREADS", "7"),
+        ("CUDA_VISIBLE_DEVICES", "3"),
+    ] {
+        let hash = hash(&|command| {
+            command.env(name, value);
+        });
+        assert_eq!(hash, usual, "{name}={value}");
+    }
+    for args in [["--jobs", "1"], ["--jobs", "3"]] {
+        let hash = hash(&|command| {
+            command.args(args);
+        });
+        assert_eq!(hash, usual, "{args:?}");
+    }
+}
+
+#[test]
+fn an_absolute_path_of_this_machine_is_told() {
+    let here = tempfile::tempdir().unwrap();
+    let path = here.path().join("tool.txt");
+    fs::write(&path, "").unwrap();
+    let sandbox = study(&stage("plain", &["plain", "{out}", path.to_str().unwrap()], ", outputs: [\"m\"]"));
+    let output = pipe(&sandbox, "run");
+    let told = format!("`{}` in the words of a command is part of its key", path.display());
+    assert_eq!(output.err.matches(&told).count(), 1, "{}", output.err);
+    // The shell is in the same place on every machine.
+    assert!(!output.err.contains("`/bin/sh` in the words"), "{}", output.err);
 }
 
 #[test]

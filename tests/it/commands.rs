@@ -34,9 +34,9 @@ fn studies_are_listed_with_their_history() {
     sandbox.run("--stage raw").ok();
     sandbox.run("--stage raw --set name=other").ok();
     assert_snapshot!(sandbox.pipe("studies").shown(), @"
-      other  DIGEST      1 nodes  complete
-      tiny   DIGEST     17 nodes  complete
-      tiny   DIGEST      1 nodes  complete
+      other  SHORT  MOMENT      1 nodes  complete
+      tiny   SHORT  MOMENT     17 nodes  complete  best 1.00 %  test 2.00 %
+      tiny   SHORT  MOMENT      1 nodes  complete
     exit 0
     ");
     let studies = sandbox.json("studies --json");
@@ -54,11 +54,17 @@ fn a_study_is_shown_by_name_hash_or_prefix() {
       pipeline  DIGEST
       test      read once in 1 study
 
-      node                stage              outcome  key           tree
+      best trial: search/train/000, valid.fine_accuracy 1.00 %
+      trials: 3 completed
+      retrain_best: valid.fine_accuracy 1.00 %
+      test: fine accuracy 2.00 % (95 % interval 0.55 to 7.00 %; chance 1.00 %; 100 images) by test
+      test: coarse accuracy 4.00 % (95 % interval 1.57 to 9.84 %; chance 5.00 %; 100 images) by test
+
+      node                stage              outcome  key           tree          score
       data                decode             done     SHORT  SHORT
       flip                augment            done     SHORT  SHORT
       raw                 fetch              done     SHORT  SHORT
-      retrain_best        train              done     SHORT  SHORT
+      retrain_best        train              done     SHORT  SHORT  valid.fine_accuracy 1.00 %
       search/history/000  history            done     SHORT  SHORT
       search/history/001  history            done     SHORT  SHORT
       search/history/002  history            done     SHORT  SHORT
@@ -67,9 +73,9 @@ fn a_study_is_shown_by_name_hash_or_prefix() {
       search/propose/002  propose            done     SHORT  SHORT
       search/select       select             done     SHORT  SHORT
       search/split/002    split              done     SHORT  SHORT
-      search/train/000    train              done     SHORT  SHORT
-      search/train/001    train              done     SHORT  SHORT
-      search/train/002    train              done     SHORT  SHORT
+      search/train/000    train              done     SHORT  SHORT  valid.fine_accuracy 1.00 %
+      search/train/001    train              done     SHORT  SHORT  valid.fine_accuracy 1.00 %
+      search/train/002    train              done     SHORT  SHORT  valid.fine_accuracy 0.00 %
       test                evaluate           done     SHORT  SHORT
       visualize_filters   visualize_filters  done     SHORT  SHORT
     exit 0
@@ -152,8 +158,18 @@ fn trials_are_a_table_csv_or_json() {
     let header: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(
         header,
-        ["trial", "status", "valid.fine_accuracy", "epoch", "epochs", "parameters", "activation", "lr_rate_mult"]
+        ["trial", "valid.fine_accuracy", "lr_rate_mult"],
+        "what varies; every trial has the same activation"
     );
+    let wide = sandbox.pipe("trials --wide").ok().out;
+    let header: Vec<_> = wide.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(
+        header,
+        ["trial", "status", "valid.fine_accuracy", "epoch", "epochs", "parameters", "lr_rate_mult", "activation"]
+    );
+    let columns = sandbox.pipe("trials --columns epochs,end.valid.loss --all").ok().out;
+    let header: Vec<_> = columns.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["trial", "valid.fine_accuracy", "epochs", "end.valid.loss"]);
     assert_eq!((table.lines().count(), table.lines().filter(|line| line.starts_with("* ")).count()), (4, 1));
     let csv = sandbox.pipe("trials --csv").ok().out;
     assert_eq!(csv.lines().count(), 4);
@@ -275,7 +291,7 @@ fn an_action_can_be_executed_given_only_its_key() {
 }
 
 #[test]
-fn the_help_of_every_command_lists_exit_codes() {
+fn the_help_of_every_command_has_examples_and_exit_codes_are_explained_once() {
     let sandbox = Sandbox::new();
     let commands = commands(&sandbox);
     let expected = "run why logs init digest studies tag show trials importance import-trials diff gc verify report plot export cat predict completions man exec help";
@@ -283,15 +299,17 @@ fn the_help_of_every_command_lists_exit_codes() {
     for command in commands.iter().filter(|command| *command != "help") {
         for flag in ["-h", "--help"] {
             let help = sandbox.pipe(&format!("{command} {flag}")).ok().out;
-            let codes =
-                help.split("Exit codes:\n").nth(1).unwrap_or_else(|| panic!("{command} {flag} lists its exit codes"));
-            let count = codes
-                .lines()
-                .filter(|line| line.split_whitespace().next().is_some_and(|code| code.parse::<u8>().is_ok()))
-                .count();
-            assert!(count >= 4 && codes.lines().count() == count, "nothing else comes after them: {help}");
+            let examples = help.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("{command} {flag} has examples"));
+            let is_example = |line: &str| line.starts_with(&format!("  pipe {command}"));
+            assert!(examples.lines().all(is_example), "nothing else comes after them: {help}");
+            assert!(!help.contains("Exit codes"), "{help}");
         }
     }
+    let explained = sandbox.pipe("help exit-codes").ok().out;
+    let codes = explained.lines().filter_map(|line| line.split_whitespace().next()?.parse::<u8>().ok());
+    assert_eq!(codes.collect::<Vec<_>>(), [0, 1, 2, 3, 10, 130]);
+    assert_eq!(sandbox.pipe("exit-codes").ok().out, explained);
+    assert!(sandbox.pipe("help").ok().out.contains("`pipe help exit-codes`"));
 }
 
 /// Returns the names of all commands, as the help lists them.
@@ -366,7 +384,7 @@ fn each_command_has_a_manual_page() {
     for page in pages {
         let text = fs::read_to_string(sandbox.path("pages").join(&page)).unwrap();
         let title = format!("\n.TH {} 1 ", page.strip_suffix(".1").unwrap());
-        assert!(text.contains(&title) && text.contains("\n.SH NAME\n") && text.contains("Exit codes:"), "{text}");
+        assert!(text.contains(&title) && text.contains("\n.SH NAME\n") && text.contains("Examples:"), "{text}");
     }
     let gc = fs::read_to_string(sandbox.path("pages/pipe-gc.1")).unwrap();
     assert!(gc.contains("\\fB\\-\\-grace\\fR"), "{gc}");

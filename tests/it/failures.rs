@@ -27,9 +27,12 @@ fn siblings_of_a_failed_node_run_and_dependants_are_skipped() {
     !  WARN the validation split of 0.2 takes 1 of 2 pictures of the class `circle/solid`, and 99 other classes are like it
     !    executed  data  (first run)  TIME
     !      failed  deep: images of 32x32 pixels are too small for 7 pooling layers: the one after `batch_normalization_6` would read 1x1  TIME
-    !     skipped  test  (it needs `deep`)
-    !    executed  fine  (first run)  TIME
+    !    executed  fine  valid.fine_accuracy 1.00 %  (first run)  TIME
     !    executed  fine_test  (first run)  TIME
+    !     skipped  test  (it needs `deep`)
+    ! fine: valid.fine_accuracy 1.00 %
+    ! test: fine accuracy 1.00 % (95 % interval 0.18 to 5.45 %; chance 1.00 %; 100 images) by fine_test
+    ! test: coarse accuracy 7.00 % (95 % interval 3.43 to 13.75 %; chance 5.00 %; 100 images) by fine_test
     ! 4 executed, 0 reused, 1 failed, 1 skipped in TIME
     ! report:   SANDBOX/.pipe/reports/deep-SHORT/report.html
     ! pictures: SANDBOX/.pipe/reports/deep-SHORT/pictures
@@ -41,7 +44,10 @@ fn siblings_of_a_failed_node_run_and_dependants_are_skipped() {
     assert_eq!(sandbox.listing(), before, "the failure is remembered");
     assert_eq!(events.nodes("reused"), names(["raw", "data", "fine", "fine_test"]));
     assert_eq!((events.nodes("failed"), events.nodes("skipped")), (names(["deep"]), names(["test"])));
-    assert_eq!(sandbox.pipe("studies").shown(), "  deep  DIGEST      6 nodes  failed\nexit 0\n");
+    assert_eq!(
+        sandbox.pipe("studies").shown(),
+        "  deep  SHORT  MOMENT      6 nodes  failed  best 1.00 %  test 1.00 %\nexit 0\n"
+    );
     // A node that does not depend on the failed one can be selected.
     assert_eq!(sandbox.run("--stage fine_test").code, Some(0));
 }

@@ -70,20 +70,20 @@ impl Script {
 }
 
 #[test]
-fn after_twenty_kills_no_process_is_left_and_the_state_was_used() {
+fn after_fifty_kills_no_process_is_left_and_the_state_was_used() {
     let script = Script::new(
         "echo $$ > $1/pid
          setsid sh -c 'trap \"\" TERM; while true; do sleep 0.1; done' &
          n=$(cat $1/n 2>/dev/null || echo 0)
-         while test $n -lt 100; do
-             n=$((n + 1)); echo $n >> $1/trace; echo $n > $1/new; mv $1/new $1/n; echo epoch $n; sleep 0.03
+         while test $n -lt 200; do
+             n=$((n + 1)); echo $n >> $1/trace; echo $n > $1/new; mv $1/new $1/n; echo epoch $n; sleep 0.02
          done
          cp $1/trace $2/trace",
         json!({"run": ["./run.sh", "{state}", "{out}"], "outputs": ["trace"]}),
     );
     let mut random = fastrand::Rng::with_seed(11);
     let state = script.sandbox.path(".pipe/work").join(script.key.to_string()).join("state/pid");
-    for i in 0..20 {
+    for i in 0..50 {
         let mut worker = script.start();
         let worker_id = worker.id().to_string();
         // Some are killed while they are laying out files, most while the program runs.
@@ -117,7 +117,7 @@ fn after_twenty_kills_no_process_is_left_and_the_state_was_used() {
     assert_eq!(script.processes(), 0);
     assert!(!state.parent().unwrap().parent().unwrap().exists(), "the working folder is removed");
     let trace: Vec<u32> = script.read("trace").lines().map(|line| line.parse().unwrap()).collect();
-    assert!(trace.first() == Some(&1) && trace.last() == Some(&100));
+    assert!(trace.first() == Some(&1) && trace.last() == Some(&200));
     // A kill between two lines of the script repeats one epoch, and no more.
     assert!(trace.windows(2).all(|pair| pair[1] == pair[0] || pair[1] == pair[0] + 1), "{trace:?}");
     script.sandbox.pipe("verify").ok();
@@ -179,8 +179,7 @@ fn what_a_program_says_can_be_read_while_it_runs() {
     assert!(running.out.ends_with("Z first\n"), "{}", running.out);
     assert_eq!(running.err, "slow, running:\n");
     assert_eq!(sandbox.json("logs slow --json")["outcome"], "running");
-    let mut following =
-        sandbox.command("logs slow --follow").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut following = sandbox.command("logs slow -f").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = [0; 10];
     following.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
     assert!(following.try_wait().unwrap().is_none());
@@ -213,4 +212,17 @@ fn what_a_program_said_can_be_read_after_it_failed_or_all_was_killed() {
     assert_eq!(output.err.matches("broken").count(), 1, "{}", output.err);
     let failed = sandbox.pipe("logs slow").ok();
     assert!(failed.out.contains("Z broken\n") && failed.out.contains("error: "), "{}", failed.out);
+}
+
+#[test]
+fn two_nodes_of_the_same_action_do_not_run_side_by_side() {
+    let command = r#"Command(run: ["./run.sh", "{out}"], files: ["run.sh"], outputs: ["x"])"#;
+    let study = format!(r#"Study(name: "same", seed: 1, stages: [("one", {command}), ("two", {command})])"#);
+    let sandbox = Sandbox::with(&study);
+    write_script(&sandbox, "sleep 0.2; echo > $1/x");
+    let events = sandbox.output(sandbox.command("run --json --jobs 4").env("PATH", "/usr/bin:/bin")).events().ok();
+    let when =
+        |kind: &str, node: &str| events.all.iter().position(|e| e["event"] == kind && e["node"] == node).unwrap();
+    assert!(when("node", "one") < when("start", "two"), "the second waits for the result of the first");
+    assert_eq!((events.why("one"), events.why("two")), ("first run".to_owned(), "executed meanwhile".to_owned()));
 }

@@ -23,8 +23,10 @@ fn the_last_event_is_about_the_study() {
     let events = sandbox.run("").ok();
     let study = events.study().as_object().unwrap();
     let fields: Vec<_> = study.keys().map(String::as_str).collect();
-    let expected =
-        ["event", "executed", "failed", "lock", "name", "pictures", "report", "reused", "seconds", "skipped", "study"];
+    let expected = [
+        "event", "executed", "failed", "findings", "lock", "name", "pictures", "report", "reused", "seconds",
+        "skipped", "study",
+    ];
     assert_eq!(fields, expected);
     assert_eq!((&study["name"], &study["executed"], &study["reused"]), (&"tiny".into(), &0.into(), &NODES.into()));
     assert_eq!((&study["failed"], &study["skipped"]), (&0.into(), &0.into()));
@@ -36,7 +38,7 @@ fn the_last_event_is_about_the_study() {
 }
 
 #[test]
-fn every_node_has_a_line_with_a_reason() {
+fn nodes_have_lines_with_reasons_and_trainings_their_scores() {
     let sandbox = Sandbox::new();
     assert_snapshot!(sandbox.pipe("run --jobs 1").shown(), @"
       study tiny DIGEST
@@ -44,26 +46,28 @@ fn every_node_has_a_line_with_a_reason() {
     !  WARN the validation split of 0.2 takes 1 of 2 pictures of the class `circle/solid`, and 99 other classes are like it
     !    executed  data  (first run)  TIME
     !    executed  flip  (first run)  TIME
-    !    executed  search/propose/000  (first run)  TIME
-    !    executed  search/train/000  (first run)  TIME
-    !    executed  search/history/000  (first run)  TIME
-    !    executed  search/propose/001  (first run)  TIME
-    !    executed  search/train/001  (first run)  TIME
-    !    executed  search/history/001  (first run)  TIME
-    !    executed  search/split/002  (first run)  TIME
-    !    executed  search/propose/002  (first run)  TIME
-    !    executed  search/train/002  (first run)  TIME
-    !    executed  search/history/002  (first run)  TIME
-    !    executed  search/select  (first run)  TIME
-    !    executed  retrain_best  (first run)  TIME
+    !    executed  search/train/000  valid.fine_accuracy 1.00 %, the best so far  (first run)  TIME
+    !    executed  search/train/001  valid.fine_accuracy 1.00 %  (first run)  TIME
+    !    executed  search/train/002  valid.fine_accuracy 0.00 %  (first run)  TIME
+    !    executed  retrain_best  valid.fine_accuracy 1.00 %  (first run)  TIME
     !    executed  test  (first run)  TIME
     !    executed  visualize_filters  (first run)  TIME
+    ! best trial: search/train/000, valid.fine_accuracy 1.00 %
+    ! trials: 3 completed
+    ! retrain_best: valid.fine_accuracy 1.00 %
+    ! test: fine accuracy 2.00 % (95 % interval 0.55 to 7.00 %; chance 1.00 %; 100 images) by test
+    ! test: coarse accuracy 4.00 % (95 % interval 1.57 to 9.84 %; chance 5.00 %; 100 images) by test
     ! 17 executed, 0 reused, 0 failed in TIME
     ! report:   SANDBOX/.pipe/reports/tiny-SHORT/report.html
     ! pictures: SANDBOX/.pipe/reports/tiny-SHORT/pictures
     ! lock:     pipeline.lock
     exit 0
     ");
+    // With `-v`, those between the trials have lines as well.
+    let verbose = sandbox.pipe("run -v").ok().err;
+    for node in ["search/propose/000", "search/history/001", "search/split/002", "search/select"] {
+        assert!(verbose.contains(&format!("reused  {node}  (unchanged)")), "{node}: {verbose}");
+    }
     assert_snapshot!(sandbox.pipe("run --quiet").shown(), @"
       study tiny DIGEST
     exit 0

@@ -267,7 +267,7 @@ pub(crate) fn filtered(text: &str) -> String {
     without_times(&result)
 }
 
-/// Returns text with `12 ms`, `1.2 s` and `1m 02s` replaced by `TIME`.
+/// Returns text with `12 ms`, `1.2 s` and `1m 02s` replaced by `TIME`, and `2026-11-25 14:40:14 UTC` by `MOMENT`.
 fn without_times(text: &str) -> String {
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let line = |line: &str| {
@@ -281,6 +281,14 @@ fn without_times(text: &str) -> String {
         while i + 1 < words.len() {
             let minutes = words[i].strip_suffix('m').is_some_and(is_number)
                 && words[i + 1].strip_suffix('s').is_some_and(is_number);
+            let is_like = |word: Option<&String>, form: &str| {
+                let same = |(c, like): (char, char)| if like == '0' { c.is_ascii_digit() } else { c == like };
+                word.is_some_and(|word| word.len() == form.len() && word.chars().zip(form.chars()).all(same))
+            };
+            if is_like(words.get(i), "0000-00-00") && is_like(words.get(i + 1), "00:00:00") {
+                words.splice(i..(i + 3).min(words.len()), ["MOMENT".to_owned()]);
+                continue;
+            }
             if is_number(&words[i]) && ["ms", "s"].contains(&words[i + 1].as_str()) || minutes {
                 words.splice(i..i + 2, ["TIME".to_owned()]);
             }

@@ -37,8 +37,8 @@ fn a_tag_can_be_used_like_a_name() {
     exit 0
     ");
     assert_snapshot!(sandbox.pipe("studies").shown(), @"
-      tiny  DIGEST     17 nodes  complete  [v1]
-      tiny  DIGEST     13 nodes  complete  [latest]
+      tiny  SHORT  MOMENT     17 nodes  complete  best 1.00 %  test 2.00 %  [v1]
+      tiny  SHORT  MOMENT     13 nodes  complete  best 1.00 %  test 2.00 %  [latest]
     exit 0
     ");
     let rows = sandbox.json("tag --json");
@@ -110,8 +110,8 @@ fn gc_keeps_a_tagged_study() {
     assert_eq!(sandbox.stored("objects").intersection(&before).count(), before.len());
     assert_eq!(sandbox.stored("reports").intersection(&reports).count(), reports.len());
     assert_snapshot!(sandbox.pipe("studies").shown(), @"
-      tiny  DIGEST      1 nodes  complete
-      -     DIGEST     17 nodes  complete  [v1]
+      tiny  SHORT  MOMENT      1 nodes  complete
+      -     SHORT  MOMENT     17 nodes  complete  best 1.00 %  test 2.00 %  [v1]
     exit 0
     ");
     sandbox.pipe("verify").ok();

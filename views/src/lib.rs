@@ -4,6 +4,7 @@
 pub mod diff;
 pub mod evaluation;
 pub mod export;
+pub mod findings;
 pub mod importance;
 mod natural;
 pub mod node_network;
@@ -18,6 +19,8 @@ pub mod show;
 mod testing;
 mod text;
 pub mod trials;
+
+pub use text::{metric_value, moment};
 
 use pipe_engine::{names::NameError, study::StudyError};
 use pipe_store::{Digest, StoreError};

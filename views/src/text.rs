@@ -1,5 +1,7 @@
 //! Numbers, counts and tables as text.
 
+use std::time::{Duration, SystemTime};
+
 use pipe_engine::pipeline::stages;
 use pipe_stages::StageName;
 use serde_json::Value;
@@ -34,6 +36,17 @@ fn trimmed(text: &str) -> &str {
 /// Returns a fraction as a percentage with two decimals and a no-break space: `41.88 %`.
 pub(crate) fn percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{:.2}\u{a0}%", 100.0 * fraction) } else { significant(fraction, 3) }
+}
+
+/// Returns the value of a metric as text: accuracies are percentages.
+pub fn metric_value(metric: Option<&str>, value: f64) -> String {
+    if metric.is_some_and(|metric| metric.contains("accuracy")) { percent(value) } else { significant(value, 5) }
+}
+
+/// Returns a moment, given in seconds since 1970: `2026-11-25 16:00:14 UTC`.
+pub fn moment(seconds: f64) -> String {
+    let moment = SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds.clamp(0.0, 1e11));
+    humantime::format_rfc3339_seconds(moment).to_string().replace('T', " ").replace('Z', " UTC")
 }
 
 /// Returns an integer with commas between groups of three digits: `7,061,116`.
@@ -124,7 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn counts_sizes_and_percentages_are_formatted() {
+    fn counts_sizes_percentages_and_moments_are_formatted() {
+        assert_eq!(moment(1_795_617_614.5), "2026-11-25 14:40:14 UTC");
+        assert_eq!(moment(f64::MAX), moment(1e11));
         assert_eq!([0, 999, 1000, 7_061_116].map(grouped), ["0", "999", "1,000", "7,061,116"]);
         assert_eq!([12, 1_440, 8_000_000].map(bytes), ["12 B", "1.44 kB", "8 MB"]);
         assert_eq!(percent(0.41884), "41.88\u{a0}%");

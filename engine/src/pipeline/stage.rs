@@ -306,6 +306,13 @@ impl<'p> Expansion<'p> {
         node
     }
 
+    /// Tells the user something before the plan runs, unless it is told already.
+    pub(super) fn note_once(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
     /// Returns the data set that the stage called `name` makes.
     pub(super) fn data_set(&self, name: &str) -> &'p Decode {
         self.stages.data_set(name).expect("kinds are checked when a pipeline is read")

@@ -1,6 +1,6 @@
 //! Executes nodes again although their results are known, in stores of their own, and compares the results with the committed
 //! ones. A training is executed twice: straight, and stopped half way and continued. A program is executed in up to four ways. Nothing is
-//! committed.
+//! committed, but what was found of a program is noted in the provenance of the result.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     action::Action,
+    claims,
     compare::{ResultDifference, compare},
     plan::Plan,
     study,
@@ -120,6 +121,7 @@ pub fn check(
                 admission.release(index);
                 match verdict {
                     Some(verdict) => {
+                        note(store, plan, index, &outlook, &verdict);
                         tell_of(&mut counts, &plan.nodes[index].name, &verdict, since.elapsed().as_secs_f64(), tell);
                     }
                     None => counts.interrupted = true,
@@ -128,6 +130,17 @@ pub fn check(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => unreachable!("this function holds a sender"),
         }
+    }
+}
+
+/// Notes a verdict on a program beside its result. Who may only read a store can check it nevertheless.
+fn note(store: &Store, plan: &Plan, index: usize, outlook: &Outlook, verdict: &Verdict) {
+    let node = &plan.nodes[index];
+    let key = outlook.get(index).and_then(|prospect| prospect.key);
+    let Some((how, key)) = node.how.as_ref().zip(key) else { return };
+    if let Err(error) = claims::note(store, &key, verdict, how.claim) {
+        let error = local::with_causes(&error);
+        tracing::warn!(node = node.name, error, "what the check found cannot be noted in the store");
     }
 }
 

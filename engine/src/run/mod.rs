@@ -11,6 +11,7 @@ mod event;
 pub mod execute;
 mod gpus;
 pub mod limits;
+pub mod live;
 mod local;
 pub mod log;
 pub mod machine;
@@ -32,6 +33,7 @@ use std::{
 use admission::{Admission, Limits, Wish};
 use alike::{GivenUp, Searches};
 pub use event::{Event, How};
+use live::Live;
 use local::{Ended, Job, Message};
 pub use local::{hint_of, with_causes};
 pub use options::Options;
@@ -102,6 +104,7 @@ pub fn run(
         if stop.is_set() && !std::mem::replace(&mut told_to_stop, true) {
             engine.running.values().for_each(|running| running.stop.ask());
         }
+        engine.note_live();
         match receiver.recv_timeout(Duration::from_millis(50)) {
             Ok(message) => engine.hear(message, tell)?,
             Err(RecvTimeoutError::Timeout) => {}
@@ -169,6 +172,7 @@ struct Engine<'a> {
     has_said_room: bool,
     /// Whether something has settled since the checkpoints were looked at.
     has_news: bool,
+    live: Live,
 }
 
 impl<'a> Engine<'a> {
@@ -216,6 +220,7 @@ impl<'a> Engine<'a> {
             losses: BTreeMap::new(),
             has_said_room: false,
             has_news: false,
+            live: Live::new(),
         })
     }
 
@@ -315,7 +320,10 @@ impl<'a> Engine<'a> {
             State::Ready { wish, .. } => (*index, *wish),
             _ => unreachable!("only ready nodes are in `ready`"),
         };
-        let ready: Vec<_> = self.ready.iter().filter(|index| !disk_first || is_of_disk(index)).map(wish).collect();
+        // Two nodes may have the same action. The second finds the result of the first when that has ended.
+        let running: BTreeSet<_> = self.running.keys().map(|index| self.actions[*index]).collect();
+        let ready = self.ready.iter().filter(|index| !running.contains(&self.actions[**index]));
+        let ready: Vec<_> = ready.filter(|index| !disk_first || is_of_disk(index)).map(wish).collect();
         let Some((index, share)) = self.admission.admit(ready.into_iter()) else { return Ok(None) };
         self.ready.remove(&index);
         let State::Ready { action, why, wish } = std::mem::replace(&mut self.states[index], State::Running) else {
@@ -339,6 +347,7 @@ impl<'a> Engine<'a> {
         let (job, stop) = Job::new(index, node.stage.clone(), *action, node.how.clone(), share.threads, fresh);
         let job = job.with_gpus(self.admission.visible(node.how.as_deref(), share.gpus));
         self.running.insert(index, Running { stop, why, since: Instant::now() });
+        self.live.started(index, &node.name);
         Ok(Some(job))
     }
 
@@ -381,6 +390,8 @@ impl<'a> Engine<'a> {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = format!("{:x}-{:x}", since.as_nanos(), std::process::id());
         let run = self.store.open_run(&id, &self.plan.name, now)?;
+        // So that the study can be looked at before it is recorded.
+        run.keep(&self.store.put(&self.plan.pipeline)?)?;
         for key in std::mem::take(&mut self.hits) {
             run.append(&key)?;
         }
@@ -389,14 +400,22 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
+    fn note_live(&mut self) {
+        if let Some(run) = &self.run {
+            self.live.note(self.store, run.id());
+        }
+    }
+
     fn hear(&mut self, message: Message, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), StoreError> {
         match message {
             Message::Progress { index, progress } => {
+                self.live.progress(index, &progress);
                 tell(Event::Progress { node: &self.plan.nodes[index].name, progress: &progress });
             }
             Message::Talk { index, line } => tell(Event::Talk { node: &self.plan.nodes[index].name, line: &line }),
             Message::Ended { index, ended } => {
                 let running = self.running.remove(&index).expect("only running nodes end");
+                self.live.ended(index);
                 self.admission.release(index);
                 let seconds = running.since.elapsed().as_secs_f64();
                 match ended {
@@ -546,6 +565,9 @@ impl<'a> Engine<'a> {
     }
 
     fn finish(self, stopped: bool) -> Ran {
+        if let Some(run) = &self.run {
+            self.live.end(self.store, run.id());
+        }
         let count = |name: &str| self.counts.get(name).copied().unwrap_or(0);
         let unsettled = self.wanted.iter().any(|&index| !matches!(self.states[index], State::Settled(_)));
         let mut nodes = BTreeMap::new();

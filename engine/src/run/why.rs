@@ -348,7 +348,7 @@ impl fmt::Display for Why {
             Self::Damaged { message } => write!(f, "{message}"),
             Self::Unchanged => write!(f, "unchanged"),
             Self::Known { .. } => write!(f, "known from an earlier run"),
-            Self::Meanwhile => write!(f, "executed meanwhile by another run"),
+            Self::Meanwhile => write!(f, "executed meanwhile"),
             Self::Failed { message, hint: None } => write!(f, "{message}"),
             Self::Failed { message, hint: Some(hint) } => write!(f, "{message}\n  hint: {hint}"),
             Self::Skipped { needs } => write!(f, "it needs `{needs}`"),

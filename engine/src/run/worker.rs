@@ -13,7 +13,7 @@ use std::{
 
 use pipe_stages::{
     program::{Finished, Program, Watched},
-    stage::{Checkpoint, Host, Inputs, Progress, StageError},
+    stage::{Checkpoint, EndedEpoch, Host, Inputs, Progress, StageError},
 };
 use pipe_store::{ActionKey, Digest, Store, WorkFolder};
 use rustix::process::{getpid, set_child_subreaper};
@@ -171,7 +171,7 @@ pub struct Programs {
     work: Mutex<Option<Work>>,
 }
 
-/// A working folder that this process has taken, and whether what is left in it is of use to the next run.
+/// A working folder that this process has taken, and whether there is a state in it.
 struct Work {
     folder: WorkFolder,
     leaves_state: bool,
@@ -188,15 +188,27 @@ impl Programs {
         Ok(Self { key, inputs, how, launcher, work: Mutex::new(None) })
     }
 
-    /// Removes the working folder, unless the next run goes on from what is in it. Call it when the outputs are stored.
-    pub fn clean_up(&self) {
+    /// Removes the working folder, unless there is no result and the next run can go on from the state in it. Returns whether it stays.
+    /// Call it when the outputs are stored.
+    pub fn clean_up(&self, has_result: bool) -> bool {
         let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Work { folder, leaves_state: false }) = work else { return };
+        let Some(Work { folder, leaves_state }) = work else { return false };
+        if leaves_state && !has_result {
+            return true;
+        }
         if let Err(error) = folder.remove() {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "the working folder was not removed");
         }
+        false
     }
+}
+
+/// Returns the memory that this process holds, in bytes, if the system tells.
+fn memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?;
+    Some(kilobytes.parse::<u64>().ok()? << 10)
 }
 
 /// Ends all programs that this process runs at once, and everything that they started.
@@ -207,6 +219,8 @@ pub fn kill_programs() {
 struct Clock {
     checkpoint: Instant,
     progress: Option<Instant>,
+    /// The last epoch that has ended and of which no line has told.
+    ended: Option<EndedEpoch>,
 }
 
 /// The shortest time between two lines of progress. A terminal cannot show more, and the pipe must not become the bottleneck.
@@ -222,7 +236,7 @@ impl WorkerHost {
         cadence: Duration,
         protocol: bool,
     ) -> Self {
-        let clock = Mutex::new(Clock { checkpoint: Instant::now(), progress: None });
+        let clock = Mutex::new(Clock { checkpoint: Instant::now(), progress: None, ended: None });
         Self {
             store,
             trajectory,
@@ -251,9 +265,13 @@ impl Host for WorkerHost {
         }
         let mut clock = self.clock();
         let due = clock.progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) || progress.done == progress.total;
+        // What an epoch gave is not lost between two lines.
+        clock.ended = progress.ended.clone().or(clock.ended.take());
         if self.protocol && due {
             clock.progress = Some(Instant::now());
-            say(&Line::Progress { progress: progress.clone() });
+            say(&Line::Progress {
+                progress: Progress { ended: clock.ended.take(), memory: memory(), ..progress.clone() },
+            });
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
     params::{Domain, Read},
     problem::{Path, Problem},
     records::{HistoryRow, TrainingHistory},
-    stage::Progress,
+    stage::{EndedEpoch, Progress},
 };
 
 choices! {
@@ -154,6 +154,14 @@ impl Rows {
             epoch: (done > 0).then_some((done, total_or_done)),
             loss: of("train.loss").or_else(|| of("loss")),
             accuracy: of("train.accuracy").or_else(|| of("accuracy")),
+            ended: latest.map(|latest| {
+                let numbers = latest.iter().filter(|(_, value)| value.is_finite());
+                EndedEpoch {
+                    epoch: done,
+                    metrics: numbers.map(|(name, value)| (name.clone(), *value as f32)).collect(),
+                }
+            }),
+            memory: None,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Records as canonical JSON.
 
+use std::io::BufWriter;
+
+use pipe_store::Digest;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
@@ -28,6 +31,18 @@ pub fn sorted_record(value: &impl Serialize) -> Vec<u8> {
     );
     bytes.push(b'\n');
     bytes
+}
+
+/// Returns the digest of the bytes of [`sorted_record`], without holding them.
+///
+/// # Panics
+/// Panics if [`record`] would.
+pub fn digest_of_sorted_record(value: &impl Serialize) -> Digest {
+    let mut hasher = BufWriter::with_capacity(1 << 16, blake3::Hasher::new());
+    serde_json::to_writer(&mut hasher, value).expect("records are plain data with string keys");
+    let mut hasher = hasher.into_inner().expect("a hasher takes all bytes");
+    hasher.update(b"\n");
+    hasher.finalize().into()
 }
 
 /// Returns whether `value` is its type's default. `#[serde(default, skip_serializing_if = "params::is_default")]` leaves a
@@ -75,5 +90,7 @@ mod tests {
             a: Float,
         }
         assert_eq!(record(&Unsorted { b: 1, a: Float(f64::NAN) }), b"{\"a\":\"NaN\",\"b\":1}\n");
+        let sorted: Vec<u32> = (0..50_000).collect();
+        assert_eq!(digest_of_sorted_record(&sorted), Digest::of(&sorted_record(&sorted)));
     }
 }

@@ -3,17 +3,14 @@
 use maud::{Markup, html};
 use pipe_engine::pipeline::stages::search::SearchSpec;
 
-use super::{
-    page::{Page, figure, heading},
-    summary::metric_value,
-};
+use super::page::{Page, figure, heading};
 use crate::{
     ViewError,
     plot::{
         self, ShownColumns, TrialPicture,
         history::{self, metric, objective},
     },
-    text::{cell, grouped},
+    text::{cell, grouped, metric_value},
     trials::{TrialRow, label_names},
 };
 

@@ -15,7 +15,7 @@ use crate::{
     ViewError,
     outputs::Outputs,
     show,
-    text::{counted, percent, significant, works},
+    text::{counted, metric_value, percent, significant, works},
     trials::TrialRow,
 };
 
@@ -32,17 +32,13 @@ pub(super) fn section(page: &Page<'_>) -> Result<Markup, ViewError> {
         }
         (honesty(page, &evaluations))
         (ledger(page)?)
+        @if let Some(sentence) = show::Claims::of(page.store, page.found)?.sentence() { p { (upper_first(&sentence)) "." } }
         (failures(page))
     })
 }
 
 fn figure(name: &str, value: &str, note: &str) -> Markup {
     html! { div { div.name { (name) } div.value { (value) } div.note { (note) } } }
-}
-
-/// Returns the value of a metric as text: accuracies are percentages.
-pub(super) fn metric_value(metric: Option<&str>, value: f64) -> String {
-    if metric.is_some_and(|metric| metric.contains("accuracy")) { percent(value) } else { significant(value, 5) }
 }
 
 fn best(trials: &[TrialRow]) -> Markup {

@@ -14,7 +14,7 @@ use crate::testing::{Builder, Trial, filters, png};
 
 fn page(builder: Builder) -> String {
     let (store, study) = builder.done();
-    html(&store, &Found { name: Some("shapes".into()), hash: study.hash(), study }).unwrap()
+    html(&store, &Found { name: Some("shapes".into()), hash: study.hash(), study, open: None }).unwrap()
 }
 
 fn titles(page: &str) -> Vec<&str> {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use pipe_engine::{
     action::DeviceKind,
+    claims::{self, Claimed},
     names::NameError,
     study::{Found, Study, action, tree_of},
 };
@@ -11,10 +12,10 @@ use pipe_store::{ActionKey, Digest, Store};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{facts_text, words};
+use super::{facts_text, score, words};
 use crate::{
-    ViewError, notation,
-    text::{Align, bytes, cell, columns, significant},
+    ViewError, findings, notation,
+    text::{Align, bytes, cell, columns, moment, significant},
 };
 
 /// A node with its action, its outputs and their provenance.
@@ -46,7 +47,16 @@ pub struct NodeView {
     pub numerics: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tree: Option<Digest>,
+    /// Its score, if it was trained: `valid.fine_accuracy 41.88 %`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<String>,
+    /// How well it did, if it is an evaluation or a final command, a line for each head.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<String>,
     pub outputs: Vec<OutputView>,
+    /// What is claimed of the outputs of a program, and what is known of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claimed>,
     /// When, where and for how long it was computed, as recorded beside the result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Value>,
@@ -98,7 +108,10 @@ pub fn node(store: &Store, found: &Found, name: &str) -> Result<NodeView, ViewEr
         device: None,
         numerics: None,
         tree: node.tree(),
+        score: score(store, name, node)?,
+        figures: findings::figures(store, name, node)?,
         outputs: files.map(|(path, entry)| OutputView { path, digest: entry.digest, size: entry.size }).collect(),
+        claim: claims::of(store, &found.study.read_pipeline(store)?.stages, node)?,
         provenance,
     };
     if let Some(action) = action {
@@ -149,6 +162,9 @@ impl NodeView {
         facts.extend(self.device.map(|device| ("device", format!("{device:?}"))));
         facts.extend(self.numerics.clone().map(|numerics| ("numerics", numerics)));
         facts.extend(self.tree.map(|tree| ("tree", tree.to_string())));
+        facts.extend(self.claim.as_ref().map(|claim| ("claim", claim.to_string())));
+        facts.extend(self.score.as_ref().map(|score| ("score", score.clone())));
+        facts.extend(self.figures.iter().map(|figure| ("found", figure.clone())));
         let mut text = facts_text(&facts);
         if let Some(params) = self.params.as_ref().filter(|params| params.as_object().is_none_or(|map| !map.is_empty()))
         {
@@ -185,6 +201,9 @@ fn provenance_rows(provenance: &Value) -> Vec<Vec<String>> {
                     walk(item, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, rows);
                 }
             }
+            Value::Number(x) if path == "started" => {
+                rows.push(vec![path.to_owned(), moment(x.as_f64().unwrap_or(0.0))]);
+            }
             Value::Number(x) if path.ends_with("seconds") => {
                 rows.push(vec![path.to_owned(), significant(x.as_f64().unwrap_or(f64::NAN), 4)]);
             }
@@ -214,7 +233,7 @@ mod tests {
         let node = &study.nodes["search/train/001"];
         let provenance = json!({ "seconds": 12.345678, "class": { "cpu": "x86_64 avx2", "burn": "0.22.1" } });
         store.commit(&node.key().unwrap(), &ActionResult::Tree(node.tree().unwrap()), &provenance).unwrap();
-        let found = Found { name: None, hash: study.hash(), study };
+        let found = Found { name: None, hash: study.hash(), study, open: None };
         let view = super::node(&store, &found, "search/train/001").unwrap();
         let text = view.render();
         for part in [
@@ -240,7 +259,7 @@ mod tests {
         let node = builder.nodes.get_mut("test").unwrap();
         (node.action, node.outcome) = (None, pipe_engine::study::Outcome::Skipped("retrain_best".into()));
         let (store, study) = builder.done();
-        let found = Found { name: None, hash: study.hash(), study };
+        let found = Found { name: None, hash: study.hash(), study, open: None };
         let text = super::node(&store, &found, "test").unwrap().render();
         assert!(text.ends_with("outcome  skipped: `retrain_best` has no outputs\n"), "{text}");
     }

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 pub(crate) use self::column::Column;
 pub use self::{
-    render::{render_csv, render_text},
+    render::{Layout, render_csv, render_text},
     repetitions::{render_repetitions, repetitions},
     sort::sort,
 };

@@ -3,45 +3,141 @@
 use pipe_stages::params::Float;
 use serde_json::Value;
 
-use super::{TrialRow, label_names, metric_names, setting_names};
-use crate::text::{Align, cell, columns, grouped, significant};
+use super::{Column, TrialRow, label_names, metric_names, setting_names};
+use crate::{
+    ViewError,
+    text::{Align, cell, columns, counted, grouped, significant},
+};
 
-/// Returns the trials as aligned columns. The best one is marked with `*`, and empty columns are left out.
-pub fn render_text(rows: &[TrialRow]) -> String {
-    let labels = label_names(rows);
-    let objective = objective(rows);
-    let mut header = vec!["", "trial", "status", objective.as_str(), "epoch", "epochs", "parameters"];
-    let n_own = header.len();
-    header.extend(labels.iter().map(String::as_str));
-    header.push("reason");
+/// How trials are laid out as text.
+#[derive(Debug, Clone, Default)]
+pub struct Layout {
+    /// The most characters of a line. Hyperparameters that do not fit are left out, the least important first. `None` for any.
+    pub width: Option<usize>,
+    /// The most trials that are shown. `None` for all.
+    pub rows: Option<usize>,
+    /// Hyperparameters, the most important first. Others come after them, by name.
+    pub order: Vec<String>,
+    /// Whether to show everything that is known of a trial, and not only what varies.
+    pub wide: bool,
+    /// The columns to show instead, by name, as [`sort`](super::sort) takes them.
+    pub columns: Option<Vec<String>>,
+}
+
+/// A column of the text.
+struct Shown {
+    header: String,
+    cells: Vec<String>,
+    is_number: bool,
+}
+
+impl Shown {
+    fn new(header: &str, is_number: bool, rows: &[TrialRow], cell: impl Fn(&TrialRow) -> String) -> Self {
+        Self { header: header.to_owned(), is_number, cells: rows.iter().map(cell).collect() }
+    }
+
+    /// Returns its width with the space before it. Columns without content are not shown.
+    fn width(&self) -> usize {
+        let widest = self.cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+        if widest == 0 { 0 } else { widest.max(self.header.chars().count()) + 2 }
+    }
+
+    fn varies(&self) -> bool {
+        self.cells.iter().any(|cell| *cell != self.cells[0])
+    }
+}
+
+/// Returns the trials as aligned columns: the score, and the hyperparameters that vary. The best one is marked with `*`.
+///
+/// # Errors
+/// If there is no column of a name in `layout`, with the columns that may be meant.
+pub fn render_text(rows: &[TrialRow], layout: &Layout) -> Result<String, ViewError> {
+    let shown = &rows[..layout.rows.unwrap_or(rows.len()).min(rows.len())];
     let several = rows.iter().any(|row| row.search != rows[0].search);
     let float = |x: Option<Float>| x.map(|x| significant(x.0, 4)).unwrap_or_default();
     let count = |n: Option<u64>| n.map(grouped).unwrap_or_default();
-    let line = |row: &TrialRow| {
-        let trial = if several { format!("{}/{:03}", row.search, row.index) } else { format!("{:03}", row.index) };
-        let mark = if row.best { "*" } else { "" };
-        let own = [
-            mark.to_owned(),
-            trial,
-            row.status.clone(),
-            float(row.value.or(row.loss)),
-            count(row.best_epoch),
-            count(row.epochs),
-        ];
-        let label = |label: &String| row.labels.get(label).map(cell).unwrap_or_default();
-        let own = own.into_iter().chain([count(row.parameters)]);
-        own.chain(labels.iter().map(label)).chain([row.reason.clone().unwrap_or_default()]).collect::<Vec<_>>()
-    };
-    let lines: Vec<_> = rows.iter().map(line).collect();
-    let is_text =
-        |name: &String| rows.iter().any(|row| matches!(row.labels.get(name), Some(Value::String(_) | Value::Bool(_))));
-    let left: Vec<_> = labels.iter().map(is_text).collect();
-    columns(&header, &lines, &|at| match at {
-        0..3 => Align::Left,
-        _ if at < n_own => Align::Right,
-        _ if left.get(at - n_own).copied().unwrap_or(true) => Align::Left,
-        _ => Align::Right,
-    })
+    let first = |text: &Option<String>| text.iter().flat_map(|text| text.lines().next()).collect::<String>();
+    let mut before = vec![
+        Shown::new("", false, shown, |row| if row.best { "*".to_owned() } else { String::new() }),
+        Shown::new("trial", false, shown, |row| match several {
+            true => format!("{}/{:03}", row.search, row.index),
+            false => format!("{:03}", row.index),
+        }),
+    ];
+    let status = Shown::new("status", false, shown, |row| row.status.clone());
+    if layout.wide || rows.iter().any(|row| !row.is_completed()) {
+        before.push(status);
+    }
+    before.push(Shown::new(&objective(rows), true, shown, |row| float(row.value.or(row.loss))));
+    let mut between = Vec::new();
+    let mut after = Vec::new();
+    if let Some(names) = &layout.columns {
+        for name in names {
+            let column = Column::find(rows, name)?;
+            let is_number =
+                !rows.iter().any(|row| matches!(column.value(row), Some(Value::String(_) | Value::Bool(_))));
+            let cell = |row: &TrialRow| column.value(row).as_ref().map(cell).unwrap_or_default();
+            between.push(Shown::new(column.name(), is_number, shown, cell));
+        }
+    } else {
+        if layout.wide {
+            before.push(Shown::new("epoch", true, shown, |row| count(row.best_epoch)));
+            before.push(Shown::new("epochs", true, shown, |row| count(row.epochs)));
+            before.push(Shown::new("parameters", true, shown, |row| count(row.parameters)));
+        }
+        let mut names = label_names(rows);
+        let rank = |name: &String| layout.order.iter().position(|known| known == name).unwrap_or(layout.order.len());
+        names.sort_by_key(rank);
+        for name in names {
+            let is_text = |row: &TrialRow| matches!(row.labels.get(&name), Some(Value::String(_) | Value::Bool(_)));
+            let column = Shown::new(&name, !rows.iter().any(is_text), shown, |row| {
+                row.labels.get(&name).map(cell).unwrap_or_default()
+            });
+            if layout.wide || shown.len() < 2 || column.varies() {
+                between.push(column);
+            }
+        }
+        after.push(Shown::new("reason", false, shown, |row| first(&row.reason)));
+    }
+    let mut left_out = 0;
+    if let Some(width) = layout.width.filter(|_| !layout.wide && layout.columns.is_none()) {
+        let mut free = width + 2;
+        for column in &before {
+            free = free.saturating_sub(column.width());
+        }
+        // A reason may take half of what is left, and is cut there.
+        for column in &mut after {
+            let room = free / 2;
+            for cell in column.cells.iter_mut().filter(|cell| cell.chars().count() + 2 > room) {
+                *cell = format!("{}..", cell.chars().take(room.saturating_sub(4)).collect::<String>());
+            }
+            free = free.saturating_sub(column.width());
+        }
+        let fits = between.iter().take_while(|column| {
+            let there_is_room = column.width() <= free;
+            free = free.saturating_sub(column.width());
+            there_is_room
+        });
+        let fitting = fits.count();
+        left_out = between.len() - fitting;
+        between.truncate(fitting);
+    }
+    let all: Vec<Shown> = before.into_iter().chain(between).chain(after).collect();
+    let header: Vec<&str> = all.iter().map(|column| column.header.as_str()).collect();
+    let lines: Vec<Vec<String>> =
+        (0..shown.len()).map(|at| all.iter().map(|column| column.cells[at].clone()).collect()).collect();
+    let mut text = columns(&header, &lines, &|at| if all[at].is_number { Align::Right } else { Align::Left });
+    let mut notes = Vec::new();
+    if shown.len() < rows.len() {
+        notes.push(format!("{} more (--all)", counted(rows.len() - shown.len(), "trial")));
+    }
+    if left_out > 0 {
+        notes.push(format!("{} more (--wide, --columns)", counted(left_out, "hyperparameter")));
+    }
+    if !notes.is_empty() {
+        text += &format!("{}\n", notes.join(", "));
+    }
+    Ok(text)
 }
 
 /// Returns the metric that was optimised, or `objective` if trials optimised different ones.
@@ -126,13 +222,56 @@ mod tests {
 
     #[test]
     fn text_has_aligned_columns_and_marks_the_best() {
+        let text = |layout: &Layout| render_text(&rows(), layout).unwrap();
+        let expected = "   trial  status     valid.fine_accuracy  activation  lr_rate_mult  reason
+   000    completed                  0.3  relu                   1
+   001    diverged                   NaN  elu                 1.25  the loss is NaN
+*  002    completed                  0.5  relu                 1.5
+";
+        assert_eq!(text(&Layout::default()), expected);
         let expected =
             "   trial  status     valid.fine_accuracy  epoch  epochs  parameters  activation  lr_rate_mult  reason
    000    completed                  0.3      3       4       3,292  relu                   1
    001    diverged                   NaN              4       3,292  elu                 1.25  the loss is NaN
 *  002    completed                  0.5      3       4       3,292  relu                 1.5
 ";
-        assert_eq!(render_text(&rows()), expected);
+        assert_eq!(text(&Layout { wide: true, width: Some(20), ..Layout::default() }), expected);
+    }
+
+    #[test]
+    fn text_fits_a_width_and_shows_the_most_important_hyperparameters() {
+        let order = vec!["lr_rate_mult".to_owned(), "activation".to_owned()];
+        let layout = Layout { width: Some(60), rows: Some(1), order, ..Layout::default() };
+        let mut all = rows();
+        all.remove(1);
+        all[0].labels.insert("activation".to_owned(), "elu".into());
+        let layout = Layout { rows: None, ..layout };
+        let expected = "   trial  valid.fine_accuracy  lr_rate_mult  activation
+   000                    0.3             1  elu
+*  002                    0.5           1.5  relu
+";
+        assert_eq!(render_text(&all, &layout).unwrap(), expected);
+        let expected = "   trial  valid.fine_accuracy  lr_rate_mult
+   000                    0.3             1
+*  002                    0.5           1.5
+1 hyperparameter more (--wide, --columns)
+";
+        assert_eq!(render_text(&all, &Layout { width: Some(50), ..layout.clone() }).unwrap(), expected);
+        let layout = Layout { rows: Some(1), columns: Some(vec!["epochs".to_owned()]), ..layout };
+        let expected = "trial  valid.fine_accuracy  epochs
+000                    0.3       4
+1 trial more (--all)
+";
+        assert_eq!(render_text(&all, &layout).unwrap(), expected);
+        let layout = Layout { columns: Some(vec!["activatoin".to_owned()]), ..layout };
+        assert!(render_text(&all, &layout).unwrap_err().to_string().contains("did you mean activation?"));
+        // No line is wider, whatever the width.
+        for width in 20..100 {
+            let layout = Layout { width: Some(width), ..Layout::default() };
+            let text = render_text(&rows(), &layout).unwrap();
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= width.max(41), "{width}: {text}");
+        }
     }
 
     #[test]
@@ -153,6 +292,6 @@ mod tests {
     #[test]
     fn without_trials_only_the_header_is_written() {
         assert_eq!(render_csv(&[]).lines().count(), 1);
-        assert_eq!(render_text(&[]).lines().count(), 1);
+        assert_eq!(render_text(&[], &Layout::default()).unwrap().lines().count(), 1);
     }
 }

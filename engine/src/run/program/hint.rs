@@ -15,7 +15,9 @@ pub(super) fn hint(
 ) -> Option<String> {
     let candidates = || lines.iter().rev().flat_map(|line| candidates(line).into_iter().map(move |path| (line, path)));
     if let Some(project) = project {
-        let missed = candidates().find_map(|(_, path)| in_project(path, project, folder));
+        let modules = || lines.iter().rev().filter_map(|line| module(line)).flatten();
+        let named = || candidates().map(|(_, path)| path.to_owned()).chain(modules());
+        let missed = named().find_map(|path| in_project(&path, project, folder));
         let missed = missed.filter(|path| !is_laid(program, path));
         if let Some(path) = missed {
             return Some(format!("`{path}` is in the project and not in `files`: add it there"));
@@ -36,6 +38,12 @@ fn candidates(line: &str) -> Vec<&str> {
     let words =
         line.split_whitespace().flat_map(|word| word.split([':', '=', '(', ')', ',', '\'', '"', '`', '‘', '’']));
     quoted.chain(words).filter(|word| !word.is_empty() && word.len() < 4096 && *word != "." && *word != "..").collect()
+}
+
+/// Returns the paths at which a module may lie that Python says it has not found.
+fn module(line: &str) -> Option<[String; 2]> {
+    let name = line.split_once("No module named '")?.1.split('\'').next()?.replace('.', "/");
+    Some([format!("{name}.py"), format!("{name}/__init__.py")])
 }
 
 /// Returns the path in the project that `path` names, if it is there and is a file or folder below it.
@@ -75,7 +83,17 @@ mod tests {
         let project = tempfile::tempdir().unwrap();
         let at = |path: &str| project.path().join(path);
         let folder = at(".pipe/work/key");
-        for path in ["data/labels.csv", "has a space/x.txt", "train.py", ".pipe/work/key/train.py", "train", "secret"] {
+        for path in [
+            "data/labels.csv",
+            "has a space/x.txt",
+            "net.py",
+            "parts/__init__.py",
+            "parts/one.py",
+            "train.py",
+            ".pipe/work/key/train.py",
+            "train",
+            "secret",
+        ] {
             fs::create_dir_all(at(path).parent().unwrap()).unwrap();
             fs::write(at(path), "").unwrap();
         }
@@ -96,6 +114,10 @@ mod tests {
         check(&["cannot open \"has a space/x.txt\""], Some("has a space/x.txt"));
         check(&[&format!("no {}/data/labels.csv", folder.display())], Some("data/labels.csv"));
         check(&["File \"train.py\", line 3, in <module>", "ValueError: nothing"], None);
+        check(&["    from net import Net", "ModuleNotFoundError: No module named 'net'"], Some("net.py"));
+        check(&["ModuleNotFoundError: No module named 'parts'"], Some("parts/__init__.py"));
+        check(&["ModuleNotFoundError: No module named 'parts.one'"], Some("parts/one.py"));
+        check(&["ModuleNotFoundError: No module named 'torch'"], None);
         check(&["nowhere/labels.csv is missing"], None);
         check(&[&format!("{}/x failed", at(".pipe").display())], None);
         check(&["the loss of train is nan", "secret"], None);

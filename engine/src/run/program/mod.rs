@@ -104,7 +104,7 @@ enum Attempt {
     Stopped,
 }
 
-/// How a run of a program ended, and whether what is left in its folder is of use to the next run.
+/// How a run of a program ended, and whether there is a state in its folder, from which a next run could go on.
 pub(crate) struct Run {
     pub(crate) result: Result<Finished, StageError>,
     pub(crate) leaves_state: bool,
@@ -120,7 +120,7 @@ impl Runner<'_> {
         tell: &mut dyn FnMut(&[u8]),
     ) -> Run {
         let result = self.attempts(work, program, watched, tell);
-        let leaves_state = result.is_err() && program.state.is_some() && folder::has_state(work.path());
+        let leaves_state = program.state.is_some() && folder::has_state(work.path());
         Run { result, leaves_state }
     }
 

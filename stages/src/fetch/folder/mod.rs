@@ -52,7 +52,7 @@ impl Snapshot {
     /// Hashes the files that were found. `notes` names the notes about them, and `programs` says whether to tell programs from other
     /// files.
     fn of_walked(walked: walk::Walked, notes: &Path, look: &Look<'_>, programs: bool) -> Result<Self, DiskError> {
-        let mut seen = Seen::load(look.notes, notes);
+        let seen = Seen::load(look.notes, notes);
         let known: Vec<_> = walked.files.iter().map(|file| seen.digest(&file.name, &file.stamp)).collect();
         let total = walked.files.iter().zip(&known).filter(|(_, known)| known.is_none());
         let total: u64 = total.map(|(file, _)| file.stamp.size).sum();
@@ -64,10 +64,13 @@ impl Snapshot {
         };
         let mut digests: Vec<Option<(Digest, u64)>> =
             walked.files.iter().zip(known).map(|(file, known)| Some((known?, file.stamp.size))).collect();
-        let mut kept = Seen::new(notes);
-        for (file, digest) in walked.files.iter().zip(&digests) {
-            if let Some((digest, _)) = digest {
-                kept.insert(&file.name, &file.stamp, *digest, None);
+        let unchanged = digests.iter().all(Option::is_some) && seen.len() == digests.len();
+        let mut kept = if unchanged { seen } else { Seen::new(notes) };
+        if !unchanged {
+            for (file, digest) in walked.files.iter().zip(&digests) {
+                if let Some((digest, _)) = digest {
+                    kept.insert(&file.name, &file.stamp, *digest, None);
+                }
             }
         }
         let mut at = 0;
@@ -101,7 +104,6 @@ impl Snapshot {
                 kept.save(look.notes);
             }
         }
-        seen = kept;
         let mut listing = Listing {
             format: Version,
             files: Vec::with_capacity(walked.files.len()),
@@ -115,7 +117,7 @@ impl Snapshot {
             listing.files.push(ListedFile { path: file.name, digest, size, executable: programs && file.executable });
             paths.push(file.path);
         }
-        Ok(Self { digest: Digest::of(&crate::params::record(&listing)), listing, paths, seen })
+        Ok(Self { digest: crate::params::digest_of_sorted_record(&listing), listing, paths, seen: kept })
     }
 
     /// Returns the listing.

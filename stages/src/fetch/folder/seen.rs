@@ -17,16 +17,16 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Stamp {
     pub(super) size: u64,
     /// When it was last written, in nanoseconds since 1970.
-    modified: i128,
+    modified: i64,
     /// When its bytes or its attributes last changed. Programs cannot set this time.
-    changed: i128,
+    changed: i64,
     inode: u64,
     device: u64,
 }
 
 impl Stamp {
     pub(super) fn of(metadata: &Metadata) -> Self {
-        let time = |seconds: i64, nanoseconds: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+        let time = |seconds: i64, nanoseconds: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds);
         Self {
             size: metadata.len(),
             modified: time(metadata.mtime(), metadata.mtime_nsec()),
@@ -39,7 +39,7 @@ impl Stamp {
     /// Returns whether the file was last changed so long before it was looked at that a change since then has another time.
     fn is_settled(&self, looked: SystemTime) -> bool {
         let looked = looked.checked_sub(MARGIN).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let looked = looked.map_or(0, |since| since.as_nanos() as i128);
+        let looked = looked.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX));
         self.modified.max(self.changed) < looked
     }
 }
@@ -71,6 +71,11 @@ impl Seen {
             seen.files = files;
         }
         seen
+    }
+
+    /// Returns the number of files that there are notes about.
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
     }
 
     /// Returns the digest of a file, if there is a note about it as it is.

@@ -138,7 +138,7 @@ impl Walk<'_> {
         match () {
             () if kind.is_dir() => open.push((path, name)),
             () if kind.is_file() => {
-                let metadata = fs::symlink_metadata(&path)?;
+                let metadata = entry.metadata()?;
                 self.walked.files.push(Found::of(name, path, &metadata));
             }
             () if kind.is_symlink() => match self.target(&path) {

@@ -24,7 +24,7 @@ use crate::{
             lanes::{LANES, kernel},
         },
     },
-    stage::{Context, Host, Progress, StageError},
+    stage::{Context, EndedEpoch, Host, Progress, StageError},
 };
 
 /// The batch size for validation. A constant, because the last bits of a matrix product may depend on its size.
@@ -247,7 +247,23 @@ impl Training<'_> {
             epoch: Some((epoch, self.settings.epochs)),
             loss: Some(latest.loss as f32),
             accuracy: latest.heads.first().map(|head| head.accuracy as f32),
+            ended: state.epochs.last().filter(|_| state.sums.n == 0).map(|last| self.ended(last, state.epochs.len())),
+            memory: None,
         });
+    }
+
+    /// Returns the metrics of an epoch that has ended, by name.
+    fn ended(&self, epoch: &Epoch, number: usize) -> EndedEpoch {
+        let mut metrics = BTreeMap::new();
+        for (split, figures) in [("train", Some(&epoch.train)), ("valid", epoch.valid.as_ref())] {
+            let Some(figures) = figures else { continue };
+            metrics.insert(format!("{split}.loss"), figures.loss as f32);
+            for (head, of_head) in self.settings.architecture.heads.iter().zip(&figures.heads) {
+                metrics.insert(format!("{split}.{}_accuracy", head.name), of_head.accuracy as f32);
+            }
+        }
+        metrics.retain(|_, value| value.is_finite());
+        EndedEpoch { epoch: number as u32, metrics }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Looks at the files of the project and at the environment, when a pipeline is planned.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     process::{Command as Process, Stdio},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use pipe_stages::{
@@ -21,6 +22,10 @@ use crate::pipeline::{mistake::Mistake, source::Span, term::Term, walk::locate};
 
 /// The most characters of what a program says that are kept as they are. Of more, the digest is kept.
 const SAID: usize = 200;
+/// Each plan waits for what a program says. Longer than this, and the user may want to know.
+const LONG_SAID: Duration = Duration::from_millis(200);
+/// Where the same things are on every Linux.
+const EVERYWHERE: [&str; 5] = ["/bin/", "/usr/bin/", "/dev/", "/proc/", "/sys/"];
 
 impl CommandSpec {
     /// Returns the command with what its files and its environment are now. If they cannot be used, adds mistakes and returns `None`.
@@ -31,6 +36,7 @@ impl CommandSpec {
         let base = if around.base.as_os_str().is_empty() { std::path::Path::new(".") } else { around.base };
         spec.how.project = std::path::absolute(base).ok();
         undeclared(params, term, around, mistakes);
+        spec.absolute = absolute(params);
         if !params.files.is_empty() {
             match Snapshot::of_project(around.base, &params.files, &around.look) {
                 Ok(snapshot) => {
@@ -67,6 +73,17 @@ fn refused(params: &CommandParams, term: &Term, index: usize, error: &ProjectErr
         ProjectError::Other(_) | ProjectError::Name(_) => mistake.help("name the other files of the folder one by one"),
         ProjectError::Disk(_) => mistake,
     }
+}
+
+/// Returns the absolute paths in the words of a command and of its environment at which there is something, and which are not the same on
+/// every Linux.
+fn absolute(params: &CommandParams) -> Vec<String> {
+    let texts = params.run.iter().chain(params.env.values()).filter_map(|word| word.plain());
+    let paths = texts.flat_map(|text| text.split(['=', ':'])).filter(|path| path.starts_with('/'));
+    let is_own =
+        |path: &&str| !EVERYWHERE.iter().any(|root| path.starts_with(root)) && std::path::Path::new(path).exists();
+    let found: BTreeSet<_> = paths.filter(|path| path.len() > 1).filter(is_own).map(str::to_owned).collect();
+    found.into_iter().collect()
 }
 
 /// Complains about each word that is a file of the project and is not declared.
@@ -137,6 +154,7 @@ fn says(words: &[String], around: &Surroundings<'_>) -> Result<String, (String, 
     };
     let line = words.join(" ");
     let base = if around.base.as_os_str().is_empty() { std::path::Path::new(".") } else { around.base };
+    let started = Instant::now();
     let output = Process::new(program).args(rest).current_dir(base).stdin(Stdio::null()).output();
     let output = output.map_err(|error| {
         (format!("`{line}` cannot be run: {error}"), format!("is `{program}` installed, and on the search path?"))
@@ -145,6 +163,10 @@ fn says(words: &[String], around: &Surroundings<'_>) -> Result<String, (String, 
         let error = String::from_utf8_lossy(&output.stderr);
         let last = error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it printed nothing");
         return Err((format!("`{line}` failed ({}): {last}", output.status), "run it by hand".to_owned()));
+    }
+    let seconds = started.elapsed();
+    if seconds > LONG_SAID {
+        tracing::info!("`{line}` took {:.1} s to say what it is, at each plan", seconds.as_secs_f64());
     }
     // Older versions of Python print theirs to the standard error.
     let printed = if output.stdout.is_empty() { &output.stderr } else { &output.stdout };

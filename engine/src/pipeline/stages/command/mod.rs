@@ -99,6 +99,7 @@ impl CommandSpec {
             is_final,
             code: (!params.files.is_empty()).then(Code::default),
             how: params.how(),
+            absolute: Vec::new(),
             written: Some((params, reading.term.clone())),
         })
     }
@@ -115,6 +116,7 @@ impl CommandSpec {
             is_final: is_final.unwrap_or_default(),
             code: content.map(|content| Code { content, sources: FetchSources::default() }),
             how: How::default(),
+            absolute: Vec::new(),
             written: None,
             command: fields.rest()?,
         })
@@ -215,6 +217,11 @@ impl Trial for CommandSpec {
     }
 
     fn inputs(&self, name: &str, plan: &mut Expansion<'_>) -> TrialInputs {
+        for path in &self.absolute {
+            plan.note_once(format!(
+                "`{path}` in the words of a command is part of its key: where the path is another one, the study has another hash"
+            ));
+        }
         let mut inputs = TrialInputs::default();
         for (slot, source) in &self.inputs {
             match source {

@@ -26,11 +26,13 @@ pub struct CommandSpec {
     /// What `pipe run --check` holds it to.
     pub claim: Claim,
     /// Whether it may read what is held out.
-    pub(crate) is_final: bool,
+    pub is_final: bool,
     /// The files of the project. `None` if it needs none.
     pub(super) code: Option<Code>,
     /// How it is run. This is not part of the study.
     pub(super) how: How,
+    /// The paths of this disk that its words name and that another disk may not have. They are part of the key.
+    pub(super) absolute: Vec<String>,
     /// What the pipeline file says, and its text. `None` in a pipeline that was read from its record.
     pub(super) written: Option<(CommandParams, Term)>,
 }
