@@ -65,7 +65,7 @@ fn figures(judged: &Judged) -> Markup {
     html! {
         p.quiet {
             "Computed from " code { (judged.node) "/evaluation.json" } " and " code { (judged.node) "/predictions.csv" } ", of the "
-            (grouped(judged.images as u64)) " images of the " (judged.split.as_str().to_lowercase()) " split."
+            (grouped(judged.images as u64)) " images of the " (judged.split.as_str().to_lowercase()) " split. Predictions have the probability of what was said, and not those of the other classes."
         }
         div.wide {
             table {
