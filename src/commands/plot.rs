@@ -27,8 +27,7 @@ const PROPOSAL: u64 = 1 << 20;
 /// Draw a picture of a study as SVG: its trials, a network or a timeline
 ///
 /// A column is `value` (the metric that was optimised), a hyperparameter, a metric such as `end.valid.loss`, or one of
-/// `trial`, `loss`, `best_epoch`, `epochs` and `parameters`. By default, the hyperparameters that separate good trials from
-/// bad ones best are shown.
+/// `trial`, `loss`, `best_epoch`, `epochs` and `parameters`. By default, the most important hyperparameters are shown.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -106,6 +105,12 @@ enum PlotKind {
     Repeats,
     /// How much each hyperparameter mattered, and the number of trials behind it
     Importance,
+    /// The empirical distribution function of the objective
+    Edf,
+    /// Pairs of hyperparameters, with trials marked by their rank
+    Rank,
+    /// The best so far, against what a random search finds with as many trials
+    Convergence,
     /// When each node was executed, and how long it took
     Timeline,
     /// The layers of a trained or proposed network, with shapes and numbers of parameters
@@ -126,6 +131,9 @@ impl PlotKind {
             Self::Histograms => TrialPicture::Histograms,
             Self::Repeats => TrialPicture::Repeats,
             Self::Importance => TrialPicture::Importances,
+            Self::Edf => TrialPicture::Edf,
+            Self::Rank => TrialPicture::Rank,
+            Self::Convergence => TrialPicture::Convergence,
             Self::Timeline | Self::Architecture => return None,
         })
     }

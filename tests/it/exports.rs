@@ -25,7 +25,9 @@ fn pictures_are_svg_with_a_title() {
         "parallel",
         "slice",
         "histograms",
-        "importance",
+        "edf",
+        "rank --columns lr_rate_mult,activation",
+        "convergence",
         "timeline",
         "contour --x lr_rate_mult --y activation",
         "scatter3d --x lr_rate_mult --y activation",
@@ -40,6 +42,10 @@ fn pictures_are_svg_with_a_title() {
     assert_eq!(fs::read_to_string(sandbox.path("history.svg")).unwrap(), sandbox.pipe("plot history").ok().out);
     assert_snapshot!(sandbox.pipe("plot slice --columns activaton").shown(), @"
     ! error: trials have no column `activaton`: did you mean `activation`?
+    exit 2
+    ");
+    assert_snapshot!(sandbox.pipe("plot importance").shown(), @"
+    ! error: importances need at least 11 trials with a score, and 3 have one
     exit 2
     ");
     assert_snapshot!(sandbox.pipe("plot repeats").shown(), @"

@@ -127,10 +127,14 @@ fn a_search_can_start_from_the_trials_of_another() {
 fn importances_show_their_number_of_trials() {
     let sandbox = Sandbox::after_run();
     let text = sandbox.pipe("importance").ok().out;
-    assert!(text.starts_with("search: 3 of 3 trials have a score\nlabel"), "{text}");
+    let few = "search: 3 of 3 trials have a score\nimportances need at least 11 trials with a score, and 3 have one\n";
+    assert_eq!(text, few);
+    sandbox.run("--set search.trials=11").ok();
+    let text = sandbox.pipe("importance").ok().out;
+    assert!(text.starts_with("search: 11 of 11 trials have a score\nhyperparameter"), "{text}");
     let json: serde_json::Value = serde_json::from_str(&sandbox.pipe("importance --json").ok().out).unwrap();
     let labels = json[0]["labels"].as_array().unwrap();
-    assert_eq!((labels.len(), &labels[0]["trials"]), (2, &3.into()));
+    assert_eq!((labels.len(), &labels[0]["trials"]), (2, &11.into()));
     // Trials that equal the best ones are counted, too.
-    assert!((1..=3).contains(&labels[0]["best"].as_u64().unwrap()));
+    assert!((2..=11).contains(&labels[0]["best"].as_u64().unwrap()));
 }

@@ -2,9 +2,11 @@
 //! commands write.
 
 pub mod diff;
+pub mod evaluation;
 pub mod export;
 pub mod findings;
 pub mod importance;
+mod natural;
 pub mod node_network;
 mod notation;
 mod outputs;

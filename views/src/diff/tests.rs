@@ -89,7 +89,7 @@ fn evaluations_are_compared_metric_by_metric() {
         &text,
         &[
             "  test.split: default -> Validation\n    which changes\n      test: 1 evaluation\n",
-            "  test  fine.accuracy        0.402   0.45      +0.048\n  test  fine.correct           201    225         +24\n",
+            "  test  fine.accuracy          0.402   0.45      +0.048\n  test  fine.correct             201    225         +24\n",
             "  file test/predictions.csv: ",
         ],
     );
@@ -129,7 +129,7 @@ fn equal_keys_with_different_outputs_are_reported_as_divergences() {
         &text,
         &[
             "\nAll inputs are equal.\n",
-            "test  fine.accuracy        0.402   0.45      +0.048\n",
+            "test  fine.accuracy          0.402   0.45      +0.048\n",
             "\n!! 1 NODE HAS EQUAL KEYS AND DIFFERENT RESULTS !!\n",
             "!   evaluation.json: ",
             "was computed by: instruction set x86-64 AVX2 FMA, pipe 0.1.0\n",

@@ -13,6 +13,10 @@ use crate::{
     trials::{self, TrialRow},
 };
 
+/// The fewest trials with a score for which there are importances. PED-ANOVA compares the best tenth of the trials with all of them,
+/// and of fewer the best tenth is a single trial, which says nothing.
+pub const FEWEST: usize = 11;
+
 /// The importances of one search.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SearchImportances {
@@ -20,7 +24,7 @@ pub struct SearchImportances {
     /// The number of trials with a score, and of all trials.
     pub scored: usize,
     pub trials: usize,
-    /// The most important first.
+    /// The most important first. Empty if there are too few trials.
     pub labels: Vec<Importance>,
 }
 
@@ -53,26 +57,35 @@ pub fn of_trials(
     let loss = |row: &TrialRow| row.loss.filter(|_| row.is_completed()).map_or(f64::NAN, |loss| loss.0);
     let judged: Vec<_> = rows.iter().map(|row| (&row.labels, loss(row))).collect();
     let scored = judged.iter().filter(|(_, loss)| loss.is_finite()).count();
-    let labels = search::importances(&space, &judged);
+    let labels = if scored < FEWEST { Vec::new() } else { search::importances(&space, &judged) };
     Ok(SearchImportances { search: search.to_owned(), scored, trials: rows.len(), labels })
 }
 
 impl SearchImportances {
-    /// Returns each label with its share of the sum of all importances, the largest first. Shares are 0 if the sum is 0.
+    /// Returns why there are no importances, if there are too few trials for them.
+    pub fn too_few(&self) -> Option<String> {
+        let found = match self.scored {
+            1 => "1 has one".to_owned(),
+            n => format!("{n} have one"),
+        };
+        (self.scored < FEWEST).then(|| format!("importances need at least {FEWEST} trials with a score, and {found}"))
+    }
+
+    /// Returns each hyperparameter with its share of the sum of all importances, the largest first. Shares are 0 if the sum is 0.
     pub fn shares(&self) -> impl Iterator<Item = (&Importance, f64)> {
         let sum: f64 = self.labels.iter().map(|label| label.importance).sum();
         self.labels.iter().map(move |label| (label, if sum > 0.0 { label.importance / sum } else { 0.0 }))
     }
 }
 
-/// Returns the importances as text: for each label its share of the sum and the number of trials.
+/// Returns the importances as text: for each hyperparameter its share of the sum and the number of trials.
 pub fn render_text(searches: &[SearchImportances]) -> String {
     let mut text = String::new();
     for found in searches {
         let trials = counted(found.trials, "trial");
         text += &format!("{}: {} of {trials} have a score\n", found.search, found.scored);
-        if found.labels.is_empty() {
-            text += "at least two are needed\n";
+        if let Some(why) = found.too_few() {
+            text += &format!("{why}\n");
             continue;
         }
         let line = |(label, share): (&Importance, f64)| {
@@ -85,7 +98,7 @@ pub fn render_text(searches: &[SearchImportances]) -> String {
             ]
         };
         let lines: Vec<_> = found.shares().map(line).collect();
-        text += &columns(&["label", "share", "", "trials", "of the best"], &lines, &|at| match at {
+        text += &columns(&["hyperparameter", "share", "", "trials", "of the best"], &lines, &|at| match at {
             0 | 2 => Align::Left,
             _ => Align::Right,
         });

@@ -15,6 +15,16 @@ pub(crate) struct ColumnAxis {
     pub(crate) ticks: Vec<(f64, String)>,
 }
 
+/// How the scale of an axis of numbers is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scaling {
+    Linear,
+    /// Logarithmic, unless a value is not above 0.
+    Log,
+    /// Logarithmic if the values span decades.
+    Guess,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 enum Scale {
     Linear {
@@ -36,15 +46,14 @@ const NONE: f64 = 0.05;
 /// The position of the lowest number on an axis with `none`.
 const AFTER_NONE: f64 = 0.17;
 
-/// A scale is logarithmic if the largest value is at least `LOG_FROM` times the smallest, and the median is at most
+/// A scale that is guessed is logarithmic if the largest value is at least `LOG_FROM` times the smallest, and the median is at most
 /// `LOG_MEDIAN` times the largest. The ratio alone is not enough, because uniform values can come close to 0, too.
 const LOG_FROM: f64 = 50.0;
 const LOG_MEDIAN: f64 = 0.25;
 
 impl ColumnAxis {
-    /// Returns an axis for these values with about `n` ticks, or None if there are no values. The scale is logarithmic if
-    /// `may_be_log` is set and the values span decades.
-    pub(crate) fn new<'a>(values: impl Iterator<Item = &'a Value>, n: f64, may_be_log: bool) -> Option<Self> {
+    /// Returns an axis for these values with about `n` ticks, or None if there are no values.
+    pub(crate) fn new<'a>(values: impl Iterator<Item = &'a Value>, n: f64, scaling: Scaling) -> Option<Self> {
         let values: Vec<&Value> = values.collect();
         let has_none = values.iter().any(|value| value.is_null());
         let numbers: Vec<f64> = values.iter().filter_map(|value| value.as_f64()).collect();
@@ -54,10 +63,16 @@ impl ColumnAxis {
         let mut sorted = numbers;
         sorted.sort_by(f64::total_cmp);
         let (low, high, median) = (sorted[0], sorted[sorted.len() - 1], sorted[sorted.len() / 2]);
-        let scale = if may_be_log && low > 0.0 && high / low >= LOG_FROM && median <= LOG_MEDIAN * high {
-            Scale::Log { low: low.ln(), high: high.ln() }
+        let is_log = match scaling {
+            Scaling::Linear => false,
+            Scaling::Log => low > 0.0,
+            Scaling::Guess => low > 0.0 && high / low >= LOG_FROM && median <= LOG_MEDIAN * high,
+        };
+        let scale = if is_log {
+            let margin = if high > low { 0.0 } else { 0.5 };
+            Scale::Log { low: low.ln() - margin, high: high.ln() + margin }
         } else {
-            let margin = if high > low { 0.0 } else { low.abs().max(1.0) / 2.0 };
+            let margin = if high > low { 0.0 } else { margin_of(low) };
             Scale::Linear { low: low - margin, high: high + margin }
         };
         let mut axis = Self { scale, has_none, ticks: Vec::new() };
@@ -152,6 +167,12 @@ impl ColumnAxis {
                 let inside: Vec<f64> = steps.filter(|tick| (low - 1e-9..=high + 1e-9).contains(&tick.ln())).collect();
                 let decades: Vec<f64> =
                     inside.iter().copied().filter(|tick| (tick.log10() - tick.log10().round()).abs() < 1e-9).collect();
+                if inside.len() < 3 {
+                    // Less than a decade. Positions are logarithmic nevertheless.
+                    let (low, high) = (low.exp(), high.exp());
+                    return Self { scale: Scale::Linear { low, high }, has_none: false, ticks: Vec::new() }
+                        .round_ticks(1.5 * n);
+                }
                 if inside.len() as f64 <= n || decades.len() < 2 { inside } else { decades }
             }
             Scale::Levels(_) => Vec::new(),
@@ -171,6 +192,11 @@ impl ColumnAxis {
     }
 }
 
+/// Returns how far an axis reaches below and above its only value.
+pub(super) fn margin_of(value: f64) -> f64 {
+    if value == 0.0 { 0.5 } else { value.abs() / 2.0 }
+}
+
 /// Returns the smallest number of the form 1, 2 or 5 times a power of 10 that is at least `step`.
 pub(super) fn round_step(step: f64) -> f64 {
     let mut power = 1e-12;
@@ -187,7 +213,7 @@ mod tests {
     use super::*;
 
     fn check(values: &[Value], expected: &[&str]) -> ColumnAxis {
-        let axis = ColumnAxis::new(values.iter(), 5.0, true).unwrap();
+        let axis = ColumnAxis::new(values.iter(), 5.0, Scaling::Guess).unwrap();
         assert_eq!(axis.ticks.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), expected);
         assert!(axis.ticks.is_sorted_by(|a, b| a.0 < b.0));
         axis
@@ -214,6 +240,28 @@ mod tests {
     }
 
     #[test]
+    fn a_declared_scale_is_kept_whatever_the_values() {
+        let texts = |values: &[Value], scaling| {
+            let axis = ColumnAxis::new(values.iter(), 5.0, scaling).unwrap();
+            axis.ticks.into_iter().map(|(_, text)| text).collect::<Vec<_>>()
+        };
+        // A narrow logarithmic range, as a search that has found its place leaves it.
+        let narrow: Vec<_> = [1.2e-4, 3e-4, 8e-4, 1.1e-3, 2.2e-3, 4.9e-3].map(Value::from).to_vec();
+        assert_eq!(texts(&narrow, Scaling::Log), ["0.0002", "0.0005", "0.001", "0.002"]);
+        let axis = ColumnAxis::new(narrow.iter(), 5.0, Scaling::Log).unwrap();
+        let step = |low: f64, high: f64| axis.at(&json!(high)).unwrap() - axis.at(&json!(low)).unwrap();
+        assert!((step(1e-3, 2e-3) - step(2e-3, 4e-3)).abs() < 1e-9);
+        // Less than a decade, and a linear range over decades.
+        let close: Vec<_> = (0..9).map(|i| json!(0.61 * 1.13_f64.powi(i))).collect();
+        assert_eq!(texts(&close, Scaling::Log), ["0.8", "1", "1.2", "1.4", "1.6"]);
+        let decades: Vec<_> = (0..40).map(|i| json!(10f64.powf(-5.0 + f64::from(i) / 10.0))).collect();
+        assert_eq!(texts(&decades, Scaling::Linear), ["0.02", "0.04", "0.06"]);
+        assert_eq!(texts(&[json!(0.01), json!(0.01)], Scaling::Log), ["0.01"]);
+        // 0 has no logarithm.
+        assert_eq!(texts(&[json!(0), json!(1), json!(40)], Scaling::Log), ["0", "40"]);
+    }
+
+    #[test]
     fn strings_are_levels_and_none_has_its_own_position() {
         let axis = check(&[json!("relu"), json!("elu"), json!("relu")], &["elu", "relu"]);
         assert_eq!((axis.at(&json!("elu")), axis.at(&json!("selu"))), (Some(0.25), None));
@@ -221,6 +269,6 @@ mod tests {
         check(&[json!("max"), json!(2), json!(null)], &["none", "2", "max"]);
         let axis = check(&[json!(null), json!(3), json!(4)], &["none", "3", "4"]);
         assert!(axis.at(&Value::Null).unwrap() < axis.at(&json!(3)).unwrap());
-        assert!(ColumnAxis::new([].into_iter(), 5.0, true).is_none());
+        assert!(ColumnAxis::new([].into_iter(), 5.0, Scaling::Guess).is_none());
     }
 }

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::{
-    axis::round_step,
-    svg::{Picture, cross, px},
+    axis::{margin_of, round_step},
+    svg::{Picture, cross, px, text_width},
 };
 use crate::text::significant;
 
@@ -66,6 +66,8 @@ pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) width: f64,
     pub(crate) x_axis: String,
+    /// Whether the numbers along the x axis are whole.
+    pub(crate) whole: bool,
     pub(crate) y_axis: String,
     pub(crate) series: Vec<Series>,
     /// A vertical line at an x, with a label.
@@ -89,11 +91,12 @@ impl ChartAxis {
         let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
         let low = values.iter().copied().min_by(f64::total_cmp)?;
         let high = values.iter().copied().max_by(f64::total_cmp)?;
-        let margin = if high > low { 0.0 } else { low.abs().max(1.0) / 2.0 };
+        let margin = if high > low { 0.0 } else { margin_of(low) };
         let (low, high) = (low - margin, high + margin);
         let step = round_step((high - low) / n);
         let step = if whole { step.max(1.0).round() } else { step };
-        let (first, last) = ((low / step).floor(), (high / step).ceil());
+        // An end that is a tick but for rounding stays where it is.
+        let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
         let (low, high) = if to_ticks { (first * step, last * step) } else { (low, high) };
         let n = (last - first) as usize;
         let ticks = (0..=n).map(|i| (first + i as f64) * step).filter(|tick| (low..=high).contains(tick)).collect();
@@ -109,18 +112,20 @@ impl Chart {
     /// Returns the picture, or None if no point can be shown.
     pub(crate) fn draw(&self) -> Option<Picture> {
         let points = || self.series.iter().flat_map(|series| &series.points).filter(|(_, y)| y.is_finite());
-        let x_axis = ChartAxis::new(points().map(|(x, _)| *x).chain(self.crosses.iter().copied()), 8.0, true, false)?;
+        let x_axis =
+            ChartAxis::new(points().map(|(x, _)| *x).chain(self.crosses.iter().copied()), 8.0, self.whole, false)?;
         let cut = cut(points().map(|(_, y)| *y).collect());
         let y_axis = ChartAxis::new(points().map(|(_, y)| y.min(cut)), 5.0, false, true)?;
         let legend = self.legend();
-        let top = TOP + LEGEND * legend.len().div_ceil(LEGEND_COLUMNS) as f64;
+        let places = legend_places(&legend, self.width);
+        let top = TOP + LEGEND * places.last().map_or(0.0, |(_, line)| line + 1.0);
         let (right, bottom) = (self.width - RIGHT, top + HEIGHT - TOP - BOTTOM);
         let height = bottom + BOTTOM;
         let x = |value: f64| x_axis.at(value, LEFT + 8.0, right - 8.0);
         let y = |value: f64| y_axis.at(value.min(cut), bottom, top);
         let body = html! {
-                @for (i, (label, entry)) in legend.iter().enumerate() {
-                    (legend_entry(label, *entry, i, self.width))
+                @for ((label, entry), place) in legend.iter().zip(&places) {
+                    (legend_entry(label, *entry, *place))
                 }
                 @for tick in &y_axis.ticks {
                     line.grid x1=(LEFT) x2=(right) y1=(px(y(*tick))) y2=(px(y(*tick))) {}
@@ -176,17 +181,29 @@ impl Chart {
     }
 }
 
-const LEGEND_COLUMNS: usize = 3;
-
 #[derive(Clone, Copy)]
 enum Entry {
     Line { style: Style, marks: bool, joined: bool },
     Cross,
 }
 
-fn legend_entry(label: &str, entry: Entry, i: usize, width: f64) -> Markup {
-    let column = (width - LEFT - RIGHT) / LEGEND_COLUMNS as f64;
-    let (x, y) = (LEFT + column * (i % LEGEND_COLUMNS) as f64, 10.0 + LEGEND * (i / LEGEND_COLUMNS) as f64);
+/// Returns the x and the line of each entry of a legend. They follow one another.
+fn legend_places(legend: &[(&str, Entry)], width: f64) -> Vec<(f64, f64)> {
+    let (mut x, mut line) = (LEFT, 0.0);
+    let place = |(label, _): &(&str, Entry)| {
+        let length = 56.0 + text_width(label);
+        if x + length - 24.0 > width && x > LEFT {
+            (x, line) = (LEFT, line + 1.0);
+        }
+        let place = (x, line);
+        x += length;
+        place
+    };
+    legend.iter().map(place).collect()
+}
+
+fn legend_entry(label: &str, entry: Entry, (x, line): (f64, f64)) -> Markup {
+    let y = 10.0 + LEGEND * line;
     html! {
         @match entry {
             Entry::Line { style, marks, joined } => {
@@ -235,6 +252,7 @@ mod tests {
             title: "t".into(),
             width: FULL,
             x_axis: "epoch".into(),
+            whole: true,
             y_axis: "loss".into(),
             series: vec![Series::line(Some("a < b".into()), Style::One, points)],
             rule: None,
@@ -253,6 +271,25 @@ mod tests {
         assert!(ChartAxis::new([f64::NAN].into_iter(), 5.0, false, true).is_none());
         let single = ChartAxis::new([3.0].into_iter(), 5.0, true, false).unwrap();
         assert!(single.low < 3.0 && single.high > 3.0);
+    }
+
+    #[test]
+    fn an_axis_ends_at_its_last_tick() {
+        let axis = ChartAxis::new([0.0, 1.0].into_iter(), 5.0, false, true).unwrap();
+        assert_eq!((significant(axis.high, 9), axis.ticks.len()), ("1".to_owned(), 6));
+        // The only value of an accuracy does not ask for an axis below 0.
+        let single = ChartAxis::new([0.01].into_iter(), 5.0, false, true).unwrap();
+        assert!(single.low > 0.0 && single.high < 0.02, "{} to {}", single.low, single.high);
+    }
+
+    #[test]
+    fn entries_of_a_legend_do_not_overlap() {
+        let entry = Entry::Cross;
+        let places =
+            legend_places(&[("this search, best so far", entry), ("expected of 4", entry), ("x", entry)], HALF);
+        assert_eq!(places, [(62.0, 0.0), (262.0, 0.0), (396.0, 0.0)]);
+        let long = "a".repeat(60);
+        assert_eq!(legend_places(&[(&long, entry), ("x", entry)], HALF), [(62.0, 0.0), (62.0, 1.0)]);
     }
 
     #[test]

@@ -44,5 +44,15 @@ pub(crate) fn of_training(name: &str, figure: &str, history: &TrainingHistory) -
 
 fn plain(title: String, metric: &str, series: Vec<Series>) -> Chart {
     let (x_axis, y_axis) = ("epoch (number)".to_owned(), titled(metric));
-    Chart { title, width: HALF, x_axis, y_axis, series, rule: None, crosses: Vec::new(), cross_label: String::new() }
+    Chart {
+        title,
+        width: HALF,
+        x_axis,
+        whole: true,
+        y_axis,
+        series,
+        rule: None,
+        crosses: Vec::new(),
+        cross_label: String::new(),
+    }
 }

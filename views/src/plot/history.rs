@@ -29,6 +29,7 @@ pub(crate) fn draw(trials: &[TrialRow], rule: Option<(f64, String)>) -> Option<P
         title: format!("Objective of each trial of {}", trials.first()?.search),
         width: FULL,
         x_axis: "trial (number)".to_owned(),
+        whole: true,
         y_axis: titled(metric.unwrap_or("loss")),
         series: vec![
             Series::line(Some("best so far".to_owned()), Style::Strong, steps),

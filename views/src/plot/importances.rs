@@ -30,8 +30,8 @@ const FEW: usize = 5;
 /// # Errors
 /// If there are too few trials for importances.
 pub(super) fn draw(found: &SearchImportances) -> Result<Picture, ViewError> {
-    if found.labels.is_empty() {
-        return Err(ViewError::Nothing("importances need at least two trials with a score".to_owned()));
+    if let Some(why) = found.too_few() {
+        return Err(ViewError::Nothing(why));
     }
     let rows: Vec<_> = found.shares().take(ROWS).collect();
     let longest = rows[0].1;
@@ -132,7 +132,9 @@ mod tests {
 
     #[test]
     fn without_trials_nothing_is_drawn_and_many_labels_are_cut_off() {
-        assert!(matches!(draw(&found(&[])), Err(ViewError::Nothing(_))));
+        let few = SearchImportances { scored: 10, ..found(&[0.1]) };
+        let error = draw(&few).err().unwrap().to_string();
+        assert_eq!(error, "importances need at least 11 trials with a score, and 10 have one");
         let picture = draw(&found(&[1.0; 43])).unwrap();
         assert!(picture.note.ends_with("3 less important hyperparameters are not drawn."));
     }

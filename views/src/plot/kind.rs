@@ -5,10 +5,15 @@ use pipe_stages::records::TrainingHistory;
 use pipe_store::Store;
 
 use super::{
-    Picture, Table, Trim, contour, curves, histogram, history, importances, parallel, repeats, scatter_matrix,
-    scatter3d, slice, table::PlottedColumn,
+    Picture, Table, Trim, contour, convergence, curves, declared::Declared, edf, histogram, history, importances,
+    parallel, rank, repeats, scatter_matrix, scatter3d, slice, table::PlottedColumn,
 };
-use crate::{ViewError, importance, outputs::Outputs, trials::TrialRow};
+use crate::{
+    ViewError,
+    importance::{self, SearchImportances},
+    outputs::Outputs,
+    trials::TrialRow,
+};
 
 /// A kind of picture of the trials of one search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +28,12 @@ pub enum TrialPicture {
     Histograms,
     Repeats,
     Importances,
+    Edf,
+    Rank,
+    Convergence,
 }
 
-/// The columns that are shown. Those that are None or empty are chosen by their effect on the objective.
+/// The columns that are shown. Those that are None or empty are chosen by importance.
 #[derive(Debug, Clone, Default)]
 pub struct ShownColumns {
     /// The hyperparameters in pictures of several.
@@ -41,8 +49,8 @@ pub struct ShownColumns {
     pub turn: Option<f64>,
 }
 
-/// The number of hyperparameters in a scatter matrix, parallel coordinates and slices by default.
-const SHOWN: [usize; 3] = [5, 8, 8];
+/// The number of hyperparameters in a scatter matrix, parallel coordinates, slices and ranks by default.
+const SHOWN: [usize; 4] = [5, 8, 8, 4];
 
 /// Returns a picture of `trials`, which belong to one search and are ordered by number.
 ///
@@ -55,21 +63,29 @@ pub fn draw(
     trials: &[TrialRow],
     choice: &ShownColumns,
 ) -> Result<Picture, ViewError> {
-    let table = Table::new(trials, &choice.trims)?;
+    let declared = trials.first().map(|row| Declared::of(store, study, &row.search)).unwrap_or_default();
+    let table = Table::new(trials, &choice.trims, declared)?;
+    let found = || importance::of_trials(store, study, &table.rows[0].search, &table.rows);
+    let chooser = |n: usize| Ok::<_, ViewError>(Chooser { table: &table, importances: found()?, most: n });
+    let mut chosen_by = None;
+    let mut columns = |n: usize| several(chooser(n)?, choice, &mut chosen_by);
     let mut picture = match kind {
         TrialPicture::History => {
             history::draw(&table.rows, None).ok_or_else(|| ViewError::Nothing("no trial has a result".to_owned()))?
         }
         TrialPicture::Curves => of_curves(store, study, &table.rows, choice)?,
-        TrialPicture::ScatterMatrix => scatter_matrix::draw(&table, &several(&table, choice, SHOWN[0])?),
-        TrialPicture::Parallel => parallel::draw(&table, &several(&table, choice, SHOWN[1])?),
-        TrialPicture::Slice => slice::draw(&table, &several(&table, choice, SHOWN[2])?)?,
+        TrialPicture::Edf => edf::draw(&table).ok_or_else(|| ViewError::Nothing("no trial has a result".to_owned()))?,
+        TrialPicture::Convergence => convergence::draw(&table)?,
+        TrialPicture::ScatterMatrix => scatter_matrix::draw(&table, &columns(SHOWN[0])?),
+        TrialPicture::Parallel => parallel::draw(&table, &columns(SHOWN[1])?),
+        TrialPicture::Slice => slice::draw(&table, &columns(SHOWN[2])?)?,
+        TrialPicture::Rank => rank::draw(&table, &columns(SHOWN[3])?)?,
         TrialPicture::Contour => {
-            let [x, y] = chosen(&table, [&choice.x, &choice.y], true)?;
+            let [x, y] = chooser(2)?.chosen([&choice.x, &choice.y], true, &mut chosen_by)?;
             contour::draw(&table, &x, &y)
         }
         TrialPicture::Scatter3d => {
-            let [x, y] = chosen(&table, [&choice.x, &choice.y], true)?;
+            let [x, y] = chooser(2)?.chosen([&choice.x, &choice.y], true, &mut chosen_by)?;
             let z = table.column(choice.z.as_deref().unwrap_or("value"))?;
             let colour = table.column(choice.colour.as_deref().unwrap_or("value"))?;
             scatter3d::draw(&table, [&x, &y, &z], &colour, choice.turn.unwrap_or(scatter3d::TURN))
@@ -79,15 +95,15 @@ pub fn draw(
             if (0..table.rows.len()).all(|row| x.number(row).is_none()) {
                 return Err(ViewError::Nothing(format!("`{}` has no numbers to count", x.name)));
             }
-            let [by] = chosen(&table, [&choice.colour], false)?;
+            let [by] = chooser(1)?.chosen([&choice.colour], false, &mut chosen_by)?;
             histogram::draw(&table, &x, &by)
         }
         TrialPicture::Repeats => repeats::draw(&table)?,
-        TrialPicture::Importances => {
-            let search = &table.rows[0].search;
-            importances::draw(&importance::of_trials(store, study, search, &table.rows)?)?
-        }
+        TrialPicture::Importances => importances::draw(&found()?)?,
     };
+    if let Some(said) = chosen_by {
+        picture.note = format!("{} {said}", picture.note).trim().to_owned();
+    }
     if table.trimmed > 0 {
         let trims: Vec<_> = choice.trims.iter().map(ToString::to_string).collect();
         let said = format!("{} of {} trials are trimmed ({}).", table.trimmed, trials.len(), trims.join("; "));
@@ -97,41 +113,75 @@ pub fn draw(
     Ok(picture)
 }
 
-/// Returns the chosen columns, or else the `n` hyperparameters with the most effect.
-fn several(table: &Table, choice: &ShownColumns, n: usize) -> Result<Vec<PlottedColumn>, ViewError> {
-    let names = if choice.columns.is_empty() { table.labels_by_effect(n) } else { choice.columns.clone() };
+/// Chooses hyperparameters for a picture that has room for only some of them.
+struct Chooser<'a> {
+    table: &'a Table,
+    importances: SearchImportances,
+    /// The most hyperparameters that the picture shows.
+    most: usize,
+}
+
+/// Returns the columns that were asked for, or else as many hyperparameters as there is room for.
+fn several(
+    chooser: Chooser<'_>,
+    choice: &ShownColumns,
+    said: &mut Option<String>,
+) -> Result<Vec<PlottedColumn>, ViewError> {
+    let mut names = choice.columns.clone();
+    if names.is_empty() {
+        names = chooser.table.varying(&chooser.importances);
+        chooser.say(names.len() > chooser.most, said);
+        names.truncate(chooser.most);
+    }
     if names.is_empty() {
         return Err(nothing_varies());
     }
-    names.iter().map(|name| table.column(name)).collect()
+    names.iter().map(|name| chooser.table.column(name)).collect()
 }
 
-/// Returns the columns called `names`. For each None it takes the hyperparameter with the most effect that is left, and prefers
-/// numeric ones if `numbers` is set.
-fn chosen<const N: usize>(
-    table: &Table,
-    names: [&Option<String>; N],
-    numbers: bool,
-) -> Result<[PlottedColumn; N], ViewError> {
-    let mut by_effect = table.labels_by_effect(usize::MAX);
-    by_effect.retain(|name| !names.iter().any(|chosen| chosen.as_ref() == Some(name)));
-    if numbers {
-        // A plane needs more than a few distinct values along each axis.
-        let is_number = |name: &String| {
-            table.column(name).is_ok_and(|column| {
-                let numbers = (0..table.rows.len()).filter_map(|row| column.number(row));
-                numbers.map(f64::to_bits).collect::<std::collections::BTreeSet<_>>().len() > 4
-            })
-        };
-        by_effect.sort_by_key(|name| !is_number(name));
+impl Chooser<'_> {
+    /// Returns the columns called `names`, and for each None the first hyperparameter that is left. Numeric ones are preferred if
+    /// `numbers` is set.
+    fn chosen<const N: usize>(
+        &self,
+        names: [&Option<String>; N],
+        numbers: bool,
+        said: &mut Option<String>,
+    ) -> Result<[PlottedColumn; N], ViewError> {
+        let mut left = self.table.varying(&self.importances);
+        left.retain(|name| !names.iter().any(|chosen| chosen.as_ref() == Some(name)));
+        if numbers {
+            // A plane needs more than a few distinct values along each axis.
+            let is_number = |name: &String| {
+                self.table.column(name).is_ok_and(|column| {
+                    let numbers = (0..self.table.rows.len()).filter_map(|row| column.number(row));
+                    numbers.map(f64::to_bits).collect::<std::collections::BTreeSet<_>>().len() > 4
+                })
+            };
+            left.sort_by_key(|name| !is_number(name));
+        }
+        let wanted = names.iter().filter(|name| name.is_none()).count();
+        self.say(wanted > 0 && left.len() > wanted, said);
+        let mut left = left.into_iter();
+        let mut found = Vec::new();
+        for name in names {
+            let name = name.clone().or_else(|| left.next()).ok_or_else(nothing_varies)?;
+            found.push(self.table.column(&name)?);
+        }
+        Ok(found.try_into().unwrap_or_else(|_| unreachable!("a column for each name")))
     }
-    let mut by_effect = by_effect.into_iter();
-    let mut found = Vec::new();
-    for name in names {
-        let name = name.clone().or_else(|| by_effect.next()).ok_or_else(nothing_varies)?;
-        found.push(table.column(&name)?);
+
+    /// Says how hyperparameters were chosen, if some had to be.
+    fn say(&self, some_left_out: bool, said: &mut Option<String>) {
+        if some_left_out {
+            *said = Some(match self.importances.too_few() {
+                None => "The most important hyperparameters are shown.".to_owned(),
+                Some(_) => {
+                    "With too few trials for importances, the first hyperparameters by name are shown.".to_owned()
+                }
+            });
+        }
     }
-    Ok(found.try_into().unwrap_or_else(|_| unreachable!("a column for each name")))
 }
 
 fn nothing_varies() -> ViewError {

@@ -6,10 +6,15 @@
 
 mod axis;
 pub(crate) mod chart;
+pub mod confusion;
 mod contour;
+mod convergence;
 pub(crate) mod curves;
+pub(crate) mod declared;
 pub mod diagram;
+mod edf;
 mod frame;
+pub mod graph;
 mod histogram;
 pub(crate) mod history;
 mod importances;
@@ -17,6 +22,8 @@ mod kind;
 mod layout;
 pub(crate) mod palette;
 mod parallel;
+mod rank;
+pub mod reliability;
 mod repeats;
 mod scatter3d;
 mod scatter_matrix;
@@ -29,7 +36,7 @@ mod table;
 mod tests;
 pub mod timeline;
 
-pub(crate) use self::{kind::histories, table::Table};
+pub(crate) use self::{kind::histories, svg::is_forbidden, table::Table};
 pub use self::{
     kind::{ShownColumns, TrialPicture, draw},
     svg::Picture,

@@ -3,7 +3,7 @@
 use maud::html;
 
 use super::{
-    axis::ColumnAxis,
+    axis::{ColumnAxis, Scaling},
     frame::Frame,
     svg::{Picture, px, shortened},
     table::Table,
@@ -73,7 +73,7 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
     let room = 0.5 * (spread.1 - spread.0);
     let values: Vec<serde_json::Value> = ends.map(|end| end.clamp(spread.0 - room, spread.1 + room).into()).collect();
-    let axis = ColumnAxis::new(values.iter(), 6.0, false)
+    let axis = ColumnAxis::new(values.iter(), 6.0, Scaling::Linear)
         .ok_or_else(|| ViewError::Nothing("no trial has a result".to_owned()))?;
     let bottom = TOP + ROW * all.len() as f64;
     let frame = Frame { left: LEFT, right: WIDTH - 110.0, top: TOP, bottom };

@@ -14,17 +14,34 @@ const RIGHT: f64 = 10.0;
 const BOTTOM: f64 = 44.0;
 const GAP: f64 = 8.0;
 const WIDTH: f64 = 860.0;
+/// The largest side of a cell.
+const MOST: f64 = 340.0;
+/// The least width of a picture, for its legend.
+const LEAST: f64 = 430.0;
 
 /// Returns the lower half of the matrix of `columns`, with the objective in the last row.
 pub(super) fn draw(table: &Table, columns: &[PlottedColumn]) -> Picture {
+    let rows: Vec<&PlottedColumn> = columns.iter().skip(1).chain([&table.objective]).collect();
+    let title = format!("Scatter matrix of {} hyperparameters and {}", columns.len(), table.objective.name);
     let shade = Shade::new(table, &table.objective);
+    cells(table, &Cells { rows, columns: columns.iter().collect(), shade, title })
+}
+
+/// The cells at and below the diagonal of a matrix. It has as many rows as columns.
+pub(super) struct Cells<'a> {
+    pub(super) rows: Vec<&'a PlottedColumn>,
+    pub(super) columns: Vec<&'a PlottedColumn>,
+    pub(super) shade: Shade,
+    pub(super) title: String,
+}
+
+/// Returns the picture of the cells.
+pub(super) fn cells(table: &Table, Cells { rows, columns, shade, title }: &Cells<'_>) -> Picture {
     let best = table.best();
-    let mut rows: Vec<&PlottedColumn> = columns.iter().skip(1).collect();
-    rows.push(&table.objective);
     let n = columns.len();
-    let side = ((WIDTH - LEFT - RIGHT) / n as f64).min(230.0);
-    let width = LEFT + RIGHT + side * n as f64;
-    let height_of_cell = side.min(140.0);
+    let side = ((WIDTH - LEFT - RIGHT) / n as f64).min(MOST);
+    let width = (LEFT + RIGHT + side * n as f64).max(LEAST);
+    let height_of_cell = (0.7 * side).clamp(MOST.min(side).min(140.0), 240.0);
     let top = shade.legend_height(width - 20.0) + 8.0;
     let letters = ((side - GAP) / 6.6) as usize;
     let body = html! {
@@ -43,8 +60,8 @@ pub(super) fn draw(table: &Table, columns: &[PlottedColumn]) -> Picture {
             }
         }
     };
-    let title = format!("Scatter matrix of {} hyperparameters and {}", n, table.objective.name);
-    Picture { title, width, height: top + height_of_cell * n as f64 + BOTTOM, body, note: note(best.is_some()) }
+    let height = top + height_of_cell * n as f64 + BOTTOM;
+    Picture { title: title.clone(), width, height, body, note: note(best.is_some()) }
 }
 
 /// Returns the note that explains the ring around the best trial.

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::{
     svg::{dots, px, shortened, text_width},
-    table::{PlottedColumn, Table},
+    table::{PlottedColumn, RANK, Table},
 };
 use crate::text::significant;
 
@@ -38,15 +38,27 @@ impl Shade {
             }
             return Self { title: column.title.clone(), of: of.collect(), entries, is_ramp: false };
         }
-        let falls = column.name == table.objective.name && !table.rises;
+        let falls = column.name == RANK || (column.name == table.objective.name && !table.rises);
         let place = |row| column.number(row).map(|number| column.axis.share(number));
-        let step = |share: f64| {
-            let step = ((share * STEPS as f64) as usize).min(STEPS - 1);
-            if falls { STEPS - 1 - step } else { step }
-        };
+        let turned = |step: usize| if falls { STEPS - 1 - step } else { step };
+        let step = |share: f64| turned(((share * STEPS as f64) as usize).min(STEPS - 1));
         let ends: Vec<f64> = (0..=STEPS).map(|i| end(column, i)).collect();
         let is_whole = (0..table.rows.len()).filter_map(|row| column.number(row)).all(|number| number.fract() == 0.0);
-        let entry = |i: usize| match is_whole && ends[STEPS] - ends[0] >= STEPS as f64 {
+        let span = ends[STEPS] - ends[0];
+        if is_whole && span < STEPS as f64 {
+            // Each number has a step of its own.
+            let step = |number: f64| match span {
+                0.0 => STEPS - 1,
+                span => turned((((number - ends[0]) * (STEPS - 1) as f64) / span).round() as usize),
+            };
+            let mut entries = vec![String::new(); STEPS];
+            let of = (0..table.rows.len()).map(|row| column.number(row).map(step)).collect();
+            for i in 0..=span as usize {
+                entries[step(ends[0] + i as f64)] = significant(ends[0] + i as f64, 3);
+            }
+            return Self { title: column.title.clone(), of, entries, is_ramp: true };
+        }
+        let entry = |i: usize| match is_whole {
             true if i + 1 < STEPS => (ends[i].ceil(), ends[i + 1].ceil() - 1.0),
             true => (ends[i].ceil(), ends[i + 1]),
             false => (ends[i], ends[i + 1]),
@@ -94,7 +106,7 @@ impl Shade {
     pub(super) fn legend(&self, left: f64, top: f64, width: f64) -> Markup {
         html! {
             text.axis x=(px(left)) y=(px(top + 14.0)) { (self.title) }
-            @for (step, (x, line)) in self.entry_places(width).into_iter().enumerate() {
+            @for (step, (x, line)) in self.entry_places(width).into_iter().enumerate().filter(|(step, _)| !self.entries[*step].is_empty()) {
                 @let (x, y) = (left + x, top + 10.0 + LINE * line as f64);
                 (self.mark(step, &[(x + 6.0, y)]))
                 text x=(px(x + 16.0)) y=(px(y + 4.0)) { (self.entries[step]) }
@@ -106,7 +118,7 @@ impl Shade {
     fn entry_places(&self, width: f64) -> Vec<(f64, usize)> {
         let (mut x, mut line) = (text_width(&self.title) + 18.0, 0);
         let place = |entry: &String| {
-            let length = text_width(entry) + 30.0;
+            let length = if entry.is_empty() { 0.0 } else { text_width(entry) + 30.0 };
             if x + length > width && x > 0.0 {
                 (x, line) = (0.0, line + 1);
             }

@@ -8,7 +8,7 @@ use pipe_stages::network::training::{Histogram, Histograms};
 use serde_json::Value;
 
 use super::{
-    axis::ColumnAxis,
+    axis::{ColumnAxis, Scaling},
     frame::Frame,
     svg::{Picture, polyline, px, shortened},
 };
@@ -70,7 +70,7 @@ fn spreads(histograms: &Histograms) -> BTreeMap<&str, Spread> {
 fn panel(frame: Frame, layer: &str, spread: &Spread) -> Option<maud::Markup> {
     let axis = |numbers: Vec<f64>, n: f64| {
         let numbers: Vec<Value> = numbers.into_iter().map(Value::from).collect();
-        ColumnAxis::new(numbers.iter(), n, false)
+        ColumnAxis::new(numbers.iter(), n, Scaling::Linear)
     };
     let epochs = axis(spread.iter().map(|(epoch, _)| *epoch).collect(), 4.0)?;
     let numbers = axis(spread.iter().flat_map(|(_, levels)| *levels).collect(), 5.0)?;

@@ -43,8 +43,8 @@ impl Picture {
     }
 }
 
-/// Returns whether XML does not allow a character.
-fn is_forbidden(c: char) -> bool {
+/// Returns whether XML does not allow a character. A terminal could take it for a command.
+pub(crate) fn is_forbidden(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 

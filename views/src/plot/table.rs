@@ -4,15 +4,22 @@ use std::{fmt, str::FromStr};
 
 use serde_json::Value;
 
-use super::axis::ColumnAxis;
+use super::{
+    axis::{ColumnAxis, Scaling},
+    declared::Declared,
+};
 use crate::{
     ViewError,
+    importance::SearchImportances,
     text::cell,
     trials::{Column, TrialRow, label_names},
 };
 
 /// The approximate number of ticks of an axis.
 const TICKS: f64 = 5.0;
+
+/// The name of a column of ranks, where 1 is the best.
+pub(super) const RANK: &str = "rank";
 
 /// The trials of one search, without those that are trimmed.
 pub(crate) struct Table {
@@ -23,6 +30,8 @@ pub(crate) struct Table {
     pub(crate) rises: bool,
     /// The number of trials that were trimmed.
     pub(crate) trimmed: usize,
+    /// What the search declares.
+    pub(crate) declared: Declared,
 }
 
 /// A column with its axis, and the value of each trial that has one.
@@ -97,7 +106,7 @@ impl Table {
     ///
     /// # Errors
     /// If there is no such column, or no trial with a result is left.
-    pub(crate) fn new(rows: &[TrialRow], trims: &[Trim]) -> Result<Self, ViewError> {
+    pub(crate) fn new(rows: &[TrialRow], trims: &[Trim], declared: Declared) -> Result<Self, ViewError> {
         let columns = trims.iter().map(|trim| Ok((trim, Column::find(rows, &trim.column)?)));
         let columns = columns.collect::<Result<Vec<_>, ViewError>>()?;
         let stays = |row: &&TrialRow| !columns.iter().any(|(trim, column)| trim.takes(column, row));
@@ -107,9 +116,9 @@ impl Table {
         // The loss is the value, or its negative if larger values are better.
         let rises = kept.iter().filter(|row| row.is_ranked()).any(|row| row.value.is_some() && row.value != row.loss);
         let values = kept.iter().map(|row| Column::Own("value").value(row).filter(|_| row.is_ranked()));
-        let objective = drawn(&name, values.collect(), false);
+        let objective = drawn(&name, values.collect(), Scaling::Linear);
         let objective = objective.ok_or_else(|| ViewError::Nothing("no trial with a result is left".to_owned()))?;
-        Ok(Self { trimmed: rows.len() - kept.len(), rows: kept, objective, rises })
+        Ok(Self { trimmed: rows.len() - kept.len(), rows: kept, objective, rises, declared })
     }
 
     /// Returns the column called `name`.
@@ -125,7 +134,8 @@ impl Table {
         // An inactive hyperparameter is shown as `none`.
         let value = |row| column.value(row).or(is_label.then_some(Value::Null));
         let values = self.rows.iter().map(value).collect();
-        drawn(column.name(), values, is_label)
+        let scaling = if is_label { self.declared.scaling(column.name()) } else { Scaling::Linear };
+        drawn(column.name(), values, scaling)
             .ok_or_else(|| ViewError::Nothing(format!("no trial has a value in the column `{name}`")))
     }
 
@@ -140,30 +150,23 @@ impl Table {
         ranked.min_by(|a, b| self.rows[*a].loss_or_worst().total_cmp(&self.rows[*b].loss_or_worst()))
     }
 
-    /// Returns at most `n` hyperparameters that vary, ordered by their effect on the rank of a trial: epsilon squared of the
-    /// Kruskal-Wallis test, over levels or the quartiles of numbers. Of several that group the trials alike, such as a choice and
-    /// the label within it, only the first is returned.
-    pub(crate) fn labels_by_effect(&self, n: usize) -> Vec<String> {
-        let ranks = self.ranks();
-        let mut effects: Vec<(f64, String)> = Vec::new();
+    /// Returns the hyperparameters that vary: the most important first, or by name if there are too few trials for importances. Of
+    /// several that group the trials alike, such as a choice and a hyperparameter within it, only the first is returned.
+    pub(crate) fn varying(&self, importances: &SearchImportances) -> Vec<String> {
+        let mut names: Vec<String> = label_names(&self.rows).into_iter().collect();
+        let rank = |name: &String| importances.labels.iter().position(|found| found.label == *name);
+        names.sort_by_key(|name| rank(name).unwrap_or(usize::MAX));
         let mut groupings: Vec<Vec<usize>> = Vec::new();
-        for name in label_names(&self.rows) {
+        names.retain(|name| {
             let groups = self.groups(&Column::Label(name.clone()));
-            if groups.iter().max() > groups.iter().min() && !groupings.iter().any(|other| are_alike(other, &groups)) {
-                effects.push((epsilon_squared(&ranks, &groups), name));
+            let is_new =
+                groups.iter().max() > groups.iter().min() && !groupings.iter().any(|other| are_alike(other, &groups));
+            if is_new {
                 groupings.push(groups);
             }
-        }
-        effects.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        effects.into_iter().take(n).map(|(_, name)| name).collect()
-    }
-
-    /// Returns the rank of each trial by loss, from 1. Equal trials have the mean of their ranks.
-    fn ranks(&self) -> Vec<f64> {
-        let losses: Vec<f64> = self.rows.iter().map(TrialRow::loss_or_worst).collect();
-        let below = |loss: f64| losses.iter().filter(|other| **other < loss).count() as f64;
-        let equal = |loss: f64| losses.iter().filter(|other| **other == loss).count() as f64;
-        losses.iter().map(|loss| below(*loss) + (equal(*loss) + 1.0) / 2.0).collect()
+            is_new
+        });
+        names
     }
 
     /// Returns the group of each trial: its level, or its quartile if there are many numbers.
@@ -186,8 +189,8 @@ impl Table {
     }
 }
 
-fn drawn(name: &str, values: Vec<Option<Value>>, may_be_log: bool) -> Option<PlottedColumn> {
-    let axis = ColumnAxis::new(values.iter().flatten(), TICKS, may_be_log)?;
+fn drawn(name: &str, values: Vec<Option<Value>>, scaling: Scaling) -> Option<PlottedColumn> {
+    let axis = ColumnAxis::new(values.iter().flatten(), TICKS, scaling)?;
     Some(PlottedColumn { name: name.to_owned(), title: titled(name), axis, values })
 }
 
@@ -213,29 +216,10 @@ fn are_alike(a: &[usize], b: &[usize]) -> bool {
     pairs.len() == distinct(a) && pairs.len() == distinct(b)
 }
 
-/// Returns the share of the variance of ranks that lies between groups, corrected for the number of groups.
-fn epsilon_squared(ranks: &[f64], groups: &[usize]) -> f64 {
-    let n = ranks.len() as f64;
-    let mean = ranks.iter().sum::<f64>() / n;
-    let total: f64 = ranks.iter().map(|rank| (rank - mean).powi(2)).sum();
-    let mut between = 0.0;
-    let mut count = 0.0;
-    for group in 0..=groups.iter().copied().max().unwrap_or(0) {
-        let of_group: Vec<f64> =
-            ranks.iter().zip(groups).filter(|(_, other)| **other == group).map(|(rank, _)| *rank).collect();
-        if !of_group.is_empty() {
-            let of_mean = of_group.iter().sum::<f64>() / of_group.len() as f64;
-            between += of_group.len() as f64 * (of_mean - mean).powi(2);
-            count += 1.0;
-        }
-    }
-    let within = (total - between) / (n - count).max(1.0);
-    // If every trial is its own group, there is no evidence of an effect.
-    if total > 0.0 && n > count { (between - (count - 1.0) * within) / total } else { 0.0 }
-}
-
 #[cfg(test)]
 mod tests {
+    use pipe_stages::search::Importance;
+
     use super::*;
     use crate::{
         testing::{Builder, Trial},
@@ -249,7 +233,12 @@ mod tests {
     }
 
     fn left(trim: &str) -> Vec<u32> {
-        Table::new(&rows(), &[trim.parse().unwrap()]).unwrap().rows.iter().map(|row| row.index).collect()
+        Table::new(&rows(), &[trim.parse().unwrap()], Declared::default())
+            .unwrap()
+            .rows
+            .iter()
+            .map(|row| row.index)
+            .collect()
     }
 
     #[test]
@@ -257,17 +246,19 @@ mod tests {
         assert_eq!(left("activation=elu"), [0, 2, 4]);
         assert_eq!(left("lr_rate_mult=1,1.5"), [1, 3, 4]);
         assert_eq!(left("value=0.0..0.25"), [0, 2, 4]);
-        assert!(Table::new(&rows(), &["activation=elu,relu".parse().unwrap()]).is_err());
-        assert!(Table::new(&rows(), &["activatio=elu".parse().unwrap()]).is_err());
+        assert!(Table::new(&rows(), &["activation=elu,relu".parse().unwrap()], Declared::default()).is_err());
+        assert!(Table::new(&rows(), &["activatio=elu".parse().unwrap()], Declared::default()).is_err());
         assert!("activation".parse::<Trim>().is_err() && "=x".parse::<Trim>().is_err());
     }
 
     #[test]
-    fn the_hyperparameter_with_the_most_effect_comes_first() {
-        // Trials with even numbers use relu and are better. The rate rises with the number.
-        let table = Table::new(&rows(), &[]).unwrap();
-        assert_eq!(table.labels_by_effect(9), ["activation", "lr_rate_mult"]);
-        assert_eq!(table.labels_by_effect(1), ["activation"]);
+    fn hyperparameters_are_ordered_by_importance_if_there_is_one() {
+        let table = Table::new(&rows(), &[], Declared::default()).unwrap();
+        let importance = |label: &str, importance| Importance { label: label.into(), importance, trials: 5, best: 2 };
+        let mut found = SearchImportances { search: "search".into(), scored: 5, trials: 5, labels: Vec::new() };
+        assert_eq!(table.varying(&found), ["activation", "lr_rate_mult"]);
+        found.labels = vec![importance("lr_rate_mult", 0.3), importance("activation", 0.1)];
+        assert_eq!(table.varying(&found), ["lr_rate_mult", "activation"]);
         assert_eq!((table.best(), table.rises), (Some(4), true));
         assert_eq!(table.objective.title, "valid.fine_accuracy (share of images)");
     }
@@ -276,11 +267,5 @@ mod tests {
     fn groups_are_alike_whatever_their_numbers() {
         assert!(are_alike(&[0, 1, 1, 2], &[5, 3, 3, 4]));
         assert!(!are_alike(&[0, 1, 1, 2], &[5, 3, 4, 4]) && !are_alike(&[0, 0], &[0, 1]));
-    }
-
-    #[test]
-    fn epsilon_squared_is_one_for_a_full_effect_and_about_zero_for_none() {
-        assert!((epsilon_squared(&[1.5, 1.5, 3.5, 3.5], &[0, 0, 1, 1]) - 1.0).abs() < 1e-12);
-        assert!(epsilon_squared(&[1.0, 4.0, 2.0, 3.0], &[0, 0, 1, 1]) < 0.0);
     }
 }

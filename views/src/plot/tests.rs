@@ -6,7 +6,7 @@ use crate::{
     trials,
 };
 
-const KINDS: [TrialPicture; 8] = [
+const KINDS: [TrialPicture; 11] = [
     TrialPicture::History,
     TrialPicture::Curves,
     TrialPicture::ScatterMatrix,
@@ -15,6 +15,9 @@ const KINDS: [TrialPicture; 8] = [
     TrialPicture::Contour,
     TrialPicture::Scatter3d,
     TrialPicture::Histograms,
+    TrialPicture::Edf,
+    TrialPicture::Rank,
+    TrialPicture::Convergence,
 ];
 
 fn drawn(kind: TrialPicture, choice: &ShownColumns, values: &[f64]) -> Result<String, String> {
@@ -32,19 +35,23 @@ fn every_kind_of_picture_is_reproducible() {
     let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
     for kind in KINDS {
         let svg = drawn(kind, &ShownColumns::default(), &values).unwrap();
-        assert!(svg.starts_with("<svg") && svg.contains("valid.fine_accuracy"), "{kind:?}");
+        let names = kind == TrialPicture::Rank || svg.contains("valid.fine_accuracy");
+        assert!(svg.starts_with("<svg") && names, "{kind:?}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{kind:?}");
         assert_eq!(Ok(svg), drawn(kind, &ShownColumns::default(), &values), "{kind:?}");
     }
 }
 
 #[test]
-fn one_trial_is_enough_for_history_and_curves() {
+fn one_trial_is_enough_for_pictures_without_hyperparameters() {
     for kind in KINDS {
         let result = drawn(kind, &ShownColumns::default(), &[0.5]);
         assert_eq!(
             result.is_ok(),
-            matches!(kind, TrialPicture::History | TrialPicture::Curves),
+            matches!(
+                kind,
+                TrialPicture::History | TrialPicture::Curves | TrialPicture::Edf | TrialPicture::Convergence
+            ),
             "{kind:?}: {result:?}"
         );
         let error = drawn(kind, &ShownColumns::default(), &[f64::NAN]).unwrap_err();
@@ -90,13 +97,39 @@ fn trials_with_equal_hyperparameters_are_repeats() {
 
 #[test]
 fn importances_are_based_on_the_trials_that_are_left() {
-    let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
+    let mut values: Vec<f64> = (0..24).map(|i| f64::from(i * 7 % 24) / 30.0).collect();
+    values[3] = f64::NAN;
     let svg = drawn(TrialPicture::Importances, &ShownColumns::default(), &values).unwrap();
     assert!(svg.contains("activation") && svg.contains("lr_rate_mult") && !svg.contains("NaN"), "{svg}");
     assert_eq!(Ok(svg), drawn(TrialPicture::Importances, &ShownColumns::default(), &values));
     let trimmed = ShownColumns { trims: vec!["activation=elu".parse().unwrap()], ..ShownColumns::default() };
     let svg = drawn(TrialPicture::Importances, &trimmed, &values).unwrap();
-    assert!(svg.contains("3 of 6 trials are trimmed (activation=elu)"), "{svg}");
-    let error = drawn(TrialPicture::Importances, &ShownColumns::default(), &[0.5]).unwrap_err();
-    assert_eq!(error, "importances need at least two trials with a score");
+    assert!(svg.contains("12 of 24 trials are trimmed (activation=elu)"), "{svg}");
+    // The best tenth of ten trials is one trial.
+    let error = drawn(TrialPicture::Importances, &ShownColumns::default(), &values[4..14]).unwrap_err();
+    assert_eq!(error, "importances need at least 11 trials with a score, and 10 have one");
+}
+
+#[test]
+fn nothing_is_called_important_if_there_are_too_few_trials() {
+    let note = |n: usize| {
+        let trials: Vec<_> = (0..n).map(|i| Trial::completed((i * 7 % 31) as f64 / 40.0)).collect();
+        let (store, study) = Builder::new().search("search", &trials).done();
+        let rows = trials::table(&store, &study).unwrap();
+        // It has room for one of the two hyperparameters.
+        draw(TrialPicture::Histograms, &store, &study, &rows, &ShownColumns::default()).unwrap().note
+    };
+    assert!(note(10).contains("With too few trials for importances, the first hyperparameters by name are shown."));
+    assert!(note(12).contains("The most important hyperparameters are shown."));
+}
+
+#[test]
+fn the_scale_of_a_hyperparameter_is_the_declared_one() {
+    // The rates are 1, 1.25, .. 2, which is no reason for a logarithmic scale, but the space says `loguniform`.
+    let (store, study) = Builder::new().search("search", &[0.3, 0.1, 0.5, 0.2, 0.6].map(Trial::completed)).done();
+    let rows = trials::table(&store, &study).unwrap();
+    let column = |declared| Table::new(&rows, &[], declared).unwrap().column("lr_rate_mult").unwrap();
+    let middle = |column: table::PlottedColumn| column.axis.value_at(0.5).unwrap();
+    assert!((middle(column(declared::Declared::of(&store, &study, "search"))) - 2.0_f64.sqrt()).abs() < 1e-9);
+    assert!((middle(column(declared::Declared::default())) - 1.5).abs() < 1e-9);
 }

@@ -5,11 +5,8 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use pipe_stages::{StageName, network::Architecture, records::Record};
 
-use super::page::Page;
+use super::page::{Page, legible};
 use crate::{ViewError, outputs::Outputs, plot::diagram::Diagram, text::grouped};
-
-/// The width of the page in CSS pixels.
-const PAGE: f64 = 1088.0;
 
 /// Returns the network of each training outside of searches; if there is none, those of the best trials.
 pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
@@ -35,8 +32,7 @@ fn drawn(name: &str, network: &Architecture) -> Markup {
     html! {
         h3 { "Network of " (name) }
         figure {
-            // A large diagram scrolls: shrunk to the page it could not be read.
-            div.wide { div style=(format!("min-width:{}px", diagram.width.min(1.6 * PAGE).round())) { (diagram.inline()) } }
+            (legible(&diagram))
             figcaption { "The network, from its input to its heads. " (diagram.note) }
         }
         p.quiet { "Shapes are [channels, height, width] or [units] of one image. A multiplication with addition counts as two operations (FLOPs)." }

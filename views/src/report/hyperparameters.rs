@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::page::{Page, figure, heading};
 use crate::{
-    ViewError,
+    ViewError, importance,
     plot::{self, ShownColumns, TrialPicture},
     trials::TrialRow,
 };
@@ -13,40 +13,41 @@ use crate::{
 const FROM: usize = 4;
 
 /// The pictures with their captions.
-const SHOWN: [(TrialPicture, &str); 8] = [
+const SHOWN: [(TrialPicture, &str); 9] = [
     (TrialPicture::Repeats, "Configurations that were tried more than once."),
     (
         TrialPicture::Importances,
         "How much each hyperparameter mattered for being among the best tenth of the trials (PED-ANOVA).",
     ),
-    (
-        TrialPicture::ScatterMatrix,
-        "The hyperparameters that matter most, against each other and against the objective.",
-    ),
+    (TrialPicture::ScatterMatrix, "Hyperparameters against each other and against the objective."),
+    (TrialPicture::Rank, "Pairs of hyperparameters, with trials marked by their rank."),
     (TrialPicture::Parallel, "Each line is a trial: it goes through its hyperparameters to the objective."),
     (TrialPicture::Slice, "The objective against each hyperparameter on its own."),
-    (TrialPicture::Contour, "The objective over the two hyperparameters that matter most."),
-    (TrialPicture::Scatter3d, "The objective as height over the two hyperparameters that matter most."),
-    (
-        TrialPicture::Histograms,
-        "The distribution of the objective for each level of the hyperparameter that matters most.",
-    ),
+    (TrialPicture::Contour, "The objective over two hyperparameters."),
+    (TrialPicture::Scatter3d, "The objective as height over two hyperparameters."),
+    (TrialPicture::Histograms, "The distribution of the objective for each level of a hyperparameter."),
 ];
 
 pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
     let several = page.searches().count() > 1;
-    let mut parts = Vec::new();
+    let (mut parts, mut ranked) = (Vec::new(), false);
     for trials in page.searches().filter(|trials| trials.iter().filter(|row| row.is_ranked()).count() >= FROM) {
         let figures = of_search(page, trials)?;
+        let importances = importance::of_trials(page.store, &page.found.study, &trials[0].search, trials)?;
+        let why = importances.too_few();
+        ranked |= why.is_none();
         parts.push(html! {
             (heading(several, &trials[0].search))
+            @if let Some(why) = &why {
+                p { "No importances: " (why) ". So nothing is ranked here, and the hyperparameters are in the order of their names." }
+            }
             @for figure in figures { (figure) }
         });
     }
     Ok((!parts.is_empty()).then(|| {
         html! {
             p.quiet {
-                "Apart from the importances, a hyperparameter matters if it separates good trials from bad ones by rank (epsilon squared of the Kruskal-Wallis test over quartiles of its values). "
+                @if ranked { "The most important hyperparameters come first, by PED-ANOVA. " }
                 code { "pipe plot" } " draws these pictures for other columns, and can leave out trials."
             }
             @for part in parts { (part) }

@@ -1,8 +1,10 @@
 //! A study as one self-contained HTML page. The page contains no time and no path, and loads nothing from the network.
 
 mod architecture;
+mod evaluation;
 mod hyperparameters;
 mod learning_curves;
+mod metrics;
 mod page;
 mod pictures;
 mod searches;
@@ -16,11 +18,22 @@ use pipe_engine::{
 use pipe_store::Store;
 use serde_json::Value;
 
-use self::page::Page;
-use crate::{ViewError, notation, plot::palette, show, trials::table};
+use self::{
+    page::{Page, legible},
+    pictures::Room,
+};
+use crate::{
+    ViewError, notation,
+    plot::{
+        graph::{self, in_order},
+        is_forbidden, palette,
+    },
+    show,
+    trials::table,
+};
 
 /// The generator of a page, as its head names it. The number goes up whenever the same study gives other bytes.
-pub const GENERATOR: &str = "pipe report 6";
+pub const GENERATOR: &str = "pipe report 7";
 
 /// A section of the page. It is left out if it has no content.
 struct Section {
@@ -36,20 +49,28 @@ struct Section {
 pub fn html(store: &Store, found: &Found) -> Result<String, ViewError> {
     let pipeline = found.study.read_pipeline(store)?;
     let page = Page { store, found, pipeline, trials: table(store, &found.study)? };
-    let mut budget = pictures::BUDGET;
+    // In the order in which pictures take what room there is.
+    let mut room = Room::default();
+    let evaluation = evaluation::section(&page, &mut room)?;
+    let data = pictures::data(&page, &mut room)?;
+    let filters = pictures::filters(&page, &mut room)?;
+    let others = pictures::others(&page, &mut room)?;
     let sections = [
         Section { id: "summary", title: "Summary", content: Some(summary::section(&page)?) },
-        Section { id: "pipeline", title: "Pipeline", content: Some(html! { pre { (pipeline_text(&page.pipeline)) } }) },
-        Section { id: "data", title: "Data", content: pictures::data(&page, &mut budget)? },
+        Section { id: "pipeline", title: "Pipeline", content: Some(stages(&page)) },
+        Section { id: "evaluation", title: "Evaluation", content: evaluation },
+        Section { id: "metrics", title: "Metrics", content: metrics::section(&page)? },
         Section { id: "search", title: "Search", content: searches::section(&page)? },
         Section { id: "hyperparameters", title: "Hyperparameters", content: hyperparameters::section(&page)? },
         Section { id: "curves", title: "Learning curves", content: learning_curves::section(&page)? },
-        Section { id: "filters", title: "Filters", content: pictures::filters(&page, &mut budget)? },
-        Section { id: "pictures", title: "Other pictures", content: pictures::others(&page, &mut budget)? },
+        Section { id: "data", title: "Data", content: data },
+        Section { id: "filters", title: "Filters", content: filters },
+        Section { id: "pictures", title: "Other pictures", content: others },
         Section { id: "architecture", title: "Architecture", content: architecture::section(&page)? },
         Section { id: "keys", title: "Keys", content: Some(keys(&page)) },
     ];
-    Ok(document(&page, &sections).into_string())
+    // A class or a file can have any name.
+    Ok(document(&page, &sections).into_string().replace(is_forbidden, "\u{fffd}"))
 }
 
 /// Returns the style of a page: its colours, its rules, and those of the pictures in it.
@@ -90,6 +111,15 @@ fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// Returns the graph of the pipeline, and its text.
+fn stages(page: &Page<'_>) -> Markup {
+    let boxes = graph::boxes(&page.pipeline, &page.found.study, &page.trials);
+    html! {
+        @if let Some(picture) = graph::draw(&boxes) { figure { (legible(&picture)) } }
+        details { summary { "The pipeline as text" } pre { (pipeline_text(&page.pipeline)) } }
     }
 }
 

@@ -11,6 +11,9 @@ use pipe_store::Store;
 
 use crate::{plot::Picture, trials::TrialRow};
 
+/// The least part of its size to which a picture is shrunk, so that its text can be read. On a narrow screen it scrolls instead.
+const LEGIBLE: f64 = 0.8;
+
 /// The data that the sections show.
 pub(super) struct Page<'a> {
     pub(super) store: &'a Store,
@@ -42,5 +45,15 @@ pub(super) fn heading(several: bool, name: &str) -> Markup {
 
 /// Returns a picture with its caption and its note.
 pub(super) fn figure(picture: &Picture, caption: &str) -> Markup {
-    html! { figure { (picture.inline()) figcaption { (caption) @if !picture.note.is_empty() { " " (picture.note) } } } }
+    html! {
+        figure {
+            (legible(picture))
+            figcaption { (caption) @if !picture.note.is_empty() { " " (picture.note) } }
+        }
+    }
+}
+
+/// Returns a picture that scrolls where there is too little room for it.
+pub(super) fn legible(picture: &Picture) -> Markup {
+    html! { div.scroll { div style=(format!("min-width:{}px", (LEGIBLE * picture.width).round())) { (picture.inline()) } } }
 }

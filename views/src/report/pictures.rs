@@ -1,5 +1,7 @@
 //! The pictures of a study, embedded in the page, with counts of images and filters.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
 use pipe_engine::{pipeline::stages::is_of_search, study::StudyNode};
@@ -8,31 +10,48 @@ use pipe_stages::{
     records::{Counts, Duplicates, ExamplesRecord, Inventory, Statistics, Verdict},
     visualize_filters::FiltersRecord,
 };
+use pipe_store::Digest;
 
 use super::page::{Page, heading};
 use crate::{
-    ViewError,
+    ViewError, natural,
     outputs::Outputs,
     show::png_size,
     text::{bytes, counted, grouped},
 };
 
-/// The most bytes of pictures in a page.
-pub(super) const BUDGET: usize = 8_000_000;
+/// The most bytes of pictures in a page. With base64 and everything else, the page of the default study stays below 3 MB.
+const BYTES: usize = 1_550_000;
+
+/// With more layers than this, those that say most come first.
+const OPEN: usize = 4;
+
+/// What room a page has left for pictures, and what it shows already.
+pub(super) struct Room {
+    pub(super) left: usize,
+    /// The pictures that are embedded, with what they were called.
+    shown: BTreeMap<Digest, String>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { left: BYTES, shown: BTreeMap::new() }
+    }
+}
 
 /// Returns the data sets with their counts and pictures, and previews of augmentations.
-pub(super) fn data(page: &Page<'_>, budget: &mut usize) -> Result<Option<Markup>, ViewError> {
+pub(super) fn data(page: &Page<'_>, room: &mut Room) -> Result<Option<Markup>, ViewError> {
     let nodes: Vec<_> = page.nodes(StageName::Decode).chain(page.nodes(StageName::Augment)).collect();
-    of_nodes(page, &nodes, budget)
+    of_nodes(page, nodes, room)
 }
 
 /// Returns the filter sheets with their counts.
-pub(super) fn filters(page: &Page<'_>, budget: &mut usize) -> Result<Option<Markup>, ViewError> {
-    of_nodes(page, &page.nodes(StageName::VisualizeFilters).collect::<Vec<_>>(), budget)
+pub(super) fn filters(page: &Page<'_>, room: &mut Room) -> Result<Option<Markup>, ViewError> {
+    of_nodes(page, page.nodes(StageName::VisualizeFilters).collect(), room)
 }
 
 /// Returns the pictures of all other stages.
-pub(super) fn others(page: &Page<'_>, budget: &mut usize) -> Result<Option<Markup>, ViewError> {
+pub(super) fn others(page: &Page<'_>, room: &mut Room) -> Result<Option<Markup>, ViewError> {
     use StageName::{Augment, Decode, Fetch, Train, VisualizeFilters};
     let is_other = |(_, node): &(&String, &StudyNode)| match node.kind() {
         Some(Decode | Augment | VisualizeFilters) => false,
@@ -40,52 +59,128 @@ pub(super) fn others(page: &Page<'_>, budget: &mut usize) -> Result<Option<Marku
         Some(stage) => !matches!(stage, Fetch | Train) && !is_of_search(stage),
         None => true,
     };
-    of_nodes(page, &page.found.study.nodes.iter().filter(is_other).collect::<Vec<_>>(), budget)
+    of_nodes(page, page.found.study.nodes.iter().filter(is_other).collect(), room)
 }
 
-fn of_nodes(page: &Page<'_>, nodes: &[(&String, &StudyNode)], budget: &mut usize) -> Result<Option<Markup>, ViewError> {
+fn of_nodes(
+    page: &Page<'_>,
+    mut nodes: Vec<(&String, &StudyNode)>,
+    room: &mut Room,
+) -> Result<Option<Markup>, ViewError> {
     let mut parts = Vec::new();
+    nodes.sort_by(|(a, _), (b, _)| natural::compare(a, b));
     for (name, node) in nodes {
         let Some(outputs) = Outputs::of(page.store, name, node)? else { continue };
-        let facts = match node.kind() {
+        let mut facts = None;
+        let mut first = Vec::new();
+        match node.kind() {
             Some(StageName::Decode) => {
                 let inventory = outputs.record()?;
-                outputs.record()?.map(|record| statistics(&record, inventory.as_ref()))
+                facts = outputs.record()?.map(|record| statistics(&record, inventory.as_ref()));
             }
             Some(StageName::VisualizeFilters) => {
-                let examples = outputs.record()?;
-                outputs.record()?.map(|record| filter_counts(&record, examples.as_ref()))
+                let examples: Option<ExamplesRecord> = outputs.record()?;
+                if let Some(record) = outputs.record::<FiltersRecord>()? {
+                    first = telling_sheets(&record, examples.as_ref());
+                    facts = Some(filter_counts(&record, examples.as_ref()));
+                }
             }
-            _ => None,
-        };
-        let mut pictures = Vec::new();
-        let mut paths: Vec<&str> = outputs.pictures().map(|(path, _)| path).collect();
-        // Sheets of examples are by far the largest, so filters come first while the budget lasts.
-        paths.sort_by_key(|path| is_of_examples(path));
-        for path in paths {
-            let png = outputs.bytes(path)?.expect("the path is one of the tree");
-            pictures.push(picture(name, path, &png, budget));
+            _ => {}
         }
+        let pictures = Sheets::of(name, &outputs, &first, room)?;
         if facts.is_some() || !pictures.is_empty() {
             parts.push(html! {
                 (heading(true, name))
                 @if let Some(facts) = facts { (facts) }
-                div.pictures { @for picture in pictures { (picture) } }
+                (pictures.markup())
             });
         }
     }
     Ok((!parts.is_empty()).then(|| html! { @for part in parts { (part) } }))
 }
 
-fn picture(node: &str, path: &str, png: &[u8], budget: &mut usize) -> Markup {
-    let (caption, size) = (caption(path), png_size(png));
-    if png.len() > *budget {
-        return html! {
-            figure { p.quiet { code { (node) "/" (path) } " (" (bytes(png.len() as u64)) ") is not in this page, to keep it small: "
-                code { "pipe export " (node) "/" (path) } " writes it to a file." } }
-        };
+/// The pictures of a node.
+struct Sheets {
+    node: String,
+    open: Vec<Markup>,
+    folded: Vec<Markup>,
+    /// The paths and sizes of those that have no room.
+    left_out: Vec<(String, usize)>,
+}
+
+impl Sheets {
+    /// Returns the pictures of `outputs`. If some are to come `first`, the others are folded.
+    fn of(node: &str, outputs: &Outputs<'_>, first: &[String], room: &mut Room) -> Result<Self, ViewError> {
+        let mut found = Self { node: node.to_owned(), open: Vec::new(), folded: Vec::new(), left_out: Vec::new() };
+        let mut paths: Vec<(&str, Digest)> = outputs.pictures().collect();
+        // Sheets of examples are by far the largest, so filters come first while there is room.
+        let rank = |path: &str| first.iter().position(|known| known == path).unwrap_or(usize::MAX);
+        paths.sort_by(|(a, _), (b, _)| {
+            let kind = |path: &str| (is_of_examples(path), rank(path));
+            kind(a).cmp(&kind(b)).then_with(|| natural::compare(a, b))
+        });
+        for (path, digest) in paths {
+            let is_open = first.is_empty() || rank(path) < usize::MAX;
+            let list = if is_open { &mut found.open } else { &mut found.folded };
+            if let Some(other) = room.shown.get(&digest) {
+                list.push(html! { figure { figcaption { (caption(path)) ": the same picture as " (other) } } });
+                continue;
+            }
+            let png = outputs.bytes(path)?.expect("the path is one of the tree");
+            if png.len() > room.left {
+                found.left_out.push((path.to_owned(), png.len()));
+                continue;
+            }
+            room.left -= png.len();
+            room.shown.insert(digest, format!("{node}/{path}"));
+            list.push(picture(node, path, &png));
+        }
+        Ok(found)
     }
-    *budget -= png.len();
+
+    fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.folded.is_empty() && self.left_out.is_empty()
+    }
+
+    fn markup(&self) -> Markup {
+        let size: usize = self.left_out.iter().map(|(_, size)| size).sum();
+        html! {
+            div.pictures { @for picture in &self.open { (picture) } }
+            @if !self.folded.is_empty() {
+                details { summary { (counted(self.folded.len(), "more sheet")) } div.pictures { @for picture in &self.folded { (picture) } } }
+            }
+            @match self.left_out.as_slice() {
+                [] => {}
+                [(path, size)] => p.quiet {
+                    code { (self.node) "/" (path) } " (" (bytes(*size as u64)) ") is not in this page, to keep it small: "
+                    code { "pipe export " (self.node) "/" (path) } " writes it to a file."
+                },
+                many => p.quiet {
+                    (many.len()) " more sheets (" (bytes(size as u64)) ") are not in this page, to keep it small: "
+                    code { "pipe export " (self.node) } " writes all of them to a folder."
+                },
+            }
+        }
+    }
+}
+
+/// Returns the sheets of the layers that say most: the first layer, which sees the pixels, the last, from which the classes are read,
+/// and the one in the middle.
+fn telling_sheets(record: &FiltersRecord, examples: Option<&ExamplesRecord>) -> Vec<String> {
+    let drawn: Vec<_> = record.layers.iter().filter(|layer| layer.sheet.is_some()).collect();
+    if drawn.len() <= OPEN {
+        return Vec::new();
+    }
+    let layers = [0, drawn.len() / 2, drawn.len() - 1].map(|at| drawn[at]);
+    let of_examples = |layer: &str| {
+        let found = examples.iter().flat_map(|record| &record.layers).find(|examples| examples.layer == layer);
+        found.map(|examples| examples.sheet.clone())
+    };
+    layers.iter().flat_map(|layer| layer.sheet.clone().into_iter().chain(of_examples(&layer.layer))).collect()
+}
+
+fn picture(node: &str, path: &str, png: &[u8]) -> Markup {
+    let (caption, size) = (caption(path), png_size(png));
     // Small pictures are enlarged by a whole factor, so that all pixels have the same size.
     let scale = size.map_or(1, |(width, _)| (320 / width.max(1)).clamp(1, 3));
     let source = format!("data:image/png;base64,{}", STANDARD.encode(png));
@@ -93,9 +188,9 @@ fn picture(node: &str, path: &str, png: &[u8], budget: &mut usize) -> Markup {
         figure {
             @match size {
                 Some((width, height)) => {
-                    img src=(source) alt=(format!("{node}: {caption}")) width=(width * scale) height=(height.saturating_mul(scale));
+                    img loading="lazy" src=(source) alt=(format!("{node}: {caption}")) width=(width * scale) height=(height.saturating_mul(scale));
                 }
-                None => img src=(source) alt=(format!("{node}: {caption}"));,
+                None => img loading="lazy" src=(source) alt=(format!("{node}: {caption}"));,
             }
             figcaption { (caption) }
         }
@@ -191,7 +286,7 @@ fn filter_counts(record: &FiltersRecord, examples: Option<&ExamplesRecord>) -> M
                 (counted(dead, "dead filter")) ", which no image excites, not drawn."
                 @if let Some(text) = examples.and_then(of_examples) { " " (text) }
             }
-            div.wide style="max-width: 34rem" {
+            @let counts = html! { div.wide style="max-width: 34rem" {
                 table {
                     thead { tr { th { "layer" } th.number { "filters" } th.number { "drawn" } th.number { "dead" } } }
                     tbody {
@@ -205,6 +300,11 @@ fn filter_counts(record: &FiltersRecord, examples: Option<&ExamplesRecord>) -> M
                         }
                     }
                 }
+            } };
+            @if layers.len() > OPEN {
+                details { summary { "How many filters each of the " (layers.len()) " layers has" } (counts) }
+            } @else {
+                (counts)
             }
         }
     }

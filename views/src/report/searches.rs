@@ -6,7 +6,10 @@ use pipe_engine::pipeline::stages::search::SearchSpec;
 use super::page::{Page, figure, heading};
 use crate::{
     ViewError,
-    plot::history::{self, metric, objective},
+    plot::{
+        self, ShownColumns, TrialPicture,
+        history::{self, metric, objective},
+    },
     text::{cell, grouped, metric_value},
     trials::{TrialRow, label_names},
 };
@@ -14,14 +17,16 @@ use crate::{
 pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
     let several = page.searches().count() > 1;
     let search = |trials: &[TrialRow]| {
-        html! {
+        let distribution = distribution(page, trials)?;
+        Ok(html! {
             (heading(several, &trials[0].search))
             (progress(page, trials))
+            (distribution)
             (best(trials))
             (table(trials))
-        }
+        })
     };
-    let searches: Vec<_> = page.searches().map(search).collect();
+    let searches: Vec<_> = page.searches().map(search).collect::<Result<_, ViewError>>()?;
     Ok((!searches.is_empty()).then(|| html! { @for search in searches { (search) } }))
 }
 
@@ -36,6 +41,24 @@ fn progress(page: &Page<'_>, trials: &[TrialRow]) -> Markup {
             (figure(&picture, "Objective of each trial, in the order of their proposals."))
         }
     }
+}
+
+/// Returns how the scores are distributed, and how fast they improved.
+fn distribution(page: &Page<'_>, trials: &[TrialRow]) -> Result<Markup, ViewError> {
+    let shown = [
+        (TrialPicture::Convergence, "The best so far, against random search."),
+        (TrialPicture::Edf, "How many trials are how good: the empirical distribution function."),
+    ];
+    let mut figures = Vec::new();
+    for (kind, caption) in shown.into_iter().filter(|_| trials.iter().filter(|row| row.is_ranked()).count() > 1) {
+        match plot::draw(kind, page.store, &page.found.study, trials, &ShownColumns::default()) {
+            Ok(picture) => figures.push(figure(&picture, caption)),
+            // Not every search has random trials to compare with.
+            Err(ViewError::Nothing(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(html! { @if !figures.is_empty() { div.charts { @for figure in figures { (figure) } } } })
 }
 
 /// Returns the first of `n` trials that a model proposes after others that the prior proposed, or None if there is none.

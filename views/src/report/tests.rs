@@ -5,7 +5,7 @@ use pipe_stages::{
     params::Float,
     records::{Example, ExamplesRecord, FilterExamples, LayerExamples, Proposal, Version},
     stage::Outputs,
-    visualize_filters::{FiltersRecord, Fourier, Method},
+    visualize_filters::{FiltersRecord, Fourier, LayerFilters, Method},
 };
 use serde_json::json;
 
@@ -27,10 +27,11 @@ fn a_whole_study_has_all_sections_and_loads_nothing() {
     let expected = [
         "Summary",
         "Pipeline",
-        "Data",
+        "Evaluation",
         "Search",
         "Hyperparameters",
         "Learning curves",
+        "Data",
         "Filters",
         "Architecture",
         "Keys",
@@ -142,11 +143,90 @@ fn sheets_of_filters_and_of_examples_are_shown_with_their_counts() {
 
 #[test]
 fn filters_take_precedence_over_examples_within_the_budget() {
-    let sheets = Outputs::default().with("a_examples.png", png(1700, 1400, 1)).with("b_filters.png", png(800, 800, 2));
+    let sheets = Outputs::default().with("a_examples.png", png(700, 500, 1)).with("b_filters.png", png(600, 600, 2));
     let mut builder = Builder::new();
     builder.inject("sheets", StageName::VisualizeFilters, &sheets);
     let page = page(builder);
     assert!(page.contains("pipe export sheets/a_examples.png") && page.contains("alt=\"sheets: b_filters\""));
+}
+
+#[test]
+fn equal_pictures_are_embedded_once_in_the_order_of_their_numbers() {
+    let mut builder = Builder::new();
+    let sheets = (8..12).fold(Outputs::default(), |outputs, i| outputs.with(format!("sheet_{i}.png"), png(8, 8, i)));
+    builder.inject("sheets", StageName::Decode, &sheets.with("twin.png", png(8, 8, 9)));
+    let page = page(builder);
+    let captions: Vec<_> = page.split("<figcaption>").skip(1).map(|rest| rest.split("</").next().unwrap()).collect();
+    let expected = ["sheet_8", "sheet_9", "sheet_10", "sheet_11", "twin: the same picture as sheets/sheet_9.png"];
+    assert_eq!(captions, expected);
+    assert_eq!((page.matches("data:image/png").count(), page.matches("loading=\"lazy\"").count()), (4, 4));
+}
+
+#[test]
+fn the_first_the_middle_and_the_last_layer_come_first_and_the_others_are_folded() {
+    let sheet = |i: usize| LayerFilters {
+        layer: format!("conv_{i}"),
+        sheet: Some(format!("conv_{i}.png")),
+        ..filters(4, 0, 4).layers.remove(0)
+    };
+    let record = FiltersRecord { layers: (1..=11).map(sheet).collect(), ..filters(4, 0, 4) };
+    let sheets = (1..=11).fold(Outputs::default().with_record(&record), |outputs, i| {
+        outputs.with(format!("conv_{i}.png"), png(8, 8, i))
+    });
+    let mut builder = Builder::new();
+    builder.inject("sheets", StageName::VisualizeFilters, &sheets);
+    let page = page(builder);
+    let captions: Vec<_> = page.split("<figcaption>").skip(1).map(|rest| rest.split("</").next().unwrap()).collect();
+    assert_eq!(captions[..5], ["conv_1", "conv_6", "conv_11", "conv_2", "conv_3"]);
+    assert!(page.contains("<summary>8 more sheets</summary>"));
+}
+
+#[test]
+fn the_images_of_an_evaluation_are_embedded_once() {
+    let page = page(Builder::whole(4));
+    for part in [
+        "Most confused",
+        "Expected calibration error ",
+        "The predicted fine class lies within the predicted coarse class for ",
+        "Worst mistakes",
+        "Least sure",
+        "<summary>The same for head coarse, 20 classes</summary>",
+        "<summary>Precision, recall and F1 of all 100 classes, the lowest F1 first</summary>",
+    ] {
+        assert!(page.contains(part), "no `{part}`");
+    }
+    // There are 20 images, and both heads show them.
+    assert_eq!(page.matches("<symbol id=\"image-test-").count(), 20);
+    assert!(page.matches("<use href=\"#image-test-").count() > 40);
+}
+
+#[test]
+fn without_its_images_an_evaluation_still_has_its_figures() {
+    let mut builder = Builder::whole(4);
+    let node = builder.nodes["test"].clone();
+    builder.nodes.insert("test".into(), StudyNode { action: None, ..node });
+    let page = page(builder);
+    assert!(page.contains("Most confused") && !page.contains("<symbol"));
+    assert!(page.contains("The images of the test split are no longer in this store, so none is shown."));
+}
+
+#[test]
+fn the_metrics_of_programs_are_rows_with_their_mean() {
+    let mut builder = Builder::new();
+    for (k, accuracy) in [0.5, 0.75, 0.25].into_iter().enumerate() {
+        let name = format!("fold/{k}");
+        builder.stage(&name, json!({ "Command": { "run": ["./fold"], "metrics": ["m.json"], "final": k == 1 } }));
+        let record = json!({ "accuracy": accuracy, "by": { "n": 10 } }).to_string();
+        builder.inject(&name, StageName::Command, &Outputs::default().with("m.json", record.into_bytes()));
+    }
+    let page = page(builder);
+    assert_eq!(titles(&page), ["Summary", "Pipeline", "Metrics", "Keys"]);
+    assert!(
+        page.contains("<th scope=\"row\">fold/0</th><td class=\"number\">0.5</td><td class=\"number\">10</td>"),
+        "{page}"
+    );
+    assert!(page.contains("fold/1 <span class=\"tag\">final: may read held-out data</span>"));
+    assert!(page.contains("<td class=\"number\">0.5 ± 0.25</td><td class=\"number\">10 ± 0</td>"));
 }
 
 #[test]

@@ -82,6 +82,16 @@ impl Space {
         labels
     }
 
+    /// Returns whether each numeric label is on a logarithmic scale. Choices have no scale.
+    pub fn scales(&self) -> BTreeMap<&str, bool> {
+        let scale = |(label, kind)| match kind {
+            &Kind::Numeric(numeric) => Some((label, numeric.log)),
+            Kind::Choice { .. } => None,
+            Kind::Randint { .. } => Some((label, false)),
+        };
+        self.axes().into_iter().filter_map(scale).collect()
+    }
+
     /// Returns a label with infinitely many values, if there is one.
     pub fn endless_label(&self) -> Option<&str> {
         self.axes().into_iter().find(|(_, kind)| kind.count().is_none()).map(|(label, _)| label)

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct CommandSpec {
     /// What the key depends on.
-    pub(crate) command: Command,
+    pub command: Command,
     /// Where the content of each slot comes from.
     pub(crate) inputs: BTreeMap<String, Source>,
     /// The outputs that only a final command may read.
@@ -52,6 +52,11 @@ impl CommandSpec {
         let own = self.command.outputs.iter().chain(&self.command.metrics).map(String::as_str);
         let history = self.command.reports.iter().map(|_| TrainingHistory::FILE);
         own.chain(history).collect()
+    }
+
+    /// Returns whether it may read what is held out.
+    pub fn is_final(&self) -> bool {
+        self.is_final
     }
 
     /// Returns whether a path among its outputs is held out.
