@@ -5,11 +5,7 @@ use std::collections::BTreeMap;
 
 use maud::html;
 use pipe_engine::{
-    pipeline::{
-        spec::Pipeline,
-        stage::{StageSpec, Stages},
-        stages::search::SearchSpec,
-    },
+    pipeline::{spec::Pipeline, stages::search::SearchSpec},
     study::{Outcome, Study, StudyNode},
 };
 
@@ -46,26 +42,9 @@ pub enum State {
     NotRun,
 }
 
-/// Returns the stages in topological order, by name where the order is free.
-pub(crate) fn in_order(stages: &Stages) -> Vec<(&str, &dyn StageSpec)> {
-    let mut open: Vec<_> = stages.iter().collect();
-    open.sort_by_key(|(name, _)| *name);
-    let mut ordered = Vec::new();
-    while !open.is_empty() {
-        let is_free = |(_, stage): &(&str, &dyn StageSpec)| {
-            let reads = stage.reads();
-            open.iter().all(|(other, _)| !reads.contains(other))
-        };
-        // A pipeline that was read from text has no cycles, but a record in a store could have one.
-        let next = open.iter().position(is_free).unwrap_or(0);
-        ordered.push(open.remove(next));
-    }
-    ordered
-}
-
 /// Returns the boxes of a study's stages, each after those that it reads from.
 pub fn boxes(pipeline: &Pipeline, study: &Study, trials: &[TrialRow]) -> Vec<StageBox> {
-    let stages = in_order(&pipeline.stages);
+    let stages = pipeline.stages.in_order();
     let mut names: Vec<(String, Vec<usize>)> = Vec::new();
     for (at, (name, stage)) in stages.iter().enumerate() {
         let group = group(name, stage.kind().name);

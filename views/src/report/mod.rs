@@ -24,10 +24,7 @@ use self::{
 };
 use crate::{
     ViewError, notation,
-    plot::{
-        graph::{self, in_order},
-        is_forbidden, palette,
-    },
+    plot::{graph, is_forbidden, palette},
     show,
     trials::table,
 };

@@ -264,7 +264,7 @@ mod tests {
 ";
         assert_eq!(render_text(&all, &layout).unwrap(), expected);
         let layout = Layout { columns: Some(vec!["activatoin".to_owned()]), ..layout };
-        assert!(render_text(&all, &layout).unwrap_err().to_string().contains("did you mean activation?"));
+        assert!(render_text(&all, &layout).unwrap_err().to_string().contains("did you mean `activation`?"));
         // No line is wider, whatever the width.
         for width in 20..100 {
             let layout = Layout { width: Some(width), ..Layout::default() };
