@@ -26,9 +26,8 @@ pub(crate) struct Ui {
 
 impl Ui {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
-        let store = self.store.open_to_look()?;
         let port = self.port;
-        let server = Server::start(store, self.study, port).map_err(|error| {
+        let server = Server::start(self.store.root(), self.study, port).map_err(|error| {
             let failure = Failure::work(format!("port {port} of 127.0.0.1 cannot be used: {error}"));
             failure.hint("`pipe ui` without `--port` takes a free one")
         })?;

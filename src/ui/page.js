@@ -45,7 +45,9 @@ function showGraph(stages) {
 // Returns the curves of a node: of the metric that says most, in training and validation.
 function curves(points) {
   const names = new Set(points.flatMap((point) => Object.keys(point.metrics)));
-  const ranked = [...names].sort((a, b) => (/accuracy/.test(b) - /accuracy/.test(a)) || (/^valid/.test(b) - /^valid/.test(a)));
+  // What the search optimises, if that is known.
+  const wanted = (state.trials.find((trial) => trial.metric) || {}).metric;
+  const ranked = [...names].sort((a, b) => (b === wanted) - (a === wanted) || (/accuracy/.test(b) - /accuracy/.test(a)) || (/^valid/.test(b) - /^valid/.test(a)));
   if (!ranked.length) return null;
   const figure = ranked[0].replace(/^(train|valid)\./, "");
   const shown = [...names].filter((name) => name.replace(/^(train|valid)\./, "") === figure);
@@ -173,6 +175,9 @@ function show(next) {
   $("found").replaceChildren(...state.findings.map((line) => make("li", {}, line)));
   showTrials(state.trials);
 }
+
+const first = JSON.parse($("first").textContent);
+if (first) show(first);
 
 const events = new EventSource("/events");
 events.addEventListener("state", (event) => show(JSON.parse(event.data)));

@@ -4,12 +4,16 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    sync::Arc,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
     thread,
     time::{Duration, Instant},
 };
 
-use pipe_engine::{study::Found, unfinished};
+use pipe_engine::{
+    study::{Found, StudyError},
+    unfinished,
+};
 use pipe_store::Store;
 use pipe_views::{ViewError, report, state::State};
 
@@ -35,7 +39,9 @@ pub(crate) struct Server {
 
 /// What is shown, and to whom.
 struct Shown {
-    store: Store,
+    /// The folder of the store, which may not be there yet.
+    root: PathBuf,
+    store: OnceLock<Store>,
     /// The study, or `None` for the one that was begun last.
     study: Option<String>,
     token: String,
@@ -47,13 +53,13 @@ impl Server {
     ///
     /// # Errors
     /// If the port is taken, or the system gives no random bytes for the token.
-    pub(crate) fn start(store: Store, study: Option<String>, port: u16) -> io::Result<Self> {
+    pub(crate) fn start(root: PathBuf, study: Option<String>, port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = listener.local_addr()?.port();
         let mut random = [0; 16];
         File::open("/dev/urandom")?.read_exact(&mut random)?;
         let token = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { listener, shown: Arc::new(Shown { store, study, token, port }) })
+        Ok(Self { listener, shown: Arc::new(Shown { root, store: OnceLock::new(), study, token, port }) })
     }
 
     /// Returns the address of the page, with the token.
@@ -100,14 +106,17 @@ impl Shown {
         match request.path.as_str() {
             "/" => {
                 let cookie = format!("Set-Cookie: {COOKIE}={}; HttpOnly; SameSite=Strict; Path=/\r\n", self.token);
-                reply(&mut stream, "200 OK", HTML, &cookie, PAGE.as_bytes())
+                // What there is now is in the page itself, so that it is not empty until the first event.
+                let first = self.state().map(|state| String::from_utf8_lossy(&state).replace('<', "\\u003c"));
+                let page = PAGE.replace("STATE", first.as_deref().unwrap_or("null"));
+                reply(&mut stream, "200 OK", HTML, &cookie, page.as_bytes())
             }
             "/page.js" => reply(&mut stream, "200 OK", "text/javascript; charset=utf-8", "", SCRIPT.as_bytes()),
             "/style.css" => reply(&mut stream, "200 OK", "text/css; charset=utf-8", "", report::style().as_bytes()),
             "/state" => found(self.state().map(|state| (JSON, state)), &mut stream),
             "/events" => self.events(&mut stream),
             "/report" => {
-                let html = self.found().and_then(|study| report::html(&self.store, &study));
+                let html = self.found().and_then(|study| report::html(self.store()?, &study));
                 found(html.map(|html| (HTML, html.into_bytes())), &mut stream)
             }
             "/logs" => found(self.log(request.field("node").unwrap_or_default()).map(|log| (TEXT, log)), &mut stream),
@@ -115,12 +124,24 @@ impl Shown {
         }
     }
 
+    /// Returns the store, if there is one by now. Looking makes none.
+    fn store(&self) -> Result<&Store, ViewError> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        if !self.root.join("format").exists() {
+            return Err(StudyError::Empty.into());
+        }
+        let store = Store::open(&self.root)?;
+        Ok(self.store.get_or_init(|| store))
+    }
+
     fn found(&self) -> Result<Found, ViewError> {
-        Ok(unfinished::find(&self.store, self.study.as_deref())?)
+        Ok(unfinished::find(self.store()?, self.study.as_deref())?)
     }
 
     fn state(&self) -> Result<Vec<u8>, ViewError> {
-        let state = State::of(&self.store, &self.found()?)?;
+        let state = State::of(self.store()?, &self.found()?)?;
         Ok(serde_json::to_vec(&state).expect("a state is plain data"))
     }
 
@@ -150,12 +171,12 @@ impl Shown {
 
     /// Returns what a node has said: while its program runs what that says, otherwise the log of its latest execution.
     fn log(&self, node: &str) -> Result<Vec<u8>, ViewError> {
-        let found = self.found()?;
+        let (store, found) = (self.store()?, self.found()?);
         let known = found.study.nodes.get(node).and_then(|node| node.key());
-        let key = known.or_else(|| unfinished::key_of(&self.store, &found, node));
+        let key = known.or_else(|| unfinished::key_of(store, &found, node));
         let log = key.map(|key| {
-            let live = pipe_engine::run::program::live_log(&self.store, &key);
-            let kept = || self.store.log(&key).ok().flatten().map(|log| log.to_vec());
+            let live = pipe_engine::run::program::live_log(store, &key);
+            let kept = || store.log(&key).ok().flatten().map(|log| log.to_vec());
             live.or_else(kept).unwrap_or_default()
         });
         match log {

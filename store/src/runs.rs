@@ -192,7 +192,8 @@ impl Store {
         if file.has_its_name()? {
             disk::remove(&path)?;
         }
-        Ok(())
+        // A run that was killed could not remove what it said of itself.
+        self.end_live(id)
     }
 
     /// Removes the logs of the unfinished runs of a study, because a study names what they produced. A log that is damaged, or that

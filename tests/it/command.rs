@@ -33,6 +33,9 @@ case $1 in
         if [ -f $3/n ]; then echo went on > $2/m; exit 0; fi
         echo 1 > $3/n
         exit 1 ;;
+    copy)
+        cat $3 > $2/m
+        echo "{\"epoch\": 1, \"v\": $5}" >> $4 ;;
     fail) echo "no module named $3"; exit ${4:-1} ;;
     peek) cat "$3" > $2/m ;;
 esac
@@ -147,6 +150,19 @@ fn a_program_that_ends_with_an_error_goes_on_from_its_state() {
         !fs::read_dir(sandbox.path(".pipe/work")).is_ok_and(|left| left.count() > 0),
         "nothing is left to go on from"
     );
+}
+
+#[test]
+fn a_retraining_may_have_other_inputs_than_its_trial() {
+    let more = "(\"more\", Command(run: [\"/bin/sh\", \"-c\", \"echo longer > $0/m\", \"{out}\"], outputs: [\"m\"])),";
+    let search = "(\"search\", Search(trials: 2, sampler: Random, minimise: Last(\"v\"), space: {\"x\": uniform(0, 1)}, \
+                  trial: Command(run: [\"/bin/sh\", \"run.sh\", \"copy\", \"{out}\", \"{in.d}\", \"{report}\", \"{hp.x}\"], \
+                  inputs: {\"d\": \"data/m\"}, outputs: [\"m\"], reports: Lines))),";
+    let best = "(\"best\", Retrain(of: \"search\", inputs: {\"d\": \"more/m\"})),";
+    let sandbox = study(&[&stage("data", &["plain", "{out}"], ", outputs: [\"m\"]"), more, search, best].concat());
+    pipe(&sandbox, "run").ok();
+    let output = |path: &str| pipe(&sandbox, &format!("cat {path}")).ok().out;
+    assert_eq!((output("search/command/0/m").as_str(), output("best/m").as_str()), ("fine\n", "longer\n"));
 }
 
 #[test]

@@ -25,6 +25,21 @@ impl Drop for Ui {
     }
 }
 
+/// A run that ends with the test.
+struct Run(Child);
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        drop(self.0.kill().and_then(|()| self.0.wait()));
+    }
+}
+
+impl Run {
+    fn start(sandbox: &Sandbox, args: &str) -> Self {
+        Self(sandbox.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
 impl Ui {
     fn start(sandbox: &Sandbox, args: &str) -> Self {
         let mut command = sandbox.command(&format!("ui {args}"));
@@ -133,7 +148,7 @@ fn a_study_is_shown_while_it_runs_and_after_a_kill() {
     let mut events = BufReader::new(events).lines().map(Result::unwrap);
     assert_eq!(events.find(|line| line.starts_with("event: ")).as_deref(), Some("event: nothing"));
 
-    let mut run = sandbox.command("run --jobs 2").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let run = Run::start(&sandbox, "run --jobs 2");
     let has_curve = |state: &Value| {
         let nodes = state["live"]["nodes"].as_array();
         nodes.into_iter().flatten().any(|node| node["node"] == "long" && node["curve"].as_array().unwrap().len() > 1)
@@ -161,16 +176,15 @@ fn a_study_is_shown_while_it_runs_and_after_a_kill() {
     assert!(sandbox.pipe("report --output -").ok().out.contains("search"));
     sandbox.pipe("plot history --out history.svg").ok();
 
-    let mut watch = sandbox.command("report --watch --output live.html").stdout(Stdio::null()).spawn().unwrap();
+    let mut watch = Run::start(&sandbox, "report --watch --output live.html");
     let live = || std::fs::read_to_string(sandbox.path("live.html")).unwrap_or_default();
     let since = Instant::now();
     while !live().contains("This study is running") {
         assert!(since.elapsed() < Duration::from_secs(60), "{}", live());
         thread::sleep(Duration::from_millis(100));
     }
-    run.kill().unwrap();
-    run.wait().unwrap();
-    assert!(watch.wait().unwrap().success(), "it ends with the run");
+    drop(run);
+    assert!(watch.0.wait().unwrap().success(), "it ends with the run");
     assert!(live().contains("This study was stopped") && !live().contains("http-equiv"), "{}", live());
     let stopped = ui.wait_for(|state| state["status"] == "stopped");
     assert_eq!((&stopped["live"], stopped["trials"].as_array().unwrap().len()), (&Value::Null, 2));
@@ -184,8 +198,8 @@ fn a_study_is_shown_while_it_runs_and_after_a_kill() {
     assert!(sandbox.stored("tmp").is_empty(), "what was going on is not noted any more");
 }
 
-/// Returns what a browser makes of the page, or `None` if there is no browser.
-fn browsed(ui: &Ui) -> Option<String> {
+/// Returns what a browser makes of a page, or `None` if there is no browser.
+fn browsed(address: &str) -> Option<String> {
     let browser = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
         let found = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         found.is_ok_and(|status| status.success())
@@ -194,7 +208,7 @@ fn browsed(ui: &Ui) -> Option<String> {
     let output = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("http://127.0.0.1:{}/?token={}", ui.port, ui.token))
+        .arg(address)
         .stderr(Stdio::null())
         .output()
         .unwrap();
@@ -202,18 +216,40 @@ fn browsed(ui: &Ui) -> Option<String> {
 }
 
 #[test]
+fn the_script_of_the_report_sorts_filters_and_chooses() {
+    let sandbox = Sandbox::after_run();
+    sandbox.pipe("report --output report.html").ok();
+    let page = std::fs::read_to_string(sandbox.path("report.html")).unwrap();
+    let act = "<script>
+        document.querySelector('tr[data-trial]').click();
+        const head = [...document.querySelectorAll('table.sortable th')].find((head) => head.textContent === 'lr_rate_mult');
+        head.click(); head.click();
+        const rows = [...head.closest('table').tBodies[0].rows];
+        document.title = rows.map((row) => row.cells[rows[0].cells.length - 1].textContent).join(' > ');
+        </script></body>";
+    sandbox.write("acted.html", &page.replace("</body>", act));
+    let Some(dom) = browsed(&format!("file://{}", sandbox.path("acted.html").display())) else {
+        return skipped("there is no Chromium");
+    };
+    assert!(dom.contains("<title>1.1599 &gt; 0.8606 &gt; 0.69147</title>"), "{}", &dom[..2000.min(dom.len())]);
+    assert_eq!(dom.matches("aria-sort=\"descending\"").count(), 1);
+    let chosen = dom.split("chosen\"").count() - 1;
+    assert!(chosen >= 2, "a row and its curves, not {chosen}");
+}
+
+#[test]
 fn a_browser_shows_rows_as_they_come_a_curve_that_grows_and_a_failed_trial_with_its_reason() {
     let sandbox = Sandbox::with(STUDY);
     let ui = Ui::start(&sandbox, "");
-    if browsed(&ui).is_none() {
+    let address = format!("http://127.0.0.1:{}/?token={}", ui.port, ui.token);
+    if browsed(&address).is_none() {
         return skipped("there is no Chromium");
     }
-    let mut run = sandbox.command("run --jobs 2").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    // A page is dumped soon after it is loaded, perhaps before the first event.
+    let run = Run::start(&sandbox, "run --jobs 2");
     let wait_for = |wanted: &dyn Fn(&str) -> bool| {
         let since = Instant::now();
         loop {
-            let page = browsed(&ui).unwrap();
+            let page = browsed(&address).unwrap();
             if wanted(&page) {
                 return page;
             }
@@ -231,8 +267,7 @@ fn a_browser_shows_rows_as_they_come_a_curve_that_grows_and_a_failed_trial_with_
     assert!(page.contains("data-stage=\"search\"") && page.contains("Train · running"), "{page}");
     let so_far = points(&page);
     wait_for(&|page| points(page) > so_far);
-    run.kill().unwrap();
-    run.wait().unwrap();
+    drop(run);
     sandbox.run("--set long.epochs=1").ok();
     let page = wait_for(&|page| page.contains("class=\"status complete\""));
     assert!(!page.contains("data-node=") && page.contains("best trial: search/train/000"), "{page}");

@@ -31,6 +31,8 @@ pub(crate) struct Series {
     pub(crate) marks: bool,
     /// Whether a line joins the points.
     pub(crate) joined: bool,
+    /// The trial that it is of: `search/3`.
+    pub(crate) trial: Option<String>,
 }
 
 /// The look of a line: its class in the style sheet.
@@ -56,7 +58,7 @@ impl Style {
 impl Series {
     /// Returns a line without marks.
     pub(crate) fn line(label: Option<String>, style: Style, points: Vec<(f64, f64)>) -> Self {
-        Self { label, style, points, marks: false, joined: true }
+        Self { label, style, points, marks: false, joined: true, trial: None }
     }
 }
 
@@ -144,7 +146,9 @@ impl Chart {
                 }
                 @for series in &self.series {
                     @if series.joined {
-                        path class=(format!("line {}", series.style.class())) d=(path(&series.points, &x, &y)) {}
+                        path class=(format!("line {}", series.style.class())) data-trial=[series.trial.as_deref()] d=(path(&series.points, &x, &y)) {
+                            @if let Some(trial) = &series.trial { title { "trial " (trial.rsplit('/').next().unwrap_or(trial)) } }
+                        }
                     }
                     @if series.marks {
                         @for (at, value) in series.points.iter().filter(|(_, value)| value.is_finite()) {

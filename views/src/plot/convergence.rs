@@ -34,7 +34,7 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
     }
     let line = |label: String, style, points: Vec<(f64, f64)>| {
         let marks = points.len() == 1;
-        Series { label: Some(label), style, points, marks, joined: true }
+        Series { label: Some(label), style, points, marks, joined: true, trial: None }
     };
     let n = scores.len();
     let chart = Chart {

@@ -26,7 +26,14 @@ pub(crate) fn of_trials(metric: &str, histories: &[(&TrialRow, TrainingHistory)]
         // A single epoch has no line and would be invisible without a mark.
         let marks = points.len() == 1;
         let style = if row.best { Style::Strong } else { Style::Faint };
-        series.push(Series { label, style, points, marks, joined: true });
+        series.push(Series {
+            label,
+            style,
+            points,
+            marks,
+            joined: true,
+            trial: Some(format!("{}/{}", row.search, row.index)),
+        });
     }
     plain(format!("{metric} of all trials"), metric, series).draw()
 }
@@ -36,7 +43,14 @@ pub(crate) fn of_training(name: &str, figure: &str, history: &TrainingHistory) -
     let curve = |split: &str, label: &str, style| {
         let points = history.curve(&format!("{split}.{figure}"))?;
         let marks = points.len() <= 40;
-        Some(Series { label: Some(label.to_owned()), style, points, marks: marks && style == Style::Two, joined: true })
+        Some(Series {
+            label: Some(label.to_owned()),
+            style,
+            points,
+            marks: marks && style == Style::Two,
+            joined: true,
+            trial: None,
+        })
     };
     let series = curve("train", "training", Style::One).into_iter().chain(curve("valid", "validation", Style::Two));
     plain(format!("{figure} of {name} in training and validation"), &format!("valid.{figure}"), series.collect()).draw()

@@ -33,7 +33,14 @@ pub(crate) fn draw(trials: &[TrialRow], rule: Option<(f64, String)>) -> Option<P
         y_axis: titled(metric.unwrap_or("loss")),
         series: vec![
             Series::line(Some("best so far".to_owned()), Style::Strong, steps),
-            Series { label: Some("trial".to_owned()), style: Style::Two, points, marks: true, joined: false },
+            Series {
+                label: Some("trial".to_owned()),
+                style: Style::Two,
+                points,
+                marks: true,
+                joined: false,
+                trial: None,
+            },
         ],
         rule,
         crosses: trials.iter().filter(|row| !row.is_ranked()).map(|row| f64::from(row.index)).collect(),

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The generator of a page, as its head names it. The number goes up whenever the same study gives other bytes.
-pub const GENERATOR: &str = "pipe report 7";
+pub const GENERATOR: &str = "pipe report 8";
 
 /// A section of the page. It is left out if it has no content.
 struct Section {
@@ -106,6 +106,7 @@ fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
                         }
                     }
                 }
+                script { (PreEscaped(include_str!("script.js"))) }
             }
         }
     }

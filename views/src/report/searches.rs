@@ -100,7 +100,7 @@ fn table(trials: &[TrialRow]) -> Markup {
         div.landscape {
         h3 { "All trials, best first" }
         div.wide {
-            table {
+            table.sortable {
                 thead {
                     tr {
                         th.number { "trial" } th { "status" } th.number { (metric.unwrap_or("loss")) }
@@ -111,7 +111,7 @@ fn table(trials: &[TrialRow]) -> Markup {
                 }
                 tbody {
                     @for row in rows {
-                        tr.best[row.best] {
+                        tr.best[row.best] data-trial=(format!("{}/{}", row.search, row.index)) {
                             th.number scope="row" { @if row.best { "★ " } (row.index) }
                             td { (row.status) }
                             td.number { (metric_value(metric, objective(row, metric))) }

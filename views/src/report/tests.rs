@@ -49,7 +49,8 @@ fn a_whole_study_has_all_sections_and_loads_nothing() {
     ] {
         assert!(page.contains(part), "no `{part}`");
     }
-    for part in ["<script", "http:", "https:", "<link", "@import", "url("] {
+    assert_eq!(page.matches("<script>").count(), 1, "the only script is in the page");
+    for part in ["<script ", "fetch(", "import(", "http:", "https:", "<link", "@import", "url("] {
         assert!(!page.contains(part), "`{part}` in the page");
     }
 }
