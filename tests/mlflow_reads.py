@@ -53,6 +53,7 @@ def main():
     values = 0
     for node, run in runs.items():
         assert run.data.tags["study"] == shown["study"]
+        assert [artifact.path for artifact in client.list_artifacts(run.info.run_id)] == ["action"]
         of_study = ["--study", *study] if study else []
         history = list(csv.DictReader(io.StringIO(pipe("cat", *of_study, f"{node}/history.csv"))))
         for name in [name for name in history[0] if "." in name]:
@@ -62,7 +63,7 @@ def main():
                 assert close(float(row[name]), metric.value), (node, name, row[name], metric.value)
                 values += 1
         if node in trials:
-            assert set(run.data.params) == set(trials[node]["labels"]), node
+            assert set(run.data.params) == {"pipe.stage", *trials[node]["labels"]}, node
             status = "FINISHED" if trials[node]["status"] == "completed" else "FAILED"
             assert run.info.status == status, (node, run.info.status)
     print(f"{len(runs)} runs, {values} values, {sum(node in trials for node in runs)} trials")

@@ -12,6 +12,7 @@ use pipe_views::export::{
     mlflow, onnx, results,
     tensorboard::{self, TensorboardError},
 };
+use url::Url;
 
 use crate::{
     failure::Failure,
@@ -118,7 +119,11 @@ impl Export {
             tensorboard::export(store, &found.study, |(path, bytes)| add(path, &bytes))?;
         } else if self.mlflow.is_some() {
             // MLflow's experiments have different names.
-            let files = mlflow::files(store, &found.study, &format!("{name}-{short}"))?;
+            let absolute =
+                std::path::absolute(&dest).map_err(|error| Failure::work(format!("`{}`: {error}", dest.display())))?;
+            let url = Url::from_directory_path(absolute).expect("an absolute path is a URL");
+            let files =
+                mlflow::files(store, &found.study, &format!("{name}-{short}"), url.as_str().trim_end_matches('/'))?;
             files.into_iter().try_for_each(|(path, text)| add(path, text.as_bytes()))?;
         } else {
             let files = results::files(store, &found.study)?;

@@ -24,11 +24,11 @@ pub fn experiment(study: &Digest) -> String {
 }
 
 /// Returns the files of the experiment `name` as (path, text): each training is a run with its hyperparameters, the curves of its
-/// metrics, and tags that say which node it is.
+/// metrics, how long it took, the key of its action as an artifact, and tags that say which node it is. `url` is that of the experiment's folder.
 ///
 /// # Errors
 /// If an object cannot be read.
-pub fn files(store: &Store, study: &Study, name: &str) -> Result<Vec<(String, String)>, ViewError> {
+pub fn files(store: &Store, study: &Study, name: &str, url: &str) -> Result<Vec<(String, String)>, ViewError> {
     let hash = study.hash();
     let id = experiment(&hash);
     let rows = table(store, study)?;
@@ -41,7 +41,12 @@ pub fn files(store: &Store, study: &Study, name: &str) -> Result<Vec<(String, St
         let run = Digest::of(format!("{hash} {node}").as_bytes()).to_string()[..32].to_owned();
         first = Some(first.map_or(times.started, |first: f64| first.min(times.started)));
         let mut add = |path: &str, text: String| runs.push((format!("{run}/{path}"), text));
-        add("meta.yaml", run_meta(&id, &run, node, row, &times));
+        add("meta.yaml", run_meta(&id, &format!("{url}/{run}/artifacts"), &run, node, row, &times));
+        // MLflow finds a run only if it has all three folders: of metrics, of parameters and of artifacts.
+        add("artifacts/action", of.key().map(|key| key.0.to_string()).unwrap_or_default());
+        add("params/pipe.stage", of.part_of.clone());
+        let end = milliseconds(times.started + times.seconds);
+        add("metrics/pipe.seconds", format!("{end} {} 0\n", times.seconds));
         for (tag, text) in [("mlflow.runName", node.clone()), ("node", node.clone()), ("study", hash.to_string())] {
             add(&format!("tags/{tag}"), text);
         }
@@ -59,7 +64,7 @@ pub fn files(store: &Store, study: &Study, name: &str) -> Result<Vec<(String, St
             add(&format!("metrics/{}", key(metric)), lines);
         }
     }
-    let mut files = vec![("meta.yaml".to_owned(), experiment_meta(&id, name, first.unwrap_or(0.0)))];
+    let mut files = vec![("meta.yaml".to_owned(), experiment_meta(&id, name, url, first.unwrap_or(0.0)))];
     let notes: Vec<_> = note::of(store, &hash)?.into_iter().map(|note| note.text).collect();
     if !notes.is_empty() {
         // MLflow shows it as the description of the experiment.
@@ -70,9 +75,9 @@ pub fn files(store: &Store, study: &Study, name: &str) -> Result<Vec<(String, St
     Ok(files)
 }
 
-fn experiment_meta(id: &str, name: &str, created: f64) -> String {
+fn experiment_meta(id: &str, name: &str, url: &str, created: f64) -> String {
     yaml(&[
-        ("artifact_location", json!("")),
+        ("artifact_location", json!(url)),
         ("creation_time", json!(milliseconds(created))),
         ("experiment_id", json!(id)),
         ("last_update_time", json!(milliseconds(created))),
@@ -87,10 +92,10 @@ const FAILED: u32 = 4;
 /// A run of a program on this machine, by the numbers of MLflow's protocol.
 const LOCAL: u32 = 4;
 
-fn run_meta(experiment: &str, run: &str, node: &str, row: Option<&TrialRow>, times: &Times) -> String {
+fn run_meta(experiment: &str, artifacts: &str, run: &str, node: &str, row: Option<&TrialRow>, times: &Times) -> String {
     let status = if row.is_none_or(TrialRow::is_completed) { FINISHED } else { FAILED };
     yaml(&[
-        ("artifact_uri", json!("")),
+        ("artifact_uri", json!(artifacts)),
         ("end_time", json!(milliseconds(times.started + times.seconds))),
         ("entry_point_name", json!("")),
         ("experiment_id", json!(experiment)),
@@ -134,7 +139,8 @@ mod tests {
     fn every_training_is_a_run_with_its_curves_and_hyperparameters() {
         let builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged()]);
         let (store, study) = builder.done();
-        let files: BTreeMap<_, _> = files(&store, &study, "tiny \"1\"").unwrap().into_iter().collect();
+        let files: BTreeMap<_, _> =
+            files(&store, &study, "tiny \"1\"", "file:///runs/1").unwrap().into_iter().collect();
         let id = experiment(&study.hash());
         assert!(id.len() == 19 && id.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
         assert!(files["meta.yaml"].contains("\nname: \"tiny \\\"1\\\"\"\n"), "{}", files["meta.yaml"]);
