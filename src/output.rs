@@ -13,7 +13,10 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use pipe_stages::words::{is_unsafe, printable};
+use pipe_stages::{
+    params::for_programs,
+    words::{is_unsafe, printable},
+};
 
 use crate::{failure::Failure, patience::write_patiently, talk};
 
@@ -42,10 +45,15 @@ pub(crate) fn print_event(event: &serde_json::Value) {
     drop(write(line.as_bytes()));
 }
 
-/// Returns a value as JSON, with a final line feed.
+/// Returns a value as JSON for programs, with a final line feed.
 pub(crate) fn json(value: &impl serde::Serialize) -> String {
-    let text = serde_json::to_string_pretty(value).expect("what is shown is plain data");
+    let text = for_programs(|| serde_json::to_string_pretty(value)).expect("what is shown is plain data");
     format!("{}\n", printable_json(&text))
+}
+
+/// Returns a value as a part of JSON for programs, which has null in the place of NaN.
+pub(crate) fn value(value: &impl serde::Serialize) -> serde_json::Value {
+    for_programs(|| serde_json::to_value(value)).expect("what is shown is plain data")
 }
 
 /// Returns the number of columns of the terminal that standard output goes to, if it is one.

@@ -23,7 +23,7 @@ use pipe_views::findings::Findings;
 use serde_json::{Value, json};
 
 use crate::{
-    output::{print, print_event},
+    output::{self, print, print_event},
     size::size,
     talk,
     time::duration,
@@ -206,7 +206,7 @@ impl<'p> Printer<'p> {
         let from = *running.from.get_or_insert(progress.done);
         match &mut self.form {
             Form::Events => {
-                let mut line = serde_json::to_value(progress).expect("progress is plain data");
+                let mut line = output::value(progress);
                 line["event"] = json!("progress");
                 line["node"] = json!(node);
                 print_event(&line);
@@ -293,7 +293,7 @@ impl<'p> Printer<'p> {
         let is_trouble = matches!(verdict, Verdict::Different { .. } | Verdict::Unchecked { .. });
         match &self.form {
             Form::Events => {
-                let mut line = serde_json::to_value(verdict).expect("a verdict is plain data");
+                let mut line = output::value(verdict);
                 line["event"] = json!("checked");
                 line["node"] = json!(node);
                 line["text"] = json!(verdict.to_string());
@@ -352,7 +352,7 @@ impl<'p> Printer<'p> {
             return print_event(&json!({
                 "event": "study", "study": summary.study, "name": summary.name, "executed": summary.executed,
                 "reused": summary.reused, "failed": summary.failed, "skipped": summary.skipped,
-                "findings": summary.findings,
+                "findings": output::value(summary.findings),
                 "seconds": round(summary.seconds), "report": summary.report, "pictures": summary.pictures,
                 "lock": summary.lock,
             }));

@@ -37,6 +37,24 @@ pub(crate) enum ViewsError {
 /// Writes the views of a study to the folder of the store. Existing views are not written again, because they depend only on the
 /// study and on the version of the program.
 pub(crate) fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> Result<Views, ViewsError> {
+    write_over(store, name, hash, study, false)
+}
+
+/// Writes the views of a study again wherever they are, after something that they show has changed beside the study.
+pub(crate) fn refresh(store: &Store, hash: &Digest, study: &Study) -> Result<(), ViewsError> {
+    let ending = folder_name("", hash);
+    for entry in fs::read_dir(store.root().join(FOLDER)).into_iter().flatten().flatten() {
+        let folder = entry.file_name();
+        if let Some(name) =
+            folder.to_str().and_then(|folder| folder.strip_suffix(&ending)).filter(|name| !name.is_empty())
+        {
+            write_over(store, name, hash, study, true)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_over(store: &Store, name: &str, hash: &Digest, study: &Study, again: bool) -> Result<Views, ViewsError> {
     let folder = store.root().join(FOLDER).join(folder_name(name, hash));
     let report = folder.join("report.html");
     let pictures = pictures(store, study)?;
@@ -46,7 +64,7 @@ pub(crate) fn write(store: &Store, name: &str, hash: &Digest, study: &Study) -> 
         findings,
     };
     // Of a large study, reading the findings again takes longer than the rest of a run that reuses everything.
-    if let Some(findings) = up_to_date(&report).then(|| known_findings(&folder)).flatten() {
+    if let Some(findings) = (!again && up_to_date(&report)).then(|| known_findings(&folder)).flatten() {
         return Ok(views(findings));
     }
     let found = Found { name: Some(name.to_owned()), hash: *hash, study: study.clone(), open: None };

@@ -75,15 +75,17 @@ def main():
 
     folder = Path(tempfile.mkdtemp())
     pipe("export", *study, "--tensorboard", str(folder / "runs"))
-    (runs,) = (folder / "runs").iterdir()
+    (runs,) = (folder / "runs").glob("*/*")
     nodes = [node["name"] for node in json.loads(pipe("show", *study, "--json"))["nodes"] if node["stage"] == "train"]
     trials = {trial["node"]: trial for trial in json.loads(pipe("trials", *study, "--json"))}
     scalars = 0
     for node in nodes:
         events = read(runs / node)
         history = list(csv.DictReader(io.StringIO(cat(f"{node}/history.csv").decode())))
+        splits = {"train": read(runs / node / "train"), "valid": read(runs / node / "validation")}
         for name in [name for name in history[0] if "." in name]:
-            found = events.Scalars(name.replace(".", "/", 1))
+            split, tag = name.split(".", 1)
+            found = splits[split].Scalars(tag)
             assert [event.step for event in found] == [int(row["epoch"]) for row in history], (node, name)
             for event, row in zip(found, history):
                 assert close(float(row[name]), event.value), (node, name, row[name], event.value)
@@ -100,8 +102,8 @@ def main():
                     proto = start.hparams[label]
                     assert proto.number_value == value or proto.string_value, (node, label)
             for metric, value in trial["metrics"].items():
-                value = float(value) if isinstance(value, (int, float)) else float("nan" if value == "NaN" else value.replace("Infinity", "inf"))
-                assert close(value, events.Scalars(f"trial/{metric}")[0].value), (node, metric)
+                found = events.Scalars(f"trial/{metric}")[0].value
+                assert close(value, found) if value is not None else not math.isfinite(found), (node, metric)
             end = plugin(events, "_hparams_/session_end_info").session_end_info
             assert end.status == (1 if trial["status"] == "completed" else 2), node
     experiment = plugin(read(runs), "_hparams_/experiment").experiment

@@ -12,7 +12,7 @@ pub use self::{
     why::{Reason, Root, Step, why, why_work_folder},
 };
 use crate::{
-    readings,
+    note, readings,
     study::{self, Outcome, Study},
 };
 
@@ -88,7 +88,7 @@ pub fn leave_out_unfinished(store: &Store, roots: &mut GcRoots) -> Result<(), St
     Ok(())
 }
 
-/// Adds everything to the roots that the remaining studies need, those with a tag, and the ledger of the test splits.
+/// Adds everything to the roots that the remaining studies need, those with a tag, the ledger of the test splits, and all notes.
 ///
 /// # Errors
 /// If a log or a study cannot be read. Then nothing must be removed from the store, because what it needs is unknown.
@@ -97,6 +97,8 @@ pub fn add_studies(store: &Store, roots: &mut GcRoots, forgotten: &Forgotten) ->
     for entry in readings::entries(store)? {
         roots.objects.insert(entry);
     }
+    // A note stays when its study goes: whoever runs the study again has it again.
+    roots.objects.extend(note::entries(store)?.into_iter().map(|(_, entry)| entry));
     for (kind, name) in names(RefKind::Studies)?.chain(names(RefKind::Tags)?) {
         let log = store.ref_log(kind, &name)?;
         let keep = forgotten.keep.get(&name).copied().filter(|_| kind == RefKind::Studies).unwrap_or(log.len());

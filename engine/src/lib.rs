@@ -16,6 +16,7 @@ pub mod import;
 pub mod leaves;
 pub mod lockfile;
 pub mod names;
+pub mod note;
 pub mod pipeline;
 pub mod plan;
 pub mod readings;

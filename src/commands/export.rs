@@ -9,9 +9,10 @@ use pipe_engine::{
 };
 use pipe_store::{Digest, ObjectSource, Store, TreeEntry};
 use pipe_views::export::{
-    onnx, results,
+    mlflow, onnx, results,
     tensorboard::{self, TensorboardError},
 };
+use url::Url;
 
 use crate::{
     failure::Failure,
@@ -21,7 +22,7 @@ use crate::{
     talk,
 };
 
-/// Copy output files out of the store, or convert them for ONNX or TensorBoard
+/// Copy output files out of the store, or convert them for ONNX, TensorBoard or MLflow
 ///
 /// For example `pipe export retrain_best/best/weights.safetensors weights.safetensors` copies one file. The copies are
 /// independent of the store. A file or a folder appears when it is complete; if something fails, nothing is left behind.
@@ -30,25 +31,29 @@ use crate::{
 Examples:
   pipe export retrain_best/best/weights.safetensors weights.safetensors
   pipe export --onnx retrain_best model.onnx
-  pipe export --tensorboard runs")]
+  pipe export --tensorboard runs
+  pipe export --mlflow mlruns")]
 pub(crate) struct Export {
-    /// A node or one of its files; a study [default: the latest] with `--tensorboard` or `--results`
-    #[arg(value_name = "NODE[/PATH]", required_unless_present_any = ["tensorboard", "results"])]
+    /// A node or one of its files; a study [default: the latest] with `--tensorboard`, `--results` or `--mlflow`
+    #[arg(value_name = "NODE[/PATH]", required_unless_present_any = ["tensorboard", "results", "mlflow"])]
     what: Option<String>,
     /// Where to write: a folder that is empty or does not exist, or a file if only one is copied
-    #[arg(required_unless_present_any = ["tensorboard", "results"], conflicts_with_all = ["tensorboard", "results"])]
+    #[arg(required_unless_present_any = ["tensorboard", "results", "mlflow"], conflicts_with_all = ["tensorboard", "results", "mlflow"])]
     dest: Option<PathBuf>,
     /// Write the trained network as an ONNX model
     ///
     /// The input is [n, channels, height, width], with values from 0 to 255.
-    #[arg(long, conflicts_with_all = ["tensorboard", "results"])]
+    #[arg(long, conflicts_with_all = ["tensorboard", "results", "mlflow"])]
     onnx: bool,
     /// Write the study as event files for `tensorboard --logdir DIR`, to a folder of its own in DIR
-    #[arg(long, value_name = "DIR", conflicts_with = "results")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["results", "mlflow"])]
     tensorboard: Option<PathBuf>,
     /// Write a JSON file for each trial, as Hyperopt-Keras-CNN-CIFAR-100 does, to a folder of the study in DIR
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "mlflow")]
     results: Option<PathBuf>,
+    /// Write the study as an experiment in the folder `mlruns` of MLflow, to a folder of its own in DIR
+    #[arg(long, value_name = "DIR")]
+    mlflow: Option<PathBuf>,
     /// The study to look for the node in [default: the latest]
     #[arg(long, value_name = "STUDY")]
     study: Option<String>,
@@ -62,7 +67,7 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        if let Some(folder) = self.tensorboard.as_ref().or(self.results.as_ref()) {
+        if let Some(folder) = self.tensorboard.as_ref().or(self.results.as_ref()).or(self.mlflow.as_ref()) {
             let found = unfinished::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
             return self.write_study(&store, &found, folder);
         }
@@ -96,7 +101,13 @@ impl Export {
     /// Writes the files of a whole study to its own folder in `parent`.
     fn write_study(&self, store: &Store, found: &Found, parent: &Path) -> Result<(), Failure> {
         let name = found.name.as_deref().unwrap_or("study");
-        let dest = parent.join(format!("{name}-{}", found.hash.short()));
+        let short = found.hash.short();
+        // TensorBoard shows the folders as levels of the names of its runs.
+        let dest = match self.tensorboard {
+            Some(_) => parent.join(name).join(&short),
+            None if self.mlflow.is_some() => parent.join(mlflow::experiment(&found.hash)),
+            None => parent.join(format!("{name}-{short}")),
+        };
         let mut paths = Vec::new();
         let mut folder = Folder::new(&dest)?;
         let mut add = |path: String, bytes: &[u8]| {
@@ -106,6 +117,14 @@ impl Export {
         };
         if self.tensorboard.is_some() {
             tensorboard::export(store, &found.study, |(path, bytes)| add(path, &bytes))?;
+        } else if self.mlflow.is_some() {
+            // MLflow's experiments have different names.
+            let absolute =
+                std::path::absolute(&dest).map_err(|error| Failure::work(format!("`{}`: {error}", dest.display())))?;
+            let url = Url::from_directory_path(absolute).expect("an absolute path is a URL");
+            let files =
+                mlflow::files(store, &found.study, &format!("{name}-{short}"), url.as_str().trim_end_matches('/'))?;
+            files.into_iter().try_for_each(|(path, text)| add(path, text.as_bytes()))?;
         } else {
             let files = results::files(store, &found.study)?;
             if files.is_empty() {

@@ -40,6 +40,7 @@ commands! {
     digest::Digest,
     studies::Studies,
     tag::Tag,
+    note::Note,
     show::Show,
     trials::Trials,
     importance::Importance,

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use pipe_engine::{
+    note::{self, Note},
     study::{self, Found, Study},
     tag, unfinished,
 };
@@ -20,7 +21,7 @@ use crate::{
 /// List the studies in the store, with their best scores and tests
 ///
 /// Studies with the same name are ordered by time, the latest last. One that is running, or was stopped, comes after them. Tags are in
-/// brackets. A study that was forgotten and has a tag has no name.
+/// brackets, the latest note in quotes. A study that was forgotten and has a tag has no name.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,6 +34,9 @@ pub(crate) struct Studies {
     #[arg(long)]
     json: bool,
 }
+
+/// The most characters of a note that are shown.
+const NOTE: usize = 40;
 
 #[derive(serde::Serialize)]
 struct Row {
@@ -49,6 +53,7 @@ struct Row {
     /// What it found. `None` if that cannot be read.
     findings: Option<Findings>,
     tags: Vec<String>,
+    notes: Vec<Note>,
 }
 
 impl Studies {
@@ -72,18 +77,29 @@ impl Studies {
                 found.and_then(Findings::best).map(|best| format!("best {best}")).unwrap_or_default(),
                 found.and_then(Findings::test).map(|test| format!("test {test}")).unwrap_or_default(),
                 if row.tags.is_empty() { String::new() } else { format!("[{}]", row.tags.join(", ")) },
+                noted(&row.notes),
             ]
         };
         let cells: Vec<_> = rows.iter().map(cells).collect();
         let widest = |at: usize| cells.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-        let widths: Vec<_> = (0..8).map(widest).collect();
-        let line = |row: &[String; 8]| {
+        let widths: Vec<_> = (0..9).map(widest).collect();
+        let line = |row: &[String; 9]| {
             let shown = row.iter().zip(&widths).filter(|(_, width)| **width > 0);
             let line: Vec<_> = shown.map(|(cell, width)| format!("{cell:width$}")).collect();
             format!("{}\n", line.join("  ").trim_end())
         };
         print(&cells.iter().map(line).collect::<String>())
     }
+}
+
+/// Returns the beginning of the latest note, and the number of others.
+fn noted(notes: &[Note]) -> String {
+    let Some(latest) = notes.last() else { return String::new() };
+    let line = latest.text.lines().next().unwrap_or_default();
+    let shown: String = line.chars().take(NOTE).collect();
+    let cut = if shown.len() < latest.text.len() { ".." } else { "" };
+    let others = if notes.len() > 1 { format!(" (+{})", notes.len() - 1) } else { String::new() };
+    format!("\"{shown}{cut}\"{others}")
 }
 
 /// Returns the studies with a name, those that have not come to their end, and then those that only have a tag.
@@ -107,6 +123,7 @@ fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
             findings: found.and_then(|found| report_folder::findings(store, &found).ok()),
             name,
             tags,
+            notes: note::of(store, &entry.digest).unwrap_or_default(),
         }
     };
     let mut rows: Vec<_> = all.into_iter().map(row).collect();
@@ -121,6 +138,7 @@ fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
             findings: Findings::of(store, &found).ok(),
             name: found.name,
             tags: Vec::new(),
+            notes: Vec::new(),
         };
         rows.insert(after, open);
     }

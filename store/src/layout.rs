@@ -9,6 +9,7 @@
 //! refs/studies/<name>           a line for each value that a study has had, and one that seals them
 //! refs/tags/<name>              the study that a tag names
 //! refs/readings/<digest>        the readings of the test split with this digest
+//! refs/notes/<digest>           the notes of the study with this hash
 //! refs/runs/<id>                the action keys of a run that is not finished
 //! checkpoints/<trajectory>/<step>          names a tree among the parts
 //! checkpoints/<trajectory>/parts/<digest>  bytes

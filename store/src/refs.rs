@@ -29,17 +29,20 @@ pub enum RefKind {
     Tags,
     /// The ledger of the test splits: records of readings, by the digest of the split.
     Readings,
+    /// Notes: records of what users wrote, by the hash of the study.
+    Notes,
 }
 
 impl RefKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Studies, Self::Tags, Self::Readings];
+    pub const ALL: [Self; 4] = [Self::Studies, Self::Tags, Self::Readings, Self::Notes];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Studies => "studies",
             Self::Tags => "tags",
             Self::Readings => "readings",
+            Self::Notes => "notes",
         }
     }
 }

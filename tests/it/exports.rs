@@ -132,17 +132,31 @@ fn the_timeline_has_every_node() {
 fn a_study_is_exported_for_other_programs() {
     let sandbox = Sandbox::after_run();
     sandbox.pipe("export --tensorboard runs").ok();
-    let folder = own_folder();
-    for run in ["", "search/train/000/", "retrain_best/", "visualize_filters/", "data/"] {
+    let folder = own_runs();
+    for run in [
+        "",
+        "search/train/000/",
+        "search/train/000/train/",
+        "retrain_best/validation/",
+        "retrain_best/",
+        "visualize_filters/",
+        "data/",
+    ] {
         let file = fs::read(sandbox.path(format!("runs/{folder}/{run}events.out.tfevents.0.pipe"))).unwrap();
         assert!(file.windows(13).any(|window| window == b"brain.Event:2"), "{run}");
     }
     sandbox.pipe("export --results results tiny").ok();
-    let results = fs::read_dir(sandbox.path("results").join(&folder)).unwrap();
+    let results = fs::read_dir(sandbox.path("results").join(own_folder())).unwrap();
     let results: Vec<_> = results.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(results.len(), 3);
     let result: serde_json::Value = serde_json::from_slice(&fs::read(&results[0]).unwrap()).unwrap();
     assert!(result["space"]["activation"].is_string() && result["history"]["val_coarse_outputs_acc"].is_array());
+    let first = sandbox.pipe("export --mlflow mlruns").ok();
+    let [experiment] = names(&sandbox.path("mlruns")).try_into().unwrap();
+    let meta = fs::read_to_string(sandbox.path("mlruns").join(&experiment).join("meta.yaml")).unwrap();
+    assert!(meta.contains(&format!("experiment_id: \"{experiment}\"\n")), "{meta}");
+    assert_eq!(first.err.lines().filter(|line| line.ends_with("/tags/node")).count(), 4, "three trials and one more");
+    assert!(sandbox.pipe("export --mlflow mlruns").ok().err.ends_with(" is already there\n"));
     sandbox.pipe("export --onnx retrain_best network.onnx").ok();
     assert!(fs::read(sandbox.path("network.onnx")).unwrap().windows(11).any(|window| window == b"fine_logits"));
     assert_snapshot!(sandbox.pipe("export --onnx retrain_best network.onnx").shown(), @"
@@ -155,6 +169,11 @@ fn a_study_is_exported_for_other_programs() {
 /// Returns the name of the folder of the tiny study.
 fn own_folder() -> String {
     format!("tiny-{}", &base().hash[..12])
+}
+
+/// Returns the folder of the runs of the tiny study: TensorBoard shows the study's name as a level of its own.
+fn own_runs() -> String {
+    format!("tiny/{}", &base().hash[..12])
 }
 
 /// Returns everything beside the store, as paths.
@@ -186,7 +205,7 @@ fn writing() -> [(&'static str, String, usize); 8] {
         ("export retrain_best net", "net".to_owned(), 4),
         ("export retrain_best/best/weights.safetensors w", "w".to_owned(), 4),
         ("export --onnx retrain_best deep/er/net.onnx", "deep/er/net.onnx".to_owned(), 4),
-        ("export --tensorboard runs", format!("runs/{own}"), 4),
+        ("export --tensorboard runs", format!("runs/{}", own_runs()), 4),
         ("export --results results", format!("results/{own}"), 1),
         ("plot history --out history.svg", "history.svg".to_owned(), 1),
         ("report --output page.html", "page.html".to_owned(), 4),
@@ -395,18 +414,18 @@ fn nothing_is_written_through_a_link() {
     sandbox.pipe("export --tensorboard folder").ok();
     sandbox.pipe("export flip/policy.json folder").ok();
     sandbox.pipe("export flip folder/flip").ok();
-    assert_eq!(names(&sandbox.path("real")), ["flip", "policy.json", &own_folder()]);
+    assert_eq!(names(&sandbox.path("real")), ["flip", "policy.json", "tiny"]);
     fs::remove_dir_all(sandbox.path("real")).unwrap();
     fs::create_dir(sandbox.path("real")).unwrap();
     sandbox.pipe("export flip folder").ok();
     assert_eq!(names(&sandbox.path("real")), ["policy.json", "preview.png"]);
     assert!(sandbox.path("folder").is_symlink());
     // The user did not name the folder of a study: `--force` replaces a link there itself.
-    fs::create_dir(sandbox.path("runs")).unwrap();
-    symlink("../real", sandbox.path("runs").join(own_folder())).unwrap();
+    fs::create_dir_all(sandbox.path("runs/tiny")).unwrap();
+    symlink("../../real", sandbox.path("runs").join(own_runs())).unwrap();
     assert_eq!(sandbox.pipe("export --tensorboard runs").code, Some(2));
     sandbox.pipe("export --tensorboard runs --force").ok();
-    assert!(!sandbox.path("runs").join(own_folder()).is_symlink());
+    assert!(!sandbox.path("runs").join(own_runs()).is_symlink());
     assert_eq!(names(&sandbox.path("real")), ["policy.json", "preview.png"]);
     let report = sandbox.path(".pipe/reports").join(own_folder());
     fs::remove_dir_all(&report).unwrap();
@@ -420,15 +439,18 @@ fn nothing_is_written_through_a_link() {
 fn studies_have_folders_of_their_own() {
     let sandbox = Sandbox::after_run();
     let other = sandbox.run("--set name=other --stage search").ok().hash();
-    let expected = [format!("other-{}", &other[..12]), own_folder()];
-    for kind in ["tensorboard", "results"] {
+    for (kind, expected, own) in [
+        ("tensorboard", ["other".to_owned(), "tiny".to_owned()], own_runs()),
+        ("results", [format!("other-{}", &other[..12]), own_folder()], own_folder()),
+    ] {
         for study in ["tiny", "other"] {
             sandbox.pipe(&format!("export --{kind} {kind} {study}")).ok();
         }
         assert_eq!(names(&sandbox.path(kind)), expected);
-        let own = sandbox.path(kind).join(own_folder());
+        let named = own;
+        let own = sandbox.path(kind).join(&named);
         let again = sandbox.pipe(&format!("export --{kind} {kind} tiny")).ok();
-        assert_eq!(again.err, format!("{kind}/{} is already there\n", own_folder()));
+        assert_eq!(again.err, format!("{kind}/{named} is already there\n"));
         // Another file, or another content, is not overwritten without `--force`, which replaces the folder.
         let one = walk_one(&own);
         let content = fs::read(&one).unwrap();

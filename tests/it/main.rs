@@ -24,6 +24,8 @@
 //! | [`layers`]       | a network whose layers are written out can be used like any other                 |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
 //! | [`tags`]         | tags name studies and keep them                                                   |
+//! | [`notes`]        | notes stand beside studies and change nothing in them                              |
+//! | [`json`]         | every key of JSON for programs is in `docs/json.md`                               |
 //! | [`lock`]         | a run elsewhere is compared with `pipeline.lock`                                  |
 //! | [`check`]        | nodes are executed again and compared with their results                         |
 //! | [`logs`]         | what nodes said is kept, also if they are reused, failed or crashed               |
@@ -47,10 +49,12 @@ mod failures;
 mod golden;
 mod graphs;
 mod groups;
+mod json;
 mod kills;
 mod layers;
 mod lock;
 mod logs;
+mod notes;
 mod overrides;
 mod predict;
 mod programs;

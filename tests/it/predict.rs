@@ -59,16 +59,95 @@ fn a_picture_is_classified_as_in_the_evaluation() {
 }
 
 #[test]
-fn a_file_that_is_not_a_picture_and_a_node_without_a_network_are_refused() {
+fn a_file_that_is_not_a_picture_is_named_and_a_node_without_a_network_is_refused() {
     let sandbox = Sandbox::after_run();
     fs::write(sandbox.path("note.txt"), "a note").unwrap();
     assert_snapshot!(sandbox.pipe("predict retrain_best note.txt").shown(), @"
     ! error: `note.txt`: a text, not a picture
-    exit 2
+    exit 1
     ");
     assert_snapshot!(sandbox.pipe("predict test note.txt").shown(), @"
     ! error: `test` is not a training: it has no network
     !   hint: name a training, such as `retrain_best`
+    exit 2
+    ");
+}
+
+/// Writes `pictures/b/10.png`, `pictures/a.png`, a broken picture and two files that are none.
+fn folder(sandbox: &Sandbox) {
+    sandbox.pipe("export data/contact.png contact.png").ok();
+    let png = fs::read(sandbox.path("contact.png")).unwrap();
+    fs::create_dir_all(sandbox.path("pictures/b")).unwrap();
+    for (path, bytes) in [
+        ("b/10.png", &png[..]),
+        ("a.png", &png),
+        ("broken.png", &png[..png.len() / 2]),
+        ("b/notes.txt", b"a note"),
+        ("empty", b""),
+    ] {
+        fs::write(sandbox.path("pictures").join(path), bytes).unwrap();
+    }
+}
+
+#[test]
+fn of_several_pictures_the_good_ones_are_classified_and_the_broken_one_is_named() {
+    let sandbox = Sandbox::after_run();
+    folder(&sandbox);
+    let one = sandbox.pipe("predict retrain_best contact.png --top 1").ok().out;
+    let classes = one.split_once('\n').unwrap().1;
+    let mixed = sandbox.pipe("predict retrain_best contact.png pictures/broken.png missing.png pictures/a.png --top 1");
+    assert_eq!(mixed.out, format!("contact.png\n{classes}pictures/a.png\n{classes}"));
+    assert_eq!(mixed.code, Some(1));
+    let said: Vec<_> = mixed.err.lines().collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].starts_with("error: `pictures/broken.png`: "), "{said:?}");
+    assert!(said[1].starts_with("error: `missing.png`: No such file"), "{said:?}");
+}
+
+#[test]
+fn the_pictures_of_a_folder_are_classified_sorted_and_other_files_are_counted() {
+    let sandbox = Sandbox::after_run();
+    folder(&sandbox);
+    let found = sandbox.pipe("predict retrain_best pictures --json");
+    assert_eq!(found.code, Some(1));
+    let answers: Vec<Value> = serde_json::from_str(&found.out).unwrap();
+    let images: Vec<_> = answers.iter().map(|answer| answer["image"].as_str().unwrap()).collect();
+    assert_eq!(images, ["pictures/a.png", "pictures/b/10.png", "pictures/broken.png"]);
+    assert_eq!(answers[0]["heads"], answers[1]["heads"]);
+    assert!(answers[2]["error"].is_string() && answers[2]["heads"].is_null(), "{}", answers[2]);
+    let said: Vec<_> = found.err.lines().collect();
+    assert!(said[0].starts_with("error: `pictures/broken.png`: "), "{said:?}");
+    assert_eq!(said[1..], ["2 files are no picture"]);
+    fs::remove_file(sandbox.path("pictures/broken.png")).unwrap();
+    assert_eq!(sandbox.pipe("predict retrain_best pictures").code, Some(0));
+}
+
+#[test]
+fn what_a_network_looked_at_is_drawn_beside_each_picture() {
+    let sandbox = Sandbox::after_run();
+    folder(&sandbox);
+    let drawn = sandbox.pipe("predict retrain_best contact.png --explain seen.png").ok();
+    assert_eq!(drawn.err, "seen.png\n");
+    let size = |path: &str| {
+        let png = fs::read(sandbox.path(path)).unwrap();
+        [16, 20].map(|at| u32::from_be_bytes(png[at..at + 4].try_into().unwrap()))
+    };
+    assert_eq!(size("seen.png"), [3 * 258 + 2, 260], "the picture, and one for each head");
+    let again = sandbox.pipe("predict retrain_best contact.png --explain seen.png");
+    assert_eq!(again.code, Some(2));
+    assert!(again.err.contains("`--force` overwrites it"), "{}", again.err);
+    let first = fs::read(sandbox.path("seen.png")).unwrap();
+    sandbox.pipe("predict retrain_best contact.png --explain seen.png --force").ok();
+    assert_eq!(fs::read(sandbox.path("seen.png")).unwrap(), first, "the same bytes");
+    let many = sandbox.pipe("predict retrain_best pictures contact.png pictures/a.png --explain seen");
+    assert_eq!(many.code, Some(1), "one is broken: {}", many.err);
+    for path in ["a.png", "b/10.png", "contact.png", "a-2.png"] {
+        assert_eq!(fs::read(sandbox.path("seen").join(path)).unwrap(), first, "{path}");
+    }
+    assert!(!sandbox.path("seen/broken.png").exists());
+    assert_snapshot!(sandbox.pipe("predict retrain_best pictures --explain all.png").shown(), @"
+    ! error: `all.png` is one file, and there can be several pictures
+    !   hint: name a folder, which gets a file for each picture
     exit 2
     ");
 }

@@ -9,6 +9,7 @@ use pipe_stages::{
     images::{
         Policy,
         dataset::{self, Dataset, Labels},
+        heat,
     },
     network::{Architecture, Backend, Predictor, Weights},
     pictures::Reading,
@@ -35,6 +36,9 @@ pub enum PredictError {
     NoNetwork(String),
     #[error("`{0}` kept no weights")]
     NoWeights(String),
+    /// There is nothing to lay over a picture.
+    #[error("the network has no convolution whose feature map everything passes through: there is nothing to draw")]
+    NoMap,
     #[error(transparent)]
     Stage(#[from] StageError),
     #[error(transparent)]
@@ -62,7 +66,7 @@ pub struct ClassProbability {
 }
 
 /// The number of images in a batch.
-const BATCH: usize = 64;
+pub const BATCH: usize = 64;
 
 /// A trained network, as its training left it.
 pub(crate) struct Trained {
@@ -186,14 +190,42 @@ impl Model {
         decode::picture(bytes, &self.reading, self.labels.image.channels)
     }
 
-    /// Returns the `top` most likely classes of each of `pictures`, given as (name, pixels).
-    pub fn predict(&self, pictures: Vec<(String, Vec<u8>)>, top: usize) -> Result<Vec<Prediction>, PredictError> {
-        let (names, pixels): (Vec<_>, Vec<_>) = pictures.into_iter().unzip();
-        let n = names.len();
-        let dataset = Dataset::read(dataset::write(self.labels.image, pixels.concat(), &[]).into())?;
+    /// Returns pictures as the network reads them: normalised, `[n, c, h, w]`.
+    fn images(&self, pixels: Vec<u8>) -> Result<Vec<f32>, StageError> {
+        let n = pixels.len() / self.labels.image.bytes();
+        let dataset = Dataset::read(dataset::write(self.labels.image, pixels, &[]).into())?;
         let mut images = vec![0.0; n * self.labels.image.bytes()];
         let indices: Vec<u32> = (0..n as u32).collect();
         self.policy.fill(&dataset, &indices, None, 0, &mut images);
+        Ok(images)
+    }
+
+    /// Returns a PNG for each of `pictures` (pixels): the picture, and for each head what the network looked at for its most likely
+    /// class, by Grad-CAM.
+    ///
+    /// # Errors
+    /// If the network has no feature map.
+    pub fn explain(&self, pictures: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, PredictError> {
+        let mut cam = self.predictor.grad_cam().ok_or(PredictError::NoMap)?;
+        let mut drawn = Vec::new();
+        for picture in pictures {
+            let image = self.images(picture.clone())?;
+            let logits = self.predictor.logits(&image, 1);
+            let heats = self.labels.heads.iter().flat_map(|head| {
+                let classes = &logits[&head.name];
+                let best = (0..classes.len()).max_by(|a, b| classes[*a].total_cmp(&classes[*b]).then(b.cmp(a)));
+                cam.heat(&image, &head.name, &[best.unwrap_or(0)])
+            });
+            let heats: Vec<_> = heats.collect();
+            drawn.push(heat::beside(picture, self.labels.image, &heats));
+        }
+        Ok(drawn)
+    }
+
+    /// Returns the `top` most likely classes of each of `pictures`, given as (name, pixels).
+    pub fn predict(&self, pictures: Vec<(String, Vec<u8>)>, top: usize) -> Result<Vec<Prediction>, PredictError> {
+        let (names, pixels): (Vec<_>, Vec<_>) = pictures.into_iter().unzip();
+        let images = self.images(pixels.concat())?;
         let probabilities = self.predictor.probabilities(&images, BATCH);
         let of_image = |(i, image): (usize, String)| {
             let heads = self.labels.heads.iter().map(|head| {

@@ -8,7 +8,10 @@ use std::{
 use pipe_store::{ActionKey, ActionResult, Digest, RefKind, Store, StoreError};
 use serde::Serialize;
 
-use crate::study::{Study, StudyError};
+use crate::{
+    note,
+    study::{Study, StudyError},
+};
 
 /// Why an object is kept, or that it is not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,6 +77,11 @@ pub enum Root {
     Ledger {
         /// The digest of the test split.
         test_split: String,
+    },
+    /// A note.
+    Note {
+        /// The hash of the study.
+        study: String,
     },
 }
 
@@ -142,6 +150,7 @@ impl fmt::Display for Root {
             Self::Ledger { test_split } => {
                 write!(f, "ledger of the test split {}", &test_split[..test_split.len().min(12)])
             }
+            Self::Note { study } => write!(f, "note of the study {}", &study[..study.len().min(12)]),
         }
     }
 }
@@ -171,7 +180,7 @@ fn about(seconds: u64) -> String {
 }
 
 /// Returns why the object `name` would be kept by a collection with this grace period. Of several roots that lead to it, takes the
-/// first of: the latest studies, earlier ones, tags, runs, and the ledger.
+/// first of: the latest studies, earlier ones, tags, runs, the ledger, and notes.
 ///
 /// # Errors
 /// If something that leads to it cannot be read.
@@ -206,6 +215,9 @@ pub fn why(store: &Store, name: &Digest, now: SystemTime, grace: Duration) -> Re
         if store.ref_log(RefKind::Readings, &test_split)?.iter().any(|entry| entry.digest == *name) {
             return Ok(Reason::Root { root: Root::Ledger { test_split }, steps: vec![Step::Object] });
         }
+    }
+    if let Some((study, _)) = note::entries(store)?.into_iter().find(|(_, entry)| entry == name) {
+        return Ok(Reason::Root { root: Root::Note { study }, steps: vec![Step::Object] });
     }
     young(store, name, now, grace)
 }

@@ -6,6 +6,7 @@ pub mod dataset;
 mod draws;
 mod erasing;
 mod geometry;
+pub mod heat;
 mod mixing;
 mod normalisation;
 mod policy;
@@ -16,6 +17,7 @@ pub use self::{
     colour::ColourJitter,
     erasing::{Erased, RandomErasing},
     geometry::Edges,
+    heat::Heat,
     normalisation::Normalisation,
     policy::Policy,
 };

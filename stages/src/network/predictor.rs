@@ -37,6 +37,14 @@ impl Predictor {
         &self.architecture
     }
 
+    pub(super) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    pub(super) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
     /// Returns the network that computes the outputs of the layers named `outputs`, with its weights.
     ///
     /// # Panics

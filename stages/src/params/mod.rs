@@ -33,5 +33,5 @@ pub use self::{
     label_use::LabelUse,
     notation::notation,
     read::{Fields, Read, Unfilled, content, deserialize, named, no_content, read},
-    record::{Float, digest_of_sorted_record, is_default, record, sorted_record},
+    record::{Float, digest_of_sorted_record, for_programs, is_default, record, sorted_record},
 };

@@ -1,6 +1,6 @@
 //! Records as canonical JSON.
 
-use std::io::BufWriter;
+use std::{cell::Cell, io::BufWriter};
 
 use pipe_store::Digest;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -51,13 +51,29 @@ pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A number in a record that may be NaN or infinite. Those are written as the strings "NaN", "Infinity" and "-Infinity".
+thread_local! {
+    /// Whether [`for_programs`] is making JSON on this thread.
+    static FOR_PROGRAMS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls `make`, which makes JSON for programs other than this one: a [`Float`] that is NaN or infinite is null, so that a number is
+/// never a string. It is not for records, which must be read again.
+pub fn for_programs<T>(make: impl FnOnce() -> T) -> T {
+    let before = FOR_PROGRAMS.replace(true);
+    let made = make();
+    FOR_PROGRAMS.set(before);
+    made
+}
+
+/// A number in a record that may be NaN or infinite. Those are written as the strings "NaN", "Infinity" and "-Infinity", and by
+/// [`for_programs`] as null.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Float(pub f64);
 
 impl Serialize for Float {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
+            x if !x.is_finite() && FOR_PROGRAMS.get() => serializer.serialize_none(),
             x if x.is_nan() => serializer.serialize_str("NaN"),
             x if x == f64::INFINITY => serializer.serialize_str("Infinity"),
             x if x == f64::NEG_INFINITY => serializer.serialize_str("-Infinity"),
@@ -81,6 +97,14 @@ impl<'de> Deserialize<'de> for Float {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_read_null_where_records_have_a_string() {
+        let floats = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.5].map(Float);
+        let made = for_programs(|| serde_json::to_string(&("NaN", floats)).unwrap());
+        assert_eq!(made, "[\"NaN\",[null,null,null,0.5]]");
+        assert_eq!(sorted_record(&floats), b"[\"NaN\",\"Infinity\",\"-Infinity\",0.5]\n");
+    }
 
     #[test]
     fn records_do_not_depend_on_the_order_of_fields() {

@@ -71,6 +71,7 @@ pages! {
     commands_does_what_it_says: "docs/commands.md", TinyHasRun, "";
     data_does_what_it_says: "docs/data.md", TinyAndPictures, "";
     interoperability_does_what_it_says: "docs/interoperability.md", TinyHasRun, "";
+    json_does_what_it_says: "docs/json.md", Empty, "";
     looking_does_what_it_says: "docs/looking.md", TinyHasRun, "";
     networks_does_what_it_says: "docs/networks.md", Empty, "";
     pipeline_does_what_it_says: "docs/pipeline.md", TinyHasRun, "";

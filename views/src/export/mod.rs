@@ -1,5 +1,7 @@
-//! A study in the formats of other programs: TensorBoard's event files, ONNX, and the result files of the study it is from.
+//! A study in the formats of other programs: TensorBoard's event files, MLflow's file store, ONNX, and the result files of the study
+//! it is from.
 
+pub mod mlflow;
 pub mod onnx;
 pub mod onnx_proto;
 pub mod results;

@@ -8,9 +8,11 @@ use pipe_stages::{
 };
 use pipe_store::Store;
 use prost::Message;
+use serde_json::json;
 
 use super::onnx_proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    ValueInfoProto,
 };
 use crate::predict::{PredictError, Trained};
 
@@ -24,16 +26,29 @@ const IR_VERSION: i64 = 8;
 /// # Errors
 /// If the node has no network or no weights, or one of its files cannot be read.
 pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Vec<u8>, PredictError> {
-    let Trained { architecture, weights, policy, .. } = Trained::of_node(store, study, name)?;
-    Ok(model(&architecture, &weights, policy.normalisation()))
+    let Trained { architecture, weights, policy, labels, .. } = Trained::of_node(store, study, name)?;
+    let normalisation = policy.normalisation();
+    let mut about = vec![("study".to_owned(), study.hash().to_string()), ("node".to_owned(), name.to_owned())];
+    about.push((
+        "normalisation".to_owned(),
+        json!({ "scale": normalisation.scale, "offset": normalisation.offset }).to_string(),
+    ));
+    let classes = labels.heads.iter().map(|head| (format!("classes.{}", head.name), json!(head.classes).to_string()));
+    about.extend(classes);
+    Ok(model(&architecture, &weights, normalisation, about))
 }
 
 /// Returns the model. The input `images` is [n, channels, height, width], 32-bit floats from 0 to 255. Each head has two
-/// outputs [n, classes]: the probabilities, called like the head, and `<head>_logits`.
+/// outputs [n, classes]: the probabilities, called like the head, and `<head>_logits`. `about` are names and texts, for `metadata_props`.
 ///
 /// # Panics
 /// If an array of the architecture is missing in the weights.
-pub fn model(network: &Architecture, weights: &Weights, normalisation: &Normalisation) -> Vec<u8> {
+pub fn model(
+    network: &Architecture,
+    weights: &Weights,
+    normalisation: &Normalisation,
+    about: Vec<(String, String)>,
+) -> Vec<u8> {
     let mut graph = Graph { network, weights, nodes: Vec::new(), constants: Vec::new() };
     graph.normalise(normalisation);
     for layer in &network.layers {
@@ -58,6 +73,7 @@ pub fn model(network: &Architecture, weights: &Weights, normalisation: &Normalis
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         graph: Some(graph),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        metadata_props: about.into_iter().map(|(key, value)| StringStringEntryProto { key, value }).collect(),
     };
     model.encode_to_vec()
 }
@@ -171,7 +187,7 @@ mod tests {
         let network = builder.finish(&flat, &[head]).unwrap();
         let normalisation = Normalisation { scale: vec![1.0 / 255.0; 3], offset: vec![-0.5; 3] };
         let weights = Weights::initial(&network, 7);
-        let model = ModelProto::decode(&*model(&network, &weights, &normalisation)).unwrap();
+        let model = ModelProto::decode(&*model(&network, &weights, &normalisation, Vec::new())).unwrap();
         let graph = model.graph.unwrap();
         let constants: BTreeMap<_, _> = graph.initializer.iter().map(|tensor| (&tensor.name, tensor)).collect();
         for (name, weight) in &weights.0 {
@@ -183,5 +199,21 @@ mod tests {
         assert_eq!(kinds, expected);
         let outputs: Vec<_> = graph.output.iter().map(|output| output.name.as_str()).collect();
         assert_eq!(outputs, ["fine", "fine_logits"]);
+    }
+
+    #[test]
+    fn a_model_says_from_which_study_it_is_and_what_its_classes_are() {
+        let (store, study) = crate::testing::Builder::whole(4).done();
+        let model = ModelProto::decode(&*of_node(&store, &study, "retrain_best").unwrap()).unwrap();
+        let props: BTreeMap<_, _> = model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect();
+        assert_eq!((&props["study"], props["node"].as_str()), (&study.hash().to_string(), "retrain_best"));
+        let Trained { labels, policy, .. } = Trained::of_node(&store, &study, "retrain_best").unwrap();
+        for head in &labels.heads {
+            let classes: Vec<String> = serde_json::from_str(&props[&format!("classes.{}", head.name)]).unwrap();
+            assert_eq!(classes, head.classes);
+        }
+        let normalisation: serde_json::Value = serde_json::from_str(&props["normalisation"]).unwrap();
+        assert_eq!(normalisation["scale"], json!(policy.normalisation().scale));
+        assert_eq!(props.len(), 3 + labels.heads.len());
     }
 }

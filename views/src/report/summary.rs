@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use pipe_engine::{pipeline::stages::is_of_search, readings};
+use pipe_engine::{note, pipeline::stages::is_of_search, readings};
 use pipe_stages::{
     StageName,
     decode::{Decode, Validation},
@@ -15,7 +15,7 @@ use crate::{
     ViewError,
     outputs::Outputs,
     show,
-    text::{counted, metric_value, percent, significant, works},
+    text::{counted, metric_value, moment, percent, significant, works},
     trials::TrialRow,
 };
 
@@ -34,6 +34,7 @@ pub(super) fn section(page: &Page<'_>) -> Result<Markup, ViewError> {
         (honesty(page, &evaluations))
         (ledger(page)?)
         @if let Some(sentence) = show::Claims::of(page.store, page.found)?.sentence() { p { (upper_first(&sentence)) "." } }
+        (notes(page)?)
         (failures(page))
     })
 }
@@ -156,6 +157,16 @@ fn ledger(page: &Page<'_>) -> Result<Markup, ViewError> {
     let readings = readings::of(page.store, &page.found.hash, &page.found.study)?;
     let lines = show::test_readings(&readings);
     Ok(html! { @for line in lines { p { (upper_first(&line)) "." } } })
+}
+
+/// Returns what users noted, with the moments.
+fn notes(page: &Page<'_>) -> Result<Markup, ViewError> {
+    let notes = note::of(page.store, &page.found.hash)?;
+    Ok(html! {
+        @if !notes.is_empty() {
+            ul.notes { @for note in &notes { li { (note.text) " " span.quiet { (moment(note.at as f64)) } } } }
+        }
+    })
 }
 
 fn upper_first(text: &str) -> String {

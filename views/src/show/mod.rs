@@ -5,6 +5,7 @@ mod node;
 mod object;
 
 use pipe_engine::{
+    note::{self, Note},
     readings::{self, TestReadings},
     run::live::{self, LiveNode},
     study::{Found, OpenRun, Outcome, StudyNode, StudyStatus},
@@ -26,7 +27,7 @@ use crate::{
     ViewError,
     findings::Findings,
     outputs::Outputs,
-    text::{Align, columns, metric_value},
+    text::{Align, columns, metric_value, moment},
 };
 
 /// A study with the outcome of each node.
@@ -51,6 +52,9 @@ pub struct StudyView {
     /// How often the test split of each data set had been read when the study was recorded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub test: Vec<TestReadings>,
+    /// What users noted, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
     /// What is known of the claims of the programs. Left out if none was run.
     #[serde(skip_serializing_if = "Claims::is_empty")]
     pub claims: Claims,
@@ -102,6 +106,7 @@ pub fn study(store: &Store, found: &Found) -> Result<StudyView, ViewError> {
         pipeline: found.study.pipeline,
         selection: found.study.selection.clone(),
         test: readings::of(store, &found.hash, &found.study)?,
+        notes: note::of(store, &found.hash)?,
         claims: Claims::of(store, found)?,
         findings: Findings::of(store, found)?,
         nodes: found.study.nodes.iter().map(line).collect::<Result<_, ViewError>>()?,
@@ -163,6 +168,8 @@ impl StudyView {
         }
         let readings = test_readings(&self.test).into_iter();
         facts.extend(readings.map(|text| ("test", text.trim_start_matches("test ").to_owned())));
+        let noted = |note: &Note| ("note", format!("{}  {}", moment(note.at as f64), note.text.replace('\n', " ")));
+        facts.extend(self.notes.iter().map(noted));
         facts.extend(self.claims.sentence().map(|sentence| ("claims", sentence)));
         let short = |digest: Option<Digest>| digest.map(|digest| digest.short()).unwrap_or_default();
         let row = |line: &NodeLine| {

@@ -1,6 +1,6 @@
-//! A study as event files for TensorBoard. Each training is a run with scalars, a graph and histograms, each other stage with
-//! pictures is a run with them, and each trial is a session of the HParams page. Times are those of the provenance, so equal
-//! stores give equal files.
+//! A study as event files for TensorBoard. Each training is a run with a graph and histograms; its curves are in two runs below it,
+//! `train` and `validation`, with the same tags, as Keras writes them, so that a chart has both. Each other stage with pictures is a
+//! run with them, and each trial is a session of the HParams page. Times are those of the provenance, so equal stores give equal files.
 
 mod events;
 mod graph;
@@ -59,8 +59,8 @@ pub fn export<E: From<TensorboardError>>(
     let trials: BTreeMap<&str, &TrialRow> = rows.iter().map(|row| (row.node.as_str(), row)).collect();
     for name in study.nodes.keys() {
         let trial = trials.get(name.as_str()).copied();
-        if let Some(file) = run(store, study, name, trial, &rows)? {
-            write((format!("{name}/{FILE}"), file))?;
+        for (part, file) in runs(store, study, name, trial, &rows)? {
+            write((format!("{name}/{part}{FILE}"), file))?;
         }
     }
     Ok(())
@@ -72,26 +72,24 @@ fn metrics(rows: &[TrialRow]) -> Vec<String> {
     own.into_iter().chain(metric_names(rows).into_iter().map(|name| format!("trial/{name}"))).collect()
 }
 
-/// Returns the event file of one node, or None if it has nothing to show.
-fn run(
+/// Returns the event files of one node, by the folder below it. There are none if it has nothing to show.
+fn runs(
     store: &Store,
     study: &Study,
     name: &str,
     trial: Option<&TrialRow>,
     rows: &[TrialRow],
-) -> Result<Option<Vec<u8>>, TensorboardError> {
+) -> Result<Vec<(&'static str, Vec<u8>)>, TensorboardError> {
     let node = &study.nodes[name];
     let times = Times::of(store, node).map_err(ViewError::from)?.unwrap_or(Times { started: 0.0, seconds: 0.0 });
     let mut events = Events::new(times.started);
-    let Some(outputs) = Outputs::of(store, name, node)? else { return Ok(None) };
+    let Some(outputs) = Outputs::of(store, name, node)? else { return Ok(Vec::new()) };
     let history = outputs.history()?;
     let mut shown = history.is_some();
     if let Some(row) = trial {
         events.values(times.started, 0, [hparams::session_start(rows, row, times.started)]);
     }
-    if let Some(history) = &history {
-        add_scalars(&mut events, history, &times);
-    }
+    let curves = history.as_ref().map(|history| add_scalars(&mut events, history, &times)).unwrap_or_default();
     if let Some(network) = outputs.record()? {
         events.graph(times.started, &graph::graph(&network));
         let epochs = history.as_ref().map_or(1, |history| history.rows.len());
@@ -109,7 +107,8 @@ fn run(
         add_figures(&mut events, row, &times);
         shown = true;
     }
-    Ok(shown.then(|| events.finish()))
+    let own = shown.then(|| ("", events.finish()));
+    Ok(own.into_iter().chain(curves).collect())
 }
 
 impl Times {
@@ -119,13 +118,32 @@ impl Times {
     }
 }
 
-/// Adds all metrics of every epoch: `valid/fine_accuracy`.
-fn add_scalars(events: &mut Events, history: &TrainingHistory, times: &Times) {
-    let tags: Vec<_> = history.metrics.iter().map(|metric| metric.replacen('.', "/", 1)).collect();
-    for row in &history.rows {
-        let values = tags.iter().zip(&row.values).map(|(tag, value)| events::scalar(tag, *value));
-        events.values(times.after(row.epoch.into(), history.rows.len()), row.epoch.into(), values);
-    }
+/// The runs below a training, with the beginnings of the names of their metrics.
+const SPLITS: [(&str, &str); 2] = [("train/", "train."), ("validation/", "valid.")];
+
+/// Returns the event files of the metrics of each split, epoch by epoch, and adds those of no split to `events`.
+fn add_scalars(events: &mut Events, history: &TrainingHistory, times: &Times) -> Vec<(&'static str, Vec<u8>)> {
+    let is_of_split = |metric: &str| SPLITS.iter().any(|(_, split)| metric.starts_with(split));
+    let add = |events: &mut Events, tag: &dyn Fn(&str) -> Option<String>| {
+        let tags: Vec<_> = history.metrics.iter().map(|metric| tag(metric)).collect();
+        let mut added = false;
+        for row in &history.rows {
+            let named = tags.iter().zip(&row.values).filter_map(|(tag, value)| Some((tag.as_ref()?, *value)));
+            let values: Vec<_> = named.map(|(tag, value)| events::scalar(tag, value)).collect();
+            if !values.is_empty() {
+                added = true;
+                events.values(times.after(row.epoch.into(), history.rows.len()), row.epoch.into(), values);
+            }
+        }
+        added
+    };
+    add(events, &|metric| (!is_of_split(metric)).then(|| metric.replacen('.', "/", 1)));
+    let of_split = |(folder, split): (&'static str, &str)| {
+        let mut events = Events::new(times.started);
+        let added = add(&mut events, &|metric| metric.strip_prefix(split).map(str::to_owned));
+        added.then(|| (folder, events.finish()))
+    };
+    SPLITS.into_iter().filter_map(of_split).collect()
 }
 
 /// Adds the metrics of a whole trial, and the end of its session.
@@ -228,14 +246,18 @@ mod tests {
         let builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged()]);
         let files = files(builder);
         let paths: Vec<_> = files.keys().map(|path| path.trim_end_matches(FILE)).collect();
-        assert_eq!(paths, ["", "search/train/000/", "search/train/001/"]);
+        let trials = ["search/train/000/", "search/train/001/"];
+        let runs = trials.iter().flat_map(|trial| ["", "train/", "validation/"].map(|part| format!("{trial}{part}")));
+        assert_eq!(paths, [vec![String::new()], runs.collect()].concat());
         let experiment = lines(&files[FILE]);
         assert_eq!(experiment, ["brain.Event:2", "0 _hparams_/experiment"]);
         let trial = lines(&files[&format!("search/train/000/{FILE}")]);
-        let figures = ["train", "valid"].map(|split| HEADS.map(|name| format!("{split}/{name}")));
-        let curves = (1..=4).flat_map(|epoch| figures.as_flattened().iter().map(move |tag| format!("{epoch} {tag}")));
+        for split in ["train", "validation"] {
+            let curves = (1..=4).flat_map(|epoch| HEADS.map(|tag| format!("{epoch} {tag}")));
+            let expected: Vec<_> = ["brain.Event:2".to_owned()].into_iter().chain(curves).collect();
+            assert_eq!(lines(&files[&format!("search/train/000/{split}/{FILE}")]), expected, "the same tags in both");
+        }
         let mut expected = ["brain.Event:2", "0 _hparams_/session_start_info"].map(str::to_owned).to_vec();
-        expected.extend(curves);
         expected.extend(["graph input()", "graph conv2d_1.conv(input)"].map(str::to_owned));
         assert_eq!(trial[..expected.len()], expected);
         let layers = |line: &&String| line.starts_with("graph ");
