@@ -137,7 +137,12 @@ mod tests {
             let examples: Vec<_> = help.lines().filter_map(|line| line.strip_prefix("  pipe ")).collect();
             assert!(!examples.is_empty(), "`{}` has no example", command.get_name());
             for example in examples {
-                let words = example.split(" > ").next().unwrap_or_default().split(' ');
+                // What is in quotes is one word.
+                let parts = example.split(" > ").next().unwrap_or_default().split('\'').enumerate();
+                let words = parts.flat_map(|(at, part)| match at % 2 {
+                    0 => part.split(' ').filter(|word| !word.is_empty()).collect(),
+                    _ => vec![part],
+                });
                 let parsed = parser().try_get_matches_from(["pipe"].into_iter().chain(words));
                 assert!(parsed.is_ok(), "`pipe {example}`: {}", parsed.unwrap_err());
                 assert_eq!(example.split(' ').next(), Some(command.get_name()));

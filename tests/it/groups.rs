@@ -81,7 +81,9 @@ fn stages_with_a_slash_in_their_names_are_run_shown_and_exported() {
     ok("export --onnx search/1/train/1 model.onnx");
     ok("export filters/1 filters");
     assert!(sandbox.path("weights").is_file() && sandbox.path("model.onnx").is_file());
-    let study = std::fs::read_dir(sandbox.path("events")).unwrap().next().unwrap().unwrap().path();
+    // A folder for the name of the study, and in it one for its hash.
+    let only = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let study = only(&only(&sandbox.path("events")));
     for run in ["search/0.5/train/000", "search/1/train/001", "best/0.5", "filters/1"] {
         assert!(study.join(run).is_dir(), "{run}");
     }

@@ -270,7 +270,7 @@ mod tests {
             let layout = Layout { width: Some(width), ..Layout::default() };
             let text = render_text(&rows(), &layout).unwrap();
             let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
-            assert!(widest <= width.max(41), "{width}: {text}");
+            assert!(widest <= width.max(50), "{width}: {text}");
         }
     }
 
