@@ -45,14 +45,13 @@ impl Snapshot {
     /// See [`DiskError`].
     pub fn of(root: &Path, look: &Look<'_>) -> Result<Self, DiskError> {
         let walked = walk::walk(root, look, &|_| false)?;
-        let notes = walked.root.clone();
-        Self::of_walked(walked, &notes, look, false)
+        let seen = Seen::load(look.notes, &walked.root);
+        Self::of_walked(walked, seen, look, false)
     }
 
-    /// Hashes the files that were found. `notes` names the notes about them, and `programs` says whether to tell programs from other
+    /// Hashes the files that were found. `seen` is what is known about them, and `programs` says whether to tell programs from other
     /// files.
-    fn of_walked(walked: walk::Walked, notes: &Path, look: &Look<'_>, programs: bool) -> Result<Self, DiskError> {
-        let seen = Seen::load(look.notes, notes);
+    fn of_walked(walked: walk::Walked, seen: Seen, look: &Look<'_>, programs: bool) -> Result<Self, DiskError> {
         let known: Vec<_> = walked.files.iter().map(|file| seen.digest(&file.name, &file.stamp)).collect();
         let total = walked.files.iter().zip(&known).filter(|(_, known)| known.is_none());
         let total: u64 = total.map(|(file, _)| file.stamp.size).sum();
@@ -65,7 +64,7 @@ impl Snapshot {
         let mut digests: Vec<Option<(Digest, u64)>> =
             walked.files.iter().zip(known).map(|(file, known)| Some((known?, file.stamp.size))).collect();
         let unchanged = digests.iter().all(Option::is_some) && seen.len() == digests.len();
-        let mut kept = if unchanged { seen } else { Seen::new(notes) };
+        let mut kept = if unchanged { seen } else { seen.emptied() };
         if !unchanged {
             for (file, digest) in walked.files.iter().zip(&digests) {
                 if let Some((digest, _)) = digest {

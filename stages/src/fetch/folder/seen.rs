@@ -73,6 +73,11 @@ impl Seen {
         seen
     }
 
+    /// Returns no notes about the same path.
+    pub(super) fn emptied(&self) -> Self {
+        Self { name: self.name.clone(), files: BTreeMap::new() }
+    }
+
     /// Returns the number of files that there are notes about.
     pub(super) fn len(&self) -> usize {
         self.files.len()
