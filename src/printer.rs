@@ -57,8 +57,8 @@ pub(super) struct Printer<'p> {
     total: usize,
     settled: usize,
     reused_unshown: usize,
-    /// The nodes that were skipped, by the node that they need: the number, and the first of them.
-    skipped: BTreeMap<String, (usize, String)>,
+    /// The number of nodes that were skipped, and the first of them with the reason.
+    skipped: (usize, String),
     /// The nodes that are running.
     running: BTreeMap<String, Running>,
 }
@@ -109,7 +109,7 @@ impl<'p> Printer<'p> {
             total,
             settled: 0,
             reused_unshown: 0,
-            skipped: BTreeMap::new(),
+            skipped: (0, String::new()),
             running: BTreeMap::new(),
         }
     }
@@ -258,7 +258,10 @@ impl<'p> Printer<'p> {
             return talk::say(&format!("{word:>11}  {node}: {why}{time}"));
         }
         if matches!(how, How::Skipped | How::Interrupted) && !self.verbose {
-            let (n, _) = self.skipped.entry(why.to_owned()).or_insert_with(|| (0, node.to_owned()));
+            let (n, first) = &mut self.skipped;
+            if *n == 0 {
+                *first = format!("{node}  ({why})");
+            }
             *n += 1;
             return;
         }
@@ -418,13 +421,13 @@ impl<'p> Printer<'p> {
         }
     }
 
-    /// Names the nodes that were skipped, a line for each node that they need.
+    /// Says how many nodes were skipped, in one line.
     fn tell_skipped(&mut self) {
-        for (why, (n, first)) in std::mem::take(&mut self.skipped) {
-            match n {
-                1 => self.line(&format!("{:>11}  {first}  ({why})", "skipped")),
-                n => self.line(&format!("{:>11}  {first} and {} more  ({why})", "skipped", n - 1)),
-            }
+        let (n, first) = std::mem::take(&mut self.skipped);
+        match n {
+            0 => {}
+            1 => self.line(&format!("{:>11}  {first}", "skipped")),
+            n => self.line(&format!("{:>11}  {first} and {} more (-v names them)", "skipped", n - 1)),
         }
     }
 

@@ -265,6 +265,7 @@ fn a_search_counts_caught_codes_as_worst_and_stops_when_all_trials_fail_alike() 
         "{}",
         output.err
     );
+    assert_eq!(output.err.matches("    skipped  ").count(), 1, "what was skipped is one line: {}", output.err);
     let failed = (output.out + &output.err).matches("ended with the exit code 1").count();
     assert!(failed < 6, "{failed} trials failed before the search stopped");
 }
