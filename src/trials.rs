@@ -120,14 +120,15 @@ impl<'p> Trials<'p> {
         match (how, tree, at) {
             (How::Reused, Some(tree), Some(at)) => self.searches[at].unread.push(*tree),
             (How::Executed, Some(tree), at) => {
-                let Some(score) = read::<Score>(&self.store, tree)? else { return Ok(None) };
-                let mut is_best = false;
-                if let Some(at) = at {
-                    let search = &mut self.searches[at];
-                    (search.executed, search.seconds) = (search.executed + 1, search.seconds + seconds);
-                    is_best = search.add(&self.store, score.clone())?;
+                if let Some(score) = read::<Score>(&self.store, tree)? {
+                    let mut is_best = false;
+                    if let Some(at) = at {
+                        let search = &mut self.searches[at];
+                        (search.executed, search.seconds) = (search.executed + 1, search.seconds + seconds);
+                        is_best = search.add(&self.store, score.clone())?;
+                    }
+                    return Ok(Some(News { score, is_best }));
                 }
-                return Ok(Some(News { score, is_best }));
             }
             (_, None, Some(at)) => {
                 *self.searches[at].without.entry(format!("{how:?}").to_lowercase()).or_default() += 1
