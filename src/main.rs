@@ -11,6 +11,7 @@ mod patience;
 mod plan_args;
 mod printer;
 mod publish;
+mod remotes;
 mod report_folder;
 mod size;
 mod store_args;

@@ -26,8 +26,12 @@ use crate::{
 #[command(after_help = "\
 Examples:
   pipe studies
-  pipe studies --json")]
+  pipe studies --json
+  pipe studies --remote lab")]
 pub(crate) struct Studies {
+    /// List the studies of this remote, with the times at which they were pushed
+    #[arg(long, value_name = "NAME")]
+    remote: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
     /// Print JSON
@@ -59,6 +63,9 @@ struct Row {
 impl Studies {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
+        if let Some(remote) = &self.remote {
+            return list_remote(&store, remote, self.json);
+        }
         let rows = rows(&store)?;
         if self.json {
             return print(&json(&rows));
@@ -90,6 +97,26 @@ impl Studies {
         };
         print(&cells.iter().map(line).collect::<String>())
     }
+}
+
+#[cfg(not(feature = "remote"))]
+fn list_remote(_: &Store, _: &str, _: bool) -> Result<(), Failure> {
+    Err(crate::remotes::not_built())
+}
+
+/// Lists the studies of a remote.
+#[cfg(feature = "remote")]
+fn list_remote(store: &Store, remote: &str, as_json: bool) -> Result<(), Failure> {
+    let (_, remote) = crate::remotes::open(store, Some(remote))?;
+    let studies = remote.studies()?;
+    if as_json {
+        return print(&json(&studies));
+    }
+    let width = studies.iter().map(|study| study.name.chars().count()).max().unwrap_or(0);
+    let line = |study: &pipe_remote::RemoteStudy| {
+        format!("{:width$}  {}  {}\n", study.name, study.study.short(), moment(study.at as f64))
+    };
+    print(&studies.iter().map(line).collect::<String>())
 }
 
 /// Returns the beginning of the latest note, and the number of others.

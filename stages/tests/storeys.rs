@@ -13,11 +13,12 @@ use std::{
 use imports::Package;
 
 /// The packages from the ground up, with their folders.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("pipe-store", "store"),
     ("pipe-stages", "stages"),
     ("pipe-engine", "engine"),
     ("pipe-views", "views"),
+    ("pipe-remote", "remote"),
     ("pipe", ""),
 ];
 

@@ -28,6 +28,21 @@ pub enum ActionResult {
     Failure(FailureRecord),
 }
 
+impl ActionResult {
+    /// Returns the record of the result of the action `key`: one line of JSON with sorted keys.
+    pub fn record(&self, key: &ActionKey) -> Vec<u8> {
+        encode(key, self)
+    }
+
+    /// Reads a record of the result of the action `key`.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn from_record(key: &ActionKey, bytes: &[u8]) -> Result<Self, String> {
+        decode(key, bytes)
+    }
+}
+
 /// The record of a deterministic failure. The fields are sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -239,7 +254,10 @@ impl Store {
     }
 
     /// Returns the recorded result of an action. What it names may be missing.
-    pub(crate) fn record(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
+    ///
+    /// # Errors
+    /// [`StoreError::Record`] if the record is damaged. Also if its file cannot be read.
+    pub fn record(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
         let path = self.record_path(key);
         let Some(bytes) = disk::read(&path)?.record(&path)? else { return Ok(None) };
         decode(key, &bytes).map(Some).map_err(|reason| StoreError::Record { path, reason })

@@ -6,8 +6,10 @@ use crate::disk::Handle;
 
 /// How an object's bytes are stored on the disk. In both cases its name is the digest of the uncompressed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Encoding {
+pub enum Encoding {
+    /// As they are.
     Raw,
+    /// Compressed, as one frame of Zstandard that says how long the bytes are.
     Zstd,
 }
 
@@ -21,9 +23,11 @@ const LEVEL: i32 = 3;
 const WINDOW_LOG: u32 = 23;
 
 impl Encoding {
-    pub(crate) const ALL: [Self; 2] = [Self::Raw, Self::Zstd];
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Raw, Self::Zstd];
 
-    pub(crate) fn suffix(self) -> &'static str {
+    /// Returns what follows the digest in the name of the file.
+    pub fn suffix(self) -> &'static str {
         match self {
             Self::Raw => "",
             Self::Zstd => ".zst",

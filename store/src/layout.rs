@@ -18,6 +18,7 @@
 //! tmp/                          files that are being written
 //! quarantine/                   damaged files, set aside
 //! reserve                       room for a collection if the disk is full
+//! remotes.ron                   which other stores there are. People may edit it
 //! ```
 
 pub(crate) const OBJECTS: &str = "objects";
@@ -30,4 +31,5 @@ pub(crate) const PARTS: &str = "parts";
 pub(crate) const WORK: &str = "work";
 pub(crate) const LOCKS: &str = "locks";
 pub(crate) const TEMPORARY: &str = "tmp";
+pub(crate) const REMOTES: &str = "remotes.ron";
 pub(crate) const QUARANTINE: &str = "quarantine";

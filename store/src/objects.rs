@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The most bytes of a record. A study of 100,000 trials has about 100 MB.
-const LONGEST_RECORD: u64 = 256 << 20;
+pub(crate) const LONGEST_RECORD: u64 = 256 << 20;
 
 /// The most objects that are published together.
 pub(crate) const BATCH: usize = 64;

@@ -14,7 +14,9 @@ use crate::{
     disk::{self, DRAFT, Entry, Found},
     encoding::Encoding,
     error::{Result, StoreError},
-    layout::{ACTIONS, CHECKPOINTS, LOCKS, LOGS, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, TEMPORARY, WORK},
+    layout::{
+        ACTIONS, CHECKPOINTS, LOCKS, LOGS, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, REMOTES, TEMPORARY, WORK,
+    },
     locks::LOCK_FOLDERS,
     names::check_name,
     paths::Listed,
@@ -96,7 +98,7 @@ impl VerifyReport {
 
 /// The folders and files in a store's folder. `partial` (interrupted downloads) and `reports` (views of studies) belong to users of the
 /// store.
-const TOP: [&str; 14] = [
+const TOP: [&str; 15] = [
     ACTIONS,
     CHECKPOINTS,
     "format",
@@ -107,6 +109,7 @@ const TOP: [&str; 14] = [
     PROVENANCE,
     QUARANTINE,
     REFS,
+    REMOTES,
     "reports",
     RESERVE,
     TEMPORARY,

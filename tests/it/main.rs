@@ -34,6 +34,7 @@
 //! | [`programs`]     | programs of the user leave no process behind and go on after kills                |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
 //! | [`sources`]      | folders and files of this disk, and downloads whose digests are not known yet       |
+//! | [`remote`]         | studies are pushed and pulled (feature `remote`; with [`servers`])                |
 //! | [`test_split`]   | only evaluations read the test images                                             |
 
 #![expect(clippy::disallowed_methods, reason = "tests write and move files of their own")]
@@ -59,11 +60,15 @@ mod overrides;
 mod predict;
 mod programs;
 mod reference;
+#[cfg(feature = "remote")]
+mod remote;
 mod reuse;
 mod same_hash;
 mod sandbox;
 mod search;
 mod selection;
+#[cfg(feature = "remote")]
+mod servers;
 mod sources;
 mod streams;
 mod studies;

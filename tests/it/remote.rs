@@ -1,0 +1,276 @@
+//! Studies are pushed to remotes and pulled from them: nothing is executed again, nothing damaged is stored, and kills do no harm.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    sandbox::{NODES, Output, Sandbox, base, contents},
+    servers::{Server, azurite, seaweedfs, user},
+};
+
+type Env<'a> = &'a [(&'static str, String)];
+
+/// Runs the program with an environment.
+fn pipe(sandbox: &Sandbox, args: &str, env: Env<'_>) -> Output {
+    sandbox.output(sandbox.command(args).envs(env.iter().map(|(name, value)| (*name, value))))
+}
+
+/// Returns a folder in which the tiny study was run, with the remote `lab`.
+fn with_study(url: &str, env: Env<'_>) -> Sandbox {
+    let sandbox = Sandbox::after_run();
+    pipe(&sandbox, &format!("remote add lab {url}"), env).ok();
+    sandbox
+}
+
+/// Returns a folder with the pipeline of the tiny study and the remote `lab`.
+fn without_study(url: &str, env: Env<'_>) -> Sandbox {
+    let sandbox = Sandbox::new();
+    pipe(&sandbox, &format!("remote add lab {url}"), env).ok();
+    sandbox
+}
+
+/// Checks that the study is there and complete: a run executes nothing.
+#[track_caller]
+fn check_complete(sandbox: &Sandbox) {
+    let events = sandbox.run("").ok();
+    assert_eq!((events.hash(), events.nodes("reused").len()), (base().hash.clone(), NODES));
+    sandbox.pipe("verify").ok();
+}
+
+/// Pushes, pulls into another folder, and runs there.
+fn check_round_trip(url: &str, env: Env<'_>) {
+    let from = with_study(url, env);
+    let pushed: Value = serde_json::from_str(&pipe(&from, "push --json", env).ok().out).unwrap();
+    assert!(pushed["sent"].as_u64() > Some(40), "{pushed}");
+    assert_eq!((&pushed["study"], &pushed["results"]), (&base().hash.clone().into(), &NODES.into()));
+    let again: Value = serde_json::from_str(&pipe(&from, "push --json", env).ok().out).unwrap();
+    assert_eq!((again["sent"].as_u64(), &again["known"]), (Some(0), &pushed["sent"]));
+    let to = without_study(url, env);
+    let listed = pipe(&to, "studies --remote lab", env).ok().out;
+    assert!(listed.starts_with(&format!("tiny  {}", &base().hash[..12])), "{listed}");
+    pipe(&to, "pull lab/tiny", env).ok();
+    check_complete(&to);
+}
+
+/// Returns the URL of a folder.
+fn file_url(folder: &Path) -> String {
+    format!("file://{}", folder.display())
+}
+
+fn share() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = file_url(&folder.path().join("share"));
+    (folder, url)
+}
+
+#[test]
+fn a_study_is_pushed_to_a_folder_and_pulled_without_being_run_again() {
+    let (_folder, url) = share();
+    check_round_trip(&url, &[]);
+}
+
+#[test]
+fn a_study_is_pushed_to_s3_and_pulled_without_being_run_again() {
+    let Some(server) = seaweedfs() else { return };
+    check_round_trip(server.url, &server.env);
+    check_identities(&server);
+    check_many_pushers(server.url, &server.env);
+}
+
+#[test]
+fn a_study_is_pushed_to_azure_and_pulled_without_being_run_again() {
+    let Some(server) = azurite() else { return };
+    check_round_trip(server.url, &server.env);
+    let wrong = [server.env.clone(), vec![("AZURE_STORAGE_ACCOUNT_KEY", "d3Jvbmc=".to_owned())]].concat();
+    let refused = pipe(&Sandbox::new(), &format!("remote add lab {}", server.url), &wrong);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("does not accept the credentials"), "{}", refused.err);
+}
+
+/// Checks what is said to who may only read, and to who is not known. The study has been pushed.
+fn check_identities(server: &Server) {
+    let read_only = user(server, "ro", "ro-secret");
+    let sandbox = without_study(server.url, &server.env);
+    pipe(&sandbox, "pull lab/tiny", &read_only).ok();
+    let checked = pipe(&sandbox, "remote check lab", &read_only).ok();
+    assert!(checked.out.contains("write   no: AccessDenied"), "{}", checked.out);
+    // What is there already needs no permission.
+    pipe(&sandbox, "push", &read_only).ok();
+    let refused = pipe(&sandbox, "push --again", &read_only);
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("error: no permission to write"), "{}", refused.err);
+    for (key, secret, code) in [("ci", "wrong", "SignatureDoesNotMatch"), ("nobody", "x", "InvalidAccessKeyId")] {
+        let refused = pipe(&sandbox, "pull lab/tiny", &user(server, key, secret));
+        assert_eq!(refused.code, Some(1));
+        let expected = format!("error: the remote `lab` does not accept the credentials: {code}");
+        assert!(refused.err.starts_with(&expected), "{}", refused.err);
+    }
+}
+
+fn check_many_pushers(url: &str, env: Env<'_>) {
+    let url = format!("{url}/together");
+    let sandbox = with_study(&url, env);
+    let pushers: Vec<_> = (0..32)
+        .map(|_| {
+            let mut command = sandbox.command("push");
+            command.envs(env.iter().map(|(name, value)| (*name, value)));
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for pusher in pushers {
+        let output = pusher.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(pipe(&sandbox, "studies --remote lab", env).ok().out.lines().count(), 1);
+    let to = without_study(&url, env);
+    pipe(&to, "pull lab/tiny", env).ok();
+    check_complete(&to);
+}
+
+#[test]
+fn thirty_two_pushers_at_once_give_one_study() {
+    let (_folder, url) = share();
+    check_many_pushers(&url, &[]);
+}
+
+/// Checks that each result in a remote has its action, its tree and its files.
+fn check_clean(share: &Path) {
+    let files = contents(share);
+    let has = |digest: &str| {
+        let plain = PathBuf::from(format!("objects/{}/{}", &digest[..2], &digest[2..]));
+        files.get(&plain).or_else(|| files.get(&plain.with_extension("zst")))
+    };
+    for (path, bytes) in files.iter().filter(|(path, _)| path.starts_with("actions") && path.extension().is_some()) {
+        let record: Value = serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(has(record["action"].as_str().unwrap()).is_some(), "{record}");
+        // The trees of this study are small, and small objects are not compressed.
+        let tree: Value = serde_json::from_slice(has(record["tree"].as_str().unwrap()).unwrap()).unwrap();
+        for file in tree["files"].as_object().unwrap().values() {
+            assert!(has(file["digest"].as_str().unwrap()).is_some(), "{file}");
+        }
+    }
+}
+
+#[test]
+fn pushes_and_pulls_that_are_killed_leave_nothing_half_done() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let (folder, url) = share();
+    let share = folder.path().join("share");
+    let mut from = with_study(&url, &[]);
+    let mut to = without_study(&url, &[]);
+    let mut killed = BTreeMap::from([("push", 0), ("pull lab/tiny", 0)]);
+    while killed.values().any(|kills| *kills < 50) {
+        for (args, sandbox) in [("push", &from), ("pull lab/tiny", &to)] {
+            let mut command = sandbox.command(args);
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            thread::sleep(Duration::from_millis(random.u64(..60)));
+            *killed.get_mut(args).unwrap() += usize::from(child.try_wait().unwrap().is_none());
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        check_clean(&share);
+        to.pipe("verify").ok();
+        // Once they have come through there is nothing left to interrupt.
+        let has_study = to.pipe("studies --json").ok().out.contains("tiny");
+        if has_study {
+            check_complete(&to);
+            fs::remove_dir_all(&share).unwrap();
+            (from, to) = (with_study(&url, &[]), without_study(&url, &[]));
+        }
+    }
+    from.pipe("push").ok();
+    to.pipe("pull lab/tiny").ok();
+    check_complete(&to);
+}
+
+#[test]
+fn what_is_wrong_is_said_and_what_to_do() {
+    let (folder, url) = share();
+    let sandbox = Sandbox::new();
+    let check = |args: &str, expected: &str| {
+        let output = sandbox.pipe(args);
+        assert_ne!(output.code, Some(0), "{args}");
+        assert!(output.err.contains(expected), "{args}: {}", output.err);
+        assert!(!output.err.contains("hunter2"), "{}", output.err);
+        output.code
+    };
+    assert_eq!(check("remote add lab s3://u:hunter2@bucket", "a name or a password in it"), Some(2));
+    assert_eq!(check("remote add lab ftp://host/x", "none of `s3`"), Some(2));
+    assert!(!sandbox.path(".pipe").exists(), "nothing is made for a mistake");
+    assert_eq!(check("pull lab/tiny", "there is no remote `lab`"), Some(2));
+    sandbox.pipe(&format!("remote add lab {url}")).ok();
+    assert_eq!(check(&format!("remote add lab {url}/other"), "there is a remote `lab` already"), Some(2));
+    assert_eq!(check("pull lab/tiny", "the remote `lab` has no study `tiny`"), Some(2));
+    assert_eq!(check("push", "there are no studies in this store yet"), Some(2));
+    assert_eq!(check("push --to lob", "did you mean `lab`?"), Some(2));
+    fs::remove_dir_all(folder.path().join("share")).unwrap();
+    assert_eq!(check("pull lab/tiny", "perhaps it is not mounted"), Some(1));
+    sandbox.pipe("remote remove lab").ok();
+    assert_eq!(check("pull lab/tiny", "there is no remote `lab`"), Some(2));
+    // Nobody listens there.
+    sandbox.write(".pipe/remotes.ron", "{\"lab\": (url: \"s3://bucket\")}");
+    let env = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "x".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2".to_owned()),
+    ];
+    let output = pipe(&sandbox, "pull lab/tiny", &env);
+    assert_eq!(output.code, Some(1));
+    assert!(output.err.contains("cannot read `format` in the remote `lab`"), "{}", output.err);
+}
+
+#[test]
+fn a_study_without_weights_is_whole_after_a_run() {
+    let (_folder, url) = share();
+    let from = with_study(&url, &[]);
+    let plan = from.pipe("push --plan --without weights,data,logs").ok().out;
+    assert!(plan.contains("would send at most") && plan.contains("without weights and data and logs"), "{plan}");
+    from.pipe("push --without weights,data").ok();
+    let to = without_study(&url, &[]);
+    let pulled = to.pipe("pull tiny").ok();
+    assert!(pulled.err.contains("it was pushed without weights and data"), "{}", pulled.err);
+    to.pipe("show tiny").ok();
+    to.pipe("trials tiny").ok();
+    let events = to.run("").ok();
+    assert_eq!(events.hash(), base().hash);
+    assert!(events.nodes("executed").contains("retrain_best") && events.nodes("reused").contains("search/select"));
+    check_complete(&to);
+}
+
+#[test]
+fn flipped_bytes_of_a_remote_are_never_stored() {
+    let (folder, url) = share();
+    let from = with_study(&url, &[]);
+    from.pipe("push").ok();
+    let share = folder.path().join("share");
+    let mut random = fastrand::Rng::with_seed(3);
+    let objects: Vec<_> = contents(&share).into_keys().filter(|path| path.starts_with("objects")).collect();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let path = share.join(random.choice(&objects).unwrap());
+        let whole = fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        let at = random.usize(..bytes.len());
+        bytes[at] ^= 1 << random.u8(..8);
+        fs::write(&path, bytes).unwrap();
+        let to = without_study(&url, &[]);
+        let pulled = to.pipe("pull lab/tiny");
+        if pulled.code == Some(1) {
+            assert!(pulled.err.contains("is damaged"), "{}", pulled.err);
+            refused += 1;
+        }
+        to.pipe("verify").ok();
+        fs::write(&path, whole).unwrap();
+        to.pipe("pull lab/tiny").ok();
+        check_complete(&to);
+    }
+    assert!(refused >= 15, "{refused}");
+}
