@@ -92,6 +92,23 @@ fn strings_of_numbers(value: &Value) -> usize {
     }
 }
 
+#[cfg(feature = "remote")]
+#[test]
+fn every_key_of_remotes_is_documented() {
+    let page = Page::read();
+    let sandbox = Sandbox::after_run();
+    sandbox.pipe(&format!("remote add lab file://{}", sandbox.path("share").display())).ok();
+    for (section, command) in [
+        ("pipe-push", "push --json --plan"),
+        ("pipe-push", "push --json --without logs"),
+        ("pipe-pull", "pull lab/tiny --json"),
+        ("pipe-remote-list", "remote list --json"),
+        ("pipe-studies", "studies --remote lab --json"),
+    ] {
+        page.assert(section, &sandbox.pipe(command).ok().out, command);
+    }
+}
+
 #[test]
 fn every_key_is_documented() {
     let page = Page::read();

@@ -40,8 +40,10 @@ pub(crate) enum Folder {
     WithPython,
     /// The same, and `pictures/` with a folder for each of three classes.
     TinyAndPictures,
+    /// As for `TinyHasRun`. The page is passed over by a build without remotes.
+    TinyWithRemotes,
 }
-use Folder::{Empty, TinyAndPictures, TinyHasRun, WithPython};
+use Folder::{Empty, TinyAndPictures, TinyHasRun, TinyWithRemotes, WithPython};
 
 /// Makes a test for each page, given its path, the content of its folder, and the value of `PIPE_SET` with which its studies take
 /// seconds.
@@ -75,6 +77,7 @@ pages! {
     looking_does_what_it_says: "docs/looking.md", TinyHasRun, "";
     networks_does_what_it_says: "docs/networks.md", Empty, "";
     pipeline_does_what_it_says: "docs/pipeline.md", TinyHasRun, "";
+    remote_does_what_it_says: "docs/remote.md", TinyWithRemotes, "";
     reliability_does_what_it_says: "docs/reliability.md", Empty, "";
     reproducibility_does_what_it_says: "docs/reproducibility.md", TinyHasRun, "";
     results_does_what_it_says: "docs/results.md", Empty, "";

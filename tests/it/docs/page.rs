@@ -32,13 +32,16 @@ impl Page {
         if folder == Folder::WithPython && !has_python() {
             return skipped(&format!("{}: there is no python3", self.path));
         }
+        if folder == Folder::TinyWithRemotes && !cfg!(feature = "remote") {
+            return skipped(&format!("{}: this build has no remotes", self.path));
+        }
         let sandbox = match folder {
             Folder::Empty | Folder::WithPython => {
                 let sandbox = Sandbox::new();
                 fs::remove_file(sandbox.path("pipeline.ron")).unwrap();
                 sandbox
             }
-            Folder::TinyHasRun => Sandbox::after_run(),
+            Folder::TinyHasRun | Folder::TinyWithRemotes => Sandbox::after_run(),
             Folder::TinyAndPictures => {
                 let sandbox = Sandbox::after_run();
                 sandbox.write_pictures();
