@@ -9,13 +9,36 @@ pub(crate) fn not_built() -> Failure {
         .hint("build one that has: `cargo install --path . --features remote --locked`")
 }
 
+/// What `pipe run --remote` asks. There is none in this build.
+#[cfg(not(feature = "remote"))]
+pub(crate) enum Through {}
+
+#[cfg(not(feature = "remote"))]
+impl Through {
+    pub(crate) fn elsewhere(&self) -> std::sync::Arc<dyn pipe_engine::run::elsewhere::Elsewhere> {
+        match *self {}
+    }
+
+    pub(crate) fn finish(&self, _: bool) -> Result<(), Failure> {
+        match *self {}
+    }
+}
+
+#[cfg(not(feature = "remote"))]
+pub(crate) fn read_through(_: &pipe_store::Store, _: &str, _: bool) -> Result<Through, Failure> {
+    Err(not_built())
+}
+
 #[cfg(feature = "remote")]
 pub(crate) use with::*;
 
 #[cfg(feature = "remote")]
 mod with {
+    use std::sync::Arc;
+
     use indicatif::{ProgressBar, ProgressStyle};
-    use pipe_remote::{Probe, Progress, Remote, RemoteError, Remotes};
+    use pipe_engine::run::elsewhere::Elsewhere;
+    use pipe_remote::{Probe, Progress, ReadThrough, ReadThroughEnd, Remote, RemoteError, Remotes};
     use pipe_stages::words::closest;
     use pipe_store::Store;
 
@@ -27,6 +50,36 @@ mod with {
         let remotes = Remotes::of(store)?;
         let (name, record) = remotes.find(name)?;
         Ok((name.to_owned(), Remote::open(name, record)?))
+    }
+
+    /// The remote that `pipe run --remote` asks.
+    pub(crate) struct Through(Arc<ReadThrough>, String);
+
+    /// Opens the remote called `name`, to be asked for results and, if `write` or the remote's record says so, to get results.
+    pub(crate) fn read_through(store: &Store, name: &str, write: bool) -> Result<Through, Failure> {
+        let remotes = Remotes::of(store)?;
+        let (name, record) = remotes.find(Some(name))?;
+        let through = ReadThrough::open(name, record, store, write || record.write)?;
+        Ok(Through(Arc::new(through), name.to_owned()))
+    }
+
+    impl Through {
+        pub(crate) fn elsewhere(&self) -> Arc<dyn Elsewhere> {
+            self.0.clone()
+        }
+
+        /// Waits until everything is sent, and says what came of it.
+        pub(crate) fn finish(&self, quiet: bool) -> Result<(), Failure> {
+            let ReadThroughEnd { fetched, conflicts } = self.0.finish();
+            if fetched > 0 && !quiet {
+                let results = if fetched == 1 { "1 result".to_owned() } else { format!("{fetched} results") };
+                talk::say(&format!("{results} came from the remote `{}`", self.1));
+            }
+            if conflicts.is_empty() {
+                return Ok(());
+            }
+            Err(RemoteError::Conflicts { remote: self.1.clone(), found: conflicts }.into())
+        }
     }
 
     /// Returns what a remote can do, as lines.

@@ -14,6 +14,8 @@ use crate::{
 pub(crate) enum Patience {
     /// As long as it takes to send large files, and to try again.
     Transfer,
+    /// A few seconds: whoever asks goes on without an answer.
+    Ask,
 }
 
 /// Opens a place.
@@ -149,16 +151,22 @@ mod cloud {
     }
 
     fn retry(patience: Patience) -> RetryConfig {
-        let Patience::Transfer = patience;
+        let (max_retries, seconds) = match patience {
+            Patience::Transfer => (5, 60),
+            Patience::Ask => (0, 4),
+        };
         let backoff =
             BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(5), base: 2.0 };
-        RetryConfig { backoff, max_retries: 5, retry_timeout: Duration::from_secs(60) }
+        RetryConfig { backoff, max_retries, retry_timeout: Duration::from_secs(seconds) }
     }
 
     fn client(patience: Patience) -> ClientOptions {
-        let Patience::Transfer = patience;
+        let (connect, pause) = match patience {
+            Patience::Transfer => (5, 30),
+            Patience::Ask => (3, 4),
+        };
         // No limit for a whole request, which may be a large file on a slow line, but for a pause in it.
-        let options = ClientOptions::new().with_timeout_disabled().with_connect_timeout(Duration::from_secs(5));
-        options.with_read_timeout(Duration::from_secs(30))
+        let options = ClientOptions::new().with_timeout_disabled().with_connect_timeout(Duration::from_secs(connect));
+        options.with_read_timeout(Duration::from_secs(pause))
     }
 }

@@ -144,7 +144,7 @@ fn new_results<'a>(reach: &'a Reach, before: Option<&Closure>) -> Vec<(ActionKey
 }
 
 /// Creates the record of a result. If there is another one, it stays, and is returned.
-async fn send_result(
+pub(crate) async fn send_result(
     bucket: &Bucket,
     key: &ActionKey,
     ours: &ActionResult,

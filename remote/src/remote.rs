@@ -22,8 +22,8 @@ use crate::{
 
 /// A remote that is open. Its functions wait until they are done.
 pub struct Remote {
-    runtime: Runtime,
-    bucket: Bucket,
+    pub(crate) runtime: Runtime,
+    pub(crate) bucket: Bucket,
     place: Place,
 }
 
@@ -41,6 +41,13 @@ impl Remote {
     pub fn open(name: &str, record: &Record) -> Result<Self> {
         let place = Place::parse(&record.url)?;
         let store = connect::open(name, &place, Patience::Transfer)?;
+        Ok(Self::on(name, place, store, record.conditional))
+    }
+
+    /// Opens the remote called `name` for someone who would rather go on without it than wait.
+    pub(crate) fn open_to_ask(name: &str, record: &Record) -> Result<Self> {
+        let place = Place::parse(&record.url)?;
+        let store = connect::open(name, &place, Patience::Ask)?;
         Ok(Self::on(name, place, store, record.conditional))
     }
 

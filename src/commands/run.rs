@@ -32,7 +32,7 @@ use crate::{
     output::print,
     plan_args::{self, PlanArgs, Planned, Unknown},
     printer::{Printer, ROOM_HINT, Summary, room_event, room_text},
-    report_folder,
+    remotes, report_folder,
     store_args::StoreArgs,
     talk,
     trials::Trials,
@@ -86,6 +86,14 @@ pub(crate) struct Run {
     /// Says that they are the same, or names the first node that differs, and fails with exit code 1. Does not write the file.
     #[arg(long, conflicts_with_all = ["plan", "check"])]
     locked: bool,
+    /// Look in this remote for results that are not known here
+    ///
+    /// They are fetched with all their files. A remote that does not answer is said once, and the run goes on without it.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["plan", "check"])]
+    remote: Option<String>,
+    /// Also send results that this run makes to the remote
+    #[arg(long, requires = "remote")]
+    remote_write: bool,
     /// Print JSON, one event per line
     #[arg(long)]
     json: bool,
@@ -142,7 +150,12 @@ impl Run {
         let previous = study::find_latest(&store, &plan.name)?;
 
         stop_at_ctrl_c();
-        let options = self.options(ordinal, rerun, logging)?;
+        let mut options = self.options(ordinal, rerun, logging)?;
+        let through = match &self.remote {
+            Some(name) => Some(remotes::read_through(&store, name, self.remote_write)?),
+            None => None,
+        };
+        options.elsewhere = through.as_ref().map(|through| through.elsewhere());
         let lock_path = lock_file::path(&self.store.file);
         let mut comparison = match self.locked {
             true => Some(Comparison::new(lock_path.clone(), &store, &plan)?),
@@ -211,6 +224,9 @@ impl Run {
             pictures: views.pictures.as_deref(),
             lock: lock.changed.then_some(lock_path.as_path()),
         });
+        if let Some(through) = &through {
+            through.finish(logging.quiet)?;
+        }
         let differs = compared.and_then(Result::err);
         drop((comparison, printer, trials));
         // The process ends here. Freeing a large study would take a tenth of the time of a run that reuses everything.
@@ -236,6 +252,7 @@ impl Run {
                 .map_err(|error| Failure::work(format!("the path of this program is unknown: {error}")))?,
             log_level: logging.level(),
             memory: limits::free_memory(),
+            elsewhere: None,
         })
     }
 

@@ -328,6 +328,7 @@ mod tests {
             program: "no node of this study needs a worker".into(),
             log_level: "error",
             memory: Some(1 << 30),
+            elsewhere: None,
         };
         let (mut started, mut said) = (Vec::new(), Vec::new());
         let ran = run::run(&store, &plan, &[0, 1].into(), &options, None, &STOP, &mut |event| match event {

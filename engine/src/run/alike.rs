@@ -196,6 +196,7 @@ mod tests {
             program: folder.path().join("missing"),
             log_level: "error",
             memory: None,
+            elsewhere: None,
         };
         let (mut started, mut given_up) = (0, 0);
         let all = (0..plan.nodes.len()).collect();

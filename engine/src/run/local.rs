@@ -465,6 +465,7 @@ mod tests {
             program: "pipe".into(),
             log_level: "error",
             memory: None,
+            elsewhere: None,
         };
         let told = |gpus: Option<&[&str]>| {
             let action = plan.action(0, &[None]).unwrap();

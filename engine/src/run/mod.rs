@@ -7,6 +7,7 @@ mod admission;
 mod ahead;
 mod alike;
 pub mod check;
+pub mod elsewhere;
 mod event;
 pub mod execute;
 mod gpus;
@@ -144,6 +145,8 @@ struct Engine<'a> {
     trees: Vec<Option<Tree>>,
     /// The nodes that are not settled but whose sources are, and that have not been looked up yet.
     fresh: BTreeSet<usize>,
+    /// The nodes whose results were looked for elsewhere.
+    asked: BTreeSet<usize>,
     ready: BTreeSet<usize>,
     running: BTreeMap<usize, Running>,
     admission: Admission,
@@ -202,6 +205,7 @@ impl<'a> Engine<'a> {
             actions: vec![None; n],
             trees: vec![None; n],
             fresh,
+            asked: BTreeSet::new(),
             ready: BTreeSet::new(),
             running: BTreeMap::new(),
             admission: Admission::new(Limits::of(plan, wanted, options)),
@@ -235,6 +239,7 @@ impl<'a> Engine<'a> {
                 self.skip(index, edge.node, tell)?;
                 continue;
             }
+            self.look_elsewhere(index)?;
             let action = match self.plan.action(index, &self.trees) {
                 Ok(action) => action,
                 Err(missing) => {
@@ -280,6 +285,43 @@ impl<'a> Engine<'a> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Fetches the results of the node at `index`, and of those that are settled next, from elsewhere. What is executed in no time, such
+    /// as a proposal, is not worth the question.
+    fn look_elsewhere(&mut self, index: usize) -> Result<(), StoreError> {
+        let Some(elsewhere) = &self.options.elsewhere else { return Ok(()) };
+        let elsewhere = elsewhere.clone();
+        let mut wanted = Vec::new();
+        for index in self.fresh.iter().copied().chain([index]).collect::<Vec<_>>() {
+            let stage = StageName::find(self.plan.nodes[index].stage.id().name);
+            let is_quick = matches!(
+                stage,
+                Some(
+                    StageName::Propose | StageName::Promote | StageName::Split | StageName::History | StageName::Select
+                )
+            );
+            if !self.asked.insert(index) || is_quick || self.options.rerun.contains(&index) {
+                continue;
+            }
+            let Ok(action) = self.plan.action(index, &self.trees) else { continue };
+            let key = action.key();
+            if self.store.result(&key)?.is_none() {
+                wanted.push((key, action));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        // As for what is executed: logged first, so that gc spares it from then on.
+        self.open_log()?;
+        let run = self.run.as_ref().expect("the log is open");
+        for (key, action) in &wanted {
+            run.append(key)?;
+            self.store.put(&action.record())?;
+        }
+        elsewhere.fetch(self.store, &wanted.into_iter().map(|(key, _)| key).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -486,6 +528,11 @@ impl<'a> Engine<'a> {
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), StoreError> {
         let tree = if let Outcome::Tree(tree) = &outcome { Some(*tree) } else { None };
+        if let (Some(elsewhere), How::Executed, Some(key), Some(tree)) =
+            (&self.options.elsewhere, how, &self.actions[index], &tree)
+        {
+            elsewhere.executed(key, tree);
+        }
         let count = match how {
             How::Executed => "executed",
             How::Reused => "reused",

@@ -1,6 +1,8 @@
 //! How a plan is run.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+use super::elsewhere::Elsewhere;
 
 /// How a plan is run. Nothing here affects a digest.
 #[derive(Clone)]
@@ -23,4 +25,6 @@ pub struct Options {
     pub log_level: &'static str,
     /// The memory that all nodes together may use, in bytes. `None` if it is not known.
     pub memory: Option<u64>,
+    /// Where results are looked for that the store does not have.
+    pub elsewhere: Option<Arc<dyn Elsewhere>>,
 }
