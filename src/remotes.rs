@@ -180,6 +180,9 @@ mod with {
                 RemoteError::Unauthenticated { .. } => {
                     Self::work(&error).hint("check the credentials in the environment or the profile: docs/remote.md")
                 }
+                RemoteError::Unsigned { .. } => Self::work(&error).hint(
+                    "who has the study signs it with `pipe push --sign FILE`; `pipe remote trust` says whom you trust",
+                ),
                 RemoteError::Denied { .. } => Self::work(&error).hint("this identity may do less than that"),
                 RemoteError::Damaged { .. } | RemoteError::Missing { .. } => Self::work(&error)
                     .hint("nothing of it was stored; who has the study mends it with `pipe push --again`"),

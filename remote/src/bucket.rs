@@ -1,12 +1,15 @@
 //! The requests that a remote answers, and what their errors mean.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
 
-use crate::error::{RemoteError, Result};
+use crate::{
+    error::{RemoteError, Result},
+    keys::Signer,
+};
 
 /// A place of files with names, and how it is asked.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub(crate) struct Bucket {
     pub(crate) conditional: bool,
     /// Whether it can list.
     pub(crate) lists: bool,
+    /// Whose signatures are demanded. With none, results need no signature.
+    pub(crate) trusted: BTreeSet<Signer>,
 }
 
 /// What came of creating a file.
@@ -34,6 +39,8 @@ pub(crate) enum Created {
 pub(crate) struct Listed {
     pub(crate) path: String,
     pub(crate) length: u64,
+    /// When it was written, in seconds since 1970, by the clock of the server.
+    pub(crate) modified: u64,
 }
 
 /// How often a file is created again if the server said that there is one, and then that there is none.
@@ -129,10 +136,11 @@ impl Bucket {
     /// Returns the files whose path begins with the folder `under`, sorted by path.
     pub(crate) async fn list(&self, under: &str) -> Result<Vec<Listed>> {
         let prefix = Path::from(under);
-        let listed = self
-            .store
-            .list(Some(&prefix))
-            .map_ok(|found| Listed { path: found.location.to_string(), length: found.size });
+        let listed = self.store.list(Some(&prefix)).map_ok(|found| Listed {
+            path: found.location.to_string(),
+            length: found.size,
+            modified: found.last_modified.timestamp().try_into().unwrap_or(0),
+        });
         let mut listed: Vec<_> =
             listed.try_collect().await.map_err(|error| self.error(&format!("list `{under}/`"), &error))?;
         listed.sort_by(|a, b| a.path.cmp(&b.path));

@@ -9,6 +9,12 @@ use pipe_store::{ActionKey, Digest, Encoding, FailureRecord, Stored};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::{
+    bucket::Bucket,
+    error::{RemoteError, Result},
+    layout,
+};
+
 /// The number of the format.
 const FORMAT: u32 = 1;
 /// The most bytes of a closure, as it is sent and as it is read. One of 10,000 trials has about 15 MB.
@@ -130,6 +136,14 @@ impl Closure {
         }
         Ok(closure)
     }
+}
+
+/// Returns the closure of a study, if a remote has it.
+pub(crate) async fn read_closure(bucket: &Bucket, study: &Digest) -> Result<Option<Closure>> {
+    let path = layout::closure(study);
+    let Some(bytes) = bucket.get(&path, LONGEST).await? else { return Ok(None) };
+    let damaged = |reason| RemoteError::Damaged { remote: bucket.name.clone(), path, reason };
+    Closure::from_bytes(study, &bytes).map(Some).map_err(damaged)
 }
 
 #[cfg(test)]

@@ -133,7 +133,15 @@ pub enum RemoteError {
         /// The results.
         found: Vec<Conflict>,
     },
-    /// A study cannot be pushed as it is.
+    /// Nobody whom this project trusts has signed a study.
+    #[error("the study {} of the remote `{remote}` is signed by nobody whom this project trusts", study.short())]
+    Unsigned {
+        /// The name of the remote.
+        remote: String,
+        /// The study.
+        study: Digest,
+    },
+    /// Something cannot be done as it was asked.
     #[error("{0}")]
     Unfit(String),
     /// The store failed.
@@ -164,6 +172,7 @@ fn conflicts(remote: &str, found: &[Conflict]) -> String {
     let mut text =
         format!("{} of the remote `{remote}` DIFFER from those of this store for the same action:", count(found.len()));
     for Conflict { key, node, ours, theirs } in found.iter().take(SHOWN) {
+        let node = if node.is_empty() { "a node" } else { node };
         text += &format!("\n  {node} (action {})\n    here   {ours}\n    there  {theirs}", key.0.short());
     }
     if found.len() > SHOWN {

@@ -4,9 +4,12 @@
 //! format                           the number of this layout
 //! objects/ab/<62 digits>           an object's bytes; with `.zst`, compressed
 //! actions/ab/<62 digits>.json      the result of an action. It is written once
+//! signatures/actions/<key>/<signer>  who says that the result is right
+//! signatures/studies/<hash>/<signer> who says so of all results of a study
 //! closures/<study hash>.zst        everything that a study needs
 //! latest/<name>                    the latest study of a name, for servers that cannot list
 //! studies/<name>/<time>-<hash>     the studies of a name. The last is the latest
+//! gc/<time>.zst                    what a collection has marked
 //! ```
 //!
 //! They are written in this order from `objects` on, so whatever is there names only what is there.
@@ -15,6 +18,7 @@ use pipe_store::{ActionKey, Digest, Encoding};
 
 pub(crate) const FORMAT: &str = "format";
 pub(crate) const STUDIES: &str = "studies";
+pub(crate) const MARKS: &str = "gc";
 
 pub(crate) fn object(digest: &Digest, encoding: Encoding) -> String {
     sharded("objects", digest, encoding.suffix())
@@ -26,6 +30,29 @@ pub(crate) fn action(key: &ActionKey) -> String {
 
 pub(crate) fn closure(study: &Digest) -> String {
     format!("closures/{study}.zst")
+}
+
+pub(crate) fn signature_of_result(key: &ActionKey, signer: &Digest) -> String {
+    format!("signatures/actions/{}/{signer}", key.0)
+}
+
+pub(crate) fn signature_of_study(study: &Digest, signer: &Digest) -> String {
+    format!("signatures/studies/{study}/{signer}")
+}
+
+/// Returns the path of what is signed by the signature at `path`.
+pub(crate) fn signed(path: &str) -> Option<String> {
+    let (kind, rest) = path.strip_prefix("signatures/")?.split_once('/')?;
+    let digest = rest.split('/').next()?.parse().ok()?;
+    match kind {
+        "actions" => Some(action(&ActionKey(digest))),
+        "studies" => Some(closure(&digest)),
+        _ => None,
+    }
+}
+
+pub(crate) fn mark(at: u64) -> String {
+    format!("{MARKS}/{at:012}.zst")
 }
 
 /// Returns the folder of the studies of a name.

@@ -10,6 +10,9 @@ mod bucket;
 mod closure;
 mod connect;
 mod error;
+mod format;
+mod gc;
+mod keys;
 mod layout;
 mod meter;
 mod place;
@@ -22,6 +25,7 @@ mod reach;
 mod read_through;
 mod remote;
 mod remotes;
+mod sign;
 mod studies;
 #[cfg(test)]
 mod testing;
@@ -31,6 +35,8 @@ mod upload;
 
 pub use closure::Without;
 pub use error::{Conflict, RemoteError};
+pub use gc::{GcDone, GcOptions};
+pub use keys::{SecretKey, Signer};
 pub use meter::Progress;
 pub use place::Place;
 pub use probe::Probe;

@@ -5,8 +5,8 @@ use pipe_store::Digest;
 use crate::{
     bucket::Bucket,
     error::{RemoteError, Result},
+    format::check_format,
     layout,
-    push::check_format,
 };
 
 /// What a remote can do.

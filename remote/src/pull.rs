@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 
 use crate::{
     bucket::{Bucket, SMALL},
-    closure::{Closure, Held, Without},
+    closure::{Closure, Held, Without, read_closure},
     error::{Conflict, RemoteError, Result, damaged, lacks, shown},
+    format::check_format,
+    keys::Signer,
     layout,
     meter::{AT_ONCE, Meter, Progress, all, aside, each},
-    push::{check_format, read_closure},
-    studies,
+    sign, studies,
 };
 
 /// What was pulled.
@@ -68,9 +69,10 @@ pub(crate) async fn pull(
         let known = Vec::new();
         return Err(RemoteError::NoStudy { remote: bucket.name.clone(), study: text.to_owned(), known });
     };
+    let signer = sign::check_study(bucket, &hash).await?;
     // Until the study is recorded, a collection may not know that anything is needed.
     let _no_sweep = store.hold_off_sweeps()?;
-    let puller = Puller { bucket, store, closure: &closure, hash, meter: Meter::default() };
+    let puller = Puller { bucket, store, closure: &closure, hash, signer, meter: Meter::default() };
     let (mut fetched, mut bytes) = (0, 0);
     let mut fetch = async |wanted: Vec<Wanted>, watch: &mut dyn FnMut(Progress)| {
         fetched += wanted.len() as u64;
@@ -111,6 +113,8 @@ struct Puller<'a> {
     store: &'a Store,
     closure: &'a Closure,
     hash: Digest,
+    /// Who has signed the study, if that is demanded.
+    signer: Option<Signer>,
     meter: Meter,
 }
 
@@ -281,6 +285,9 @@ impl Puller<'_> {
             _ => json!({}),
         };
         provenance["remote"] = json!(self.bucket.name);
+        if let Some(signer) = &self.signer {
+            provenance["signed_by"] = json!(signer);
+        }
         provenance
     }
 }

@@ -1,17 +1,24 @@
 //! Sends a study to a remote: first its objects, then its results, then its closure, then its name. A push that is stopped leaves only
 //! objects and results that are whole, and the next one sends the rest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use pipe_store::{ActionKey, ActionResult, Digest, Store};
 
 use crate::{
     bucket::{Bucket, Created},
-    closure::{self, Closure, Without},
+    closure::{Closure, Without, read_closure},
     error::{Conflict, RemoteError, Result, shown},
+    format::check_format,
+    gc,
+    keys::SecretKey,
     layout,
     meter::{Meter, Progress, all},
     reach::Reach,
+    sign,
     studies::{self, RemoteStudy},
     upload::{Sent, send},
 };
@@ -25,6 +32,8 @@ pub struct PushOptions {
     pub again: bool,
     /// Whether nothing is sent: only what would be.
     pub plan: bool,
+    /// With whose key the study and its results are signed.
+    pub sign: Option<Arc<SecretKey>>,
     /// The time, in seconds since 1970. It orders the studies of a name.
     pub now: u64,
 }
@@ -73,6 +82,12 @@ pub(crate) async fn push(
         && there.without.is_subset(&options.without)
     {
         let results = (there.results.len() + there.failures.len()) as u64;
+        if let Some(secret) = options.sign.as_deref().filter(|_| !options.plan)
+            && !sign::is_signed(bucket, hash, secret.signer()).await?
+        {
+            let reach = Reach::of(store, name, hash, &there.without)?;
+            sign_all(bucket, secret, hash, &reach, watch).await?;
+        }
         if !options.plan {
             name_it(bucket, name, hash, latest, options.now).await?;
         }
@@ -85,7 +100,14 @@ pub(crate) async fn push(
         (None, Some(latest)) => read_closure(bucket, &latest.study).await?,
     };
     let reach = Reach::of(store, name, hash, &options.without)?;
-    let is_known = |digest: &Digest| !options.again && before.as_ref().is_some_and(|b| b.objects.contains_key(digest));
+    // What a collection may remove is sent again, so that it is newer than the mark.
+    let marked = if options.plan { BTreeSet::new() } else { gc::marked_objects(bucket).await? };
+    let is_marked = |digest: &Digest| paths_of(digest).iter().any(|path| marked.contains(path));
+    let is_known = |digest: &Digest| {
+        !options.again
+            && !is_marked(digest)
+            && before.as_ref().is_some_and(|before| before.objects.contains_key(digest))
+    };
     let mut todo: Vec<_> = reach.objects.iter().filter(|(digest, _)| !is_known(digest)).collect();
     // The largest first, so that none of them is left for the end.
     todo.sort_by_key(|(digest, stored)| (std::cmp::Reverse(stored.length), **digest));
@@ -101,7 +123,7 @@ pub(crate) async fn push(
     let meter = Meter::default();
     meter.expect(todo.len() + logs.len() + results.len(), bytes);
     let objects = todo.into_iter().map(|(digest, _)| async {
-        let sent = send(bucket, store, digest, options.again, &meter).await?;
+        let sent = send(bucket, store, digest, options.again || is_marked(digest), &meter).await?;
         meter.add_item();
         Ok(sent)
     });
@@ -125,11 +147,38 @@ pub(crate) async fn push(
         found.sort_by(|a, b| a.node.cmp(&b.node));
         return Err(RemoteError::Conflicts { remote: bucket.name.clone(), found });
     }
+    if let Some(secret) = &options.sign {
+        sign_all(bucket, secret, hash, &reach, watch).await?;
+    }
     bucket.put(&layout::closure(hash), reach.closure.to_bytes()).await?;
     name_it(bucket, name, hash, latest, options.now).await?;
     let new = sent.iter().filter_map(|sent| if let Sent::New(bytes) = sent { Some(*bytes) } else { None });
     let new: Vec<u64> = new.collect();
     Ok(pushed(new.len() as u64, new.iter().sum(), all_objects - new.len() as u64, reach.results.len() as u64))
+}
+
+/// Signs the results of a study, and then the study.
+async fn sign_all(
+    bucket: &Bucket,
+    secret: &SecretKey,
+    hash: &Digest,
+    reach: &Reach,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<()> {
+    let meter = Meter::default();
+    meter.expect(reach.results.len(), 0);
+    let signatures = reach.results.iter().map(|(key, result)| async {
+        sign::sign_result(bucket, secret, key, result).await?;
+        meter.add_item();
+        Ok(())
+    });
+    all(signatures, &meter, watch).await?;
+    sign::sign_study(bucket, secret, hash).await
+}
+
+/// Returns the paths under which an object may be.
+fn paths_of(digest: &Digest) -> [String; 2] {
+    pipe_store::Encoding::ALL.map(|encoding| layout::object(digest, encoding))
 }
 
 /// Returns the results that a remote may not have.
@@ -173,32 +222,4 @@ async fn name_it(bucket: &Bucket, name: &str, hash: &Digest, latest: Option<Remo
     let entry = RemoteStudy { at, name: name.to_owned(), study: *hash };
     bucket.put(&layout::latest(name), entry.to_bytes()).await?;
     bucket.create(&layout::study(name, at, hash), &entry.to_bytes()).await.map(drop)
-}
-
-/// Returns the closure of a study, if a remote has it.
-pub(crate) async fn read_closure(bucket: &Bucket, study: &Digest) -> Result<Option<Closure>> {
-    let path = layout::closure(study);
-    let Some(bytes) = bucket.get(&path, closure::LONGEST).await? else { return Ok(None) };
-    let damaged = |reason| RemoteError::Damaged { remote: bucket.name.clone(), path, reason };
-    Closure::from_bytes(study, &bytes).map(Some).map_err(damaged)
-}
-
-/// What the file `format` of a remote holds.
-const FORMAT: &[u8] = b"{\"format\":1}\n";
-
-/// Checks that a place is a remote of a format that this build knows. If it is none yet and `make` says so, makes it one.
-pub(crate) async fn check_format(bucket: &Bucket, make: bool) -> Result<()> {
-    let found = match bucket.get(layout::FORMAT, 4 << 10).await? {
-        None if make => match bucket.create(layout::FORMAT, FORMAT).await? {
-            Created::New => return Ok(()),
-            Created::Stands(found) => found,
-        },
-        None => return Ok(()),
-        Some(found) => found,
-    };
-    if found == FORMAT {
-        return Ok(());
-    }
-    let reason = "its file `format` is not that of this build's remotes; a newer `pipe` may have written it".to_owned();
-    Err(RemoteError::Foreign { remote: bucket.name.clone(), reason })
 }

@@ -20,11 +20,13 @@ use serde_json::json;
 use crate::{
     bucket::{Bucket, SMALL},
     error::{Conflict, RemoteError, Result, damaged, lacks},
+    format::check_format,
     layout,
     meter::{AT_ONCE, Meter, aside},
-    push::{check_format, send_result},
+    push::send_result,
     remote::Remote,
     remotes::Record,
+    sign,
     upload::send,
 };
 
@@ -147,6 +149,10 @@ async fn fetch_one(bucket: &Bucket, store: &Store, key: &ActionKey) -> Result<bo
         // It fails here in the same way, and says more.
         return Ok(false);
     };
+    if !soon(bucket, sign::may_use(bucket, key, &ActionResult::Tree(name))).await? {
+        tracing::debug!(action = %key, "a result is not used, because nobody who is trusted has signed it");
+        return Ok(false);
+    }
     fetch_object(bucket, store, &name, None, "").await?;
     let Tree { files } = store.tree(&name)?;
     let mut jobs = stream::iter(files.iter())

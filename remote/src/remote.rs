@@ -1,6 +1,6 @@
 //! A remote that is open.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::SystemTime};
 
 use object_store::ObjectStore;
 use pipe_store::Store;
@@ -10,6 +10,7 @@ use crate::{
     bucket::Bucket,
     connect::{self, Patience},
     error::{RemoteError, Result},
+    gc::{self, GcDone, GcOptions},
     meter::{AT_ONCE, Progress},
     place::Place,
     probe::{self, Probe},
@@ -41,14 +42,18 @@ impl Remote {
     pub fn open(name: &str, record: &Record) -> Result<Self> {
         let place = Place::parse(&record.url)?;
         let store = connect::open(name, &place, Patience::Transfer)?;
-        Ok(Self::on(name, place, store, record.conditional))
+        let mut remote = Self::on(name, place, store, record.conditional);
+        remote.bucket.trusted.clone_from(&record.trusted);
+        Ok(remote)
     }
 
     /// Opens the remote called `name` for someone who would rather go on without it than wait.
     pub(crate) fn open_to_ask(name: &str, record: &Record) -> Result<Self> {
         let place = Place::parse(&record.url)?;
         let store = connect::open(name, &place, Patience::Ask)?;
-        Ok(Self::on(name, place, store, record.conditional))
+        let mut remote = Self::on(name, place, store, record.conditional);
+        remote.bucket.trusted.clone_from(&record.trusted);
+        Ok(remote)
     }
 
     /// Makes the folder of a remote, if it is a folder that does not exist.
@@ -71,7 +76,8 @@ impl Remote {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(2 * AT_ONCE).build();
         // It needs a few file descriptors, without which nothing else could be done either.
         let runtime = runtime.expect("the system gives a poller to a new runtime");
-        Self { runtime, bucket: Bucket { store, name: name.to_owned(), conditional, lists }, place }
+        let bucket = Bucket { store, name: name.to_owned(), conditional, lists, trusted: BTreeSet::new() };
+        Self { runtime, bucket, place }
     }
 
     /// Returns where it is.
@@ -113,6 +119,14 @@ impl Remote {
     /// [`RemoteError::Conflicts`] if other results stand in `store`. Then the study is not recorded.
     pub fn pull(&self, store: &Store, text: &str, now: SystemTime, watch: &mut dyn FnMut(Progress)) -> Result<Pulled> {
         self.runtime.block_on(pull::pull(&self.bucket, store, text, now, watch))
+    }
+
+    /// Cleans up the remote: forgets studies, marks what nothing needs, and removes what was marked long enough ago.
+    ///
+    /// # Errors
+    /// If it cannot be listed, read or written, or if it is not known what is needed. Then nothing of it is removed.
+    pub fn collect(&self, options: GcOptions) -> Result<GcDone> {
+        self.runtime.block_on(gc::collect(&self.bucket, options))
     }
 
     /// Returns the studies of the remote, sorted by name and time.

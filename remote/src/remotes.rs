@@ -1,12 +1,13 @@
 //! Which remotes a store has: the file `remotes.ron` in its folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_store::Store;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{RemoteError, Result},
+    keys::Signer,
     place::Place,
 };
 
@@ -22,6 +23,16 @@ pub struct Record {
     /// Whether the server can create a file only if there is none. If not, results are read again after they were written.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub conditional: bool,
+    /// Whose signatures are demanded. With none, results need no signature.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub trusted: BTreeSet<Signer>,
+}
+
+impl Record {
+    /// Returns the record of a remote at this place.
+    pub fn new(url: String) -> Self {
+        Self { url, write: false, conditional: true, trusted: BTreeSet::new() }
+    }
 }
 
 fn yes() -> bool {
@@ -110,6 +121,19 @@ impl Remotes {
         })
     }
 
+    /// Demands signatures of `signer` for what comes from a remote, or no longer if `revoke`.
+    ///
+    /// # Errors
+    /// As for [`remove`](Self::remove).
+    pub fn trust(store: &Store, name: &str, signer: Signer, revoke: bool) -> Result<()> {
+        Self::change(store, |remotes| {
+            remotes.find(Some(name))?;
+            let trusted = remotes.0.get_mut(name).map(|record| &mut record.trusted);
+            trusted.map(|trusted| if revoke { trusted.remove(&signer) } else { trusted.insert(signer) });
+            Ok(())
+        })
+    }
+
     /// Removes a remote from a store. What is there stays there.
     ///
     /// # Errors
@@ -152,7 +176,7 @@ mod tests {
     use super::*;
 
     fn record(url: &str) -> Record {
-        Record { url: url.to_owned(), write: false, conditional: true }
+        Record::new(url.to_owned())
     }
 
     #[test]

@@ -267,6 +267,6 @@ pub(crate) fn check_clean(place: &Watched) {
             assert!(files.contains_key(&layout::closure(&hash)), "a study has no closure");
         }
     }
-    let known: BTreeSet<_> = ["format", "objects", "actions", "closures", "studies", "latest"].into();
+    let known: BTreeSet<_> = ["format", "objects", "actions", "closures", "signatures", "studies", "latest"].into();
     assert!(files.keys().all(|path| known.contains(path.split('/').next().unwrap())));
 }

@@ -88,7 +88,7 @@ fn a_longer_study_sends_only_what_is_new() {
     assert_eq!((plan.sent, plan.bytes), (second.sent, second.bytes));
     // The study, an action, a tree, weights, a score and a log.
     assert_eq!(second.sent, 6);
-    assert!(place.count() - planned <= 6 + 1 + 4 + 3, "{}", place.count() - planned);
+    assert!(place.count() - planned <= 6 + 1 + 5 + 3, "{}", place.count() - planned);
     check_clean(&place);
     let studies = remote.studies().unwrap();
     assert_eq!(studies.iter().map(|study| study.at).collect::<Vec<_>>(), [100, 101]);
@@ -276,7 +276,13 @@ fn a_conflict_of_two_requests_is_no_result() {
     let (_folder, store) = store();
     study(&store, "s", 1);
     // The first three are the format and two objects: an object is sent again by the next push.
-    let bucket = crate::bucket::Bucket { store: place.clone(), name: "lab".into(), conditional: true, lists: true };
+    let bucket = crate::bucket::Bucket {
+        store: place.clone(),
+        name: "lab".into(),
+        conditional: true,
+        lists: true,
+        trusted: BTreeSet::new(),
+    };
     let created = crate::testing::block(bucket.create("actions/x", b"one")).unwrap();
     assert_eq!(created, crate::bucket::Created::New);
     assert_eq!(files(&place)["actions/x"], b"one");
@@ -346,4 +352,48 @@ fn a_place_with_something_else_is_no_remote() {
     ] {
         assert!(matches!(error, RemoteError::Foreign { .. }), "{error}");
     }
+}
+
+#[test]
+fn only_what_someone_trusted_has_signed_is_pulled() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = |name: &str| Arc::new(crate::SecretKey::create(&folder.path().join(name)).unwrap());
+    let (ours, other) = (secret("ours"), secret("other"));
+    let (_folder, from) = store();
+    let hash = study(&from, "s", 2);
+    let place = Arc::new(Watched::default());
+    let push = |sign: Option<&Arc<crate::SecretKey>>| {
+        let options = crate::PushOptions { sign: sign.cloned(), ..options(100) };
+        remote(&place).push(&from, None, &options, &mut |_| ()).unwrap();
+    };
+    let pull = |to: &Store| {
+        let mut remote = remote(&place);
+        remote.bucket.trusted = [ours.signer()].into();
+        remote.pull(to, "s", at(1), &mut |_| ())
+    };
+    push(None);
+    let (_other, to) = store();
+    assert!(matches!(pull(&to), Err(RemoteError::Unsigned { study, .. }) if study == hash));
+    push(Some(&other));
+    assert!(matches!(pull(&to), Err(RemoteError::Unsigned { .. })));
+    // A signature of another study does not count.
+    let elsewhere = crate::testing::block(async {
+        let path = object_store::path::Path::from(layout::signature_of_study(&hash, &ours.signer().0));
+        let forged = ours.sign(b"pipe study 1\nanother\n");
+        object_store::ObjectStoreExt::put(&place.inner, &path, forged.into()).await
+    });
+    elsewhere.unwrap();
+    assert!(matches!(pull(&to), Err(RemoteError::Unsigned { .. })));
+    assert!(is_empty(&to));
+    push(Some(&ours));
+    pull(&to).unwrap();
+    check_pulled(&to, &hash);
+    let key = study::find(&to, None).unwrap().study.nodes["train/0"].key().unwrap();
+    let provenance = to.provenance(&key).unwrap().unwrap();
+    assert_eq!(provenance["signed_by"], ours.signer().to_string());
+    check_clean(&place);
+    // A third push asks for the signature, too.
+    let requests = place.count();
+    push(Some(&ours));
+    assert_eq!(place.count() - requests, 3);
 }

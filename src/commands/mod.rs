@@ -32,6 +32,9 @@ macro_rules! commands {
     };
 }
 
+#[cfg(feature = "remote")]
+mod recheck;
+
 commands! {
     run::Run,
     why::Why,

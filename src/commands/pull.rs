@@ -13,17 +13,28 @@ use crate::{failure::Failure, logging::Logging, store_args::StoreArgs};
 Examples:
   pipe pull lab/shapes
   pipe pull lab/shapes~1
+  pipe pull lab/shapes --recheck 2%
   pipe pull lab/1f2e3d4c")]
 #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "without remotes there is nothing to pull from"))]
 pub(crate) struct Pull {
     /// The remote and the study: its name, `NAME~1` for the one before the latest, or its hash. Without a remote, the only one
     #[arg(value_name = "REMOTE/STUDY")]
     study: String,
+    /// Execute a sample of the results again, as `pipe run --check` does: `2%`, or `100%` for all
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    recheck: Option<f64>,
     #[command(flatten)]
     store: StoreArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Returns the share that a text such as `2%` means.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.parse().ok());
+    let share = number.filter(|percent| (0.0..=100.0).contains(percent)).map(|percent: f64| percent / 100.0);
+    share.ok_or_else(|| "expected a percentage: `2%`".to_owned())
 }
 
 #[cfg(not(feature = "remote"))]
@@ -35,7 +46,7 @@ impl Pull {
 
 #[cfg(feature = "remote")]
 impl Pull {
-    pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
+    pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         use std::time::SystemTime;
 
         use crate::{
@@ -54,8 +65,10 @@ impl Pull {
         let bar = Bar::start("pull");
         let pulled = remote.pull(&store, study, SystemTime::now(), &mut |progress| bar.show(progress))?;
         drop(bar);
+        let check = |share| super::recheck::check_sample(&store, &pulled.study, share, &self.store, logging);
         if self.json {
-            return print(&json(&pulled));
+            print(&json(&pulled))?;
+            return self.recheck.map_or(Ok(()), check);
         }
         print(&format!(
             "{} {} <- {name}: fetched {} ({}), {} results\n",
@@ -73,6 +86,6 @@ impl Pull {
                 pulled.left_out
             ));
         }
-        Ok(())
+        self.recheck.map_or(Ok(()), check)
     }
 }

@@ -1,5 +1,7 @@
 //! `pipe push`
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use crate::{failure::Failure, logging::Logging, store_args::StoreArgs};
@@ -28,6 +30,9 @@ pub(crate) struct Push {
     /// Send everything again, in the place of what may be damaged there
     #[arg(long)]
     again: bool,
+    /// Sign the study and its results with the secret key in this file
+    #[arg(long, value_name = "FILE", env = "PIPE_SIGNING_KEY")]
+    sign: Option<PathBuf>,
     /// Only say what would be sent
     #[arg(long)]
     plan: bool,
@@ -59,7 +64,7 @@ impl Push {
 #[cfg(feature = "remote")]
 impl Push {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
-        use std::time::SystemTime;
+        use std::{sync::Arc, time::SystemTime};
 
         use crate::{
             output::{json, print},
@@ -75,7 +80,9 @@ impl Push {
             Without::Logs => pipe_remote::Without::Logs,
         });
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let options = pipe_remote::PushOptions { without: without.collect(), again: self.again, plan: self.plan, now };
+        let sign = self.sign.map(|path| pipe_remote::SecretKey::read(&path)).transpose()?.map(Arc::new);
+        let without = without.collect();
+        let options = pipe_remote::PushOptions { without, again: self.again, plan: self.plan, sign, now };
         let bar = Bar::start("push");
         let pushed = remote.push(&store, self.study.as_deref(), &options, &mut |progress| bar.show(progress))?;
         drop(bar);

@@ -1,10 +1,12 @@
 //! `pipe remote`
 
+use std::{path::PathBuf, time::Duration};
+
 use clap::{Args, Subcommand};
 
 use crate::{failure::Failure, logging::Logging, store_args::StoreArgs};
 
-/// Add, list, check and remove remotes: stores elsewhere
+/// Add, check, trust, clean up and remove remotes: stores elsewhere
 ///
 /// A remote is a folder (`file:///mnt/share/pipe`), a part of a bucket (`s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
 /// `az://CONTAINER/PREFIX`), or a folder of a web server, which can only be read (`https://..`). Remotes are written to `remotes.ron`
@@ -15,6 +17,7 @@ Examples:
   pipe remote add lab s3://lab-pipe/studies
   pipe remote list
   pipe remote check lab
+  pipe remote gc lab --keep-last 3 --dry-run
   pipe remote remove lab")]
 pub(crate) struct Remote {
     #[command(subcommand)]
@@ -54,6 +57,46 @@ enum Action {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Demand that what comes from a remote was signed with this key, or with another one that is trusted
+    Trust {
+        /// The remote
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The public key: what `pipe remote keygen` printed
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Trust the key no longer
+        #[arg(long)]
+        revoke: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Make a key to sign with: writes the secret key to a new file, and prints the public key
+    Keygen {
+        /// The file of the secret key
+        #[arg(value_name = "FILE")]
+        path: PathBuf,
+    },
+    /// Remove what no study of a remote needs, in two steps: what is marked by one call is removed by one after the grace period
+    Gc {
+        /// The remote [default: the only one]
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        /// First forget all studies but the last N of each name
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        keep_last: Option<u32>,
+        /// How old something must be, and how long it must have been marked: `12h`, `7d`
+        #[arg(long, value_name = "TIME", default_value = "7d", value_parser = humantime::parse_duration)]
+        grace: Duration,
+        /// Print what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove a remote from this store; what is there stays there
     Remove {
         /// Its name
@@ -75,11 +118,15 @@ impl Remote {
 #[cfg(feature = "remote")]
 impl Remote {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
+        use std::time::SystemTime;
+
         use pipe_remote::{Place, Record, Remotes};
+        use pipe_views::moment;
 
         use crate::{
             output::{json, print},
             remotes,
+            size::size,
         };
 
         match self.action {
@@ -87,7 +134,7 @@ impl Remote {
                 // What is wrong with the URL is said before anything is made.
                 Place::parse(&url)?;
                 let store = store.open()?;
-                let record = Record { url, write, conditional: true };
+                let record = Record { write, ..Record::new(url) };
                 Remotes::of(&store)?.check_new(&name, &record)?;
                 pipe_remote::Remote::prepare(&name, &record)?;
                 let probe = pipe_remote::Remote::open(&name, &record)?.probe()?;
@@ -119,6 +166,41 @@ impl Remote {
                     Remotes::add(&store, name, Record { conditional, ..record.clone() })?;
                 }
                 Ok(())
+            }
+            Action::Trust { name, key, revoke, store } => {
+                let signer = key.parse()?;
+                Ok(Remotes::trust(&store.open_existing()?, &name, signer, revoke)?)
+            }
+            Action::Keygen { path } => {
+                let secret = pipe_remote::SecretKey::create(&path)?;
+                print(&format!("{}\n", secret.signer()))
+            }
+            Action::Gc { name, keep_last, grace, dry_run, store, json: as_json } => {
+                let (_, remote) = remotes::open(&store.open_existing()?, name.as_deref())?;
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+                let keep_last = keep_last.map(|n| n as usize);
+                let done = remote.collect(pipe_remote::GcOptions { keep_last, grace, dry: dry_run, now })?;
+                if as_json {
+                    return print(&json(&done));
+                }
+                let verb = |did: &'static str, would: &'static str| if dry_run { would } else { did };
+                let forgotten = done.forgotten.iter().map(|study| {
+                    format!("{}  {} {}\n", verb("forgot", "would forget"), study.name, study.study.short())
+                });
+                let mut text: String = forgotten.collect();
+                text += &format!(
+                    "{} {} files ({}), {} {} ({})\n",
+                    verb("removed", "would remove"),
+                    done.removed,
+                    size(done.removed_bytes),
+                    verb("marked", "would mark"),
+                    done.marked,
+                    size(done.marked_bytes)
+                );
+                if let Some(due) = done.due {
+                    text += &format!("what is marked can be removed from {} on\n", moment(due as f64));
+                }
+                print(&text)
             }
             Action::Remove { name, store } => Ok(Remotes::remove(&store.open_existing()?, &name)?),
         }

@@ -112,7 +112,7 @@ fn not_known<T: Default>(error: &pipe_store::StoreError) -> T {
     T::default()
 }
 
-static STOP: StopFlag = StopFlag::new();
+pub(super) static STOP: StopFlag = StopFlag::new();
 
 impl Run {
     pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
@@ -287,17 +287,7 @@ impl Run {
         let mut tell = |event: Event<'_>| printer.event(&event, None);
         let counts = check(&store, plan, &nodes, scratch.path(), options, &STOP, &mut tell)?;
         printer.check(&counts, started.elapsed().as_secs_f64());
-        match counts {
-            Counts { damaged: true, .. } => Err(Failure { code: 3, ..Failure::work("the store is damaged") }
-                .hint("`pipe verify --repair` moves damaged files to the quarantine")),
-            Counts { different: 1.., .. } => Err(Failure::silent(3)),
-            Counts { interrupted: true, .. } => Err(Failure::silent(130)),
-            Counts { unchecked: 1.., .. } => Err(Failure::silent(1)),
-            Counts { equal: 0, .. } => {
-                Err(Failure::work("nothing was checked: no node has been run").hint("`pipe run` runs them"))
-            }
-            _ => Ok(()),
-        }
+        checked(&counts)
     }
 
     fn show_plan(&self, plan: &Plan, wanted: &BTreeSet<usize>, rerun: &BTreeSet<usize>) -> Result<(), Failure> {
@@ -378,13 +368,28 @@ impl Run {
 }
 
 /// At the first ^C, trainings write checkpoints. At the second, the process ends at once.
-fn stop_at_ctrl_c() {
+pub(super) fn stop_at_ctrl_c() {
     let _ = ctrlc::set_handler(|| {
         if STOP.set() {
             std::process::exit(130);
         }
     });
     pipe_store::stop_waiting_when(|| STOP.is_set());
+}
+
+/// Returns what a check comes to.
+pub(super) fn checked(counts: &Counts) -> Result<(), Failure> {
+    match counts {
+        Counts { damaged: true, .. } => Err(Failure { code: 3, ..Failure::work("the store is damaged") }
+            .hint("`pipe verify --repair` moves damaged files to the quarantine")),
+        Counts { different: 1.., .. } => Err(Failure::silent(3)),
+        Counts { interrupted: true, .. } => Err(Failure::silent(130)),
+        Counts { unchecked: 1.., .. } => Err(Failure::silent(1)),
+        Counts { equal: 0, .. } => {
+            Err(Failure::work("nothing was checked: no node has been run").hint("`pipe run` runs them"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the nodes called `names` and everything they read from; all nodes if `names` is empty.

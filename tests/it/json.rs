@@ -103,6 +103,7 @@ fn every_key_of_remotes_is_documented() {
         ("pipe-push", "push --json --without logs"),
         ("pipe-pull", "pull lab/tiny --json"),
         ("pipe-remote-list", "remote list --json"),
+        ("pipe-remote-gc", "remote gc --json --keep-last 1"),
         ("pipe-studies", "studies --remote lab --json"),
     ] {
         page.assert(section, &sandbox.pipe(command).ok().out, command);
