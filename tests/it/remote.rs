@@ -283,7 +283,7 @@ fn a_run_takes_results_from_a_remote_and_sends_what_it_makes() {
     let to = without_study(&url, &[]);
     let events = to.run("--remote lab").ok();
     assert_eq!(events.hash(), base().hash);
-    assert!(events.err.contains("10 results came from the remote `lab`"), "{}", events.err);
+    assert!(events.err.contains("9 results came from the remote `lab`"), "{}", events.err);
     // What takes no time is not asked for.
     let quick = |name: &String| ["propose", "split", "history", "select"].iter().any(|part| name.contains(part));
     assert!(events.nodes("executed").iter().all(quick), "{:?}", events.nodes("executed"));

@@ -14,15 +14,16 @@ impl Manual {
     pub(crate) fn read() -> Self {
         let sandbox = Sandbox::new();
         let help = sandbox.pipe("--help").ok().out;
-        let commands = help.split("Commands:\n").nth(1).unwrap().lines().take_while(|line| !line.is_empty());
-        let commands = commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
         let options = |command: &str| -> BTreeSet<String> {
-            let help = sandbox.pipe(&format!("{command} --help")).ok().out;
+            let mut help = sandbox.pipe(&format!("{command} --help")).ok().out;
+            for inner in commands_in(&help) {
+                help += &sandbox.pipe(&format!("{command} {inner} --help")).ok().out;
+            }
             let lines = help.lines().filter(|line| line.trim_start().starts_with('-'));
             let words = lines.flat_map(|line| line.split([' ', ',', '='])).filter(|word| word.starts_with("--"));
             words.map(|word| word.trim_end_matches('.').to_owned()).collect()
         };
-        Self { options: commands.map(|command| (command.to_owned(), options(command))).collect() }
+        Self { options: commands_in(&help).into_iter().map(|name| (name.clone(), options(&name))).collect() }
     }
 
     /// Returns the problems of the commands and options in `codes`: those that do not exist.
@@ -54,4 +55,11 @@ impl Manual {
         }
         problems
     }
+}
+
+/// Returns the commands that a help text lists.
+fn commands_in(help: &str) -> Vec<String> {
+    let lines = help.split("Commands:\n").nth(1).unwrap_or_default().lines().take_while(|line| !line.is_empty());
+    let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
 }
