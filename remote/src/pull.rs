@@ -64,7 +64,7 @@ pub(crate) async fn pull(
 ) -> Result<Pulled> {
     watch(Progress::default());
     check_format(bucket, false).await?;
-    let hash = studies::resolve(bucket, text).await?;
+    let (name, hash) = studies::resolve(bucket, text).await?;
     let Some(closure) = read_closure(bucket, &hash).await? else {
         let known = Vec::new();
         return Err(RemoteError::NoStudy { remote: bucket.name.clone(), study: text.to_owned(), known });
@@ -92,9 +92,11 @@ pub(crate) async fn pull(
     let results = puller.results(&study, &absent)?;
     let left_out = named.results.values().flatten().count() - results.iter().filter(|(_, r)| is_tree(r)).count();
     puller.commit(&study, results.clone()).await?;
-    store.ref_append(RefKind::Studies, &closure.name, &hash, now)?;
+    // The name that was asked for, whatever the closure says.
+    let name = name.unwrap_or_else(|| closure.name.clone());
+    store.ref_append(RefKind::Studies, &name, &hash, now)?;
     Ok(Pulled {
-        name: closure.name.clone(),
+        name,
         study: hash,
         fetched,
         bytes,

@@ -66,6 +66,10 @@ pub(crate) async fn push(
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Pushed> {
     watch(Progress::default());
+    if !bucket.lists {
+        let (remote, doing) = (bucket.name.clone(), "write".to_owned());
+        return Err(RemoteError::Denied { remote, doing, reason: "a web server is only read".to_owned() });
+    }
     let pushed = |sent, bytes, known, results| Pushed {
         name: name.to_owned(),
         study: *hash,

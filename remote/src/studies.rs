@@ -1,6 +1,6 @@
 //! The studies of a remote.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_store::Digest;
 use serde::{Deserialize, Serialize};
@@ -54,11 +54,12 @@ async fn list_under(bucket: &Bucket, folder: &str) -> Result<Vec<RemoteStudy>> {
     Ok(studies.into_iter().map(|(name, at, study)| RemoteStudy { at, name, study }).collect())
 }
 
-/// Returns the hash of the study that `text` names: a name, `name~n` for the n-th before its latest, or a hash or its beginning.
-pub(crate) async fn resolve(bucket: &Bucket, text: &str) -> Result<Digest> {
+/// Returns the name and the hash of the study that `text` names: a name, `name~n` for the n-th before its latest, or a hash or its
+/// beginning. A whole hash alone says nothing about the name.
+pub(crate) async fn resolve(bucket: &Bucket, text: &str) -> Result<(Option<String>, Digest)> {
     let unknown = |known| RemoteError::NoStudy { remote: bucket.name.clone(), study: text.to_owned(), known };
     if let Ok(hash) = text.parse() {
-        return Ok(hash);
+        return Ok((None, hash));
     }
     if !bucket.lists {
         let path = layout::latest(text);
@@ -68,20 +69,21 @@ pub(crate) async fn resolve(bucket: &Bucket, text: &str) -> Result<Digest> {
             path,
             reason: error.to_string(),
         };
-        return serde_json::from_slice(&bytes).map(|latest: RemoteStudy| latest.study).map_err(damaged);
+        let latest: RemoteStudy = serde_json::from_slice(&bytes).map_err(damaged)?;
+        return Ok((Some(text.to_owned()), latest.study));
     }
     let (name, back) = match text.rsplit_once('~') {
         Some((name, back)) if !name.is_empty() => (name, back.parse().unwrap_or(usize::MAX)),
         _ => (text, 0),
     };
     if let Some(study) = list_of(bucket, name).await?.into_iter().rev().nth(back) {
-        return Ok(study.study);
+        return Ok((Some(study.name), study.study));
     }
     let all = list(bucket).await?;
     let is_meant = |study: &&RemoteStudy| text.len() >= 4 && study.study.to_string().starts_with(text);
-    let meant: BTreeSet<_> = all.iter().filter(is_meant).map(|study| study.study).collect();
-    match meant.first() {
-        Some(hash) if meant.len() == 1 => Ok(*hash),
+    let meant: BTreeMap<_, _> = all.iter().filter(is_meant).map(|study| (study.study, study.name.clone())).collect();
+    match meant.first_key_value() {
+        Some((hash, name)) if meant.len() == 1 => Ok((Some(name.clone()), *hash)),
         _ => {
             let names: BTreeSet<_> = all.into_iter().map(|study| study.name).collect();
             Err(unknown(names.into_iter().collect()))

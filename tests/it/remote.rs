@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     sandbox::{NODES, Output, Sandbox, base, contents},
-    servers::{Server, azurite, seaweedfs, user},
+    servers::{Server, azurite, seaweedfs, user, web_server},
 };
 
 type Env<'a> = &'a [(&'static str, String)];
@@ -65,6 +65,27 @@ fn file_url(folder: &Path) -> String {
     format!("file://{}", folder.display())
 }
 
+#[test]
+fn a_copy_on_a_web_server_is_read() {
+    let (folder, url) = share();
+    with_study(&url, &[]).pipe("push").ok();
+    let Some(server) = web_server(&folder.path().join("share")) else { return };
+    let to = without_study(server.url(), &[]);
+    let checked = to.pipe("remote check").ok().out;
+    assert!(checked.contains("list    no\n  write   no: a web server is only read"), "{checked}");
+    to.pipe("pull lab/tiny").ok();
+    check_complete(&to);
+    to.pipe(&format!("pull lab/{}", base().hash)).ok();
+    for (args, expected) in [
+        ("push", "no permission to write in the remote `lab`: a web server is only read"),
+        ("studies --remote lab", "a web server does not list files"),
+        ("pull lab/other", "the remote `lab` has no study `other`"),
+    ] {
+        let output = to.pipe(args);
+        assert!(output.code != Some(0) && output.err.contains(expected), "{args}: {}", output.err);
+    }
+}
+
 fn share() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let url = file_url(&folder.path().join("share"));
@@ -80,17 +101,17 @@ fn a_study_is_pushed_to_a_folder_and_pulled_without_being_run_again() {
 #[test]
 fn a_study_is_pushed_to_s3_and_pulled_without_being_run_again() {
     let Some(server) = seaweedfs() else { return };
-    check_round_trip(server.url, &server.env);
+    check_round_trip(server.url(), &server.env);
     check_identities(&server);
-    check_many_pushers(server.url, &server.env);
+    check_many_pushers(server.url(), &server.env);
 }
 
 #[test]
 fn a_study_is_pushed_to_azure_and_pulled_without_being_run_again() {
     let Some(server) = azurite() else { return };
-    check_round_trip(server.url, &server.env);
+    check_round_trip(server.url(), &server.env);
     let wrong = [server.env.clone(), vec![("AZURE_STORAGE_ACCOUNT_KEY", "d3Jvbmc=".to_owned())]].concat();
-    let refused = pipe(&Sandbox::new(), &format!("remote add lab {}", server.url), &wrong);
+    let refused = pipe(&Sandbox::new(), &format!("remote add lab {}", server.url()), &wrong);
     assert_eq!(refused.code, Some(1));
     // Azurite says so also of a wrong key.
     assert!(refused.err.contains("AuthorizationFailure"), "{}", refused.err);
@@ -99,7 +120,7 @@ fn a_study_is_pushed_to_azure_and_pulled_without_being_run_again() {
 /// Checks what is said to who may only read, and to who is not known. The study has been pushed.
 fn check_identities(server: &Server) {
     let read_only = user(server, "ro", "ro-secret");
-    let sandbox = without_study(server.url, &server.env);
+    let sandbox = without_study(server.url(), &server.env);
     pipe(&sandbox, "pull lab/tiny", &read_only).ok();
     let checked = pipe(&sandbox, "remote check lab", &read_only).ok();
     assert!(checked.out.contains("write   no: AccessDenied"), "{}", checked.out);

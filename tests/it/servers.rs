@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io::Write,
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -21,9 +21,15 @@ pub(crate) struct Server {
     child: Child,
     _folder: TempDir,
     /// Where a remote may be.
-    pub(crate) url: &'static str,
+    url: String,
     /// The environment with which it is reached by someone who may write.
     pub(crate) env: Vec<(&'static str, String)>,
+}
+
+impl Server {
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
 }
 
 impl Drop for Server {
@@ -99,7 +105,7 @@ pub(crate) fn seaweedfs() -> Option<Server> {
         ("AWS_ACCESS_KEY_ID", "ci".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "ci-secret".to_owned()),
     ];
-    let server = Server { child, _folder: folder, url: "s3://pipe/studies", env };
+    let server = Server { child, _folder: folder, url: "s3://pipe/studies".to_owned(), env };
     // Its parts are not ready at the same time.
     let since = Instant::now();
     loop {
@@ -115,6 +121,21 @@ pub(crate) fn seaweedfs() -> Option<Server> {
         assert!(since.elapsed() < Duration::from_secs(120), "no bucket could be created");
         thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// Starts a web server for the files in a folder.
+pub(crate) fn web_server(files: &Path) -> Option<Server> {
+    let Some(python) = program("PIPE_TEST_PYTHON", "python3") else {
+        skipped("there is no python3");
+        return None;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_ports(1);
+    let mut command = Command::new(python);
+    command.args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"]).arg(files).arg(port.to_string());
+    let mut child = start(&mut command, &folder);
+    wait_for(port, &mut child);
+    Some(Server { child, _folder: folder, url: format!("http://127.0.0.1:{port}/"), env: Vec::new() })
 }
 
 /// The account and the key that every Azurite has.
@@ -152,7 +173,7 @@ pub(crate) fn azurite() -> Option<Server> {
         ("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT.to_owned()),
         ("AZURE_STORAGE_ACCOUNT_KEY", KEY.to_owned()),
     ];
-    let server = Server { child, _folder: folder, url: "az://pipe/studies", env };
+    let server = Server { child, _folder: folder, url: "az://pipe/studies".to_owned(), env };
     let created = Command::new(python).args(["-c", CREATE, &endpoint, ACCOUNT, KEY, "pipe"]).status().unwrap();
     assert!(created.success(), "no container could be created");
     Some(server)
