@@ -12,10 +12,11 @@ const TEXT: &str = "\
   1    a node failed, or the command could not do what it was asked to
        diff, run --locked: they differ
        run --check: a node could not be checked
+       push, pull, run --remote-write: the remote has another result
   2    wrong usage, a mistake in the pipeline file, or standard output failed
        diff: they could not be compared
   3    the store is damaged
-       run --check: a result differs
+       run --check, pull --recheck: a result differs
   10   run --plan: something would run
   130  interrupted; the next `pipe run` goes on";
 

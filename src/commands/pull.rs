@@ -15,7 +15,6 @@ Examples:
   pipe pull lab/shapes~1
   pipe pull lab/shapes --recheck 2%
   pipe pull lab/1f2e3d4c")]
-#[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "without remotes there is nothing to pull from"))]
 pub(crate) struct Pull {
     /// The remote and the study: its name, `NAME~1` for the one before the latest, or its hash. Without a remote, the only one
     #[arg(value_name = "REMOTE/STUDY")]

@@ -16,7 +16,6 @@ Examples:
   pipe push
   pipe push shapes --to lab
   pipe push shapes --without weights,data --plan")]
-#[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "without remotes there is nothing to push to"))]
 pub(crate) struct Push {
     /// The study's name, hash or tag [default: the one that was run last]
     #[arg(value_name = "STUDY")]

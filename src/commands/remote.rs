@@ -25,7 +25,6 @@ pub(crate) struct Remote {
 }
 
 #[derive(Debug, Subcommand)]
-#[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "this build has no remotes"))]
 enum Action {
     /// Add a remote, and find out what it can do: read, list, write, and create a file only if there is none
     Add {

@@ -228,7 +228,7 @@ mod tests {
             assert!(receive(&to, &name, encoding, None, &stored[..stored.len() - 1]).is_err());
             assert!(receive(&to, &name, encoding, Some(1), &stored).is_err());
         }
-        assert_eq!(std::fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0, "nothing is left");
+        assert_eq!(std::fs::read_dir(folder.path().join("store/tmp")).unwrap().count(), 0, "nothing is left");
     }
 
     #[test]
@@ -249,11 +249,12 @@ mod tests {
     #[test]
     fn a_damaged_object_is_not_sent() {
         let (_folder, store) = store();
-        for bytes in [noise(5000), vec![1; 50_000]] {
+        for bytes in [noise(5000), [vec![1; 50_000], noise(1000)].concat()] {
             let name = store.put(&bytes).unwrap();
             let path = store.object_path(&name, store.stored(&name).unwrap().unwrap().encoding);
             let mut damaged = std::fs::read(&path).unwrap();
-            damaged[20] ^= 1;
+            let at = damaged.len() - 500;
+            damaged[at] ^= 1;
             std::fs::remove_file(&path).unwrap();
             std::fs::write(&path, damaged).unwrap();
             assert!(matches!(store.open_stored(&name), Err(StoreError::Corrupt { .. })));

@@ -291,11 +291,23 @@ fn an_action_can_be_executed_given_only_its_key() {
     assert_eq!(sandbox.run("").ok().nodes("executed").len(), 0);
 }
 
+#[cfg(not(feature = "remote"))]
+#[test]
+fn a_build_without_remotes_says_how_to_get_them() {
+    let sandbox = Sandbox::after_run();
+    for args in ["push", "pull lab/tiny", "remote list", "studies --remote lab", "run --remote lab"] {
+        let output = sandbox.pipe(args);
+        assert_eq!(output.code, Some(2), "{args}");
+        let expected = "error: this build of `pipe` has no remotes\n  hint: build one that has: `cargo install";
+        assert!(output.err.starts_with(expected), "{args}: {}", output.err);
+    }
+}
+
 #[test]
 fn the_help_of_every_command_has_examples_and_exit_codes_are_explained_once() {
     let sandbox = Sandbox::new();
     let commands = commands(&sandbox);
-    let expected = "run why logs init digest studies tag note show trials importance import-trials diff gc verify report ui plot export cat predict completions man exec help";
+    let expected = "run why logs init digest studies tag note show trials importance import-trials diff remote push pull gc verify report ui plot export cat predict completions man exec help";
     assert_eq!(commands.join(" "), expected);
     for command in commands.iter().filter(|command| *command != "help") {
         for flag in ["-h", "--help"] {

@@ -37,7 +37,7 @@ fn of_search(page: &Page<'_>, trials: &[TrialRow]) -> Result<Option<Markup>, Vie
     let metrics = metric.into_iter().chain(["valid.loss"].into_iter().filter(|loss| metric != Some(loss)));
     let n = trials.len();
     let left_out = if n > curves::CURVES + 1 {
-        format!(" The best and {} of the other trials.", histories.len() - 1)
+        format!(" The best and {} of the other trials.", histories.len().saturating_sub(1))
     } else {
         String::new()
     };
