@@ -26,6 +26,7 @@ mod read_through;
 mod remote;
 mod remotes;
 mod sign;
+mod staged;
 mod studies;
 #[cfg(test)]
 mod testing;

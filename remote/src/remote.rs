@@ -1,6 +1,11 @@
 //! A remote that is open.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use object_store::ObjectStore;
 use pipe_store::Store;
@@ -18,6 +23,7 @@ use crate::{
     push::{self, PushOptions, Pushed},
     reach,
     remotes::Record,
+    staged,
     studies::{self, RemoteStudy},
 };
 
@@ -126,7 +132,19 @@ impl Remote {
     /// # Errors
     /// If it cannot be listed, read or written, or if it is not known what is needed. Then nothing of it is removed.
     pub fn collect(&self, options: GcOptions) -> Result<GcDone> {
-        self.runtime.block_on(gc::collect(&self.bucket, options))
+        let mut done = self.runtime.block_on(gc::collect(&self.bucket, options))?;
+        if let Place::Folder(path) = &self.place {
+            let before =
+                SystemTime::UNIX_EPOCH + Duration::from_secs(options.now.saturating_sub(options.grace.as_secs()));
+            let staged = staged::remove(path, before, options.dry).map_err(|error| RemoteError::Failed {
+                remote: self.bucket.name.clone(),
+                doing: "remove what killed pushes have left".to_owned(),
+                reason: error.to_string(),
+            })?;
+            done.removed += staged.files;
+            done.removed_bytes += staged.bytes;
+        }
+        Ok(done)
     }
 
     /// Returns the studies of the remote, sorted by name and time.
