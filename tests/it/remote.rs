@@ -416,3 +416,39 @@ fn a_remote_is_cleaned_up_in_two_steps() {
     to.pipe("pull lab/tiny").ok();
     assert_eq!(to.run("").ok().nodes("executed").len(), 0);
 }
+
+#[test]
+fn a_result_that_somebody_made_up_is_found_by_executing_it_again() {
+    let (_folder, url) = share();
+    let forger = with_study(&url, &[]);
+    // Another picture beside the same policy: nothing after it changes, and every checksum is right.
+    let node = forger.node("flip");
+    let key = node["key"].as_str().unwrap();
+    let policy = forger.digest("flip", "policy.json");
+    let file = format!("{{\"digest\":\"{policy}\",\"size\":156}}");
+    let tree = format!("{{\"files\":{{\"policy.json\":{file},\"preview.png\":{file}}},\"format\":1}}\n");
+    let name = blake3::hash(tree.as_bytes()).to_string();
+    let folder = forger.path(format!(".pipe/objects/{}", &name[..2]));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(&name[2..]), tree).unwrap();
+    let unsealed = format!("{{\"action\":\"{key}\",\"format\":1,\"tree\":\"{name}\"}}");
+    let check = blake3::hash(unsealed.as_bytes());
+    let record = forger.path(format!(".pipe/actions/{}/{}.json", &key[..2], &key[2..]));
+    fs::remove_file(&record).unwrap();
+    let sealed = format!("{{\"action\":\"{key}\",\"check\":\"{check}\",\"format\":1,\"tree\":\"{name}\"}}\n");
+    fs::write(&record, sealed).unwrap();
+    assert_eq!(forger.run("").ok().nodes("executed").len(), 0);
+    forger.pipe("verify").ok();
+    forger.pipe("push").ok();
+    let to = without_study(&url, &[]);
+    let pulled = to.pipe("pull lab/tiny --recheck 100%");
+    assert_eq!(pulled.code, Some(3), "{}{}", pulled.out, pulled.err);
+    assert!(format!("{}{}", pulled.out, pulled.err).contains("flip"), "{}{}", pulled.out, pulled.err);
+    // And whoever has the true result is told when they push or pull.
+    for args in ["push --to lab", "pull lab/tiny"] {
+        let honest = with_study(&url, &[]);
+        let told = honest.pipe(args);
+        assert_eq!(told.code, Some(1));
+        assert!(told.err.contains("1 result of the remote `lab` DIFFER"), "{}", told.err);
+    }
+}
