@@ -1,6 +1,7 @@
 //! The program `pipe`.
 
 mod commands;
+mod executor_args;
 mod failure;
 mod files;
 mod lock_file;
@@ -12,6 +13,7 @@ mod plan_args;
 mod printer;
 mod publish;
 mod report_folder;
+mod signals;
 mod size;
 mod store_args;
 mod talk;

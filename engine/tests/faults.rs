@@ -16,7 +16,7 @@ use pipe_engine::{
         read,
     },
     plan::Plan,
-    run::{self, Options, worker::StopFlag},
+    run::{self, Executor, Options, worker::StopFlag},
     study::{self, Study, StudyError},
 };
 use pipe_store::{
@@ -62,6 +62,7 @@ fn options(rerun: BTreeSet<usize>) -> Options {
         program: "no node of this study needs a worker".into(),
         log_level: "error",
         memory: None,
+        executor: Executor::Here,
     }
 }
 

@@ -23,6 +23,7 @@
 //! | [`docs`]         | the code on the pages is run, their options and links exist                       |
 //! | [`layers`]       | a network whose layers are written out can be used like any other                 |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
+//! | [`slurm`]        | launchers and the queue of a cluster execute nodes, and change nothing             |
 //! | [`tags`]         | tags name studies and keep them                                                   |
 //! | [`notes`]        | notes stand beside studies and change nothing in them                              |
 //! | [`json`]         | every key of JSON for programs is in `docs/json.md`                               |
@@ -64,6 +65,7 @@ mod same_hash;
 mod sandbox;
 mod search;
 mod selection;
+mod slurm;
 mod sources;
 mod streams;
 mod studies;

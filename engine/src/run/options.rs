@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
+use super::{launcher::Launcher, slurm::SlurmOptions};
+
 /// How a plan is run. Nothing here affects a digest.
 #[derive(Clone)]
 pub struct Options {
@@ -23,4 +25,25 @@ pub struct Options {
     pub log_level: &'static str,
     /// The memory that all nodes together may use, in bytes. `None` if it is not known.
     pub memory: Option<u64>,
+    /// What executes the nodes.
+    pub executor: Executor,
+}
+
+/// What executes the nodes. Those that take no time, and downloads, are executed by this process in any case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Executor {
+    /// Workers on this machine.
+    #[default]
+    Here,
+    /// Workers that a launcher starts. Whether there is room for them is its business.
+    Launcher(Launcher),
+    /// Jobs of a Slurm cluster.
+    Slurm(SlurmOptions),
+}
+
+impl Executor {
+    /// Returns whether nodes are executed on this machine, within its cores and memory.
+    pub fn is_here(&self) -> bool {
+        *self == Self::Here
+    }
 }

@@ -40,8 +40,10 @@ pub(crate) enum Folder {
     WithPython,
     /// The same, and `pictures/` with a folder for each of three classes.
     TinyAndPictures,
+    /// The same as `TinyHasRun`, on a Slurm cluster. The page is passed over where Slurm is not installed.
+    TinyOnCluster,
 }
-use Folder::{Empty, TinyAndPictures, TinyHasRun, WithPython};
+use Folder::{Empty, TinyAndPictures, TinyHasRun, TinyOnCluster, WithPython};
 
 /// Makes a test for each page, given its path, the content of its folder, and the value of `PIPE_SET` with which its studies take
 /// seconds.
@@ -67,6 +69,7 @@ pages! {
     architecture_does_what_it_says: "ARCHITECTURE.md", Empty, "";
     benchmarks_does_what_it_says: "BENCHMARKS.md", Empty, "";
     changelog_does_what_it_says: "CHANGELOG.md", Empty, "";
+    cluster_does_what_it_says: "docs/cluster.md", TinyOnCluster, "";
     command_does_what_it_says: "docs/command.md", WithPython, "";
     commands_does_what_it_says: "docs/commands.md", TinyHasRun, "";
     data_does_what_it_says: "docs/data.md", TinyAndPictures, "";
