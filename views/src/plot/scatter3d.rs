@@ -49,8 +49,9 @@ pub(super) fn draw(table: &Table, [x, y, z]: [&PlottedColumn; 3], colour: &Plott
     let shade = Shade::new(table, colour);
     let top = shade.legend_height(WIDTH - 16.0);
     let view = View::new(turn, (WIDTH / 2.0, top + (HEIGHT - top) / 2.0 - 8.0));
-    let mut points: Vec<([f64; 3], usize)> =
-        (0..table.rows.len()).filter_map(|row| Some(([x.at(row)?, y.at(row)?, z.at(row)?], shade.of[row]?))).collect();
+    let mut points: Vec<([f64; 3], usize, usize)> = (0..table.rows.len())
+        .filter_map(|row| Some(([x.at(row)?, y.at(row)?, z.at(row)?], shade.of[row]?, row)))
+        .collect();
     // Farther points are drawn first.
     points.sort_by(|a, b| view.at(a.0).2.total_cmp(&view.at(b.0).2));
     // The walls that are drawn are those behind the cloud.
@@ -64,10 +65,10 @@ pub(super) fn draw(table: &Table, [x, y, z]: [&PlottedColumn; 3], colour: &Plott
         (shade.legend(8.0, 0.0, WIDTH - 16.0))
         (walls(&view, [&x.axis, &y.axis, &z.axis], far_x, far_y))
         (names(&view, [x, y, z], far_x, far_y))
-        @for (place, step) in &points {
+        @for (place, step, row) in &points {
             path.grid d=(view.line(*place, [place[0], place[1], 0.0])) {}
             @let (at_x, at_y, _) = view.at(*place);
-            (shade.mark(*step, &[(at_x, at_y)]))
+            (shade.mark(*step, &[(at_x, at_y)], &[*row]))
         }
         @if let Some((at_x, at_y, _)) = best.map(|place| view.at(place)) { circle.ring cx=(px(at_x)) cy=(px(at_y)) r="7" {} }
     };
