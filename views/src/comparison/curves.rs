@@ -1,7 +1,5 @@
 //! Learning curves of both studies in one chart, and the progress of their searches.
 
-use std::collections::BTreeSet;
-
 use maud::{Markup, html};
 use pipe_stages::{StageName, network::training::larger_is_better, records::TrainingHistory};
 
@@ -41,13 +39,13 @@ fn histories(page: &Page<'_>) -> Result<Vec<(String, TrainingHistory)>, ViewErro
 }
 
 fn training(Paired { title, both }: &Paired<TrainingHistory>) -> Option<Markup> {
-    let metrics: BTreeSet<&str> =
-        both.iter().flatten().flat_map(|history| &history.metrics).map(String::as_str).collect();
-    let figures: BTreeSet<&str> = metrics
-        .into_iter()
-        .filter_map(|metric| metric.strip_prefix("valid.").or_else(|| metric.strip_prefix("train.")))
-        .filter(|figure| *figure == "loss" || larger_is_better(figure))
-        .collect();
+    let metrics = both.iter().flatten().flat_map(|history| &history.metrics);
+    let mut figures: Vec<&str> = Vec::new();
+    for figure in metrics.filter_map(|metric| metric.strip_prefix("valid.").or_else(|| metric.strip_prefix("train."))) {
+        if (figure == "loss" || larger_is_better(figure)) && !figures.contains(&figure) {
+            figures.push(figure);
+        }
+    }
     let both = [both[0].as_ref(), both[1].as_ref()];
     let charts: Vec<Markup> = figures
         .into_iter()

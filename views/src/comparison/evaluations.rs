@@ -85,10 +85,10 @@ fn of_head(a: &Head, b: &Head, same_images: bool, several: bool) -> Markup {
         @if let Some(picture) = difference::draw(heads) {
             (figure(&picture, &format!("Which classes of head {} are taken for which in A, minus the same in B.", a.name)))
             (cells(heads))
+            (classes(a, b))
         } @else {
             p { "The confusion matrices of " (a.name) " are equal." }
         }
-        (classes(a, b))
     }
 }
 

@@ -51,7 +51,7 @@ pub fn html<'a>(store: &'a Store, a: &'a Found, b: &'a Found) -> Result<String, 
     }
     let title = [a, b].map(|found| format!("{} {}", name(found), found.hash.short())).join(" and ");
     let header = html! {
-        h1 { (name(a)) " and " (name(b)) }
+        h1 { @if name(a) == name(b) { "Two studies of " (name(a)) } @else { (name(a)) " and " (name(b)) } }
         (side_of("A", a))
         (side_of("B", b))
     };

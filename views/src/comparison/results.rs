@@ -58,7 +58,7 @@ fn cell(figure: Option<&Figure>) -> Markup {
             None => span.quiet { "none" },
             Some(figure) => {
                 (metric_value(Some(&figure.metric), figure.value))
-                @if !figure.note.is_empty() { " " span.quiet { "(" (figure.note) ")" } }
+                @if !figure.note.is_empty() { div.note { (figure.note) } }
             }
         }
     }

@@ -42,7 +42,7 @@ fn two_studies_are_side_by_side_and_nothing_is_loaded() {
         &[
             "<th scope=\"row\">best valid.fine_accuracy of search</th>",
             "<td class=\"number\">+4.80 points</td>",
-            "(95 % interval 36.00 to 44.50\u{a0}%; chance 1.00\u{a0}%; 500 images)",
+            "<div class=\"note\">95 % interval 36.00 to 44.50\u{a0}%; chance 1.00\u{a0}%; 500 images</div>",
             // What differs: the inputs, and the hyperparameters of the best trials.
             "<th scope=\"row\">search.trials</th><td class=\"value\">4</td><td class=\"value\">6</td>",
             "<h3>Best trial of search</h3>",

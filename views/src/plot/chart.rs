@@ -10,10 +10,10 @@ use crate::text::significant;
 
 /// The width of a chart on its own, in CSS pixels.
 pub(crate) const FULL: f64 = 680.0;
-/// The width of one of two charts side by side. Text has the same size as in a full one.
-pub(crate) const HALF: f64 = 500.0;
+/// The width of one of two charts side by side. Text has the same size as in a full one. It fits a phone.
+pub(crate) const HALF: f64 = 446.0;
 const HEIGHT: f64 = 290.0;
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 70.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
@@ -171,7 +171,8 @@ impl Chart {
         let y_axis = ChartAxis::new(points().map(|(_, y)| y.min(cut)), 5.0, false, true)?;
         let legend = self.legend();
         let places = legend_places(&legend, self.width);
-        let top = TOP + LEGEND * places.last().map_or(0.0, |(_, line)| line + 1.0);
+        let room = if self.rule.is_some() { 8.0 } else { 0.0 };
+        let top = TOP + room + LEGEND * places.last().map_or(0.0, |(_, line)| line + 1.0);
         let (right, bottom) = (self.width - RIGHT, top + HEIGHT - TOP - BOTTOM);
         let height = bottom + BOTTOM;
         let x = |value: f64| x_axis.at(value, LEFT + 8.0, right - 8.0);
@@ -197,8 +198,7 @@ impl Chart {
                     @if let Some((at, name)) = &self.rule {
                         line.rule x1=(px(x(*at))) x2=(px(x(*at))) y1=(px(top)) y2=(px(bottom)) {}
                         @let is_left = x(*at) < (LEFT + right) / 2.0;
-                        text.halo x=(px(x(*at) + if is_left { 5.0 } else { -5.0 })) y=(px(bottom - 7.0))
-                            text-anchor=(if is_left { "start" } else { "end" }) { (name) }
+                        text x=(px(x(*at))) y=(px(top - 3.0)) text-anchor=(if is_left { "start" } else { "end" }) { (name) }
                     }
                     @for series in &self.series { (series.draw(&x, &y)) }
                     @for at in &self.crosses {
@@ -347,9 +347,9 @@ mod tests {
         let entry = Entry::Cross;
         let places =
             legend_places(&[("this search, best so far", entry), ("expected of 4", entry), ("x", entry)], HALF);
-        assert_eq!(places, [(62.0, 0.0), (262.0, 0.0), (396.0, 0.0)]);
+        assert_eq!(places, [(70.0, 0.0), (270.0, 0.0), (404.0, 0.0)]);
         let long = "a".repeat(60);
-        assert_eq!(legend_places(&[(&long, entry), ("x", entry)], HALF), [(62.0, 0.0), (62.0, 1.0)]);
+        assert_eq!(legend_places(&[(&long, entry), ("x", entry)], HALF), [(70.0, 0.0), (70.0, 1.0)]);
     }
 
     #[test]

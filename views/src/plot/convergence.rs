@@ -55,16 +55,20 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
     Ok(picture)
 }
 
-/// Returns the best score of the first trials, by their number.
+/// Returns the best score of the first trials, by their number, as steps.
 pub(super) fn so_far(table: &Table) -> Vec<(f64, f64)> {
     let direction = if table.rises { 1.0 } else { -1.0 };
     let mut best = f64::NEG_INFINITY;
-    let point = |row: usize| {
+    let mut points = Vec::new();
+    for row in 0..table.rows.len() {
+        let (x, before) = ((row + 1) as f64, best);
         let score = table.objective.number(row).filter(|_| table.rows[row].is_ranked());
         best = best.max(score.map_or(f64::NEG_INFINITY, |score| direction * score));
-        ((row + 1) as f64, if best.is_finite() { direction * best } else { f64::NAN })
-    };
-    (0..table.rows.len()).map(point).collect()
+        let levels = [Some(before).filter(|before| before.is_finite() && *before < best), Some(best)];
+        let level = |best: f64| if best.is_finite() { direction * best } else { f64::NAN };
+        points.extend(levels.into_iter().flatten().map(|best| (x, level(best))));
+    }
+    points
 }
 
 /// Returns the expected greatest of `k` draws without replacement from `scores`, which rise: the sum over i of `scores[i]` times

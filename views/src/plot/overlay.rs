@@ -15,9 +15,8 @@ const NAMES: [&str; 2] = ["A", "B"];
 /// Returns the curves of `figure` (`loss`, `fine_accuracy`) in two trainings, on both splits.
 pub(crate) fn of_trainings(title: &str, figure: &str, both: [Option<&TrainingHistory>; 2]) -> Option<Picture> {
     let mut series = Vec::new();
-    // What is more important is drawn last.
     for (split, words, styles) in
-        [("train", "training", [Style::ThinOne, Style::ThinTwo]), ("valid", "validation", [Style::One, Style::Two])]
+        [("valid", "validation", [Style::One, Style::Two]), ("train", "training", [Style::ThinOne, Style::ThinTwo])]
     {
         for at in 0..2 {
             let points = both[at].and_then(|history| history.curve(&format!("{split}.{figure}")));

@@ -46,9 +46,10 @@ pub(super) fn draw(table: &Table, columns: &[PlottedColumn]) -> Picture {
                 text.small.halo x=(px(x(at) - 7.0)) y=(px(y(*place) + 4.0)) text-anchor="end" { (shortened(text, 9)) }
             }
             // Titles alternate between two heights, to have room.
-            text.axis x=(px(x(at))) y=(px(if at % 2 == 0 { TOP - 30.0 } else { TOP - 12.0 })) text-anchor="middle" {
-                (shortened(&column.name, 2 * letters - 1))
-            }
+            @let title = shortened(&column.name, 2 * letters - 1);
+            @let half = 3.5 * title.chars().count() as f64;
+            text.axis x=(px(x(at).clamp(half + 2.0, (WIDTH - half - 2.0).max(half + 2.0)))) text-anchor="middle"
+                y=(px(if at % 2 == 0 { TOP - 30.0 } else { TOP - 12.0 })) { (title) }
         }
         path.way.best d=(format!("M8 12H44")) {}
         text x="50" y="16" { "the best trial" }

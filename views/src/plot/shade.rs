@@ -68,7 +68,11 @@ impl Shade {
             true => (ends[i].ceil(), ends[i + 1]),
             false => (ends[i], ends[i + 1]),
         };
-        let text = |(low, high)| format!("{} – {}", significant(low, 3), significant(high, 3));
+        let text = |(low, high)| match [low, high].map(|end| significant(end, 3)) {
+            // A step of whole numbers can have a single one.
+            [low, high] if low == high => low,
+            [low, high] => format!("{low} – {high}"),
+        };
         let mut entries: Vec<_> = (0..STEPS).map(|i| text(entry(i))).collect();
         if falls {
             entries.reverse();
