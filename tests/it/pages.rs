@@ -63,7 +63,7 @@ fn acted(sandbox: &Sandbox, page: &str, act: &str) -> Option<Value> {
             point(element, 'pointermove', toX, toY);
             point(element, 'pointerup', toX, toY);
         }};
-        const bar = document.querySelector('.bar'), tip = document.querySelector('.tip');
+        const bar = document.querySelector('.selection'), tip = document.querySelector('.hover');
         try {{ {act} }} catch (error) {{ seen.error = String(error); }}
         document.body.dataset.seen = JSON.stringify(seen);
         </script></body>"
@@ -97,8 +97,8 @@ fn charts_say_what_is_under_the_pointer() {
         const mark = document.querySelector('#search circle.mark[data-trial]').getBoundingClientRect();
         point(document.querySelector('#search svg'), 'pointermove', mark.x + 3, mark.y + 3);
         seen.trial = tip.textContent;
-        const matrix = document.querySelector('g.matrix').getBoundingClientRect();
-        point(document.querySelector('g.matrix rect.frame'), 'pointermove', matrix.x + 5, matrix.y + 5);
+        const cell = document.querySelector('g.matrix path.cell'), square = cell.getBoundingClientRect();
+        point(cell, 'pointermove', square.x + square.width / 2, square.y + square.height / 2);
         seen.cell = tip.textContent;
         seen.band = document.querySelector('rect.band').getAttribute('visibility');
         point(document.body, 'pointermove', 1, 1);
@@ -108,7 +108,7 @@ fn charts_say_what_is_under_the_pointer() {
     let text = |key: &str| seen[key].as_str().unwrap_or_default().to_owned();
     assert!(text("curve").starts_with("validation, epoch 1: "), "{seen}");
     assert!(text("trial").starts_with("trial ") && text("trial").ends_with('%'), "{seen}");
-    assert!(text("cell").contains(" as ") && text("band") == "visible", "{seen}");
+    assert!(text("cell").contains(" as ") && text("cell").contains(" of ") && text("band") == "visible", "{seen}");
     assert_eq!((&seen["away"], &seen["titles"]), (&true.into(), &0.into()));
 }
 

@@ -102,11 +102,15 @@ fn paired(a: &Head, b: &Head) -> Markup {
         p {
             "Of the same " (grouped(n as u64)) " images, " (only_a) " are right only in A and " (only_b) " only in B"
             @if only_a + only_b > 0 {
-                ": p = " (significant(mcnemar(only_a, only_b), 2)) " by the exact test of McNemar, if both were equally good"
+                ": " (p_value(mcnemar(only_a, only_b))) " by the exact test of McNemar, if both were equally good"
             }
             "."
         }
     }
+}
+
+fn p_value(p: f64) -> String {
+    if p < 1e-4 { "p < 0.0001".to_owned() } else { format!("p = {}", significant(p, 2)) }
 }
 
 /// Returns the two-sided p value that two networks which are equally good are right alone this often, or more unevenly: the exact test of

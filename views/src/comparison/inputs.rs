@@ -1,21 +1,29 @@
 //! What differs, as `pipe diff` says it: inputs, hyperparameters of the best trials, and outputs.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, html};
 use pipe_engine::leaves::Change;
 use serde_json::Value;
 
-use super::{Comparison, name};
+use super::{Comparison, Paired, name, pairs};
 use crate::{
-    diff::{self, BestChange, Cause, Follow},
+    diff::{self, Cause, Follow},
     notation,
-    text::{significant, works},
+    plot::history::{metric, objective},
+    report::page::Page,
+    text::{cell, metric_value, works},
+    trials::TrialRow,
 };
 
 /// The most rows of a table.
 const ROWS: usize = 200;
 
-pub(super) fn section(comparison: &Comparison<'_>) -> Markup {
+pub(super) fn section<'a>(comparison: &'a Comparison<'_>) -> Markup {
     let diff = &comparison.diff;
+    let [a, b] = &comparison.sides;
+    let best =
+        |page: &'a Page<'_>| page.trials.iter().filter(|row| row.best).map(|row| (row.search.clone(), row)).collect();
     let names = ["A", "B"].into_iter().zip(comparison.sides.iter().map(|side| side.found));
     let names: Vec<String> =
         names.map(|(letter, found)| format!("{letter}: {} {}", name(found), found.hash.short())).collect();
@@ -36,7 +44,9 @@ pub(super) fn section(comparison: &Comparison<'_>) -> Markup {
                 }
             }
         }
-        @for best in diff.answer.best.iter().filter(|best| !best.labels.is_empty()) { (hyperparameters(best)) }
+        @for Paired { title, both } in pairs([best(a), best(b)]) {
+            @if let Some(table) = hyperparameters(&title, both) { (table) }
+        }
         details {
             summary { "Everything, as " code { "pipe diff" } " says it" }
             pre { (diff::render(diff, [&names[0], &names[1]])) }
@@ -58,7 +68,7 @@ fn rows(cause: &Cause) -> Markup {
                     th scope="row" { (change.path) }
                     (values(change, absent))
                 }
-                @if at == 0 { td.value rowspan=(n) { (follows(&cause.follows)) } }
+                @if at == 0 { td.follows rowspan=(n) { (follows(&cause.follows)) } }
             }
         }
         @if cause.changes.len() > ROWS {
@@ -85,27 +95,37 @@ fn follows(follows: &[Follow]) -> String {
     parts.map(part).collect::<Vec<_>>().join("; ")
 }
 
-/// Returns the hyperparameters in which the best trials differ.
-fn hyperparameters(best: &BestChange) -> Markup {
-    let trial = |trial: Option<u64>, loss: Option<pipe_stages::params::Float>| match trial {
-        Some(trial) => format!("trial {trial}, loss {}", loss.map_or_else(String::new, |loss| significant(loss.0, 5))),
-        None => "none".to_owned(),
+/// Returns the hyperparameters in which the best trials of two searches differ.
+fn hyperparameters(search: &str, best: [Option<&TrialRow>; 2]) -> Option<Markup> {
+    let value = |row: Option<&TrialRow>, label: &str| match row.map(|row| row.labels.get(label)) {
+        Some(Some(value)) => cell(value),
+        Some(None) => "inactive".to_owned(),
+        None => String::new(),
     };
-    html! {
-        h3 { "Best trial of " (best.search) }
-        div.wide style="max-width: 46rem" {
-            table {
-                thead {
-                    tr {
-                        th { "hyperparameter" }
-                        th { "A: " (trial(best.old_trial, best.old_loss)) }
-                        th { "B: " (trial(best.new_trial, best.new_loss)) }
+    let labels: BTreeSet<&String> = best.iter().flatten().flat_map(|row| row.labels.keys()).collect();
+    let differ: Vec<(&String, [String; 2])> = labels
+        .into_iter()
+        .map(|label| (label, best.map(|row| value(row, label))))
+        .filter(|(_, [a, b])| a != b)
+        .collect();
+    let name = |row: Option<&TrialRow>| {
+        let Some(row) = row else { return "none".to_owned() };
+        let metric = metric(std::slice::from_ref(row));
+        format!("trial {}, {}", row.index, metric_value(metric, objective(row, metric)))
+    };
+    (!differ.is_empty()).then(|| {
+        html! {
+            h3 { "Best trial of " (search) ": hyperparameters that differ" }
+            div.wide style="max-width: 46rem" {
+                table {
+                    thead { tr { th { "hyperparameter" } th { "A: " (name(best[0])) } th { "B: " (name(best[1])) } } }
+                    tbody {
+                        @for (label, values) in &differ {
+                            tr { th scope="row" { (label) } @for value in values { td.value { (value) } } }
+                        }
                     }
-                }
-                tbody {
-                    @for change in &best.labels { tr { th scope="row" { (change.path) } (values(change, "inactive")) } }
                 }
             }
         }
-    }
+    })
 }

@@ -33,7 +33,7 @@ pub(super) fn section(comparison: &Comparison<'_>) -> Result<Markup, ViewError> 
             p { "Neither study has a result: no search, no training and no evaluation with outputs." }
         } @else {
             div.wide {
-                table.sortable {
+                table.sortable.results {
                     thead { tr { th { "result" } th.number { "A" } th.number { "B" } th.number { "B − A" } } }
                     tbody {
                         @for [a, b] in &rows {

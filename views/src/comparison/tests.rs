@@ -45,7 +45,7 @@ fn two_studies_are_side_by_side_and_nothing_is_loaded() {
             "<div class=\"note\">95 % interval 36.00 to 44.50\u{a0}%; chance 1.00\u{a0}%; 500 images</div>",
             // What differs: the inputs, and the hyperparameters of the best trials.
             "<th scope=\"row\">search.trials</th><td class=\"value\">4</td><td class=\"value\">6</td>",
-            "<h3>Best trial of search</h3>",
+            "<h3>Best trial of search: hyperparameters that differ</h3>",
             "<th scope=\"row\">lr_rate_mult</th>",
             "Inputs that differ\n  search.trial.",
             // Both curves are in one chart.

@@ -79,6 +79,9 @@ pub(crate) fn draw(heads: Heads<'_>) -> Option<Picture> {
     if classes.len() < both.classes() {
         note += &format!(" Only the {} classes with the most confusions are drawn.", classes.len());
     }
+    if matrix.has_counts {
+        note += " Numbers are percentage points.";
+    }
     let texts = html! {
         @if matrix.has_counts {
             g pointer-events="none" {

@@ -15,7 +15,7 @@
 
   // What is under the pointer. It takes the place of the titles of elements, which appear late and only for a mouse.
   const tip = document.createElement("div");
-  tip.className = "tip";
+  tip.className = "hover";
   tip.hidden = true;
   document.body.append(tip);
   const say = (text, event) => {
@@ -76,7 +76,8 @@
       for (const point of this.points) {
         if (point.of.classList.contains("out")) continue;
         const at = this.moved(point.at);
-        const distance = Math.hypot(at[0] - x, at[1] - y);
+        // A trial comes before a line through it.
+        const distance = Math.hypot(at[0] - x, at[1] - y) - (point.of.dataset.trial ? 3 : 0);
         const isIn = at[0] > this.frame[0] - 9 && at[0] < this.frame[2] + 9 && at[1] > this.frame[1] - 9 && at[1] < this.frame[3] + 9;
         if (distance < least && isIn) [best, least] = [{ ...point, now: at }, distance];
       }
@@ -107,7 +108,7 @@
       } else {
         this.shown = this.whole;
       }
-      for (const [path, d] of this.lines) path.setAttribute("d", d.replace(/(-?[\d.]+) (-?[\d.]+)/g, (_, x, y) => this.moved([+x, +y]).map((at) => at.toFixed(1)).join(" ")));
+      for (const [path, d] of this.lines) path.setAttribute("d", corners ? d.replace(/(-?[\d.]+) (-?[\d.]+)/g, (_, x, y) => this.moved([+x, +y]).map((at) => at.toFixed(1)).join(" ")) : d);
       for (const { of, at } of this.points) {
         const now = this.moved(at);
         if (of.matches("circle")) of.setAttribute("transform", `translate(${now[0] - at[0]} ${now[1] - at[1]})`);
@@ -182,7 +183,7 @@
         removeEventListener("pointercancel", onEnd);
         moved(start, last, true);
         if (Math.hypot(last[0] - start[0], last[1] - start[1]) > 4) {
-          const noClick = (event) => event.stopPropagation();
+          const noClick = (event) => element.contains(event.target) && event.stopPropagation();
           addEventListener("click", noClick, { capture: true, once: true });
           setTimeout(() => removeEventListener("click", noClick, { capture: true }));
         }

@@ -22,7 +22,7 @@ const trials = (() => {
   const filters = new Map();
   const chosen = new Set();
   const bar = document.createElement("div");
-  bar.className = "bar";
+  bar.className = "selection";
   bar.hidden = true;
   document.body.append(bar);
 
@@ -105,7 +105,7 @@ const trials = (() => {
   // The trial that the pointer is near, which the charts know.
   const at = { pointer: null };
   document.addEventListener("click", (event) => {
-    if (event.target.closest(".bar, a, summary")) return;
+    if (event.target.closest(".selection, a, summary")) return;
     const trial = event.target.closest("[data-trial]")?.dataset.trial || at.pointer;
     if (trial) choose(trial);
   });
