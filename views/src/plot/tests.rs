@@ -143,7 +143,11 @@ fn marks_and_lines_say_which_trials_they_are_of() {
     for trial in [0, 1, 3, 4, 5] {
         assert_eq!(parallel.matches(&format!("data-trial=\"search/{trial}\"")).count(), 1, "{parallel}");
     }
-    assert_eq!(parallel.matches("class=\"frame across\" data-name=").count(), 6);
+    assert_eq!(
+        parallel.matches("class=\"frame across\" data-name=").count(),
+        3,
+        "two hyperparameters and the objective"
+    );
     // A path of marks has a move for each of its trials.
     for kind in [TrialPicture::ScatterMatrix, TrialPicture::Slice, TrialPicture::Rank, TrialPicture::Scatter3d] {
         let svg = svg(kind);
@@ -169,7 +173,7 @@ fn a_step_of_a_single_number_is_no_range() {
 #[test]
 fn the_best_so_far_rises_in_steps() {
     let svg = drawn(TrialPicture::Convergence, &ShownColumns::default(), &[0.1, 0.1, 0.5]).unwrap();
-    let line = svg.split("class=\"line strong\"").nth(1).unwrap().split(" d=\"").nth(1).unwrap();
+    let line = svg.split("path class=\"line strong\"").nth(1).unwrap().split(" d=\"").nth(1).unwrap();
     let line = line.split('"').next().unwrap();
     let places: Vec<(&str, &str)> =
         line.split(['M', 'L']).skip(1).map(|place| place.split_once(' ').unwrap()).collect();
@@ -180,9 +184,9 @@ fn the_best_so_far_rises_in_steps() {
 fn a_chart_says_its_axes_for_the_script() {
     let svg = drawn(TrialPicture::History, &ShownColumns::default(), &[0.1, 0.3]).unwrap();
     let of = |name: &str| svg.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap();
-    assert_eq!((of("data-x"), of("data-y")), ("78 658 0 1", "276 32 0.1 0.3"));
+    assert_eq!((of("data-x"), of("data-y")), ("78 658 0 1", "264 32 0.1 0.3"));
     assert_eq!(
         (of("data-frame"), of("data-axes")),
-        ("70 32 666 276", "trial (number)|valid.fine_accuracy (share of images)")
+        ("70 32 666 264", "trial (number)|valid.fine_accuracy (share of images)")
     );
 }

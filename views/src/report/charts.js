@@ -1,7 +1,8 @@
 // Charts say what is under the pointer. Curves and large matrices are zoomed, and axes of parallel coordinates are brushed.
 {
+  const space = document.querySelector("svg")?.namespaceURI;
   const svgElement = (name, attributes, parent) => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    const made = document.createElementNS(space, name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     return parent ? parent.appendChild(made) : made;
   };

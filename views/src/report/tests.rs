@@ -50,6 +50,8 @@ fn a_whole_study_has_all_sections_and_loads_nothing() {
         assert!(page.contains(part), "no `{part}`");
     }
     assert_eq!(page.matches("<script>").count(), 1, "the only script is in the page");
+    // A part of a chart is cut out by a shape of the page itself.
+    let page = page.replace("url(#", "");
     for part in ["<script ", "fetch(", "import(", "http:", "https:", "<link", "@import", "url("] {
         assert!(!page.contains(part), "`{part}` in the page");
     }
