@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use pipe_stages::{StageName, network::training::larger_is_better, records::TrainingHistory};
 
-use super::{Comparison, Paired, pairs};
+use super::sides::{Comparison, Paired, pairs};
 use crate::{
     ViewError,
     outputs::Outputs,

@@ -6,8 +6,8 @@ use pipe_stages::StageName;
 use pipe_store::Digest;
 
 use super::{
-    Comparison, Paired, pairs,
     results::{points, signed},
+    sides::{Comparison, Paired, pairs},
 };
 use crate::{
     ViewError,

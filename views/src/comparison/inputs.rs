@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use pipe_engine::leaves::Change;
 use serde_json::Value;
 
-use super::{Comparison, Paired, name, pairs};
+use super::sides::{Comparison, Paired, name, pairs};
 use crate::{
     diff::{self, Cause, Follow},
     notation,

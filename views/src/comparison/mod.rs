@@ -5,14 +5,15 @@ mod curves;
 mod evaluations;
 mod inputs;
 mod results;
+mod sides;
 
 use maud::{Markup, html};
 use pipe_engine::study::Found;
 use pipe_store::Store;
 
+use self::sides::{Comparison, name};
 use crate::{
-    ViewError,
-    diff::{self, Diff},
+    ViewError, diff,
     report::{
         document::{self, Head, Section},
         page::Page,
@@ -22,13 +23,6 @@ use crate::{
 
 /// The generator of a page, as its head names it. The number goes up whenever the same studies give other bytes.
 const GENERATOR: &str = "pipe diff 1";
-
-/// What is compared.
-struct Comparison<'a> {
-    /// A and B.
-    sides: [Page<'a>; 2],
-    diff: Diff,
-}
 
 /// Returns two studies side by side. Equal studies with equal names give equal bytes.
 ///
@@ -58,10 +52,6 @@ pub fn html<'a>(store: &'a Store, a: &'a Found, b: &'a Found) -> Result<String, 
     Ok(document::write(&Head { generator: GENERATOR, title: &title, refreshes: false, header }, &sections))
 }
 
-fn name(found: &Found) -> &str {
-    found.name.as_deref().unwrap_or("study")
-}
-
 /// Returns which study is called A or B, with the line that it has in charts.
 fn side_of(letter: &str, found: &Found) -> Markup {
     html! {
@@ -73,32 +63,6 @@ fn side_of(letter: &str, found: &Found) -> Markup {
             @if let Some(open) = &found.open { " " span.tag { @if open.running { "running" } @else { "stopped" } } }
         }
     }
-}
-
-/// Returns what each study has by name, in pairs: what has equal names in the order of A, then what only B has. If each study has one
-/// thing, these are a pair whatever their names.
-fn pairs<T>([of_a, of_b]: [Vec<(String, T)>; 2]) -> Vec<Paired<T>> {
-    let is_single = of_a.len() == 1 && of_b.len() == 1;
-    let mut left: Vec<Option<(String, T)>> = of_b.into_iter().map(Some).collect();
-    let mut pairs = Vec::new();
-    for (name, a) in of_a {
-        let is_same =
-            |other: &&mut Option<(String, T)>| other.as_ref().is_some_and(|(other, _)| *other == name || is_single);
-        let b = left.iter_mut().find(is_same).and_then(Option::take);
-        let title = match &b {
-            Some((other, _)) if *other != name => format!("{name} and {other}"),
-            _ => name,
-        };
-        pairs.push(Paired { title, both: [Some(a), b.map(|(_, b)| b)] });
-    }
-    pairs.extend(left.into_iter().flatten().map(|(title, b)| Paired { title, both: [None, Some(b)] }));
-    pairs
-}
-
-/// The same thing in A and in B.
-struct Paired<T> {
-    title: String,
-    both: [Option<T>; 2],
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::Comparison;
+use super::sides::Comparison;
 use crate::{
     ViewError,
     findings::{Evaluated, Findings, Measured, SearchFindings, Trained},

@@ -1,6 +1,6 @@
 //! Tests of pages of two made-up studies.
 
-use super::*;
+use super::{sides::pairs, *};
 use crate::testing::{Builder, Trial};
 
 fn page(a: Builder, b: Builder) -> String {
