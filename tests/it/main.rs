@@ -31,6 +31,7 @@
 //! | [`check`]        | nodes are executed again and compared with their results                         |
 //! | [`logs`]         | what nodes said is kept, also if they are reused, failed or crashed               |
 //! | [`groups`]       | stages of a `ForEach` are named, alone and together, in every command              |
+//! | [`pages`]        | the report and `diff --html` in a browser; folders in `diff`                      |
 //! | [`predict`]      | a trained network classifies pictures                                             |
 //! | [`programs`]     | programs of the user leave no process behind and go on after kills                |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
@@ -57,6 +58,7 @@ mod lock;
 mod logs;
 mod notes;
 mod overrides;
+mod pages;
 mod predict;
 mod programs;
 mod reference;

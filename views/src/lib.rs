@@ -1,6 +1,7 @@
 //! Views of a study: pure functions of a store and a study. A view reads only the objects that it shows, and writes nothing;
 //! commands write.
 
+pub mod comparison;
 pub mod diff;
 pub mod evaluation;
 pub mod export;
