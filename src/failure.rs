@@ -56,7 +56,15 @@ impl Failure {
                                 makes it again";
                     failure = Self { code: 3, ..failure }.hint(hint);
                 }
-                Some(StoreError::Foreign(_) | StoreError::Format { .. } | StoreError::Name { .. }) => failure.code = 2,
+                Some(StoreError::Format { .. }) => {
+                    failure = Self { code: 2, ..failure }
+                        .hint("a newer `pipe` wrote it: use that one, or another store with `--store`");
+                }
+                Some(StoreError::Foreign(_)) => {
+                    failure =
+                        Self { code: 2, ..failure }.hint("name a folder that is empty or does not exist with `--store`");
+                }
+                Some(StoreError::Name { .. }) => failure.code = 2,
                 Some(StoreError::Interrupted) => failure = Self::silent(130),
                 Some(StoreError::Prefix(_) | StoreError::UnknownPrefix(_) | StoreError::AmbiguousPrefix { .. }) => {
                     failure.code = 2;
@@ -93,6 +101,9 @@ impl From<ViewError> for Failure {
             ViewError::Study(error) => error.into(),
             ViewError::Store(error) => error.into(),
             ViewError::Name(error) => error.into(),
+            ViewError::UnknownColumn { ref candidates, ref known, .. } if candidates.is_empty() => {
+                Self::usage(&error).hint(format!("columns are {}", known.join(", ")))
+            }
             ViewError::UnknownColumn { .. } | ViewError::Nothing(_) => Self::usage(&error),
             _ => Self::from_error(&error),
         }
@@ -152,6 +163,10 @@ impl From<StudyError> for Failure {
                     |close| format!("did you mean `{close}`?"),
                 );
                 Self::usage(&error).hint(hint)
+            }
+            StudyError::TooFarBack { ref name, studies, .. } => {
+                let oldest = if studies > 1 { format!("the oldest is `{name}~{}`", studies - 1) } else { format!("it is `{name}`") };
+                Self::usage(&error).hint(oldest + "; `pipe studies` lists all")
             }
             StudyError::Empty => Self::usage(&error).hint("make one with `pipe run`"),
             StudyError::Store(error) => error.into(),

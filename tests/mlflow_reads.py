@@ -63,7 +63,7 @@ def main():
                 assert close(float(row[name]), metric.value), (node, name, row[name], metric.value)
                 values += 1
         if node in trials:
-            assert set(run.data.params) == {"pipe.stage", *trials[node]["labels"]}, node
+            assert set(run.data.params) == {"pipe.stage", *trials[node]["hyperparameters"]}, node
             status = "FINISHED" if trials[node]["status"] == "completed" else "FAILED"
             assert run.info.status == status, (node, run.info.status)
     print(f"{len(runs)} runs, {values} values, {sum(node in trials for node in runs)} trials")

@@ -182,7 +182,7 @@ fn trials_are_a_table_csv_or_json() {
     for (by, falls) in [("lr_rate_mult", false), ("-lr_rate_mult", true)] {
         let sorted = sandbox.json(&format!("trials --json --sort={by}"));
         let mut rates: Vec<_> =
-            sorted.as_array().unwrap().iter().map(|trial| trial["labels"]["lr_rate_mult"].as_f64().unwrap()).collect();
+            sorted.as_array().unwrap().iter().map(|trial| trial["hyperparameters"]["lr_rate_mult"].as_f64().unwrap()).collect();
         if falls {
             rates.reverse();
         }

@@ -50,12 +50,19 @@ impl Column {
             [metric] => Ok(Self::Metric(metric.clone())),
             [] => {
                 let known = OWN.into_iter().chain(labels.iter().chain(&metrics).map(String::as_str));
-                let candidates = closest(name, known).map(str::to_owned).into_iter().collect();
-                Err(ViewError::UnknownColumn { name: name.to_owned(), candidates })
+                let known: Vec<_> = known.map(str::to_owned).collect();
+                let candidates = closest(name, known.iter().map(String::as_str)).map(str::to_owned);
+                Err(ViewError::UnknownColumn {
+                    name: name.to_owned(),
+                    candidates: candidates.into_iter().collect(),
+                    known,
+                })
             }
             several => match several.iter().find(|metric| *metric == name) {
                 Some(exact) => Ok(Self::Metric(exact.clone())),
-                None => Err(ViewError::UnknownColumn { name: name.to_owned(), candidates: of_that_end }),
+                None => {
+                    Err(ViewError::UnknownColumn { name: name.to_owned(), candidates: of_that_end, known: Vec::new() })
+                }
             },
         }
     }

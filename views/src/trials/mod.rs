@@ -53,7 +53,8 @@ pub struct TrialRow {
     /// The number of parameters of the network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<u64>,
-    /// active label -> proposed value
+    /// active hyperparameter -> proposed value
+    #[serde(rename = "hyperparameters")]
     pub labels: BTreeMap<String, Value>,
     /// Every setting that the training used, searched or fixed: `learning_rate`, `use_BN`.
     pub settings: BTreeMap<String, Value>,
