@@ -61,8 +61,8 @@ impl Failure {
                         .hint("a newer `pipe` wrote it: use that one, or another store with `--store`");
                 }
                 Some(StoreError::Foreign(_)) => {
-                    failure =
-                        Self { code: 2, ..failure }.hint("name a folder that is empty or does not exist with `--store`");
+                    failure = Self { code: 2, ..failure }
+                        .hint("name a folder that is empty or does not exist with `--store`");
                 }
                 Some(StoreError::Name { .. }) => failure.code = 2,
                 Some(StoreError::Interrupted) => failure = Self::silent(130),
@@ -165,7 +165,11 @@ impl From<StudyError> for Failure {
                 Self::usage(&error).hint(hint)
             }
             StudyError::TooFarBack { ref name, studies, .. } => {
-                let oldest = if studies > 1 { format!("the oldest is `{name}~{}`", studies - 1) } else { format!("it is `{name}`") };
+                let oldest = if studies > 1 {
+                    format!("the oldest is `{name}~{}`", studies - 1)
+                } else {
+                    format!("it is `{name}`")
+                };
                 Self::usage(&error).hint(oldest + "; `pipe studies` lists all")
             }
             StudyError::Empty => Self::usage(&error).hint("make one with `pipe run`"),

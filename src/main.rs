@@ -1,6 +1,8 @@
 //! The program `pipe`.
 
+mod choice;
 mod commands;
+mod completion;
 mod failure;
 mod files;
 mod lock_file;

@@ -123,7 +123,8 @@ mod tests {
         let labels = json!({"optimizer": "RMSprop", "first_conv": 4, "first_conv_size": 4, "residual": null,
                             "conv_dropout_drop_proba": 0.0025825});
         assert_eq!(import.record.trials, [Imported::new(serde_json::from_value(labels).unwrap(), Some(-0.4785))]);
-        let why = "it has no value for the hyperparameter `conv_dropout_drop_proba` that the space could propose".to_owned();
+        let why =
+            "it has no value for the hyperparameter `conv_dropout_drop_proba` that the space could propose".to_owned();
         assert_eq!((import.misfits, import.record.source), (vec![(1, why)], Some("somewhere".to_owned())));
     }
 

@@ -98,7 +98,11 @@ fn a_proposed_value_that_no_training_can_use_is_a_result_too() {
     let events = sandbox.run("--set search.trials=5 --stage search").ok();
     assert_eq!((events.nodes("failed").len(), events.nodes("skipped").len()), (0, 0));
     for trial in sandbox.json("trials --json").as_array().unwrap() {
-        assert_eq!(trial["status"], if trial["hyperparameters"]["ep"] == 0 { "failed" } else { "completed" }, "{trial}");
+        assert_eq!(
+            trial["status"],
+            if trial["hyperparameters"]["ep"] == 0 { "failed" } else { "completed" },
+            "{trial}"
+        );
     }
 }
 

@@ -24,7 +24,9 @@ impl Imported {
             let kept = values.get(label).and_then(Value::as_f64).map(|x| kind.coordinate_of_hyperopt(x));
             let found = kept.or_else(|| kind.coordinate(label, by_key)).filter(|x| kind.contains(*x));
             found.unwrap_or_else(|| {
-                missing.get_or_insert(format!("it has no value for the hyperparameter `{label}` that the space could propose"));
+                missing.get_or_insert(format!(
+                    "it has no value for the hyperparameter `{label}` that the space could propose"
+                ));
                 kind.any()
             })
         });

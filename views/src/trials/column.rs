@@ -18,7 +18,7 @@ pub(crate) enum Column {
 }
 
 /// The names of the columns that every trial has.
-const OWN: [&str; 7] = ["trial", "status", "value", "loss", "best_epoch", "epochs", "parameters"];
+pub(super) const OWN: [&str; 7] = ["trial", "status", "value", "loss", "best_epoch", "epochs", "parameters"];
 
 impl Column {
     /// Returns the column called `name`: one of [`OWN`], the metric that was optimised, a label, a metric, or the unique end

@@ -450,8 +450,8 @@ fn cannot_be_killed(name: &str) -> StageError {
     StageError::Environment { message, hint, source: None }
 }
 
-fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns what the program of an action says, or said before it was killed, as far as it is of its latest start. `None` if it is not

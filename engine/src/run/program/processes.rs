@@ -111,7 +111,8 @@ impl Family<'_> {
 fn memory(pid: i32) -> Option<u64> {
     let of = |file: &str, field: &str| {
         let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
-        let kib = text.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse::<u64>().ok()?;
+        let kib =
+            text.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse::<u64>().ok()?;
         Some(kib << 10)
     };
     of("smaps_rollup", "Pss:").or_else(|| of("status", "VmRSS:"))

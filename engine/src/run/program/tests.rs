@@ -1,7 +1,6 @@
 #![expect(clippy::print_stdout, reason = "a test that is passed over says so")]
 
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     io::Read,
     sync::atomic::{AtomicBool, Ordering},
@@ -42,7 +41,7 @@ struct Bench {
     fresh: bool,
     stop: AtomicBool,
     /// The memory of the program, as often as it was told.
-    beats: RefCell<Vec<Option<u64>>>,
+    beats: Mutex<Vec<Option<u64>>>,
 }
 
 impl Bench {
@@ -58,7 +57,7 @@ impl Bench {
             how: How::default(),
             fresh: false,
             stop: AtomicBool::new(false),
-            beats: RefCell::default(),
+            beats: Mutex::default(),
         };
         bench.script(script)
     }
@@ -108,7 +107,7 @@ impl Bench {
             launcher: &launcher,
             is_only: false,
             asked: &|| self.stop.load(Ordering::SeqCst).then_some(Asked::Gone),
-            beat: &|memory| self.beats.borrow_mut().push(memory),
+            beat: &|memory| lock(&self.beats).push(memory),
         };
         let work = self.store.work_folder(&self.key()).unwrap();
         runner.run(&work, &self.program, &self.watched, tell)
@@ -400,9 +399,10 @@ fn a_program_of_python_works_in_the_sandbox() {
 #[test]
 fn the_memory_of_all_its_processes_is_told() {
     // The shell keeps some megabytes in a variable, and another process has its own.
-    let bench = Bench::new("a=$(head -c 8000000 /dev/zero | tr '\\0' x); (b=$a$a; sleep 2; echo ${#b}) & wait; echo ${#a}");
+    let bench =
+        Bench::new("a=$(head -c 8000000 /dev/zero | tr '\\0' x); (b=$a$a; sleep 2; echo ${#b}) & wait; echo ${#a}");
     assert_eq!(bench.finished().code, 0);
-    let beats = bench.beats.borrow();
+    let beats = lock(&bench.beats);
     let most = beats.iter().flatten().max().expect("there was a beat");
     assert!((20_000_000..2_000_000_000).contains(most), "{beats:?}");
 }
