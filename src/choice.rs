@@ -27,10 +27,8 @@ pub(crate) fn study_and_search(
     match (unfinished::find(store, what), what, search) {
         (Err(error @ StudyError::Unknown { .. }), Some(what), None) => {
             let latest = unfinished::find(store, None)?;
-            match latest.study.searches().any(|search| search == what) {
-                true => Ok((latest, Some(what.to_owned()))),
-                false => Err(error.into()),
-            }
+            let is_search = latest.study.searches().any(|search| search == what);
+            if is_search { Ok((latest, Some(what.to_owned()))) } else { Err(error.into()) }
         }
         (found, _, search) => Ok((found?, search)),
     }

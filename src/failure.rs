@@ -102,12 +102,24 @@ impl From<ViewError> for Failure {
             ViewError::Store(error) => error.into(),
             ViewError::Name(error) => error.into(),
             ViewError::UnknownColumn { ref candidates, ref known, .. } if candidates.is_empty() => {
-                Self::usage(&error).hint(format!("columns are {}", known.join(", ")))
+                Self::usage(&error).hint(columns(known))
             }
             ViewError::UnknownColumn { .. } | ViewError::Nothing(_) => Self::usage(&error),
             _ => Self::from_error(&error),
         }
     }
+}
+
+/// Returns a hint that lists columns. Each metric is there twice, at the best epoch and at the end, and is named once.
+fn columns(known: &[String]) -> String {
+    let metric = |name: &&String| name.starts_with("best.") || name.starts_with("end.");
+    let metrics: Vec<_> = known.iter().filter_map(|name| name.strip_prefix("end.")).collect();
+    let others: Vec<_> = known.iter().filter(|name| !metric(name)).map(String::as_str).collect();
+    let metrics = match metrics.as_slice() {
+        [] => String::new(),
+        some => format!("; with `best.` or `end.` before it: {}", some.join(", ")),
+    };
+    format!("columns are {}{metrics}", others.join(", "))
 }
 
 impl From<Refused> for Failure {

@@ -284,7 +284,7 @@ pub enum StudyError {
         known: Vec<String>,
     },
     /// There are fewer studies of this name.
-    #[error("there is no study `{name}~{back}`: {studies} {} named `{name}`", if *studies == 1 { "study is" } else { "studies are" })]
+    #[error("there is no study `{name}~{back}`: the store has {studies} of that name")]
     TooFarBack {
         /// The name.
         name: String,

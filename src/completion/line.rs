@@ -13,7 +13,7 @@ pub(crate) fn split(line: &str) -> Vec<String> {
             (Some('\''), c) => last.push(c),
             (_, '\\') => last.extend(chars.next()),
             (Some(_), c) => last.push(c),
-            (None, '\'' | '"') => (quote, in_word) = (Some(c), true),
+            (None, '\'' | '"') => quote = Some(c),
             (None, c) if c.is_whitespace() => {
                 if in_word {
                     words.push(String::new());

@@ -111,7 +111,7 @@ impl Look<'_> {
         let all = study::list(&store).unwrap_or_default();
         for of_name in all.chunk_by(|a, b| a.0 == b.0) {
             for (back, (name, entry)) in of_name.iter().rev().enumerate().take(BACK) {
-                let about = format!("{}  {}", entry.digest.short(), moment(entry.at));
+                let about = format!("{}  {}", entry.digest.short(), moment(entry.at as f64));
                 match back {
                     0 => words.push(Word::new(name, about)),
                     _ if typed.contains('~') => words.push(Word::new(format!("{name}~{back}"), about)),

@@ -37,10 +37,7 @@ fn the_words_of_a_store_and_of_a_file_are_offered() {
     check("pipe trials ", &["tiny", "v1", "search"]);
     check("pipe diff tiny~", &["tiny~1"]);
     check("pipe diff v1 t", &["tiny"]);
-    check(
-        "pipe show search/",
-        &["search/history/", "search/propose/", "search/select", "search/split/", "search/train/"],
-    );
+    check("pipe show search/", &["search/history/", "search/propose/", "search/select", "search/train/"]);
     check("pipe show search/train/", &["search/train/000", "search/train/001"]);
     check("pipe show --study v1 search/train/", &["search/train/000", "search/train/001", "search/train/002"]);
     check("pipe logs re", &["retrain_best"]);

@@ -51,12 +51,11 @@ impl Column {
             [] => {
                 let known = OWN.into_iter().chain(labels.iter().chain(&metrics).map(String::as_str));
                 let known: Vec<_> = known.map(str::to_owned).collect();
-                let candidates = closest(name, known.iter().map(String::as_str)).map(str::to_owned);
-                Err(ViewError::UnknownColumn {
-                    name: name.to_owned(),
-                    candidates: candidates.into_iter().collect(),
-                    known,
-                })
+                let begin_so = || known.iter().filter(|known| known.starts_with(name)).take(3).cloned();
+                let candidates: Vec<_> =
+                    closest(name, known.iter().map(String::as_str)).map(str::to_owned).into_iter().collect();
+                let candidates = if candidates.is_empty() { begin_so().collect() } else { candidates };
+                Err(ViewError::UnknownColumn { name: name.to_owned(), candidates, known })
             }
             several => match several.iter().find(|metric| *metric == name) {
                 Some(exact) => Ok(Self::Metric(exact.clone())),
