@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn every_epoch_is_a_line_and_the_first_of_a_run_has_its_hyperparameters() {
-        let builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged()]);
+        let at_once = Trial { epochs: 0, ..Trial::diverged() };
+        let builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged(), at_once]);
         let (store, study) = builder.done();
         let text = lines(&store, &study, "tiny-1").unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -122,6 +123,10 @@ mod tests {
         assert_eq!(first[0]["config"]["pipe.study"], json!(study.hash().to_string()));
         assert!(first[0]["config"]["activation"].is_string() && first[1]["config"].is_null());
         assert_eq!(second[0]["config"]["pipe.status"], "diverged");
+        // One without an epoch is there, too.
+        let third = of("search/train/002");
+        assert_eq!((third.len(), &third[0]["metrics"], &third[0]["step"]), (1, &json!({}), &json!(0)));
+        assert_eq!(third[0]["config"]["pipe.status"], "diverged");
         let ids: std::collections::BTreeSet<_> = lines.iter().map(|line| line["log_id"].to_string()).collect();
         assert_eq!(ids.len(), lines.len());
         assert_ne!(first[0]["run_id"], second[0]["run_id"]);
