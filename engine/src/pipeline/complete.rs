@@ -116,7 +116,7 @@ mod tests {
         check("search.space.", &["search.space.rate="]);
         check("search.trial.e", &["search.trial.early_stopping=", "search.trial.epochs="]);
         check("search.trial.model.base", &["search.trial.model.base_filters="]);
-        check("search.trial.model.fc", &["search.trial.model.fc_units="]);
+        check("search.trial.model.fc_units", &["search.trial.model.fc_units=", "search.trial.model.fc_units_1_mult="]);
         check("search.trial.epochs.x", &[]);
         check("nothing.", &[]);
     }
@@ -126,6 +126,6 @@ mod tests {
         check("search.trial.nesterov=", &["search.trial.nesterov=true", "search.trial.nesterov=false"]);
         check("search.trial.optimizer=Ad", &["search.trial.optimizer=Adam", "search.trial.optimizer=AdamW"]);
         check("search.trials=", &[]);
-        check("device=c", &["device=cpu", "device=cuda"]);
+        check("device=", &["device=Cpu", "device=Cuda"]);
     }
 }

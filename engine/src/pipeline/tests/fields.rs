@@ -114,7 +114,7 @@ fn a_field_of_the_trial_in_the_search_and_the_other_way_round() {
         &[("lag: 2,", "lag: 2, epochs: 3,")],
         r#"
 error: unknown field `epochs`
- --> pipeline.ron:6:29
+ --> pipeline.ron:6:28
   |
 6 |         trials: 4, lag: 2, epochs: 3, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
   |                            ^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
@@ -145,7 +145,7 @@ error: `nesterov`: found `True`
  --> pipeline.ron:8:108
   |
 8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, nesterov: True),
-  |                                                                                                            ^^^^ expected true or false
+  |                                                                                                            ^^^^ expected true or false, or `hp("label")` in a search
   |
   = help: did you mean `true`?
 "#,
