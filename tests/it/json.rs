@@ -230,7 +230,7 @@ fn a_search_that_is_given_up_and_a_run_that_differs_are_documented() {
     let sandbox = Sandbox::with(
         r#"Study(name: "killed", seed: 1, stages: [
             ("search", Search(trials: 9, lag: 2, sampler: Random, maximise: Best("score"), space: {"x": uniform(0, 1)},
-                trial: Command(run: ["./run.sh", "{out}"], files: ["run.sh"], metrics: "m.json", env: {"X": hp("x")}))),
+                trial: Command(run: ["./run.sh", "{hp.x}", "{report}"], files: ["run.sh"], reports: Lines))),
         ])"#,
     );
     sandbox.write("run.sh", "#!/bin/sh\necho out of memory\nkill -9 $$\n");
