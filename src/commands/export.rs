@@ -24,7 +24,7 @@ use crate::{
     talk,
 };
 
-/// Copy output files out of the store, or convert them for ONNX, TensorBoard, MLflow or Trackio
+/// Copy output files out of the store, or write a study for other programs
 ///
 /// For example `pipe export retrain_best/best/weights.safetensors weights.safetensors` copies one file. The copies are
 /// independent of the store. A file or a folder appears when it is complete; if something fails, nothing is left behind.

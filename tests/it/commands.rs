@@ -137,8 +137,8 @@ fn unknown_names_are_refused_with_a_suggestion() {
     exit 2
     ");
     assert_snapshot!(sandbox.pipe("diff tiny tiny~1").shown(), @"
-    ! error: there is no study `tiny~1`
-    !   hint: did you mean `tiny`?
+    ! error: there is no study `tiny~1`: the store has 1 of that name
+    !   hint: it is `tiny`; `pipe studies` lists all
     exit 2
     ");
     let ambiguous = sandbox.pipe("show 000").err;
