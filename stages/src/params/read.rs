@@ -111,9 +111,18 @@ fn scalar<T: Read>(
 ) -> Option<T> {
     let read = get(value);
     if read.is_none() || !domain.has(value) {
-        problems.push(Problem::found(at, value).expected(T::expected(domain)));
+        let problem = Problem::found(at, value).expected(T::expected(domain));
+        problems.push(match domain {
+            Domain::Each(n, each) if each.has(value) => repeated(problem, value, *n),
+            _ => problem,
+        });
     }
     read
+}
+
+/// Returns the problem that one number was written instead of `n` of them, `32` instead of `(32, 32)`.
+fn repeated(problem: Problem, value: &Value, n: usize) -> Problem {
+    problem.help(format!("did you mean `({})`?", vec![value.to_string(); n].join(", ")))
 }
 
 macro_rules! scalars {
@@ -243,7 +252,7 @@ impl<T: Read, const N: usize> Read for [T; N] {
         if value.as_array().is_none_or(|items| items.len() != N) {
             let problem = Problem::found(at, value).expected(Self::expected(domain));
             problems.push(match alone::<T>(value, domain) {
-                true => problem.help(format!("did you mean `({})`?", vec![value.to_string(); N].join(", "))),
+                true => repeated(problem, value, N),
                 false => problem,
             });
             return None;
