@@ -1,6 +1,8 @@
 //! The program `pipe`.
 
+mod choice;
 mod commands;
+mod completion;
 mod executor_args;
 mod failure;
 mod files;

@@ -301,6 +301,8 @@ impl<'p> Printer<'p> {
                 print_event(&line);
             }
             Form::Log => tracing::debug!(node, done = progress.done, total = progress.total, "progress"),
+            // A program that reports nothing.
+            Form::Plain | Form::Bars(_) if progress.total == 0 => {}
             Form::Plain => {
                 if running.last.elapsed() < PLAIN_EVERY {
                     return;

@@ -16,6 +16,7 @@
 //! | [`overrides`]    | `--set` and `PIPE_SET` override values in the file                                |
 //! | [`collection`]   | gc removes everything that no study needs, and nothing else                       |
 //! | [`commands`]     | the output of the other commands                                                  |
+//! | [`completion`]   | shells complete commands, studies, nodes, columns and fields                      |
 //! | [`golden`]       | the output bytes of every stage are pinned                                        |
 //! | [`exports`]      | pictures, and exports for other programs, complete or not at all                  |
 //! | [`streams`]      | a study is finished although nobody listens; lost output is an error              |
@@ -44,6 +45,7 @@ mod check;
 mod collection;
 mod command;
 mod commands;
+mod completion;
 mod damage;
 mod docs;
 mod exports;

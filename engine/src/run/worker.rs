@@ -237,6 +237,10 @@ pub fn kill_programs() {
 struct Clock {
     checkpoint: Instant,
     progress: Option<Instant>,
+    /// The latest progress.
+    latest: Progress,
+    /// The memory of the program that runs, in bytes.
+    of_program: Option<u64>,
     /// The last epoch that has ended and of which no line has told.
     ended: Option<EndedEpoch>,
 }
@@ -254,12 +258,41 @@ impl WorkerHost {
         cadence: Duration,
         voice: Voice,
     ) -> Self {
-        let clock = Mutex::new(Clock { checkpoint: Instant::now(), progress: None, ended: None });
+        let clock = Mutex::new(Clock {
+            checkpoint: Instant::now(),
+            progress: None,
+            latest: Progress::default(),
+            of_program: None,
+            ended: None,
+        });
         Self { store, trajectory, fresh, stop, cadence, voice, stop_half_way: false, programs: None, gpus: None, clock }
     }
 
     fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {
         self.clock.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl WorkerHost {
+    /// Says how far the work is, and which memory it takes: that of the program if it runs one, else that of this process.
+    fn say_progress(&self, clock: &mut Clock) {
+        clock.progress = Some(Instant::now());
+        let memory = if self.programs.is_some() { clock.of_program } else { memory() };
+        let progress = Progress { ended: clock.ended.take(), memory, ..clock.latest.clone() };
+        match &self.voice {
+            Voice::Silent => {}
+            Voice::Parent => say(&Line::Progress { progress }),
+            Voice::Store(notes) => notes.progress(&progress),
+        }
+    }
+
+    /// Takes note of the memory of the program. One that reports nothing is told of, too.
+    fn beat(&self, memory: Option<u64>) {
+        let mut clock = self.clock();
+        clock.of_program = memory;
+        if clock.progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+            self.say_progress(&mut clock);
+        }
     }
 }
 
@@ -270,20 +303,13 @@ impl Host for WorkerHost {
         if self.stop_half_way && is_half_way {
             self.stop.set();
         }
-        match &self.voice {
-            Voice::Silent => return,
-            Voice::Store(notes) => return notes.progress(&Progress { memory: memory(), ..progress.clone() }),
-            Voice::Parent => {}
-        }
         let mut clock = self.clock();
         let due = clock.progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) || progress.done == progress.total;
         // What an epoch gave is not lost between two lines.
         clock.ended = progress.ended.clone().or(clock.ended.take());
+        clock.latest.clone_from(progress);
         if due {
-            clock.progress = Some(Instant::now());
-            say(&Line::Progress {
-                progress: Progress { ended: clock.ended.take(), memory: memory(), ..progress.clone() },
-            });
+            self.say_progress(&mut clock);
         }
     }
 
@@ -339,6 +365,7 @@ impl Host for WorkerHost {
             launcher: &programs.launcher,
             is_only: true,
             asked: &|| self.stop.asked(),
+            beat: &|memory| self.beat(memory),
         };
         let run = runner.run(&work.folder, program, watched, tell);
         self.stop.runs_program.store(false, Ordering::SeqCst);

@@ -64,7 +64,8 @@ pub struct BestChange {
     pub new_trial: Option<u64>,
     pub old_loss: Option<Float>,
     pub new_loss: Option<Float>,
-    /// The labels whose values differ.
+    /// The hyperparameters whose values differ.
+    #[serde(rename = "hyperparameters")]
     pub labels: Vec<Change>,
 }
 
