@@ -56,7 +56,15 @@ impl Failure {
                                 makes it again";
                     failure = Self { code: 3, ..failure }.hint(hint);
                 }
-                Some(StoreError::Foreign(_) | StoreError::Format { .. } | StoreError::Name { .. }) => failure.code = 2,
+                Some(StoreError::Format { .. }) => {
+                    failure = Self { code: 2, ..failure }
+                        .hint("a newer `pipe` wrote it: use that one, or another store with `--store`");
+                }
+                Some(StoreError::Foreign(_)) => {
+                    failure = Self { code: 2, ..failure }
+                        .hint("name a folder that is empty or does not exist with `--store`");
+                }
+                Some(StoreError::Name { .. }) => failure.code = 2,
                 Some(StoreError::Interrupted) => failure = Self::silent(130),
                 Some(StoreError::Prefix(_) | StoreError::UnknownPrefix(_) | StoreError::AmbiguousPrefix { .. }) => {
                     failure.code = 2;
@@ -93,10 +101,25 @@ impl From<ViewError> for Failure {
             ViewError::Study(error) => error.into(),
             ViewError::Store(error) => error.into(),
             ViewError::Name(error) => error.into(),
+            ViewError::UnknownColumn { ref candidates, ref known, .. } if candidates.is_empty() => {
+                Self::usage(&error).hint(columns(known))
+            }
             ViewError::UnknownColumn { .. } | ViewError::Nothing(_) => Self::usage(&error),
             _ => Self::from_error(&error),
         }
     }
+}
+
+/// Returns a hint that lists columns. Each metric is there twice, at the best epoch and at the end, and is named once.
+fn columns(known: &[String]) -> String {
+    let metric = |name: &&String| name.starts_with("best.") || name.starts_with("end.");
+    let metrics: Vec<_> = known.iter().filter_map(|name| name.strip_prefix("end.")).collect();
+    let others: Vec<_> = known.iter().filter(|name| !metric(name)).map(String::as_str).collect();
+    let metrics = match metrics.as_slice() {
+        [] => String::new(),
+        some => format!("; with `best.` or `end.` before it: {}", some.join(", ")),
+    };
+    format!("columns are {}{metrics}", others.join(", "))
 }
 
 impl From<Refused> for Failure {
@@ -152,6 +175,14 @@ impl From<StudyError> for Failure {
                     |close| format!("did you mean `{close}`?"),
                 );
                 Self::usage(&error).hint(hint)
+            }
+            StudyError::TooFarBack { ref name, studies, .. } => {
+                let oldest = if studies > 1 {
+                    format!("the oldest is `{name}~{}`", studies - 1)
+                } else {
+                    format!("it is `{name}`")
+                };
+                Self::usage(&error).hint(oldest + "; `pipe studies` lists all")
             }
             StudyError::Empty => Self::usage(&error).hint("make one with `pipe run`"),
             StudyError::Store(error) => error.into(),

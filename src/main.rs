@@ -1,6 +1,9 @@
 //! The program `pipe`.
 
+mod choice;
 mod commands;
+mod completion;
+mod executor_args;
 mod failure;
 mod files;
 mod lock_file;
@@ -13,6 +16,7 @@ mod printer;
 mod publish;
 mod remotes;
 mod report_folder;
+mod signals;
 mod size;
 mod store_args;
 mod talk;

@@ -13,6 +13,7 @@ use pipe_engine::{
     run::{
         Event, How,
         room::RoomNeeded,
+        slurm::note::Place,
         verdict::{Counts, Verdict},
         why::Why,
     },
@@ -61,6 +62,12 @@ pub(super) struct Printer<'p> {
     skipped: (usize, String),
     /// The nodes that are running.
     running: BTreeMap<String, Running>,
+    /// The nodes that wait elsewhere, why most of them do, and when a plain line last said so.
+    queued: BTreeSet<String>,
+    reason: Option<String>,
+    said_queue: Option<Instant>,
+    /// How the searches stand.
+    outlook: String,
 }
 
 enum Form {
@@ -84,6 +91,8 @@ struct Running {
     last: Instant,
     /// The progress at the start. A training can continue from a checkpoint, and steps before it must not count for its speed.
     from: Option<u64>,
+    /// Where it runs, if that is another machine.
+    host: Option<String>,
 }
 
 /// The time between two lines about the progress of a node, if there is no terminal.
@@ -111,12 +120,24 @@ impl<'p> Printer<'p> {
             reused_unshown: 0,
             skipped: (0, String::new()),
             running: BTreeMap::new(),
+            queued: BTreeSet::new(),
+            reason: None,
+            said_queue: None,
+            outlook: String::new(),
         }
     }
 
     /// Shows one event. `news` is what came of it, if it is the end of a training.
     pub(crate) fn event(&mut self, event: &Event<'_>, news: Option<&News>) {
         match event {
+            Event::Queued { node, why } => self.queued(node, why),
+            Event::Placed { node, place } => self.placed(node, place),
+            Event::Waiting { reasons } => self.waiting(reasons),
+            Event::Notice { text } => match self.form {
+                Form::Events => print_event(&json!({ "event": "notice", "text": text })),
+                Form::Log => tracing::warn!("{text}"),
+                Form::Plain | Form::Bars(_) => self.line(&format!("note: {text}")),
+            },
             Event::Started { node, why } => self.started(node, why),
             Event::Progress { node, progress } => self.progress(node, progress),
             Event::Talk { node, line } => match self.form {
@@ -178,9 +199,77 @@ impl<'p> Printer<'p> {
         }
     }
 
+    /// Notes that a node waits elsewhere. Many may, so they have one line together, the one of the study.
+    fn queued(&mut self, node: &str, why: &Why) {
+        self.clear_bar(node);
+        self.queued.insert(node.to_owned());
+        match &self.form {
+            Form::Events => {
+                print_event(&json!({ "event": "queued", "node": node, "why": why.to_string(), "reason": why }))
+            }
+            Form::Log => tracing::info!(node, %why, "queued"),
+            Form::Plain | Form::Bars(_) => self.tell_queue(),
+        }
+    }
+
+    fn placed(&mut self, node: &str, place: &Place) {
+        match &mut self.form {
+            Form::Events => {
+                print_event(&json!({ "event": "placed", "node": node, "host": place.host, "job": place.job }))
+            }
+            Form::Log => tracing::info!(node, host = place.host, job = place.job, "placed"),
+            Form::Plain if self.verbose => self.line(&format!("{:>11}  {node}  on {place}", "running")),
+            Form::Plain => {}
+            Form::Bars(bars) => {
+                if let Some(bar) = bars.running.get(node) {
+                    bar.set_message(format!("on {place}"));
+                }
+                if let Some(running) = self.running.get_mut(node) {
+                    running.host = Some(place.host.clone());
+                }
+            }
+        }
+    }
+
+    fn waiting(&mut self, reasons: &[(String, usize)]) {
+        self.reason = reasons.first().map(|(reason, _)| reason.clone());
+        match &self.form {
+            Form::Events => {
+                let reasons: Vec<_> =
+                    reasons.iter().map(|(reason, jobs)| json!({ "reason": reason, "jobs": jobs })).collect();
+                print_event(&json!({ "event": "waiting", "reasons": reasons }));
+            }
+            Form::Log => tracing::debug!(?reasons, "waiting"),
+            Form::Plain => {
+                if self.said_queue.is_some_and(|said| said.elapsed() < PLAIN_EVERY) || reasons.is_empty() {
+                    return;
+                }
+                self.said_queue = Some(Instant::now());
+                let text: Vec<_> = reasons.iter().map(|(reason, jobs)| format!("{jobs} ({reason})")).collect();
+                self.line(&format!("{:>11}  {}", "queued", text.join(", ")));
+            }
+            Form::Bars(_) => self.tell_queue(),
+        }
+    }
+
+    /// Shows how many nodes wait elsewhere beside the bar of the study.
+    fn tell_queue(&self) {
+        if let Form::Bars(bars) = &self.form {
+            let queue = match (self.queued.len(), &self.reason) {
+                (0, _) => String::new(),
+                (n, Some(reason)) => format!("{n} queued ({reason})  "),
+                (n, None) => format!("{n} queued  "),
+            };
+            bars.study.set_message(queue + &self.outlook);
+        }
+    }
+
     fn started(&mut self, node: &str, why: &Why) {
         let now = Instant::now();
-        self.running.insert(node.to_owned(), Running { since: now, last: now, from: None });
+        if self.queued.remove(node) {
+            self.tell_queue();
+        }
+        self.running.insert(node.to_owned(), Running { since: now, last: now, from: None, host: None });
         match &mut self.form {
             Form::Events => {
                 print_event(&json!({ "event": "start", "node": node, "why": why.to_string(), "reason": why }))
@@ -212,6 +301,8 @@ impl<'p> Printer<'p> {
                 print_event(&line);
             }
             Form::Log => tracing::debug!(node, done = progress.done, total = progress.total, "progress"),
+            // A program that reports nothing.
+            Form::Plain | Form::Bars(_) if progress.total == 0 => {}
             Form::Plain => {
                 if running.last.elapsed() < PLAIN_EVERY {
                     return;
@@ -233,7 +324,8 @@ impl<'p> Printer<'p> {
                     }));
                 }
                 bar.set_position(progress.done);
-                bar.set_message(describe(progress, from, running.since.elapsed()));
+                let host = running.host.as_ref().map(|host| format!("{host}  ")).unwrap_or_default();
+                bar.set_message(host + &describe(progress, from, running.since.elapsed()));
             }
         }
     }
@@ -339,6 +431,7 @@ impl<'p> Printer<'p> {
     /// Removes the bar of a node, and moves the bar of the study on.
     fn clear_bar(&mut self, node: &str) {
         self.running.remove(node);
+        self.queued.remove(node);
         if let Form::Bars(bars) = &mut self.form {
             if let Some(bar) = bars.running.remove(node) {
                 bar.finish_and_clear();
@@ -433,9 +526,8 @@ impl<'p> Printer<'p> {
 
     /// Shows how the searches stand beside the bar of the study.
     pub(crate) fn outlook(&mut self, outlook: Option<String>) {
-        if let Form::Bars(bars) = &mut self.form {
-            bars.study.set_message(outlook.unwrap_or_default());
-        }
+        self.outlook = outlook.unwrap_or_default();
+        self.tell_queue();
     }
 
     fn clear(&mut self) {

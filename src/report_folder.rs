@@ -104,21 +104,40 @@ fn known_findings(folder: &Path) -> Option<Findings> {
     serde_json::from_slice(&fs::read(folder.join(FINDINGS)).ok()?).ok()
 }
 
-/// Returns the folders of views that belong to no study in `kept`, given as (name, hash).
+/// Returns the place of the page that shows two studies side by side.
+pub(crate) fn comparison(store: &Store, a: &Digest, b: &Digest) -> PathBuf {
+    store.root().join(FOLDER).join(DIFF).join(pair_name(a, b)).join("diff.html")
+}
+
+/// Returns the folders of views that belong to no study in `kept`, given as (name, hash), or to two of which one is not.
 pub(crate) fn stale(store: &Store, kept: &BTreeSet<(String, Digest)>) -> Vec<PathBuf> {
-    let kept: BTreeSet<String> = kept.iter().map(|(name, hash)| folder_name(name, hash)).collect();
-    let entries = fs::read_dir(store.root().join(FOLDER)).into_iter().flatten().flatten();
-    let mut stale: Vec<_> = entries
-        .filter(|entry| !kept.contains(&*entry.file_name().to_string_lossy()))
-        .map(|entry| entry.path())
-        .filter(|path| !is_stage(path))
-        .collect();
+    let names: BTreeSet<String> = kept.iter().map(|(name, hash)| folder_name(name, hash)).collect();
+    let hashes: BTreeSet<Digest> = kept.iter().map(|(_, hash)| *hash).collect();
+    let folder = store.root().join(FOLDER);
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_pair = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        hashes.iter().any(|a| name.starts_with(&a.short()) && hashes.iter().any(|b| *name == pair_name(a, b)))
+    };
+    let of_studies = entries(&folder).filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name != DIFF && !names.contains(&*name)
+    });
+    let of_pairs = entries(&folder.join(DIFF)).filter(|path| !is_pair(path));
+    let mut stale: Vec<_> = of_studies.chain(of_pairs).filter(|path| !is_stage(path)).collect();
     stale.sort();
     stale
 }
 
 /// The folder of all views, within the folder of the store.
 const FOLDER: &str = "reports";
+
+/// The folder of the pages that show two studies, within the folder of all views.
+const DIFF: &str = "diff";
+
+fn pair_name(a: &Digest, b: &Digest) -> String {
+    format!("{}-{}", a.short(), b.short())
+}
 
 fn folder_name(name: &str, hash: &Digest) -> String {
     format!("{name}-{}", hash.short())

@@ -19,6 +19,12 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
+    /// Returns the options with these values, where they are given, for a command line that is not whole yet.
+    pub(crate) fn given(store: Option<PathBuf>, file: Option<PathBuf>) -> Self {
+        let store = store.or_else(|| std::env::var_os("PIPE_STORE").filter(|path| !path.is_empty()).map(PathBuf::from));
+        Self { store, file: file.unwrap_or_else(|| PathBuf::from("pipeline.ron")) }
+    }
+
     /// Returns the store's folder.
     pub(crate) fn root(&self) -> PathBuf {
         self.store.clone().unwrap_or_else(|| {

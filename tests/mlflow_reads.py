@@ -36,6 +36,13 @@ def main():
     args = parser.parse_args()
     study = [args.study] if args.study else []
 
+    def history_of(node):
+        of_study = ["--study", *study] if study else []
+        files = {file["path"] for file in json.loads(pipe("show", *of_study, node, "--json"))["outputs"]}
+        # A trial whose network cannot be built has none.
+        text = pipe("cat", *of_study, f"{node}/history.csv") if "history.csv" in files else ""
+        return list(csv.DictReader(io.StringIO(text)))
+
     def pipe(command, *rest):
         done = subprocess.run([args.pipe, command, "--store", args.store, *rest], check=True, stdout=subprocess.PIPE)
         return done.stdout.decode()
@@ -54,16 +61,15 @@ def main():
     for node, run in runs.items():
         assert run.data.tags["study"] == shown["study"]
         assert [artifact.path for artifact in client.list_artifacts(run.info.run_id)] == ["action"]
-        of_study = ["--study", *study] if study else []
-        history = list(csv.DictReader(io.StringIO(pipe("cat", *of_study, f"{node}/history.csv"))))
-        for name in [name for name in history[0] if "." in name]:
+        history = history_of(node)
+        for name in [name for name in (history[0] if history else []) if "." in name]:
             found = client.get_metric_history(run.info.run_id, name)
             assert [metric.step for metric in found] == [int(row["epoch"]) for row in history], (node, name)
             for metric, row in zip(found, history):
                 assert close(float(row[name]), metric.value), (node, name, row[name], metric.value)
                 values += 1
         if node in trials:
-            assert set(run.data.params) == {"pipe.stage", *trials[node]["labels"]}, node
+            assert set(run.data.params) == {"pipe.stage", *trials[node]["hyperparameters"]}, node
             status = "FINISHED" if trials[node]["status"] == "completed" else "FAILED"
             assert run.info.status == status, (node, run.info.status)
     print(f"{len(runs)} runs, {values} values, {sum(node in trials for node in runs)} trials")

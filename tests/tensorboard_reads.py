@@ -97,7 +97,7 @@ def main():
         if node in trials:
             trial = trials[node]
             start = plugin(events, "_hparams_/session_start_info").session_start_info
-            for label, value in trial["labels"].items():
+            for label, value in trial["hyperparameters"].items():
                 if isinstance(value, (int, float)) and not isinstance(value, bool) and label in start.hparams:
                     proto = start.hparams[label]
                     assert proto.number_value == value or proto.string_value, (node, label)
@@ -107,7 +107,7 @@ def main():
             end = plugin(events, "_hparams_/session_end_info").session_end_info
             assert end.status == (1 if trial["status"] == "completed" else 2), node
     experiment = plugin(read(runs), "_hparams_/experiment").experiment
-    labels = {label for trial in trials.values() for label in trial["labels"]}
+    labels = {label for trial in trials.values() for label in trial["hyperparameters"]}
     assert {info.name for info in experiment.hparam_infos} == labels
     files = [load(cat(f"retrain_best/{file}.safetensors")) for file in ["histograms", "last/weights"]]
     histograms = check_histograms(read(runs / "retrain_best"), *files)

@@ -42,7 +42,8 @@ pub const FORMATS: &str = "the output of `pipe trials --json`, a record that `pi
 /// A trial in any of the formats.
 #[derive(Deserialize)]
 struct Foreign {
-    /// The value of each active label.
+    /// The value of each active hyperparameter. Older versions of `pipe trials --json` called them labels.
+    #[serde(alias = "hyperparameters")]
     labels: Option<BTreeMap<String, Value>>,
     /// What Hyperopt keeps for each label: for a choice the index of its option, for an inactive label null.
     hyperopt_vals: Option<BTreeMap<String, Value>>,
@@ -122,8 +123,17 @@ mod tests {
         let labels = json!({"optimizer": "RMSprop", "first_conv": 4, "first_conv_size": 4, "residual": null,
                             "conv_dropout_drop_proba": 0.0025825});
         assert_eq!(import.record.trials, [Imported::new(serde_json::from_value(labels).unwrap(), Some(-0.4785))]);
-        let why = "it has no value for label `conv_dropout_drop_proba` that the space could propose".to_owned();
+        let why =
+            "it has no value for the hyperparameter `conv_dropout_drop_proba` that the space could propose".to_owned();
         assert_eq!((import.misfits, import.record.source), (vec![(1, why)], Some("somewhere".to_owned())));
+    }
+
+    #[test]
+    fn trials_of_pipe_have_hyperparameters_and_those_of_older_versions_labels() {
+        let space: Space = serde_json::from_value(json!({"rate": {"uniform": [0, 1]}})).unwrap();
+        let read = |key: &str| read(&json!([{ key: {"rate": 0.5}, "loss": 1 }]).to_string(), &space).unwrap();
+        assert_eq!(read("hyperparameters").record.trials.len(), 1);
+        assert_eq!(read("hyperparameters"), read("labels"));
     }
 
     #[test]

@@ -22,6 +22,14 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let none = if self.path.ends_with(']') { "absent" } else { "default" };
         let text = |value: &Option<Value>| value.as_ref().map_or_else(|| none.to_owned(), Value::to_string);
+        if self.path.is_empty() {
+            // All of it is another variant.
+            let name = |value: &Option<Value>| match value.as_ref().and_then(Value::as_object) {
+                Some(fields) if fields.len() == 1 => fields.keys().map(|name| format!("{name}(..)")).collect(),
+                _ => text(value),
+            };
+            return write!(f, "{} -> {}", name(&self.old), name(&self.new));
+        }
         write!(f, "{} {} -> {}", self.path, text(&self.old), text(&self.new))
     }
 }
@@ -86,5 +94,7 @@ mod tests {
         check(json!([1, 1]), json!([1, 1, 1]), &["x[2] absent -> 1"]);
         check(json!([1, 2, 3]), json!([4, 2, 5, 3]), &["x[0] 1 -> 4", "x[2] absent -> 5"]);
         check(json!("a"), json!({ "a": 1 }), &["x \"a\" -> {\"a\":1}"]);
+        let [old, new] = ["Folder", "Files"].map(|name| Some(json!({ name: { "listing": [1, 2] } })));
+        assert_eq!(Change { path: String::new(), old, new }.to_string(), "Folder(..) -> Files(..)");
     }
 }

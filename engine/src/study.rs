@@ -283,6 +283,16 @@ pub enum StudyError {
         /// The names of all studies, and all tags.
         known: Vec<String>,
     },
+    /// There are fewer studies of this name.
+    #[error("there is no study `{name}~{back}`: the store has {studies} of that name")]
+    TooFarBack {
+        /// The name.
+        name: String,
+        /// How many before the latest the user wants.
+        back: usize,
+        /// How many there are.
+        studies: usize,
+    },
     /// The store has no studies.
     #[error("there are no studies in this store yet")]
     Empty,
@@ -342,6 +352,9 @@ pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
     let of_name: Vec<_> = all.iter().filter(|(known, _)| known == name).collect();
     if let Some((name, entry)) = of_name.iter().rev().nth(back) {
         return load(store, Some(name.clone()), entry.digest);
+    }
+    if !of_name.is_empty() && back != usize::MAX {
+        return Err(StudyError::TooFarBack { name: name.to_owned(), back, studies: of_name.len() });
     }
     let tags = tag::list(store)?;
     if let Some((tag, entry)) = tags.iter().find(|(tag, _)| tag == text) {

@@ -22,20 +22,43 @@ use crate::{
 /// # Errors
 /// As for [`study::find`].
 pub fn find(store: &Store, text: Option<&str>) -> Result<Found, StudyError> {
-    let open = store.readable_runs()?;
-    let of_name = |name: &str| open.iter().filter(|run| run.study_name == name).max_by_key(|run| run.started);
-    let begun = match text {
-        Some(name) => of_name(name),
-        None => {
-            let latest = study::list(store)?.into_iter().map(|(_, entry)| entry.at).max();
-            let is_later = |run: &&RunLog| latest.is_none_or(|latest| seconds(run) >= latest);
-            open.iter().filter(|run| !run.study_name.is_empty()).filter(is_later).max_by_key(|run| run.started)
-        }
-    };
-    match begun.map(|run| so_far(store, run)).transpose()?.flatten() {
+    match begun(store, text)?.map(|run| so_far(store, &run)).transpose()?.flatten() {
         Some(found) => Ok(found),
         None => study::find(store, text),
     }
+}
+
+/// Returns the names of the nodes of the study that `text` names, sorted, also of those that are not done yet. No result is looked up.
+///
+/// # Errors
+/// As for [`find`].
+pub fn names(store: &Store, text: Option<&str>) -> Result<Vec<String>, StudyError> {
+    match begun(store, text)?.and_then(|run| pipeline_of(store, &run)) {
+        Some((_, pipeline)) => {
+            let plan = expand(&pipeline, &Downloads::default());
+            let names: BTreeSet<_> = plan.nodes.into_iter().map(|node| node.name).collect();
+            Ok(names.into_iter().collect())
+        }
+        None => Ok(study::find(store, text)?.study.nodes.into_keys().collect()),
+    }
+}
+
+/// Returns the unfinished run of the study that `text` names, or the one that was begun last, if no study was recorded after it.
+fn begun(store: &Store, text: Option<&str>) -> Result<Option<RunLog>, StudyError> {
+    let latest = match text {
+        Some(_) => None,
+        None => study::list(store)?.into_iter().map(|(_, entry)| entry.at).max(),
+    };
+    let is_meant = |run: &RunLog| match text {
+        Some(name) => run.study_name == name,
+        None => !run.study_name.is_empty() && latest.is_none_or(|latest| seconds(run) >= latest),
+    };
+    Ok(store.readable_runs()?.into_iter().filter(is_meant).max_by_key(|run| run.started))
+}
+
+/// Returns the pipeline of a run with the digest of its record. `None` if its log does not say what it runs, as that of an older version.
+fn pipeline_of(store: &Store, run: &RunLog) -> Option<(Digest, Pipeline)> {
+    run.objects.iter().filter_map(|object| Some((*object, pipeline(store, object)?))).next_back()
 }
 
 /// Returns what the unfinished runs of the store have done so far, by name.
@@ -56,10 +79,9 @@ fn seconds(run: &RunLog) -> u64 {
     run.started.duration_since(std::time::SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Returns what a run has done so far. `None` if its log does not say what it runs, as that of an older version.
+/// Returns what a run has done so far. `None` if its log does not say what it runs.
 fn so_far(store: &Store, run: &RunLog) -> Result<Option<Found>, StudyError> {
-    let mut pipelines = run.objects.iter().filter_map(|object| Some((*object, pipeline(store, object)?)));
-    let Some((digest, mut pipeline)) = pipelines.next_back() else { return Ok(None) };
+    let Some((digest, mut pipeline)) = pipeline_of(store, run) else { return Ok(None) };
     pipeline.name.clone_from(&run.study_name);
     let plan = expand(&pipeline, &Downloads::default());
     let wanted: BTreeSet<usize> = (0..plan.nodes.len()).collect();

@@ -16,7 +16,7 @@ use pipe_engine::{
         read,
     },
     plan::Plan,
-    run::{self, Options, worker::StopFlag},
+    run::{self, Executor, Options, worker::StopFlag},
     study::{self, Study, StudyError},
 };
 use pipe_store::{
@@ -63,6 +63,7 @@ fn options(rerun: BTreeSet<usize>) -> Options {
         log_level: "error",
         memory: None,
         elsewhere: None,
+        executor: Executor::Here,
     }
 }
 

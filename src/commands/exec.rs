@@ -9,15 +9,17 @@ use pipe_engine::{
     how::How,
     run::{
         self,
-        execute::{ExecuteError, Stores, execute},
+        execute::{ExecuteError, Stores, execute, execute_locked},
         limits, log, machine,
-        worker::{self, Line, Programs, StopFlag, WorkerHost},
+        slurm::note::{JobEnd, JobNotes, Place},
+        worker::{self, Line, Programs, StopFlag, Voice, WorkerHost},
     },
     study,
 };
-use pipe_store::{ActionKey, Digest, Store};
+use pipe_stages::stage::Progress;
+use pipe_store::{ActionKey, ActionLock, Digest, JobNote, Store};
 
-use crate::{failure::Failure, logging::Logging, output::print};
+use crate::{failure::Failure, logging::Logging, output::print, signals};
 
 /// Execute one action that is in the store (plumbing)
 ///
@@ -26,7 +28,10 @@ use crate::{failure::Failure, logging::Logging, output::print};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  pipe exec 3d0dead549d1")]
+  pipe exec 3d0dead549d1
+  pipe exec --batch 3d0dead549d1
+
+With `--batch`, it ends with exit code 75 if another process executes the action.")]
 pub(crate) struct Exec {
     /// The action key, or a unique prefix of it
     key: String,
@@ -57,6 +62,13 @@ pub(crate) struct Exec {
     /// How its program is run, if it runs one, as JSON
     #[arg(long, hide = true, value_name = "JSON")]
     how: Option<String>,
+    /// Work as a job of a cluster
+    ///
+    /// Leaves notes in the store for the run that waits for it: how far it is, every few seconds, in `progress/`, and why it ended, if it
+    /// has no result, in `failures/`. Does not wait if another process executes the action, but ends with exit code 75. At SIGTERM it
+    /// writes a checkpoint and ends with exit code 130. BATCH is for the notes.
+    #[arg(long, value_name = "BATCH", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with = "protocol")]
+    batch: Option<String>,
     /// Speak the protocol of `pipe run`
     ///
     /// Prints JSON lines, and ends when standard input is closed.
@@ -70,9 +82,10 @@ impl Exec {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         if self.protocol {
             worker::listen(&STOP).map_err(|error| Failure::work(format!("no thread could be started: {error}")))?;
+            worker::say(&Line::Placed { place: Place::of_this_process() });
         }
         // ^C on a terminal reaches the whole process group, so the parent stops, too. It closes the pipe at a second one.
-        let _ = ctrlc::set_handler(|| {
+        signals::listen(|_| {
             if STOP.set() {
                 worker::kill_programs();
                 std::process::exit(130);
@@ -111,6 +124,8 @@ impl Exec {
                 Err(failure)
             }
             Err(Stopped::Interrupted) => Err(Failure::silent(130)),
+            Err(Stopped::Held) => Err(Failure { code: HELD, ..Failure::work("another process executes this action") }
+                .hint("wait for its result, or leave out `--batch` to wait here")),
         }
     }
 
@@ -127,6 +142,8 @@ impl Exec {
                     log::add_error(&mut said, &failure.message, failure.hint.as_deref());
                 }
             }
+            // The process that has the action saves what it says.
+            Err(Stopped::Held) => return ended,
             Err(Stopped::Interrupted) => said.push(b"interrupted"),
             Err(Stopped::Failure(failure)) => log::add_error(&mut said, &failure.message, failure.hint.as_deref()),
         }
@@ -146,9 +163,49 @@ impl Exec {
             Ok(digest) => digest,
             Err(_) => store.resolve_prefix(&self.key)?,
         };
+        let Some(batch) = &self.batch else { return self.execute_key(&store, key, None) };
+        // What an earlier job noted is not about this one.
+        store.remove_job_note(JobNote::Failure, &ActionKey(key))?;
+        let notes = || JobNotes::new(store.clone(), ActionKey(key), batch.clone());
+        let Some(lock) = store.try_lock_action(&ActionKey(key))? else {
+            notes().end(JobEnd::Held)?;
+            return Err(Stopped::Held);
+        };
+        let noted = notes();
+        noted.progress(&Progress::default());
+        let ended = self.execute_key(&store, key, Some((noted, lock)));
+        let end = match &ended {
+            Ok(_) if self.fresh => Some(JobEnd::Replaced),
+            Ok(_) | Err(Stopped::Held) => None,
+            Err(Stopped::Interrupted) => {
+                Some(JobEnd::Interrupted { done: JobNotes::last(&store, &ActionKey(key)).unwrap_or(0) })
+            }
+            Err(Stopped::Failure(Failure { message, hint, code, .. })) => {
+                Some(JobEnd::Error { message: message.clone(), hint: hint.clone(), damaged: *code == 3 })
+            }
+        };
+        if let Some(end) = end {
+            notes().end(end)?;
+        }
+        ended
+    }
+
+    /// Executes the action `key`. As a job of a cluster, it has the lock of the action, and writes notes.
+    fn execute_key(
+        &self,
+        store: &Store,
+        key: Digest,
+        batch: Option<(JobNotes, ActionLock)>,
+    ) -> Result<run::execute::Executed, Stopped> {
         let inputs = self.inputs_from.as_deref().map_or_else(|| Ok(store.clone()), Store::open)?;
         // A node that is checked may be executed with an action that only its own store has.
-        let actions = if store.contains(&key)? { &store } else { &inputs };
+        let actions = if store.contains(&key)? { store } else { &inputs };
+        if !actions.contains(&key)? {
+            let failure = Failure::work(format!("no action with the key {key} is in the store"));
+            return Err(failure
+                .hint("`pipe run --plan --json` stores the actions of a study, and prints their keys")
+                .into());
+        }
         let action = study::action(actions, &key).map_err(Failure::from)?;
         let stage = pipe_stages::instantiate(&action.stage, action.version, &action.params)
             .map_err(|why| Failure::work(why).hint("is this the version of `pipe` that planned it?"))?;
@@ -160,7 +217,12 @@ impl Exec {
         };
         let trajectory = action.trajectory(&*stage);
         let cadence = Duration::from_secs_f64(self.checkpoint_every.clamp(0.0, 1e9));
-        let mut host = WorkerHost::new(store.clone(), trajectory, self.fresh, &STOP, cadence, self.protocol);
+        let (voice, lock) = match batch {
+            Some((notes, lock)) => (Voice::Store(Box::new(notes)), Some(lock)),
+            None if self.protocol => (Voice::Parent, None),
+            None => (Voice::Silent, None),
+        };
+        let mut host = WorkerHost::new(store.clone(), trajectory, self.fresh, &STOP, cadence, voice);
         host.stop_half_way = self.stop_half_way;
         host.gpus.clone_from(&self.gpus);
         if stage.needs().process {
@@ -181,15 +243,11 @@ impl Exec {
             Some(programs) => machine::provenance_of_program(&programs.how),
             None => machine::provenance(&name, threads),
         };
-        let executed = execute(
-            Stores { inputs: &inputs, results: &store },
-            &*stage,
-            &action,
-            device,
-            &host,
-            provenance,
-            self.fresh,
-        );
+        let stores = Stores { inputs: &inputs, results: store };
+        let executed = match lock {
+            Some(lock) => execute_locked(stores, &*stage, &action, device, &host, provenance, self.fresh, lock),
+            None => execute(stores, &*stage, &action, device, &host, provenance, self.fresh),
+        };
         let keeps_state = host.programs.as_ref().is_some_and(|programs| programs.clean_up(executed.is_ok()));
         let executed = executed.map_err(|error| match error {
             ExecuteError::Interrupted => Stopped::Interrupted,
@@ -216,8 +274,13 @@ impl Exec {
 /// What there is to know about a program that ended without a result and left a state.
 const STATE_STAYS: &str = "the next run goes on from the state that it left; with `--rerun` it starts afresh";
 
+/// The exit code if another process executes the action: "temporary failure" in `sysexits.h`.
+const HELD: u8 = 75;
+
 enum Stopped {
     Interrupted,
+    /// Another process executes the action.
+    Held,
     Failure(Failure),
 }
 

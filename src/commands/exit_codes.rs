@@ -6,6 +6,7 @@ use crate::{failure::Failure, logging::Logging, output::print};
 
 /// The exit codes.
 const TEXT: &str = "\
+Exit codes:
   0    done
        diff: the studies are the same
        run --plan: nothing would run

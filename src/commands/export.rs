@@ -11,10 +11,12 @@ use pipe_store::{Digest, ObjectSource, Store, TreeEntry};
 use pipe_views::export::{
     mlflow, onnx, results,
     tensorboard::{self, TensorboardError},
+    trackio,
 };
 use url::Url;
 
 use crate::{
+    choice,
     failure::Failure,
     logging::Logging,
     publish::{self, Existing, ExistingFolder, Folder, Published},
@@ -22,7 +24,7 @@ use crate::{
     talk,
 };
 
-/// Copy output files out of the store, or convert them for ONNX, TensorBoard or MLflow
+/// Copy output files out of the store, or write a study for other programs
 ///
 /// For example `pipe export retrain_best/best/weights.safetensors weights.safetensors` copies one file. The copies are
 /// independent of the store. A file or a folder appears when it is complete; if something fails, nothing is left behind.
@@ -32,28 +34,32 @@ Examples:
   pipe export retrain_best/best/weights.safetensors weights.safetensors
   pipe export --onnx retrain_best model.onnx
   pipe export --tensorboard runs
-  pipe export --mlflow mlruns")]
+  pipe export --mlflow mlruns
+  pipe export --trackio trackio")]
 pub(crate) struct Export {
-    /// A node or one of its files; a study [default: the latest] with `--tensorboard`, `--results` or `--mlflow`
-    #[arg(value_name = "NODE[/PATH]", required_unless_present_any = ["tensorboard", "results", "mlflow"])]
+    /// A node or one of its files; a study [default: the latest] with `--tensorboard`, `--results`, `--mlflow` or `--trackio`
+    #[arg(value_name = "NODE[/PATH]", required_unless_present_any = ["tensorboard", "results", "mlflow", "trackio"])]
     what: Option<String>,
     /// Where to write: a folder that is empty or does not exist, or a file if only one is copied
-    #[arg(required_unless_present_any = ["tensorboard", "results", "mlflow"], conflicts_with_all = ["tensorboard", "results", "mlflow"])]
+    #[arg(required_unless_present_any = ["tensorboard", "results", "mlflow", "trackio"], conflicts_with_all = ["tensorboard", "results", "mlflow", "trackio"])]
     dest: Option<PathBuf>,
     /// Write the trained network as an ONNX model
     ///
     /// The input is [n, channels, height, width], with values from 0 to 255.
-    #[arg(long, conflicts_with_all = ["tensorboard", "results", "mlflow"])]
+    #[arg(long, conflicts_with_all = ["tensorboard", "results", "mlflow", "trackio"])]
     onnx: bool,
     /// Write the study as event files for `tensorboard --logdir DIR`, to a folder of its own in DIR
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["results", "mlflow"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["results", "mlflow", "trackio"])]
     tensorboard: Option<PathBuf>,
     /// Write a JSON file for each trial, as Hyperopt-Keras-CNN-CIFAR-100 does, to a folder of the study in DIR
-    #[arg(long, value_name = "DIR", conflicts_with = "mlflow")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["mlflow", "trackio"])]
     results: Option<PathBuf>,
     /// Write the study as an experiment in the folder `mlruns` of MLflow, to a folder of its own in DIR
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "trackio")]
     mlflow: Option<PathBuf>,
+    /// Write the study as a project of Trackio, to a folder of its own in the inbox of DIR, which is read by `TRACKIO_DIR=DIR trackio show`
+    #[arg(long, value_name = "DIR")]
+    trackio: Option<PathBuf>,
     /// The study to look for the node in [default: the latest]
     #[arg(long, value_name = "STUDY")]
     study: Option<String>,
@@ -67,14 +73,15 @@ pub(crate) struct Export {
 impl Export {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        if let Some(folder) = self.tensorboard.as_ref().or(self.results.as_ref()).or(self.mlflow.as_ref()) {
+        let of_study = [&self.tensorboard, &self.results, &self.mlflow, &self.trackio];
+        if let Some(folder) = of_study.into_iter().flatten().next() {
             let found = unfinished::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
             return self.write_study(&store, &found, folder);
         }
         let found = unfinished::find(&store, self.study.as_deref())?;
         let (what, dest) = self.what.as_deref().zip(self.dest.as_deref()).expect("the arguments are required");
         if self.onnx {
-            let name = found.study.resolve(what)?;
+            let name = choice::training(&found.study, what)?;
             let model = onnx::of_node(&store, &found.study, name)?;
             return self.write_file(&model, TreeEntry::of(Digest::of(&model), model.len() as u64), dest);
         }
@@ -106,6 +113,7 @@ impl Export {
         let dest = match self.tensorboard {
             Some(_) => parent.join(name).join(&short),
             None if self.mlflow.is_some() => parent.join(mlflow::experiment(&found.hash)),
+            None if self.trackio.is_some() => parent.join("inbox").join(format!("pipe-{name}-{short}")),
             None => parent.join(format!("{name}-{short}")),
         };
         let mut paths = Vec::new();
@@ -125,6 +133,9 @@ impl Export {
             let files =
                 mlflow::files(store, &found.study, &format!("{name}-{short}"), url.as_str().trim_end_matches('/'))?;
             files.into_iter().try_for_each(|(path, text)| add(path, text.as_bytes()))?;
+        } else if self.trackio.is_some() {
+            let lines = trackio::lines(store, &found.study, &format!("{name}-{short}"))?;
+            add(trackio::FILE.to_owned(), lines.as_bytes())?;
         } else {
             let files = results::files(store, &found.study)?;
             if files.is_empty() {

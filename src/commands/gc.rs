@@ -82,6 +82,7 @@ impl Gc {
             lock => lock,
         }?;
         let now = SystemTime::now();
+        refuse_beside_runs(&store)?;
         let forgotten = gc::forget(&store, self.keep_last)?;
         let plan = self.plan(&store, &forgotten, now)?.plan;
         // Before anything is written, because the disk may be full.
@@ -280,4 +281,16 @@ fn render_views(folders: &[PathBuf]) -> String {
     } else {
         format!("reports of forgotten studies to remove: {}\n", folders.len())
     }
+}
+
+/// Refuses to collect beside a run if other machines do not see the locks of this store: whether a run has ended cannot be seen then.
+fn refuse_beside_runs(store: &Store) -> Result<(), Failure> {
+    let run = if store.locks_are_local() { store.runs()?.into_iter().next() } else { None };
+    let Some(run) = run else { return Ok(()) };
+    let failure = Failure::work(format!(
+        "a run of `{}` is not finished, and whether it goes on elsewhere cannot be seen here: other machines do not see the locks of this \
+         store",
+        run.study_name
+    ));
+    Err(failure.hint("finish it with `pipe run`, and collect then"))
 }

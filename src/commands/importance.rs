@@ -1,10 +1,10 @@
 //! `pipe importance`
 
 use clap::Args;
-use pipe_engine::unfinished;
 use pipe_views::importance;
 
 use crate::{
+    choice,
     failure::Failure,
     logging::Logging,
     output::{json, print},
@@ -23,8 +23,12 @@ Examples:
   pipe importance
   pipe importance shapes --json")]
 pub(crate) struct Importance {
-    /// A study's name or hash [default: the latest]
+    /// A study's name or hash, or a search of the latest study [default: the latest]
+    #[arg(value_name = "STUDY|SEARCH")]
     study: Option<String>,
+    /// The search, if the study has several [default: all]
+    #[arg(long, value_name = "STAGE")]
+    search: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
     /// Print JSON
@@ -35,8 +39,14 @@ pub(crate) struct Importance {
 impl Importance {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        let found = unfinished::find(&store, self.study.as_deref())?;
-        let searches = importance::table(&store, &found.study)?;
+        let (found, search) = choice::study_and_search(&store, self.study.as_deref(), self.search)?;
+        let mut searches = importance::table(&store, &found.study)?;
+        if let Some(wanted) = &search {
+            if !searches.iter().any(|of| of.search == *wanted) {
+                return Err(choice::no_search(wanted, searches.iter().map(|of| of.search.as_str())));
+            }
+            searches.retain(|of| of.search == *wanted);
+        }
         if searches.is_empty() {
             talk::say("the study has no search");
         }

@@ -61,6 +61,7 @@ commands! {
     cat::Cat,
     predict::Predict,
     completions::Completions(parser()),
+    complete::Complete(parser()),
     man::Man(parser()),
     exec::Exec,
     launch::Launch,
@@ -113,8 +114,8 @@ fn run() -> Result<(), Failure> {
         Err(error) => return answer(&error),
     };
     logging::start(&cli.logging);
-    // A worker is told how many threads to start, and what becomes a program needs none.
-    if !matches!(cli.command, Command::Exec(_) | Command::Launch(_)) {
+    // A worker is told how many threads to start. What becomes a program needs none, and a shell does not wait for them.
+    if !matches!(cli.command, Command::Exec(_) | Command::Launch(_) | Command::Complete(_)) {
         pipe_store::start_threads(None);
     }
     cli.command.run(&cli.logging)

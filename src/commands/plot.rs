@@ -12,6 +12,7 @@ use pipe_views::{
 };
 
 use crate::{
+    choice,
     failure::Failure,
     files,
     logging::Logging,
@@ -37,7 +38,7 @@ pub(crate) struct Plot {
     /// What to draw
     #[arg(value_enum)]
     kind: PlotKind,
-    /// A study's name or hash [default: the latest]; a training or proposal for `architecture`
+    /// A study's name or hash [default: the latest], or a search of the latest; a training or proposal for `architecture`
     ///
     /// With `--proposal`, `architecture` takes a search or a training.
     #[arg(value_name = "STUDY|NODE")]
@@ -151,13 +152,14 @@ impl Plot {
         if matches!(self.kind, PlotKind::Architecture) {
             return self.architecture(&store);
         }
-        let found = unfinished::find(&store, self.what.as_deref().or(self.study.as_deref()))?;
+        let what = self.what.as_deref().or(self.study.as_deref());
+        let (found, search) = choice::study_and_search(&store, what, self.search.clone())?;
         let Some(kind) = self.kind.of_trials() else {
             let executions = timeline::executions(&store, &found.study)?;
             return self.write(&timeline::Timeline::new(executions).draw());
         };
         let all = trials::table(&store, &found.study)?;
-        let trials = of_search(&all, self.search.as_deref())?;
+        let trials = choice::search(&all, search.as_deref())?;
         let choice = ShownColumns {
             columns: self.columns.clone(),
             x: self.x.clone(),
@@ -218,21 +220,5 @@ impl From<NetworkError> for Failure {
             }
             error => Self::usage(&error),
         }
-    }
-}
-
-/// Returns the trials of the search called `name`, or of the only search.
-fn of_search<'a>(all: &'a [trials::TrialRow], name: Option<&str>) -> Result<&'a [trials::TrialRow], Failure> {
-    let searches: Vec<_> = all.chunk_by(|a, b| a.search == b.search).collect();
-    let names = || searches.iter().map(|trials| trials[0].search.as_str()).collect::<Vec<_>>().join(", ");
-    match (searches.as_slice(), name) {
-        ([], _) => Err(Failure::usage("the study has no search")),
-        ([only], None) => Ok(only),
-        (_, None) => {
-            Err(Failure::usage("the study has several searches").hint(format!("name one with `--search`: {}", names())))
-        }
-        (some, Some(name)) => some.iter().find(|trials| trials[0].search == name).copied().ok_or_else(|| {
-            Failure::usage(format!("the study has no search `{name}`")).hint(format!("it has {}", names()))
-        }),
     }
 }

@@ -13,6 +13,7 @@ use pipe_store::Digest;
 use pipe_views::predict::{BATCH, Model, PredictError, Prediction};
 
 use crate::{
+    choice,
     failure::Failure,
     files,
     logging::Logging,
@@ -81,7 +82,7 @@ impl Predict {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
         let found = unfinished::find(&store, self.study.as_deref())?;
-        let name = found.study.resolve(&self.node)?;
+        let name = choice::training(&found.study, &self.node)?;
         let model = Model::of_node(&store, &found.study, name)?;
         let candidates = self.candidates()?;
         let mut drawings = self.explain.as_deref().map(|dest| Drawings::new(dest, &candidates)).transpose()?;

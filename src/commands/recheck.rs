@@ -64,7 +64,6 @@ pub(super) fn check_sample(
         .prefix("pipe-check-")
         .tempdir()
         .map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
-    stop_at_ctrl_c();
     let cores = limits::cores();
     let options = run::Options {
         jobs: cores,
@@ -78,7 +77,9 @@ pub(super) fn check_sample(
         log_level: logging.level(),
         memory: limits::free_memory(),
         elsewhere: None,
+        executor: run::Executor::Here,
     };
+    stop_at_ctrl_c(&options.executor);
     let is_log = logging.log_format == LogFormat::Json;
     let mut printer = Printer::new(false, logging.quiet, logging.verbose > 0, is_log, &plan, sample.len());
     let mut tell = |event: Event<'_>| printer.event(&event, None);

@@ -10,7 +10,7 @@ use pipe_engine::{
     plan::Plan,
     readings,
     run::{
-        self, Event,
+        self, Event, Executor,
         check::check,
         limits,
         outlook::{Expected, Outlook, Prospect},
@@ -26,6 +26,7 @@ use pipe_store::{ActionKey, RefKind, Store};
 use serde_json::json;
 
 use crate::{
+    executor_args::ExecutorArgs,
     failure::Failure,
     lock_file::{self, Comparison, Written},
     logging::{LogFormat, Logging},
@@ -33,6 +34,7 @@ use crate::{
     plan_args::{self, PlanArgs, Planned, Unknown},
     printer::{Printer, ROOM_HINT, Summary, room_event, room_text},
     remotes, report_folder,
+    signals::{self, Asked},
     store_args::StoreArgs,
     talk,
     trials::Trials,
@@ -55,7 +57,9 @@ Examples:
   pipe run --stage visualize_filters
   pipe run --set search.trials=50 --jobs 4
   pipe run --plan
-  pipe run --check train/3")]
+  pipe run --check train/3
+  pipe run --launcher 'srun --exact -N1 -n1 -c{threads} --mem={memory}M --gpus={gpus}'
+  pipe run --executor slurm --partition gpu --time 4:00:00 --threads 8")]
 pub(crate) struct Run {
     #[command(flatten)]
     store: StoreArgs,
@@ -95,8 +99,12 @@ pub(crate) struct Run {
     #[arg(long, requires = "remote")]
     remote_write: bool,
     /// Print JSON, one event per line
+    ///
+    /// With `--plan`, also stores the actions whose keys it prints, so that `pipe exec KEY` executes them.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    executor: ExecutorArgs,
     /// Seconds between checkpoints of a training
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, env = "PIPE_CHECKPOINT_EVERY", value_parser = seconds)]
     checkpoint_every: f64,
@@ -140,6 +148,7 @@ impl Run {
         if !self.check.is_empty() {
             return self.check_nodes(&plan, &wanted, &self.options(ordinal, rerun, logging)?, logging);
         }
+        let mut options = self.options(ordinal, rerun, logging)?;
         let store = self.store.open()?;
         if tag::exists(&store, &plan.name)? {
             let failure = Failure::usage(format!("the study cannot be called `{0}`: a tag has this name", plan.name));
@@ -149,8 +158,7 @@ impl Run {
         }
         let previous = study::find_latest(&store, &plan.name)?;
 
-        stop_at_ctrl_c();
-        let mut options = self.options(ordinal, rerun, logging)?;
+        stop_at_ctrl_c(&options.executor);
         let through = match &self.remote {
             Some(name) => Some(remotes::read_through(&store, name, self.remote_write)?),
             None => None,
@@ -242,7 +250,7 @@ impl Run {
     fn options(&self, ordinal: usize, rerun: BTreeSet<usize>, logging: &Logging) -> Result<run::Options, Failure> {
         let cores = limits::cores();
         Ok(run::Options {
-            jobs: self.jobs.map_or(cores, usize::from),
+            jobs: self.executor.jobs(self.jobs.map(usize::from), cores),
             threads: self.threads.map(usize::from),
             cores,
             ordinal,
@@ -253,6 +261,7 @@ impl Run {
             log_level: logging.level(),
             memory: limits::free_memory(),
             elsewhere: None,
+            executor: self.executor.executor()?,
         })
     }
 
@@ -282,7 +291,7 @@ impl Run {
             .prefix("pipe-check-")
             .tempdir()
             .map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
-        stop_at_ctrl_c();
+        stop_at_ctrl_c(&options.executor);
         let mut printer = self.printer(logging, plan, nodes.len());
         let mut tell = |event: Event<'_>| printer.event(&event, None);
         let counts = check(&store, plan, &nodes, scratch.path(), options, &STOP, &mut tell)?;
@@ -294,6 +303,11 @@ impl Run {
         let store = self.store.open_to_look()?;
         let previous = study::find_latest(&store, &plan.name)?;
         let outlook = Outlook::of_run(&store, plan, wanted, previous.as_ref(), rerun)?;
+        if self.json {
+            // Whoever reads the keys can execute them.
+            let stored = self.store.open().and_then(|store| Ok(outlook.store_actions(&store)?));
+            stored.unwrap_or_else(|error| tracing::warn!("the actions are not stored: {}", error.message));
+        }
         let roots = outlook.roots();
         let needed = self.room(&store, plan, &outlook)?;
         let mut text = String::new();
@@ -367,10 +381,12 @@ impl Run {
     }
 }
 
-/// At the first ^C, trainings write checkpoints. At the second, the process ends at once.
-pub(super) fn stop_at_ctrl_c() {
-    let _ = ctrlc::set_handler(|| {
-        if STOP.set() {
+/// At the first ^C, trainings write checkpoints. At the second, the process ends at once. So it does if the terminal is closed and jobs
+/// are in the queue of a cluster, which go on without it.
+pub(super) fn stop_at_ctrl_c(executor: &Executor) {
+    let leaves_jobs = matches!(executor, Executor::Slurm(_));
+    signals::listen(move |asked| {
+        if STOP.set() || (leaves_jobs && asked == Asked::HangUp) {
             std::process::exit(130);
         }
     });

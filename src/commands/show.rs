@@ -59,7 +59,9 @@ impl Show {
                 let view = show::study(store, &found)?;
                 return Ok((view.render(), json(&view)));
             }
-            // Damage is reported. Other errors are not, because `what` can be a node or another object.
+            // Damage is reported. So is a study that is too far back: no node has a `~` in its name. Other errors are not, because `what` can
+            // be a node or another object.
+            Some(Err(error @ StudyError::TooFarBack { .. })) => return Err(error.into()),
             Some(Err(StudyError::Store(error))) if error.is_damage() => return Err(error.into()),
             _ => {}
         }

@@ -1,13 +1,13 @@
 //! `pipe trials`
 
 use clap::Args;
-use pipe_engine::unfinished;
 use pipe_views::{
     importance,
     trials::{self, Layout},
 };
 
 use crate::{
+    choice,
     failure::Failure,
     logging::Logging,
     output::{self, json, print, print_bytes},
@@ -26,10 +26,14 @@ Examples:
   pipe trials --columns epochs,parameters --all
   pipe trials --csv > trials.csv")]
 pub(crate) struct Trials {
-    /// A study's name or hash [default: the latest]
+    /// A study's name or hash, or a search of the latest study [default: the latest]
+    #[arg(value_name = "STUDY|SEARCH")]
     study: Option<String>,
     #[command(flatten)]
     store: StoreArgs,
+    /// The search, if the study has several [default: all]
+    #[arg(long, value_name = "STAGE")]
+    search: Option<String>,
     /// Sort by a metric or a hyperparameter, the best first
     #[arg(long, value_name = "METRIC")]
     sort: Option<String>,
@@ -56,8 +60,12 @@ const ON_TERMINAL: usize = 20;
 impl Trials {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let store = self.store.open_existing()?;
-        let found = unfinished::find(&store, self.study.as_deref())?;
+        let (found, search) = choice::study_and_search(&store, self.study.as_deref(), self.search)?;
+        let search = search.as_deref();
         let mut rows = trials::table(&store, &found.study)?;
+        if search.is_some() {
+            rows = choice::search(&rows, search)?.to_vec();
+        }
         if let Some(by) = &self.sort {
             trials::sort(&mut rows, by)?;
         }
@@ -76,7 +84,9 @@ impl Trials {
         }
         let width = output::width();
         let important = importance::table(&store, &found.study)?;
-        let order = important.into_iter().flat_map(|search| search.labels).map(|label| label.label);
+        let is_shown = |name: &str| search.is_none_or(|wanted| wanted == name);
+        let important = important.into_iter().filter(|of| is_shown(&of.search));
+        let order = important.flat_map(|search| search.labels).map(|label| label.label);
         let layout = Layout {
             width,
             rows: width.filter(|_| !self.all).map(|_| ON_TERMINAL),
@@ -85,7 +95,10 @@ impl Trials {
             columns: self.columns,
         };
         let repeated = trials::repetitions(&store, &found.study)?;
-        let tables = repeated.iter().map(|(search, points)| trials::render_repetitions(search, points));
+        let tables = repeated
+            .iter()
+            .filter(|(name, _)| is_shown(name))
+            .map(|(search, points)| trials::render_repetitions(search, points));
         print(&(trials::render_text(&rows, &layout)? + &tables.map(|table| format!("\n{table}")).collect::<String>()))
     }
 }

@@ -81,6 +81,7 @@ function showRunning(live) {
       p.loss !== undefined && p.loss !== null && `train loss ${significant(p.loss)}`,
       p.accuracy !== undefined && p.accuracy !== null && `train accuracy ${(100 * p.accuracy).toFixed(1)} %`,
       node.speed > 0 && `${significant(Number(node.speed.toPrecision(3)))} ${p.unit}/s`,
+      node.place && `on ${node.place.host}${node.place.job ? ", job " + node.place.job : ""}`,
       p.memory && `${(p.memory / 1e6).toFixed(0)} MB`,
       left || duration(live.at - node.since),
     ].filter(Boolean).join(", ");

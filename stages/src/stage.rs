@@ -362,7 +362,7 @@ pub struct Checkpoint {
 pub struct Progress {
     /// The work done, in `unit`s.
     pub done: u64,
-    /// The total work, in `unit`s.
+    /// The total work, in `unit`s. 0 if it is not known.
     pub total: u64,
     /// The unit, as a plural noun: `images`, `filters`, `bytes`.
     pub unit: String,
@@ -378,7 +378,7 @@ pub struct Progress {
     /// The last epoch that has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<EndedEpoch>,
-    /// The memory of the process, in bytes. A host adds it.
+    /// The memory of the process, or of all processes of a program, in bytes. A host adds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
 }

@@ -13,6 +13,7 @@ use std::{
         unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::SystemTime,
 };
@@ -111,6 +112,19 @@ fn if_present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// Whether no file system that this process has locked a file on was without locks.
+static HAS_LOCKS: AtomicBool = AtomicBool::new(true);
+
+/// Returns whether locks have worked in this process so far.
+pub(crate) fn has_locks() -> bool {
+    HAS_LOCKS.load(Ordering::Relaxed)
+}
+
+/// Returns whether an attempt to lock a file has failed because its file system has no locks, as some of clusters have not.
+fn is_without_locks(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EOPNOTSUPP | libc::ENOLCK))
+}
+
 /// An open file.
 #[derive(Debug)]
 pub(crate) struct Handle {
@@ -177,7 +191,8 @@ impl Handle {
         .at("truncate", &self.path)
     }
 
-    /// Takes the lock on the file, unless another open file has it. Returns whether it did. The lock ends when the file is closed.
+    /// Takes the lock on the file, unless another open file has it. Returns whether it did. The lock ends when the file is closed. A file
+    /// system without locks gives it to everybody: then [`has_locks`] says so.
     pub(crate) fn try_lock(&self, kind: Lock) -> Result<bool> {
         operate(Operation::Lock, &self.path, || {
             let tried = match kind {
@@ -187,6 +202,15 @@ impl Handle {
             match tried {
                 Ok(()) => Ok(true),
                 Err(TryLockError::WouldBlock) => Ok(false),
+                Err(TryLockError::Error(error)) if is_without_locks(&error) => {
+                    if HAS_LOCKS.swap(false, Ordering::Relaxed) {
+                        tracing::warn!(
+                            "this file system has no locks ({error}): two processes may do the same work, which changes no result, and \
+                             `pipe gc` waits until no run is unfinished"
+                        );
+                    }
+                    Ok(true)
+                }
                 Err(TryLockError::Error(error)) => Err(error),
             }
         })

@@ -22,7 +22,7 @@ use crate::{
     disk::{self, DRAFT, Entry, Found},
     encoding::Encoding,
     error::{Result, StoreError},
-    layout::{ACTIONS, LOGS, OBJECTS, PARTS, PROVENANCE, TEMPORARY},
+    layout::{ACTIONS, FAILURES, JOBS, LOGS, OBJECTS, PARTS, PROGRESS, PROVENANCE, TEMPORARY},
     paths::Listed,
 };
 
@@ -351,8 +351,13 @@ impl Store {
     fn doom_leftovers(&self, items: &mut Vec<GcItem>, cutoff: SystemTime) -> Result<()> {
         // Two processes that make the same store at once may leave a file beside `format`.
         let unborn = disk::list(self.root())?.into_iter().filter(|entry| entry.name.starts_with(DRAFT));
-        for entry in disk::list(&self.dir(TEMPORARY))?.into_iter().chain(unborn) {
+        for entry in unborn {
             self.doom_entry(items, cutoff, GcKind::Temporary, &entry)?;
+        }
+        for folder in [TEMPORARY, JOBS, PROGRESS, FAILURES] {
+            for entry in disk::list(&self.dir(folder))? {
+                self.doom_entry(items, cutoff, GcKind::Temporary, &entry)?;
+            }
         }
         for entry in self.lock_files()? {
             self.doom_entry(items, cutoff, GcKind::Lock, &entry)?;

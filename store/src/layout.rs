@@ -14,7 +14,12 @@
 //! checkpoints/<trajectory>/<step>          names a tree among the parts
 //! checkpoints/<trajectory>/parts/<digest>  bytes
 //! work/<key>/                   where the program of an action works. The files in it are its own
+//! jobs/<batch>.keys             the jobs of a batch that was put into the queue of a cluster
+//! jobs/<batch>.<n>.log          what job n of it wrote
+//! progress/<key>                how far the job of an action is
+//! failures/<key>                why the job of an action ended without a result
 //! locks/                        empty files, on which kernel locks are held
+//! local-locks                   is there if other machines do not see these locks
 //! tmp/                          files that are being written
 //! quarantine/                   damaged files, set aside
 //! reserve                       room for a collection if the disk is full
@@ -29,7 +34,11 @@ pub(crate) const REFS: &str = "refs";
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 pub(crate) const PARTS: &str = "parts";
 pub(crate) const WORK: &str = "work";
+pub(crate) const JOBS: &str = "jobs";
+pub(crate) const PROGRESS: &str = "progress";
+pub(crate) const FAILURES: &str = "failures";
 pub(crate) const LOCKS: &str = "locks";
+pub(crate) const LOCAL_LOCKS: &str = "local-locks";
 pub(crate) const TEMPORARY: &str = "tmp";
 pub(crate) const REMOTES: &str = "remotes.ron";
 pub(crate) const QUARANTINE: &str = "quarantine";

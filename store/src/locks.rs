@@ -21,9 +21,9 @@ use std::{
 
 use crate::{
     ActionKey, Digest, Store,
-    disk::{self, Entry, Found, Handle, Lock},
+    disk::{self, Entry, Existing, Found, Handle, Lock},
     error::{Result, StoreError},
-    layout::LOCKS,
+    layout::{LOCAL_LOCKS, LOCKS},
     waiting,
 };
 
@@ -182,6 +182,22 @@ impl Store {
 
     fn lock_path(&self, folder: &str, digest: &Digest) -> PathBuf {
         self.dir(LOCKS).join(folder).join(digest.to_string())
+    }
+}
+
+impl Store {
+    /// Returns whether it was found that other machines do not see the locks of this store, or that it has none. A process that has not
+    /// taken one yet cannot know the latter.
+    pub fn locks_are_local(&self) -> bool {
+        !disk::has_locks() || matches!(disk::exists(&self.dir(LOCAL_LOCKS)), Ok(true))
+    }
+
+    /// Notes that other machines do not see the locks of this store.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn note_local_locks(&self) -> Result<()> {
+        self.draft()?.publish(&self.dir(LOCAL_LOCKS), Existing::Replace).map(drop)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     Store, Tally,
     disk::{self, Entry, Found},
     error::Result,
-    layout::{ACTIONS, CHECKPOINTS, LOGS, OBJECTS, PROVENANCE, QUARANTINE, TEMPORARY, WORK},
+    layout::{ACTIONS, CHECKPOINTS, FAILURES, JOBS, LOGS, OBJECTS, PROGRESS, PROVENANCE, QUARANTINE, TEMPORARY, WORK},
     reserve::RESERVE,
     work::parse_work,
 };
@@ -28,7 +28,7 @@ pub struct Usage {
     pub checkpoints: Tally,
     /// The files in the working folders of programs.
     pub work: Tally,
-    /// Files that are being written, or that a killed process left.
+    /// Files that are being written, or that a killed process left, and notes of jobs.
     pub temporary: Tally,
     /// Damaged files that were set aside.
     pub quarantine: Tally,
@@ -49,6 +49,9 @@ impl Store {
             quarantine: self.tally(QUARANTINE)?,
             ..Usage::default()
         };
+        for folder in [JOBS, PROGRESS, FAILURES] {
+            usage.temporary.add_all(self.tally(folder)?);
+        }
         for folder in self.work_folders()? {
             usage.work.add_all(folder.files);
         }

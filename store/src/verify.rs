@@ -15,7 +15,8 @@ use crate::{
     encoding::Encoding,
     error::{Result, StoreError},
     layout::{
-        ACTIONS, CHECKPOINTS, LOCKS, LOGS, OBJECTS, PARTS, PROVENANCE, QUARANTINE, REFS, REMOTES, TEMPORARY, WORK,
+        ACTIONS, CHECKPOINTS, FAILURES, JOBS, LOCAL_LOCKS, LOCKS, LOGS, OBJECTS, PARTS, PROGRESS, PROVENANCE,
+        QUARANTINE, REFS, REMOTES, TEMPORARY, WORK,
     },
     locks::LOCK_FOLDERS,
     names::check_name,
@@ -98,14 +99,18 @@ impl VerifyReport {
 
 /// The folders and files in a store's folder. `partial` (interrupted downloads) and `reports` (views of studies) belong to users of the
 /// store.
-const TOP: [&str; 15] = [
+const TOP: [&str; 19] = [
     ACTIONS,
     CHECKPOINTS,
+    FAILURES,
     "format",
+    JOBS,
+    LOCAL_LOCKS,
     LOCKS,
     LOGS,
     OBJECTS,
     "partial",
+    PROGRESS,
     PROVENANCE,
     QUARANTINE,
     REFS,
@@ -363,7 +368,7 @@ impl Store {
                 None => report.foreign.push(path),
             }
         }
-        for folder in [TEMPORARY, QUARANTINE, LOGS] {
+        for folder in [TEMPORARY, QUARANTINE, LOGS, JOBS, PROGRESS, FAILURES] {
             self.list_or_report(report, &self.dir(folder))?;
         }
         let mut folders = vec![self.dir(LOCKS)];
@@ -580,7 +585,9 @@ mod tests {
         let folders =
             [OBJECTS, ACTIONS, PROVENANCE, CHECKPOINTS, "refs/studies", "refs/runs", "refs", TEMPORARY, LOCKS];
         let work = format!("work/{}", everything().1.runs().unwrap()[0].keys[0]);
-        for name in folders.into_iter().chain(["locks/actions", "locks/work", "locks/sweep", QUARANTINE, WORK, &work]) {
+        for name in
+            folders.into_iter().chain(["locks/actions", "locks/work", "locks/sweep", QUARANTINE, JOBS, WORK, &work])
+        {
             let (_folder, store) = everything();
             if name == "locks/sweep" {
                 fs::remove_file(store.dir(name)).unwrap();

@@ -63,7 +63,7 @@ fn a_trial_that_diverges_is_a_result_and_the_search_continues() {
     assert_eq!(events.nodes("failed").len(), 0);
     let trials = sandbox.json("trials --json");
     let statuses: Vec<_> =
-        trials.as_array().unwrap().iter().map(|trial| (&trial["labels"]["rate"], &trial["status"])).collect();
+        trials.as_array().unwrap().iter().map(|trial| (&trial["hyperparameters"]["rate"], &trial["status"])).collect();
     for (rate, status) in &statuses {
         assert_eq!(**status, if rate.as_f64() == Some(1e30) { "diverged" } else { "completed" });
     }
@@ -83,7 +83,7 @@ fn an_infeasible_trial_is_a_result_too() {
     assert_eq!((events.nodes("failed").len(), events.nodes("skipped").len()), (0, 0));
     let trials = sandbox.json("trials --json");
     for trial in trials.as_array().unwrap() {
-        let expected = if trial["labels"]["nb_conv_pool_layers"] == 7 { "failed" } else { "completed" };
+        let expected = if trial["hyperparameters"]["nb_conv_pool_layers"] == 7 { "failed" } else { "completed" };
         assert_eq!(trial["status"], expected, "{trial}");
     }
 }
@@ -98,7 +98,11 @@ fn a_proposed_value_that_no_training_can_use_is_a_result_too() {
     let events = sandbox.run("--set search.trials=5 --stage search").ok();
     assert_eq!((events.nodes("failed").len(), events.nodes("skipped").len()), (0, 0));
     for trial in sandbox.json("trials --json").as_array().unwrap() {
-        assert_eq!(trial["status"], if trial["labels"]["ep"] == 0 { "failed" } else { "completed" }, "{trial}");
+        assert_eq!(
+            trial["status"],
+            if trial["hyperparameters"]["ep"] == 0 { "failed" } else { "completed" },
+            "{trial}"
+        );
     }
 }
 

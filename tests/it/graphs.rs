@@ -62,6 +62,25 @@ fn two_data_sets_and_two_searches() {
     assert_ne!(sandbox.node("a/train/000")["key"], sandbox.node("b/train/000")["key"]);
     let trials = sandbox.pipe("trials --csv").ok().out;
     assert_eq!(trials.lines().count(), 5, "{trials}");
+    // One search is chosen by its name.
+    for args in ["trials b --csv", "trials graph --search b --csv"] {
+        let trials = sandbox.pipe(args).ok().out;
+        let rows: Vec<_> = trials.lines().skip(1).map(|row| row.split(',').next().unwrap()).collect();
+        assert_eq!(rows, ["b", "b"], "{args}");
+    }
+    assert!(sandbox.pipe("importance b").ok().out.starts_with("b: 2 of 2"));
+    assert!(sandbox.pipe("trials").ok().out.contains("a/000") && !sandbox.pipe("trials b").ok().out.contains("a/000"));
+    let several = sandbox.pipe("plot history --out h.svg");
+    assert_eq!(
+        (several.code, several.err.as_str()),
+        (Some(2), "error: the study has several searches\n  hint: name one with `--search`: a, b\n")
+    );
+    sandbox.pipe("plot history b --out h.svg").ok();
+    for args in ["trials --search c", "importance --search c", "plot history --search c"] {
+        let unknown = sandbox.pipe(args);
+        let expected = "error: the study has no search `c`\n  hint: it has a, b\n";
+        assert_eq!((unknown.code, unknown.err.as_str()), (Some(2), expected), "{args}");
+    }
     // Only a part of the graph is run.
     let part = sandbox.run("--stage filters_a").ok();
     assert!(part.nodes("reused").contains("a/train/001") && !part.nodes("reused").contains("halves"));

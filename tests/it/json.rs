@@ -1,10 +1,22 @@
 //! Every key of JSON for programs is documented in `docs/json.md`, and a number is never a string.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, TINY};
+use crate::{
+    kills::LONG,
+    sandbox::{Sandbox, TINY},
+};
 
 /// The sections of the page by their anchors: each row's key, and the section that describes what is in it, if one does.
 struct Page(BTreeMap<String, BTreeMap<String, Option<String>>>);
@@ -186,4 +198,79 @@ fn what_is_not_a_number_is_null() {
     assert!(trial.as_object().unwrap().contains_key("loss") && seen.contains("\"diverged\""));
     // In the store it is what it was.
     assert_eq!(sandbox.json("cat search/train/000/score.json")["loss"], "NaN");
+}
+
+#[test]
+fn a_study_that_is_not_over_is_documented() {
+    let page = Page::read();
+    // Long enough to be looked at.
+    let sandbox = Sandbox::with(&LONG.replace("epochs: 60", "epochs: 5000"));
+    let mut command = sandbox.command("run --json");
+    let mut run = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let has_ended = |line: &String| line.contains("\"event\":\"progress\"") && line.contains("\"ended\":");
+    let ended = lines.find(has_ended).expect("an epoch ended");
+    page.assert("", &ended, "run --json");
+    let since = Instant::now();
+    let running = loop {
+        let shown = sandbox.json("show --json");
+        if shown["running"][0]["curve"].as_array().is_some_and(|curve| !curve.is_empty()) {
+            break shown;
+        }
+        assert!(since.elapsed() < Duration::from_secs(120), "{shown}");
+        thread::sleep(Duration::from_millis(100));
+    };
+    page.assert("pipe-show", &running.to_string(), "show --json");
+    assert_eq!((&running["status"], &running["open"]["running"]), (&"running".into(), &true.into()));
+    assert_eq!(
+        (&running["running"][0]["node"], &running["running"][0]["progress"]["unit"]),
+        (&"train".into(), &"images".into())
+    );
+    for (section, command) in [("pipe-studies", "studies --json"), ("pipe-show-node", "show data --json")] {
+        page.assert(section, &sandbox.pipe(command).ok().out, command);
+    }
+    kill_process_group(Pid::from_child(&run), Signal::INT).unwrap();
+    let rest: Vec<_> = lines.collect();
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    page.assert("", &rest.join("\n"), "run --json, interrupted");
+    let ends: Vec<Value> = rest.iter().rev().take(2).map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&ends[0]["event"], &ends[1]["how"]), (&"interrupted".into(), &"interrupted".into()), "{ends:?}");
+    let stopped = sandbox.json("show --json");
+    page.assert("pipe-show", &stopped.to_string(), "show --json");
+    assert_eq!((&stopped["status"], &stopped["open"]["running"]), (&"stopped".into(), &false.into()));
+    assert!(stopped["running"].is_null() && stopped["open"]["parts"]["train"] == 1, "{stopped}");
+    page.assert("pipe-studies", &sandbox.pipe("studies --json").ok().out, "studies --json");
+}
+
+#[test]
+fn a_search_that_is_given_up_and_a_run_that_differs_are_documented() {
+    let page = Page::read();
+    let sandbox = Sandbox::with(
+        r#"Study(name: "killed", seed: 1, stages: [
+            ("search", Search(trials: 9, lag: 2, sampler: Random, maximise: Best("score"), space: {"x": uniform(0, 1)},
+                trial: Command(run: ["./run.sh", "{hp.x}", "{report}"], files: ["run.sh"], reports: Lines))),
+        ])"#,
+    );
+    sandbox.write("run.sh", "#!/bin/sh\necho out of memory\nkill -9 $$\n");
+    fs::set_permissions(sandbox.path("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let output = sandbox.output(sandbox.command("run --json --jobs 1").env("PATH", "/usr/bin:/bin"));
+    page.assert("", &output.out, "run --json");
+    let given_up = output
+        .out
+        .lines()
+        .find(|line| line.contains("\"event\":\"given_up\""))
+        .unwrap_or_else(|| panic!("{}{}", output.out, output.err));
+    let given_up: Value = serde_json::from_str(given_up).unwrap();
+    assert_eq!((&given_up["search"], &given_up["trials"]), (&"search".into(), &2.into()));
+
+    let sandbox = Sandbox::after_run();
+    // It writes the lock file.
+    sandbox.run("").ok();
+    let output = sandbox.pipe("run --json --locked --set search.trials=2");
+    page.assert("", &output.out, "run --json --locked");
+    assert!(
+        output.out.contains("\"event\":\"differs\"") && output.out.contains("\"event\":\"locked\""),
+        "{}",
+        output.out
+    );
 }

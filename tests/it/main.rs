@@ -16,6 +16,7 @@
 //! | [`overrides`]    | `--set` and `PIPE_SET` override values in the file                                |
 //! | [`collection`]   | gc removes everything that no study needs, and nothing else                       |
 //! | [`commands`]     | the output of the other commands                                                  |
+//! | [`completion`]   | shells complete commands, studies, nodes, columns and fields                      |
 //! | [`golden`]       | the output bytes of every stage are pinned                                        |
 //! | [`exports`]      | pictures, and exports for other programs, complete or not at all                  |
 //! | [`streams`]      | a study is finished although nobody listens; lost output is an error              |
@@ -23,6 +24,7 @@
 //! | [`docs`]         | the code on the pages is run, their options and links exist                       |
 //! | [`layers`]       | a network whose layers are written out can be used like any other                 |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
+//! | [`slurm`]        | launchers and the queue of a cluster execute nodes, and change nothing             |
 //! | [`tags`]         | tags name studies and keep them                                                   |
 //! | [`notes`]        | notes stand beside studies and change nothing in them                              |
 //! | [`json`]         | every key of JSON for programs is in `docs/json.md`                               |
@@ -30,6 +32,7 @@
 //! | [`check`]        | nodes are executed again and compared with their results                         |
 //! | [`logs`]         | what nodes said is kept, also if they are reused, failed or crashed               |
 //! | [`groups`]       | stages of a `ForEach` are named, alone and together, in every command              |
+//! | [`pages`]        | the report and `diff --html` in a browser; folders in `diff`                      |
 //! | [`predict`]      | a trained network classifies pictures                                             |
 //! | [`programs`]     | programs of the user leave no process behind and go on after kills                |
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
@@ -43,6 +46,7 @@ mod check;
 mod collection;
 mod command;
 mod commands;
+mod completion;
 mod damage;
 mod docs;
 mod exports;
@@ -57,6 +61,7 @@ mod lock;
 mod logs;
 mod notes;
 mod overrides;
+mod pages;
 mod predict;
 mod programs;
 mod reference;
@@ -69,6 +74,7 @@ mod search;
 mod selection;
 #[cfg(feature = "remote")]
 mod servers;
+mod slurm;
 mod sources;
 mod streams;
 mod studies;

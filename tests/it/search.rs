@@ -111,13 +111,13 @@ fn a_search_can_start_from_the_trials_of_another() {
     // So the start-up of the sampler is over, and the first proposal is neither the random one nor an imported one.
     let proposed = json("search/propose/000/proposal.json")["labels"].clone();
     assert_eq!(proposed.as_object().unwrap().len(), 2);
-    assert!(old.as_array().unwrap().iter().all(|trial| trial["labels"] != proposed), "{proposed}: {old}");
+    assert!(old.as_array().unwrap().iter().all(|trial| trial["hyperparameters"] != proposed), "{proposed}: {old}");
     let narrowed = sandbox.pipe("import-trials old.json --search none");
     assert_eq!((narrowed.code, narrowed.err.lines().next()), (Some(2), Some("error: there is no search `none`")));
     sandbox.write("old.json", "{\"trials\": [{\"labels\": {\"activation\": \"tanh\"}, \"loss\": 1}]}");
     let refused = sandbox.pipe("import-trials old.json");
     assert_eq!(refused.code, Some(1));
-    let expected = "trial 0: its label `activation` is \"tanh\", which the space never proposes\n\
+    let expected = "trial 0: its hyperparameter `activation` is \"tanh\", which the space never proposes\n\
                     error: `search` could not have proposed 1 of the 1 trials\n  \
                     hint: widen its space, or leave them out with `--skip-misfits`\n";
     assert_eq!(refused.err, expected);
@@ -133,7 +133,7 @@ fn importances_show_their_number_of_trials() {
     let text = sandbox.pipe("importance").ok().out;
     assert!(text.starts_with("search: 11 of 11 trials have a score\nhyperparameter"), "{text}");
     let json: serde_json::Value = serde_json::from_str(&sandbox.pipe("importance --json").ok().out).unwrap();
-    let labels = json[0]["labels"].as_array().unwrap();
+    let labels = json[0]["hyperparameters"].as_array().unwrap();
     assert_eq!((labels.len(), &labels[0]["trials"]), (2, &11.into()));
     // Trials that equal the best ones are counted, too.
     assert!((2..=11).contains(&labels[0]["best"].as_u64().unwrap()));

@@ -3,14 +3,17 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, skipped, text};
+use crate::{
+    pages::browsed,
+    sandbox::{Sandbox, skipped, text},
+};
 
 /// A server that ends with the test.
 struct Ui {
@@ -196,45 +199,6 @@ fn a_study_is_shown_while_it_runs_and_after_a_kill() {
     assert_eq!(ui.wait_for(|state| state["status"] != "stopped")["status"], "complete");
     assert_eq!(sandbox.json("studies --json").as_array().unwrap().len(), 1);
     assert!(sandbox.stored("tmp").is_empty(), "what was going on is not noted any more");
-}
-
-/// Returns what a browser makes of a page, or `None` if there is no browser.
-fn browsed(address: &str) -> Option<String> {
-    let browser = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
-        let found = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        found.is_ok_and(|status| status.success())
-    })?;
-    let profile = tempfile::tempdir().unwrap();
-    let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(address)
-        .stderr(Stdio::null())
-        .output()
-        .unwrap();
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-#[test]
-fn the_script_of_the_report_sorts_filters_and_chooses() {
-    let sandbox = Sandbox::after_run();
-    sandbox.pipe("report --output report.html").ok();
-    let page = std::fs::read_to_string(sandbox.path("report.html")).unwrap();
-    let act = "<script>
-        document.querySelector('tr[data-trial]').click();
-        const head = [...document.querySelectorAll('table.sortable th')].find((head) => head.textContent === 'lr_rate_mult');
-        head.click(); head.click();
-        const rows = [...head.closest('table').tBodies[0].rows];
-        document.title = rows.map((row) => row.cells[rows[0].cells.length - 1].textContent).join(' > ');
-        </script></body>";
-    sandbox.write("acted.html", &page.replace("</body>", act));
-    let Some(dom) = browsed(&format!("file://{}", sandbox.path("acted.html").display())) else {
-        return skipped("there is no Chromium");
-    };
-    assert!(dom.contains("<title>1.1599 &gt; 0.8606 &gt; 0.69147</title>"), "{}", &dom[..2000.min(dom.len())]);
-    assert_eq!(dom.matches("aria-sort=\"descending\"").count(), 1);
-    let chosen = dom.split("chosen\"").count() - 1;
-    assert!(chosen >= 2, "a row and its curves, not {chosen}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Views of a study: pure functions of a store and a study. A view reads only the objects that it shows, and writes nothing;
 //! commands write.
 
+pub mod comparison;
 pub mod diff;
 pub mod evaluation;
 pub mod export;
@@ -39,9 +40,9 @@ pub enum ViewError {
     /// A name of no node, or of several.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The trials have no such column.
+    /// The trials have no such column. `candidates` may be meant, and `known` are those that there are.
     #[error("trials have no column `{name}`{}", did_you_mean(.candidates))]
-    UnknownColumn { name: String, candidates: Vec<String> },
+    UnknownColumn { name: String, candidates: Vec<String>, known: Vec<String> },
     /// There is nothing to show. The text says what is missing.
     #[error("{0}")]
     Nothing(String),

@@ -15,6 +15,8 @@ pub(super) struct Form<'n> {
     content: Value,
     /// The fields that were taken, for the list of known fields in a mistake.
     taken: Vec<&'static str>,
+    /// Where else fields of a name would be right, for a mistake: the path of a value, and its fields.
+    elsewhere: Vec<(String, Vec<&'static str>)>,
 }
 
 impl<'n> Form<'n> {
@@ -28,7 +30,17 @@ impl<'n> Form<'n> {
             (_, json) => json,
         };
         let term = term.content();
-        Self { term, content, taken: Vec::new() }
+        Self { term, content, taken: Vec::new(), elsewhere: Vec::new() }
+    }
+
+    /// Says that fields of these names are known at `path`. Whoever writes one of them here may mean that.
+    pub(super) fn also_at(&mut self, path: String, fields: impl IntoIterator<Item = &'static str>) {
+        self.elsewhere.push((path, fields.into_iter().collect()));
+    }
+
+    /// Returns the fields of the stage: those that were taken, and those of its parameters.
+    pub(super) fn known<T: Read>(&self) -> Vec<&'static str> {
+        T::fields().iter().chain(&self.taken).copied().collect()
     }
 
     /// Removes a field and returns its value.
@@ -88,7 +100,11 @@ impl<'n> Form<'n> {
         let with_taken = |problem: problem::Problem| match problem.at.steps() {
             // The fields that were taken are known, too.
             [Step::Name(name)] if problem.part == Part::Key => {
-                problem::Problem::unknown_field(&Path::here(), name, T::fields().iter().chain(&self.taken).copied())
+                let problem = problem::Problem::unknown_field(&Path::here(), name, self.known::<T>());
+                match self.elsewhere.iter().find(|(_, fields)| fields.contains(&name.as_str())) {
+                    Some((path, _)) => problem.help(format!("did you mean `{path}.{name}`?")),
+                    None => problem,
+                }
             }
             _ => problem,
         };

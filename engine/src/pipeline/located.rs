@@ -30,8 +30,21 @@ pub(super) fn located(term: &Term, problem: problem::Problem) -> Mistake {
         Part::Name => (name_of(locate(term, steps)), None),
         Part::Key => (key_of(term, steps), None),
     };
+    let help = problem.help.or_else(|| advice(&problem.found, steps).map(str::to_owned));
     let field = field.map(|field| format!("`{field}`: ")).unwrap_or_default();
-    Mistake { message: field + &problem.found, span: Some(span), expected: problem.expected, help: problem.help }
+    Mistake { message: field + &problem.found, span: Some(span), expected: problem.expected, help }
+}
+
+/// Returns what to do about an unknown name, where something else can be had in another way.
+fn advice(found: &str, steps: &[Step]) -> Option<&'static str> {
+    let Some(Step::Name(field)) = steps.last().filter(|_| found.starts_with("unknown name")) else { return None };
+    match field.as_str() {
+        "model" => Some("any other network is written out, `model: Layers([..])`; `init` starts from trained weights"),
+        "format" => {
+            Some("`Decode` reads pictures and their classes; a program of your own reads anything else: `Command(..)`")
+        }
+        _ => None,
+    }
 }
 
 /// Returns the end of a path from its last name on, which tells a person what is meant: `policy[0]`.

@@ -6,6 +6,7 @@
 
 mod check;
 mod common;
+pub mod complete;
 mod each;
 pub mod expand;
 mod form;

@@ -190,7 +190,8 @@ impl Reader<'_> {
                     .push(Mistake::at(name_span, format!("two stages are named `{name}`")).help("rename one of them"));
                 continue;
             }
-            entries.push(Entry { name, name_span, term: stage, spec: self.stage(stage, &names) });
+            let spec = self.stage(&name, stage, &names);
+            entries.push(Entry { name, name_span, term: stage, spec });
         }
         self.nested(&entries);
         entries
@@ -229,7 +230,7 @@ impl Reader<'_> {
         }
     }
 
-    fn stage(&mut self, term: &Term, names: &[String]) -> Option<Arc<dyn StageSpec>> {
+    fn stage(&mut self, own_name: &str, term: &Term, names: &[String]) -> Option<Arc<dyn StageSpec>> {
         let name = term.name().unwrap_or_default();
         let Some(kind) = stages::find(name) else {
             let what = if name.is_empty() { "found" } else { "unknown stage" };
@@ -238,7 +239,7 @@ impl Reader<'_> {
             self.mistakes.push(mistake.did_you_mean(name, stages::names()));
             return None;
         };
-        let mut reading = Reading::new(term, names, self.mistakes, &mut self.test_split);
+        let mut reading = Reading::new(own_name.to_owned(), term, names, self.mistakes, &mut self.test_split);
         if !kind.may_name_test_split {
             reading.refuse_test_split();
         }

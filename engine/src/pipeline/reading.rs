@@ -11,6 +11,8 @@ use super::{
 
 /// A stage that is being read: its text, and the mistakes so far.
 pub struct Reading<'r, 'n> {
+    /// The path of the stage: its name, `search.trial` for the trial of a search.
+    pub(super) path: String,
     /// The whole stage, `Kind(..)`.
     pub(super) term: &'n Term,
     pub(super) form: Form<'n>,
@@ -22,19 +24,21 @@ pub struct Reading<'r, 'n> {
 }
 
 impl<'r, 'n> Reading<'r, 'n> {
-    /// Starts to read the stage written as `term`.
+    /// Starts to read the stage at `path`, written as `term`.
     pub(super) fn new(
+        path: String,
         term: &'n Term,
         names: &'r [String],
         mistakes: &'r mut Vec<Mistake>,
         test_split: &'r mut Vec<Span>,
     ) -> Self {
-        Self { term, form: Form::new(term), mistakes, names, test_split }
+        Self { path, term, form: Form::new(term), mistakes, names, test_split }
     }
 
-    /// Starts to read a stage inside this one, written as `term`.
-    pub(super) fn inner<'i>(&'i mut self, term: &'n Term) -> Reading<'i, 'n> {
-        Reading::new(term, self.names, self.mistakes, self.test_split)
+    /// Starts to read the stage in the field `field` of this one, written as `term`.
+    pub(super) fn inner<'i>(&'i mut self, field: &str, term: &'n Term) -> Reading<'i, 'n> {
+        let path = format!("{}.{field}", self.path);
+        Reading::new(path, term, self.names, self.mistakes, self.test_split)
     }
 
     /// Takes the field that names a stage to read from. If it is missing or wrong, adds a mistake and returns `None`.

@@ -101,10 +101,10 @@ fn as_string(source: &Source, index: usize) -> Option<Term> {
 }
 
 /// The fields of a study that a path can begin with.
-const STUDY: [&str; 4] = ["name", "seed", "device", super::common::FIELD];
+pub(super) const STUDY: [&str; 4] = ["name", "seed", "device", super::common::FIELD];
 
 /// Returns what a path can begin with: the fields of the study and the names of the stages.
-fn first_steps(root: &Term) -> Vec<String> {
+pub(super) fn first_steps(root: &Term) -> Vec<String> {
     let stages: Vec<String> = match root.field("stages").map(|field| &field.value.kind) {
         Some(TermKind::List(items)) => items.iter().filter_map(|item| stage_name(item).map(str::to_owned)).collect(),
         Some(TermKind::Fields { fields, .. }) => fields.iter().map(|field| field.key.clone()).collect(),
@@ -125,7 +125,7 @@ fn stage_name(item: &Term) -> Option<&str> {
 }
 
 /// Returns the value that the first step of a path names: a stage, or a field of the study.
-fn start<'n>(root: &'n mut Term, first: &str) -> Option<&'n mut Term> {
+pub(super) fn start<'n>(root: &'n mut Term, first: &str) -> Option<&'n mut Term> {
     let span = root.span;
     let TermKind::Fields { fields, .. } = &mut root.kind else { return None };
     if STUDY.contains(&first) {

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipe_stages::stage::{Inputs, StageError};
+use pipe_stages::{
+    StageName,
+    stage::{Inputs, StageError},
+};
 use pipe_store::{Store, StoreError};
 
 use super::{gpus, options::Options};
 use crate::{
     action::Action,
     how::How,
+    pipeline::stages::is_of_search,
     plan::{Node, Plan},
 };
 
@@ -26,6 +30,8 @@ pub(super) struct Limits {
     pub(super) gpus: Vec<String>,
     /// Whether the GPUs were given to this process by Slurm.
     pub(super) by_slurm: bool,
+    /// Whether nodes are executed elsewhere. Then only those that [stay](Wish::is_here) share the cores, and none is refused.
+    pub(super) elsewhere: bool,
 }
 
 impl Limits {
@@ -37,7 +43,8 @@ impl Limits {
             threads: options.threads,
             cores: options.cores,
             memory: options.memory,
-            gpus: if wanted.iter().any(asks) { gpus::visible() } else { Vec::new() },
+            gpus: if options.executor.is_here() && wanted.iter().any(asks) { gpus::visible() } else { Vec::new() },
+            elsewhere: !options.executor.is_here(),
             by_slurm: gpus::is_in_slurm(),
         }
     }
@@ -52,6 +59,8 @@ pub(super) struct Wish {
     pub(super) threads: Option<usize>,
     /// The number of GPUs.
     pub(super) gpus: usize,
+    /// Whether it is executed by this process even if others are executed elsewhere.
+    pub(super) is_here: bool,
 }
 
 impl Wish {
@@ -61,15 +70,23 @@ impl Wish {
     /// If the store cannot be read.
     pub(super) fn of(node: &Node, action: &Action, store: &Store) -> Result<Self, StoreError> {
         if let Some(how) = &node.how {
-            return Ok(Self { memory: how.memory, threads: Some(how.threads), gpus: how.gpus as usize });
+            return Ok(Self {
+                memory: how.memory,
+                threads: Some(how.threads),
+                gpus: how.gpus as usize,
+                is_here: false,
+            });
         }
+        // Machines that compute often have no way to the internet, and what takes no time is not worth a job.
+        let stays = |stage| is_of_search(stage) || stage == StageName::Fetch;
+        let is_here = StageName::find(node.stage.id().name).is_some_and(stays);
         let memory = match node.stage.memory(&Inputs::new(&action.inputs, store)) {
             Ok(memory) => memory,
             Err(StageError::Input { source, .. }) => return Err(source),
             // A stage that cannot estimate its memory cannot run either, and then reports a better reason.
             Err(_) => 0,
         };
-        Ok(Self { memory, ..Self::default() })
+        Ok(Self { memory, is_here, ..Self::default() })
     }
 }
 
@@ -83,6 +100,7 @@ pub(super) struct Share {
     memory: u64,
     /// Whether the node said how many threads it uses.
     says_threads: bool,
+    is_here: bool,
 }
 
 /// The nodes that run, and what is left.
@@ -99,7 +117,10 @@ impl Admission {
 
     /// Returns why a node can never start, with a hint, if this machine lacks what it asks for.
     pub(super) fn lacks(&self, wish: &Wish) -> Option<(String, Option<String>)> {
-        let Limits { memory, gpus, .. } = &self.limits;
+        let Limits { memory, gpus, elsewhere, .. } = &self.limits;
+        if *elsewhere {
+            return None;
+        }
         if wish.gpus > gpus.len() {
             let gpu = if wish.gpus == 1 { "GPU" } else { "GPUs" };
             let message = match gpus.as_slice() {
@@ -130,6 +151,10 @@ impl Admission {
     /// process sees: if it is no program, or if it was given all that Slurm gave.
     pub(super) fn visible(&self, how: Option<&How>, given: Vec<String>) -> Option<Vec<String>> {
         how?;
+        // Whoever starts it elsewhere says which GPUs it sees.
+        if self.limits.elsewhere {
+            return None;
+        }
         let is_all = !given.is_empty() && given.len() == self.limits.gpus.len();
         (!(self.limits.by_slurm && is_all)).then_some(given)
     }
@@ -138,6 +163,9 @@ impl Admission {
     ///
     /// A node that asks for more threads than there are runs alone. One that [lacks](Self::lacks) memory or GPUs is not to be asked for.
     pub(super) fn admit(&mut self, mut ready: impl ExactSizeIterator<Item = (usize, Wish)>) -> Option<(usize, Share)> {
+        if self.limits.elsewhere {
+            return self.admit_elsewhere(ready);
+        }
         let Limits { jobs, threads, cores, memory, gpus, .. } = &self.limits;
         if self.running.len() >= *jobs {
             return None;
@@ -165,6 +193,25 @@ impl Admission {
             gpus: free.into_iter().take(wish.gpus).cloned().collect(),
             memory: wish.memory,
             says_threads: wish.threads.is_some(),
+            is_here: true,
+        };
+        self.running.insert(index, share.clone());
+        Some((index, share))
+    }
+
+    /// Returns the first of the `ready` nodes to be executed elsewhere, as long as there are fewer than `jobs`, or to be executed here, as
+    /// long as there are fewer than cores.
+    fn admit_elsewhere(&mut self, mut ready: impl Iterator<Item = (usize, Wish)>) -> Option<(usize, Share)> {
+        let here = self.running.values().filter(|share| share.is_here).count();
+        let elsewhere = self.running.len() - here;
+        let fits = |wish: &Wish| if wish.is_here { here < self.limits.cores } else { elsewhere < self.limits.jobs };
+        let (index, wish) = ready.find(|(_, wish)| fits(wish))?;
+        let share = Share {
+            threads: wish.threads.or(self.limits.threads).unwrap_or(1),
+            gpus: Vec::new(),
+            memory: wish.memory,
+            says_threads: wish.threads.is_some(),
+            is_here: wish.is_here,
         };
         self.running.insert(index, share.clone());
         Some((index, share))
@@ -189,11 +236,11 @@ mod tests {
 
     fn admission(jobs: usize, cores: usize, memory: Option<u64>, gpus: &[&str]) -> Admission {
         let gpus = gpus.iter().map(|gpu| (*gpu).to_owned()).collect();
-        Admission::new(Limits { jobs, threads: None, cores, memory, gpus, by_slurm: false })
+        Admission::new(Limits { jobs, threads: None, cores, memory, gpus, by_slurm: false, elsewhere: false })
     }
 
     fn program(threads: usize, memory: u64, gpus: usize) -> Wish {
-        Wish { memory, threads: Some(threads), gpus }
+        Wish { memory, threads: Some(threads), gpus, is_here: false }
     }
 
     /// Admits as many of the nodes as there is room for. Returns each with its threads and GPUs.
@@ -253,6 +300,27 @@ mod tests {
         [0, 2].into_iter().for_each(|index| ten.release(index));
         assert_eq!(indices(&admit_all(&mut ten, &ready[3..])), [3]);
         assert!(admit_all(&mut ten, &ready[..3]).is_empty());
+    }
+
+    #[test]
+    fn what_is_executed_elsewhere_does_not_share_this_machine() {
+        let mut two = admission(2, 1, Some(1), &[]);
+        two.limits.elsewhere = true;
+        let here = Wish { is_here: true, ..Wish::default() };
+        let ready = [
+            (0, program(64, 1 << 40, 8)),
+            (1, here),
+            (2, Wish { memory: 1 << 40, ..here }),
+            (3, program(1, 9, 0)),
+            (4, Wish::default()),
+        ];
+        assert!(ready.iter().all(|(_, wish)| two.lacks(wish).is_none()));
+        assert_eq!(admit_all(&mut two, &ready), [(0, 64, String::new()), (1, 1, String::new()), (3, 1, String::new())]);
+        two.release(1);
+        two.release(0);
+        two.limits.threads = Some(4);
+        assert_eq!(admit_all(&mut two, &[ready[2], ready[4]]), [(2, 4, String::new()), (4, 4, String::new())]);
+        assert_eq!(two.visible(Some(&How::default()), Vec::new()), None);
     }
 
     #[test]
@@ -329,6 +397,7 @@ mod tests {
             log_level: "error",
             memory: Some(1 << 30),
             elsewhere: None,
+            executor: run::Executor::Here,
         };
         let (mut started, mut said) = (Vec::new(), Vec::new());
         let ran = run::run(&store, &plan, &[0, 1].into(), &options, None, &STOP, &mut |event| match event {

@@ -197,6 +197,7 @@ mod tests {
             log_level: "error",
             memory: None,
             elsewhere: None,
+            executor: crate::run::Executor::Here,
         };
         let (mut started, mut given_up) = (0, 0);
         let all = (0..plan.nodes.len()).collect();

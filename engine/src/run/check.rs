@@ -115,7 +115,11 @@ pub fn check(
             Ok(Report::Message(Message::Talk { index, line })) => {
                 tell(Event::Talk { node: &plan.nodes[index].name, line: &line });
             }
-            Ok(Report::Message(Message::Ended { .. })) => {}
+            Ok(Report::Message(Message::Notice { text })) => tell(Event::Notice { text: &text }),
+            // What is checked is executed here, and each verdict comes with its own message.
+            Ok(Report::Message(
+                Message::Ended { .. } | Message::Placed { .. } | Message::Requeued { .. } | Message::Waiting { .. },
+            )) => {}
             Ok(Report::Done(index, verdict)) => {
                 let (_, since) = running.remove(&index).expect("only running nodes end");
                 admission.release(index);

@@ -3,11 +3,35 @@
 use pipe_stages::stage::Progress;
 use pipe_store::{ActionKey, Digest};
 
-use super::{room::RoomNeeded, verdict::Verdict, why::Why};
+use super::{room::RoomNeeded, slurm::note::Place, verdict::Verdict, why::Why};
 
 /// An event of a run.
 #[derive(Debug)]
 pub enum Event<'a> {
+    /// A node is to be executed elsewhere, and waits for its turn there.
+    Queued {
+        /// The node's name.
+        node: &'a str,
+        /// Why it is executed.
+        why: &'a Why,
+    },
+    /// A node that is executed elsewhere runs there.
+    Placed {
+        /// The node's name.
+        node: &'a str,
+        /// Where it runs.
+        place: &'a Place,
+    },
+    /// What waits in the queue of a cluster.
+    Waiting {
+        /// The reasons, each with the number of jobs that wait for it. The most frequent one is first.
+        reasons: &'a [(String, usize)],
+    },
+    /// Something about the run as a whole.
+    Notice {
+        /// A sentence without a full stop.
+        text: &'a str,
+    },
     /// A node is being executed.
     Started {
         /// The node's name.

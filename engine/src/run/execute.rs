@@ -6,7 +6,7 @@ use std::{
 };
 
 use pipe_stages::stage::{ComputeDevice, Context, Host, Inputs, Progress, Stage, StageError};
-use pipe_store::{ActionKey, ActionResult, FailureRecord, ObjectSource, Store, StoreError};
+use pipe_store::{ActionKey, ActionLock, ActionResult, FailureRecord, ObjectSource, Store, StoreError};
 use serde_json::{Value, json};
 
 use crate::action::Action;
@@ -77,9 +77,28 @@ pub fn execute(
     provenance: Value,
     again: bool,
 ) -> Result<Executed, ExecuteError> {
+    let lock = stores.results.lock_action(&action.key())?;
+    execute_locked(stores, stage, action, device, host, provenance, again, lock)
+}
+
+/// Does what [`execute`] does, for a process that has the lock of the action already.
+///
+/// # Errors
+/// As for [`execute`].
+#[expect(clippy::too_many_arguments, reason = "the lock goes with what `execute` takes")]
+pub fn execute_locked(
+    stores: Stores<'_>,
+    stage: &dyn Stage,
+    action: &Action,
+    device: ComputeDevice,
+    host: &dyn Host,
+    provenance: Value,
+    again: bool,
+    lock: ActionLock,
+) -> Result<Executed, ExecuteError> {
     let Stores { inputs, results: store } = stores;
     let key: ActionKey = action.key();
-    let _lock = store.lock_action(&key)?;
+    let _lock = lock;
     if !again && let Some(result) = store.result(&key)? {
         return Ok(Executed { result, found: true, seconds: 0.0 });
     }

@@ -9,6 +9,8 @@ use pipe_stages::stage::{EndedEpoch, Progress};
 use pipe_store::Store;
 use serde::{Deserialize, Serialize};
 
+use super::slurm::note::Place;
+
 /// What is going on in a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LiveRun {
@@ -31,6 +33,9 @@ pub struct LiveNode {
     pub speed: f64,
     /// The epochs that have ended since it was started.
     pub curve: Vec<EndedEpoch>,
+    /// Where it runs, if that is not the machine of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 /// The time between two notes.
@@ -97,6 +102,14 @@ impl Live {
         let note = serde_json::to_vec(&live).expect("a note is plain data");
         if let Err(error) = store.say_live(run, &note) {
             tracing::debug!(error = &error as &dyn std::error::Error, "what is going on is not noted");
+        }
+    }
+
+    /// Takes note of where a node runs.
+    pub(super) fn placed(&mut self, index: usize, place: &Place) {
+        if let Some(running) = self.nodes.get_mut(&index) {
+            running.node.place = Some(place.clone());
+            self.is_new = true;
         }
     }
 

@@ -3,6 +3,8 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
+    os::unix::process::CommandExt,
+    path,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc::Sender},
     thread,
@@ -13,9 +15,11 @@ use pipe_store::{ActionKey, ActionResult, LogBuffer, Store, StoreError};
 
 use super::{
     execute::{ExecuteError, Stores, execute},
+    launcher::Resources,
     log, machine,
-    options::Options,
+    options::{Executor, Options},
     program,
+    slurm::note::Place,
     worker::{Line, STOP, StopFlag},
 };
 use crate::{
@@ -27,6 +31,14 @@ use crate::{
 pub(super) enum Message {
     /// It made progress.
     Progress { index: usize, progress: Progress },
+    /// It runs elsewhere.
+    Placed { index: usize, place: Place },
+    /// It waits for its turn again.
+    Requeued { index: usize },
+    /// This is what waits in the queue of a cluster: each reason, with the number of jobs.
+    Waiting { reasons: Vec<(String, usize)> },
+    /// Something about all executions.
+    Notice { text: String },
     /// Its worker wrote a line that is not part of the protocol.
     Talk { index: usize, line: String },
     /// It has ended.
@@ -66,7 +78,16 @@ pub(super) struct Job {
     fresh: bool,
     /// How it is executed to be checked, if it is.
     trial: Option<Trial>,
+    /// Where it is executed, if not by this process or a worker of its own.
+    elsewhere: Option<Elsewhere>,
     stop: Stop,
+}
+
+/// What a node needs that is executed elsewhere.
+#[derive(Clone)]
+struct Elsewhere {
+    resources: Resources,
+    node: String,
 }
 
 /// How a node is executed in a store of its own, to be compared with its committed result.
@@ -110,12 +131,56 @@ impl Job {
         fresh: bool,
     ) -> (Self, Stop) {
         let stop = Stop::default();
-        (Self { index, stage, action, how, threads, gpus: None, fresh, trial: None, stop: stop.clone() }, stop)
+        (
+            Self {
+                index,
+                stage,
+                action,
+                how,
+                threads,
+                gpus: None,
+                fresh,
+                trial: None,
+                elsewhere: None,
+                stop: stop.clone(),
+            },
+            stop,
+        )
     }
 
     /// Returns the job, whose program sees these GPUs. `None` for those that this process sees.
     pub(super) fn with_gpus(self, gpus: Option<Vec<String>>) -> Self {
         Self { gpus, ..self }
+    }
+
+    /// Returns the job, to be executed elsewhere, for the node of this name.
+    pub(super) fn elsewhere(self, resources: Resources, node: &str) -> Self {
+        Self { elsewhere: Some(Elsewhere { resources, node: node.to_owned() }), ..self }
+    }
+
+    /// Returns whether it is executed elsewhere.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
+    /// Returns what it needs elsewhere.
+    pub(super) fn resources(&self) -> Resources {
+        self.elsewhere.as_ref().map_or_else(Resources::default, |elsewhere| elsewhere.resources)
+    }
+
+    /// Returns whether it computes on a CUDA device.
+    pub(super) fn is_cuda(&self) -> bool {
+        self.action.device == Some(DeviceKind::Cuda)
+    }
+
+    /// Returns whether it is executed although its result is known, without checkpoints.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Returns how its program is run, as JSON, if it runs one.
+    pub(super) fn how_as_json(&self) -> Option<String> {
+        self.how.as_ref().map(|how| serde_json::to_string(&**how).expect("it is plain data"))
     }
 
     /// Returns the index of the node.
@@ -206,7 +271,7 @@ pub(super) fn no_thread(error: &io::Error) -> Ended {
 /// Executes a job and returns how it ended, and what it said.
 pub(super) fn run(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> (Ended, LogBuffer) {
     let needs = job.stage.needs();
-    if needs.device || needs.process {
+    if needs.device || needs.process || job.is_elsewhere() {
         return in_worker(job, store, options, sender);
     }
     log::begin_on_thread();
@@ -298,6 +363,11 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
             Ok(Line::Progress { progress }) => {
                 let _ = sender.send(Message::Progress { index: job.index, progress });
             }
+            Ok(Line::Placed { place }) => {
+                if job.is_elsewhere() {
+                    let _ = sender.send(Message::Placed { index: job.index, place });
+                }
+            }
             Ok(Line::Said { text }) => said = Some(text),
             Ok(line) => last = Some(line),
             Err(_) => say(job.index, text, sender, &log),
@@ -320,7 +390,12 @@ fn in_worker(job: &Job, store: &Store, options: &Options, sender: &Sender<Messag
             let tail = tail.iter().map(|line| format!("\n  | {line}")).collect::<String>();
             Ended::Error {
                 message: format!("the worker ended without a result ({status}){tail}"),
-                hint: Some("if the system was short of memory, run fewer nodes at a time with `--jobs 1`".to_owned()),
+                hint: Some(match &options.executor {
+                    Executor::Launcher(launcher) => {
+                        format!("the worker was started by `{}`: does that run `hostname`?", launcher.text())
+                    }
+                    _ => "if the system was short of memory, run fewer nodes at a time with `--jobs 1`".to_owned(),
+                }),
                 damaged: false,
             }
         }
@@ -337,14 +412,32 @@ fn say(index: usize, line: String, sender: &Sender<Message>, log: &Mutex<LogBuff
     let _ = sender.send(Message::Talk { index, line });
 }
 
+/// Returns the command line of a worker, behind the launcher if there is one.
 fn command(job: &Job, store: &Store, options: &Options) -> Command {
+    let worker = worker(job, store, options);
+    let (Executor::Launcher(launcher), Some(Elsewhere { resources, node })) = (&options.executor, &job.elsewhere)
+    else {
+        return worker;
+    };
+    let words: Vec<_> = std::iter::once(worker.get_program()).chain(worker.get_args()).collect();
+    let words = launcher.fill(node, *resources, &words);
+    let mut command = Command::new(&words[0]);
+    // ^C on a terminal is for this process, which tells the workers.
+    command.args(&words[1..]).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+fn worker(job: &Job, store: &Store, options: &Options) -> Command {
     let mut command = Command::new(&options.program);
+    // The folder may be another one elsewhere.
+    let root = path::absolute(store.root()).unwrap_or_else(|_| store.root().to_owned());
     command
         .arg("exec")
         .arg(job.action.key().to_string())
         .arg("--protocol")
         .arg("--store")
-        .arg(store.root())
+        .arg(root)
         .arg("--threads")
         .arg(job.threads.to_string())
         .arg("--checkpoint-every")
@@ -352,11 +445,11 @@ fn command(job: &Job, store: &Store, options: &Options) -> Command {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    if job.action.device == Some(DeviceKind::Cuda) {
+    if job.is_cuda() && !job.is_elsewhere() {
         command.arg("--cuda-device").arg(options.ordinal.to_string());
     }
-    if let Some(how) = &job.how {
-        command.arg("--how").arg(serde_json::to_string(&**how).expect("it is plain data"));
+    if let Some(how) = job.how_as_json() {
+        command.arg("--how").arg(how);
     }
     if let Some(gpus) = &job.gpus {
         command.arg("--gpus").arg(gpus.join(","));
@@ -466,6 +559,7 @@ mod tests {
             log_level: "error",
             memory: None,
             elsewhere: None,
+            executor: Executor::Here,
         };
         let told = |gpus: Option<&[&str]>| {
             let action = plan.action(0, &[None]).unwrap();

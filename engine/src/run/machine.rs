@@ -4,6 +4,7 @@ use std::{fs, sync::LazyLock};
 
 use serde_json::{Value, json};
 
+use super::slurm::note::Place;
 use crate::how::How;
 
 /// Returns the model of the processor, as the system names it.
@@ -66,12 +67,18 @@ pub fn provenance_of_program(how: &How) -> Value {
 
 /// Returns the provenance of a result that was made on this machine: what to record beside it. Nothing depends on it.
 pub fn provenance(device: &str, threads: usize) -> Value {
-    json!({
+    let mut provenance = json!({
         "format": 1,
         "pipe": env!("CARGO_PKG_VERSION"),
         "processor": processor(),
         "instruction_set": instruction_set(),
         "device": device,
         "threads": threads,
-    })
+    });
+    let Place { host, job } = Place::of_this_process();
+    if let Some(job) = job {
+        provenance["host"] = json!(host);
+        provenance["job"] = json!(job);
+    }
+    provenance
 }

@@ -11,6 +11,7 @@ pub mod elsewhere;
 mod event;
 pub mod execute;
 mod gpus;
+pub mod launcher;
 pub mod limits;
 pub mod live;
 mod local;
@@ -20,6 +21,7 @@ mod options;
 pub mod outlook;
 pub mod program;
 pub mod room;
+pub mod slurm;
 mod spent;
 pub mod verdict;
 pub mod why;
@@ -34,15 +36,17 @@ use std::{
 use admission::{Admission, Limits, Wish};
 use alike::{GivenUp, Searches};
 pub use event::{Event, How};
+use launcher::Resources;
 use live::Live;
 use local::{Ended, Job, Message};
 pub use local::{hint_of, with_causes};
-pub use options::Options;
+pub use options::{Executor, Options};
 use pipe_stages::{
     StageName,
     records::{self, Record, Score},
 };
 use pipe_store::{ActionKey, ActionResult, Digest, NoSweep, ObjectSource, Run, Store, StoreError, Tree};
+use slurm::note::Place;
 use spent::{Fate, Trainings};
 use why::{Compared, Why};
 use worker::StopFlag;
@@ -91,13 +95,20 @@ pub fn run(
 ) -> Result<Ran, StoreError> {
     let mut engine = Engine::new(store, plan, wanted, options, previous)?;
     let (sender, receiver) = mpsc::channel();
+    let queue = match &options.executor {
+        Executor::Slurm(slurm) => Some(slurm::Queue::start(slurm, store, options, sender.clone())),
+        Executor::Here | Executor::Launcher(_) => None,
+    };
     let mut told_to_stop = false;
     loop {
         engine.settle(tell)?;
         engine.drop_spent_checkpoints();
         while !stop.is_set() {
             let Some(job) = engine.admit(tell)? else { break };
-            local::start(job, store, options, sender.clone());
+            match &queue {
+                Some(queue) if job.is_elsewhere() => queue.put(job, &sender),
+                _ => local::start(job, store, options, sender.clone()),
+            }
         }
         if engine.running.is_empty() {
             break;
@@ -132,6 +143,8 @@ struct Running {
     stop: local::Stop,
     why: Why,
     since: Instant,
+    /// Whether it was said that it runs. What is executed elsewhere may have to wait first.
+    is_told: bool,
 }
 
 struct Engine<'a> {
@@ -383,13 +396,23 @@ impl<'a> Engine<'a> {
             run.sync()?;
         }
         let node = &self.plan.nodes[index];
-        tell(Event::Started { node: &node.name, why: &why });
+        let is_here = wish.is_here || self.options.executor.is_here();
+        if is_here {
+            tell(Event::Started { node: &node.name, why: &why });
+        } else {
+            tell(Event::Queued { node: &node.name, why: &why });
+        }
         tracing::info!(node = node.name, key = %key.0, share.threads, wish.memory, gpus = share.gpus.join(","), "start");
         let fresh = self.options.rerun.contains(&index);
         let (job, stop) = Job::new(index, node.stage.clone(), *action, node.how.clone(), share.threads, fresh);
         let job = job.with_gpus(self.admission.visible(node.how.as_deref(), share.gpus));
-        self.running.insert(index, Running { stop, why, since: Instant::now() });
-        self.live.started(index, &node.name);
+        let gpus = wish.gpus.max(usize::from(job.is_cuda()));
+        let job =
+            if is_here { job } else { job.elsewhere(Resources::new(share.threads, wish.memory, gpus), &node.name) };
+        self.running.insert(index, Running { stop, why, since: Instant::now(), is_told: is_here });
+        if is_here {
+            self.live.started(index, &node.name);
+        }
         Ok(Some(job))
     }
 
@@ -450,6 +473,17 @@ impl<'a> Engine<'a> {
 
     fn hear(&mut self, message: Message, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), StoreError> {
         match message {
+            Message::Placed { index, place } => self.placed(index, &place, tell),
+            Message::Requeued { index } => {
+                if let Some(running) = self.running.get_mut(&index)
+                    && std::mem::replace(&mut running.is_told, false)
+                {
+                    self.live.ended(index);
+                    tell(Event::Queued { node: &self.plan.nodes[index].name, why: &running.why });
+                }
+            }
+            Message::Waiting { reasons } => tell(Event::Waiting { reasons: &reasons }),
+            Message::Notice { text } => tell(Event::Notice { text: &text }),
             Message::Progress { index, progress } => {
                 self.live.progress(index, &progress);
                 tell(Event::Progress { node: &self.plan.nodes[index].name, progress: &progress });
@@ -457,6 +491,9 @@ impl<'a> Engine<'a> {
             Message::Talk { index, line } => tell(Event::Talk { node: &self.plan.nodes[index].name, line: &line }),
             Message::Ended { index, ended } => {
                 let running = self.running.remove(&index).expect("only running nodes end");
+                if !running.is_told && matches!(ended, Ended::Committed { .. }) {
+                    tell(Event::Started { node: &self.plan.nodes[index].name, why: &running.why });
+                }
                 self.live.ended(index);
                 self.admission.release(index);
                 let seconds = running.since.elapsed().as_secs_f64();
@@ -494,6 +531,20 @@ impl<'a> Engine<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Tells where a node runs that is executed elsewhere.
+    fn placed(&mut self, index: usize, place: &Place, tell: &mut dyn FnMut(Event<'_>)) {
+        // With a launcher, the nodes of this process tell, too.
+        let Some(running) = self.running.get_mut(&index) else { return };
+        let node = &self.plan.nodes[index].name;
+        if !std::mem::replace(&mut running.is_told, true) {
+            running.since = Instant::now();
+            self.live.started(index, node);
+            tell(Event::Started { node, why: &running.why });
+        }
+        self.live.placed(index, place);
+        tell(Event::Placed { node, place });
     }
 
     fn concluded(

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
-use super::elsewhere::Elsewhere;
+use super::{elsewhere::Elsewhere, launcher::Launcher, slurm::SlurmOptions};
 
 /// How a plan is run. Nothing here affects a digest.
 #[derive(Clone)]
@@ -27,4 +27,25 @@ pub struct Options {
     pub memory: Option<u64>,
     /// Where results are looked for that the store does not have.
     pub elsewhere: Option<Arc<dyn Elsewhere>>,
+    /// What executes the nodes.
+    pub executor: Executor,
+}
+
+/// What executes the nodes. Those that take no time, and downloads, are executed by this process in any case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Executor {
+    /// Workers on this machine.
+    #[default]
+    Here,
+    /// Workers that a launcher starts. Whether there is room for them is its business.
+    Launcher(Launcher),
+    /// Jobs of a Slurm cluster.
+    Slurm(SlurmOptions),
+}
+
+impl Executor {
+    /// Returns whether nodes are executed on this machine, within its cores and memory.
+    pub fn is_here(&self) -> bool {
+        *self == Self::Here
+    }
 }

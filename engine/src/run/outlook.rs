@@ -177,6 +177,26 @@ impl<'a> Outlook<'a> {
         Ok(Self { plan, prospects })
     }
 
+    /// Stores the actions of the nodes that would run and whose inputs are known, so that they can be executed by their keys.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub fn store_actions(&self, store: &Store) -> Result<(), StoreError> {
+        let mut trees: Vec<Option<Tree>> = vec![None; self.plan.nodes.len()];
+        for (&index, prospect) in &self.prospects {
+            if let Some(tree) = &prospect.tree {
+                trees[index] = Some(store.tree(tree)?);
+            }
+            if prospect.expected == Expected::WillRun
+                && prospect.key.is_some()
+                && let Ok(action) = self.plan.action(index, &trees)
+            {
+                store.put(&action.record())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the nodes with their prospects, in the order of the plan.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, usize, &Prospect)> {
         let plan = self.plan;

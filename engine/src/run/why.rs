@@ -171,7 +171,7 @@ const EXAMPLES: usize = 3;
 
 impl FileChanges {
     /// Returns how two listings differ. Both are sorted.
-    fn of(old: &Listing, new: &Listing) -> Self {
+    pub fn of(old: &Listing, new: &Listing) -> Self {
         let mut found = Self::default();
         let before: BTreeMap<_, _> = old.files.iter().map(|file| (&file.path, file.digest)).collect();
         let after: BTreeMap<_, _> = new.files.iter().map(|file| (&file.path, file.digest)).collect();

@@ -19,7 +19,10 @@ use pipe_store::{ActionKey, Digest, Store, WorkFolder};
 use rustix::process::{getpid, set_child_subreaper};
 use serde::{Deserialize, Serialize};
 
-use super::program::{self, Asked, Launcher, Runner};
+use super::{
+    program::{self, Asked, Launcher, Runner},
+    slurm::note::{JobNotes, Place},
+};
 use crate::how::How;
 
 /// A line on a worker's standard output.
@@ -47,6 +50,11 @@ pub enum Line {
         hint: Option<String>,
         /// Whether the store is damaged.
         damaged: bool,
+    },
+    /// Where the worker runs. It comes first.
+    Placed {
+        /// The machine, and the job of its cluster.
+        place: Place,
     },
     /// What the program of the stage has said. It comes once, at the end.
     Said {
@@ -147,8 +155,8 @@ pub struct WorkerHost {
     pub stop: &'static StopFlag,
     /// The time between two checkpoints.
     pub cadence: Duration,
-    /// Whether to write progress to standard output.
-    pub protocol: bool,
+    /// To whom progress is told.
+    pub voice: Voice,
     /// Whether to stop as soon as half of the work is done, and leave a checkpoint.
     pub stop_half_way: bool,
     /// How a program is run, if the stage runs one.
@@ -156,6 +164,16 @@ pub struct WorkerHost {
     /// The GPUs that a program sees, as in `CUDA_VISIBLE_DEVICES`. `None` for those that this process sees.
     pub gpus: Option<String>,
     clock: Mutex<Clock>,
+}
+
+/// To whom a worker tells its progress.
+pub enum Voice {
+    /// To nobody.
+    Silent,
+    /// To its parent, in lines on standard output.
+    Parent,
+    /// To whoever looks into the store.
+    Store(Box<JobNotes>),
 }
 
 /// How programs are run in a worker.
@@ -219,6 +237,10 @@ pub fn kill_programs() {
 struct Clock {
     checkpoint: Instant,
     progress: Option<Instant>,
+    /// The latest progress.
+    latest: Progress,
+    /// The memory of the program that runs, in bytes.
+    of_program: Option<u64>,
     /// The last epoch that has ended and of which no line has told.
     ended: Option<EndedEpoch>,
 }
@@ -234,25 +256,43 @@ impl WorkerHost {
         fresh: bool,
         stop: &'static StopFlag,
         cadence: Duration,
-        protocol: bool,
+        voice: Voice,
     ) -> Self {
-        let clock = Mutex::new(Clock { checkpoint: Instant::now(), progress: None, ended: None });
-        Self {
-            store,
-            trajectory,
-            fresh,
-            stop,
-            cadence,
-            protocol,
-            stop_half_way: false,
-            programs: None,
-            gpus: None,
-            clock,
-        }
+        let clock = Mutex::new(Clock {
+            checkpoint: Instant::now(),
+            progress: None,
+            latest: Progress::default(),
+            of_program: None,
+            ended: None,
+        });
+        Self { store, trajectory, fresh, stop, cadence, voice, stop_half_way: false, programs: None, gpus: None, clock }
     }
 
     fn clock(&self) -> std::sync::MutexGuard<'_, Clock> {
         self.clock.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl WorkerHost {
+    /// Says how far the work is, and which memory it takes: that of the program if it runs one, else that of this process.
+    fn say_progress(&self, clock: &mut Clock) {
+        clock.progress = Some(Instant::now());
+        let memory = if self.programs.is_some() { clock.of_program } else { memory() };
+        let progress = Progress { ended: clock.ended.take(), memory, ..clock.latest.clone() };
+        match &self.voice {
+            Voice::Silent => {}
+            Voice::Parent => say(&Line::Progress { progress }),
+            Voice::Store(notes) => notes.progress(&progress),
+        }
+    }
+
+    /// Takes note of the memory of the program. One that reports nothing is told of, too.
+    fn beat(&self, memory: Option<u64>) {
+        let mut clock = self.clock();
+        clock.of_program = memory;
+        if clock.progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
+            self.say_progress(&mut clock);
+        }
     }
 }
 
@@ -267,11 +307,9 @@ impl Host for WorkerHost {
         let due = clock.progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) || progress.done == progress.total;
         // What an epoch gave is not lost between two lines.
         clock.ended = progress.ended.clone().or(clock.ended.take());
-        if self.protocol && due {
-            clock.progress = Some(Instant::now());
-            say(&Line::Progress {
-                progress: Progress { ended: clock.ended.take(), memory: memory(), ..progress.clone() },
-            });
+        clock.latest.clone_from(progress);
+        if due {
+            self.say_progress(&mut clock);
         }
     }
 
@@ -327,6 +365,7 @@ impl Host for WorkerHost {
             launcher: &programs.launcher,
             is_only: true,
             asked: &|| self.stop.asked(),
+            beat: &|memory| self.beat(memory),
         };
         let run = runner.run(&work.folder, program, watched, tell);
         self.stop.runs_program.store(false, Ordering::SeqCst);

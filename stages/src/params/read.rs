@@ -111,9 +111,18 @@ fn scalar<T: Read>(
 ) -> Option<T> {
     let read = get(value);
     if read.is_none() || !domain.has(value) {
-        problems.push(Problem::found(at, value).expected(T::expected(domain)));
+        let problem = Problem::found(at, value).expected(T::expected(domain));
+        problems.push(match domain {
+            Domain::Each(n, each) if each.has(value) => repeated(problem, value, *n),
+            _ => problem,
+        });
     }
     read
+}
+
+/// Returns the problem that one number was written instead of `n` of them, `32` instead of `(32, 32)`.
+fn repeated(problem: Problem, value: &Value, n: usize) -> Problem {
+    problem.help(format!("did you mean `({})`?", vec![value.to_string(); n].join(", ")))
 }
 
 macro_rules! scalars {
@@ -134,8 +143,28 @@ macro_rules! scalars {
     )* };
 }
 
+impl Read for bool {
+    fn read(value: &Value, _: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
+        let read = value.as_bool();
+        if read.is_none() {
+            // `False`, as in Python.
+            let word = value.as_str().unwrap_or_default();
+            let problem = Problem::found(at, value).expected("true or false");
+            problems.push(problem.did_you_mean(word, ["true", "false"]));
+        }
+        read
+    }
+
+    fn expected(_: &Domain) -> String {
+        "true or false".to_owned()
+    }
+
+    fn brief(_: &Domain) -> String {
+        "`true` or `false`".to_owned()
+    }
+}
+
 scalars! {
-    bool, "true or false", "`true` or `false`", Value::as_bool;
     u8, "a whole number of 0 to 255", "0 to 255", |value| u8::try_from(value.as_u64()?).ok();
     u32, "a whole number of 0 to 4294967295", "integer", |value| u32::try_from(value.as_u64()?).ok();
     u64, "a whole number of at least 0", "integer", Value::as_u64;
@@ -213,10 +242,19 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
+/// Returns whether a number or a word was written instead of a list of such: `32` instead of `(32, 32)`.
+fn alone<T: Read>(value: &Value, domain: &Domain) -> bool {
+    (value.is_number() || value.is_boolean()) && read_in::<T>(value, domain).is_ok()
+}
+
 impl<T: Read, const N: usize> Read for [T; N] {
     fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
         if value.as_array().is_none_or(|items| items.len() != N) {
-            problems.push(Problem::found(at, value).expected(Self::expected(domain)));
+            let problem = Problem::found(at, value).expected(Self::expected(domain));
+            problems.push(match alone::<T>(value, domain) {
+                true => repeated(problem, value, N),
+                false => problem,
+            });
             return None;
         }
         items(value, domain, at, problems)?.try_into().ok()

@@ -31,6 +31,7 @@ const FEWEST: usize = 2;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Importance {
     /// The label.
+    #[serde(rename = "hyperparameter")]
     pub label: String,
     /// The importance, at least 0. It is 0 if the values are distributed in the best trials as in all trials. Only the order and
     /// the ratios of importances have a meaning.

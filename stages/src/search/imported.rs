@@ -24,7 +24,9 @@ impl Imported {
             let kept = values.get(label).and_then(Value::as_f64).map(|x| kind.coordinate_of_hyperopt(x));
             let found = kept.or_else(|| kind.coordinate(label, by_key)).filter(|x| kind.contains(*x));
             found.unwrap_or_else(|| {
-                missing.get_or_insert(format!("it has no value for label `{label}` that the space could propose"));
+                missing.get_or_insert(format!(
+                    "it has no value for the hyperparameter `{label}` that the space could propose"
+                ));
                 kind.any()
             })
         });
@@ -41,7 +43,7 @@ impl Imported {
             let found = kind.coordinate(label, &self.labels).filter(|x| kind.contains(*x));
             found.unwrap_or_else(|| {
                 let was = self.labels.get(label).map_or("is missing".to_owned(), |value| format!("is {value}"));
-                missing.get_or_insert(format!("its label `{label}` {was}, which the space never proposes"));
+                missing.get_or_insert(format!("its hyperparameter `{label}` {was}, which the space never proposes"));
                 // Any coordinate will do: the proposal is not used.
                 kind.any()
             })
@@ -50,7 +52,7 @@ impl Imported {
             return Err(missing);
         }
         match self.labels.keys().find(|label| !proposal.labels.contains_key(*label)) {
-            Some(label) => Err(format!("its label `{label}` is not active with its other labels")),
+            Some(label) => Err(format!("its hyperparameter `{label}` is not active with its others")),
             None => Ok(()),
         }
     }

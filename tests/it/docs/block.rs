@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{manual::Manual, study};
+use super::{manual::Manual, page::SLURM_CONF, study};
 use crate::sandbox::{Output, Sandbox, filtered};
 
 /// The folder in which commands are run, as the pages show it.
@@ -173,6 +173,9 @@ fn shell(command: &str, sandbox: &Sandbox, set: &str) -> Output {
     shell.env("PIPE_JOBS", "1");
     if !set.is_empty() {
         shell.env("PIPE_SET", set);
+    }
+    if sandbox.path(SLURM_CONF).exists() {
+        shell.env("SLURM_CONF", sandbox.path(SLURM_CONF));
     }
     sandbox.output(&mut shell)
 }

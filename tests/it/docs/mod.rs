@@ -42,8 +42,10 @@ pub(crate) enum Folder {
     TinyAndPictures,
     /// As for `TinyHasRun`. The page is passed over by a build without remotes.
     TinyWithRemotes,
+    /// The same as `TinyHasRun`, on a Slurm cluster. The page is passed over where Slurm is not installed.
+    TinyOnCluster,
 }
-use Folder::{Empty, TinyAndPictures, TinyHasRun, TinyWithRemotes, WithPython};
+use Folder::{Empty, TinyAndPictures, TinyHasRun, TinyOnCluster, TinyWithRemotes, WithPython};
 
 /// Makes a test for each page, given its path, the content of its folder, and the value of `PIPE_SET` with which its studies take
 /// seconds.
@@ -69,6 +71,7 @@ pages! {
     architecture_does_what_it_says: "ARCHITECTURE.md", Empty, "";
     benchmarks_does_what_it_says: "BENCHMARKS.md", Empty, "";
     changelog_does_what_it_says: "CHANGELOG.md", Empty, "";
+    cluster_does_what_it_says: "docs/cluster.md", TinyOnCluster, "";
     command_does_what_it_says: "docs/command.md", WithPython, "";
     commands_does_what_it_says: "docs/commands.md", TinyHasRun, "";
     data_does_what_it_says: "docs/data.md", TinyAndPictures, "";

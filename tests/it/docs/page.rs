@@ -7,7 +7,13 @@ use super::{
     block::{Block, Digests},
     manual::Manual,
 };
-use crate::sandbox::{Sandbox, skipped};
+use crate::{
+    sandbox::{Sandbox, skipped},
+    slurm::Cluster,
+};
+
+/// The configuration of the cluster of a page, in its folder.
+pub(crate) const SLURM_CONF: &str = "slurm.conf";
 
 /// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -35,6 +41,10 @@ impl Page {
         if folder == Folder::TinyWithRemotes && !cfg!(feature = "remote") {
             return skipped(&format!("{}: this build has no remotes", self.path));
         }
+        let cluster = if folder == Folder::TinyOnCluster { Cluster::start() } else { None };
+        if folder == Folder::TinyOnCluster && cluster.is_none() {
+            return skipped(&format!("{}: there is no cluster", self.path));
+        }
         let sandbox = match folder {
             Folder::Empty | Folder::WithPython => {
                 let sandbox = Sandbox::new();
@@ -42,6 +52,12 @@ impl Page {
                 sandbox
             }
             Folder::TinyHasRun | Folder::TinyWithRemotes => Sandbox::after_run(),
+            Folder::TinyOnCluster => {
+                let sandbox = Sandbox::after_run();
+                let config = cluster.as_ref().expect("it was started").path("slurm.conf");
+                fs::copy(config, sandbox.path(SLURM_CONF)).unwrap();
+                sandbox
+            }
             Folder::TinyAndPictures => {
                 let sandbox = Sandbox::after_run();
                 sandbox.write_pictures();

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipe_engine::leaves::{Change, changes};
+use pipe_engine::{
+    leaves::{Change, changes},
+    run::why::FileChanges,
+};
 use pipe_stages::{
     StageName,
     params::Float,
@@ -12,7 +15,7 @@ use pipe_store::{Digest, Store};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::pair::Pair;
+use super::{folders, pair::Pair};
 use crate::{
     ViewError,
     outputs::{Outputs, is_picture, numbers},
@@ -61,7 +64,8 @@ pub struct BestChange {
     pub new_trial: Option<u64>,
     pub old_loss: Option<Float>,
     pub new_loss: Option<Float>,
-    /// The labels whose values differ.
+    /// The hyperparameters whose values differ.
+    #[serde(rename = "hyperparameters")]
     pub labels: Vec<Change>,
 }
 
@@ -76,7 +80,7 @@ pub struct CurveChange {
 }
 
 /// An output file that differs, or is missing in one of the studies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FileChange {
     pub node: String,
     pub path: String,
@@ -84,6 +88,9 @@ pub struct FileChange {
     pub old: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<Digest>,
+    /// What changed in the folder, if the file is the listing of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<FileChanges>,
     /// The name for the nodes of all trials that are like this one: `search/train/*`.
     #[serde(skip)]
     pub of_trials: Option<String>,
@@ -136,7 +143,7 @@ fn within(store: &Store, pair: &Pair<'_>) -> Result<Answer, ViewError> {
     }
     if pair.has_other_action() {
         (answer.pictures, answer.files) =
-            file_changes(pair, &outputs).into_iter().partition(|change| is_picture(&change.path));
+            file_changes(store, pair, &outputs)?.into_iter().partition(|change| is_picture(&change.path));
     }
     Ok(answer)
 }
@@ -181,8 +188,12 @@ fn outcome(pair: &Pair<'_>) -> Option<OutcomeChange> {
 }
 
 /// Returns the files that differ between two output trees, or nothing if one of the trees is missing.
-pub(super) fn file_changes(pair: &Pair<'_>, outputs: &[Option<Outputs<'_>>; 2]) -> Vec<FileChange> {
-    let [Some(old), Some(new)] = outputs else { return Vec::new() };
+pub(super) fn file_changes(
+    store: &Store,
+    pair: &Pair<'_>,
+    outputs: &[Option<Outputs<'_>>; 2],
+) -> Result<Vec<FileChange>, ViewError> {
+    let [Some(old), Some(new)] = outputs else { return Ok(Vec::new()) };
     let mut files: BTreeMap<&String, [Option<Digest>; 2]> = BTreeMap::new();
     for (at, outputs) in [old, new].into_iter().enumerate() {
         for (path, entry) in &outputs.tree.files {
@@ -191,11 +202,13 @@ pub(super) fn file_changes(pair: &Pair<'_>, outputs: &[Option<Outputs<'_>>; 2]) 
     }
     let node = pair.any();
     let of_trials = pair.is_of_trial().then(|| format!("{}/{}/*", node.part_of, node.stage));
-    let change = |(path, [old, new]): (&String, [Option<Digest>; 2])| {
-        let (node, path) = (pair.name.to_owned(), path.clone());
-        (old != new).then(|| FileChange { node, path, old, new, of_trials: of_trials.clone() })
-    };
-    files.into_iter().filter_map(change).collect()
+    let mut changes = Vec::new();
+    for (path, digests) in files.into_iter().filter(|(_, [old, new])| old != new) {
+        let folder = folders::in_output(store, path, digests)?;
+        let ([old, new], path, of_trials) = (digests, path.clone(), of_trials.clone());
+        changes.push(FileChange { node: pair.name.to_owned(), path, old, new, folder, of_trials });
+    }
+    Ok(changes)
 }
 
 type Figures = BTreeMap<String, f64>;

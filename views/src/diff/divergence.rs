@@ -36,7 +36,7 @@ pub(super) fn find(store: &Store, pairs: &[Pair<'_>]) -> Result<Vec<Divergence>,
             Outcome::Crash | Outcome::Skipped(_) => None,
         };
         let (Some(old), Some(new)) = (result(old), result(new)) else { continue };
-        let files = file_changes(pair, &pair.outputs(store)?);
+        let files = file_changes(store, pair, &pair.outputs(store)?)?;
         let provenance = store.provenance(&key)?;
         divergences.push(Divergence { node: pair.name.to_owned(), key, old, new, files, provenance });
     }

@@ -4,6 +4,7 @@
 
 mod answer;
 mod divergence;
+mod folders;
 mod pair;
 mod question;
 mod render;

@@ -9,13 +9,14 @@ use pipe_engine::{
         spec::Pipeline,
         stage::{StageSpec, Stages},
     },
+    run::why::FileChanges,
     study::{Study, action},
 };
 use pipe_store::Store;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::pair::Pair;
+use super::{folders, pair::Pair};
 use crate::ViewError;
 
 /// Differences in the inputs of the studies: their pipelines and actions.
@@ -37,6 +38,9 @@ pub struct Cause {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
     pub changes: Vec<Change>,
+    /// What changed in folders, of which `changes` has the digests of the listings: the path of a change, and its files.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub folders: BTreeMap<String, FileChanges>,
     /// The nodes whose actions differ for this reason, and perhaps also for others.
     pub follows: Vec<Follow>,
 }
@@ -73,14 +77,15 @@ pub(super) fn compare(store: &Store, old: &Study, new: &Study, pairs: &[Pair<'_>
         let is_meant = |pair: &&&Pair<'_>| parts.as_ref().is_none_or(|parts| parts.contains(&pair.any().part_of));
         let reached_by_it: Vec<_> = pairs.iter().filter(is_meant).copied().collect();
         reached.extend(reached_by_it.iter().map(|pair| pair.name));
-        causes.push(Cause { stage, changes, follows: follows(&reached_by_it) });
+        let folders = folders::in_inputs(store, &changes)?;
+        causes.push(Cause { stage, changes, folders, follows: follows(&reached_by_it) });
     }
     for (kind, changes) in implementations(store, &pairs)? {
         let of_kind = pairs.iter().filter(|pair| pair.any().stage == kind);
         let parts: BTreeSet<_> = of_kind.flat_map(|pair| with_readers(&pair.any().part_of, &graph)).collect();
         let reached_by_it: Vec<_> = pairs.iter().filter(|pair| parts.contains(&pair.any().part_of)).copied().collect();
         reached.extend(reached_by_it.iter().map(|pair| pair.name));
-        causes.push(Cause { stage: None, changes, follows: follows(&reached_by_it) });
+        causes.push(Cause { stage: None, changes, folders: BTreeMap::new(), follows: follows(&reached_by_it) });
     }
     // Nodes that a selection leaves out are missing in one of the studies.
     let selection = (old.selection != new.selection).then(|| [old.selection.clone(), new.selection.clone()]);

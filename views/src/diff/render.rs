@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use pipe_engine::leaves::Change;
+use pipe_engine::{leaves::Change, run::why::FileChanges};
 use pipe_stages::params::Float;
 use serde_json::Value;
 
-use super::{Answer, BestChange, Diff, Divergence, FileChange, Follow, MetricChange};
+use super::{Answer, BestChange, Diff, Divergence, FileChange, Follow, MetricChange, folders::folder_of};
 use crate::{
     notation,
     provenance::Origin,
@@ -15,6 +15,8 @@ use crate::{
 
 /// The most rows of one kind that are written. The others are counted.
 const ROWS: usize = 20;
+/// The most files of a folder that have a line of their own.
+const FEW: usize = 3;
 
 /// Returns the difference as text, which is empty if nothing differs. `names` are the names of the old and the new study.
 pub fn render(diff: &Diff, names: [&str; 2]) -> String {
@@ -37,6 +39,10 @@ fn question(diff: &Diff, text: &mut String) {
     text.push_str("\nInputs that differ\n");
     for cause in &question.causes {
         for change in &cause.changes {
+            if let Some(files) = cause.folders.get(&change.path) {
+                let _ = writeln!(text, "  {}: {files}", change.path.trim_end_matches(".listing"));
+                continue;
+            }
             let is_stage = cause.stage.as_deref() == Some(&change.path);
             let _ = writeln!(
                 text,
@@ -140,19 +146,62 @@ fn digests(file: &FileChange) -> String {
     format!("{} -> {}", show(file.old), show(file.new))
 }
 
-/// Writes the other files by name. Files with the same name in the trials of a search share a line.
+/// Writes the other files by name. Files with the same name in the trials of a search share a line, and so do several files of a folder.
 fn files(changes: &[FileChange], text: &mut String) {
     let mut groups: BTreeMap<(&str, &str), Vec<&FileChange>> = BTreeMap::new();
+    let folders: Vec<(&str, String)> = changes.iter().filter_map(contents).collect();
     for change in changes {
-        let group = change.of_trials.as_ref().unwrap_or(&change.node);
-        groups.entry((group, &change.path)).or_default().push(change);
+        // The line of the listing stands for the files as well.
+        if folders.iter().any(|(node, contents)| change.node == *node && change.path.starts_with(contents)) {
+            continue;
+        }
+        let group = match &change.of_trials {
+            Some(trials) => (trials.as_str(), change.path.as_str()),
+            None => {
+                (change.node.as_str(), change.path.split_once('/').map_or(change.path.as_str(), |(folder, _)| folder))
+            }
+        };
+        groups.entry(group).or_default().push(change);
     }
+    let mut lines = Vec::new();
     for ((group, path), changes) in groups {
         match changes.as_slice() {
-            [one] => drop(writeln!(text, "  file {}/{path}: {}", one.node, digests(one))),
-            several => drop(writeln!(text, "  file {group}/{path}: in {} nodes", several.len())),
+            [FileChange { node, path, folder: Some(files), .. }] => {
+                let folder = folder_of(path).filter(|folder| !folder.is_empty());
+                let place = folder.map_or_else(|| node.clone(), |folder| format!("{node}/{folder}"));
+                lines.push(format!("folder {place}: {files}"));
+            }
+            [one, ..] if one.of_trials.is_some() && changes.len() > 1 => {
+                lines.push(format!("file {group}/{path}: in {} nodes", changes.len()));
+            }
+            few if few.len() <= FEW => {
+                let line = |one: &&FileChange| format!("file {}/{}: {}", one.node, one.path, digests(one));
+                lines.extend(few.iter().map(line));
+            }
+            many => lines.push(format!("folder {group}/{path}: {}", several(many))),
         }
     }
+    capped(&lines).iter().for_each(|line| *text += &format!("  {line}\n"));
+    rest(lines.len(), "files", text);
+}
+
+/// Returns how the files of one folder changed.
+fn several(changes: &[&FileChange]) -> FileChanges {
+    let count = |is_meant: fn(&FileChange) -> bool| changes.iter().filter(|change| is_meant(change)).count();
+    let within = |change: &&FileChange| change.path.split_once('/').map_or("", |(_, path)| path).to_owned();
+    FileChanges {
+        new: count(|change| change.old.is_none()),
+        changed: count(|change| change.old.is_some() && change.new.is_some()),
+        gone: count(|change| change.new.is_none()),
+        examples: changes.iter().take(FEW).map(within).collect(),
+    }
+}
+
+/// Returns the node and the start of the paths of the files that the listing of a folder has.
+fn contents(change: &FileChange) -> Option<(&str, String)> {
+    let (folder, _) = folder_of(&change.path).zip(change.folder.as_ref())?;
+    let start = if folder.is_empty() { "files/".to_owned() } else { format!("{folder}/files/") };
+    Some((&change.node, start))
 }
 
 fn divergences(divergences: &[Divergence], text: &mut String) {
@@ -167,7 +216,10 @@ fn divergences(divergences: &[Divergence], text: &mut String) {
         let _ = writeln!(text, "! {} (key {})", divergence.node, divergence.key.0.short());
         let _ = writeln!(text, "!   old {}\n!   new {}", divergence.old, divergence.new);
         for file in &divergence.files {
-            let _ = writeln!(text, "!   {}: {}", file.path, digests(file));
+            let _ = match &file.folder {
+                Some(files) => writeln!(text, "!   {}: {files}", file.path),
+                None => writeln!(text, "!   {}: {}", file.path, digests(file)),
+            };
         }
         if let Some(origin) = divergence.provenance.as_ref().and_then(origin) {
             let _ = writeln!(text, "!   the result in the store was computed by: {origin}");

@@ -41,6 +41,16 @@ impl Confusion {
         Some(Self { classes, counts })
     }
 
+    /// Returns the sum of two matrices of the same classes.
+    ///
+    /// # Panics
+    /// If they have different numbers of classes.
+    pub fn plus(&self, other: &Self) -> Self {
+        assert_eq!(self.classes, other.classes, "matrices of the same classes are added");
+        let counts = self.counts.iter().zip(&other.counts).map(|(one, other)| one + other).collect();
+        Self { classes: self.classes, counts }
+    }
+
     /// Returns the number of classes.
     pub fn classes(&self) -> usize {
         self.classes

@@ -35,7 +35,7 @@ impl Bin {
 }
 
 impl Reliability {
-    pub(super) fn new(said: &[HeadPrediction]) -> Self {
+    pub(crate) fn new(said: &[HeadPrediction]) -> Self {
         let mut bins = [Bin::default(); BINS];
         for said in said {
             let confidence = f64::from(said.probability);

@@ -53,7 +53,8 @@ pub fn files(store: &Store, study: &Study, name: &str, url: &str) -> Result<Vec<
         for (label, value) in row.map(|row| &row.labels).into_iter().flatten() {
             add(&format!("params/{}", key(label)), cell(value));
         }
-        let Some(history) = outputs.history()? else { continue };
+        // MLflow refuses a metric without a value, as that of a training which diverged in its first epoch.
+        let Some(history) = outputs.history()?.filter(|history| !history.rows.is_empty()) else { continue };
         for (at, metric) in history.metrics.iter().enumerate() {
             let mut lines = String::new();
             for epoch in &history.rows {
@@ -137,7 +138,8 @@ mod tests {
 
     #[test]
     fn every_training_is_a_run_with_its_curves_and_hyperparameters() {
-        let builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged()]);
+        let at_once = Trial { epochs: 0, ..Trial::diverged() };
+        let builder = Builder::new().search("search", &[Trial::completed(0.3), Trial::diverged(), at_once]);
         let (store, study) = builder.done();
         let files: BTreeMap<_, _> =
             files(&store, &study, "tiny \"1\"", "file:///runs/1").unwrap().into_iter().collect();
@@ -145,7 +147,7 @@ mod tests {
         assert!(id.len() == 19 && id.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
         assert!(files["meta.yaml"].contains("\nname: \"tiny \\\"1\\\"\"\n"), "{}", files["meta.yaml"]);
         let runs: Vec<_> = files.keys().filter_map(|path| path.strip_suffix("/meta.yaml")).collect();
-        assert_eq!(runs.len(), 2);
+        assert_eq!(runs.len(), 3);
         let of = |node: &str| runs.iter().find(|run| files[&format!("{run}/tags/node")] == node).unwrap();
         let status =
             |node| files[&format!("{}/meta.yaml", of(node))].lines().find(|line| line.starts_with("status")).unwrap();
@@ -159,6 +161,7 @@ mod tests {
         let first: Vec<_> = lines[0].split(' ').collect();
         assert_eq!(first[1..], [history.rows[0].values[at].to_string().as_str(), "1"]);
         assert!(files.keys().any(|path| path.starts_with(&format!("{run}/params/"))));
+        assert!(files.iter().all(|(path, text)| !path.contains("/metrics/") || !text.is_empty()), "{files:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A study in the formats of other programs: TensorBoard's event files, MLflow's file store, ONNX, and the result files of the study
+//! A study in the formats of other programs: TensorBoard's event files, MLflow's file store, Trackio's inbox, ONNX, and the result files of the study
 //! it is from.
 
 pub mod mlflow;
@@ -6,3 +6,4 @@ pub mod onnx;
 pub mod onnx_proto;
 pub mod results;
 pub mod tensorboard;
+pub mod trackio;

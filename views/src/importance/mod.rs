@@ -25,6 +25,7 @@ pub struct SearchImportances {
     pub scored: usize,
     pub trials: usize,
     /// The most important first. Empty if there are too few trials.
+    #[serde(rename = "hyperparameters")]
     pub labels: Vec<Importance>,
 }
 

@@ -10,10 +10,10 @@ use crate::text::significant;
 
 /// The width of a chart on its own, in CSS pixels.
 pub(crate) const FULL: f64 = 680.0;
-/// The width of one of two charts side by side. Text has the same size as in a full one.
-pub(crate) const HALF: f64 = 500.0;
+/// The width of one of two charts side by side. Text has the same size as in a full one. It fits a phone.
+pub(crate) const HALF: f64 = 446.0;
 const HEIGHT: f64 = 290.0;
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 70.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
@@ -31,8 +31,35 @@ pub(crate) struct Series {
     pub(crate) marks: bool,
     /// Whether a line joins the points.
     pub(crate) joined: bool,
-    /// The trial that it is of: `search/3`.
-    pub(crate) trial: Option<String>,
+    pub(crate) of: Of,
+}
+
+/// The trials that a line is of, so that a page can link them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Of {
+    Nothing,
+    /// The trial `search/3`.
+    Trial(String),
+    /// Each point is of the trial of this search whose number is its x.
+    Trials(String),
+}
+
+impl Of {
+    /// Returns the trial that the point at `x` is of.
+    fn at(&self, x: f64) -> Option<String> {
+        match self {
+            Self::Trials(search) => Some(format!("{search}/{x}")),
+            _ => None,
+        }
+    }
+
+    /// Returns the trial that the whole line is of.
+    fn line(&self) -> Option<&str> {
+        match self {
+            Self::Trial(trial) => Some(trial),
+            _ => None,
+        }
+    }
 }
 
 /// The look of a line: its class in the style sheet.
@@ -42,6 +69,10 @@ pub(crate) enum Style {
     Two,
     Strong,
     Faint,
+    /// As `One`, less important.
+    ThinOne,
+    /// As `Two`, less important.
+    ThinTwo,
 }
 
 impl Style {
@@ -51,6 +82,8 @@ impl Style {
             Self::Two => "two",
             Self::Strong => "strong",
             Self::Faint => "faint",
+            Self::ThinOne => "one thin",
+            Self::ThinTwo => "two thin",
         }
     }
 }
@@ -58,7 +91,25 @@ impl Style {
 impl Series {
     /// Returns a line without marks.
     pub(crate) fn line(label: Option<String>, style: Style, points: Vec<(f64, f64)>) -> Self {
-        Self { label, style, points, marks: false, joined: true, trial: None }
+        Self { label, style, points, marks: false, joined: true, of: Of::Nothing }
+    }
+}
+
+impl Series {
+    fn draw(&self, x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f64) -> Markup {
+        let (class, trial) = (self.style.class(), self.of.line());
+        html! {
+            @if self.joined {
+                path class=(format!("line {class}")) data-trial=[trial] data-name=[self.label.as_deref()] d=(path(&self.points, x, y)) {
+                    @if let Some(trial) = trial { title { "trial " (trial.rsplit('/').next().unwrap_or(trial)) } }
+                }
+            }
+            @if self.marks {
+                @for (at, value) in self.points.iter().filter(|(_, value)| value.is_finite()) {
+                    circle class=(format!("mark {class}")) data-trial=[self.of.at(*at)] cx=(px(x(*at))) cy=(px(y(*value))) r="3.5" {}
+                }
+            }
+        }
     }
 }
 
@@ -120,44 +171,39 @@ impl Chart {
         let y_axis = ChartAxis::new(points().map(|(_, y)| y.min(cut)), 5.0, false, true)?;
         let legend = self.legend();
         let places = legend_places(&legend, self.width);
-        let top = TOP + LEGEND * places.last().map_or(0.0, |(_, line)| line + 1.0);
+        let room = if self.rule.is_some() { 8.0 } else { 0.0 };
+        let top = TOP + room + LEGEND * places.last().map_or(0.0, |(_, line)| line + 1.0);
         let (right, bottom) = (self.width - RIGHT, top + HEIGHT - TOP - BOTTOM);
         let height = bottom + BOTTOM;
         let x = |value: f64| x_axis.at(value, LEFT + 8.0, right - 8.0);
         let y = |value: f64| y_axis.at(value.min(cut), bottom, top);
+        let frame = format!("{LEFT} {} {} {}", px(top), px(right), px(bottom));
         let body = html! {
                 @for ((label, entry), place) in legend.iter().zip(&places) {
                     (legend_entry(label, *entry, *place))
                 }
-                @for tick in &y_axis.ticks {
-                    line.grid x1=(LEFT) x2=(right) y1=(px(y(*tick))) y2=(px(y(*tick))) {}
-                    text x=(LEFT - 8.0) y=(px(y(*tick) + 4.0)) text-anchor="end" { (significant(*tick, 6)) }
-                }
-                @for tick in &x_axis.ticks {
-                    line.frame x1=(px(x(*tick))) x2=(px(x(*tick))) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
-                    text x=(px(x(*tick))) y=(px(bottom + 18.0)) text-anchor="middle" { (significant(*tick, 6)) }
+                g.along {
+                    @for tick in &y_axis.ticks {
+                        line.grid x1=(LEFT) x2=(right) y1=(px(y(*tick))) y2=(px(y(*tick))) {}
+                        text x=(LEFT - 8.0) y=(px(y(*tick) + 4.0)) text-anchor="end" { (significant(*tick, 6)) }
+                    }
+                    @for tick in &x_axis.ticks {
+                        line.frame x1=(px(x(*tick))) x2=(px(x(*tick))) y1=(px(bottom)) y2=(px(bottom + 4.0)) {}
+                        text x=(px(x(*tick))) y=(px(bottom + 18.0)) text-anchor="middle" { (significant(*tick, 6)) }
+                    }
                 }
                 path.frame d=(format!("M{LEFT} {} V{} H{}", px(top), px(bottom), px(right))) {}
-                @if let Some((at, name)) = &self.rule {
-                    line.rule x1=(px(x(*at))) x2=(px(x(*at))) y1=(px(top)) y2=(px(bottom)) {}
-                    @let is_left = x(*at) < (LEFT + right) / 2.0;
-                    text.halo x=(px(x(*at) + if is_left { 5.0 } else { -5.0 })) y=(px(bottom - 7.0))
-                        text-anchor=(if is_left { "start" } else { "end" }) { (name) }
-                }
-                @for series in &self.series {
-                    @if series.joined {
-                        path class=(format!("line {}", series.style.class())) data-trial=[series.trial.as_deref()] d=(path(&series.points, &x, &y)) {
-                            @if let Some(trial) = &series.trial { title { "trial " (trial.rsplit('/').next().unwrap_or(trial)) } }
-                        }
+                g.plot data-x=(span([LEFT + 8.0, right - 8.0], &x_axis)) data-y=(span([bottom, top], &y_axis)) data-frame=(frame)
+                    data-axes=(format!("{}|{}", self.x_axis, self.y_axis)) data-whole[self.whole] data-cut[cut.is_finite()] {
+                    @if let Some((at, name)) = &self.rule {
+                        line.rule x1=(px(x(*at))) x2=(px(x(*at))) y1=(px(top)) y2=(px(bottom)) {}
+                        @let is_left = x(*at) < (LEFT + right) / 2.0;
+                        text x=(px(x(*at))) y=(px(top - 3.0)) text-anchor=(if is_left { "start" } else { "end" }) { (name) }
                     }
-                    @if series.marks {
-                        @for (at, value) in series.points.iter().filter(|(_, value)| value.is_finite()) {
-                            circle class=(format!("mark {}", series.style.class())) cx=(px(x(*at))) cy=(px(y(*value))) r="3.5" {}
-                        }
+                    @for series in &self.series { (series.draw(&x, &y)) }
+                    @for at in &self.crosses {
+                        path.cross data-trial=[self.trial_at(*at)] d=(cross(x(*at), bottom - 9.0)) {}
                     }
-                }
-                @for at in &self.crosses {
-                    path.cross d=(cross(x(*at), bottom - 9.0)) {}
                 }
                 text.axis x=(px((LEFT + right) / 2.0)) y=(px(height - 8.0)) text-anchor="middle" { (self.x_axis) }
                 @let middle = (top + bottom) / 2.0;
@@ -167,6 +213,11 @@ impl Chart {
         };
         let note = if self.is_cut() { "Values above the chart are drawn at its top." } else { "" };
         Some(Picture { title: self.title.clone(), width: self.width, height, body, note: note.to_owned() })
+    }
+
+    /// Returns the trial without a result at `x`.
+    fn trial_at(&self, x: f64) -> Option<String> {
+        self.series.iter().find_map(|series| series.of.at(x))
     }
 
     /// Returns whether some values lie above the chart. They are drawn at its top.
@@ -183,6 +234,11 @@ impl Chart {
         let crosses = (!self.crosses.is_empty()).then_some((self.cross_label.as_str(), Entry::Cross));
         lines.chain(crosses).collect()
     }
+}
+
+/// Returns where an axis begins and ends, in pixels and as numbers, for the script of a page.
+fn span([from, to]: [f64; 2], axis: &ChartAxis) -> String {
+    format!("{} {} {} {}", px(from), px(to), significant(axis.low, 9), significant(axis.high, 9))
 }
 
 #[derive(Clone, Copy)]
@@ -291,15 +347,15 @@ mod tests {
         let entry = Entry::Cross;
         let places =
             legend_places(&[("this search, best so far", entry), ("expected of 4", entry), ("x", entry)], HALF);
-        assert_eq!(places, [(62.0, 0.0), (262.0, 0.0), (396.0, 0.0)]);
+        assert_eq!(places, [(70.0, 0.0), (270.0, 0.0), (404.0, 0.0)]);
         let long = "a".repeat(60);
-        assert_eq!(legend_places(&[(&long, entry), ("x", entry)], HALF), [(62.0, 0.0), (62.0, 1.0)]);
+        assert_eq!(legend_places(&[(&long, entry), ("x", entry)], HALF), [(70.0, 0.0), (70.0, 1.0)]);
     }
 
     #[test]
     fn a_value_that_is_not_finite_interrupts_the_line() {
         let svg = chart(vec![(1.0, 0.0), (2.0, f64::NAN), (3.0, 1.0), (4.0, 0.5)]).draw().unwrap().document();
-        let path = svg.split("class=\"line one\" d=\"").nth(1).unwrap().split('"').next().unwrap();
+        let path = svg.split("data-name=\"a &lt; b\" d=\"").nth(1).unwrap().split('"').next().unwrap();
         assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 1));
         assert!(svg.contains("a &lt; b"));
         assert!(chart(vec![(1.0, f64::NAN)]).draw().is_none());

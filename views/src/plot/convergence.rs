@@ -1,7 +1,7 @@
 //! The best score so far of a search, against what a random search would have found with as many trials.
 
 use super::{
-    chart::{Chart, HALF, Series, Style},
+    chart::{Chart, HALF, Of, Series, Style},
     svg::Picture,
     table::Table,
 };
@@ -26,15 +26,9 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
     scores.sort_by(f64::total_cmp);
     let expected: Vec<(f64, f64)> =
         (1..=scores.len()).map(|k| (k as f64, direction * expected_best(&scores, k))).collect();
-    let mut so_far: Vec<(f64, f64)> = Vec::new();
-    let mut best = f64::NEG_INFINITY;
-    for row in 0..table.rows.len() {
-        best = best.max(score(row).map_or(f64::NEG_INFINITY, |score| direction * score));
-        so_far.push(((row + 1) as f64, if best.is_finite() { direction * best } else { f64::NAN }));
-    }
     let line = |label: String, style, points: Vec<(f64, f64)>| {
         let marks = points.len() == 1;
-        Series { label: Some(label), style, points, marks, joined: true, trial: None }
+        Series { label: Some(label), style, points, marks, joined: true, of: Of::Nothing }
     };
     let n = scores.len();
     let chart = Chart {
@@ -44,7 +38,7 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
         whole: true,
         y_axis: table.objective.title.clone(),
         series: vec![
-            line("this search, best so far".to_owned(), Style::Strong, so_far),
+            line("this search, best so far".to_owned(), Style::Strong, so_far(table)),
             line(format!("expected of {} at random", counted(n, "trial")), Style::Two, expected),
         ],
         rule: None,
@@ -59,6 +53,22 @@ pub(super) fn draw(table: &Table) -> Result<Picture, ViewError> {
         if n < 10 { ", and says little with so few." } else { "." }
     );
     Ok(picture)
+}
+
+/// Returns the best score of the first trials, by their number, as steps.
+pub(super) fn so_far(table: &Table) -> Vec<(f64, f64)> {
+    let direction = if table.rises { 1.0 } else { -1.0 };
+    let mut best = f64::NEG_INFINITY;
+    let mut points = Vec::new();
+    for row in 0..table.rows.len() {
+        let (x, before) = ((row + 1) as f64, best);
+        let score = table.objective.number(row).filter(|_| table.rows[row].is_ranked());
+        best = best.max(score.map_or(f64::NEG_INFINITY, |score| direction * score));
+        let levels = [Some(before).filter(|before| before.is_finite() && *before < best), Some(best)];
+        let level = |best: f64| if best.is_finite() { direction * best } else { f64::NAN };
+        points.extend(levels.into_iter().flatten().map(|best| (x, level(best))));
+    }
+    points
 }
 
 /// Returns the expected greatest of `k` draws without replacement from `scores`, which rise: the sum over i of `scores[i]` times

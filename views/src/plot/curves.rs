@@ -1,7 +1,7 @@
 //! Learning curves: those of all trials of a search with the best highlighted, and those of one training on both splits.
 
 use super::{
-    chart::{Chart, HALF, Series, Style},
+    chart::{Chart, HALF, Of, Series, Style},
     svg::Picture,
     table::titled,
 };
@@ -32,7 +32,7 @@ pub(crate) fn of_trials(metric: &str, histories: &[(&TrialRow, TrainingHistory)]
             points,
             marks,
             joined: true,
-            trial: Some(format!("{}/{}", row.search, row.index)),
+            of: Of::Trial(format!("{}/{}", row.search, row.index)),
         });
     }
     plain(format!("{metric} of all trials"), metric, series).draw()
@@ -49,7 +49,7 @@ pub(crate) fn of_training(name: &str, figure: &str, history: &TrainingHistory) -
             points,
             marks: marks && style == Style::Two,
             joined: true,
-            trial: None,
+            of: Of::Nothing,
         })
     };
     let series = curve("train", "training", Style::One).into_iter().chain(curve("valid", "validation", Style::Two));

@@ -1,7 +1,7 @@
 //! The history of a search: the objective of each trial, and the best value so far.
 
 use super::{
-    chart::{Chart, FULL, Series, Style},
+    chart::{Chart, FULL, Of, Series, Style},
     svg::Picture,
     table::titled,
 };
@@ -39,7 +39,7 @@ pub(crate) fn draw(trials: &[TrialRow], rule: Option<(f64, String)>) -> Option<P
                 points,
                 marks: true,
                 joined: false,
-                trial: None,
+                of: Of::Trials(trials.first()?.search.clone()),
             },
         ],
         rule,

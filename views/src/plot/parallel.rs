@@ -31,23 +31,25 @@ pub(super) fn draw(table: &Table, columns: &[PlottedColumn]) -> Picture {
     order.sort_by(|a, b| goodness(*a).unwrap_or(0.0).total_cmp(&goodness(*b).unwrap_or(0.0)));
     let line =
         |row: usize| polyline(axes.iter().enumerate().filter_map(|(at, column)| Some((x(at), y(column.at(row)?)))));
+    let trial = |row: usize| format!("{}/{}", table.rows[row].search, table.rows[row].index);
     let letters = (step / 6.3) as usize;
     let body = html! {
         @for row in order {
             @let ramp = (goodness(row).unwrap_or(0.0) * 5.0).clamp(0.0, 4.0) as usize;
-            path class=(format!("way r{ramp}")) d=(line(row)) {}
+            path class=(format!("way r{ramp}")) data-trial=(trial(row)) d=(line(row)) {}
         }
-        @if let Some(row) = best { path.way.best d=(line(row)) {} }
+        @if let Some(row) = best { path.way.best data-trial=(trial(row)) d=(line(row)) {} }
         @for (at, column) in axes.iter().enumerate() {
-            line.frame x1=(px(x(at))) x2=(px(x(at))) y1=(px(TOP)) y2=(px(TOP + PLOT)) {}
+            line.frame.across data-name=(column.name) x1=(px(x(at))) x2=(px(x(at))) y1=(px(TOP)) y2=(px(TOP + PLOT)) {}
             @for (place, text) in &column.axis.ticks {
                 line.frame x1=(px(x(at) - 4.0)) x2=(px(x(at))) y1=(px(y(*place))) y2=(px(y(*place))) {}
                 text.small.halo x=(px(x(at) - 7.0)) y=(px(y(*place) + 4.0)) text-anchor="end" { (shortened(text, 9)) }
             }
             // Titles alternate between two heights, to have room.
-            text.axis x=(px(x(at))) y=(px(if at % 2 == 0 { TOP - 30.0 } else { TOP - 12.0 })) text-anchor="middle" {
-                (shortened(&column.name, 2 * letters - 1))
-            }
+            @let title = shortened(&column.name, 2 * letters - 1);
+            @let half = 3.5 * title.chars().count() as f64;
+            text.axis x=(px(x(at).clamp(half + 2.0, (WIDTH - half - 2.0).max(half + 2.0)))) text-anchor="middle"
+                y=(px(if at % 2 == 0 { TOP - 30.0 } else { TOP - 12.0 })) { (title) }
         }
         path.way.best d=(format!("M8 12H44")) {}
         text x="50" y="16" { "the best trial" }

@@ -49,8 +49,9 @@ pub(super) fn draw(table: &Table, [x, y, z]: [&PlottedColumn; 3], colour: &Plott
     let shade = Shade::new(table, colour);
     let top = shade.legend_height(WIDTH - 16.0);
     let view = View::new(turn, (WIDTH / 2.0, top + (HEIGHT - top) / 2.0 - 8.0));
-    let mut points: Vec<([f64; 3], usize)> =
-        (0..table.rows.len()).filter_map(|row| Some(([x.at(row)?, y.at(row)?, z.at(row)?], shade.of[row]?))).collect();
+    let mut points: Vec<([f64; 3], usize, usize)> = (0..table.rows.len())
+        .filter_map(|row| Some(([x.at(row)?, y.at(row)?, z.at(row)?], shade.of[row]?, row)))
+        .collect();
     // Farther points are drawn first.
     points.sort_by(|a, b| view.at(a.0).2.total_cmp(&view.at(b.0).2));
     // The walls that are drawn are those behind the cloud.
@@ -64,10 +65,10 @@ pub(super) fn draw(table: &Table, [x, y, z]: [&PlottedColumn; 3], colour: &Plott
         (shade.legend(8.0, 0.0, WIDTH - 16.0))
         (walls(&view, [&x.axis, &y.axis, &z.axis], far_x, far_y))
         (names(&view, [x, y, z], far_x, far_y))
-        @for (place, step) in &points {
+        @for (place, step, row) in &points {
             path.grid d=(view.line(*place, [place[0], place[1], 0.0])) {}
             @let (at_x, at_y, _) = view.at(*place);
-            (shade.mark(*step, &[(at_x, at_y)]))
+            (shade.mark(*step, &[(at_x, at_y)], &[*row]))
         }
         @if let Some((at_x, at_y, _)) = best.map(|place| view.at(place)) { circle.ring cx=(px(at_x)) cy=(px(at_y)) r="7" {} }
     };
@@ -111,17 +112,14 @@ fn names(view: &View, [x, y, z]: [&PlottedColumn; 3], far_x: f64, far_y: f64) ->
     let (near_x, near_y) = (1.0 - far_x, 1.0 - far_y);
     // A point outside of the box, `by` away from a side.
     let out = |near: f64, by: f64| near + if near > 0.5 { by } else { -by };
-    let text = |place: [f64; 3], text: &str, is_name: bool| {
+    let text = |place: [f64; 3], text: &str| {
         let (at_x, at_y, _) = view.at(place);
-        let anchor = if is_name || (at_x - view.middle.0).abs() < 40.0 {
-            "middle"
-        } else if at_x < view.middle.0 {
-            "end"
-        } else {
-            "start"
+        let anchor = match at_x - view.middle.0 {
+            from if from.abs() < 40.0 => "middle",
+            from if from < 0.0 => "end",
+            _ => "start",
         };
-        let class = if is_name { "axis" } else { "small" };
-        html! { text class=(class) x=(px(at_x)) y=(px(at_y + 4.0)) text-anchor=(anchor) { (text) } }
+        html! { text.small x=(px(at_x)) y=(px(at_y + 4.0)) text-anchor=(anchor) { (text) } }
     };
     // Of the two vertical edges at the side of a wall, the one farther left.
     let edges = [[far_x, near_y], [near_x, far_y]];
@@ -133,16 +131,29 @@ fn names(view: &View, [x, y, z]: [&PlottedColumn; 3], far_x: f64, far_y: f64) ->
     let (z_x, z_y, _) = view.at([left[0], left[1], 0.5]);
     let (name_x, name_y) = (px(z_x - 58.0), px(z_y));
     html! {
-        @for (place, tick) in &x.axis.ticks { (text([*place, out(near_y, 0.05), 0.0], &shortened(tick, 10), false)) }
-        @for (place, tick) in &y.axis.ticks { (text([out(near_x, 0.05), *place, 0.0], &shortened(tick, 10), false)) }
-        (text([0.5, out(near_y, 0.24), 0.0], &x.title, true))
-        (text([out(near_x, 0.24), 0.5, 0.0], &y.title, true))
+        @for (place, tick) in &x.axis.ticks { (text([*place, out(near_y, 0.05), 0.0], &shortened(tick, 10))) }
+        @for (place, tick) in &y.axis.ticks { (text([out(near_x, 0.05), *place, 0.0], &shortened(tick, 10))) }
+        (along(view, [0.0, near_y, 0.0], [1.0, near_y, 0.0], &x.title))
+        (along(view, [near_x, 0.0, 0.0], [near_x, 1.0, 0.0], &y.title))
         @for (place, tick) in &z.axis.ticks {
             @let (at_x, at_y, _) = view.at([left[0], left[1], *place]);
             text.small x=(px(at_x - 7.0)) y=(px(at_y + 4.0)) text-anchor="end" { (shortened(tick, 10)) }
         }
         text.axis x=(name_x) y=(name_y) text-anchor="middle" transform=(format!("rotate(-90 {name_x} {name_y})")) { (shortened(&z.title, 40)) }
     }
+}
+
+/// Returns the name of an axis of the floor, parallel to it and beyond its ticks.
+fn along(view: &View, from: [f64; 3], to: [f64; 3], name: &str) -> Markup {
+    let ((x0, y0, _), (x1, y1, _)) = (view.at(from), view.at(to));
+    // From left to right, so that the text is not upside down.
+    let (dx, dy) = if x1 < x0 { (x0 - x1, y0 - y1) } else { (x1 - x0, y1 - y0) };
+    let length = dx.hypot(dy).max(1.0);
+    // Ticks lie beside a steep axis and below a flat one. Both near axes are at the lower side of the floor.
+    let distance = 26.0 + 30.0 * dy.abs() / length;
+    let (x, y) = ((x0 + x1) / 2.0 - distance * dy / length, (y0 + y1) / 2.0 + distance * dx / length);
+    let (x, y, turn) = (px(x), px(y), px(dy.atan2(dx).to_degrees()));
+    html! { text.axis x=(x) y=(y) text-anchor="middle" transform=(format!("rotate({turn} {x} {y})")) { (shortened(name, (length / 6.6) as usize)) } }
 }
 
 #[cfg(test)]

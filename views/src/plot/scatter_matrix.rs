@@ -43,7 +43,7 @@ pub(super) fn cells(table: &Table, Cells { rows, columns, shade, title }: &Cells
     let width = (LEFT + RIGHT + side * n as f64).max(LEAST);
     let height_of_cell = (0.7 * side).clamp(MOST.min(side).min(140.0), 240.0);
     let top = shade.legend_height(width - 20.0) + 8.0;
-    let letters = ((side - GAP) / 6.6) as usize;
+    let letters = ((side - GAP) / 7.0) as usize;
     let body = html! {
         (shade.legend(8.0, 0.0, width - 20.0))
         @for (down, row) in rows.iter().enumerate() {
@@ -55,7 +55,7 @@ pub(super) fn cells(table: &Table, Cells { rows, columns, shade, title }: &Cells
                 @let place = |row_index: usize| Some((frame.x(column.at(row_index)?), frame.y(row.at(row_index)?)));
                 (shade.marks(&(0..table.rows.len()).map(place).collect::<Vec<_>>()))
                 @if let Some((x, y)) = best.and_then(place) { circle.ring cx=(px(x)) cy=(px(y)) r="6.5" {} }
-                @if along == 0 { (frame.y_title(&shortened(&row.name, (height_of_cell / 6.6) as usize), 62.0)) }
+                @if along == 0 { (frame.y_title(&shortened(&row.name, (height_of_cell / 7.0) as usize), 62.0)) }
                 @if down + 1 == n { (frame.x_title(&shortened(&column.name, letters))) }
             }
         }

@@ -21,11 +21,16 @@ pub(super) struct Shade {
     pub(super) of: Vec<Option<usize>>,
     entries: Vec<String>,
     is_ramp: bool,
+    /// The search, and the number of each trial in it.
+    search: String,
+    numbers: Vec<u32>,
 }
 
 impl Shade {
     /// Returns the marks that show a column. If it is the objective, better trials have stronger marks.
     pub(super) fn new(table: &Table, column: &PlottedColumn) -> Self {
+        let search = table.rows.first().map(|row| row.search.clone()).unwrap_or_default();
+        let numbers: Vec<u32> = table.rows.iter().map(|row| row.index).collect();
         if let Some(levels) = column.axis.level_names() {
             // The last shape is shared by all further levels.
             let of = (0..table.rows.len()).map(|row| {
@@ -36,7 +41,7 @@ impl Shade {
             if levels.len() > FORMS {
                 entries[FORMS - 1] = format!("{} others", levels.len() + 1 - FORMS);
             }
-            return Self { title: column.title.clone(), of: of.collect(), entries, is_ramp: false };
+            return Self { title: column.title.clone(), of: of.collect(), entries, is_ramp: false, search, numbers };
         }
         let falls = column.name == RANK || (column.name == table.objective.name && !table.rises);
         let place = |row| column.number(row).map(|number| column.axis.share(number));
@@ -56,14 +61,18 @@ impl Shade {
             for i in 0..=span as usize {
                 entries[step(ends[0] + i as f64)] = significant(ends[0] + i as f64, 3);
             }
-            return Self { title: column.title.clone(), of, entries, is_ramp: true };
+            return Self { title: column.title.clone(), of, entries, is_ramp: true, search, numbers };
         }
         let entry = |i: usize| match is_whole {
             true if i + 1 < STEPS => (ends[i].ceil(), ends[i + 1].ceil() - 1.0),
             true => (ends[i].ceil(), ends[i + 1]),
             false => (ends[i], ends[i + 1]),
         };
-        let text = |(low, high)| format!("{} – {}", significant(low, 3), significant(high, 3));
+        let text = |(low, high)| match [low, high].map(|end| significant(end, 3)) {
+            // A step of whole numbers can have a single one.
+            [low, high] if low == high => low,
+            [low, high] => format!("{low} – {high}"),
+        };
         let mut entries: Vec<_> = (0..STEPS).map(|i| text(entry(i))).collect();
         if falls {
             entries.reverse();
@@ -73,6 +82,8 @@ impl Shade {
             of: (0..table.rows.len()).map(|row| place(row).map(step)).collect(),
             entries,
             is_ramp: true,
+            search,
+            numbers,
         }
     }
 
@@ -80,20 +91,25 @@ impl Shade {
     pub(super) fn marks(&self, places: &[Option<(f64, f64)>]) -> Markup {
         html! {
             @for step in 0..self.entries.len() {
-                @let of_step: Vec<_> = places.iter().zip(&self.of).filter(|(_, of)| **of == Some(step)).filter_map(|(place, _)| *place).collect();
-                @if !of_step.is_empty() { (self.mark(step, &of_step)) }
+                @let of_step = |row: &usize| self.of[*row] == Some(step) && places[*row].is_some();
+                @let rows: Vec<usize> = (0..places.len()).filter(of_step).collect();
+                @let of_rows: Vec<_> = rows.iter().filter_map(|row| places[*row]).collect();
+                @if !rows.is_empty() { (self.mark(step, &of_rows, &rows)) }
             }
         }
     }
 
-    /// Returns marks of one step or shape.
-    pub(super) fn mark(&self, step: usize, places: &[(f64, f64)]) -> Markup {
+    /// Returns marks of one step or shape, which are of the trials in `rows`. In a legend there are no trials.
+    pub(super) fn mark(&self, step: usize, places: &[(f64, f64)], rows: &[usize]) -> Markup {
+        let (class, outline) = match self.is_ramp {
+            true => (format!("dot r{step}"), dots(places.iter().copied())),
+            false => (format!("kind k{step}"), places.iter().map(|(x, y)| form(step, *x, *y)).collect()),
+        };
+        let numbers: Vec<String> = rows.iter().map(|row| self.numbers[*row].to_string()).collect();
+        let is_of_trials = !numbers.is_empty();
         html! {
-            @if self.is_ramp {
-                path class=(format!("dot r{step}")) d=(dots(places.iter().copied())) {}
-            } @else {
-                path class=(format!("kind k{step}")) d=(places.iter().map(|(x, y)| form(step, *x, *y)).collect::<String>()) {}
-            }
+            path class=(class) data-search=[is_of_trials.then_some(&self.search)] data-trials=[is_of_trials.then(|| numbers.join(" "))]
+                d=(outline) {}
         }
     }
 
@@ -108,7 +124,7 @@ impl Shade {
             text.axis x=(px(left)) y=(px(top + 14.0)) { (self.title) }
             @for (step, (x, line)) in self.entry_places(width).into_iter().enumerate().filter(|(step, _)| !self.entries[*step].is_empty()) {
                 @let (x, y) = (left + x, top + 10.0 + LINE * line as f64);
-                (self.mark(step, &[(x + 6.0, y)]))
+                (self.mark(step, &[(x + 6.0, y)], &[]))
                 text x=(px(x + 16.0)) y=(px(y + 4.0)) { (self.entries[step]) }
             }
         }

@@ -133,3 +133,60 @@ fn the_scale_of_a_hyperparameter_is_the_declared_one() {
     assert!((middle(column(declared::Declared::of(&store, &study, "search"))) - 2.0_f64.sqrt()).abs() < 1e-9);
     assert!((middle(column(declared::Declared::default())) - 1.5).abs() < 1e-9);
 }
+
+#[test]
+fn marks_and_lines_say_which_trials_they_are_of() {
+    let values = [0.3, 0.1, f64::NAN, 0.5, 0.2, 0.6];
+    let svg = |kind| drawn(kind, &ShownColumns::default(), &values).unwrap();
+    let parallel = svg(TrialPicture::Parallel);
+    assert!(!parallel.contains("data-trial=\"search/2\""), "a trial without a result has no line");
+    for trial in [0, 1, 3, 4, 5] {
+        assert_eq!(parallel.matches(&format!("data-trial=\"search/{trial}\"")).count(), 1, "{parallel}");
+    }
+    assert_eq!(
+        parallel.matches("class=\"frame across\" data-name=").count(),
+        3,
+        "two hyperparameters and the objective"
+    );
+    // A path of marks has a move for each of its trials.
+    for kind in [TrialPicture::ScatterMatrix, TrialPicture::Slice, TrialPicture::Rank, TrialPicture::Scatter3d] {
+        let svg = svg(kind);
+        let paths: Vec<_> = svg.split("data-search=\"search\" data-trials=\"").skip(1).collect();
+        assert!(!paths.is_empty(), "{kind:?}");
+        for path in paths {
+            let (trials, rest) = path.split_once('"').unwrap();
+            let outline = rest.split("d=\"").nth(1).unwrap().split('"').next().unwrap();
+            assert_eq!(trials.split(' ').count(), outline.matches('M').count(), "{kind:?}: {trials}: {outline}");
+        }
+    }
+    let history = svg(TrialPicture::History);
+    // The one without a result is a cross.
+    assert!(history.contains("class=\"cross\" data-trial=\"search/2\"") && history.contains("r=\"3.5\""), "{history}");
+}
+
+#[test]
+fn a_step_of_a_single_number_is_no_range() {
+    let ranks = drawn(TrialPicture::Rank, &ShownColumns::default(), &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]).unwrap();
+    assert!(ranks.contains(">1 – 2<") && ranks.contains(">3<") && !ranks.contains(">3 – 3<"), "{ranks}");
+}
+
+#[test]
+fn the_best_so_far_rises_in_steps() {
+    let svg = drawn(TrialPicture::Convergence, &ShownColumns::default(), &[0.1, 0.1, 0.5]).unwrap();
+    let line = svg.split("path class=\"line strong\"").nth(1).unwrap().split(" d=\"").nth(1).unwrap();
+    let line = line.split('"').next().unwrap();
+    let places: Vec<(&str, &str)> =
+        line.split(['M', 'L']).skip(1).map(|place| place.split_once(' ').unwrap()).collect();
+    assert_eq!((places.len(), places[0].1, places[2].0), (4, places[2].1, places[3].0), "{line}");
+}
+
+#[test]
+fn a_chart_says_its_axes_for_the_script() {
+    let svg = drawn(TrialPicture::History, &ShownColumns::default(), &[0.1, 0.3]).unwrap();
+    let of = |name: &str| svg.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!((of("data-x"), of("data-y")), ("78 658 0 1", "264 32 0.1 0.3"));
+    assert_eq!(
+        (of("data-frame"), of("data-axes")),
+        ("70 32 666 264", "trial (number)|valid.fine_accuracy (share of images)")
+    );
+}

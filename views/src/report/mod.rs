@@ -1,16 +1,17 @@
 //! A study as one self-contained HTML page. The page contains no time and no path, and loads nothing from the network.
 
 mod architecture;
+pub(crate) mod document;
 mod evaluation;
 mod hyperparameters;
 mod learning_curves;
 mod metrics;
-mod page;
+pub(crate) mod page;
 mod pictures;
 mod searches;
 mod summary;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 use pipe_engine::{
     pipeline::spec::Pipeline,
     study::{Found, Outcome, StudyNode},
@@ -18,26 +19,16 @@ use pipe_engine::{
 use pipe_store::Store;
 use serde_json::Value;
 
+pub use self::document::style;
 use self::{
+    document::{Head, Section},
     page::{Page, legible},
     pictures::Room,
 };
-use crate::{
-    ViewError, notation,
-    plot::{graph, is_forbidden, palette},
-    show,
-    trials::table,
-};
+use crate::{ViewError, notation, plot::graph, show, trials::table};
 
 /// The generator of a page, as its head names it. The number goes up whenever the same study gives other bytes.
-pub const GENERATOR: &str = "pipe report 8";
-
-/// A section of the page. It is left out if it has no content.
-struct Section {
-    id: &'static str,
-    title: &'static str,
-    content: Option<Markup>,
-}
+pub const GENERATOR: &str = "pipe report 9";
 
 /// Returns the study as one self-contained HTML page. Equal studies with equal names give equal bytes.
 ///
@@ -66,50 +57,17 @@ pub fn html(store: &Store, found: &Found) -> Result<String, ViewError> {
         Section { id: "architecture", title: "Architecture", content: architecture::section(&page)? },
         Section { id: "keys", title: "Keys", content: Some(keys(&page)) },
     ];
-    // A class or a file can have any name.
-    Ok(document(&page, &sections).into_string().replace(is_forbidden, "\u{fffd}"))
-}
-
-/// Returns the style of a page: its colours, its rules, and those of the pictures in it.
-pub fn style() -> String {
-    format!("{}{}{}", palette::variables(), include_str!("style.css"), palette::RULES)
-}
-
-fn document(page: &Page<'_>, sections: &[Section]) -> Markup {
-    let hash = page.found.hash;
-    let name = page.found.name.as_deref().map_or_else(|| format!("Study {}", hash.short()), str::to_owned);
-    let shown = || sections.iter().filter_map(|section| Some((section, section.content.as_ref()?)));
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="generator" content=(GENERATOR);
-                @if page.found.open.as_ref().is_some_and(|open| open.running) { meta http-equiv="refresh" content="5"; }
-                title { (name) " · " (hash.short()) }
-                style { (PreEscaped(style())) }
-            }
-            body {
-                header {
-                    h1 { (name) }
-                    div.digest { "study " (hash) }
-                    nav aria-label="Sections" {
-                        @for (section, _) in shown() { a href=(format!("#{}", section.id)) { (section.title) } }
-                    }
-                }
-                main {
-                    @for (section, content) in shown() {
-                        section id=(section.id) {
-                            h2 { (section.title) }
-                            (content)
-                        }
-                    }
-                }
-                script { (PreEscaped(include_str!("script.js"))) }
-            }
-        }
-    }
+    let hash = found.hash;
+    let name = found.name.as_deref().map_or_else(|| format!("Study {}", hash.short()), str::to_owned);
+    Ok(document::write(
+        &Head {
+            generator: GENERATOR,
+            title: &format!("{name} · {}", hash.short()),
+            refreshes: found.open.as_ref().is_some_and(|open| open.running),
+            header: html! { h1 { (name) } div.digest { "study " (hash) } },
+        },
+        &sections,
+    ))
 }
 
 /// Returns the graph of the pipeline, and its text.

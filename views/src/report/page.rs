@@ -15,17 +15,17 @@ use crate::{plot::Picture, trials::TrialRow};
 const LEGIBLE: f64 = 0.8;
 
 /// The data that the sections show.
-pub(super) struct Page<'a> {
-    pub(super) store: &'a Store,
-    pub(super) found: &'a Found,
+pub(crate) struct Page<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) found: &'a Found,
     /// The pipeline of the study.
-    pub(super) pipeline: Pipeline,
-    pub(super) trials: Vec<TrialRow>,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) trials: Vec<TrialRow>,
 }
 
 impl<'a> Page<'a> {
     /// Returns the nodes of a kind that are not trials of a search.
-    pub(super) fn nodes(&self, stage: StageName) -> impl Iterator<Item = (&'a String, &'a StudyNode)> {
+    pub(crate) fn nodes(&self, stage: StageName) -> impl Iterator<Item = (&'a String, &'a StudyNode)> {
         let is_meant = move |(name, node): &(&String, &StudyNode)| {
             node.is(stage) && trial_number(name, &node.part_of, stage).is_none()
         };
@@ -33,18 +33,18 @@ impl<'a> Page<'a> {
     }
 
     /// Returns the trials of each search, by number.
-    pub(super) fn searches(&self) -> impl Iterator<Item = &[TrialRow]> {
+    pub(crate) fn searches(&self) -> impl Iterator<Item = &[TrialRow]> {
         self.trials.chunk_by(|a, b| a.search == b.search)
     }
 }
 
 /// Returns a heading with the name of a stage if there are several stages, and nothing otherwise.
-pub(super) fn heading(several: bool, name: &str) -> Markup {
+pub(crate) fn heading(several: bool, name: &str) -> Markup {
     html! { @if several { h3 { (name) } } }
 }
 
 /// Returns a picture with its caption and its note.
-pub(super) fn figure(picture: &Picture, caption: &str) -> Markup {
+pub(crate) fn figure(picture: &Picture, caption: &str) -> Markup {
     html! {
         figure {
             (legible(picture))
@@ -54,6 +54,6 @@ pub(super) fn figure(picture: &Picture, caption: &str) -> Markup {
 }
 
 /// Returns a picture that scrolls where there is too little room for it.
-pub(super) fn legible(picture: &Picture) -> Markup {
+pub(crate) fn legible(picture: &Picture) -> Markup {
     html! { div.scroll { div style=(format!("min-width:{}px", (LEGIBLE * picture.width).round())) { (picture.inline()) } } }
 }

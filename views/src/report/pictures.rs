@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
-use pipe_engine::{pipeline::stages::is_of_search, study::StudyNode};
+use pipe_engine::{names::trial_number, pipeline::stages::is_of_search, study::StudyNode};
 use pipe_stages::{
     StageName,
     records::{Counts, Duplicates, ExamplesRecord, Inventory, Statistics, Verdict},
@@ -89,10 +89,13 @@ fn of_nodes(
         }
         let pictures = Sheets::of(name, &outputs, &first, room)?;
         if facts.is_some() || !pictures.is_empty() {
+            let trial = node.kind().and_then(|kind| trial_number(name, &node.part_of, kind));
             parts.push(html! {
-                (heading(true, name))
-                @if let Some(facts) = facts { (facts) }
-                (pictures.markup())
+                div data-trial=[trial.map(|trial| format!("{}/{trial}", node.part_of))] {
+                    (heading(true, name))
+                    @if let Some(facts) = facts { (facts) }
+                    (pictures.markup())
+                }
             });
         }
     }

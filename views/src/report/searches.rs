@@ -114,7 +114,7 @@ fn table(trials: &[TrialRow]) -> Markup {
                         tr.best[row.best] data-trial=(format!("{}/{}", row.search, row.index)) {
                             th.number scope="row" { @if row.best { "★ " } (row.index) }
                             td { (row.status) }
-                            td.number { (metric_value(metric, objective(row, metric))) }
+                            td.number.score { (metric_value(metric, objective(row, metric))) }
                             td.number { (count(row.best_epoch)) } td.number { (count(row.epochs)) } td.number { (count(row.parameters)) }
                             @for label in &labels { td { @if let Some(value) = row.labels.get(label) { (cell(value)) } } }
                             @if has_reason { td.reason { (row.reason.as_deref().unwrap_or("")) } }

@@ -50,6 +50,8 @@ fn a_whole_study_has_all_sections_and_loads_nothing() {
         assert!(page.contains(part), "no `{part}`");
     }
     assert_eq!(page.matches("<script>").count(), 1, "the only script is in the page");
+    // A part of a chart is cut out by a shape of the page itself.
+    let page = page.replace("url(#", "");
     for part in ["<script ", "fetch(", "import(", "http:", "https:", "<link", "@import", "url("] {
         assert!(!page.contains(part), "`{part}` in the page");
     }
@@ -274,4 +276,23 @@ fn the_first_trial_that_a_model_proposes_is_marked() {
     }
     check(json!({ "Tpe": { "startup": 0 } }), 5, None);
     check("Random".into(), 12, None);
+}
+
+#[test]
+fn the_pictures_of_a_trial_are_of_that_trial() {
+    let mut builder = Builder::new().search("search", &[Trial::completed(0.3)]);
+    let picture = Outputs::default().with("picture.png", png(8, 8, 1));
+    builder.inject("search/command/000", StageName::Command, &picture);
+    builder.nodes.get_mut("search/command/000").unwrap().part_of = "search".to_owned();
+    builder.inject("sheets", StageName::VisualizeFilters, &Outputs::default().with("a.png", png(8, 8, 2)));
+    let page = page(builder);
+    assert!(page.contains("<div data-trial=\"search/0\"><h3>search/command/000</h3>"), "{page}");
+    assert!(page.contains("<div><h3>sheets</h3>"), "{page}");
+    // The row of the trial and its curves lead there.
+    assert!(page.matches("data-trial=\"search/0\"").count() > 2);
+}
+
+#[test]
+fn a_long_name_of_a_class_is_broken_after_a_slash() {
+    assert!(page(Builder::whole(4)).contains("/<wbr>"));
 }

@@ -209,7 +209,8 @@ fn going_on(live: &LiveNode) -> String {
         let shown: Vec<_> = metrics.into_iter().take(3).map(shown).collect();
         format!("{} after epoch {}", shown.join(", "), last.epoch).replace('\u{a0}', " ")
     });
-    let parts = [Some(live.node.clone()), epoch, share, last];
+    let place = live.place.as_ref().map(|place| format!("on {place}"));
+    let parts = [Some(live.node.clone()), epoch, share, last, place];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

@@ -192,6 +192,11 @@ impl Builder {
     /// Adds the evaluation of `retrain_best`, as the stage `test`. Every third image is classified correctly, whatever `accuracy`
     /// says.
     pub(crate) fn evaluation(&mut self, accuracy: f64) {
+        self.evaluation_with(accuracy, 3);
+    }
+
+    /// As [`evaluation`](Self::evaluation), with every `nth` image classified correctly.
+    pub(crate) fn evaluation_with(&mut self, accuracy: f64, nth: usize) {
         let make_up = |builder: &Self, _: &Node, action: &Action| {
             let evaluate: pipe_stages::evaluate::Evaluate = serde_json::from_value((*action.params).clone()).unwrap();
             let inputs = Inputs::new(&action.inputs, &*builder.store);
@@ -201,7 +206,7 @@ impl Builder {
                 let n = head.classes.len();
                 let said = |(i, &label): (usize, &i32)| HeadPrediction {
                     label,
-                    prediction: if i % 3 == 0 { label as usize } else { (label as usize + 1 + i % 2) % n },
+                    prediction: if i % nth == 0 { label as usize } else { (label as usize + 1 + i % 2) % n },
                     probability: 0.05 * (1 + i * 7 % 20) as f32,
                 };
                 data.labels(&head.name).unwrap().iter().enumerate().map(said).collect::<Vec<_>>()

@@ -59,7 +59,15 @@ impl Trial {
             best_epoch: self.best_epoch(),
             end: Float(history.rows[self.epochs as usize - 1].values[at]),
         };
-        let figures = history.metrics.iter().enumerate().map(|(at, metric)| (metric.clone(), figure(at))).collect();
+        // A training that diverges in its first epoch has no figures.
+        let has_epochs = |_: &_| self.epochs > 0;
+        let figures = history
+            .metrics
+            .iter()
+            .enumerate()
+            .filter(has_epochs)
+            .map(|(at, metric)| (metric.clone(), figure(at)))
+            .collect();
         let trial = TrialRecord {
             status,
             reason: None,

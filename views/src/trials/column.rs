@@ -18,7 +18,7 @@ pub(crate) enum Column {
 }
 
 /// The names of the columns that every trial has.
-const OWN: [&str; 7] = ["trial", "status", "value", "loss", "best_epoch", "epochs", "parameters"];
+pub(super) const OWN: [&str; 7] = ["trial", "status", "value", "loss", "best_epoch", "epochs", "parameters"];
 
 impl Column {
     /// Returns the column called `name`: one of [`OWN`], the metric that was optimised, a label, a metric, or the unique end
@@ -50,12 +50,18 @@ impl Column {
             [metric] => Ok(Self::Metric(metric.clone())),
             [] => {
                 let known = OWN.into_iter().chain(labels.iter().chain(&metrics).map(String::as_str));
-                let candidates = closest(name, known).map(str::to_owned).into_iter().collect();
-                Err(ViewError::UnknownColumn { name: name.to_owned(), candidates })
+                let known: Vec<_> = known.map(str::to_owned).collect();
+                let begin_so = || known.iter().filter(|known| known.starts_with(name)).take(3).cloned();
+                let candidates: Vec<_> =
+                    closest(name, known.iter().map(String::as_str)).map(str::to_owned).into_iter().collect();
+                let candidates = if candidates.is_empty() { begin_so().collect() } else { candidates };
+                Err(ViewError::UnknownColumn { name: name.to_owned(), candidates, known })
             }
             several => match several.iter().find(|metric| *metric == name) {
                 Some(exact) => Ok(Self::Metric(exact.clone())),
-                None => Err(ViewError::UnknownColumn { name: name.to_owned(), candidates: of_that_end }),
+                None => {
+                    Err(ViewError::UnknownColumn { name: name.to_owned(), candidates: of_that_end, known: Vec::new() })
+                }
             },
         }
     }

@@ -5,9 +5,12 @@ mod render;
 mod repetitions;
 mod sort;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use pipe_engine::study::{Outcome, Study, StudyNode, Trial};
+use pipe_engine::{
+    pipeline::stages::search::SearchSpec,
+    study::{Outcome, Study, StudyNode, Trial},
+};
 use pipe_stages::{
     params::Float,
     records::{Best, Proposal, Score, Status, TrialRecord},
@@ -53,7 +56,8 @@ pub struct TrialRow {
     /// The number of parameters of the network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<u64>,
-    /// active label -> proposed value
+    /// active hyperparameter -> proposed value
+    #[serde(rename = "hyperparameters")]
     pub labels: BTreeMap<String, Value>,
     /// Every setting that the training used, searched or fixed: `learning_rate`, `use_BN`.
     pub settings: BTreeMap<String, Value>,
@@ -177,21 +181,42 @@ impl TrialRow {
     }
 }
 
+/// Returns the names of the columns of a search's trials: what every trial has, hyperparameters, and the metrics of its first trial that
+/// has some. It reads as little as possible.
+///
+/// # Errors
+/// If a record cannot be read.
+pub fn column_names(store: &Store, study: &Study, search: &str) -> Result<Vec<String>, ViewError> {
+    let pipeline = study.read_pipeline(store)?;
+    let space = pipeline.stages.get_as::<SearchSpec>(search).map(SearchSpec::space);
+    let labels = space.iter().flat_map(|space| space.labels()).map(str::to_owned);
+    let mut names: Vec<_> = column::OWN.map(str::to_owned).into_iter().chain(labels).collect();
+    for trial in study.trials(search) {
+        let Some((name, node)) = trial.training else { continue };
+        let row = row(store, &trial, name, node)?;
+        if !row.metrics.is_empty() {
+            names.extend(row.metrics.into_keys());
+            break;
+        }
+    }
+    Ok(names)
+}
+
 /// Returns the names of all labels of these trials.
 pub(crate) fn label_names(rows: &[TrialRow]) -> Vec<String> {
-    let names: std::collections::BTreeSet<_> = rows.iter().flat_map(|row| row.labels.keys()).collect();
+    let names: BTreeSet<_> = rows.iter().flat_map(|row| row.labels.keys()).collect();
     names.into_iter().cloned().collect()
 }
 
 /// Returns the names of all settings of these trials.
 pub(crate) fn setting_names(rows: &[TrialRow]) -> Vec<String> {
-    let names: std::collections::BTreeSet<_> = rows.iter().flat_map(|row| row.settings.keys()).collect();
+    let names: BTreeSet<_> = rows.iter().flat_map(|row| row.settings.keys()).collect();
     names.into_iter().cloned().collect()
 }
 
 /// Returns the names of all metrics of these trials.
 pub(crate) fn metric_names(rows: &[TrialRow]) -> Vec<String> {
-    let names: std::collections::BTreeSet<_> = rows.iter().flat_map(|row| row.metrics.keys()).collect();
+    let names: BTreeSet<_> = rows.iter().flat_map(|row| row.metrics.keys()).collect();
     names.into_iter().cloned().collect()
 }
 

@@ -110,5 +110,9 @@ mod tests {
         let mut rows = table(&store, &study).unwrap();
         let error = sort(&mut rows, "lr_rate_mul").unwrap_err().to_string();
         assert_eq!(error, "trials have no column `lr_rate_mul`: did you mean `lr_rate_mult`?");
+        let error = sort(&mut rows, "lr_").unwrap_err().to_string();
+        assert_eq!(error, "trials have no column `lr_`: did you mean `lr_rate_mult`?");
+        let Err(ViewError::UnknownColumn { candidates, known, .. }) = sort(&mut rows, "nothing") else { panic!() };
+        assert!(candidates.is_empty() && known.iter().any(|name| name == "lr_rate_mult"), "{known:?}");
     }
 }

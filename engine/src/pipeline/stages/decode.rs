@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use pipe_stages::{
     StageName,
-    decode::{Decode, Format},
+    decode::{Decode, Folders, Format, Names, Table},
+    params::Read,
 };
 use serde_json::{Value, json};
 
@@ -36,6 +37,13 @@ struct DecodeSpec {
 impl DecodeSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let from = reading.reference("from");
+        let fields = match reading.term.field("format").and_then(|format| format.value.name()) {
+            Some("Folders") => Folders::fields(),
+            Some("Labels") => Table::fields(),
+            Some("Names") => Names::fields(),
+            _ => &[],
+        };
+        reading.form.also_at(format!("{}.format", reading.path), fields.iter().copied());
         let decode: Decode = reading.rest()?;
         Some(Self { from: from?, decode })
     }

@@ -61,7 +61,7 @@ impl InitForm {
 pub(super) fn read(reading: &mut Reading<'_, '_>) -> Option<Option<InitFrom>> {
     let written = reading.form.get("init").filter(|value| !value.is_null()).cloned();
     let Some((written, field)) = written.zip(reading.term.field("init")) else { return Some(None) };
-    reading.inner(&field.value).refuse_test_split();
+    reading.inner("init", &field.value).refuse_test_split();
     let mut found: Vec<Problem> = Vec::new();
     let form = InitForm::read(&written, &pipe_stages::params::Domain::Any, &Path::here(), &mut found);
     let is_sound = found.is_empty();

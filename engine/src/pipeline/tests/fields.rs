@@ -107,3 +107,81 @@ error: missing field `of`
 "#,
     );
 }
+
+#[test]
+fn a_field_of_the_trial_in_the_search_and_the_other_way_round() {
+    check(
+        &[("lag: 2,", "lag: 2, epochs: 3,")],
+        r#"
+error: unknown field `epochs`
+ --> pipeline.ron:6:28
+  |
+6 |         trials: 4, lag: 2, epochs: 3, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                            ^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+  |
+  = help: did you mean `search.trial.epochs`?
+"#,
+    );
+    check(
+        &[("epochs: 2", "epochs: 2, lag: 1")],
+        r#"
+error: unknown field `lag`
+ --> pipeline.ron:8:98
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, lag: 1),
+  |                                                                                                  ^^^ expected <fields of Train>
+  |
+  = help: did you mean `search.lag`?
+"#,
+    );
+}
+
+#[test]
+fn words_of_python_and_a_number_instead_of_a_pair() {
+    check(
+        &[("epochs: 2", "epochs: 2, nesterov: True")],
+        r#"
+error: `nesterov`: found `True`
+ --> pipeline.ron:8:108
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(base_filters: 4), epochs: 2, nesterov: True),
+  |                                                                                                            ^^^^ expected true or false, or `hp("label")` in a search
+  |
+  = help: did you mean `true`?
+"#,
+    );
+    check(
+        &[("base_filters: 4", "fc_units: 32")],
+        r#"
+error: `fc_units`: found `32`
+ --> pipeline.ron:8:79
+  |
+8 |         trial: Train(data: "data", augment: "flip", model: HyperCnn(fc_units: 32), epochs: 2),
+  |                                                                               ^^ expected a list of 2, each a whole number of 1 to 1048576
+  |
+  = help: did you mean `(32, 32)`?
+"#,
+    );
+}
+
+#[test]
+fn a_field_of_the_format_outside_of_it() {
+    check(
+        &[("format: Cifar100", "format: Folders(test: Share(0.2)), size: (32, 32)")],
+        r#"
+error: missing field `size`
+ --> pipeline.ron:3:42
+  |
+3 |     ("data", Decode(from: "raw", format: Folders(test: Share(0.2)), size: (32, 32))),
+  |                                          ^^^^^^^ expected `size: ..` with a list of 2, each a whole number of 1 to 4096
+
+error: unknown field `size`
+ --> pipeline.ron:3:69
+  |
+3 |     ("data", Decode(from: "raw", format: Folders(test: Share(0.2)), size: (32, 32))),
+  |                                                                     ^^^^ expected `background`, `broken`, `classes`, `duplicates`, `format`, `from`, `orientation`, `resize`, `subset`, `validation` or `white`
+  |
+  = help: did you mean `data.format.size`?
+"#,
+    );
+}

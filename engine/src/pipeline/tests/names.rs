@@ -74,6 +74,8 @@ error: unknown name `Resnet`
   |
 8 |         trial: Train(data: "data", augment: "flip", model: Resnet, epochs: 2),
   |                                                            ^^^^^^ expected `HyperCnn`, `Mlp`, `Cnn`, `EthaNet` or `Layers`
+  |
+  = help: any other network is written out, `model: Layers([..])`; `init` starts from trained weights
 "#,
     );
 }

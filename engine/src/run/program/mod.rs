@@ -45,6 +45,8 @@ const SHORT_GRACE: Duration = Duration::from_secs(5);
 const TRY_AGAIN: i32 = 75;
 /// The time between two looks at the file that is watched.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The time between two looks at the memory of a program.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// The longest time between two looks at the program.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// The time in which the last lines of a program arrive when all its processes have ended.
@@ -92,6 +94,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) is_only: bool,
     /// Says whether the work is to end.
     pub(crate) asked: &'a (dyn Fn() -> Option<Asked> + Sync),
+    /// Is told, about once a second, the memory of all processes of the program in bytes, if the system tells.
+    pub(crate) beat: &'a dyn Fn(Option<u64>),
 }
 
 /// How an attempt ended.
@@ -318,9 +322,14 @@ impl Runner<'_> {
         let since = Instant::now();
         let limit = self.how.time_limit.filter(|limit| limit.is_finite());
         let mut pause = Duration::from_millis(1);
+        let mut beat = Instant::now();
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok((status, None));
+            }
+            if beat.elapsed() >= BEAT_EVERY {
+                (self.beat)(family.memory());
+                beat = Instant::now();
             }
             let late = limit.filter(|limit| since.elapsed().as_secs_f64() >= *limit);
             if let Some(ending) = (self.asked)().map(|_| Ending::Asked).or(late.map(Ending::TimeLimit)) {
@@ -441,8 +450,8 @@ fn cannot_be_killed(name: &str) -> StageError {
     StageError::Environment { message, hint, source: None }
 }
 
-fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns what the program of an action says, or said before it was killed, as far as it is of its latest start. `None` if it is not

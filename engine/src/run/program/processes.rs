@@ -41,6 +41,13 @@ impl Family<'_> {
         }
     }
 
+    /// Returns the memory that the processes hold together, in bytes. What several of them share counts once. `None` if there is no
+    /// process, or the system does not tell.
+    pub(super) fn memory(&self) -> Option<u64> {
+        let members = self.members(&processes(), getpid().as_raw_pid());
+        members.into_iter().filter_map(memory).reduce(u64::saturating_add)
+    }
+
     /// Kills all processes, and returns when there are none, or `false` if some cannot be killed. The program itself must have been waited
     /// for.
     pub(super) fn end(&self) -> bool {
@@ -100,6 +107,17 @@ impl Family<'_> {
     }
 }
 
+/// Returns the memory of a process, in bytes. Of what it shares with others it has its share.
+fn memory(pid: i32) -> Option<u64> {
+    let of = |file: &str, field: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+        let kib =
+            text.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse::<u64>().ok()?;
+        Some(kib << 10)
+    };
+    of("smaps_rollup", "Pss:").or_else(|| of("status", "VmRSS:"))
+}
+
 /// Returns whether a process has the working folder in its environment.
 fn has_variable(pid: i32, folder: &Path) -> bool {
     // What belongs to other users, or has just ended, cannot be read.
@@ -144,7 +162,9 @@ mod tests {
         while !has_variable(ours.id() as i32, family.folder) {
             thread::sleep(Duration::from_millis(1));
         }
+        assert!(family.memory().is_some_and(|memory| (10_000..100_000_000).contains(&memory)), "{:?}", family.memory());
         assert!(family.end());
+        assert_eq!(family.memory(), None);
         assert!(other.try_wait().unwrap().is_none());
         other.kill().unwrap();
         other.wait().unwrap();

@@ -40,6 +40,8 @@ struct Bench {
     how: How,
     fresh: bool,
     stop: AtomicBool,
+    /// The memory of the program, as often as it was told.
+    beats: Mutex<Vec<Option<u64>>>,
 }
 
 impl Bench {
@@ -55,6 +57,7 @@ impl Bench {
             how: How::default(),
             fresh: false,
             stop: AtomicBool::new(false),
+            beats: Mutex::default(),
         };
         bench.script(script)
     }
@@ -104,6 +107,7 @@ impl Bench {
             launcher: &launcher,
             is_only: false,
             asked: &|| self.stop.load(Ordering::SeqCst).then_some(Asked::Gone),
+            beat: &|memory| lock(&self.beats).push(memory),
         };
         let work = self.store.work_folder(&self.key()).unwrap();
         runner.run(&work, &self.program, &self.watched, tell)
@@ -390,4 +394,15 @@ fn a_program_of_python_works_in_the_sandbox() {
         }
         Err(error) => panic!("{error:?}"),
     }
+}
+
+#[test]
+fn the_memory_of_all_its_processes_is_told() {
+    // The shell keeps some megabytes in a variable, and another process has its own.
+    let bench =
+        Bench::new("a=$(head -c 8000000 /dev/zero | tr '\\0' x); (b=$a$a; sleep 2; echo ${#b}) & wait; echo ${#a}");
+    assert_eq!(bench.finished().code, 0);
+    let beats = lock(&bench.beats);
+    let most = beats.iter().flatten().max().expect("there was a beat");
+    assert!((20_000_000..2_000_000_000).contains(most), "{beats:?}");
 }

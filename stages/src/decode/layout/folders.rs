@@ -83,10 +83,7 @@ impl Wanted {
         if let TestImages::Folder(test) = &folders.test {
             names.push((test, "test", Published::Test));
         }
-        let known: BTreeSet<&str> = pictures(scan)
-            .flat_map(|entry| scan.entries[entry].path.rsplit_once('/').map_or("", |(folder, _)| folder).split('/'))
-            .filter(|folder| !folder.is_empty())
-            .collect();
+        let known = folders_of_pictures(scan);
         let mut found = Vec::new();
         for (name, field, published) in names {
             let name = crate::containers::nfc(name);
@@ -159,11 +156,22 @@ impl Wanted {
         }
         for (name, published) in &self.folders {
             if !places.iter().any(|place| place.published == *published) {
-                return Err(StageError::failed(format!("there is no picture in `{name}/<class>/`")));
+                let known = folders_of_pictures(scan);
+                let hint = format!(
+                    "it is inside the folder of another split: put them beside each other; the folders with pictures are {}",
+                    listed(known.iter().copied())
+                );
+                return Err(StageError::failed_with_hint(format!("there is no picture in `{name}/<class>/`"), hint));
             }
         }
         Ok(())
     }
+}
+
+/// Returns the names of the folders that a picture is in, or in a folder of.
+fn folders_of_pictures(scan: &Scan) -> BTreeSet<&str> {
+    let folders = |entry: usize| scan.entries[entry].path.rsplit_once('/').map_or("", |(folder, _)| folder).split('/');
+    pictures(scan).flat_map(folders).filter(|folder| !folder.is_empty()).collect()
 }
 
 /// Leaves out folders that all pictures of a split share, such as the second of `train/train/cat`, as long as there are classes

@@ -124,12 +124,17 @@ fn thumb(judged: &Judged, head: &Head, image: usize, gallery: &Gallery<'_>) -> M
         figure.thumb {
             (gallery.shown(image, &description))
             figcaption {
-                b { (label) }
+                b { (breakable(label)) }
                 @if right { span.right { "✓ " (probability) } }
-                @else { span.wrong { "✗ " (head.class(said.prediction)) ", " (probability) } }
+                @else { span.wrong { "✗\u{a0}" (breakable(head.class(said.prediction))) ", " (probability) } }
             }
         }
     }
+}
+
+/// Returns the name of a class that may be broken after a slash.
+fn breakable(name: &str) -> Markup {
+    html! { @for (at, part) in name.split('/').enumerate() { @if at > 0 { "/" wbr; } (part) } }
 }
 
 /// Returns a few images of each class, or of those with the lowest F1 if there are many.

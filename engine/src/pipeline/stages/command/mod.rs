@@ -53,9 +53,11 @@ impl CommandSpec {
         let is_final = match reading.form.take("final") {
             None => false,
             Some(Value::Bool(is_final)) => is_final,
-            Some(_) => {
-                let at = reading.term.field("final").map_or(reading.term.span, |field| field.value.span);
-                reading.mistakes.push(Mistake::at(at, "`final`: found something else").expected("`true` or `false`"));
+            Some(found) => {
+                let term = reading.term.field("final").map_or(reading.term, |field| &field.value);
+                let mistake = Mistake::at(term.span, format!("`final`: found {}", term.described()));
+                let word = found.as_str().unwrap_or_default();
+                reading.mistakes.push(mistake.expected("true or false").did_you_mean(word, ["true", "false"]));
                 return None;
             }
         };

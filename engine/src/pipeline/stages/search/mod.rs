@@ -7,7 +7,7 @@ mod unroll;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::{StageName, command::Score, fetch::Surroundings, network::training::Objective};
+use pipe_stages::{StageName, command::Score, fetch::Surroundings, network::training::Objective, train::Train};
 use serde::de::Error as _;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ pub use self::params::{SearchParams, SearchSpec};
 use self::trial::Trial;
 use super::{
     augment,
-    command::{self, CommandSpec},
+    command::{self, CommandSpec, params::CommandParams},
     decode, fetch, train,
 };
 use crate::pipeline::{
@@ -144,6 +144,8 @@ fn objective(reading: &mut Reading<'_, '_>) -> Option<Objective> {
 
 fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<Arc<dyn Trial>> {
     let term = reading.term;
+    let (own_path, path) = (reading.path.clone(), format!("{}.trial", reading.path));
+    let own = reading.form.known::<SearchParams>();
     match term.field("trial").map(|field| &field.value) {
         None => {
             let expected = "`trial: Train(data: \"..\", model: .., epochs: ..)`";
@@ -151,16 +153,25 @@ fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<
             None
         }
         Some(trial) if trial.name() == Some(train::NAME) => {
-            let mut inner = reading.inner(trial);
+            let mut inner = reading.inner("trial", trial);
+            inner.form.also_at(own_path, own);
             inner.refuse_test_split();
             if let Some(own) = trial.field("objective").filter(|_| objective.is_some()) {
                 let mistake = Mistake::at(own.key_span, "the search already has an objective");
                 inner.mistakes.push(mistake.help("remove `objective`, or the search's `maximise` or `minimise`"));
             }
-            Some(Arc::new(TrainSpec::read(&mut inner, objective)?))
+            let read = TrainSpec::read(&mut inner, objective);
+            let known = inner.form.known::<Train>();
+            reading.form.also_at(path, known);
+            Some(Arc::new(read?))
         }
         Some(trial) if trial.name() == Some(command::NAME) => {
-            Some(Arc::new(CommandSpec::read(&mut reading.inner(trial), objective)?))
+            let mut inner = reading.inner("trial", trial);
+            inner.form.also_at(own_path, own);
+            let read = CommandSpec::read(&mut inner, objective);
+            let known = inner.form.known::<CommandParams>();
+            reading.form.also_at(path, known);
+            Some(Arc::new(read?))
         }
         Some(trial) => {
             let mistake = Mistake::at(name_of(trial), format!("`trial`: found {}", trial.described()));

@@ -1,12 +1,10 @@
-"use strict";
-// Makes the page interactive: tables sort by a click on a heading and are filtered, and a trial is shown as chosen wherever it is.
-// Without it, the page is what it is. It loads nothing and stores nothing.
+// Tables sort by a click on a heading and are filtered.
 {
   // Returns what a cell is sorted by: its number, if it begins with one, or its text.
   const key = (cell) => {
-    const text = cell ? cell.textContent.trim().replace(/^★ /, "") : "";
+    const text = cell ? cell.textContent.trim().replace(/^★ /, "").replace(/^[−+]/, (sign) => (sign === "+" ? "" : "-")) : "";
     const number = parseFloat(text.replace(/,/g, ""));
-    return text === "" ? null : Number.isNaN(number) || !/^[-−\d.]/.test(text) ? text : number;
+    return text === "" ? null : Number.isNaN(number) || !/^[-\d.]/.test(text) ? text : number;
   };
 
   const compare = (a, b) => {
@@ -14,7 +12,7 @@
     return typeof a === typeof b ? (a < b ? -1 : a > b ? 1 : 0) : typeof a === "number" ? -1 : 1;
   };
 
-  for (const table of document.querySelectorAll("table.sortable")) {
+  [...document.querySelectorAll("table.sortable")].forEach((table, number) => {
     const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
     heads.forEach((head, at) => {
       head.tabIndex = 0;
@@ -36,7 +34,8 @@
         }
       });
     });
-    if (table.tBodies[0].rows.length > 8) {
+    const rows = [...table.tBodies[0].rows];
+    if (rows.length > 8) {
       const input = document.createElement("input");
       input.type = "search";
       input.className = "filter";
@@ -44,29 +43,19 @@
       input.setAttribute("aria-label", "filter the rows");
       input.addEventListener("input", () => {
         const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-        for (const row of table.tBodies[0].rows) {
+        const fits = (row) => {
           const text = [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
-          row.hidden = !words.every((word) => text.includes(word));
+          return words.every((word) => text.includes(word));
+        };
+        if (rows[0].dataset.trial) {
+          const set = new Set(rows.filter(fits).map((row) => row.dataset.trial));
+          trials.filter(`${number}|the words`, words.length ? set : null);
+        } else {
+          for (const row of rows) row.hidden = !fits(row);
         }
       });
+      document.addEventListener("allshown", () => { if (rows[0].dataset.trial) input.value = ""; });
       (table.closest(".wide") || table).before(input);
     }
-  }
-
-  // A trial is a row of the table, curves, and points. A click on one of them chooses all of them, or none again.
-  const choose = (trial, from) => {
-    const all = [...document.querySelectorAll("[data-trial]")].filter((one) => one.dataset.trial === trial);
-    const chosen = !from.classList.contains("chosen");
-    for (const one of all) {
-      one.classList.toggle("chosen", chosen);
-      // Drawn last, a curve is above the others.
-      if (chosen && one.ownerSVGElement && one.tagName === "path") one.parentNode.append(one);
-    }
-    const row = all.find((one) => one.tagName === "TR");
-    if (chosen && row && from !== row) row.scrollIntoView({ block: "center", behavior: "smooth" });
-  };
-  document.addEventListener("click", (event) => {
-    const one = event.target.closest("[data-trial]");
-    if (one) choose(one.dataset.trial, one);
   });
 }
