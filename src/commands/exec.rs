@@ -29,9 +29,7 @@ use crate::{failure::Failure, logging::Logging, output::print, signals};
 #[command(after_help = "\
 Examples:
   pipe exec 3d0dead549d1
-  pipe exec --batch 3d0dead549d1
-
-With `--batch`, it ends with exit code 75 if another process executes the action.")]
+  pipe exec --batch 3d0dead549d1")]
 pub(crate) struct Exec {
     /// The action key, or a unique prefix of it
     key: String,

@@ -19,6 +19,7 @@ Exit codes:
   3    the store is damaged
        run --check, pull --recheck: a result differs
   10   run --plan: something would run
+  75   exec --batch: another process executes the action
   130  interrupted; the next `pipe run` goes on";
 
 /// Explain the exit codes

@@ -257,7 +257,7 @@ fn imported_trials_are_used_as_earlier_trials() {
     let mut foreign = rising;
     foreign.trials[3].labels.insert("batch_size".to_owned(), json!(9000));
     let message = first(&foreign, joint(5)).unwrap_err().to_string();
-    assert_eq!(message, "imported trial 3: its label `batch_size` is 9000, which the space never proposes");
+    assert_eq!(message, "imported trial 3: its hyperparameter `batch_size` is 9000, which the space never proposes");
 }
 
 #[test]

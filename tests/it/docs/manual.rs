@@ -20,7 +20,7 @@ impl Manual {
                 help += &sandbox.pipe(&format!("{command} {inner} --help")).ok().out;
             }
             let lines = help.lines().filter(|line| line.trim_start().starts_with('-'));
-            let words = lines.flat_map(|line| line.split([' ', ',', '='])).filter(|word| word.starts_with("--"));
+            let words = lines.flat_map(|line| line.split([' ', ',', '=', '['])).filter(|word| word.starts_with("--"));
             words.map(|word| word.trim_end_matches('.').to_owned()).collect()
         };
         Self { options: commands_in(&help).into_iter().map(|name| (name.clone(), options(&name))).collect() }
@@ -30,9 +30,13 @@ impl Manual {
     pub(crate) fn problems(&self, codes: impl IntoIterator<Item = String>) -> Vec<String> {
         let mut problems = Vec::new();
         for code in codes {
-            let words: Vec<&str> =
-                code.split_whitespace().map(|word| word.trim_matches(['\'', '"', ')', ','])).collect();
+            // What is quoted is a value, or the command line of another program.
+            let unquoted: String = code.split('\'').step_by(2).collect();
+            let words: Vec<&str> = unquoted.split_whitespace().map(|word| word.trim_matches(['"', ')', ','])).collect();
             let at = words.iter().position(|word| *word == "pipe" || word.ends_with("/pipe"));
+            // What comes before may be another program, with options of its own.
+            let words = &words[at.unwrap_or(0)..];
+            let at = at.map(|_| 0);
             let options = words.iter().filter(|word| word.starts_with("--") && word.len() > 2);
             let options: Vec<&str> = options.map(|word| word.split('=').next().unwrap()).collect();
             let command =

@@ -3,7 +3,7 @@
 use pipe_stages::words::closest;
 use serde_json::{Number, Value};
 
-use super::{TrialRow, label_names, metric_names};
+use super::{OWN, TrialRow, label_names, metric_names};
 use crate::ViewError;
 
 /// A column of the table of trials, found by its name.
@@ -16,9 +16,6 @@ pub(crate) enum Column {
     /// A hyperparameter.
     Label(String),
 }
-
-/// The names of the columns that every trial has.
-pub(super) const OWN: [&str; 7] = ["trial", "status", "value", "loss", "best_epoch", "epochs", "parameters"];
 
 impl Column {
     /// Returns the column called `name`: one of [`OWN`], the metric that was optimised, a label, a metric, or the unique end

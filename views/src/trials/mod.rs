@@ -181,6 +181,9 @@ impl TrialRow {
     }
 }
 
+/// The names of the columns that every trial has.
+const OWN: [&str; 7] = ["trial", "status", "value", "loss", "best_epoch", "epochs", "parameters"];
+
 /// Returns the names of the columns of a search's trials: what every trial has, hyperparameters, and the metrics of its first trial that
 /// has some. It reads as little as possible.
 ///
@@ -190,7 +193,7 @@ pub fn column_names(store: &Store, study: &Study, search: &str) -> Result<Vec<St
     let pipeline = study.read_pipeline(store)?;
     let space = pipeline.stages.get_as::<SearchSpec>(search).map(SearchSpec::space);
     let labels = space.iter().flat_map(|space| space.labels()).map(str::to_owned);
-    let mut names: Vec<_> = column::OWN.map(str::to_owned).into_iter().chain(labels).collect();
+    let mut names: Vec<_> = OWN.map(str::to_owned).into_iter().chain(labels).collect();
     for trial in study.trials(search) {
         let Some((name, node)) = trial.training else { continue };
         let row = row(store, &trial, name, node)?;

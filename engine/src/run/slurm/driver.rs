@@ -21,10 +21,10 @@ use super::{
         local::{Ended, Job, Message, with_causes},
         options::Options,
     },
-    Pace,
     batch::{self, BatchJob, Worker},
     fate::{Attempts, Fate},
     note::{self, EndNote, JobEnd, Place},
+    options::Pace,
     scheduler::{Cancel, End, Phase, Request, Scheduler, SubmitError, Task},
 };
 
