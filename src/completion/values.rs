@@ -12,7 +12,10 @@ use pipe_engine::{
 use pipe_store::Store;
 use pipe_views::{moment, trials};
 
-use super::{Offer, Word, cursor::Cursor};
+use super::{
+    cursor::Cursor,
+    offer::{Offer, Word},
+};
 use crate::{files, store_args::StoreArgs};
 
 /// The most studies before the latest of a name that are offered.
