@@ -22,7 +22,7 @@ pub(crate) struct ExecutorArgs {
     /// What executes the nodes [default: local]
     ///
     /// `slurm` puts them into the queue of the cluster, as arrays of jobs with equal resources, and waits for their results in the store,
-    /// which must be on a file system that all machines share. `--jobs`, the most jobs at a time, defaults to 1000, and `--threads` to 1.
+    /// which must be on a file system that all machines share. `--jobs`, the most jobs at a time, defaults to 10000, and `--threads` to 1.
     /// At ^C, jobs write checkpoints and leave the queue. At a second one, or if the terminal is closed, they stay, and `pipe run` finds
     /// them again.
     #[arg(long, value_enum, env = "PIPE_EXECUTOR", conflicts_with = "check")]
@@ -56,7 +56,7 @@ enum Kind {
 
 /// The most workers of a launcher, and the most jobs of a cluster, if nothing is said.
 const LAUNCHED: usize = 64;
-const QUEUED: usize = 1000;
+const QUEUED: usize = 10_000;
 
 fn pace(text: &str) -> Result<Pace, String> {
     let seconds = |text: &str| text.parse().ok().map(std::time::Duration::from_secs_f64);

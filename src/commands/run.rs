@@ -67,7 +67,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME|NODE")]
     stage: Vec<String>,
     /// The most nodes that run at the same time [default: the number of cores]
-    #[arg(long, short, value_name = "N", env = "PIPE_JOBS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, short, value_name = "N", env = "PIPE_JOBS", value_parser = clap::value_parser!(u16).range(1..=65535))]
     jobs: Option<u16>,
     /// The number of threads of each node [default: its share of the free cores]
     #[arg(long, value_name = "N", env = "PIPE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]

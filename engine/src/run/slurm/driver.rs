@@ -30,8 +30,9 @@ use super::{
 
 /// The time between two looks at the store.
 const TICK: Duration = Duration::from_millis(200);
-/// The most results that are looked for at a time.
-const LOOKS: usize = 1000;
+/// The jobs that are looked after at a time: a tenth of those that may run, but at least and at most so many. So a shared file system has
+/// to answer a few hundred times in a second.
+const LOOKS: (usize, usize) = (20, 100);
 /// The number of last lines of a job's log that an error shows.
 const TAIL: usize = 8;
 
@@ -81,7 +82,18 @@ enum At {
     /// It waits for its batch until then.
     Collected { until: Instant },
     /// It is in a batch.
-    Queued { batch: String, index: usize, gone: Option<(Instant, End)> },
+    Queued { batch: String, index: usize, look: Look, gone: Option<(Instant, End)> },
+}
+
+/// How often the store is asked for what a job has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Again and again.
+    Often,
+    /// Once, because the queue has just said that it waits. Another process may have its result.
+    Once,
+    /// Not until the queue answers again.
+    Later,
 }
 
 struct Batch {
@@ -244,11 +256,14 @@ impl Driver {
 
     /// Looks for results, notes of ends, and progress.
     fn look_at_store(&mut self) -> Result<(), StoreError> {
-        let queued = |(index, entry): (&usize, &Entry)| matches!(entry.at, At::Queued { .. }).then_some(*index);
+        let queued = |(index, entry): (&usize, &Entry)| {
+            matches!(entry.at, At::Queued { look: Look::Often | Look::Once, .. }).then_some(*index)
+        };
         let all: Vec<_> = self.entries.iter().filter_map(queued).collect();
         // In turn, if there are many.
+        let at_a_time = (all.len() / 10).clamp(LOOKS.0, LOOKS.1);
         let start = all.partition_point(|index| *index < self.looked_up_to);
-        let looks: Vec<_> = all.iter().cycle().skip(start).take(all.len().min(LOOKS)).copied().collect();
+        let looks: Vec<_> = all.iter().cycle().skip(start).take(all.len().min(at_a_time)).copied().collect();
         self.looked_up_to = looks.last().map_or(0, |last| last + 1);
         for index in looks {
             self.look_for_result(index)?;
@@ -257,7 +272,10 @@ impl Driver {
     }
 
     fn look_for_result(&mut self, index: usize) -> Result<(), StoreError> {
-        let Some(entry) = self.entries.get(&index) else { return Ok(()) };
+        let Some(entry) = self.entries.get_mut(&index) else { return Ok(()) };
+        if let At::Queued { look: look @ Look::Once, .. } = &mut entry.at {
+            *look = Look::Later;
+        }
         let (key, is_fresh) = (entry.key, entry.job.is_fresh());
         // A result that was known before counts only when it was replaced.
         if !is_fresh && self.store.result(&key)?.is_some() {
@@ -382,7 +400,12 @@ impl Driver {
         let tasks = match answer {
             Ok(tasks) => tasks,
             Err(error) => {
-                // Nothing is known, so nothing is lost.
+                // Nothing is known, so nothing is lost, and nothing is known to wait.
+                for entry in self.entries.values_mut() {
+                    if let At::Queued { look, .. } = &mut entry.at {
+                        *look = Look::Often;
+                    }
+                }
                 if !std::mem::replace(&mut self.has_said_silence, true) {
                     self.say(format!("`squeue` does not answer; the jobs are left alone meanwhile: {error}"));
                 }
@@ -410,7 +433,7 @@ impl Driver {
         }
         let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
         for entry in self.entries.values_mut() {
-            let At::Queued { batch, index, gone } = &mut entry.at else { continue };
+            let At::Queued { batch, index, look, gone } = &mut entry.at else { continue };
             let is_sure = self.batches.get(batch).is_some_and(|batch| batch.since < began && batch.missed.is_none());
             let phase = match found.get(&(batch.as_str(), *index)) {
                 Some(task) => {
@@ -422,6 +445,7 @@ impl Driver {
                 None if is_sure => Phase::Ended(End::Forgotten),
                 None => continue,
             };
+            *look = if phase == Phase::Waiting { Look::Once } else { Look::Often };
             match phase {
                 Phase::Waiting | Phase::Running => *gone = None,
                 Phase::Ended(end) => {
@@ -634,7 +658,7 @@ impl Driver {
         }
         for (index, (batch, task)) in attached {
             if let Some(entry) = self.entries.get_mut(&index) {
-                entry.at = At::Queued { batch, index: task, gone: None };
+                entry.at = At::Queued { batch, index: task, look: Look::Often, gone: None };
             }
         }
         let largest = *self.largest_array.get_or_insert_with(|| self.scheduler.largest_array());
@@ -692,7 +716,7 @@ impl Driver {
         self.batches.insert(name.clone(), Batch { job, jobs: indices.len(), since, missed, is_ours: true });
         for (task, index) in indices.iter().enumerate() {
             if let Some(entry) = self.entries.get_mut(index) {
-                entry.at = At::Queued { batch: name.clone(), index: task, gone: None };
+                entry.at = At::Queued { batch: name.clone(), index: task, look: Look::Often, gone: None };
             }
         }
         true
