@@ -59,7 +59,7 @@ pub(crate) fn no_search<'n>(name: &str, known: impl Iterator<Item = &'n str>) ->
 }
 
 fn names<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the training that `text` names: a node with a network.

@@ -15,7 +15,12 @@ pub(crate) struct Staged {
 /// If a folder cannot be listed, or a file not removed.
 pub(crate) fn remove(folder: &Path, before: SystemTime, dry: bool) -> io::Result<Staged> {
     let mut all = Staged::default();
-    for entry in fs::read_dir(folder)? {
+    let entries = match fs::read_dir(folder) {
+        // Another collection may have removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
@@ -58,6 +63,7 @@ mod tests {
         let now = SystemTime::now();
         assert_eq!(remove(folder.path(), now - Duration::from_secs(60), false).unwrap(), Staged::default());
         let later = now + Duration::from_secs(60);
+        assert_eq!(remove(&folder.path().join("gone"), later, false).unwrap(), Staged::default());
         let expected = Staged { files: 2, bytes: 2 };
         assert_eq!(remove(folder.path(), later, true).unwrap(), expected);
         assert_eq!(remove(folder.path(), later, false).unwrap(), expected);

@@ -73,12 +73,12 @@ fn two_data_sets_and_two_searches() {
     let several = sandbox.pipe("plot history --out h.svg");
     assert_eq!(
         (several.code, several.err.as_str()),
-        (Some(2), "error: the study has several searches\n  hint: name one with `--search`: a, b\n")
+        (Some(2), "error: the study has several searches\n  hint: name one with `--search`: `a`, `b`\n")
     );
     sandbox.pipe("plot history b --out h.svg").ok();
     for args in ["trials --search c", "importance --search c", "plot history --search c"] {
         let unknown = sandbox.pipe(args);
-        let expected = "error: the study has no search `c`\n  hint: it has a, b\n";
+        let expected = "error: the study has no search `c`\n  hint: it has `a`, `b`\n";
         assert_eq!((unknown.code, unknown.err.as_str()), (Some(2), expected), "{args}");
     }
     // Only a part of the graph is run.
