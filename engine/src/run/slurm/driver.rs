@@ -33,6 +33,10 @@ const TICK: Duration = Duration::from_millis(200);
 /// The jobs that are looked after at a time: a tenth of those that may run, but at least and at most so many. So a shared file system has
 /// to answer a few hundred times in a second.
 const LOOKS: (usize, usize) = (20, 100);
+/// The time after which the store is asked again for what a job has left that waited when the queue answered last, if there are at most so
+/// many. A short job begins and ends between two answers.
+const REST: Duration = Duration::from_secs(2);
+const FEW: usize = 200;
 /// The number of last lines of a job's log that an error shows.
 const TAIL: usize = 8;
 
@@ -55,6 +59,7 @@ pub(super) struct Driver {
     largest_array: Option<usize>,
     count: u32,
     looked_up_to: usize,
+    rested: Instant,
     stopped: Option<Stopped>,
     locks: Locks,
     has_said_silence: bool,
@@ -90,9 +95,9 @@ enum At {
 enum Look {
     /// Again and again.
     Often,
-    /// Once, because the queue has just said that it waits. Another process may have its result.
+    /// Once, because the queue has just said that it waits.
     Once,
-    /// Not until the queue answers again.
+    /// Not until the queue answers again, or some time has passed.
     Later,
 }
 
@@ -161,6 +166,7 @@ impl Driver {
             largest_array: None,
             count: 0,
             looked_up_to: 0,
+            rested: Instant::now(),
             stopped: None,
             locks,
             has_said_silence: false,
@@ -256,6 +262,14 @@ impl Driver {
 
     /// Looks for results, notes of ends, and progress.
     fn look_at_store(&mut self) -> Result<(), StoreError> {
+        if self.entries.len() <= FEW && self.rested.elapsed() >= REST {
+            self.rested = Instant::now();
+            for entry in self.entries.values_mut() {
+                if let At::Queued { look: look @ Look::Later, .. } = &mut entry.at {
+                    *look = Look::Once;
+                }
+            }
+        }
         let queued = |(index, entry): (&usize, &Entry)| {
             matches!(entry.at, At::Queued { look: Look::Often | Look::Once, .. }).then_some(*index)
         };

@@ -50,6 +50,8 @@ struct State {
     hides: bool,
     /// Whether nothing but `sbatch` answers.
     is_silent: bool,
+    /// Whether `squeue` hangs.
+    is_stuck: bool,
     polls: usize,
     cancels: Vec<Cancel>,
 }
@@ -101,6 +103,9 @@ impl Scheduler for Cluster {
     }
 
     fn queue(&self) -> Result<Vec<Task>, String> {
+        while self.state().is_stuck {
+            thread::sleep(Duration::from_millis(5));
+        }
         let mut state = self.state();
         state.polls += 1;
         match (state.is_silent, state.hides) {
@@ -303,6 +308,21 @@ fn nodes_of_equal_resources_are_one_batch_and_end_with_their_results() {
     wait_until(|| case.store.batches().unwrap().is_empty());
     assert_eq!(case.store.job_note(JobNote::Progress, &case.key(1)).unwrap(), None);
     assert!(case.said.is_empty() || case.said == ["on gpu3"], "{:?}", case.said);
+}
+
+#[test]
+fn a_short_job_is_not_waited_for_until_the_queue_answers_again() {
+    let mut case = Case::new(Cluster::default(), 1);
+    case.wait_for_batches(1);
+    // The queue says that it waits, and then nothing for long.
+    wait_until(|| case.cluster.state().polls > 1);
+    case.cluster.state().is_stuck = true;
+    thread::sleep(PACE.grace);
+    case.commit(0);
+    let since = Instant::now();
+    assert_eq!(case.end().1, "committed false");
+    assert!(since.elapsed() < Duration::from_secs(10));
+    case.cluster.state().is_stuck = false;
 }
 
 #[test]
