@@ -245,7 +245,8 @@ impl<'p> Printer<'p> {
                     return;
                 }
                 self.said_queue = Some(Instant::now());
-                let text: Vec<_> = reasons.iter().map(|(reason, jobs)| format!("{jobs} ({reason})")).collect();
+                let text: Vec<_> =
+                    reasons.iter().map(|(reason, jobs)| format!("{jobs}{}", in_brackets(reason))).collect();
                 self.line(&format!("{:>11}  {}", "queued", text.join(", ")));
             }
             Form::Bars(_) => self.tell_queue(),
@@ -257,8 +258,7 @@ impl<'p> Printer<'p> {
         if let Form::Bars(bars) = &self.form {
             let queue = match (self.queued.len(), &self.reason) {
                 (0, _) => String::new(),
-                (n, Some(reason)) => format!("{n} queued ({reason})  "),
-                (n, None) => format!("{n} queued  "),
+                (n, reason) => format!("{n} queued{}  ", in_brackets(reason.as_deref().unwrap_or_default())),
             };
             bars.study.set_message(queue + &self.outlook);
         }
@@ -584,6 +584,11 @@ fn describe(progress: &Progress, from: u64, since: Duration) -> String {
         (rate > 0.0).then(|| format!("{} {unit}/s, {} left", shown(rate), left())),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Returns why jobs wait, behind their number. Slurm says `None` if it has not looked at them yet.
+fn in_brackets(reason: &str) -> String {
+    if matches!(reason, "" | "None") { String::new() } else { format!(" ({reason})") }
 }
 
 /// Returns a number above 0 with about two digits.

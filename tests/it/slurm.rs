@@ -465,6 +465,7 @@ fn a_cluster_gives_the_same_hash_by_every_way() {
     assert_eq!(wait_for_end(run, reader), Some(0));
     assert_eq!(sandbox.run("").ok().hash(), direct);
     assert_eq!(text(&sandbox.json("show train --json")["provenance"]["job"]), job);
+    assert!(sandbox.stored("jobs").is_empty(), "{:?}", sandbox.stored("jobs"));
 
     // ^C: a checkpoint, and nothing is left.
     let sandbox = Sandbox::with(&long);

@@ -110,8 +110,8 @@ struct Batch {
     since: Instant,
     /// How many looks in turn have not found it, if `sbatch` did not say that it is in the queue.
     missed: Option<u32>,
-    /// Whether a job that is given up may still be in the queue.
-    is_ours: bool,
+    /// The actions of its jobs, if an earlier run made it. Another run may wait for some of them.
+    of_earlier_run: Option<Vec<Option<ActionKey>>>,
 }
 
 /// The look into the queue that is going on, and when the last one began.
@@ -248,8 +248,15 @@ impl Driver {
         if self.entries.values().any(is_open) {
             return;
         }
-        let Some(Batch { jobs, is_ours: true, .. }) = self.batches.remove(batch) else { return };
-        self.note_problem(self.store.remove_batch(batch, jobs));
+        let Some(Batch { jobs, of_earlier_run, .. }) = self.batches.remove(batch) else { return };
+        if of_earlier_run.is_none_or(|keys| self.have_results(&keys)) {
+            self.note_problem(self.store.remove_batch(batch, jobs));
+        }
+    }
+
+    /// Returns whether all these actions have results, so that nobody waits for their jobs.
+    fn have_results(&self, keys: &[Option<ActionKey>]) -> bool {
+        keys.iter().flatten().all(|key| matches!(self.store.result(key), Ok(Some(_))))
     }
 
     fn note_problem(&self, result: Result<(), StoreError>) {
@@ -484,11 +491,20 @@ impl Driver {
             let Some(keys) = self.unknown.get(&task.batch) else { continue };
             let Some(Some(key)) = keys.get(task.index) else { continue };
             self.left.insert(*key, (task.batch.clone(), task.index));
-            let batch =
-                Batch { job: Some(task.job), jobs: keys.len(), since: Instant::now(), missed: None, is_ours: false };
+            let batch = Batch {
+                job: Some(task.job),
+                jobs: keys.len(),
+                since: Instant::now(),
+                missed: None,
+                of_earlier_run: Some(keys.clone()),
+            };
             self.batches.entry(task.batch.clone()).or_insert(batch);
         }
-        self.unknown.clear();
+        for (name, keys) in std::mem::take(&mut self.unknown) {
+            if !self.batches.contains_key(&name) && self.have_results(&keys) {
+                self.note_problem(self.store.remove_batch(&name, keys.len()));
+            }
+        }
     }
 
     /// Collects the nodes of a batch again that never came into the queue.
@@ -727,7 +743,7 @@ impl Driver {
         };
         self.refused = None;
         tracing::info!(batch = name, job, jobs = indices.len(), "put into the queue");
-        self.batches.insert(name.clone(), Batch { job, jobs: indices.len(), since, missed, is_ours: true });
+        self.batches.insert(name.clone(), Batch { job, jobs: indices.len(), since, missed, of_earlier_run: None });
         for (task, index) in indices.iter().enumerate() {
             if let Some(entry) = self.entries.get_mut(index) {
                 entry.at = At::Queued { batch: name.clone(), index: task, look: Look::Often, gone: None };

@@ -510,6 +510,7 @@ fn another_run_takes_over_what_is_in_the_queue() {
     let mut ends: Vec<_> = (0..3).map(|_| case.end().0).collect();
     ends.sort_unstable();
     assert_eq!((ends, case.cluster.taken()), (vec![0, 1, 2], 2));
+    wait_until(|| case.store.batches().unwrap().is_empty());
 }
 
 #[test]
