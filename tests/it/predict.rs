@@ -68,7 +68,7 @@ fn a_file_that_is_not_a_picture_is_named_and_a_node_without_a_network_is_refused
     ");
     assert_snapshot!(sandbox.pipe("predict test note.txt").shown(), @"
     ! error: `test` is not a training: it has no network
-    !   hint: trainings are retrain_best, search/train/000, search/train/001, search/train/002
+    !   hint: trainings are `retrain_best`, `search/train/000`, `search/train/001`, `search/train/002`
     exit 2
     ");
 }
