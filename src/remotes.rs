@@ -15,7 +15,7 @@ pub(crate) enum Through {}
 
 #[cfg(not(feature = "remote"))]
 impl Through {
-    pub(crate) fn elsewhere(&self) -> std::sync::Arc<dyn pipe_engine::run::elsewhere::Elsewhere> {
+    pub(crate) fn results(&self) -> std::sync::Arc<dyn pipe_engine::run::remote_results::RemoteResults> {
         match *self {}
     }
 
@@ -37,7 +37,7 @@ mod with {
     use std::sync::Arc;
 
     use indicatif::{ProgressBar, ProgressStyle};
-    use pipe_engine::run::elsewhere::Elsewhere;
+    use pipe_engine::run::remote_results::RemoteResults;
     use pipe_remote::{Probe, Progress, ReadThrough, ReadThroughEnd, Remote, RemoteError, Remotes};
     use pipe_stages::words::closest;
     use pipe_store::Store;
@@ -64,7 +64,7 @@ mod with {
     }
 
     impl Through {
-        pub(crate) fn elsewhere(&self) -> Arc<dyn Elsewhere> {
+        pub(crate) fn results(&self) -> Arc<dyn RemoteResults> {
             self.0.clone()
         }
 

@@ -62,7 +62,7 @@ fn options(rerun: BTreeSet<usize>) -> Options {
         program: "no node of this study needs a worker".into(),
         log_level: "error",
         memory: None,
-        elsewhere: None,
+        remote: None,
         executor: Executor::Here,
     }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use pipe_engine::run::elsewhere::Elsewhere;
+use pipe_engine::run::remote_results::RemoteResults;
 use pipe_store::{ActionKey, ActionResult, Digest, Encoding, Store, Tree};
 use serde_json::json;
 
@@ -113,7 +113,7 @@ impl ReadThrough {
     }
 }
 
-impl Elsewhere for ReadThrough {
+impl RemoteResults for ReadThrough {
     fn fetch(&self, store: &Store, keys: &[ActionKey]) {
         if self.is_given_up.load(Ordering::Relaxed) {
             return;

@@ -9,7 +9,7 @@ use pipe_engine::{
     how::How,
     run::{
         self,
-        execute::{ExecuteError, Stores, execute, execute_locked},
+        execute::{ExecuteError, Stores, execute},
         limits, log, machine,
         slurm::note::{JobEnd, JobNotes, Place},
         worker::{self, Line, Programs, StopFlag, Voice, WorkerHost},
@@ -241,11 +241,8 @@ impl Exec {
             Some(programs) => machine::provenance_of_program(&programs.how),
             None => machine::provenance(&name, threads),
         };
-        let stores = Stores { inputs: &inputs, results: store };
-        let executed = match lock {
-            Some(lock) => execute_locked(stores, &*stage, &action, device, &host, provenance, self.fresh, lock),
-            None => execute(stores, &*stage, &action, device, &host, provenance, self.fresh),
-        };
+        let stores = Stores { inputs: &inputs, results: store, lock };
+        let executed = execute(stores, &*stage, &action, device, &host, provenance, self.fresh);
         let keeps_state = host.programs.as_ref().is_some_and(|programs| programs.clean_up(executed.is_ok()));
         let executed = executed.map_err(|error| match error {
             ExecuteError::Interrupted => Stopped::Interrupted,

@@ -76,7 +76,7 @@ pub(super) fn check_sample(
             .map_err(|error| Failure::work(format!("the path of this program is unknown: {error}")))?,
         log_level: logging.level(),
         memory: limits::free_memory(),
-        elsewhere: None,
+        remote: None,
         executor: run::Executor::Here,
     };
     stop_at_ctrl_c(&options.executor);

@@ -163,7 +163,7 @@ impl Run {
             Some(name) => Some(remotes::read_through(&store, name, self.remote_write)?),
             None => None,
         };
-        options.elsewhere = through.as_ref().map(|through| through.elsewhere());
+        options.remote = through.as_ref().map(|through| through.results());
         let lock_path = lock_file::path(&self.store.file);
         let mut comparison = match self.locked {
             true => Some(Comparison::new(lock_path.clone(), &store, &plan)?),
@@ -260,7 +260,7 @@ impl Run {
                 .map_err(|error| Failure::work(format!("the path of this program is unknown: {error}")))?,
             log_level: logging.level(),
             memory: limits::free_memory(),
-            elsewhere: None,
+            remote: None,
             executor: self.executor.executor()?,
         })
     }

@@ -396,7 +396,7 @@ mod tests {
             program: "no node of this study needs a worker".into(),
             log_level: "error",
             memory: Some(1 << 30),
-            elsewhere: None,
+            remote: None,
             executor: run::Executor::Here,
         };
         let (mut started, mut said) = (Vec::new(), Vec::new());

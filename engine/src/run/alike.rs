@@ -196,7 +196,7 @@ mod tests {
             program: folder.path().join("missing"),
             log_level: "error",
             memory: None,
-            elsewhere: None,
+            remote: None,
             executor: crate::run::Executor::Here,
         };
         let (mut started, mut given_up) = (0, 0);

@@ -54,11 +54,13 @@ pub struct Stores<'a> {
     pub inputs: &'a dyn ObjectSource,
     /// Gets the result.
     pub results: &'a Store,
+    /// The lock of the action, if this process has it already. Otherwise the execution waits for it.
+    pub lock: Option<ActionLock>,
 }
 
 impl<'a> From<&'a Store> for Stores<'a> {
     fn from(store: &'a Store) -> Self {
-        Self { inputs: store, results: store }
+        Self { inputs: store, results: store, lock: None }
     }
 }
 
@@ -77,28 +79,9 @@ pub fn execute(
     provenance: Value,
     again: bool,
 ) -> Result<Executed, ExecuteError> {
-    let lock = stores.results.lock_action(&action.key())?;
-    execute_locked(stores, stage, action, device, host, provenance, again, lock)
-}
-
-/// Does what [`execute`] does, for a process that has the lock of the action already.
-///
-/// # Errors
-/// As for [`execute`].
-#[expect(clippy::too_many_arguments, reason = "the lock goes with what `execute` takes")]
-pub fn execute_locked(
-    stores: Stores<'_>,
-    stage: &dyn Stage,
-    action: &Action,
-    device: ComputeDevice,
-    host: &dyn Host,
-    provenance: Value,
-    again: bool,
-    lock: ActionLock,
-) -> Result<Executed, ExecuteError> {
-    let Stores { inputs, results: store } = stores;
+    let Stores { inputs, results: store, lock } = stores;
     let key: ActionKey = action.key();
-    let _lock = lock;
+    let _lock = lock.map_or_else(|| store.lock_action(&key), Ok)?;
     if !again && let Some(result) = store.result(&key)? {
         return Ok(Executed { result, found: true, seconds: 0.0 });
     }

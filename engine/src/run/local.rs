@@ -300,7 +300,7 @@ fn save_log(store: &Store, key: &ActionKey, ended: &Ended, mut log: LogBuffer) {
 fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     let host = ThreadHost { index: job.index, sender: Mutex::new(sender.clone()), stop: job.stop.clone() };
     let provenance = machine::provenance("none", 1);
-    let stores = Stores { inputs: job.trial.as_ref().map_or(store, |trial| &trial.inputs), results: store };
+    let stores = Stores { inputs: job.trial.as_ref().map_or(store, |trial| &trial.inputs), results: store, lock: None };
     match execute(stores, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance, job.fresh) {
         Ok(executed) => Ended::Committed { found: executed.found },
         Err(ExecuteError::Interrupted) => Ended::Interrupted,
@@ -558,7 +558,7 @@ mod tests {
             program: "pipe".into(),
             log_level: "error",
             memory: None,
-            elsewhere: None,
+            remote: None,
             executor: Executor::Here,
         };
         let told = |gpus: Option<&[&str]>| {

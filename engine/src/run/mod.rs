@@ -7,9 +7,10 @@ mod admission;
 mod ahead;
 mod alike;
 pub mod check;
-pub mod elsewhere;
+mod checkpoints;
 mod event;
 pub mod execute;
+mod fetching;
 mod gpus;
 pub mod launcher;
 pub mod limits;
@@ -20,6 +21,7 @@ pub mod machine;
 mod options;
 pub mod outlook;
 pub mod program;
+pub mod remote_results;
 pub mod room;
 pub mod slurm;
 mod spent;
@@ -41,13 +43,10 @@ use live::Live;
 use local::{Ended, Job, Message};
 pub use local::{hint_of, with_causes};
 pub use options::{Executor, Options};
-use pipe_stages::{
-    StageName,
-    records::{self, Record, Score},
-};
-use pipe_store::{ActionKey, ActionResult, Digest, NoSweep, ObjectSource, Run, Store, StoreError, Tree};
+use pipe_stages::StageName;
+use pipe_store::{ActionKey, ActionResult, Digest, NoSweep, Run, Store, StoreError, Tree};
 use slurm::note::Place;
-use spent::{Fate, Trainings};
+use spent::Trainings;
 use why::{Compared, Why};
 use worker::StopFlag;
 
@@ -252,7 +251,7 @@ impl<'a> Engine<'a> {
                 self.skip(index, edge.node, tell)?;
                 continue;
             }
-            self.look_elsewhere(index)?;
+            self.fetch_results(index)?;
             let action = match self.plan.action(index, &self.trees) {
                 Ok(action) => action,
                 Err(missing) => {
@@ -298,43 +297,6 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        Ok(())
-    }
-
-    /// Fetches the results of the node at `index`, and of those that are settled next, from elsewhere. What is executed in no time, such
-    /// as a proposal, is not worth the question.
-    fn look_elsewhere(&mut self, index: usize) -> Result<(), StoreError> {
-        let Some(elsewhere) = &self.options.elsewhere else { return Ok(()) };
-        let elsewhere = elsewhere.clone();
-        let mut wanted = Vec::new();
-        for index in self.fresh.iter().copied().chain([index]).collect::<Vec<_>>() {
-            let stage = StageName::find(self.plan.nodes[index].stage.id().name);
-            let is_quick = matches!(
-                stage,
-                Some(
-                    StageName::Propose | StageName::Promote | StageName::Split | StageName::History | StageName::Select
-                )
-            );
-            if !self.asked.insert(index) || is_quick || self.options.rerun.contains(&index) {
-                continue;
-            }
-            let Ok(action) = self.plan.action(index, &self.trees) else { continue };
-            let key = action.key();
-            if self.store.result(&key)?.is_none() {
-                wanted.push((key, action));
-            }
-        }
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        // As for what is executed: logged first, so that gc spares it from then on.
-        self.open_log()?;
-        let run = self.run.as_ref().expect("the log is open");
-        for (key, action) in &wanted {
-            run.append(key)?;
-            self.store.put(&action.record())?;
-        }
-        elsewhere.fetch(self.store, &wanted.into_iter().map(|(key, _)| key).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -579,10 +541,10 @@ impl<'a> Engine<'a> {
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), StoreError> {
         let tree = if let Outcome::Tree(tree) = &outcome { Some(*tree) } else { None };
-        if let (Some(elsewhere), How::Executed, Some(key), Some(tree)) =
-            (&self.options.elsewhere, how, &self.actions[index], &tree)
+        if let (Some(remote), How::Executed, Some(key), Some(tree)) =
+            (&self.options.remote, how, &self.actions[index], &tree)
         {
-            elsewhere.executed(key, tree);
+            remote.executed(key, tree);
         }
         let count = match how {
             How::Executed => "executed",
@@ -603,61 +565,6 @@ impl<'a> Engine<'a> {
             if self.missing[reader] == 0 {
                 self.fresh.insert(reader);
             }
-        }
-        Ok(())
-    }
-
-    /// Removes the checkpoints that nothing in the plan can use any more. That costs at most time, so an error is only a warning. A run
-    /// that has executed nothing removes nothing.
-    fn drop_spent_checkpoints(&mut self) {
-        if self.run.is_none() || !std::mem::replace(&mut self.has_news, false) {
-            return;
-        }
-        if let Err(error) = self.try_drop_spent_checkpoints() {
-            tracing::warn!("checkpoints that nothing needs were not removed: {}", with_causes(&error));
-        }
-    }
-
-    fn try_drop_spent_checkpoints(&mut self) -> Result<(), StoreError> {
-        let existing: BTreeSet<_> = self.store.trajectories()?.into_iter().collect();
-        if existing.is_empty() {
-            return Ok(());
-        }
-        for index in self.trainings.nodes.clone() {
-            self.look_at_training(index)?;
-        }
-        let fate = |index: usize| match &self.states[index] {
-            State::Settled(Outcome::Tree(_)) => Fate::Done(self.losses.get(&index).copied().unwrap_or(f64::INFINITY)),
-            State::Settled(Outcome::Failure(_)) => Fate::Failed,
-            // What crashed or was interrupted continues in the next run.
-            _ => Fate::Open,
-        };
-        let trajectory = |index: usize| self.trajectories.get(&index).copied().flatten();
-        let spent = self.trainings.spent(fate, trajectory);
-        for &index in &self.trainings.nodes {
-            let Some(of) = trajectory(index).filter(|of| spent.contains(of) && existing.contains(of)) else { continue };
-            let Some(key) = &self.actions[index] else { continue };
-            // If another process executes the action, it uses the checkpoints.
-            if let Some(_lock) = self.store.try_lock_action(key)? {
-                let dropped = self.store.drop_checkpoints(&of)?;
-                tracing::debug!(node = self.plan.nodes[index].name, dropped, "checkpoints that nothing needs");
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds out the trajectory of a training, once its inputs are known, and its loss, once it has one.
-    fn look_at_training(&mut self, index: usize) -> Result<(), StoreError> {
-        if self.actions[index].is_some() && !self.trajectories.contains_key(&index) {
-            let trajectory = self.plan.action(index, &self.trees).ok();
-            let trajectory = trajectory.and_then(|action| action.trajectory(&*self.plan.nodes[index].stage));
-            self.trajectories.insert(index, trajectory);
-        }
-        let score = self.trees[index].as_ref().and_then(|tree| tree.files.get(Score::FILE));
-        if let Some(file) = score.filter(|_| !self.losses.contains_key(&index)) {
-            let score: Option<Score> = records::read(&self.store.read(&file.digest)?).ok();
-            let loss = score.map_or(f64::INFINITY, |score| score.status.loss_or_worst(score.loss.0));
-            self.losses.insert(index, loss);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{elsewhere::Elsewhere, launcher::Launcher, slurm::SlurmOptions};
+use super::{launcher::Launcher, remote_results::RemoteResults, slurm::SlurmOptions};
 
 /// How a plan is run. Nothing here affects a digest.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct Options {
     /// The memory that all nodes together may use, in bytes. `None` if it is not known.
     pub memory: Option<u64>,
     /// Where results are looked for that the store does not have.
-    pub elsewhere: Option<Arc<dyn Elsewhere>>,
+    pub remote: Option<Arc<dyn RemoteResults>>,
     /// What executes the nodes.
     pub executor: Executor,
 }

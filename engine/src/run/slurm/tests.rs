@@ -183,7 +183,7 @@ impl Case {
             program: "/bin/pipe".into(),
             log_level: "warn",
             memory: None,
-            elsewhere: None,
+            remote: None,
             executor: Executor::Here,
         };
         let (scheduler, of_driver) = (cluster.clone(), store.clone());

@@ -1,11 +1,11 @@
-//! Results that other stores may have.
+//! Results that another store may have.
 
 use pipe_store::{ActionKey, Digest, Store};
 
-/// A place elsewhere that may have results, such as a remote. It is asked before a node is executed.
+/// The results of a remote. It is asked before a node is executed.
 ///
 /// Whatever goes wrong there is its own to say: a run goes on without it.
-pub trait Elsewhere: Send + Sync {
+pub trait RemoteResults: Send + Sync {
     /// Fetches results of these actions, whose records are in `store`, and stores them there with everything that they name. Those
     /// that it does not have, or cannot give, stay unknown.
     fn fetch(&self, store: &Store, keys: &[ActionKey]);
