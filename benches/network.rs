@@ -26,7 +26,7 @@ fn main() {
     if std::env::args().skip(1).any(|argument| argument != "--bench" && argument != "network") {
         return;
     }
-    let backend = Backend::of(ComputeDevice::Cpu).expect("there is a CPU");
+    let backend = Backend::of(ComputeDevice::CPU).expect("there is a CPU");
     let peak = peak();
     println!("{backend:?}, {} threads, peak {:.0} GFLOP/s", rayon::current_num_threads(), peak / 1e9);
     let architecture = best();

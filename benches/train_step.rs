@@ -118,7 +118,7 @@ fn time(network: &str, batch: u32, steps: u32) {
     train.as_object_mut().expect("a map").extend(settings.map(|(key, value)| (key.to_owned(), value)));
     let train: Train = serde_json::from_value(train).expect("the parameters fit");
     let clock = Clock(Mutex::new(vec![Instant::now()]));
-    let context = Context { seed: 1, device: ComputeDevice::Cpu, host: &clock };
+    let context = Context { seed: 1, device: ComputeDevice::CPU, host: &clock };
     let outputs = train.run(&Inputs::new(&slots, &objects), &context).expect("it trains");
     let times = clock.0.into_inner().expect("one thread");
     let mut steps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();

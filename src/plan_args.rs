@@ -7,7 +7,6 @@ use std::{
 
 use clap::Args;
 use pipe_engine::{
-    action::DeviceKind,
     names::NameError,
     pipeline::{
         expand::{Downloads, expand},
@@ -23,11 +22,12 @@ use pipe_stages::{
 };
 
 use crate::{failure::Failure, files, lock_file, logging::Logging, looking::Looking, store_args::StoreArgs, talk};
+use pipe_stages::{ComputeDevice, DeviceKind, network};
 
 /// The options that decide what is planned.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlanArgs {
-    /// Compute on `cpu`, `cuda`, `cuda:1` or `auto` (a GPU if there is one) [default: as in the file]
+    /// Compute on `cpu`, `cuda`, `wgpu`, `cuda:1` or `auto` (a GPU if there is one) [default: as in the file]
     #[arg(long, value_name = "DEVICE", env = "PIPE_DEVICE")]
     device: Option<DeviceChoice>,
     /// Override a value in the file: `--set search.trials=20` (repeatable; also PIPE_SET='a=1; b=2')
@@ -48,8 +48,7 @@ pub(crate) struct Planned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DeviceChoice {
     Auto,
-    Cpu,
-    Cuda(usize),
+    One(ComputeDevice),
 }
 
 impl std::str::FromStr for DeviceChoice {
@@ -58,13 +57,9 @@ impl std::str::FromStr for DeviceChoice {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(|ordinal| ordinal.parse().ok())
-                .map(Self::Cuda)
-                .ok_or_else(|| "expected `auto`, `cpu`, `cuda` or `cuda:1`".to_owned()),
+            _ => {
+                text.parse().map(Self::One).map_err(|_| "expected `auto`, `cpu`, `cuda`, `wgpu` or `cuda:1`".to_owned())
+            }
         }
     }
 }
@@ -90,35 +85,30 @@ impl PlanArgs {
 
     /// Sets the kind of device of the pipeline, and returns the number of the GPU. The kind is part of every action, so it must be
     /// known before the plan.
-    fn resolve_device(&self, device: &mut DeviceKind) -> Result<usize, Failure> {
-        let choice = self.device.unwrap_or(match device {
-            DeviceKind::Cpu => DeviceChoice::Cpu,
-            DeviceKind::Cuda => DeviceChoice::Cuda(0),
-        });
-        let found = pipe_stages::cuda_devices();
-        let ordinal = match choice {
-            DeviceChoice::Cpu => None,
-            DeviceChoice::Auto => {
-                let ordinal = found.is_ok_and(|n| n > 0).then_some(0);
-                talk::say(if ordinal.is_some() { "device: cuda:0" } else { "device: cpu" });
-                ordinal
+    fn resolve_device(&self, kind: &mut DeviceKind) -> Result<usize, Failure> {
+        let device = match self.device {
+            None => ComputeDevice { kind: *kind, ordinal: 0 },
+            Some(DeviceChoice::One(device)) => device,
+            Some(DeviceChoice::Auto) => {
+                let device = best_device();
+                talk::say(&format!("device: {device}"));
+                device
             }
-            DeviceChoice::Cuda(ordinal) => match found {
-                Err(why) => {
-                    return Err(Failure::usage(why)
-                        .hint("build it with `cargo build --release --features cuda`, or use `--device cpu`"));
-                }
-                Ok(n) if ordinal >= n => {
-                    let failure =
-                        Failure::usage(format!("there is no device `cuda:{ordinal}`: {n} CUDA devices were found"));
-                    return Err(failure.hint("is the driver installed (`nvidia-smi`)? `--device cpu` needs none"));
-                }
-                Ok(_) => Some(ordinal),
-            },
         };
-        *device = if ordinal.is_some() { DeviceKind::Cuda } else { DeviceKind::Cpu };
-        Ok(ordinal.unwrap_or(0))
+        let found = network::devices(device.kind).map_err(|why| Failure::usage(why.to_string()).hint(why.hint()))?;
+        if device.ordinal >= found.len() {
+            let failure = Failure::usage(network::absent(device, found.len()));
+            return Err(failure.hint(network::driver_hint(device.kind)));
+        }
+        *kind = device.kind;
+        Ok(device.ordinal)
     }
+}
+
+/// Returns the first GPU, or the processor if there is none. Drivers that compute on the processor do not count.
+fn best_device() -> ComputeDevice {
+    let gpus = [DeviceKind::Cuda, DeviceKind::Wgpu].into_iter().filter_map(|kind| network::devices(kind).ok());
+    gpus.flatten().find(|found| !found.is_software).map_or(ComputeDevice::CPU, |found| found.device)
 }
 
 /// What is done about a file elsewhere whose size and digest are not written in the pipeline file.

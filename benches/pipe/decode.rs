@@ -16,7 +16,7 @@ const TEST: u32 = 10_000;
 
 #[divan::bench(sample_count = 5)]
 fn cifar100(bencher: Bencher) {
-    let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
+    let context = Context { seed: 0, device: ComputeDevice::CPU, host: &QuietHost };
     let no_slots = BTreeMap::new();
     let mut objects = MemoryObjects::default();
     let embedded = json!({ "Embedded": { "name": "shapes100", "train": TRAIN, "test": TEST } });

@@ -56,7 +56,7 @@ impl Fabricated {
             let fabricator = Fabricator { id: node.stage.id(), action: &action };
             let stage: &dyn Stage = if node.stage.needs().device { &fabricator } else { &*node.stage };
             let executed =
-                execute((&store).into(), stage, &action, ComputeDevice::Cpu, &QuietHost, json!({ "format": 1 }), false)
+                execute((&store).into(), stage, &action, ComputeDevice::CPU, &QuietHost, json!({ "format": 1 }), false)
                     .unwrap_or_else(|error| panic!("`{}`: {error}", node.name));
             let ActionResult::Tree(tree) = executed.result else { panic!("`{}` failed", node.name) };
             trees.push(Some(store.tree(&tree).expect("what was just stored is there")));

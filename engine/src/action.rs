@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::{choices, params, records::Version, stage::Stage};
+use pipe_stages::{DeviceKind, params, records::Version, stage::Stage};
 use pipe_store::{ActionKey, Digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,17 +34,6 @@ pub struct Action {
     pub version: u32,
 }
 
-choices! {
-    /// The kind of device that a study computes on. Which one of several devices is not part of a key.
-    #[derive(Copy, Eq, PartialOrd, Ord)]
-    pub enum DeviceKind = Cpu {
-        /// The processor, with kernels of our own that give the same bits on every processor.
-        Cpu,
-        /// An NVIDIA GPU, through burn.
-        Cuda,
-    }
-}
-
 impl Action {
     /// Returns the action of `stage` on `inputs`.
     pub fn new(
@@ -63,7 +52,7 @@ impl Action {
             inputs,
             seed: needs.seed.then(|| seed.to_string()),
             device: needs.device.then_some(device),
-            numerics: needs.device.then(|| pipe_stages::numerics(device == DeviceKind::Cuda).to_owned()),
+            numerics: needs.device.then(|| pipe_stages::numerics(device).to_owned()),
         }
     }
 

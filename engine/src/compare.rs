@@ -74,8 +74,37 @@ pub enum FileDifference {
     },
 }
 
-/// Compares a result in `scratch` with the committed one in `store`. Returns `None` if they are equal, or if all numbers in JSON, CSV,
-/// safetensors and numpy files are within the relative `tolerance` and everything else is equal.
+/// By how much two results may differ.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tolerance {
+    /// Each number in JSON, CSV, safetensors and numpy files by this part of itself. Everything else is equal.
+    Numbers(f64),
+    /// As much as two computations on a GPU may: each number of an array by this part of the array's largest, and numbers in JSON and CSV
+    /// files by this part of themselves, or by this if they are smaller than 1. Digests, and files of other kinds such as pictures, are
+    /// not compared.
+    Device(f64),
+}
+
+impl Tolerance {
+    /// Returns whether two numbers are near enough. `largest` is the largest of their array, or 1.
+    fn is_near(self, old: f64, new: f64, largest: f64) -> bool {
+        let size = old.abs().max(new.abs());
+        let most = match self {
+            Self::Numbers(tolerance) => tolerance * size,
+            Self::Device(tolerance) => tolerance * size.max(largest),
+        };
+        old.to_bits() == new.to_bits() || (old - new).abs() <= most
+    }
+
+    /// Returns whether two texts are near enough.
+    fn is_alike(self, old: &str, new: &str) -> bool {
+        let are_digests = || [old, new].iter().all(|text| text.parse::<Digest>().is_ok());
+        old == new || matches!(self, Self::Device(_)) && are_digests()
+    }
+}
+
+/// Compares a result in `scratch` with the committed one in `store`. Returns `None` if they are equal, or differ by no more than
+/// `tolerance`.
 ///
 /// # Errors
 /// If a file of one of them cannot be read.
@@ -84,7 +113,7 @@ pub fn compare(
     committed: &ActionResult,
     scratch: &Store,
     found: &ActionResult,
-    tolerance: Option<f64>,
+    tolerance: Option<Tolerance>,
 ) -> Result<Option<ResultDifference>, StoreError> {
     let (old, new) = match (committed, found) {
         (old, new) if old == new => return Ok(None),
@@ -155,14 +184,11 @@ fn of_file(path: &str, old: &Bytes, new: &Bytes) -> FileDifference {
     })
 }
 
-/// Returns whether two files differ in numbers alone, and by little.
-fn is_close(path: &str, old: &Bytes, new: &Bytes, tolerance: f64) -> bool {
-    let near = |old: f64, new: f64| {
-        old.to_bits() == new.to_bits() || (old - new).abs() <= tolerance * old.abs().max(new.abs())
-    };
+/// Returns whether two files differ by no more than `tolerance`.
+fn is_close(path: &str, old: &Bytes, new: &Bytes, tolerance: Tolerance) -> bool {
     match path.rsplit('.').next() {
         Some("json") => match [old, new].map(|bytes| serde_json::from_slice(bytes)) {
-            [Ok(old), Ok(new)] => is_value_close(&old, &new, &near),
+            [Ok(old), Ok(new)] => is_value_close(&old, &new, tolerance),
             _ => false,
         },
         Some("csv" | "txt") => {
@@ -171,7 +197,8 @@ fn is_close(path: &str, old: &Bytes, new: &Bytes, tolerance: f64) -> bool {
                 Some(text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect())
             };
             let cell = |(old, new): (&String, &String)| {
-                old == new || old.parse().ok().zip(new.parse().ok()).is_some_and(|(old, new)| near(old, new))
+                let numbers = old.parse().ok().zip(new.parse().ok());
+                tolerance.is_alike(old, new) || numbers.is_some_and(|(old, new)| tolerance.is_near(old, new, 1.0))
             };
             let line =
                 |(old, new): (&Vec<String>, &Vec<String>)| old.len() == new.len() && old.iter().zip(new).all(cell);
@@ -183,26 +210,31 @@ fn is_close(path: &str, old: &Bytes, new: &Bytes, tolerance: f64) -> bool {
                     && old.names().iter().all(|name| {
                         old.has_same_bytes(&new, name)
                             || old.array(name).zip(new.array(name)).is_some_and(|(old, new)| {
+                                let largest = old.values.iter().fold(0.0, |most: f64, value| most.max(value.abs()));
+                                let mut pairs = old.values.iter().zip(&new.values);
                                 (old.kind, old.shape) == (new.kind, new.shape)
-                                    && old.values.iter().zip(&new.values).all(|(old, new)| near(*old, *new))
+                                    && pairs.all(|(old, new)| tolerance.is_near(*old, *new, largest))
                             })
                     })
             }
             _ => false,
         },
-        _ => false,
+        _ => matches!(tolerance, Tolerance::Device(_)),
     }
 }
 
-fn is_value_close(old: &Value, new: &Value, near: &impl Fn(f64, f64) -> bool) -> bool {
+fn is_value_close(old: &Value, new: &Value, tolerance: Tolerance) -> bool {
     match (old, new) {
-        (Value::Number(a), Value::Number(b)) => a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| near(a, b)),
+        (Value::Number(a), Value::Number(b)) => {
+            a.as_f64().zip(b.as_f64()).is_some_and(|(a, b)| tolerance.is_near(a, b, 1.0))
+        }
         (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_value_close(a, b, near))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_value_close(a, b, tolerance))
         }
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| is_value_close(a, b, near)))
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| is_value_close(a, b, tolerance)))
         }
+        (Value::String(a), Value::String(b)) => tolerance.is_alike(a, b),
         (a, b) => a == b,
     }
 }
@@ -318,8 +350,9 @@ mod tests {
 
     #[test]
     fn files_are_close_if_only_numbers_differ_by_little() {
-        let close =
-            |path: &str, old: &[u8], new: &[u8]| is_close(path, &old.to_vec().into(), &new.to_vec().into(), 1e-3);
+        let close = |path: &str, old: &[u8], new: &[u8]| {
+            is_close(path, &old.to_vec().into(), &new.to_vec().into(), Tolerance::Numbers(1e-3))
+        };
         assert!(close("a.json", b"{\"a\":[1000,\"x\"]}", b"{\"a\":[1000.5,\"x\"]}"));
         for other in [&b"{\"a\":[1002,\"x\"]}"[..], b"{\"a\":[1000,\"y\"]}", b"{\"a\":[1000]}", b"{\"b\":[1000,\"x\"]}"]
         {
@@ -358,5 +391,20 @@ mod tests {
             &file(&[f32::NAN], &[3]),
             "tensor `kernel` differs, by at most inf",
         );
+    }
+
+    /// Two computations on a GPU give other digests and nearly the same numbers.
+    #[test]
+    fn what_a_gpu_may_change_is_no_difference() {
+        let close = |path: &str, old: &str, new: &str| {
+            is_close(path, &old.as_bytes().to_vec().into(), &new.as_bytes().to_vec().into(), Tolerance::Device(0.02))
+        };
+        let (a, b) = ("a".repeat(64), "b".repeat(64));
+        assert!(close("score.json", r#"{"value":0.51,"loss":7.0}"#, r#"{"value":0.529,"loss":7.1}"#));
+        assert!(!close("score.json", r#"{"value":0.51}"#, r#"{"value":0.54}"#));
+        assert!(!close("score.json", r#"{"status":"completed"}"#, r#"{"status":"diverged"}"#));
+        assert!(close("history.csv", &format!("1,2.5,{a}\n"), &format!("1,2.51,{b}\n")));
+        assert!(!close("history.csv", &format!("1,2.5,{a}\n"), &format!("2,2.5,{b}\n")));
+        assert!(close("filters.png", "one", "two"));
     }
 }

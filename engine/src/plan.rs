@@ -5,12 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use pipe_stages::{command, stage::Stage, words::closest};
+use pipe_stages::{DeviceKind, command, stage::Stage, words::closest};
 use pipe_store::{Tree, TreeEntry};
 use serde_json::Value;
 
 use crate::{
-    action::{Action, DeviceKind},
+    action::Action,
     how::How,
     names::{NameError, is_in_group, resolve},
 };

@@ -5,7 +5,6 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use pipe_engine::{
-    action::DeviceKind,
     how::How,
     run::{
         self,
@@ -20,6 +19,7 @@ use pipe_stages::stage::Progress;
 use pipe_store::{ActionKey, ActionLock, Digest, JobNote, Store};
 
 use crate::{failure::Failure, logging::Logging, output::print, signals};
+use pipe_stages::ComputeDevice;
 
 /// Execute one action that is in the store (plumbing)
 ///
@@ -39,9 +39,9 @@ pub(crate) struct Exec {
     /// Threads to compute with [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The CUDA device, if the action computes on one
+    /// The number of the GPU, if the action computes on one
     #[arg(long, value_name = "N", default_value_t = 0)]
-    cuda_device: usize,
+    gpu: usize,
     /// The GPUs that the action's program sees, as in `CUDA_VISIBLE_DEVICES` [default: those that this process sees]
     #[arg(long, hide = true, value_name = "DEVICES")]
     gpus: Option<String>,
@@ -209,10 +209,7 @@ impl Exec {
             .map_err(|why| Failure::work(why).hint("is this the version of `pipe` that planned it?"))?;
         let threads = self.threads.map_or_else(limits::cores, usize::from);
         pipe_stages::use_threads(threads);
-        let device = match action.device {
-            Some(DeviceKind::Cuda) => pipe_stages::stage::ComputeDevice::Cuda { ordinal: self.cuda_device },
-            _ => pipe_stages::stage::ComputeDevice::Cpu,
-        };
+        let device = ComputeDevice { kind: action.device.unwrap_or_default(), ordinal: self.gpu };
         let trajectory = action.trajectory(&*stage);
         let cadence = Duration::from_secs_f64(self.checkpoint_every.clamp(0.0, 1e9));
         let (voice, lock) = match batch {
@@ -233,13 +230,9 @@ impl Exec {
             })?;
             host.programs = Some(programs);
         }
-        let name = match device {
-            pipe_stages::stage::ComputeDevice::Cpu => "cpu".to_owned(),
-            pipe_stages::stage::ComputeDevice::Cuda { ordinal } => format!("cuda:{ordinal}"),
-        };
         let provenance = match &host.programs {
             Some(programs) => machine::provenance_of_program(&programs.how),
-            None => machine::provenance(&name, threads),
+            None => machine::provenance_on(device, threads),
         };
         let stores = Stores { inputs: &inputs, results: store, lock };
         let executed = execute(stores, &*stage, &action, device, &host, provenance, self.fresh);

@@ -40,6 +40,7 @@ commands! {
     why::Why,
     logs::Logs,
     init::Init,
+    devices::Devices,
     digest::Digest,
     studies::Studies,
     tag::Tag,

@@ -36,7 +36,7 @@ fn commands_and_options_are_offered() {
 
 #[test]
 fn values_are_those_of_the_argument() {
-    check("pipe run --device ", &["auto", "cpu", "cuda"]);
+    check("pipe run --device ", &["auto", "cpu", "cuda", "wgpu"]);
     check("pipe run --device=cu", &["--device=cuda"]);
     check("pipe plot h", &["history"]);
     // An option without a value is followed by another.

@@ -56,7 +56,7 @@ pub(super) fn of(cursor: &Cursor<'_>, arg: &Arg, typed: &str) -> Offer {
             look.columns().into_iter().map(|word| Word { text: format!("{}=", word.text), ..word }).collect()
         }
         ("plot", "metric") => look.metrics(),
-        (_, "device") => ["auto", "cpu", "cuda"].map(|device| Word::new(device, "")).to_vec(),
+        (_, "device") => ["auto", "cpu", "cuda", "wgpu"].map(|device| Word::new(device, "")).to_vec(),
         ("exec", "key") => Vec::new(),
         _ => return paths(arg),
     };

@@ -3,13 +3,14 @@
 //!
 //! The modules form three storeys, and an import never goes up:
 //!
-//! 1. What every module may use: parameters ([`params`], [`problem`]), random numbers ([`philox`]), files ([`records`],
+//! 1. What every module may use: parameters ([`params`], [`problem`]), [`device`]s, random numbers ([`philox`]), files ([`records`],
 //!    [`tensors`]), programs ([`program`]) and the [`stage::Stage`] trait.
 //! 2. Libraries that do not know of stages: `containers`, [`images`], [`network`], [`pictures`], [`search`].
 //! 3. The stages, each in a module of its own, and the [`registry`] of them.
 
 #![warn(missing_docs)]
 
+pub mod device;
 pub mod params;
 pub mod philox;
 pub mod problem;
@@ -41,4 +42,6 @@ pub mod visualize_filters;
 pub mod reference;
 pub mod registry;
 
-pub use registry::{StageName, cuda_devices, instantiate, numerics, use_threads};
+pub use device::{ComputeDevice, DeviceKind};
+pub use network::numerics;
+pub use registry::{StageName, instantiate, use_threads};

@@ -45,6 +45,18 @@ impl Stream {
         Self { key: [seed as u32, (seed >> 32) as u32], purpose: purpose as u32, major, minor }
     }
 
+    /// Returns the two words of the seed.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn key(&self) -> [u32; 2] {
+        self.key
+    }
+
+    /// Returns `major` and `minor`.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn place(&self) -> [u32; 2] {
+        [self.major, self.minor]
+    }
+
     /// Returns four numbers at once: elements 4 * `block` to 4 * `block` + 3.
     #[inline]
     pub fn block(&self, block: u32) -> [u32; 4] {

@@ -109,28 +109,10 @@ fn read<S: Stage + DeserializeOwned + 'static>(name: &str, params: &Value) -> Re
     Ok(Box::new(stage))
 }
 
-/// Returns the name of the numerics class, which is part of an action. On CPUs, computations of the same class give the same
-/// bits on every machine. On GPUs they give the same numbers within a tolerance. The class includes how dropout masks are
-/// drawn.
-pub fn numerics(cuda: bool) -> &'static str {
-    if cuda { "f32 tf32 burn-cuda-0.22.1 masks-2" } else { crate::network::numerics() }
-}
-
 /// Sets the number of threads that this process computes with. Call it once, before anything is computed: a later call has no
 /// effect. The number of threads does not change results.
 pub fn use_threads(threads: usize) {
     pipe_store::start_threads(Some(threads));
-}
-
-/// Returns the number of CUDA devices.
-///
-/// # Errors
-/// If this build has no CUDA.
-pub fn cuda_devices() -> Result<usize, &'static str> {
-    #[cfg(feature = "cuda")]
-    return Ok(burn::tensor::Device::enumerate(burn::tensor::DeviceType::Cuda).len());
-    #[cfg(not(feature = "cuda"))]
-    Err("this build of `pipe` has no CUDA")
 }
 
 #[cfg(test)]

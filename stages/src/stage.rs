@@ -1,5 +1,6 @@
 //! The trait of all stages, and what a stage shares with the program that runs it.
 
+pub use crate::device::ComputeDevice;
 use std::collections::BTreeMap;
 
 use pipe_store::{Bytes, Digest, FoundFile, KnownFile, ObjectSource, StoreError};
@@ -278,19 +279,6 @@ impl Outputs {
     pub fn into_files(self) -> BTreeMap<String, Vec<u8>> {
         self.files
     }
-}
-
-/// The device on which a stage computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ComputeDevice {
-    /// The processor.
-    #[default]
-    Cpu,
-    /// An NVIDIA GPU.
-    Cuda {
-        /// The GPU's number, from 0. The executor chooses it, and it is not part of the action's key.
-        ordinal: usize,
-    },
 }
 
 /// What a running stage may ask of the program that runs it. Nothing here can affect an output.

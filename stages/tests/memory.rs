@@ -71,7 +71,7 @@ fn decode(params: &str, files: Vec<(&str, Vec<u8>)>) -> (Result<Outputs, StageEr
     let decode: Decode = serde_json::from_str(params).unwrap();
     let mut objects = MemoryObjects::default();
     let slots = files.into_iter().map(|(slot, bytes)| (slot.to_owned(), objects.put(bytes))).collect();
-    let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
+    let context = Context { seed: 0, device: ComputeDevice::CPU, host: &QuietHost };
     let inputs = Inputs::new(&slots, &objects);
     let estimate = decode.memory(&inputs).unwrap_or(0) as usize;
     let before = NOW.load(Relaxed);

@@ -404,7 +404,7 @@ fn is_decoded(params: &str, files: Vec<(&str, Vec<u8>)>) -> bool {
     let mut objects = MemoryObjects::default();
     let slots = files.into_iter().map(|(slot, bytes)| (slot.to_owned(), objects.put(bytes))).collect();
     let inputs = Inputs::new(&slots, &objects);
-    let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
+    let context = Context { seed: 0, device: ComputeDevice::CPU, host: &QuietHost };
     if let Err(error) = decode.memory(&inputs) {
         says(error);
     }
@@ -697,7 +697,7 @@ fn predict() {
         };
         let _ = (architecture.memory(64), architecture.parameter_shapes());
         let size: usize = architecture.input.iter().product();
-        match Predictor::load(architecture, bytes[end..].to_vec().into(), ComputeDevice::Cpu) {
+        match Predictor::load(architecture, bytes[end..].to_vec().into(), ComputeDevice::CPU) {
             Ok(predictor) if size < 100_000 => {
                 for (head, values) in predictor.probabilities(&vec![0.25; 2 * size], 2) {
                     assert!(!head.is_empty() && !values.is_empty());

@@ -314,7 +314,7 @@ fn a_build_without_remotes_says_how_to_get_them() {
 fn the_help_of_every_command_has_examples_and_exit_codes_are_explained_once() {
     let sandbox = Sandbox::new();
     let commands = commands(&sandbox);
-    let expected = "run why logs init digest studies tag note show trials importance import-trials diff remote push pull gc verify report ui plot export cat predict completions man exec help";
+    let expected = "run why logs init devices digest studies tag note show trials importance import-trials diff remote push pull gc verify report ui plot export cat predict completions man exec help";
     assert_eq!(commands.join(" "), expected);
     for command in commands.iter().filter(|command| *command != "help") {
         for flag in ["-h", "--help"] {

@@ -12,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pipe_engine::action::{Action, DeviceKind};
+use pipe_engine::action::Action;
+use pipe_stages::DeviceKind;
 use pipe_stages::records::{ListedFile, Listing};
 use pipe_store::{ActionKey, ActionResult, ObjectSource, Store};
 use rustix::process::{Pid, Signal, kill_process_group};

@@ -178,7 +178,7 @@ impl Model {
     /// If the node trained no network or kept no weights, or one of the files cannot be read.
     pub fn of_node(store: &Store, study: &Study, name: &str) -> Result<Self, PredictError> {
         let Trained { architecture, weights, labels, policy, reading } = Trained::of_node(store, study, name)?;
-        let predictor = Predictor::new(architecture, weights, Backend::of(ComputeDevice::Cpu)?);
+        let predictor = Predictor::new(architecture, weights, Backend::of(ComputeDevice::CPU)?);
         Ok(Self { predictor, labels, policy, reading })
     }
 

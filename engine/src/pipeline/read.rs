@@ -19,7 +19,7 @@ use super::{
     term::{Term, TermKind},
     walk::name_of,
 };
-use crate::action::DeviceKind;
+use pipe_stages::DeviceKind;
 
 /// The most bytes of a pipeline file. Those that people write have a few thousand, with written out networks some tens of
 /// thousands. The time and the memory that reading takes are bounded by it.

@@ -12,7 +12,7 @@ use super::{
     stage::{RecordFields, StageSpec, Stages},
     stages,
 };
-use crate::action::DeviceKind;
+use pipe_stages::DeviceKind;
 
 /// A study as a user describes it.
 #[derive(Debug, Clone)]

@@ -145,7 +145,7 @@ mod tests {
     use pipe_store::FoundFile;
 
     use super::*;
-    use crate::action::DeviceKind;
+    use pipe_stages::DeviceKind;
 
     /// Returns a file that a program has written.
     struct Wrote<'a>(&'a Path);
@@ -172,7 +172,7 @@ mod tests {
         store.put(&action.record()).unwrap();
         let run = || {
             let stores = Stores::from(&store);
-            execute(stores, &stage, &action, ComputeDevice::Cpu, &QuietHost, json!({}), false)
+            execute(stores, &stage, &action, ComputeDevice::CPU, &QuietHost, json!({}), false)
         };
         fs::write(&path, "short").unwrap();
         let error = run().unwrap_err().to_string();

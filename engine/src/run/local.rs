@@ -10,7 +10,10 @@ use std::{
     thread,
 };
 
-use pipe_stages::stage::{Checkpoint, ComputeDevice, Host, Progress, Stage, StageError};
+use pipe_stages::{
+    DeviceKind,
+    stage::{Checkpoint, ComputeDevice, Host, Progress, Stage, StageError},
+};
 use pipe_store::{ActionKey, ActionResult, LogBuffer, Store, StoreError};
 
 use super::{
@@ -23,9 +26,13 @@ use super::{
     worker::{Line, STOP, StopFlag},
 };
 use crate::{
-    action::{Action, DeviceKind},
+    action::Action,
+    compare::Tolerance,
     how::{Claim, How},
 };
+
+/// By how much two results of a GPU may differ.
+const ON_GPU: f64 = 0.02;
 
 /// What an execution reports to the loop.
 pub(super) enum Message {
@@ -168,9 +175,9 @@ impl Job {
         self.elsewhere.as_ref().map_or_else(Resources::default, |elsewhere| elsewhere.resources)
     }
 
-    /// Returns whether it computes on a CUDA device.
-    pub(super) fn is_cuda(&self) -> bool {
-        self.action.device == Some(DeviceKind::Cuda)
+    /// Returns whether it computes on a GPU.
+    pub(super) fn is_on_gpu(&self) -> bool {
+        self.action.device.is_some_and(|kind| kind != DeviceKind::Cpu)
     }
 
     /// Returns whether it is executed although its result is known, without checkpoints.
@@ -208,11 +215,11 @@ impl Job {
         self.stage.needs().process
     }
 
-    /// Returns by how much the numbers of its outputs may differ when it runs again. `None` for not at all.
-    pub(super) fn tolerance(&self) -> Option<f64> {
+    /// Returns by how much its outputs may differ when it runs again. `None` for not at all.
+    pub(super) fn tolerance(&self) -> Option<Tolerance> {
         match self.how.as_ref().map(|how| how.claim) {
-            Some(Claim::Close(tolerance)) => Some(tolerance),
-            _ => None,
+            Some(Claim::Close(tolerance)) => Some(Tolerance::Numbers(tolerance)),
+            _ => self.is_on_gpu().then_some(Tolerance::Device(ON_GPU)),
         }
     }
 
@@ -301,7 +308,7 @@ fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     let host = ThreadHost { index: job.index, sender: Mutex::new(sender.clone()), stop: job.stop.clone() };
     let provenance = machine::provenance("none", 1);
     let stores = Stores { inputs: job.trial.as_ref().map_or(store, |trial| &trial.inputs), results: store, lock: None };
-    match execute(stores, &*job.stage, &job.action, ComputeDevice::Cpu, &host, provenance, job.fresh) {
+    match execute(stores, &*job.stage, &job.action, ComputeDevice::CPU, &host, provenance, job.fresh) {
         Ok(executed) => Ended::Committed { found: executed.found },
         Err(ExecuteError::Interrupted) => Ended::Interrupted,
         Err(error) => {
@@ -445,8 +452,8 @@ fn worker(job: &Job, store: &Store, options: &Options) -> Command {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    if job.is_cuda() && !job.is_elsewhere() {
-        command.arg("--cuda-device").arg(options.ordinal.to_string());
+    if job.is_on_gpu() && !job.is_elsewhere() {
+        command.arg("--gpu").arg(options.ordinal.to_string());
     }
     if let Some(how) = job.how_as_json() {
         command.arg("--how").arg(how);

@@ -2,6 +2,7 @@
 
 use std::{fs, sync::LazyLock};
 
+use pipe_stages::{ComputeDevice, DeviceKind, network};
 use serde_json::{Value, json};
 
 use super::slurm::note::Place;
@@ -54,15 +55,31 @@ pub fn provenance_of_program(how: &How) -> Value {
     let mut provenance = provenance("none", how.threads);
     provenance["sandbox"] = json!(how.sandbox.in_force());
     if how.gpus > 0 {
-        let driver = fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
         provenance["gpus"] = json!({
             "used": how.gpus,
             "visible": std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             "models": gpus(),
-            "driver": driver.lines().next(),
+            "driver": nvidia_driver(),
         });
     }
     provenance
+}
+
+/// Returns the provenance of a result that is made on `device`: besides the usual, which GPU it is.
+pub fn provenance_on(device: ComputeDevice, threads: usize) -> Value {
+    let mut provenance = provenance(&device.to_string(), threads);
+    let found = network::devices(device.kind).into_iter().flatten().nth(device.ordinal);
+    if let Some(found) = found.filter(|_| device.kind != DeviceKind::Cpu) {
+        let driver = if device.kind == DeviceKind::Cuda { nvidia_driver() } else { None };
+        provenance["gpu"] = json!({ "model": found.name, "driver": driver });
+    }
+    provenance
+}
+
+/// Returns the first line that NVIDIA's driver says of itself.
+fn nvidia_driver() -> Option<String> {
+    let text = fs::read_to_string("/proc/driver/nvidia/version").ok()?;
+    text.lines().next().map(str::to_owned)
 }
 
 /// Returns the provenance of a result that was made on this machine: what to record beside it. Nothing depends on it.

@@ -368,7 +368,7 @@ impl<'a> Engine<'a> {
         let fresh = self.options.rerun.contains(&index);
         let (job, stop) = Job::new(index, node.stage.clone(), *action, node.how.clone(), share.threads, fresh);
         let job = job.with_gpus(self.admission.visible(node.how.as_deref(), share.gpus));
-        let gpus = wish.gpus.max(usize::from(job.is_cuda()));
+        let gpus = wish.gpus.max(usize::from(job.is_on_gpu()));
         let job =
             if is_here { job } else { job.elsewhere(Resources::new(share.threads, wish.memory, gpus), &node.name) };
         self.running.insert(index, Running { stop, why, since: Instant::now(), is_told: is_here });

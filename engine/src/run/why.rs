@@ -5,6 +5,7 @@ use std::{
     fmt,
 };
 
+use pipe_stages::DeviceKind;
 use pipe_stages::{
     records::{self, Listing},
     words::printable,
@@ -14,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    action::{Action, DeviceKind},
+    action::Action,
     leaves::{self, Change},
     plan::Plan,
     study::{self, Outcome, Study},

@@ -152,7 +152,7 @@ fn run(json: &str, images: Vec<u8>) -> Result<Outputs, StageError> {
     let mut objects = MemoryObjects::default();
     let train = objects.put(dataset::write(SHAPE, images, &[("class", &labels)]));
     let slots = [("train".to_owned(), train)].into();
-    augment.run(&Inputs::new(&slots, &objects), &Context { seed: 9, device: ComputeDevice::Cpu, host: &QuietHost })
+    augment.run(&Inputs::new(&slots, &objects), &Context { seed: 9, device: ComputeDevice::CPU, host: &QuietHost })
 }
 
 /// If this fails, the outputs have changed: the stage needs a new version.

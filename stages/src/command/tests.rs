@@ -74,7 +74,7 @@ fn run(command: &Command, host: &Pretender, inputs: &[(&str, Vec<u8>)]) -> Resul
     let mut objects = MemoryObjects::default();
     let slots: BTreeMap<_, _> =
         inputs.iter().map(|(slot, bytes)| ((*slot).to_owned(), objects.put(bytes.clone()))).collect();
-    let context = Context { seed: 5 << 32, device: ComputeDevice::Cpu, host };
+    let context = Context { seed: 5 << 32, device: ComputeDevice::CPU, host };
     command.run(&Inputs::new(&slots, &objects), &context)
 }
 

@@ -12,7 +12,7 @@ fn run(params: &str, files: &[(&str, Vec<u8>)]) -> Result<Outputs, StageError> {
     let decode: Decode = serde_json::from_str(params).unwrap();
     let mut objects = MemoryObjects::default();
     let slots = files.iter().map(|(slot, bytes)| ((*slot).to_owned(), objects.put(bytes.clone()))).collect();
-    decode.run(&Inputs::new(&slots, &objects), &Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost })
+    decode.run(&Inputs::new(&slots, &objects), &Context { seed: 0, device: ComputeDevice::CPU, host: &QuietHost })
 }
 
 /// Twenty training images, of which 5 and 6 are equal, and four test images, one of which is in `train` too.
@@ -114,7 +114,7 @@ fn grey_images_of_idx_files_are_decoded() {
 fn a_stage_without_inputs_is_an_error() {
     let decode: Decode = serde_json::from_str(r#"{"format":"Cifar10"}"#).unwrap();
     let (slots, objects) = (BTreeMap::new(), MemoryObjects::default());
-    let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
+    let context = Context { seed: 0, device: ComputeDevice::CPU, host: &QuietHost };
     let error = decode.run(&Inputs::new(&slots, &objects), &context).unwrap_err();
     assert_eq!(error.to_string(), "no object is connected");
 }

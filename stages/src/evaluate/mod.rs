@@ -250,7 +250,7 @@ mod tests {
         .into_iter()
         .map(|(slot, bytes)| (slot.to_owned(), objects.put(bytes)))
         .collect();
-        let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
+        let context = Context { seed: 0, device: ComputeDevice::CPU, host: &QuietHost };
         evaluate.run(&Inputs::new(&slots, &objects), &context)
     }
 

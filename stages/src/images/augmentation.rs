@@ -1,6 +1,8 @@
 //! Random changes of images. A change depends only on the seed, the epoch, its place in the policy and the image's index, so
 //! order and batches do not matter.
 
+use std::ops::Range;
+
 use super::{
     colour::{self, ColourJitter},
     draws::Draws,
@@ -134,31 +136,17 @@ impl Augmentation {
         })
     }
 
-    /// Changes `image`, normalised values `[c, h, w]`, as `draws` decides. `scratch` is as long as `image`. Does nothing if the
-    /// change is an affine map or mixes images.
-    pub(super) fn apply(&self, image: &mut [f32], scene: &Scene<'_>, mut draws: Draws, scratch: &mut [f32]) {
-        let ImageShape { height, width, .. } = scene.shape;
-        match self {
-            Self::RandomFlip(p) => {
-                if f64::from(unit_f32(draws.only())) < p.get() {
-                    image.chunks_exact_mut(width).for_each(<[f32]>::reverse);
-                }
-            }
-            Self::VerticalFlip(p) => {
-                if f64::from(unit_f32(draws.only())) < p.get() {
-                    image.chunks_exact_mut(height * width).for_each(|plane| mirror(plane, width));
-                }
-            }
+    /// Returns where the change takes each pixel from, if it moves or covers whole pixels.
+    pub(super) fn drawn(&self, shape: ImageShape, draws: &Draws) -> Option<Moved> {
+        let ImageShape { height, width, .. } = shape;
+        let happens = |p: &Hyper<f64>| f64::from(unit_f32(draws.only())) < p.get();
+        Some(match self {
+            Self::RandomFlip(p) => Moved::Flipped(happens(p)),
+            Self::VerticalFlip(p) => Moved::UpsideDown(happens(p)),
             Self::RandomCrop(padding) => {
                 let padding = padding.get();
                 let place = halves(draws.only(), 2 * padding + 1, 2 * padding + 1);
-                scratch.copy_from_slice(image);
-                match scene.edges {
-                    Edges::Black => crop(image, scratch, scene, place, padding as usize),
-                    edges => {
-                        crop_beyond(image, scratch, scene.shape, place.map(|at| at as i64 - i64::from(padding)), edges)
-                    }
-                }
+                Moved::Shifted(place.map(|at| at as i64 - i64::from(padding)))
             }
             Self::Cutout(size) => {
                 let [y, x] = halves(draws.only(), height as u32, width as u32);
@@ -166,15 +154,62 @@ impl Augmentation {
                 let range = |middle: usize, side: usize| {
                     middle.saturating_sub(size / 2)..(middle + size).saturating_sub(size / 2).min(side)
                 };
+                Moved::Covered { rows: range(y, height), columns: range(x, width) }
+            }
+            _ => return None,
+        })
+    }
+
+    /// Changes `image`, normalised values `[c, h, w]`, as `draws` decides. `scratch` is as long as `image`. Does nothing if the
+    /// change is an affine map or mixes images.
+    pub(super) fn apply(&self, image: &mut [f32], scene: &Scene<'_>, mut draws: Draws, scratch: &mut [f32]) {
+        if let Some(moved) = self.drawn(scene.shape, &draws) {
+            return moved.apply(image, scene, scratch);
+        }
+        match self {
+            Self::ColourJitter(jitter) => colour::apply(&jitter.draw(&mut draws), image, scene.normalise),
+            Self::RandomErasing(erasing) => erasing.apply(image, scene.shape, scene.table, &mut draws),
+            _ => {}
+        }
+    }
+}
+
+/// Where the pixels of an image come from after a change that moves or covers them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// It is mirrored left to right, or not.
+    Flipped(bool),
+    /// It is mirrored top to bottom, or not.
+    UpsideDown(bool),
+    /// It shows what lies this many rows down and columns to the right.
+    Shifted([i64; 2]),
+    /// A rectangle has the normalised value 0.
+    Covered { rows: Range<usize>, columns: Range<usize> },
+}
+
+impl Moved {
+    fn apply(self, image: &mut [f32], scene: &Scene<'_>, scratch: &mut [f32]) {
+        let ImageShape { height, width, .. } = scene.shape;
+        match self {
+            Self::Flipped(false) | Self::UpsideDown(false) => {}
+            Self::Flipped(true) => image.chunks_exact_mut(width).for_each(<[f32]>::reverse),
+            Self::UpsideDown(true) => {
+                image.chunks_exact_mut(height * width).for_each(|plane| mirror(plane, width));
+            }
+            Self::Shifted(shift) => {
+                scratch.copy_from_slice(image);
+                match scene.edges {
+                    Edges::Black => crop(image, scratch, scene, shift),
+                    edges => crop_beyond(image, scratch, scene.shape, shift, edges),
+                }
+            }
+            Self::Covered { rows, columns } => {
                 for plane in image.chunks_exact_mut(height * width) {
-                    for row in range(y, height) {
-                        plane[row * width..][range(x, width)].fill(0.0);
+                    for row in rows.clone() {
+                        plane[row * width..][columns.clone()].fill(0.0);
                     }
                 }
             }
-            Self::ColourJitter(jitter) => colour::apply(&jitter.draw(&mut draws), image, scene.normalise),
-            Self::RandomErasing(erasing) => erasing.apply(image, scene.shape, scene.table, &mut draws),
-            Self::Rotation(_) | Self::Scale(_) | Self::Translation(_) | Self::MixUp(_) | Self::CutMix(_) => {}
         }
     }
 }
@@ -189,15 +224,14 @@ fn mirror(plane: &mut [f32], width: usize) {
     }
 }
 
-/// Fills `image` with the part of `source` at `place`, given that `padding` black pixels surround it.
-fn crop(image: &mut [f32], source: &[f32], scene: &Scene<'_>, [y, x]: [usize; 2], padding: usize) {
+/// Fills `image` with the part of `source` that starts at (`y`, `x`), given that it is surrounded by black pixels.
+fn crop(image: &mut [f32], source: &[f32], scene: &Scene<'_>, [y, x]: [i64; 2]) {
     let ImageShape { height, width, .. } = scene.shape;
     let planes = image.chunks_exact_mut(height * width).zip(source.chunks_exact(height * width));
     for ((plane, source), black) in planes.zip(scene.black) {
         plane.fill(*black);
-        // Row i of the image is row i + y - padding of the source. Columns likewise.
-        let (rows, from_row) = overlap(y, padding, height);
-        let (columns, from_column) = overlap(x, padding, width);
+        let (rows, from_row) = overlap(y, height);
+        let (columns, from_column) = overlap(x, width);
         for (i, row) in rows.enumerate() {
             let from = &source[(from_row + i) * width + from_column..][..columns.len()];
             plane[row * width..][columns.clone()].copy_from_slice(from);
@@ -228,7 +262,8 @@ fn halves(bits: u32, n: u32, m: u32) -> [usize; 2] {
     [below(bits >> 16, n), below(bits & 0xffff, m)]
 }
 
-/// Returns which of `side` rows come from the source if it is shifted by `at - padding`, and the first row of the source.
-fn overlap(at: usize, padding: usize, side: usize) -> (std::ops::Range<usize>, usize) {
-    if at >= padding { (0..side - (at - padding), at - padding) } else { (padding - at..side, 0) }
+/// Returns which of `side` rows come from the source if it is shifted by `shift`, which is shorter, and the first row of the source.
+fn overlap(shift: i64, side: usize) -> (Range<usize>, usize) {
+    let by = shift.unsigned_abs() as usize;
+    if shift >= 0 { (0..side - by, by) } else { (by..side, 0) }
 }

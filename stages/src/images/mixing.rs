@@ -12,11 +12,11 @@ pub(crate) struct Mixture {
     pub(crate) partner: usize,
     /// The share of the image's own label. The other label has the rest.
     pub(crate) share: f64,
-    how: How,
+    pub(super) how: How,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum How {
+pub(super) enum How {
     /// A weighted mean, with this weight of the image itself.
     Blend(f32),
     /// The other image shows in a rectangle.

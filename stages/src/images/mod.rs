@@ -11,6 +11,8 @@ mod mixing;
 mod normalisation;
 mod policy;
 pub mod sheet;
+#[cfg(feature = "gpu")]
+mod words;
 
 pub use self::{
     augmentation::Augmentation,
@@ -21,6 +23,9 @@ pub use self::{
     normalisation::Normalisation,
     policy::Policy,
 };
+
+#[cfg(feature = "gpu")]
+pub(crate) use self::{mixing::Mixture, words::Change};
 
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ use crate::{
 #[serde(try_from = "Fields", deny_unknown_fields)]
 pub struct Policy {
     #[serde(skip_serializing_if = "is_default")]
-    fill: Edges,
+    pub(super) fill: Edges,
     format: Version<1>,
     normalise: Normalisation,
     policy: Vec<Augmentation>,

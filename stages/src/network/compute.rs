@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-#[cfg(any(feature = "cuda", test))]
+#[cfg(any(feature = "gpu", test))]
 use super::on_burn::BurnNetwork;
 use super::{Architecture, Backend, Forward, Mode, Pass, Weights, on_cpu::CpuNetwork};
 
@@ -13,7 +13,7 @@ pub struct Network {
 
 enum Engine {
     Cpu(Box<CpuNetwork>),
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     Burn(Box<BurnNetwork>),
 }
 
@@ -36,7 +36,7 @@ impl Network {
     ) -> Self {
         let engine = match backend {
             Backend::Cpu(isa) => Engine::Cpu(Box::new(CpuNetwork::new(architecture, pass, outputs, frozen, *isa))),
-            #[cfg(any(feature = "cuda", test))]
+            #[cfg(any(feature = "gpu", test))]
             Backend::Burn(device) => {
                 Engine::Burn(Box::new(BurnNetwork::new(architecture, pass, outputs, frozen, device)))
             }
@@ -65,7 +65,7 @@ impl Network {
     pub fn set_weights(&mut self, weights: &Weights) {
         self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.set_weights(weights),
-            #[cfg(any(feature = "cuda", test))]
+            #[cfg(any(feature = "gpu", test))]
             Engine::Burn(network) => network.set_weights(weights),
         });
     }
@@ -77,7 +77,7 @@ impl Network {
     pub fn forward(&mut self, images: &[f32], mode: Mode) -> Forward {
         self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.forward(images, mode),
-            #[cfg(any(feature = "cuda", test))]
+            #[cfg(any(feature = "gpu", test))]
             Engine::Burn(network) => network.forward(images, mode),
         })
     }
@@ -91,7 +91,7 @@ impl Network {
     pub fn weight_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> &BTreeMap<String, Vec<f32>> {
         self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.weight_gradients(output_gradients),
-            #[cfg(any(feature = "cuda", test))]
+            #[cfg(any(feature = "gpu", test))]
             Engine::Burn(network) => network.weight_gradients(output_gradients),
         })
     }
@@ -104,7 +104,7 @@ impl Network {
     pub fn image_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<f32> {
         self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.image_gradients(output_gradients),
-            #[cfg(any(feature = "cuda", test))]
+            #[cfg(any(feature = "gpu", test))]
             Engine::Burn(network) => network.image_gradients(output_gradients),
         })
     }

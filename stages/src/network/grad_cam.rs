@@ -147,7 +147,7 @@ mod tests {
             let noise = numbers(weight.values.len(), id);
             weight.values.iter_mut().zip(noise).for_each(|(w, x)| *w += 0.3 * x);
         }
-        Predictor::new(architecture, weights, Backend::of(ComputeDevice::Cpu).unwrap())
+        Predictor::new(architecture, weights, Backend::of(ComputeDevice::CPU).unwrap())
     }
 
     /// Returns Grad-CAM of one image written out from its definition, with the gradient `[channels, height, width]` of the logit.

@@ -10,8 +10,8 @@ mod grad_cam;
 mod initialiser;
 pub(crate) mod kernels;
 pub mod layers;
-#[cfg(any(feature = "cuda", test))]
-mod on_burn;
+#[cfg(any(feature = "gpu", test))]
+pub(crate) mod on_burn;
 mod on_cpu;
 pub mod padding;
 mod pass;
@@ -23,7 +23,7 @@ mod weights;
 pub mod written_out;
 
 pub use architecture::{Architecture, Builder, Layer};
-pub use backend::{Backend, numerics};
+pub use backend::{Backend, FoundDevice, NotBuilt, absent, devices, driver_hint, numerics};
 pub use compute::Network;
 pub use error::ModelError;
 pub use families::{Family, Proposed, TABLES, Table, TableFamily};

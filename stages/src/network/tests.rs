@@ -52,9 +52,13 @@ fn weights(architecture: &Architecture) -> Weights {
     weights
 }
 
-/// Our kernels on this processor, and burn's operations.
+/// Our kernels on this processor, and burn's operations: on a GPU if there is one and the build has GPUs, otherwise on this processor.
 fn backends() -> [Backend; 2] {
-    [Backend::of(ComputeDevice::Cpu).unwrap(), Backend::Burn(Device::flex())]
+    #[cfg(feature = "gpu")]
+    let device = super::on_burn::test_device();
+    #[cfg(not(feature = "gpu"))]
+    let device: Option<Device> = None;
+    [Backend::of(ComputeDevice::CPU).unwrap(), Backend::Burn(device.unwrap_or_else(Device::flex))]
 }
 
 fn loaded(architecture: &Architecture, weights: &Weights, pass: Pass, outputs: &[&str], backend: &Backend) -> Network {
@@ -329,7 +333,7 @@ fn results_are_bit_identical_for_every_instruction_set_and_number_of_threads() {
 fn a_step_does_not_depend_on_earlier_steps() {
     let architecture = every_kind();
     let weights = weights(&architecture);
-    let backend = Backend::of(ComputeDevice::Cpu).unwrap();
+    let backend = Backend::of(ComputeDevice::CPU).unwrap();
     let images = numbers(7 * 3 * 13 * 12, 50);
     let few = &images[3 * 3 * 13 * 12..];
     let step = |network: &mut Network, images: &[f32]| {
@@ -393,7 +397,7 @@ fn check_shapes(values: Value, input: [usize; 3], heads: &[Head]) {
     let images = numbers(n * input.iter().product::<usize>(), 1);
     let names: Vec<&str> = architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
     let mut network =
-        loaded(&architecture, &weights, Pass::Training, &names, &Backend::of(ComputeDevice::Cpu).unwrap());
+        loaded(&architecture, &weights, Pass::Training, &names, &Backend::of(ComputeDevice::CPU).unwrap());
     let forward = network.forward(&images, Mode::Training { seed: 1, step: 1 });
     for layer in &architecture.layers {
         let expected = n * layer.shape.iter().product::<usize>();

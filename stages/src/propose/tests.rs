@@ -35,7 +35,7 @@ struct Search {
 fn run(stage: &dyn Stage, objects: &MemoryObjects, slots: &[(&str, Option<Digest>)]) -> Result<Outputs, StageError> {
     let slots = slots.iter().filter_map(|(slot, digest)| Some(((*slot).to_owned(), (*digest)?))).collect();
     let seed = if stage.needs().seed { 7 } else { 0 };
-    stage.run(&Inputs::new(&slots, objects), &Context { seed, device: ComputeDevice::Cpu, host: &QuietHost })
+    stage.run(&Inputs::new(&slots, objects), &Context { seed, device: ComputeDevice::CPU, host: &QuietHost })
 }
 
 impl Search {

@@ -1,5 +1,8 @@
 //! Tests of whole trainings: their outputs, and that interruptions do not change them.
 
+#[cfg(feature = "gpu")]
+mod on_device;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -13,6 +16,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
+    device::DeviceKind,
     images::dataset::{self, ImageShape},
     network::{
         Architecture, Weights,
@@ -89,7 +93,7 @@ impl Study {
     }
 
     fn run(&self, train: &Train, host: &dyn Host) -> Result<Outputs, StageError> {
-        let context = Context { seed: 5, device: ComputeDevice::Cpu, host };
+        let context = Context { seed: 5, device: ComputeDevice::CPU, host };
         train.run(&Inputs::new(&self.slots, &self.objects), &context)
     }
 }
@@ -446,10 +450,10 @@ fn data_that_do_not_fit_are_named() {
 #[test]
 fn the_outputs_of_version_2_do_not_change() {
     let train = train(json!({ "keep": ["Best", "Last", { "Every": 2 }], "histograms": 2 }));
-    assert_eq!((train.id().version, crate::network::numerics()), (2, "canonical f32, kernels-2"));
+    assert_eq!((train.id().version, crate::network::numerics(DeviceKind::Cpu)), (2, "canonical f32, kernels-2"));
     let study = Study::new();
     for &isa in Isa::available() {
-        let context = Context { seed: 5, device: ComputeDevice::Cpu, host: &QuietHost };
+        let context = Context { seed: 5, device: ComputeDevice::CPU, host: &QuietHost };
         let inputs = Inputs::new(&study.slots, &study.objects);
         let outputs = train.run_at(Backend::Cpu(isa), &inputs, &context).unwrap();
         let digests: Vec<_> =
@@ -524,7 +528,7 @@ fn interruptions_threads_and_instruction_sets_do_not_change_a_training_on_mixed_
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     assert_eq!(pool.install(|| study.run(&train, &QuietHost).unwrap()), expected);
     for &isa in Isa::available() {
-        let context = Context { seed: 5, device: ComputeDevice::Cpu, host: &QuietHost };
+        let context = Context { seed: 5, device: ComputeDevice::CPU, host: &QuietHost };
         let inputs = Inputs::new(&study.slots, &study.objects);
         assert_eq!(train.run_at(Backend::Cpu(isa), &inputs, &context).unwrap(), expected, "{isa}");
     }

@@ -248,7 +248,7 @@ mod tests {
         let target = target::select(&architecture, &[]).unwrap().remove(0);
         let images: Vec<u8> = (0..40 * shape.bytes()).map(|i| ((i * i + i / shape.bytes() * 31) % 211) as u8).collect();
         let ascent = FourierAscent {
-            predictor: &Predictor::new(architecture, weights, Backend::of(ComputeDevice::Cpu).unwrap()),
+            predictor: &Predictor::new(architecture, weights, Backend::of(ComputeDevice::CPU).unwrap()),
             shape,
             normalisation: &Normalisation { scale: vec![1.0 / 255.0; channels], offset: vec![-0.5; channels] },
             settings,

@@ -86,7 +86,7 @@ fn run_with(
 }
 
 fn context(host: &dyn Host) -> Context<'_> {
-    Context { seed: 5, device: ComputeDevice::Cpu, host }
+    Context { seed: 5, device: ComputeDevice::CPU, host }
 }
 
 fn run(stage: &VisualizeFilters, network: &(Architecture, Weights)) -> Outputs {
@@ -101,7 +101,7 @@ fn read(outputs: &Outputs) -> Vec<LayerFilters> {
 fn with_ascent<T>((architecture, weights): &(Architecture, Weights), f: impl FnOnce(&Ascent<'_>, &Target) -> T) -> T {
     let [channels, height, width] = architecture.input;
     let shape = ImageShape { channels, height, width };
-    let predictor = Predictor::new(architecture.clone(), weights.clone(), Backend::of(ComputeDevice::Cpu).unwrap());
+    let predictor = Predictor::new(architecture.clone(), weights.clone(), Backend::of(ComputeDevice::CPU).unwrap());
     let policy = Policy::plain(channels);
     let normalisation = policy.normalisation();
     let ascent = Ascent { predictor: &predictor, shape, normalisation, steps: 20, step: 2.0, seed: 5 };
@@ -262,7 +262,7 @@ fn examples_are_the_images_that_excite_filters_most() {
     let layer = &record.layers[0];
     assert_eq!((layer.layer.as_str(), layer.sheet.as_str()), ("add_1", "add_1_examples.png"));
     // The slow way: one image at a time, then sort all.
-    let predictor = Predictor::new(network.0.clone(), network.1.clone(), Backend::of(ComputeDevice::Cpu).unwrap());
+    let predictor = Predictor::new(network.0.clone(), network.1.clone(), Backend::of(ComputeDevice::CPU).unwrap());
     let mut alone = predictor.network(Pass::Inference, &["add_1"]);
     let data = Dataset::read(splits().remove(1).1.into()).unwrap();
     let mut means: Vec<Vec<(f64, usize)>> = vec![Vec::new(); FILTERS];

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use pipe_engine::{
-    action::DeviceKind,
     claims::{self, Claimed},
     names::NameError,
     study::{Found, Study, action, tree_of},
 };
+use pipe_stages::DeviceKind;
 use pipe_store::{ActionKey, Digest, Store};
 use serde::Serialize;
 use serde_json::Value;

@@ -279,7 +279,7 @@ impl Builder {
             return Ok(again(files));
         }
         let inputs = Inputs::new(&action.inputs, &*self.store);
-        let context = Context { seed: action.seed(), device: ComputeDevice::Cpu, host: &QuietHost };
+        let context = Context { seed: action.seed(), device: ComputeDevice::CPU, host: &QuietHost };
         match node.stage.run(&inputs, &context) {
             Ok(outputs) => {
                 made.insert(action.key(), outputs.files().clone());

@@ -2,12 +2,14 @@
 
 use std::{fs, path::Path, time::SystemTime};
 
-use pipe_stages::fetch::{Look, Surroundings};
+use pipe_stages::{
+    DeviceKind,
+    fetch::{Look, Surroundings},
+};
 use pipe_store::Digest;
 
 use super::{accepted, refused};
 use crate::{
-    action::DeviceKind,
     pipeline::{
         expand::{Downloads, expand},
         mistake::Rendering,

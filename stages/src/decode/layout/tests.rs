@@ -25,7 +25,7 @@ fn run_slots(params: &str, slots: &[(&str, Vec<u8>)], objects: &[Vec<u8>]) -> Re
         store.put(object.clone());
     }
     let slots = slots.iter().map(|(slot, bytes)| ((*slot).to_owned(), store.put(bytes.clone()))).collect();
-    decode.run(&Inputs::new(&slots, &store), &Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost })
+    decode.run(&Inputs::new(&slots, &store), &Context { seed: 0, device: ComputeDevice::CPU, host: &QuietHost })
 }
 
 fn run(params: &str, bytes: Vec<u8>) -> Result<Outputs, StageError> {

@@ -159,7 +159,7 @@ fn partial(fetcher: &Fetcher) -> PathBuf {
 fn run(fetcher: &Fetcher, host: &dyn Host) -> Result<Vec<u8>, StageError> {
     let slots = std::collections::BTreeMap::new();
     let objects = pipe_store::MemoryObjects::default();
-    let context = Context { seed: 0, device: ComputeDevice::Cpu, host };
+    let context = Context { seed: 0, device: ComputeDevice::CPU, host };
     let outputs = fetcher.run(&Inputs::new(&slots, &objects), &context)?;
     Ok(outputs.into_files().remove(ARCHIVE).unwrap())
 }
@@ -528,7 +528,7 @@ fn several_files_become_several_outputs() {
     let (action, sources) = serde_json::from_value::<FetchSpec>(spec).unwrap().divide();
     let slots = std::collections::BTreeMap::new();
     let objects = pipe_store::MemoryObjects::default();
-    let context = Context { seed: 0, device: ComputeDevice::Cpu, host: &QuietHost };
+    let context = Context { seed: 0, device: ComputeDevice::CPU, host: &QuietHost };
     let inputs = Inputs::new(&slots, &objects);
     let bare = action.run(&inputs, &context).unwrap_err();
     assert_eq!(bare.to_string(), "no URL is known for `a`, `b`");

@@ -34,6 +34,21 @@ impl Mask {
         Self { stream, threshold: (f64::from(p) * 4_294_967_296.0) as u32, scale: 1.0 / (1.0 - p) }
     }
 
+    #[cfg(feature = "gpu")]
+    pub(crate) fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    #[cfg(feature = "gpu")]
+    pub(crate) fn threshold(&self) -> u32 {
+        self.threshold
+    }
+
+    #[cfg(feature = "gpu")]
+    pub(crate) fn scale(&self) -> f32 {
+        self.scale
+    }
+
     /// Writes `x` after dropout to `y`.
     pub(crate) fn apply(&self, isa: Isa, x: &[f32], y: &mut [f32]) {
         let chunks = y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate();

@@ -42,7 +42,7 @@ impl Definition for Activation {
         Plan::of(Apply(self.function), site).or(Follower::Function(self.function))
     }
 
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     fn on_burn(
         &self,
         mut inputs: Vec<burn::tensor::Tensor<4>>,

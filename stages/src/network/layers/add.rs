@@ -43,7 +43,7 @@ impl Definition for Add {
         Plan::of(Sum, site)
     }
 
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     fn on_burn(
         &self,
         inputs: Vec<burn::tensor::Tensor<4>>,

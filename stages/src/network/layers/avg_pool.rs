@@ -59,7 +59,7 @@ impl Definition for AvgPool {
         Plan::of(Pool { x, y, window: self.window().on(x), kind: PoolKind::Mean }, site)
     }
 
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     fn on_burn(
         &self,
         mut inputs: Vec<burn::tensor::Tensor<4>>,

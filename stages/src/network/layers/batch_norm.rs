@@ -73,7 +73,7 @@ impl Definition for BatchNorm {
         Plan::of(Normalise { shape, epsilon: self.epsilon, gamma, beta, moving, batch: None }, site)
     }
 
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     fn on_burn(
         &self,
         mut inputs: Vec<burn::tensor::Tensor<4>>,
@@ -81,7 +81,6 @@ impl Definition for BatchNorm {
     ) -> burn::tensor::Tensor<4> {
         use burn::tensor::module;
 
-        use super::burn_site::numbers;
         use crate::network::pass::Mode;
 
         let (x, epsilon) = (inputs.remove(0), f64::from(self.epsilon));
@@ -91,8 +90,8 @@ impl Definition for BatchNorm {
             return module::batch_norm(x, gamma, beta, mean, variance, epsilon);
         }
         let normalised = module::batch_norm_train(x, gamma, beta, epsilon);
-        let statistics = [numbers(normalised.mean), numbers(normalised.variance)];
-        site.statistics.insert(site.layer.to_owned(), statistics);
+        let statistics = [normalised.mean, normalised.variance];
+        site.statistics.insert(site.layer.to_owned(), statistics.map(burn::tensor::Tensor::inner));
         normalised.output
     }
 

@@ -13,11 +13,15 @@ pub(crate) struct Site<'a> {
     /// The index of the layer in the architecture.
     pub(crate) index: u32,
     pub(crate) mode: Mode,
+    /// Without autodiff.
     pub(crate) device: &'a Device,
+    /// Whether our kernels run on the device.
+    #[cfg(feature = "gpu")]
+    pub(crate) has_our_kernels: bool,
     /// All arrays of the network, flat.
     pub(crate) weights: &'a BTreeMap<String, Tensor<1>>,
     /// Output of batch normalisation: the batch's mean and biased variance, by layer.
-    pub(crate) statistics: &'a mut BTreeMap<String, [Vec<f32>; 2]>,
+    pub(crate) statistics: &'a mut BTreeMap<String, [Tensor<1>; 2]>,
 }
 
 impl Site<'_> {

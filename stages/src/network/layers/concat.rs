@@ -43,7 +43,7 @@ impl Definition for Concat {
         Plan::of(Join { channels: site.output.c }, site)
     }
 
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     fn on_burn(
         &self,
         inputs: Vec<burn::tensor::Tensor<4>>,

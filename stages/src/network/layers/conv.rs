@@ -80,7 +80,7 @@ impl Definition for Conv {
         }
     }
 
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     fn on_burn(
         &self,
         mut inputs: Vec<burn::tensor::Tensor<4>>,

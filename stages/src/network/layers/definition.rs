@@ -54,7 +54,7 @@ pub(crate) trait Definition {
     fn on_cpu(&self, site: &Site<'_>) -> Plan;
 
     /// Computes the layer with burn. Inputs and output are `[n, channels, height, width]` or `[n, units, 1, 1]`.
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     fn on_burn(
         &self,
         inputs: Vec<burn::tensor::Tensor<4>>,

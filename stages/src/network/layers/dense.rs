@@ -58,7 +58,7 @@ impl Definition for Dense {
         Plan::of(Convolution::new(Kernel::new(x, site.output, window), true), site)
     }
 
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     fn on_burn(
         &self,
         mut inputs: Vec<burn::tensor::Tensor<4>>,

@@ -54,7 +54,7 @@ impl Definition for Dropout {
     }
 
     /// Uses the masks of the CPU kernel, so that both backends drop the same elements.
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     fn on_burn(
         &self,
         mut inputs: Vec<burn::tensor::Tensor<4>>,
@@ -68,8 +68,12 @@ impl Definition for Dropout {
             return x;
         }
         let shape = x.dims();
-        let factors = factors(&Mask::new(seed, step, site.index, self.p), shape);
-        x * Tensor::from_data(TensorData::new(factors, shape), site.device)
+        let mask = Mask::new(seed, step, site.index, self.p);
+        #[cfg(feature = "gpu")]
+        if site.has_our_kernels {
+            return x * crate::network::on_burn::kernels::dropout::factors(&mask, shape, site.device);
+        }
+        x * Tensor::from_data(TensorData::new(factors(&mask, shape), shape), site.device)
     }
 
     /// Dropout does nothing during inference.
@@ -129,8 +133,8 @@ impl Operation for Drop {
 }
 
 /// Returns the factors of elements of `shape` `[n, c, h, w]`: 0 where `mask` drops the element, otherwise 1 / (1 - p).
-#[cfg(any(feature = "cuda", test))]
-fn factors(mask: &Mask, [n, c, h, w]: [usize; 4]) -> Vec<f32> {
+#[cfg(any(feature = "gpu", test))]
+pub(crate) fn factors(mask: &Mask, [n, c, h, w]: [usize; 4]) -> Vec<f32> {
     use crate::network::kernels::{
         Isa,
         map::{self, Shape},

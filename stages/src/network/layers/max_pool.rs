@@ -60,7 +60,7 @@ impl Definition for MaxPool {
         Plan::of(pool, site).or(Follower::MaxPool(pool))
     }
 
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     fn on_burn(
         &self,
         mut inputs: Vec<burn::tensor::Tensor<4>>,

@@ -5,14 +5,14 @@ mod activation;
 mod add;
 mod avg_pool;
 mod batch_norm;
-#[cfg(any(feature = "cuda", test))]
+#[cfg(any(feature = "gpu", test))]
 pub(crate) mod burn_site;
 mod concat;
 mod conv;
 mod convolution;
 pub(crate) mod definition;
 mod dense;
-mod dropout;
+pub(crate) mod dropout;
 mod flatten;
 pub mod label;
 mod max_pool;

@@ -49,7 +49,7 @@ impl Window {
     }
 
     /// Returns the padding (before, after) along each of `sides`.
-    #[cfg(any(feature = "cuda", test))]
+    #[cfg(any(feature = "gpu", test))]
     pub(super) fn zeros(self, sides: [usize; 2]) -> [(usize, usize); 2] {
         sides.map(|side| {
             let (before, after, _) = self.padding.along(side, self.size, self.stride);

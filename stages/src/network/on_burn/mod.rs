@@ -11,14 +11,20 @@ use super::{
     weights::Weights,
 };
 
-/// The outputs of layers, by name.
-type Outputs = BTreeMap<String, Tensor<4>>;
+#[cfg(feature = "gpu")]
+pub(crate) mod kernels;
 
-/// The mean and the biased variance of a batch, by layer.
-type Statistics = BTreeMap<String, [Vec<f32>; 2]>;
+/// The outputs of layers, by name.
+pub(crate) type Outputs = BTreeMap<String, Tensor<4>>;
+
+/// The mean and the biased variance of a batch, by layer, without autodiff.
+pub(crate) type Statistics = BTreeMap<String, [Tensor<1>; 2]>;
+
+/// The arrays of a network, by name and flat.
+pub(crate) type Arrays = BTreeMap<String, Tensor<1>>;
 
 /// A network on a device.
-pub(super) struct BurnNetwork {
+pub(crate) struct BurnNetwork {
     /// Ends at the last layer in `outputs`.
     architecture: Architecture,
     pass: Pass,
@@ -27,8 +33,10 @@ pub(super) struct BurnNetwork {
     frozen: BTreeSet<String>,
     /// The device without autodiff.
     device: Device,
-    /// Trained parameters and moving statistics, by name and flat.
-    weights: BTreeMap<String, Tensor<1>>,
+    #[cfg(feature = "gpu")]
+    has_our_kernels: bool,
+    /// Trained parameters and moving statistics.
+    weights: Arrays,
     /// The images of the last forward pass, if they need gradients.
     images: Option<Tensor<4>>,
     /// The outputs of the last forward pass.
@@ -42,7 +50,7 @@ impl BurnNetwork {
     ///
     /// # Panics
     /// If an output is not a layer.
-    pub(super) fn new(
+    pub(crate) fn new(
         architecture: &Architecture,
         pass: Pass,
         outputs: &[&str],
@@ -60,7 +68,9 @@ impl BurnNetwork {
             outputs: outputs.iter().map(|&name| name.to_owned()).collect(),
             frozen: frozen.clone(),
             device: device.clone(),
-            weights: BTreeMap::new(),
+            #[cfg(feature = "gpu")]
+            has_our_kernels: kernels::is_cube(device),
+            weights: Arrays::new(),
             images: None,
             last: BTreeMap::new(),
             gradients: BTreeMap::new(),
@@ -72,9 +82,18 @@ impl BurnNetwork {
     /// # Panics
     /// If an array of the architecture is missing.
     pub(super) fn set_weights(&mut self, weights: &Weights) {
+        let device = self.device.clone();
+        let upload = |name: &str| {
+            let values = &weights.0[name].values;
+            Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &device)
+        };
+        self.set_arrays(upload);
+    }
+
+    /// Replaces the arrays by those that `array` returns for their names: flat, and without autodiff.
+    pub(crate) fn set_arrays(&mut self, array: impl Fn(&str) -> Tensor<1>) {
         let tensor = |parameter: ParameterShape| {
-            let values = &weights.0[&parameter.name].values;
-            let tensor = Tensor::<1>::from_data(TensorData::new(values.clone(), [values.len()]), &self.device);
+            let tensor = array(&parameter.name);
             let is_frozen = parameter.name.rsplit_once('.').is_some_and(|(layer, _)| self.frozen.contains(layer));
             let trained = parameter.trained && !is_frozen && self.pass == Pass::Training;
             (parameter.name, if trained { tensor.autodiff().require_grad() } else { tensor })
@@ -95,6 +114,7 @@ impl BurnNetwork {
         let (last, statistics) = self.walk(images, mode);
         self.last = last;
         let outputs = self.last.iter().map(|(name, output)| (name.clone(), numbers(output.clone().inner()))).collect();
+        let statistics = statistics.into_iter().map(|(layer, of)| (layer, of.map(numbers))).collect();
         Forward { outputs, statistics }
     }
 
@@ -104,12 +124,16 @@ impl BurnNetwork {
         output_gradients: &BTreeMap<String, Vec<f32>>,
     ) -> &BTreeMap<String, Vec<f32>> {
         assert_eq!(self.pass, Pass::Training, "the network was built for training");
-        let mut gradients = self.scalar(output_gradients).backward();
-        let tracked = self.weights.iter().filter(|(_, weight)| weight.is_autodiff());
-        let of_weights =
-            tracked.filter_map(|(name, weight)| Some((name.clone(), numbers(weight.grad_remove(&mut gradients)?))));
-        self.gradients = of_weights.collect();
+        let scalar = self.scalar(output_gradients);
+        self.gradients = self.slopes(&scalar).into_iter().map(|(name, slope)| (name, numbers(slope))).collect();
         &self.gradients
+    }
+
+    /// Returns the gradients of `scalar` with respect to the arrays that are trained.
+    pub(crate) fn slopes(&self, scalar: &Tensor<1>) -> Arrays {
+        let mut gradients = scalar.backward();
+        let tracked = self.weights.iter().filter(|(_, weight)| weight.is_autodiff());
+        tracked.filter_map(|(name, weight)| Some((name.clone(), weight.grad_remove(&mut gradients)?))).collect()
     }
 
     /// See [`Network::image_gradients`](super::Network::image_gradients).
@@ -131,7 +155,7 @@ impl BurnNetwork {
     }
 
     /// Computes all layers. Returns the outputs and the statistics of the batch.
-    fn walk(&self, images: Tensor<4>, mode: Mode) -> (Outputs, Statistics) {
+    pub(crate) fn walk(&self, images: Tensor<4>, mode: Mode) -> (Outputs, Statistics) {
         let layers = &self.architecture.layers;
         let mut statistics = Statistics::new();
         // The number of remaining readers of each output. The last reader takes the tensor, so that burn can compute in place.
@@ -152,6 +176,8 @@ impl BurnNetwork {
                 index,
                 mode: if self.frozen.contains(&layer.name) { Mode::Inference } else { mode },
                 device: &self.device,
+                #[cfg(feature = "gpu")]
+                has_our_kernels: self.has_our_kernels,
                 weights: &self.weights,
                 statistics: &mut statistics,
             };
@@ -160,4 +186,19 @@ impl BurnNetwork {
         let last = self.outputs.iter().map(|name| (name.clone(), take(&mut outputs, name))).collect();
         (last, statistics)
     }
+}
+
+/// Returns the device with which tests run: a GPU, or a driver that computes on the processor. Says so if there is none.
+#[cfg(all(test, feature = "gpu"))]
+#[allow(clippy::print_stderr, reason = "a test says what it skips")]
+pub(crate) fn test_device() -> Option<Device> {
+    #[cfg(feature = "wgpu")]
+    let kind = burn::tensor::DeviceType::Wgpu;
+    #[cfg(not(feature = "wgpu"))]
+    let kind = burn::tensor::DeviceType::Cuda;
+    let found = Device::enumerate(kind).into_iter().next();
+    if found.is_none() {
+        eprintln!("skipped: there is no device");
+    }
+    found
 }

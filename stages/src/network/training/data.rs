@@ -75,6 +75,29 @@ impl Data {
         self.validation.as_ref().map(Dataset::len)
     }
 
+    /// Returns the training split and the images added to it.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn train(&self) -> &[Dataset] {
+        &self.train
+    }
+
+    /// Returns the validation split.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn validation(&self) -> Option<&Dataset> {
+        self.validation.as_ref()
+    }
+
+    #[cfg(feature = "gpu")]
+    pub(crate) fn image_shape(&self) -> crate::images::dataset::ImageShape {
+        self.train[0].image_shape()
+    }
+
+    /// Returns the labels of all training images for a head.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn labels(&self, head: &str) -> impl Iterator<Item = i32> {
+        self.train.iter().flat_map(move |of| of.labels(head).expect("the split was checked").iter().copied())
+    }
+
     /// Returns the training images at `positions` of `draws`, the images that `epoch` draws, changed by `policy`. Indices beyond the
     /// training split refer to the added images. An image is mixed with one from anywhere in the epoch, so that batches do not
     /// matter.
@@ -115,17 +138,19 @@ impl Data {
 
     /// Fills `out` with a training image, changed by `policy`. Returns its split and its index there.
     fn show(&self, policy: &Policy, draw: Draw, epoch: u32, seed: u64, out: &mut [f32]) -> (&Dataset, u32) {
-        let first = self.train[0].len();
-        let (index, seed) = (draw.image, augmentation_seed(seed, draw.repeat));
-        let (dataset, index, seed) = if (index as usize) < first {
-            (&self.train[0], index, seed)
-        } else {
-            // Augmentation draws by seed and index. An added image must not draw the same numbers as the image of the
-            // training split with the same index.
-            (&self.train[1], index - first as u32, !seed)
-        };
+        let (index, seed) = self.place(draw.image, augmentation_seed(seed, draw.repeat));
+        let dataset = &self.train[usize::from(draw.image as usize >= self.train[0].len())];
         policy.fill(dataset, &[index], Some(epoch), seed, out);
         (dataset, index)
+    }
+
+    /// Returns the index of an image in its split, and the seed with which it is augmented.
+    ///
+    /// Augmentation draws by seed and index. An added image must not draw the same numbers as the image of the training split with the
+    /// same index.
+    pub(crate) fn place(&self, image: u32, seed: u64) -> (u32, u64) {
+        let first = self.train[0].len() as u32;
+        if image < first { (image, seed) } else { (image - first, !seed) }
     }
 
     /// Returns the validation images `from..to`.

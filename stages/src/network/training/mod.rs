@@ -8,8 +8,11 @@ pub(crate) mod history;
 pub(crate) mod keep;
 pub(crate) mod loss;
 mod metric;
-mod mixed;
+pub(crate) mod mixed;
 mod objective;
+#[cfg(feature = "gpu")]
+mod on_device;
+mod on_host;
 pub(crate) mod optimizer;
 pub(crate) mod order;
 pub(crate) mod run;
@@ -17,6 +20,7 @@ pub(crate) mod schedule;
 mod settings;
 pub(crate) mod state;
 pub(crate) mod tally;
+mod trainer;
 mod transfer;
 
 pub use class_weights::ClassWeights;

@@ -50,8 +50,11 @@ pub(crate) struct UpdateRule {
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
-const RHO: f32 = 0.9;
-const EPSILON: f32 = 1e-7;
+/// What is left of 1 without beta 1 and beta 2.
+pub(crate) const REST_1: f32 = (1.0 - BETA_1) as f32;
+pub(crate) const REST_2: f32 = (1.0 - BETA_2) as f32;
+pub(crate) const RHO: f32 = 0.9;
+pub(crate) const EPSILON: f32 = 1e-7;
 
 /// The number of elements that a thread takes at a time.
 const CHUNK: usize = 1 << 14;
@@ -74,18 +77,18 @@ pub(crate) struct Optimizer {
 ///
 /// The Adam family adds -rate * (of_mean * mean + of_gradient * gradient) / (sqrt(of_square * square) + epsilon) to
 /// keep * weight. All optimizers use clip * (gradient + decay * weight) as the gradient.
-struct Factors {
+pub(crate) struct Factors {
     /// Twice the L2 factor for kernels, 0 for other weights.
-    decay: f32,
-    clip: f32,
+    pub(crate) decay: f32,
+    pub(crate) clip: f32,
     /// 1 minus the weight decay of this step.
-    keep: f32,
-    momentum: f32,
-    nesterov: bool,
-    rate: f32,
-    of_mean: f32,
-    of_gradient: f32,
-    of_square: f32,
+    pub(crate) keep: f32,
+    pub(crate) momentum: f32,
+    pub(crate) nesterov: bool,
+    pub(crate) rate: f32,
+    pub(crate) of_mean: f32,
+    pub(crate) of_gradient: f32,
+    pub(crate) of_square: f32,
 }
 
 impl Optimizer {
@@ -141,7 +144,7 @@ impl Optimizer {
     }
 
     /// Counts a step and returns its factors. They are computed in f64 and rounded at the end.
-    fn advance(&mut self, rule: &UpdateRule) -> Factors {
+    pub(crate) fn advance(&mut self, rule: &UpdateRule) -> Factors {
         self.steps += 1;
         let (t, learning_rate) = (self.steps as f64, rule.learning_rate);
         let square_share = 1.0 - libm::pow(BETA_2, t);
@@ -213,11 +216,10 @@ kernel! {
 
 kernel! {
     fn adaptive(weights: &mut [f32], gradients: &[f32], means: &mut [f32], squares: &mut [f32], factors: &Factors) {
-        let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
         for (((w, g), m), v) in weights.iter_mut().zip(gradients).zip(means).zip(squares) {
             let g = factors.gradient(*w, *g);
-            *m += (g - *m) * rest_1;
-            *v += (g * g - *v) * rest_2;
+            *m += (g - *m) * REST_1;
+            *v += (g * g - *v) * REST_2;
             let mean = factors.of_mean * *m + factors.of_gradient * g;
             *w = factors.keep * *w - factors.rate * mean / ((*v * factors.of_square).sqrt() + EPSILON);
         }

@@ -4,21 +4,23 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+#[cfg(feature = "gpu")]
+use super::on_device::DeviceTrainer;
 use super::{
-    data::{Batch, Data},
+    data::Data,
     history::{Epoch, Exact, Figures, HeadFigures, Metric, stopped_after},
     keep::Keep,
-    loss::{self, Criterion},
-    mixed::Mixed,
-    optimizer::UpdateRule,
+    loss,
+    on_host::HostTrainer,
     order::{Draw, Order},
     settings::Settings,
     state::{HeadSums, State, Sums},
     tally::Tally,
+    trainer::{Shown, Trainer},
 };
 use crate::{
     network::{
-        Architecture, Backend, Mode, Network, Pass, Weight, Weights,
+        Backend, Weight, Weights,
         kernels::{
             Isa,
             lanes::{LANES, kernel},
@@ -44,45 +46,62 @@ impl Training<'_> {
     /// Trains to the end, starting from the latest usable checkpoint, and returns the final state.
     ///
     /// # Errors
-    /// [`StageError::Interrupted`] if the host asks to stop. A checkpoint is saved first.
+    /// [`StageError::Interrupted`] if the host asks to stop. A checkpoint is saved first. Also if a device fails.
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<State, StageError> {
+        let state = self.start(context);
+        #[cfg(feature = "gpu")]
+        if let Backend::Burn(device) = &self.backend
+            && DeviceTrainer::runs_on(device)
+        {
+            // A device has a queue for each thread that uses it. Here one thread does everything: the one that `scope` moves to.
+            return rayon::scope(|_| {
+                let trainer = DeviceTrainer::new(self, device, &state, context.seed);
+                self.run_on(trainer, state, context)
+            });
+        }
+        self.run_on(HostTrainer::new(self, context.seed), state, context)
+    }
+
+    /// Trains to the end from `state`.
+    fn run_on<T: Trainer>(&self, mut trainer: T, mut state: State, context: &Context<'_>) -> Result<State, StageError> {
         let host = context.host;
-        let mut state = self.start(context);
-        let mut network = Network::to_train(&self.settings.architecture, &self.settings.frozen, &self.backend);
         let order = Order::new(self.settings.sampling, self.data.main_labels(), self.data.n_train());
         let mut batches = Batches { training: self, seed: context.seed, order, draws: Vec::new(), draws_of: 0 };
-        let mut batch = (!self.is_over(&state)).then(|| batches.at(state.step));
+        let mut batch = (!self.is_over(&state)).then(|| batches.at::<T>(state.step));
         while let Some(this) = batch {
             let epoch = state.epochs.len() as u32 + 1;
             let next = state.step + 1;
             let is_last = next == u64::from(self.settings.epochs) * self.steps_per_epoch();
             // The next batch is prepared while the network computes with this one. `join` also moves the step itself to a thread
             // of the pool: from outside, each operation would have to wake one and wait for it.
-            let ((), following) = rayon::join(
-                || self.step(&mut network, &mut state, &this, context.seed),
-                || (!is_last).then(|| batches.at(next)),
-            );
+            let (stepped, following) =
+                rayon::join(|| trainer.step(&mut state, this), || (!is_last).then(|| batches.at::<T>(next)));
+            stepped?;
             if state.diverged_at.is_none() && state.step.is_multiple_of(self.steps_per_epoch()) {
-                self.end_epoch(&mut state);
+                self.end_epoch(&mut trainer, &mut state)?;
             }
             self.report_progress(&state, epoch, host);
             if host.interrupted() {
+                trainer.bring(&mut state)?;
                 host.save_checkpoint(&state.checkpoint());
                 return Err(StageError::Interrupted);
             }
-            let is_over = self.is_over(&state);
-            if host.checkpoint_due() && !is_over {
-                host.save_checkpoint(&state.checkpoint());
+            if !self.is_over(&state) && host.checkpoint_due() {
+                trainer.bring(&mut state)?;
+                if state.diverged_at.is_none() {
+                    host.save_checkpoint(&state.checkpoint());
+                }
             }
-            batch = following.filter(|_| !is_over);
+            batch = following.filter(|_| !self.is_over(&state));
         }
+        trainer.bring(&mut state)?;
         // A longer training with the same trajectory can continue from here.
         host.save_checkpoint(&state.checkpoint());
         Ok(state)
     }
 
     /// Returns the number of steps of an epoch. The last one takes the remaining images.
-    fn steps_per_epoch(&self) -> u64 {
+    pub(super) fn steps_per_epoch(&self) -> u64 {
         self.data.n_train().div_ceil(self.settings.batch) as u64
     }
 
@@ -152,65 +171,25 @@ impl Training<'_> {
         epoch > 0 && self.settings.keep.iter().any(|keep| matches!(keep, Keep::Every(n) if epoch.is_multiple_of(*n)))
     }
 
-    /// Takes one training step on `batch`. If the loss is not finite, marks the state as diverged instead.
-    fn step(&self, network: &mut Network, state: &mut State, batch: &Batch, seed: u64) {
-        let Settings { architecture, head_weights, rule, .. } = self.settings;
-        network.set_weights(&state.weights);
-        let step = u32::try_from(state.step).expect("fewer than 2^32 steps");
-        let forward = network.forward(&batch.images, Mode::Training { seed, step });
-
-        let mut sums = Sums { n: batch.n as u64, loss: 0.0, heads: Vec::new() };
-        let mut logit_gradients = BTreeMap::new();
-        for (index, ((head, labels), &weight)) in
-            architecture.heads.iter().zip(&batch.labels).zip(head_weights).enumerate()
-        {
-            let logits = &forward.outputs[&head.name]; // [n, classes]
-            let criterion = self.settings.criterion_of(index);
-            let mixed = batch.others.as_ref().map(|others| Mixed {
-                labels,
-                others: &others.labels[index],
-                shares: &others.shares,
-            });
-            let score = match &mixed {
-                Some(mixed) => mixed.score(criterion, head.output, logits, head.classes),
-                None => loss::score(criterion, head.output, logits, labels, head.classes),
-            };
-            sums.loss += weight * score.loss;
-            sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
-            let gradient = match &mixed {
-                Some(mixed) => mixed.gradient(criterion, head.output, logits, head.classes, weight),
-                None => loss::gradient(criterion, head.output, logits, labels, head.classes, weight),
-            };
-            logit_gradients.insert(head.name.clone(), gradient);
-        }
-        sums.loss += batch.n as f64 * penalty(self.settings, &state.weights);
-        if !sums.loss.is_finite() {
-            state.diverged_at = Some(state.step);
-            return;
-        }
-        let gradients = network.weight_gradients(&logit_gradients);
-
-        let factor = self.settings.schedule.factor(state.step, self.steps_per_epoch());
-        let rule = UpdateRule { learning_rate: rule.learning_rate * factor, ..rule.clone() };
-        state.optimizer.step(&mut state.weights, gradients, &rule, |name| name.ends_with(".kernel"));
-        move_statistics(self.settings, &mut state.weights, &forward.statistics);
-        state.sums.add(&sums);
-        state.step += 1;
-    }
-
     /// Ends an epoch: validates, and adds the epoch, its histograms and its weights to `state`. If the validation loss is not
     /// finite, marks the state as diverged instead.
-    fn end_epoch(&self, state: &mut State) {
+    fn end_epoch(&self, trainer: &mut impl Trainer, state: &mut State) -> Result<(), StageError> {
+        let Settings { architecture, asked, .. } = self.settings;
+        let mut tallies: Vec<_> = architecture.heads.iter().map(|head| Tally::new(head.classes)).collect();
+        let mut judged = Sums::default();
+        trainer.end_epoch(state, &mut |labels, logits| {
+            judged.add(&sums(self.settings, labels, logits));
+            if !asked.is_empty() {
+                let heads = architecture.heads.iter().zip(labels).zip(&mut tallies);
+                heads.for_each(|((head, labels), tally)| tally.add(&logits[&head.name], labels));
+            }
+        })?;
+        if state.diverged_at.is_some() {
+            return Ok(());
+        }
         let train = std::mem::take(&mut state.sums).figures();
-        let valid = self.data.n_validation().map(|n| {
-            let Settings { architecture, head_weights, asked, .. } = self.settings;
-            let batch = |from: usize| self.data.validation_batch(from, (from + EVALUATION_BATCH).min(n));
-            let batches = (0..n).step_by(EVALUATION_BATCH).map(batch);
-            let mut tallies: Vec<_> = architecture.heads.iter().map(|head| Tally::new(head.classes)).collect();
-            let tallied = (!asked.is_empty()).then_some(tallies.as_mut_slice());
-            let criterion = self.settings.criterion();
-            let network = (architecture, &state.weights, &self.backend);
-            let mut sums = judge(network, batches, criterion, head_weights, tallied);
+        let valid = (judged.n > 0).then(|| {
+            let mut sums = judged;
             sums.loss += sums.n as f64 * penalty(self.settings, &state.weights);
             let of = |metric: &Metric| {
                 let (head, figure) = metric.of_head?;
@@ -220,7 +199,7 @@ impl Training<'_> {
         });
         if valid.as_ref().is_some_and(|figures| !figures.loss.is_finite()) {
             state.diverged_at = Some(state.step);
-            return;
+            return Ok(());
         }
         let epoch = Epoch { train, valid, weights: state.weights.digest() };
         let number = state.epochs.len() as u32 + 1;
@@ -233,6 +212,7 @@ impl Training<'_> {
         state.epochs.push(epoch);
         state.histograms.push(number, &state.weights);
         self.keep_epochs(state);
+        Ok(())
     }
 
     /// Reports the progress: the loss and accuracy of the epoch so far, or of the epoch that has just ended.
@@ -278,23 +258,22 @@ struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// Returns the batch of `step`, counted from 0.
-    fn at(&mut self, step: u64) -> Batch {
-        let Training { data, settings, .. } = self.training;
+    /// Returns what a trainer needs for `step`, counted from 0.
+    fn at<T: Trainer>(&mut self, step: u64) -> T::Batch {
         let steps = self.training.steps_per_epoch();
         let epoch = (step / steps) as u32 + 1;
         if self.draws_of != epoch {
             self.draws = self.order.of(self.seed, epoch);
             self.draws_of = epoch;
         }
-        let from = (step % steps) as usize * settings.batch;
-        let positions = from..(from + settings.batch).min(self.draws.len());
-        data.train_batch(&settings.policy, &self.draws, positions, epoch, self.seed)
+        let from = (step % steps) as usize * self.training.settings.batch;
+        let positions = from..(from + self.training.settings.batch).min(self.draws.len());
+        T::prepare(self.training, &Shown { draws: &self.draws, positions, epoch, seed: self.seed })
     }
 }
 
 impl Sums {
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.n += other.n;
         self.loss += other.loss;
         self.heads.resize(other.heads.len(), HeadSums::default());
@@ -311,38 +290,19 @@ impl Sums {
     }
 }
 
-/// Returns the sums of the losses and of the correct predictions of each head over `batches`, without the L2 penalty. Counts more
-/// in `tallies`, one for each head, if there are any.
-fn judge(
-    (architecture, weights, backend): (&Architecture, &Weights, &Backend),
-    batches: impl Iterator<Item = Batch>,
-    criterion: Criterion<'_>,
-    head_weights: &[f64],
-    mut tallies: Option<&mut [Tally]>,
-) -> Sums {
-    let mut network = Network::of_heads(architecture, Pass::Inference, backend);
-    network.set_weights(weights);
-    let mut sums = Sums::default();
-    for batch in batches {
-        let forward = network.forward(&batch.images, Mode::Inference);
-        let mut of_batch = Sums { n: batch.n as u64, ..Sums::default() };
-        for ((head, labels), weight) in architecture.heads.iter().zip(&batch.labels).zip(head_weights) {
-            let score = loss::score(criterion, head.output, &forward.outputs[&head.name], labels, head.classes);
-            of_batch.loss += weight * score.loss;
-            of_batch.heads.push(HeadSums { loss: score.loss, correct: score.correct });
-        }
-        for ((head, labels), tally) in
-            architecture.heads.iter().zip(&batch.labels).zip(tallies.as_deref_mut().into_iter().flatten())
-        {
-            tally.add(&forward.outputs[&head.name], labels);
-        }
-        sums.add(&of_batch);
+/// Returns the sums of the losses and of the correct predictions of each head over images with these `labels`, without the L2 penalty.
+fn sums(settings: &Settings, labels: &[Vec<i32>], logits: &BTreeMap<String, Vec<f32>>) -> Sums {
+    let mut sums = Sums { n: labels[0].len() as u64, ..Sums::default() };
+    for ((head, labels), weight) in settings.architecture.heads.iter().zip(labels).zip(&settings.head_weights) {
+        let score = loss::score(settings.criterion(), head.output, &logits[&head.name], labels, head.classes);
+        sums.loss += weight * score.loss;
+        sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
     }
     sums
 }
 
 /// Returns the L2 penalty: `l2` times the sum of the squares of all kernels that are trained.
-fn penalty(settings: &Settings, weights: &Weights) -> f64 {
+pub(super) fn penalty(settings: &Settings, weights: &Weights) -> f64 {
     let kernels = settings.trained().filter(|parameter| parameter.kernel.is_some());
     settings.rule.l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
 }
@@ -362,18 +322,5 @@ kernel! {
             lanes.iter_mut().zip(values).for_each(|(lane, x)| *lane += x * x);
         }
         lanes
-    }
-}
-
-/// Updates the moving statistics from those of the batch: moving * momentum + batch * (1 - momentum). The variance is biased, as
-/// in Keras. Those of frozen layers stay.
-fn move_statistics(settings: &Settings, weights: &mut Weights, statistics: &BTreeMap<String, [Vec<f32>; 2]>) {
-    for layer in settings.architecture.layers.iter().filter(|layer| !settings.frozen.contains(&layer.name)) {
-        let Some(momentum) = layer.kind.definition().statistics_momentum() else { continue };
-        for (part, batch) in ["moving_mean", "moving_variance"].iter().zip(&statistics[&layer.name]) {
-            let moving = weights.0.get_mut(&format!("{}.{part}", layer.name)).expect("the layer has statistics");
-            let pairs = moving.values.iter_mut().zip(batch);
-            pairs.for_each(|(moving, batch)| *moving = *moving * momentum + batch * (1.0 - momentum));
-        }
     }
 }

@@ -40,7 +40,7 @@ impl Driver {
                 // What is put back for later waits for its time. Others go with those that are due.
                 _ if until > Instant::now() + self.pace.collect => {}
                 _ => {
-                    let group = (entry.resources, entry.exclude.clone(), entry.job.is_cuda());
+                    let group = (entry.resources, entry.exclude.clone(), entry.job.is_on_gpu());
                     groups.entry(group).or_default().push(*index);
                 }
             }

@@ -1,0 +1,54 @@
+//! Tensors as the buffers of kernels.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn_cubecl::{Cube, tensor::CubeTensor};
+use cubecl::prelude::*;
+
+/// Returns whether our kernels run on `device`.
+pub(crate) fn is_cube(device: &Device) -> bool {
+    Tensor::<1>::empty([1], device).try_into_primitive::<Cube>().is_ok()
+}
+
+/// Returns the length of the largest buffer that `device` allocates, in bytes, if our kernels run on it.
+pub(crate) fn largest_buffer(device: &Device) -> Option<u64> {
+    let tensor = Tensor::<1>::empty([1], device).try_into_primitive::<Cube>().ok()?;
+    Some(tensor.client.properties().memory.max_page_size)
+}
+
+/// Returns the buffer of `tensor`, which must be on a device on which our kernels run, and without autodiff. The buffer is the
+/// tensor's own if its elements are in order.
+pub(crate) fn buffer<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
+    in_order(tensor.try_into_primitive::<Cube>().expect("the tensor is on a device of CubeCL, without autodiff"))
+}
+
+/// Copies words to `device`.
+pub(crate) fn words(values: Vec<u32>, device: &Device) -> CubeTensor {
+    let data = TensorData::new(values.iter().map(|word| word.cast_signed()).collect::<Vec<i32>>(), [values.len()]);
+    let tensor = Tensor::<1, Int>::from_data(data, device);
+    in_order(tensor.try_into_primitive::<Cube>().expect("the device is one of CubeCL"))
+}
+
+fn in_order(tensor: CubeTensor) -> CubeTensor {
+    if tensor.is_contiguous() { tensor } else { burn_cubecl::kernel::into_contiguous(tensor) }
+}
+
+/// Returns the tensor of a buffer.
+pub(super) fn tensor<const D: usize>(buffer: CubeTensor) -> Tensor<D> {
+    Tensor::from_primitive::<Cube>(buffer)
+}
+
+/// Returns a new buffer of f32 of this shape on the device of `like`. Its numbers are arbitrary.
+pub(super) fn empty<const D: usize>(shape: [usize; D], like: &CubeTensor) -> CubeTensor {
+    burn_cubecl::ops::numeric::empty_device_contiguous_dtype(
+        like.client.clone(),
+        like.device.clone(),
+        shape.into(),
+        burn::tensor::DType::F32,
+    )
+}
+
+/// Returns how many cubes, of which size, have `n` units.
+pub(super) fn units(n: usize, on: &CubeTensor) -> (CubeCount, CubeDim) {
+    let dim = CubeDim::new(&on.client, n);
+    (cubecl::calculate_cube_count_elemwise(&on.client, n, dim), dim)
+}

@@ -1,0 +1,293 @@
+//! Holds each kernel against the CPU's. Without a device of CubeCL, the tests pass and say that they were skipped.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::{images::Plan, *};
+use crate::{
+    augment::Augment,
+    images::{
+        Mixture, Policy,
+        dataset::{self, Dataset, ImageShape},
+    },
+    network::{
+        Weight, Weights,
+        architecture::Output,
+        kernels::dropout::Mask,
+        on_burn::test_device,
+        training::{
+            Loss,
+            loss::{self as on_host, Criterion},
+            mixed::Mixed,
+            optimizer::{Optimizer, OptimizerKind, UpdateRule},
+        },
+    },
+    philox::{Purpose, Stream},
+};
+
+fn numbers(n: usize, id: u32) -> Vec<f32> {
+    let stream = Stream::new(9, Purpose::Filters, 0, id);
+    (0..n as u64).map(|i| stream.f32(i) - 0.5).collect()
+}
+
+fn array(values: &[f32], device: &Device) -> Tensor<1> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().unwrap()
+}
+
+fn check(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let is_close = (found - expected).abs() <= tolerance * expected.abs().max(1.0);
+        assert!(is_close, "{what}: number {i} is {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn masks_of_dropout_are_those_of_the_cpu() {
+    let Some(device) = test_device() else { return };
+    for (shape, p) in [([3, 17, 5, 7], 0.25), ([70, 40, 1, 1], 0.5), ([2, 16, 8, 8], 0.9)] {
+        let mask = Mask::new(u64::MAX - 5, 7, 3, p);
+        assert_eq!(
+            read(dropout::factors(&mask, shape, &device)),
+            crate::network::layers::dropout::factors(&mask, shape)
+        );
+    }
+}
+
+const SHAPE: ImageShape = ImageShape { channels: 3, height: 6, width: 9 };
+const SEED: u64 = 77;
+
+fn images(n: usize) -> Dataset {
+    let images: Vec<u8> = (0..n * SHAPE.bytes()).map(|i| (i * i * 31 % 251) as u8).collect();
+    Dataset::read(dataset::write(SHAPE, images, &[("class", &vec![0; n])]).into()).unwrap()
+}
+
+/// Policies that a device makes, with all edges.
+fn policies(dataset: &Dataset) -> Vec<Policy> {
+    let changes = [
+        "[]",
+        r#"[{"RandomFlip": 0.5}]"#,
+        r#"[{"VerticalFlip": 0.5}, {"RandomFlip": 0.5}]"#,
+        r#"[{"RandomCrop": 5}]"#,
+        r#"[{"Cutout": 4}]"#,
+        r#"[{"RandomFlip": 0.5}, {"RandomCrop": 2}, {"Cutout": 3}, {"RandomCrop": 3}, {"VerticalFlip": 0.5}]"#,
+        r#"[{"RandomFlip": 0.5}, {"RandomCrop": 2}, {"MixUp": 0.4}]"#,
+        r#"[{"RandomFlip": 0.5}, {"Cutout": 2}, {"CutMix": 1.0}, {"MixUp": 0.4}]"#,
+    ];
+    let of = |(changes, fill): (&str, &str)| {
+        let json = format!(r#"{{"normalise": "PerChannel", "policy": {changes}, "fill": "{fill}"}}"#);
+        serde_json::from_str::<Augment>(&json).unwrap().resolve(dataset).unwrap()
+    };
+    changes.into_iter().flat_map(|changes| ["Black", "Nearest", "Reflect"].map(|fill| of((changes, fill)))).collect()
+}
+
+#[test]
+fn images_are_gathered_and_changed_as_on_the_cpu() {
+    let Some(device) = test_device() else { return };
+    let n = 13;
+    let (dataset, epoch) = (images(n), 4);
+    let bytes: Vec<u8> = dataset.images().to_vec();
+    let packed: Vec<u32> =
+        bytes.chunks(4).map(|four| four.iter().rev().fold(0, |w, &b| w << 8 | u32::from(b))).collect();
+    let packed = words(packed, &device);
+    for policy in policies(&dataset) {
+        let changes = policy.changes(SHAPE).expect("a device makes all of them");
+        let plan = Plan {
+            shape: [SHAPE.channels, SHAPE.height, SHAPE.width],
+            edges: policy.edges(),
+            changes,
+            mixes: policy.mixes(),
+        };
+        let shown = |index: u32| {
+            let mut image = vec![0.0; SHAPE.bytes()];
+            policy.fill(&dataset, &[index], Some(epoch), SEED, &mut image);
+            image
+        };
+        let (mut of_batch, mut expected) = (Vec::new(), Vec::new());
+        for position in 0..n {
+            let mut image = shown(position as u32);
+            of_batch.push(position as u32);
+            policy.write(SHAPE, position as u32, epoch, SEED, &mut of_batch);
+            if policy.mixes() {
+                let mixture = policy.mixture(SHAPE, n, position, epoch, SEED);
+                let other = mixture.as_ref().map_or(position, |mixture| mixture.partner) as u32;
+                of_batch.push(other);
+                policy.write(SHAPE, other, epoch, SEED, &mut of_batch);
+                of_batch.extend(mixture.as_ref().map_or(Mixture::NONE, Mixture::words));
+                if let Some(mixture) = mixture {
+                    mixture.apply(&mut image, &shown(other), SHAPE);
+                }
+            }
+            expected.extend(image);
+        }
+        let scales = array(&policy.scales(), &device);
+        let found = images::gather(&packed, &words(of_batch, &device), &scales, &plan);
+        check(&read(found), &expected, 1e-5, &format!("{policy:?}"));
+    }
+}
+
+#[test]
+fn losses_and_their_gradients_are_those_of_the_cpu() {
+    let Some(device) = test_device() else { return };
+    let (n, classes) = (37, 11);
+    let logits: Vec<f32> = numbers(n * classes, 3).iter().map(|x| x * 12.0).collect();
+    let class = |i: usize| (i * 7 % classes) as u32;
+    let labels: Vec<u32> = (0..2 * n).map(class).collect();
+    let weights: Vec<f64> = (0..classes).map(|i| 0.5 + i as f64 / 8.0).collect();
+    let share = |i: usize| i as f32 / n as f32;
+    let on_device = words(labels.clone(), &device);
+    for loss in [Loss::CrossEntropy, Loss::Poisson, Loss::MeanSquaredError] {
+        for output in [Output::Softmax, Output::NormalisedSigmoid] {
+            for (smoothing, weighted, mixes) in
+                [(0.0, false, false), (0.1, true, false), (0.0, true, true), (0.2, false, true)]
+            {
+                let smoothing = if loss == Loss::CrossEntropy { smoothing } else { 0.0 };
+                let class_weights = weighted.then_some(weights.as_slice());
+                let criterion = Criterion { loss, smoothing, class_weights };
+                // Of each image: its index among all labels, one more word, and perhaps the other image.
+                let of_image = |i: usize| {
+                    let mut words = vec![i as u32, 5];
+                    if mixes {
+                        let kind = u32::from(!i.is_multiple_of(3));
+                        words.extend([(2 * n - 1 - i) as u32 - n as u32, 5, kind, share(i).to_bits(), 0, 0, 0, 0]);
+                    }
+                    words
+                };
+                let of_batch: Vec<u32> = (0..n).flat_map(of_image).collect();
+                let stride = of_batch.len() / n;
+                let of_batch = words(of_batch, &device);
+                let shown = super::loss::Shown {
+                    labels: &on_device,
+                    first_label: n,
+                    words: &of_batch,
+                    stride,
+                    mixed: mixes.then_some([2, 4]),
+                };
+                let factors: Vec<f32> =
+                    class_weights.map_or(vec![1.0; classes], |of| of.iter().map(|&w| w as f32).collect());
+                let of_head = super::loss::Criterion {
+                    loss,
+                    output,
+                    smoothing,
+                    class_weights: &array(&factors, &device),
+                    weight: 0.7,
+                };
+                let found = judge_logits(&logits, [n, classes], &shown, of_head, &device);
+                let label = |i: usize| labels[n + i] as i32;
+                let (first, second): (Vec<i32>, Vec<i32>) =
+                    (0..n).map(|i| (label(i), if !i.is_multiple_of(3) { label(n - 1 - i) } else { label(i) })).unzip();
+                let shares: Vec<f64> =
+                    (0..n).map(|i| if !i.is_multiple_of(3) { share(i).into() } else { 1.0 }).collect();
+                let mixed = Mixed { labels: &first, others: &second, shares: &shares };
+                let (score, gradient) = if mixes {
+                    (
+                        mixed.score(criterion, output, &logits, classes),
+                        mixed.gradient(criterion, output, &logits, classes, 0.7),
+                    )
+                } else {
+                    (
+                        on_host::score(criterion, output, &logits, &first, classes),
+                        on_host::gradient(criterion, output, &logits, &first, classes, 0.7),
+                    )
+                };
+                let what = format!("{criterion:?} {output:?} {mixes}");
+                check(&found.0, &gradient, 1e-6, &what);
+                check(&[found.1.iter().sum()], &[score.loss as f32], 1e-5, &what);
+                assert_eq!(found.2.iter().sum::<f32>(), score.correct as f32, "{what}");
+            }
+        }
+    }
+}
+
+fn judge_logits(
+    logits: &[f32],
+    shape: [usize; 2],
+    shown: &super::loss::Shown<'_>,
+    criterion: super::loss::Criterion<'_>,
+    device: &Device,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let logits = Tensor::<2>::from_data(TensorData::new(logits.to_vec(), shape), device);
+    let judged = super::loss::judge(logits, shown, criterion);
+    (read(judged.gradient), read(judged.losses), read(judged.hits))
+}
+
+#[test]
+fn optimizers_update_as_on_the_cpu() {
+    let Some(device) = test_device() else { return };
+    let rule = UpdateRule {
+        learning_rate: 0.01,
+        l2: 0.003,
+        clip_norm: None,
+        momentum: 0.9,
+        nesterov: true,
+        weight_decay: 0.05,
+    };
+    let n = 1000;
+    let kinds =
+        [OptimizerKind::Adam, OptimizerKind::AdamW, OptimizerKind::Nadam, OptimizerKind::RmsProp, OptimizerKind::Sgd];
+    for kind in kinds {
+        let start = numbers(n, 1);
+        let mut weights = Weights([("a.kernel".to_owned(), Weight { shape: vec![n], values: start.clone() })].into());
+        let mut on_host = Optimizer::new(kind, [("a.kernel", n)].into_iter());
+        let mut counts = on_host.clone();
+        let on_device = array(&start, &device);
+        let moments = |of: &BTreeMap<String, Vec<f32>>| of.get("a.kernel").map(|values| array(values, &device));
+        let (first, second) = (moments(&on_host.first), moments(&on_host.second));
+        let (one, zero) = (array(&[1.0], &device), array(&[0.0], &device));
+        for step in 0..5 {
+            let gradient = numbers(n, 10 + step);
+            on_host.step(&mut weights, &[("a.kernel".to_owned(), gradient.clone())].into(), &rule, |_| true);
+            let mut factors = counts.advance(&rule);
+            factors.decay = (2.0 * rule.l2) as f32;
+            for alive in [&zero, &one] {
+                let moments = optimizer::Moments { first: first.as_ref(), second: second.as_ref() };
+                let gradient = array(&gradient, &device);
+                optimizer::update(kind, &on_device, gradient, moments, &factors, &one, alive);
+            }
+        }
+        check(&read(on_device), &weights.0["a.kernel"].values, 1e-6, &format!("{kind:?}"));
+    }
+}
+
+#[test]
+fn sums_are_whole_and_what_is_not_finite_is_seen() {
+    let Some(device) = test_device() else { return };
+    for n in [1, 255, 256, 257, 70_000] {
+        let (gradients, weights) = (numbers(n, 4), numbers(n, 5));
+        let expected: f64 = gradients.iter().zip(&weights).map(|(g, w)| f64::from(g + 0.5 * w).powi(2)).sum();
+        let of_runs = Tensor::zeros([3 + sums::runs(n)], &device);
+        sums::squares(array(&gradients, &device), &array(&weights, &device), 0.5, &of_runs, 3);
+        let (square, clip) = (Tensor::zeros([2], &device), Tensor::zeros([1], &device));
+        sums::total(of_runs, &square, 1);
+        check(&read(square.clone()), &[0.0, expected as f32], 1e-5, &format!("{n} numbers"));
+        sums::clip(&square.narrow(0, 1, 1), &clip, 0.1);
+        check(&read(clip), &[(0.1 / expected.sqrt().max(0.1)) as f32], 1e-5, &format!("{n} numbers"));
+    }
+    for (bad, at) in [(f32::NAN, 2), (f32::INFINITY, 3), (f32::NEG_INFINITY, 4)] {
+        let alive = array(&[1.0], &device);
+        let mut values = vec![1.0; 8];
+        values[at] = bad;
+        let slots = array(&values, &device);
+        sums::check(&slots, 0, 2, &alive);
+        assert_eq!(read(alive.clone()), [1.0]);
+        sums::check(&slots, 3, 4, &alive);
+        assert_eq!(read(alive.clone()), [if at == 2 { 1.0 } else { 0.0 }]);
+        sums::check(&slots, 5, 2, &alive);
+        assert_eq!(read(slots)[7], if at == 2 { 1.0 } else { 0.0 }, "it stays so");
+    }
+}
+
+#[test]
+fn moving_statistics_move() {
+    let Some(device) = test_device() else { return };
+    let (moving, batch) = (array(&[1.0, -2.0, 0.5], &device), array(&[3.0, 2.0, 0.5], &device));
+    statistics::move_towards(&moving, batch.clone(), 0.75, &array(&[0.0], &device));
+    assert_eq!(read(moving.clone()), [1.0, -2.0, 0.5]);
+    statistics::move_towards(&moving, batch, 0.75, &array(&[1.0], &device));
+    check(&read(moving), &[1.5, -1.0, 0.5], 1e-7, "three channels");
+}

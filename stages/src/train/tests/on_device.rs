@@ -1,0 +1,96 @@
+//! Trainings on a device follow those of the CPU. Without a device, the tests pass and say that they were skipped.
+
+use super::*;
+use crate::network::on_burn::test_device;
+
+impl Study {
+    /// Runs on a device, or on the CPU.
+    fn run_on(
+        &self,
+        device: Option<&burn::tensor::Device>,
+        train: &Train,
+        host: &dyn Host,
+    ) -> Result<Outputs, StageError> {
+        let backend =
+            device.map_or_else(|| Backend::of(ComputeDevice::CPU).unwrap(), |device| Backend::Burn(device.clone()));
+        let context = Context { seed: 5, device: ComputeDevice::CPU, host };
+        train.run_at(backend, &Inputs::new(&self.slots, &self.objects), &context)
+    }
+}
+
+/// Returns the numbers of a column of `history.csv`.
+fn column(outputs: &Outputs, name: &str) -> Vec<f64> {
+    let history = std::str::from_utf8(&outputs.files()["history.csv"]).unwrap();
+    let mut lines = history.lines();
+    let at = lines.next().unwrap().split(',').position(|column| column == name).expect(name);
+    lines.map(|line| line.split(',').nth(at).unwrap().parse().unwrap()).collect()
+}
+
+fn check(on_device: &Outputs, on_cpu: &Outputs, what: &str) {
+    for name in ["train.loss", "valid.loss"] {
+        for (found, expected) in column(on_device, name).iter().zip(column(on_cpu, name)) {
+            assert!((found - expected).abs() < 2e-3 * expected.abs().max(1.0), "{what}: {name} {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_losses_of_a_training_follow_those_of_the_cpu() {
+    let Some(device) = test_device() else { return };
+    let study = Study::new();
+    for (what, changes) in [
+        ("Nadam", json!({ "epochs": 5 })),
+        (
+            "all at once",
+            json!({
+                "optimizer": "AdamW", "clip_norm": 0.5, "label_smoothing": 0.1, "class_weights": { "right": 2.0 },
+                "sampling": "Balanced", "schedule": { "Cosine": { "over_epochs": 4, "warmup_epochs": 1 } },
+                "metrics": ["valid.macro_f1"], "l2": 0.01,
+            }),
+        ),
+        ("RMSprop", json!({ "optimizer": "RMSprop", "learning_rate": 0.001, "loss": "Poisson" })),
+        ("SGD", json!({ "optimizer": "SGD", "momentum": 0.9, "loss": "MeanSquaredError" })),
+    ] {
+        let train = train(changes);
+        let [on_device, on_cpu] = [Some(&device), None].map(|device| study.run_on(device, &train, &QuietHost).unwrap());
+        check(&on_device, &on_cpu, what);
+    }
+}
+
+#[test]
+fn images_that_a_device_cannot_change_are_changed_on_the_host() {
+    let Some(device) = test_device() else { return };
+    for policy in
+        [json!([{ "Rotation": 20.0 }, { "RandomFlip": 0.5 }]), json!([{ "Rotation": 20.0 }, { "MixUp": 0.4 }])]
+    {
+        let study = Study::new().augment(policy.clone());
+        let train = train(json!({}));
+        let [on_device, on_cpu] = [Some(&device), None].map(|device| study.run_on(device, &train, &QuietHost).unwrap());
+        check(&on_device, &on_cpu, &policy.to_string());
+    }
+}
+
+#[test]
+fn interruptions_do_not_change_the_outputs() {
+    let Some(device) = test_device() else { return };
+    let study = Study::new();
+    let train = train(json!({ "keep": ["Best", { "Every": 2 }], "momentum": 0.9, "clip_norm": 0.5, "l2": 0.01 }));
+    let expected = study.run_on(Some(&device), &train, &QuietHost).unwrap();
+    let keeper = Keeper { every: 1, stop_after: 5, ..Keeper::default() };
+    for _ in 0..2 {
+        assert!(matches!(study.run_on(Some(&device), &train, &keeper), Err(StageError::Interrupted)));
+    }
+    assert!(study.run_on(Some(&device), &train, &keeper).unwrap() == expected);
+    assert_eq!(keeper.checkpoints.lock().unwrap().len(), 12);
+}
+
+#[test]
+fn a_training_that_diverges_is_the_same_result() {
+    let Some(device) = test_device() else { return };
+    let study = Study::new();
+    let train = train(json!({ "learning_rate": 1e30, "keep": ["Best", "Last"], "momentum": 0.9 }));
+    let outputs = study.run_on(Some(&device), &train, &QuietHost).unwrap();
+    assert_eq!(record(&outputs, "score.json")["status"], json!("diverged"));
+    let keeper = Keeper { every: 1, ..Keeper::default() };
+    assert!(study.run_on(Some(&device), &train, &keeper).unwrap() == outputs);
+}
