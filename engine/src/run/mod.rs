@@ -38,6 +38,7 @@ use std::{
 use admission::{Admission, Limits, Wish};
 use alike::{GivenUp, Searches};
 pub use event::{Event, How};
+use fetching::Remade;
 use launcher::Resources;
 use live::Live;
 use local::{Ended, Job, Message};
@@ -159,6 +160,9 @@ struct Engine<'a> {
     fresh: BTreeSet<usize>,
     /// The nodes whose results were looked for elsewhere.
     asked: BTreeSet<usize>,
+    /// Whether files of results may be at a remote.
+    may_lack_files: bool,
+    remade: Remade,
     ready: BTreeSet<usize>,
     running: BTreeMap<usize, Running>,
     admission: Admission,
@@ -218,6 +222,8 @@ impl<'a> Engine<'a> {
             trees: vec![None; n],
             fresh,
             asked: BTreeSet::new(),
+            may_lack_files: options.remote.is_some() || store.has_promises()?,
+            remade: Remade::default(),
             ready: BTreeSet::new(),
             running: BTreeMap::new(),
             admission: Admission::new(Limits::of(plan, wanted, options)),
@@ -286,6 +292,9 @@ impl<'a> Engine<'a> {
                     self.concluded(index, result, how, why, 0.0, tell)?;
                 }
                 known => {
+                    if self.searches.given_up(index).is_none() && !self.fetch_inputs(index, &action, tell)? {
+                        continue;
+                    }
                     if let Some(ActionResult::Tree(tree)) = known {
                         self.before.insert(index, tree);
                     }
@@ -518,6 +527,14 @@ impl<'a> Engine<'a> {
         seconds: f64,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), StoreError> {
+        if let Some(before) = self.remade.tree(index)
+            && result != ActionResult::Tree(before)
+        {
+            // Other nodes have read the outputs that it had.
+            let message = format!("its outputs are not those that a remote had for the same action, {before}");
+            let hint = "run again: the nodes that depend on it are executed then".to_owned();
+            return self.crashed(index, message, Some(hint), seconds, tell);
+        }
         self.searches.has_result(index);
         match result {
             ActionResult::Tree(tree) => {
@@ -560,7 +577,7 @@ impl<'a> Engine<'a> {
         let node = &self.plan.nodes[index].name;
         tracing::debug!(node, %why, key = self.actions[index].map(|key| key.0.to_string()), "settled");
         tell(Event::Settled { node, how, why, key: self.actions[index], tree, seconds });
-        for &reader in &self.readers[index] {
+        for reader in self.remade.readers(index).unwrap_or_else(|| self.readers[index].clone()) {
             self.missing[reader] -= 1;
             if self.missing[reader] == 0 {
                 self.fresh.insert(reader);
