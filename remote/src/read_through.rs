@@ -44,6 +44,8 @@ const AT_ONCE_UP_TO: u64 = 64 << 10;
 /// So do records, tables and pictures up to this length, which views read.
 const LOOKED_AT: [&str; 3] = [".json", ".csv", ".png"];
 const LOOKED_AT_UP_TO: u64 = 16 << 20;
+/// A result with more files is a folder of data. Of those only records come at once.
+const MANY: usize = 1000;
 
 /// What remotes give while a study is run: results of one that is asked, and files that any has promised.
 pub struct ReadThrough {
@@ -264,9 +266,10 @@ fn fetch_promised_files(remote: &Remote, store: &Store, files: &[&PromisedFile])
     })
 }
 
-/// Returns whether a file comes with its result.
-fn comes_at_once(path: &str, size: u64) -> bool {
-    size <= AT_ONCE_UP_TO || (size <= LOOKED_AT_UP_TO && LOOKED_AT.iter().any(|end| path.ends_with(end)))
+/// Returns whether a file comes with its result, which has this number of files.
+fn comes_at_once(path: &str, size: u64, files: usize) -> bool {
+    let is_looked_at = |ends: &[&str]| size <= LOOKED_AT_UP_TO && ends.iter().any(|end| path.ends_with(end));
+    if files > MANY { is_looked_at(&LOOKED_AT[..1]) } else { size <= AT_ONCE_UP_TO || is_looked_at(&LOOKED_AT) }
 }
 
 /// Fetches the result of an action, with what it names or a promise of it. Returns whether there is one.
@@ -285,7 +288,8 @@ async fn fetch_one(bucket: &Bucket, store: &Store, key: &ActionKey, all: &Mutex<
     let meter = Meter::default();
     fetch_object(bucket, store, &name, None, "the outputs", &meter).await?;
     let Tree { files } = store.tree(&name)?;
-    let (now, later): (Vec<_>, Vec<_>) = files.iter().partition(|(path, file)| comes_at_once(path, file.size));
+    let (now, later): (Vec<_>, Vec<_>) =
+        files.iter().partition(|(path, file)| comes_at_once(path, file.size, files.len()));
     let mut jobs = stream::iter(now)
         .map(|(path, file)| fetch_object(bucket, store, &file.digest, Some(file.size), path, &meter))
         .buffer_unordered(FILES_AT_ONCE);

@@ -71,7 +71,7 @@ impl Verify {
                 let remotes = Vec::from_iter(remotes).join(", ");
                 let n = report.promised.len();
                 let files = if n == 1 { "1 file".to_owned() } else { format!("{n} files") };
-                text += &format!("{files} ({promised} bytes) not here but at {remotes}\n");
+                text += &format!("promised    {files} ({promised} bytes) at the remote {remotes}\n");
             }
             text += &format!(
                 "{} objects ({} bytes), {} results and {} checkpoints read: {}\n",

@@ -240,6 +240,19 @@ impl Store {
         Ok(count)
     }
 
+    /// Removes the result of an action if it does not count, so that nothing is said of it any more. Its action will run again.
+    ///
+    /// # Errors
+    /// If a file cannot be read or removed.
+    pub fn drop_dead_result(&self, key: &ActionKey) -> Result<()> {
+        // As in `commit`: one process at a time.
+        let _lock = self.lock_dead_records()?;
+        if self.is_dead(key)? {
+            disk::remove(&self.record_path(key))?;
+        }
+        Ok(())
+    }
+
     /// Returns whether the action has a result that does not count: it is damaged, or something it names is damaged or missing.
     fn is_dead(&self, key: &ActionKey) -> Result<bool> {
         let missing = self.record(key).and_then(|result| match result {

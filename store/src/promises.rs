@@ -147,11 +147,17 @@ mod tests {
             assert!(matches!(&error, StoreError::Promised { remote, .. } if remote == "lab"), "{error}");
             assert!(error.is_absent() && !error.is_damage());
         }
+        store.drop_dead_result(&key).unwrap();
         store.forget_promise(&large).unwrap();
         assert_eq!(store.result(&key).unwrap(), None);
         assert!(matches!(store.read(&large), Err(StoreError::Missing(_))));
         store.put(b"weights").unwrap();
-        assert!(store.result(&key).unwrap().is_some());
+        assert!(store.result(&key).unwrap().is_some(), "it was not dead");
+        store.promise([&large], "lab").unwrap();
+        fs::remove_file(store.object_path(&large, crate::encoding::Encoding::Raw)).unwrap();
+        store.forget_promise(&large).unwrap();
+        store.drop_dead_result(&key).unwrap();
+        assert_eq!(store.record(&key).unwrap(), None);
     }
 
     #[test]

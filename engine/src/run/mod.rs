@@ -35,7 +35,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use admission::{Admission, Limits, Wish};
+use admission::{Admission, Limits, Share, Wish};
 use alike::{GivenUp, Searches};
 pub use event::{Event, How};
 use fetching::Remade;
@@ -111,7 +111,11 @@ pub fn run(
             }
         }
         if engine.running.is_empty() {
-            break;
+            // A node whose inputs were lost waits for those that make them again.
+            if engine.fresh.is_empty() || stop.is_set() {
+                break;
+            }
+            continue;
         }
         if stop.is_set() && !std::mem::replace(&mut told_to_stop, true) {
             engine.running.values().for_each(|running| running.stop.ask());
@@ -292,9 +296,6 @@ impl<'a> Engine<'a> {
                     self.concluded(index, result, how, why, 0.0, tell)?;
                 }
                 known => {
-                    if self.searches.given_up(index).is_none() && !self.fetch_inputs(index, &action, tell)? {
-                        continue;
-                    }
                     if let Some(ActionResult::Tree(tree)) = known {
                         self.before.insert(index, tree);
                     }
@@ -324,7 +325,16 @@ impl<'a> Engine<'a> {
         if let Some(first) = self.searches.given_up(index) {
             return self.skip(index, first, tell);
         }
-        let wish = Wish::of(&self.plan.nodes[index], &action, self.store)?;
+        let wish = match Wish::of(&self.plan.nodes[index], &action, self.store) {
+            // What it asks for depends on files that are at a remote.
+            Err(error) if error.is_absent() && self.may_lack_files => {
+                if !self.fetch_inputs(index, &action, tell)? {
+                    return Ok(());
+                }
+                Wish::of(&self.plan.nodes[index], &action, self.store)?
+            }
+            wish => wish?,
+        };
         if let Some((message, hint)) = self.admission.lacks(&wish) {
             // What a program asks for is said for all trials. An estimate is of one.
             if wish.threads.is_some() {
@@ -337,8 +347,23 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Returns the next node to start, if one is ready and there is room for it.
+    /// Returns the next node to start, if one is ready, there is room for it, and its inputs are here.
     fn admit(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Option<Job>, StoreError> {
+        while let Some((index, share)) = self.next_ready() {
+            self.ready.remove(&index);
+            let State::Ready { action, why, wish } = std::mem::replace(&mut self.states[index], State::Running) else {
+                unreachable!("only ready nodes are in `ready`")
+            };
+            if self.fetch_inputs(index, &action, tell)? {
+                return self.job(index, share, *action, why, wish, tell).map(Some);
+            }
+            self.admission.release(index);
+        }
+        Ok(None)
+    }
+
+    /// Returns the next node for which there is room, and what it is given.
+    fn next_ready(&mut self) -> Option<(usize, Share)> {
         // The files of this disk are stored first, so that nothing that changes them while other nodes run changes a result.
         let is_of_disk = |index: &usize| self.plan.nodes[*index].stage.listing().is_some();
         let disk_first = self.ready.iter().chain(self.running.keys()).any(is_of_disk);
@@ -350,11 +375,19 @@ impl<'a> Engine<'a> {
         let running: BTreeSet<_> = self.running.keys().map(|index| self.actions[*index]).collect();
         let ready = self.ready.iter().filter(|index| !running.contains(&self.actions[**index]));
         let ready: Vec<_> = ready.filter(|index| !disk_first || is_of_disk(index)).map(wish).collect();
-        let Some((index, share)) = self.admission.admit(ready.into_iter()) else { return Ok(None) };
-        self.ready.remove(&index);
-        let State::Ready { action, why, wish } = std::mem::replace(&mut self.states[index], State::Running) else {
-            unreachable!("only ready nodes are in `ready`")
-        };
+        self.admission.admit(ready.into_iter())
+    }
+
+    /// Returns the job of a node that was admitted.
+    fn job(
+        &mut self,
+        index: usize,
+        share: Share,
+        action: Action,
+        why: Why,
+        wish: Wish,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Job, StoreError> {
         if self.trainings.nodes.binary_search(&index).is_ok() && !std::mem::replace(&mut self.has_said_room, true) {
             let open = |index: &usize| !matches!(self.states[*index], State::Settled(_));
             let open: BTreeSet<_> = self.wanted.iter().copied().filter(open).collect();
@@ -375,7 +408,7 @@ impl<'a> Engine<'a> {
         }
         tracing::info!(node = node.name, key = %key.0, share.threads, wish.memory, gpus = share.gpus.join(","), "start");
         let fresh = self.options.rerun.contains(&index);
-        let (job, stop) = Job::new(index, node.stage.clone(), *action, node.how.clone(), share.threads, fresh);
+        let (job, stop) = Job::new(index, node.stage.clone(), action, node.how.clone(), share.threads, fresh);
         let job = job.with_gpus(self.admission.visible(node.how.as_deref(), share.gpus));
         let gpus = wish.gpus.max(usize::from(job.is_cuda()));
         let job =
@@ -384,7 +417,7 @@ impl<'a> Engine<'a> {
         if is_here {
             self.live.started(index, &node.name);
         }
-        Ok(Some(job))
+        Ok(job)
     }
 
     /// Settles a node that has ended without a result. If its search is given up for that, skips the trials that are ready.

@@ -142,9 +142,10 @@ fn large_files_come_when_they_are_needed() {
 #[test]
 fn views_find_what_they_read_and_the_rest_stays() {
     let sizes = [("score.json", 1), ("score.json", 1 << 20), ("a/b.png", 1 << 20), ("best.safetensors", 64 << 10)];
-    assert!(sizes.iter().all(|(path, size)| comes_at_once(path, *size)));
+    assert!(sizes.iter().all(|(path, size)| comes_at_once(path, *size, 5)));
     let sizes = [("best.safetensors", (64 << 10) + 1), ("images.tar", 1 << 20), ("table.csv", (16 << 20) + 1)];
-    assert!(!sizes.iter().any(|(path, size)| comes_at_once(path, *size)));
+    assert!(!sizes.iter().any(|(path, size)| comes_at_once(path, *size, 5)));
+    assert!(comes_at_once("listing.json", 1 << 20, 5000) && !comes_at_once("cat/1.png", 1000, 5000));
 }
 
 #[test]
