@@ -221,7 +221,7 @@ mod tests {
             program: "no node of this study needs a worker".into(),
             log_level: "error",
             memory: None,
-            remote: lab.map(|lab| -> Arc<dyn RemoteResults> { lab.clone() }),
+            remote: lab.map(|lab| Arc::clone(lab) as Arc<dyn RemoteResults>),
             executor: Executor::Here,
         };
         let (all, mut lost) = ((0..plan.nodes.len()).collect(), Vec::new());
