@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::{failure::Failure, logging::Logging, store_args::StoreArgs};
 
-/// Add, check, trust, clean up and remove remotes, and fetch what results have left there
+/// Add, check, trust, clean up and remove remotes: stores elsewhere
 ///
 /// A remote is a folder (`file:///mnt/share/pipe`), a part of a bucket (`s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
 /// `az://CONTAINER/PREFIX`), or a folder of a web server, which can only be read (`https://..`). Remotes are written to `remotes.ron`

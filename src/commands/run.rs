@@ -93,7 +93,7 @@ pub(crate) struct Run {
     locked: bool,
     /// Look in this remote for results that are not known here
     ///
-    /// They are fetched with all their files. A remote that does not answer is said once, and the run goes on without it.
+    /// Their large files, such as weights, are fetched when a node reads them, or by `pipe remote fetch`. A remote that does not answer is said once, and the run goes on without it.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["plan", "check"])]
     remote: Option<String>,
     /// Also send results that this run makes to the remote
