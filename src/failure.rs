@@ -56,6 +56,9 @@ impl Failure {
                                 makes it again";
                     failure = Self { code: 3, ..failure }.hint(hint);
                 }
+                Some(StoreError::Promised { .. }) => {
+                    failure = failure.hint("`pipe remote fetch STUDY` fetches what is not here of a study");
+                }
                 Some(StoreError::Format { .. }) => {
                     failure = Self { code: 2, ..failure }
                         .hint("a newer `pipe` wrote it: use that one, or another store with `--store`");

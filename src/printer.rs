@@ -159,6 +159,15 @@ impl<'p> Printer<'p> {
                 }
                 self.settled(node, *how, &why.to_string(), news, *seconds);
             }
+            Event::Lost { node } => {
+                self.settled = self.settled.saturating_sub(1);
+                let text = format!("files of `{node}` that a remote had are not to be had: it is executed after all");
+                match self.form {
+                    Form::Events => print_event(&json!({ "event": "lost", "node": node, "text": text })),
+                    Form::Log => tracing::warn!(node, "{text}"),
+                    Form::Plain | Form::Bars(_) => self.line(&format!("note: {text}")),
+                }
+            }
             Event::Room { needed } => self.room(needed),
             Event::GivenUp { search, trials, node, message } => self.given_up(search, *trials, node, message),
             Event::Checked { node, verdict, seconds } => self.checked(node, verdict, *seconds),

@@ -19,7 +19,11 @@ impl Through {
         match *self {}
     }
 
-    pub(crate) fn finish(&self, _: bool) -> Result<(), Failure> {
+    pub(crate) fn came(&self) -> Option<(String, serde_json::Value)> {
+        match *self {}
+    }
+
+    pub(crate) fn finish(&self) -> Result<(), Failure> {
         match *self {}
     }
 }
@@ -27,6 +31,11 @@ impl Through {
 #[cfg(not(feature = "remote"))]
 pub(crate) fn read_through(_: &pipe_store::Store, _: &str, _: bool) -> Result<Through, Failure> {
     Err(not_built())
+}
+
+#[cfg(not(feature = "remote"))]
+pub(crate) fn promised(_: &pipe_store::Store) -> Result<Option<Through>, Failure> {
+    Ok(None)
 }
 
 #[cfg(feature = "remote")]
@@ -38,12 +47,14 @@ mod with {
 
     use indicatif::{ProgressBar, ProgressStyle};
     use pipe_engine::run::remote_results::RemoteResults;
-    use pipe_remote::{Probe, Progress, ReadThrough, ReadThroughEnd, Remote, RemoteError, Remotes};
+    use pipe_remote::{Came, Fetched, Probe, Progress, ReadThrough, Remote, RemoteError, Remotes};
     use pipe_stages::words::closest;
     use pipe_store::Store;
 
+    use serde_json::Value;
+
     use super::Failure;
-    use crate::talk;
+    use crate::{output, size::size, talk};
 
     /// Opens the remote called `name`, or the only one.
     pub(crate) fn open(store: &Store, name: Option<&str>) -> Result<(String, Remote), Failure> {
@@ -52,15 +63,20 @@ mod with {
         Ok((name.to_owned(), Remote::open(name, record)?))
     }
 
-    /// The remote that `pipe run --remote` asks.
-    pub(crate) struct Through(Arc<ReadThrough>, String);
+    /// What remotes give in a run: results of one that is asked, and files that are promised.
+    pub(crate) struct Through(Arc<ReadThrough>);
 
     /// Opens the remote called `name`, to be asked for results and, if `write` or the remote's record says so, to get results.
     pub(crate) fn read_through(store: &Store, name: &str, write: bool) -> Result<Through, Failure> {
         let remotes = Remotes::of(store)?;
         let (name, record) = remotes.find(Some(name))?;
         let through = ReadThrough::open(name, record, store, write || record.write)?;
-        Ok(Through(Arc::new(through), name.to_owned()))
+        Ok(Through(Arc::new(through)))
+    }
+
+    /// Returns what fetches the files that are promised in a store, if there are any. No remote is asked before one is needed.
+    pub(crate) fn promised(store: &Store) -> Result<Option<Through>, Failure> {
+        Ok(store.has_promises()?.then(|| Through(Arc::new(ReadThrough::of_promises()))))
     }
 
     impl Through {
@@ -68,18 +84,66 @@ mod with {
             self.0.clone()
         }
 
-        /// Waits until everything is sent, and says what came of it.
-        pub(crate) fn finish(&self, quiet: bool) -> Result<(), Failure> {
-            let ReadThroughEnd { fetched, conflicts } = self.0.finish();
-            if fetched > 0 && !quiet {
-                let results = if fetched == 1 { "1 result".to_owned() } else { format!("{fetched} results") };
-                talk::say(&format!("{results} came from the remote `{}`", self.1));
+        /// Returns what came from remotes as text, which may be empty, and as an event. `None` if no remote was asked for anything.
+        pub(crate) fn came(&self) -> Option<(String, Value)> {
+            let came = self.0.came();
+            if came.remote.is_none() && came.files == 0 {
+                return None;
             }
-            if conflicts.is_empty() {
-                return Ok(());
-            }
-            Err(RemoteError::Conflicts { remote: self.1.clone(), found: conflicts }.into())
+            let mut event = output::value(&came);
+            event["event"] = "remote".into();
+            Some((came_text(&came), event))
         }
+
+        /// Waits until everything is sent.
+        ///
+        /// # Errors
+        /// If a result that this run made differs from the one that stands there.
+        pub(crate) fn finish(&self) -> Result<(), Failure> {
+            let found = self.0.finish();
+            match self.0.came().remote {
+                Some(remote) if !found.is_empty() => Err(RemoteError::Conflicts { remote, found }.into()),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    fn came_text(came: &Came) -> String {
+        let Came { remote, results, files: fetched, bytes, left, left_bytes } = came;
+        let Some(remote) = remote.as_ref().filter(|_| *results > 0) else {
+            let verb = if *fetched == 1 { "was" } else { "were" };
+            let text = format!("{} ({}) {verb} fetched because nodes read them", files(*fetched), size(*bytes));
+            return if *fetched == 0 { String::new() } else { text };
+        };
+        let results = if *results == 1 { "1 result".to_owned() } else { format!("{results} results") };
+        let mut text = format!("{results} came from the remote `{remote}`");
+        if *left > 0 {
+            let (stay, they_are) = if *left == 1 { ("stays", "it is") } else { ("stay", "they are") };
+            text += &format!("; {} ({}) {stay} there until {they_are} needed", files(*left), size(*left_bytes));
+        }
+        text
+    }
+
+    /// Returns a number of files as text.
+    pub(crate) fn files(n: u64) -> String {
+        if n == 1 { "1 file".to_owned() } else { format!("{n} files") }
+    }
+
+    /// Returns a number of files as the subject of a sentence.
+    pub(crate) fn files_are(n: u64) -> String {
+        format!("{} {}", files(n), if n == 1 { "is" } else { "are" })
+    }
+
+    /// Returns what was fetched of a study, or would be, as a line.
+    pub(crate) fn describe_fetched(fetched: &Fetched, plan: bool) -> String {
+        let Fetched { name, study, files: n, bytes, remotes, .. } = fetched;
+        let name = name.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
+        if remotes.is_empty() {
+            return format!("{name}{}: everything is here\n", study.short());
+        }
+        let (verb, remotes) =
+            (if plan { "would fetch" } else { "fetched" }, Vec::from_iter(remotes.clone()).join(", "));
+        format!("{name}{} <- {remotes}: {verb} {} ({})\n", study.short(), files(*n), size(*bytes))
     }
 
     /// Returns what a remote can do, as lines.
@@ -183,6 +247,10 @@ mod with {
                 RemoteError::Unsigned { .. } => Self::work(&error).hint(
                     "who has the study signs it with `pipe push --sign FILE`; `pipe remote trust` says whom you trust",
                 ),
+                RemoteError::Elsewhere { ref study, .. } => {
+                    let hint = format!("`pipe remote fetch {study}` fetches what is not here");
+                    Self::work(&error).hint(hint)
+                }
                 RemoteError::Denied { .. } => Self::work(&error).hint("this identity may do less than that"),
                 RemoteError::Damaged { .. } | RemoteError::Missing { .. } => Self::work(&error)
                     .hint("nothing of it was stored; who has the study mends it with `pipe push --again`"),

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pipe_engine::study::{self, Found, Study};
+use pipe_engine::study::{self, Found, Study, StudyError};
 use pipe_store::{Digest, ObjectSource, Store, StoreError};
 use pipe_views::{ViewError, findings::Findings, report};
 
@@ -32,6 +32,20 @@ pub(crate) enum ViewsError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Publish(#[from] PublishError),
+}
+
+impl ViewsError {
+    /// Returns the object that is at a remote, if that is why.
+    pub(crate) fn promised(&self) -> Option<Digest> {
+        match self {
+            Self::Store(StoreError::Promised { name, .. })
+            | Self::View(
+                ViewError::Store(StoreError::Promised { name, .. })
+                | ViewError::Study(StudyError::Store(StoreError::Promised { name, .. })),
+            ) => Some(*name),
+            _ => None,
+        }
+    }
 }
 
 /// Writes the views of a study to the folder of the store. Existing views are not written again, because they depend only on the

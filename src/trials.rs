@@ -1,7 +1,7 @@
 //! Hears of the trainings of a run as they end, and says what came of each: its score, whether it is the best so far, and what there is to
 //! worry about before the best trial is retrained.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_engine::{
     plan::Plan,
@@ -24,6 +24,8 @@ pub(crate) struct Trials<'p> {
     of: BTreeMap<&'p str, usize>,
     /// The output trees of the data sets, by node.
     data: BTreeMap<&'p str, Digest>,
+    /// The nodes that are settled once more.
+    lost: BTreeSet<String>,
 }
 
 /// What is known of a search.
@@ -104,6 +106,7 @@ impl<'p> Trials<'p> {
             searches: plan.searches.iter().map(search).collect(),
             of: of.collect(),
             data: BTreeMap::new(),
+            lost: BTreeSet::new(),
         }
     }
 
@@ -112,8 +115,13 @@ impl<'p> Trials<'p> {
     /// # Errors
     /// If what it wrote cannot be read.
     pub(crate) fn hear(&mut self, event: &Event<'_>) -> Result<Option<News>, StoreError> {
+        if let Event::Lost { node } = event {
+            self.lost.insert((*node).to_owned());
+            return Ok(None);
+        }
         let Event::Settled { node, how, tree, seconds, .. } = event else { return Ok(None) };
-        let at = self.of.get(*node).copied();
+        // What is settled once more was counted the first time.
+        let at = self.of.get(*node).copied().filter(|_| !self.lost.contains(*node));
         if let Some(at) = at {
             self.searches[at].ended += 1;
         }

@@ -133,6 +133,16 @@ pub enum RemoteError {
         /// The results.
         found: Vec<Conflict>,
     },
+    /// Files of a study that is pushed are at another remote.
+    #[error("{} of the study `{study}` {} at the remote `{remote}` and not here", files_are(*files).0, files_are(*files).1)]
+    Elsewhere {
+        /// The name of the study.
+        study: String,
+        /// The name of that remote.
+        remote: String,
+        /// The number of files.
+        files: usize,
+    },
     /// Nobody whom this project trusts has signed a study.
     #[error("the study {} of the remote `{remote}` is signed by nobody whom this project trusts", study.short())]
     Unsigned {
@@ -179,6 +189,10 @@ fn conflicts(remote: &str, found: &[Conflict]) -> String {
         text += &format!("\n  and {} more", found.len() - SHOWN);
     }
     text + "\nEither the stage is not deterministic, or one of the two was not made by it. Nothing was overwritten."
+}
+
+fn files_are(n: usize) -> (String, &'static str) {
+    if n == 1 { ("1 file".to_owned(), "is") } else { (format!("{n} files"), "are") }
 }
 
 fn count(n: usize) -> String {

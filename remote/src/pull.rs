@@ -177,7 +177,11 @@ impl Puller<'_> {
         .await;
         // What has come stays, whatever happened to the others.
         self.store.publish_received(waiting)?;
-        done
+        done?;
+        if self.store.has_promises()? {
+            wanted.iter().try_for_each(|wanted| self.store.forget_promise(&wanted.digest))?;
+        }
+        Ok(())
     }
 
     async fn fetch_one(&self, wanted: &Wanted) -> Result<(Received, u64)> {

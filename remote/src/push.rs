@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use pipe_store::{ActionKey, ActionResult, Digest, Store};
+use pipe_store::{ActionKey, ActionResult, Digest, Store, Stored};
 
 use crate::{
     bucket::{Bucket, Created},
     closure::{Closure, Without, read_closure},
-    error::{Conflict, RemoteError, Result, shown},
+    error::{Conflict, RemoteError, Result, lacks, shown},
     format::check_format,
     gc,
     keys::SecretKey,
@@ -89,7 +89,7 @@ pub(crate) async fn push(
         if let Some(secret) = options.sign.as_deref().filter(|_| !options.plan)
             && !sign::is_signed(bucket, hash, secret.signer()).await?
         {
-            let reach = Reach::of(store, name, hash, &there.without)?;
+            let reach = Reach::of(store, name, hash, &there.without, &bucket.name)?;
             sign_all(bucket, secret, hash, &reach, watch).await?;
         }
         if !options.plan {
@@ -103,7 +103,8 @@ pub(crate) async fn push(
         (Some(_), _) | (None, None) => there,
         (None, Some(latest)) => read_closure(bucket, &latest.study).await?,
     };
-    let reach = Reach::of(store, name, hash, &options.without)?;
+    let mut reach = Reach::of(store, name, hash, &options.without, &bucket.name)?;
+    add_promised(bucket, hash, &mut reach, before.as_ref()).await?;
     // What a collection may remove is sent again, so that it is newer than the mark.
     let marked = if options.plan { BTreeSet::new() } else { gc::marked_objects(bucket).await? };
     let is_marked = |digest: &Digest| paths_of(digest).iter().any(|path| marked.contains(path));
@@ -119,7 +120,8 @@ pub(crate) async fn push(
     let results = new_results(&reach, before.as_ref().filter(|_| !options.again));
     let bytes = todo.iter().map(|(_, stored)| stored.length).sum::<u64>();
     let bytes = bytes + logs.iter().map(|(_, log)| log.len() as u64).sum::<u64>();
-    let (n, all_objects) = ((todo.len() + logs.len()) as u64, (reach.objects.len() + reach.logs.len()) as u64);
+    let (n, all_objects) =
+        ((todo.len() + logs.len()) as u64, (reach.objects.len() + reach.promised.len() + reach.logs.len()) as u64);
     if options.plan {
         return Ok(pushed(n, bytes, all_objects - n, reach.results.len() as u64));
     }
@@ -178,6 +180,28 @@ async fn sign_all(
     });
     all(signatures, &meter, watch).await?;
     sign::sign_study(bucket, secret, hash).await
+}
+
+/// Adds to a closure the files that are there and not here. They are asked for, unless a study that is there has them.
+///
+/// # Errors
+/// [`RemoteError::Missing`] if one is not there any more.
+async fn add_promised(bucket: &Bucket, study: &Digest, reach: &mut Reach, before: Option<&Closure>) -> Result<()> {
+    let is_known = |digest: &Digest| before.and_then(|before| before.objects.get(digest)).copied();
+    let asked = reach.promised.iter().map(|digest| async move {
+        if let Some(held) = is_known(digest) {
+            return Ok((*digest, held));
+        }
+        for encoding in pipe_store::Encoding::ALL {
+            if let Some(length) = bucket.length(&layout::object(digest, encoding)).await? {
+                return Ok((*digest, Stored { encoding, length }.into()));
+            }
+        }
+        Err(lacks(&bucket.name, &layout::object(digest, pipe_store::Encoding::Raw), study))
+    });
+    let found = all(asked, &Meter::default(), &mut |_| ()).await?;
+    reach.closure.objects.extend(found);
+    Ok(())
 }
 
 /// Returns the paths under which an object may be.

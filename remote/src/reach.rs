@@ -17,6 +17,8 @@ pub(crate) struct Reach {
     pub(crate) closure: Closure,
     /// How its objects are stored here. The logs are not among them.
     pub(crate) objects: BTreeMap<Digest, Stored>,
+    /// The files that are not here, because the remote has promised them.
+    pub(crate) promised: BTreeSet<Digest>,
     /// What executions said, by its digest.
     pub(crate) logs: BTreeMap<Digest, Vec<u8>>,
     /// The results.
@@ -26,11 +28,18 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    /// Finds what the study with this hash, called `name`, reaches.
+    /// Finds what the study with this hash, called `name`, reaches. Files may be missing that `remote` has promised.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if a part of it is not here. Also if the store cannot be read.
-    pub(crate) fn of(store: &Store, name: &str, hash: &Digest, without: &BTreeSet<Without>) -> Result<Self> {
+    /// [`StoreError::Missing`] if another part of it is not here, [`RemoteError::Elsewhere`] if files are at another remote. Also if the
+    /// store cannot be read.
+    pub(crate) fn of(
+        store: &Store,
+        name: &str,
+        hash: &Digest,
+        without: &BTreeSet<Without>,
+        remote: &str,
+    ) -> Result<Self> {
         let study = Study::load(store, hash)?;
         let mut closure = Closure::new(name, *hash, without.clone());
         let (mut wanted, mut left_out) = (BTreeSet::from([*hash, study.pipeline]), BTreeSet::new());
@@ -67,11 +76,21 @@ impl Reach {
                 closure.results.insert(key, name);
             }
         }
-        let mut objects = BTreeMap::new();
+        let (mut objects, mut promised) = (BTreeMap::new(), BTreeSet::new());
+        let mut elsewhere: BTreeMap<String, usize> = BTreeMap::new();
         for digest in wanted {
-            let stored = store.stored(&digest)?.ok_or(StoreError::Missing(digest))?;
-            closure.objects.insert(digest, stored.into());
-            objects.insert(digest, stored);
+            match (store.stored(&digest)?, store.promised(&digest)?) {
+                (Some(stored), _) => {
+                    closure.objects.insert(digest, stored.into());
+                    objects.insert(digest, stored);
+                }
+                (None, Some(of)) if of == remote => drop(promised.insert(digest)),
+                (None, Some(of)) => *elsewhere.entry(of).or_default() += 1,
+                (None, None) => return Err(StoreError::Missing(digest).into()),
+            }
+        }
+        if let Some((remote, files)) = elsewhere.pop_first() {
+            return Err(RemoteError::Elsewhere { study: name.to_owned(), remote, files });
         }
         let mut logs = BTreeMap::new();
         for (key, result) in &results {
@@ -94,7 +113,7 @@ impl Reach {
                 }
             }
         }
-        Ok(Self { closure, objects, logs, results, nodes })
+        Ok(Self { closure, objects, promised, logs, results, nodes })
     }
 }
 

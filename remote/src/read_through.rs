@@ -1,10 +1,13 @@
 //! Results of a remote while a study is run: what is not known here is looked for there, and what is made here may be sent there.
 //!
-//! A run never fails because of it. If the remote does not answer, that is said once, and the run goes on without it.
+//! Of a result, what a run and its views read comes at once, and large files are only promised: they come when a node reads them.
+//!
+//! A run never fails because of it. If a remote does not answer, that is said once, and the run goes on without it.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -14,38 +17,59 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use pipe_engine::run::remote_results::RemoteResults;
-use pipe_store::{ActionKey, ActionResult, Digest, Encoding, Store, Tree};
+use pipe_store::{ActionKey, ActionResult, Digest, PromisedFile, Store, Tree};
 use serde_json::json;
 
 use crate::{
     bucket::{Bucket, SMALL},
-    error::{Conflict, RemoteError, Result, damaged, lacks},
+    error::{Conflict, RemoteError, Result},
     format::check_format,
     layout,
     meter::{AT_ONCE, Meter, aside},
+    object::{fetch_object, fetch_promised},
     push::send_result,
     remote::Remote,
-    remotes::Record,
+    remotes::{Record, Remotes},
     sign,
     upload::send,
 };
 
 /// How long a remote may take to answer a small question.
 const PATIENCE: Duration = Duration::from_millis(4500);
-/// Files up to this length are never compressed.
-const NEVER_COMPRESSED: u64 = 4 << 10;
 /// The files of a result that are fetched at a time.
 const FILES_AT_ONCE: usize = 4;
 
-/// A remote that is asked for results while a study is run.
+/// Files up to this length come with their result: scores, curves.
+const AT_ONCE_UP_TO: u64 = 64 << 10;
+/// So do records, tables and pictures up to this length, which views read.
+const LOOKED_AT: [&str; 3] = [".json", ".csv", ".png"];
+const LOOKED_AT_UP_TO: u64 = 16 << 20;
+/// A result with more files is a folder of data. Of those only records come at once.
+const MANY: usize = 1000;
+
+/// What remotes give while a study is run: results of one that is asked, and files that any has promised.
 pub struct ReadThrough {
-    remote: Remote,
+    /// The remote that is asked for results, if one is.
+    remote: Option<Remote>,
     /// Whether it answered the first question.
     is_checked: AtomicBool,
     /// Whether it is not asked any more.
     is_given_up: AtomicBool,
     fetched: AtomicU64,
+    files: Mutex<Files>,
     writer: Mutex<Option<Writer>>,
+}
+
+/// Files that are promised, and the remotes that have them.
+#[derive(Default)]
+struct Files {
+    /// The lengths of the files that were promised in this run and have not been fetched.
+    promised: BTreeMap<Digest, u64>,
+    /// The number of files that were fetched because a node read them, and their length in bytes.
+    fetched: u64,
+    fetched_bytes: u64,
+    /// Other remotes than the one that is asked. `None` for one that is given up.
+    others: BTreeMap<String, Option<Remote>>,
 }
 
 /// Sends results while the run goes on.
@@ -54,13 +78,21 @@ struct Writer {
     thread: JoinHandle<Vec<Conflict>>,
 }
 
-/// What came of asking a remote.
-#[derive(Debug, Default)]
-pub struct ReadThroughEnd {
+/// What came from remotes in a run.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Came {
+    /// The remote that was asked for results, if one was.
+    pub remote: Option<String>,
     /// The number of results that came from it.
-    pub fetched: u64,
-    /// The results that stand there and differ from those that were made here.
-    pub conflicts: Vec<Conflict>,
+    pub results: u64,
+    /// The number of files that were promised and were fetched because a node read them.
+    pub files: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
+    /// The number of files of the results that have stayed there.
+    pub left: u64,
+    /// Their length in bytes.
+    pub left_bytes: u64,
 }
 
 impl ReadThrough {
@@ -70,36 +102,58 @@ impl ReadThrough {
     /// As for [`Remote::open`].
     pub fn open(name: &str, record: &Record, store: &Store, write: bool) -> Result<Self> {
         let writer = if write { Some(Writer::start(Remote::open(name, record)?, store.clone())) } else { None };
-        Ok(Self::on(Remote::open_to_ask(name, record)?, writer))
+        Ok(Self::on(Some(Remote::open_to_ask(name, record)?), writer))
     }
 
-    fn on(remote: Remote, writer: Option<Writer>) -> Self {
+    /// Returns what asks no remote for results, and only fetches files that are promised already.
+    pub fn of_promises() -> Self {
+        Self::on(None, None)
+    }
+
+    fn on(remote: Option<Remote>, writer: Option<Writer>) -> Self {
         Self {
             remote,
             is_checked: AtomicBool::new(false),
             is_given_up: AtomicBool::new(false),
             fetched: AtomicU64::new(0),
+            files: Mutex::default(),
             writer: Mutex::new(writer),
         }
     }
 
-    /// Waits until everything is sent, and returns what came of it.
-    pub fn finish(&self) -> ReadThroughEnd {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let conflicts = writer.map_or_else(Vec::new, |Writer { sender, thread }| {
-            drop(sender);
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        ReadThroughEnd { fetched: self.fetched.load(Ordering::Relaxed), conflicts }
+    /// Returns what has come so far.
+    pub fn came(&self) -> Came {
+        let files = self.files();
+        Came {
+            remote: self.remote.as_ref().map(|remote| remote.bucket.name.clone()),
+            results: self.fetched.load(Ordering::Relaxed),
+            files: files.fetched,
+            bytes: files.fetched_bytes,
+            left: files.promised.len() as u64,
+            left_bytes: files.promised.values().sum(),
+        }
     }
 
-    async fn fetch_all(&self, store: &Store, keys: &[ActionKey]) -> Result<()> {
-        let bucket = &self.remote.bucket;
+    /// Waits until everything is sent, and returns the results that stand there and differ from those that were made here.
+    pub fn finish(&self) -> Vec<Conflict> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        writer.map_or_else(Vec::new, |Writer { sender, thread }| {
+            drop(sender);
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn fetch_all(&self, bucket: &Bucket, store: &Store, keys: &[ActionKey]) -> Result<()> {
         if !self.is_checked.load(Ordering::Relaxed) {
             soon(bucket, check_format(bucket, false)).await?;
             self.is_checked.store(true, Ordering::Relaxed);
         }
-        let mut jobs = stream::iter(keys.iter().map(|key| fetch_one(bucket, store, key))).buffer_unordered(AT_ONCE);
+        let mut jobs =
+            stream::iter(keys.iter().map(|key| fetch_one(bucket, store, key, &self.files))).buffer_unordered(AT_ONCE);
         while let Some(found) = jobs.next().await {
             match found {
                 Ok(found) => drop(self.fetched.fetch_add(found.into(), Ordering::Relaxed)),
@@ -115,12 +169,52 @@ impl ReadThrough {
 
 impl RemoteResults for ReadThrough {
     fn fetch(&self, store: &Store, keys: &[ActionKey]) {
-        if self.is_given_up.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Err(error) = self.remote.runtime.block_on(self.fetch_all(store, keys)) {
+        let Some(remote) = self.remote.as_ref().filter(|_| !self.is_given_up.load(Ordering::Relaxed)) else { return };
+        if let Err(error) = remote.runtime.block_on(self.fetch_all(&remote.bucket, store, keys)) {
             self.is_given_up.store(true, Ordering::Relaxed);
-            tracing::warn!("the run goes on without the remote `{}`: {error}", self.remote.bucket.name);
+            goes_on_without(&remote.bucket.name, &error);
+        }
+    }
+
+    fn fetch_files(&self, store: &Store, files: &[PromisedFile]) {
+        let mut by_remote: BTreeMap<&str, Vec<&PromisedFile>> = BTreeMap::new();
+        for file in files {
+            by_remote.entry(&file.remote).or_default().push(file);
+        }
+        for (name, files) in by_remote {
+            if let Some(remote) = self.remote.as_ref().filter(|remote| remote.bucket.name == name) {
+                if !self.is_given_up.load(Ordering::Relaxed)
+                    && let Err(error) = fetch_promised_files(remote, store, &files)
+                {
+                    self.is_given_up.store(true, Ordering::Relaxed);
+                    goes_on_without(name, &error);
+                }
+                continue;
+            }
+            let mut guard = self.files();
+            let other = guard.others.entry(name.to_owned()).or_insert_with(|| match open_known(store, name) {
+                Ok(remote) => Some(remote),
+                Err(error) => {
+                    goes_on_without(name, &error);
+                    None
+                }
+            });
+            if let Some(remote) = other
+                && let Err(error) = fetch_promised_files(remote, store, &files)
+            {
+                goes_on_without(name, &error);
+                *other = None;
+            }
+        }
+        // What could not be had is made again, and is not promised any more either.
+        let mut guard = self.files();
+        for file in files {
+            guard.promised.remove(&file.digest);
+            // What the store cannot say, whoever reads the file is told.
+            if store.contains(&file.digest).unwrap_or(false) {
+                guard.fetched += 1;
+                guard.fetched_bytes += file.size;
+            }
         }
     }
 
@@ -140,8 +234,46 @@ async fn soon<T>(bucket: &Bucket, answer: impl Future<Output = Result<T>>) -> Re
     })
 }
 
-/// Fetches the result of an action with everything that it names. Returns whether there is one.
-async fn fetch_one(bucket: &Bucket, store: &Store, key: &ActionKey) -> Result<bool> {
+fn goes_on_without(remote: &str, error: &RemoteError) {
+    tracing::warn!("the run goes on without the remote `{remote}`: {error}");
+}
+
+/// Opens a remote of the store.
+fn open_known(store: &Store, name: &str) -> Result<Remote> {
+    let remotes = Remotes::of(store)?;
+    let (name, record) = remotes.find(Some(name))?;
+    Remote::open_to_ask(name, record)
+}
+
+/// Fetches files that a remote has promised. Says which it does not have.
+///
+/// # Errors
+/// If it does not answer.
+fn fetch_promised_files(remote: &Remote, store: &Store, files: &[&PromisedFile]) -> Result<()> {
+    let meter = Meter::default();
+    remote.runtime.block_on(async {
+        let jobs = files.iter().map(|file| fetch_promised(&remote.bucket, store, file, &meter));
+        let mut jobs = stream::iter(jobs).buffer_unordered(AT_ONCE);
+        while let Some(fetched) = jobs.next().await {
+            match fetched {
+                Err(error @ (RemoteError::Damaged { .. } | RemoteError::Missing { .. })) => {
+                    tracing::warn!("a file is made again: {error}");
+                }
+                fetched => fetched?,
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Returns whether a file comes with its result, which has this number of files.
+fn comes_at_once(path: &str, size: u64, files: usize) -> bool {
+    let is_looked_at = |ends: &[&str]| size <= LOOKED_AT_UP_TO && ends.iter().any(|end| path.ends_with(end));
+    if files > MANY { is_looked_at(&LOOKED_AT[..1]) } else { size <= AT_ONCE_UP_TO || is_looked_at(&LOOKED_AT) }
+}
+
+/// Fetches the result of an action, with what it names or a promise of it. Returns whether there is one.
+async fn fetch_one(bucket: &Bucket, store: &Store, key: &ActionKey, all: &Mutex<Files>) -> Result<bool> {
     let path = layout::action(key);
     let Some(record) = soon(bucket, bucket.get(&path, SMALL)).await? else { return Ok(false) };
     let is_damaged = |reason| RemoteError::Damaged { remote: bucket.name.clone(), path: path.clone(), reason };
@@ -153,48 +285,34 @@ async fn fetch_one(bucket: &Bucket, store: &Store, key: &ActionKey) -> Result<bo
         tracing::debug!(action = %key, "a result is not used, because nobody who is trusted has signed it");
         return Ok(false);
     }
-    fetch_object(bucket, store, &name, None, "").await?;
+    let meter = Meter::default();
+    fetch_object(bucket, store, &name, None, "the outputs", &meter).await?;
     let Tree { files } = store.tree(&name)?;
-    let mut jobs = stream::iter(files.iter())
-        .map(|(path, file)| fetch_object(bucket, store, &file.digest, Some(file.size), path))
+    let (now, later): (Vec<_>, Vec<_>) =
+        files.iter().partition(|(path, file)| comes_at_once(path, file.size, files.len()));
+    let mut jobs = stream::iter(now)
+        .map(|(path, file)| fetch_object(bucket, store, &file.digest, Some(file.size), path, &meter))
         .buffer_unordered(FILES_AT_ONCE);
     while let Some(fetched) = jobs.next().await {
         fetched?;
     }
+    let mut promised = BTreeMap::new();
+    for (_, file) in later {
+        if !store.contains(&file.digest)? {
+            promised.insert(file.digest, file.size);
+        }
+    }
     let (store, key) = (store.clone(), *key);
-    let provenance = json!({ "remote": bucket.name });
-    aside(move || store.commit(&key, &ActionResult::Tree(name), &provenance)).await?;
+    let (remote, provenance, objects) =
+        (bucket.name.clone(), json!({ "remote": bucket.name }), promised.keys().copied().collect::<Vec<_>>());
+    aside(move || {
+        store.promise(&objects, &remote)?;
+        store.commit(&key, &ActionResult::Tree(name), &provenance)
+    })
+    .await?;
+    all.lock().unwrap_or_else(PoisonError::into_inner).promised.extend(promised);
     Ok(true)
 }
-
-/// Fetches an object, unless it is here. Its encoding is not known, and is guessed from its size and its path.
-async fn fetch_object(bucket: &Bucket, store: &Store, digest: &Digest, size: Option<u64>, path: &str) -> Result<()> {
-    if store.contains(digest)? {
-        return Ok(());
-    }
-    let is_raw_first = size.is_none_or(|size| size <= NEVER_COMPRESSED) || RAW.iter().any(|end| path.ends_with(end));
-    let order = if is_raw_first { [Encoding::Raw, Encoding::Zstd] } else { [Encoding::Zstd, Encoding::Raw] };
-    for encoding in order {
-        let path = layout::object(digest, encoding);
-        let Some((_, mut pieces)) = bucket.open(&path).await? else { continue };
-        let mut incoming = store.receive(digest, encoding, size)?;
-        while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| bucket.error(&format!("read `{path}`"), &error))?;
-            incoming.write(&piece)?.map_err(|found| damaged(&bucket.name, &path, &found))?;
-        }
-        let to = store.clone();
-        let name = bucket.name.clone();
-        return aside(move || {
-            let received = incoming.finish()?.map_err(|found| damaged(&name, &path, &found))?;
-            Ok(to.publish_received(vec![received])?)
-        })
-        .await;
-    }
-    Err(lacks(&bucket.name, &layout::object(digest, Encoding::Raw), digest))
-}
-
-/// What the names of files end with that do not shrink.
-const RAW: [&str; 4] = [".safetensors", ".png", ".gz", ".zip"];
 
 impl Writer {
     fn start(remote: Remote, store: Store) -> Self {
@@ -233,94 +351,4 @@ async fn send_all(bucket: &Bucket, store: &Store, key: &ActionKey, tree: &Digest
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use pipe_engine::study;
-
-    use super::*;
-    use crate::testing::{Watched, check_clean, copy, files, options, remote, store, study};
-
-    /// Returns a place with a study, and the keys of its results.
-    fn place() -> (Arc<Watched>, Vec<ActionKey>) {
-        let (_folder, from) = store();
-        study(&from, "s", 2);
-        let place = Arc::new(Watched::default());
-        remote(&place).push(&from, None, &options(100), &mut |_| ()).unwrap();
-        let found = study::find(&from, None).unwrap().study;
-        (place, found.nodes.values().filter_map(|node| node.tree().and(node.key())).collect())
-    }
-
-    /// Returns a store in which the records of the actions of [`study`] are.
-    fn with_actions(keys: &[ActionKey]) -> (tempfile::TempDir, Store) {
-        let (folder, store) = store();
-        for name in ["data", "train/0", "train/1", "small"] {
-            store.put(format!("action of {name}").as_bytes()).unwrap();
-        }
-        assert!(keys.iter().all(|key| store.contains(&key.0).unwrap()));
-        (folder, store)
-    }
-
-    #[test]
-    fn results_come_with_everything_that_they_name() {
-        let (place, keys) = place();
-        let (_folder, to) = with_actions(&keys);
-        let through = ReadThrough::on(remote(&place), None);
-        through.fetch(&to, &keys);
-        assert_eq!(through.finish().fetched, 3);
-        assert!(keys.iter().all(|key| to.result(key).unwrap().is_some()));
-        assert_eq!(to.provenance(&keys[0]).unwrap().unwrap(), json!({ "remote": "lab" }));
-        let unknown = ActionKey(to.put(b"action of another").unwrap());
-        through.fetch(&to, &[unknown]);
-        assert_eq!(to.result(&unknown).unwrap(), None);
-    }
-
-    #[test]
-    fn a_remote_that_dies_is_asked_no_more() {
-        let (whole, keys) = place();
-        for dies_at in [0, 1, 4] {
-            let place = Arc::new(Watched { dies_at: Some(dies_at), ..copy(&whole) });
-            let (_folder, to) = with_actions(&keys);
-            let through = ReadThrough::on(remote(&place), None);
-            through.fetch(&to, &keys);
-            let asked = place.count();
-            through.fetch(&to, &keys);
-            assert_eq!(place.count(), asked);
-            assert!(to.verify(&study::manifest, &mut |_, _| ()).unwrap().is_clean());
-        }
-    }
-
-    #[test]
-    fn a_flipped_byte_is_a_miss() {
-        let (whole, keys) = place();
-        for (path, bytes) in files(&whole).into_iter().filter(|(path, _)| path.starts_with("objects/")) {
-            let place = Arc::new(Watched { flips: Some((path, bytes.len() / 2)), ..copy(&whole) });
-            let (_folder, to) = with_actions(&keys);
-            let through = ReadThrough::on(remote(&place), None);
-            through.fetch(&to, &keys);
-            assert!(through.finish().fetched >= 1);
-            assert!(to.verify(&study::manifest, &mut |_, _| ()).unwrap().is_clean());
-        }
-    }
-
-    #[test]
-    fn what_a_run_makes_is_sent_whole_and_another_result_is_told() {
-        let (_folder, from) = store();
-        study(&from, "s", 2);
-        let found = study::find(&from, None).unwrap().study;
-        let place = Arc::new(Watched::default());
-        let through = ReadThrough::on(remote(&place), Some(Writer::start(remote(&place), from.clone())));
-        for node in found.nodes.values() {
-            if let (Some(key), Some(tree)) = (node.key(), node.tree()) {
-                through.executed(&key, &tree);
-            }
-        }
-        assert!(through.finish().conflicts.is_empty());
-        check_clean(&place);
-        assert_eq!(files(&place).keys().filter(|path| path.starts_with("actions/")).count(), 3);
-        let through = ReadThrough::on(remote(&place), Some(Writer::start(remote(&place), from.clone())));
-        let (key, other) = (found.nodes["data"].key().unwrap(), found.nodes["train/0"].tree().unwrap());
-        through.executed(&key, &other);
-        assert_eq!(through.finish().conflicts.len(), 1);
-    }
-}
+mod tests;

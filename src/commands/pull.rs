@@ -48,9 +48,12 @@ impl Pull {
     pub(crate) fn run(self, logging: &Logging) -> Result<(), Failure> {
         use std::time::SystemTime;
 
+        use pipe_engine::study::Study;
+
         use crate::{
             output::{json, print},
             remotes::{self, Bar},
+            report_folder,
             size::size,
             talk,
         };
@@ -64,6 +67,10 @@ impl Pull {
         let bar = Bar::start("pull");
         let pulled = remote.pull(&store, study, SystemTime::now(), &mut |progress| bar.show(progress))?;
         drop(bar);
+        if pulled.fetched > 0 {
+            // A report that is here already may have lacked pictures.
+            report_folder::refresh(&store, &pulled.study, &Study::load(&store, &pulled.study)?)?;
+        }
         let check = |share| super::recheck::check_sample(&store, &pulled.study, share, &self.store, logging);
         if self.json {
             print(&json(&pulled))?;

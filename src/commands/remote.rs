@@ -17,6 +17,7 @@ Examples:
   pipe remote add lab s3://lab-pipe/studies
   pipe remote list
   pipe remote check lab
+  pipe remote fetch shapes
   pipe remote gc lab --keep-last 3 --dry-run
   pipe remote remove lab")]
 pub(crate) struct Remote {
@@ -55,6 +56,23 @@ enum Action {
         name: Option<String>,
         #[command(flatten)]
         store: StoreArgs,
+    },
+    /// Fetch the files of a study that results of a remote have left there
+    ///
+    /// `pipe run --remote` fetches large files, such as weights, only when a node reads them. This fetches all that are not here yet,
+    /// verified as by `pipe pull`.
+    Fetch {
+        /// The study's name, hash or tag [default: the one that was run last]
+        #[arg(value_name = "STUDY")]
+        study: Option<String>,
+        /// Only say what would be fetched
+        #[arg(long)]
+        plan: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Demand that what comes from a remote was signed with this key, or with another one that is trusted
     Trust {
@@ -124,7 +142,7 @@ impl Remote {
 
         use crate::{
             output::{json, print},
-            remotes,
+            remotes, report_folder,
             size::size,
         };
 
@@ -165,6 +183,29 @@ impl Remote {
                     Remotes::add(&store, name, Record { conditional, ..record.clone() })?;
                 }
                 Ok(())
+            }
+            Action::Fetch { study, plan, store, json: as_json } => {
+                let store = store.open_existing()?;
+                let bar = remotes::Bar::start("fetch");
+                let fetched =
+                    pipe_remote::fetch_study(&store, study.as_deref(), plan, &mut |progress| bar.show(progress))?;
+                drop(bar);
+                if fetched.files > 0 && !plan {
+                    // They may have lacked pictures.
+                    let study = pipe_engine::study::Study::load(&store, &fetched.study)?;
+                    report_folder::refresh(&store, &fetched.study, &study)?;
+                }
+                if as_json {
+                    print(&json(&fetched))?;
+                } else {
+                    print(&remotes::describe_fetched(&fetched, plan))?;
+                }
+                if fetched.lost.is_empty() {
+                    return Ok(());
+                }
+                let (n, lost) = (fetched.lost.len() as u64, fetched.lost.join("\n  "));
+                let failure = Failure::work(format!("{} not to be had any more:\n  {lost}", remotes::files_are(n)));
+                Err(failure.hint("`pipe run` makes them again"))
             }
             Action::Trust { name, key, revoke, store } => {
                 let signer = key.parse()?;

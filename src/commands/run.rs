@@ -14,6 +14,7 @@ use pipe_engine::{
         check::check,
         limits,
         outlook::{Expected, Outlook, Prospect},
+        remote_results::RemoteResults,
         room::{self, RoomNeeded},
         verdict::Counts,
         worker::StopFlag,
@@ -92,7 +93,7 @@ pub(crate) struct Run {
     locked: bool,
     /// Look in this remote for results that are not known here
     ///
-    /// They are fetched with all their files. A remote that does not answer is said once, and the run goes on without it.
+    /// Their large files, such as weights, are fetched when a node reads them, or by `pipe remote fetch`. A remote that does not answer is said once, and the run goes on without it.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["plan", "check"])]
     remote: Option<String>,
     /// Also send results that this run makes to the remote
@@ -161,7 +162,7 @@ impl Run {
         stop_at_ctrl_c(&options.executor);
         let through = match &self.remote {
             Some(name) => Some(remotes::read_through(&store, name, self.remote_write)?),
-            None => None,
+            None => remotes::promised(&store)?,
         };
         options.remote = through.as_ref().map(|through| through.results());
         let lock_path = lock_file::path(&self.store.file);
@@ -200,7 +201,7 @@ impl Run {
             Some(run) => run.finish()?,
             None => store.abandon_runs_of(&plan.name)?,
         }
-        let views = report_folder::write(&store, &plan.name, &hash, &study)?;
+        let views = write_views(&store, &plan.name, &hash, &study, options.remote.as_deref())?;
         let is_whole = self.stage.is_empty() && study.status == StudyStatus::Complete;
         let mut lock = Written::default();
         if is_whole && as_in_file && !self.locked {
@@ -219,6 +220,11 @@ impl Run {
                 printer.compared(text.map_or("", String::as_str), &event);
             }
         }
+        if let Some((text, event)) = through.as_ref().and_then(|through| through.came())
+            && (self.json || !text.is_empty())
+        {
+            printer.compared(&text, &event);
+        }
         printer.study(&Summary {
             study: hash,
             name: &plan.name,
@@ -233,7 +239,7 @@ impl Run {
             lock: lock.changed.then_some(lock_path.as_path()),
         });
         if let Some(through) = &through {
-            through.finish(logging.quiet)?;
+            through.finish()?;
         }
         let differs = compared.and_then(Result::err);
         drop((comparison, printer, trials));
@@ -418,6 +424,31 @@ fn wanted(plan: &Plan, names: &[String]) -> Result<BTreeSet<usize>, Failure> {
         wanted.extend(plan.find(name).map_err(|error| plan_args::unknown(plan, error))?);
     }
     Ok(plan.with_ancestors(&wanted))
+}
+
+/// Writes the views of a study. What they show and is only promised is fetched.
+fn write_views(
+    store: &Store,
+    name: &str,
+    hash: &pipe_store::Digest,
+    study: &Study,
+    remote: Option<&dyn RemoteResults>,
+) -> Result<report_folder::Views, Failure> {
+    loop {
+        let error = match report_folder::write(store, name, hash, study) {
+            Ok(views) => return Ok(views),
+            Err(error) => error,
+        };
+        let (Some(remote), Some(wanted)) = (remote, error.promised()) else { return Err(error.into()) };
+        for node in study.nodes.values() {
+            let promised = study::tree_of(store, node)?.map(|tree| store.promised_files(&tree)).transpose()?;
+            let files: Vec<_> = promised.into_iter().flatten().filter(|file| file.digest == wanted).collect();
+            remote.fetch_files(store, &files);
+        }
+        if !store.contains(&wanted)? {
+            return Err(error.into());
+        }
+    }
 }
 
 /// Stores the study and appends it to the log of its name. Writes nothing if it is already the latest study of that name.

@@ -1,6 +1,6 @@
 //! `pipe verify`
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -64,6 +64,14 @@ impl Verify {
             }
             for path in &report.foreign {
                 text += &format!("foreign     {}\n", path.display());
+            }
+            let promised: u64 = report.promised.iter().map(|file| file.size).sum();
+            if !report.promised.is_empty() {
+                let remotes: BTreeSet<_> = report.promised.iter().map(|file| format!("`{}`", file.remote)).collect();
+                let remotes = Vec::from_iter(remotes).join(", ");
+                let n = report.promised.len();
+                let files = if n == 1 { "1 file".to_owned() } else { format!("{n} files") };
+                text += &format!("promised    {files} ({promised} bytes) at the remote {remotes}\n");
             }
             text += &format!(
                 "{} objects ({} bytes), {} results and {} checkpoints read: {}\n",

@@ -127,7 +127,7 @@ fn decode(key: &ActionKey, bytes: &[u8]) -> Result<ActionResult, String> {
 
 impl Store {
     /// Returns the result of an action, if it is known and everything it names is stored: the action itself, the tree and the
-    /// tree's files. If an object is missing, a warning says which one, and the action should run again.
+    /// tree's files, which may also be promised. If an object is missing, a warning says which one, and the action should run again.
     ///
     /// While a collection runs, the result is only safe if the key was [appended](crate::Run::append) to an open run before.
     ///
@@ -148,7 +148,7 @@ impl Store {
     /// is damaged or names a missing object. Returns the result that is stored in the end.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if the action, the tree or one of its files is not stored, [`StoreError::LostPage`] if what was read
+    /// [`StoreError::Missing`] if the action, the tree or one of its files is neither stored nor promised, [`StoreError::LostPage`] if what was read
     /// from the store may have been wrong. Also if a file cannot be read or written.
     pub fn commit(&self, key: &ActionKey, result: &ActionResult, provenance: &Value) -> Result<ActionResult> {
         self.check_reads()?;
@@ -240,6 +240,19 @@ impl Store {
         Ok(count)
     }
 
+    /// Removes the result of an action if it does not count, so that nothing is said of it any more. Its action will run again.
+    ///
+    /// # Errors
+    /// If a file cannot be read or removed.
+    pub fn drop_dead_result(&self, key: &ActionKey) -> Result<()> {
+        // As in `commit`: one process at a time.
+        let _lock = self.lock_dead_records()?;
+        if self.is_dead(key)? {
+            disk::remove(&self.record_path(key))?;
+        }
+        Ok(())
+    }
+
     /// Returns whether the action has a result that does not count: it is damaged, or something it names is damaged or missing.
     fn is_dead(&self, key: &ActionKey) -> Result<bool> {
         let missing = self.record(key).and_then(|result| match result {
@@ -279,7 +292,11 @@ impl Store {
         };
         let lacks = |file: &TreeEntry| match self.find(&file.digest) {
             Err(error) => Some(Err(error)),
-            Ok(None) => Some(Ok(Some(file.digest))),
+            Ok(None) => match self.promised(&file.digest) {
+                Ok(None) => Some(Ok(Some(file.digest))),
+                Ok(Some(_)) => None,
+                Err(error) => Some(Err(error)),
+            },
             Ok(Some((Encoding::Raw, found))) if found != file.size => {
                 let path = self.object_path(&file.digest, Encoding::Raw);
                 let found = Damage::Length { found, expected: file.size };
@@ -296,14 +313,20 @@ impl Store {
 
     /// Sets the time of everything that `result` names to the present, so that a sweep planned earlier spares it.
     fn freshen_named(&self, key: &ActionKey, result: &ActionResult) -> Result<()> {
-        let mut named = vec![key.0];
+        let (mut named, mut files) = (vec![key.0], Vec::new());
         if let ActionResult::Tree(name) = result {
             named.push(*name);
-            named.extend(self.tree(name)?.files.values().map(|file| file.digest));
+            files.extend(self.tree(name)?.files.values().map(|file| file.digest));
         }
+        // Another user's object cannot be freshened, but it exists.
+        let is_here = |digest: &Digest| Ok(self.freshen_object(digest, None)? || self.contains(digest)?);
         for digest in named {
-            // Another user's object cannot be freshened, but it exists.
-            if !self.freshen_object(&digest, None)? && !self.contains(&digest)? {
+            if !is_here(&digest)? {
+                return Err(StoreError::Missing(digest));
+            }
+        }
+        for digest in files {
+            if !is_here(&digest)? && self.promised(&digest)?.is_none() {
                 return Err(StoreError::Missing(digest));
             }
         }

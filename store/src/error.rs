@@ -16,6 +16,14 @@ pub enum StoreError {
     /// There is no such object.
     #[error("object {0} is missing")]
     Missing(Digest),
+    /// The object is not here but at a remote.
+    #[error("the file {} is at the remote `{remote}`", name.short())]
+    Promised {
+        /// The object.
+        name: Digest,
+        /// The name of the remote.
+        remote: String,
+    },
     /// The object's bytes do not hash to its name. They are never returned.
     #[error(
         "object {name} is corrupt: {found} (`{path}`); `pipe verify --repair` sets it aside, and the action that made it runs again"
@@ -130,6 +138,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Returns whether the error says that an object is not here: it is missing, or at a remote.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Promised { .. })
+    }
+
     /// Returns whether the error says that something in the store is missing or damaged.
     pub fn is_damage(&self) -> bool {
         match self {
@@ -139,7 +152,8 @@ impl StoreError {
             | Self::NotATree { .. }
             | Self::LostPage(_)
             | Self::TooLarge { .. } => true,
-            Self::Io { .. }
+            Self::Promised { .. }
+            | Self::Io { .. }
             | Self::Foreign(_)
             | Self::Format { .. }
             | Self::Path { .. }

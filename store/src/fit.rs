@@ -82,9 +82,11 @@ impl Rank {
         match item.kind {
             GcKind::Temporary | GcKind::Lock | GcKind::CheckpointPart { .. } => Self::Leftover,
             GcKind::Checkpoint { .. } | GcKind::WorkFolder { .. } => Self::Checkpoint,
-            GcKind::Record { .. } | GcKind::Provenance { .. } | GcKind::Log { .. } | GcKind::Object { .. } => {
-                Self::Garbage
-            }
+            GcKind::Record { .. }
+            | GcKind::Provenance { .. }
+            | GcKind::Log { .. }
+            | GcKind::Object { .. }
+            | GcKind::Promise { .. } => Self::Garbage,
         }
     }
 }

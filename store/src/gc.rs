@@ -22,7 +22,7 @@ use crate::{
     disk::{self, DRAFT, Entry, Found},
     encoding::Encoding,
     error::{Result, StoreError},
-    layout::{ACTIONS, FAILURES, JOBS, LOGS, OBJECTS, PARTS, PROGRESS, PROVENANCE, TEMPORARY},
+    layout::{ACTIONS, FAILURES, JOBS, LOGS, OBJECTS, PARTS, PROGRESS, PROMISES, PROVENANCE, TEMPORARY},
     paths::Listed,
 };
 
@@ -121,6 +121,11 @@ pub enum GcKind {
         /// The object.
         name: Digest,
     },
+    /// The promise of an object that nothing names, or that is here.
+    Promise {
+        /// The object.
+        name: Digest,
+    },
     /// A file that a killed process was writing.
     Temporary,
     /// The file of a lock that no process holds.
@@ -146,6 +151,7 @@ impl fmt::Display for GcKind {
             Self::CheckpointPart { .. } => "part of an incomplete checkpoint",
             Self::WorkFolder { .. } => "working folder past the grace period",
             Self::Object { .. } => "object that nothing refers to",
+            Self::Promise { .. } => "promise of a remote that nothing needs",
             Self::Temporary => "left by a process that was killed",
             Self::Lock => "unused lock",
         })
@@ -242,6 +248,15 @@ impl Store {
             let goes = known && !live.contains(name);
             if !(goes && self.doom(&mut items, cutoff, GcKind::Object { name: *name }, object)) {
                 kept.add(object.length);
+            }
+        }
+        let here: BTreeSet<_> =
+            objects.iter().filter_map(|object| object.name.as_ref().map(|(name, _)| *name)).collect();
+        for promise in &self.list_sharded(PROMISES)? {
+            if let Some(name) = promise.promised()
+                && (here.contains(&name) || !live.contains(&name))
+            {
+                self.doom(&mut items, cutoff, GcKind::Promise { name }, promise);
             }
         }
         self.doom_leftovers(&mut items, cutoff)?;

@@ -37,7 +37,7 @@ impl Store {
     /// It is for folders that only the caller uses: the file has its name before it is whole, and a loss of power may take it away.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if there is no such object, [`StoreError::Corrupt`] if it is damaged. Also if something has the path, or
+    /// [`StoreError::Missing`] or [`StoreError::Promised`] if there is no such object here, [`StoreError::Corrupt`] if it is damaged. Also if something has the path, or
     /// if a file cannot be read or written. Then there is no file.
     pub fn lay(&self, digest: &Digest, path: &Path, executable: bool) -> Result<()> {
         disk::make_passing_dir(disk::folder(path), self.0.access)?;
@@ -62,7 +62,7 @@ impl Store {
                 return Ok(());
             }
         }
-        Err(StoreError::Missing(*digest))
+        Err(self.absent(digest))
     }
 }
 

@@ -6,6 +6,7 @@
 //! actions/ab/<62 digits>.json   the result of an action
 //! provenance/ab/<62>.json       when, where and how long it ran
 //! logs/ab/<62>.txt              what its latest execution said, if it said anything
+//! promises/ab/<62>              the remote that has an object that is not here
 //! refs/studies/<name>           a line for each value that a study has had, and one that seals them
 //! refs/tags/<name>              the study that a tag names
 //! refs/readings/<digest>        the readings of the test split with this digest
@@ -30,6 +31,7 @@ pub(crate) const OBJECTS: &str = "objects";
 pub(crate) const ACTIONS: &str = "actions";
 pub(crate) const PROVENANCE: &str = "provenance";
 pub(crate) const LOGS: &str = "logs";
+pub(crate) const PROMISES: &str = "promises";
 pub(crate) const REFS: &str = "refs";
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 pub(crate) const PARTS: &str = "parts";

@@ -214,7 +214,7 @@ impl ObjectSource for Store {
                 return Ok(bytes);
             }
         }
-        Err(StoreError::Missing(*digest))
+        Err(self.absent(digest))
     }
 }
 

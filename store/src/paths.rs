@@ -12,7 +12,7 @@ use crate::{
     disk::{self, Draft, Entry, Found},
     encoding::Encoding,
     error::{Result, StoreError},
-    layout::{ACTIONS, CHECKPOINTS, LOGS, OBJECTS, PROVENANCE, TEMPORARY},
+    layout::{ACTIONS, CHECKPOINTS, LOGS, OBJECTS, PROMISES, PROVENANCE, TEMPORARY},
 };
 
 /// A file in one of the folders that are divided into shards by the first two digits of the name.
@@ -37,6 +37,11 @@ impl Listed {
     /// Returns the action whose log this is.
     pub(crate) fn key_of_log(&self) -> Option<ActionKey> {
         self.named(".txt").map(ActionKey)
+    }
+
+    /// Returns the object that this promises.
+    pub(crate) fn promised(&self) -> Option<Digest> {
+        self.named("")
     }
 
     fn named(&self, suffix: &str) -> Option<Digest> {
@@ -64,6 +69,10 @@ impl Store {
 
     pub(crate) fn log_path(&self, key: &ActionKey) -> PathBuf {
         self.sharded(LOGS, &key.0, ".txt")
+    }
+
+    pub(crate) fn promise_path(&self, object: &Digest) -> PathBuf {
+        self.sharded(PROMISES, object, "")
     }
 
     pub(crate) fn trajectory_dir(&self, trajectory: &Digest) -> PathBuf {

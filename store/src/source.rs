@@ -42,7 +42,7 @@ pub trait ObjectSource: Send + Sync {
     /// Returns the verified bytes of the object named `digest`.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if there is no such object, [`StoreError::Corrupt`] if it is damaged. Also if its file cannot be read.
+    /// [`StoreError::Missing`] or [`StoreError::Promised`] if there is no such object here, [`StoreError::Corrupt`] if it is damaged. Also if its file cannot be read.
     fn read(&self, digest: &Digest) -> Result<Bytes, StoreError>;
 }
 

@@ -63,7 +63,7 @@ impl Store {
         reached.extend(runs.iter().flat_map(|run| &run.objects));
         let spares = |item: &GcItem| match &item.kind {
             GcKind::Record { key } | GcKind::Provenance { key } | GcKind::Log { key } => noted.contains(key),
-            GcKind::Object { name } => reached.contains(name),
+            GcKind::Object { name } | GcKind::Promise { name } => reached.contains(name),
             GcKind::WorkFolder { key } => noted.contains(key) && self.root().join(&item.path) == self.work_path(key),
             _ => false,
         };

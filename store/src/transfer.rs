@@ -62,7 +62,7 @@ impl Store {
     /// Opens the file of an object after its bytes were verified. They are never in memory as a whole.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if there is no such object, [`StoreError::Corrupt`] if it is damaged. Also if it cannot be read.
+    /// [`StoreError::Missing`] or [`StoreError::Promised`] if there is no such object here, [`StoreError::Corrupt`] if it is damaged. Also if it cannot be read.
     pub fn open_stored(&self, digest: &Digest) -> Result<StoredFile> {
         for encoding in Encoding::ALL {
             let path = self.object_path(digest, encoding);
@@ -77,7 +77,7 @@ impl Store {
             let length = file.length()?;
             return Ok(StoredFile { stored: Stored { encoding, length }, file });
         }
-        Err(StoreError::Missing(*digest))
+        Err(self.absent(digest))
     }
 
     /// Begins to receive the object `name`. `size` is the number of its uncompressed bytes. Without it the object is a record, which

@@ -6,7 +6,10 @@ use crate::{
     Store, Tally,
     disk::{self, Entry, Found},
     error::Result,
-    layout::{ACTIONS, CHECKPOINTS, FAILURES, JOBS, LOGS, OBJECTS, PROGRESS, PROVENANCE, QUARANTINE, TEMPORARY, WORK},
+    layout::{
+        ACTIONS, CHECKPOINTS, FAILURES, JOBS, LOGS, OBJECTS, PROGRESS, PROMISES, PROVENANCE, QUARANTINE, TEMPORARY,
+        WORK,
+    },
     reserve::RESERVE,
     work::parse_work,
 };
@@ -24,6 +27,8 @@ pub struct Usage {
     pub provenance: Tally,
     /// What executions said.
     pub logs: Tally,
+    /// Which remotes have objects that are not here.
+    pub promises: Tally,
     /// The files of checkpoints.
     pub checkpoints: Tally,
     /// The files in the working folders of programs.
@@ -44,6 +49,7 @@ impl Store {
             results: self.tally(ACTIONS)?,
             provenance: self.tally(PROVENANCE)?,
             logs: self.tally(LOGS)?,
+            promises: self.tally(PROMISES)?,
             checkpoints: self.tally(CHECKPOINTS)?,
             temporary: self.tally(TEMPORARY)?,
             quarantine: self.tally(QUARANTINE)?,

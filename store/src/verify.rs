@@ -15,7 +15,7 @@ use crate::{
     encoding::Encoding,
     error::{Result, StoreError},
     layout::{
-        ACTIONS, CHECKPOINTS, FAILURES, JOBS, LOCAL_LOCKS, LOCKS, LOGS, OBJECTS, PARTS, PROGRESS, PROVENANCE,
+        ACTIONS, CHECKPOINTS, FAILURES, JOBS, LOCAL_LOCKS, LOCKS, LOGS, OBJECTS, PARTS, PROGRESS, PROMISES, PROVENANCE,
         QUARANTINE, REFS, REMOTES, TEMPORARY, WORK,
     },
     locks::LOCK_FOLDERS,
@@ -55,6 +55,8 @@ pub struct VerifyReport {
     pub damaged: Vec<DamagedObject>,
     /// Objects that do not exist although something names them. [`Store::repair`] removes what names them.
     pub missing: Vec<MissingObject>,
+    /// Objects that are not here but at a remote. That is no damage.
+    pub promised: Vec<PromisedObject>,
     /// Results, logs, checkpoints and folders that cannot be read or used. [`Store::repair`] sets them aside.
     pub unreadable: Vec<UnreadableFile>,
     /// Files that the store did not write. They do no harm.
@@ -81,6 +83,17 @@ pub struct MissingObject {
     pub named_by: PathBuf,
 }
 
+/// An object that something names and that is not here but at a remote.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct PromisedObject {
+    /// The object.
+    pub name: Digest,
+    /// The name of the remote.
+    pub remote: String,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
 /// A file that the store wrote but cannot read or use.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct UnreadableFile {
@@ -99,7 +112,7 @@ impl VerifyReport {
 
 /// The folders and files in a store's folder. `partial` (interrupted downloads) and `reports` (views of studies) belong to users of the
 /// store.
-const TOP: [&str; 19] = [
+const TOP: [&str; 20] = [
     ACTIONS,
     CHECKPOINTS,
     FAILURES,
@@ -111,6 +124,7 @@ const TOP: [&str; 19] = [
     OBJECTS,
     "partial",
     PROGRESS,
+    PROMISES,
     PROVENANCE,
     QUARANTINE,
     REFS,
@@ -247,6 +261,11 @@ impl Store {
                 None => report.foreign.push(path),
             }
         }
+        for promise in self.sharded_or_report(report, PROMISES)? {
+            if promise.promised().is_none() {
+                report.foreign.push(self.relative(&promise.path));
+            }
+        }
         // Logs are plain text, of which any bytes can be sound.
         for log in self.sharded_or_report(report, LOGS)? {
             if log.key_of_log().is_none() {
@@ -266,22 +285,28 @@ impl Store {
         trees: impl IntoIterator<Item = Digest>,
         stands: &dyn Fn() -> Result<bool>,
     ) -> Result<()> {
-        let mut named: BTreeSet<_> = objects.into_iter().collect();
+        let mut named: BTreeMap<Digest, Option<u64>> = objects.into_iter().map(|name| (name, None)).collect();
         for name in trees {
             match self.tree(&name) {
-                Ok(tree) => named.extend(tree.files.values().map(|file| file.digest)),
+                Ok(tree) => named.extend(tree.files.values().map(|file| (file.digest, Some(file.size)))),
                 // A tree that is damaged or missing is reported as an object.
                 Err(StoreError::Missing(_) | StoreError::Corrupt { .. }) => {}
                 Err(error) => drop(report.readable::<()>(path, Err(error))?),
             }
         }
-        for name in named {
+        for (name, size) in named {
             let there = match self.contains(&name) {
                 // What is damaged is reported when it is hashed.
                 Err(error) if error.is_damage() => true,
                 there => there?,
             };
-            if !there && stands()? {
+            if there || !stands()? {
+                continue;
+            }
+            // Only files are fetched when they are needed.
+            if let (Some(size), Some(remote)) = (size, self.promised(&name)?) {
+                report.promised.push(PromisedObject { name, remote, size });
+            } else {
                 report.missing.push(MissingObject { name, named_by: path.to_owned() });
             }
         }
@@ -435,6 +460,8 @@ impl VerifyReport {
         self.damaged.sort();
         self.missing.sort();
         self.missing.dedup();
+        self.promised.sort();
+        self.promised.dedup();
         self.unreadable.sort();
         self.unreadable.dedup();
         self.foreign.sort();
@@ -582,8 +609,18 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_one_is_reported_and_set_aside() {
-        let folders =
-            [OBJECTS, ACTIONS, PROVENANCE, CHECKPOINTS, "refs/studies", "refs/runs", "refs", TEMPORARY, LOCKS];
+        let folders = [
+            OBJECTS,
+            ACTIONS,
+            PROVENANCE,
+            PROMISES,
+            CHECKPOINTS,
+            "refs/studies",
+            "refs/runs",
+            "refs",
+            TEMPORARY,
+            LOCKS,
+        ];
         let work = format!("work/{}", everything().1.runs().unwrap()[0].keys[0]);
         for name in
             folders.into_iter().chain(["locks/actions", "locks/work", "locks/sweep", QUARANTINE, JOBS, WORK, &work])

@@ -120,6 +120,18 @@ fn every_key_of_remotes_is_documented() {
     ] {
         page.assert(section, &sandbox.pipe(command).ok().out, command);
     }
+    sandbox.pipe(&format!("remote add lab file://{} --store elsewhere", sandbox.path("share").display())).ok();
+    let check = |section: &str, command: &str, expected: &str| {
+        let output = sandbox.pipe(&format!("{command} --json --store elsewhere")).ok().out;
+        assert!(output.contains(expected), "{command}: {output}");
+        page.assert(section, &output, command);
+    };
+    check("", "run --remote lab", r#""event":"remote""#);
+    check("pipe-verify", "verify", r#""remote": "lab""#);
+    check("pipe-remote-fetch", "remote fetch --plan", r#""remotes""#);
+    sandbox.pipe("remote remove lab --store elsewhere").ok();
+    sandbox.edit("RandomFlip(0.5)", "RandomFlip(0.25)");
+    check("", "run --stage flip", r#""event":"lost""#);
 }
 
 #[test]

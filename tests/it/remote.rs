@@ -1,7 +1,7 @@
 //! Studies are pushed to remotes and pulled from them: nothing is executed again, nothing damaged is stored, and kills do no harm.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Stdio,
@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    sandbox::{NODES, Output, Sandbox, base, contents},
+    sandbox::{Events, NODES, Output, Sandbox, TINY, base, contents, names, text},
     servers::{Server, azurite, seaweedfs, user, web_server},
 };
 
@@ -310,7 +310,7 @@ fn a_run_takes_results_from_a_remote_and_sends_what_it_makes() {
     let to = without_study(&url, &[]);
     let events = to.run("--remote lab").ok();
     assert_eq!(events.hash(), base().hash);
-    assert!(events.err.contains("9 results came from the remote `lab`"), "{}", events.err);
+    assert_eq!(of_remote(&events)["results"], 9);
     // What takes no time is not asked for.
     let quick = |name: &String| ["propose", "split", "history", "select"].iter().any(|part| name.contains(part));
     assert!(events.nodes("executed").iter().all(quick), "{:?}", events.nodes("executed"));
@@ -451,4 +451,135 @@ fn a_result_that_somebody_made_up_is_found_by_executing_it_again() {
         assert_eq!(told.code, Some(1));
         assert!(told.err.contains("1 result of the remote `lab` DIFFER"), "{}", told.err);
     }
+}
+
+/// Returns the event of a run that says what came from remotes.
+#[track_caller]
+fn of_remote(events: &Events) -> &Value {
+    events.all.iter().find(|event| event["event"] == "remote").unwrap_or_else(|| panic!("{:?}", events.all))
+}
+
+/// Returns the tiny study with a network whose weights are large enough to stay at a remote.
+fn with_weights() -> String {
+    TINY.replace("fc_units: (16, 12)", "fc_units: (96, 64)")
+}
+
+/// Returns the folder of a remote with that study, its URL, and a folder in which the study has taken its results from there.
+fn with_promises() -> (tempfile::TempDir, String, Sandbox) {
+    let (folder, url) = share();
+    let from = Sandbox::with(&with_weights());
+    let made = from.run("").ok();
+    from.pipe(&format!("remote add lab {url}")).ok();
+    from.pipe("push").ok();
+    let to = Sandbox::with(&with_weights());
+    to.pipe(&format!("remote add lab {url}")).ok();
+    let events = to.run("--remote lab").ok();
+    assert_eq!(events.hash(), made.hash());
+    let came = of_remote(&events);
+    assert_eq!((&came["remote"], &came["results"], &came["files"]), (&"lab".into(), &9.into(), &0.into()));
+    assert_eq!(came["left"].as_u64(), Some(promised(&to).len() as u64), "{came}");
+    (folder, url, to)
+}
+
+/// Returns the objects that are at a remote and not here.
+fn promised(sandbox: &Sandbox) -> BTreeSet<String> {
+    let report = sandbox.json("verify --json");
+    report["promised"].as_array().unwrap().iter().map(|file| text(&file["name"])).collect()
+}
+
+/// Returns the hash of the study that [`evaluates_otherwise`], from a run that knows no remote.
+fn hash_otherwise() -> String {
+    let local = Sandbox::with(&with_weights());
+    evaluates_otherwise(&local);
+    local.run("").ok().hash()
+}
+
+/// Changes nothing but the evaluation.
+fn evaluates_otherwise(sandbox: &Sandbox) {
+    sandbox.edit("split: Test", "split: Validation");
+}
+
+#[test]
+fn of_a_remote_come_the_weights_that_are_needed_and_no_others() {
+    let (_folder, _url, to) = with_promises();
+    let [weights, validation] = [("retrain_best", "best/weights.safetensors"), ("data", "validation.safetensors")]
+        .map(|(node, path)| to.digest(node, path));
+    let trial = to.digest("search/train/000", "best/weights.safetensors");
+    let before = promised(&to);
+    assert!([&weights, &validation, &trial].iter().all(|file| before.contains(*file)), "{before:?}");
+    let verified = to.pipe("verify").ok().out;
+    assert!(verified.contains("at the remote `lab`") && verified.contains("no damage found"), "{verified}");
+    // Views say where it is.
+    for args in ["cat retrain_best/best/weights.safetensors", "export retrain_best out"] {
+        let refused = to.pipe(args);
+        assert_eq!(refused.code, Some(1), "{args}: {}", refused.err);
+        assert!(refused.err.contains("is at the remote `lab`"), "{args}: {}", refused.err);
+        assert!(refused.err.contains("hint: `pipe remote fetch STUDY`"), "{args}: {}", refused.err);
+    }
+    for args in ["show", "trials", "report", "gc --grace 0s", "push", "run --plan"] {
+        to.pipe(args).ok();
+    }
+    assert_eq!(promised(&to), before, "nothing of that fetches anything");
+    // Another run, which is not told of any remote, fetches what it needs from where it is.
+    evaluates_otherwise(&to);
+    let events = to.run("").ok();
+    assert_eq!(events.nodes("executed"), names(["test"]));
+    assert_eq!(events.hash(), hash_otherwise());
+    let came = of_remote(&events);
+    assert_eq!((&came["remote"], &came["files"], &came["left"]), (&Value::Null, &2.into(), &0.into()));
+    let fetched: BTreeSet<_> = before.difference(&promised(&to)).cloned().collect();
+    assert_eq!(fetched, [weights, validation].into());
+    // All the rest.
+    let left = promised(&to).len() as u64;
+    assert_eq!(to.json("remote fetch --plan --json")["files"], left);
+    assert_eq!(promised(&to).len() as u64, left);
+    let fetched = to.pipe("remote fetch").ok().out;
+    assert!(fetched.contains(&format!("<- lab: fetched {left} files (")), "{fetched}");
+    assert!(promised(&to).is_empty() && !to.pipe("verify").ok().out.contains("at the remote"));
+    assert!(to.pipe("remote fetch").ok().out.contains("everything is here"));
+    to.pipe("export retrain_best out").ok();
+}
+
+#[test]
+fn what_a_remote_has_promised_and_does_not_have_is_made_again() {
+    let (folder, _url, to) = with_promises();
+    let share = folder.path().join("share");
+    let weights = to.digest("retrain_best", "best/weights.safetensors");
+    fs::remove_file(share.join(format!("objects/{}/{}", &weights[..2], &weights[2..]))).unwrap();
+    evaluates_otherwise(&to);
+    let hash = hash_otherwise();
+    let events = to.run("--remote lab").ok();
+    assert_eq!(events.hash(), hash);
+    assert_eq!(events.nodes("executed"), names(["retrain_best", "test"]));
+    let lost: Vec<_> = events.all.iter().filter(|event| event["event"] == "lost").map(|event| &event["node"]).collect();
+    assert_eq!(lost, ["retrain_best"]);
+    assert_eq!((&events.study()["executed"], &events.study()["reused"]), (&2.into(), &(NODES - 2).into()));
+    assert_eq!(events.err.matches(&weights[2..]).count(), 1, "it is said once: {}", events.err);
+    to.pipe("verify").ok();
+    // With a remote that is forgotten, everything that is needed is made here.
+    let (_folder, _url, to) = with_promises();
+    to.pipe("remote remove lab").ok();
+    evaluates_otherwise(&to);
+    let events = to.run("").ok();
+    assert_eq!(events.hash(), hash);
+    assert_eq!(events.nodes("executed"), names(["data", "raw", "retrain_best", "test"]));
+    assert_eq!(events.err.matches("the run goes on without the remote `lab`").count(), 1, "{}", events.err);
+    // What `fetch` does not find is not promised any more, and `run` makes it again.
+    let (folder, _url, to) = with_promises();
+    let before = promised(&to);
+    let weights = to.digest("search/train/001", "best/weights.safetensors");
+    let object = folder.path().join(format!("share/objects/{}/{}", &weights[..2], &weights[2..]));
+    let whole = fs::read(&object).unwrap();
+    fs::write(&object, [&whole[..whole.len() - 1], &[whole[whole.len() - 1] ^ 1]].concat()).unwrap();
+    let fetched = to.pipe("remote fetch");
+    assert_eq!(fetched.code, Some(1));
+    assert!(
+        fetched.err.contains("1 file is not to be had any more") && fetched.err.contains("is damaged"),
+        "{}",
+        fetched.err
+    );
+    assert!(fetched.out.contains(&format!("fetched {} files", before.len() - 1)), "{}", fetched.out);
+    assert_eq!(to.pipe("verify").code, Some(3), "a study names it");
+    assert_eq!(to.run("").ok().nodes("executed"), names(["search/train/001"]));
+    to.pipe("verify").ok();
 }

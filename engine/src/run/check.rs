@@ -317,7 +317,8 @@ fn open(folder: &Path) -> Result<Store, Ended> {
 
 fn failed(error: StoreError) -> Ended {
     let damaged = error.is_damage();
-    Ended::Error { message: local::with_causes(&error), hint: None, damaged }
+    let hint = matches!(error, StoreError::Promised { .. }).then(|| local::FETCH_HINT.to_owned());
+    Ended::Error { message: local::with_causes(&error), hint, damaged }
 }
 
 fn error(message: &str) -> Ended {

@@ -68,6 +68,11 @@ pub enum Event<'a> {
         /// How long it ran, in seconds. 0 if it did not run.
         seconds: f64,
     },
+    /// Files of a result that was reused are at a remote and not to be had, so the node is executed after all. It is settled once more.
+    Lost {
+        /// The node's name.
+        node: &'a str,
+    },
     /// The first training is about to start, and it is known what all will need on the disk.
     Room {
         /// What they need, and what is free.

@@ -318,10 +318,14 @@ fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     }
 }
 
+/// What to do about an input that is at a remote.
+pub(super) const FETCH_HINT: &str = "`pipe remote fetch STUDY` fetches what is not here of a study";
+
 /// Returns what the user can do about an error, if the stage knows.
 pub fn hint_of(error: &ExecuteError) -> Option<String> {
     match error {
         ExecuteError::Stage(StageError::Environment { hint, .. }) => hint.clone(),
+        ExecuteError::Store(StoreError::Promised { .. }) => Some(FETCH_HINT.to_owned()),
         ExecuteError::Store(StoreError::Changed { .. }) => {
             Some("run again when nothing writes to it any more: its files are looked at first".to_owned())
         }

@@ -35,9 +35,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use admission::{Admission, Limits, Wish};
+use admission::{Admission, Limits, Share, Wish};
 use alike::{GivenUp, Searches};
 pub use event::{Event, How};
+use fetching::Remade;
 use launcher::Resources;
 use live::Live;
 use local::{Ended, Job, Message};
@@ -110,7 +111,11 @@ pub fn run(
             }
         }
         if engine.running.is_empty() {
-            break;
+            // A node whose inputs were lost waits for those that make them again.
+            if engine.fresh.is_empty() || stop.is_set() {
+                break;
+            }
+            continue;
         }
         if stop.is_set() && !std::mem::replace(&mut told_to_stop, true) {
             engine.running.values().for_each(|running| running.stop.ask());
@@ -159,6 +164,9 @@ struct Engine<'a> {
     fresh: BTreeSet<usize>,
     /// The nodes whose results were looked for elsewhere.
     asked: BTreeSet<usize>,
+    /// Whether files of results may be at a remote.
+    may_lack_files: bool,
+    remade: Remade,
     ready: BTreeSet<usize>,
     running: BTreeMap<usize, Running>,
     admission: Admission,
@@ -218,6 +226,8 @@ impl<'a> Engine<'a> {
             trees: vec![None; n],
             fresh,
             asked: BTreeSet::new(),
+            may_lack_files: options.remote.is_some() || store.has_promises()?,
+            remade: Remade::default(),
             ready: BTreeSet::new(),
             running: BTreeMap::new(),
             admission: Admission::new(Limits::of(plan, wanted, options)),
@@ -315,7 +325,16 @@ impl<'a> Engine<'a> {
         if let Some(first) = self.searches.given_up(index) {
             return self.skip(index, first, tell);
         }
-        let wish = Wish::of(&self.plan.nodes[index], &action, self.store)?;
+        let wish = match Wish::of(&self.plan.nodes[index], &action, self.store) {
+            // What it asks for depends on files that are at a remote.
+            Err(error) if error.is_absent() && self.may_lack_files => {
+                if !self.fetch_inputs(index, &action, tell)? {
+                    return Ok(());
+                }
+                Wish::of(&self.plan.nodes[index], &action, self.store)?
+            }
+            wish => wish?,
+        };
         if let Some((message, hint)) = self.admission.lacks(&wish) {
             // What a program asks for is said for all trials. An estimate is of one.
             if wish.threads.is_some() {
@@ -328,8 +347,23 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Returns the next node to start, if one is ready and there is room for it.
+    /// Returns the next node to start, if one is ready, there is room for it, and its inputs are here.
     fn admit(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<Option<Job>, StoreError> {
+        while let Some((index, share)) = self.next_ready() {
+            self.ready.remove(&index);
+            let State::Ready { action, why, wish } = std::mem::replace(&mut self.states[index], State::Running) else {
+                unreachable!("only ready nodes are in `ready`")
+            };
+            if self.fetch_inputs(index, &action, tell)? {
+                return self.job(index, share, *action, why, wish, tell).map(Some);
+            }
+            self.admission.release(index);
+        }
+        Ok(None)
+    }
+
+    /// Returns the next node for which there is room, and what it is given.
+    fn next_ready(&mut self) -> Option<(usize, Share)> {
         // The files of this disk are stored first, so that nothing that changes them while other nodes run changes a result.
         let is_of_disk = |index: &usize| self.plan.nodes[*index].stage.listing().is_some();
         let disk_first = self.ready.iter().chain(self.running.keys()).any(is_of_disk);
@@ -341,11 +375,19 @@ impl<'a> Engine<'a> {
         let running: BTreeSet<_> = self.running.keys().map(|index| self.actions[*index]).collect();
         let ready = self.ready.iter().filter(|index| !running.contains(&self.actions[**index]));
         let ready: Vec<_> = ready.filter(|index| !disk_first || is_of_disk(index)).map(wish).collect();
-        let Some((index, share)) = self.admission.admit(ready.into_iter()) else { return Ok(None) };
-        self.ready.remove(&index);
-        let State::Ready { action, why, wish } = std::mem::replace(&mut self.states[index], State::Running) else {
-            unreachable!("only ready nodes are in `ready`")
-        };
+        self.admission.admit(ready.into_iter())
+    }
+
+    /// Returns the job of a node that was admitted.
+    fn job(
+        &mut self,
+        index: usize,
+        share: Share,
+        action: Action,
+        why: Why,
+        wish: Wish,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Job, StoreError> {
         if self.trainings.nodes.binary_search(&index).is_ok() && !std::mem::replace(&mut self.has_said_room, true) {
             let open = |index: &usize| !matches!(self.states[*index], State::Settled(_));
             let open: BTreeSet<_> = self.wanted.iter().copied().filter(open).collect();
@@ -366,7 +408,7 @@ impl<'a> Engine<'a> {
         }
         tracing::info!(node = node.name, key = %key.0, share.threads, wish.memory, gpus = share.gpus.join(","), "start");
         let fresh = self.options.rerun.contains(&index);
-        let (job, stop) = Job::new(index, node.stage.clone(), *action, node.how.clone(), share.threads, fresh);
+        let (job, stop) = Job::new(index, node.stage.clone(), action, node.how.clone(), share.threads, fresh);
         let job = job.with_gpus(self.admission.visible(node.how.as_deref(), share.gpus));
         let gpus = wish.gpus.max(usize::from(job.is_on_gpu()));
         let job =
@@ -375,7 +417,7 @@ impl<'a> Engine<'a> {
         if is_here {
             self.live.started(index, &node.name);
         }
-        Ok(Some(job))
+        Ok(job)
     }
 
     /// Settles a node that has ended without a result. If its search is given up for that, skips the trials that are ready.
@@ -518,6 +560,14 @@ impl<'a> Engine<'a> {
         seconds: f64,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), StoreError> {
+        if let Some(before) = self.remade.tree(index)
+            && result != ActionResult::Tree(before)
+        {
+            // Other nodes have read the outputs that it had.
+            let message = format!("its outputs are not those that a remote had for the same action, {before}");
+            let hint = "run again: the nodes that depend on it are executed then".to_owned();
+            return self.crashed(index, message, Some(hint), seconds, tell);
+        }
         self.searches.has_result(index);
         match result {
             ActionResult::Tree(tree) => {
@@ -560,7 +610,7 @@ impl<'a> Engine<'a> {
         let node = &self.plan.nodes[index].name;
         tracing::debug!(node, %why, key = self.actions[index].map(|key| key.0.to_string()), "settled");
         tell(Event::Settled { node, how, why, key: self.actions[index], tree, seconds });
-        for &reader in &self.readers[index] {
+        for reader in self.remade.readers(index).unwrap_or_else(|| self.readers[index].clone()) {
             self.missing[reader] -= 1;
             if self.missing[reader] == 0 {
                 self.fresh.insert(reader);

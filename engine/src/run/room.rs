@@ -16,7 +16,7 @@ pub struct RoomNeeded {
     pub checkpoints: u64,
     /// The weights that become outputs.
     pub outputs: u64,
-    /// The number of trainings whose network is not known, because their data are not there yet. They are not counted.
+    /// The number of trainings whose network is not known, because their data are not there yet or at a remote. They are not counted.
     pub unknown: usize,
     /// What is free on the disk of the store, if it is known.
     pub free: Option<u64>,
@@ -66,6 +66,7 @@ pub fn room(
                 needed.outputs = needed.outputs.saturating_add(outputs);
             }
             Ok(None) => needed.unknown += 1,
+            Err(StageError::Input { source: StoreError::Promised { .. }, .. }) => needed.unknown += 1,
             Err(StageError::Input { source, .. }) => return Err(source),
             // A stage that cannot estimate this cannot run either, and then reports a better reason.
             Err(_) => {}

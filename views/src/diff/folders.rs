@@ -47,7 +47,7 @@ fn between(store: &Store, old: &Digest, new: &Digest) -> Result<Option<FileChang
         // A program can write a file of this name that is something else.
         Ok(bytes) => Ok(records::read::<Listing>(&bytes).ok()),
         // What a study reads is kept, but a listing may be named only by its digest.
-        Err(StoreError::Missing(_)) => Ok(None),
+        Err(error) if error.is_absent() => Ok(None),
         Err(error) => Err(error),
     };
     Ok(read(old)?.zip(read(new)?).map(|(old, new)| FileChanges::of(&old, &new)))

@@ -2,7 +2,7 @@
 
 use pipe_engine::study::{self, StudyNode};
 use pipe_stages::images::{dataset::Dataset, sheet};
-use pipe_store::{ObjectSource, Store, StoreError};
+use pipe_store::{ObjectSource, Store};
 
 use crate::ViewError;
 
@@ -21,7 +21,8 @@ pub struct Thumbnail {
 const SIDE: usize = 96;
 
 impl Thumbnails {
-    /// Returns the images that the evaluation `node`, called `name`, was given, or None if the store no longer has them.
+    /// Returns the images that the evaluation `node`, called `name`, was given, or None if the store no longer has them, or does not have them
+    /// yet because they are at a remote.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -34,8 +35,10 @@ impl Thumbnails {
         };
         let (digest, bytes) = match read() {
             Ok(Some(found)) => found,
-            Ok(None) | Err(ViewError::Store(StoreError::Missing(_))) => return Ok(None),
-            Err(ViewError::Study(study::StudyError::Store(StoreError::Missing(_)))) => return Ok(None),
+            Ok(None) => return Ok(None),
+            Err(ViewError::Store(error) | ViewError::Study(study::StudyError::Store(error))) if error.is_absent() => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         let not_a = |error: pipe_stages::stage::StageError| ViewError::Record {
