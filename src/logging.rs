@@ -30,18 +30,25 @@ pub(crate) enum LogFormat {
 
 /// Starts logging to standard error.
 pub(crate) fn start(logging: &Logging) {
+    let usual = || EnvFilter::new(without_drivers(logging.level()));
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
-        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).unwrap_or_else(|error| {
+        Ok(text) if !text.is_empty() => EnvFilter::try_new(without_drivers(&text)).unwrap_or_else(|error| {
             talk::say(&format!("warning: RUST_LOG is ignored: {error}"));
-            EnvFilter::new(logging.level())
+            usual()
         }),
-        _ => EnvFilter::new(logging.level()),
+        _ => usual(),
     };
     let builder = fmt().with_env_filter(filter).with_writer(|| LogWriter).log_internal_errors(false);
     match logging.log_format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => builder.with_target(false).without_time().with_ansi(talk::has_colours()).init(),
     }
+}
+
+/// Returns the filter without the lines of the crates that look for drivers of GPUs, unless it names one of them. They log an error for
+/// each driver that a machine lacks.
+fn without_drivers(filter: &str) -> String {
+    if filter.contains("wgpu") { filter.to_owned() } else { format!("{filter},wgpu_hal=off,wgpu_core=error") }
 }
 
 impl Logging {

@@ -22,7 +22,10 @@ use pipe_stages::{
 };
 
 use crate::{failure::Failure, files, lock_file, logging::Logging, looking::Looking, store_args::StoreArgs, talk};
-use pipe_stages::{ComputeDevice, DeviceKind, network};
+use pipe_stages::{
+    ComputeDevice, DeviceKind,
+    network::{self, FoundDevice},
+};
 
 /// The options that decide what is planned.
 #[derive(Debug, Clone, Args)]
@@ -38,8 +41,8 @@ pub(crate) struct PlanArgs {
 /// What was planned.
 pub(crate) struct Planned {
     pub(crate) plan: Plan,
-    /// The number of the GPU.
-    pub(crate) ordinal: usize,
+    /// The numbers of the GPUs: the one that was asked for, or all of the kind.
+    pub(crate) devices: Vec<usize>,
     /// Whether the plan is what the file says, with no value and no device from outside.
     pub(crate) as_in_file: bool,
 }
@@ -48,6 +51,7 @@ pub(crate) struct Planned {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DeviceChoice {
     Auto,
+    Kind(DeviceKind),
     One(ComputeDevice),
 }
 
@@ -71,9 +75,9 @@ impl PlanArgs {
         let mut pipeline = read_file(&store.file, &overrides)?;
         look_up(&mut pipeline, store, unknown, logging)?;
         let in_file = pipeline.device;
-        let ordinal = self.resolve_device(&mut pipeline.device)?;
+        let devices = self.resolve_device(&mut pipeline.device)?;
         let as_in_file = overrides.is_empty() && pipeline.device == in_file;
-        Ok(Planned { plan: expand(&pipeline, &downloads(&store.root())?), ordinal, as_in_file })
+        Ok(Planned { plan: expand(&pipeline, &downloads(&store.root())?), devices, as_in_file })
     }
 
     /// Returns the values from outside the file. Later ones win.
@@ -83,25 +87,35 @@ impl PlanArgs {
         overrides
     }
 
-    /// Sets the kind of device of the pipeline, and returns the number of the GPU. The kind is part of every action, so it must be
+    /// Sets the kind of device of the pipeline, and returns the numbers of the GPUs. The kind is part of every action, so it must be
     /// known before the plan.
-    fn resolve_device(&self, kind: &mut DeviceKind) -> Result<usize, Failure> {
-        let device = match self.device {
-            None => ComputeDevice { kind: *kind, ordinal: 0 },
-            Some(DeviceChoice::One(device)) => device,
+    fn resolve_device(&self, kind: &mut DeviceKind) -> Result<Vec<usize>, Failure> {
+        let choice = match self.device {
+            None => DeviceChoice::Kind(*kind),
             Some(DeviceChoice::Auto) => {
                 let device = best_device();
                 talk::say(&format!("device: {device}"));
-                device
+                DeviceChoice::One(device)
             }
+            Some(choice) => choice,
         };
-        let found = network::devices(device.kind).map_err(|why| Failure::usage(why.to_string()).hint(why.hint()))?;
-        if device.ordinal >= found.len() {
-            let failure = Failure::usage(network::absent(device, found.len()));
-            return Err(failure.hint(network::driver_hint(device.kind)));
+        let (DeviceChoice::Kind(of) | DeviceChoice::One(ComputeDevice { kind: of, .. })) = choice else {
+            unreachable!("`auto` was settled")
+        };
+        let found = network::devices(of).map_err(|why| Failure::usage(why.to_string()).hint(why.hint()))?;
+        let one = if let DeviceChoice::One(device) = choice { device.ordinal } else { 0 };
+        if one >= found.len() {
+            let failure = Failure::usage(network::absent(ComputeDevice { kind: of, ordinal: one }, found.len()));
+            return Err(failure.hint(network::driver_hint(of)));
         }
-        *kind = device.kind;
-        Ok(device.ordinal)
+        *kind = of;
+        let is_gpu = |found: &&FoundDevice| !found.is_software;
+        Ok(match choice {
+            // NVIDIA's cards of one machine are mostly alike. What Vulkan finds may be a fast card, a slow one and a processor.
+            DeviceChoice::Kind(DeviceKind::Cuda) => (0..found.len()).collect(),
+            DeviceChoice::Kind(_) => vec![found.iter().find(is_gpu).map_or(0, |found| found.device.ordinal)],
+            _ => vec![one],
+        })
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   pipe devices
-  pipe run --device auto")]
+  pipe devices --json")]
 pub(crate) struct Devices {
     /// Print JSON
     #[arg(long)]

@@ -69,7 +69,8 @@ pub(super) fn check_sample(
         jobs: cores,
         threads: None,
         cores,
-        ordinal: 0,
+        devices: vec![0],
+        jobs_per_device: 1,
         rerun: BTreeSet::new(),
         cadence: Duration::from_secs(60),
         program: std::env::current_exe()

@@ -73,6 +73,10 @@ pub(crate) struct Run {
     /// The number of threads of each node [default: its share of the free cores]
     #[arg(long, value_name = "N", env = "PIPE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// The most nodes that compute on one GPU at the same time
+    #[arg(long, value_name = "N", env = "PIPE_JOBS_PER_DEVICE", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs_per_device: u16,
     #[command(flatten)]
     plan_args: PlanArgs,
     /// Execute this stage or node again even if its result is known, and compare the results (repeatable)
@@ -128,7 +132,7 @@ impl Run {
         let started = Instant::now();
         let looks = self.plan || !self.check.is_empty();
         let unknown = if looks { Unknown::Refuse } else { Unknown::Measure };
-        let Planned { plan, ordinal, as_in_file } = self.plan_args.plan(&self.store, unknown, logging)?;
+        let Planned { plan, devices, as_in_file } = self.plan_args.plan(&self.store, unknown, logging)?;
         let selection: BTreeSet<&str> = self.stage.iter().map(String::as_str).collect();
         let wanted = wanted(&plan, &self.stage)?;
         let mut rerun = BTreeSet::new();
@@ -147,9 +151,9 @@ impl Run {
             return self.show_plan(&plan, &wanted, &rerun);
         }
         if !self.check.is_empty() {
-            return self.check_nodes(&plan, &wanted, &self.options(ordinal, rerun, logging)?, logging);
+            return self.check_nodes(&plan, &wanted, &self.options(devices, rerun, logging)?, logging);
         }
-        let mut options = self.options(ordinal, rerun, logging)?;
+        let mut options = self.options(devices, rerun, logging)?;
         let store = self.store.open()?;
         if tag::exists(&store, &plan.name)? {
             let failure = Failure::usage(format!("the study cannot be called `{0}`: a tag has this name", plan.name));
@@ -253,13 +257,14 @@ impl Run {
         }
     }
 
-    fn options(&self, ordinal: usize, rerun: BTreeSet<usize>, logging: &Logging) -> Result<run::Options, Failure> {
+    fn options(&self, devices: Vec<usize>, rerun: BTreeSet<usize>, logging: &Logging) -> Result<run::Options, Failure> {
         let cores = limits::cores();
         Ok(run::Options {
             jobs: self.executor.jobs(self.jobs.map(usize::from), cores),
             threads: self.threads.map(usize::from),
             cores,
-            ordinal,
+            devices,
+            jobs_per_device: self.jobs_per_device.into(),
             rerun,
             cadence: Duration::from_secs_f64(self.checkpoint_every),
             program: std::env::current_exe()

@@ -126,6 +126,6 @@ mod tests {
         check("search.trial.nesterov=", &["search.trial.nesterov=true", "search.trial.nesterov=false"]);
         check("search.trial.optimizer=Ad", &["search.trial.optimizer=Adam", "search.trial.optimizer=AdamW"]);
         check("search.trials=", &[]);
-        check("device=", &["device=Cpu", "device=Cuda"]);
+        check("device=", &["device=Cpu", "device=Cuda", "device=Wgpu"]);
     }
 }

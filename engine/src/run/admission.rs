@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_stages::{
-    StageName,
+    DeviceKind, StageName,
     stage::{Inputs, StageError},
 };
 use pipe_store::{Store, StoreError};
@@ -26,8 +26,12 @@ pub(super) struct Limits {
     pub(super) cores: usize,
     /// The memory in bytes. `None` if it is not known.
     pub(super) memory: Option<u64>,
-    /// The GPUs.
+    /// The GPUs that programs can be given.
     pub(super) gpus: Vec<String>,
+    /// The numbers of the GPUs that networks are computed on.
+    pub(super) devices: Vec<usize>,
+    /// The most networks that are computed on one GPU at a time.
+    pub(super) jobs_per_device: usize,
     /// Whether the GPUs were given to this process by Slurm.
     pub(super) by_slurm: bool,
     /// Whether nodes are executed elsewhere. Then only those that [stay](Wish::is_here) share the cores, and none is refused.
@@ -44,11 +48,18 @@ impl Limits {
             cores: options.cores,
             memory: options.memory,
             gpus: if options.executor.is_here() && wanted.iter().any(asks) { gpus::visible() } else { Vec::new() },
+            devices: options.devices.clone(),
+            jobs_per_device: options.jobs_per_device,
             elsewhere: !options.executor.is_here(),
             by_slurm: gpus::is_in_slurm(),
         }
     }
 }
+
+/// The memory of a process that computes on a GPU: the data set, and what burn needs.
+const BESIDE_DEVICE: u64 = 1 << 30;
+/// The threads of such a process: one takes the steps, and one prepares the next.
+const THREADS_BESIDE_DEVICE: usize = 2;
 
 /// What a node asks for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,8 +68,10 @@ pub(super) struct Wish {
     pub(super) memory: u64,
     /// The number of threads, if it says how many.
     pub(super) threads: Option<usize>,
-    /// The number of GPUs.
+    /// The number of GPUs of its program.
     pub(super) gpus: usize,
+    /// Whether it computes networks on a GPU. Then it takes a place there, and no core.
+    pub(super) is_on_device: bool,
     /// Whether it is executed by this process even if others are executed elsewhere.
     pub(super) is_here: bool,
 }
@@ -74,8 +87,11 @@ impl Wish {
                 memory: how.memory,
                 threads: Some(how.threads),
                 gpus: how.gpus as usize,
-                is_here: false,
+                ..Self::default()
             });
+        }
+        if action.device.is_some_and(|kind| kind != DeviceKind::Cpu) {
+            return Ok(Self { memory: BESIDE_DEVICE, is_on_device: true, ..Self::default() });
         }
         // Machines that compute often have no way to the internet, and what takes no time is not worth a job.
         let stays = |stage| is_of_search(stage) || stage == StageName::Fetch;
@@ -95,8 +111,10 @@ impl Wish {
 pub(super) struct Share {
     /// The number of threads.
     pub(super) threads: usize,
-    /// The GPUs, which no other node is given.
+    /// The GPUs of its program, which no other node is given.
     pub(super) gpus: Vec<String>,
+    /// The number of the GPU on which it computes networks.
+    pub(super) device: Option<usize>,
     memory: u64,
     /// Whether the node said how many threads it uses.
     says_threads: bool,
@@ -167,36 +185,53 @@ impl Admission {
             return self.admit_elsewhere(ready);
         }
         let Limits { jobs, threads, cores, memory, gpus, .. } = &self.limits;
-        if self.running.len() >= *jobs {
-            return None;
-        }
-        let rivals = ready.len().min(jobs - self.running.len());
+        // What computes on a GPU takes no core.
+        let on_cores = || self.running.values().filter(|share| share.device.is_none());
+        let left = jobs.saturating_sub(on_cores().count());
+        let rivals = ready.len().min(left).max(1);
         let alone = self.running.is_empty();
         let used: u64 = self.running.values().map(|share| share.memory).fold(0, u64::saturating_add);
-        let busy: usize = self.running.values().map(|share| share.threads).sum();
+        let busy: usize = on_cores().map(|share| share.threads).sum();
         let says_threads = self.running.values().any(|share| share.says_threads);
         let free: Vec<_> =
             gpus.iter().filter(|gpu| !self.running.values().any(|share| share.gpus.contains(gpu))).collect();
+        let device = self.device();
         let fits = |wish: &Wish| {
             let has_memory = memory.is_none_or(|all| used.saturating_add(wish.memory) <= all);
+            if wish.is_on_device {
+                return device.is_some() && (alone || has_memory);
+            }
             let has_threads = match wish.threads {
                 Some(threads) => busy.saturating_add(threads) <= *cores,
                 // Others share cores rather than wait, but not those that a program counts on.
                 None => !says_threads || busy < *cores,
             };
-            (alone || has_memory && has_threads) && wish.gpus <= free.len()
+            left > 0 && (alone || has_memory && has_threads) && wish.gpus <= free.len()
         };
         let (index, wish) = ready.find(|(_, wish)| fits(wish))?;
-        let own = || threads.unwrap_or_else(|| (cores.saturating_sub(busy) / rivals.max(1)).max(1));
+        let own = || match wish.is_on_device {
+            true => threads.unwrap_or(THREADS_BESIDE_DEVICE).min(*cores),
+            false => threads.unwrap_or_else(|| (cores.saturating_sub(busy) / rivals).max(1)),
+        };
         let share = Share {
             threads: wish.threads.unwrap_or_else(own),
             gpus: free.into_iter().take(wish.gpus).cloned().collect(),
+            device: device.filter(|_| wish.is_on_device),
             memory: wish.memory,
             says_threads: wish.threads.is_some(),
             is_here: true,
         };
         self.running.insert(index, share.clone());
         Some((index, share))
+    }
+
+    /// Returns the GPU on which the fewest networks are computed, the first one if several are equal. `None` if all have as many as they
+    /// may.
+    fn device(&self) -> Option<usize> {
+        let taken = |device: usize| self.running.values().filter(|share| share.device == Some(device)).count();
+        let devices = self.limits.devices.iter().copied().map(|device| (taken(device), device));
+        let (taken, device) = devices.min_by_key(|(taken, _)| *taken)?;
+        (taken < self.limits.jobs_per_device).then_some(device)
     }
 
     /// Returns the first of the `ready` nodes to be executed elsewhere, as long as there are fewer than `jobs`, or to be executed here, as
@@ -209,6 +244,7 @@ impl Admission {
         let share = Share {
             threads: wish.threads.or(self.limits.threads).unwrap_or(1),
             gpus: Vec::new(),
+            device: None,
             memory: wish.memory,
             says_threads: wish.threads.is_some(),
             is_here: wish.is_here,
@@ -236,11 +272,21 @@ mod tests {
 
     fn admission(jobs: usize, cores: usize, memory: Option<u64>, gpus: &[&str]) -> Admission {
         let gpus = gpus.iter().map(|gpu| (*gpu).to_owned()).collect();
-        Admission::new(Limits { jobs, threads: None, cores, memory, gpus, by_slurm: false, elsewhere: false })
+        Admission::new(Limits {
+            jobs,
+            threads: None,
+            cores,
+            memory,
+            gpus,
+            by_slurm: false,
+            elsewhere: false,
+            devices: vec![0, 2],
+            jobs_per_device: 2,
+        })
     }
 
     fn program(threads: usize, memory: u64, gpus: usize) -> Wish {
-        Wish { memory, threads: Some(threads), gpus, is_here: false }
+        Wish { memory, threads: Some(threads), gpus, ..Wish::default() }
     }
 
     /// Admits as many of the nodes as there is room for. Returns each with its threads and GPUs.
@@ -323,6 +369,20 @@ mod tests {
         assert_eq!(two.visible(Some(&How::default()), Vec::new()), None);
     }
 
+    /// Each GPU has two places, which are filled in turn. They are apart from the cores.
+    #[test]
+    fn networks_on_gpus_take_places_there_and_no_cores() {
+        let mut admission = admission(1, 1, Some(8 << 30), &[]);
+        let on_device = Wish { memory: BESIDE_DEVICE, is_on_device: true, ..Wish::default() };
+        let mut admit = |index, wish| admission.admit([(index, wish)].into_iter()).map(|(_, share)| share.device);
+        assert_eq!([0, 1, 2, 3].map(|index| admit(index, on_device)), [0, 2, 0, 2].map(|device| Some(Some(device))));
+        assert_eq!(admit(4, on_device), None);
+        assert_eq!([5, 6].map(|index| admit(index, Wish::default())), [Some(None), None]);
+        admission.release(1);
+        let next = admission.admit([(4, on_device)].into_iter()).unwrap().1;
+        assert_eq!((next.device, next.threads), (Some(2), 1));
+    }
+
     #[test]
     fn each_program_has_its_own_gpus() {
         let mut three = admission(9, 99, None, &["0", "2", "MIG-a"]);
@@ -390,7 +450,8 @@ mod tests {
             jobs: 2,
             threads: None,
             cores: 2,
-            ordinal: 0,
+            devices: vec![0],
+            jobs_per_device: 1,
             rerun: BTreeSet::new(),
             cadence: std::time::Duration::from_secs(60),
             program: "no node of this study needs a worker".into(),

@@ -6,6 +6,7 @@ use std::{
 };
 
 use pipe_stages::stage::{ComputeDevice, Context, Host, Inputs, Progress, Stage, StageError};
+use pipe_stages::{DeviceKind, network};
 use pipe_store::{ActionKey, ActionLock, ActionResult, FailureRecord, ObjectSource, Store, StoreError};
 use serde_json::{Value, json};
 
@@ -95,6 +96,9 @@ pub fn execute(
         Ok(Err(StageError::Interrupted)) => return Err(ExecuteError::Interrupted),
         Ok(Err(StageError::Input { source, .. })) => return Err(source.into()),
         Ok(Err(error)) => return Err(ExecuteError::Stage(error)),
+        Err(panic) if device.kind != DeviceKind::Cpu => {
+            return Err(ExecuteError::Stage(network::device_failed(&format!("`{device}`"), &panic_message(&*panic))));
+        }
         Err(panic) => return Err(ExecuteError::Panic(panic_message(&*panic))),
     };
     let seconds = started.elapsed().unwrap_or_default().as_secs_f64();

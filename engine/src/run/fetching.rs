@@ -3,34 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipe_stages::StageName;
-use pipe_store::{Digest, PromisedFile, StoreError};
+use pipe_store::{PromisedFile, StoreError};
 
 use super::{Engine, Event, State};
 use crate::{action::Action, pipeline::stages::is_of_search, study::Outcome};
 
 /// The bytes from which on it is said that files are fetched: the run waits for them.
 const MUCH: u64 = 16 << 20;
-
-/// The nodes that are executed after all, because files of their results were only promised and are not to be had.
-#[derive(Default)]
-pub(super) struct Remade {
-    /// The output tree that each of them had.
-    trees: BTreeMap<usize, Digest>,
-    /// The nodes that wait for each of them.
-    readers: BTreeMap<usize, Vec<usize>>,
-}
-
-impl Remade {
-    /// Returns the nodes that wait for this one, if it was settled before.
-    pub(super) fn readers(&mut self, index: usize) -> Option<Vec<usize>> {
-        self.readers.remove(&index)
-    }
-
-    /// Returns the output tree that the node had when it was settled before.
-    pub(super) fn tree(&self, index: usize) -> Option<Digest> {
-        self.trees.get(&index).copied()
-    }
-}
 
 impl Engine<'_> {
     /// Fetches the results of the node at `index`, and of those that are settled next, from the remote. What is executed in no time, such
@@ -162,7 +141,7 @@ mod tests {
         time::Duration,
     };
 
-    use pipe_store::{ActionKey, ActionResult, ObjectSource, Store, Tree};
+    use pipe_store::{ActionKey, ActionResult, Digest, ObjectSource, Store, Tree};
     use serde_json::Value;
 
     use super::*;
@@ -215,7 +194,8 @@ mod tests {
             jobs: 2,
             threads: Some(1),
             cores: 1,
-            ordinal: 0,
+            devices: vec![0],
+            jobs_per_device: 1,
             rerun: BTreeSet::new(),
             cadence: Duration::from_secs(60),
             program: "no node of this study needs a worker".into(),

@@ -81,6 +81,8 @@ pub(super) struct Job {
     threads: usize,
     /// The GPUs that its program sees. `None` for those that this process sees.
     gpus: Option<Vec<String>>,
+    /// The number of the GPU on which it computes networks.
+    device: Option<usize>,
     /// Whether to ignore checkpoints.
     fresh: bool,
     /// How it is executed to be checked, if it is.
@@ -146,6 +148,7 @@ impl Job {
                 how,
                 threads,
                 gpus: None,
+                device: None,
                 fresh,
                 trial: None,
                 elsewhere: None,
@@ -158,6 +161,11 @@ impl Job {
     /// Returns the job, whose program sees these GPUs. `None` for those that this process sees.
     pub(super) fn with_gpus(self, gpus: Option<Vec<String>>) -> Self {
         Self { gpus, ..self }
+    }
+
+    /// Returns the job, which computes on the GPU of this number, if it computes on one.
+    pub(super) fn with_device(self, device: Option<usize>) -> Self {
+        Self { device, ..self }
     }
 
     /// Returns the job, to be executed elsewhere, for the node of this name.
@@ -457,7 +465,7 @@ fn worker(job: &Job, store: &Store, options: &Options) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if job.is_on_gpu() && !job.is_elsewhere() {
-        command.arg("--gpu").arg(options.ordinal.to_string());
+        command.arg("--gpu").arg(job.device.or(options.devices.first().copied()).unwrap_or(0).to_string());
     }
     if let Some(how) = job.how_as_json() {
         command.arg("--how").arg(how);
@@ -563,7 +571,8 @@ mod tests {
             jobs: 1,
             threads: None,
             cores: 1,
-            ordinal: 0,
+            devices: vec![0],
+            jobs_per_device: 1,
             rerun: std::collections::BTreeSet::new(),
             cadence: std::time::Duration::from_secs(60),
             program: "pipe".into(),

@@ -21,6 +21,7 @@ pub mod machine;
 mod options;
 pub mod outlook;
 pub mod program;
+mod remade;
 pub mod remote_results;
 pub mod room;
 pub mod slurm;
@@ -38,7 +39,6 @@ use std::{
 use admission::{Admission, Limits, Share, Wish};
 use alike::{GivenUp, Searches};
 pub use event::{Event, How};
-use fetching::Remade;
 use launcher::Resources;
 use live::Live;
 use local::{Ended, Job, Message};
@@ -46,6 +46,7 @@ pub use local::{hint_of, with_causes};
 pub use options::{Executor, Options};
 use pipe_stages::StageName;
 use pipe_store::{ActionKey, ActionResult, Digest, NoSweep, Run, Store, StoreError, Tree};
+use remade::Remade;
 use slurm::note::Place;
 use spent::Trainings;
 use why::{Compared, Why};
@@ -410,7 +411,8 @@ impl<'a> Engine<'a> {
         let fresh = self.options.rerun.contains(&index);
         let (job, stop) = Job::new(index, node.stage.clone(), action, node.how.clone(), share.threads, fresh);
         let job = job.with_gpus(self.admission.visible(node.how.as_deref(), share.gpus));
-        let gpus = wish.gpus.max(usize::from(job.is_on_gpu()));
+        let job = job.with_device(share.device);
+        let gpus = wish.gpus.max(usize::from(wish.is_on_device));
         let job =
             if is_here { job } else { job.elsewhere(Resources::new(share.threads, wish.memory, gpus), &node.name) };
         self.running.insert(index, Running { stop, why, since: Instant::now(), is_told: is_here });

@@ -13,8 +13,10 @@ pub struct Options {
     pub threads: Option<usize>,
     /// The cores that all nodes together may use.
     pub cores: usize,
-    /// The index of the CUDA device. Ignored if the study does not compute on one.
-    pub ordinal: usize,
+    /// The numbers of the GPUs that networks are computed on, if the study computes on GPUs.
+    pub devices: Vec<usize>,
+    /// The most nodes that compute on one GPU at a time, at least 1.
+    pub jobs_per_device: usize,
     /// The nodes to execute again even if their results are known, as indices into the plan.
     pub rerun: BTreeSet<usize>,
     /// The time between two checkpoints.

@@ -12,8 +12,8 @@ use crate::{
         training::{
             data::{checked, heads, plain_batch},
             loss::{self, Criterion},
-            run::EVALUATION_BATCH,
             tally::Tally,
+            trainer::EVALUATION_BATCH,
         },
     },
     parameters,

@@ -133,6 +133,26 @@ pub fn driver_hint(kind: DeviceKind) -> &'static str {
     }
 }
 
+/// Returns the error of a computation on a GPU that ended with this message of burn or of a driver. It is no result: what failed is the
+/// device.
+pub fn device_failed(device: &str, message: &str) -> StageError {
+    let said = message.to_lowercase();
+    let hint = if said.contains("memory") {
+        "use a smaller `batch` or network, or a lower `--jobs-per-device`"
+    } else if said.contains("nvrtc") || said.contains("cuda installation") || said.contains("shared library") {
+        "CUDA's run-time compiler is needed: install `libnvrtc` and the headers of CUDA, and set CUDA_PATH to their folder"
+    } else if said.contains("lost") || said.contains("poisoned") {
+        "the driver has given the device up: `dmesg` may say why; the next run goes on from the last checkpoint"
+    } else {
+        "`pipe logs NODE` shows what it said; `--device cpu` needs no GPU"
+    };
+    StageError::Environment {
+        message: format!("the computation on {device} failed: {message}"),
+        hint: Some(hint.into()),
+        source: None,
+    }
+}
+
 /// Returns the name of the class of numerics, which is part of an action. On CPUs, computations of the same class give the same bits
 /// on every machine. On GPUs they give the same numbers within a tolerance. The class includes how dropout masks are drawn.
 pub fn numerics(kind: DeviceKind) -> &'static str {

@@ -23,7 +23,7 @@ mod weights;
 pub mod written_out;
 
 pub use architecture::{Architecture, Builder, Layer};
-pub use backend::{Backend, FoundDevice, NotBuilt, absent, devices, driver_hint, numerics};
+pub use backend::{Backend, FoundDevice, NotBuilt, absent, device_failed, devices, driver_hint, numerics};
 pub use compute::Network;
 pub use error::ModelError;
 pub use families::{Family, Proposed, TABLES, Table, TableFamily};

@@ -52,13 +52,30 @@ fn weights(architecture: &Architecture) -> Weights {
     weights
 }
 
-/// Our kernels on this processor, and burn's operations: on a GPU if there is one and the build has GPUs, otherwise on this processor.
+/// Our kernels on this processor, and burn's operations on it.
 fn backends() -> [Backend; 2] {
+    [Backend::of(ComputeDevice::CPU).unwrap(), Backend::Burn(Device::flex())]
+}
+
+/// Our kernels on this processor, and burn's operations: on a GPU if there is one and the build has GPUs.
+fn ours_and_burns() -> Pair {
     #[cfg(feature = "gpu")]
-    let device = super::on_burn::test_device();
-    #[cfg(not(feature = "gpu"))]
-    let device: Option<Device> = None;
-    [Backend::of(ComputeDevice::CPU).unwrap(), Backend::Burn(device.unwrap_or_else(Device::flex))]
+    if let Some(device) = super::on_burn::test_device() {
+        let burns = Backend::Burn(device.0.clone());
+        return Pair { backends: [Backend::of(ComputeDevice::CPU).unwrap(), burns], _device: Some(device) };
+    }
+    Pair {
+        backends: backends(),
+        #[cfg(feature = "gpu")]
+        _device: None,
+    }
+}
+
+/// Two backends, the second of which may have to be given back.
+struct Pair {
+    backends: [Backend; 2],
+    #[cfg(feature = "gpu")]
+    _device: Option<super::on_burn::TestDevice>,
 }
 
 fn loaded(architecture: &Architecture, weights: &Weights, pass: Pass, outputs: &[&str], backend: &Backend) -> Network {
@@ -215,12 +232,14 @@ fn our_kernels_agree_with_burn() {
 }
 
 fn check_against_burn(architecture: &Architecture) {
+    let Pair { backends, .. } = &ours_and_burns();
     let weights = weights(architecture);
     let names: Vec<&str> = architecture.layers.iter().map(|layer| layer.name.as_str()).collect();
     let images = numbers(7 * 3 * 13 * 12, 50);
     let training = Mode::Training { seed: 3, step: 4 };
     for (pass, mode) in [(Pass::Training, training), (Pass::ImageGradients, Mode::Inference)] {
-        let [mut ours, mut burns] = backends().map(|backend| loaded(architecture, &weights, pass, &names, &backend));
+        let [mut ours, mut burns] =
+            backends.each_ref().map(|backend| loaded(architecture, &weights, pass, &names, backend));
         let (found, expected) = (ours.forward(&images, mode), burns.forward(&images, mode));
         for (name, output) in &expected.outputs {
             agree(&found.outputs[name], output, name);
@@ -231,7 +250,8 @@ fn check_against_burn(architecture: &Architecture) {
         }
         // With the heads as the only outputs, activations are fused into the convolutions before them.
         let heads = ["a", "b"];
-        let [mut ours, mut burns] = backends().map(|backend| loaded(architecture, &weights, pass, &heads, &backend));
+        let [mut ours, mut burns] =
+            backends.each_ref().map(|backend| loaded(architecture, &weights, pass, &heads, backend));
         let found = ours.forward(&images, mode).outputs;
         let factors = factors(&found);
         burns.forward(&images, mode);
@@ -266,7 +286,9 @@ fn frozen_layers_have_no_gradients_and_the_others_have_those_of_burn() {
         vec!["conv2d_3", "b"],
     ] {
         let frozen: BTreeSet<_> = frozen.into_iter().map(str::to_owned).collect();
-        let [mut ours, mut burns] = backends().map(|backend| Network::to_train(&architecture, &frozen, &backend));
+        let pair = ours_and_burns();
+        let [mut ours, mut burns] =
+            pair.backends.each_ref().map(|backend| Network::to_train(&architecture, &frozen, backend));
         [&mut ours, &mut burns].into_iter().for_each(|network| network.set_weights(&weights));
         let (found, expected) = (ours.forward(&images, training), burns.forward(&images, training));
         ["a", "b"].iter().for_each(|head| agree(&found.outputs[*head], &expected.outputs[*head], head));
@@ -293,12 +315,12 @@ fn frozen_layers_have_no_gradients_and_the_others_have_those_of_burn() {
 fn frozen_batch_normalisation_computes_as_in_inference() {
     let architecture = network(BatchNorm { momentum: 0.9, epsilon: 1e-3 }.into());
     let (weights, images) = (weights(&architecture), numbers(3 * 60, 50));
-    for backend in backends() {
+    for backend in &ours_and_burns().backends {
         let frozen = ["batch_normalization_1".to_owned()].into();
-        let mut frozen = Network::to_train(&architecture, &frozen, &backend);
+        let mut frozen = Network::to_train(&architecture, &frozen, backend);
         frozen.set_weights(&weights);
         let found = frozen.forward(&images, Mode::Training { seed: 3, step: 4 });
-        let mut plain = loaded(&architecture, &weights, Pass::Inference, &["a", "b"], &backend);
+        let mut plain = loaded(&architecture, &weights, Pass::Inference, &["a", "b"], backend);
         assert_eq!(found, plain.forward(&images, Mode::Inference));
     }
 }
@@ -355,11 +377,12 @@ fn batch_normalisation_agrees_with_its_formula_in_both_modes() {
     let part = |part: &str| &weights.0[&format!("batch_normalization_1.{part}")].values;
     let outputs = ["conv2d_1", "batch_normalization_1"];
     let training = (Pass::Training, Mode::Training { seed: 0, step: 0 });
+    let pair = ours_and_burns();
     for ((pass, mode), backend) in [(Pass::Inference, Mode::Inference), training]
         .into_iter()
-        .flat_map(|pass| backends().map(|backend| (pass, backend)))
+        .flat_map(|pass| pair.backends.each_ref().map(|backend| (pass, backend)))
     {
-        let forward = loaded(&architecture, &weights, pass, &outputs, &backend).forward(&images, mode);
+        let forward = loaded(&architecture, &weights, pass, &outputs, backend).forward(&images, mode);
         let (x, y) = (&forward.outputs["conv2d_1"], &forward.outputs["batch_normalization_1"]);
         assert_eq!(forward.statistics.is_empty(), mode == Mode::Inference);
         for channel in 0..3 {
@@ -460,7 +483,7 @@ fn pooling_ignores_padding() {
         let avg = builder.add(AvgPool { size, stride, padding }, &["input"]);
         let flat = builder.add(Flatten, &[&max]);
         let architecture = builder.finish(&flat, &[head("a", 2)]).unwrap();
-        for backend in &backends() {
+        for backend in &ours_and_burns().backends {
             let weights = Weights::initial(&architecture, 1);
             let mut network = loaded(&architecture, &weights, Pass::Inference, &[&max, &avg], backend);
             let outputs = network.forward(&values, Mode::Inference).outputs;

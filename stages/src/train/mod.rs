@@ -25,7 +25,7 @@ use crate::{
             history::Metric,
             keep::Keep,
             optimizer::OptimizerKind,
-            run::{self, Training},
+            trainer::{EVALUATION_BATCH, Training},
         },
     },
     params::Hyper,
@@ -58,7 +58,7 @@ impl Stage for Train {
         let proposal = proposal(inputs)?.unwrap_or_default();
         match settle(self, &proposal, &data, inputs) {
             Ok((settings, _)) => {
-                let validated = if data.n_validation().is_some() { run::EVALUATION_BATCH } else { 0 };
+                let validated = if data.n_validation().is_some() { EVALUATION_BATCH } else { 0 };
                 // Validation keeps nothing for a backward pass, so an image takes about a third of the memory.
                 let images = settings.batch.max(validated / 3) as u64;
                 Ok(PROCESS + settings.architecture.memory(images))

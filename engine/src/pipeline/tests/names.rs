@@ -57,7 +57,7 @@ error: unknown name `Gpu`
  --> pipeline.ron:1:29
   |
 1 | Study(name: "tiny", device: Gpu, stages: [
-  |                             ^^^ expected `Cpu` or `Cuda`
+  |                             ^^^ expected `Cpu`, `Cuda` or `Wgpu`
   |
   = help: did you mean `Cpu`?
 "#,

@@ -188,17 +188,26 @@ impl BurnNetwork {
     }
 }
 
+/// A device, and the turn of one test to use it.
+#[cfg(all(test, feature = "gpu"))]
+pub(crate) type TestDevice = (Device, std::sync::MutexGuard<'static, ()>);
+
 /// Returns the device with which tests run: a GPU, or a driver that computes on the processor. Says so if there is none.
+///
+/// Only one test has it at a time, because burn's devices do not promise the same bits to threads that use them at the same time. `pipe`
+/// has a process for each training.
 #[cfg(all(test, feature = "gpu"))]
 #[allow(clippy::print_stderr, reason = "a test says what it skips")]
-pub(crate) fn test_device() -> Option<Device> {
+pub(crate) fn test_device() -> Option<TestDevice> {
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
     #[cfg(feature = "wgpu")]
     let kind = burn::tensor::DeviceType::Wgpu;
     #[cfg(not(feature = "wgpu"))]
     let kind = burn::tensor::DeviceType::Cuda;
+    let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let found = Device::enumerate(kind).into_iter().next();
     if found.is_none() {
         eprintln!("skipped: there is no device");
     }
-    found
+    found.map(|device| (device, turn))
 }

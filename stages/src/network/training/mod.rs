@@ -15,12 +15,13 @@ mod on_device;
 mod on_host;
 pub(crate) mod optimizer;
 pub(crate) mod order;
-pub(crate) mod run;
+mod penalty;
+mod run;
 pub(crate) mod schedule;
 mod settings;
 pub(crate) mod state;
 pub(crate) mod tally;
-mod trainer;
+pub(crate) mod trainer;
 mod transfer;
 
 pub use class_weights::ClassWeights;

@@ -7,10 +7,10 @@ use super::{
     loss,
     mixed::Mixed,
     optimizer::UpdateRule,
-    run::{EVALUATION_BATCH, Training, penalty},
+    penalty::penalty,
     settings::Settings,
     state::{HeadSums, State, Sums},
-    trainer::{See, Shown, Trainer},
+    trainer::{EVALUATION_BATCH, See, Shown, Trainer, Training},
 };
 use crate::{
     network::{Mode, Network, Pass, Weights},

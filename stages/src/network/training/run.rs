@@ -2,45 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
-
 #[cfg(feature = "gpu")]
 use super::on_device::DeviceTrainer;
 use super::{
-    data::Data,
     history::{Epoch, Exact, Figures, HeadFigures, Metric, stopped_after},
     keep::Keep,
     loss,
     on_host::HostTrainer,
     order::{Draw, Order},
+    penalty::penalty,
     settings::Settings,
     state::{HeadSums, State, Sums},
     tally::Tally,
-    trainer::{Shown, Trainer},
+    trainer::{Shown, Trainer, Training},
 };
-use crate::{
-    network::{
-        Backend, Weight, Weights,
-        kernels::{
-            Isa,
-            lanes::{LANES, kernel},
-        },
-    },
-    stage::{Context, EndedEpoch, Host, Progress, StageError},
-};
-
-/// The batch size for validation. A constant, because the last bits of a matrix product may depend on its size.
-pub(crate) const EVALUATION_BATCH: usize = 250;
-
-/// A training of `settings` on `data`.
-pub(crate) struct Training<'a> {
-    pub(crate) settings: &'a Settings,
-    pub(crate) data: &'a Data,
-    pub(crate) metric: &'a Metric,
-    pub(crate) backend: Backend,
-    /// Initial weights that are not drawn, by name.
-    pub(crate) given: &'a BTreeMap<String, Weight>,
-}
+#[cfg(feature = "gpu")]
+use crate::network::Backend;
+use crate::stage::{Context, EndedEpoch, Host, Progress, StageError};
 
 impl Training<'_> {
     /// Trains to the end, starting from the latest usable checkpoint, and returns the final state.
@@ -98,11 +76,6 @@ impl Training<'_> {
         // A longer training with the same trajectory can continue from here.
         host.save_checkpoint(&state.checkpoint());
         Ok(state)
-    }
-
-    /// Returns the number of steps of an epoch. The last one takes the remaining images.
-    pub(super) fn steps_per_epoch(&self) -> u64 {
-        self.data.n_train().div_ceil(self.settings.batch) as u64
     }
 
     fn is_over(&self, state: &State) -> bool {
@@ -299,28 +272,4 @@ fn sums(settings: &Settings, labels: &[Vec<i32>], logits: &BTreeMap<String, Vec<
         sums.heads.push(HeadSums { loss: score.loss, correct: score.correct });
     }
     sums
-}
-
-/// Returns the L2 penalty: `l2` times the sum of the squares of all kernels that are trained.
-pub(super) fn penalty(settings: &Settings, weights: &Weights) -> f64 {
-    let kernels = settings.trained().filter(|parameter| parameter.kernel.is_some());
-    settings.rule.l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
-}
-
-/// Returns the sum of squares. Each block of 4096 numbers is summed in sixteen f32 lanes, and their sums are added in order in f64,
-/// so that the result does not depend on the machine.
-fn sum_of_squares(values: &[f32]) -> f64 {
-    let isa = Isa::detect();
-    let blocks: Vec<_> = values.par_chunks(4096).map(|block| squares_in_lanes(isa, block)).collect();
-    blocks.iter().map(|lanes| lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>()).sum()
-}
-
-kernel! {
-    fn squares_in_lanes(values: &[f32]) -> [f32; LANES] {
-        let mut lanes = [0.0f32; LANES];
-        for values in values.chunks(LANES) {
-            lanes.iter_mut().zip(values).for_each(|(lane, x)| *lane += x * x);
-        }
-        lanes
-    }
 }

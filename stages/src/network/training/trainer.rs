@@ -1,9 +1,32 @@
-//! What the training loop asks of those who compute the steps.
+//! A training, and what its loop asks of those who compute the steps.
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{order::Draw, run::Training, state::State};
-use crate::stage::StageError;
+use super::{data::Data, history::Metric, order::Draw, settings::Settings, state::State};
+use crate::{
+    network::{Backend, Weight},
+    stage::StageError,
+};
+
+/// The batch size for validation. A constant, because the last bits of a matrix product may depend on its size.
+pub(crate) const EVALUATION_BATCH: usize = 250;
+
+/// A training of `settings` on `data`.
+pub(crate) struct Training<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) data: &'a Data,
+    pub(crate) metric: &'a Metric,
+    pub(crate) backend: Backend,
+    /// Initial weights that are not drawn, by name.
+    pub(crate) given: &'a BTreeMap<String, Weight>,
+}
+
+impl Training<'_> {
+    /// Returns the number of steps of an epoch. The last one takes the remaining images.
+    pub(super) fn steps_per_epoch(&self) -> u64 {
+        self.data.n_train().div_ceil(self.settings.batch) as u64
+    }
+}
 
 /// Takes the steps of a training, on the host or on a device. The loop sees no tensors.
 pub(super) trait Trainer: Send + Sized {
@@ -28,7 +51,7 @@ pub(super) trait Trainer: Send + Sized {
     fn bring(&mut self, state: &mut State) -> Result<(), StageError>;
 
     /// Brings the weights and sums up to date. If `state` has not diverged, also shows `see` the labels and logits of the images to
-    /// validate on, in order and [`EVALUATION_BATCH`](super::run::EVALUATION_BATCH) at a time.
+    /// validate on, in order and [`EVALUATION_BATCH`] at a time.
     ///
     /// # Errors
     /// If a device fails.

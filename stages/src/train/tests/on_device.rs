@@ -36,7 +36,7 @@ fn check(on_device: &Outputs, on_cpu: &Outputs, what: &str) {
 
 #[test]
 fn the_losses_of_a_training_follow_those_of_the_cpu() {
-    let Some(device) = test_device() else { return };
+    let Some((device, _turn)) = test_device() else { return };
     let study = Study::new();
     for (what, changes) in [
         ("Nadam", json!({ "epochs": 5 })),
@@ -59,7 +59,7 @@ fn the_losses_of_a_training_follow_those_of_the_cpu() {
 
 #[test]
 fn images_that_a_device_cannot_change_are_changed_on_the_host() {
-    let Some(device) = test_device() else { return };
+    let Some((device, _turn)) = test_device() else { return };
     for policy in
         [json!([{ "Rotation": 20.0 }, { "RandomFlip": 0.5 }]), json!([{ "Rotation": 20.0 }, { "MixUp": 0.4 }])]
     {
@@ -72,7 +72,7 @@ fn images_that_a_device_cannot_change_are_changed_on_the_host() {
 
 #[test]
 fn interruptions_do_not_change_the_outputs() {
-    let Some(device) = test_device() else { return };
+    let Some((device, _turn)) = test_device() else { return };
     let study = Study::new();
     let train = train(json!({ "keep": ["Best", { "Every": 2 }], "momentum": 0.9, "clip_norm": 0.5, "l2": 0.01 }));
     let expected = study.run_on(Some(&device), &train, &QuietHost).unwrap();
@@ -86,7 +86,7 @@ fn interruptions_do_not_change_the_outputs() {
 
 #[test]
 fn a_training_that_diverges_is_the_same_result() {
-    let Some(device) = test_device() else { return };
+    let Some((device, _turn)) = test_device() else { return };
     let study = Study::new();
     let train = train(json!({ "learning_rate": 1e30, "keep": ["Best", "Last"], "momentum": 0.9 }));
     let outputs = study.run_on(Some(&device), &train, &QuietHost).unwrap();

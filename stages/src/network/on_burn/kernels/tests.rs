@@ -49,7 +49,7 @@ fn check(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
 
 #[test]
 fn masks_of_dropout_are_those_of_the_cpu() {
-    let Some(device) = test_device() else { return };
+    let Some((device, _turn)) = test_device() else { return };
     for (shape, p) in [([3, 17, 5, 7], 0.25), ([70, 40, 1, 1], 0.5), ([2, 16, 8, 8], 0.9)] {
         let mask = Mask::new(u64::MAX - 5, 7, 3, p);
         assert_eq!(
@@ -88,7 +88,7 @@ fn policies(dataset: &Dataset) -> Vec<Policy> {
 
 #[test]
 fn images_are_gathered_and_changed_as_on_the_cpu() {
-    let Some(device) = test_device() else { return };
+    let Some((device, _turn)) = test_device() else { return };
     let n = 13;
     let (dataset, epoch) = (images(n), 4);
     let bytes: Vec<u8> = dataset.images().to_vec();
@@ -133,7 +133,7 @@ fn images_are_gathered_and_changed_as_on_the_cpu() {
 
 #[test]
 fn losses_and_their_gradients_are_those_of_the_cpu() {
-    let Some(device) = test_device() else { return };
+    let Some((device, _turn)) = test_device() else { return };
     let (n, classes) = (37, 11);
     let logits: Vec<f32> = numbers(n * classes, 3).iter().map(|x| x * 12.0).collect();
     let class = |i: usize| (i * 7 % classes) as u32;
@@ -218,7 +218,7 @@ fn judge_logits(
 
 #[test]
 fn optimizers_update_as_on_the_cpu() {
-    let Some(device) = test_device() else { return };
+    let Some((device, _turn)) = test_device() else { return };
     let rule = UpdateRule {
         learning_rate: 0.01,
         l2: 0.003,
@@ -256,7 +256,7 @@ fn optimizers_update_as_on_the_cpu() {
 
 #[test]
 fn sums_are_whole_and_what_is_not_finite_is_seen() {
-    let Some(device) = test_device() else { return };
+    let Some((device, _turn)) = test_device() else { return };
     for n in [1, 255, 256, 257, 70_000] {
         let (gradients, weights) = (numbers(n, 4), numbers(n, 5));
         let expected: f64 = gradients.iter().zip(&weights).map(|(g, w)| f64::from(g + 0.5 * w).powi(2)).sum();
@@ -284,7 +284,7 @@ fn sums_are_whole_and_what_is_not_finite_is_seen() {
 
 #[test]
 fn moving_statistics_move() {
-    let Some(device) = test_device() else { return };
+    let Some((device, _turn)) = test_device() else { return };
     let (moving, batch) = (array(&[1.0, -2.0, 0.5], &device), array(&[3.0, 2.0, 0.5], &device));
     statistics::move_towards(&moving, batch.clone(), 0.75, &array(&[0.0], &device));
     assert_eq!(read(moving.clone()), [1.0, -2.0, 0.5]);

@@ -10,7 +10,11 @@ use crate::{
     },
     network::{
         on_burn::kernels::{self, images::Plan, loss},
-        training::{data::Data, order::augmentation_seed, run::Training, trainer::Shown},
+        training::{
+            data::Data,
+            order::augmentation_seed,
+            trainer::{Shown, Training},
+        },
     },
 };
 

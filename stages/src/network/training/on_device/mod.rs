@@ -13,14 +13,13 @@ use burn_cubecl::tensor::CubeTensor;
 use self::data::{Batch, Images};
 use super::{
     optimizer::UpdateRule,
-    run::{EVALUATION_BATCH, Training},
     settings::Settings,
     state::{HeadSums, State, Sums},
-    trainer::{See, Shown, Trainer},
+    trainer::{EVALUATION_BATCH, See, Shown, Trainer, Training},
 };
 use crate::{
     network::{
-        Mode, Pass, Weights,
+        self, Mode, Pass, Weights,
         on_burn::{
             BurnNetwork,
             kernels::{self, loss, optimizer, statistics, sums},
@@ -168,7 +167,8 @@ impl<'a> DeviceTrainer<'a> {
     /// Reads tensors at once.
     fn read<'t>(tensors: impl Iterator<Item = &'t Tensor<1>>) -> Result<impl Iterator<Item = Vec<f32>>, StageError> {
         let transaction = tensors.fold(Transaction::default(), |all, tensor| all.register(tensor.clone()));
-        let read = transaction.try_execute().map_err(|error| failed(&error.to_string()))?;
+        let read =
+            transaction.try_execute().map_err(|error| network::device_failed("the device", &error.to_string()))?;
         Ok(read.into_iter().map(|data| data.try_into_vec::<f32>().expect("networks compute with f32")))
     }
 
@@ -356,12 +356,4 @@ impl DeviceTrainer<'_> {
 
 fn fill_weights(weights: &mut Weights, read: &mut impl Iterator<Item = Vec<f32>>) {
     weights.0.values_mut().for_each(|weight| weight.values = read.next().expect("every array was read"));
-}
-
-fn failed(reason: &str) -> StageError {
-    StageError::Environment {
-        message: format!("the device failed: {reason}"),
-        hint: Some("a smaller `batch` needs less memory; `--device cpu` needs no device".into()),
-        source: None,
-    }
 }
