@@ -30,8 +30,3 @@ impl Site<'_> {
         self.weights[&format!("{}.{part}", self.layer)].clone()
     }
 }
-
-/// Returns the elements of a tensor, in row-major order.
-pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec::<f32>().expect("networks compute with f32")
-}

@@ -60,8 +60,6 @@ impl Definition for Dropout {
         mut inputs: Vec<burn::tensor::Tensor<4>>,
         site: &mut super::burn_site::Site<'_>,
     ) -> burn::tensor::Tensor<4> {
-        use burn::tensor::{Tensor, TensorData};
-
         let x = inputs.remove(0);
         let Mode::Training { seed, step } = site.mode else { return x };
         if self.p == 0.0 {
@@ -73,7 +71,7 @@ impl Definition for Dropout {
         if site.has_our_kernels {
             return x * crate::network::on_burn::kernels::dropout::factors(&mask, shape, site.device);
         }
-        x * Tensor::from_data(TensorData::new(factors(&mask, shape), shape), site.device)
+        x * crate::network::on_burn::traffic::upload(factors(&mask, shape), shape, site.device)
     }
 
     /// Dropout does nothing during inference.

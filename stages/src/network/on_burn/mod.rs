@@ -2,17 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
+
+use self::traffic::{numbers, upload};
 
 use super::{
     architecture::{Architecture, Layer, ParameterShape},
-    layers::burn_site::{Site, numbers},
+    layers::burn_site::Site,
     pass::{Forward, Mode, Pass},
     weights::Weights,
 };
 
 #[cfg(feature = "gpu")]
 pub(crate) mod kernels;
+pub(crate) mod traffic;
 
 /// The outputs of layers, by name.
 pub(crate) type Outputs = BTreeMap<String, Tensor<4>>;
@@ -83,11 +86,11 @@ impl BurnNetwork {
     /// If an array of the architecture is missing.
     pub(super) fn set_weights(&mut self, weights: &Weights) {
         let device = self.device.clone();
-        let upload = |name: &str| {
+        let array = |name: &str| {
             let values = &weights.0[name].values;
-            Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &device)
+            upload(values.clone(), [values.len()], &device)
         };
-        self.set_arrays(upload);
+        self.set_arrays(array);
     }
 
     /// Replaces the arrays by those that `array` returns for their names: flat, and without autodiff.
@@ -108,7 +111,7 @@ impl BurnNetwork {
     pub(super) fn forward(&mut self, images: &[f32], mode: Mode) -> Forward {
         let [c, h, w] = self.architecture.input;
         let n = images.len() / (c * h * w);
-        let images = Tensor::<4>::from_data(TensorData::new(images.to_vec(), [n, c, h, w]), &self.device);
+        let images = upload(images.to_vec(), [n, c, h, w], &self.device);
         let images = if self.pass == Pass::ImageGradients { images.autodiff().require_grad() } else { images };
         self.images = (self.pass == Pass::ImageGradients).then(|| images.clone());
         let (last, statistics) = self.walk(images, mode);
@@ -148,8 +151,8 @@ impl BurnNetwork {
         let last = std::mem::take(&mut self.last);
         let term = |(name, gradient): (&String, &Vec<f32>)| {
             let output = last[name].clone();
-            let gradient = TensorData::new(gradient.clone(), output.dims());
-            (output * Tensor::<4>::from_data(gradient, &self.device)).sum()
+            let gradient = upload(gradient.clone(), output.dims(), &self.device);
+            (output * gradient).sum()
         };
         output_gradients.iter().map(term).reduce(|sum, term| sum + term).expect("there is at least one gradient")
     }

@@ -34,7 +34,11 @@ impl<'a> HostTrainer<'a> {
 impl Trainer for HostTrainer<'_> {
     type Batch = Batch;
 
-    fn prepare(training: &Training<'_>, shown: &Shown<'_>) -> Batch {
+    type Needs = ();
+
+    fn needs(&self) {}
+
+    fn prepare((): &(), training: &Training<'_>, shown: &Shown<'_>) -> Batch {
         let Shown { draws, positions, epoch, seed } = shown;
         training.data.train_batch(&training.settings.policy, draws, positions.clone(), *epoch, *seed)
     }

@@ -44,8 +44,10 @@ impl Training<'_> {
     fn run_on<T: Trainer>(&self, mut trainer: T, mut state: State, context: &Context<'_>) -> Result<State, StageError> {
         let host = context.host;
         let order = Order::new(self.settings.sampling, self.data.main_labels(), self.data.n_train());
-        let mut batches = Batches { training: self, seed: context.seed, order, draws: Vec::new(), draws_of: 0 };
-        let mut batch = (!self.is_over(&state)).then(|| batches.at::<T>(state.step));
+        let needs = trainer.needs();
+        let mut batches =
+            Batches::<T> { training: self, needs, seed: context.seed, order, draws: Vec::new(), draws_of: 0 };
+        let mut batch = (!self.is_over(&state)).then(|| batches.at(state.step));
         while let Some(this) = batch {
             let epoch = state.epochs.len() as u32 + 1;
             let next = state.step + 1;
@@ -53,7 +55,7 @@ impl Training<'_> {
             // The next batch is prepared while the network computes with this one. `join` also moves the step itself to a thread
             // of the pool: from outside, each operation would have to wake one and wait for it.
             let (stepped, following) =
-                rayon::join(|| trainer.step(&mut state, this), || (!is_last).then(|| batches.at::<T>(next)));
+                rayon::join(|| trainer.step(&mut state, this), || (!is_last).then(|| batches.at(next)));
             stepped?;
             if state.diverged_at.is_none() && state.step.is_multiple_of(self.steps_per_epoch()) {
                 self.end_epoch(&mut trainer, &mut state)?;
@@ -221,8 +223,9 @@ impl Training<'_> {
 }
 
 /// The batches of a training, by step.
-struct Batches<'a> {
+struct Batches<'a, T: Trainer> {
     training: &'a Training<'a>,
+    needs: T::Needs,
     seed: u64,
     order: Order,
     /// The images that the epoch `draws_of` draws.
@@ -230,9 +233,9 @@ struct Batches<'a> {
     draws_of: u32,
 }
 
-impl Batches<'_> {
+impl<T: Trainer> Batches<'_, T> {
     /// Returns what a trainer needs for `step`, counted from 0.
-    fn at<T: Trainer>(&mut self, step: u64) -> T::Batch {
+    fn at(&mut self, step: u64) -> T::Batch {
         let steps = self.training.steps_per_epoch();
         let epoch = (step / steps) as u32 + 1;
         if self.draws_of != epoch {
@@ -241,7 +244,7 @@ impl Batches<'_> {
         }
         let from = (step % steps) as usize * self.training.settings.batch;
         let positions = from..(from + self.training.settings.batch).min(self.draws.len());
-        T::prepare(self.training, &Shown { draws: &self.draws, positions, epoch, seed: self.seed })
+        T::prepare(&self.needs, self.training, &Shown { draws: &self.draws, positions, epoch, seed: self.seed })
     }
 }
 

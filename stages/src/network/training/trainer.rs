@@ -30,11 +30,17 @@ impl Training<'_> {
 
 /// Takes the steps of a training, on the host or on a device. The loop sees no tensors.
 pub(super) trait Trainer: Send + Sized {
-    /// What a step needs of the host.
+    /// What the host prepares for a step.
     type Batch: Send;
 
+    /// What [`prepare`](Self::prepare) must know.
+    type Needs: Send + Sync;
+
+    /// Returns what [`prepare`](Self::prepare) must know. It is the same for all steps.
+    fn needs(&self) -> Self::Needs;
+
     /// Prepares the images of a step. Is called while the step before it is computed.
-    fn prepare(training: &Training<'_>, shown: &Shown<'_>) -> Self::Batch;
+    fn prepare(needs: &Self::Needs, training: &Training<'_>, shown: &Shown<'_>) -> Self::Batch;
 
     /// Takes one training step and counts it in `state`. The rest of `state` may wait until [`bring`](Self::bring) or
     /// [`end_epoch`](Self::end_epoch).

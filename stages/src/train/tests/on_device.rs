@@ -1,7 +1,7 @@
 //! Trainings on a device follow those of the CPU. Without a device, the tests pass and say that they were skipped.
 
 use super::*;
-use crate::network::on_burn::test_device;
+use crate::network::on_burn::{test_device, traffic};
 
 impl Study {
     /// Runs on a device, or on the CPU.
@@ -93,4 +93,22 @@ fn a_training_that_diverges_is_the_same_result() {
     assert_eq!(record(&outputs, "score.json")["status"], json!("diverged"));
     let keeper = Keeper { every: 1, ..Keeper::default() };
     assert!(study.run_on(Some(&device), &train, &keeper).unwrap() == outputs);
+}
+
+/// In a step, the host sends a few words for each image and nothing else. It waits for the device once in an epoch, and at the end.
+#[test]
+fn nothing_but_words_is_copied_in_a_step() {
+    let Some((device, _turn)) = test_device() else { return };
+    let train = train(json!({ "clip_norm": 0.5, "l2": 0.01 }));
+    traffic::taken();
+    Study::new().run_on(Some(&device), &train, &QuietHost).unwrap();
+    let found = traffic::taken();
+    // Three epochs of four steps, each followed by a validation, and the final state.
+    assert_eq!(found.reads, 3 + 1);
+    // An image has its index and the two words of `RandomCrop`. Before the steps, weights, moments and data are copied.
+    let of_step = |uploads: &[usize]| uploads.iter().all(|length| length.is_multiple_of(3) && *length <= 3 * 8);
+    let in_steps = &found.uploads[found.uploads.len() - 3 * (4 + 1)..];
+    for epoch in in_steps.chunks(5) {
+        assert!(of_step(&epoch[..4]), "{epoch:?}");
+    }
 }

@@ -1,8 +1,10 @@
 //! Tensors as the buffers of kernels.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use burn_cubecl::{Cube, tensor::CubeTensor};
 use cubecl::prelude::*;
+
+use crate::network::on_burn::traffic::upload_words;
 
 /// Returns whether our kernels run on `device`.
 pub(crate) fn is_cube(device: &Device) -> bool {
@@ -15,16 +17,21 @@ pub(crate) fn largest_buffer(device: &Device) -> Option<u64> {
     Some(tensor.client.properties().memory.max_page_size)
 }
 
+/// Returns whether `device` holds `bytes` in one buffer that our kernels can read, whose words have numbers of 32 bits.
+pub(crate) fn holds(device: &Device, bytes: usize) -> bool {
+    let most = largest_buffer(device).unwrap_or(0).min(u32::MAX.into());
+    bytes as u64 <= most
+}
+
 /// Returns the buffer of `tensor`, which must be on a device on which our kernels run, and without autodiff. The buffer is the
 /// tensor's own if its elements are in order.
 pub(crate) fn buffer<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
     in_order(tensor.try_into_primitive::<Cube>().expect("the tensor is on a device of CubeCL, without autodiff"))
 }
 
-/// Copies words to `device`.
+/// Copies words to `device`, on which our kernels must run.
 pub(crate) fn words(values: Vec<u32>, device: &Device) -> CubeTensor {
-    let data = TensorData::new(values.iter().map(|word| word.cast_signed()).collect::<Vec<i32>>(), [values.len()]);
-    let tensor = Tensor::<1, Int>::from_data(data, device);
+    let tensor = upload_words(values, device);
     in_order(tensor.try_into_primitive::<Cube>().expect("the device is one of CubeCL"))
 }
 

@@ -1,6 +1,6 @@
 //! The data of a training on a device: all images as bytes, and their labels.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
 use crate::{
@@ -9,7 +9,10 @@ use crate::{
         dataset::{Dataset, ImageShape},
     },
     network::{
-        on_burn::kernels::{self, images::Plan, loss},
+        on_burn::{
+            kernels::{self, images::Plan, loss},
+            traffic::upload,
+        },
         training::{
             data::Data,
             order::augmentation_seed,
@@ -21,29 +24,38 @@ use crate::{
 /// The images of one split, on a device.
 pub(super) struct Images {
     bytes: CubeTensor,
-    pub(super) plan: Plan,
+    plan: Plan,
     /// The scale of each channel, then their offsets.
     scales: Tensor<1>,
 }
 
-/// The images of a batch.
-pub(crate) enum Batch {
-    /// The words with which the device gathers them.
-    Words(Vec<u32>),
-    /// Images `[n, c, h, w]` that were changed on the host, because the policy has changes that a device does not make; and the words of
+/// What a step needs of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// The words with which the device gathers the images.
+    Words,
+    /// The images, because the policy has changes that a device does not make, or the device does not hold all images. The words are for
     /// their labels.
-    Made(Vec<f32>, Vec<u32>),
+    Images,
+}
+
+/// The images of a batch.
+pub(crate) struct Batch {
+    /// `[n, c, h, w]`, if the step needs them.
+    pub(super) images: Option<Vec<f32>>,
+    pub(super) words: Vec<u32>,
 }
 
 impl Images {
-    /// Copies the images of `splits` to `device`, one after the other. `plan` says how they are changed there.
-    pub(super) fn upload(splits: &[&Dataset], policy: &Policy, plan: Plan, device: &Device) -> Self {
-        let scales = policy.scales();
-        Self {
-            bytes: kernels::words(packed(splits.iter().flat_map(|split| split.images())), device),
-            plan,
-            scales: Tensor::from_data(TensorData::new(scales.clone(), [scales.len()]), device),
+    /// Copies the images of `splits` to `device`, one after the other, if it holds them. `plan` says how they are changed there.
+    pub(super) fn upload(splits: &[&Dataset], policy: &Policy, plan: Plan, device: &Device) -> Option<Self> {
+        let bytes = || splits.iter().flat_map(|split| split.images());
+        if !kernels::holds(device, splits.iter().map(|split| split.images().len()).sum()) {
+            return None;
         }
+        let scales = policy.scales();
+        let n = scales.len();
+        Some(Self { bytes: kernels::words(packed(bytes()), device), plan, scales: upload(scales, [n], device) })
     }
 
     /// Returns the normalised images `[n, c, h, w]` that `words` describes.

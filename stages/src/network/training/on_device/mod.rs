@@ -7,10 +7,10 @@ mod data;
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData, Transaction};
+use burn::tensor::{Device, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use self::data::{Batch, Images};
+use self::data::{Batch, Images, Needs};
 use super::{
     optimizer::UpdateRule,
     settings::Settings,
@@ -22,7 +22,8 @@ use crate::{
         self, Mode, Pass, Weights,
         on_burn::{
             BurnNetwork,
-            kernels::{self, loss, optimizer, statistics, sums},
+            kernels::{self, images::Plan, loss, optimizer, statistics, sums},
+            traffic::{read_all, upload},
         },
     },
     stage::StageError,
@@ -41,8 +42,12 @@ pub(super) struct DeviceTrainer<'a> {
     weights: Arrays,
     first: Arrays,
     second: Arrays,
-    train: Images,
+    /// How the words of images are read.
+    plan: Plan,
+    /// `None` if images are prepared on the host.
+    train: Option<Images>,
     labels: CubeTensor,
+    /// `None` if there are none, or they are prepared on the host.
     validation: Option<Images>,
     /// The weights of the classes of each head.
     class_weights: Vec<Tensor<1>>,
@@ -88,13 +93,13 @@ impl<'a> DeviceTrainer<'a> {
     pub(super) fn new(training: &'a Training<'a>, device: &Device, state: &State, seed: u64) -> Self {
         let Settings { architecture, frozen, policy, .. } = training.settings;
         let data = training.data;
-        let array = |values: &[f32]| Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device);
+        let array = |values: &[f32]| upload(values.to_vec(), [values.len()], device);
         let arrays = |from: &BTreeMap<String, Vec<f32>>| -> Arrays {
             from.iter().map(|(name, values)| (name.clone(), array(values))).collect()
         };
         let heads: Vec<_> = architecture.heads.iter().map(|head| head.name.as_str()).collect();
         let shape = data.image_shape();
-        let (plan, _) = data::plan(shape, policy);
+        let (plan, is_whole) = data::plan(shape, policy);
         let class_weights = |(index, head): (usize, &crate::network::architecture::Head)| {
             let weights = training.settings.criterion_of(index).class_weights;
             let weights = weights.map(|weights| weights.iter().map(|&weight| weight as f32).collect());
@@ -109,11 +114,14 @@ impl<'a> DeviceTrainer<'a> {
             weights: state.weights.0.iter().map(|(name, weight)| (name.clone(), array(&weight.values))).collect(),
             first: arrays(&state.optimizer.first),
             second: arrays(&state.optimizer.second),
-            train: Images::upload(&data.train().iter().collect::<Vec<_>>(), policy, plan, device),
+            train: (is_whole
+                .then(|| Images::upload(&data.train().iter().collect::<Vec<_>>(), policy, plan.clone(), device)))
+            .flatten(),
+            plan,
             labels: data::labels(data, device),
             validation: data
                 .validation()
-                .map(|split| Images::upload(&[split], &data.policy, data::plain(shape, &data.policy), device)),
+                .and_then(|split| Images::upload(&[split], &data.policy, data::plain(shape, &data.policy), device)),
             class_weights: architecture.heads.iter().enumerate().map(class_weights).collect(),
             slots: Tensor::zeros([training.steps_per_epoch() as usize * slots.len()], device),
             alive: array(&[1.0]),
@@ -166,10 +174,8 @@ impl<'a> DeviceTrainer<'a> {
 
     /// Reads tensors at once.
     fn read<'t>(tensors: impl Iterator<Item = &'t Tensor<1>>) -> Result<impl Iterator<Item = Vec<f32>>, StageError> {
-        let transaction = tensors.fold(Transaction::default(), |all, tensor| all.register(tensor.clone()));
-        let read =
-            transaction.try_execute().map_err(|error| network::device_failed("the device", &error.to_string()))?;
-        Ok(read.into_iter().map(|data| data.try_into_vec::<f32>().expect("networks compute with f32")))
+        let read = read_all(tensors).map_err(|said| network::device_failed("the device", &said))?;
+        Ok(read.into_iter())
     }
 
     /// Adds the losses of the steps that were taken to `state`, given the slots. Marks the state as diverged at the first one that is not
@@ -209,31 +215,32 @@ impl<'a> DeviceTrainer<'a> {
 impl Trainer for DeviceTrainer<'_> {
     type Batch = Batch;
 
-    fn prepare(training: &Training<'_>, shown: &Shown<'_>) -> Batch {
-        let Settings { policy, .. } = training.settings;
+    type Needs = Needs;
+
+    fn needs(&self) -> Needs {
+        if self.train.is_some() { Needs::Words } else { Needs::Images }
+    }
+
+    fn prepare(needs: &Needs, training: &Training<'_>, shown: &Shown<'_>) -> Batch {
         let words = data::words(training, shown);
-        if data::plan(training.data.image_shape(), policy).1 {
-            return Batch::Words(words);
-        }
         let Shown { draws, positions, epoch, seed } = shown;
-        Batch::Made(training.data.train_batch(policy, draws, positions.clone(), *epoch, *seed).images, words)
+        let images =
+            || training.data.train_batch(&training.settings.policy, draws, positions.clone(), *epoch, *seed).images;
+        Batch { images: (*needs == Needs::Images).then(images), words }
     }
 
     fn step(&mut self, state: &mut State, batch: Batch) -> Result<(), StageError> {
         let Settings { architecture, head_weights, rule, frozen, .. } = self.training.settings;
         let data = self.training.data;
-        let plan = &self.train.plan;
-        let (words, images) = match batch {
-            Batch::Words(words) => {
-                let words = kernels::words(words, &self.device);
-                let images = self.train.gather(&words);
-                (words, images)
-            }
-            Batch::Made(images, words) => {
+        let plan = &self.plan;
+        let words = kernels::words(batch.words, &self.device);
+        let images = match (&self.train, batch.images) {
+            (Some(train), _) => train.gather(&words),
+            (None, images) => {
                 let [c, h, w] = plan.shape;
+                let images = images.expect("they are prepared on the host");
                 let n = images.len() / (c * h * w);
-                let images = Tensor::from_data(TensorData::new(images, [n, c, h, w]), &self.device);
-                (kernels::words(words, &self.device), images)
+                upload(images, [n, c, h, w], &self.device)
             }
         };
         let n = images.dims()[0];
@@ -336,9 +343,8 @@ impl Trainer for DeviceTrainer<'_> {
 impl DeviceTrainer<'_> {
     /// Returns the logits of the images to validate on: of each batch, those of each head.
     fn validate(&self) -> Vec<Tensor<1>> {
-        let (Some(split), Some(images)) = (self.training.data.validation(), &self.validation) else {
-            return Vec::new();
-        };
+        let data = self.training.data;
+        let Some(split) = data.validation() else { return Vec::new() };
         let Settings { architecture, .. } = self.training.settings;
         let heads: Vec<_> = architecture.heads.iter().map(|head| head.name.as_str()).collect();
         let mut network = BurnNetwork::new(architecture, Pass::Inference, &heads, &Default::default(), &self.device);
@@ -346,8 +352,14 @@ impl DeviceTrainer<'_> {
         let mut logits = Vec::new();
         for from in (0..split.len()).step_by(EVALUATION_BATCH) {
             let to = (from + EVALUATION_BATCH).min(split.len());
-            let words = kernels::words((from as u32..to as u32).collect(), &self.device);
-            let (outputs, _) = network.walk(images.gather(&words), Mode::Inference);
+            let images = match &self.validation {
+                Some(images) => images.gather(&kernels::words((from as u32..to as u32).collect(), &self.device)),
+                None => {
+                    let [c, h, w] = self.plan.shape;
+                    upload(data.validation_batch(from, to).images, [to - from, c, h, w], &self.device)
+                }
+            };
+            let (outputs, _) = network.walk(images, Mode::Inference);
             logits.extend(architecture.heads.iter().map(|head| outputs[&head.name].clone().flatten(0, 3)));
         }
         logits

@@ -1,0 +1,60 @@
+//! All copies between the host and a device go through this file, and are counted in tests.
+
+use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
+
+/// Copies numbers to `device`.
+pub(crate) fn upload<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+    #[cfg(test)]
+    counted(|traffic| traffic.uploads.push(values.len()));
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Copies words to `device`.
+#[cfg(feature = "gpu")]
+pub(crate) fn upload_words(values: Vec<u32>, device: &Device) -> Tensor<1, Int> {
+    #[cfg(test)]
+    counted(|traffic| traffic.uploads.push(values.len()));
+    let data = TensorData::new(values.iter().map(|word| word.cast_signed()).collect::<Vec<i32>>(), [values.len()]);
+    Tensor::from_data(data, device)
+}
+
+/// Returns the elements of a tensor, in row-major order. Waits for the device.
+pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    #[cfg(test)]
+    counted(|traffic| traffic.reads += 1);
+    tensor.into_data().try_into_vec::<f32>().expect("networks compute with f32")
+}
+
+/// Reads tensors at once: waits for the device once. The error says what the device says.
+#[cfg(feature = "gpu")]
+pub(crate) fn read_all<'t>(tensors: impl Iterator<Item = &'t Tensor<1>>) -> Result<Vec<Vec<f32>>, String> {
+    #[cfg(test)]
+    counted(|traffic| traffic.reads += 1);
+    let transaction = tensors.fold(Transaction::default(), |all, tensor| all.register(tensor.clone()));
+    let read = transaction.try_execute().map_err(|error| error.to_string())?;
+    Ok(read.into_iter().map(|data| data.try_into_vec::<f32>().expect("networks compute with f32")).collect())
+}
+
+/// What was copied by this process.
+#[cfg(test)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// The numbers or words of each copy to a device.
+    pub(crate) uploads: Vec<usize>,
+    /// The times that the host waited for a device.
+    pub(crate) reads: usize,
+}
+
+#[cfg(test)]
+static TRAFFIC: std::sync::Mutex<Traffic> = std::sync::Mutex::new(Traffic { uploads: Vec::new(), reads: 0 });
+
+#[cfg(test)]
+fn counted(count: impl FnOnce(&mut Traffic)) {
+    count(&mut TRAFFIC.lock().expect("no count panics"));
+}
+
+/// Returns what was copied since the last call.
+#[cfg(all(test, feature = "gpu"))]
+pub(crate) fn taken() -> Traffic {
+    std::mem::take(&mut *TRAFFIC.lock().expect("no count panics"))
+}
