@@ -58,7 +58,7 @@ pub fn devices(kind: DeviceKind) -> Result<Vec<FoundDevice>, NotBuilt> {
     }
     #[cfg(feature = "gpu")]
     if let Some(filter) = filter(kind) {
-        let found = burn::tensor::Device::enumerate(filter).into_iter().enumerate();
+        let found = usable(filter).into_iter().enumerate();
         let named = |(ordinal, device): (usize, burn::tensor::Device)| {
             let identity = device.identity();
             FoundDevice {
@@ -71,6 +71,16 @@ pub fn devices(kind: DeviceKind) -> Result<Vec<FoundDevice>, NotBuilt> {
         return Ok(found.map(named).collect());
     }
     Err(NotBuilt { kind })
+}
+
+/// Returns the devices that burn finds and that its kernels run on.
+#[cfg(feature = "gpu")]
+fn usable(filter: burn::tensor::DeviceType) -> Vec<burn::tensor::Device> {
+    let found = burn::tensor::Device::enumerate(filter).into_iter();
+    // burn never uses such operations on drivers that compute on the processor, so those say that they have none.
+    let is_software =
+        |device: &burn::tensor::Device| device.identity().is_some_and(|identity| identity.physical.is_none());
+    found.filter(|device| super::on_burn::kernels::has_plane_operations(device) || is_software(device)).collect()
 }
 
 /// Returns burn's name of a kind of GPU, if this build has it.
@@ -96,7 +106,7 @@ impl Backend {
         }
         #[cfg(feature = "gpu")]
         if let Some(filter) = filter(device.kind) {
-            let found = burn::tensor::Device::enumerate(filter);
+            let found = usable(filter);
             let n = found.len();
             return match found.into_iter().nth(device.ordinal) {
                 Some(found) => Ok(Self::Burn(found)),

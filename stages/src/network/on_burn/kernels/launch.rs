@@ -11,6 +11,13 @@ pub(crate) fn is_cube(device: &Device) -> bool {
     Tensor::<1>::empty([1], device).try_into_primitive::<Cube>().is_ok()
 }
 
+/// Returns whether the threads of a group can add their numbers on `device`. Without that (OpenGL), burn's kernels do not compile, one
+/// after the other.
+pub(crate) fn has_plane_operations(device: &Device) -> bool {
+    let tensor = Tensor::<1>::empty([1], device).try_into_primitive::<Cube>();
+    tensor.is_ok_and(|tensor| tensor.client.properties().features.plane.contains(cubecl::ir::features::Plane::Ops))
+}
+
 /// Returns the length of the largest buffer that `device` allocates, in bytes, if our kernels run on it.
 pub(crate) fn largest_buffer(device: &Device) -> Option<u64> {
     let tensor = Tensor::<1>::empty([1], device).try_into_primitive::<Cube>().ok()?;

@@ -13,4 +13,4 @@ pub(crate) mod sums;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use launch::{holds, is_cube, largest_buffer, words};
+pub(crate) use launch::{has_plane_operations, holds, is_cube, largest_buffer, words};
