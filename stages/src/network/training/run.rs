@@ -193,16 +193,19 @@ impl Training<'_> {
     /// Reports the progress: the loss and accuracy of the epoch so far, or of the epoch that has just ended.
     fn report_progress(&self, state: &State, epoch: u32, host: &dyn Host) {
         let n = self.data.n_train() as u64;
+        // A device tells the losses of an epoch at its end.
+        let steps = state.step - state.epochs.len() as u64 * self.steps_per_epoch();
+        let shown = (steps * self.settings.batch as u64).min(n);
         let latest = state.epochs.last().filter(|_| state.sums.n == 0).map(|epoch| epoch.train.clone());
         let latest = latest.unwrap_or_else(|| state.sums.clone().figures());
         host.progress(&Progress {
-            done: state.epochs.len() as u64 * n + state.sums.n,
+            done: state.epochs.len() as u64 * n + shown,
             total: u64::from(self.settings.epochs) * n,
             unit: "images".into(),
             epoch: Some((epoch, self.settings.epochs)),
             loss: Some(latest.loss as f32),
             accuracy: latest.heads.first().map(|head| head.accuracy as f32),
-            ended: state.epochs.last().filter(|_| state.sums.n == 0).map(|last| self.ended(last, state.epochs.len())),
+            ended: state.epochs.last().filter(|_| shown == 0).map(|last| self.ended(last, state.epochs.len())),
             memory: None,
         });
     }

@@ -106,6 +106,7 @@ impl<'a> DeviceTrainer<'a> {
             array(&weights.unwrap_or_else(|| vec![1.0; head.classes]))
         };
         let slots = Slots { heads: heads.len() };
+        let splits: Vec<_> = data.train().iter().collect();
         Self {
             training,
             device: device.clone(),
@@ -114,9 +115,7 @@ impl<'a> DeviceTrainer<'a> {
             weights: state.weights.0.iter().map(|(name, weight)| (name.clone(), array(&weight.values))).collect(),
             first: arrays(&state.optimizer.first),
             second: arrays(&state.optimizer.second),
-            train: (is_whole
-                .then(|| Images::upload(&data.train().iter().collect::<Vec<_>>(), policy, plan.clone(), device)))
-            .flatten(),
+            train: if is_whole { Images::upload(&splits, policy, plan.clone(), device) } else { None },
             plan,
             labels: data::labels(data, device),
             validation: data
