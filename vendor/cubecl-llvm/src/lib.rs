@@ -51,7 +51,7 @@ pub struct NvptxModule {
     pub shared_memory_size: usize,
     /// How each buffer is accessed.
     pub io: Vec<BufferIOAttr>,
-    #[allow(dead_code, reason = "it makes values of this type impossible")]
+    #[expect(dead_code, reason = "it makes values of this type impossible")]
     never: Infallible,
 }
 

@@ -200,7 +200,7 @@ pub(crate) type TestDevice = (Device, std::sync::MutexGuard<'static, ()>);
 /// Only one test has it at a time, because burn's devices do not promise the same bits to threads that use them at the same time. `pipe`
 /// has a process for each training.
 #[cfg(all(test, feature = "gpu"))]
-#[allow(clippy::print_stderr, reason = "a test says what it skips")]
+#[expect(clippy::print_stderr, reason = "a test says what it skips")]
 pub(crate) fn test_device() -> Option<TestDevice> {
     static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
     #[cfg(feature = "wgpu")]
