@@ -1,6 +1,8 @@
 //! All copies between the host and a device go through this file, and are counted in tests.
 
-use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
+use burn::tensor::{Device, Tensor, TensorData};
+#[cfg(feature = "gpu")]
+use burn::tensor::{Int, Transaction};
 
 /// Copies numbers to `device`.
 pub(crate) fn upload<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
