@@ -165,7 +165,7 @@ fn trials_are_a_table_csv_or_json() {
     let header: Vec<_> = wide.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(
         header,
-        ["trial", "status", "valid.fine_accuracy", "epoch", "epochs", "parameters", "activation", "lr_rate_mult"],
+        ["trial", "status", "valid.fine_accuracy", "epoch", "epochs", "parameters", "by", "activation", "lr_rate_mult"],
         "by name: three trials are too few for importances"
     );
     let columns = sandbox.pipe("trials --columns epochs,end.valid.loss --all").ok().out;

@@ -32,7 +32,7 @@ pub struct Promote {
 
 impl Stage for Promote {
     fn id(&self) -> StageId {
-        StageId { name: "promote", version: 1 }
+        StageId { name: "promote", version: 2 }
     }
 
     fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
@@ -59,6 +59,12 @@ impl Stage for Promote {
         };
         let link = parameters[promoted.trial as usize].clone();
         let proposal = inputs.object(&link.proposal)?.to_vec();
-        Ok(outputs(self.trial, link.labels, proposal, inputs.digest("previous")))
+        Ok(outputs(
+            self.trial,
+            link.labels,
+            "promotion: one of the best of its rung",
+            proposal,
+            inputs.digest("previous"),
+        ))
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     params::is_default,
     problem::Problem,
     records::{HistoryLink, Imported, ParametersLink, Proposal, Record, SplitRecord, Version, chain},
-    search::{Constraint, Past, Sampler, Space, TrialParameters},
+    search::{Constraint, Past, Proposed, Sampler, Space, Split, TrialParameters},
     split::imported_trials,
     stage::{Context, Inputs, Needs, Outputs, Stage, StageError, StageId},
 };
@@ -21,7 +21,8 @@ use crate::{
 /// Proposes one trial.
 ///
 /// Slots:
-/// - `split`: the `split.json` for this trial, if [`Sampler::split`] returns a rule.
+/// - `split`: the `split.json` for this trial, if [`Sampler::split`] returns a rule. If [`Sampler::split_of_brackets`] does, the one of
+///   its bracket, except in the first bracket.
 /// - `history`: the `history.json` of the latest trial whose score the sampler may see, if [`Sampler::reads_history`].
 /// - `previous`: the `parameters.json` of the trial before. Not connected for trial 0.
 /// - `imported`: the trials of another search. Optional.
@@ -43,20 +44,28 @@ pub struct Propose {
     pub sampler: Sampler,
 }
 
-/// Returns the outputs of a trial with the configuration `labels`, recorded as `proposal`.
+/// Returns the outputs of a trial with the configuration `labels`, which `by` proposed, recorded as `proposal`.
 pub(crate) fn outputs(
     trial: u32,
     labels: BTreeMap<String, Value>,
+    by: &str,
     proposal: Vec<u8>,
     previous: Option<Digest>,
 ) -> Outputs {
-    let link = ParametersLink { format: Version, trial, labels, proposal: Digest::of(&proposal), previous };
+    let link = ParametersLink {
+        format: Version,
+        trial,
+        labels,
+        by: Some(by.to_owned()),
+        proposal: Digest::of(&proposal),
+        previous,
+    };
     Outputs::default().with(Proposal::FILE, proposal).with_record(&link)
 }
 
 impl Stage for Propose {
     fn id(&self) -> StageId {
-        StageId { name: "propose", version: 2 }
+        StageId { name: "propose", version: 3 }
     }
 
     fn needs(&self) -> Needs {
@@ -70,12 +79,12 @@ impl Stage for Propose {
         }
         let past = self.past(inputs)?;
         let proposal = self.sampler.propose(&self.space, &self.constraints, context.seed, self.trial, &past);
-        let Some(proposal) = proposal else {
+        let Some(Proposed { proposal, by }) = proposal else {
             let message = format!("for trial {} there is nothing new left that the constraints allow", self.trial);
             return Err(StageError::failed_with_hint(message, "ask for fewer trials, or loosen the constraints"));
         };
         let bytes = proposal.to_record();
-        Ok(outputs(self.trial, proposal.labels, bytes, inputs.digest("previous")))
+        Ok(outputs(self.trial, proposal.labels, by, bytes, inputs.digest("previous")))
     }
 }
 
@@ -92,13 +101,16 @@ impl Propose {
             trial.fits(&self.space).map_err(|why| StageError::failed(format!("imported trial {i}: {why}")))?;
         }
         let mut past = Past::default();
-        if self.sampler.split(self.trial, is_imported).is_some() {
+        // The first bracket of a sampler with brackets has no split.
+        let of_bracket = self.sampler.split_of_brackets().is_some() && inputs.digest("split").is_some();
+        if of_bracket || self.sampler.split(self.trial, is_imported).is_some() {
             let split: SplitRecord = inputs.record("split")?;
             let trials = imported.len() as u32 + self.trial;
             if split.trials != trials {
                 return Err(StageError::failed(format!("the split has {} trials, expected {trials}", split.trials)));
             }
-            past.good = split.good;
+            let SplitRecord { good, fair, pending, left_out, .. } = split;
+            past.split = Split { good, fair, pending, left_out };
         }
         if self.sampler.reads_history(self.trial, is_imported) {
             let rows: Vec<HistoryLink> = chain::read(inputs, "history")?;

@@ -64,7 +64,7 @@ impl Search {
     fn propose(&mut self, trial: u32) {
         let split = self.sampler.split(trial, false).map(|rule| {
             let seen = trial.checked_sub(LAG).map(|last| self.history[last as usize]);
-            let outputs = run(&Split { trial, rule }, &self.objects, &[("history", seen)]).unwrap();
+            let outputs = run(&Split { trial, rule, left_out: 0 }, &self.objects, &[("history", seen)]).unwrap();
             self.put(outputs, "split.json")
         });
         let previous = self.parameters.last().copied();
@@ -156,8 +156,8 @@ fn the_stage_proposes_what_the_sampler_proposes() {
     for (trial, bytes) in (0..).zip(&search.proposals) {
         let seen: Vec<f64> =
             (0..(trial + 1u32).saturating_sub(LAG)).map(|i| f64::from((i * 7 + 7) % 10) / 10.0).collect();
-        past.good = Rule::Root(0.25).good(&seen, trial);
-        let proposal = tpe().propose(&search.space, &[], 7, trial, &past).unwrap();
+        past.split = Rule::Root(0.25).split(&seen, trial, 0);
+        let proposal = tpe().propose(&search.space, &[], 7, trial, &past).unwrap().proposal;
         assert_eq!(proposal.to_record(), *bytes, "trial {trial}");
         past.trials.push(TrialParameters { id: trial, labels: proposal.labels });
     }
@@ -181,7 +181,7 @@ fn equal_proposals_of_different_samplers_have_equal_bytes() {
 #[test]
 fn pending_diverged_and_failed_trials_count_as_worst() {
     let check = |losses: &[f64], trials, good: &[u32]| {
-        assert_eq!(Rule::Root(0.5).good(losses, trials), good.iter().copied().collect());
+        assert_eq!(Rule::Root(0.5).split(losses, trials, 0).good, good.iter().copied().collect());
     };
     check(&[3.0, 2.0, 1.0, 4.0], 8, &[1, 2]);
     check(&[f64::NAN, f64::NAN, 1.0, 9.0], 8, &[2, 3]);
@@ -195,8 +195,8 @@ fn pending_diverged_and_failed_trials_count_as_worst() {
     scores[3] = ended(Status::Failed, f64::NEG_INFINITY, None);
     let search = Search::new(tpe(), &scores);
     let slots = [("history", Some(search.history[3]))];
-    let outputs = run(&Split { trial: 6, rule: Rule::Root(0.25) }, &search.objects, &slots).unwrap();
-    assert_eq!(outputs.files()["split.json"], b"{\"format\":1,\"good\":[2],\"trials\":6}\n");
+    let outputs = run(&Split { trial: 6, rule: Rule::Root(0.25), left_out: 0 }, &search.objects, &slots).unwrap();
+    assert_eq!(outputs.files()["split.json"], b"{\"format\":2,\"good\":[2],\"trials\":6}\n");
 }
 
 #[test]
@@ -241,7 +241,8 @@ fn imported_trials_are_used_as_earlier_trials() {
         let mut search = Search::new(sampler, &[]);
         let imported = Some(search.objects.put(crate::params::record(imported)));
         let split = search.sampler.split(0, true).map(|rule| {
-            let outputs = run(&Split { trial: 0, rule }, &search.objects, &[("imported", imported)]).unwrap();
+            let outputs =
+                run(&Split { trial: 0, rule, left_out: 0 }, &search.objects, &[("imported", imported)]).unwrap();
             search.put(outputs, "split.json")
         });
         run(&search.stage(0), &search.objects, &[("imported", imported), ("split", split)])
@@ -299,8 +300,12 @@ fn broken_chains_and_wrong_slots_are_refused() {
     };
     let propose = |trial| search.stage(trial);
     let (history, parameters, split) = (search.history[5], search.parameters[5], search.splits[5]);
-    refused(&Split { trial: 5, rule: Rule::Root(0.25) }, &[("history", Some(history))], "the scores of 6 trials");
-    refused(&Split { trial: 5, rule: Rule::Root(0.25) }, &[("history", Some(parameters))], "broken");
+    refused(
+        &Split { trial: 5, rule: Rule::Root(0.25), left_out: 0 },
+        &[("history", Some(history))],
+        "the scores of 6 trials",
+    );
+    refused(&Split { trial: 5, rule: Rule::Root(0.25), left_out: 0 }, &[("history", Some(parameters))], "broken");
     refused(&propose(5), &[("split", split), ("previous", Some(parameters))], "the parameters of 6 trials");
     refused(&propose(6), &[("split", split), ("previous", Some(parameters))], "the split has 5 trials, expected 6");
     refused(&propose(5), &[("split", split)], "trial 5 was given the parameters of 0 trials");

@@ -18,6 +18,9 @@ pub struct ParametersLink {
     pub trial: u32,
     /// The value of each active label.
     pub labels: BTreeMap<String, Value>,
+    /// The part of the sampler that proposed it, and how: `gaussian: expected improvement`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The digest of the trial's `proposal.json`.
     pub proposal: Digest,
     /// The digest of the `parameters.json` of the trial before it. `None` for trial 0.

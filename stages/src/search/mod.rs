@@ -16,10 +16,9 @@ mod tests;
 pub use importance::{Importance, importances};
 pub(crate) use repetition::points;
 pub use repetition::student;
-pub(crate) use samplers::cholesky::Cholesky;
 pub use samplers::{
-    Bracket, GaussianProcess, Grid, Hyperband, Length, Mode, Past, Random, Rule, Rung, Sampler, Sobol,
-    SuccessiveHalving, Tpe, TrialParameters,
+    Auto, Bracket, By, GaussianProcess, Grid, Hyperband, Length, Mode, Past, Proposed, Random, Rule, Rung, Sampler,
+    Sobol, Split, SuccessiveHalving, Tpe, TrialParameters,
 };
 pub use spaces::{Constraint, End, Extreme, Proposal, Space, count, extremes};
 

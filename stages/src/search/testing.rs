@@ -19,7 +19,10 @@ pub(crate) fn hyperopt_cifar_space() -> Space {
 }
 
 pub(crate) fn random(space: &Space, seed: u64, trial_idx: u32) -> Proposal {
-    Sampler::Random(Random).propose(space, &[], seed, trial_idx, &Past::default()).expect("nothing was proposed before")
+    Sampler::Random(Random)
+        .propose(space, &[], seed, trial_idx, &Past::default())
+        .expect("nothing was proposed before")
+        .proposal
 }
 
 /// Returns `Tpe(mode: Hyperopt)`. `startup` defaults to 20.
@@ -38,9 +41,9 @@ pub(crate) fn searched(space: &Space, sampler: &Sampler, seed: u64, trials: u32)
     let mut losses: Vec<f64> = Vec::new();
     let mut proposals = Vec::new();
     for id in 0..trials {
-        past.good = sampler.split(id, false).map(|rule| rule.good(&losses, id)).unwrap_or_default();
+        past.split = sampler.split(id, false).map(|rule| rule.split(&losses, id, 0)).unwrap_or_default();
         past.losses = if sampler.reads_history(id, false) { losses.clone() } else { Vec::new() };
-        let proposal = sampler.propose(space, &[], seed, id, &past).expect("the space is not exhausted");
+        let proposal = sampler.propose(space, &[], seed, id, &past).expect("the space is not exhausted").proposal;
         let number = |label: &str| proposal.labels.get(label).and_then(Value::as_f64).unwrap_or(1.0);
         let miss = (number("lr_rate_mult") - 0.8) * (number("lr_rate_mult") - 0.8);
         losses.push(miss + 0.1 * number("residual") + 0.001 * number("batch_size"));

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    params::is_default,
     records::{HistoryLink, Imported, ImportedTrials, SplitRecord, Version, chain},
-    search::Rule,
+    search::{self, Rule},
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
@@ -24,11 +25,14 @@ pub struct Split {
     pub trial: u32,
     /// The rule that decides which trials are good.
     pub rule: Rule,
+    /// The number of the first trials, which are left out: they were trained for fewer epochs than the later ones.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub left_out: u32,
 }
 
 impl Stage for Split {
     fn id(&self) -> StageId {
-        StageId { name: "split", version: 2 }
+        StageId { name: "split", version: 3 }
     }
 
     fn run(&self, inputs: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
@@ -41,8 +45,10 @@ impl Stage for Split {
         let trials = u32::try_from(losses.len()).ok().and_then(|n| n.checked_add(self.trial));
         let trials = trials.ok_or_else(|| StageError::failed("there are more than 2^32 trials"))?;
         losses.extend(rows.iter().map(HistoryLink::loss_or_worst));
-        let good = self.rule.good(&losses, trials);
-        Ok(Outputs::default().with_record(&SplitRecord { format: Version, trials, good }))
+        // Imported trials come before the search's own, and were not trained in its rungs.
+        let left_out = if self.left_out > 0 { trials - self.trial + self.left_out } else { 0 };
+        let search::Split { good, fair, pending, left_out } = self.rule.split(&losses, trials, left_out);
+        Ok(Outputs::default().with_record(&SplitRecord { format: Version, trials, good, fair, pending, left_out }))
     }
 }
 

@@ -4,7 +4,8 @@
 //! them" (Olah et al., "Feature visualization", Distill 2017). Here the covariance is first scaled to a mean variance of 1, so
 //! that the dataset's colours matter and its contrast does not.
 
-use crate::{images::dataset::ImageShape, search::Cholesky};
+use super::cholesky::Cholesky;
+use crate::images::dataset::ImageShape;
 
 /// The share of the mean variance that is added to the variance of each channel, so that images are not grey even if the
 /// dataset is.

@@ -16,6 +16,7 @@
 //! - The activation reported at the end belongs to the last image, not to the one before it.
 
 mod ascent;
+mod cholesky;
 mod colours;
 mod exciting;
 mod fourier;

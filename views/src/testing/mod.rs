@@ -326,6 +326,7 @@ fn proposed(trial: usize, n_labels: usize, action: &Action) -> Outputs {
         format: Version,
         trial: trial as u32,
         labels: proposal.labels,
+        by: None,
         proposal: Digest::of(&bytes),
         previous: action.inputs.get("previous").copied(),
     };

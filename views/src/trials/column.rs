@@ -81,6 +81,7 @@ impl Column {
             Self::Own("status") => Some(row.status.as_str().into()),
             Self::Own("value") => float(row.value.or(row.loss).map(|x| x.0)),
             Self::Own("loss") => float(row.loss.map(|loss| loss.0)),
+            Self::Own("by") => row.by.as_deref().map(Value::from),
             Self::Own("best_epoch") => count(row.best_epoch),
             Self::Own("epochs") => count(row.epochs),
             Self::Own(_) => count(row.parameters),

@@ -13,7 +13,7 @@ use pipe_engine::{
 };
 use pipe_stages::{
     params::Float,
-    records::{Best, Proposal, Score, Status, TrialRecord},
+    records::{Best, ParametersLink, Proposal, Score, Status, TrialRecord},
 };
 use pipe_store::Store;
 use serde::Serialize;
@@ -56,6 +56,9 @@ pub struct TrialRow {
     /// The number of parameters of the network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<u64>,
+    /// The part of the sampler that proposed it, and how: `gaussian: expected improvement`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// active hyperparameter -> proposed value
     #[serde(rename = "hyperparameters")]
     pub labels: BTreeMap<String, Value>,
@@ -93,11 +96,13 @@ fn row(store: &Store, trial: &Trial<'_>, name: &str, node: &StudyNode) -> Result
         best_epoch: None,
         epochs: None,
         parameters: None,
-        labels: labels(store, trial)?,
+        by: None,
+        labels: BTreeMap::new(),
         settings: BTreeMap::new(),
         metrics: BTreeMap::new(),
         reason: None,
     };
+    read_proposal(store, trial, &mut row)?;
     match &node.outcome {
         Outcome::Tree(_) => {}
         Outcome::Failure(message) => {
@@ -115,10 +120,12 @@ fn row(store: &Store, trial: &Trial<'_>, name: &str, node: &StudyNode) -> Result
     Ok(row)
 }
 
-fn labels(store: &Store, trial: &Trial<'_>) -> Result<BTreeMap<String, Value>, ViewError> {
-    let Some((name, node)) = trial.proposal else { return Ok(BTreeMap::new()) };
-    let proposal = Outputs::of(store, name, node)?.map(|outputs| outputs.record::<Proposal>()).transpose()?.flatten();
-    Ok(proposal.map(|proposal| proposal.labels).unwrap_or_default())
+fn read_proposal(store: &Store, trial: &Trial<'_>, row: &mut TrialRow) -> Result<(), ViewError> {
+    let Some((name, node)) = trial.proposal else { return Ok(()) };
+    let Some(outputs) = Outputs::of(store, name, node)? else { return Ok(()) };
+    row.labels = outputs.record::<Proposal>()?.map(|proposal| proposal.labels).unwrap_or_default();
+    row.by = outputs.record::<ParametersLink>()?.and_then(|link| link.by);
+    Ok(())
 }
 
 fn read_score(outputs: &Outputs<'_>, row: &mut TrialRow) -> Result<(), ViewError> {
@@ -182,7 +189,7 @@ impl TrialRow {
 }
 
 /// The names of the columns that every trial has.
-const OWN: [&str; 7] = ["trial", "status", "value", "loss", "best_epoch", "epochs", "parameters"];
+const OWN: [&str; 8] = ["trial", "status", "value", "loss", "best_epoch", "epochs", "parameters", "by"];
 
 /// Returns the names of the columns of a search's trials: what every trial has, hyperparameters, and the metrics of its first trial that
 /// has some. It reads as little as possible.

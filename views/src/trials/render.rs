@@ -84,6 +84,7 @@ pub fn render_text(rows: &[TrialRow], layout: &Layout) -> Result<String, ViewErr
             before.push(Shown::new("epoch", true, shown, |row| count(row.best_epoch)));
             before.push(Shown::new("epochs", true, shown, |row| count(row.epochs)));
             before.push(Shown::new("parameters", true, shown, |row| count(row.parameters)));
+            before.push(Shown::new("by", false, shown, |row| first(&row.by)));
         }
         let mut names = label_names(rows);
         let rank = |name: &String| layout.order.iter().position(|known| known == name).unwrap_or(layout.order.len());
@@ -165,6 +166,7 @@ pub fn render_csv(rows: &[TrialRow]) -> String {
         "best_epoch",
         "epochs",
         "parameters",
+        "by",
         "reason",
     ];
     let header = own.map(str::to_owned).into_iter();
@@ -188,6 +190,7 @@ pub fn render_csv(rows: &[TrialRow]) -> String {
             count(row.best_epoch),
             count(row.epochs),
             count(row.parameters),
+            text(&row.by),
             text(&row.reason),
         ];
         let labels = labels.iter().map(|label| row.labels.get(label).map(exact).unwrap_or_default());
@@ -282,7 +285,7 @@ mod tests {
         let csv = render_csv(&rows);
         let lines: Vec<_> = csv.split_terminator("\r\n").collect();
         assert!(lines[0].starts_with(
-            "search,trial,node,status,best,metric,value,loss,best_epoch,epochs,parameters,reason,label.activation"
+            "search,trial,node,status,best,metric,value,loss,best_epoch,epochs,parameters,by,reason,label.activation"
         ));
         assert!(lines[2].contains("\"a \"\"b\"\", c\""), "{}", lines[2]);
         assert!(lines[3].contains(",0.1234567890123456,"), "{}", lines[3]);

@@ -153,6 +153,28 @@ fn hyperband_trains_the_best_of_a_rung_for_longer() {
 }
 
 #[test]
+fn hyperband_learns_from_bracket_to_bracket() {
+    let plan = |sampler: &str| plan(&[("trials: 4, ", ""), ("Tpe(startup: 2)", sampler), ("epochs: 2", "epochs: 9")]);
+    let learning = plan("Hyperband");
+    let split = |trial: u32| {
+        let name = format!("search/split/{trial:03}");
+        let split = learning.nodes.iter().find(|node| node.name == name)?;
+        let last = &learning.nodes[split.inputs["history"].node].name;
+        Some((split.params["left_out"].as_u64().unwrap_or(0), last.trim_start_matches("search/history/").to_owned()))
+    };
+    // The first rungs are the trials 0 to 8, 9 to 13 and 14 to 16. All trials of a rung know the same scores.
+    let known = |first, last: &str| Some((first, last.to_owned()));
+    let expected = |trial| match trial {
+        9..=13 => known(0, "008"),
+        14..=16 => known(9, "013"),
+        _ => None,
+    };
+    assert_eq!((0..23).map(split).collect::<Vec<_>>(), (0..23).map(expected).collect::<Vec<_>>());
+    let random = plan("Hyperband(first_rungs: Random)");
+    assert!(!random.nodes.iter().any(|node| node.name.starts_with("search/split")));
+}
+
+#[test]
 fn imported_trials_are_read_by_every_proposal() {
     let fetch =
         r#"("old", Fetch(Url(url: "file:///old.json", size: 9, sha256: "SHA"))),"#.replace("SHA", &"0".repeat(64));

@@ -1,15 +1,12 @@
 //! The trait of all samplers: what a sampler reads, how long its searches are, and how it proposes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::{collections::BTreeMap, ops::Range};
 
 use serde_json::Value;
 
 use super::{
     draws::{self, Chance},
-    rule::Rule,
+    rule::{Rule, Split},
     rungs::Bracket,
 };
 use crate::{
@@ -52,22 +49,31 @@ pub(crate) trait Algorithm {
         None
     }
 
+    /// Returns how the trials of a first rung are split into good and bad ones for the first rung of the next bracket, or `None` if
+    /// every first rung is drawn from the prior.
+    fn rule_of_brackets(&self) -> Option<Rule> {
+        None
+    }
+
     /// Returns whether the model reads losses.
     fn reads_losses(&self) -> bool {
         false
     }
 
     /// Returns a proposal. If it was made before or is not allowed, the next attempt is drawn.
-    fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
-        request.drawn_from_prior(attempt)
+    fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposed {
+        request.from_prior(attempt, A_DRAW)
     }
 
     /// Returns a new proposal that is allowed, or `None` if there is none left.
-    fn propose(&self, request: &Request<'_>) -> Option<Proposal> {
+    fn propose(&self, request: &Request<'_>) -> Option<Proposed> {
         let drawn = DRAWS.map(|attempt| self.draw(request, attempt));
-        let mut drawn = drawn.chain(PRIOR_DRAWS.map(|attempt| request.drawn_from_prior(attempt)));
+        let mut drawn = drawn.chain(PRIOR_DRAWS.map(|attempt| request.from_prior(attempt, NOTHING_NEW)));
         let is_new = |proposal: &Proposal| request.allows(proposal) && request.is_new(proposal);
-        drawn.find(is_new).or_else(|| all(request.space)?.find(is_new))
+        drawn.find(|drawn| is_new(&drawn.proposal)).or_else(|| {
+            let proposal = all(request.space)?.find(is_new)?;
+            Some(Proposed { proposal, by: LEFT_OVER })
+        })
     }
 }
 
@@ -104,12 +110,33 @@ pub struct TrialParameters {
 pub struct Past {
     /// All earlier trials, by id. Imported trials come first.
     pub trials: Vec<TrialParameters>,
-    /// The ids of the good trials. All others are bad. Empty for a sampler that does not read a split.
-    pub good: BTreeSet<u32>,
+    /// Which trials are good. Empty for a sampler that does not read a split.
+    pub split: Split,
     /// The losses of the first trials. The later trials are pending. The loss of a failed trial is infinite. Empty for a sampler
     /// that does not read losses.
     pub losses: Vec<f64>,
 }
+
+/// A proposal, and what made it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposed {
+    /// The configuration.
+    pub proposal: Proposal,
+    /// The part of the sampler that made it, and how: see [`By`].
+    pub by: By,
+}
+
+/// The part of a sampler that made a proposal, and how: `gaussian: expected improvement`.
+pub type By = &'static str;
+
+/// A draw of a sampler without a model.
+pub(crate) const A_DRAW: By = "prior: a draw";
+/// A start-up trial of a model.
+pub(crate) const STARTING_UP: By = "prior: start-up";
+/// A draw after the sampler itself found nothing new.
+const NOTHING_NEW: By = "prior: the sampler found nothing new";
+/// A point of a finite space that is almost exhausted.
+const LEFT_OVER: By = "points: the first that is left";
 
 /// The request for a proposal.
 pub(crate) struct Request<'a> {
@@ -126,10 +153,11 @@ impl Request<'_> {
         Chance { seed: self.seed, trial_idx: self.trial_idx, attempt }
     }
 
-    /// Returns a proposal drawn from the prior.
-    pub(crate) fn drawn_from_prior(&self, attempt: u32) -> Proposal {
+    /// Returns a proposal drawn from the prior. `by` says why.
+    pub(crate) fn from_prior(&self, attempt: u32, by: By) -> Proposed {
         let chance = self.chance(attempt);
-        self.space.settle(&mut |label, kind| draws::prior(kind, &mut chance.of(label)))
+        let proposal = self.space.settle(&mut |label, kind| draws::prior(kind, &mut chance.of(label)));
+        Proposed { proposal, by }
     }
 
     /// Returns whether there are at least `startup` earlier trials, and at least one.

@@ -1,11 +1,11 @@
 //! The sampler `Grid`: every point of a finite space in order.
 
-use super::algorithm::{Algorithm, Length, Request};
+use super::algorithm::{Algorithm, Length, Proposed, Request};
 use crate::{
     parameters,
     params::Domain,
     problem::{Path, Problem},
-    search::spaces::{Proposal, Space, in_order},
+    search::spaces::{Space, in_order},
     words::one_of,
 };
 
@@ -46,8 +46,9 @@ impl Algorithm for Grid {
         self.repeats
     }
 
-    fn propose(&self, request: &Request<'_>) -> Option<Proposal> {
+    fn propose(&self, request: &Request<'_>) -> Option<Proposed> {
         let mut points = in_order(request.space, &self.order)?.filter(|point| request.allows(point));
-        points.nth((request.trial_idx / self.repeats) as usize)
+        let proposal = points.nth((request.trial_idx / self.repeats) as usize)?;
+        Some(Proposed { proposal, by: "grid: the next point" })
     }
 }

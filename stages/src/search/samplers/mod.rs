@@ -1,7 +1,8 @@
 //! Samplers, which propose trials. Each has a file or a folder, and a line in `sampler.rs`.
 
 pub(crate) mod algorithm;
-pub(crate) mod cholesky;
+mod auto;
+mod branches;
 pub(crate) mod draws;
 mod gaussian_process;
 mod grid;
@@ -16,13 +17,14 @@ mod sobol;
 mod successive_halving;
 pub(crate) mod tpe;
 
-pub use algorithm::{Length, Past, TrialParameters};
+pub use algorithm::{By, Length, Past, Proposed, TrialParameters};
+pub use auto::Auto;
 pub use gaussian_process::GaussianProcess;
 pub use grid::Grid;
 pub use hyperband::Hyperband;
 pub(crate) use normal::normal_cdf;
 pub use random::Random;
-pub use rule::Rule;
+pub use rule::{Rule, Split};
 pub use rungs::{Bracket, Rung};
 pub use sampler::Sampler;
 pub use sobol::Sobol;

@@ -15,6 +15,20 @@ pub enum Rule {
     Root(f64),
 }
 
+/// Which trials of a search are good.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Split {
+    /// The ids of the good trials. All others are bad.
+    pub good: BTreeSet<u32>,
+    /// The ids of the better half, which has the good ones: what counts as good in a branch that has no good trial. Empty for
+    /// [`Rule::Root`].
+    pub fair: BTreeSet<u32>,
+    /// The number of the last trials, whose scores are not known yet. 0 for [`Rule::Root`], to which they are bad.
+    pub pending: u32,
+    /// The number of the first trials, which are left out: they were trained for fewer epochs than the others.
+    pub left_out: u32,
+}
+
 impl Rule {
     /// Returns the number of good trials among `n`.
     pub(crate) fn n_good(self, n: u32) -> usize {
@@ -25,19 +39,27 @@ impl Rule {
         share.ceil().min(25.0) as usize
     }
 
-    /// Returns the good trials among the trials `0..trials`. `losses` has the losses of the first trials; the others are
-    /// pending. The earlier of two trials with equal losses is better.
-    pub fn good(self, losses: &[f64], trials: u32) -> BTreeSet<u32> {
+    /// Returns the split of the trials `0..trials`. `losses` has the losses of the first trials; the others are pending. The earlier
+    /// of two trials with equal losses is better. The first `left_out` trials are neither good nor bad.
+    pub fn split(self, losses: &[f64], trials: u32, left_out: u32) -> Split {
         let loss = |trial: u32| losses.get(trial as usize).copied().filter(|x| !x.is_nan()).unwrap_or(f64::INFINITY);
-        let mut order: Vec<u32> = (0..trials).collect();
+        let mut order: Vec<u32> = (left_out..trials).collect();
         if let Self::Share(_) = self {
             order.retain(|trial| loss(*trial) < f64::INFINITY);
         }
+        order.sort_by(|a, b| loss(*a).total_cmp(&loss(*b)).then(a.cmp(b)));
         let n = match self {
             Self::Share(_) => order.len() as u32,
             Self::Root(_) => trials,
         };
-        order.sort_by(|a, b| loss(*a).total_cmp(&loss(*b)).then(a.cmp(b)));
-        order.into_iter().take(self.n_good(n)).collect()
+        let first = |n: usize| order.iter().take(n).copied().collect();
+        let good = first(self.n_good(n));
+        match self {
+            Self::Share(_) => {
+                let pending = trials - (losses.len() as u32).min(trials);
+                Split { good, fair: first(order.len().div_ceil(2)), pending, left_out }
+            }
+            Self::Root(_) => Split { good, left_out, ..Split::default() },
+        }
     }
 }

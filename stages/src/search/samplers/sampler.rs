@@ -3,7 +3,8 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    algorithm::{Algorithm, Length, Past, Request},
+    algorithm::{Algorithm, Length, Past, Proposed, Request},
+    auto::Auto,
     gaussian_process::GaussianProcess,
     grid::Grid,
     hyperband::Hyperband,
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     choices,
     problem::{Path, Problem},
-    search::spaces::{Constraint, Proposal, Space},
+    search::spaces::{Constraint, Space},
 };
 
 // A sampler is a type of declared settings that implements `Default` and `Algorithm`.
@@ -49,6 +50,8 @@ macro_rules! samplers {
 
 // To add a sampler, add a line here.
 samplers! {
+    /// `GaussianProcess` where it is better, and `Tpe` elsewhere.
+    Auto;
     /// Independent draws from the prior.
     Random;
     /// Evenly spread draws from the prior, by a scrambled Sobol sequence.
@@ -99,6 +102,12 @@ impl Sampler {
         self.algorithm().rule().filter(|_| self.may_model(trial_idx, imported))
     }
 
+    /// Returns how to make the split that the proposals of a bracket's first rung read, from the first rung of the bracket before, or
+    /// `None` if they read none.
+    pub fn split_of_brackets(&self) -> Option<Rule> {
+        self.algorithm().rule_of_brackets()
+    }
+
     /// Returns whether the proposal of a trial reads losses. During start-up nothing is read, unless there are imported trials.
     /// Those count as start-up trials, but their number is not known before they are read.
     pub fn reads_history(&self, trial_idx: u32, imported: bool) -> bool {
@@ -117,7 +126,7 @@ impl Sampler {
         seed: u64,
         trial_idx: u32,
         past: &Past,
-    ) -> Option<Proposal> {
+    ) -> Option<Proposed> {
         assert!(space.validate().is_empty(), "the space must not have problems");
         self.algorithm().propose(&Request { space, constraints, seed, trial_idx, past })
     }

@@ -5,7 +5,7 @@
 //! (Burley, "Practical hash-based Owen scrambling", JCGT 9, 2020).
 
 use super::{
-    algorithm::{Algorithm, Request},
+    algorithm::{A_DRAW, Algorithm, Proposed, Request},
     draws::{hash, quantile},
 };
 use crate::{
@@ -31,12 +31,13 @@ impl Algorithm for Sobol {
         (n > DIMENSIONS).then(problem).into_iter().collect()
     }
 
-    fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
+    fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposed {
         // The sequence has only one point for each trial.
         if attempt == 0 {
-            point(request.space, request.seed, request.trial_idx)
+            let proposal = point(request.space, request.seed, request.trial_idx);
+            Proposed { proposal, by: "sobol: the next point" }
         } else {
-            request.drawn_from_prior(attempt)
+            request.from_prior(attempt, A_DRAW)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Search spaces as plain data.
 
+mod branches;
 mod constraint;
 mod expression;
 mod extremes;
@@ -8,6 +9,7 @@ mod parse;
 mod points;
 mod space;
 
+pub(crate) use branches::Branch;
 pub use constraint::Constraint;
 pub(crate) use expression::{Axis, Kind};
 pub use extremes::{End, Extreme, extremes};

@@ -104,6 +104,11 @@ impl Space {
         axes
     }
 
+    /// Returns the expressions of the keys, in the order of the keys.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        self.keys.values()
+    }
+
     /// Returns a proposal. Calls `choose` for the coordinate of each active label: for a choice first, then for the labels of
     /// its chosen option. The labels of its other options are not active.
     pub(crate) fn settle(&self, choose: &mut dyn FnMut(&str, &Kind) -> f64) -> Proposal {

@@ -137,13 +137,14 @@ fn suggestions_after_the_42_trials_of_hyperopt_cifar_are_distributed_as_in_hyper
     let space = hyperopt_cifar_space();
     let study: HyperoptCifar = serde_json::from_str(include_str!("../fixtures/hyperopt_cifar_history.json")).unwrap();
     let losses: Vec<f64> = study.trials.iter().map(|trial| trial.loss).collect();
-    let good = Rule::Root(0.25).good(&losses, 42);
+    let good = Rule::Root(0.25).split(&losses, 42, 0).good;
     assert_eq!(good, study.good);
     let history: Vec<_> =
         (0..).zip(&study.trials).map(|(id, trial)| TrialParameters { id, labels: trial.labels.clone() }).collect();
 
     let params = Tpe { mode: Mode::Hyperopt, ..Tpe::default() };
-    let past = Past { trials: history.clone(), good: good.clone(), losses: Vec::new() };
+    let past =
+        Past { trials: history.clone(), split: Split { good: good.clone(), ..Split::default() }, losses: Vec::new() };
     let chance = |seed| draws::Chance { seed, trial_idx: 42, attempt: 0 };
     let proposals: Vec<_> = (0..SEEDS).map(|seed| hyperopt::propose(&space, &params, chance(seed), &past)).collect();
     let mut seldom = Vec::new();

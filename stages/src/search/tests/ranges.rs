@@ -126,7 +126,7 @@ fn all_points_are_listed_in_order() {
 fn a_grid_proposes_every_point_with_its_repetitions() {
     let sampler: Sampler = serde_json::from_value(json!({"Grid": {"repeats": 2, "order": ["c"]}})).unwrap();
     let propose = |trial| sampler.propose(&small(), &[], 1, trial, &Past::default());
-    let listed: Vec<Proposal> = (0..18).map(|trial| propose(trial).unwrap()).collect();
+    let listed: Vec<Proposal> = (0..18).map(|trial| propose(trial).unwrap().proposal).collect();
     assert!(listed.chunks(2).all(|pair| pair[0] == pair[1]));
     let first: Vec<_> =
         listed.iter().step_by(2).take(4).map(|point| (&point.values["c"], &point.values["a"])).collect();
@@ -143,8 +143,8 @@ fn every_point_is_proposed_once() {
         let sampler: Sampler = serde_json::from_str(sampler).unwrap();
         let mut past = Past::default();
         for id in 0..9 {
-            past.good = BTreeSet::from([0]);
-            let proposal = sampler.propose(&small(), &[], 4, id, &past).expect("there is a point left");
+            past.split.good = BTreeSet::from([0]);
+            let proposal = sampler.propose(&small(), &[], 4, id, &past).expect("there is a point left").proposal;
             assert!(past.trials.iter().all(|trial| trial.labels != proposal.labels), "{sampler:?}");
             past.trials.push(TrialParameters { id, labels: proposal.labels });
         }
@@ -159,9 +159,9 @@ fn every_proposal_meets_the_constraints() {
         serde_json::from_value(json!([forbid, {"AtMost": [{"batch_size": 1, "residual_units": 50}, 400]}])).unwrap();
     assert!(constraints.iter().all(|constraint| constraint.validate(&hyperopt_cifar_space()).is_empty()));
     for sampler in [Sampler::Random(Random), Sampler::Sobol(Sobol), joint(2)] {
-        let mut past = Past { good: BTreeSet::from([1]), ..Past::default() };
+        let mut past = Past { split: Split { good: BTreeSet::from([1]), ..Split::default() }, ..Past::default() };
         for id in 0..15 {
-            let proposal = sampler.propose(&hyperopt_cifar_space(), &constraints, 4, id, &past).unwrap();
+            let proposal = sampler.propose(&hyperopt_cifar_space(), &constraints, 4, id, &past).unwrap().proposal;
             let of = |label: &str| &proposal.labels[label];
             assert!(of("use_BN") == &json!(false) || of("optimizer") == &json!("RMSprop"));
             let units = proposal.labels.get("residual_units").and_then(Value::as_f64).unwrap_or(0.0);

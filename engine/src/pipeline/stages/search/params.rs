@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use pipe_stages::{
     parameters,
     params::{Domain, Hyper},
-    search::{Bracket, Constraint, Length, Sampler, Space, Tpe},
+    search::{Auto, Bracket, Constraint, Length, Sampler, Space},
 };
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ parameters! {
         /// The number of trials that can run side by side: trial `i` is proposed from the scores of the trials 0 to `i - lag`.
         lag: u32 [Domain::Whole(1..=1000)] = 8,
         /// What proposes trials.
-        sampler: Sampler = Sampler::Tpe(Tpe::default()),
+        sampler: Sampler = Sampler::Auto(Auto),
         /// What is searched, by key.
         space: Space,
         /// Labels of the space that have one value in this search, instead of being proposed.

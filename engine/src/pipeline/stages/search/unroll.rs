@@ -27,6 +27,8 @@ struct RungOf {
     /// The first and the last trial of the rung before, and the rank, from 0 for the best, of the one among them that this
     /// trial continues. `None` on the first rung.
     promoted: Option<(u32, u32, u32)>,
+    /// The first and the last trial of the first rung of the bracket before, if this is a trial of a first rung.
+    learns_from: Option<(u32, u32)>,
 }
 
 /// Returns the rung of each trial. Empty if the sampler has no rungs. The first rungs of all brackets come first, then the
@@ -36,13 +38,16 @@ fn rungs(search: &SearchSpec) -> Vec<RungOf> {
     let mut rungs: Vec<RungOf> = Vec::new();
     // The first and the last trial of the rung before, for each bracket.
     let mut before: Vec<Option<(u32, u32)>> = vec![None; brackets.len()];
+    let mut learns_from = None;
     for depth in 0..brackets.iter().map(Vec::len).max().unwrap_or(0) {
         for (bracket, before) in brackets.iter().zip(&mut before) {
             let Some(rung) = bracket.get(depth) else { continue };
             let first = rungs.len() as u32;
             let promoted = |rank| before.map(|(first, last)| (first, last, rank));
-            rungs.extend((0..rung.trials).map(|rank| RungOf { epochs: rung.epochs, promoted: promoted(rank) }));
+            let of = |rank| RungOf { epochs: rung.epochs, promoted: promoted(rank), learns_from };
+            rungs.extend((0..rung.trials).map(of));
             *before = Some((first, first + rung.trials - 1));
+            learns_from = before.filter(|_| depth == 0);
         }
     }
     rungs
@@ -87,9 +92,15 @@ pub(super) fn unroll(search: &SearchSpec, name: &str, plan: &mut Expansion<'_>) 
             let seen = trial.checked_sub(search.own.lag);
             let seen = seen.map(|last| ("history", history[last as usize], HistoryLink::FILE));
             let mut inputs: Vec<_> = previous.into_iter().chain(imported).collect();
-            if let Some(rule) = sampler.split(trial, imported.is_some()) {
+            let before = rung.and_then(|rung| rung.learns_from);
+            if let (Some(rule), Some((first, last))) = (sampler.split_of_brackets(), before) {
+                // All of a first rung know the same scores, so that its trials can run side by side.
+                let seen = [("history", history[last as usize], HistoryLink::FILE)].into_iter().chain(imported);
+                let split = plan.add(&node(StageName::Split), name, Split { trial, rule, left_out: first }, seen, 0);
+                inputs.push(("split", split, SplitRecord::FILE));
+            } else if let Some(rule) = sampler.split(trial, imported.is_some()) {
                 let seen = seen.into_iter().chain(imported);
-                let split = plan.add(&node(StageName::Split), name, Split { trial, rule }, seen, 0);
+                let split = plan.add(&node(StageName::Split), name, Split { trial, rule, left_out: 0 }, seen, 0);
                 inputs.push(("split", split, SplitRecord::FILE));
             } else if sampler.reads_history(trial, imported.is_some()) {
                 inputs.extend(seen);

@@ -1,28 +1,34 @@
-//! The sampler `GaussianProcess`: proposes the candidate with the greatest expected improvement.
+//! The sampler `GaussianProcess`: proposes the configuration with the greatest expected improvement.
 //!
 //! Sources: Rasmussen and Williams, "Gaussian processes for machine learning", 2006; Jones, Schonlau and Welch, "Efficient global
 //! optimization of expensive black-box functions", 1998 (expected improvement); Ginsbourger, Le Riche and Carraro, "Kriging is
-//! well-suited to parallelize optimization", 2010 (pending trials have the losses that the model predicts). Sums have a fixed
-//! order, and functions are those of `libm`, so proposals are the same on every machine.
+//! well-suited to parallelize optimization", 2010 (pending trials have the losses that the model predicts); Gelbart, Snoek and Adams,
+//! "Bayesian optimization with unknown constraints", UAI 2014 (failures). Sums have a fixed order, and functions are those of `libm`, so
+//! proposals are the same on every machine.
 
+mod acquire;
+mod factor;
+mod feasible;
+mod fit;
 mod layout;
 mod model;
+mod scales;
 
 use std::collections::BTreeMap;
 
 use self::{
-    layout::{Layout, Point},
+    acquire::Acquisition,
+    feasible::Feasible,
+    fit::Data,
+    layout::{Coordinates, Layout, Point},
     model::Model,
+    scales::Scales,
 };
 use super::{
-    algorithm::{Algorithm, Past, Request, STARTUP},
-    draws::{self, Chance, Draws},
+    algorithm::{Algorithm, Proposed, Request, STARTING_UP, STARTUP},
+    branches,
 };
-use crate::{
-    parameters,
-    params::Domain,
-    search::spaces::{Axis, Kind, Proposal, Space},
-};
+use crate::{parameters, params::Domain};
 
 parameters! {
     /// Settings of the sampler `GaussianProcess`.
@@ -30,8 +36,9 @@ parameters! {
     pub struct GaussianProcess = defaults {
         /// The number of trials that are drawn from the prior before the model proposes.
         startup: u32 [STARTUP] = 10,
-        /// The number of draws from the prior to choose from. As many are drawn near the best trials. The best is proposed.
-        candidates: u32 [Domain::Whole(1..=10_000)] = 500,
+        /// The number of draws from the prior to choose from. As many are drawn near the best trials. From the best of them the search
+        /// goes on.
+        candidates: u32 [Domain::Whole(1..=10_000)] = 250,
     }
 }
 
@@ -44,94 +51,111 @@ impl Algorithm for GaussianProcess {
         true
     }
 
-    fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
+    fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposed {
         if !request.is_past(self.startup) {
-            return request.drawn_from_prior(attempt);
+            return request.from_prior(attempt, STARTING_UP);
         }
-        propose(request.space, self.candidates as usize, request.chance(attempt), request.past)
+        let proposed = propose(request, self.candidates as usize, attempt);
+        proposed.unwrap_or_else(|| request.from_prior(attempt, "prior: the process has no proposal"))
     }
 }
 
-/// The most trials with a loss in the model: the newest ones. The cost grows with the cube of their number.
+/// The most trials in the model. The cost grows with the cube of their number.
 const MOST_TRIALS: usize = 200;
+/// The most trials that the hyperparameters are fitted to.
+const MOST_FITTED: usize = 100;
 /// The number of the best trials near which candidates are drawn.
 const PARENTS: usize = 5;
 
-/// Returns the proposal that follows `past`. Trials without a loss are pending.
-fn propose(space: &Space, candidates: usize, chance: Chance, past: &Past) -> Proposal {
-    let layout = Layout::new(space);
-    let points: Vec<Point> =
-        past.trials.iter().map(|trial| layout.of(&|label, kind| kind.coordinate(label, &trial.labels))).collect();
+/// Returns the proposal that follows the earlier trials, or `None` if no loss is known or nothing new is found. Trials without a loss are
+/// pending.
+fn propose(request: &Request<'_>, candidates: usize, attempt: u32) -> Option<Proposed> {
+    let past = request.past;
+    let layout = Layout::new(request.space);
+    let coordinates: Vec<Coordinates> = past.trials.iter().map(|trial| layout.coordinates(&trial.labels)).collect();
+    let points: Vec<Point> = coordinates.iter().map(|coordinates| layout.point(coordinates)).collect();
     let seen = past.losses.len().min(points.len());
-    let oldest = seen.saturating_sub(MOST_TRIALS);
-    let Some(losses) = standardised(&past.losses[oldest..seen]) else {
-        return space.settle(&mut |label, kind| draws::prior(kind, &mut chance.of(label)));
-    };
-    let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
-    let model = Model::fitted(layout.n_labels(), points[oldest..seen].to_vec(), losses).with_pending(&points[seen..]);
+    let ordered = layout.ordered();
 
-    let mut order: Vec<usize> = (0..seen).collect();
+    let used = chosen((0..seen).filter(|i| past.losses[*i].is_finite()).collect(), &past.losses, MOST_TRIALS);
+    let losses = standardised(&used.iter().map(|i| past.losses[*i]).collect::<Vec<_>>())?;
+    let known: Vec<Point> = used.iter().map(|i| points[*i].clone()).collect();
+    let few = chosen((0..used.len()).collect(), &losses, MOST_FITTED);
+    let of_few = |i: &usize| (known[*i].clone(), losses[*i]);
+    let (few_points, few_losses): (Vec<Point>, Vec<f64>) = few.iter().map(of_few).unzip();
+    let scales = Data::new(&ordered, &few_points, &few_losses).fitted(Scales::start(ordered.len()));
+    let pending = &points[seen..];
+    let recent = seen.saturating_sub(MOST_TRIALS);
+    let failed_points: Vec<&Point> =
+        (recent..seen).filter(|i| !past.losses[*i].is_finite()).map(|i| &points[i]).collect();
+    let mut model = Model::new(ordered.clone(), known.clone(), losses, scales, pending.len() + failed_points.len())?;
+    let expected = known.iter().map(|point| model.expected(point).mean);
+    let least = expected.fold(f64::INFINITY, f64::min);
+    // A failed trial says nothing about the surface, except that its neighbourhood is no longer unknown. Without this, the expected
+    // improvement stays large where everything fails.
+    for point in failed_points {
+        let mean = model.expected(point).mean.max(least);
+        model.observe(point.clone(), mean);
+    }
+    for point in pending {
+        let mean = model.expected(point).mean;
+        model.observe(point.clone(), mean);
+    }
+    let failed: Vec<bool> = past.losses[recent..seen].iter().map(|loss| !loss.is_finite()).collect();
+    let feasible = Feasible::new(&ordered, &points[recent..seen], &failed);
+
+    let mut order = used;
     order.sort_by(|a, b| past.losses[*a].total_cmp(&past.losses[*b]).then(a.cmp(b)));
-    order.truncate(PARENTS);
-    let mut streams = Streams { chance, of: BTreeMap::new() };
-    let mut best: Option<(f64, Vec<f64>)> = None;
-    for candidate in 0..2 * candidates {
-        let parent = (candidate >= candidates).then(|| &past.trials[order[candidate % order.len()]]);
-        let mut coordinates = Vec::new();
-        let mut chosen = BTreeMap::new();
-        space.walk(&mut |label, kind| {
-            let of_parent = parent.and_then(|parent| kind.coordinate(label, &parent.labels));
-            let x = streams.near(label, kind, of_parent);
-            coordinates.push(x);
-            chosen.insert(label.to_owned(), x);
-            x
-        });
-        let point = layout.of(&|label, _| chosen.get(label).copied());
-        let score = model.ln_expected_improvement(&point, least);
-        if best.as_ref().is_none_or(|(greatest, _)| score > *greatest) {
-            best = Some((score, coordinates));
-        }
+    let parents: Vec<&Coordinates> = order.iter().take(PARENTS).map(|i| &coordinates[*i]).collect();
+    let proposal = |found: &Coordinates| {
+        let mut active = found.iter().filter(|x| !x.is_nan());
+        request.space.settle(&mut |_, _| *active.next().expect("the same labels are asked in the same order"))
+    };
+    let may_propose = |found: &Coordinates| {
+        let same = |known: &Coordinates| known.iter().zip(found).all(|(a, b)| a == b || (a.is_nan() && b.is_nan()));
+        !coordinates.iter().any(same) && (request.constraints.is_empty() || request.allows(&proposal(found)))
+    };
+    let due = branches::due(request.space, &past.trials.iter().collect::<Vec<_>>());
+    let forced: BTreeMap<usize, f64> =
+        (0..ordered.len()).filter_map(|axis| Some((axis, *due.get(layout.label(axis))?))).collect();
+    let acquisition = Acquisition {
+        layout: &layout,
+        model: &model,
+        feasible: feasible.as_ref(),
+        least,
+        forced: &forced,
+        may_propose: &may_propose,
+    };
+    let found = acquisition.greatest(request.chance(attempt), candidates, &parents)?;
+    let by = if due.is_empty() {
+        "gaussian: expected improvement"
+    } else {
+        "gaussian: expected improvement in a branch that is due"
+    };
+    Some(Proposed { proposal: proposal(&found), by })
+}
+
+/// Returns at most `most` of the trials, in order: half of them the best, the others the newest.
+fn chosen(trials: Vec<usize>, losses: &[f64], most: usize) -> Vec<usize> {
+    if trials.len() <= most {
+        return trials;
     }
-    let mut coordinates = best.expect("at least one candidate is drawn").1.into_iter();
-    space.settle(&mut |_, _| coordinates.next().expect("the same labels are asked in the same order"))
+    let (older, newest) = trials.split_at(trials.len() - most / 2);
+    let mut best = older.to_vec();
+    best.sort_by(|a, b| losses[*a].total_cmp(&losses[*b]).then(a.cmp(b)));
+    best.truncate(most - newest.len());
+    best.sort_unstable();
+    best.into_iter().chain(newest.iter().copied()).collect()
 }
 
-/// A stream of random numbers for each label, for all candidates.
-struct Streams {
-    chance: Chance,
-    of: BTreeMap<String, Draws>,
-}
-
-impl Streams {
-    /// Returns a coordinate that is the parent's or close to it, or sometimes any. Without a parent, it is drawn from the prior.
-    fn near(&mut self, label: &str, kind: &Kind, parent: Option<f64>) -> f64 {
-        let draws = self.of.entry(label.to_owned()).or_insert_with(|| self.chance.of(label));
-        let Some(parent) = parent else { return draws::prior(kind, draws) };
-        let u = draws.uniform();
-        match kind.axis() {
-            _ if u < 0.15 => draws::prior(kind, draws),
-            Axis::Numeric(numeric) if u < 0.65 => {
-                let (_, range) = numeric.prior();
-                let (lo, hi) = numeric.bounds();
-                let width = range * if u < 0.4 { 0.2 } else { 0.02 };
-                let z = numeric.z(parent) + width * draws.normal();
-                // Below the upper bound, which could be rounded up to a step beyond the last value.
-                numeric.value(z.clamp(lo, hi - 1e-9 * (hi - lo).min(1.0)))
-            }
-            _ => parent,
-        }
-    }
-}
-
-/// Returns the losses scaled to mean 0 and standard deviation 1, or `None` if no loss is finite. Infinite losses and losses far
-/// above the median are first replaced by the worst of the others.
+/// Returns the losses scaled to mean 0 and standard deviation 1, or `None` if there are none. Losses far above the median are first
+/// replaced by the worst of the others.
 fn standardised(losses: &[f64]) -> Option<Vec<f64>> {
-    let mut sorted: Vec<f64> = losses.iter().copied().filter(|loss| loss.is_finite()).collect();
+    let mut sorted = losses.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (least, median, greatest) = (*sorted.first()?, sorted[sorted.len() / 2], *sorted.last()?);
     let far = if median > least { median + 3.0 * (median - least) } else { greatest };
     let worst = far.min(greatest);
-    // `min` of NaN and a number is the number.
     let clipped: Vec<f64> = losses.iter().map(|loss| loss.min(worst)).collect();
     let n = clipped.len() as f64;
     let mean = clipped.iter().sum::<f64>() / n;
@@ -142,13 +166,49 @@ fn standardised(losses: &[f64]) -> Option<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::search::{Past, Sampler, Space, TrialParameters};
 
     #[test]
-    fn losses_of_failed_trials_and_outliers_are_replaced_by_the_worst_other_loss() {
-        let found = standardised(&[1.0, 2.0, 3.0, f64::INFINITY, f64::NAN, 1e9]).unwrap();
-        assert!(found[3..].iter().all(|loss| *loss == found[3]) && found[3] > found[2]);
-        assert!((found.iter().sum::<f64>()).abs() < 1e-12);
-        assert_eq!((standardised(&[f64::INFINITY]), standardised(&[5.0])), (None, Some(vec![0.0])));
+    fn losses_far_above_the_median_are_replaced_by_the_worst_other_loss() {
+        let found = standardised(&[1.0, 2.0, 3.0, 1e9]).unwrap();
+        assert!(found[3] > found[2] && found[3] < 2.0, "{found:?}");
+        assert!(found.iter().sum::<f64>().abs() < 1e-12);
+        assert_eq!((standardised(&[]), standardised(&[5.0])), (None, Some(vec![0.0])));
+    }
+
+    #[test]
+    fn a_bounded_model_has_the_best_and_the_newest_trials() {
+        let losses = [5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 8.0];
+        assert_eq!(chosen((0..7).collect(), &losses, 4), [1, 3, 5, 6]);
+        assert_eq!(chosen(vec![0, 2], &losses, 4), [0, 2]);
+    }
+
+    /// Returns the share with x below 0.5 of the proposals 20 to 39.
+    fn share(loss: impl Fn(f64, f64) -> f64) -> f64 {
+        let space: Space = serde_json::from_value(json!({"x": {"uniform": [0, 1]}, "y": {"uniform": [0, 1]}})).unwrap();
+        let sampler = Sampler::GaussianProcess(GaussianProcess::default());
+        let mut past = Past::default();
+        let mut below = 0;
+        for id in 0..40 {
+            let labels = sampler.propose(&space, &[], 2, id, &past).unwrap().proposal.labels;
+            let [x, y] = ["x", "y"].map(|label| labels[label].as_f64().unwrap());
+            below += u32::from(id >= 20 && x < 0.5);
+            past.losses.push(loss(x, y));
+            past.trials.push(TrialParameters { id, labels });
+        }
+        f64::from(below) / 20.0
+    }
+
+    #[test]
+    fn the_search_keeps_away_from_where_trials_fail() {
+        // Two bowls, the deeper one where trials may fail.
+        let bowl = |x: f64, y: f64, centre: f64| (x - centre) * (x - centre) + (y - 0.5) * (y - 0.5);
+        let both = |x: f64, y: f64| bowl(x, y, 0.2).min(0.05 + bowl(x, y, 0.8));
+        assert!(share(both) > 0.7, "{}", share(both));
+        let failing = |x: f64, y: f64| if x < 0.5 { f64::INFINITY } else { both(x, y) };
+        assert!(share(failing) < 0.3, "{}", share(failing));
     }
 }

@@ -3,184 +3,133 @@
 //! Equation numbers are those of Rasmussen and Williams, "Gaussian processes for machine learning", 2006.
 
 use super::{
-    super::cholesky::Cholesky,
-    layout::{Point, distances},
+    factor::{Factor, dot},
+    layout::{Point, distance},
+    scales::{Scales, matern},
 };
 
-/// The number of steps of the search for the hyperparameters.
-const STEPS: usize = 40;
-
-/// The hyperparameters of the covariance.
-#[derive(Debug, Clone, PartialEq)]
-struct Scales {
-    /// The logarithms of the other fields, which are searched.
-    ln: Vec<f64>,
-    /// 1 / length scale^2 for each label.
-    factors: Vec<f64>,
-    /// The signal variance.
-    variance: f64,
-    /// The noise variance.
-    noise: f64,
-}
-
-impl Scales {
-    fn new(ln: Vec<f64>) -> Self {
-        let n_labels = ln.len() - 2;
-        let factors = ln[..n_labels].iter().map(|ln| libm::exp(*ln)).collect();
-        let (variance, noise) = (libm::exp(ln[n_labels]), libm::exp(ln[n_labels + 1]));
-        Self { ln, factors, variance, noise }
-    }
-
-    /// Returns the mean of the prior, at which the search starts. The noise is small. Length scales grow with the number of
-    /// labels, so that the typical distance of two trials does not.
-    fn start(n_labels: usize) -> Self {
-        let mut ln = vec![-libm::log(0.25 * n_labels as f64); n_labels];
-        ln.extend([0.0, libm::log(1e-2)]);
-        Self::new(ln)
-    }
-
-    /// Returns the logarithm of the prior density, up to a constant, and its gradient. The prior is a normal distribution around
-    /// the start.
-    fn prior(&self) -> (f64, Vec<f64>) {
-        let n = self.ln.len();
-        let start = Self::start(n - 2).ln;
-        let width = |i: usize| {
-            if i == n - 1 {
-                2.0
-            } else if i == n - 2 {
-                1.0
-            } else {
-                1.5
-            }
-        };
-        let off = |i: usize| (self.ln[i] - start[i]) / width(i);
-        let density = (0..n).map(|i| -0.5 * off(i) * off(i)).sum();
-        (density, (0..n).map(|i| -off(i) / width(i)).collect())
-    }
-
-    /// Returns the covariance of two trials, given their squared distance in each label.
-    fn covariance(&self, squares: impl Iterator<Item = f64>) -> f64 {
-        let square = squares.zip(&self.factors).map(|(square, factor)| square * factor).sum();
-        self.variance * matern(square).0
-    }
-}
-
-/// Returns the Matern covariance with nu = 5/2 (equation 4.17) for a squared distance, and its derivative with respect to the
-/// squared distance.
-fn matern(square: f64) -> (f64, f64) {
-    let s = (5.0 * square).sqrt();
-    let decay = libm::exp(-s);
-    ((1.0 + s + s * s / 3.0) * decay, -5.0 / 6.0 * (1.0 + s) * decay)
-}
-
 /// A Gaussian process with mean 0, conditioned on observations.
+#[derive(Debug, Clone)]
 pub(crate) struct Model {
+    ordered: Vec<bool>,
     points: Vec<Point>,
     values: Vec<f64>,
     scales: Scales,
-    factor: Cholesky,
+    factor: Factor,
     /// (K + noise)^-1 * values
     weights: Vec<f64>,
 }
 
+/// What the model expects at a point: the mean and the variance of the function without noise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Expected {
+    pub(crate) mean: f64,
+    pub(crate) variance: f64,
+}
+
 impl Model {
-    fn new(points: Vec<Point>, values: Vec<f64>, scales: Scales) -> Option<Self> {
-        let noise = scales.noise + 1e-8;
-        let entry = |i: usize, j: usize| {
-            scales.covariance(distances(&points[i], &points[j])) + if i == j { noise } else { 0.0 }
+    /// Returns the model with these hyperparameters, or `None` if rounding makes its covariance indefinite. There is room for `more`
+    /// observations.
+    pub(crate) fn new(
+        ordered: Vec<bool>,
+        points: Vec<Point>,
+        values: Vec<f64>,
+        scales: Scales,
+        more: usize,
+    ) -> Option<Self> {
+        let n = points.len();
+        let mut matrix = vec![0.0; n * n];
+        for (i, a) in points.iter().enumerate() {
+            for (j, b) in points.iter().enumerate().skip(i) {
+                let noise = if i == j { scales.noise + 1e-8 } else { 0.0 };
+                matrix[i * n + j] = scales.variance * matern(square(&ordered, &scales, a, b)).0 + noise;
+            }
+        }
+        let factor = Factor::new(n, &matrix, more)?;
+        let weights = factor.solve(values.clone());
+        Some(Self { ordered, points, values, scales, factor, weights })
+    }
+
+    /// Adds observations. Takes O(n^2) for each.
+    pub(crate) fn observe(&mut self, point: Point, value: f64) {
+        let covariances = self.covariances(&point);
+        self.factor.push(covariances, self.scales.variance + self.scales.noise + 1e-8);
+        self.points.push(point);
+        self.values.push(value);
+        self.weights = self.factor.solve(self.values.clone());
+    }
+
+    fn covariances(&self, point: &[f64]) -> Vec<f64> {
+        let of = |known: &Point| self.scales.variance * matern(square(&self.ordered, &self.scales, known, point)).0;
+        self.points.iter().map(of).collect()
+    }
+
+    /// Returns the mean and the variance at a point (equations 2.25 and 2.26).
+    pub(crate) fn expected(&self, point: &[f64]) -> Expected {
+        let covariances = self.covariances(point);
+        let mean = dot(&covariances, &self.weights);
+        let half = self.factor.forward(covariances);
+        Expected { mean, variance: (self.scales.variance - dot(&half, &half)).max(1e-12) }
+    }
+
+    /// Returns what [`expected`](Self::expected) does, and the slopes of the mean and the variance along each of `axes`, which are
+    /// ordered and active.
+    pub(crate) fn slopes(&self, point: &[f64], axes: &[usize]) -> (Expected, Vec<(f64, f64)>) {
+        let mut covariances = Vec::with_capacity(self.points.len());
+        let mut steps = Vec::with_capacity(self.points.len());
+        for known in &self.points {
+            let (value, slope) = matern(square(&self.ordered, &self.scales, known, point));
+            covariances.push(self.scales.variance * value);
+            steps.push(2.0 * self.scales.variance * slope);
+        }
+        let mean = dot(&covariances, &self.weights);
+        let solved = self.factor.solve(covariances.clone());
+        let variance = (self.scales.variance - dot(&covariances, &solved)).max(1e-12);
+        let along = |axis: &usize| {
+            let factor = self.scales.factors[*axis];
+            let (mut of_mean, mut of_variance) = (0.0, 0.0);
+            for (i, known) in self.points.iter().enumerate() {
+                // An inactive label is in the middle of its axis, at a distance.
+                let other = if known[*axis].is_nan() { 0.5 } else { known[*axis] };
+                let slope = steps[i] * factor * (point[*axis] - other);
+                of_mean += slope * self.weights[i];
+                of_variance -= 2.0 * slope * solved[i];
+            }
+            (of_mean, of_variance)
         };
-        let factor = Cholesky::new(points.len(), entry)?;
-        let weights = factor.solve(&values);
-        Some(Self { points, values, scales, factor, weights })
+        (Expected { mean, variance }, axes.iter().map(along).collect())
     }
+}
 
-    /// Returns the model with the most probable hyperparameters that a few steps of Rprop find (Riedmiller and Braun, 1993). Each
-    /// hyperparameter has its own step size, which grows while the gradient keeps its sign and shrinks when the sign changes.
-    pub(crate) fn fitted(n_labels: usize, points: Vec<Point>, values: Vec<f64>) -> Self {
-        // Pair of trials -> label -> squared distance.
-        let squares: Vec<Vec<f64>> = (0..points.len())
-            .flat_map(|i| (0..i).map(move |j| (i, j)))
-            .map(|(i, j)| distances(&points[i], &points[j]).collect())
-            .collect();
-        let start = Scales::start(n_labels);
-        let mut model = Self::new(points, values, start).expect("the noise keeps the covariance positive definite");
-        let mut greatest = model.evidence(&squares);
-        let mut steps = vec![0.3; n_labels + 2];
-        let mut ln = model.scales.ln.clone();
-        let mut gradient = greatest.1.clone();
-        for _ in 0..STEPS {
-            for (ln, (slope, step)) in ln.iter_mut().zip(gradient.iter().zip(&steps)) {
-                *ln += if *slope > 0.0 { *step } else { -step };
-                *ln = ln.clamp(-12.0, 8.0);
-            }
-            let Some(next) = Self::new(model.points.clone(), model.values.clone(), Scales::new(ln.clone())) else {
-                break;
-            };
-            let evidence = next.evidence(&squares);
-            for (step, (before, now)) in steps.iter_mut().zip(gradient.iter().zip(&evidence.1)) {
-                *step = if before * now > 0.0 { (*step * 1.2).min(1.0) } else { (*step * 0.5).max(1e-3) };
-            }
-            gradient.clone_from(&evidence.1);
-            if evidence.0 > greatest.0 {
-                (model, greatest) = (next, evidence);
-            }
-        }
-        model
-    }
+/// Returns the squared distance of two points, scaled.
+fn square(ordered: &[bool], scales: &Scales, a: &[f64], b: &[f64]) -> f64 {
+    let labels = ordered.iter().zip(&scales.factors).zip(a.iter().zip(b));
+    labels.map(|((ordered, factor), (a, b))| factor * distance(*ordered, *a, *b)).sum()
+}
 
-    /// Returns the logarithm of the marginal likelihood times the prior of the hyperparameters, and its gradient (equations 2.30
-    /// and 5.9). `squares` has the squared distances of each pair of trials, one for each label.
-    fn evidence(&self, squares: &[Vec<f64>]) -> (f64, Vec<f64>) {
-        let Scales { factors, variance, noise, .. } = &self.scales;
-        let fit: f64 = self.values.iter().zip(&self.weights).map(|(y, w)| y * w).sum();
-        let (prior, mut gradient) = self.scales.prior();
-        let density = prior - 0.5 * fit - 0.5 * self.factor.ln_determinant();
-        // d ln p / d theta = 1/2 tr((w w^T - A^-1) dK / d theta)
-        let inverse = self.factor.inverse();
-        let n_labels = factors.len();
-        let mut pair = squares.iter();
-        for (i, row) in inverse.iter().enumerate() {
-            for (j, entry) in row[..i].iter().enumerate() {
-                let square = pair.next().expect("there are distances for each pair");
-                let outer = self.weights[i] * self.weights[j] - entry;
-                let (value, slope) = matern(square.iter().zip(factors).map(|(square, factor)| square * factor).sum());
-                for ((sum, square), factor) in gradient.iter_mut().zip(square).zip(factors) {
-                    *sum += outer * variance * slope * square * factor;
-                }
-                gradient[n_labels] += outer * variance * value;
-            }
-            let own = 0.5 * (self.weights[i] * self.weights[i] - row[i]);
-            gradient[n_labels] += own * variance;
-            gradient[n_labels + 1] += own * noise;
-        }
-        (density, gradient)
-    }
-
-    /// Returns the model with these trials added, each with the value that the model predicts for it.
-    pub(crate) fn with_pending(self, pending: &[Point]) -> Self {
-        if pending.is_empty() {
-            return self;
-        }
-        let expected: Vec<f64> = pending.iter().map(|point| self.predict(point).0).collect();
-        let points = self.points.iter().chain(pending).cloned().collect();
-        let values = self.values.iter().copied().chain(expected).collect();
-        Self::new(points, values, self.scales.clone()).unwrap_or(self)
-    }
-
-    /// Returns the mean and the variance of the function without noise at a point (equations 2.25 and 2.26).
-    fn predict(&self, point: &Point) -> (f64, f64) {
-        let k: Vec<f64> = self.points.iter().map(|known| self.scales.covariance(distances(known, point))).collect();
-        let mean = k.iter().zip(&self.weights).map(|(k, w)| k * w).sum();
-        let known: f64 = self.factor.forward(&k).iter().map(|v| v * v).sum();
-        (mean, (self.scales.variance - known).max(1e-12))
-    }
-
+impl Expected {
     /// Returns the logarithm of the expected improvement over `least`.
-    pub(crate) fn ln_expected_improvement(&self, point: &Point, least: f64) -> f64 {
-        let (mean, variance) = self.predict(point);
-        let deviation = variance.sqrt();
-        libm::log(deviation) + ln_improvement((least - mean) / deviation)
+    pub(crate) fn ln_improvement(self, least: f64) -> f64 {
+        let deviation = self.variance.sqrt();
+        libm::log(deviation) + ln_improvement((least - self.mean) / deviation)
     }
+
+    /// Returns the slope of [`ln_improvement`](Self::ln_improvement), given the slopes of the mean and the variance.
+    pub(crate) fn slope(self, least: f64, (of_mean, of_variance): (f64, f64)) -> f64 {
+        // ln EI = ln s + h(u) with u = (least - mean) / s.
+        let deviation = self.variance.sqrt();
+        let u = (least - self.mean) / deviation;
+        let slope = slope_of_ln_improvement(u);
+        (-slope * of_mean + (1.0 - u * slope) * of_variance / (2.0 * deviation)) / deviation
+    }
+}
+
+/// Returns the slope of [`ln_improvement`].
+fn slope_of_ln_improvement(u: f64) -> f64 {
+    if u < -20.0 {
+        return -u - 2.0 / u;
+    }
+    libm::exp(libm::log(0.5 * libm::erfc(-u / std::f64::consts::SQRT_2)) - ln_improvement(u))
 }
 
 /// Returns ln(phi(u) + u * Phi(u)). Far below 0, where rounding would leave nothing of the sum, it uses the expansion
@@ -196,49 +145,41 @@ fn ln_improvement(u: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::layout::Coordinate, *};
+    use super::*;
 
-    fn small() -> (Vec<Point>, Vec<f64>, Scales) {
-        let points = [[0.1, 0.2], [0.8, 0.3], [0.4, 0.9], [0.55, 0.5]];
+    fn small() -> Model {
+        let points = [[0.1, 0.2], [0.8, 0.3], [0.4, 0.9], [0.55, 0.5]].map(|point| point.to_vec()).to_vec();
         let scales = Scales::new([4.0, 1.5, 1.3, 0.05].map(libm::log).to_vec());
-        (
-            points.map(|point| point.map(|x| Some(Coordinate::At(x))).to_vec()).to_vec(),
-            vec![1.0, -0.5, 0.3, -0.8],
-            scales,
-        )
-    }
-
-    fn squares(points: &[Point]) -> Vec<Vec<f64>> {
-        let pairs = (0..points.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
-        pairs.map(|(i, j)| distances(&points[i], &points[j]).collect()).collect()
+        Model::new(vec![true; 2], points, vec![1.0, -0.5, 0.3, -0.8], scales, 1).unwrap()
     }
 
     /// The expected numbers were computed with NumPy, by an explicit inverse.
     #[test]
     fn predictions_agree_with_numpy() {
-        let (points, values, scales) = small();
-        let model = Model::new(points, values, scales).unwrap();
-        let (mean, variance) = model.predict(&vec![Some(Coordinate::At(0.6)); 2]);
+        let Expected { mean, variance } = small().expected(&[0.6; 2]);
         assert!((mean + 0.648_735_899_945_312_4).abs() < 1e-12, "{mean}");
         assert!((variance - 0.065_852_625_279_782_86).abs() < 1e-12, "{variance}");
-        let evidence = model.evidence(&squares(&model.points)).0 - model.scales.prior().0;
-        assert!((evidence + 1.478_909_960_570_592_2).abs() < 1e-12, "{evidence}");
     }
 
     #[test]
-    fn the_gradient_agrees_with_finite_differences() {
-        let (points, values, scales) = small();
-        let squares = squares(&points);
-        let at = |ln: Vec<f64>| Model::new(points.clone(), values.clone(), Scales::new(ln)).unwrap().evidence(&squares);
-        let gradient = at(scales.ln.clone()).1;
-        for (i, slope) in gradient.iter().enumerate() {
-            let moved = |by: f64| {
-                let mut ln = scales.ln.clone();
-                ln[i] += by;
-                at(ln).0
-            };
-            let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!((slope - difference).abs() < 1e-6, "{i}: {slope} instead of {difference}");
+    fn slopes_agree_with_finite_differences() {
+        let model = small();
+        for point in [[0.6, 0.45], [0.05, 0.95]] {
+            let (expected, slopes) = model.slopes(&point, &[0, 1]);
+            let there = model.expected(&point);
+            assert!((there.mean - expected.mean).abs() < 1e-12 && (there.variance - expected.variance).abs() < 1e-12);
+            for least in [-0.7, -3.0, -20.0] {
+                for (axis, slopes) in slopes.iter().enumerate() {
+                    let moved = |by: f64| {
+                        let mut point = point;
+                        point[axis] += by;
+                        model.expected(&point).ln_improvement(least)
+                    };
+                    let difference = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+                    let slope = expected.slope(least, *slopes);
+                    assert!((slope - difference).abs() < 1e-4 * slope.abs().max(1.0), "{slope}: {difference}");
+                }
+            }
         }
     }
 
@@ -258,11 +199,11 @@ mod tests {
 
     #[test]
     fn a_pending_trial_keeps_the_mean_and_lowers_the_variance() {
-        let (points, values, scales) = small();
-        let at = vec![Some(Coordinate::At(0.65)), Some(Coordinate::At(0.45))];
-        let model = || Model::new(points.clone(), values.clone(), scales.clone()).unwrap();
-        let (mean, variance) = model().predict(&at);
-        let (same, less) = model().with_pending(std::slice::from_ref(&at)).predict(&at);
-        assert!((mean - same).abs() < 0.05 && less < 0.6 * variance, "{mean} {same}, {variance} {less}");
+        let at = vec![0.65, 0.45];
+        let mut model = small();
+        let before = model.expected(&at);
+        model.observe(at.clone(), before.mean);
+        let after = model.expected(&at);
+        assert!((before.mean - after.mean).abs() < 0.05 && after.variance < 0.6 * before.variance);
     }
 }

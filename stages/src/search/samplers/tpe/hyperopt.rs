@@ -18,7 +18,7 @@ use crate::search::spaces::{Kind, Proposal, Space};
 pub(crate) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) -> Proposal {
     let mut trials: Vec<&TrialParameters> = past.trials.iter().collect();
     trials.sort_by_key(|trial| trial.id);
-    let (good, bad): (Vec<_>, Vec<_>) = trials.into_iter().partition(|trial| past.good.contains(&trial.id));
+    let (good, bad): (Vec<_>, Vec<_>) = trials.into_iter().partition(|trial| past.split.good.contains(&trial.id));
     space.settle(&mut |label, kind| {
         let observed = |trials: &[&TrialParameters]| -> Vec<f64> {
             trials.iter().filter_map(|trial| kind.coordinate(label, &trial.labels)).collect()

@@ -17,14 +17,16 @@ use std::collections::BTreeMap;
 
 use super::{
     super::{
-        algorithm::{Past, TrialParameters},
+        algorithm::{Past, Proposed, TrialParameters},
+        branches,
         draws::{self, Chance, Draws},
         parzen::forgetting_weights,
+        rule::Split,
     },
     kernels::Kernels,
     settings::Tpe,
 };
-use crate::search::spaces::{Kind, Proposal, Space};
+use crate::search::spaces::{Kind, Space};
 
 /// The number of labels that the trials of a search are enough to model jointly. In a space with d labels, the joint log-density
 /// has the weight `min(1, JOINT_LABELS / d)`, and the sum of the marginal ones has the remaining weight.
@@ -34,17 +36,36 @@ const JOINT_LABELS: f64 = 6.0;
 /// densities.
 const CROSSOVER: f64 = 0.7;
 
+/// The least share that an estimator has of a trial, so that it has a logarithm.
+const LEAST_SHARE: f64 = 1e-6;
+
+/// A branch that is due with fewer good trials than this is modelled by its better half.
+const FEW: usize = 2;
+
 /// The share of a candidate's labels that are drawn from the prior.
 const MUTATION: f64 = 0.05;
 
 /// Returns the proposal that follows `past`. The order of its trials does not matter.
-pub(super) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) -> Proposal {
-    let mut trials: Vec<&TrialParameters> = past.trials.iter().collect();
+pub(super) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) -> Proposed {
+    let Split { good, fair, pending, left_out } = &past.split;
+    let mut trials: Vec<&TrialParameters> = past.trials.iter().filter(|trial| trial.id >= *left_out).collect();
     trials.sort_by_key(|trial| trial.id);
-    let (good, bad): (Vec<_>, Vec<_>) = trials.into_iter().partition(|trial| past.good.contains(&trial.id));
     let axes = space.axes();
-    let mixture = |trials: &[&TrialParameters]| Mixture::new(&axes, trials, params);
-    let (mut good, mut bad) = (mixture(&good), mixture(&bad));
+    let due = branches::due(space, &trials);
+    if !due.is_empty() {
+        let kind = |label: &str| axes.iter().find(|(known, _)| *known == label).expect("the space has the label").1;
+        let within = |trial: &&TrialParameters| {
+            due.iter().all(|(label, x)| kind(label).coordinate(label, &trial.labels) == Some(*x))
+        };
+        trials.retain(within);
+    }
+    // A branch without good trials is modelled by its better half.
+    let few = trials.iter().filter(|trial| good.contains(&trial.id)).count() < FEW;
+    let good = if !due.is_empty() && few { fair } else { good };
+    let n_known = past.trials.len() as u32 - (*pending).min(past.trials.len() as u32);
+    let (known, pending): (Vec<_>, Vec<_>) = trials.into_iter().partition(|trial| trial.id < n_known);
+    let (good, bad): (Vec<_>, Vec<_>) = known.into_iter().partition(|trial| good.contains(&trial.id));
+    let (mut good, mut bad) = mixtures(&axes, &good, &bad, &pending, params);
 
     // The stream that chooses components. Its name cannot be a label's.
     let mut components = chance.of("\0component");
@@ -59,7 +80,8 @@ pub(super) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) 
             let ahead = axes[from..].iter().position(|(known, _)| *known == label);
             let axis = from + ahead.expect("the axes are those of the space");
             from = axis + 1;
-            let x = good.draw(axis, kind, component, &mut streams[axis]);
+            let drawn = good.draw(axis, kind, component, &mut streams[axis]);
+            let x = due.get(label).copied().unwrap_or(drawn);
             point.push((axis, x));
             x
         });
@@ -69,7 +91,42 @@ pub(super) fn propose(space: &Space, params: &Tpe, chance: Chance, past: &Past) 
         }
     }
     let mut point = best.expect("at least one candidate is drawn").1.into_iter();
-    space.settle(&mut |_, _| point.next().expect("the same labels are asked in the same order").1)
+    let proposal = space.settle(&mut |_, _| point.next().expect("the same labels are asked in the same order").1);
+    let by = if due.is_empty() {
+        "tpe: good over bad density"
+    } else {
+        "tpe: good over bad density in a branch that is due"
+    };
+    Proposed { proposal, by }
+}
+
+/// Returns the estimators of the good and of the bad trials. A pending trial is bad to the extent that the estimators without pending
+/// trials expect it to be, so that its neighbourhood is left alone unless it is promising.
+fn mixtures(
+    axes: &[(&str, &Kind)],
+    good: &[&TrialParameters],
+    bad: &[&TrialParameters],
+    pending: &[&TrialParameters],
+    params: &Tpe,
+) -> (Mixture, Mixture) {
+    let whole = |trials: &[&TrialParameters]| Mixture::new(axes, trials, &vec![1.0; trials.len()], params);
+    let (mut of_good, mut of_bad) = (whole(good), whole(bad));
+    if pending.is_empty() {
+        return (of_good, of_bad);
+    }
+    // Half a trial is added to both, so that there are odds without any.
+    let prior = libm::log((good.len() as f64 + 0.5) / (bad.len() as f64 + 0.5));
+    let is_bad = |trial: &&TrialParameters| {
+        let coordinate =
+            |(axis, (label, kind)): (usize, &(&str, &Kind))| Some((axis, kind.coordinate(label, &trial.labels)?));
+        let point: Vec<(usize, f64)> = axes.iter().enumerate().filter_map(coordinate).collect();
+        let ln_odds = prior + of_good.score(&point) - of_bad.score(&point);
+        (1.0 / (1.0 + libm::exp(ln_odds))).max(LEAST_SHARE)
+    };
+    let pending_shares: Vec<f64> = pending.iter().map(is_bad).collect();
+    let all: Vec<&TrialParameters> = bad.iter().chain(pending).copied().collect();
+    let shares: Vec<f64> = std::iter::repeat_n(1.0, bad.len()).chain(pending_shares).collect();
+    (of_good, Mixture::new(axes, &all, &shares, params))
 }
 
 /// A Parzen estimator: a component for each trial, and the prior as the last component.
@@ -86,8 +143,10 @@ struct Mixture {
 }
 
 impl Mixture {
-    fn new(axes: &[(&str, &Kind)], trials: &[&TrialParameters], params: &Tpe) -> Self {
+    /// Returns the estimator of `trials`, of which it has these shares.
+    fn new(axes: &[(&str, &Kind)], trials: &[&TrialParameters], shares: &[f64], params: &Tpe) -> Self {
         let mut weights = forgetting_weights(trials.len(), params.forgetting());
+        weights.iter_mut().zip(shares).for_each(|(weight, share)| *weight *= share);
         weights.push(params.prior_weight());
         let sum: f64 = weights.iter().sum();
         weights.iter_mut().for_each(|weight| *weight /= sum);
@@ -166,7 +225,7 @@ mod tests {
         let axes = space.axes();
         let labels: Vec<&str> = axes.iter().map(|(label, _)| *label).collect();
         assert_eq!(labels, ["k", "deep", "x"]);
-        let mut mixture = Mixture::new(&axes, &trials.iter().collect::<Vec<_>>(), &Tpe::default());
+        let mut mixture = Mixture::new(&axes, &trials.iter().collect::<Vec<_>>(), &[1.0; 2], &Tpe::default());
         mixture.joint_weight = 0.25;
 
         let cdf = |z: f64, mu: f64, sigma: f64| normal_cdf(z, mu, sigma);
@@ -195,10 +254,11 @@ mod tests {
             serde_json::from_value(json!({"x": {"uniform": [0, 1]}, "c": {"choice": [1, 2, 3]}})).unwrap();
         let at = |i: u32| json!({"x": f64::from(i) / 40.0, "c": 1 + i % 3});
         let trials = (0..40).map(|i| trial(i, at(i))).collect();
-        let past = Past { trials, good: [30, 33, 36].into(), losses: Vec::new() };
+        let split = Split { good: [30, 33, 36].into(), ..Split::default() };
+        let past = Past { trials, split, losses: Vec::new() };
         let propose = |seed| propose(&space, &Tpe::default(), Chance { seed, trial_idx: 40, attempt: 0 }, &past);
         let near = |seed: &u64| {
-            let labels = propose(*seed).labels;
+            let labels = propose(*seed).proposal.labels;
             (0.65..1.0).contains(&labels["x"].as_f64().unwrap()) && labels["c"] == 1
         };
         assert!((0..100).filter(near).count() > 80);

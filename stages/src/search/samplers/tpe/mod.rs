@@ -10,10 +10,9 @@ mod settings;
 pub use settings::{Mode, Tpe};
 
 use super::{
-    algorithm::{Algorithm, Request},
+    algorithm::{Algorithm, Proposed, Request, STARTING_UP},
     rule::Rule,
 };
-use crate::search::spaces::Proposal;
 
 impl Algorithm for Tpe {
     fn startup(&self) -> Option<u32> {
@@ -24,13 +23,16 @@ impl Algorithm for Tpe {
         Some(Tpe::rule(self))
     }
 
-    fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposal {
+    fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposed {
         if !request.is_past(Tpe::startup(self)) {
-            return request.drawn_from_prior(attempt);
+            return request.from_prior(attempt, STARTING_UP);
         }
         match self.mode {
             Mode::Joint => joint::propose(request.space, self, request.chance(attempt), request.past),
-            Mode::Hyperopt => hyperopt::propose(request.space, self, request.chance(attempt), request.past),
+            Mode::Hyperopt => {
+                let proposal = hyperopt::propose(request.space, self, request.chance(attempt), request.past);
+                Proposed { proposal, by: "tpe: good over bad density" }
+            }
         }
     }
 }

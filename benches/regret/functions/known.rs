@@ -1,7 +1,7 @@
-//! The eight functions on which samplers are measured.
+//! The eight functions of the first benchmark.
 //!
 //! Sources: branin and hartmann6 are the classical ones (Picheny, Wagner and Ginsbourger, "A benchmark of kriging-based
-//! infill criteria for noisy optimization", 2013); the others were written for the frozen baselines. Those called
+//! infill criteria for noisy optimization", 2013); the others were written for this benchmark. Those called
 //! `hyperopt_cifar` have the space of Hyperopt-CIFAR, the study in
 //! github.com/guillaume-chevalier/Hyperopt-Keras-CNN-CIFAR-100 (MIT); `hyperopt_cifar_surrogate` is a kernel ridge regression
 //! over its 42 recorded trials.
@@ -11,23 +11,11 @@ use std::f64::consts::PI;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// A function with its space and its minimum.
-pub(crate) struct Function {
-    pub(crate) name: &'static str,
-    pub(crate) space: Value,
-    /// Returns the value without noise. The arguments are the values by key of the space.
-    pub(crate) value: fn(&Map<String, Value>) -> f64,
-    pub(crate) least: f64,
-    /// Returns whether an evaluation fails.
-    pub(crate) fails: fn(&Map<String, Value>) -> bool,
-    /// Returns the noise that is added to the value that the sampler sees, given (seed, trial).
-    pub(crate) noise: fn(u64, u32) -> f64,
-}
+use super::{Function, number, square};
 
-/// Returns all eight functions, in the order of the table.
-pub(crate) fn all() -> Vec<Function> {
-    let function =
-        |name, space, value, least| Function { name, space, value, least, fails: |_| false, noise: |_, _| 0.0 };
+/// Returns the functions, in the order of the table.
+pub(super) fn all() -> Vec<Function> {
+    let function = Function::new;
     let ln = libm::log;
     let branin_space = json!({ "x": {"uniform": [-5, 10]}, "y": {"uniform": [0, 15]} });
     let unit = json!({ "uniform": [0, 1] });
@@ -58,7 +46,10 @@ pub(crate) fn all() -> Vec<Function> {
         function("mixed8", mixed_space, mixed8, 0.0),
         function("hyperopt_cifar_like", hyperopt_cifar_space(), hyperopt_cifar_like, 0.0),
         function("tree", tree_space, tree, 0.08),
-        Function { noise, ..function("hyperopt_cifar_like_noisy", hyperopt_cifar_space(), hyperopt_cifar_like, 0.0) },
+        Function {
+            noise: 0.02,
+            ..function("hyperopt_cifar_like_noisy", hyperopt_cifar_space(), hyperopt_cifar_like, 0.0)
+        },
         Function {
             fails: hyperopt_cifar_fails,
             ..function("hyperopt_cifar_like_fail", hyperopt_cifar_space(), hyperopt_cifar_like, 0.0)
@@ -73,17 +64,9 @@ pub(crate) fn all() -> Vec<Function> {
 }
 
 /// Returns the space of Hyperopt-CIFAR: 19 keys, 22 labels.
-pub(crate) fn hyperopt_cifar_space() -> Value {
-    serde_json::from_str(include_str!("../../stages/src/search/fixtures/hyperopt_cifar_space.json"))
+fn hyperopt_cifar_space() -> Value {
+    serde_json::from_str(include_str!("../../../stages/src/search/fixtures/hyperopt_cifar_space.json"))
         .expect("the file is JSON")
-}
-
-fn number(values: &Map<String, Value>, key: &str) -> f64 {
-    values[key].as_f64().expect("the key holds a number")
-}
-
-fn square(x: f64) -> f64 {
-    x * x
 }
 
 fn branin(p: &Map<String, Value>) -> f64 {
@@ -191,14 +174,6 @@ fn hyperopt_cifar_fails(p: &Map<String, Value>) -> bool {
     diverges || (width(p) > 0.6 && number(p, "batch_size") > 380.0)
 }
 
-/// Returns noise that is uniform from -0.02 to 0.02: the splitmix64 of seed * 1000003 + trial.
-fn noise(seed: u64, trial: u32) -> f64 {
-    let x = seed.wrapping_mul(1_000_003).wrapping_add(u64::from(trial)).wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    0.04 * (((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64 - 0.5)
-}
-
 fn tree(p: &Map<String, Value>) -> f64 {
     let algorithm = p["algo"].as_object().expect("an object");
     let lg = |key: &str| libm::log10(number(algorithm, key));
@@ -235,7 +210,8 @@ struct Surrogate {
 
 fn hyperopt_cifar_surrogate(p: &Map<String, Value>) -> f64 {
     static SURROGATE: std::sync::LazyLock<Surrogate> = std::sync::LazyLock::new(|| {
-        serde_json::from_str(include_str!("hyperopt_cifar_surrogate.json")).expect("the file is part of the benchmark")
+        serde_json::from_str(include_str!("../hyperopt_cifar_surrogate.json"))
+            .expect("the file is part of the benchmark")
     });
     let x = encoded(p);
     let term = |(alpha, point): (&f64, &Vec<f64>)| {

@@ -1,0 +1,57 @@
+//! The hyperparameters of the covariance, and what is likely for them.
+
+/// The hyperparameters of the covariance.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scales {
+    /// The logarithms of the other fields, which are searched.
+    pub(crate) ln: Vec<f64>,
+    /// 1 / length scale^2 for each label.
+    pub(crate) factors: Vec<f64>,
+    /// The signal variance.
+    pub(crate) variance: f64,
+    /// The noise variance.
+    pub(crate) noise: f64,
+}
+
+/// exp(`LN_FACTOR`) / d is the prior median of a label's factor in a space of d labels.
+const LN_FACTOR: f64 = 2.4;
+/// The prior median of the noise variance, relative to the variance of the losses.
+const NOISE: f64 = 1e-2;
+/// The standard deviations of the logarithms of a factor, of the signal variance and of the noise variance.
+const WIDTHS: [f64; 3] = [1.5, 1.0, 2.0];
+
+impl Scales {
+    pub(crate) fn new(ln: Vec<f64>) -> Self {
+        let n_labels = ln.len() - 2;
+        let factors = ln[..n_labels].iter().map(|ln| libm::exp(*ln)).collect();
+        let (variance, noise) = (libm::exp(ln[n_labels]), libm::exp(ln[n_labels + 1]));
+        Self { ln, factors, variance, noise }
+    }
+
+    /// Returns the mean of the prior, at which the search starts. The noise is small. Length scales grow with the number of
+    /// labels, so that the typical distance of two trials does not.
+    pub(crate) fn start(n_labels: usize) -> Self {
+        let mut ln = vec![LN_FACTOR - libm::log(n_labels as f64); n_labels];
+        ln.extend([0.0, libm::log(NOISE)]);
+        Self::new(ln)
+    }
+
+    /// Returns the logarithm of the prior density, up to a constant, and its gradient. The prior is a normal distribution around
+    /// the start.
+    pub(crate) fn prior(&self) -> (f64, Vec<f64>) {
+        let n = self.ln.len();
+        let start = Self::start(n - 2).ln;
+        let width = |i: usize| WIDTHS[(i + 3).saturating_sub(n)];
+        let off = |i: usize| (self.ln[i] - start[i]) / width(i);
+        let density = (0..n).map(|i| -0.5 * off(i) * off(i)).sum();
+        (density, (0..n).map(|i| -off(i) / width(i)).collect())
+    }
+}
+
+/// Returns the Matern covariance with nu = 5/2 (Rasmussen and Williams, equation 4.17) for a squared distance, and its derivative with
+/// respect to the squared distance.
+pub(crate) fn matern(square: f64) -> (f64, f64) {
+    let s = (5.0 * square).sqrt();
+    let decay = libm::exp(-s);
+    ((1.0 + s + s * s / 3.0) * decay, -5.0 / 6.0 * (1.0 + s) * decay)
+}
