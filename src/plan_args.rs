@@ -13,8 +13,10 @@ use pipe_engine::{
         read,
         set::{self, Override},
         spec::Pipeline,
+        stages::search::SearchSpec,
     },
     plan::Plan,
+    remember::remember,
 };
 use pipe_stages::{
     fetch::{LocationError, Look, Measure, Network, Sources, Surroundings, measure},
@@ -77,7 +79,11 @@ impl PlanArgs {
         let in_file = pipeline.device;
         let devices = self.resolve_device(&mut pipeline.device)?;
         let as_in_file = overrides.is_empty() && pipeline.device == in_file;
-        Ok(Planned { plan: expand(&pipeline, &downloads(&store.root())?), devices, as_in_file })
+        let searches = pipeline.stages.of_type::<SearchSpec>().next().is_some();
+        let notes = if searches { remember(&store.open_to_look()?, &mut pipeline)? } else { Vec::new() };
+        let mut plan = expand(&pipeline, &downloads(&store.root())?);
+        plan.notes.splice(0..0, notes);
+        Ok(Planned { plan, devices, as_in_file })
     }
 
     /// Returns the values from outside the file. Later ones win.

@@ -170,6 +170,10 @@ impl<'p> Printer<'p> {
             }
             Event::Room { needed } => self.room(needed),
             Event::GivenUp { search, trials, node, message } => self.given_up(search, *trials, node, message),
+            Event::Stopped { search, trials, planned, nodes, reason } => {
+                self.total = self.total.saturating_sub(*nodes);
+                self.stopped(search, *trials, *planned, reason);
+            }
             Event::Checked { node, verdict, seconds } => self.checked(node, verdict, *seconds),
         }
     }
@@ -204,6 +208,23 @@ impl<'p> Printer<'p> {
                 talk::say(&format!(
                     "error: {text}\n  cause: {message}\n  hint: `pipe logs {node}` shows what the first one said; the next run tries again"
                 ));
+            }
+        }
+    }
+
+    /// Says that a search stops before its last trial.
+    fn stopped(&mut self, search: &str, trials: usize, planned: usize, reason: &str) {
+        let text = format!("`{search}` stops after {trials} of {planned} trials: {reason}");
+        match &mut self.form {
+            Form::Events => print_event(&json!({
+                "event": "stopped", "search": search, "trials": trials, "planned": planned, "reason": reason,
+                "text": text,
+            })),
+            Form::Log => tracing::info!(search, trials, planned, reason, "{text}"),
+            Form::Plain => self.line(&text),
+            Form::Bars(bars) => {
+                bars.study.set_length(self.total as u64);
+                self.line(&text);
             }
         }
     }

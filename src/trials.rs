@@ -119,6 +119,11 @@ impl<'p> Trials<'p> {
             self.lost.insert((*node).to_owned());
             return Ok(None);
         }
+        if let Event::Stopped { search, trials, .. } = event {
+            let of_name = self.searches.iter_mut().find(|known| known.name == *search);
+            of_name.into_iter().for_each(|known| known.trials = *trials);
+            return Ok(None);
+        }
         let Event::Settled { node, how, tree, seconds, .. } = event else { return Ok(None) };
         // What is settled once more was counted the first time.
         let at = self.of.get(*node).copied().filter(|_| !self.lost.contains(*node));

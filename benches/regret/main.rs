@@ -5,7 +5,11 @@
 //! Regret is the noiseless value of the trial with the least observed loss, minus the minimum of the function. What must hold is
 //! in `gate.rs`. `cargo bench --bench regret -- serve` evaluates functions for `baselines.py`, which makes the baselines.
 
-#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a benchmark prints its figures, and keeps them in files of its own"
+)]
 
 mod functions;
 mod gate;

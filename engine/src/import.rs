@@ -85,7 +85,7 @@ pub fn read(text: &str, space: &Space) -> Result<Import, ImportError> {
             (Some(labels), _) => Ok(Imported::new(labels, loss)),
             (None, values) => Imported::of_hyperopt(space, &values.unwrap_or_default(), &trial.space, loss),
         };
-        match read.and_then(|trial| trial.fits(space).map(|()| trial)) {
+        match read.and_then(|trial| trial.of_space(space)) {
             Ok(trial) => import.record.trials.push(trial),
             Err(why) => import.misfits.push((i, why)),
         }

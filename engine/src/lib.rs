@@ -21,6 +21,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod readings;
 pub mod reference;
+pub mod remember;
 pub mod run;
 pub mod study;
 pub mod tag;

@@ -21,6 +21,11 @@ pub fn selection_node(search: &str) -> String {
     format!("{search}/{}", StageName::Select)
 }
 
+/// Returns the name of the node that lists the trials that `search` knows from an earlier study.
+pub fn known_node(search: &str) -> String {
+    format!("{search}/{}", StageName::Known)
+}
+
 /// Returns whether the stage called `stage` is one of those that `group` names together: `fold/0` is in the group `fold`.
 pub fn is_in_group(stage: &str, group: &str) -> bool {
     stage.strip_prefix(group).is_some_and(|rest| rest.starts_with('/')) && !group.is_empty()

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     sync::Arc,
 };
 
@@ -30,8 +31,17 @@ pub struct Node {
     pub seed: u64,
     /// The origin of each input file, by slot.
     pub inputs: BTreeMap<String, Edge>,
+    /// The node that decides whether this one is executed at all: its index, which is smaller. No key depends on it.
+    pub after: Option<usize>,
     /// How its program is run, if it runs one. No key depends on it.
     pub how: Option<Arc<How>>,
+}
+
+impl Node {
+    /// Returns the nodes that must have ended before this one is executed, in the order of its slots. Some may come twice.
+    pub fn sources(&self) -> impl Iterator<Item = usize> {
+        self.inputs.values().map(|edge| edge.node).chain(self.after)
+    }
 }
 
 /// A file in the output tree of another node, or a folder, whose files have slots of their own. Only the digests enter the key.
@@ -76,6 +86,25 @@ pub struct SearchTrials {
     pub lag: usize,
     /// The nodes that train and score its trials, in the order of the trials.
     pub nodes: Vec<usize>,
+    /// The nodes that can stop it, each with the number of trials that it has then.
+    pub stops: BTreeMap<usize, u32>,
+    /// The nodes that others read of each trial: its link of the parameters, and its link of the scores.
+    pub links: Vec<[usize; 2]>,
+    /// The node that selects its best trial. All nodes of trials come before it.
+    pub select: usize,
+}
+
+/// What a search that stops leaves out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped<'p> {
+    /// The search.
+    pub search: &'p SearchTrials,
+    /// The number of trials that it has.
+    pub trials: u32,
+    /// The nodes that are left out.
+    pub nodes: Range<usize>,
+    /// The nodes among them that are read from outside, each with the one that stands in for it.
+    pub stand_ins: BTreeMap<usize, usize>,
 }
 
 impl Plan {
@@ -107,6 +136,15 @@ impl Plan {
         Ok(nodes().filter(|(_, node)| node.name == name).map(|(index, _)| index).collect())
     }
 
+    /// Returns what is left out if the node at `index` stops its search. `None` if it can stop none.
+    pub fn stopped_by(&self, index: usize) -> Option<Stopped<'_>> {
+        let search = self.searches.iter().find(|search| search.stops.contains_key(&index))?;
+        let trials = search.stops[&index];
+        let (kept, last) = (search.links.get((trials as usize).checked_sub(1)?)?, search.links.last()?);
+        let stand_ins = last.iter().copied().zip(kept.iter().copied()).collect();
+        Some(Stopped { search, trials, nodes: index + 1..search.select, stand_ins })
+    }
+
     /// Returns the names of the pipeline's stages.
     pub fn stages(&self) -> BTreeSet<&str> {
         self.nodes.iter().map(|node| node.part_of.as_str()).collect()
@@ -117,7 +155,7 @@ impl Plan {
         let mut wanted = nodes.clone();
         for index in (0..self.nodes.len()).rev() {
             if wanted.contains(&index) {
-                wanted.extend(self.nodes[index].inputs.values().map(|edge| edge.node));
+                wanted.extend(self.nodes[index].sources());
             }
         }
         wanted

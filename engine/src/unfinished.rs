@@ -100,7 +100,9 @@ fn so_far(store: &Store, run: &RunLog) -> Result<Option<Found>, StudyError> {
     }
     let study = Study::new(digest, Vec::new(), nodes);
     let mut parts = BTreeMap::new();
-    plan.nodes.iter().for_each(|node| *parts.entry(node.part_of.clone()).or_default() += 1);
+    for (_, node) in plan.nodes.iter().enumerate().filter(|(index, _)| !outlook.leaves_out(*index)) {
+        *parts.entry(node.part_of.clone()).or_default() += 1;
+    }
     let open = OpenRun { run: run.id.clone(), running: run.running, started: seconds(run), parts };
     Ok(Some(Found { name: Some(run.study_name.clone()), hash: study.hash(), study, open: Some(open) }))
 }

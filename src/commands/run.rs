@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -110,6 +111,9 @@ pub(crate) struct Run {
     json: bool,
     #[command(flatten)]
     executor: ExecutorArgs,
+    /// Stop after this time, as Ctrl-C does: `90s`, `30m`, `12h`. The next run goes on
+    #[arg(long, value_name = "TIME", env = "PIPE_TIME_LIMIT", value_parser = time_limit, conflicts_with = "plan")]
+    time_limit: Option<Duration>,
     /// Seconds between checkpoints of a training
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, env = "PIPE_CHECKPOINT_EVERY", value_parser = seconds)]
     checkpoint_every: f64,
@@ -117,6 +121,11 @@ pub(crate) struct Run {
 
 fn seconds(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|s: &f64| (0.0..=1e9).contains(s)).ok_or_else(|| "expected seconds, 0 or more".to_owned())
+}
+
+fn time_limit(text: &str) -> Result<Duration, String> {
+    let limit = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if limit.is_zero() { Err("expected more than no time".to_owned()) } else { Ok(limit) }
 }
 
 /// Says that a score that was just stored cannot be read, and goes on without it: the run itself finds damage that matters.
@@ -164,6 +173,7 @@ impl Run {
         let previous = study::find_latest(&store, &plan.name)?;
 
         stop_at_ctrl_c(&options.executor);
+        stop_after(self.time_limit);
         let through = match &self.remote {
             Some(name) => Some(remotes::read_through(&store, name, self.remote_write)?),
             None => remotes::promised(&store)?,
@@ -303,6 +313,7 @@ impl Run {
             .tempdir()
             .map_err(|error| Failure::work(format!("a temporary folder cannot be made: {error}")))?;
         stop_at_ctrl_c(&options.executor);
+        stop_after(self.time_limit);
         let mut printer = self.printer(logging, plan, nodes.len());
         let mut tell = |event: Event<'_>| printer.event(&event, None);
         let counts = check(&store, plan, &nodes, scratch.path(), options, &STOP, &mut tell)?;
@@ -402,6 +413,17 @@ pub(super) fn stop_at_ctrl_c(executor: &Executor) {
         }
     });
     pipe_store::stop_waiting_when(|| STOP.is_set());
+}
+
+/// Stops after this time, if there is a limit. No digest depends on it: what is done stays, and the next run goes on.
+fn stop_after(limit: Option<Duration>) {
+    let Some(limit) = limit else { return };
+    let stop = move || {
+        thread::sleep(limit);
+        STOP.set();
+    };
+    // The thread ends with the process.
+    drop(thread::spawn(stop));
 }
 
 /// Returns what a check comes to.

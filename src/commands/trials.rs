@@ -1,9 +1,11 @@
 //! `pipe trials`
 
 use clap::Args;
+use pipe_engine::study::Study;
+use pipe_store::Store;
 use pipe_views::{
     importance,
-    trials::{self, Layout},
+    trials::{self, Front, Layout, TrialRow},
 };
 
 use crate::{
@@ -43,6 +45,9 @@ pub(crate) struct Trials {
     /// Show everything that is known of each trial, however wide
     #[arg(long, conflicts_with = "columns")]
     wide: bool,
+    /// Show the front of a search with several objectives: the trials that no other is better than in all of them
+    #[arg(long, conflicts_with_all = ["csv", "sort", "columns", "wide", "all"])]
+    front: bool,
     /// Show all trials; on a terminal, the first 20 are shown otherwise
     #[arg(long)]
     all: bool,
@@ -65,6 +70,9 @@ impl Trials {
         let mut rows = trials::table(&store, &found.study)?;
         if search.is_some() {
             rows = choice::search(&rows, search)?.to_vec();
+        }
+        if self.front {
+            return print_front(&store, &found.study, &rows, search, self.json);
         }
         if let Some(by) = &self.sort {
             trials::sort(&mut rows, by)?;
@@ -99,6 +107,26 @@ impl Trials {
             .iter()
             .filter(|(name, _)| is_shown(name))
             .map(|(search, points)| trials::render_repetitions(search, points));
-        print(&(trials::render_text(&rows, &layout)? + &tables.map(|table| format!("\n{table}")).collect::<String>()))
+        let mut ends = String::new();
+        for name in found.study.searches().filter(|name| is_shown(name)) {
+            if let Some(stopped) = trials::stopped(&store, &found.study, name)? {
+                ends += &format!("\n{name} {}\n", stopped.text());
+            }
+        }
+        print(&(trials::render_text(&rows, &layout)? + &tables.map(|table| format!("\n{table}")).collect::<String>() + &ends))
     }
+}
+
+/// Prints the fronts of all searches, or of the one that is meant.
+fn print_front(store: &Store, study: &Study, rows: &[TrialRow], search: Option<&str>, is_json: bool) -> Result<(), Failure> {
+    let mut fronts = trials::fronts(store, study, rows)?;
+    fronts.retain(|front| search.is_none_or(|search| front.search == search));
+    if fronts.is_empty() {
+        let failure = Failure::usage("no search of the study has several objectives and has ended");
+        return Err(failure.hint("list them: `maximise: [Best(\"valid.accuracy\")], minimise: [\"parameters\"]`"));
+    }
+    if is_json {
+        return print(&json(&fronts));
+    }
+    print(&fronts.iter().map(Front::render).collect::<Vec<_>>().join("\n"))
 }

@@ -106,9 +106,13 @@ impl Why {
         let previous = with_nodes(&store, &plan, &nodes)?;
         let outlook =
             Outlook::of_run(&store, &plan, &plan.with_ancestors(&nodes), previous.as_ref(), &BTreeSet::new())?;
+        if nodes.iter().all(|index| outlook.leaves_out(*index)) {
+            let message = format!("`{}` is left out: its search stops before it", self.node);
+            return Err(Failure::usage(message).hint("`pipe show` says why it stops"));
+        }
         let roots = outlook.roots();
         let mut told = Vec::new();
-        for index in nodes {
+        for index in nodes.into_iter().filter(|index| !outlook.leaves_out(*index)) {
             let mut node = tell(&plan, &outlook, &roots, index);
             if node.link.reason == Reason::Unchanged {
                 node.ran = ran(&store, &plan.name, &node.link)?;

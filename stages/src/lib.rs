@@ -32,10 +32,12 @@ pub mod decode;
 pub mod evaluate;
 pub mod fetch;
 pub mod history;
+pub mod known;
 pub mod promote;
 pub mod propose;
 pub mod select;
 pub mod split;
+pub mod stop;
 pub mod train;
 pub mod visualize_filters;
 

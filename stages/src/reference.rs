@@ -13,8 +13,8 @@ use crate::{
         training::{Cosine, EarlyStopping, Staircase},
     },
     params::reference::{choices, default, fields, table},
-    search::{GaussianProcess, Grid, Hyperband, SuccessiveHalving, Tpe},
-    train::Train,
+    search::{GaussianProcess, Grid, Hyperband, NoImprovement, RegretBound, SuccessiveHalving, Tpe},
+    train::{Limits, Train},
     visualize_filters::{Fourier, VisualizeFilters},
     words::one_of,
 };
@@ -46,6 +46,9 @@ pub fn tables() -> Vec<(&'static str, String)> {
         ("grid", fields::<Grid>()),
         ("hyperband", fields::<Hyperband>()),
         ("successive_halving", fields::<SuccessiveHalving>()),
+        ("no_improvement", fields::<NoImprovement>()),
+        ("regret_bound", fields::<RegretBound>()),
+        ("limits", fields::<Limits>()),
         ("steering", rows(TRAINING.iter())),
         ("layers", of_layers()),
     ];

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     augment::Augment, command::Command, decode::Decode, evaluate::Evaluate, fetch::FetchAction, history::History,
-    promote::Promote, propose::Propose, select::Select, split::Split, stage::Stage, train::Train,
-    visualize_filters::VisualizeFilters,
+    known::Known, promote::Promote, propose::Propose, select::Select, split::Split, stage::Stage, stop::Stop,
+    train::Train, visualize_filters::VisualizeFilters,
 };
 
 macro_rules! stages {
@@ -61,8 +61,12 @@ stages! {
     Promote, "promote", Promote;
     /// Adds a trial's score to the history of its search.
     History, "history", History;
+    /// Writes down trials of an earlier study.
+    Known, "known", Known;
     /// Divides the trials that a sampler sees into good and bad ones.
     Split, "split", Split;
+    /// Decides whether a search goes on.
+    Stop, "stop", Stop;
     /// Selects the best trial of a search.
     Select, "select", Select;
     /// Trains a network.

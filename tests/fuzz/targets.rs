@@ -816,7 +816,7 @@ fn spaces() {
             let again: Space = serde_json::from_slice(&written).expect("what is written is read");
             assert_eq!(params::record(&again), written);
             let _ = (search::count(&space, &[], 1000), space.endless_label(), space.unconditional_labels());
-            search::extremes(&serde_json::from_slice(bytes).unwrap(), &Path::here());
+            search::reaches(&serde_json::from_slice(bytes).unwrap(), &Path::here(), "x");
             true
         }
         Err(error) => says(error),

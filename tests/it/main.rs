@@ -24,6 +24,7 @@
 //! | [`docs`]         | the code on the pages is run, their options and links exist                       |
 //! | [`layers`]       | a network whose layers are written out can be used like any other                 |
 //! | [`search`]       | grids with repetitions, halving, imported trials, importances                     |
+//! | [`stopping`]     | searches that stop, limits, first proposals, what is remembered, several objectives |
 //! | [`slurm`]        | launchers and the queue of a cluster execute nodes, and change nothing             |
 //! | [`tags`]         | tags name studies and keep them                                                   |
 //! | [`notes`]        | notes stand beside studies and change nothing in them                              |
@@ -76,6 +77,7 @@ mod selection;
 mod servers;
 mod slurm;
 mod sources;
+mod stopping;
 mod streams;
 mod studies;
 mod tags;

@@ -20,7 +20,7 @@ use crate::{
     ViewError,
     outputs::Outputs,
     text::{cell, counted, metric_value, percent, significant},
-    trials::{TrialRow, table},
+    trials::{Stopped, TrialRow, stopped, table},
 };
 
 /// The most hyperparameters of the best trial that are named.
@@ -52,6 +52,9 @@ pub struct SearchFindings {
     pub best: Option<BestTrial>,
     /// The trials that have none, by reason, the most frequent first.
     pub without_score: Vec<WithoutScore>,
+    /// Its end, if it stopped before its last trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
 }
 
 /// The best trial of a search.
@@ -114,6 +117,9 @@ impl Findings {
         let rows = table(store, &found.study)?;
         let mut findings =
             Self { searches: rows.chunk_by(|a, b| a.search == b.search).map(search).collect(), ..Self::default() };
+        for search in &mut findings.searches {
+            search.stopped = stopped(store, &found.study, &search.search)?;
+        }
         let stages = found.study.read_pipeline(store)?.stages;
         for (name, node) in &found.study.nodes {
             let is_final = || {
@@ -165,7 +171,8 @@ impl Findings {
                     lines.push(format!("best trial{of}: {}, {} {value}{unusual}", best.node, best.metric));
                 }
             }
-            lines.push(format!("trials{of}: {}", found.counts()));
+            let stopped = found.stopped.as_ref().map(|stopped| format!("; {}", stopped.text())).unwrap_or_default();
+            lines.push(format!("trials{of}: {}{stopped}", found.counts()));
         }
         for Trained { node, metric, value } in &self.trained {
             lines.push(format!("{node}: {metric} {}", metric_value(Some(metric), value.0)));
@@ -257,6 +264,7 @@ fn search(rows: &[TrialRow]) -> SearchFindings {
         completed: rows.iter().filter(|row| row.is_completed()).count(),
         best,
         without_score,
+        stopped: None,
     }
 }
 

@@ -7,7 +7,7 @@ use pipe_stages::{
     network::Family,
     params::{Domain, LabelUse, Read, label},
     problem::{Path, Step},
-    search::{End, Extreme, extremes},
+    search::{Reach, reaches},
     words::one_of,
 };
 use serde_json::Value;
@@ -27,7 +27,10 @@ use super::{
 
 /// Complains about the space of a search by itself: invalid expressions, labels used twice, a sampler that it does not fit.
 pub(super) fn space(term: &Term, own: &SearchParams, trial: Option<&dyn Trial>, mistakes: &mut Vec<Mistake>) {
-    let found = own.space.validate();
+    let mut found = own.space.validate().to_vec();
+    if found.is_empty() {
+        found.extend(own.space.nothing_to_search());
+    }
     mistakes.extend(found.iter().map(|found| in_space(term, &Path::here().name("space"), found.clone())));
     if found.is_empty() {
         sampler::fits(term, own, trial, mistakes);
@@ -133,43 +136,73 @@ fn missing(own: &SearchParams, label: &str, by: &str, span: Span, mistakes: &mut
     }
 }
 
-/// Complains about values that the search can propose for a key, but that neither the family nor one of `uses` ever allows.
+/// Complains about values that the search can propose, but that neither the family nor one of `uses` allows.
 fn out_of_range(own: &SearchParams, family: &dyn Family, uses: &[LabelUse], term: &Term, mistakes: &mut Vec<Mistake>) {
     let path = Path::here().name("space");
     let written = locate(term, path.steps()).to_json();
     let keys = family.keys();
     for (key, written) in own.space.keys().filter_map(|key| Some((key, written.get(key)?))) {
-        for extreme in extremes(written, &path.name(key)) {
-            let by_family = || {
-                let is_bounded = family.is_bounded(key);
-                keys.contains(&key).then(|| refusal(&extreme, is_bounded, |value| family.refusal(key, value)))?
+        for reach in reaches(written, &path.name(key), key) {
+            let refused = |value: &Value| {
+                let by_family = || keys.contains(&key).then(|| family.refusal(key, value))?;
+                let mut of_label = uses.iter().filter(|used| reach.labels.contains(&used.label));
+                by_family().or_else(|| of_label.find_map(|used| used.refusal(value)))
             };
-            let of_key = uses.iter().filter(|used| used.label == key);
-            let mut by_uses =
-                of_key.filter_map(|used| refusal(&extreme, used.is_bounded(), |value| used.refusal(value)));
-            if let Some(expected) = by_family().or_else(|| by_uses.next()) {
-                let message = format!("`{key}`: found `{}`", extreme.value.to_string().trim_matches('"'));
-                mistakes.push(Mistake::at(locate(term, extreme.at.steps()).span, message).expected(expected));
-            }
+            mistakes.extend(beyond(key, &reach, &refused).into_iter().map(|(at, found, expected, help)| {
+                let mistake = Mistake::at(locate(term, at.steps()).span, found).expected(expected);
+                match help {
+                    Some(help) => mistake.help(help),
+                    None => mistake,
+                }
+            }));
         }
     }
 }
 
-/// Returns what is expected instead of a value that the search can propose, if `refused` never allows it.
-fn refusal(
-    Extreme { value, end, .. }: &Extreme,
-    is_bounded: bool,
-    refused: impl Fn(&Value) -> Option<String>,
-) -> Option<String> {
-    if *end != End::Value && !is_bounded {
-        return None;
+/// A mistake in an expression: its place, what was found, what is expected, and what to do.
+type Beyond<'r> = (&'r Path, String, String, Option<String>);
+
+/// Returns what is wrong with the values of an expression under `key`. `refused` says what is expected instead of a value.
+fn beyond<'r>(key: &str, reach: &'r Reach, refused: &dyn Fn(&Value) -> Option<String>) -> Vec<Beyond<'r>> {
+    let shown = |value: &Value| value.to_string().trim_matches('"').to_owned();
+    let mut misfits = reach.draws.iter().filter_map(|draw| Some((draw, refused(draw)?)));
+    let first = misfits.next();
+    // It is not where the values lie that is wrong, but that there are numbers between whole ones.
+    let is_whole = |value: &Value| value.as_f64().is_some_and(|x| x.fract() == 0.0);
+    let rounded = |value: &Value| value.as_f64().map(|x| Value::from(x.round_ties_even()));
+    let name = reach.name.as_deref().unwrap_or_default();
+    if let Some((draw, expected)) = &first
+        && !is_whole(draw)
+        && rounded(draw).is_some_and(|near| refused(&near).is_none())
+    {
+        let found = format!("`{key}`: `{name}` proposes `{}`", shown(draw));
+        let help = "for whole numbers write `IntRange(lo: .., hi: ..)`, or give `FloatRange` a whole `step`";
+        return vec![(&reach.at, found, expected.clone(), Some(help.to_owned()))];
     }
-    let expected = refused(value)?;
-    if *end == End::OpenBound {
-        // All values are below the bound, so it is enough that the largest of them is allowed.
-        refused(&value.as_f64().map_or(Value::Null, |bound| bound.next_down().into()))?;
+    if let ([], Some((draw, expected))) = (reach.ends.as_slice(), &first) {
+        // A distribution without bounds of its own may miss now and then, but not always.
+        let all = 1 + misfits.count() == reach.draws.len();
+        let found = || format!("`{key}`: `{name}` proposes values like `{}`", shown(draw));
+        return if all { vec![(&reach.at, found(), expected.clone(), None)] } else { Vec::new() };
     }
-    Some(expected)
+    let mut beyond = Vec::new();
+    for end in &reach.ends {
+        let Some(expected) = refused(&end.value) else { continue };
+        if end.nearest.as_ref().is_some_and(|nearest| refused(nearest).is_none()) {
+            continue;
+        }
+        let as_written = if end.written.is_number() && end.written.as_f64() != end.value.as_f64() {
+            format!(", which proposes `{}`", shown(&end.value))
+        } else {
+            String::new()
+        };
+        beyond.push((&end.at, format!("`{key}`: found `{}`{as_written}", shown(&end.written)), expected, None));
+    }
+    if let (true, Some((draw, expected))) = (beyond.is_empty(), first) {
+        let found = format!("`{key}`: `{name}` proposes `{}`", shown(draw));
+        beyond.push((&reach.at, found, expected, None));
+    }
+    beyond
 }
 
 /// Complains about an augmentation with a label that is used by a training outside of a search.

@@ -134,6 +134,13 @@ impl Stages {
         self.0.iter().map(|(name, spec)| (name.as_str(), spec.as_ref()))
     }
 
+    /// Replaces the stage called `name`, if there is one.
+    pub fn replace(&mut self, name: &str, spec: impl StageSpec) {
+        if let Some((_, known)) = self.0.iter_mut().find(|(known, _)| known == name) {
+            *known = Arc::new(spec);
+        }
+    }
+
     /// Returns the stages in topological order, by name where the order is free.
     pub fn in_order(&self) -> Vec<(&str, &dyn StageSpec)> {
         let mut open: Vec<_> = self.iter().collect();
@@ -353,6 +360,11 @@ impl<'p> Expansion<'p> {
         self.nodes[node].how = Some(how.clone());
     }
 
+    /// Lets the node wait for another one, which decides whether it is executed.
+    pub(super) fn wait(&mut self, node: usize, after: Option<usize>) {
+        self.nodes[node].after = after;
+    }
+
     /// Adds a node as [`add`](Self::add) does, given the parameters as they enter its action.
     pub(super) fn push<'s>(
         &mut self,
@@ -369,7 +381,7 @@ impl<'p> Expansion<'p> {
             .collect();
         let seed = derive_seed(self.seed, stage.id().name, repeat);
         let (name, part_of) = (name.to_owned(), part_of.to_owned());
-        self.nodes.push(Node { name, part_of, stage, params, seed, inputs, how: None });
+        self.nodes.push(Node { name, part_of, stage, params, seed, inputs, after: None, how: None });
         self.nodes.len() - 1
     }
 }

@@ -89,6 +89,19 @@ pub enum Event<'a> {
         /// What that one said.
         message: &'a str,
     },
+    /// A search stops before its last trial.
+    Stopped {
+        /// The name of the search.
+        search: &'a str,
+        /// The number of trials that it has.
+        trials: usize,
+        /// The number of trials that it would have had.
+        planned: usize,
+        /// The number of nodes of this run that are left out.
+        nodes: usize,
+        /// Why it stops.
+        reason: &'a str,
+    },
     /// A node was executed again and compared with its committed result.
     Checked {
         /// The node's name.

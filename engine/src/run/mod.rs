@@ -13,6 +13,7 @@ pub mod execute;
 mod fetching;
 mod gpus;
 pub mod launcher;
+mod left_out;
 pub mod limits;
 pub mod live;
 mod local;
@@ -27,6 +28,7 @@ pub mod room;
 pub mod slurm;
 mod spent;
 mod starting;
+mod stopping;
 pub mod verdict;
 pub mod why;
 pub mod worker;
@@ -40,6 +42,7 @@ use std::{
 use admission::{Admission, Limits, Wish};
 use alike::{GivenUp, Searches};
 pub use event::{Event, How};
+use left_out::LeftOut;
 use live::Live;
 use local::{Ended, Message};
 pub use local::{hint_of, with_causes};
@@ -168,6 +171,7 @@ struct Engine<'a> {
     /// Whether files of results may be at a remote.
     may_lack_files: bool,
     remade: Remade,
+    left_out: LeftOut,
     ready: BTreeSet<usize>,
     running: BTreeMap<usize, Running>,
     admission: Admission,
@@ -211,7 +215,7 @@ impl<'a> Engine<'a> {
         let n = plan.nodes.len();
         let (mut missing, mut readers) = (vec![0; n], vec![Vec::new(); n]);
         for &index in wanted {
-            let sources: BTreeSet<_> = plan.nodes[index].inputs.values().map(|edge| edge.node).collect();
+            let sources: BTreeSet<_> = plan.nodes[index].sources().collect();
             missing[index] = sources.len();
             sources.into_iter().for_each(|source| readers[source].push(index));
         }
@@ -229,6 +233,7 @@ impl<'a> Engine<'a> {
             asked: BTreeSet::new(),
             may_lack_files: options.remote.is_some() || store.has_promises()?,
             remade: Remade::default(),
+            left_out: LeftOut::default(),
             ready: BTreeSet::new(),
             running: BTreeMap::new(),
             admission: Admission::new(Limits::of(plan, wanted, options)),
@@ -255,11 +260,11 @@ impl<'a> Engine<'a> {
     fn settle(&mut self, tell: &mut dyn FnMut(Event<'_>)) -> Result<(), StoreError> {
         while let Some(index) = self.fresh.pop_first() {
             let node = &self.plan.nodes[index];
-            let broken = node.inputs.values().find(|edge| {
-                matches!(&self.states[edge.node], State::Settled(outcome) if !matches!(outcome, Outcome::Tree(_)))
+            let broken = node.sources().find(|source| {
+                matches!(&self.states[*source], State::Settled(outcome) if !matches!(outcome, Outcome::Tree(_)))
             });
-            if let Some(edge) = broken {
-                self.skip(index, edge.node, tell)?;
+            if let Some(source) = broken {
+                self.skip(index, source, tell)?;
                 continue;
             }
             self.fetch_results(index)?;
@@ -540,11 +545,12 @@ impl<'a> Engine<'a> {
         tell(Event::Settled { node, how, why, key: self.actions[index], tree, seconds });
         for reader in self.remade.readers(index).unwrap_or_else(|| self.readers[index].clone()) {
             self.missing[reader] -= 1;
-            if self.missing[reader] == 0 {
+            if self.missing[reader] == 0 && !self.left_out.has(reader) {
                 self.fresh.insert(reader);
             }
         }
-        Ok(())
+        self.stand_in(index);
+        self.stop_search(index, tell)
     }
 
     fn finish(self, stopped: bool) -> Ran {
@@ -556,7 +562,9 @@ impl<'a> Engine<'a> {
         let mut nodes = BTreeMap::new();
         for &index in self.wanted {
             let node = &self.plan.nodes[index];
-            if let State::Settled(outcome) = &self.states[index] {
+            if let State::Settled(outcome) = &self.states[index]
+                && !self.left_out.has(index)
+            {
                 let study_node = StudyNode {
                     stage: node.stage.id().name.to_owned(),
                     part_of: node.part_of.clone(),

@@ -5,10 +5,14 @@ use std::{
     fmt,
 };
 
+use pipe_stages::StageName;
 use pipe_store::{ActionKey, ActionResult, Digest, Store, StoreError, Tree};
 use serde::Serialize;
 
-use super::why::{self, Why};
+use super::{
+    left_out::{self, LeftOut},
+    why::{self, Why},
+};
 use crate::{
     action::Action,
     plan::Plan,
@@ -86,6 +90,7 @@ pub struct Prospect {
 /// The prospects of the nodes of a plan.
 pub struct Outlook<'a> {
     plan: &'a Plan,
+    left_out: LeftOut,
     prospects: BTreeMap<usize, Prospect>,
 }
 
@@ -116,8 +121,11 @@ impl<'a> Outlook<'a> {
         rerun: &BTreeSet<usize>,
     ) -> Result<Self, StoreError> {
         let mut trees: Vec<Option<Tree>> = vec![None; plan.nodes.len()];
-        let mut outlook = Self { plan, prospects: BTreeMap::new() };
+        let mut outlook = Self { plan, left_out: LeftOut::default(), prospects: BTreeMap::new() };
         for &index in wanted {
+            if outlook.left_out.has(index) {
+                continue;
+            }
             let prospect = match outlook.without_input(index) {
                 Some(prospect) => prospect,
                 None => match plan.action_so_far(index, &trees) {
@@ -127,7 +135,11 @@ impl<'a> Outlook<'a> {
                         key: None,
                         tree: None,
                     },
-                    Ok((action, pending)) => {
+                    Ok((action, mut pending)) => {
+                        // Whether it is executed at all is not known yet.
+                        if plan.nodes[index].after.is_some_and(|after| trees[after].is_none()) {
+                            pending.push(StageName::Stop.as_str());
+                        }
                         let rerun = rerun.contains(&index);
                         let (prospect, tree) = looked_up(store, plan, previous, index, &action, &pending, rerun)?;
                         trees[index] = tree;
@@ -136,6 +148,12 @@ impl<'a> Outlook<'a> {
                 },
             };
             outlook.prospects.insert(index, prospect);
+            if let (Some(stopped), Some(tree)) = (plan.stopped_by(index), &trees[index])
+                && left_out::reason(store, tree)?.is_some()
+            {
+                outlook.left_out.add(&stopped);
+                stopped.stand_ins.iter().for_each(|(left_out, stand_in)| trees[*left_out] = trees[*stand_in].clone());
+            }
         }
         Ok(outlook)
     }
@@ -174,7 +192,7 @@ impl<'a> Outlook<'a> {
             };
             prospects.insert(index, Prospect { expected, why, key, tree });
         }
-        Ok(Self { plan, prospects })
+        Ok(Self { plan, left_out: LeftOut::default(), prospects })
     }
 
     /// Stores the actions of the nodes that would run and whose inputs are known, so that they can be executed by their keys.
@@ -187,6 +205,7 @@ impl<'a> Outlook<'a> {
             if let Some(tree) = &prospect.tree {
                 trees[index] = Some(store.tree(tree)?);
             }
+            self.left_out.stand_ins_of(index).iter().for_each(|left_out| trees[*left_out] = trees[index].clone());
             if prospect.expected == Expected::WillRun
                 && prospect.key.is_some()
                 && let Ok(action) = self.plan.action(index, &trees)
@@ -272,7 +291,8 @@ impl<'a> Outlook<'a> {
 
     /// Returns the prospect of a node that has no outputs because a node that it needs has none.
     fn without_input(&self, index: usize) -> Option<Prospect> {
-        let sources = || self.plan.nodes[index].inputs.values().map(|edge| edge.node);
+        let node = &self.plan.nodes[index];
+        let sources = || node.sources().map(|source| self.left_out.instead_of(source));
         let find = |wanted: &[Expected]| sources().find(|source| wanted.contains(&self.prospects[source].expected));
         let (expected, source) = match find(&[Expected::Damaged]) {
             Some(source) => (Expected::Damaged, source),
@@ -282,25 +302,31 @@ impl<'a> Outlook<'a> {
         Some(Prospect { expected, why, key: None, tree: None })
     }
 
+    /// Returns whether a node is left out, because its search stops before.
+    pub fn leaves_out(&self, index: usize) -> bool {
+        self.left_out.has(index)
+    }
+
     /// Returns the nodes whose outputs changed or may change and are read by the node, in the order of the plan.
     fn sources(&self, index: usize) -> BTreeSet<usize> {
         let mut sources = BTreeSet::new();
         let Prospect { why, expected, .. } = &self.prospects[&index];
         for edge in self.plan.nodes[index].inputs.values() {
+            let source = self.left_out.instead_of(edge.node);
             let name = &self.plan.nodes[edge.node].name;
             let changed = why.differences().iter().any(|difference| difference.source() == Some(name));
             let needed = match why {
                 Why::Skipped { needs } => needs == name,
                 // It had no result because its inputs had none, and they are still not known.
                 Why::Unfinished if *expected == Expected::MayRun => {
-                    self.prospects.get(&edge.node).is_some_and(|source| source.tree.is_none())
+                    self.prospects.get(&source).is_some_and(|source| source.tree.is_none())
                 }
                 _ => false,
             };
             // The input of a node can change although its source has not: because the node reads another file.
-            let reason = self.prospects.get(&edge.node).map(|source| &source.why);
+            let reason = self.prospects.get(&source).map(|source| &source.why);
             if (changed || needed) && reason.is_some_and(|why| *why != Why::Unchanged) {
-                sources.insert(edge.node);
+                sources.insert(source);
             }
         }
         sources

@@ -2,17 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use super::{
     reports::Reports,
     word::{Place, Word},
 };
+pub use crate::network::training::AnyObjective as Score;
 use crate::{
-    network::training::{At, MetricName, Objective},
     parameters,
-    params::{Domain, Hyper, Read},
-    problem::{Path, Problem},
+    params::{Domain, Hyper},
 };
 
 /// The slot of the listing of the project's files.
@@ -63,45 +60,6 @@ parameters! {
         what: String,
         /// The digest of the file, or what the command prints.
         is: String,
-    }
-}
-
-/// The objective of a command, whose metric can have any name.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Score(pub Objective);
-
-impl serde::Serialize for Score {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl Read for Score {
-    fn read(value: &Value, domain: &Domain, at: &Path, problems: &mut Vec<Problem>) -> Option<Self> {
-        let fields = value.as_object().filter(|fields| fields.len() == 1);
-        let mode = fields.and_then(|fields| fields.iter().next());
-        let read = mode.and_then(|(mode, which)| {
-            let (which, metric) = which.as_object().filter(|which| which.len() == 1)?.iter().next()?;
-            let metric = MetricName::from(metric.as_str().filter(|name| !name.is_empty())?);
-            let which = match which.as_str() {
-                "Best" => At::Best(metric),
-                "Last" => At::Last(metric),
-                _ => return None,
-            };
-            match mode.as_str() {
-                "maximise" => Some(Objective::Maximise(which)),
-                "minimise" => Some(Objective::Minimise(which)),
-                _ => None,
-            }
-        });
-        if read.is_none() {
-            problems.push(Problem::new(at, "the objective cannot be read").expected(Self::expected(domain)));
-        }
-        read.map(Self)
-    }
-
-    fn expected(_: &Domain) -> String {
-        "`Best(\"name of a metric\")` or `Last(\"name of a metric\")`".to_owned()
     }
 }
 

@@ -125,9 +125,4 @@ impl Domain {
             Self::Each(n, domain) => vec![domain.any(); *n].into(),
         }
     }
-
-    /// Returns whether the domain limits the bounds of a search.
-    pub fn is_bounded(&self) -> bool {
-        matches!(self, Self::Whole(_) | Self::Share | Self::Between(..) | Self::Fraction)
-    }
 }

@@ -23,9 +23,4 @@ impl LabelUse {
     pub fn refusal(&self, value: &Value) -> Option<String> {
         (self.refusal)(value, &self.domain)
     }
-
-    /// Returns whether the parameter has a range that the bounds of a search must not exceed.
-    pub fn is_bounded(&self) -> bool {
-        self.domain.is_bounded()
-    }
 }

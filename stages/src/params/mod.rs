@@ -24,6 +24,7 @@ mod record;
 pub mod reference;
 #[cfg(test)]
 mod tests;
+mod units;
 
 pub(crate) use self::hyper::whole;
 pub use self::{
@@ -34,4 +35,5 @@ pub use self::{
     notation::notation,
     read::{Fields, Read, Unfilled, content, deserialize, named, no_content, read},
     record::{Float, digest_of_sorted_record, for_programs, is_default, record, sorted_record},
+    units::{Bytes, Time},
 };

@@ -1,5 +1,7 @@
 //! Tests of the stages of a search, run one after the other on objects in memory.
 
+use std::collections::BTreeSet;
+
 use pipe_store::MemoryObjects;
 use serde_json::json;
 
@@ -64,7 +66,8 @@ impl Search {
     fn propose(&mut self, trial: u32) {
         let split = self.sampler.split(trial, false).map(|rule| {
             let seen = trial.checked_sub(LAG).map(|last| self.history[last as usize]);
-            let outputs = run(&Split { trial, rule, left_out: 0 }, &self.objects, &[("history", seen)]).unwrap();
+            let outputs =
+                run(&Split { trial, rule, left_out: 0, repeats: 0 }, &self.objects, &[("history", seen)]).unwrap();
             self.put(outputs, "split.json")
         });
         let previous = self.parameters.last().copied();
@@ -80,13 +83,13 @@ impl Search {
 
     fn stage(&self, trial: u32) -> Propose {
         let (space, sampler) = (self.space.clone(), self.sampler.clone());
-        Propose { trial, space, constraints: Vec::new(), sampler }
+        Propose { trial, space, constraints: Vec::new(), limits: None, given: BTreeMap::new(), repeats: 0, sampler }
     }
 
     fn score(&mut self, trial: u32, score: &Score) {
         let score = self.objects.put(crate::params::record(score));
         let slots = [("score", Some(score)), ("previous", self.history.last().copied())];
-        let outputs = run(&History { trial, failure: None }, &self.objects, &slots).unwrap();
+        let outputs = run(&History { trial, failure: None, others: Vec::new() }, &self.objects, &slots).unwrap();
         let row = self.put(outputs, "history.json");
         self.history.push(row);
     }
@@ -195,7 +198,8 @@ fn pending_diverged_and_failed_trials_count_as_worst() {
     scores[3] = ended(Status::Failed, f64::NEG_INFINITY, None);
     let search = Search::new(tpe(), &scores);
     let slots = [("history", Some(search.history[3]))];
-    let outputs = run(&Split { trial: 6, rule: Rule::Root(0.25), left_out: 0 }, &search.objects, &slots).unwrap();
+    let outputs =
+        run(&Split { trial: 6, rule: Rule::Root(0.25), left_out: 0, repeats: 0 }, &search.objects, &slots).unwrap();
     assert_eq!(outputs.files()["split.json"], b"{\"format\":2,\"good\":[2],\"trials\":6}\n");
 }
 
@@ -242,7 +246,8 @@ fn imported_trials_are_used_as_earlier_trials() {
         let imported = Some(search.objects.put(crate::params::record(imported)));
         let split = search.sampler.split(0, true).map(|rule| {
             let outputs =
-                run(&Split { trial: 0, rule, left_out: 0 }, &search.objects, &[("imported", imported)]).unwrap();
+                run(&Split { trial: 0, rule, left_out: 0, repeats: 0 }, &search.objects, &[("imported", imported)])
+                    .unwrap();
             search.put(outputs, "split.json")
         });
         run(&search.stage(0), &search.objects, &[("imported", imported), ("split", split)])
@@ -266,7 +271,7 @@ fn a_search_without_a_completed_trial_says_why() {
     let diverged = ended(Status::Diverged, f64::NAN, Some("NaN in epoch 2"));
     let mut search = Search::new(Sampler::Random(Random), &[diverged.clone(), diverged]);
     search.propose(2);
-    let stage = History { trial: 2, failure: Some("images too small".to_owned()) };
+    let stage = History { trial: 2, failure: Some("images too small".to_owned()), others: Vec::new() };
     let outputs = run(&stage, &search.objects, &[("previous", Some(search.history[1]))]).unwrap();
     let row = search.put(outputs, "history.json");
     search.history.push(row);
@@ -301,11 +306,15 @@ fn broken_chains_and_wrong_slots_are_refused() {
     let propose = |trial| search.stage(trial);
     let (history, parameters, split) = (search.history[5], search.parameters[5], search.splits[5]);
     refused(
-        &Split { trial: 5, rule: Rule::Root(0.25), left_out: 0 },
+        &Split { trial: 5, rule: Rule::Root(0.25), left_out: 0, repeats: 0 },
         &[("history", Some(history))],
         "the scores of 6 trials",
     );
-    refused(&Split { trial: 5, rule: Rule::Root(0.25), left_out: 0 }, &[("history", Some(parameters))], "broken");
+    refused(
+        &Split { trial: 5, rule: Rule::Root(0.25), left_out: 0, repeats: 0 },
+        &[("history", Some(parameters))],
+        "broken",
+    );
     refused(&propose(5), &[("split", split), ("previous", Some(parameters))], "the parameters of 6 trials");
     refused(&propose(6), &[("split", split), ("previous", Some(parameters))], "the split has 5 trials, expected 6");
     refused(&propose(5), &[("split", split)], "trial 5 was given the parameters of 0 trials");
@@ -313,6 +322,173 @@ fn broken_chains_and_wrong_slots_are_refused() {
     let select = [("history", Some(search.history[4])), ("parameters", Some(parameters))];
     refused(&Select::default(), &select, "scores of 5 trials and parameters of 6");
     let space = serde_json::from_value(json!({"x": {"uniform": [1, 0]}, "y": {"choice": []}})).unwrap();
-    let stage = Propose { trial: 0, space, constraints: Vec::new(), sampler: Sampler::Random(Random) };
+    let stage = Propose {
+        trial: 0,
+        space,
+        constraints: Vec::new(),
+        limits: None,
+        given: BTreeMap::new(),
+        repeats: 0,
+        sampler: Sampler::Random(Random),
+    };
     refused(&stage, &[], "`x.uniform`: the lower bound 1 is not below the upper bound 0; `y.choice`");
+}
+
+/// A search of small networks within limits.
+fn within(limits: Value, space: Value, trial: u32) -> (Propose, MemoryObjects, Digest) {
+    let labels = crate::records::Labels {
+        format: Version,
+        heads: vec![crate::records::Head { name: "class".to_owned(), classes: vec!["a".to_owned(), "b".to_owned()] }],
+        image: crate::records::ImageShape { channels: 1, height: 4, width: 4 },
+    };
+    let mut objects = MemoryObjects::default();
+    let labels = objects.put(crate::params::record(&labels));
+    let limited = json!({ "limits": limits, "model": { "Mlp": { "layers": 1 } } });
+    let stage = Propose {
+        trial,
+        space: serde_json::from_value(space).unwrap(),
+        constraints: Vec::new(),
+        limits: Some(serde_json::from_value(limited).unwrap()),
+        given: BTreeMap::new(),
+        repeats: 0,
+        sampler: Sampler::Random(Random),
+    };
+    (stage, objects, labels)
+}
+
+#[test]
+fn a_network_above_the_limits_is_never_proposed() {
+    // A hidden unit has 19 parameters, and there are two more.
+    let space = json!({ "units_1": { "IntRange": [1, 100] } });
+    let (mut stage, mut objects, labels) = within(json!({ "parameters": 192 }), space, 0);
+    let mut previous = None;
+    let mut units = Vec::new();
+    for trial in 0..10 {
+        stage.trial = trial;
+        let outputs = run(&stage, &objects, &[("labels", Some(labels)), ("previous", previous)]).unwrap();
+        let files = outputs.into_files();
+        let proposal: Proposal = crate::records::read(&files["proposal.json"]).unwrap();
+        units.push(proposal.values["units_1"].as_u64().unwrap());
+        objects.put(files["proposal.json"].clone());
+        previous = Some(objects.put(files["parameters.json"].clone()));
+    }
+    units.sort_unstable();
+    assert_eq!(units, (1..=10).collect::<Vec<_>>());
+    stage.trial = 10;
+    let error = run(&stage, &objects, &[("labels", Some(labels)), ("previous", previous)]).unwrap_err();
+    let expected = "for trial 10 no new network was found that fits parameters <= 192: the smallest that was drawn has 211 parameters";
+    assert!(error.to_string().contains(expected), "{error}");
+}
+
+#[test]
+fn a_space_in_which_nothing_fits_says_so() {
+    let space = json!({ "units_1": { "FloatRange": { "lo": 50, "hi": 100, "step": 1 } } });
+    let (stage, objects, labels) = within(json!({ "memory": "1kB" }), space, 0);
+    let error = run(&stage, &objects, &[("labels", Some(labels))]).unwrap_err().to_string();
+    assert!(error.contains("for trial 0 no new network was found that fits memory <= 1000B: the smallest"), "{error}");
+}
+
+/// Returns the history of trials with these accuracies and numbers of parameters. A trial without an accuracy failed.
+fn history_of(objects: &mut MemoryObjects, trials: &[(Option<f64>, u64)]) -> Vec<Digest> {
+    let others = vec![serde_json::from_value(json!({ "minimise": { "Last": "parameters" } })).unwrap()];
+    let mut links = Vec::new();
+    for (trial, (accuracy, parameters)) in (0..).zip(trials) {
+        let score = match accuracy {
+            Some(accuracy) => completed(-accuracy),
+            None => ended(Status::Failed, f64::NAN, Some("too deep")),
+        };
+        let record = json!({
+            "format": 1, "status": "completed", "hyperparameters": {}, "labels": {}, "epochs": 2, "steps": 20, "diverged_at": null,
+            "best_epoch": null, "settings": {}, "parameters": parameters, "flops": 20, "figures": {},
+        });
+        let score = objects.put(crate::params::record(&score));
+        let record = objects.put(crate::params::record(&record));
+        let slots = [("score", Some(score)), ("trial", Some(record)), ("previous", links.last().copied())];
+        let history = History { trial, failure: None, others: Vec::clone(&others) };
+        let files = run(&history, objects, &slots).unwrap().into_files();
+        links.push(objects.put(files["history.json"].clone()));
+    }
+    links
+}
+
+#[test]
+fn several_objectives_make_a_front_whose_trials_are_good() {
+    let trials = [(Some(0.9), 900), (Some(0.5), 100), (Some(0.8), 200), (Some(0.4), 500), (None, 1), (Some(0.7), 300)];
+    let mut objects = MemoryObjects::default();
+    let links = history_of(&mut objects, &trials);
+    let last: HistoryLink = crate::records::read(
+        &crate::stage::Inputs::new(&BTreeMap::new(), &objects).object(links.last().unwrap()).unwrap(),
+    )
+    .unwrap();
+    assert_eq!((last.loss.0, last.others.as_slice()), (-0.7, &[Float(300.0)][..]));
+    let split = Split { trial: 6, rule: Rule::Share(0.5), left_out: 0, repeats: 0 };
+    let files = run(&split, &objects, &[("history", links.last().copied())]).unwrap().into_files();
+    let split: SplitRecord = crate::records::read(&files["split.json"]).unwrap();
+    // Half of the five that completed: the front.
+    assert_eq!(split.good, BTreeSet::from([0, 1, 2]));
+
+    let mut previous = None;
+    for trial in 0..6 {
+        let labels = BTreeMap::from([("n".to_owned(), json!(trial))]);
+        let proposal = Proposal { format: Version, labels: labels.clone(), ..Proposal::default() }.to_record();
+        objects.put(proposal.clone());
+        let files = outputs(trial, labels, "test", proposal, previous).into_files();
+        previous = Some(objects.put(files["parameters.json"].clone()));
+    }
+    let selected = |pick: Value| {
+        let select: Select = serde_json::from_value(json!({ "pick": pick })).unwrap();
+        let slots = [("history", links.last().copied()), ("parameters", previous)];
+        let files = run(&select, &objects, &slots).map(Outputs::into_files);
+        files.map(|files| crate::records::read::<crate::records::Best>(&files["best.json"]).unwrap())
+    };
+    let best = selected(Value::Null).unwrap();
+    let front: Vec<u32> = best.front.unwrap().iter().map(|trial| trial.trial).collect();
+    assert_eq!((best.trial, front), (0, vec![0, 1, 2]));
+    let trial = |pick: Value| selected(pick).unwrap().trial;
+    assert_eq!((trial(json!("Knee")), trial(json!({ "Objective": 1 })), trial(json!({ "Trial": 3 }))), (2, 1, 3));
+    let refused = selected(json!({ "Trial": 4 })).unwrap_err().to_string();
+    assert!(refused.contains("trial 4 cannot be picked"), "{refused}");
+}
+
+#[test]
+fn a_repeated_point_is_one_trial_for_the_sampler() {
+    let space: Space = serde_json::from_value(json!({ "n": { "IntRange": [1, 100] } })).unwrap();
+    let sampler = joint(1);
+    let mut objects = MemoryObjects::default();
+    let (mut parameters, mut history): (Vec<Digest>, Vec<Digest>) = (Vec::new(), Vec::new());
+    let mut labels = Vec::new();
+    for trial in 0..6 {
+        let rule = sampler.split(trial / 2, false).filter(|_| trial % 2 == 0);
+        let split = rule.map(|rule| {
+            let split = Split { trial, rule, left_out: 0, repeats: 2 };
+            let files = run(&split, &objects, &[("history", history.last().copied())]).unwrap().into_files();
+            let record: SplitRecord = crate::records::read(&files["split.json"]).unwrap();
+            assert_eq!((record.trials, record.good), (trial / 2, BTreeSet::from([0])));
+            objects.put(files["split.json"].clone())
+        });
+        let propose = Propose {
+            trial,
+            space: space.clone(),
+            constraints: Vec::new(),
+            limits: None,
+            given: BTreeMap::new(),
+            repeats: 2,
+            sampler: sampler.clone(),
+        };
+        let files = run(&propose, &objects, &[("split", split), ("previous", parameters.last().copied())])
+            .unwrap()
+            .into_files();
+        objects.put(files["proposal.json"].clone());
+        let link: ParametersLink = crate::records::read(&files["parameters.json"]).unwrap();
+        labels.push(link.labels);
+        parameters.push(objects.put(files["parameters.json"].clone()));
+        // The first point is the best by its mean, although one of its repetitions is not.
+        let loss = [0.1, 0.5, 0.4, 0.4, 0.9, 0.3][trial as usize];
+        let score = objects.put(crate::params::record(&completed(loss)));
+        let slots = [("score", Some(score)), ("previous", history.last().copied())];
+        let files = run(&History { trial, failure: None, others: Vec::new() }, &objects, &slots).unwrap().into_files();
+        history.push(objects.put(files["history.json"].clone()));
+    }
+    assert!(labels.chunks(2).all(|pair| pair[0] == pair[1]));
+    assert!(labels[0] != labels[2] && labels[2] != labels[4] && labels[0] != labels[4]);
 }

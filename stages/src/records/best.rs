@@ -30,9 +30,22 @@ pub struct Best {
     /// Every point with its repetitions, the best first. Present only if points are trained several times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<Vec<Point>>,
+    /// The trials that no other trial dominates, in order. Present only if there are several objectives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front: Option<Vec<FrontTrial>>,
 }
 
-/// One point of a grid with all its repetitions.
+/// A trial of the front: no other trial is as good in all objectives and better in one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrontTrial {
+    /// The trial's number. If points are trained several times, that of the first repetition.
+    pub trial: u32,
+    /// Its losses, one for each objective, or the means of its repetitions.
+    pub losses: Vec<Float>,
+}
+
+/// One point of a search with all its repetitions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {
@@ -48,6 +61,9 @@ pub struct Point {
     pub interval: [Float; 2],
     /// Whether its interval overlaps the best point's, so that it may be as good.
     pub rival: bool,
+    /// What points are ordered by, if not by their means: the upper end of an interval that also reads the spread of other points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Float>,
 }
 
 impl Point {

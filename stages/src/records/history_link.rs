@@ -18,6 +18,9 @@ pub struct HistoryLink {
     pub status: Status,
     /// The loss, which the search minimises.
     pub loss: Float,
+    /// The losses of the other objectives, if there are several. Infinite if the trial did not complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Float>,
     /// The epoch that gave the loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u32>,
@@ -35,6 +38,12 @@ impl Record for HistoryLink {
 }
 
 impl HistoryLink {
+    /// Returns the losses of all objectives that samplers see.
+    pub fn losses_or_worst(&self) -> Vec<f64> {
+        let others = self.others.iter().map(|loss| self.status.loss_or_worst(loss.0));
+        [self.loss_or_worst()].into_iter().chain(others).collect()
+    }
+
     /// Returns the loss that samplers see. See [`Status::loss_or_worst`].
     pub fn loss_or_worst(&self) -> f64 {
         self.status.loss_or_worst(self.loss.0)

@@ -20,6 +20,7 @@ mod proposal;
 mod score;
 mod split;
 mod statistics;
+mod stop;
 mod transfer;
 mod trial;
 mod version;
@@ -27,7 +28,7 @@ mod version;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
-    best::{Best, Point},
+    best::{Best, FrontTrial, Point},
     evaluation::{ClassFigures, EvaluateOn, Evaluation, HeadEvaluation, TopAccuracies, top_accuracy, top_accuracy_k},
     examples::{Example, ExamplesRecord, FilterExamples, LayerExamples},
     history_csv::{HistoryRow, TrainingHistory},
@@ -42,6 +43,7 @@ pub use self::{
     score::{Score, Status},
     split::SplitRecord,
     statistics::{Counts, Duplicates, Near, NearDuplicates, Pixels, Statistics},
+    stop::StopRecord,
     transfer::Transfer,
     trial::{Figure, Trained, TrialRecord},
     version::Version,

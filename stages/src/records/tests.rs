@@ -98,6 +98,7 @@ fn the_bytes_of_a_link_do_not_change() {
         trial: 3,
         status: Status::Diverged,
         loss: Float(f64::NAN),
+        others: Vec::new(),
         epoch: None,
         reason: Some("why".to_owned()),
         previous: Some(previous),
@@ -106,6 +107,13 @@ fn the_bytes_of_a_link_do_not_change() {
         &link,
         &json!({ "format": 1, "trial": 3, "status": "diverged", "loss": "NaN", "reason": "why", "previous": previous }),
     );
+}
+
+#[test]
+fn the_bytes_of_a_stop_do_not_change() {
+    check(&StopRecord { format: Version, stop: false, reason: None }, &json!({ "format": 1, "stop": false }));
+    let stop = StopRecord { format: Version, stop: true, reason: Some("why".to_owned()) };
+    check(&stop, &json!({ "format": 1, "stop": true, "reason": "why" }));
 }
 
 #[test]

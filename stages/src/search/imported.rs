@@ -38,6 +38,19 @@ impl Imported {
     /// # Errors
     /// Names a label that does not fit.
     pub fn fits(&self, space: &Space) -> Result<(), String> {
+        self.proposed(space).map(|_| ())
+    }
+
+    /// Returns the trial with its labels as `space` proposes them: 16 becomes 16.0 for a kind that proposes floating-point numbers.
+    ///
+    /// # Errors
+    /// As for [`fits`](Self::fits).
+    pub fn of_space(self, space: &Space) -> Result<Self, String> {
+        let labels = self.proposed(space)?;
+        Ok(Self { labels, ..self })
+    }
+
+    fn proposed(&self, space: &Space) -> Result<BTreeMap<String, Value>, String> {
         let mut missing = None;
         let proposal = space.settle(&mut |label, kind| {
             let found = kind.coordinate(label, &self.labels).filter(|x| kind.contains(*x));
@@ -53,7 +66,7 @@ impl Imported {
         }
         match self.labels.keys().find(|label| !proposal.labels.contains_key(*label)) {
             Some(label) => Err(format!("its hyperparameter `{label}` is not active with its others")),
-            None => Ok(()),
+            None => Ok(proposal.labels),
         }
     }
 }

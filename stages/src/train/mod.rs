@@ -4,6 +4,7 @@
 //! length, early stopping, and what is kept. A checkpoint saves the state.
 
 mod architecture;
+mod limits;
 mod outputs;
 mod params;
 mod settings;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use self::settings::{Unsettled, given, settle};
 pub use self::{
     architecture::architecture,
+    limits::{Cost, Limited, Limits},
     params::{EPOCHS, EVERY, Epochs, Model, NamedEpochs, Train},
 };
 use crate::{

@@ -42,7 +42,7 @@ impl Declared {
             // Trials of different lengths cannot be compared.
             _ if sampler.length() == Length::Brackets => Drawn::None,
             // Imported trials count as trials of the prior, so that the model may propose every trial.
-            _ if search.imported.is_some() => Drawn::None,
+            _ if search.starts_from_others() => Drawn::None,
             _ => sampler.startup().map_or(Drawn::None, Drawn::First),
         };
         Self { scales, random }

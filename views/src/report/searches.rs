@@ -11,7 +11,7 @@ use crate::{
         history::{self, metric, objective},
     },
     text::{cell, grouped, metric_value},
-    trials::{TrialRow, label_names},
+    trials::{TrialRow, front_value, fronts, label_names, stopped},
 };
 
 pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
@@ -23,7 +23,11 @@ pub(super) fn section(page: &Page<'_>) -> Result<Option<Markup>, ViewError> {
             (progress(page, trials))
             (distribution)
             (best(trials))
+            (front(page, trials)?)
             (table(trials))
+            @if let Some(stopped) = stopped(page.store, &page.found.study, &trials[0].search)? {
+                p.quiet { "The search " (stopped.text()) "." }
+            }
         })
     };
     let searches: Vec<_> = page.searches().map(search).collect::<Result<_, ViewError>>()?;
@@ -64,7 +68,7 @@ fn distribution(page: &Page<'_>, trials: &[TrialRow]) -> Result<Markup, ViewErro
 /// Returns the first of `n` trials that a model proposes after others that the prior proposed, or None if there is none.
 /// Imported trials count as trials of the prior, so that the model may propose every trial.
 fn first_modelled(search: &SearchSpec, n: usize) -> Option<u32> {
-    let startup = search.own.sampler.startup().filter(|_| search.imported.is_none())?;
+    let startup = search.own.sampler.startup().filter(|_| !search.starts_from_others())?;
     (1..n).contains(&(startup as usize)).then_some(startup)
 }
 
@@ -87,6 +91,40 @@ fn best(trials: &[TrialRow]) -> Markup {
             }
         }
     }
+}
+
+/// Returns the trials that no other is better than, if there are several objectives.
+fn front(page: &Page<'_>, trials: &[TrialRow]) -> Result<Markup, ViewError> {
+    let fronts = fronts(page.store, &page.found.study, trials)?;
+    Ok(html! {
+        @for front in fronts.iter().filter(|front| front.search == trials[0].search) {
+            h3 { "The front: no other trial is as good in all objectives and better in one" }
+            div.wide {
+                table.sortable {
+                    thead {
+                        tr {
+                            th.number { "trial" }
+                            @for objective in &front.objectives { th.number { (objective) } }
+                            @for label in front.labels() { th { (label) } }
+                        }
+                    }
+                    tbody {
+                        @for row in &front.trials {
+                            tr {
+                                th.number scope="row" { (row.trial) }
+                                @for (name, value) in front.objectives.iter().zip(&row.values) {
+                                    td.number { (front_value(name, value.0)) }
+                                }
+                                @for label in front.labels() {
+                                    td { @if let Some(value) = row.hyperparameters.get(label) { (cell(value)) } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    })
 }
 
 fn table(trials: &[TrialRow]) -> Markup {

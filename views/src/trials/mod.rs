@@ -1,9 +1,11 @@
 //! The table of all trials of a study.
 
 mod column;
+mod front;
 mod render;
 mod repetitions;
 mod sort;
+mod stopped;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +21,13 @@ use pipe_store::Store;
 use serde::Serialize;
 use serde_json::Value;
 
-pub(crate) use self::column::Column;
+pub(crate) use self::{column::Column, front::value as front_value};
 pub use self::{
+    front::{Front, FrontRow, fronts},
     render::{Layout, render_csv, render_text},
     repetitions::{render_repetitions, repetitions},
     sort::sort,
+    stopped::{Stopped, stopped},
 };
 use crate::{ViewError, outputs::Outputs};
 
@@ -79,8 +83,24 @@ pub fn table(store: &Store, study: &Study) -> Result<Vec<TrialRow>, ViewError> {
             rows.push(row(store, &trial, name, node)?);
         }
     }
+    write_whole_numbers(store, study, &mut rows);
     mark_best(store, study, &mut rows)?;
     Ok(rows)
+}
+
+/// Writes the values of labels that are whole numbers as such: 16, and not 16.0. A pipeline that cannot be read leaves them.
+fn write_whole_numbers(store: &Store, study: &Study, rows: &mut [TrialRow]) {
+    let Ok(pipeline) = study.read_pipeline(store) else { return };
+    for rows in rows.chunk_by_mut(|a, b| a.search == b.search) {
+        let Some(spec) = pipeline.stages.get_as::<SearchSpec>(&rows[0].search) else { continue };
+        for label in spec.own.space.whole_labels() {
+            for value in rows.iter_mut().filter_map(|row| row.labels.get_mut(label)) {
+                if let Some(x) = value.as_f64().filter(|x| x.fract() == 0.0 && x.abs() < 9e15) {
+                    *value = Value::from(x as i64);
+                }
+            }
+        }
+    }
 }
 
 fn row(store: &Store, trial: &Trial<'_>, name: &str, node: &StudyNode) -> Result<TrialRow, ViewError> {

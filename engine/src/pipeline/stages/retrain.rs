@@ -9,7 +9,8 @@ use pipe_stages::{
     parameters,
     params::{Domain, Hyper, Read},
     problem::{Path, Problem, Step},
-    records::{Best, Proposal, Record},
+    records::{Best, HistoryLink, ParametersLink, Proposal, Record},
+    select::{Choose, Select},
     train::{EPOCHS, EVERY, Epochs, NamedEpochs, Train},
     words::one_of,
 };
@@ -18,13 +19,17 @@ use serde_json::{Value, json};
 
 use super::{
     command::{sources::Source, spec::CommandSpec},
-    search, train,
+    search::{self, SearchSpec},
+    train,
 };
-use crate::pipeline::{
-    mistake::Mistake,
-    reading::Reading,
-    stage::{Expansion, Here, Reads, RecordFields, StageKind, StageSpec, Stages, TrainSpec, plain, with},
-    walk::locate,
+use crate::{
+    names::selection_node,
+    pipeline::{
+        mistake::Mistake,
+        reading::Reading,
+        stage::{Expansion, Here, Reads, RecordFields, StageKind, StageSpec, Stages, TrainSpec, plain, with},
+        walk::locate,
+    },
 };
 
 pub(super) const NAME: &str = train::RETRAIN;
@@ -64,6 +69,8 @@ parameters! {
         data: RetrainData = RetrainData::Train,
         /// The trial's seed, or another one for an independent estimate.
         seed: RetrainSeed = RetrainSeed::Same,
+        /// Which trial is trained again. Defaults to the best one, by the first objective if there are several.
+        pick: Option<Pick>,
         /// For a search of a `Command`: other files for some of its inputs, by slot, such as all data instead of the training data.
         inputs: BTreeMap<String, String> = BTreeMap::new(),
         /// For a search of a `Command`: what it writes instead of the outputs of the trial.
@@ -103,6 +110,19 @@ choices! {
         Train,
         /// The training and the validation split. No images are left to validate on.
         TrainAndValidation,
+    }
+}
+
+choices! {
+    /// Which trial of a search is trained again.
+    pub(crate) enum Pick {
+        /// The one at the knee of the front: the farthest from the line between the ends of the front, with objectives scaled
+        /// alike.
+        Knee,
+        /// The one of the front that is best in the objective of this name, such as `"parameters"`.
+        Best(String),
+        /// The trial with this number.
+        At(u32),
     }
 }
 
@@ -202,6 +222,50 @@ impl RetrainSpec {
         trial.check_places(&self.sources, here.term, here.stages, mistakes);
     }
 
+    /// Complains about a pick that the search does not have.
+    fn check_pick(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        let Some(search) = here.stages.get_as::<SearchSpec>(&self.of) else { return };
+        let mut complain = |found: String, help: &str| {
+            mistakes.push(Mistake::at(here.field("pick"), found).help(help));
+        };
+        match &self.own.pick {
+            Some(Pick::Knee | Pick::Best(_)) if search.others.is_empty() => {
+                complain(
+                    format!("`{}` has one objective, so it has no front", self.of),
+                    "remove `pick`, or pick a trial by its number: `At(3)`",
+                );
+            }
+            Some(Pick::Best(name)) if !search.objectives().contains(&name.as_str()) => {
+                let known = search.known_objectives();
+                complain(format!("`{name}` is no objective of `{}`", self.of), &format!("its objectives are {known}"));
+            }
+            Some(Pick::At(trial)) if *trial >= search.n_trials().0 => {
+                let n = search.n_trials().0;
+                complain(format!("`{}` has no trial {trial}", self.of), &format!("it has {n} trials, from 0"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the node that selects the trial to train again. Adds it if it is not the best one that is meant.
+    fn selected(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
+        let select = plan.node_of(&self.of);
+        let search = plan.stages.get_as::<SearchSpec>(&self.of);
+        let (Some(pick), Some(search)) = (&self.own.pick, search) else { return select };
+        let objective = |name: &String| search.objectives().iter().position(|known| known == name).unwrap_or(0);
+        let pick = match pick {
+            Pick::Knee => Choose::Knee,
+            Pick::Best(name) => Choose::Objective(objective(name) as u32),
+            Pick::At(trial) => Choose::Trial(*trial),
+        };
+        let of_search = plan.searches.iter().find(|known| known.select == select);
+        let [proposal, history] =
+            of_search.and_then(|known| known.links.last().copied()).expect("a search is expanded with its trials");
+        let inputs = [("history", history, HistoryLink::FILE), ("parameters", proposal, ParametersLink::FILE)];
+        let stage = Select { repeats: search.repeats(), by_bound: false, pick: Some(pick) };
+        plan.add(&selection_node(name), name, stage, inputs, 0)
+    }
+
     /// Returns which weights are kept if `trial` is the search's trial.
     fn kept_of(&self, trial: &TrainSpec) -> Vec<Keep> {
         match (&self.own.keep, self.own.data) {
@@ -228,6 +292,7 @@ impl StageSpec for RetrainSpec {
     }
 
     fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
+        self.check_pick(here, mistakes);
         if let Some(trial) = here.stages.get(&self.of).and_then(|search| search.program(here.stages)) {
             return self.check_program(trial, here, mistakes);
         }
@@ -242,7 +307,7 @@ impl StageSpec for RetrainSpec {
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
-        let select = plan.node_of(&self.of);
+        let select = self.selected(name, plan);
         let repeat = match self.own.seed {
             RetrainSeed::Same => 0,
             RetrainSeed::Fresh(n) => u64::from(n) + 1,

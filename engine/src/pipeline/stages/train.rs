@@ -14,7 +14,7 @@ use pipe_stages::{
     problem::Step,
     records::{Labels, Record},
     stage::Stage,
-    train::{EPOCHS, Epochs, Train},
+    train::{EPOCHS, Epochs, Limited, Limits, Train},
     words::one_of,
 };
 use serde_json::{Value, json};
@@ -105,7 +105,14 @@ impl TrainSpec {
         }
     }
 
-    fn check_metric(&self, metric: &str, what: &str, at: Span, stages: &Stages, mistakes: &mut Vec<Mistake>) {
+    pub(super) fn check_metric(
+        &self,
+        metric: &str,
+        what: &str,
+        at: Span,
+        stages: &Stages,
+        mistakes: &mut Vec<Mistake>,
+    ) {
         let Some(data_set) = stages.data_set(&self.data) else { return };
         if metric.starts_with("valid.") && !data_set.splits().contains(&"validation") {
             let found = format!("the {what} `{metric}` on a dataset without a validation split");
@@ -194,6 +201,7 @@ impl StageSpec for TrainSpec {
     }
 
     fn expand(&self, name: &str, plan: &mut Expansion<'_>) -> usize {
+        plan.notes.extend(self.train.objective.against_its_metric().map(|note| format!("{name}: {note}")));
         let inputs = self.connected(plan);
         plan.add(name, name, self.train.clone(), inputs.iter(), 0)
     }
@@ -221,6 +229,16 @@ impl Trial for TrainSpec {
         let train = Train { epochs, ..self.train.clone() };
         let params = Arc::new(plain(&train));
         (Arc::new(train), params)
+    }
+
+    fn limited(&self, limits: &Limits, plan: &mut Expansion<'_>) -> Option<(Limited, Input<'static>)> {
+        let Train { model, batch, head, .. } = &self.train;
+        let limited = Limited { limits: *limits, model: model.clone(), batch: batch.clone(), head: *head };
+        Some((limited, ("labels", plan.node_of(&self.data), Labels::FILE)))
+    }
+
+    fn objective(&self) -> Option<&Objective> {
+        Some(&self.train.objective)
     }
 
     fn epochs(&self) -> Option<Hyper<u32>> {

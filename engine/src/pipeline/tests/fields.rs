@@ -27,7 +27,7 @@ error: unknown field `trails`
  --> pipeline.ron:6:9
   |
 6 |         trails: 4, lag: 2, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
-  |         ^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+  |         ^^^^^^ expected `constraints`, `first`, `fixed`, `imported`, `lag`, `limits`, `maximise`, `minimise`, `remember`, `repeats`, `sampler`, `space`, `stop`, `trial` or `trials`
   |
   = help: did you mean `trials`?
 "#,
@@ -117,7 +117,7 @@ error: unknown field `epochs`
  --> pipeline.ron:6:28
   |
 6 |         trials: 4, lag: 2, epochs: 3, sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
-  |                            ^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+  |                            ^^^^^^ expected `constraints`, `first`, `fixed`, `imported`, `lag`, `limits`, `maximise`, `minimise`, `remember`, `repeats`, `sampler`, `space`, `stop`, `trial` or `trials`
   |
   = help: did you mean `search.trial.epochs`?
 "#,

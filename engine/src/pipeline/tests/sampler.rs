@@ -200,3 +200,59 @@ error: `data` is a `Decode`
 "#,
     );
 }
+
+#[test]
+fn constraints_that_leave_nothing_are_refused() {
+    let nothing = [("lag: 2", "lag: 2, constraints: [AtMost({\"l2_weight_reg_mult\": 1}, 0.1)]")];
+    check(
+        &nothing,
+        r#"
+error: no proposal meets it: the sum is at least 0.36787944117144233
+ --> pipeline.ron:6:76
+  |
+6 |         trials: 4, lag: 2, constraints: [AtMost({"l2_weight_reg_mult": 1}, 0.1)], sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                                                                            ^^^
+"#,
+    );
+    check(
+        &[("lag: 2", "lag: 2, constraints: [Forbid({\"activation\": [\"relu\", \"tanh\"]})]")],
+        r#"
+error: label `activation` is never "tanh"
+ --> pipeline.ron:6:73
+  |
+6 |         trials: 4, lag: 2, constraints: [Forbid({"activation": ["relu", "tanh"]})], sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                                                                         ^^^^^^
+  |
+  = help: it must be one of its options without labels: "relu", "elu", so this forbids nothing
+"#,
+    );
+    check(
+        &[("lag: 2", "lag: 2, constraints: [Forbid({\"activation\": [\"relu\", \"elu\"]})]")],
+        r#"
+error: the constraints allow no point of the space
+ --> pipeline.ron:6:41
+  |
+6 |         trials: 4, lag: 2, constraints: [Forbid({"activation": ["relu", "elu"]})], sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
+  |                                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: loosen one of them
+"#,
+    );
+    check(
+        &[("trials: 4, ", ""), ("Tpe(startup: 2)", "SuccessiveHalving(min_epochs: 5)")],
+        r#"
+error: `min_epochs`: found `5`
+ --> pipeline.ron:6:56
+  |
+6 |         lag: 2, sampler: SuccessiveHalving(min_epochs: 5), maximise: Best("valid.fine_accuracy"),
+  |                                                        ^ expected at most the 2 epochs of the trial
+"#,
+    );
+}
+
+#[test]
+fn a_search_whose_labels_are_all_fixed_has_one_trial() {
+    let plan = plan(&[("lag: 2", "lag: 2, fixed: {\"activation\": \"elu\", \"l2_weight_reg_mult\": 1}")]);
+    assert_eq!(trained(&plan, "epochs").len(), 1);
+    assert_eq!(plan.notes, ["search: the space has 1 point: it is exhausted after 1 of 4 trials"]);
+}

@@ -88,7 +88,7 @@ error: the space has no label `epoch`
 #[test]
 fn a_label_that_some_trials_lack() {
     check(
-        &[("epochs: 2", r#"epochs: hp("n")"#), (r#""relu", "elu""#, r#""relu", label("n", randint(3))"#)],
+        &[("epochs: 2", r#"epochs: hp("n")"#), ("loguniform(-1, 1)", r#"choice([1, label("n", randint(1, 3))])"#)],
         r#"
 error: label `n` is not proposed in every trial
  --> pipeline.ron:8:95
@@ -166,7 +166,7 @@ error: both `maximise` and `minimise`
 6 |         trials: 4, lag: 2, minimise: Last("train.loss"), sampler: Tpe(startup: 2), maximise: Best("valid.fine_accuracy"),
   |                            ^^^^^^^^
   |
-  = help: remove one of the two
+  = help: remove one of the two, or write lists to look for several at once
 "#,
     );
 }
@@ -281,7 +281,7 @@ error: the space has no label `degrees`, which `flip` uses
 "#,
     );
     check(
-        &[TURNED[0], (r#""relu", "elu""#, r#""relu", label("degrees", randint(3))"#)],
+        &[TURNED[0], ("loguniform(-1, 1)", r#"choice([1, label("degrees", randint(3))])"#)],
         r#"
 error: label `degrees`, which `flip` uses, is not proposed in every trial
  --> pipeline.ron:8:45
@@ -341,5 +341,105 @@ error: `hp("degrees")` of `flip` outside a search
 11 |     ("alone", Train(data: "data", augment: "flip", model: HyperCnn, epochs: 2)), ("test", Evaluate(of: "best", split: Test)),
    |                                            ^^^^^^ expected an `Augment` whose policy has values only
 "#,
+    );
+}
+
+#[test]
+fn a_distribution_that_its_target_does_not_accept() {
+    // Numbers between whole ones, a rate that is negative or always below 0, and a value of an inner expression.
+    check(
+        &[
+            (
+                r#"{"activation""#,
+                r#"{"batch_size": uniform(8, 32), "lr_rate_mult": uniform(-0.1, 1), "rate": normal(-1, 0.01), "b": choice([1, label("c", FloatRange(1, 3))]), "activation""#,
+            ),
+            ("epochs: 2", r#"epochs: hp("b"), learning_rate: hp("rate")"#),
+        ],
+        r#"
+error: `batch_size`: `uniform` proposes `8.12`
+ --> pipeline.ron:7:31
+  |
+7 |         space: {"batch_size": uniform(8, 32), "lr_rate_mult": uniform(-0.1, 1), "rate": normal(-1, 0.01), "b": choice([1, label("c", FloatRange(1, 3))]), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                               ^^^^^^^^^^^^^^ expected a whole number of 1 to 65536
+  |
+  = help: for whole numbers write `IntRange(lo: .., hi: ..)`, or give `FloatRange` a whole `step`
+
+error: `lr_rate_mult`: found `-0.1`
+ --> pipeline.ron:7:71
+  |
+7 |         space: {"batch_size": uniform(8, 32), "lr_rate_mult": uniform(-0.1, 1), "rate": normal(-1, 0.01), "b": choice([1, label("c", FloatRange(1, 3))]), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                       ^^^^ expected a number above 0
+
+error: `rate`: `normal` proposes values like `-1.025758293035489`
+ --> pipeline.ron:7:89
+  |
+7 |         space: {"batch_size": uniform(8, 32), "lr_rate_mult": uniform(-0.1, 1), "rate": normal(-1, 0.01), "b": choice([1, label("c", FloatRange(1, 3))]), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                                         ^^^^^^^^^^^^^^^^ expected a number above 0
+
+error: `b`: `FloatRange` proposes `1.01`
+ --> pipeline.ron:7:134
+  |
+7 |         space: {"batch_size": uniform(8, 32), "lr_rate_mult": uniform(-0.1, 1), "rate": normal(-1, 0.01), "b": choice([1, label("c", FloatRange(1, 3))]), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                                                                                      ^^^^^^^^^^^^^^^^ expected a whole number of 1 to 100000
+  |
+  = help: for whole numbers write `IntRange(lo: .., hi: ..)`, or give `FloatRange` a whole `step`
+"#,
+    );
+    // Steps of whole numbers, a rate that is hardly ever negative, and a bound that is never drawn.
+    accepted(&edited(&[
+        (
+            r#"{"activation""#,
+            r#"{"batch_size": quniform(8, 32, 8), "lr_rate_mult": uniform(0, 1), "rate": normal(0.01, 0.002), "e": quniform(0.5, 4.5, 1), "activation""#,
+        ),
+        ("epochs: 2", r#"epochs: hp("e"), learning_rate: hp("rate")"#),
+    ]));
+}
+
+#[test]
+fn a_range_of_integers_is_checked_at_both_ends() {
+    check(
+        &[(
+            r#"{"activation""#,
+            r#"{"batch_size": randint(-3, 3), "lr_rate_mult": FloatRange(-0.1, -0.01), "activation""#,
+        )],
+        r#"
+error: `batch_size`: found `-3`
+ --> pipeline.ron:7:39
+  |
+7 |         space: {"batch_size": randint(-3, 3), "lr_rate_mult": FloatRange(-0.1, -0.01), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                       ^^ expected a whole number of 1 to 65536
+
+error: `lr_rate_mult`: found `-0.1`
+ --> pipeline.ron:7:74
+  |
+7 |         space: {"batch_size": randint(-3, 3), "lr_rate_mult": FloatRange(-0.1, -0.01), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                          ^^^^ expected a number above 0
+
+error: `lr_rate_mult`: found `-0.01`
+ --> pipeline.ron:7:80
+  |
+7 |         space: {"batch_size": randint(-3, 3), "lr_rate_mult": FloatRange(-0.1, -0.01), "activation": choice(["relu", "elu"]), "l2_weight_reg_mult": loguniform(-1, 1)},
+  |                                                                                ^^^^^ expected a number above 0
+"#,
+    );
+}
+
+#[test]
+fn what_is_probably_not_meant_is_said() {
+    let edits = [
+        (
+            r#"maximise: Best("valid.fine_accuracy")"#,
+            r#"maximise: Best("valid.loss"), constraints: [AtMost({"batch_size": 1}, 99)]"#,
+        ),
+        (r#"{"activation""#, r#"{"batch_size": Choice([8, 16]), "lr_rate_mult": loguniform(0.001, 0.1), "activation""#),
+    ];
+    let plan = crate::pipeline::expand::expand(&accepted(&edited(&edits)), &Default::default());
+    assert_eq!(
+        plan.notes,
+        [
+            "search: `maximise` of `valid.loss`, of which smaller values are better: is `minimise` meant?",
+            "search: constraint 1 of 1 has no effect: the sum is never above 16",
+            "search: `lr_rate_mult`: `loguniform(1e-3, 0.1)` draws from 1.00100 to 1.10517, because its arguments are logarithms: for 1e-3 to 0.1 write `FloatRange(lo: 1e-3, hi: 0.1, log: true)`",
+        ]
     );
 }

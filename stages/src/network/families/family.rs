@@ -36,9 +36,6 @@ pub trait Family {
     /// Returns what is expected of `key`, if `value` is not allowed.
     fn refusal(&self, key: &str, value: &Value) -> Option<String>;
 
-    /// Returns whether `key` has a range that the bounds of a search must not exceed.
-    fn is_bounded(&self, key: &str) -> bool;
-
     /// Returns a setting that does not fit images of shape `input`, whatever is proposed. `None` does not mean that every
     /// network will fit. The problem's path is relative to the settings.
     fn misfit(&self, _input: [usize; 3]) -> Option<Problem> {

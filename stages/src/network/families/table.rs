@@ -156,10 +156,6 @@ impl Family for TableFamily {
         let domain = &self.table.row(key)?.domain;
         (!domain.has(value)).then(|| domain.expected())
     }
-
-    fn is_bounded(&self, key: &str) -> bool {
-        self.table.row(key).is_some_and(|row| row.domain.is_bounded())
-    }
 }
 
 /// The hyperparameters of one network. Each value is in the domain of its row.

@@ -68,12 +68,36 @@ impl Figure {
     }
 }
 
+/// Which values of a metric are better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// Larger ones. The metric is a number from 0 to 1.
+    Larger,
+    /// Smaller ones.
+    Smaller,
+}
+
+/// The directions of metrics, by the last words of their names.
+const DIRECTIONS: [(&str, Better); 7] = [
+    ("accuracy", Better::Larger),
+    ("macro_f1", Better::Larger),
+    ("loss", Better::Smaller),
+    ("error", Better::Smaller),
+    ("parameters", Better::Smaller),
+    ("flops", Better::Smaller),
+    ("memory", Better::Smaller),
+];
+
+/// Returns which values of the metric `name` are better, such as `valid.fine_accuracy`. `None` if its name does not say.
+pub fn better(name: &str) -> Option<Better> {
+    let figure = name.rsplit('.').next().unwrap_or_default();
+    let ends_in = |end: &str| figure.strip_suffix(end).is_some_and(|head| head.is_empty() || head.ends_with('_'));
+    DIRECTIONS.iter().find(|(end, _)| ends_in(end)).map(|(_, better)| *better)
+}
+
 /// Returns whether larger values of the metric `name` are better. It is then a number from 0 to 1.
 pub fn larger_is_better(name: &str) -> bool {
-    let figure = name.rsplit('.').next().unwrap_or_default();
-    ["accuracy", "macro_f1"]
-        .iter()
-        .any(|end| figure.strip_suffix(end).is_some_and(|head| head.is_empty() || head.ends_with('_')))
+    better(name) == Some(Better::Larger)
 }
 
 #[cfg(test)]
@@ -88,6 +112,10 @@ mod tests {
         for name in ["valid.loss", "valid.fine_loss", "inaccuracy", "parameters", "accuracy.loss"] {
             assert!(!larger_is_better(name), "{name}");
         }
+        for name in ["valid.fine_loss", "loss", "top_1_error", "parameters"] {
+            assert_eq!(better(name), Some(Better::Smaller), "{name}");
+        }
+        assert_eq!(better("reward"), None);
     }
 
     #[test]

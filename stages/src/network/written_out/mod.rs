@@ -72,10 +72,6 @@ impl Family for Layers {
         of_layers.chain(of_training).find(|domain| !domain.has(value)).map(|domain| domain.expected())
     }
 
-    fn is_bounded(&self, key: &str) -> bool {
-        self.0.iter().flat_map(Step::settings).any(|setting| setting.label() == Some(key))
-    }
-
     /// Labels are replaced by some allowed value, as long as they cannot decide whether a layer fits. The layers from the first label
     /// that can are not checked.
     fn misfit(&self, input: [usize; 3]) -> Option<Problem> {

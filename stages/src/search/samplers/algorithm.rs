@@ -62,14 +62,14 @@ pub(crate) trait Algorithm {
 
     /// Returns a proposal. If it was made before or is not allowed, the next attempt is drawn.
     fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposed {
-        request.from_prior(attempt, A_DRAW)
+        request.draw_of_prior(attempt, A_DRAW)
     }
 
     /// Returns a new proposal that is allowed, or `None` if there is none left.
     fn propose(&self, request: &Request<'_>) -> Option<Proposed> {
         let drawn = DRAWS.map(|attempt| self.draw(request, attempt));
-        let mut drawn = drawn.chain(PRIOR_DRAWS.map(|attempt| request.from_prior(attempt, NOTHING_NEW)));
-        let is_new = |proposal: &Proposal| request.allows(proposal) && request.is_new(proposal);
+        let mut drawn = drawn.chain(PRIOR_DRAWS.map(|attempt| request.draw_of_prior(attempt, NOTHING_NEW)));
+        let is_new = |proposal: &Proposal| request.is_new(proposal) && request.allows(proposal);
         drawn.find(|drawn| is_new(&drawn.proposal)).or_else(|| {
             let proposal = all(request.space)?.find(is_new)?;
             Some(Proposed { proposal, by: LEFT_OVER })
@@ -142,6 +142,8 @@ const LEFT_OVER: By = "points: the first that is left";
 pub(crate) struct Request<'a> {
     pub(crate) space: &'a Space,
     pub(crate) constraints: &'a [Constraint],
+    /// What a proposal must keep to besides the constraints.
+    pub(crate) limits: &'a dyn Fn(&Proposal) -> bool,
     pub(crate) seed: u64,
     pub(crate) trial_idx: u32,
     pub(crate) past: &'a Past,
@@ -154,7 +156,7 @@ impl Request<'_> {
     }
 
     /// Returns a proposal drawn from the prior. `by` says why.
-    pub(crate) fn from_prior(&self, attempt: u32, by: By) -> Proposed {
+    pub(crate) fn draw_of_prior(&self, attempt: u32, by: By) -> Proposed {
         let chance = self.chance(attempt);
         let proposal = self.space.settle(&mut |label, kind| draws::prior(kind, &mut chance.of(label)));
         Proposed { proposal, by }
@@ -166,9 +168,9 @@ impl Request<'_> {
         n >= startup as usize && n > 0
     }
 
-    /// Returns whether the constraints allow the proposal.
+    /// Returns whether the constraints and limits allow the proposal.
     pub(crate) fn allows(&self, proposal: &Proposal) -> bool {
-        self.constraints.iter().all(|constraint| constraint.holds(&proposal.labels))
+        self.constraints.iter().all(|constraint| constraint.holds(&proposal.labels)) && (self.limits)(proposal)
     }
 
     fn is_new(&self, proposal: &Proposal) -> bool {

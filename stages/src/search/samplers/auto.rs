@@ -38,7 +38,7 @@ impl Algorithm for Auto {
     fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposed {
         let tpe = Tpe::default();
         if !request.is_past(tpe.startup()) {
-            return request.from_prior(attempt, STARTING_UP);
+            return request.draw_of_prior(attempt, STARTING_UP);
         }
         if is_for_the_process(request) {
             return GaussianProcess::default().draw(request, attempt);

@@ -49,7 +49,7 @@ impl Algorithm for Hyperband {
         let n_known = (request.past.trials.len() as u32).saturating_sub(split.left_out + split.pending);
         let few = split.good.is_empty() || n_known as usize <= request.space.labels().len();
         if few || request.trial_idx.is_multiple_of(FROM_PRIOR) {
-            return request.from_prior(attempt, A_DRAW);
+            return request.draw_of_prior(attempt, A_DRAW);
         }
         Tpe { startup: Some(0), ..Tpe::default() }.draw(request, attempt)
     }

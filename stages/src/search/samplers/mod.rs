@@ -20,6 +20,7 @@ pub(crate) mod tpe;
 pub use algorithm::{By, Length, Past, Proposed, TrialParameters};
 pub use auto::Auto;
 pub use gaussian_process::GaussianProcess;
+pub(crate) use gaussian_process::regret_bound;
 pub use grid::Grid;
 pub use hyperband::Hyperband;
 pub(crate) use normal::normal_cdf;

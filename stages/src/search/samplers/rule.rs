@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::search::front::best;
+
 /// The rule for the number of good trials. Its value is gamma, which must be above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Rule {
@@ -37,6 +39,22 @@ impl Rule {
             Self::Root(gamma) => gamma * f64::from(n).sqrt(),
         };
         share.ceil().min(25.0) as usize
+    }
+
+    /// Returns the split of the trials `0..trials` by several objectives: `points` has the losses of the first trials, one for each
+    /// objective. The others are pending. There are as many good ones as by one objective.
+    pub(crate) fn split_of_several(self, points: &[Vec<f64>], trials: u32) -> Split {
+        let completed = points.iter().filter(|point| point.iter().all(|loss| loss.is_finite())).count() as u32;
+        let first = |n: usize| best(points, n).into_iter().map(|trial| trial as u32).collect();
+        match self {
+            Self::Share(_) => Split {
+                good: first(self.n_good(completed)),
+                fair: first(completed.div_ceil(2) as usize),
+                pending: trials - points.len() as u32,
+                left_out: 0,
+            },
+            Self::Root(_) => Split { good: first(self.n_good(trials)), ..Split::default() },
+        }
     }
 
     /// Returns the split of the trials `0..trials`. `losses` has the losses of the first trials; the others are pending. The earlier

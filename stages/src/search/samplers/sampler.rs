@@ -18,7 +18,7 @@ use super::{
 use crate::{
     choices,
     problem::{Path, Problem},
-    search::spaces::{Constraint, Space},
+    search::spaces::{Constraint, Proposal, Space},
 };
 
 // A sampler is a type of declared settings that implements `Default` and `Algorithm`.
@@ -108,6 +108,11 @@ impl Sampler {
         self.algorithm().rule_of_brackets()
     }
 
+    /// Returns whether it reads scores, and not only which trials are good.
+    pub fn reads_scores(&self) -> bool {
+        self.algorithm().reads_losses()
+    }
+
     /// Returns whether the proposal of a trial reads losses. During start-up nothing is read, unless there are imported trials.
     /// Those count as start-up trials, but their number is not known before they are read.
     pub fn reads_history(&self, trial_idx: u32, imported: bool) -> bool {
@@ -127,8 +132,24 @@ impl Sampler {
         trial_idx: u32,
         past: &Past,
     ) -> Option<Proposed> {
+        self.propose_within(space, constraints, &|_| true, seed, trial_idx, past)
+    }
+
+    /// Does as [`propose`](Self::propose), and proposes only what `limits` allow as well.
+    ///
+    /// # Panics
+    /// As [`propose`](Self::propose).
+    pub fn propose_within(
+        &self,
+        space: &Space,
+        constraints: &[Constraint],
+        limits: &dyn Fn(&Proposal) -> bool,
+        seed: u64,
+        trial_idx: u32,
+        past: &Past,
+    ) -> Option<Proposed> {
         assert!(space.validate().is_empty(), "the space must not have problems");
-        self.algorithm().propose(&Request { space, constraints, seed, trial_idx, past })
+        self.algorithm().propose(&Request { space, constraints, limits, seed, trial_idx, past })
     }
 
     fn may_model(&self, trial_idx: u32, imported: bool) -> bool {

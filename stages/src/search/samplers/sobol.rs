@@ -37,7 +37,7 @@ impl Algorithm for Sobol {
             let proposal = point(request.space, request.seed, request.trial_idx);
             Proposed { proposal, by: "sobol: the next point" }
         } else {
-            request.from_prior(attempt, A_DRAW)
+            request.draw_of_prior(attempt, A_DRAW)
         }
     }
 }

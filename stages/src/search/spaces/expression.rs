@@ -210,6 +210,39 @@ impl Kind {
         }
     }
 
+    /// Returns which values the kind has, if it never has `value`.
+    pub(crate) fn never(&self, value: &Value) -> Option<String> {
+        let Err(allowed) = self.constant(value) else { return None };
+        let Self::Choice { options, .. } = self else { return Some(allowed) };
+        let may_be = |option: &Expression| match option {
+            Expression::Constant(_) => false,
+            Expression::Labelled { kind, .. } => kind.never(value).is_none(),
+            // Which values it has depends on several labels.
+            Expression::Object(_) | Expression::Array(_) => true,
+        };
+        (!options.iter().any(may_be)).then_some(allowed)
+    }
+
+    /// Returns the least and the greatest value, if all values are numbers. They are infinite for a kind without bounds.
+    pub(super) fn outermost(&self) -> Option<(f64, f64)> {
+        match self {
+            Self::Choice { options, .. } => {
+                let range = |option: &Expression| match option {
+                    Expression::Constant(value) => value.as_f64().map(|x| (x, x)),
+                    Expression::Labelled { kind, .. } => kind.outermost(),
+                    Expression::Object(_) | Expression::Array(_) => None,
+                };
+                let ranges = options.iter().map(range).collect::<Option<Vec<_>>>()?;
+                ranges.into_iter().reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
+            }
+            Self::Randint { lo, hi } => Some((*lo as f64, (*hi - 1) as f64)),
+            Self::Numeric(numeric) => {
+                let (lo, hi) = numeric.bounds();
+                Some((numeric.value(lo), numeric.value(hi)))
+            }
+        }
+    }
+
     /// Returns the coordinate for the number that Hyperopt records for a label: the index of an option, an integer or a number.
     pub(crate) fn coordinate_of_hyperopt(&self, x: f64) -> f64 {
         match self {

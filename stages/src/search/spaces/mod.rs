@@ -3,7 +3,6 @@
 mod branches;
 mod constraint;
 mod expression;
-mod extremes;
 mod numeric;
 mod parse;
 mod points;
@@ -11,14 +10,11 @@ mod space;
 
 pub(crate) use branches::Branch;
 pub use constraint::Constraint;
-pub(crate) use expression::{Axis, Kind};
-pub use extremes::{End, Extreme, extremes};
+pub(crate) use expression::{Axis, Expression, Kind, comparable};
 pub(crate) use numeric::{Numeric, Shape};
+pub(crate) use parse::{call, kind_of};
 pub use points::count;
-pub(crate) use points::{all, in_order};
+pub(crate) use points::{MOST_POINTS, all, in_order};
 pub use space::Space;
 
 pub use crate::records::Proposal;
-
-#[cfg(test)]
-pub(crate) use expression::Expression;

@@ -56,10 +56,6 @@ pub(crate) fn space(keys: &Map<String, Value>) -> Parsed {
     let expression =
         |(key, value): (&String, &Value)| (key.clone(), parser.expression(value, &Path::here().name(key), Some(key)));
     let keys = keys.iter().map(expression).collect();
-    if parser.labels.is_empty() && parser.problems.is_empty() {
-        let hint = "give at least one key an expression, such as uniform(0.1, 0.7)".to_owned();
-        parser.problem(&Path::here(), "the space has nothing to search", Some(hint));
-    }
     Parsed { keys, problems: parser.problems }
 }
 
@@ -186,6 +182,10 @@ impl Parser {
         if !pairs.is_empty() && (sum - 1.0).abs() > 1e-6 {
             self.problem(path, format!("the probabilities sum to {sum}"), Some("they must sum to 1".to_owned()));
         }
+        for (i, _) in probabilities.iter().enumerate().filter(|(_, p)| **p == 0.0) {
+            let hint = "remove it, or give it a probability above 0".to_owned();
+            self.problem(&path.index(i), format!("option {i} has the probability 0 and is never proposed"), Some(hint));
+        }
         self.distinct(&options, path)?;
         Some(Kind::Choice { options, probabilities: Some(probabilities), ordered: false })
     }
@@ -303,15 +303,15 @@ impl Parser {
         let before = self.problems.len();
         let is_int = name == "IntRange";
         let q = step.and_then(Value::as_f64).or(is_int.then_some(1.0));
-        if lo >= hi {
-            self.problem(path, format!("the lower bound {lo} is not below the upper bound {hi}"), usage(name));
+        if lo > hi {
+            self.problem(path, format!("the lower bound {lo} is above the upper bound {hi}"), usage(name));
             return None;
         }
         if is_int && [Some(lo), Some(hi), q].into_iter().flatten().any(|x| whole(x).is_none()) {
             self.problem(path, format!("`IntRange` takes integers, found {arguments}"), usage(name));
         }
-        if q.is_some_and(|q| q <= 0.0 || q > hi - lo) {
-            self.problem(path, "the step must be above 0 and at most the width of the range", usage(name));
+        if q.is_some_and(|q| q <= 0.0) {
+            self.problem(path, "the step must be above 0", usage(name));
         }
         if log && step.is_some_and(|step| !is_int || step.as_f64() != Some(1.0)) {
             self.problem(path, "a logarithmic range has no step", usage(name));
@@ -321,6 +321,14 @@ impl Parser {
         }
         if self.problems.len() > before {
             return None;
+        }
+        if lo == hi || q.is_some_and(|q| q > hi - lo) {
+            let only = if is_int { Value::from(lo as i64) } else { Value::from(lo) };
+            return Some(Kind::Choice {
+                options: vec![Expression::Constant(only)],
+                probabilities: None,
+                ordered: false,
+            });
         }
         // Each value has the probability mass of half a step on either side.
         let last = q.map_or(hi, |q| lo + ((hi - lo) / q + 1e-9).floor() * q);
@@ -343,8 +351,21 @@ impl Parser {
     }
 }
 
+/// Returns the kind of an expression over numbers, given its name and arguments. `None` if it is no such expression, or has problems.
+pub(crate) fn kind_of(name: &str, arguments: &Value) -> Option<Kind> {
+    let mut parser = Parser::default();
+    let path = Path::here();
+    let kind = match name {
+        "choice" | "Choice" | "pchoice" | "label" => None,
+        "IntRange" | "FloatRange" => parser.range(name, arguments, &path),
+        "randint" => parser.randint(arguments, &path),
+        _ => parser.numeric(name, arguments, &path),
+    };
+    kind.filter(|_| parser.problems.is_empty())
+}
+
 /// Returns the name and the arguments of an object that is an expression.
-pub(super) fn call(items: &Map<String, Value>) -> Option<(&str, &Value)> {
+pub(crate) fn call(items: &Map<String, Value>) -> Option<(&str, &Value)> {
     let (name, arguments) = items.iter().next().filter(|_| items.len() == 1)?;
     KINDS.iter().any(|(kind, _)| kind == name).then_some((name, arguments))
 }

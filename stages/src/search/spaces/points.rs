@@ -4,7 +4,7 @@ use super::{constraint::Constraint, space::Space};
 use crate::records::Proposal;
 
 /// The most points that are counted. A larger space counts as infinite.
-const MOST: usize = 1_000_000;
+pub(crate) const MOST_POINTS: usize = 1_000_000;
 
 /// Returns every point of the space, or `None` if the space is infinite. Labels are ordered by key, and a choice comes before
 /// the labels of its options. The last label changes fastest.
@@ -25,7 +25,7 @@ pub fn count(space: &Space, constraints: &[Constraint], most: u32) -> Option<u32
     for point in all(space)? {
         looked_at += 1;
         found += u32::from(constraints.iter().all(|constraint| constraint.holds(&point.labels)));
-        if found > most || looked_at > MOST {
+        if found > most || looked_at > MOST_POINTS {
             return None;
         }
     }

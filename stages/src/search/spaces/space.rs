@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     expression::{Expression, Kind},
+    numeric::{Numeric, Shape},
     parse::{self, Parsed},
 };
 use crate::{
@@ -41,7 +42,7 @@ use crate::{
 /// Any JSON object can be read, and [`validate`](Self::validate) returns its problems. Writing is canonical: equal spaces have
 /// equal JSON. Bounds are written as floating-point numbers, `randint` with both bounds, and a label that equals its key is
 /// left out.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Space {
     pub(crate) keys: BTreeMap<String, Expression>,
     problems: Vec<Problem>,
@@ -52,6 +53,12 @@ impl Space {
     /// searched.
     pub fn validate(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Returns the problem that the space has no label. It has one point then, as if all its labels were fixed.
+    pub fn nothing_to_search(&self) -> Option<Problem> {
+        let help = "give at least one key an expression, such as uniform(0.1, 0.7)";
+        self.labels().is_empty().then(|| Problem::new(Path::here(), "the space has nothing to search").help(help))
     }
 
     /// Returns the top-level keys, which a proposal's `values` have too.
@@ -90,6 +97,42 @@ impl Space {
             Kind::Randint { .. } => Some((label, false)),
         };
         self.axes().into_iter().filter_map(scale).collect()
+    }
+
+    /// Returns the labels whose values are whole numbers, although they are proposed as floating-point numbers: those of
+    /// `quniform(8, 32, 8)`.
+    pub fn whole_labels(&self) -> BTreeSet<&str> {
+        let is_whole = |kind: &Kind| match kind {
+            Kind::Numeric(Numeric { q: Some(q), whole: false, range, .. }) => {
+                q.fract() == 0.0 && range.is_none_or(|(lo, _)| lo.fract() == 0.0)
+            }
+            _ => false,
+        };
+        self.axes().into_iter().filter(|(_, kind)| is_whole(kind)).map(|(label, _)| label).collect()
+    }
+
+    /// Returns what to tell the user about logarithmic distributions whose arguments are probably meant as values, and not as the
+    /// logarithms that they are.
+    pub fn mistaken_logarithms(&self) -> Vec<String> {
+        let short = |x: f64| if x < 0.01 { format!("{x:e}") } else { x.to_string() };
+        let said = |(label, kind): (&str, &Kind)| {
+            let Kind::Numeric(Numeric { log: true, range: None, q, shape: Shape::Uniform { lo, hi }, .. }) = kind
+            else {
+                return None;
+            };
+            // Nobody means exp(0.00001) to exp(0.01).
+            if *lo <= 0.0 || *hi > 1.0 || hi / lo < 10.0 {
+                return None;
+            }
+            let name = if q.is_some() { "qloguniform" } else { "loguniform" };
+            let (from, to) = (libm::exp(*lo), libm::exp(*hi));
+            let (lo, hi) = (short(*lo), short(*hi));
+            Some(format!(
+                "`{label}`: `{name}({lo}, {hi})` draws from {from:.5} to {to:.5}, because its arguments are logarithms: for {lo} to \
+                 {hi} write `FloatRange(lo: {lo}, hi: {hi}, log: true)`"
+            ))
+        };
+        self.axes().into_iter().filter_map(said).collect()
     }
 
     /// Returns a label with infinitely many values, if there is one.
@@ -154,7 +197,7 @@ impl Space {
         }
         let keys = self.keys.iter().map(|(key, expr)| (key.clone(), expr.with_fixed(&values))).collect();
         let space = Self { keys, problems: Vec::new() };
-        // Read again, because a new constant may equal another option, or there may be nothing left to search.
+        // Read again, because a new constant may equal another option.
         let json = serde_json::to_value(&space).expect("a space is plain data");
         let space = Self::from(parse::space(json.as_object().expect("a space is an object")));
         if space.problems.is_empty() { Ok(space) } else { Err(space.problems) }

@@ -26,6 +26,25 @@ fn ranges_hold_every_step_and_nothing_else() {
 }
 
 #[test]
+fn labels_of_whole_numbers_are_known() {
+    let space = space(json!({
+        "a": {"quniform": [8, 32, 8]}, "b": {"quniform": [0, 1, 0.5]}, "c": {"IntRange": [1, 4]}, "d": {"uniform": [0, 1]},
+        "e": {"FloatRange": {"lo": 0, "hi": 8, "step": 2}}, "f": {"choice": [null, {"label": ["g", {"qnormal": [0, 9, 3]}]}]},
+    }));
+    assert_eq!(space.whole_labels().into_iter().collect::<Vec<_>>(), ["a", "e", "g"]);
+}
+
+#[test]
+fn a_range_may_have_one_value() {
+    assert_eq!(values(json!({"IntRange": [16, 16]})), [json!(16)]);
+    assert_eq!(values(json!({"IntRange": {"lo": 16, "hi": 20, "step": 8}})), [json!(16)]);
+    assert_eq!(values(json!({"FloatRange": [0.5, 0.5]})), [json!(0.5)]);
+    assert_eq!(values(json!({"FloatRange": {"lo": 0.1, "hi": 1, "step": 2}})), [json!(0.1)]);
+    let written = serde_json::to_value(space(json!({"x": {"IntRange": [16, 16]}}))).unwrap();
+    assert_eq!(written, json!({"x": {"choice": [16]}}));
+}
+
+#[test]
 fn steps_of_a_range_are_equally_likely() {
     let space = space(json!({"x": {"IntRange": [0, 3]}}));
     let mut counts = [0_u32; 4];
@@ -60,11 +79,11 @@ fn wrong_ranges_are_refused() {
         let found = space.validate();
         assert!(found.len() == 1 && found[0].found.contains(text), "{found:?}");
     };
-    refused(json!({"IntRange": [3, 3]}), "the lower bound 3 is not below the upper bound 3");
+    refused(json!({"IntRange": [4, 3]}), "the lower bound 4 is above the upper bound 3");
     refused(json!({"IntRange": [1, 2.5]}), "takes integers");
     refused(json!({"IntRange": {"lo": 0, "hi": 5, "log": true}}), "the lower bound 0 has no logarithm");
     refused(json!({"FloatRange": {"lo": 0.1, "hi": 1, "step": 0.1, "log": true}}), "has no step");
-    refused(json!({"FloatRange": {"lo": 0.1, "hi": 1, "step": 2}}), "the step must be above 0");
+    refused(json!({"FloatRange": {"lo": 0.1, "hi": 1, "step": 0}}), "the step must be above 0");
     refused(json!({"FloatRange": {"min": 0.1, "max": 1}}), "takes a lower and an upper bound");
 }
 
@@ -90,6 +109,18 @@ fn a_fixed_label_keeps_its_value_and_is_not_searched() {
         "label `optimizer` cannot be \"SGD\"",
     ];
     assert_eq!(messages, expected);
+}
+
+#[test]
+fn a_space_whose_labels_are_all_fixed_has_one_point() {
+    let fixed = serde_json::from_value(json!({"a": "x", "b": 1, "c": 2})).unwrap();
+    let space = small().with_fixed(&fixed).unwrap();
+    let read: Space = serde_json::from_value(serde_json::to_value(&space).unwrap()).unwrap();
+    assert_eq!((count(&read, &[], 8), read.validate().len()), (Some(1), 0));
+    for sampler in [Sampler::Random(Random), Sampler::Sobol(Sobol), joint(0)] {
+        let proposal = sampler.propose(&read, &[], 1, 0, &Past::default()).unwrap();
+        assert_eq!(Value::from(proposal.proposal.values), json!({"a": "x", "c": 2.0}));
+    }
 }
 
 fn small() -> Space {

@@ -67,12 +67,30 @@ fn wrong_arguments_are_refused_with_their_place() {
     refused(json!({"choice": 3}), "x.choice", "`choice` takes a list of options");
     refused(json!({"choice": [3, 4, 3.0]}), "x.choice[2]", "the option 3.0 is given twice");
     refused(json!({"pchoice": [[0.5, 1], [0.4, 2]]}), "x.pchoice", "the probabilities sum to 0.9");
+    let never = "option 1 has the probability 0 and is never proposed";
+    refused(json!({"pchoice": [[1, "a"], [0, "b"]]}), "x.pchoice[1]", never);
     let pairs = "`pchoice` takes pairs of a probability (0 to 1) and an option";
     refused(json!({"pchoice": [[1.5, 1], [-0.5, 2]]}), "x.pchoice", pairs);
     refused(json!({"label": ["y", 3]}), "x", "label `y` names something that is not an expression");
     refused(json!({"label": "y"}), "x", "`label` takes a name and an expression");
     refused(json!({"unifrom": [0, 1]}), "x.unifrom", "there is no expression `unifrom`");
-    refused(json!(3), "", "the space has nothing to search");
+    let constant: Space = serde_json::from_value(json!({"x": 3})).unwrap();
+    assert_eq!(constant.nothing_to_search().unwrap().found, "the space has nothing to search");
+}
+
+#[test]
+fn arguments_that_are_probably_no_logarithms_are_said() {
+    let said = |expression: Value| space(json!({ "x": expression })).mistaken_logarithms();
+    assert_eq!(
+        said(json!({"loguniform": [1e-5, 0.01]})),
+        [
+            "`x`: `loguniform(1e-5, 0.01)` draws from 1.00001 to 1.01005, because its arguments are logarithms: for 1e-5 to 0.01 \
+          write `FloatRange(lo: 1e-5, hi: 0.01, log: true)`"
+        ]
+    );
+    for fine in [json!({"loguniform": [-11, -4]}), json!({"loguniform": [0, 1]}), json!({"loguniform": [0.1, 3]})] {
+        assert!(said(fine.clone()).is_empty(), "{fine}");
+    }
 }
 
 #[test]

@@ -5,7 +5,6 @@ mod look;
 pub(crate) mod params;
 pub(super) mod sources;
 pub(crate) mod spec;
-mod units;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -268,6 +267,10 @@ impl Trial for CommandSpec {
         }
         let params = Arc::new(plain(&spec.command));
         (Arc::new(spec.command), params)
+    }
+
+    fn objective(&self) -> Option<&pipe_stages::network::training::Objective> {
+        self.command.objective.as_ref().map(|score| &score.0)
     }
 
     fn epochs(&self) -> Option<Hyper<u32>> {

@@ -6,10 +6,9 @@ use pipe_stages::{
     choices,
     command::{CODES, EPOCHS, Reports, Word},
     parameters,
-    params::{Domain, Hyper},
+    params::{Bytes, Domain, Hyper, Time},
 };
 
-use super::units::{Bytes, Time};
 use crate::how::{Claim, How, Sandbox};
 
 parameters! {

@@ -1,5 +1,7 @@
 //! `Search`: trains trials that a sampler proposes one after the other.
 
+mod advice;
+pub(in crate::pipeline) mod objectives;
 pub(in crate::pipeline) mod params;
 pub(in crate::pipeline) mod sampler;
 pub(in crate::pipeline) mod trial;
@@ -7,11 +9,17 @@ mod unroll;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::{StageName, command::Score, fetch::Surroundings, network::training::Objective, train::Train};
+use pipe_stages::{
+    StageName,
+    fetch::Surroundings,
+    network::training::{AnyObjective, Objective},
+    search::{Sampler, Tpe},
+    train::Train,
+};
 use serde::de::Error as _;
 use serde_json::{Value, json};
 
-pub use self::params::{SearchParams, SearchSpec};
+pub use self::params::{Remembered, SearchParams, SearchSpec};
 use self::trial::Trial;
 use super::{
     augment,
@@ -19,7 +27,7 @@ use super::{
     decode, fetch, train,
 };
 use crate::pipeline::{
-    labels, located,
+    labels,
     mistake::Mistake,
     reading::Reading,
     stage::{Expansion, Here, Reads, RecordFields, StageKind, StageSpec, Stages, TrainSpec, with},
@@ -42,6 +50,8 @@ pub(super) static KIND: StageKind = StageKind {
         (StageName::Promote, ["promotion", "promotions"]),
         (StageName::History, ["history record", "history records"]),
         (StageName::Split, ["split", "splits"]),
+        (StageName::Known, ["list of known trials", "lists of known trials"]),
+        (StageName::Stop, ["stopping point", "stopping points"]),
         (StageName::Select, ["selection", "selections"]),
     ],
     read: |reading| Some(Arc::new(SearchSpec::read(reading)?)),
@@ -51,13 +61,17 @@ pub(super) static KIND: StageKind = StageKind {
 impl SearchSpec {
     fn read(reading: &mut Reading<'_, '_>) -> Option<Self> {
         let term = reading.term;
-        let objective = objective(reading);
+        let (objective, others) = objectives::read(reading);
         reading.form.take("trial");
         let imported = reading.optional_reference("imported");
         let trial = trial(reading, objective);
-        let own: SearchParams = reading.rest()?;
+        let mut own: SearchParams = reading.rest()?;
+        if let (Sampler::Auto(_), false) = (&own.sampler, others.is_empty()) {
+            // The process has one objective.
+            own.sampler = Sampler::Tpe(Tpe::default());
+        }
         labels::space(term, &own, trial.as_deref(), reading.mistakes);
-        Some(Self { own, trial: trial?, imported: imported? })
+        Some(Self { own, trial: trial?, others, imported: imported?, known: None })
     }
 
     fn from_record(mut fields: RecordFields) -> Result<Self, serde_json::Error> {
@@ -66,12 +80,13 @@ impl SearchSpec {
             Some(fields) => Arc::new(CommandSpec::from_record(RecordFields(fields))?),
             None => Arc::new(TrainSpec::from_record(RecordFields(trial.remove(train::NAME).unwrap_or_default()))?),
         };
-        let imported = fields.take("imported")?;
+        let (imported, known) = (fields.take("imported")?, fields.take("known")?);
+        let others = fields.take::<Option<Vec<AnyObjective>>>("others")?.unwrap_or_default();
         let own: SearchParams = fields.rest()?;
         if own.space.with_fixed(&own.fixed).is_err() {
             return Err(serde_json::Error::custom("`fixed` does not fit the space"));
         }
-        Ok(Self { own, trial, imported })
+        Ok(Self { own, trial, others, imported, known })
     }
 }
 
@@ -86,8 +101,10 @@ impl StageSpec for SearchSpec {
 
     fn fields(&self) -> Value {
         let imported = self.imported.as_ref().map(|name| ("imported", json!(name)));
+        let known = self.known.as_ref().map(|known| ("known", json!(known)));
+        let others = (!self.others.is_empty()).then(|| ("others", json!(self.others)));
         let trial = ("trial", json!({ self.trial.kind().name: self.trial.fields() }));
-        with(&self.own, imported.into_iter().chain([trial]))
+        with(&self.own, imported.into_iter().chain(known).chain(others).chain([trial]))
     }
 
     fn check(&self, here: &Here<'_, '_>, mistakes: &mut Vec<Mistake>) {
@@ -95,6 +112,15 @@ impl StageSpec for SearchSpec {
         let at = mode.map_or(here.name, |field| field.value.span);
         let trial = here.term.field("trial").map_or(here.term, |field| &field.value);
         self.trial.check_as_trial(trial, at, here, mistakes);
+        objectives::check(self, here, mistakes);
+        if let (true, Some(imported)) = (self.own.remember, here.term.field("imported")) {
+            let mistake = Mistake::at(imported.key_span, "`imported` of a search that remembers");
+            mistakes.push(mistake.help("remove one of the two"));
+        }
+        if !self.own.limits.is_empty() && self.program(here.stages).is_some() {
+            let mistake = Mistake::at(here.field("limits"), "`limits` of a program of your own");
+            mistakes.push(mistake.help("remove it: it bounds the networks that `pipe` trains"));
+        }
         if let Some(training) = self.training(here.stages) {
             labels::search(&self.own, training, here, mistakes);
         } else if let Some(program) = self.program(here.stages) {
@@ -118,28 +144,6 @@ impl StageSpec for SearchSpec {
     fn program<'s>(&'s self, stages: &'s Stages) -> Option<&'s CommandSpec> {
         self.trial.program(stages)
     }
-}
-
-/// Takes the objective of a search, which its trials are scored by.
-fn objective(reading: &mut Reading<'_, '_>) -> Option<Objective> {
-    let is_command = reading.term.field("trial").is_some_and(|field| field.value.name() == Some(command::NAME));
-    let term = reading.term;
-    let given = ["maximise", "minimise"].map(|mode| (mode, reading.form.take(mode)));
-    let mut given = given.into_iter().filter_map(|(mode, value)| Some((mode, value?)));
-    let (mode, value) = given.next()?;
-    if given.next().is_some() {
-        let at = term.field("minimise").map_or(term.span, |field| field.key_span);
-        reading.mistakes.push(Mistake::at(at, "both `maximise` and `minimise`").help("remove one of the two"));
-    }
-    let before = reading.mistakes.len();
-    let written = json!({ mode: value });
-    let objective = if is_command {
-        located::read::<Score>(term, &written, reading.mistakes).map(|Score(objective)| objective)
-    } else {
-        located::read(term, &written, reading.mistakes)
-    };
-    // A mistake in it is reported once, not for the trial as well.
-    objective.filter(|_| reading.mistakes.len() == before)
 }
 
 fn trial(reading: &mut Reading<'_, '_>, objective: Option<Objective>) -> Option<Arc<dyn Trial>> {

@@ -2,7 +2,14 @@
 
 use std::sync::Arc;
 
-use pipe_stages::{StageName, fetch::Surroundings, params::Hyper, stage::Stage};
+use pipe_stages::{
+    StageName,
+    fetch::Surroundings,
+    network::training::Objective,
+    params::Hyper,
+    stage::Stage,
+    train::{Limited, Limits},
+};
 use serde_json::Value;
 
 use crate::{
@@ -26,6 +33,16 @@ pub(in crate::pipeline) trait Trial: StageSpec {
     /// Returns the stage with this number of epochs instead of its own, and its parameters as they enter an action. `horizon` is the
     /// most epochs that the search can ask for.
     fn with_epochs(&self, epochs: Option<u32>, horizon: Option<u32>) -> (Arc<dyn Stage>, Arc<Value>);
+
+    /// Returns `limits` with what else decides the size of its network, and the input with the labels of its images. `None` if it
+    /// trains no network of `pipe`.
+    fn limited(&self, limits: &Limits, plan: &mut Expansion<'_>) -> Option<(Limited, Input<'static>)> {
+        let _ = (limits, plan);
+        None
+    }
+
+    /// Returns what it is scored by, if that is known.
+    fn objective(&self) -> Option<&Objective>;
 
     /// Returns the number of epochs, if there is one.
     fn epochs(&self) -> Option<Hyper<u32>>;

@@ -7,17 +7,21 @@
 //! proposals are the same on every machine.
 
 mod acquire;
+mod chosen;
 mod factor;
 mod feasible;
 mod fit;
 mod layout;
 mod model;
+mod regret;
 mod scales;
 
 use std::collections::BTreeMap;
 
+pub(crate) use self::regret::regret_bound;
 use self::{
     acquire::Acquisition,
+    chosen::{MOST_TRIALS, chosen},
     feasible::Feasible,
     fit::Data,
     layout::{Coordinates, Layout, Point},
@@ -53,15 +57,13 @@ impl Algorithm for GaussianProcess {
 
     fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposed {
         if !request.is_past(self.startup) {
-            return request.from_prior(attempt, STARTING_UP);
+            return request.draw_of_prior(attempt, STARTING_UP);
         }
         let proposed = propose(request, self.candidates as usize, attempt);
-        proposed.unwrap_or_else(|| request.from_prior(attempt, "prior: the process has no proposal"))
+        proposed.unwrap_or_else(|| request.draw_of_prior(attempt, "prior: the process has no proposal"))
     }
 }
 
-/// The most trials in the model. The cost grows with the cube of their number.
-const MOST_TRIALS: usize = 200;
 /// The most trials that the hyperparameters are fitted to.
 const MOST_FITTED: usize = 100;
 /// The number of the best trials near which candidates are drawn.
@@ -113,7 +115,7 @@ fn propose(request: &Request<'_>, candidates: usize, attempt: u32) -> Option<Pro
     };
     let may_propose = |found: &Coordinates| {
         let same = |known: &Coordinates| known.iter().zip(found).all(|(a, b)| a == b || (a.is_nan() && b.is_nan()));
-        !coordinates.iter().any(same) && (request.constraints.is_empty() || request.allows(&proposal(found)))
+        !coordinates.iter().any(same) && request.allows(&proposal(found))
     };
     let due = branches::due(request.space, &past.trials.iter().collect::<Vec<_>>());
     let forced: BTreeMap<usize, f64> =
@@ -133,19 +135,6 @@ fn propose(request: &Request<'_>, candidates: usize, attempt: u32) -> Option<Pro
         "gaussian: expected improvement in a branch that is due"
     };
     Some(Proposed { proposal: proposal(&found), by })
-}
-
-/// Returns at most `most` of the trials, in order: half of them the best, the others the newest.
-fn chosen(trials: Vec<usize>, losses: &[f64], most: usize) -> Vec<usize> {
-    if trials.len() <= most {
-        return trials;
-    }
-    let (older, newest) = trials.split_at(trials.len() - most / 2);
-    let mut best = older.to_vec();
-    best.sort_by(|a, b| losses[*a].total_cmp(&losses[*b]).then(a.cmp(b)));
-    best.truncate(most - newest.len());
-    best.sort_unstable();
-    best.into_iter().chain(newest.iter().copied()).collect()
 }
 
 /// Returns the losses scaled to mean 0 and standard deviation 1, or `None` if there are none. Losses far above the median are first
@@ -177,13 +166,6 @@ mod tests {
         assert!(found[3] > found[2] && found[3] < 2.0, "{found:?}");
         assert!(found.iter().sum::<f64>().abs() < 1e-12);
         assert_eq!((standardised(&[]), standardised(&[5.0])), (None, Some(vec![0.0])));
-    }
-
-    #[test]
-    fn a_bounded_model_has_the_best_and_the_newest_trials() {
-        let losses = [5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 8.0];
-        assert_eq!(chosen((0..7).collect(), &losses, 4), [1, 3, 5, 6]);
-        assert_eq!(chosen(vec![0, 2], &losses, 4), [0, 2]);
     }
 
     /// Returns the share with x below 0.5 of the proposals 20 to 39.

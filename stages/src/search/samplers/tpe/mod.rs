@@ -25,7 +25,7 @@ impl Algorithm for Tpe {
 
     fn draw(&self, request: &Request<'_>, attempt: u32) -> Proposed {
         if !request.is_past(Tpe::startup(self)) {
-            return request.from_prior(attempt, STARTING_UP);
+            return request.draw_of_prior(attempt, STARTING_UP);
         }
         match self.mode {
             Mode::Joint => joint::propose(request.space, self, request.chance(attempt), request.past),

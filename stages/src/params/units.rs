@@ -1,19 +1,18 @@
 //! Amounts of memory and of time, as text with a unit.
 
-use pipe_stages::{
-    params::{Domain, Read},
-    problem::{Path, Problem},
-};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::{Domain, Read};
+use crate::problem::{Path, Problem};
+
 /// A number of bytes: `"8GiB"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bytes(pub(super) u64);
+pub struct Bytes(pub u64);
 
 /// A number of seconds: `"90s"`, `"1h30m"`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Time(pub(super) f64);
+pub struct Time(pub f64);
 
 const BYTES: [(&str, f64); 7] = [
     ("GiB", 1_073_741_824.0),
@@ -111,16 +110,16 @@ mod tests {
 
     #[test]
     fn amounts_have_units() {
-        let bytes = |text: &str| pipe_stages::params::read::<Bytes>(&json!(text)).map(|bytes| bytes.0).ok();
+        let bytes = |text: &str| crate::params::read::<Bytes>(&json!(text)).map(|bytes| bytes.0).ok();
         assert_eq!(bytes("8GiB"), Some(8 << 30));
         assert_eq!(bytes("1.5 GB"), Some(1_500_000_000));
         assert_eq!(["8", "8 gigs", "GiB", "", "-1GiB", "0B"].map(bytes), [None; 6]);
-        let time = |text: &str| pipe_stages::params::read::<Time>(&json!(text)).map(|time| time.0).ok();
+        let time = |text: &str| crate::params::read::<Time>(&json!(text)).map(|time| time.0).ok();
         assert_eq!(time("1h30m"), Some(5400.0));
         assert_eq!(time("0.5s"), Some(0.5));
         assert_eq!(["90", "2 hours", "1h30"].map(time), [None; 3]);
         for text in ["8GiB", "12345B"] {
-            let read: Bytes = pipe_stages::params::read(&json!(text)).unwrap();
+            let read: Bytes = crate::params::read(&json!(text)).unwrap();
             assert_eq!(serde_json::to_value(read).unwrap(), json!(text));
         }
     }
