@@ -75,7 +75,7 @@ fn a_study_is_shown_by_name_hash_or_prefix() {
       search/split/002    split              done     SHORT  SHORT
       search/train/000    train              done     SHORT  SHORT  valid.fine_accuracy 1.00 %
       search/train/001    train              done     SHORT  SHORT  valid.fine_accuracy 1.00 %
-      search/train/002    train              done     SHORT  SHORT  valid.fine_accuracy 0.00 %
+      search/train/002    train              done     SHORT  SHORT  valid.fine_accuracy 1.00 %
       test                evaluate           done     SHORT  SHORT
       visualize_filters   visualize_filters  done     SHORT  SHORT
     exit 0

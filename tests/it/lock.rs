@@ -43,9 +43,9 @@ fn a_complete_run_writes_a_line_for_each_node() {
     stage evaluate 2
     stage fetch 1
     stage history 1
-    stage propose 2
+    stage propose 3
     stage select 1
-    stage split 2
+    stage split 3
     stage train 2
     stage visualize_filters 1
     KEY OUTPUT data

@@ -52,7 +52,7 @@ fn a_wrong_override_is_shown_like_a_mistake_in_the_file() {
     !  --> --set:1:1
     !   |
     ! 1 | search.trails=5
-    !   | ^^^^^^^^^^^^^ expected `constraints`, `fixed`, `imported`, `lag`, `maximise`, `minimise`, `sampler`, `space`, `trial` or `trials`
+    !   | ^^^^^^^^^^^^^ expected `constraints`, `first`, `fixed`, `imported`, `lag`, `limits`, `maximise`, `minimise`, `remember`, `repeats`, `sampler`, `space`, `stop`, `trial` or `trials`
     !   |
     !   = help: did you mean `trials`?
     !

@@ -204,12 +204,12 @@ fn charts_zoom_by_a_drag_and_matrices_by_buttons() {
 #[test]
 fn two_studies_are_a_page() {
     let sandbox = Sandbox::after_run();
-    sandbox.run("--set search.trials=4").ok();
+    sandbox.run("--set search.trials=5").ok();
     let before = sandbox.listing();
     let output = sandbox.pipe("diff tiny~1 tiny --html --output diff.html");
     assert_eq!((output.code, output.out.as_str()), (Some(1), "diff.html\n"), "{}", output.err);
     let page = fs::read_to_string(sandbox.path("diff.html")).unwrap();
-    for part in ["search.trials", "A, 3 trials", "B, 4 trials", "by the exact test of McNemar", "minus that in B"] {
+    for part in ["search.trials", "A, 3 trials", "B, 5 trials", "by the exact test of McNemar", "minus that in B"] {
         assert!(page.contains(part), "no `{part}`");
     }
     assert_eq!(sandbox.pipe("diff tiny~1 tiny --html --output -").out, page);

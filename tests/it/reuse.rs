@@ -48,7 +48,7 @@ fn nodes_have_lines_with_reasons_and_trainings_their_scores() {
     !    executed  flip  (first run)  TIME
     !    executed  search/train/000  valid.fine_accuracy 1.00 %, the best so far  (first run)  TIME
     !    executed  search/train/001  valid.fine_accuracy 1.00 %  (first run)  TIME
-    !    executed  search/train/002  valid.fine_accuracy 0.00 %  (first run)  TIME
+    !    executed  search/train/002  valid.fine_accuracy 1.00 %  (first run)  TIME
     ! warning: the best trial of `search` is no better than chance: valid.fine_accuracy 1.00 %, chance is 1.00 %
     !    executed  retrain_best  valid.fine_accuracy 1.00 %  (first run)  TIME
     !    executed  test  (first run)  TIME

@@ -101,7 +101,7 @@ fn of_a_node_that_would_not_run_it_is_told_why_it_ran() {
     exit 0
     ");
     assert_snapshot!(sandbox.pipe("why retrain_best --study tiny~2").shown(), @"
-      retrain_best ran: inputs `policy`, `proposal` changed
+      retrain_best ran: input `policy` changed
         because `flip` ran: policy default -> [{\"RandomFlip\":0.5}]
     exit 0
     ");
@@ -112,7 +112,7 @@ fn of_a_node_that_would_not_run_it_is_told_why_it_ran() {
     assert_snapshot!(sandbox.pipe("why retrain_best").shown(), @"
       retrain_best would be reused: unchanged
       in study tiny SHORT:
-        retrain_best ran: inputs `policy`, `proposal` changed
+        retrain_best ran: input `policy` changed
           because `flip` ran: policy default -> [{\"RandomFlip\":0.5}]
     exit 0
     ");
