@@ -210,6 +210,12 @@ impl Exec {
         let threads = self.threads.map_or_else(limits::cores, usize::from);
         pipe_stages::use_threads(threads);
         let device = ComputeDevice { kind: action.device.unwrap_or_default(), ordinal: self.gpu };
+        #[cfg(any(feature = "cuda", feature = "wgpu"))]
+        if device != ComputeDevice::CPU
+            && let Some(folder) = kernels_folder()
+        {
+            pipe_stages::network::keep_kernels(&folder);
+        }
         let trajectory = action.trajectory(&*stage);
         let cadence = Duration::from_secs_f64(self.checkpoint_every.clamp(0.0, 1e9));
         let (voice, lock) = match batch {
@@ -282,4 +288,15 @@ impl From<Failure> for Stopped {
     fn from(failure: Failure) -> Self {
         Self::Failure(failure)
     }
+}
+
+/// Returns the folder for what is learnt about GPUs and is the same for all stores: `PIPE_KERNELS`, or `pipe/kernels` in the user's cache.
+/// `None` if there is no such cache.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn kernels_folder() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let of_cache = |cache: PathBuf| cache.join("pipe/kernels");
+    set("PIPE_KERNELS")
+        .or_else(|| set("XDG_CACHE_HOME").map(of_cache))
+        .or_else(|| set("HOME").map(|home| of_cache(home.join(".cache"))))
 }

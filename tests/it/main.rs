@@ -39,6 +39,7 @@
 //! | [`reference`]    | the reference tables on the pages are generated from the declarations              |
 //! | [`sources`]      | folders and files of this disk, and downloads whose digests are not known yet       |
 //! | [`remote`]         | studies are pushed and pulled (feature `remote`; with [`servers`])                |
+//! | [`gpu`]            | a study on a GPU survives a kill (feature `wgpu`)                                 |
 //! | [`test_split`]   | only evaluations read the test images                                             |
 
 #![expect(clippy::disallowed_methods, reason = "tests write and move files of their own")]
@@ -53,6 +54,8 @@ mod docs;
 mod exports;
 mod failures;
 mod golden;
+#[cfg(feature = "wgpu")]
+mod gpu;
 mod graphs;
 mod groups;
 mod json;

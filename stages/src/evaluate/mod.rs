@@ -2,12 +2,13 @@
 
 pub use crate::records::EvaluateOn;
 use crate::{
+    device::DeviceKind,
     images::{
         Policy,
         dataset::{Dataset, Labels},
     },
     network::{
-        Architecture, Predictor,
+        Architecture, Mode, Predictor,
         architecture::Head,
         training::{
             data::{checked, heads, plain_batch},
@@ -82,13 +83,15 @@ impl Stage for Evaluate {
         let predictor = Predictor::load(inputs.record("architecture")?, inputs.bytes("weights")?, context.device)?;
         fits(predictor.architecture(), &labels)?;
         let heads = &predictor.architecture().heads;
+        let mut network = predictor.of_heads();
+        let batch_size = batch(context.device.kind);
         let mut logits = vec![Vec::new(); heads.len()];
-        for from in (0..data.len()).step_by(EVALUATION_BATCH) {
+        for from in (0..data.len()).step_by(batch_size) {
             if context.host.interrupted() {
                 return Err(StageError::Interrupted);
             }
-            let batch = plain_batch(&data, &policy, heads, from, (from + EVALUATION_BATCH).min(data.len()));
-            let mut of_batch = predictor.logits(&batch.images, EVALUATION_BATCH);
+            let batch = plain_batch(&data, &policy, heads, from, (from + batch_size).min(data.len()));
+            let mut of_batch = network.forward(&batch.images, Mode::Inference).outputs;
             for (logits, head) in logits.iter_mut().zip(heads) {
                 logits.append(of_batch.get_mut(&head.name).expect("the network has logits for each head"));
             }
@@ -108,6 +111,15 @@ impl Stage for Evaluate {
         let of_heads = judged.iter().map(|judged| (judged.head.name.clone(), judged.figures(self))).collect();
         let record = Evaluation { format: Version, split: self.split, n: data.len(), heads: of_heads };
         Ok(Outputs::default().with_record(&record).with(Predictions::FILE, predictions(&judged).write()))
+    }
+}
+
+/// Returns the number of images that are evaluated together.
+fn batch(device: DeviceKind) -> usize {
+    match device {
+        DeviceKind::Cpu => EVALUATION_BATCH,
+        // A card has more to do at once.
+        DeviceKind::Cuda | DeviceKind::Wgpu => 4 * EVALUATION_BATCH,
     }
 }
 

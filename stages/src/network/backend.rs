@@ -122,6 +122,21 @@ impl Backend {
     }
 }
 
+/// Keeps what burn learns about a device in `folder`, for later processes: which of its kernels are fast for which shapes, and the compiled
+/// kernels. Call it before any device is used. Only time depends on what is there: a folder that cannot be used costs the learning again.
+///
+/// burn's own settings (`cubecl.toml`, `burn.toml`) are not read.
+#[cfg(feature = "gpu")]
+pub fn keep_kernels(folder: &std::path::Path) {
+    use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig, cache::CacheConfig};
+
+    // The variables CUBECL_.. stay in force: they are how burn is looked into.
+    let mut config = CubeClRuntimeConfig::default().override_from_env();
+    config.environment.path = CacheConfig::Directory(folder.to_owned());
+    config.compilation.cache = true;
+    CubeClRuntimeConfig::try_set(config);
+}
+
 /// Says that a device is not among those that were found.
 pub fn absent(device: ComputeDevice, found: usize) -> String {
     let (kind, title) = (device.kind.word(), device.kind.title());

@@ -1,14 +1,26 @@
 //! Networks that compute: with our kernels on a CPU, with burn on other devices.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 #[cfg(any(feature = "gpu", test))]
 use super::on_burn::BurnNetwork;
-use super::{Architecture, Backend, Forward, Mode, Pass, Weights, on_cpu::CpuNetwork};
+use super::{Architecture, Backend, Forward, Mode, Pass, Response, Weights, on_cpu::CpuNetwork};
 
 /// A network on a backend, ready to compute.
 pub struct Network {
     engine: Engine,
+    /// The channels and the pixels of each output.
+    outputs: BTreeMap<String, Planes>,
+}
+
+/// The planes of an output: each channel has its pixels. A layer of units has channels of one pixel.
+#[derive(Debug, Clone, Copy)]
+struct Planes {
+    channels: usize,
+    pixels: usize,
 }
 
 enum Engine {
@@ -41,7 +53,11 @@ impl Network {
                 Engine::Burn(Box::new(BurnNetwork::new(architecture, pass, outputs, frozen, device)))
             }
         };
-        Self { engine }
+        let planes = |name: &&str| {
+            let shape = &architecture.layer(name).expect("outputs are layers").shape;
+            ((*name).to_owned(), Planes { channels: shape[0], pixels: shape[1..].iter().product() })
+        };
+        Self { engine, outputs: outputs.iter().map(planes).collect() }
     }
 
     /// Returns the network that computes the logits of all heads and is trained, except for the layers named `frozen`: those
@@ -109,9 +125,61 @@ impl Network {
         })
     }
 
+    /// Returns the mean of each channel of each output over its pixels, `[n, channels]`, by layer, for normalised `images`
+    /// `[n, c, h, w]` in inference.
+    ///
+    /// # Panics
+    /// If the length of `images` is not a multiple of an image's.
+    pub fn channel_means(&mut self, images: &[f32]) -> BTreeMap<String, Vec<f64>> {
+        #[cfg(any(feature = "gpu", test))]
+        if let Engine::Burn(network) = &mut self.engine {
+            return network.channel_means(images);
+        }
+        let outputs = self.forward(images, Mode::Inference).outputs;
+        let of_output = |(layer, output): (String, Vec<f32>)| {
+            let means = output.chunks_exact(self.outputs[&layer].pixels).map(mean).collect();
+            (layer, means)
+        };
+        outputs.into_iter().map(of_output).collect()
+    }
+
+    /// Returns how much image i of the normalised `images` `[n, c, h, w]` excites channel `channels.start + i` of the output `layer`, in
+    /// inference.
+    ///
+    /// # Panics
+    /// If the network was not built for [`Pass::ImageGradients`] with the one output `layer`, which has these channels, or the images are
+    /// not as many as the channels.
+    pub fn responses(&mut self, images: &[f32], layer: &str, channels: Range<usize>) -> Response {
+        #[cfg(any(feature = "gpu", test))]
+        if let Engine::Burn(network) = &mut self.engine {
+            return network.responses(images, layer, channels);
+        }
+        let output = self.forward(images, Mode::Inference).outputs.remove(layer).expect("the layer is the output");
+        let planes = self.outputs[layer];
+        assert_eq!(
+            output.len(),
+            channels.len() * planes.channels * planes.pixels,
+            "there is an image for each channel"
+        );
+        let own = |(image, channel)| {
+            let start = (image * planes.channels + channel) * planes.pixels;
+            start..start + planes.pixels
+        };
+        let own = || channels.clone().enumerate().map(own);
+        // An image affects only its own mean, so the gradient of the sum is made of the images' own gradients.
+        let mut of_output = vec![0.0; output.len()];
+        own().for_each(|plane| of_output[plane].fill(1.0 / planes.pixels as f32));
+        let gradients = self.image_gradients(&BTreeMap::from([(layer.to_owned(), of_output)]));
+        Response { means: own().map(|plane| mean(&output[plane])).collect(), gradients }
+    }
+
     /// Calls `f` on a thread of the pool. On another thread, each operation would have to wake a thread of the pool and wait for it.
     fn on_the_pool<'a, T: Send>(&'a mut self, f: impl FnOnce(&'a mut Engine) -> T + Send) -> T {
         let engine = &mut self.engine;
         rayon::scope(move |_| f(engine))
     }
+}
+
+fn mean(plane: &[f32]) -> f64 {
+    plane.iter().map(|&x| f64::from(x)).sum::<f64>() / plane.len() as f64
 }

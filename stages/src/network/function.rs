@@ -4,7 +4,7 @@ use crate::choices;
 
 choices! {
     /// An activation function, applied to each element.
-    #[derive(Copy, Eq)]
+    #[derive(Copy, Eq, Hash)]
     pub enum Function {
         /// max(x, 0).
         Relu = "relu",

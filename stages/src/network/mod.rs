@@ -23,6 +23,8 @@ mod weights;
 pub mod written_out;
 
 pub use architecture::{Architecture, Builder, Layer};
+#[cfg(feature = "gpu")]
+pub use backend::keep_kernels;
 pub use backend::{Backend, FoundDevice, NotBuilt, absent, device_failed, devices, driver_hint, numerics};
 pub use compute::Network;
 pub use error::ModelError;
@@ -32,7 +34,7 @@ pub use grad_cam::GradCam;
 pub use initialiser::Initialiser;
 pub use layers::LayerKind;
 pub use padding::Padding;
-pub use pass::{Forward, Mode, Pass};
+pub use pass::{Forward, Mode, Pass, Response};
 pub use predictor::Predictor;
 pub use weights::{Weight, Weights};
 pub use written_out::Layers;

@@ -35,3 +35,12 @@ pub struct Forward {
     /// The batch's mean and biased variance of each channel, by batch normalisation layer. Empty except in training.
     pub statistics: BTreeMap<String, [Vec<f32>; 2]>,
 }
+
+/// How much channels of a layer respond to images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Response {
+    /// For each image, the mean of its channel over the pixels.
+    pub means: Vec<f64>,
+    /// The gradient `[n, c, h, w]` of each mean with respect to its image.
+    pub gradients: Vec<f32>,
+}

@@ -55,6 +55,13 @@ impl Predictor {
         network
     }
 
+    /// Returns the network that computes the logits of all heads, with its weights.
+    pub fn of_heads(&self) -> Network {
+        let mut network = Network::of_heads(&self.architecture, Pass::Inference, &self.backend);
+        network.set_weights(&self.weights);
+        network
+    }
+
     /// Returns the logits `[n, classes]` of each head, by name, for normalised `images` `[n, c, h, w]`. Computes `batch` images at
     /// a time.
     ///
@@ -63,8 +70,7 @@ impl Predictor {
     pub fn logits(&self, images: &[f32], batch: usize) -> BTreeMap<String, Vec<f32>> {
         let size: usize = self.architecture.input.iter().product();
         assert!(images.len().is_multiple_of(size), "the length of `images` is a multiple of an image's");
-        let mut network = Network::of_heads(&self.architecture, Pass::Inference, &self.backend);
-        network.set_weights(&self.weights);
+        let mut network = self.of_heads();
         let mut logits: BTreeMap<String, Vec<f32>> = BTreeMap::new();
         for images in images.chunks(batch * size) {
             for (head, values) in network.forward(images, Mode::Inference).outputs {

@@ -493,3 +493,29 @@ fn pooling_ignores_padding() {
         }
     }
 }
+
+#[test]
+fn channels_respond_alike_on_all_backends() {
+    let conv = LayerKind::Conv(Conv { filters: 6, kernel: 3, stride: 1, padding: Padding::Same });
+    let architecture = network(conv);
+    let weights = weights(&architecture);
+    let layer = architecture.layers.iter().rev().find(|layer| layer.shape.len() == 3).unwrap().name.clone();
+    let images = numbers(4 * 60, 51);
+    let found = ours_and_burns().backends.map(|backend| {
+        let response =
+            loaded(&architecture, &weights, Pass::ImageGradients, &[&layer], &backend).responses(&images, &layer, 1..5);
+        let means = loaded(&architecture, &weights, Pass::Inference, &[&layer, "a"], &backend).channel_means(&images);
+        (response, means)
+    });
+    let [(ours, our_means), (burns, burns_means)] = &found;
+    let close = |ours: &[f64], burns: &[f64]| {
+        ours.len() == burns.len() && ours.iter().zip(burns).all(|(a, b)| (a - b).abs() < 1e-5 * a.abs().max(1.0))
+    };
+    let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<_>>();
+    assert!(close(&ours.means, &burns.means), "{ours:?} {burns:?}");
+    assert!(close(&wide(&ours.gradients), &wide(&burns.gradients)), "{ours:?} {burns:?}");
+    assert_eq!((our_means[&layer].len(), our_means["a"].len()), (4 * 6, 4 * 3));
+    assert!(our_means.iter().all(|(name, means)| close(means, &burns_means[name])), "{our_means:?} {burns_means:?}");
+    let own: Vec<f64> = (0..4).map(|image| our_means[&layer][image * 6 + image + 1]).collect();
+    assert_eq!(own, ours.means, "image i is measured by channel 1 + i");
+}

@@ -1,11 +1,11 @@
 //! Gradient ascent in input space: the trait of all methods, and the classic method.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
 use super::target::Target;
 use crate::{
     images::{Normalisation, dataset::ImageShape},
-    network::{Mode, Network, Pass, Predictor},
+    network::{Network, Pass, Predictor, Response},
     philox::{Purpose, Stream},
     stage::StageError,
 };
@@ -81,9 +81,9 @@ impl Climber for Ascent<'_> {
         let mut start = vec![0.0; filters.len()];
         for step in 0..self.steps {
             at_step(step)?;
-            let (activations, gradients) = gradients(&mut network, target, &filters, &images);
+            let Response { means, gradients } = network.responses(&images, &target.layer, filters.clone());
             if step == 0 {
-                start = activations;
+                start = means;
             }
             let size = self.shape.bytes();
             images.chunks_exact_mut(size).zip(gradients.chunks_exact(size)).for_each(|(x, g)| self.move_along(x, g));
@@ -137,44 +137,13 @@ pub(super) fn root_mean_square(gradient: &[f32]) -> f64 {
     (squares / gradient.len() as f64).sqrt()
 }
 
-/// Returns, for each image, its filter's mean activation.
+/// Returns, for each image i, the mean activation of filter `filters[i]`.
 pub(super) fn activations_of(
     network: &mut Network,
     target: &Target,
     filters: &Range<usize>,
     images: &[f32],
 ) -> Vec<f64> {
-    let output = network.forward(images, Mode::Inference).outputs.remove(&target.layer);
-    activations(target, filters, &output.expect("the output was asked for"))
-}
-
-/// Returns, for each image, its filter's mean activation, and its gradient with respect to the image.
-pub(super) fn gradients(
-    network: &mut Network,
-    target: &Target,
-    filters: &Range<usize>,
-    images: &[f32],
-) -> (Vec<f64>, Vec<f32>) {
-    let output = network.forward(images, Mode::Inference).outputs.remove(&target.layer);
-    let output = output.expect("the output was asked for"); // [n, filters, h, w]
-    // An image affects only its own activation, so the gradient of the sum is made of the images' own gradients.
-    let mut output_gradient = vec![0.0; output.len()];
-    let pixels = output.len() / (filters.len() * target.filters);
-    planes(target, filters, pixels).for_each(|plane| output_gradient[plane].fill(1.0 / pixels as f32));
-    let image_gradients = network.image_gradients(&BTreeMap::from([(target.layer.clone(), output_gradient)]));
-    (activations(target, filters, &output), image_gradients)
-}
-
-/// Returns, for each image i, the mean activation of filter `filters[i]` in a layer's `output`, `[n, filters, h, w]`.
-fn activations(target: &Target, filters: &Range<usize>, output: &[f32]) -> Vec<f64> {
-    let pixels = output.len() / (filters.len() * target.filters);
-    let mean = |plane: &[f32]| plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels as f64;
-    planes(target, filters, pixels).map(|plane| mean(&output[plane])).collect()
-}
-
-/// Returns, for each image i, where the plane of filter `filters[i]` is in a layer's output, `[n, filters, h, w]`.
-fn planes(target: &Target, filters: &Range<usize>, pixels: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-    let n_filters = target.filters;
-    let starts = filters.clone().enumerate().map(move |(image, filter)| (image * n_filters + filter) * pixels);
-    starts.map(move |start| start..start + pixels)
+    let means = &network.channel_means(images)[&target.layer]; // [n, filters]
+    means.chunks_exact(target.filters).zip(filters.clone()).map(|(of_image, filter)| of_image[filter]).collect()
 }

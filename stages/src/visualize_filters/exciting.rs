@@ -10,7 +10,7 @@ use crate::{
         dataset::{Dataset, Head, Labels},
         sheet::{Canvas, GAP, GROUND},
     },
-    network::{Mode, Pass, Predictor},
+    network::{Pass, Predictor},
     params::Float,
     records::{Example, ExamplesRecord, FilterExamples, LayerExamples, Version},
     stage::StageError,
@@ -82,15 +82,12 @@ impl Examples {
             at_image(first)?;
             let mut images = vec![0.0; batch.len() * data.image_shape().bytes()];
             policy.fill(data, batch, None, 0, &mut images);
-            let outputs = network.forward(&images, Mode::Inference).outputs; // layer -> [n, filters, h, w]
+            let means = network.channel_means(&images); // layer -> [n, filters]
             for (layer, of_filters) in &mut of_layers {
-                let output = &outputs[layer];
-                let pixels = output.len() / (batch.len() * of_filters.len());
-                for (i, plane) in output.chunks_exact(pixels).enumerate() {
-                    let mean = plane.iter().map(|&x| f64::from(x)).sum::<f64>() / pixels as f64;
-                    let example = Found { image: first + i / of_filters.len(), activation: mean };
-                    let filter = i % of_filters.len();
-                    put(&mut of_filters[filter], example, n);
+                let n_filters = of_filters.len();
+                for (i, &activation) in means[layer].iter().enumerate() {
+                    let example = Found { image: first + i / n_filters, activation };
+                    put(&mut of_filters[i % n_filters], example, n);
                 }
             }
         }

@@ -13,7 +13,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    ascent::{Climb, Climber, activations_of, gradients, root_mean_square},
+    ascent::{Climb, Climber, activations_of, root_mean_square},
     colours::Colours,
     method::Fourier,
     spectrum::Spectrum,
@@ -81,7 +81,7 @@ impl Climber for FourierAscent<'_> {
             let shifts: Vec<_> = filters.clone().map(|filter| self.shift(target, filter, step)).collect();
             let seen = pictures(&points);
             let rolled: Vec<Vec<f32>> = seen.iter().zip(&shifts).map(|(x, shift)| self.rolled(x, *shift)).collect();
-            let (_, by_images) = gradients(&mut network, target, &filters, &images(&rolled));
+            let by_images = network.responses(&images(&rolled), &target.layer, filters.clone()).gradients;
             let by_images = by_images.par_chunks_exact(self.shape.bytes());
             points.par_iter_mut().zip(by_images).zip(seen.par_iter().zip(&shifts)).for_each(
                 |((point, by_image), (picture, shift))| {

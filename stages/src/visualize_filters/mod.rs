@@ -44,6 +44,7 @@ pub use self::{
     record::{FilterActivation, FiltersRecord, LayerFilters},
 };
 use crate::{
+    device::DeviceKind,
     images::{
         Policy,
         dataset::{Dataset, ImageShape, Labels},
@@ -130,10 +131,13 @@ impl Stage for VisualizeFilters {
         Needs { seed: true, device: true, ..Needs::default() }
     }
 
+    /// Of the host. With a CPU's batches, because larger ones are in the memory of a card.
     fn memory(&self, inputs: &Inputs<'_>) -> Result<u64, StageError> {
         let architecture: Architecture = inputs.record(ARCHITECTURE)?;
         let targets = target::select(&architecture, &self.layers)?;
-        let of_batch = |target: &Target| target.batch().max(exciting::batch(&targets)) as u64 * target.bytes_per_image;
+        let of_batch = |target: &Target| {
+            target.batch(DeviceKind::Cpu).max(exciting::batch(&targets)) as u64 * target.bytes_per_image
+        };
         let climbing = targets.iter().map(of_batch).max();
         // The file's bytes, the numbers read from it, and the numbers on the device.
         let weights = 3 * 4 * architecture.parameters;
@@ -219,7 +223,7 @@ impl VisualizeFilters {
         let (mut layers, mut of_examples) = (Vec::new(), Vec::new());
         for target in targets {
             let mut climbs = Vec::with_capacity(target.filters);
-            for filters in target.batches() {
+            for filters in target.batches(context.device.kind) {
                 let n = filters.len() as u64;
                 climbs.extend(ascent.climb(target, filters, &mut |step| {
                     tell(done + n * u64::from(step) / u64::from(ascent.steps()));

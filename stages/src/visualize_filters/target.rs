@@ -3,16 +3,20 @@
 use std::ops::Range;
 
 use crate::{
+    device::DeviceKind,
     network::{Architecture, Layer, LayerKind},
     stage::StageError,
 };
 
-/// The most bytes that the images of one batch may take while they climb.
-const BATCH_BYTES: u64 = 256 << 20;
-
-/// The most images in one batch. A change of it changes results: sums of products may round differently in batches of other
-/// sizes.
-const BATCH: usize = 64;
+/// The most bytes that the images of one batch may take while they climb, and the most images. A change changes results: sums of products
+/// may round differently in batches of other sizes.
+fn limits(device: DeviceKind) -> (u64, usize) {
+    match device {
+        DeviceKind::Cpu => (256 << 20, 64),
+        // A card has more to do at once, and more memory than a core.
+        DeviceKind::Cuda | DeviceKind::Wgpu => (2 << 30, 512),
+    }
+}
 
 /// A layer whose filters are visualised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,15 +33,16 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Returns the number of images that climb together. It depends only on the network.
-    pub(super) fn batch(&self) -> usize {
-        let fitting = usize::try_from(BATCH_BYTES / self.bytes_per_image.max(1)).unwrap_or(BATCH);
-        fitting.clamp(1, BATCH).min(self.filters)
+    /// Returns the number of images that climb together. It depends only on the network and the kind of device.
+    pub(super) fn batch(&self, device: DeviceKind) -> usize {
+        let (bytes, most) = limits(device);
+        let fitting = usize::try_from(bytes / self.bytes_per_image.max(1)).unwrap_or(most);
+        fitting.clamp(1, most).min(self.filters)
     }
 
     /// Returns the filters, batch by batch.
-    pub(super) fn batches(&self) -> impl Iterator<Item = Range<usize>> {
-        let (batch, filters) = (self.batch(), self.filters);
+    pub(super) fn batches(&self, device: DeviceKind) -> impl Iterator<Item = Range<usize>> {
+        let (batch, filters) = (self.batch(device), self.filters);
         (0..filters).step_by(batch).map(move |from| from..filters.min(from + batch))
     }
 }
@@ -142,9 +147,10 @@ mod tests {
     fn every_filter_is_in_one_batch() {
         let targets = select(&network(1, 0), &[]).unwrap();
         assert_eq!(targets[0].kind, "conv");
-        assert_eq!(targets[0].batches().collect::<Vec<_>>(), [0..64, 64..70]);
+        assert_eq!(targets[0].batches(DeviceKind::Cpu).collect::<Vec<_>>(), [0..64, 64..70]);
+        assert_eq!(targets[0].batches(DeviceKind::Wgpu).next(), Some(0..70));
         let large = Target { bytes_per_image: 100 << 20, ..targets[0].clone() };
-        assert_eq!(large.batch(), 2);
-        assert_eq!(Target { bytes_per_image: u64::MAX, ..large }.batch(), 1);
+        assert_eq!([DeviceKind::Cpu, DeviceKind::Cuda].map(|device| large.batch(device)), [2, 20]);
+        assert_eq!(Target { bytes_per_image: u64::MAX, ..large }.batch(DeviceKind::Cpu), 1);
     }
 }

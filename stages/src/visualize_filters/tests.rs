@@ -5,7 +5,7 @@ use pipe_store::{Digest, MemoryObjects};
 use super::*;
 use crate::{
     network::{
-        Backend, Builder, Function, Mode, Padding, Pass, Predictor, Weights,
+        Backend, Builder, Function, Mode, Padding, Pass, Predictor, Response, Weights,
         architecture::Head,
         layers::{Activation, Add, AvgPool, BatchNorm, Conv, Dropout, Flatten},
     },
@@ -114,13 +114,13 @@ fn gradients_agree_with_finite_differences() {
         let size = ascent.shape.bytes();
         let images: Vec<f32> = (2..5).flat_map(|filter| ascent.start_image(target, filter)).collect();
         let mut network = ascent.network(target);
-        let (activations, gradients) = super::ascent::gradients(&mut network, target, &(2..5), &images);
+        let Response { means, gradients } = network.responses(&images, &target.layer, 2..5);
         assert_eq!(gradients.len(), 3 * size);
         for e in (0..3 * size).step_by(7) {
             let mut moved = |by: f32| {
                 let mut moved = images.clone();
                 moved[e] += by;
-                super::ascent::gradients(&mut network, target, &(2..5), &moved).0
+                network.responses(&moved, &target.layer, 2..5).means
             };
             let (up, down) = (moved(0.02), moved(-0.02));
             let expected = (up[e / size] - down[e / size]) / 0.04;
@@ -128,7 +128,7 @@ fn gradients_agree_with_finite_differences() {
             assert!((found - expected).abs() < 2e-5 + 1e-2 * expected.abs(), "{e}: {found} {expected}");
             // An image does not affect another's activation.
             let other = (e / size + 1) % 3;
-            assert!((up[other] - activations[other]).abs() < 1e-6);
+            assert!((up[other] - means[other]).abs() < 1e-6);
         }
     });
 }

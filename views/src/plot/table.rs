@@ -91,7 +91,9 @@ impl Trim {
         };
         let Some(value) = value else { return false };
         self.levels.iter().any(|level| {
-            let range = level.split_once("..").and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+            let range = level
+                .split_once("..")
+                .and_then(|(low, high)| Some((low.parse::<f64>().ok()?, high.parse::<f64>().ok()?)));
             match (range, level.parse::<f64>(), value.as_f64()) {
                 (Some((low, high)), _, Some(number)) => (low..=high).contains(&number),
                 (None, Ok(level), Some(number)) => level == number,

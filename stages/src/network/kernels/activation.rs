@@ -62,9 +62,9 @@ kernel! {
 }
 
 /// SELU's lambda, 1.0507009873554805 (Klambauer et al. 2017).
-const SELU_SCALE: f32 = 1.050_701;
+pub(crate) const SELU_SCALE: f32 = 1.050_701;
 /// Lambda times SELU's alpha, 1.6732632423543772. The output is larger than minus this.
-const SELU_LIMIT: f32 = 1.758_099_3;
+pub(crate) const SELU_LIMIT: f32 = 1.758_099_3;
 
 kernel! {
     /// lambda x if x is positive, otherwise lambda alpha (exp(x) - 1).

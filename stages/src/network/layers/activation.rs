@@ -46,13 +46,18 @@ impl Definition for Activation {
     fn on_burn(
         &self,
         mut inputs: Vec<burn::tensor::Tensor<4>>,
-        _site: &mut super::burn_site::Site<'_>,
+        #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "burn's operations need nothing of it"))]
+        site: &mut super::burn_site::Site<'_>,
     ) -> burn::tensor::Tensor<4> {
         use burn::tensor::activation::relu;
 
         const SCALE: f64 = 1.0507009873554805;
         const SLOPE: f64 = 1.6732632423543772;
         let x = inputs.remove(0);
+        #[cfg(feature = "gpu")]
+        if site.has_our_kernels {
+            return crate::network::on_burn::kernels::activation::activate(self.function, x);
+        }
         match self.function {
             Function::Relu => relu(x),
             // The gradient of burn's own ELU is NaN for large x: 0 times infinity.

@@ -89,6 +89,12 @@ impl Definition for BatchNorm {
             let (mean, variance) = (site.array("moving_mean"), site.array("moving_variance"));
             return module::batch_norm(x, gamma, beta, mean, variance, epsilon);
         }
+        #[cfg(feature = "gpu")]
+        if site.has_our_kernels {
+            let normalised = crate::network::on_burn::kernels::batch_norm::normalise(x, gamma, beta, self.epsilon);
+            site.statistics.insert(site.layer.to_owned(), [normalised.mean, normalised.variance]);
+            return normalised.output;
+        }
         let normalised = module::batch_norm_train(x, gamma, beta, epsilon);
         let statistics = [normalised.mean, normalised.variance];
         site.statistics.insert(site.layer.to_owned(), statistics.map(burn::tensor::Tensor::inner));

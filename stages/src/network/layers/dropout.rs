@@ -69,7 +69,7 @@ impl Definition for Dropout {
         let mask = Mask::new(seed, step, site.index, self.p);
         #[cfg(feature = "gpu")]
         if site.has_our_kernels {
-            return x * crate::network::on_burn::kernels::dropout::factors(&mask, shape, site.device);
+            return crate::network::on_burn::kernels::dropout::drop(&mask, x);
         }
         x * crate::network::on_burn::traffic::upload(factors(&mask, shape), shape, site.device)
     }

@@ -1,6 +1,9 @@
 //! Networks on any device that burn supports, with burn's tensors and autodiff. Used on GPUs, and in tests to check our CPU kernels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use burn::tensor::{Device, Tensor};
 
@@ -9,7 +12,7 @@ use self::traffic::{numbers, upload};
 use super::{
     architecture::{Architecture, Layer, ParameterShape},
     layers::burn_site::Site,
-    pass::{Forward, Mode, Pass},
+    pass::{Forward, Mode, Pass, Response},
     weights::Weights,
 };
 
@@ -109,9 +112,7 @@ impl BurnNetwork {
     /// # Panics
     /// If the length of `images` is not a multiple of an image's.
     pub(super) fn forward(&mut self, images: &[f32], mode: Mode) -> Forward {
-        let [c, h, w] = self.architecture.input;
-        let n = images.len() / (c * h * w);
-        let images = upload(images.to_vec(), [n, c, h, w], &self.device);
+        let images = self.on_device(images);
         let images = if self.pass == Pass::ImageGradients { images.autodiff().require_grad() } else { images };
         self.images = (self.pass == Pass::ImageGradients).then(|| images.clone());
         let (last, statistics) = self.walk(images, mode);
@@ -144,6 +145,34 @@ impl BurnNetwork {
         let mut gradients = self.scalar(output_gradients).backward();
         let images = self.images.take().expect("the last pass was for gradients with respect to images");
         numbers(images.grad_remove(&mut gradients).expect("every output depends on the images"))
+    }
+
+    /// See [`Network::channel_means`](super::Network::channel_means).
+    pub(super) fn channel_means(&mut self, images: &[f32]) -> BTreeMap<String, Vec<f64>> {
+        let (outputs, _) = self.walk(self.on_device(images), Mode::Inference);
+        let outputs = outputs.into_iter();
+        outputs.map(|(layer, output)| (layer, wide(numbers(output.mean_dim(3).mean_dim(2))))).collect()
+    }
+
+    /// See [`Network::responses`](super::Network::responses).
+    pub(super) fn responses(&mut self, images: &[f32], layer: &str, channels: Range<usize>) -> Response {
+        assert_eq!(self.pass, Pass::ImageGradients, "the network was built for gradients with respect to images");
+        let n = channels.len();
+        let images = self.on_device(images).autodiff().require_grad();
+        let (mut outputs, _) = self.walk(images.clone(), Mode::Inference);
+        let output = outputs.remove(layer).expect("the layer is an output");
+        let means = output.slice_dim(1, channels).mean_dim(3).mean_dim(2).reshape([n, n]);
+        // An image affects only its own mean, so the gradient of the sum is made of the images' own gradients.
+        let own = (means * Tensor::<2>::eye(n, &self.device).autodiff()).sum_dim(1);
+        let mut gradients = own.clone().sum().backward();
+        let gradients = images.grad_remove(&mut gradients).expect("every output depends on the images");
+        Response { means: wide(numbers(own.inner())), gradients: numbers(gradients) }
+    }
+
+    /// Copies `images` `[n, c, h, w]` to the device.
+    fn on_device(&self, images: &[f32]) -> Tensor<4> {
+        let [c, h, w] = self.architecture.input;
+        upload(images.to_vec(), [images.len() / (c * h * w), c, h, w], &self.device)
     }
 
     /// Returns a scalar whose gradients with respect to the outputs are `output_gradients`.
@@ -189,6 +218,10 @@ impl BurnNetwork {
         let last = self.outputs.iter().map(|name| (name.clone(), take(&mut outputs, name))).collect();
         (last, statistics)
     }
+}
+
+fn wide(values: Vec<f32>) -> Vec<f64> {
+    values.into_iter().map(f64::from).collect()
 }
 
 /// A device, and the turn of one test to use it.

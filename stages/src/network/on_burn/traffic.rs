@@ -29,10 +29,10 @@ pub(crate) fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 /// Reads tensors at once: waits for the device once. The error says what the device says.
 #[cfg(feature = "gpu")]
-pub(crate) fn read_all<'t>(tensors: impl Iterator<Item = &'t Tensor<1>>) -> Result<Vec<Vec<f32>>, String> {
+pub(crate) fn read_all(tensors: impl Iterator<Item = Tensor<1>>) -> Result<Vec<Vec<f32>>, String> {
     #[cfg(test)]
     counted(|traffic| traffic.reads += 1);
-    let transaction = tensors.fold(Transaction::default(), |all, tensor| all.register(tensor.clone()));
+    let transaction = tensors.fold(Transaction::default(), |all, tensor| all.register(tensor));
     let read = transaction.try_execute().map_err(|error| error.to_string())?;
     Ok(read.into_iter().map(|data| data.try_into_vec::<f32>().expect("networks compute with f32")).collect())
 }

@@ -1,5 +1,9 @@
 //! Trainings on a device follow those of the CPU. Without a device, the tests pass and say that they were skipped.
 
+use std::sync::{Arc, Mutex};
+
+use cubecl::logging::{LaunchObservation, LaunchObserver};
+
 use super::*;
 use crate::network::on_burn::{test_device, traffic};
 
@@ -112,3 +116,45 @@ fn nothing_but_words_is_copied_in_a_step() {
         assert!(of_step(&epoch[..4]), "{epoch:?}");
     }
 }
+
+/// The kernels that were launched, and how often.
+#[derive(Default)]
+struct Launches(Mutex<BTreeMap<&'static str, u64>>);
+
+impl LaunchObserver for Launches {
+    fn launched(&self, kernel: &'static str) {
+        *self.0.lock().unwrap().entry(kernel).or_default() += 1;
+    }
+}
+
+/// Every epoch launches the same kernels, and a step changes all arrays in one launch.
+#[test]
+fn a_step_launches_few_kernels() {
+    let Some((device, _turn)) = test_device() else { return };
+    // The first training also tunes kernels.
+    let launches = [1, 1, 2, 3].map(|epochs| {
+        let train = train(json!({ "clip_norm": 0.5, "l2": 0.01, "epochs": epochs }));
+        let launches = Arc::new(Launches::default());
+        let observation = LaunchObservation::new(launches.clone());
+        Study::new().run_on(Some(&device), &train, &QuietHost).unwrap();
+        drop(observation);
+        let of_kernels = launches.0.lock().unwrap().clone();
+        of_kernels
+    });
+    // What is launched once is in all of them.
+    let more = |one: usize| -> BTreeMap<&str, u64> {
+        let before = |name: &str| launches[one - 1].get(name).copied().unwrap_or(0);
+        let more = launches[one].iter().map(|(&name, n)| (name, n - before(name)));
+        more.filter(|(_, n)| *n > 0).collect()
+    };
+    assert_eq!(more(2), more(3));
+    let epoch = more(3);
+    let of = |name: &str| epoch.iter().filter(|(kernel, _)| kernel.contains(name)).map(|(_, n)| n).sum::<u64>();
+    // Four steps: one update of all arrays, one sum for the norm of all gradients and one for the penalty.
+    assert_eq!((of("Adaptive"), of("OfTiles")), (4, 8), "{epoch:#?}");
+    let all: u64 = epoch.values().sum();
+    assert!(all <= 4 * MOST_OF_STEP, "{all} launches in an epoch of four steps: {epoch:#?}");
+}
+
+/// The launches of a step of the test's network, with a fourth of its validation.
+const MOST_OF_STEP: u64 = 125;

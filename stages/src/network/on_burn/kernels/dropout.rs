@@ -1,10 +1,13 @@
-//! Masks of dropout: those of the CPU, bit for bit.
+//! Dropout, by the masks of the CPU, bit for bit.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
+use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
 use super::{
-    launch::{buffer, empty, tensor, units},
+    launch::{empty_like, units},
+    layout::Layout,
+    operation::{self, Kept},
     philox::number,
 };
 use crate::{
@@ -12,36 +15,56 @@ use crate::{
     philox::Purpose,
 };
 
-/// Returns the factors by which `mask` multiplies a map of this shape, `[n, c, h, w]`.
-pub(crate) fn factors(mask: &Mask, shape: [usize; 4], device: &Device) -> Tensor<4> {
-    let [n, channels, h, w] = shape;
-    let place = buffer(Tensor::<1>::empty([1], device));
-    let out = empty(shape, &place);
-    let (count, dim) = units(n * channels * h * w, &out);
-    let [key_0, key_1] = mask.stream().key();
-    let [major, minor] = mask.stream().place();
-    draw::launch(
-        &place.client,
-        count,
-        dim,
-        out.clone().into_buffer_arg(),
-        (h * w) as u32,
-        channels as u32,
-        channels.next_multiple_of(LANES) as u32,
-        key_0,
-        key_1,
-        major,
-        minor,
-        mask.threshold(),
-        mask.scale(),
-    );
-    tensor(out)
+/// Multiplies `x` `[n, c, h, w]` by the factors of `mask`. The gradient is multiplied by the same factors, which are drawn again.
+pub(crate) fn drop(mask: &Mask, x: Tensor<4>) -> Tensor<4> {
+    let dropped = Dropped(*mask);
+    operation::apply(x, |x| (dropped.applied(x), dropped))
+}
+
+#[derive(Debug, Clone)]
+struct Dropped(Mask);
+
+impl Kept for Dropped {
+    fn gradient(&self, dy: CubeTensor) -> CubeTensor {
+        self.applied(dy)
+    }
+}
+
+impl Dropped {
+    fn applied(&self, x: CubeTensor) -> CubeTensor {
+        let layout = Layout::of(&x);
+        let x = layout.arranged(x);
+        let y = empty_like(&x);
+        let [_, channels, h, w] = x.meta.shape()[..] else { panic!("maps have four dimensions") };
+        let (count, dim) = units(x.meta.num_elements(), &x);
+        let [key_0, key_1] = self.0.stream().key();
+        let [major, minor] = self.0.stream().place();
+        multiply::launch(
+            &x.client.clone(),
+            count,
+            dim,
+            x.into_buffer_arg(),
+            y.clone().into_buffer_arg(),
+            (h * w) as u32,
+            channels as u32,
+            channels.next_multiple_of(LANES) as u32,
+            key_0,
+            key_1,
+            major,
+            minor,
+            self.0.threshold(),
+            self.0.scale(),
+            layout == Layout::Pixels,
+        );
+        y
+    }
 }
 
 /// The elements of a map are numbered as the CPU lays them out: `[n, pixels, padded channels]`.
 #[cube(launch)]
-fn draw(
-    out: &mut [f32],
+fn multiply(
+    x: &[f32],
+    y: &mut [f32],
     pixels: u32,
     channels: u32,
     padded: u32,
@@ -51,16 +74,21 @@ fn draw(
     minor: u32,
     threshold: u32,
     scale: f32,
+    #[comptime] by_pixels: bool,
 ) {
-    if ABSOLUTE_POS < out.len() {
+    if ABSOLUTE_POS < y.len() {
         let at = ABSOLUTE_POS as u32;
-        let pixel = at % pixels;
-        let channel = at / pixels % channels;
         let image = at / (pixels * channels);
+        let mut pixel = at % pixels;
+        let mut channel = at / pixels % channels;
+        if comptime!(by_pixels) {
+            pixel = at / channels % pixels;
+            channel = at % channels;
+        }
         let element = (image * pixels + pixel) * padded + channel;
         let block = element / 64u32 * 16u32 + element % 16u32;
         let bits =
             number(comptime!(Purpose::Dropout as u32), major, minor, block, key_0, key_1, element / 16u32 % 4u32);
-        out[ABSOLUTE_POS] = select(bits >= threshold, scale, 0.0f32);
+        y[ABSOLUTE_POS] = x[ABSOLUTE_POS] * select(bits >= threshold, scale, 0.0f32);
     }
 }

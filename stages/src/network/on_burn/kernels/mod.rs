@@ -2,15 +2,21 @@
 //!
 //! Buffers are flat. A kernel has one unit for each number that it writes, unless it says otherwise.
 
+pub(crate) mod activation;
+pub(crate) mod batch_norm;
 pub(crate) mod dropout;
 pub(crate) mod images;
 mod launch;
+mod layout;
 pub(crate) mod loss;
+mod operation;
 pub(crate) mod optimizer;
 mod philox;
-pub(crate) mod statistics;
 pub(crate) mod sums;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tiles;
 
-pub(crate) use launch::{has_plane_operations, holds, is_cube, largest_buffer, words};
+pub(crate) use launch::{
+    alignment, buffer, empty, has_plane_operations, holds, is_cube, largest_buffer, most_buffers, part, tensor, words,
+};

@@ -1,69 +1,76 @@
-//! The optimizer: one launch for each array. The formulas are those of [`crate::network::training::optimizer`].
+//! The optimizer and the moving statistics: one launch for all arrays. The formulas are those of
+//! [`crate::network::training::optimizer`].
 
-use burn::tensor::Tensor;
+use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::launch::{buffer, units};
+use super::{
+    sums::{ALIVE, CLIP},
+    tiles::{MOVING, TEAM, Tile, Tiles, number},
+};
 use crate::network::training::optimizer::{EPSILON, Factors, OptimizerKind, REST_1, REST_2, RHO};
 
-/// The moments of an array, as far as the optimizer has them.
-pub(crate) struct Moments<'a> {
-    pub(crate) first: Option<&'a Tensor<1>>,
-    pub(crate) second: Option<&'a Tensor<1>>,
+/// The buffers of a launch besides the gradients.
+pub(crate) const BUFFERS: usize = 5;
+
+/// All arrays of a network, one after the other, and their moments as far as the optimizer has them.
+pub(crate) struct Arrays<'a> {
+    pub(crate) weights: &'a CubeTensor,
+    pub(crate) first: Option<&'a CubeTensor>,
+    pub(crate) second: Option<&'a CubeTensor>,
 }
 
-/// Updates `weights` and their moments in place from `gradients`. `clip` `[1]` scales the gradients. Does nothing if `alive` `[1]` is 0.
+/// Changes `arrays` in place. `news` has the gradient or the statistics of the batch for each array of `tiles`. `control` says how gradients
+/// are scaled, and whether to do anything: see [`sums::check`](super::sums::check).
 pub(crate) fn update(
     kind: OptimizerKind,
-    weights: &Tensor<1>,
-    gradients: Tensor<1>,
-    moments: Moments<'_>,
+    arrays: &Arrays<'_>,
+    tiles: &Tiles,
+    news: Vec<CubeTensor>,
     factors: &Factors,
-    clip: &Tensor<1>,
-    alive: &Tensor<1>,
+    control: &CubeTensor,
 ) {
-    let [weights, gradients, clip, alive] = [weights.clone(), gradients, clip.clone(), alive.clone()].map(buffer);
-    let (count, dim) = units(weights.meta.num_elements(), &weights);
-    let client = weights.client.clone();
-    let moment = |of: Option<&Tensor<1>>| buffer(of.expect("the optimizer has this moment").clone()).into_buffer_arg();
+    let client = &arrays.weights.client;
+    let dim = CubeDim::new_1d(TEAM);
+    let news = news.into_iter().map(CubeTensor::into_buffer_arg).collect();
+    let moment = |of: Option<&CubeTensor>| of.expect("the optimizer has this moment").clone().into_buffer_arg();
+    let [weights, words, control] =
+        [arrays.weights, &tiles.words, control].map(|buffer| buffer.clone().into_buffer_arg());
     match kind {
         OptimizerKind::Sgd => descend::launch(
-            &client,
-            count,
+            client,
+            tiles.cubes(),
             dim,
-            weights.into_buffer_arg(),
-            gradients.into_buffer_arg(),
-            moment(moments.first),
-            clip.into_buffer_arg(),
-            alive.into_buffer_arg(),
-            factors.decay,
+            weights,
+            moment(arrays.first),
+            news,
+            words,
+            control,
             factors.rate,
             factors.momentum,
             u32::from(factors.nesterov),
         ),
         OptimizerKind::RmsProp => rms_prop::launch(
-            &client,
-            count,
+            client,
+            tiles.cubes(),
             dim,
-            weights.into_buffer_arg(),
-            gradients.into_buffer_arg(),
-            moment(moments.second),
-            clip.into_buffer_arg(),
-            alive.into_buffer_arg(),
-            factors.decay,
+            weights,
+            moment(arrays.second),
+            news,
+            words,
+            control,
             factors.rate,
         ),
         OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::Nadam => adaptive::launch(
-            &client,
-            count,
+            client,
+            tiles.cubes(),
             dim,
-            weights.into_buffer_arg(),
-            gradients.into_buffer_arg(),
-            moment(moments.first),
-            moment(moments.second),
-            clip.into_buffer_arg(),
-            alive.into_buffer_arg(),
-            factors.decay,
+            weights,
+            moment(arrays.first),
+            moment(arrays.second),
+            news,
+            words,
+            control,
             factors.rate,
             factors.keep,
             factors.of_mean,
@@ -73,71 +80,115 @@ pub(crate) fn update(
     }
 }
 
+/// Returns the gradient of number `i` of the tile, whose weight is `weight`.
+#[cube]
+fn gradient(gradients: &Sequence<Box<[f32]>>, tile: &Tile, i: u32, weight: f32, control: &[f32]) -> f32 {
+    control[comptime!(CLIP)] * (number(gradients, tile, i) + tile.factor * weight)
+}
+
+/// Moves the moving statistics of a tile.
+#[cube]
+fn move_towards(moving: &mut [f32], batch: &Sequence<Box<[f32]>>, tile: &Tile) {
+    let mut i = UNIT_POS;
+    while i < tile.n {
+        let at = (tile.at + i) as usize;
+        moving[at] = moving[at] * tile.factor + number(batch, tile, i) * (1.0f32 - tile.factor);
+        i += comptime!(TEAM);
+    }
+}
+
 #[cube(launch)]
 fn descend(
     weights: &mut [f32],
-    gradients: &[f32],
     velocities: &mut [f32],
-    clip: &[f32],
-    alive: &[f32],
-    decay: f32,
+    news: Sequence<Box<[f32]>>,
+    tiles: &[u32],
+    control: &[f32],
     rate: f32,
     momentum: f32,
     nesterov: u32,
 ) {
-    if ABSOLUTE_POS < weights.len() && alive[0] != 0.0f32 {
-        let weight = weights[ABSOLUTE_POS];
-        let change = 0.0f32 - rate * (clip[0] * (gradients[ABSOLUTE_POS] + decay * weight));
-        let velocity = momentum * velocities[ABSOLUTE_POS] + change;
-        velocities[ABSOLUTE_POS] = velocity;
-        weights[ABSOLUTE_POS] = weight + select(nesterov != 0u32, momentum * velocity + change, velocity);
+    let tile = Tile::of_cube(tiles);
+    if control[comptime!(ALIVE)] != 0.0f32 {
+        if tile.kind == comptime!(MOVING) {
+            move_towards(weights, &news, &tile);
+        } else {
+            let mut i = UNIT_POS;
+            while i < tile.n {
+                let at = (tile.at + i) as usize;
+                let weight = weights[at];
+                let change = 0.0f32 - rate * gradient(&news, &tile, i, weight, control);
+                let velocity = momentum * velocities[at] + change;
+                velocities[at] = velocity;
+                weights[at] = weight + select(nesterov != 0u32, momentum * velocity + change, velocity);
+                i += comptime!(TEAM);
+            }
+        }
     }
 }
 
 #[cube(launch)]
 fn rms_prop(
     weights: &mut [f32],
-    gradients: &[f32],
     squares: &mut [f32],
-    clip: &[f32],
-    alive: &[f32],
-    decay: f32,
+    news: Sequence<Box<[f32]>>,
+    tiles: &[u32],
+    control: &[f32],
     rate: f32,
 ) {
-    if ABSOLUTE_POS < weights.len() && alive[0] != 0.0f32 {
-        let weight = weights[ABSOLUTE_POS];
-        let gradient = clip[0] * (gradients[ABSOLUTE_POS] + decay * weight);
-        let square = comptime!(RHO) * squares[ABSOLUTE_POS] + comptime!(1.0 - RHO) * gradient * gradient;
-        squares[ABSOLUTE_POS] = square;
-        weights[ABSOLUTE_POS] = weight - rate * gradient / (square + comptime!(EPSILON)).sqrt();
+    let tile = Tile::of_cube(tiles);
+    if control[comptime!(ALIVE)] != 0.0f32 {
+        if tile.kind == comptime!(MOVING) {
+            move_towards(weights, &news, &tile);
+        } else {
+            let mut i = UNIT_POS;
+            while i < tile.n {
+                let at = (tile.at + i) as usize;
+                let weight = weights[at];
+                let gradient = gradient(&news, &tile, i, weight, control);
+                let square = comptime!(RHO) * squares[at] + comptime!(1.0 - RHO) * gradient * gradient;
+                squares[at] = square;
+                weights[at] = weight - rate * gradient / (square + comptime!(EPSILON)).sqrt();
+                i += comptime!(TEAM);
+            }
+        }
     }
 }
 
 #[cube(launch)]
 fn adaptive(
     weights: &mut [f32],
-    gradients: &[f32],
     means: &mut [f32],
     squares: &mut [f32],
-    clip: &[f32],
-    alive: &[f32],
-    decay: f32,
+    news: Sequence<Box<[f32]>>,
+    tiles: &[u32],
+    control: &[f32],
     rate: f32,
     keep: f32,
     of_mean: f32,
     of_gradient: f32,
     of_square: f32,
 ) {
-    if ABSOLUTE_POS < weights.len() && alive[0] != 0.0f32 {
-        let weight = weights[ABSOLUTE_POS];
-        let gradient = clip[0] * (gradients[ABSOLUTE_POS] + decay * weight);
-        let old_mean = means[ABSOLUTE_POS];
-        let old_square = squares[ABSOLUTE_POS];
-        let mean = old_mean + (gradient - old_mean) * comptime!(REST_1);
-        let square = old_square + (gradient * gradient - old_square) * comptime!(REST_2);
-        means[ABSOLUTE_POS] = mean;
-        squares[ABSOLUTE_POS] = square;
-        let step = of_mean * mean + of_gradient * gradient;
-        weights[ABSOLUTE_POS] = keep * weight - rate * step / ((square * of_square).sqrt() + comptime!(EPSILON));
+    let tile = Tile::of_cube(tiles);
+    if control[comptime!(ALIVE)] != 0.0f32 {
+        if tile.kind == comptime!(MOVING) {
+            move_towards(weights, &news, &tile);
+        } else {
+            let mut i = UNIT_POS;
+            while i < tile.n {
+                let at = (tile.at + i) as usize;
+                let weight = weights[at];
+                let gradient = gradient(&news, &tile, i, weight, control);
+                let old_mean = means[at];
+                let old_square = squares[at];
+                let mean = old_mean + (gradient - old_mean) * comptime!(REST_1);
+                let square = old_square + (gradient * gradient - old_square) * comptime!(REST_2);
+                means[at] = mean;
+                squares[at] = square;
+                let step = of_mean * mean + of_gradient * gradient;
+                weights[at] = keep * weight - rate * step / ((square * of_square).sqrt() + comptime!(EPSILON));
+                i += comptime!(TEAM);
+            }
+        }
     }
 }

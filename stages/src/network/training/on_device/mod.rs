@@ -3,14 +3,20 @@
 //!
 //! A step whose loss is not finite, and all after it, change nothing. Which one that was is known when the losses are read.
 
+mod arena;
 mod data;
+mod pack;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use burn::tensor::{Device, Tensor};
 use burn_cubecl::tensor::CubeTensor;
 
-use self::data::{Batch, Images, Needs};
+use self::{
+    arena::Arena,
+    data::{Batch, Images, Needs},
+    pack::{News, Pack, STATISTICS},
+};
 use super::{
     optimizer::UpdateRule,
     settings::Settings,
@@ -22,15 +28,12 @@ use crate::{
         self, Mode, Pass, Weights,
         on_burn::{
             BurnNetwork,
-            kernels::{self, images::Plan, loss, optimizer, statistics, sums},
+            kernels::{self, buffer, images::Plan, loss, optimizer, sums, tiles::Tiles},
             traffic::{read_all, upload},
         },
     },
     stage::StageError,
 };
-
-/// Arrays on a device, by name and flat.
-type Arrays = BTreeMap<String, Tensor<1>>;
 
 /// Takes the steps of a training on a device.
 pub(super) struct DeviceTrainer<'a> {
@@ -38,10 +41,14 @@ pub(super) struct DeviceTrainer<'a> {
     device: Device,
     seed: u64,
     network: BurnNetwork,
-    /// Trained parameters and moving statistics.
-    weights: Arrays,
-    first: Arrays,
-    second: Arrays,
+    /// Trained parameters, and then moving statistics.
+    weights: Arena,
+    first: Option<Arena>,
+    second: Option<Arena>,
+    /// The arrays that a step changes, in as few launches as the device allows.
+    packs: Vec<Pack>,
+    /// The kernels, of which the penalty is the sum of the squares. `None` if there is none.
+    kernels: Option<Tiles>,
     /// How the words of images are read.
     plan: Plan,
     /// `None` if images are prepared on the host.
@@ -52,11 +59,9 @@ pub(super) struct DeviceTrainer<'a> {
     /// The weights of the classes of each head.
     class_weights: Vec<Tensor<1>>,
     /// The losses of the steps since the state was last up to date: [`Slots`].
-    slots: Tensor<1>,
-    /// 1 until a loss is not finite, then 0.
-    alive: Tensor<1>,
-    /// What gradients are multiplied by.
-    clip: Tensor<1>,
+    slots: CubeTensor,
+    /// Whether every loss was finite, and what gradients are multiplied by.
+    control: CubeTensor,
     /// The steps since the state was last up to date, as far as they have slots: the number of images of each.
     taken: Vec<u64>,
     /// The optimizer's steps and product when the state was last up to date.
@@ -94,9 +99,10 @@ impl<'a> DeviceTrainer<'a> {
         let Settings { architecture, frozen, policy, .. } = training.settings;
         let data = training.data;
         let array = |values: &[f32]| upload(values.to_vec(), [values.len()], device);
-        let arrays = |from: &BTreeMap<String, Vec<f32>>| -> Arrays {
-            from.iter().map(|(name, values)| (name.clone(), array(values))).collect()
-        };
+        let trained: BTreeSet<_> = training.settings.trained().map(|parameter| parameter.name).collect();
+        let (first, rest): (Vec<_>, Vec<_>) = state.weights.0.iter().partition(|(name, _)| trained.contains(*name));
+        let arrays = first.into_iter().chain(rest).map(|(name, weight)| (name.as_str(), weight.values.as_slice()));
+        let weights = Arena::new(arrays, device);
         let heads: Vec<_> = architecture.heads.iter().map(|head| head.name.as_str()).collect();
         let shape = data.image_shape();
         let (plan, is_whole) = data::plan(shape, policy);
@@ -112,9 +118,11 @@ impl<'a> DeviceTrainer<'a> {
             device: device.clone(),
             seed,
             network: BurnNetwork::new(architecture, Pass::Training, &heads, frozen, device),
-            weights: state.weights.0.iter().map(|(name, weight)| (name.clone(), array(&weight.values))).collect(),
-            first: arrays(&state.optimizer.first),
-            second: arrays(&state.optimizer.second),
+            first: Arena::like(&weights, &state.optimizer.first, device),
+            second: Arena::like(&weights, &state.optimizer.second, device),
+            packs: pack::all(training.settings, &weights, device),
+            kernels: pack::kernels(training.settings, &weights, device),
+            weights,
             train: if is_whole { Images::upload(&splits, policy, plan.clone(), device) } else { None },
             plan,
             labels: data::labels(data, device),
@@ -122,9 +130,8 @@ impl<'a> DeviceTrainer<'a> {
                 .validation()
                 .and_then(|split| Images::upload(&[split], &data.policy, data::plain(shape, &data.policy), device)),
             class_weights: architecture.heads.iter().enumerate().map(class_weights).collect(),
-            slots: Tensor::zeros([training.steps_per_epoch() as usize * slots.len()], device),
-            alive: array(&[1.0]),
-            clip: array(&[1.0]),
+            slots: buffer(Tensor::<1>::zeros([training.steps_per_epoch() as usize * slots.len()], device)),
+            control: buffer(array(&sums::CONTROL)),
             taken: Vec::new(),
             counted: (state.optimizer.steps, state.optimizer.product),
         }
@@ -134,45 +141,28 @@ impl<'a> DeviceTrainer<'a> {
         Slots { heads: self.class_weights.len() }
     }
 
-    /// Writes the factor that scales the norm of all gradients down to `longest` to `clip`.
-    fn shorten(&self, gradients: &Arrays, decay: impl Fn(&str) -> f32, longest: f64) {
-        let sums =
-            self.sums_of(gradients.iter().map(|(name, gradient)| (gradient.clone(), &self.weights[name], decay(name))));
-        let square = Tensor::zeros([1], &self.device);
+    /// Writes the factor that scales the norm of all gradients down to `longest` to `control`.
+    fn shorten(&self, news: &News, longest: f64) {
+        let n = self.packs.iter().map(|pack| pack.tiles.len()).sum();
+        let (sums, square) = (kernels::empty([n], &self.control), kernels::empty([1], &self.control));
+        let mut at = 0;
+        for pack in &self.packs {
+            sums::squares(pack.of(news), &self.weights.numbers, &pack.tiles, &sums, at);
+            at += pack.tiles.len();
+        }
         sums::total(sums, &square, 0);
-        sums::clip(&square, &self.clip, longest as f32);
+        sums::clip(&square, &self.control, longest as f32);
     }
 
     /// Writes the sum of the squares of all kernels that are trained to the slot `at`.
-    fn square_kernels(&self, at: usize) {
-        let kernels: Vec<_> = self.training.settings.trained().filter(|array| array.kernel.is_some()).collect();
-        let sums = self.sums_of(kernels.iter().map(|kernel| {
-            let weights = &self.weights[&kernel.name];
-            (weights.clone(), weights, 0.0)
-        }));
+    fn square_kernels(&self, kernels: &Tiles, at: usize) {
+        let sums = kernels::empty([kernels.len()], &self.control);
+        sums::squares_of_weights(&self.weights.numbers, kernels, &sums);
         sums::total(sums, &self.slots, at);
     }
 
-    fn sums_of<'t>(&self, arrays: impl Iterator<Item = (Tensor<1>, &'t Tensor<1>, f32)>) -> Tensor<1> {
-        let arrays: Vec<_> = arrays.collect();
-        let n: usize = arrays.iter().map(|(array, ..)| sums::runs(array.dims()[0])).sum();
-        let sums = Tensor::zeros([n], &self.device);
-        let mut at = 0;
-        for (array, weights, decay) in arrays {
-            let runs = sums::runs(array.dims()[0]);
-            sums::squares(array, weights, decay, &sums, at);
-            at += runs;
-        }
-        sums
-    }
-
-    /// Copies arrays from the device into `to`, in the order of their names.
-    fn fill(to: &mut BTreeMap<String, Vec<f32>>, read: &mut impl Iterator<Item = Vec<f32>>) {
-        to.values_mut().for_each(|values| *values = read.next().expect("every array was read"));
-    }
-
     /// Reads tensors at once.
-    fn read<'t>(tensors: impl Iterator<Item = &'t Tensor<1>>) -> Result<impl Iterator<Item = Vec<f32>>, StageError> {
+    fn read(tensors: impl Iterator<Item = Tensor<1>>) -> Result<impl Iterator<Item = Vec<f32>>, StageError> {
         let read = read_all(tensors).map_err(|said| network::device_failed("the device", &said))?;
         Ok(read.into_iter())
     }
@@ -229,7 +219,7 @@ impl Trainer for DeviceTrainer<'_> {
     }
 
     fn step(&mut self, state: &mut State, batch: Batch) -> Result<(), StageError> {
-        let Settings { architecture, head_weights, rule, frozen, .. } = self.training.settings;
+        let Settings { architecture, head_weights, rule, .. } = self.training.settings;
         let data = self.training.data;
         let plan = &self.plan;
         let words = kernels::words(batch.words, &self.device);
@@ -244,7 +234,7 @@ impl Trainer for DeviceTrainer<'_> {
         };
         let n = images.dims()[0];
         let step = u32::try_from(state.step).expect("fewer than 2^32 steps");
-        self.network.set_arrays(|name| self.weights[name].clone());
+        self.network.set_arrays(|name| self.weights.array(name));
         let (outputs, moved) = self.network.walk(images, Mode::Training { seed: self.seed, step });
 
         let slots = self.slots();
@@ -262,39 +252,38 @@ impl Trainer for DeviceTrainer<'_> {
             let logits = outputs[&head.name].clone();
             let shown = data::of_head(index, data.n_train(), &self.labels, &words, plan);
             let judged = loss::judge(logits.clone().inner().reshape([n, head.classes]), &shown, criterion);
-            sums::total(judged.losses, &self.slots, first + 2 * index);
-            sums::total(judged.hits, &self.slots, first + 2 * index + 1);
+            sums::total(buffer(judged.losses), &self.slots, first + 2 * index);
+            sums::total(buffer(judged.hits), &self.slots, first + 2 * index + 1);
             let term = (logits.reshape([n, head.classes]) * judged.gradient).sum();
             scalar = Some(match scalar {
                 Some(sum) => sum + term,
                 None => term,
             });
         }
-        if rule.l2 != 0.0 {
-            self.square_kernels(first + slots.penalty());
+        if let Some(kernels) = &self.kernels {
+            self.square_kernels(kernels, first + slots.penalty());
         }
-        sums::check(&self.slots, first, slots.alive(), &self.alive);
+        sums::check(&self.slots, first, slots.alive(), &self.control);
 
         let gradients = self.network.slopes(&scalar.expect("a network has a head"));
+        let mut news: News = gradients.into_iter().map(|(name, gradient)| (name, buffer(gradient))).collect();
+        for (layer, statistics) in moved {
+            let of_part = |(part, batch)| (format!("{layer}.{part}"), buffer(batch));
+            news.extend(STATISTICS.into_iter().zip(statistics).map(of_part));
+        }
         let factor = self.training.settings.schedule.factor(state.step, self.training.steps_per_epoch());
         let rule = UpdateRule { learning_rate: rule.learning_rate * factor, ..rule.clone() };
-        let decay = |name: &str| if name.ends_with(".kernel") { (2.0 * rule.l2) as f32 } else { 0.0 };
         if let Some(longest) = rule.clip_norm {
-            self.shorten(&gradients, decay, longest);
+            self.shorten(&news, longest);
         }
-        let mut factors = state.optimizer.advance(&rule);
-        for (name, gradient) in gradients {
-            factors.decay = decay(&name);
-            let moments = optimizer::Moments { first: self.first.get(&name), second: self.second.get(&name) };
-            let kind = state.optimizer.kind;
-            optimizer::update(kind, &self.weights[&name], gradient, moments, &factors, &self.clip, &self.alive);
-        }
-        for layer in architecture.layers.iter().filter(|layer| !frozen.contains(&layer.name)) {
-            let Some(momentum) = layer.kind.definition().statistics_momentum() else { continue };
-            for (part, batch) in ["moving_mean", "moving_variance"].iter().zip(&moved[&layer.name]) {
-                let moving = &self.weights[&format!("{}.{part}", layer.name)];
-                statistics::move_towards(moving, batch.clone(), momentum, &self.alive);
-            }
+        let factors = state.optimizer.advance(&rule);
+        let arrays = optimizer::Arrays {
+            weights: &self.weights.numbers,
+            first: self.first.as_ref().map(|first| &first.numbers),
+            second: self.second.as_ref().map(|second| &second.numbers),
+        };
+        for pack in &self.packs {
+            optimizer::update(state.optimizer.kind, &arrays, &pack.tiles, pack.of(&news), &factors, &self.control);
         }
         self.taken.push(n as u64);
         state.step += 1;
@@ -302,22 +291,28 @@ impl Trainer for DeviceTrainer<'_> {
     }
 
     fn bring(&mut self, state: &mut State) -> Result<(), StageError> {
-        let arrays = [&self.weights, &self.first, &self.second];
-        let mut read = Self::read(arrays.into_iter().flat_map(BTreeMap::values).chain([&self.slots]))?;
-        fill_weights(&mut state.weights, &mut read);
-        Self::fill(&mut state.optimizer.first, &mut read);
-        Self::fill(&mut state.optimizer.second, &mut read);
-        let slots = read.next().expect("the slots were read");
-        drop(read);
-        self.count(state, &slots);
+        let arenas = || [Some(&self.weights), self.first.as_ref(), self.second.as_ref()].into_iter().flatten();
+        let slots = kernels::tensor(self.slots.clone());
+        let read: Vec<_> = Self::read(arenas().map(Arena::whole).chain([slots]))?.collect();
+        let optimizer = &mut state.optimizer;
+        let moments = [(&self.first, &mut optimizer.first), (&self.second, &mut optimizer.second)];
+        self.weights.fill(&read[0], values_of(&mut state.weights));
+        let mut next = read[1..].iter();
+        for (arena, to) in moments {
+            let Some(arena) = arena else { continue };
+            arena.fill(next.next().expect("every arena was read"), to.iter_mut());
+        }
+        let slots = next.next().expect("the slots were read");
+        self.count(state, slots);
         Ok(())
     }
 
     fn end_epoch(&mut self, state: &mut State, see: See<'_>) -> Result<(), StageError> {
         let Settings { architecture, .. } = self.training.settings;
         let logits = self.validate();
-        let mut read = Self::read(self.weights.values().chain([&self.slots]).chain(&logits))?;
-        fill_weights(&mut state.weights, &mut read);
+        let slots = kernels::tensor(self.slots.clone());
+        let mut read = Self::read([self.weights.whole(), slots].into_iter().chain(logits))?;
+        self.weights.fill(&read.next().expect("the weights were read"), values_of(&mut state.weights));
         let slots = read.next().expect("the slots were read");
         let logits: Vec<_> = read.collect();
         self.count(state, &slots);
@@ -347,7 +342,7 @@ impl DeviceTrainer<'_> {
         let Settings { architecture, .. } = self.training.settings;
         let heads: Vec<_> = architecture.heads.iter().map(|head| head.name.as_str()).collect();
         let mut network = BurnNetwork::new(architecture, Pass::Inference, &heads, &Default::default(), &self.device);
-        network.set_arrays(|name| self.weights[name].clone());
+        network.set_arrays(|name| self.weights.array(name));
         let mut logits = Vec::new();
         for from in (0..split.len()).step_by(EVALUATION_BATCH) {
             let to = (from + EVALUATION_BATCH).min(split.len());
@@ -365,6 +360,7 @@ impl DeviceTrainer<'_> {
     }
 }
 
-fn fill_weights(weights: &mut Weights, read: &mut impl Iterator<Item = Vec<f32>>) {
-    weights.0.values_mut().for_each(|weight| weight.values = read.next().expect("every array was read"));
+/// Returns the values of all arrays, by name.
+fn values_of(weights: &mut Weights) -> impl Iterator<Item = (&String, &mut Vec<f32>)> {
+    weights.0.iter_mut().map(|(name, weight)| (name, &mut weight.values))
 }
