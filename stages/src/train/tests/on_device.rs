@@ -138,8 +138,7 @@ fn a_step_launches_few_kernels() {
         let observation = LaunchObservation::new(launches.clone());
         Study::new().run_on(Some(&device), &train, &QuietHost).unwrap();
         drop(observation);
-        let of_kernels = launches.0.lock().unwrap().clone();
-        of_kernels
+        launches.0.lock().unwrap().clone()
     });
     // What is launched once is in all of them.
     let more = |one: usize| -> BTreeMap<&str, u64> {

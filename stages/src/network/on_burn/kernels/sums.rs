@@ -60,7 +60,7 @@ fn of_tiles(gradients: Sequence<Box<[f32]>>, weights: &[f32], tiles: &[u32], sum
     }
     let sum = of_team(sum, &mut team, 1u32);
     if UNIT_POS == 0 && tile.n > 0 {
-        sums[at as usize + CUBE_POS as usize] = sum;
+        sums[at as usize + CUBE_POS] = sum;
     }
 }
 

@@ -96,7 +96,7 @@ pub(super) struct Tile {
 impl Tile {
     /// Returns the tile of this cube.
     pub(super) fn of_cube(tiles: &[u32]) -> Tile {
-        let first = CUBE_POS as usize * comptime!(WORDS);
+        let first = CUBE_POS * comptime!(WORDS);
         let mut n = 0u32;
         if first < tiles.len() {
             n = tiles[first + 3];
