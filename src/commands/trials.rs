@@ -113,12 +113,22 @@ impl Trials {
                 ends += &format!("\n{name} {}\n", stopped.text());
             }
         }
-        print(&(trials::render_text(&rows, &layout)? + &tables.map(|table| format!("\n{table}")).collect::<String>() + &ends))
+        print(
+            &(trials::render_text(&rows, &layout)?
+                + &tables.map(|table| format!("\n{table}")).collect::<String>()
+                + &ends),
+        )
     }
 }
 
 /// Prints the fronts of all searches, or of the one that is meant.
-fn print_front(store: &Store, study: &Study, rows: &[TrialRow], search: Option<&str>, is_json: bool) -> Result<(), Failure> {
+fn print_front(
+    store: &Store,
+    study: &Study,
+    rows: &[TrialRow],
+    search: Option<&str>,
+    is_json: bool,
+) -> Result<(), Failure> {
     let mut fronts = trials::fronts(store, study, rows)?;
     fronts.retain(|front| search.is_none_or(|search| front.search == search));
     if fronts.is_empty() {
