@@ -14,7 +14,7 @@ use crate::{
 ///
 /// Slots:
 /// - `history`: the `history.json` of the latest trial whose score may be seen. Not connected if there is none. Later trials are
-///   pending, and are the worst, like trials that did not complete.
+///   pending. Trials that did not complete are the worst.
 /// - `imported`: the trials of another search, which come before all others. Optional.
 ///
 /// Output: `split.json`.
