@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod device;
+pub mod panics;
 pub mod params;
 pub mod philox;
 pub mod problem;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use pipe_stages::stage::{ComputeDevice, Context, Host, Inputs, Progress, Stage, StageError};
-use pipe_stages::{DeviceKind, network};
+use pipe_stages::{DeviceKind, network, panics};
 use pipe_store::{ActionKey, ActionLock, ActionResult, FailureRecord, ObjectSource, Store, StoreError};
 use serde_json::{Value, json};
 
@@ -90,15 +90,21 @@ pub fn execute(
     let started = SystemTime::now();
     let inputs = Inputs::new(&action.inputs, inputs);
     let context = Context { seed: action.seed(), device, host };
-    let outputs = match catch_unwind(AssertUnwindSafe(|| stage.run(&inputs, &context))) {
+    let on_device = device.kind != DeviceKind::Cpu;
+    if on_device {
+        panics::watch();
+    }
+    let ran = catch_unwind(AssertUnwindSafe(|| stage.run(&inputs, &context)));
+    // Whatever came back after a panic of a device's thread, the device has not computed it.
+    if let Some(message) = on_device.then(panics::noted).flatten() {
+        return Err(ExecuteError::Stage(network::device_failed(&format!("`{device}`"), &message)));
+    }
+    let outputs = match ran {
         Ok(Ok(outputs)) => Ok(outputs),
         Ok(Err(StageError::Failed { message, hint })) => Err(FailureRecord { message, hint }),
         Ok(Err(StageError::Interrupted)) => return Err(ExecuteError::Interrupted),
         Ok(Err(StageError::Input { source, .. })) => return Err(source.into()),
         Ok(Err(error)) => return Err(ExecuteError::Stage(error)),
-        Err(panic) if device.kind != DeviceKind::Cpu => {
-            return Err(ExecuteError::Stage(network::device_failed(&format!("`{device}`"), &panic_message(&*panic))));
-        }
         Err(panic) => return Err(ExecuteError::Panic(panic_message(&*panic))),
     };
     let seconds = started.elapsed().unwrap_or_default().as_secs_f64();
@@ -186,5 +192,41 @@ mod tests {
         let files = store.tree(&tree).unwrap().files;
         assert_eq!(&*store.read(&files["run.sh"].digest).unwrap(), b"#!/bin/sh");
         assert_eq!((files["run.sh"].executable, files["score.json"].executable, files.len()), (true, false, 2));
+    }
+
+    /// Loses a panic of another thread, as burn does with those of a device's thread.
+    struct LosesPanic;
+
+    impl Stage for LosesPanic {
+        fn id(&self) -> StageId {
+            StageId { name: "loses panic", version: 1 }
+        }
+
+        fn run(&self, _: &Inputs<'_>, _: &Context<'_>) -> Result<Outputs, StageError> {
+            let launch = std::thread::spawn(|| panic!("CUDA installation not found."));
+            drop(launch.join());
+            Ok(Outputs::default().with("trial.json", "{}"))
+        }
+    }
+
+    #[test]
+    fn what_a_device_seems_to_compute_after_a_panic_is_no_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let run = |device: ComputeDevice| {
+            let action = Action::new(&LosesPanic, json!({}).into(), BTreeMap::new(), 0, device.kind);
+            store.put(&action.record()).unwrap();
+            let stores = Stores::from(&store);
+            (execute(stores, &LosesPanic, &action, device, &QuietHost, json!({}), false), action.key())
+        };
+        let (failed, key) = run(ComputeDevice { kind: DeviceKind::Cuda, ordinal: 0 });
+        let Err(ExecuteError::Stage(StageError::Environment { message, hint, .. })) = failed else {
+            panic!("{failed:?}")
+        };
+        assert_eq!(message, "the computation on `cuda:0` failed: CUDA installation not found.");
+        assert!(hint.unwrap().contains("set CUDA_PATH"));
+        assert_eq!(store.result(&key).unwrap(), None);
+        let (on_cpu, _) = run(ComputeDevice::CPU);
+        assert!(on_cpu.is_ok());
     }
 }

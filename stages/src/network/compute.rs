@@ -7,7 +7,7 @@ use std::{
 
 #[cfg(any(feature = "gpu", test))]
 use super::on_burn::BurnNetwork;
-use super::{Architecture, Backend, Forward, Mode, Pass, Response, Weights, on_cpu::CpuNetwork};
+use super::{Architecture, Backend, Forward, Mode, Pass, Response, Weights, awake::awake, on_cpu::CpuNetwork};
 
 /// A network on a backend, ready to compute.
 pub struct Network {
@@ -173,10 +173,12 @@ impl Network {
         Response { means: own().map(|plane| mean(&output[plane])).collect(), gradients }
     }
 
-    /// Calls `f` on a thread of the pool. On another thread, each operation would have to wake a thread of the pool and wait for it.
+    /// Calls `f` on a thread of the pool, whose other threads stay awake. On another thread, each operation would have to wake a thread
+    /// of the pool and wait for it.
     fn on_the_pool<'a, T: Send>(&'a mut self, f: impl FnOnce(&'a mut Engine) -> T + Send) -> T {
         let engine = &mut self.engine;
-        rayon::scope(move |_| f(engine))
+        // Whoever is on the pool already, for example in the step of a training, has woken its threads.
+        if rayon::current_thread_index().is_some() { f(engine) } else { awake(move || f(engine)) }
     }
 }
 

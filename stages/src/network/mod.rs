@@ -1,6 +1,7 @@
 //! Networks: an [`Architecture`] is plain data, a family builds one from a proposal, and a [`Network`] computes with it.
 
 pub mod architecture;
+mod awake;
 mod backend;
 mod compute;
 pub mod error;

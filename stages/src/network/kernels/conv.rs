@@ -153,10 +153,13 @@ impl Conv {
     pub(crate) fn pack_dense(&self, kernel: &[f32], packed: &mut [f32]) {
         let (c, o) = (self.x.c, self.y.c);
         packed.par_chunks_exact_mut(c * LANES).enumerate().for_each(|(panel, packed)| {
-            let units = panel * LANES..((panel + 1) * LANES).min(o);
-            for (to, from) in packed.chunks_exact_mut(LANES).zip(kernel.chunks_exact(o)) {
-                to[..units.len()].copy_from_slice(&from[units.clone()]);
-                to[units.len()..].fill(0.0);
+            let first = panel * LANES;
+            for (to, from) in packed.as_chunks_mut().0.iter_mut().zip(kernel.chunks_exact(o)) {
+                // The last panel may be partly padding.
+                *to = from[first..]
+                    .first_chunk::<LANES>()
+                    .copied()
+                    .unwrap_or_else(|| std::array::from_fn(|lane| from.get(first + lane).copied().unwrap_or(0.0)));
             }
         });
     }
@@ -332,7 +335,7 @@ impl Conv {
         let parts = n.div_ceil(per_part);
         let (places, channels, panels) = (self.window.places(), self.x.c, self.panels());
         let size = places * channels * self.y.padded();
-        let mut sums = buffers.take_zeros(parts * size);
+        let mut sums = buffers.take(parts * size);
         let mut bias_sums = buffers.take_zeros(parts * self.y.padded());
         let (shared, bias_shared) = (Shared::new(&mut sums), Shared::new(&mut bias_sums));
         // If there are few parts, a part's columns, places and channels are divided among threads.
@@ -365,6 +368,7 @@ impl Conv {
                     n_panels: self.panels(),
                     panels: panels.clone(),
                     places: places.clone(),
+                    is_new: images.start == part * per_part,
                     sum: shared.from(part * size),
                 };
                 // SAFETY: no other task has the same part and the same panels, places and channels.

@@ -222,6 +222,8 @@ pub(super) struct Outer<'a> {
     pub(super) panels: Range<usize>,
     /// The places to compute, as indices into `rows.places()`.
     pub(super) places: Range<usize>,
+    /// Whether the sums start from zero instead of the numbers that are there.
+    pub(super) is_new: bool,
     /// `[places of the window, channels, panels, LANES]`.
     pub(super) sum: Shared<'a>,
 }
@@ -338,7 +340,11 @@ impl Outer<'_> {
             let from = from.as_ptr().add(place * self.rows.len());
             let place = *window_places.get_unchecked(place) as usize;
             let sum = self.sum.as_mut_ptr().add((place * self.n_channels + channels.start) * width + panel * LANES);
-            let mut sums: [[L; V]; M] = from_fn(|i| from_fn(|v| L::load(sum.add(i * width + v * LANES))));
+            let mut sums: [[L; V]; M] = if self.is_new && rows.start == 0 {
+                [[L::splat(0.0); V]; M]
+            } else {
+                from_fn(|i| from_fn(|v| L::load(sum.add(i * width + v * LANES))))
+            };
             for row in rows.clone() {
                 let offset = *from.add(row);
                 let pixel = self.x.as_ptr().wrapping_add(offset as usize + channels.start);

@@ -13,6 +13,9 @@ use crate::network::{
 
 /// Returns the L2 penalty: `l2` times the sum of the squares of all kernels that are trained.
 pub(super) fn penalty(settings: &Settings, weights: &Weights) -> f64 {
+    if settings.rule.l2 == 0.0 {
+        return 0.0;
+    }
     let kernels = settings.trained().filter(|parameter| parameter.kernel.is_some());
     settings.rule.l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
 }

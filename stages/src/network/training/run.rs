@@ -18,6 +18,7 @@ use super::{
 };
 #[cfg(feature = "gpu")]
 use crate::network::Backend;
+use crate::network::awake::awake;
 use crate::stage::{Context, EndedEpoch, Host, Progress, StageError};
 
 impl Training<'_> {
@@ -52,10 +53,10 @@ impl Training<'_> {
             let epoch = state.epochs.len() as u32 + 1;
             let next = state.step + 1;
             let is_last = next == u64::from(self.settings.epochs) * self.steps_per_epoch();
-            // The next batch is prepared while the network computes with this one. `join` also moves the step itself to a thread
+            // The next batch is prepared while the network computes with this one. `awake` also moves the step itself to a thread
             // of the pool: from outside, each operation would have to wake one and wait for it.
             let (stepped, following) =
-                rayon::join(|| trainer.step(&mut state, this), || (!is_last).then(|| batches.at(next)));
+                awake(|| rayon::join(|| trainer.step(&mut state, this), || (!is_last).then(|| batches.at(next))));
             stepped?;
             if state.diverged_at.is_none() && state.step.is_multiple_of(self.steps_per_epoch()) {
                 self.end_epoch(&mut trainer, &mut state)?;

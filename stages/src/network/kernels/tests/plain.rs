@@ -110,6 +110,7 @@ impl Case {
 
     fn outer<'a>(&'a self, n_rows: usize, channels: Range<usize>, sum: Shared<'a>) -> Outer<'a> {
         Outer {
+            is_new: false,
             rows: &self.rows,
             n_rows,
             x: &self.x,

@@ -32,6 +32,7 @@ use crate::{
             traffic::{read_all, upload},
         },
     },
+    panics,
     stage::StageError,
 };
 
@@ -163,8 +164,10 @@ impl<'a> DeviceTrainer<'a> {
 
     /// Reads tensors at once.
     fn read(tensors: impl Iterator<Item = Tensor<1>>) -> Result<impl Iterator<Item = Vec<f32>>, StageError> {
-        let read = read_all(tensors).map_err(|said| network::device_failed("the device", &said))?;
-        Ok(read.into_iter())
+        let failed = |said: String| network::device_failed("the device", &said);
+        let read = read_all(tensors).map_err(failed)?;
+        // Numbers that are read after a launch has panicked are not those that it would have computed.
+        panics::noted().map_or(Ok(read.into_iter()), |message| Err(failed(message)))
     }
 
     /// Adds the losses of the steps that were taken to `state`, given the slots. Marks the state as diverged at the first one that is not
