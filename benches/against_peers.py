@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The network, its batch size, and the parameters that are trained.
+# The network and its batch size.
 CASES = {
     "cnn/32": ("cnn", 32),
     "cnn/256": ("cnn", 256),
@@ -98,7 +98,7 @@ def keras_speed(network, batch, steps, threads, setting, seconds):
     steps -= steps % together
     model = keras_model(network, jit_compile="xla" in setting, steps_per_execution=together)
     images, labels = data(network, batch, steps)
-    parameters = sum(int(tf.size(weight)) for weight in model.trainable_weights)
+    parameters = model.count_params()
     if setting.startswith("batch"):
 
         def run(i):
@@ -164,7 +164,9 @@ def torch_speed(network, batch, steps, threads, setting, seconds):
 
     torch.set_num_threads(threads)
     model = torch_model(network)
-    parameters = sum(weight.numel() for weight in model.parameters())
+    # As the others count, with the running means and variances.
+    statistics_too = [*model.parameters(), *(array for array in model.buffers() if array.dim() > 0)]
+    parameters = sum(array.numel() for array in statistics_too)
     images, labels = data(network, batch, steps)
     images = torch.from_numpy(images).permute(0, 3, 1, 2)
     layout = torch.channels_last if "channels last" in setting else torch.contiguous_format
