@@ -165,8 +165,8 @@ def torch_speed(network, batch, steps, threads, setting, seconds):
     torch.set_num_threads(threads)
     model = torch_model(network)
     # As the others count, with the running means and variances.
-    statistics_too = [*model.parameters(), *(array for array in model.buffers() if array.dim() > 0)]
-    parameters = sum(array.numel() for array in statistics_too)
+    counted = [*model.parameters(), *(array for array in model.buffers() if array.dim() > 0)]
+    parameters = sum(array.numel() for array in counted)
     images, labels = data(network, batch, steps)
     images = torch.from_numpy(images).permute(0, 3, 1, 2)
     layout = torch.channels_last if "channels last" in setting else torch.contiguous_format
