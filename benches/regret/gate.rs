@@ -31,8 +31,8 @@ struct Baseline {
     regrets: Vec<[f64; 3]>,
 }
 
-/// The fewest seeds of a baseline that can be the best of all. Optuna's Gaussian process takes minutes for a search, so it has fewer: its
-/// median is only shown.
+/// The fewest seeds of a baseline that can be the best of all. Optuna's Gaussian process takes up to minutes for a search, so it has fewer:
+/// its median is only shown.
 const FEWEST_SEEDS: usize = 10;
 
 /// The table of all functions.

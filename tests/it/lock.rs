@@ -43,7 +43,7 @@ fn a_complete_run_writes_a_line_for_each_node() {
     stage evaluate 2
     stage fetch 1
     stage history 1
-    stage propose 3
+    stage propose 4
     stage select 1
     stage split 3
     stage train 2

@@ -226,3 +226,26 @@ fn several_objectives_have_a_front_and_a_retraining_picks_from_it() {
     let one = searching("trials: 3").pipe("trials --front");
     assert_ne!(one.code, Some(0));
 }
+
+#[test]
+fn a_search_of_several_objectives_stops_when_its_front_stays() {
+    let several = r#"lag: 1, sampler: Random, maximise: [Best("valid.fine_accuracy")], minimise: ["parameters"]"#;
+    let sandbox = searching(&format!("trials: 12, {several}, stop: NoImprovement(trials: 2)"));
+    sandbox.run("--jobs 2").ok();
+    let n = sandbox.json("trials --json").as_array().unwrap().len();
+    assert!((3..12).contains(&n), "{n} trials");
+    let shown = sandbox.pipe("trials").ok().out;
+    assert!(shown.contains("none of the last 2 trials is on the front"), "{shown}");
+    let fronts = sandbox.json("trials --front --json");
+    let late = |row: &Value| row["trial"].as_u64().unwrap() as usize >= n - 2;
+    assert!(!fronts[0]["trials"].as_array().unwrap().iter().any(late), "{fronts}");
+    let folder = std::fs::read_dir(sandbox.path(".pipe/reports")).unwrap().next().expect("there is a report").unwrap();
+    let report = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    for part in ["<th>proposed by</th>", "<td>prior: a draw</td>", "The front of parameters over valid.fine_accuracy"] {
+        assert!(report.contains(part), "{part}");
+    }
+
+    let refused = searching(&format!("trials: 12, {several}, stop: Reached(0.5)")).pipe("run");
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.err.contains("a reason to `stop` that is of one objective, with several"), "{}", refused.err);
+}

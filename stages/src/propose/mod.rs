@@ -82,7 +82,7 @@ const GIVEN: &str = "first: given";
 
 impl Stage for Propose {
     fn id(&self) -> StageId {
-        StageId { name: "propose", version: 3 }
+        StageId { name: "propose", version: 4 }
     }
 
     fn needs(&self) -> Needs {

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{repetition::means, samplers::regret_bound, spaces::Space};
+use super::{front::front, repetition::means, samplers::regret_bound, spaces::Space};
 use crate::{
     choices, parameters,
     params::{Domain, Read},
@@ -17,7 +17,7 @@ use crate::{
 choices! {
     /// A reason to stop a search.
     pub enum Stopping {
-        /// The last trials have not improved on the best one before them.
+        /// The last trials have not improved on the best one before them. With several objectives, none of them is on the front.
         NoImprovement(NoImprovement),
         /// A trial has reached this value of the metric, or a better one.
         Reached(f64),
@@ -88,6 +88,26 @@ impl<'de> serde::Deserialize<'de> for Stoppings {
 }
 
 impl Stopping {
+    /// Returns whether the rule is meant for several objectives too.
+    pub fn takes_several(&self) -> bool {
+        matches!(self, Self::NoImprovement(NoImprovement { min_delta, .. }) if *min_delta == 0.0)
+    }
+
+    /// Returns why a search with several objectives stops, as [`reason`](Self::reason) does, or `None` if it goes on or the rule is not
+    /// meant for several. `points` has the losses of each point that was trained, one for each objective.
+    pub fn reason_of_several(&self, points: &[Vec<f64>]) -> Option<String> {
+        let Self::NoImprovement(NoImprovement { trials, .. }) = self else { return None };
+        let before = points.len().checked_sub(*trials as usize)?;
+        let front_before = front(&points[..before]);
+        if front_before.is_empty() {
+            return None;
+        }
+        // A point that equals one before it is on the front, and no improvement.
+        let is_new = |at: &usize| *at >= before && !points[..before].contains(&points[*at]);
+        let stops = !front(points).iter().any(is_new);
+        stops.then(|| format!("none of the last {trials} trials is on the front"))
+    }
+
     /// Returns why the search stops, in words that follow "stopped after n trials: ", or `None` if it goes on.
     ///
     /// `past` has the trials whose scores are known, and their losses, which the search minimises. `repeats` trials in a row train the
@@ -142,6 +162,24 @@ mod tests {
         };
         let past = Past { losses: losses.to_vec(), trials: (0..losses.len()).map(trial).collect(), ..Past::default() };
         rule.reason(&space, &past, repeats, sign)
+    }
+
+    #[test]
+    fn a_search_of_several_stops_when_its_front_does_not_change() {
+        let rule: Stopping = serde_json::from_value(json!({"NoImprovement": {"trials": 2}})).unwrap();
+        let reason = |points: &[[f64; 2]]| {
+            rule.reason_of_several(&points.iter().map(|point| point.to_vec()).collect::<Vec<_>>())
+        };
+        let known = [[1.0, 5.0], [2.0, 2.0]];
+        let with = |more: &[[f64; 2]]| known.iter().chain(more).copied().collect::<Vec<_>>();
+        assert_eq!(reason(&with(&[[3.0, 3.0], [2.0, 2.0]])).unwrap(), "none of the last 2 trials is on the front");
+        // It is best in one objective, or better than another in all.
+        assert_eq!(reason(&with(&[[3.0, 3.0], [9.0, 1.0]])), None);
+        assert_eq!(reason(&with(&[[1.0, 1.0], [2.0, 2.0]])), None);
+        assert_eq!(reason(&known), None);
+        assert!(rule.takes_several());
+        let other = |json: Value| serde_json::from_value::<Stopping>(json).unwrap().takes_several();
+        assert!(!other(json!({"Reached": 0.5})) && !other(json!({"NoImprovement": {"trials": 2, "min_delta": 0.1}})));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     params::is_default,
     records::{HistoryLink, ParametersLink, StopRecord, Version, chain},
     search::{Past, Space, Stoppings, TrialParameters},
+    split::points_of,
     stage::{Context, Inputs, Outputs, Stage, StageError, StageId},
 };
 
@@ -49,7 +50,13 @@ impl Stage for Stop {
         let space = self.space.as_ref().unwrap_or(&nothing);
         let sign = if self.maximise { -1.0 } else { 1.0 };
         let mut reasons = self.rules.0.iter();
-        let reason = reasons.find_map(|rule| rule.reason(space, &past, self.repeats.max(1), sign));
+        let repeats = self.repeats.max(1);
+        let reason = if rows.iter().all(|row| row.others.is_empty()) {
+            reasons.find_map(|rule| rule.reason(space, &past, repeats, sign))
+        } else {
+            let points = points_of(&rows, repeats);
+            reasons.find_map(|rule| rule.reason_of_several(&points))
+        };
         Ok(Outputs::default().with_record(&StopRecord { format: Version, stop: reason.is_some(), reason }))
     }
 }

@@ -15,6 +15,7 @@ pub mod diagram;
 pub(crate) mod difference;
 mod edf;
 mod frame;
+pub(crate) mod front;
 pub mod graph;
 mod histogram;
 pub(crate) mod history;

@@ -99,6 +99,9 @@ fn front(page: &Page<'_>, trials: &[TrialRow]) -> Result<Markup, ViewError> {
     Ok(html! {
         @for front in fronts.iter().filter(|front| front.search == trials[0].search) {
             h3 { "The front: no other trial is as good in all objectives and better in one" }
+            @if let Some(picture) = plot::front::draw(front) {
+                (figure(&picture, "The trials of the front."))
+            }
             div.wide {
                 table.sortable {
                     thead {
@@ -132,6 +135,7 @@ fn table(trials: &[TrialRow]) -> Markup {
     let metric = metric(trials);
     let mut rows: Vec<_> = trials.iter().collect();
     rows.sort_by(|a, b| a.loss_or_worst().total_cmp(&b.loss_or_worst()).then(a.index.cmp(&b.index)));
+    let has_by = rows.iter().any(|row| row.by.is_some());
     let has_reason = rows.iter().any(|row| row.reason.is_some());
     let count = |n: Option<u64>| n.map(grouped).unwrap_or_default();
     html! {
@@ -144,6 +148,7 @@ fn table(trials: &[TrialRow]) -> Markup {
                         th.number { "trial" } th { "status" } th.number { (metric.unwrap_or("loss")) }
                         th.number { "best epoch" } th.number { "epochs" } th.number { "parameters" }
                         @for label in &labels { th { (label) } }
+                        @if has_by { th { "proposed by" } }
                         @if has_reason { th { "reason" } }
                     }
                 }
@@ -155,6 +160,7 @@ fn table(trials: &[TrialRow]) -> Markup {
                             td.number.score { (metric_value(metric, objective(row, metric))) }
                             td.number { (count(row.best_epoch)) } td.number { (count(row.epochs)) } td.number { (count(row.parameters)) }
                             @for label in &labels { td { @if let Some(value) = row.labels.get(label) { (cell(value)) } } }
+                            @if has_by { td { (row.by.as_deref().unwrap_or("")) } }
                             @if has_reason { td.reason { (row.reason.as_deref().unwrap_or("")) } }
                         }
                     }

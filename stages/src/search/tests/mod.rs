@@ -31,7 +31,7 @@ fn golden_proposals_on_the_space_of_hyperopt_cifar() {
         (r#"{"GaussianProcess":{"candidates":50}}"#, 20),
         (r#""Auto""#, 20),
     ];
-    let golden = ["056f24313686", "dda2e8391359", "0ca97603fe15", "ae6f01b71b1e", "6e2cc6150b51", "239163d713cd"];
+    let golden = ["056f24313686", "dda2e8391359", "0ca97603fe15", "ae6f01b71b1e", "f418448a6c77", "a29868030312"];
     assert_eq!(samplers.map(found), golden);
 }
 

@@ -3,7 +3,7 @@
 use pipe_stages::{
     command::Score,
     network::training::{AnyObjective, Figure, Objective},
-    search::Length,
+    search::{Length, Stopping},
     words::one_of,
 };
 use serde_json::{Value, json};
@@ -104,9 +104,11 @@ pub(super) fn check(search: &SearchSpec, here: &Here<'_, '_>, mistakes: &mut Vec
         let mistake = Mistake::at(at, format!("several objectives with `{}`", own.sampler.name()));
         mistakes.push(mistake.expected("`Auto`, `Tpe`, `Random`, `Sobol` or `Grid`"));
     }
-    for (field, is_given) in
-        [("stop", !own.stop.0.is_empty()), ("remember", own.remember), ("imported", search.imported.is_some())]
-    {
+    if !own.stop.0.iter().all(Stopping::takes_several) {
+        let mistake = Mistake::at(here.field("stop"), "a reason to `stop` that is of one objective, with several");
+        mistakes.push(mistake.expected("`NoImprovement(trials: ..)`, without a `min_delta`"));
+    }
+    for (field, is_given) in [("remember", own.remember), ("imported", search.imported.is_some())] {
         if is_given {
             let mistake = Mistake::at(here.field(field), format!("`{field}` with several objectives"));
             mistakes.push(mistake.help("remove it, or all objectives but one"));

@@ -12,7 +12,7 @@ use super::{
 use crate::search::spaces::Axis;
 
 /// The number of starts from which the search goes on.
-const STARTS: usize = 6;
+const STARTS: usize = 4;
 /// The rounds of gradient ascent and of trying options.
 const ROUNDS: usize = 2;
 /// The steps of gradient ascent in a round.
@@ -31,7 +31,7 @@ pub(crate) struct Acquisition<'a> {
     pub(crate) layout: &'a Layout<'a>,
     pub(crate) model: &'a Model,
     pub(crate) feasible: Option<&'a Feasible>,
-    /// The least loss so far.
+    /// The least loss that the model expects of a trial so far. Not the least that was seen, which may be luck.
     pub(crate) least: f64,
     /// The coordinates that every configuration has, by axis.
     pub(crate) forced: &'a BTreeMap<usize, f64>,
@@ -43,14 +43,15 @@ impl Acquisition<'_> {
     fn score(&self, coordinates: &Coordinates) -> f64 {
         let point = self.layout.point(coordinates);
         let probability = self.feasible.map_or(0.0, |feasible| CAUTION * feasible.ln_probability(&point));
-        self.model.expected(&point).ln_improvement(self.least) + probability
+        self.model.expected(&point).ln_improvement(self.least, self.model.noise()) + probability
     }
 
     /// Returns the score at a point and its slopes along `axes`.
     fn slopes(&self, point: &[f64], axes: &[usize]) -> (f64, Vec<f64>) {
         let (expected, slopes) = self.model.slopes(point, axes);
-        let score = expected.ln_improvement(self.least);
-        let slopes = slopes.into_iter().map(|slopes| expected.slope(self.least, slopes));
+        let noise = self.model.noise();
+        let score = expected.ln_improvement(self.least, noise);
+        let slopes = slopes.into_iter().map(|slopes| expected.slope(self.least, noise, slopes));
         match self.feasible.map(|feasible| feasible.slopes(point, axes)) {
             None => (score, slopes.collect()),
             Some((more, others)) => {

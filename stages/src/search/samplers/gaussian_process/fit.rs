@@ -1,22 +1,21 @@
 //! The most probable hyperparameters of the covariance.
 
 use super::{
-    factor::Factor,
+    factor::{Factor, dot},
     layout::{Point, distance},
     scales::{Scales, matern},
 };
 
 /// The number of steps of the search for the hyperparameters.
-const STEPS: usize = 25;
+const STEPS: usize = 12;
 /// The number of steps that the approximation of the curvature remembers.
 const MEMORY: usize = 6;
 
 /// What the hyperparameters are fitted to.
 pub(crate) struct Data<'a> {
-    /// [pair of trials i > j, label]
-    squares: Vec<f64>,
+    /// [label, pair of trials i > j]
+    squares: Vec<Vec<f64>>,
     values: &'a [f64],
-    n_labels: usize,
 }
 
 /// The logarithm of the marginal likelihood times the prior of the hyperparameters, and its gradient.
@@ -27,28 +26,33 @@ struct Evidence {
 
 impl<'a> Data<'a> {
     pub(crate) fn new(ordered: &[bool], points: &[Point], values: &'a [f64]) -> Self {
-        let mut squares = Vec::with_capacity(points.len() * points.len() / 2 * ordered.len());
-        for (i, a) in points.iter().enumerate() {
-            for b in &points[..i] {
-                squares.extend(ordered.iter().zip(a.iter().zip(b)).map(|(ordered, (a, b))| distance(*ordered, *a, *b)));
-            }
-        }
-        Self { squares, values, n_labels: ordered.len() }
+        let of_label = |(label, ordered): (usize, &bool)| {
+            let row = |i: usize| points[..i].iter().map(move |b| distance(*ordered, points[i][label], b[label]));
+            (0..points.len()).flat_map(row).collect()
+        };
+        Self { squares: ordered.iter().enumerate().map(of_label).collect(), values }
     }
 
     /// Returns the evidence (equations 2.30 and 5.9), or `None` if the covariance is not positive definite.
     fn evidence(&self, scales: &Scales) -> Option<Evidence> {
         let n = self.values.len();
         let Scales { factors, variance, noise, .. } = scales;
+        let n_labels = factors.len();
+        // Of each pair of trials: the scaled distance, which the covariance replaces, and the slope of the covariance.
+        let mut covariances = vec![0.0; n * n.saturating_sub(1) / 2];
+        for (squares, factor) in self.squares.iter().zip(factors) {
+            covariances.iter_mut().zip(squares).for_each(|(sum, square)| *sum += factor * square);
+        }
+        let mut slopes = vec![0.0; covariances.len()];
+        for (square, slope) in covariances.iter_mut().zip(&mut slopes) {
+            let (value, of_value) = matern(*square);
+            (*square, *slope) = (variance * value, variance * of_value);
+        }
         let mut matrix = vec![0.0; n * n];
-        let mut slopes = Vec::with_capacity(n * (n - 1) / 2);
-        let mut pairs = self.squares.chunks_exact(self.n_labels);
+        let mut pairs = covariances.iter();
         for i in 0..n {
-            for j in 0..i {
-                let pair = pairs.next().expect("there are distances for each pair");
-                let (value, slope) = matern(pair.iter().zip(factors).map(|(square, factor)| square * factor).sum());
-                matrix[j * n + i] = variance * value;
-                slopes.push(slope);
+            for (j, covariance) in (0..i).zip(&mut pairs) {
+                matrix[j * n + i] = *covariance;
             }
             matrix[i * n + i] = variance + noise + 1e-8;
         }
@@ -59,22 +63,17 @@ impl<'a> Data<'a> {
         let density = prior - 0.5 * fit - 0.5 * factor.ln_determinant();
         // d ln p / d theta = 1/2 tr((w w^T - A^-1) dK / d theta)
         let inverse = factor.inverse();
-        let mut pairs = self.squares.chunks_exact(self.n_labels).zip(slopes);
-        let mut of_labels = vec![0.0; self.n_labels];
+        let mut outer = Vec::with_capacity(covariances.len());
         for i in 0..n {
-            for j in 0..i {
-                let (pair, slope) = pairs.next().expect("there are distances for each pair");
-                let outer = weights[i] * weights[j] - inverse[i * n + j];
-                let step = outer * variance * slope;
-                of_labels.iter_mut().zip(pair).for_each(|(sum, square)| *sum += step * square);
-                gradient[self.n_labels] += outer * matrix[j * n + i];
-            }
+            outer.extend((0..i).map(|j| weights[i] * weights[j] - inverse[i * n + j]));
             let own = 0.5 * (weights[i] * weights[i] - inverse[i * n + i]);
-            gradient[self.n_labels] += own * variance;
-            gradient[self.n_labels + 1] += own * noise;
+            gradient[n_labels] += own * variance;
+            gradient[n_labels + 1] += own * noise;
         }
-        for ((slope, of_label), factor) in gradient.iter_mut().zip(of_labels).zip(factors) {
-            *slope += of_label * factor;
+        gradient[n_labels] += dot(&outer, &covariances);
+        slopes.iter_mut().zip(&outer).for_each(|(slope, outer)| *slope *= outer);
+        for ((slope, squares), factor) in gradient.iter_mut().zip(&self.squares).zip(factors) {
+            *slope += factor * dot(&slopes, squares);
         }
         Some(Evidence { density, gradient })
     }

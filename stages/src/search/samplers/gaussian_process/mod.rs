@@ -2,7 +2,8 @@
 //!
 //! Sources: Rasmussen and Williams, "Gaussian processes for machine learning", 2006; Jones, Schonlau and Welch, "Efficient global
 //! optimization of expensive black-box functions", 1998 (expected improvement); Ginsbourger, Le Riche and Carraro, "Kriging is
-//! well-suited to parallelize optimization", 2010 (pending trials have the losses that the model predicts); Gelbart, Snoek and Adams,
+//! well-suited to parallelize optimization", 2010 (pending trials have the losses that the model predicts); Huang, Allen, Notz and Zeng,
+//! "Global optimization of stochastic black-box systems via sequential kriging meta-models", 2006 (noise); Gelbart, Snoek and Adams,
 //! "Bayesian optimization with unknown constraints", UAI 2014 (failures). Sums have a fixed order, and functions are those of `libm`, so
 //! proposals are the same on every machine.
 
@@ -30,7 +31,7 @@ use self::{
 };
 use super::{
     algorithm::{Algorithm, Proposed, Request, STARTING_UP, STARTUP},
-    branches,
+    branches, draws,
 };
 use crate::{parameters, params::Domain};
 
@@ -120,6 +121,17 @@ fn propose(request: &Request<'_>, candidates: usize, attempt: u32) -> Option<Pro
     let due = branches::due(request.space, &past.trials.iter().collect::<Vec<_>>());
     let forced: BTreeMap<usize, f64> =
         (0..ordered.len()).filter_map(|axis| Some((axis, *due.get(layout.label(axis))?))).collect();
+    if !due.is_empty() {
+        // What the model knows of the branch is what made it look bad. So it is not asked.
+        let chance = request.chance(attempt);
+        let drawn = layout.walk(&mut |axis| {
+            let own = || draws::prior(layout.kind(axis), &mut chance.of(layout.label(axis)));
+            forced.get(&axis).copied().unwrap_or_else(own)
+        });
+        if may_propose(&drawn) {
+            return Some(Proposed { proposal: proposal(&drawn), by: "prior: a draw in a branch that is due" });
+        }
+    }
     let acquisition = Acquisition {
         layout: &layout,
         model: &model,

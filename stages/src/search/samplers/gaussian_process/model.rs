@@ -59,9 +59,20 @@ impl Model {
         self.weights = self.factor.solve(self.values.clone());
     }
 
+    /// Returns the noise variance of an observation.
+    pub(crate) fn noise(&self) -> f64 {
+        self.scales.noise
+    }
+
     fn covariances(&self, point: &[f64]) -> Vec<f64> {
-        let of = |known: &Point| self.scales.variance * matern(square(&self.ordered, &self.scales, known, point)).0;
-        self.points.iter().map(of).collect()
+        let mut covariances = self.squares(point);
+        covariances.iter_mut().for_each(|square| *square = self.scales.variance * matern(*square).0);
+        covariances
+    }
+
+    /// Returns the squared distances of the observations from a point, scaled.
+    fn squares(&self, point: &[f64]) -> Vec<f64> {
+        self.points.iter().map(|known| square(&self.ordered, &self.scales, known, point)).collect()
     }
 
     /// Returns the mean and the variance at a point (equations 2.25 and 2.26).
@@ -75,12 +86,11 @@ impl Model {
     /// Returns what [`expected`](Self::expected) does, and the slopes of the mean and the variance along each of `axes`, which are
     /// ordered and active.
     pub(crate) fn slopes(&self, point: &[f64], axes: &[usize]) -> (Expected, Vec<(f64, f64)>) {
-        let mut covariances = Vec::with_capacity(self.points.len());
-        let mut steps = Vec::with_capacity(self.points.len());
-        for known in &self.points {
-            let (value, slope) = matern(square(&self.ordered, &self.scales, known, point));
-            covariances.push(self.scales.variance * value);
-            steps.push(2.0 * self.scales.variance * slope);
+        let mut covariances = self.squares(point);
+        let mut steps = vec![0.0; covariances.len()];
+        for (square, step) in covariances.iter_mut().zip(&mut steps) {
+            let (value, slope) = matern(*square);
+            (*square, *step) = (self.scales.variance * value, 2.0 * self.scales.variance * slope);
         }
         let mean = dot(&covariances, &self.weights);
         let solved = self.factor.solve(covariances.clone());
@@ -108,19 +118,28 @@ fn square(ordered: &[bool], scales: &Scales, a: &[f64], b: &[f64]) -> f64 {
 }
 
 impl Expected {
-    /// Returns the logarithm of the expected improvement over `least`.
-    pub(crate) fn ln_improvement(self, least: f64) -> f64 {
+    /// Returns the logarithm of the expected improvement over `least`, times the share of the deviation that an observation with this
+    /// noise removes (Huang et al. 2006). Without that factor, trials repeat a point that noise made look good.
+    pub(crate) fn ln_improvement(self, least: f64, noise: f64) -> f64 {
         let deviation = self.variance.sqrt();
-        libm::log(deviation) + ln_improvement((least - self.mean) / deviation)
+        libm::log(deviation) + ln_improvement((least - self.mean) / deviation) + libm::log(self.removed(noise))
     }
 
     /// Returns the slope of [`ln_improvement`](Self::ln_improvement), given the slopes of the mean and the variance.
-    pub(crate) fn slope(self, least: f64, (of_mean, of_variance): (f64, f64)) -> f64 {
+    pub(crate) fn slope(self, least: f64, noise: f64, (of_mean, of_variance): (f64, f64)) -> f64 {
         // ln EI = ln s + h(u) with u = (least - mean) / s.
         let deviation = self.variance.sqrt();
         let u = (least - self.mean) / deviation;
         let slope = slope_of_ln_improvement(u);
-        (-slope * of_mean + (1.0 - u * slope) * of_variance / (2.0 * deviation)) / deviation
+        let of_improvement = (-slope * of_mean + (1.0 - u * slope) * of_variance / (2.0 * deviation)) / deviation;
+        let all = self.variance + noise;
+        of_improvement + 0.5 * (noise / all).sqrt() / (all * self.removed(noise)) * of_variance
+    }
+
+    /// Returns 1 - sqrt(noise / (variance + noise)), in a form in which nothing cancels.
+    fn removed(self, noise: f64) -> f64 {
+        let all = self.variance + noise;
+        self.variance / (all * (1.0 + (noise / all).sqrt()))
     }
 }
 
@@ -168,15 +187,15 @@ mod tests {
             let (expected, slopes) = model.slopes(&point, &[0, 1]);
             let there = model.expected(&point);
             assert!((there.mean - expected.mean).abs() < 1e-12 && (there.variance - expected.variance).abs() < 1e-12);
-            for least in [-0.7, -3.0, -20.0] {
+            for (least, noise) in [(-0.7, 0.0), (-0.7, 0.05), (-3.0, 0.4), (-20.0, 1e-6)] {
                 for (axis, slopes) in slopes.iter().enumerate() {
                     let moved = |by: f64| {
                         let mut point = point;
                         point[axis] += by;
-                        model.expected(&point).ln_improvement(least)
+                        model.expected(&point).ln_improvement(least, noise)
                     };
                     let difference = (moved(1e-6) - moved(-1e-6)) / 2e-6;
-                    let slope = expected.slope(least, *slopes);
+                    let slope = expected.slope(least, noise, *slopes);
                     assert!((slope - difference).abs() < 1e-4 * slope.abs().max(1.0), "{slope}: {difference}");
                 }
             }
@@ -195,6 +214,14 @@ mod tests {
         // The expansion continues the formula.
         assert!((ln_improvement(-20.001) - ln_improvement(-19.999)).abs() < 0.1);
         assert!(ln_improvement(-30.0) > ln_improvement(-31.0));
+    }
+
+    #[test]
+    fn what_is_known_up_to_the_noise_promises_less() {
+        let sure = Expected { mean: 0.0, variance: 0.01 };
+        let ln_share = |noise: f64| sure.ln_improvement(-0.1, noise) - sure.ln_improvement(-0.1, 0.0);
+        assert!((ln_share(0.01) - libm::log(1.0 - 0.5_f64.sqrt())).abs() < 1e-12);
+        assert!(ln_share(1e-12).abs() < 1e-4 && ln_share(100.0) < -9.0);
     }
 
     #[test]
