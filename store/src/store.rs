@@ -11,6 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    conclude::Group,
     disk::{self, Access, DRAFT, Draft, Existing, Found},
     error::{At, FORMAT, Result, StoreError},
     mapped, sealed,
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     /// The number in the file `format`. 0 if that file is damaged.
     format: AtomicU32,
     pub(crate) verified: Mutex<Verified>,
+    pub(crate) group: Group,
 }
 
 /// The file `format`, sealed.
@@ -80,7 +82,7 @@ impl Store {
         }
         let access = Access::of(&root)?;
         let format = AtomicU32::new(format);
-        Ok(Self(Arc::new(Inner { root, access, format, verified: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { root, access, format, verified: Mutex::default(), group: Group::default() })))
     }
 
     /// Opens a store like [`open`](Self::open), and lets the group of its folder use it: whatever a user's umask is, the group may
