@@ -13,6 +13,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     mem,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
@@ -254,10 +255,13 @@ impl Group {
             let (endings, outcomes): (Vec<_>, Vec<_>) = mem::take(&mut queue.waiting).into_iter().unzip();
             drop(queue);
             let is_alone = endings.len() == 1;
-            let published: Vec<_> = match store.publish_endings(endings) {
-                Ok(concluded) => concluded.into_iter().map(Outcome::Concluded).collect(),
-                Err(error) if is_alone => vec![Outcome::Failed(error)],
-                Err(_) => outcomes.iter().map(|_| Outcome::GroupFailed).collect(),
+            let published = catch_unwind(AssertUnwindSafe(|| store.publish_endings(endings)));
+            let (published, panic): (Vec<_>, _) = match published {
+                Ok(Ok(concluded)) => (concluded.into_iter().map(Outcome::Concluded).collect(), None),
+                Ok(Err(error)) if is_alone => (vec![Outcome::Failed(error)], None),
+                Ok(Err(_)) => (outcomes.iter().map(|_| Outcome::GroupFailed).collect(), None),
+                // The others do not wait for a thread that is gone.
+                Err(panic) => (outcomes.iter().map(|_| Outcome::GroupFailed).collect(), Some(panic)),
             };
             for (outcome, published) in outcomes.iter().zip(published) {
                 *lock(outcome) = Some(published);
@@ -265,6 +269,10 @@ impl Group {
             queue = lock(&self.queue);
             queue.is_led = false;
             self.changed.notify_all();
+            if let Some(panic) = panic {
+                drop(queue);
+                resume_unwind(panic);
+            }
         }
     }
 }
