@@ -23,7 +23,8 @@ const PACKAGES: [(&str, &str); 6] = [
 ];
 
 /// The modules of `stages` that all others may use.
-const GROUND: [&str; 9] = ["device", "params", "philox", "problem", "program", "records", "stage", "tensors", "words"];
+const GROUND: [&str; 10] =
+    ["device", "panics", "params", "philox", "problem", "program", "records", "stage", "tensors", "words"];
 
 /// Libraries, which do not know of stages. All other modules of `stages` are stages, except for the roof.
 const LIBRARIES: [&str; 5] = ["containers", "images", "network", "pictures", "search"];

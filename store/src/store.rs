@@ -11,7 +11,6 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    conclude::Group,
     disk::{self, Access, DRAFT, Draft, Existing, Found},
     error::{At, FORMAT, Result, StoreError},
     mapped, sealed,
@@ -34,7 +33,6 @@ pub(crate) struct Inner {
     /// The number in the file `format`. 0 if that file is damaged.
     format: AtomicU32,
     pub(crate) verified: Mutex<Verified>,
-    pub(crate) group: Group,
 }
 
 /// The file `format`, sealed.
@@ -82,7 +80,7 @@ impl Store {
         }
         let access = Access::of(&root)?;
         let format = AtomicU32::new(format);
-        Ok(Self(Arc::new(Inner { root, access, format, verified: Mutex::default(), group: Group::default() })))
+        Ok(Self(Arc::new(Inner { root, access, format, verified: Mutex::default() })))
     }
 
     /// Opens a store like [`open`](Self::open), and lets the group of its folder use it: whatever a user's umask is, the group may
