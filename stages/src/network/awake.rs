@@ -8,6 +8,7 @@ const LOOKS: u32 = 1000;
 /// Runs `work` on a thread of rayon's pool, while the other threads look for parts of it without sleeping in between.
 ///
 /// A step of a small network is a row of operations that take less time than a thread takes to wake.
+#[expect(clippy::disallowed_methods, reason = "only who waits for work depends on it, not how work is divided")]
 pub(crate) fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     if rayon::current_num_threads() == 1 {
         return rayon::scope(|_| work());
