@@ -11,11 +11,9 @@ use crate::network::{
     },
 };
 
-/// Returns the L2 penalty: `l2` times the sum of the squares of all kernels that are trained.
+/// Returns the L2 penalty: `l2` times the sum of the squares of all kernels that are trained. It is not a number if such a sum is not
+/// finite, also if `l2` is 0: then the training counts as diverged, even if an activation function hides it from the loss.
 pub(super) fn penalty(settings: &Settings, weights: &Weights) -> f64 {
-    if settings.rule.l2 == 0.0 {
-        return 0.0;
-    }
     let kernels = settings.trained().filter(|parameter| parameter.kernel.is_some());
     settings.rule.l2 * kernels.map(|parameter| sum_of_squares(&weights.0[&parameter.name].values)).sum::<f64>()
 }
@@ -35,5 +33,20 @@ kernel! {
             lanes.iter_mut().zip(values).for_each(|(lane, x)| *lane += x * x);
         }
         lanes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_that_is_not_finite_is_not_hidden_by_a_penalty_of_zero() {
+        for bad in [f32::NAN, f32::INFINITY, 1e30] {
+            let mut values = vec![0.5; 10_000];
+            values[9_000] = bad;
+            assert!((0.0 * sum_of_squares(&values)).is_nan(), "{bad}");
+        }
+        assert_eq!(sum_of_squares(&[0.5; 10_000]), 2_500.0);
     }
 }

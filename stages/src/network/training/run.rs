@@ -18,8 +18,10 @@ use super::{
 };
 #[cfg(feature = "gpu")]
 use crate::network::Backend;
-use crate::network::awake::awake;
-use crate::stage::{Context, EndedEpoch, Host, Progress, StageError};
+use crate::{
+    network::awake::awake,
+    stage::{Context, EndedEpoch, Host, Progress, StageError},
+};
 
 impl Training<'_> {
     /// Trains to the end, starting from the latest usable checkpoint, and returns the final state.

@@ -176,8 +176,14 @@ impl Case {
 
     fn kernel_gradients(&self, isa: Isa) -> (Vec<f32>, Vec<f32>) {
         let (x, dy) = (self.read(), map_of(self.conv.y, &self.dy));
-        let (packed, bias) =
-            self.conv.kernel_gradients(isa, (self.n, &x), OutputGradient::Whole(&dy), &mut Buffers::default());
+        let mut buffers = Buffers::default();
+        let gradients =
+            |buffers: &mut Buffers| self.conv.kernel_gradients(isa, (self.n, &x), OutputGradient::Whole(&dy), buffers);
+        // A step gets the buffers of the step before.
+        let (mut used, _) = gradients(&mut buffers);
+        used.fill(f32::NAN);
+        buffers.give(used);
+        let (packed, bias) = gradients(&mut buffers);
         let mut kernel = vec![f32::NAN; self.kernel.len()];
         self.conv.unpack(&packed, &mut kernel);
         (kernel, bias[..self.conv.y.c].to_vec())
