@@ -37,7 +37,7 @@ pub(crate) fn read_all(tensors: impl Iterator<Item = Tensor<1>>) -> Result<Vec<V
     Ok(read.into_iter().map(|data| data.try_into_vec::<f32>().expect("networks compute with f32")).collect())
 }
 
-/// What was copied by this process.
+/// What was copied by this thread. Tests of burn on the processor run at the same time, on other threads.
 #[cfg(test)]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
@@ -48,15 +48,17 @@ pub(crate) struct Traffic {
 }
 
 #[cfg(test)]
-static TRAFFIC: std::sync::Mutex<Traffic> = std::sync::Mutex::new(Traffic { uploads: Vec::new(), reads: 0 });
+thread_local! {
+    static TRAFFIC: std::cell::RefCell<Traffic> = std::cell::RefCell::default();
+}
 
 #[cfg(test)]
 fn counted(count: impl FnOnce(&mut Traffic)) {
-    count(&mut TRAFFIC.lock().expect("no count panics"));
+    TRAFFIC.with_borrow_mut(count);
 }
 
-/// Returns what was copied since the last call.
+/// Returns what this thread has copied since the last call.
 #[cfg(all(test, feature = "gpu"))]
 pub(crate) fn taken() -> Traffic {
-    std::mem::take(&mut *TRAFFIC.lock().expect("no count panics"))
+    TRAFFIC.take()
 }
