@@ -240,7 +240,7 @@ impl Exec {
             Some(programs) => machine::provenance_of_program(&programs.how),
             None => machine::provenance_on(device, threads),
         };
-        let stores = Stores { inputs: &inputs, results: store, lock };
+        let stores = Stores { inputs: &inputs, results: store, lock, log: None, waits: &|| () };
         let executed = execute(stores, &*stage, &action, device, &host, provenance, self.fresh);
         let keeps_state = host.programs.as_ref().is_some_and(|programs| programs.clean_up(executed.is_ok()));
         let executed = executed.map_err(|error| match error {

@@ -1,14 +1,14 @@
 //! The action cache: the result of each action, and a record of how it came about.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    ActionKey, Digest, Store,
-    disk::{self, Existing},
+    ActionKey, Digest, Store, Tree,
+    disk::{self, Draft, Existing},
     encoding::Encoding,
     error::{Damage, RECORD_FORMAT, Result, StoreError},
     layout::ACTIONS,
@@ -144,45 +144,6 @@ impl Store {
         }
     }
 
-    /// Stores the result of an action and its provenance. If there already is a result, it stays and nothing is written, unless it
-    /// is damaged or names a missing object. Returns the result that is stored in the end.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] if the action, the tree or one of its files is neither stored nor promised, [`StoreError::LostPage`] if what was read
-    /// from the store may have been wrong. Also if a file cannot be read or written.
-    pub fn commit(&self, key: &ActionKey, result: &ActionResult, provenance: &Value) -> Result<ActionResult> {
-        self.check_reads()?;
-        let _no_sweep = self.hold_off_sweeps()?;
-        self.freshen_named(key, result)?;
-        let path = self.record_path(key);
-        while !self.write(&encode(key, result), &path, Existing::Keep)? {
-            if let Some(stands) = self.standing(key)? {
-                return Ok(stands);
-            }
-            // One process at a time, so that none removes a result with which another has just replaced one that does not count.
-            let _lock = self.lock_dead_records()?;
-            if let Some(stands) = self.standing(key)? {
-                return Ok(stands);
-            }
-            self.set_aside(&self.relative(&path))?;
-        }
-        self.write_provenance(key, provenance)?;
-        Ok(result.clone())
-    }
-
-    /// Stores the result of an action and its provenance in the place of the result that there may be. At every moment one of the two
-    /// stands.
-    ///
-    /// # Errors
-    /// As for [`commit`](Self::commit).
-    pub fn replace(&self, key: &ActionKey, result: &ActionResult, provenance: &Value) -> Result<()> {
-        self.check_reads()?;
-        let _no_sweep = self.hold_off_sweeps()?;
-        self.freshen_named(key, result)?;
-        self.write(&encode(key, result), &self.record_path(key), Existing::Replace)?;
-        self.write_provenance(key, provenance)
-    }
-
     /// Adds a field to the provenance of an action's result, in the place of the field of that name that there may be.
     ///
     /// # Errors
@@ -196,13 +157,18 @@ impl Store {
         self.write_provenance(key, &provenance.into())
     }
 
-    fn write_provenance(&self, key: &ActionKey, provenance: &Value) -> Result<()> {
-        let bound = Provenance { action: *key, provenance: provenance.clone() };
-        let draft = self.draft()?;
-        draft.write((sealed::seal(&bound) + "\n").as_bytes())?;
+    pub(crate) fn write_provenance(&self, key: &ActionKey, provenance: &Value) -> Result<()> {
+        let draft = self.draft_provenance(key, provenance)?;
         draft.file().sync()?;
         // A loss of power may lose this name. Nothing depends on it.
         draft.name(&self.provenance_path(key), Existing::Replace).map(drop)
+    }
+
+    pub(crate) fn draft_provenance(&self, key: &ActionKey, provenance: &Value) -> Result<Draft> {
+        let bound = Provenance { action: *key, provenance: provenance.clone() };
+        let draft = self.draft()?;
+        draft.write((sealed::seal(&bound) + "\n").as_bytes())?;
+        Ok(draft)
     }
 
     /// Returns when, where and how the action's result came about, if that is recorded.
@@ -216,7 +182,7 @@ impl Store {
     }
 
     /// Returns the action's result, if it counts.
-    fn standing(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
+    pub(crate) fn standing(&self, key: &ActionKey) -> Result<Option<ActionResult>> {
         match self.result(key) {
             Err(StoreError::Record { .. } | StoreError::Corrupt { .. } | StoreError::NotATree { .. }) => Ok(None),
             result => result,
@@ -311,15 +277,29 @@ impl Store {
         files.into_par_iter().find_map_first(lacks).unwrap_or(Ok(None))
     }
 
-    /// Sets the time of everything that `result` names to the present, so that a sweep planned earlier spares it.
-    fn freshen_named(&self, key: &ActionKey, result: &ActionResult) -> Result<()> {
+    /// Sets the time of everything that `result` names to the present, so that a sweep planned earlier spares it. What is in `written` is
+    /// new.
+    pub(crate) fn freshen_named(
+        &self,
+        key: &ActionKey,
+        result: &ActionResult,
+        written: &BTreeMap<Digest, &[u8]>,
+    ) -> Result<()> {
         let (mut named, mut files) = (vec![key.0], Vec::new());
         if let ActionResult::Tree(name) = result {
             named.push(*name);
-            files.extend(self.tree(name)?.files.values().map(|file| file.digest));
+            let tree = match written.get(name) {
+                Some(bytes) => {
+                    Tree::from_bytes(bytes).map_err(|reason| StoreError::NotATree { name: *name, reason })?
+                }
+                None => self.tree(name)?,
+            };
+            files.extend(tree.files.into_values().map(|file| file.digest));
         }
         // Another user's object cannot be freshened, but it exists.
-        let is_here = |digest: &Digest| Ok(self.freshen_object(digest, None)? || self.contains(digest)?);
+        let is_here = |digest: &Digest| {
+            Ok(written.contains_key(digest) || self.freshen_object(digest, None)? || self.contains(digest)?)
+        };
         for digest in named {
             if !is_here(&digest)? {
                 return Err(StoreError::Missing(digest));
@@ -348,10 +328,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        Tree,
-        testing::{action, files, store},
-    };
+    use crate::testing::{action, files, store};
 
     fn tree(store: &Store, text: &str) -> ActionResult {
         ActionResult::Tree(store.put_tree(&files(&[("out.txt", text)])).unwrap().0)

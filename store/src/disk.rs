@@ -14,7 +14,6 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::SystemTime,
 };
 
@@ -183,10 +182,10 @@ impl Handle {
     }
 
     /// Cuts the file off, and moves to its new end.
-    pub(crate) fn truncate(&mut self, length: u64) -> Result<()> {
+    pub(crate) fn truncate(&self, length: u64) -> Result<()> {
         operate(Operation::Write, &self.path, || {
             self.file.set_len(length)?;
-            self.file.seek(SeekFrom::Start(length)).map(drop)
+            (&self.file).seek(SeekFrom::Start(length)).map(drop)
         })
         .at("truncate", &self.path)
     }
@@ -440,21 +439,31 @@ pub(crate) fn measure(path: &Path) -> Result<Option<(Tally, SystemTime)>> {
 
 /// Makes a folder and its parents durably: a loss of power does not undo it.
 pub(crate) fn make_dir(path: &Path, access: Access) -> Result<()> {
-    make_dirs(path, access, true)
+    make_dirs(path, access, true, &mut sync_dir)
+}
+
+/// Makes a folder and its parents. They are durable once the folders in `changed` are synced, to which those are added that have a new
+/// name.
+pub(crate) fn make_dir_noting(path: &Path, access: Access, changed: &mut BTreeSet<PathBuf>) -> Result<()> {
+    make_dirs(path, access, true, &mut |folder| {
+        changed.insert(folder.to_owned());
+        Ok(())
+    })
 }
 
 /// Makes a folder and its parents. A loss of power may undo it.
 pub(crate) fn make_passing_dir(path: &Path, access: Access) -> Result<()> {
-    make_dirs(path, access, false)
+    make_dirs(path, access, false, &mut |_| Ok(()))
 }
 
-fn make_dirs(path: &Path, access: Access, durable: bool) -> Result<()> {
+/// Makes a folder and its parents. Calls `made_in` with each folder that has a new name in it.
+fn make_dirs(path: &Path, access: Access, is_own: bool, made_in: &mut dyn FnMut(&Path) -> Result<()>) -> Result<()> {
     if is_dir(path) {
         return Ok(());
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
-        make_dirs(parent, access, durable)?;
+        make_dirs(parent, access, is_own, made_in)?;
     }
     let made = operate(Operation::MakeDir, path, || match access.folder {
         None => fs::create_dir(path),
@@ -462,7 +471,7 @@ fn make_dirs(path: &Path, access: Access, durable: bool) -> Result<()> {
     });
     match made {
         Err(error) if TAKEN.contains(&error.kind()) => {
-            if !is_dir(path) && !durable {
+            if !is_dir(path) && !is_own {
                 // It is not the store's own, so it is no damage.
                 return Err(io::Error::from(io::ErrorKind::NotADirectory)).at("create folder", path);
             }
@@ -473,7 +482,7 @@ fn make_dirs(path: &Path, access: Access, durable: bool) -> Result<()> {
         }
         made => made.at("create folder", path)?,
     }
-    if durable { sync_dir(parent.unwrap_or(Path::new("."))) } else { Ok(()) }
+    made_in(parent.unwrap_or(Path::new(".")))
 }
 
 /// The errors that say that something has the name already.
@@ -671,6 +680,11 @@ impl Draft {
         self.file().write_all(bytes).at("write", self.path())
     }
 
+    /// Makes the folder in which the file will be named `path`. It is durable once the folders in `changed` are synced.
+    pub(crate) fn make_folder(&self, path: &Path, changed: &mut BTreeSet<PathBuf>) -> Result<()> {
+        make_dir_noting(folder(path), self.access, changed)
+    }
+
     /// Makes the bytes durable, then names the file `path`, then makes the name durable. Returns the open file, or nothing if `path` is
     /// taken and `existing` says to keep it.
     ///
@@ -793,33 +807,6 @@ fn rename_noted(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     faults::renamed(from, to, replaced);
     Ok(())
-}
-
-/// Publishes several drafts and replaces what has their names. This is cheaper than one by one: the file system commits together what
-/// waits for the disk together, and syncing the first folder commits the names in all of them.
-pub(crate) fn publish_all(drafts: Vec<(Draft, PathBuf)>) -> Result<()> {
-    match &drafts[..] {
-        [(draft, _)] => draft.file().sync()?,
-        // Threads of their own, not the pool's: they only wait for the disk, and the more of them wait together, the better. A thread
-        // that cannot be started costs only time.
-        several => thread::scope(|scope| {
-            let start = |(draft, _): &'_ (Draft, PathBuf)| draft.file().sync();
-            let mut syncs = Vec::new();
-            for draft in several {
-                match thread::Builder::new().spawn_scoped(scope, move || start(draft)) {
-                    Ok(sync) => syncs.push(sync),
-                    Err(_) => start(draft)?,
-                }
-            }
-            syncs.into_iter().try_for_each(|sync| sync.join().expect("syncing does not panic"))
-        })?,
-    }
-    let mut folders = BTreeSet::new();
-    for (draft, path) in drafts {
-        draft.name(&path, Existing::Replace)?;
-        folders.insert(folder(&path).to_owned());
-    }
-    folders.iter().try_for_each(|folder| sync_dir(folder))
 }
 
 /// Returns the folder of a file.

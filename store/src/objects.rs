@@ -2,7 +2,7 @@
 
 use std::{
     io::{Cursor, Seek},
-    path::Path,
+    path::{Path, PathBuf},
     sync::PoisonError,
 };
 
@@ -12,7 +12,7 @@ use crate::{
     encoding::Encoding,
     error::{At, Damage, Result, StoreError},
     layout::OBJECTS,
-    verified,
+    together, verified,
 };
 
 /// The most bytes of a record. A study of 100,000 trials has about 100 MB.
@@ -38,17 +38,12 @@ impl Store {
         self.put_all(std::iter::once(bytes)).map(|digests| digests[0])
     }
 
-    /// Stores several objects and returns their names. This is cheaper than storing them one by one: see [`disk::publish_all`].
+    /// Stores several objects and returns their names. This is cheaper than storing them one by one: see [`together`](crate::together).
     pub(crate) fn put_all<'a>(&self, objects: impl Iterator<Item = &'a [u8]>) -> Result<Vec<Digest>> {
         let (mut names, mut written) = (Vec::new(), Vec::new());
         for bytes in objects {
-            let (name, length) = (Digest::of(bytes), bytes.len() as u64);
-            if !self.freshen_object(&name, Some(length))? {
-                let draft = self.draft()?;
-                let encoding = Encoding::judge(&mut Cursor::new(bytes), length).at("read", draft.path())?;
-                encoding.encode(bytes, draft.file()).at("write", draft.path())?;
-                written.push(Written { name, encoding, draft });
-            }
+            let (name, object) = self.write_object(bytes)?;
+            written.extend(object);
             names.push(name);
             // Each of these is an open file.
             if written.len() == BATCH {
@@ -188,15 +183,33 @@ impl Store {
     }
 
     pub(crate) fn publish_objects(&self, objects: Vec<Written>) -> Result<()> {
+        let outdated = self.outdated(&objects);
+        let place = |object: Written| (object.draft, self.object_path(&object.name, object.encoding));
+        together::publish_all(objects.into_iter().map(place).collect())?;
+        outdated.iter().try_for_each(|path| disk::remove(path).map(drop))
+    }
+
+    /// Returns the files in the other encoding of objects, to be removed when the objects are published: `freshen_object` did not accept
+    /// them, so they are damaged or another user's.
+    pub(crate) fn outdated<'a>(&self, objects: impl IntoIterator<Item = &'a Written>) -> Vec<PathBuf> {
         let mut outdated = Vec::new();
-        for Written { name, encoding, .. } in &objects {
+        for Written { name, encoding, .. } in objects {
             let others = Encoding::ALL.into_iter().filter(|other| other != encoding);
             outdated.extend(others.map(|other| self.object_path(name, other)));
         }
-        let place = |object: Written| (object.draft, self.object_path(&object.name, object.encoding));
-        disk::publish_all(objects.into_iter().map(place).collect())?;
-        // `freshen_object` did not accept a file in the other encoding, so it is damaged or another user's.
-        outdated.iter().try_for_each(|path| disk::remove(path).map(drop))
+        outdated
+    }
+
+    /// Writes an object without its name, unless it is stored. Then its file's time is set to the present.
+    pub(crate) fn write_object(&self, bytes: &[u8]) -> Result<(Digest, Option<Written>)> {
+        let (name, length) = (Digest::of(bytes), bytes.len() as u64);
+        if self.freshen_object(&name, Some(length))? {
+            return Ok((name, None));
+        }
+        let draft = self.draft()?;
+        let encoding = Encoding::judge(&mut Cursor::new(bytes), length).at("read", draft.path())?;
+        encoding.encode(bytes, draft.file()).at("write", draft.path())?;
+        Ok((name, Some(Written { name, encoding, draft })))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     encoding::Encoding,
     error::{At, Result, StoreError},
     objects::{BATCH, Written},
+    together,
 };
 
 /// A file that the store does not own, and what its bytes are.
@@ -174,7 +175,7 @@ impl Store {
             Place::Objects => self.publish_objects(written),
             Place::Parts(trajectory) => {
                 let place = |part: Written| (part.draft, self.part_path(trajectory, &part.name));
-                disk::publish_all(written.into_iter().map(place).collect())
+                together::publish_all(written.into_iter().map(place).collect())
             }
         }
     }

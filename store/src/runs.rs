@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     io::Write,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -34,8 +34,22 @@ pub struct Run {
     log: Mutex<Log>,
 }
 
+/// The keys in the log of a run, which may not be durable yet. See [`Ending::log`](crate::Ending::log).
+#[derive(Debug, Clone)]
+pub struct LoggedKeys(pub(crate) Arc<Handle>);
+
+impl LoggedKeys {
+    /// Makes them durable.
+    ///
+    /// # Errors
+    /// If the log cannot be synced.
+    pub fn sync(&self) -> Result<()> {
+        self.0.sync()
+    }
+}
+
 struct Log {
-    file: Handle,
+    file: Arc<Handle>,
     path: PathBuf,
     keys: BTreeSet<ActionKey>,
     /// The length of the complete lines in bytes.
@@ -126,11 +140,17 @@ impl Store {
         // Lock it before it has its name, so that no process finds it unlocked.
         draft.file().try_lock(Lock::Exclusive)?;
         let (length, keys) = (text.len() as u64, BTreeSet::new());
-        Ok(draft.publish(&path, Existing::Keep)?.map(|file| Log { file, path, keys, length, torn: false }))
+        Ok(draft.publish(&path, Existing::Keep)?.map(|file| Log {
+            file: Arc::new(file),
+            path,
+            keys,
+            length,
+            torn: false,
+        }))
     }
 
     /// Takes over the log of an unfinished run, unless it has been removed meanwhile.
-    fn reopen(&self, id: &str, mut file: Handle, path: PathBuf) -> Result<Option<Log>> {
+    fn reopen(&self, id: &str, file: Handle, path: PathBuf) -> Result<Option<Log>> {
         take(id, &file)?;
         if !file.has_its_name()? {
             return Ok(None);
@@ -141,7 +161,7 @@ impl Store {
             file.truncate(length)?;
         }
         let keys = lines.iter().filter_map(Line::key).collect();
-        let mut log = Log { file, path, keys, length, torn: false };
+        let mut log = Log { file: Arc::new(file), path, keys, length, torn: false };
         if let Some(line) = lines.last().filter(|_| unfinished) {
             log.append(*line)?;
         }
@@ -356,7 +376,7 @@ impl Log {
         }
         let text = line.render();
         self.torn = true;
-        (&self.file).write_all(text.as_bytes()).at("append to", &self.path)?;
+        (&*self.file).write_all(text.as_bytes()).at("append to", &self.path)?;
         self.torn = false;
         self.length += text.len() as u64;
         Ok(())
@@ -400,7 +420,12 @@ impl Run {
     /// # Errors
     /// If the log cannot be synced.
     pub fn sync(&self) -> Result<()> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).file.sync()
+        self.so_far().sync()
+    }
+
+    /// Returns what was appended so far, to be made durable with the first result that it is about.
+    pub fn so_far(&self) -> LoggedKeys {
+        LoggedKeys(self.log.lock().unwrap_or_else(PoisonError::into_inner).file.clone())
     }
 
     /// Ends the run, because a study now names what it produced. Also removes the unfinished runs of the same study.

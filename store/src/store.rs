@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     disk::{self, Access, DRAFT, Draft, Existing, Found},
+    drafted::{Concluded, DraftedEnding},
     error::{At, FORMAT, Result, StoreError},
+    group::Group,
     mapped, sealed,
     verified::Verified,
 };
@@ -33,6 +35,8 @@ pub(crate) struct Inner {
     /// The number in the file `format`. 0 if that file is damaged.
     format: AtomicU32,
     pub(crate) verified: Mutex<Verified>,
+    /// The endings that wait for the disk.
+    pub(crate) group: Group<DraftedEnding, Concluded>,
 }
 
 /// The file `format`, sealed.
@@ -80,7 +84,7 @@ impl Store {
         }
         let access = Access::of(&root)?;
         let format = AtomicU32::new(format);
-        Ok(Self(Arc::new(Inner { root, access, format, verified: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { root, access, format, verified: Mutex::default(), group: Group::default() })))
     }
 
     /// Opens a store like [`open`](Self::open), and lets the group of its folder use it: whatever a user's umask is, the group may

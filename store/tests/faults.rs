@@ -16,7 +16,7 @@ use std::{
 
 use common::copy;
 use pipe_store::{
-    ActionKey, ActionResult, Digest, FoundFile, KnownFile, LaidFile, Manifest, ObjectSource, RefKind, Store,
+    ActionKey, ActionResult, Digest, Ending, FoundFile, KnownFile, LaidFile, Manifest, ObjectSource, RefKind, Store,
     StoreError, TreeEntry,
     faults::{Fault, Loss, Operation, inject},
 };
@@ -103,6 +103,41 @@ fn run(store: &Store, names: &[&str], again: bool) -> Outcome {
     let study = store.put(text.as_bytes())?;
     store.ref_append(STUDIES, "study", &study, now())?;
     run.finish()
+}
+
+/// Concludes three actions as one group, two of which have a file in common, under the log of a run.
+fn group(store: &Store) -> Outcome {
+    let names = ["c", "d", "e"];
+    let run = store.open_run("run of a group", "study", now())?;
+    let provenance = json!({ "seconds": 1 });
+    let endings = names.map(|name| {
+        let (action, files) = (format!("action {name}").into_bytes(), outputs(name));
+        let tree = pipe_store::Tree::of(&files).expect("the paths are sound").to_bytes();
+        let (key, result) = (ActionKey(Digest::of(&action)), ActionResult::Tree(Digest::of(&tree)));
+        let objects = [action].into_iter().chain(files.into_values()).chain([tree]).map(Into::into).collect();
+        (key, Ending { objects, log: Some(run.so_far()), ..Ending::new(result, &provenance) })
+    });
+    endings.iter().try_for_each(|(key, _)| run.append(key))?;
+    store.conclude_all(&endings)?;
+    for (key, ending) in &endings {
+        assert_eq!(store.result(key)?.as_ref(), Some(&ending.result));
+    }
+    run.finish()
+}
+
+/// Checks that whatever has a record has everything that the record names, and that the log of the run that made it names it.
+fn check_group(store: &Store, what: &str) {
+    let logged: Vec<_> = store.runs().unwrap().into_iter().flat_map(|run| run.keys).collect();
+    for name in ["c", "d", "e"] {
+        let key = ActionKey(Digest::of(format!("action {name}").as_bytes()));
+        let Some(record) = store.record(&key).unwrap() else { continue };
+        assert_eq!(store.result(&key).unwrap(), Some(record.clone()), "{what}: {name} has a record and is not whole");
+        let ActionResult::Tree(tree) = record else { panic!("no action of these tests fails") };
+        for (path, entry) in store.tree(&tree).unwrap().files {
+            assert_eq!(*store.read(&entry.digest).unwrap(), *outputs(name)[&path], "{what}");
+        }
+        assert!(logged.is_empty() || logged.contains(&key), "{what}: {name} is not in the log");
+    }
 }
 
 fn gc(store: &Store) -> Outcome {
@@ -193,11 +228,12 @@ fn program(store: &Store) -> Outcome {
 }
 
 /// The work that is disturbed. Each begins with the store that [`run`] of `a` and `b` leaves, and with garbage.
-const WORK: [(&str, Work); 8] = [
+const WORK: [(&str, Work); 9] = [
     ("put", |store| store.put(&[7; 30_000]).map(drop)),
     ("put files", put_files),
     ("program", program),
     ("run", |store| run(store, &["a", "b", "c"], false)),
+    ("group", group),
     ("rerun", |store| run(store, &["a", "b"], true)),
     ("gc", gc),
     ("verify", |store| store.verify(&manifest, &mut |_, _| ()).map(drop)),
@@ -225,6 +261,7 @@ fn check(root: &Path, work: Work, what: &str) {
     let store = Store::open(root).unwrap_or_else(|error| panic!("{what}: {error}"));
     let report = store.verify(&manifest, &mut |_, _| ()).unwrap();
     assert!(report.is_clean() && report.foreign.is_empty(), "{what}: {report:?}");
+    check_group(&store, what);
     for name in ["a", "b"] {
         let key = ActionKey(Digest::of(format!("action {name}").as_bytes()));
         let Some(ActionResult::Tree(tree)) = store.result(&key).unwrap() else { panic!("{what}: {name} is gone") };

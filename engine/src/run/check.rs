@@ -119,7 +119,11 @@ pub fn check(
             Ok(Report::Message(Message::Notice { text })) => tell(Event::Notice { text: &text }),
             // What is checked is executed here, and each verdict comes with its own message.
             Ok(Report::Message(
-                Message::Ended { .. } | Message::Placed { .. } | Message::Requeued { .. } | Message::Waiting { .. },
+                Message::Ended { .. }
+                | Message::Placed { .. }
+                | Message::Requeued { .. }
+                | Message::Waiting { .. }
+                | Message::Waits { .. },
             )) => {}
             Ok(Report::Done(index, verdict)) => {
                 let (_, since) = running.remove(&index).expect("only running nodes end");

@@ -1,13 +1,17 @@
 //! One execution: runs a stage on its inputs, stores its outputs, and commits its result to the action cache.
 
 use std::{
+    borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use pipe_stages::stage::{ComputeDevice, Context, Host, Inputs, Progress, Stage, StageError};
 use pipe_stages::{DeviceKind, network, panics};
-use pipe_store::{ActionKey, ActionLock, ActionResult, FailureRecord, ObjectSource, Store, StoreError};
+use pipe_store::{
+    ActionKey, ActionLock, ActionResult, Digest, Ending, FailureRecord, LoggedKeys, ObjectSource, Store, StoreError,
+    Tree,
+};
 use serde_json::{Value, json};
 
 use crate::action::Action;
@@ -57,17 +61,24 @@ pub struct Stores<'a> {
     pub results: &'a Store,
     /// The lock of the action, if this process has it already. Otherwise the execution waits for it.
     pub lock: Option<ActionLock>,
+    /// The log of the run, if the record of the action is not stored yet. It is stored with the result.
+    pub log: Option<LoggedKeys>,
+    /// Called when the result is there, is small, and only waits for the disk.
+    pub waits: &'a dyn Fn(),
 }
+
+/// The most bytes of outputs that count as small.
+const SMALL: usize = 1 << 20;
 
 impl<'a> From<&'a Store> for Stores<'a> {
     fn from(store: &'a Store) -> Self {
-        Self { inputs: store, results: store, lock: None }
+        Self { inputs: store, results: store, lock: None, log: None, waits: &|| () }
     }
 }
 
-/// Runs `stage`, whose action is `action`, and commits its result: first the objects, then the record that names them. If two
-/// processes commit a result, the first one is kept. If `again`, it runs although a result is known, which stands until the new one
-/// takes its place.
+/// Runs `stage`, whose action is `action`, and commits its result: first the objects, then the record that names them. The result is
+/// durable when this returns. If two processes commit a result, the first one is kept. If `again`, it runs although a result is known,
+/// which stands until the new one takes its place.
 ///
 /// # Errors
 /// If there is no result: the stage was interrupted, panicked or could not run here, or the store failed.
@@ -80,7 +91,7 @@ pub fn execute(
     provenance: Value,
     again: bool,
 ) -> Result<Executed, ExecuteError> {
-    let Stores { inputs, results: store, lock } = stores;
+    let Stores { inputs, results: store, lock, log, waits } = stores;
     let key: ActionKey = action.key();
     let _lock = lock.map_or_else(|| store.lock_action(&key), Ok)?;
     if !again && let Some(result) = store.result(&key)? {
@@ -117,8 +128,20 @@ pub fn execute(
     store.check_reads()?;
     // From here on a collection waits, so that it does not remove outputs before a result names them.
     let _no_sweep = store.hold_off_sweeps()?;
-    let result = match outputs {
+    let mut objects: Vec<Cow<'_, [u8]>> = Vec::new();
+    if log.is_some() {
+        objects.push(action.record().into());
+    }
+    let result = match &outputs {
+        Ok(outputs) if outputs.known().is_empty() && outputs.found().is_empty() => {
+            let tree = Tree::of(outputs.files())?.to_bytes();
+            let name = Digest::of(&tree);
+            objects.extend(outputs.files().values().map(|bytes| bytes.as_slice().into()));
+            objects.push(tree.into());
+            ActionResult::Tree(name)
+        }
         Ok(outputs) => {
+            log.iter().try_for_each(LoggedKeys::sync)?;
             let known = outputs.known().values().map(|file| file.size);
             let total = known.chain(outputs.found().values().map(|file| file.size)).sum();
             let mut watch = |done| {
@@ -131,14 +154,12 @@ pub fn execute(
             }
             ActionResult::Tree(stored?.0)
         }
-        Err(failure) => ActionResult::Failure(failure),
+        Err(failure) => ActionResult::Failure(failure.clone()),
     };
-    let result = if again {
-        store.replace(&key, &result, &provenance)?;
-        result
-    } else {
-        store.commit(&key, &result, &provenance)?
-    };
+    if objects.iter().map(|bytes| bytes.len()).sum::<usize>() <= SMALL {
+        waits();
+    }
+    let result = store.conclude(&key, &Ending { objects, result, provenance: &provenance, replaces: again, log })?;
     Ok(Executed { result, found: false, seconds })
 }
 

@@ -14,7 +14,7 @@ use pipe_stages::{
     DeviceKind,
     stage::{Checkpoint, ComputeDevice, Host, Progress, Stage, StageError},
 };
-use pipe_store::{ActionKey, ActionResult, LogBuffer, Store, StoreError};
+use pipe_store::{ActionKey, ActionResult, LogBuffer, LoggedKeys, Store, StoreError};
 
 use super::{
     execute::{ExecuteError, Stores, execute},
@@ -48,7 +48,9 @@ pub(super) enum Message {
     Notice { text: String },
     /// Its worker wrote a line that is not part of the protocol.
     Talk { index: usize, line: String },
-    /// It has ended.
+    /// Its result is there and waits for the disk. It needs neither a core nor memory any more.
+    Waits { index: usize },
+    /// It has ended. If it has a result, that is durable.
     Ended { index: usize, ended: Ended },
 }
 
@@ -89,6 +91,8 @@ pub(super) struct Job {
     trial: Option<Trial>,
     /// Where it is executed, if not by this process or a worker of its own.
     elsewhere: Option<Elsewhere>,
+    /// The log of the run, if the record of its action is stored with its result.
+    log: Option<LoggedKeys>,
     stop: Stop,
 }
 
@@ -152,6 +156,7 @@ impl Job {
                 fresh,
                 trial: None,
                 elsewhere: None,
+                log: None,
                 stop: stop.clone(),
             },
             stop,
@@ -171,6 +176,17 @@ impl Job {
     /// Returns the job, to be executed elsewhere, for the node of this name.
     pub(super) fn elsewhere(self, resources: Resources, node: &str) -> Self {
         Self { elsewhere: Some(Elsewhere { resources, node: node.to_owned() }), ..self }
+    }
+
+    /// Returns the job, which stores its action with its result, after what the log has so far.
+    pub(super) fn with_log(self, log: LoggedKeys) -> Self {
+        Self { log: Some(log), ..self }
+    }
+
+    /// Returns whether it is executed on a thread of this process.
+    pub(super) fn is_light(&self) -> bool {
+        let needs = self.stage.needs();
+        !(needs.device || needs.process || self.is_elsewhere())
     }
 
     /// Returns whether it is executed elsewhere.
@@ -285,8 +301,7 @@ pub(super) fn no_thread(error: &io::Error) -> Ended {
 
 /// Executes a job and returns how it ended, and what it said.
 pub(super) fn run(job: &Job, store: &Store, options: &Options, sender: &Sender<Message>) -> (Ended, LogBuffer) {
-    let needs = job.stage.needs();
-    if needs.device || needs.process || job.is_elsewhere() {
+    if !job.is_light() {
         return in_worker(job, store, options, sender);
     }
     log::begin_on_thread();
@@ -315,7 +330,11 @@ fn save_log(store: &Store, key: &ActionKey, ended: &Ended, mut log: LogBuffer) {
 fn in_thread(job: &Job, store: &Store, sender: &Sender<Message>) -> Ended {
     let host = ThreadHost { index: job.index, sender: Mutex::new(sender.clone()), stop: job.stop.clone() };
     let provenance = machine::provenance("none", 1);
-    let stores = Stores { inputs: job.trial.as_ref().map_or(store, |trial| &trial.inputs), results: store, lock: None };
+    let waits = || {
+        let _ = sender.send(Message::Waits { index: job.index });
+    };
+    let inputs = job.trial.as_ref().map_or(store, |trial| &trial.inputs);
+    let stores = Stores { inputs, results: store, lock: None, log: job.log.clone(), waits: &waits };
     match execute(stores, &*job.stage, &job.action, ComputeDevice::CPU, &host, provenance, job.fresh) {
         Ok(executed) => Ended::Committed { found: executed.found },
         Err(ExecuteError::Interrupted) => Ended::Interrupted,

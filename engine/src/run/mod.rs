@@ -134,6 +134,9 @@ pub fn run(
     Ok(engine.finish(stop.is_set()))
 }
 
+/// The most nodes whose results may wait for the disk while others are executed. The results are in memory, and their files are open.
+const MOST_WAITING: usize = 8;
+
 /// The state of a node.
 #[derive(Debug, Clone)]
 enum State {
@@ -174,6 +177,8 @@ struct Engine<'a> {
     left_out: LeftOut,
     ready: BTreeSet<usize>,
     running: BTreeMap<usize, Running>,
+    /// The running nodes whose results only wait for the disk.
+    waiting: BTreeSet<usize>,
     admission: Admission,
     searches: Searches<'a>,
     /// For each node, the number of its sources that are not settled.
@@ -236,6 +241,7 @@ impl<'a> Engine<'a> {
             left_out: LeftOut::default(),
             ready: BTreeSet::new(),
             running: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             admission: Admission::new(Limits::of(plan, wanted, options)),
             searches: Searches::new(plan),
             missing,
@@ -289,7 +295,7 @@ impl<'a> Engine<'a> {
                 }
             };
             let mut known = found_ahead.unwrap_or_else(|| self.store.result(&key))?;
-            if known.is_none() && !self.store.contains(&key.0)? {
+            if known.is_none() && self.store.record(&key)?.is_some() && !self.store.contains(&key.0)? {
                 // A result counts only if its action's record is stored, and perhaps only that record was lost.
                 self.open_log()?;
                 self.store.put(&action.record())?;
@@ -426,7 +432,14 @@ impl<'a> Engine<'a> {
                 tell(Event::Progress { node: &self.plan.nodes[index].name, progress: &progress });
             }
             Message::Talk { index, line } => tell(Event::Talk { node: &self.plan.nodes[index].name, line: &line }),
+            Message::Waits { index } => {
+                // With one job at a time, nodes end in the order in which they start.
+                if self.options.jobs > 1 && self.waiting.len() < MOST_WAITING && self.waiting.insert(index) {
+                    self.admission.release(index);
+                }
+            }
             Message::Ended { index, ended } => {
+                self.waiting.remove(&index);
                 let running = self.running.remove(&index).expect("only running nodes end");
                 if !running.is_told && matches!(ended, Ended::Committed { .. }) {
                     tell(Event::Started { node: &self.plan.nodes[index].name, why: &running.why });
@@ -537,6 +550,9 @@ impl<'a> Engine<'a> {
             How::Interrupted => "interrupted",
         };
         *self.counts.entry(count).or_default() += 1;
+        if matches!(outcome, Outcome::Crash | Outcome::Skipped(_)) {
+            self.store_action(index)?;
+        }
         let stage = self.plan.nodes[index].stage.id().name;
         self.has_news |= StageName::find(stage).is_some_and(|stage| stage.trains() || stage == StageName::Promote);
         self.states[index] = State::Settled(outcome);
@@ -551,6 +567,17 @@ impl<'a> Engine<'a> {
         }
         self.stand_in(index);
         self.stop_search(index, tell)
+    }
+
+    /// Stores the record of the action of a node without a result, which the study will name, too. With a result it is stored already.
+    fn store_action(&self, index: usize) -> Result<(), StoreError> {
+        if let Some(key) = self.actions[index]
+            && !self.store.contains(&key.0)?
+            && let Ok(action) = self.plan.action(index, &self.trees)
+        {
+            self.store.put(&action.record())?;
+        }
+        Ok(())
     }
 
     fn finish(self, stopped: bool) -> Ran {

@@ -64,9 +64,6 @@ impl Engine<'_> {
         }
         let key = action.key();
         self.open_log()?;
-        if let Some(run) = &self.run {
-            run.sync()?;
-        }
         let node = &self.plan.nodes[index];
         let is_here = wish.is_here || self.options.executor.is_here();
         if is_here {
@@ -82,6 +79,15 @@ impl Engine<'_> {
         let gpus = wish.gpus.max(usize::from(wish.is_on_device));
         let job =
             if is_here { job } else { job.elsewhere(Resources::new(share.threads, wish.memory, gpus), &node.name) };
+        let run = self.run.as_ref().expect("the log is open");
+        let job = if job.is_light() {
+            job.with_log(run.so_far())
+        } else {
+            // Its worker reads its action from the store.
+            run.sync()?;
+            self.store.put(&job.action().record())?;
+            job
+        };
         self.running.insert(index, Running { stop, why, since: Instant::now(), is_told: is_here });
         if is_here {
             self.live.started(index, &node.name);
