@@ -24,6 +24,8 @@ pub use self::{
     policy::Policy,
 };
 
+pub(crate) use self::policy::Filler;
+
 #[cfg(feature = "gpu")]
 pub(crate) use self::{mixing::Mixture, words::Change};
 

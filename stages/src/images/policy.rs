@@ -162,43 +162,23 @@ impl Policy {
     /// Panics if `out` has another length, an index is not in the split, the policy does not fit the images, or there is an
     /// epoch and a change has a label.
     pub fn fill(&self, dataset: &Dataset, indices: &[u32], epoch: Option<u32>, seed: u64, out: &mut [f32]) {
-        let shape = dataset.image_shape();
-        let (size, plane) = (shape.bytes(), shape.height * shape.width);
+        let mut filler = self.filler(dataset.image_shape());
+        let size = filler.shape.bytes();
         assert_eq!(out.len(), indices.len() * size, "`out` must have room for each image");
-        assert_eq!(shape.channels, self.normalise.scale.len(), "the policy must be for this number of channels");
-        let table = self.table();
-        let black: Vec<f32> = table.iter().map(|values| values[0]).collect();
-        let scene = Scene { shape, edges: self.fill, normalise: &self.normalise, table: &table, black: &black };
-        let mut scratch = vec![0.0; if epoch.is_some() { size } else { 0 }];
         for (index, image) in indices.iter().zip(out.chunks_exact_mut(size)) {
-            let bytes = dataset.image(*index as usize);
-            for ((to, from), values) in image.chunks_exact_mut(plane).zip(bytes.chunks_exact(plane)).zip(&table) {
-                to.iter_mut().zip(from).for_each(|(to, byte)| *to = values[usize::from(*byte)]);
-            }
-            let Some(epoch) = epoch else { continue };
-            self.change(image, &scene, &mut scratch, |place| Draws::new(seed, epoch, place, *index));
+            filler.fill(dataset, *index, epoch, seed, image);
         }
     }
 
-    /// Makes the random changes to `image`, in order. Affine maps that follow each other are made as one.
-    fn change(&self, image: &mut [f32], scene: &Scene<'_>, scratch: &mut [f32], draws: impl Fn(u32) -> Draws) {
-        let resample = |map: AffineMap, image: &mut [f32], scratch: &mut [f32]| {
-            map.resample(image, scene.shape, scene.edges, scene.black, scratch);
-        };
-        let mut moved: Option<AffineMap> = None;
-        for (operation, place) in self.policy.iter().zip(0..) {
-            if let Some(map) = operation.map(scene.shape, draws(place)) {
-                moved = Some(moved.map_or(map, |before| before.then(&map)));
-                continue;
-            }
-            if let Some(map) = moved.take() {
-                resample(map, image, scratch);
-            }
-            operation.apply(image, scene, draws(place), scratch);
-        }
-        if let Some(map) = moved {
-            resample(map, image, scratch);
-        }
+    /// Returns the policy, ready for images of `shape`.
+    ///
+    /// # Panics
+    /// Panics if the policy is for another number of channels.
+    pub(crate) fn filler(&self, shape: ImageShape) -> Filler<'_> {
+        assert_eq!(shape.channels, self.normalise.scale.len(), "the policy must be for this number of channels");
+        let table = self.table();
+        let black = table.iter().map(|values| values[0]).collect();
+        Filler { policy: self, shape, table, black, scratch: Vec::new() }
     }
 
     /// Returns the normalised values of the bytes 0 and 255, for each channel.
@@ -226,5 +206,55 @@ impl Policy {
         let Normalisation { scale, offset } = &self.normalise;
         let values = |(scale, offset): (&f32, &f32)| std::array::from_fn(|byte| byte as f32 * scale + offset);
         scale.iter().zip(offset).map(values).collect()
+    }
+}
+
+/// A policy that is ready for images of one shape: what all of them need is computed once.
+pub(crate) struct Filler<'a> {
+    policy: &'a Policy,
+    shape: ImageShape,
+    /// The normalised value of each byte, for each channel.
+    table: Vec<[f32; 256]>,
+    /// The normalised value of the byte 0, for each channel.
+    black: Vec<f32>,
+    scratch: Vec<f32>,
+}
+
+impl Filler<'_> {
+    /// Fills `out`, `[c, h, w]`, with an image of `dataset`. Otherwise as [`Policy::fill`].
+    pub(crate) fn fill(&mut self, dataset: &Dataset, index: u32, epoch: Option<u32>, seed: u64, out: &mut [f32]) {
+        let Normalisation { scale, offset } = &self.policy.normalise;
+        let plane = self.shape.height * self.shape.width;
+        let planes = out.chunks_exact_mut(plane).zip(dataset.image(index as usize).chunks_exact(plane));
+        for ((to, from), (scale, offset)) in planes.zip(scale.iter().zip(offset)) {
+            to.iter_mut().zip(from).for_each(|(to, byte)| *to = f32::from(*byte) * scale + offset);
+        }
+        if let Some(epoch) = epoch {
+            self.change(out, |place| Draws::new(seed, epoch, place, index));
+        }
+    }
+
+    /// Makes the random changes to `image`, in order. Affine maps that follow each other are made as one.
+    fn change(&mut self, image: &mut [f32], draws: impl Fn(u32) -> Draws) {
+        let Self { policy, shape, table, black, scratch } = self;
+        let scene = Scene { shape: *shape, edges: policy.fill, normalise: &policy.normalise, table, black };
+        scratch.resize(image.len(), 0.0);
+        let resample = |map: AffineMap, image: &mut [f32], scratch: &mut [f32]| {
+            map.resample(image, scene.shape, scene.edges, scene.black, scratch);
+        };
+        let mut moved: Option<AffineMap> = None;
+        for (operation, place) in policy.policy.iter().zip(0..) {
+            if let Some(map) = operation.map(scene.shape, draws(place)) {
+                moved = Some(moved.map_or(map, |before| before.then(&map)));
+                continue;
+            }
+            if let Some(map) = moved.take() {
+                resample(map, image, scratch);
+            }
+            operation.apply(image, &scene, draws(place), scratch);
+        }
+        if let Some(map) = moved {
+            resample(map, image, scratch);
+        }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often a thread looks for work in vain before it may sleep. About 0.1 ms.
+/// How often a thread looks for work in vain before it lets other threads of the machine go first. About 0.1 ms.
 const LOOKS: u32 = 1000;
+
+/// How often it looks before it may sleep. Some milliseconds: longer than a step computes on one thread.
+const MOST_LOOKS: u32 = 10_000;
 
 /// Runs `work` on a thread of rayon's pool, while the other threads look for parts of it without sleeping in between.
 ///
@@ -31,12 +34,12 @@ pub(crate) fn awake<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 fn look_for_work(is_done: &AtomicBool) {
     let mut in_vain = 0;
-    while in_vain < LOOKS && !is_done.load(Ordering::Acquire) {
+    while in_vain < MOST_LOOKS && !is_done.load(Ordering::Acquire) {
         match rayon::yield_now() {
             Some(rayon::Yield::Executed) => in_vain = 0,
             Some(rayon::Yield::Idle) | None => {
                 in_vain += 1;
-                std::hint::spin_loop();
+                if in_vain < LOOKS { std::hint::spin_loop() } else { std::thread::yield_now() }
             }
         }
     }

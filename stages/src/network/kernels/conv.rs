@@ -39,6 +39,9 @@ const PART_ROWS: usize = 4096;
 /// The number of panels that a thread takes at a time if there are too few images to divide among threads.
 const PANELS: usize = 4;
 
+/// The number of channels that a thread takes at a time for the gradient with respect to a kernel, if there are few parts of the batch.
+const CHANNELS: usize = 128;
+
 /// The gradient with respect to a convolution's output maps.
 #[derive(Clone, Copy)]
 pub(crate) enum OutputGradient<'a> {
@@ -341,7 +344,7 @@ impl Conv {
         // If there are few parts, a part's columns, places and channels are divided among threads.
         let panels_at_once = if parts < PARTS / 2 { PANELS } else { panels };
         let places_at_once = if parts < PARTS / 2 { 1 } else { places };
-        let channels_at_once = if parts < PARTS / 2 { GROUP_ROWS } else { channels };
+        let channels_at_once = if parts < PARTS / 2 { CHANNELS } else { channels };
         let tasks = (0..parts).flat_map(|part| {
             steps(panels, panels_at_once).flat_map(move |panels| {
                 steps(places, places_at_once).flat_map(move |places| {
@@ -396,12 +399,21 @@ impl Conv {
     /// Calls `f` in parallel, once for each group of images and range of panels. Calls on the same thread may share the vector that
     /// they get.
     fn for_groups(&self, n: usize, panels: usize, f: impl Fn(Range<usize>, Range<usize>, &mut Vec<f32>) + Sync) {
-        let groups = n.div_ceil(self.group);
-        let at_once = if groups < 2 * PARTS { PANELS } else { panels };
-        let tasks: Vec<_> = steps(n, self.group)
-            .flat_map(|images| steps(panels, at_once).map(move |panels| (images.clone(), panels)))
+        let (images_at_once, panels_at_once) = self.at_once(n, panels);
+        let tasks: Vec<_> = steps(n, images_at_once)
+            .flat_map(|images| steps(panels, panels_at_once).map(move |panels| (images.clone(), panels)))
             .collect();
         tasks.into_par_iter().for_each_init(Vec::new, |memory, (images, panels)| f(images, panels, memory));
+    }
+
+    /// Returns the numbers of images (at most a group) and of panels that a thread computes at a time. There are so many tasks that all
+    /// threads have about the same to do.
+    fn at_once(&self, n: usize, panels: usize) -> (usize, usize) {
+        if n.div_ceil(self.group) >= 2 * PARTS {
+            return (self.group, panels);
+        }
+        let images = self.group.div_ceil(4);
+        (images, if n > images { PANELS } else { PANELS / 2 })
     }
 
     /// Converts a gradient `[k, k, channels, padded filters]` to the layout of the kernel, `[filters, channels, k, k]`.

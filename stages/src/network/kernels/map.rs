@@ -80,6 +80,16 @@ pub(crate) fn flatten(shape: Shape, map: &[f32], vectors: &mut [f32]) {
     });
 }
 
+/// Writes each image `[c, h, w]` as a vector, like [`flatten`].
+pub(crate) fn flatten_images(shape: Shape, images: &[f32], vectors: &mut [f32]) {
+    let flat = Shape { c: shape.values(), h: 1, w: 1 };
+    vectors.par_chunks_exact_mut(flat.len()).zip(images.par_chunks_exact(flat.c)).for_each(|(vector, image)| {
+        let (values, padding) = vector.split_at_mut(flat.c);
+        values.copy_from_slice(image);
+        padding.fill(0.0);
+    });
+}
+
 /// Writes each vector as a map: the inverse of [`flatten`].
 pub(crate) fn unflatten(shape: Shape, vectors: &[f32], map: &mut [f32]) {
     let flat = Shape { c: shape.values(), h: 1, w: 1 };
@@ -128,6 +138,11 @@ mod tests {
         let mut back = vec![0.0; 60];
         to_images(shape, &map, &mut back);
         assert_eq!(back, images);
+        let (mut of_map, mut of_images) = (vec![f32::NAN; 2 * 32], vec![f32::NAN; 2 * 32]);
+        flatten(shape, &map, &mut of_map);
+        flatten_images(shape, &images, &mut of_images);
+        assert_eq!(of_map, of_images);
+        assert_eq!(of_map[..30], images[..30]);
     }
 
     #[test]

@@ -47,13 +47,19 @@ impl Convolution {
     fn parameters(&self, back: &mut Backward<'_>, dy: &[f32]) {
         let (conv, run) = (&self.conv, back.run);
         let maps = (run.n, back.x());
-        let (kernel, bias) = conv.kernel_gradients(run.isa, maps, self.output_gradient(dy), back.buffers);
+        let (mut kernel, bias) = conv.kernel_gradients(run.isa, maps, self.output_gradient(dy), back.buffers);
         let gradient = back.parameter("kernel");
-        gradient.resize(conv.kernel_len(), 0.0);
-        if self.is_dense {
-            conv.unpack_dense(&kernel, gradient);
+        if self.is_dense && conv.y.c == conv.y.padded() {
+            // Without padding, both have the same layout.
+            std::mem::swap(gradient, &mut kernel);
+            gradient.truncate(conv.kernel_len());
         } else {
-            conv.unpack(&kernel, gradient);
+            gradient.resize(conv.kernel_len(), 0.0);
+            if self.is_dense {
+                conv.unpack_dense(&kernel, gradient);
+            } else {
+                conv.unpack(&kernel, gradient);
+            }
         }
         let gradient = back.parameter("bias");
         gradient.clear();

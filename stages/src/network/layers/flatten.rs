@@ -8,7 +8,7 @@ use super::{
     onnx::{Attribute, Operator},
     operation::{Backward, Map, Operation, Plan, Run, Site},
 };
-use crate::network::kernels::map;
+use crate::network::kernels::{map, unfold::Layout};
 
 /// Flattens an image into units, in the order channel, row, column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,8 +63,16 @@ impl Notated for Flatten {
 struct Flat;
 
 impl Operation for Flat {
+    /// The units are in the order of an image's values.
+    fn reads_images(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, _run: Run, inputs: &[Map<'_>], y: &mut [f32]) {
-        map::flatten(inputs[0].shape, inputs[0].values, y);
+        match inputs[0].layout {
+            Layout::Images => map::flatten_images(inputs[0].shape, inputs[0].values, y),
+            Layout::Map => map::flatten(inputs[0].shape, inputs[0].values, y),
+        }
     }
 
     fn backward(&mut self, back: &mut Backward<'_>, dy: Vec<f32>) {

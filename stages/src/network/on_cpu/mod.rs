@@ -115,10 +115,10 @@ impl CpuNetwork {
         assert!(images.len().is_multiple_of(input.values()), "the length of `images` is a multiple of an image's");
         self.run = Run { n: images.len() / input.values(), mode, ..self.run };
         self.maps.fill(None);
-        self.maps[0] = Some(self.input_map(images));
+        self.maps[0] = self.input_map(images);
         let mut left = self.readers.clone();
         for i in 0..self.nodes.len() {
-            let y = self.compute(i);
+            let y = self.compute(i, images);
             let node = &self.nodes[i];
             self.maps[node.output] = Some(y);
             for input in node.inputs.clone() {
@@ -137,31 +137,36 @@ impl CpuNetwork {
         forward
     }
 
-    fn input_map(&mut self, images: &[f32]) -> Vec<f32> {
+    /// Returns the map of `images`, unless nothing but the forward pass reads them, as they are.
+    fn input_map(&mut self, images: &[f32]) -> Option<Vec<f32>> {
         let shape = self.shapes[0];
         match self.input {
+            Layout::Images if self.kept_for[0].is_none() => None,
             Layout::Images => {
                 let mut copy = self.buffers.take(images.len());
                 elementwise::copy(images, &mut copy);
-                copy
+                Some(copy)
             }
             Layout::Map => {
                 let mut map = self.buffers.take(self.run.n * shape.len());
                 map::from_images(shape, images, &mut map);
-                map
+                Some(map)
             }
         }
     }
 
-    /// Returns the output of node `i`.
-    fn compute(&mut self, i: usize) -> Vec<f32> {
+    /// Returns the output of node `i` in a forward pass for `images`.
+    fn compute(&mut self, i: usize, images: &[f32]) -> Vec<f32> {
         let run = Run { pass: self.nodes[i].pass(self.run.pass), ..self.run };
         let Node { operation, inputs, output, .. } = &mut self.nodes[i];
         let mut y = self.buffers.take(self.run.n * self.shapes[*output].len());
-        let map = |&value: &Value| Map {
-            values: self.maps[value].as_deref().expect("inputs are computed before and kept until they are read"),
-            shape: self.shapes[value],
-            layout: if value == 0 { self.input } else { Layout::Map },
+        let map = |&value: &Value| {
+            let (kept, shape) = (self.maps[value].as_deref(), self.shapes[value]);
+            if value == 0 {
+                return Map { values: kept.unwrap_or(images), shape, layout: self.input };
+            }
+            let values = kept.expect("inputs are computed before and kept until they are read");
+            Map { values, shape, layout: Layout::Map }
         };
         operation.forward(run, &inputs.iter().map(map).collect::<Vec<_>>(), &mut y);
         y

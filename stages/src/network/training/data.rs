@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     images::{
-        Policy,
+        Filler, Policy,
         dataset::{Dataset, Labels},
     },
     network::architecture::{Head, Output},
@@ -110,24 +110,29 @@ impl Data {
         seed: u64,
     ) -> Batch {
         let shape = self.train[0].image_shape();
+        let labels: Vec<_> = self.train.iter().map(|dataset| labels_of(dataset, &self.heads)).collect();
+        let add_labels = |to: &mut [Vec<i32>], (split, index): (usize, u32)| {
+            to.iter_mut().zip(&labels[split]).for_each(|(to, labels)| to.push(labels[index as usize]));
+        };
         let mut batch = self.empty(positions.len());
         let mut others = Others { labels: vec![Vec::new(); self.heads.len()], shares: Vec::new() };
         let mut other = vec![0.0; if policy.mixes() { shape.bytes() } else { 0 }];
+        let mut filler = policy.filler(shape);
         for (image, position) in batch.images.chunks_exact_mut(shape.bytes()).zip(positions) {
-            let (dataset, index) = self.show(policy, draws[position], epoch, seed, image);
-            self.add_labels(&mut batch.labels, dataset, index);
+            let place = self.show(&mut filler, draws[position], epoch, seed, image);
+            add_labels(&mut batch.labels, place);
             if !policy.mixes() {
                 continue;
             }
             match policy.mixture(shape, draws.len(), position, epoch, seed) {
                 Some(mixture) => {
-                    let (dataset, index) = self.show(policy, draws[mixture.partner], epoch, seed, &mut other);
+                    let place = self.show(&mut filler, draws[mixture.partner], epoch, seed, &mut other);
                     mixture.apply(image, &other, shape);
-                    self.add_labels(&mut others.labels, dataset, index);
+                    add_labels(&mut others.labels, place);
                     others.shares.push(mixture.share);
                 }
                 None => {
-                    self.add_labels(&mut others.labels, dataset, index);
+                    add_labels(&mut others.labels, place);
                     others.shares.push(1.0);
                 }
             }
@@ -136,12 +141,12 @@ impl Data {
         batch
     }
 
-    /// Fills `out` with a training image, changed by `policy`. Returns its split and its index there.
-    fn show(&self, policy: &Policy, draw: Draw, epoch: u32, seed: u64, out: &mut [f32]) -> (&Dataset, u32) {
+    /// Fills `out` with a training image, changed by the policy of `filler`. Returns the number of its split, and its index there.
+    fn show(&self, filler: &mut Filler<'_>, draw: Draw, epoch: u32, seed: u64, out: &mut [f32]) -> (usize, u32) {
         let (index, seed) = self.place(draw.image, augmentation_seed(seed, draw.repeat));
-        let dataset = &self.train[usize::from(draw.image as usize >= self.train[0].len())];
-        policy.fill(dataset, &[index], Some(epoch), seed, out);
-        (dataset, index)
+        let split = usize::from(draw.image as usize >= self.train[0].len());
+        filler.fill(&self.train[split], index, Some(epoch), seed, out);
+        (split, index)
     }
 
     /// Returns the index of an image in its split, and the seed with which it is augmented.
@@ -170,12 +175,6 @@ impl Data {
             others: None,
         }
     }
-
-    fn add_labels(&self, labels: &mut [Vec<i32>], dataset: &Dataset, index: u32) {
-        for (labels, head) in labels.iter_mut().zip(&self.heads) {
-            labels.push(dataset.labels(&head.name).expect("the split was checked")[index as usize]);
-        }
-    }
 }
 
 /// Returns the images `from..to` of a [`checked`] split, without augmentation.
@@ -183,8 +182,13 @@ pub(crate) fn plain_batch(dataset: &Dataset, policy: &Policy, heads: &[Head], fr
     let indices: Vec<u32> = (from as u32..to as u32).collect();
     let mut images = vec![0.0; (to - from) * dataset.image_shape().bytes()];
     policy.fill(dataset, &indices, None, 0, &mut images);
-    let labels = |head: &Head| dataset.labels(&head.name).expect("the split was checked")[from..to].to_vec();
-    Batch { n: to - from, images, labels: heads.iter().map(labels).collect(), others: None }
+    let labels = labels_of(dataset, heads).into_iter().map(|labels| labels[from..to].to_vec()).collect();
+    Batch { n: to - from, images, labels, others: None }
+}
+
+/// Returns the labels of a [`checked`] split for each head.
+fn labels_of<'a>(dataset: &'a Dataset, heads: &[Head]) -> Vec<&'a [i32]> {
+    heads.iter().map(|head| dataset.labels(&head.name).expect("the split was checked")).collect()
 }
 
 /// Returns one head for each kind of label.

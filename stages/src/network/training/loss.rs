@@ -1,5 +1,7 @@
 //! The loss of a head, its gradient, and the number of correct predictions, computed on the host in f64.
 
+use rayon::prelude::*;
+
 use crate::{choices, network::architecture::Output};
 
 choices! {
@@ -31,6 +33,9 @@ pub(crate) struct Criterion<'w> {
     pub(crate) class_weights: Option<&'w [f64]>,
 }
 
+/// The minimum number of images that a thread takes at a time.
+const IMAGES: usize = 16;
+
 /// Keras's `backend.epsilon()`.
 const EPSILON: f64 = 1e-7;
 
@@ -48,12 +53,16 @@ pub(crate) fn probabilities(output: Output, logits: &[f32], classes: usize) -> V
 
 /// Returns the score of `logits` `[n, classes]` against `labels` `[n]`.
 pub(crate) fn score(criterion: Criterion<'_>, output: Output, logits: &[f32], labels: &[i32], classes: usize) -> Score {
-    let mut score = Score::default();
-    for (row, &label) in logits.chunks_exact(classes).zip(labels) {
-        score.loss += criterion.of(&log_probabilities(output, row), label as usize);
-        score.correct += u64::from(largest(row) == label as usize);
-    }
-    score
+    let of_image = |(row, &label): (&[f32], &i32)| {
+        (criterion.of(&log_probabilities(output, row), label as usize), largest(row) == label as usize)
+    };
+    let images = logits.par_chunks_exact(classes).zip(labels).with_min_len(IMAGES);
+    let images: Vec<_> = images.map(of_image).collect();
+    // In order, so that the sum does not depend on the threads.
+    images.into_iter().fold(Score::default(), |score, (loss, is_correct)| Score {
+        loss: score.loss + loss,
+        correct: score.correct + u64::from(is_correct),
+    })
 }
 
 /// Returns the gradient `[n, classes]` of `weight` times the mean loss with respect to `logits` `[n, classes]`.
@@ -66,19 +75,20 @@ pub(crate) fn gradient(
     weight: f64,
 ) -> Vec<f32> {
     let factor = weight / labels.len() as f64;
-    let mut gradient = Vec::with_capacity(logits.len());
-    for (row, &label) in logits.chunks_exact(classes).zip(labels) {
+    let mut gradient = vec![0.0; logits.len()];
+    let images = gradient.par_chunks_exact_mut(classes).zip(logits.par_chunks_exact(classes)).zip(labels);
+    images.with_min_len(IMAGES).for_each(|((gradient, row), &label)| {
         let score_gradient = criterion.gradient(&log_probabilities(output, row), label as usize);
         let factor = factor * criterion.weight(label as usize);
-        for (d_score, &z) in score_gradient.into_iter().zip(row) {
+        for ((to, d_score), &z) in gradient.iter_mut().zip(score_gradient).zip(row) {
             let slope = match output {
                 Output::Softmax => 1.0,
                 // The derivative of the score, ln sigmoid(z).
                 Output::NormalisedSigmoid => 1.0 / (1.0 + libm::exp(f64::from(z))),
             };
-            gradient.push((factor * d_score * slope) as f32);
+            *to = (factor * d_score * slope) as f32;
         }
-    }
+    });
     gradient
 }
 

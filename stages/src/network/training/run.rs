@@ -30,17 +30,17 @@ impl Training<'_> {
     /// [`StageError::Interrupted`] if the host asks to stop. A checkpoint is saved first. Also if a device fails.
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<State, StageError> {
         let state = self.start(context);
-        #[cfg(feature = "gpu")]
-        if let Backend::Burn(device) = &self.backend
-            && DeviceTrainer::runs_on(device)
-        {
-            // A device has a queue for each thread that uses it. Here one thread does everything: the one that `scope` moves to.
-            return rayon::scope(|_| {
-                let trainer = DeviceTrainer::new(self, device, &state, context.seed);
-                self.run_on(trainer, state, context)
-            });
-        }
-        self.run_on(HostTrainer::new(self, context.seed), state, context)
+        // One thread of the pool does everything: the one that `scope` moves to. A thread from outside would have to be woken after each
+        // step, and a device has a queue for each thread that uses it.
+        rayon::scope(|_| {
+            #[cfg(feature = "gpu")]
+            if let Backend::Burn(device) = &self.backend
+                && DeviceTrainer::runs_on(device)
+            {
+                return self.run_on(DeviceTrainer::new(self, device, &state, context.seed), state, context);
+            }
+            self.run_on(HostTrainer::new(self, context.seed), state, context)
+        })
     }
 
     /// Trains to the end from `state`.
@@ -55,8 +55,7 @@ impl Training<'_> {
             let epoch = state.epochs.len() as u32 + 1;
             let next = state.step + 1;
             let is_last = next == u64::from(self.settings.epochs) * self.steps_per_epoch();
-            // The next batch is prepared while the network computes with this one. `awake` also moves the step itself to a thread
-            // of the pool: from outside, each operation would have to wake one and wait for it.
+            // The next batch is prepared while the network computes with this one.
             let (stepped, following) =
                 awake(|| rayon::join(|| trainer.step(&mut state, this), || (!is_last).then(|| batches.at(next))));
             stepped?;

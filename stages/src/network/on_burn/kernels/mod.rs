@@ -4,6 +4,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod batch_norm;
+mod device;
 pub(crate) mod dropout;
 pub(crate) mod images;
 mod launch;
@@ -17,6 +18,5 @@ pub(crate) mod sums;
 mod tests;
 pub(crate) mod tiles;
 
-pub(crate) use launch::{
-    alignment, buffer, empty, has_plane_operations, holds, is_cube, largest_buffer, most_buffers, part, tensor, words,
-};
+pub(crate) use device::{has_plane_operations, holds, is_cube, largest_buffer};
+pub(crate) use launch::{alignment, buffer, empty, most_buffers, part, tensor, words};
