@@ -292,7 +292,7 @@ mod tests {
         LockFile {
             study: Digest::of(b"study"),
             pipeline: Digest::of(b"pipeline").into(),
-            numerics: Some("canonical f32, kernels-2".to_owned()),
+            numerics: Some("canonical f32, kernels-3".to_owned()),
             stages: [("augment".to_owned(), 1), ("train".to_owned(), 2)].into(),
             nodes: ["a data set", "search/train/000"].map(|name| (name.to_owned(), node(name))).into(),
         }
@@ -305,7 +305,7 @@ mod tests {
 format 1
 study 94c5c3b0a2fc3eab1f1dc54d5e10a1c15a2ff0a4d1b7eb5dba4e4a87b8d7ff0f
 pipeline 0000000000000000
-numerics canonical f32, kernels-2
+numerics canonical f32, kernels-3
 stage augment 1
 stage train 2
 0000000000000000 0000000000000000 a data set

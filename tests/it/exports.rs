@@ -498,7 +498,7 @@ fn a_node_is_exported_to_a_folder_that_has_nothing_else() {
     ");
     assert_eq!(fs::read_to_string(sandbox.path("empty/notes.txt")).unwrap(), "mine");
     assert_snapshot!(sandbox.pipe("export flip . --force").shown(), @"
-    ! error: `SANDBOX` has other files, such as `.pipe/actions/09/bd6d717449a5643a7ed693782c7bd0f1228787ba3dfc918f6085e1c76a11e0.json`
+    ! error: `SANDBOX` has other files, such as `.pipe/actions/07/1f6f57ae52da58ba83988402317f9d2a06df4a0b88171b0cf7a30dd37f5117.json`
     !   hint: move them away, or name another folder
     exit 2
     ");

@@ -37,7 +37,7 @@ fn a_complete_run_writes_a_line_for_each_node() {
     format 1
     study STUDY
     pipeline RECORD
-    numerics canonical f32, kernels-2
+    numerics canonical f32, kernels-3
     stage augment 1
     stage decode 2
     stage evaluate 2
@@ -184,11 +184,11 @@ fn the_first_difference_is_named() {
     sandbox.run("").ok();
     let train = text(&sandbox.node("search/train/000")["key"]);
     let other =
-        lock.replace(&train[..16], "0123456789abcdef").replace("canonical f32, kernels-2", "canonical f32, kernels-1");
+        lock.replace(&train[..16], "0123456789abcdef").replace("canonical f32, kernels-3", "canonical f32, kernels-2");
     sandbox.write("pipeline.lock", &other);
     assert!(
         shown(&sandbox, "run --locked --stage train/0")
-            .contains("numerics canonical f32, kernels-1 -> canonical f32, kernels-2")
+            .contains("numerics canonical f32, kernels-2 -> canonical f32, kernels-3")
     );
 }
 

@@ -182,7 +182,7 @@ pub fn device_failed(device: &str, message: &str) -> StageError {
 /// on every machine. On GPUs they give the same numbers within a tolerance. The class includes how dropout masks are drawn.
 pub fn numerics(kind: DeviceKind) -> &'static str {
     match kind {
-        DeviceKind::Cpu => "canonical f32, kernels-2",
+        DeviceKind::Cpu => "canonical f32, kernels-3",
         DeviceKind::Cuda => "f32 tf32, burn-cuda 0.22.1, kernels-1",
         DeviceKind::Wgpu => "f32, burn-wgpu 0.22.1, kernels-1",
     }

@@ -176,7 +176,7 @@ fn another_version_or_numerics_of_a_stage_is_a_cause() {
         node.action = Some(other.store.put(&action.record()).unwrap());
     }
     let (diff, text) = compared(builder, other);
-    check(&text, &["  version of train: 2 -> 3\n  numerics of train: \"canonical f32, kernels-2\" -> \"cuda f32\"\n"]);
+    check(&text, &["  version of train: 2 -> 3\n  numerics of train: \"canonical f32, kernels-3\" -> \"cuda f32\"\n"]);
     check(&text, &["      retrain_best: 1 training\n      search: 4 trainings\n", "\nAll results are equal.\n"]);
     assert_eq!(diff.question.unexplained, []);
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::tiny::{LEAST, or_zero};
 use crate::{choices, network::architecture::Output};
 
 choices! {
@@ -86,7 +87,7 @@ pub(crate) fn gradient(
                 // The derivative of the score, ln sigmoid(z).
                 Output::NormalisedSigmoid => 1.0 / (1.0 + libm::exp(f64::from(z))),
             };
-            *to = (factor * d_score * slope) as f32;
+            *to = or_zero((factor * d_score * slope) as f32, LEAST);
         }
     });
     gradient

@@ -21,6 +21,7 @@ pub(crate) mod schedule;
 mod settings;
 pub(crate) mod state;
 pub(crate) mod tally;
+mod tiny;
 pub(crate) mod trainer;
 mod transfer;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use super::tiny::{LEAST, LEAST_SQUARE, or_zero};
 use crate::{
     choices,
     network::{
@@ -190,7 +191,7 @@ impl Factors {
     /// Returns the clipped gradient of the loss, including its penalty.
     #[inline(always)]
     fn gradient(&self, weight: f32, gradient: f32) -> f32 {
-        self.clip * (gradient + self.decay * weight)
+        or_zero(self.clip * (gradient + self.decay * weight), LEAST)
     }
 }
 
@@ -198,7 +199,7 @@ kernel! {
     fn descend(weights: &mut [f32], gradients: &[f32], velocities: &mut [f32], factors: &Factors) {
         for ((w, g), m) in weights.iter_mut().zip(gradients).zip(velocities) {
             let change = -factors.rate * factors.gradient(*w, *g);
-            *m = factors.momentum * *m + change;
+            *m = or_zero(factors.momentum * *m + change, LEAST_SQUARE);
             *w += if factors.nesterov { factors.momentum * *m + change } else { *m };
         }
     }
@@ -208,7 +209,7 @@ kernel! {
     fn rms_prop(weights: &mut [f32], gradients: &[f32], squares: &mut [f32], factors: &Factors) {
         for ((w, g), v) in weights.iter_mut().zip(gradients).zip(squares) {
             let g = factors.gradient(*w, *g);
-            *v = RHO * *v + (1.0 - RHO) * g * g;
+            *v = or_zero(RHO * *v + (1.0 - RHO) * g * g, LEAST_SQUARE);
             *w -= factors.rate * g / (*v + EPSILON).sqrt();
         }
     }
@@ -218,8 +219,8 @@ kernel! {
     fn adaptive(weights: &mut [f32], gradients: &[f32], means: &mut [f32], squares: &mut [f32], factors: &Factors) {
         for (((w, g), m), v) in weights.iter_mut().zip(gradients).zip(means).zip(squares) {
             let g = factors.gradient(*w, *g);
-            *m += (g - *m) * REST_1;
-            *v += (g * g - *v) * REST_2;
+            *m = or_zero(*m + (g - *m) * REST_1, LEAST);
+            *v = or_zero(*v + (g * g - *v) * REST_2, LEAST_SQUARE);
             let mean = factors.of_mean * *m + factors.of_gradient * g;
             *w = factors.keep * *w - factors.rate * mean / ((*v * factors.of_square).sqrt() + EPSILON);
         }
@@ -337,6 +338,31 @@ mod tests {
             let found = weights.0.values().flat_map(|weight| &weight.values);
             for (found, expected) in found.zip(expected) {
                 assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+            }
+        }
+    }
+
+    /// Otherwise a unit that is always off makes all later steps slow.
+    #[test]
+    fn moments_are_never_subnormal() {
+        use OptimizerKind::{Adam, AdamW, Nadam, RmsProp, Sgd};
+        for kind in [Adam, AdamW, Nadam, RmsProp, Sgd] {
+            for first in [1.0, 1e-4, 1e-10, 1e-18, 1e-19, 1e-25, 1e-38] {
+                let rule = UpdateRule { momentum: 0.9, ..rule() };
+                let weight = Weight { shape: vec![1], values: vec![0.5] };
+                let mut weights = Weights([("a.kernel".to_owned(), weight)].into());
+                let mut optimizer = Optimizer::new(kind, [("a.kernel", 1)].into_iter());
+                let mut step = |gradient| {
+                    let gradients = [("a.kernel".to_owned(), vec![gradient])].into();
+                    optimizer.step(&mut weights, &gradients, &rule, |_| false);
+                    let moments = optimizer.first.values().chain(optimizer.second.values()).flatten();
+                    moments.copied().collect::<Vec<f32>>()
+                };
+                step(first);
+                for _ in 0..2000 {
+                    let moments = step(0.0);
+                    assert!(moments.iter().all(|m| *m == 0.0 || m.is_normal()), "{kind:?}, {first}: {moments:?}");
+                }
             }
         }
     }
