@@ -7,7 +7,10 @@ use std::{
 
 #[cfg(any(feature = "gpu", test))]
 use super::on_burn::BurnNetwork;
-use super::{Architecture, Backend, Forward, Mode, Pass, Response, Weights, awake::awake, on_cpu::CpuNetwork};
+use super::{
+    Architecture, Backend, Forward, Mode, Pass, Response, Weights, awake::awake, kernels::buffer::Buffer,
+    on_cpu::CpuNetwork,
+};
 
 /// A network on a backend, ready to compute.
 pub struct Network {
@@ -104,7 +107,7 @@ impl Network {
     ///
     /// # Panics
     /// If the network was not built for [`Pass::Training`], or a gradient does not belong to an output.
-    pub fn weight_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> &BTreeMap<String, Vec<f32>> {
+    pub fn weight_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> &BTreeMap<String, Buffer> {
         self.on_the_pool(|engine| match engine {
             Engine::Cpu(network) => network.weight_gradients(output_gradients),
             #[cfg(any(feature = "gpu", test))]

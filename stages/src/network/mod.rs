@@ -33,6 +33,7 @@ pub use families::{Family, Proposed, TABLES, Table, TableFamily};
 pub use function::Function;
 pub use grad_cam::GradCam;
 pub use initialiser::Initialiser;
+pub use kernels::buffer::Buffer;
 pub use layers::LayerKind;
 pub use padding::Padding;
 pub use pass::{Forward, Mode, Pass, Response};

@@ -16,7 +16,8 @@ use rayon::prelude::*;
 use super::{
     Isa,
     activation::{self, Function},
-    buffers::Buffers,
+    buffer::Buffer,
+    buffers::{Buffers, with_scratch},
     elementwise,
     lanes::{LANES, kernel},
     map::Shape,
@@ -60,15 +61,14 @@ impl OutputGradient<'_> {
         }
     }
 
-    /// Returns the gradient with respect to the maps of `images`. It is computed into `memory` unless it already exists.
-    fn of<'a>(&'a self, isa: Isa, images: &Range<usize>, y: Shape, memory: &'a mut Vec<f32>) -> &'a [f32] {
+    /// Calls `f` with the gradient with respect to the maps of `images`.
+    fn with(&self, isa: Isa, images: &Range<usize>, y: Shape, f: impl FnOnce(&[f32])) {
         match self {
-            Self::Whole(dy) => &dy[images.start * y.len()..images.end * y.len()],
-            Self::Peaks(peaks, dy) => {
-                memory.resize(images.len() * y.len(), 0.0);
-                peaks.gradient(isa, images.clone(), dy, memory);
-                memory
-            }
+            Self::Whole(dy) => f(&dy[images.start * y.len()..images.end * y.len()]),
+            Self::Peaks(peaks, dy) => with_scratch(images.len() * y.len(), |whole| {
+                peaks.gradient(isa, images.clone(), dy, whole);
+                f(whole);
+            }),
         }
     }
 }
@@ -155,14 +155,18 @@ impl Conv {
     /// Packs a dense kernel `[inputs, units]` for [`forward`](Self::forward), as `[panels, inputs, LANES]`.
     pub(crate) fn pack_dense(&self, kernel: &[f32], packed: &mut [f32]) {
         let (c, o) = (self.x.c, self.y.c);
-        packed.par_chunks_exact_mut(c * LANES).enumerate().for_each(|(panel, packed)| {
-            let first = panel * LANES;
-            for (to, from) in packed.as_chunks_mut().0.iter_mut().zip(kernel.chunks_exact(o)) {
-                // The last panel may be partly padding.
-                *to = from[first..]
-                    .first_chunk::<LANES>()
-                    .copied()
-                    .unwrap_or_else(|| std::array::from_fn(|lane| from.get(first + lane).copied().unwrap_or(0.0)));
+        // Several panels at a time, because a cache line of the kernel may have numbers of two.
+        packed.par_chunks_mut(PANELS * c * LANES).enumerate().for_each(|(group, packed)| {
+            let mut panels: Vec<_> = packed.chunks_exact_mut(c * LANES).map(|panel| panel.as_chunks_mut().0).collect();
+            for (row, from) in kernel.chunks_exact(o).enumerate() {
+                for (panel, to) in panels.iter_mut().enumerate() {
+                    let first = (group * PANELS + panel) * LANES;
+                    // The last panel may be partly padding.
+                    to[row] = from[first..]
+                        .first_chunk::<LANES>()
+                        .copied()
+                        .unwrap_or_else(|| std::array::from_fn(|lane| from.get(first + lane).copied().unwrap_or(0.0)));
+                }
             }
         });
     }
@@ -198,7 +202,7 @@ impl Conv {
     ) {
         assert!(x.len() == n * self.x.len() && y.len() == n * self.y.len(), "maps fit the shapes of the convolution");
         let y = Shared::new(y);
-        self.for_groups(n, self.panels(), |images, panels, _| {
+        self.for_groups(n, self.panels(), |images, panels| {
             let y = y.from(images.start * self.y.len());
             // SAFETY: no other call has both these images and these panels, so no other code uses their columns.
             unsafe { self.compute(isa, &images, &panels, x, weights, y) };
@@ -235,17 +239,16 @@ impl Conv {
             "maps fit the shapes of the convolution and the peaks"
         );
         let (pool, places) = peaks.room(n);
-        y.par_chunks_mut(self.group * len).zip(places.par_chunks_mut(self.group * len)).enumerate().for_each_init(
-            Vec::new,
-            |whole, (group, (y, places))| {
-                let images = group * self.group..(group * self.group + self.group).min(n);
-                whole.resize(images.len() * self.y.len(), 0.0);
+        let groups = y.par_chunks_mut(self.group * len).zip(places.par_chunks_mut(self.group * len)).enumerate();
+        groups.for_each(|(group, (y, places))| {
+            let images = group * self.group..(group * self.group + self.group).min(n);
+            with_scratch(images.len() * self.y.len(), |whole| {
                 // SAFETY: `whole` belongs to this thread.
                 unsafe { self.compute(isa, &images, &(0..self.panels()), x, weights, Shared::new(whole)) };
                 peaks::find(isa, pool, whole, y, places);
-                function.into_iter().for_each(|function| activation::forward(isa, function, y));
-            },
-        );
+            });
+            function.into_iter().for_each(|function| activation::forward(isa, function, y));
+        });
     }
 
     /// Writes `panels` of the convolution of `images`, which are one group. `x` has the maps of all images, but `y` starts at the
@@ -293,26 +296,27 @@ impl Conv {
         dx: &mut [f32],
     ) {
         assert!(dx.len() == n * self.x.len() && dy.fits(n, self.y), "maps fit the shapes of the convolution");
-        let zeros = vec![0.0; self.x.padded()];
+        let zeros = Buffer::zeros(self.x.padded());
         let dx = Shared::new(dx);
-        self.for_groups(n, self.x.padded() / LANES, |images, panels, whole| {
-            let dy = dy.of(isa, &images, self.y, whole);
-            for rows in &transposed.0 {
-                let product = Gathered {
-                    rows,
-                    n_rows: rows.len() / self.group * images.len(),
-                    x: dy,
-                    channels: self.y.c,
-                    weights,
-                    places: self.window.places(),
-                    init: is_new.then_some(&zeros),
-                    panels: panels.clone(),
-                    y: dx.from(images.start * self.x.len()),
-                };
-                // SAFETY: no other call has both these images and these panels, so no other code uses their columns. This call
-                // computes the phases one by one.
-                unsafe { gathered(isa, &product) };
-            }
+        self.for_groups(n, self.x.padded() / LANES, |images, panels| {
+            dy.with(isa, &images, self.y, |dy| {
+                for rows in &transposed.0 {
+                    let product = Gathered {
+                        rows,
+                        n_rows: rows.len() / self.group * images.len(),
+                        x: dy,
+                        channels: self.y.c,
+                        weights,
+                        places: self.window.places(),
+                        init: is_new.then_some(&zeros),
+                        panels: panels.clone(),
+                        y: dx.from(images.start * self.x.len()),
+                    };
+                    // SAFETY: no other call has both these images and these panels, so no other code uses their columns. This call
+                    // computes the phases one by one.
+                    unsafe { gathered(isa, &product) };
+                }
+            });
         });
     }
 
@@ -332,7 +336,7 @@ impl Conv {
         (n, x): (usize, &[f32]),
         dy: OutputGradient<'_>,
         buffers: &mut Buffers,
-    ) -> (Vec<f32>, Vec<f32>) {
+    ) -> (Buffer, Buffer) {
         assert!(x.len() == n * self.x.len() && dy.fits(n, self.y), "maps fit the shapes of the convolution");
         let per_part = self.images_of_a_part(n);
         let parts = n.div_ceil(per_part);
@@ -355,34 +359,33 @@ impl Conv {
             })
         });
         tasks.collect::<Vec<_>>().into_par_iter().for_each(|(part, panels, places, channels)| {
-            let mut whole = Vec::new();
             let is_first = places.start == 0 && channels.start == 0;
             for images in steps(per_part.min(n - part * per_part), self.group) {
                 let images = part * per_part + images.start..part * per_part + images.end;
-                let n_rows = images.len() * self.y.pixels();
-                let dy = dy.of(isa, &images, self.y, &mut whole);
-                let product = Outer {
-                    rows: &self.rows,
-                    n_rows,
-                    x: &x[images.start * self.x.len()..images.end * self.x.len()],
-                    n_channels: self.x.c,
-                    channels: channels.clone(),
-                    dy,
-                    n_panels: self.panels(),
-                    panels: panels.clone(),
-                    places: places.clone(),
-                    is_new: images.start == part * per_part,
-                    sum: shared.from(part * size),
-                };
-                // SAFETY: no other task has the same part and the same panels, places and channels.
-                unsafe { outer(isa, &product) };
-                if is_first {
-                    let start = part * self.y.padded() + panels.start * LANES;
-                    // SAFETY: of the tasks with these columns of this part, only the one with the first place and channel gets
-                    // here.
-                    let sums = unsafe { bias_shared.from(start).slice(panels.len() * LANES) };
-                    add_rows(isa, dy, self.y.padded(), panels.start * LANES, sums);
-                }
+                dy.with(isa, &images, self.y, |dy| {
+                    let product = Outer {
+                        rows: &self.rows,
+                        n_rows: images.len() * self.y.pixels(),
+                        x: &x[images.start * self.x.len()..images.end * self.x.len()],
+                        n_channels: self.x.c,
+                        channels: channels.clone(),
+                        dy,
+                        n_panels: self.panels(),
+                        panels: panels.clone(),
+                        places: places.clone(),
+                        is_new: images.start == part * per_part,
+                        sum: shared.from(part * size),
+                    };
+                    // SAFETY: no other task has the same part and the same panels, places and channels.
+                    unsafe { outer(isa, &product) };
+                    if is_first {
+                        let start = part * self.y.padded() + panels.start * LANES;
+                        // SAFETY: of the tasks with these columns of this part, only the one with the first place and channel
+                        // gets here.
+                        let sums = unsafe { bias_shared.from(start).slice(panels.len() * LANES) };
+                        add_rows(isa, dy, self.y.padded(), panels.start * LANES, sums);
+                    }
+                });
             }
         });
         add_parts(isa, &mut sums, size);
@@ -396,14 +399,13 @@ impl Conv {
         n.div_ceil(parts).next_multiple_of(self.group)
     }
 
-    /// Calls `f` in parallel, once for each group of images and range of panels. Calls on the same thread may share the vector that
-    /// they get.
-    fn for_groups(&self, n: usize, panels: usize, f: impl Fn(Range<usize>, Range<usize>, &mut Vec<f32>) + Sync) {
+    /// Calls `f` in parallel, once for each group of images and range of panels.
+    fn for_groups(&self, n: usize, panels: usize, f: impl Fn(Range<usize>, Range<usize>) + Sync) {
         let (images_at_once, panels_at_once) = self.at_once(n, panels);
         let tasks: Vec<_> = steps(n, images_at_once)
             .flat_map(|images| steps(panels, panels_at_once).map(move |panels| (images.clone(), panels)))
             .collect();
-        tasks.into_par_iter().for_each_init(Vec::new, |memory, (images, panels)| f(images, panels, memory));
+        tasks.into_par_iter().for_each(|(images, panels)| f(images, panels));
     }
 
     /// Returns the numbers of images (at most a group) and of panels that a thread computes at a time. There are so many tasks that all

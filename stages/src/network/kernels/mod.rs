@@ -7,10 +7,11 @@
 //! polynomial, and every sum has a fixed order, which its file states. Vector width, block sizes, the number of threads and the
 //! model of the CPU therefore cannot change any bit. The tests compare every [`Isa`] and several thread pools bit for bit.
 //!
-//! Unsafe code is in `product`, `shared` and `lanes`, and where [`conv`] divides its output among threads.
+//! Unsafe code is in `product`, `shared`, `lanes` and `buffer`, and where [`conv`] divides its output among threads.
 
 pub(crate) mod activation;
 pub(crate) mod batch_norm;
+pub(crate) mod buffer;
 pub(crate) mod buffers;
 pub(crate) mod conv;
 pub(crate) mod dropout;

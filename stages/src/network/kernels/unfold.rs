@@ -99,27 +99,35 @@ impl Unfold {
 kernel! {
     /// Writes the windows of one framed image. Each row of a window is a contiguous run of numbers.
     fn unfold(unfold: &Unfold, framed: &[f32], y: &mut [f32]) {
-        let (c, size, stride) = (unfold.x.c, unfold.window.size, unfold.window.stride);
-        let run = size * c;
         let (_, width) = unfold.framed();
-        let mut pixel = vec![0.0; unfold.y.padded() + LANES];
-        let (last, padding) = (unfold.y.padded() - LANES, unfold.y.padded() - unfold.y.c);
-        let kept: [u32; LANES] = std::array::from_fn(|lane| if lane + padding < LANES { u32::MAX } else { 0 });
-        for (output, y) in y.chunks_exact_mut(unfold.y.padded()).enumerate() {
-            let corner = (output / unfold.y.w * width + output % unfold.y.w) * stride * c;
-            for row in 0..size {
-                let from = &framed[corner + row * width * c..];
-                for part in (0..run).step_by(LANES) {
-                    let from: &[f32; LANES] = from[part..].first_chunk().expect("the framed image ends with a spare vector");
-                    // The next run overwrites the numbers copied beyond the end of this one.
-                    *pixel[row * run + part..].first_chunk_mut().expect("`pixel` ends with a spare vector") = *from;
-                }
-            }
-            for lane in 0..LANES {
-                pixel[last + lane] = f32::from_bits(pixel[last + lane].to_bits() & kept[lane]);
-            }
-            let (vectors, _) = y.as_chunks_mut::<LANES>();
-            vectors.iter_mut().zip(pixel.as_chunks().0).for_each(|(to, from)| *to = *from);
+        let (step, padded) = (unfold.window.stride * unfold.x.c, unfold.y.padded());
+        let corner = |output: usize| (output / unfold.y.w * width + output % unfold.y.w) * step;
+        let last = unfold.y.pixels() - 1;
+        for output in 0..last {
+            // What is written beyond the end of a pixel is overwritten by the next one.
+            unfold.window(&framed[corner(output)..], width, &mut y[output * padded..][..padded + LANES]);
         }
+        let mut pixel = vec![0.0; padded + LANES];
+        unfold.window(&framed[corner(last)..], width, &mut pixel);
+        y[last * padded..].copy_from_slice(&pixel[..padded]);
+    }
+}
+
+impl Unfold {
+    /// Writes the window at the start of `framed` to `pixel`, which has room for a spare vector, and numbers of no meaning there.
+    #[inline(always)]
+    fn window(&self, framed: &[f32], width: usize, pixel: &mut [f32]) {
+        let (size, c) = (self.window.size, self.x.c);
+        let run = size * c;
+        for row in 0..size {
+            let from = &framed[row * width * c..];
+            for part in (0..run).step_by(LANES) {
+                let from: &[f32; LANES] =
+                    from[part..].first_chunk().expect("the framed image ends with a spare vector");
+                // The next run overwrites the numbers copied beyond the end of this one.
+                *pixel[row * run + part..].first_chunk_mut().expect("`pixel` ends with a spare vector") = *from;
+            }
+        }
+        *pixel[self.y.c..].first_chunk_mut().expect("`pixel` ends with a spare vector") = [0.0; LANES];
     }
 }

@@ -10,7 +10,11 @@ use super::{
     operation::{Backward, Follower, Keeps, Map, Operation, Plan, Run, Site},
 };
 use crate::{
-    network::{function::Function, kernels::activation as kernel, pass::Pass},
+    network::{
+        function::Function,
+        kernels::{activation as kernel, buffer::Buffer},
+        pass::Pass,
+    },
     params::Domain,
 };
 
@@ -106,7 +110,7 @@ impl Operation for Apply {
         kernel::apply(run.isa, self.0, inputs[0].values, y);
     }
 
-    fn backward(&mut self, back: &mut Backward<'_>, mut dy: Vec<f32>) {
+    fn backward(&mut self, back: &mut Backward<'_>, mut dy: Buffer) {
         kernel::backward(back.run.isa, self.0, back.y(), &mut dy);
         back.add(0, dy);
     }

@@ -10,7 +10,7 @@ use super::{
     onnx::Operator,
     operation::{Backward, Map, Operation, Plan, Run, Site},
 };
-use crate::network::kernels::elementwise;
+use crate::network::kernels::{buffer::Buffer, elementwise};
 
 /// Adds layers of equal shape element by element.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl Operation for Sum {
         inputs[2..].iter().for_each(|input| elementwise::add(run.isa, input.values, y));
     }
 
-    fn backward(&mut self, back: &mut Backward<'_>, dy: Vec<f32>) {
+    fn backward(&mut self, back: &mut Backward<'_>, dy: Buffer) {
         let last = back.inputs.len() - 1;
         for i in (0..last).filter(|&i| back.wants(i)).collect::<Vec<_>>() {
             let mut copy = back.buffers.take(dy.len());

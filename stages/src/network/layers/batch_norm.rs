@@ -13,6 +13,7 @@ use crate::{
     network::{
         kernels::{
             batch_norm::{self, Statistics},
+            buffer::Buffer,
             map::Shape,
         },
         pass::Pass,
@@ -178,14 +179,12 @@ impl Operation for Normalise {
         batch_norm::normalise(run.isa, mean, &scale, &self.beta, x, y);
     }
 
-    fn backward(&mut self, back: &mut Backward<'_>, mut dy: Vec<f32>) {
+    fn backward(&mut self, back: &mut Backward<'_>, mut dy: Buffer) {
         let isa = back.run.isa;
         if let Some(batch) = &self.batch {
             let of = batch_norm::backward(isa, batch, &self.gamma, self.epsilon, back.x(), &mut dy);
             for (part, values) in [("gamma", of.gamma), ("beta", of.beta)] {
-                let gradient = back.parameter(part);
-                gradient.clear();
-                gradient.extend(&values[..self.shape.c]);
+                back.parameter(part).replace(&values[..self.shape.c]);
             }
         } else {
             let scale = batch_norm::scale(&self.gamma, &self.moving.variance, self.epsilon);

@@ -10,7 +10,7 @@ use super::{
     onnx::{Attribute, Operator},
     operation::{Backward, Map, Operation, Plan, Run, Site},
 };
-use crate::network::kernels::map;
+use crate::network::kernels::{buffer::Buffer, map};
 
 /// Concatenates images along their channels. Their height and width must be equal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ impl Operation for Join {
         map::concat(&parts, y);
     }
 
-    fn backward(&mut self, back: &mut Backward<'_>, dy: Vec<f32>) {
+    fn backward(&mut self, back: &mut Backward<'_>, dy: Buffer) {
         let mut first = 0;
         for i in 0..back.inputs.len() {
             let shape = back.shape(i);

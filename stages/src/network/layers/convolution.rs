@@ -9,6 +9,7 @@ use crate::network::{
     function::Function,
     kernels::{
         activation as kernel,
+        buffer::Buffer,
         conv::{Conv, OutputGradient, Transposed},
         peaks::Peaks,
         unfold::Unfold,
@@ -25,17 +26,17 @@ pub(super) struct Convolution {
     /// The fused activation function.
     function: Option<Function>,
     /// The kernel, packed for the forward pass.
-    weights: Vec<f32>,
+    weights: Buffer,
     /// One number for each output channel, including padding.
-    bias: Vec<f32>,
+    bias: Buffer,
     /// The transposed convolution and its packed kernel, if the gradient with respect to the input is needed.
-    transposed: Option<(Transposed, Vec<f32>)>,
+    transposed: Option<(Transposed, Buffer)>,
 }
 
 impl Convolution {
     /// Returns the operation of a convolution, or of a dense layer if `is_dense`.
     pub(super) fn new(conv: Conv, is_dense: bool) -> Self {
-        let (weights, bias) = (Vec::new(), Vec::new());
+        let (weights, bias) = (Buffer::default(), Buffer::default());
         Self { conv, is_dense, peaks: None, function: None, weights, bias, transposed: None }
     }
 
@@ -52,18 +53,16 @@ impl Convolution {
         if self.is_dense && conv.y.c == conv.y.padded() {
             // Without padding, both have the same layout.
             std::mem::swap(gradient, &mut kernel);
-            gradient.truncate(conv.kernel_len());
+            gradient.resize(conv.kernel_len());
         } else {
-            gradient.resize(conv.kernel_len(), 0.0);
+            gradient.resize(conv.kernel_len());
             if self.is_dense {
                 conv.unpack_dense(&kernel, gradient);
             } else {
                 conv.unpack(&kernel, gradient);
             }
         }
-        let gradient = back.parameter("bias");
-        gradient.clear();
-        gradient.extend(&bias[..conv.y.c]);
+        back.parameter("bias").replace(&bias[..conv.y.c]);
         back.buffers.give(kernel);
         back.buffers.give(bias);
     }
@@ -79,7 +78,7 @@ impl Operation for Convolution {
     }
 
     fn reach_inputs(&mut self) {
-        self.transposed = Some((self.conv.transposed(), Vec::new()));
+        self.transposed = Some((self.conv.transposed(), Buffer::default()));
     }
 
     /// ReLU and max-pooling commute. If both follow, pooling comes first, because that leaves fewer elements for ReLU.
@@ -105,17 +104,17 @@ impl Operation for Convolution {
     fn set_weights(&mut self, arrays: Arrays<'_, '_>) {
         let conv = &self.conv;
         let kernel = arrays("kernel");
-        self.weights.resize(conv.packed_len(), 0.0);
-        self.bias.clear();
-        self.bias.extend(arrays("bias"));
-        self.bias.resize(conv.y.padded(), 0.0);
+        self.weights.resize(conv.packed_len());
+        self.bias.replace(arrays("bias"));
+        self.bias.resize(conv.y.padded());
+        self.bias[conv.y.c..].fill(0.0);
         if self.is_dense {
             conv.pack_dense(kernel, &mut self.weights);
         } else {
             conv.pack(kernel, &mut self.weights);
         }
         if let Some((_, transposed)) = &mut self.transposed {
-            transposed.resize(conv.packed_transposed_len(), 0.0);
+            transposed.resize(conv.packed_transposed_len());
             if self.is_dense {
                 conv.pack_dense_transposed(kernel, transposed);
             } else {
@@ -125,7 +124,7 @@ impl Operation for Convolution {
     }
 
     fn forward(&mut self, run: Run, inputs: &[Map<'_>], y: &mut [f32]) {
-        let weights = (self.weights.as_slice(), self.bias.as_slice());
+        let weights = (&*self.weights, &*self.bias);
         let maps = (run.n, inputs[0].values);
         match &mut self.peaks {
             Some(peaks) => self.conv.forward_to_peaks(run.isa, maps, weights, self.function, peaks, y),
@@ -133,7 +132,7 @@ impl Operation for Convolution {
         }
     }
 
-    fn backward(&mut self, back: &mut Backward<'_>, mut dy: Vec<f32>) {
+    fn backward(&mut self, back: &mut Backward<'_>, mut dy: Buffer) {
         let Run { isa, n, pass, .. } = back.run;
         if let Some(function) = self.function {
             kernel::backward(isa, function, back.y(), &mut dy);
@@ -162,7 +161,7 @@ impl Operation for Windows {
         self.0.forward(run.isa, (inputs[0].layout, inputs[0].values), y);
     }
 
-    fn backward(&mut self, back: &mut Backward<'_>, dy: Vec<f32>) {
+    fn backward(&mut self, back: &mut Backward<'_>, dy: Buffer) {
         let mut dx = back.take_or_zeros();
         self.0.backward(&dy, &mut dx);
         back.put(dx);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     network::{
-        kernels::dropout::Mask,
+        kernels::{buffer::Buffer, dropout::Mask},
         pass::{Mode, Pass},
     },
     params::Domain,
@@ -117,7 +117,7 @@ impl Operation for Drop {
         self.mask(run).apply(run.isa, inputs[0].values, y);
     }
 
-    fn backward(&mut self, back: &mut Backward<'_>, dy: Vec<f32>) {
+    fn backward(&mut self, back: &mut Backward<'_>, dy: Buffer) {
         let (mask, isa) = (self.mask(back.run), back.run.isa);
         let (mut dx, is_new) = back.take();
         if is_new {

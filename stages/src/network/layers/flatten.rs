@@ -8,7 +8,7 @@ use super::{
     onnx::{Attribute, Operator},
     operation::{Backward, Map, Operation, Plan, Run, Site},
 };
-use crate::network::kernels::{map, unfold::Layout};
+use crate::network::kernels::{buffer::Buffer, map, unfold::Layout};
 
 /// Flattens an image into units, in the order channel, row, column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ impl Operation for Flat {
         }
     }
 
-    fn backward(&mut self, back: &mut Backward<'_>, dy: Vec<f32>) {
+    fn backward(&mut self, back: &mut Backward<'_>, dy: Buffer) {
         let shape = back.shape(0);
         let mut dx = back.buffers.take(back.run.n * shape.len());
         map::unflatten(shape, &dy, &mut dx);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::network::{
     function::Function,
-    kernels::{Isa, buffers::Buffers, elementwise, map::Shape, pool::Pool, unfold::Layout},
+    kernels::{Isa, buffer::Buffer, buffers::Buffers, elementwise, map::Shape, pool::Pool, unfold::Layout},
     pass::{Mode, Pass},
 };
 
@@ -47,7 +47,7 @@ pub(crate) trait Operation: Send {
 
     /// Adds to the gradients with respect to the inputs, and sets those with respect to the parameters, given the gradient `dy`
     /// with respect to the output.
-    fn backward(&mut self, back: &mut Backward<'_>, dy: Vec<f32>);
+    fn backward(&mut self, back: &mut Backward<'_>, dy: Buffer);
 
     /// Returns the mean and the biased variance of each channel in the last batch, if it normalised with them.
     fn statistics(&self) -> Option<[&[f32]; 2]> {
@@ -153,13 +153,13 @@ pub(crate) struct Backward<'a> {
     /// The shape of each value.
     pub(crate) shapes: &'a [Shape],
     /// The map of each value, if it was kept.
-    pub(crate) maps: &'a [Option<Vec<f32>>],
+    pub(crate) maps: &'a [Option<Buffer>],
     /// Whether the gradient with respect to each value is needed.
     pub(crate) reached: &'a [bool],
     /// The gradients with respect to each value, summed over the readers that have been visited.
-    pub(crate) gradients: &'a mut [Option<Vec<f32>>],
+    pub(crate) gradients: &'a mut [Option<Buffer>],
     /// The gradients with respect to parameters, by name and in the layout of the parameters.
-    pub(crate) of_parameters: &'a mut BTreeMap<String, Vec<f32>>,
+    pub(crate) of_parameters: &'a mut BTreeMap<String, Buffer>,
     pub(crate) buffers: &'a mut Buffers,
 }
 
@@ -189,7 +189,7 @@ impl<'a> Backward<'a> {
     }
 
     /// Adds `gradient` to the gradient with respect to input `i`, if that is needed.
-    pub(super) fn add(&mut self, i: usize, gradient: Vec<f32>) {
+    pub(super) fn add(&mut self, i: usize, gradient: Buffer) {
         if !self.wants(i) {
             return self.buffers.give(gradient);
         }
@@ -199,7 +199,7 @@ impl<'a> Backward<'a> {
 
     /// Takes out the gradient with respect to the first input, to be added to and returned with [`put`](Self::put). The flag says
     /// whether it is new: then it holds arbitrary numbers, which must be overwritten.
-    pub(super) fn take(&mut self) -> (Vec<f32>, bool) {
+    pub(super) fn take(&mut self) -> (Buffer, bool) {
         match self.gradients[self.inputs[0]].take() {
             Some(gradient) => (gradient, false),
             None => (self.buffers.take(self.run.n * self.shape(0).len()), true),
@@ -208,24 +208,24 @@ impl<'a> Backward<'a> {
 
     /// Takes out the gradient with respect to the first input, to be added to and returned with [`put`](Self::put). If it is new,
     /// it is zero.
-    pub(super) fn take_or_zeros(&mut self) -> Vec<f32> {
+    pub(super) fn take_or_zeros(&mut self) -> Buffer {
         let known = self.gradients[self.inputs[0]].take();
         known.unwrap_or_else(|| self.buffers.take_zeros(self.run.n * self.shape(0).len()))
     }
 
     /// Sets the gradient with respect to the first input.
-    pub(super) fn put(&mut self, gradient: Vec<f32>) {
+    pub(super) fn put(&mut self, gradient: Buffer) {
         self.gradients[self.inputs[0]] = Some(gradient);
     }
 
     /// Returns the gradient with respect to the layer's parameter `part`, to be overwritten.
-    pub(super) fn parameter(&mut self, part: &str) -> &mut Vec<f32> {
+    pub(super) fn parameter(&mut self, part: &str) -> &mut Buffer {
         self.of_parameters.entry(format!("{}.{part}", self.layer)).or_default()
     }
 }
 
 /// Adds `gradient` to the gradient in `slot`, if there is one, or puts it there.
-pub(crate) fn add(isa: Isa, slot: &mut Option<Vec<f32>>, gradient: Vec<f32>, buffers: &mut Buffers) {
+pub(crate) fn add(isa: Isa, slot: &mut Option<Buffer>, gradient: Buffer, buffers: &mut Buffers) {
     match slot {
         Some(sum) => {
             elementwise::add(isa, &gradient, sum);

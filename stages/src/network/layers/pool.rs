@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     network::{
-        kernels::pool::{Pool, PoolKind},
+        kernels::{
+            buffer::Buffer,
+            pool::{Pool, PoolKind},
+        },
         padding::Padding,
         pass::Pass,
     },
@@ -45,7 +48,7 @@ impl Operation for Pool {
         Pool::forward(self, run.isa, inputs[0].values, y);
     }
 
-    fn backward(&mut self, back: &mut Backward<'_>, dy: Vec<f32>) {
+    fn backward(&mut self, back: &mut Backward<'_>, dy: Buffer) {
         let (mut dx, is_new) = back.take();
         if is_new && !self.tiles() {
             dx.fill(0.0);

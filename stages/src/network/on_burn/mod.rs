@@ -11,6 +11,7 @@ use self::traffic::{numbers, upload};
 
 use super::{
     architecture::{Architecture, Layer, ParameterShape},
+    kernels::buffer::Buffer,
     layers::burn_site::Site,
     pass::{Forward, Mode, Pass, Response},
     weights::Weights,
@@ -47,7 +48,7 @@ pub(crate) struct BurnNetwork {
     images: Option<Tensor<4>>,
     /// The outputs of the last forward pass.
     last: Outputs,
-    gradients: BTreeMap<String, Vec<f32>>,
+    gradients: BTreeMap<String, Buffer>,
 }
 
 impl BurnNetwork {
@@ -126,10 +127,11 @@ impl BurnNetwork {
     pub(super) fn weight_gradients(
         &mut self,
         output_gradients: &BTreeMap<String, Vec<f32>>,
-    ) -> &BTreeMap<String, Vec<f32>> {
+    ) -> &BTreeMap<String, Buffer> {
         assert_eq!(self.pass, Pass::Training, "the network was built for training");
         let scalar = self.scalar(output_gradients);
-        self.gradients = self.slopes(&scalar).into_iter().map(|(name, slope)| (name, numbers(slope))).collect();
+        self.gradients =
+            self.slopes(&scalar).into_iter().map(|(name, slope)| (name, numbers(slope)[..].into())).collect();
         &self.gradients
     }
 

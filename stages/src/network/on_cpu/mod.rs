@@ -10,6 +10,7 @@ use super::{
     architecture::Architecture,
     kernels::{
         Isa,
+        buffer::Buffer,
         buffers::Buffers,
         elementwise,
         map::{self, Shape},
@@ -38,9 +39,9 @@ pub(super) struct CpuNetwork {
     /// The last forward pass.
     run: Run,
     /// The maps that the last forward pass kept.
-    maps: Vec<Option<Vec<f32>>>,
+    maps: Vec<Option<Buffer>>,
     /// The gradients with respect to the parameters, by name and in the layout of the parameters.
-    gradients: BTreeMap<String, Vec<f32>>,
+    gradients: BTreeMap<String, Buffer>,
     buffers: Buffers,
 }
 
@@ -138,7 +139,7 @@ impl CpuNetwork {
     }
 
     /// Returns the map of `images`, unless nothing but the forward pass reads them, as they are.
-    fn input_map(&mut self, images: &[f32]) -> Option<Vec<f32>> {
+    fn input_map(&mut self, images: &[f32]) -> Option<Buffer> {
         let shape = self.shapes[0];
         match self.input {
             Layout::Images if self.kept_for[0].is_none() => None,
@@ -156,7 +157,7 @@ impl CpuNetwork {
     }
 
     /// Returns the output of node `i` in a forward pass for `images`.
-    fn compute(&mut self, i: usize, images: &[f32]) -> Vec<f32> {
+    fn compute(&mut self, i: usize, images: &[f32]) -> Buffer {
         let run = Run { pass: self.nodes[i].pass(self.run.pass), ..self.run };
         let Node { operation, inputs, output, .. } = &mut self.nodes[i];
         let mut y = self.buffers.take(self.run.n * self.shapes[*output].len());
@@ -205,7 +206,7 @@ impl CpuNetwork {
     pub(super) fn weight_gradients(
         &mut self,
         output_gradients: &BTreeMap<String, Vec<f32>>,
-    ) -> &BTreeMap<String, Vec<f32>> {
+    ) -> &BTreeMap<String, Buffer> {
         assert_eq!(self.run.pass, Pass::Training, "the network was built for training");
         self.backward(output_gradients);
         &self.gradients
@@ -228,7 +229,7 @@ impl CpuNetwork {
     }
 
     /// Runs the backward pass. Returns the gradient with respect to the input if it is needed.
-    fn backward(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Option<Vec<f32>> {
+    fn backward(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Option<Buffer> {
         let mut gradients = self.map_gradients(output_gradients);
         for i in (0..self.nodes.len()).rev() {
             let output = self.nodes[i].output;
@@ -249,7 +250,7 @@ impl CpuNetwork {
     }
 
     /// Returns the gradients with respect to outputs as maps, one slot for each value.
-    fn map_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<Option<Vec<f32>>> {
+    fn map_gradients(&mut self, output_gradients: &BTreeMap<String, Vec<f32>>) -> Vec<Option<Buffer>> {
         let mut gradients = vec![None; self.shapes.len()];
         for (name, gradient) in output_gradients {
             let output = self.outputs.iter().find(|(output, _)| output == name);
@@ -264,7 +265,7 @@ impl CpuNetwork {
     }
 
     /// Runs the backward pass of node `i`, given the gradient `dy` with respect to its output.
-    fn backward_through(&mut self, i: usize, dy: Vec<f32>, gradients: &mut [Option<Vec<f32>>]) {
+    fn backward_through(&mut self, i: usize, dy: Buffer, gradients: &mut [Option<Buffer>]) {
         let run = Run { pass: self.nodes[i].pass(self.run.pass), ..self.run };
         let Node { layer, operation, inputs, output, .. } = &mut self.nodes[i];
         let mut back = Backward {

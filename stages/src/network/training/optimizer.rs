@@ -1,6 +1,6 @@
 //! Adam, AdamW, Nadam, RMSprop and SGD, with the constants and formulas of Keras. They update named arrays on the host.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref};
 
 use rayon::prelude::*;
 
@@ -112,7 +112,7 @@ impl Optimizer {
     pub(crate) fn step(
         &mut self,
         weights: &mut Weights,
-        gradients: &BTreeMap<String, Vec<f32>>,
+        gradients: &BTreeMap<String, impl Deref<Target = [f32]>>,
         rule: &UpdateRule,
         is_kernel: impl Fn(&str) -> bool,
     ) {
@@ -179,8 +179,13 @@ impl Optimizer {
 
 /// Returns the factor that scales the norm of all gradients down to `longest`, or 1 if it is not larger (Pascanu, Mikolov and
 /// Bengio 2013; Keras's `global_clipnorm`).
-fn clip(weights: &Weights, gradients: &BTreeMap<String, Vec<f32>>, decay: impl Fn(&str) -> f32, longest: f64) -> f32 {
-    let of_array = |(name, gradient): (&String, &Vec<f32>)| {
+fn clip<G: Deref<Target = [f32]>>(
+    weights: &Weights,
+    gradients: &BTreeMap<String, G>,
+    decay: impl Fn(&str) -> f32,
+    longest: f64,
+) -> f32 {
+    let of_array = |(name, gradient): (&String, &G)| {
         let (weights, decay) = (&weights.0[name].values, decay(name));
         gradient.iter().zip(weights).map(|(g, w)| f64::from(g + decay * w).powi(2)).sum::<f64>()
     };
