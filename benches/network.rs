@@ -4,29 +4,44 @@
 //! The network is the best one of Hyperopt-CIFAR. The benchmark prints the floating-point operations per second of a training
 //! step (forward and backward, without the optimiser) as a share of the peak of fused multiply-adds on the same number of
 //! threads, the images per second of inference, and the filters per second of visualisation in input space.
+//!
+//! `cargo bench --bench network -- NETWORK BATCH [FILE]` only times inference, as a line of JSON, and writes the network to FILE as an ONNX
+//! model. NETWORK is `best`, or `cnn` or `mlp` (the baselines, on 28x28 grey). `benches/against_onnxruntime.py` uses it.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use pipe_stages::{
-    network::{Architecture, Backend, Family, Mode, Network, Pass, Proposed, Weights, architecture::Head, families},
+    images::Normalisation,
+    network::{
+        Architecture, Backend, Family, Mode, Network, Pass, Predictor, Proposed, Weights, architecture::Head, families,
+    },
     philox::{Purpose, Stream},
     stage::ComputeDevice,
 };
-use serde_json::json;
+use pipe_views::export::onnx;
+use serde_json::{Value, json};
 
 const ROUNDS: usize = 7;
 
 fn main() {
-    // `cargo bench -- NAME` passes the filter NAME to every benchmark.
-    if std::env::args().skip(1).any(|argument| argument != "--bench" && argument != "network") {
-        return;
-    }
+    // `cargo bench` adds its own flag.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let backend = Backend::of(ComputeDevice::CPU).expect("there is a CPU");
+    match &arguments[..] {
+        [] => {}
+        [network, batch, file @ ..] => {
+            return one(network, batch.parse().expect("BATCH is a number"), file.first().map(Path::new), &backend);
+        }
+        // `cargo bench -- NAME` passes the filter NAME to every benchmark.
+        [name] if name == "network" => {}
+        [_] => return,
+    }
     let peak = peak();
     println!("{backend:?}, {} threads, peak {:.0} GFLOP/s", rayon::current_num_threads(), peak / 1e9);
     let architecture = best();
@@ -60,6 +75,37 @@ fn loaded(architecture: &Architecture, pass: Pass, outputs: &[&str], backend: &B
     network
 }
 
+/// Times inference with a network, and writes it to `file`.
+fn one(network: &str, batch: usize, file: Option<&Path>, backend: &Backend) {
+    let architecture = match network {
+        "best" => best(),
+        "cnn" => architecture("Cnn", &json!({}), [1, 28, 28], &[("class", 10)]),
+        "mlp" => architecture("Mlp", &json!({}), [1, 28, 28], &[("class", 10)]),
+        other => panic!("expected `best`, `cnn` or `mlp`, found `{other}`"),
+    };
+    if let Some(file) = file {
+        let channels = architecture.input[0];
+        let normalisation = Normalisation { scale: vec![1.0 / 255.0; channels], offset: vec![-0.5; channels] };
+        let model = onnx::model(&architecture, &Weights::initial(&architecture, 1), &normalisation, Vec::new());
+        std::fs::write(file, model).expect("the file can be written");
+    }
+    let images = numbers(batch * architecture.input.iter().product::<usize>());
+    let weights = Weights::initial(&architecture, 1);
+    let predictor = Predictor::new(architecture, weights, backend.clone());
+    // So many batches that loading the weights does not count, and so few that the images stay in the cache.
+    let batches = (4_000_000 / images.len()).clamp(4, 200);
+    let images = images.repeat(batches);
+    let (mut times, start) = (Vec::new(), Instant::now());
+    while times.len() < ROUNDS || start.elapsed() < Duration::from_secs(2) {
+        let start = Instant::now();
+        drop(predictor.logits(&images, batch));
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    let rate = (batches * batch) as f64 / times[times.len() / 2].as_secs_f64();
+    println!("{}", json!({ "network": network, "batch": batch, "images_per_second": rate }));
+}
+
 /// Returns the best network of Hyperopt-CIFAR.
 fn best() -> Architecture {
     let values = json!({
@@ -67,11 +113,16 @@ fn best() -> Architecture {
         "conv_pool_res_start_idx": 0, "fc_dropout_drop_proba": 0.43223, "fc_units_1_mult": 1.3084, "first_conv": 3,
         "nb_conv_pool_layers": 3, "pooling_type": "avg", "res_conv_kernel_size": 2, "residual": 3, "use_BN": true,
     });
+    architecture("HyperCnn", &values, [3, 32, 32], &[("fine", 100), ("coarse", 20)])
+}
+
+/// Returns the network of a family with these proposed values.
+fn architecture(family: &str, values: &Value, input: [usize; 3], heads: &[(&str, usize)]) -> Architecture {
     let proposal = Proposed { values: values.as_object().expect("a map").clone(), ..Proposed::default() };
-    let heads = [("fine", 100), ("coarse", 20)];
-    let heads = heads.map(|(name, n)| Head { name: name.into(), classes: n, output: Default::default() });
-    let family = families::named("HyperCnn", &serde_json::Value::Null).expect("it is a family");
-    family.architecture(&proposal, [3, 32, 32], &heads).expect("it can be built")
+    let head = |&(name, classes): &(&str, usize)| Head { name: name.into(), classes, output: Default::default() };
+    let heads: Vec<Head> = heads.iter().map(head).collect();
+    let family = families::named(family, &Value::Null).expect("it is a family");
+    family.architecture(&proposal, input, &heads).expect("it can be built")
 }
 
 fn share(flops: u64, n: usize, time: Duration, peak: f64) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pipe_store::Bytes;
 
-use super::{Architecture, Backend, Mode, Network, Pass, Weights};
+use super::{Architecture, Backend, Mode, Network, Pass, Weights, awake::awake};
 use crate::{
     network::training::loss,
     stage::{ComputeDevice, StageError},
@@ -72,11 +72,13 @@ impl Predictor {
         assert!(images.len().is_multiple_of(size), "the length of `images` is a multiple of an image's");
         let mut network = self.of_heads();
         let mut logits: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-        for images in images.chunks(batch * size) {
-            for (head, values) in network.forward(images, Mode::Inference).outputs {
-                logits.entry(head).or_default().extend(values);
+        awake(|| {
+            for images in images.chunks(batch * size) {
+                for (head, values) in network.forward(images, Mode::Inference).outputs {
+                    logits.entry(head).or_default().extend(values);
+                }
             }
-        }
+        });
         logits
     }
 
