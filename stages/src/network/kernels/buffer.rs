@@ -13,6 +13,7 @@ use super::lanes::LANES;
 /// wherever the allocator happens to put it, and a vector in two cache lines costs twice as much.
 #[derive(Clone, Default)]
 pub struct Buffer {
+    /// As many as were ever needed, so that growing again writes nothing.
     lines: Vec<Line>,
     /// The number of numbers, at most those of `lines`.
     len: usize,
@@ -40,10 +41,9 @@ impl Buffer {
 
     /// Changes the length. Numbers beyond the old one are arbitrary.
     pub(crate) fn resize(&mut self, len: usize) {
-        let lines = len.div_ceil(LANES);
-        self.lines.reserve_exact(lines.saturating_sub(self.lines.len()));
-        // This writes only beyond the last line.
-        self.lines.resize(lines, Line([0.0; LANES]));
+        let more = len.div_ceil(LANES).saturating_sub(self.lines.len());
+        self.lines.reserve_exact(more);
+        self.lines.extend(std::iter::repeat_n(Line([0.0; LANES]), more));
         self.len = len;
     }
 

@@ -39,18 +39,16 @@ impl Buffers {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Buffer> = RefCell::default();
+    static SCRATCH: RefCell<Vec<Buffer>> = RefCell::default();
 }
 
-/// Calls `f` with `len` numbers of arbitrary content, which belong to this thread and are reused by its next call.
-///
-/// # Panics
-/// If `f` does the same.
+/// Calls `f` with `len` numbers of arbitrary content. The memory belongs to this thread, whose next call reuses it.
 pub(super) fn with_scratch<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
-    SCRATCH.with_borrow_mut(|buffer| {
-        buffer.resize(len.max(buffer.len()));
-        f(&mut buffer[..len])
-    })
+    let mut buffer = SCRATCH.with_borrow_mut(|free| free.pop()).unwrap_or_default();
+    buffer.resize(len);
+    let result = f(&mut buffer);
+    SCRATCH.with_borrow_mut(|free| free.push(buffer));
+    result
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use super::{
     product::{Gathered, Outer, gathered, outer},
     rows::Rows,
     shared::Shared,
-    unfold::Unfold,
+    unfold::{Layout, Unfold},
     window::Window,
 };
 
@@ -42,6 +42,37 @@ const PANELS: usize = 4;
 
 /// The number of channels that a thread takes at a time for the gradient with respect to a kernel, if there are few parts of the batch.
 const CHANNELS: usize = 128;
+
+/// What a convolution reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// Maps.
+    Maps(&'a [f32]),
+    /// The windows of maps or images.
+    Windows(&'a Unfold, Layout, &'a [f32]),
+}
+
+impl Input<'_> {
+    /// Returns whether it has the length for `n` maps of shape `x`.
+    fn fits(&self, n: usize, x: Shape) -> bool {
+        match self {
+            Self::Maps(maps) => maps.len() == n * x.len(),
+            Self::Windows(unfold, layout, images) => unfold.y == x && images.len() == n * unfold.image_len(*layout),
+        }
+    }
+
+    /// Calls `f` with the maps of `images`, which have the shape `x`.
+    fn with(&self, isa: Isa, images: &Range<usize>, x: Shape, f: impl FnOnce(&[f32])) {
+        match self {
+            Self::Maps(maps) => f(&maps[images.start * x.len()..images.end * x.len()]),
+            Self::Windows(unfold, layout, from) => with_scratch(images.len() * x.len(), |maps| {
+                let len = unfold.image_len(*layout);
+                unfold.forward(isa, (*layout, &from[images.start * len..images.end * len]), maps);
+                f(maps);
+            }),
+        }
+    }
+}
 
 /// The gradient with respect to a convolution's output maps.
 #[derive(Clone, Copy)]
@@ -195,17 +226,17 @@ impl Conv {
     pub(crate) fn forward(
         &self,
         isa: Isa,
-        (n, x): (usize, &[f32]),
+        (n, x): (usize, Input<'_>),
         weights: (&[f32], &[f32]),
         function: Option<Function>,
         y: &mut [f32],
     ) {
-        assert!(x.len() == n * self.x.len() && y.len() == n * self.y.len(), "maps fit the shapes of the convolution");
+        assert!(x.fits(n, self.x) && y.len() == n * self.y.len(), "maps fit the shapes of the convolution");
         let y = Shared::new(y);
         self.for_groups(n, self.panels(), |images, panels| {
             let y = y.from(images.start * self.y.len());
             // SAFETY: no other call has both these images and these panels, so no other code uses their columns.
-            unsafe { self.compute(isa, &images, &panels, x, weights, y) };
+            x.with(isa, &images, self.x, |x| unsafe { self.compute(isa, images.len(), &panels, x, weights, y) });
             let Some(function) = function else { return };
             let (columns, padded) = (panels.len() * LANES, self.y.padded());
             let n_rows = images.len() * self.y.pixels();
@@ -227,39 +258,38 @@ impl Conv {
     pub(crate) fn forward_to_peaks(
         &self,
         isa: Isa,
-        (n, x): (usize, &[f32]),
+        (n, x): (usize, Input<'_>),
         weights: (&[f32], &[f32]),
         function: Option<Function>,
         peaks: &mut Peaks,
         y: &mut [f32],
     ) {
         let len = peaks.y().len();
-        assert!(
-            x.len() == n * self.x.len() && y.len() == n * len,
-            "maps fit the shapes of the convolution and the peaks"
-        );
+        assert!(x.fits(n, self.x) && y.len() == n * len, "maps fit the shapes of the convolution and the peaks");
         let (pool, places) = peaks.room(n);
         let groups = y.par_chunks_mut(self.group * len).zip(places.par_chunks_mut(self.group * len)).enumerate();
         groups.for_each(|(group, (y, places))| {
             let images = group * self.group..(group * self.group + self.group).min(n);
             with_scratch(images.len() * self.y.len(), |whole| {
                 // SAFETY: `whole` belongs to this thread.
-                unsafe { self.compute(isa, &images, &(0..self.panels()), x, weights, Shared::new(whole)) };
+                let compute = |x: &[f32], whole| unsafe {
+                    self.compute(isa, images.len(), &(0..self.panels()), x, weights, Shared::new(whole));
+                };
+                x.with(isa, &images, self.x, |x| compute(x, whole));
                 peaks::find(isa, pool, whole, y, places);
             });
             function.into_iter().for_each(|function| activation::forward(isa, function, y));
         });
     }
 
-    /// Writes `panels` of the convolution of `images`, which are one group. `x` has the maps of all images, but `y` starts at the
-    /// first image of the group.
+    /// Writes `panels` of the convolution of the `n` maps `x`, which are at most one group.
     ///
     /// # Safety
-    /// No other code may read or write these panels of these images in `y` during the call.
+    /// No other code may read or write these panels of the first `n` maps of `y` during the call.
     unsafe fn compute(
         &self,
         isa: Isa,
-        images: &Range<usize>,
+        n: usize,
         panels: &Range<usize>,
         x: &[f32],
         (weights, bias): (&[f32], &[f32]),
@@ -267,8 +297,8 @@ impl Conv {
     ) {
         let product = Gathered {
             rows: &self.rows,
-            n_rows: images.len() * self.y.pixels(),
-            x: &x[images.start * self.x.len()..images.end * self.x.len()],
+            n_rows: n * self.y.pixels(),
+            x,
             channels: self.x.c,
             weights,
             places: self.window.places(),
@@ -276,7 +306,7 @@ impl Conv {
             panels: panels.clone(),
             y,
         };
-        // SAFETY: the rows are the pixels of these images, and the caller promises that no other code uses their panels.
+        // SAFETY: the rows are the pixels of these maps, and the caller promises that no other code uses their panels.
         unsafe { gathered(isa, &product) };
     }
 
@@ -333,11 +363,11 @@ impl Conv {
     pub(crate) fn kernel_gradients(
         &self,
         isa: Isa,
-        (n, x): (usize, &[f32]),
+        (n, x): (usize, Input<'_>),
         dy: OutputGradient<'_>,
         buffers: &mut Buffers,
     ) -> (Buffer, Buffer) {
-        assert!(x.len() == n * self.x.len() && dy.fits(n, self.y), "maps fit the shapes of the convolution");
+        assert!(x.fits(n, self.x) && dy.fits(n, self.y), "maps fit the shapes of the convolution");
         let per_part = self.images_of_a_part(n);
         let parts = n.div_ceil(per_part);
         let (places, channels, panels) = (self.window.places(), self.x.c, self.panels());
@@ -362,11 +392,11 @@ impl Conv {
             let is_first = places.start == 0 && channels.start == 0;
             for images in steps(per_part.min(n - part * per_part), self.group) {
                 let images = part * per_part + images.start..part * per_part + images.end;
-                dy.with(isa, &images, self.y, |dy| {
+                let add = |x: &[f32], dy: &[f32]| {
                     let product = Outer {
                         rows: &self.rows,
                         n_rows: images.len() * self.y.pixels(),
-                        x: &x[images.start * self.x.len()..images.end * self.x.len()],
+                        x,
                         n_channels: self.x.c,
                         channels: channels.clone(),
                         dy,
@@ -385,7 +415,8 @@ impl Conv {
                         let sums = unsafe { bias_shared.from(start).slice(panels.len() * LANES) };
                         add_rows(isa, dy, self.y.padded(), panels.start * LANES, sums);
                     }
-                });
+                };
+                x.with(isa, &images, self.x, |x| dy.with(isa, &images, self.y, |dy| add(x, dy)));
             }
         });
         add_parts(isa, &mut sums, size);

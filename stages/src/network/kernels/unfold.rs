@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::{
     Isa,
+    buffers::with_scratch,
     lanes::{LANES, kernel},
     map::Shape,
     window::Window,
@@ -36,15 +37,24 @@ impl Unfold {
         pays.then(|| Self { x, y: Shape { c: window.places() * x.c, ..y }, of: y, window })
     }
 
-    /// Writes the windows of `x` to `y`.
-    pub(crate) fn forward(&self, isa: Isa, (layout, x): (Layout, &[f32]), y: &mut [f32]) {
-        let len = match layout {
+    /// Returns the number of elements of an image in this layout.
+    pub(super) fn image_len(&self, layout: Layout) -> usize {
+        match layout {
             Layout::Images => self.x.values(),
             Layout::Map => self.x.len(),
-        };
-        y.par_chunks_exact_mut(self.y.len()).zip(x.par_chunks_exact(len)).for_each_init(Vec::new, |framed, (y, x)| {
-            self.frame(layout, x, framed);
-            unfold(isa, self, framed, y);
+        }
+    }
+
+    /// Writes the windows of `x` to `y`.
+    pub(super) fn forward(&self, isa: Isa, (layout, x): (Layout, &[f32]), y: &mut [f32]) {
+        let (height, width) = self.framed();
+        // `unfold` copies whole vectors, so there must be readable numbers after the end.
+        with_scratch(height * width * self.x.c + LANES, |framed| {
+            framed.fill(0.0);
+            for (y, x) in y.chunks_exact_mut(self.y.len()).zip(x.chunks_exact(self.image_len(layout))) {
+                self.frame(layout, x, framed);
+                unfold(isa, self, framed, y);
+            }
         });
     }
 
@@ -70,17 +80,11 @@ impl Unfold {
         (side(self.y.h), side(self.y.w))
     }
 
-    /// Writes the image `x` with a frame of zeros to `framed`, as `[h, w, channels]` followed by [`LANES`] zeros.
-    fn frame(&self, layout: Layout, x: &[f32], framed: &mut Vec<f32>) {
+    /// Writes the image `x` into `framed`, `[h, w, channels]` with a frame.
+    fn frame(&self, layout: Layout, x: &[f32], framed: &mut [f32]) {
         let Window { top, left, .. } = self.window;
         let (height, width) = self.framed();
         let Shape { c, h, w } = self.x;
-        // `unfold` copies whole vectors, so there must be readable numbers after the end.
-        let len = height * width * c + LANES;
-        if framed.len() != len {
-            framed.clear();
-            framed.resize(len, 0.0);
-        }
         // The distance in `x` between two pixels, and between two channels.
         let (pixel, plane) = match layout {
             Layout::Images => (1, h * w),
@@ -99,35 +103,64 @@ impl Unfold {
 kernel! {
     /// Writes the windows of one framed image. Each row of a window is a contiguous run of numbers.
     fn unfold(unfold: &Unfold, framed: &[f32], y: &mut [f32]) {
-        let (_, width) = unfold.framed();
-        let (step, padded) = (unfold.window.stride * unfold.x.c, unfold.y.padded());
-        let corner = |output: usize| (output / unfold.y.w * width + output % unfold.y.w) * step;
-        let last = unfold.y.pixels() - 1;
-        for output in 0..last {
-            // What is written beyond the end of a pixel is overwritten by the next one.
-            unfold.window(&framed[corner(output)..], width, &mut y[output * padded..][..padded + LANES]);
+        match unfold.window.size {
+            3 if 3 * unfold.x.c <= LANES => unfold.windows(framed, y, |framed, pixel| unfold.short_runs::<3>(framed, pixel)),
+            5 if 5 * unfold.x.c <= LANES => unfold.windows(framed, y, |framed, pixel| unfold.short_runs::<5>(framed, pixel)),
+            _ => unfold.windows(framed, y, |framed, pixel| unfold.runs(framed, pixel)),
         }
-        let mut pixel = vec![0.0; padded + LANES];
-        unfold.window(&framed[corner(last)..], width, &mut pixel);
-        y[last * padded..].copy_from_slice(&pixel[..padded]);
     }
 }
 
 impl Unfold {
-    /// Writes the window at the start of `framed` to `pixel`, which has room for a spare vector, and numbers of no meaning there.
+    /// Calls `write` for each output pixel, with the framed image from the corner of its window on, and the pixel followed by a spare
+    /// vector.
     #[inline(always)]
-    fn window(&self, framed: &[f32], width: usize, pixel: &mut [f32]) {
-        let (size, c) = (self.window.size, self.x.c);
-        let run = size * c;
-        for row in 0..size {
-            let from = &framed[row * width * c..];
-            for part in (0..run).step_by(LANES) {
-                let from: &[f32; LANES] =
-                    from[part..].first_chunk().expect("the framed image ends with a spare vector");
-                // The next run overwrites the numbers copied beyond the end of this one.
-                *pixel[row * run + part..].first_chunk_mut().expect("`pixel` ends with a spare vector") = *from;
+    fn windows(&self, framed: &[f32], y: &mut [f32], write: impl Fn(&[f32], &mut [f32])) {
+        let (_, width) = self.framed();
+        let (step, padded, last) = (self.window.stride * self.x.c, self.y.padded(), self.y.pixels() - 1);
+        for row in 0..self.y.h {
+            let first = row * self.y.w;
+            let mut corner = &framed[row * width * step..];
+            // What is written beyond the end of a pixel is overwritten by the next one.
+            for pixel in first..(first + self.y.w).min(last) {
+                write(corner, &mut y[pixel * padded..][..padded + LANES]);
+                corner = &corner[step..];
             }
         }
-        *pixel[self.y.c..].first_chunk_mut().expect("`pixel` ends with a spare vector") = [0.0; LANES];
+        let mut pixel = vec![0.0; padded + LANES];
+        write(&framed[((self.y.h - 1) * width + self.y.w - 1) * step..], &mut pixel);
+        y[last * padded..].copy_from_slice(&pixel[..padded]);
     }
+
+    /// Writes the window at the start of `framed` to `pixel`, and numbers of no meaning to the spare vector.
+    #[inline(always)]
+    fn runs(&self, framed: &[f32], pixel: &mut [f32]) {
+        let (size, c) = (self.window.size, self.x.c);
+        let run = size * c;
+        let (_, width) = self.framed();
+        for row in 0..size {
+            for part in (0..run).step_by(LANES) {
+                // The next run overwrites the numbers copied beyond the end of this one.
+                copy_vector(&framed[row * width * c + part..], &mut pixel[row * run + part..]);
+            }
+        }
+        copy_vector(&[0.0; LANES], &mut pixel[self.y.c..]);
+    }
+
+    /// Does what [`runs`](Self::runs) does, for windows with `SIZE` rows of at most a vector.
+    #[inline(always)]
+    fn short_runs<const SIZE: usize>(&self, framed: &[f32], pixel: &mut [f32]) {
+        let (distance, run) = (self.framed().1 * self.x.c, SIZE * self.x.c);
+        for row in 0..SIZE {
+            copy_vector(&framed[row * distance..], &mut pixel[row * run..]);
+        }
+        copy_vector(&[0.0; LANES], &mut pixel[self.y.c..]);
+    }
+}
+
+/// Copies the first vector.
+#[inline(always)]
+fn copy_vector(from: &[f32], to: &mut [f32]) {
+    let from: &[f32; LANES] = from.first_chunk().expect("the framed image ends with a spare vector");
+    *to.first_chunk_mut().expect("the pixel is followed by a spare vector") = *from;
 }

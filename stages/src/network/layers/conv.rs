@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    convolution::{Convolution, Windows},
+    convolution::Convolution,
     definition::{Array, Definition, Misfit, Role},
     label::LabelPart,
     notation::{Default, Form, Gives, Notated, Notation, Reads, Setting, Values},
@@ -72,10 +72,7 @@ impl Definition for Conv {
         let (x, y) = (site.inputs[0], site.output);
         let window = self.window().on(x);
         match Unfold::of(x, y, window) {
-            Some(unfold) => {
-                let convolution = Convolution::new(Kernel::of_unfolded(&unfold), false);
-                Plan::of_two((Windows(unfold), unfold.y), (convolution, y))
-            }
+            Some(unfold) => Plan::of(Convolution::of_windows(unfold), site),
             None => Plan::of(Convolution::new(Kernel::new(x, y, window), false), site),
         }
     }

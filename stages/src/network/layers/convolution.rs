@@ -10,17 +10,21 @@ use crate::network::{
     kernels::{
         activation as kernel,
         buffer::Buffer,
-        conv::{Conv, OutputGradient, Transposed},
+        conv::{Conv, Input, OutputGradient, Transposed},
         peaks::Peaks,
-        unfold::Unfold,
+        unfold::{Layout, Unfold},
     },
     pass::Pass,
 };
 
 /// A convolution or a dense layer.
 pub(super) struct Convolution {
+    /// Reads the windows of the input if there are `windows`.
     conv: Conv,
+    windows: Option<Unfold>,
     is_dense: bool,
+    /// The layout of the input in the last forward pass.
+    layout: Layout,
     /// The fused max-pooling.
     peaks: Option<Peaks>,
     /// The fused activation function.
@@ -36,8 +40,26 @@ pub(super) struct Convolution {
 impl Convolution {
     /// Returns the operation of a convolution, or of a dense layer if `is_dense`.
     pub(super) fn new(conv: Conv, is_dense: bool) -> Self {
-        let (weights, bias) = (Buffer::default(), Buffer::default());
-        Self { conv, is_dense, peaks: None, function: None, weights, bias, transposed: None }
+        Self {
+            conv,
+            windows: None,
+            is_dense,
+            layout: Layout::Map,
+            peaks: None,
+            function: None,
+            weights: Buffer::default(),
+            bias: Buffer::default(),
+            transposed: None,
+        }
+    }
+
+    /// Returns the operation of a convolution that unfolds its input.
+    pub(super) fn of_windows(unfold: Unfold) -> Self {
+        Self { windows: Some(unfold), ..Self::new(Conv::of_unfolded(&unfold), false) }
+    }
+
+    fn input<'a>(&'a self, x: &'a [f32]) -> Input<'a> {
+        self.windows.as_ref().map_or(Input::Maps(x), |unfold| Input::Windows(unfold, self.layout, x))
     }
 
     fn output_gradient<'a>(&'a self, dy: &'a [f32]) -> OutputGradient<'a> {
@@ -47,7 +69,7 @@ impl Convolution {
     /// Writes the gradients with respect to the kernel and the bias.
     fn parameters(&self, back: &mut Backward<'_>, dy: &[f32]) {
         let (conv, run) = (&self.conv, back.run);
-        let maps = (run.n, back.x());
+        let maps = (run.n, self.input(back.x()));
         let (mut kernel, bias) = conv.kernel_gradients(run.isa, maps, self.output_gradient(dy), back.buffers);
         let gradient = back.parameter("kernel");
         if self.is_dense && conv.y.c == conv.y.padded() {
@@ -71,6 +93,10 @@ impl Convolution {
 impl Operation for Convolution {
     fn is_trained(&self) -> bool {
         true
+    }
+
+    fn reads_images(&self) -> bool {
+        self.windows.is_some()
     }
 
     fn keeps(&self, pass: Pass) -> Keeps {
@@ -124,12 +150,14 @@ impl Operation for Convolution {
     }
 
     fn forward(&mut self, run: Run, inputs: &[Map<'_>], y: &mut [f32]) {
-        let weights = (&*self.weights, &*self.bias);
-        let maps = (run.n, inputs[0].values);
-        match &mut self.peaks {
+        self.layout = inputs[0].layout;
+        let mut peaks = self.peaks.take();
+        let (weights, maps) = ((&*self.weights, &*self.bias), (run.n, self.input(inputs[0].values)));
+        match &mut peaks {
             Some(peaks) => self.conv.forward_to_peaks(run.isa, maps, weights, self.function, peaks, y),
             None => self.conv.forward(run.isa, maps, weights, self.function, y),
         }
+        self.peaks = peaks;
     }
 
     fn backward(&mut self, back: &mut Backward<'_>, mut dy: Buffer) {
@@ -141,30 +169,20 @@ impl Operation for Convolution {
             self.parameters(back, &dy);
         }
         if let Some((transposed, weights)) = &self.transposed {
-            let (mut dx, is_new) = back.take();
-            self.conv.input_gradient(isa, transposed, (n, self.output_gradient(&dy)), weights, is_new, &mut dx);
-            back.put(dx);
+            let dy = (n, self.output_gradient(&dy));
+            if let Some(unfold) = &self.windows {
+                let mut d_windows = back.buffers.take(n * unfold.y.len());
+                self.conv.input_gradient(isa, transposed, dy, weights, true, &mut d_windows);
+                let mut dx = back.take_or_zeros();
+                unfold.backward(&d_windows, &mut dx);
+                back.put(dx);
+                back.buffers.give(d_windows);
+            } else {
+                let (mut dx, is_new) = back.take();
+                self.conv.input_gradient(isa, transposed, dy, weights, is_new, &mut dx);
+                back.put(dx);
+            }
         }
-        back.buffers.give(dy);
-    }
-}
-
-/// Copies the pixels of each window into the channels of one pixel, for a convolution that is faster on those.
-pub(super) struct Windows(pub(super) Unfold);
-
-impl Operation for Windows {
-    fn reads_images(&self) -> bool {
-        true
-    }
-
-    fn forward(&mut self, run: Run, inputs: &[Map<'_>], y: &mut [f32]) {
-        self.0.forward(run.isa, (inputs[0].layout, inputs[0].values), y);
-    }
-
-    fn backward(&mut self, back: &mut Backward<'_>, dy: Buffer) {
-        let mut dx = back.take_or_zeros();
-        self.0.backward(&dy, &mut dx);
-        back.put(dx);
         back.buffers.give(dy);
     }
 }

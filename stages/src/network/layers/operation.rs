@@ -69,25 +69,19 @@ pub(crate) struct Site<'a> {
 
 /// How a layer is computed.
 pub(crate) struct Plan {
-    /// The operations, each with the shape of its output. Each reads the output of the one before. Empty if the layer does
-    /// nothing.
-    pub(crate) operations: Vec<(Box<dyn Operation>, Shape)>,
-    /// The form in which the layer may be fused into the operation before, instead of `operations`.
+    /// The operation with the shape of its output. `None` if the layer does nothing.
+    pub(crate) operation: Option<(Box<dyn Operation>, Shape)>,
+    /// The form in which the layer may be fused into the operation before, instead of the `operation`.
     pub(crate) follower: Option<Follower>,
 }
 
 impl Plan {
     /// The plan of a layer that does nothing.
-    pub(super) const NOTHING: Self = Self { operations: Vec::new(), follower: None };
+    pub(super) const NOTHING: Self = Self { operation: None, follower: None };
 
-    /// Returns a plan of one operation.
+    /// Returns the plan of an operation.
     pub(super) fn of(operation: impl Operation + 'static, site: &Site<'_>) -> Self {
-        Self { operations: vec![(Box::new(operation), site.output)], follower: None }
-    }
-
-    /// Returns a plan of two operations, each with the shape of its output.
-    pub(super) fn of_two<A: Operation + 'static, B: Operation + 'static>(first: (A, Shape), then: (B, Shape)) -> Self {
-        Self { operations: vec![(Box::new(first.0), first.1), (Box::new(then.0), then.1)], follower: None }
+        Self { operation: Some((Box::new(operation), site.output)), follower: None }
     }
 
     /// Allows the operation before to do `follower` instead.

@@ -77,7 +77,7 @@ impl Builder<'_> {
             return before;
         }
         let mut inputs = inputs;
-        for (operation, shape) in plan.operations {
+        if let Some((operation, shape)) = plan.operation {
             inputs = vec![self.add(layer, operation, inputs, shape)];
         }
         if let Joined::Before(operation) = joined {

@@ -1,5 +1,7 @@
 //! Compares the convolution, with unfolding before it and fused layers after it, with its definition.
 
+use std::fmt::Debug;
+
 use super::{bits, everywhere, images_of, map_of, near, numbers};
 use crate::network::{
     Padding,
@@ -7,7 +9,7 @@ use crate::network::{
         Isa,
         activation::{self, Function},
         buffers::Buffers,
-        conv::{Conv, OutputGradient},
+        conv::{Conv, Input, OutputGradient},
         map::Shape,
         peaks::Peaks,
         pool::{Pool, PoolKind},
@@ -19,13 +21,15 @@ use crate::network::{
 /// A convolution with random images, kernel and bias.
 #[derive(Clone)]
 struct Case {
-    /// Reads unfolded images if there is an `unfold`.
+    /// Reads the windows of the images if there is an `unfold`.
     conv: Conv,
     unfold: Option<Unfold>,
     x: Shape,
     window: Window,
     n: usize,
     images: Vec<f32>,
+    /// The images as a map.
+    map: Vec<f32>,
     kernel: Vec<f32>,
     bias: Vec<f32>,
     dy: Vec<f32>,
@@ -38,33 +42,38 @@ impl Case {
         let window = Window { size, stride, top, left };
         let (x, y) = (Shape { c, h, w }, Shape { c: filters, h: oh, w: ow });
         let unfold = Unfold::of(x, y, window);
+        let images = numbers(n * x.values(), 1);
         Self {
             conv: unfold.map_or_else(|| Conv::new(x, y, window), |unfold| Conv::of_unfolded(&unfold)),
             unfold,
             x,
             window,
             n,
-            images: numbers(n * x.values(), 1),
+            map: map_of(x, &images),
+            images,
             kernel: numbers(filters * c * size * size, 2),
             bias: numbers(filters, 3),
             dy: numbers(n * y.values(), 4),
         }
     }
 
-    /// Returns the input map of the convolution.
-    fn read(&self) -> Vec<f32> {
-        let map = map_of(self.x, &self.images);
-        let Some(unfold) = self.unfold else { return map };
-        let unfolded = |x: (Layout, &[f32])| {
-            everywhere(|isa| {
-                let mut windows = vec![f32::NAN; self.n * unfold.y.len()];
-                unfold.forward(isa, x, &mut windows);
-                windows
-            })
-        };
-        let windows = unfolded((Layout::Map, &map));
-        assert_eq!(windows, unfolded((Layout::Images, &self.images)));
-        windows
+    /// Returns what the convolution can read, which is the same in each form.
+    fn inputs(&self) -> Vec<Input<'_>> {
+        match &self.unfold {
+            None => vec![Input::Maps(&self.map)],
+            Some(unfold) => vec![
+                Input::Windows(unfold, Layout::Map, &self.map),
+                Input::Windows(unfold, Layout::Images, &self.images),
+            ],
+        }
+    }
+
+    /// Returns the result of `f` for each input.
+    fn of_inputs<T: PartialEq + Debug>(&self, f: impl Fn(Input<'_>) -> T) -> T {
+        let mut results: Vec<T> = self.inputs().into_iter().map(f).collect();
+        let last = results.pop().expect("there is an input");
+        assert!(results.iter().all(|result| *result == last));
+        last
     }
 
     fn padded_bias(&self) -> Vec<f32> {
@@ -96,10 +105,12 @@ impl Case {
 
     fn forward(&self, isa: Isa, function: Option<Function>) -> Vec<f32> {
         let weights = self.packed();
-        let mut y = vec![f32::NAN; self.n * self.conv.y.len()];
-        let x = self.read();
-        self.conv.forward(isa, (self.n, &x), (&weights, &self.padded_bias()), function, &mut y);
-        images_of(self.conv.y, &y)
+        let y = self.of_inputs(|x| {
+            let mut y = vec![f32::NAN; self.n * self.conv.y.len()];
+            self.conv.forward(isa, (self.n, x), (&weights, &self.padded_bias()), function, &mut y);
+            bits(&y)
+        });
+        images_of(self.conv.y, &y.into_iter().map(f32::from_bits).collect::<Vec<_>>())
     }
 
     /// The definition: each output starts from its bias, and adds over the places and then the channels.
@@ -175,15 +186,18 @@ impl Case {
     }
 
     fn kernel_gradients(&self, isa: Isa) -> (Vec<f32>, Vec<f32>) {
-        let (x, dy) = (self.read(), map_of(self.conv.y, &self.dy));
-        let mut buffers = Buffers::default();
-        let gradients =
-            |buffers: &mut Buffers| self.conv.kernel_gradients(isa, (self.n, &x), OutputGradient::Whole(&dy), buffers);
-        // A step gets the buffers of the step before.
-        let (mut used, _) = gradients(&mut buffers);
-        used.fill(f32::NAN);
-        buffers.give(used);
-        let (packed, bias) = gradients(&mut buffers);
+        let dy = map_of(self.conv.y, &self.dy);
+        let (packed, bias) = self.of_inputs(|x| {
+            let mut buffers = Buffers::default();
+            let gradients = |buffers: &mut Buffers| {
+                self.conv.kernel_gradients(isa, (self.n, x), OutputGradient::Whole(&dy), buffers)
+            };
+            // A step gets the buffers of the step before.
+            let (mut used, _) = gradients(&mut buffers);
+            used.fill(f32::NAN);
+            buffers.give(used);
+            gradients(&mut buffers)
+        });
         let mut kernel = vec![f32::NAN; self.kernel.len()];
         self.conv.unpack(&packed, &mut kernel);
         (kernel, bias[..self.conv.y.c].to_vec())
@@ -269,16 +283,16 @@ fn fused_max_pooling_and_its_gradients_equal_separate_ones() {
         }
         // Few different numbers, so that several pixels of a window often share the maximum.
         let round = |numbers: &mut Vec<f32>| numbers.iter_mut().for_each(|x| *x = (*x * 3.0).round());
-        [&mut case.images, &mut case.kernel, &mut case.bias].into_iter().for_each(round);
+        [&mut case.images, &mut case.map, &mut case.kernel, &mut case.bias].into_iter().for_each(round);
         let y = Shape { h, w, ..x };
         let pool = Pool { x, y, window: Window { size, stride: size, top: 0, left: 0 }, kind: PoolKind::Max };
         let mut dy = map_of(y, &numbers(case.n * y.values(), 5));
-        let (read, kernel, bias) = (case.read(), case.packed(), case.padded_bias());
+        let (kernel, bias) = (case.packed(), case.padded_bias());
         let weights = (kernel.as_slice(), bias.as_slice());
 
         let isa = Isa::detect();
         let mut whole = vec![f32::NAN; case.n * x.len()];
-        case.conv.forward(isa, (case.n, &read), weights, None, &mut whole);
+        case.conv.forward(isa, (case.n, case.inputs()[0]), weights, None, &mut whole);
         let mut expected = vec![f32::NAN; case.n * y.len()];
         pool.forward(isa, &whole, &mut expected);
         let mut d_whole = vec![0.0; whole.len()];
@@ -290,8 +304,13 @@ fn fused_max_pooling_and_its_gradients_equal_separate_ones() {
         let found = everywhere(|isa| {
             let mut y = vec![f32::NAN; expected.len()];
             let mut peaks = Peaks::of(pool).expect("windows do not overlap");
-            case.conv.forward_to_peaks(isa, (case.n, &read), weights, function, &mut peaks, &mut y);
-            let kernel_gradients = |dy| case.conv.kernel_gradients(isa, (case.n, &read), dy, &mut Buffers::default());
+            for read in case.inputs() {
+                y.fill(f32::NAN);
+                case.conv.forward_to_peaks(isa, (case.n, read), weights, function, &mut peaks, &mut y);
+            }
+            let kernel_gradients = |dy| {
+                case.of_inputs(|read| case.conv.kernel_gradients(isa, (case.n, read), dy, &mut Buffers::default()))
+            };
             assert_eq!(
                 kernel_gradients(OutputGradient::Peaks(&peaks, &dy)),
                 kernel_gradients(OutputGradient::Whole(&d_whole))
@@ -299,7 +318,7 @@ fn fused_max_pooling_and_its_gradients_equal_separate_ones() {
             let mut transposed = vec![0.0; case.conv.packed_transposed_len()];
             case.conv.pack_transposed(&case.kernel, &mut transposed);
             let input_gradient = |dy| {
-                let mut dx = vec![f32::NAN; read.len()];
+                let mut dx = vec![f32::NAN; case.n * case.conv.x.len()];
                 case.conv.input_gradient(isa, &case.conv.transposed(), (case.n, dy), &transposed, true, &mut dx);
                 dx
             };
@@ -367,9 +386,9 @@ fn dense_layers_are_convolutions_of_one_pixel() {
     conv.pack(&case.kernel, &mut expected.0);
     conv.pack_transposed(&case.kernel, &mut expected.1);
     assert_eq!(found, expected);
-    let (x, dy) = (map_of(conv.x, &case.images), map_of(conv.y, &case.dy));
-    let (packed, _) =
-        conv.kernel_gradients(Isa::detect(), (n, &x), OutputGradient::Whole(&dy), &mut Buffers::default());
+    let dy = map_of(conv.y, &case.dy);
+    let (x, dy) = (case.inputs()[0], OutputGradient::Whole(&dy));
+    let (packed, _) = conv.kernel_gradients(Isa::detect(), (n, x), dy, &mut Buffers::default());
     let mut d_dense = vec![f32::NAN; dense.len()];
     conv.unpack_dense(&packed, &mut d_dense);
     let (d_kernel, _) = case.kernel_gradients(Isa::detect());
