@@ -103,8 +103,9 @@ impl Stream {
     /// Returns a number in [0, 1) with 53 random bits, from elements 2 * `index` and 2 * `index` + 1.
     #[inline]
     pub fn f64(&self, index: u64) -> f64 {
-        let (high, low) = (u64::from(self.u32(2 * index)), u64::from(self.u32(2 * index + 1)));
-        (((high << 32) | low) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        let block = self.block(u32::try_from(index / 2).expect("a stream has 2^34 elements"));
+        let at = 2 * (index % 2) as usize;
+        unit_f64(block[at], block[at + 1])
     }
 
     /// Returns a number below `n`, from `element`. Its bias is less than n / 2^32.
@@ -126,6 +127,12 @@ impl Stream {
 #[inline]
 pub fn unit_f32(bits: u32) -> f32 {
     (bits >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
+}
+
+/// Returns a number in [0, 1) from the upper 53 bits of two words.
+#[inline]
+pub(crate) fn unit_f64(high: u32, low: u32) -> f64 {
+    (((u64::from(high) << 32) | u64::from(low)) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
 /// Returns the four numbers at `counter` under `key`.

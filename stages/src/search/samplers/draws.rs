@@ -4,7 +4,8 @@ use pipe_store::Digest;
 
 use super::normal::normal_quantile;
 use crate::{
-    philox::{Purpose, Stream},
+    network::kernels::{Isa, lanes::kernel},
+    philox::{Purpose, Stream, unit_f64},
     search::spaces::{Kind, Shape},
 };
 
@@ -24,7 +25,7 @@ impl Chance {
             0 => hash(label),
             attempt => hash(&format!("{label}\0{attempt}")),
         };
-        Draws { stream: Stream::new(self.seed, Purpose::Propose, self.trial_idx, minor), next: 0 }
+        Draws { stream: Stream::new(self.seed, Purpose::Propose, self.trial_idx, minor), next: 0, ahead: None }
     }
 }
 
@@ -38,13 +39,59 @@ pub(crate) fn hash(name: &str) -> u32 {
 pub(crate) struct Draws {
     stream: Stream,
     next: u64,
+    ahead: Option<Ahead>,
+}
+
+/// Numbers that were made before they were asked for.
+struct Ahead {
+    isa: Isa,
+    /// The place of the first of them, or nothing if there are none yet.
+    first: Option<u64>,
+    numbers: Numbers,
+}
+
+/// The number of blocks of a stream that are made at a time. A block has two numbers.
+const BLOCKS: usize = 16;
+type Numbers = [f64; 2 * BLOCKS];
+
+kernel! {
+    /// Writes the numbers of consecutive blocks, from block `first` on.
+    fn numbers_of(stream: &Stream, first: u32, to: &mut Numbers) {
+        let [a, b, c, d] = stream.blocks::<BLOCKS>(first);
+        for lane in 0..BLOCKS {
+            to[2 * lane] = unit_f64(a[lane], b[lane]);
+            to[2 * lane + 1] = unit_f64(c[lane], d[lane]);
+        }
+    }
 }
 
 impl Draws {
+    /// Returns the same numbers, made many at a time.
+    pub(crate) fn many(self, isa: Isa) -> Self {
+        Self { ahead: Some(Ahead { isa, first: None, numbers: [0.0; 2 * BLOCKS] }), ..self }
+    }
+
+    /// Returns how many numbers were drawn.
+    pub(crate) fn drawn(&self) -> u64 {
+        self.next
+    }
+
+    /// Goes back to where this many numbers were drawn.
+    pub(crate) fn go_back(&mut self, drawn: u64) {
+        self.next = drawn;
+    }
+
     /// Returns a number in [0, 1).
     pub(crate) fn uniform(&mut self) -> f64 {
+        let i = self.next;
         self.next += 1;
-        self.stream.f64(self.next - 1)
+        let Some(Ahead { isa, first, numbers }) = &mut self.ahead else { return self.stream.f64(i) };
+        let at = i % numbers.len() as u64;
+        if *first != Some(i - at) {
+            *first = Some(i - at);
+            numbers_of(*isa, &self.stream, ((i - at) / 2) as u32, numbers);
+        }
+        numbers[at as usize]
     }
 
     /// Returns a standard normal deviate (Box and Muller, "A note on the generation of random normal deviates", 1958). Each
@@ -100,4 +147,22 @@ fn index_at(probabilities: &[f64], u: f64) -> usize {
 /// Returns an integer in 0..n. `n` must be at least 1 and far below 2^53.
 fn below(n: i64, draws: &mut Draws) -> f64 {
     (draws.uniform() * n as f64).floor()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_made_ahead_are_the_same() {
+        let chance = Chance { seed: 5, trial_idx: 3, attempt: 0 };
+        let mut one = chance.of("x");
+        let expected: Vec<f64> = (0..100).map(|_| one.uniform()).collect();
+        for isa in Isa::available() {
+            let mut many = chance.of("x").many(*isa);
+            assert_eq!((0..100).map(|_| many.uniform()).collect::<Vec<_>>(), expected, "{isa}");
+            many.go_back(30);
+            assert_eq!((30..100).map(|_| many.uniform()).collect::<Vec<_>>(), expected[30..], "{isa}");
+        }
+    }
 }

@@ -135,12 +135,20 @@ impl Expression {
     /// Returns whether this option of a choice was chosen in a trial with these `labels`. `value` is the value of the choice. A
     /// constant was chosen if it equals `value`. An option with labels was chosen if its labels are active: labels are unique.
     fn was_chosen(&self, value: &Value, labels: &BTreeMap<String, Value>) -> bool {
-        if let Self::Constant(constant) = self {
-            return constant == value;
+        match self {
+            Self::Constant(constant) => constant == value,
+            _ => self.is_active(labels),
         }
-        let mut own = BTreeSet::new();
-        self.collect_labels(false, &mut own);
-        own.iter().all(|label| labels.contains_key(*label))
+    }
+
+    /// Returns whether a trial has all labels of this expression, but for those inside the options of choices.
+    fn is_active(&self, labels: &BTreeMap<String, Value>) -> bool {
+        match self {
+            Self::Constant(_) => true,
+            Self::Object(items) => items.values().all(|expr| expr.is_active(labels)),
+            Self::Array(items) => items.iter().all(|expr| expr.is_active(labels)),
+            Self::Labelled { label, .. } => labels.contains_key(label),
+        }
     }
 
     /// Returns the expression as canonical JSON. Under `key`, a label that equals the key is left out.

@@ -148,7 +148,7 @@ impl Space {
     }
 
     /// Returns the expressions of the keys, in the order of the keys.
-    pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.keys.values()
     }
 

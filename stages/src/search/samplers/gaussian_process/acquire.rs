@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use super::{
     super::draws::{self, Chance, Draws},
     feasible::Feasible,
-    layout::{Coordinates, Layout},
-    model::Model,
+    layout::{Coordinates, Layout, Point},
+    model::{Model, TOGETHER},
 };
-use crate::search::spaces::Axis;
+use crate::{network::kernels::Isa, search::spaces::Axis};
 
 /// The number of starts from which the search goes on.
 const STARTS: usize = 4;
@@ -40,10 +40,13 @@ pub(crate) struct Acquisition<'a> {
 }
 
 impl Acquisition<'_> {
-    fn score(&self, coordinates: &Coordinates) -> f64 {
-        let point = self.layout.point(coordinates);
-        let probability = self.feasible.map_or(0.0, |feasible| CAUTION * feasible.ln_probability(&point));
-        self.model.expected(&point).ln_improvement(self.least, self.model.noise()) + probability
+    /// Returns the score of each point.
+    fn scores(&self, points: &[Point]) -> Vec<f64> {
+        let noise = self.model.noise();
+        let improvements = self.model.expected(points).into_iter();
+        let improvements = improvements.map(|expected| expected.ln_improvement(self.least, noise));
+        let Some(feasible) = self.feasible else { return improvements.collect() };
+        improvements.zip(feasible.ln_probabilities(points)).map(|(score, ln)| score + CAUTION * ln).collect()
     }
 
     /// Returns the score at a point and its slopes along `axes`.
@@ -51,11 +54,11 @@ impl Acquisition<'_> {
         let (expected, slopes) = self.model.slopes(point, axes);
         let noise = self.model.noise();
         let score = expected.ln_improvement(self.least, noise);
-        let slopes = slopes.into_iter().map(|slopes| expected.slope(self.least, noise, slopes));
+        let slopes = expected.slopes(self.least, noise, &slopes);
         match self.feasible.map(|feasible| feasible.slopes(point, axes)) {
-            None => (score, slopes.collect()),
+            None => (score, slopes),
             Some((more, others)) => {
-                (score + CAUTION * more, slopes.zip(others).map(|(a, b)| a + CAUTION * b).collect())
+                (score + CAUTION * more, slopes.iter().zip(others).map(|(a, b)| a + CAUTION * b).collect())
             }
         }
     }
@@ -64,15 +67,21 @@ impl Acquisition<'_> {
     /// first.
     pub(crate) fn greatest(&self, chance: Chance, candidates: usize, parents: &[&Coordinates]) -> Option<Coordinates> {
         let mut streams = Streams::new(self.layout, chance);
+        let places: Vec<Point> = parents.iter().map(|parent| self.layout.point(parent)).collect();
         let draw = |candidate: usize| {
-            let parent = (candidate >= candidates).then(|| parents[candidate % parents.len()]);
-            let coordinates = self.layout.walk(&mut |axis| {
-                let drawn = streams.near(axis, parent.map(|parent| parent[axis]));
+            let near = (candidate >= candidates).then(|| candidate % parents.len());
+            let drawn = self.layout.walk(&mut |axis| {
+                let drawn = streams.near(axis, near.map(|near| parents[near][axis]));
                 self.forced.get(&axis).copied().unwrap_or(drawn)
             });
-            (self.score(&coordinates), coordinates)
+            let point = match near {
+                None => self.layout.point(&drawn),
+                Some(near) => self.layout.point_near(&drawn, parents[near], &places[near]),
+            };
+            (drawn, point)
         };
-        let mut starts: Vec<(f64, Coordinates)> = (0..2 * candidates).map(draw).collect();
+        let (drawn, points): (Vec<Coordinates>, Vec<Point>) = (0..2 * candidates).map(draw).unzip();
+        let mut starts: Vec<(f64, Coordinates)> = self.scores(&points).into_iter().zip(drawn).collect();
         starts.sort_by(|a, b| b.0.total_cmp(&a.0));
         let best = starts.iter().position(|(_, start)| (self.may_propose)(start)).map(|at| starts[at].clone());
         starts.dedup_by(|a, b| a.1 == b.1);
@@ -92,19 +101,45 @@ impl Acquisition<'_> {
             if of_end > score {
                 (score, at) = (of_end, end);
             }
-            for axis in (0..at.len()).filter(|axis| !self.forced.contains_key(axis)) {
-                for next in self.neighbours(&at, axis, streams) {
-                    let of_next = self.score(&next);
-                    if of_next > score && (self.may_propose)(&next) {
-                        (score, at) = (of_next, next);
-                    }
-                }
-            }
+            self.try_options(&mut score, &mut at, streams);
             if score - before < 1e-3 {
                 break;
             }
         }
         (score, at)
+    }
+
+    /// Tries the options of each label in turn, and goes on from the best.
+    fn try_options(&self, score: &mut f64, at: &mut Coordinates, streams: &mut Streams<'_>) {
+        let axes: Vec<usize> = (0..at.len()).filter(|axis| !self.forced.contains_key(axis)).collect();
+        let mut next = 0;
+        while next < axes.len() {
+            // Those of several labels are scored together, as if none of them were better. If one is, the random numbers after its
+            // label are drawn again.
+            let point = self.layout.point(at);
+            let (mut all, mut points, mut tried) = (Vec::new(), Vec::new(), Vec::new());
+            while points.len() < TOGETHER && next + tried.len() < axes.len() {
+                let neighbours = self.neighbours(at, axes[next + tried.len()], streams);
+                points.extend(neighbours.iter().map(|neighbour| self.layout.point_near(neighbour, at, &point)));
+                all.push(neighbours);
+                tried.push(streams.drawn());
+            }
+            let mut scores = self.scores(&points).into_iter();
+            for (neighbours, drawn) in all.into_iter().zip(tried) {
+                next += 1;
+                let before = *score;
+                for neighbour in neighbours {
+                    let there = scores.next().expect("each neighbour has a score");
+                    if there > *score && (self.may_propose)(&neighbour) {
+                        (*score, *at) = (there, neighbour);
+                    }
+                }
+                if *score > before {
+                    streams.go_back(&drawn);
+                    break;
+                }
+            }
+        }
     }
 
     /// Returns the end of a projected gradient ascent with Barzilai and Borwein's step lengths (1988), and its score. Steps are taken on
@@ -145,7 +180,7 @@ impl Acquisition<'_> {
         }
         let mut end = start.clone();
         axes.iter().for_each(|axis| end[*axis] = self.layout.coordinate(*axis, point[*axis]));
-        let score = self.score(&end);
+        let score = self.scores(&[self.layout.point(&end)])[0];
         (end, score)
     }
 
@@ -190,7 +225,20 @@ pub(crate) struct Streams<'a> {
 
 impl<'a> Streams<'a> {
     fn new(layout: &'a Layout<'a>, chance: Chance) -> Self {
-        Self { layout, of: (0..layout.ordered().len()).map(|axis| chance.of(layout.label(axis))).collect() }
+        Self {
+            layout,
+            of: (0..layout.ordered().len()).map(|axis| chance.of(layout.label(axis)).many(Isa::detect())).collect(),
+        }
+    }
+
+    /// Returns how many numbers each stream has drawn.
+    fn drawn(&self) -> Vec<u64> {
+        self.of.iter().map(Draws::drawn).collect()
+    }
+
+    /// Goes back to where the streams had drawn this many numbers.
+    fn go_back(&mut self, drawn: &[u64]) {
+        self.of.iter_mut().zip(drawn).for_each(|(draws, drawn)| draws.go_back(*drawn));
     }
 
     /// Returns a coordinate that is the parent's or close to it, or sometimes any. Without a parent, or if the label is not active in
@@ -199,7 +247,7 @@ impl<'a> Streams<'a> {
         let (draws, kind) = (&mut self.of[axis], self.layout.kind(axis));
         let Some(parent) = parent.filter(|parent| !parent.is_nan()) else { return draws::prior(kind, draws) };
         let u = draws.uniform();
-        match kind.axis() {
+        match self.layout.axis(axis) {
             _ if u < 0.15 => draws::prior(kind, draws),
             Axis::Numeric(numeric) if u < 0.65 => {
                 let (_, range) = numeric.prior();

@@ -1,171 +1,208 @@
 //! The Cholesky factor of a covariance, to which rows can be added.
 //!
-//! It is kept as the upper triangle U of A = U^T * U. All inner loops run along rows and change each element by itself, so that they
-//! are compiled to vector instructions without changing the order of a sum. Sums along a row have eight partial sums, in a fixed order.
+//! It is kept as the upper triangle U of A = U^T * U.
+
+use super::{
+    columns::padded,
+    kernels::{Block, LANES, dot},
+    triangular,
+};
+use crate::network::kernels::Isa;
 
 /// The upper triangle U of A = U^T * U.
 #[derive(Debug, Clone)]
 pub(crate) struct Factor {
+    isa: Isa,
     n: usize,
-    /// The number of elements that a row has room for.
-    stride: usize,
-    /// `[stride, stride]`. Row i has its elements from i on; those before are not used.
-    rows: Vec<f64>,
+    /// The number of blocks that a row has room for.
+    blocks: usize,
+    /// `[8 * blocks, blocks]`. Elements up to the diagonal are 0, and so are those from `n` on.
+    rows: Vec<Block>,
+    /// `[8 * blocks]`, 1 from `n` on.
+    diagonal: Vec<f64>,
 }
 
 impl Factor {
-    /// Factors the `n` by `n` matrix with the upper triangle `rows`, `[n, n]`. Returns `None` if it is not positive definite up to
-    /// rounding. There is room for `more` rows that [`push`](Self::push) adds.
-    pub(crate) fn new(n: usize, matrix: &[f64], more: usize) -> Option<Self> {
-        let stride = n + more;
-        let mut rows = vec![0.0; stride * stride];
-        for (row, from) in rows.chunks_exact_mut(stride).zip(matrix.chunks_exact(n)) {
-            row[..n].copy_from_slice(from);
+    /// Returns the factor of nothing, with room for `most` rows.
+    pub(crate) fn with_room(isa: Isa, most: usize) -> Self {
+        let blocks = most.div_ceil(LANES);
+        Self {
+            isa,
+            n: 0,
+            blocks,
+            rows: vec![[0.0; LANES]; LANES * blocks * blocks],
+            diagonal: vec![1.0; LANES * blocks],
         }
-        for k in 0..n {
-            let (done, rest) = rows.split_at_mut((k + 1) * stride);
-            let pivot = &mut done[k * stride + k..k * stride + n];
-            if pivot[0] <= 0.0 || pivot[0].is_nan() {
-                return None;
-            }
-            let root = pivot[0].sqrt();
-            pivot.iter_mut().for_each(|x| *x /= root);
-            for (i, row) in (k + 1..n).zip(rest.chunks_exact_mut(stride)) {
-                subtract(&mut row[i..n], pivot[i - k], &pivot[i - k..]);
-            }
-        }
-        Some(Self { n, stride, rows })
     }
 
-    fn row(&self, i: usize) -> &[f64] {
-        &self.rows[i * self.stride + i..i * self.stride + self.n]
+    /// Factors an `n` by `n` matrix. `write` writes the elements of row i from i on; it may write others from those in the diagonal's
+    /// block to `n`. Returns whether the matrix is positive definite up to rounding. If it is not, the factor can only be set again.
+    pub(crate) fn set(&mut self, n: usize, mut write: impl FnMut(usize, &mut [f64])) -> bool {
+        self.n = n;
+        for (i, row) in self.rows.chunks_exact_mut(self.blocks).enumerate().take(n) {
+            write(i, &mut row.as_flattened_mut()[..n]);
+        }
+        triangular::decompose(self.isa, n, self.blocks, &mut self.rows, &mut self.diagonal)
+    }
+
+    /// Returns the number of blocks of a row.
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks
     }
 
     /// Adds a row and a column to A: the covariances with the rows before, and the variance. Takes O(n^2).
     ///
     /// # Panics
     /// If there is no room.
-    pub(crate) fn push(&mut self, covariances: Vec<f64>, variance: f64) {
-        assert!(self.n < self.stride, "the factor has no room for another row");
+    pub(crate) fn push(&mut self, covariances: &[f64], variance: f64) {
+        assert!(self.n < self.diagonal.len(), "the factor has no room for another row");
         let column = self.forward(covariances);
-        let rest = variance - dot(&column, &column);
-        for (i, x) in column.into_iter().enumerate() {
-            self.rows[i * self.stride + self.n] = x;
+        let rest = variance - dot(self.isa, &column, &column);
+        for (row, x) in self.rows.chunks_exact_mut(self.blocks).zip(column) {
+            row[self.n / LANES][self.n % LANES] = x;
         }
         // Rounding may leave nothing of a variance that is known exactly.
-        self.rows[self.n * self.stride + self.n] = rest.max(1e-10).sqrt();
+        self.diagonal[self.n] = rest.max(1e-10).sqrt();
         self.n += 1;
     }
 
-    /// Solves U^T x = b.
-    pub(crate) fn forward(&self, mut b: Vec<f64>) -> Vec<f64> {
-        for k in 0..self.n {
-            let row = self.row(k);
-            b[k] /= row[0];
-            let (before, rest) = b.split_at_mut(k + 1);
-            subtract(rest, before[k], &row[1..]);
-        }
-        b
+    /// Solves U^T x = b for each `[blocks]` of `b`, and writes the solutions to `x`. What is left in `b` means nothing.
+    pub(crate) fn forward_all(&self, b: &mut [Block], x: &mut [Block]) {
+        triangular::forward(self.isa, self.n, self.blocks, &self.rows, &self.diagonal, b, x);
     }
 
-    /// Solves U x = b.
-    pub(crate) fn backward(&self, mut b: Vec<f64>) -> Vec<f64> {
-        for k in (0..self.n).rev() {
-            let row = self.row(k);
-            let (before, rest) = b.split_at_mut(k + 1);
-            before[k] = (before[k] - dot(&row[1..], rest)) / row[0];
-        }
-        b
+    /// Solves U^T x = b.
+    fn forward(&self, b: &[f64]) -> Vec<f64> {
+        let mut b: Vec<Block> = padded(&b[..self.n]).collect();
+        b.resize(self.blocks, [0.0; LANES]);
+        let mut x = b.clone();
+        self.forward_all(&mut b, &mut x);
+        x.as_flattened()[..self.n].to_vec()
     }
 
     /// Solves A x = b.
-    pub(crate) fn solve(&self, b: Vec<f64>) -> Vec<f64> {
-        self.backward(self.forward(b))
+    pub(crate) fn solve(&self, b: &[f64]) -> Vec<f64> {
+        let mut x = self.forward(b);
+        triangular::backward(self.isa, self.n, self.blocks, &self.rows, &self.diagonal, &mut x);
+        x
     }
 
     /// Returns the logarithm of A's determinant.
     pub(crate) fn ln_determinant(&self) -> f64 {
-        2.0 * (0..self.n).map(|i| libm::log(self.row(i)[0])).sum::<f64>()
+        2.0 * self.diagonal[..self.n].iter().map(|x| libm::log(*x)).sum::<f64>()
     }
 
-    /// Returns the lower triangle of A's inverse, `[n, n]`.
-    pub(crate) fn inverse(&self) -> Vec<f64> {
-        let n = self.n;
-        // The inverse of U^T, whose row k has its elements up to k.
-        let mut lower = vec![0.0; n * n];
-        (0..n).for_each(|k| lower[k * n + k] = 1.0);
-        for k in 0..n {
-            let row = self.row(k);
-            let (done, rest) = lower.split_at_mut((k + 1) * n);
-            let pivot = &mut done[k * n..=k * n + k];
-            pivot.iter_mut().for_each(|x| *x /= row[0]);
-            for (factor, other) in row[1..].iter().zip(rest.chunks_exact_mut(n)) {
-                subtract(&mut other[..=k], *factor, pivot);
-            }
-        }
-        let mut inverse = vec![0.0; n * n];
-        for pivot in lower.chunks_exact(n).enumerate().map(|(k, row)| &row[..=k]) {
-            for (i, row) in inverse.chunks_exact_mut(n).enumerate().take(pivot.len()) {
-                subtract(&mut row[..=i], -pivot[i], &pivot[..=i]);
-            }
-        }
-        inverse
+    /// Writes the lower triangle of A's inverse to `inverse`. It needs `lower`, whose upper triangle must be 0. Both are `[n, blocks]`.
+    pub(crate) fn invert(&self, lower: &mut [Block], inverse: &mut [Block]) {
+        triangular::invert(self.isa, self.n, self.blocks, &self.rows, &self.diagonal, lower, inverse);
     }
-}
-
-/// Subtracts `factor * other` from `row`.
-fn subtract(row: &mut [f64], factor: f64, other: &[f64]) {
-    row.iter_mut().zip(other).for_each(|(x, y)| *x -= factor * y);
-}
-
-/// Returns the sum of products, as eight partial sums that are added in order.
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0.0; 8];
-    let (left, right) = (a.chunks_exact(8), b[..a.len()].chunks_exact(8));
-    let rest: f64 = left.remainder().iter().zip(right.remainder()).map(|(x, y)| x * y).sum();
-    for (x, y) in left.zip(right) {
-        for (sum, (x, y)) in sums.iter_mut().zip(x.iter().zip(y)) {
-            *sum += x * y;
-        }
-    }
-    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::kernels::dots, *};
 
     const A: [[f64; 4]; 4] = [[4.0, 1.0, 0.5, 0.0], [1.0, 3.0, 0.2, -0.7], [0.5, 0.2, 2.0, 0.3], [0.0, -0.7, 0.3, 1.5]];
 
-    fn flat(n: usize) -> Vec<f64> {
-        A[..n].iter().flat_map(|row| row[..n].iter().copied()).collect()
+    /// Returns the factor of the first `n` rows and columns of `A`, with room for 4.
+    fn factor(isa: Isa, n: usize) -> Factor {
+        let mut factor = Factor::with_room(isa, 4);
+        assert!(factor.set(n, |i, row| row[i..].copy_from_slice(&A[i][i..n])));
+        factor
     }
 
     #[test]
     fn solutions_satisfy_the_equations_also_after_rows_were_added() {
-        let whole = Factor::new(4, &flat(4), 0).expect("it is positive definite");
-        let mut grown = Factor::new(2, &flat(2), 2).expect("it is positive definite");
-        grown.push(A[2][..2].to_vec(), A[2][2]);
-        grown.push(A[3][..3].to_vec(), A[3][3]);
-        let b = vec![1.0, -2.0, 0.25, 3.0];
+        let whole = factor(Isa::detect(), 4);
+        let mut grown = factor(Isa::detect(), 2);
+        grown.push(&A[2][..2], A[2][2]);
+        grown.push(&A[3][..3], A[3][3]);
+        let b = [1.0, -2.0, 0.25, 3.0];
         for factor in [whole, grown] {
-            let x = factor.solve(b.clone());
-            let inverse = factor.inverse();
+            let x = factor.solve(&b);
+            let (mut lower, mut inverse) = ([[0.0; LANES]; 4], [[0.0; LANES]; 4]);
+            factor.invert(&mut lower, &mut inverse);
             for i in 0..4 {
                 let row: f64 = (0..4).map(|j| A[i][j] * x[j]).sum();
                 assert!((row - b[i]).abs() < 1e-14);
-                let by_inverse: f64 = (0..4).map(|j| inverse[i.max(j) * 4 + i.min(j)] * b[j]).sum();
+                let by_inverse: f64 = (0..4).map(|j| inverse[i.max(j)][i.min(j)] * b[j]).sum();
                 assert!((by_inverse - x[i]).abs() < 1e-14);
             }
             // `numpy.linalg.slogdet`
             assert!((factor.ln_determinant() - 3.296_632_845_424_936_5).abs() < 1e-14);
         }
-        assert!(Factor::new(2, &[1.0; 4], 0).is_none());
+        assert!(!Factor::with_room(Isa::detect(), 2).set(2, |_, row| row.fill(1.0)));
+    }
+
+    /// The textbook's loops. Blocks and instruction sets must not change a bit of what they compute.
+    #[test]
+    #[expect(clippy::needless_range_loop, reason = "the textbook's loops have indices")]
+    fn factors_are_those_of_the_slow_loops_bit_for_bit() {
+        let n = 45;
+        let near = |i: usize, j: usize| libm::exp(-0.1 * (i as f64 - j as f64) * (i as f64 - j as f64));
+        let element = |i: usize, j: usize| near(i, j) + if i == j { 9.0 } else { 0.01 * ((i * j) % 7) as f64 };
+        let mut upper: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| element(i, j)).collect()).collect();
+        for k in 0..n {
+            let root = upper[k][k].sqrt();
+            (k..n).for_each(|j| upper[k][j] /= root);
+            for i in k + 1..n {
+                for j in i..n {
+                    upper[i][j] -= upper[k][i] * upper[k][j];
+                }
+            }
+        }
+        let mut x: Vec<f64> = (0..n).map(|i| (i % 5) as f64 - 1.7).collect();
+        let b = x.clone();
+        for k in 0..n {
+            x[k] /= upper[k][k];
+            for i in k + 1..n {
+                x[i] -= x[k] * upper[k][i];
+            }
+        }
+        let mut lower = vec![vec![0.0; n]; n];
+        for k in 0..n {
+            lower[k][k] = 1.0;
+            for j in 0..=k {
+                for i in j..k {
+                    lower[k][j] -= upper[i][k] * lower[i][j];
+                }
+                lower[k][j] /= upper[k][k];
+            }
+        }
+        for isa in Isa::available() {
+            let mut factor = Factor::with_room(*isa, n + 5);
+            assert!(factor.set(n, |i, row| (i..n).for_each(|j| row[j] = element(i, j))));
+            let blocks = factor.blocks();
+            for i in 0..n {
+                let row = factor.rows[i * blocks..(i + 1) * blocks].as_flattened();
+                assert!(row[..=i].iter().all(|x| *x == 0.0), "{isa}");
+                assert_eq!((factor.diagonal[i], &row[i + 1..n]), (upper[i][i], &upper[i][i + 1..]), "{isa}");
+            }
+            assert_eq!(factor.forward(&b), x, "{isa}");
+            let empty = vec![[0.0; LANES]; n * blocks];
+            let (mut found, mut inverse) = (empty.clone(), empty);
+            factor.invert(&mut found, &mut inverse);
+            for i in 0..n {
+                assert_eq!(found[i * blocks..(i + 1) * blocks].as_flattened()[..n], lower[i], "{isa}");
+                for j in 0..=i {
+                    let sum = (i..n).fold(0.0, |sum, k| sum + lower[k][i] * lower[k][j]);
+                    assert_eq!(inverse[i * blocks..(i + 1) * blocks].as_flattened()[j], sum, "{isa}");
+                }
+            }
+        }
     }
 
     #[test]
     fn a_sum_of_products_has_all_of_them() {
         let numbers: Vec<f64> = (0..21).map(f64::from).collect();
-        assert_eq!(dot(&numbers, &numbers), 2870.0);
+        for isa in Isa::available() {
+            assert_eq!(dot(*isa, &numbers, &numbers), 2870.0);
+            for n_rows in 1..=6 {
+                let rows: Vec<Block> = (0..n_rows).flat_map(|_| padded(&numbers)).collect();
+                let mut sums = vec![0.0; n_rows];
+                dots(*isa, &numbers, &rows, &mut sums);
+                assert_eq!(sums, vec![2870.0; n_rows]);
+            }
+        }
     }
 }

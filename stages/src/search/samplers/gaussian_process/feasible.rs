@@ -7,6 +7,7 @@ use super::{
     model::{Expected, Model},
     scales::Scales,
 };
+use crate::network::kernels::Isa;
 
 /// The probability that a trial does not fail.
 pub(crate) struct Feasible {
@@ -18,7 +19,7 @@ pub(crate) struct Feasible {
 
 impl Feasible {
     /// Returns the model of the trials at `points`, or `None` if none of them or all of them failed.
-    pub(crate) fn new(ordered: &[bool], points: &[Point], failed: &[bool]) -> Option<Self> {
+    pub(crate) fn new(isa: Isa, ordered: &[bool], points: &[Point], failed: &[bool]) -> Option<Self> {
         let n = points.len() as f64;
         let share = failed.iter().filter(|failed| !**failed).count() as f64 / n;
         if share == 0.0 || share == 1.0 {
@@ -27,16 +28,16 @@ impl Feasible {
         let deviation = (share * (1.0 - share)).sqrt();
         let value = |failed: &bool| (if *failed { 0.0 } else { 1.0 } - share) / deviation;
         let values: Vec<f64> = failed.iter().map(value).collect();
-        let scales = Data::new(ordered, points, &values).fitted(Scales::start(ordered.len()));
+        let scales = Data::new(isa, ordered, points, &values).fitted(Scales::start(ordered.len()));
         let noise = scales.noise;
-        let model = Model::new(ordered.to_vec(), points.to_vec(), values, scales, 0)?;
+        let model = Model::new(isa, ordered, points, values, scales, 0)?;
         Some(Self { above: (share - 0.5) / deviation, noise, model })
     }
 
-    /// Returns the logarithm of the probability at a point.
-    pub(crate) fn ln_probability(&self, point: &[f64]) -> f64 {
-        let (u, _) = self.distance(self.model.expected(point));
-        ln_below(u)
+    /// Returns the logarithm of the probability at each point.
+    pub(crate) fn ln_probabilities(&self, points: &[Point]) -> Vec<f64> {
+        let expected = self.model.expected(points).into_iter();
+        expected.map(|expected| ln_below(self.distance(expected).0)).collect()
     }
 
     /// Returns the logarithm, and its slope along each of `axes`.
@@ -71,24 +72,23 @@ mod tests {
         let spread = |i: u32, by: f64| (f64::from(i) * by).fract();
         let points: Vec<Point> = (0..40).map(|i| vec![spread(i, 0.618), spread(i, 0.755)]).collect();
         let failed: Vec<bool> = points.iter().map(|point| point[0] > 0.6).collect();
-        Feasible::new(&[true; 2], &points, &failed).unwrap()
+        Feasible::new(Isa::detect(), &[true; 2], &points, &failed).unwrap()
     }
 
     #[test]
     fn trials_fail_where_others_did() {
-        let probability = |x: f64, y: f64| libm::exp(model().ln_probability(&[x, y]));
+        let probability = |x: f64, y: f64| libm::exp(model().ln_probabilities(&[vec![x, y]])[0]);
         assert!(probability(0.2, 0.5) > 0.95 && probability(0.95, 0.5) < 0.05);
-        assert!(Feasible::new(&[true], &[vec![0.5]], &[true]).is_none());
+        assert!(Feasible::new(Isa::detect(), &[true], &[vec![0.5]], &[true]).is_none());
     }
 
     #[test]
     fn slopes_agree_with_finite_differences() {
         let model = model();
         let (ln, slopes) = model.slopes(&[0.63, 0.33], &[0, 1]);
-        assert!((ln - model.ln_probability(&[0.63, 0.33])).abs() < 1e-9);
-        let difference = |x: f64, y: f64| {
-            (model.ln_probability(&[0.63 + x, 0.33 + y]) - model.ln_probability(&[0.63 - x, 0.33 - y])) / 2e-5
-        };
+        let at = |x: f64, y: f64| model.ln_probabilities(&[vec![0.63 + x, 0.33 + y]])[0];
+        assert!((ln - at(0.0, 0.0)).abs() < 1e-9);
+        let difference = |x: f64, y: f64| (at(x, y) - at(-x, -y)) / 2e-5;
         for (slope, difference) in slopes.iter().zip([difference(1e-5, 0.0), difference(0.0, 1e-5)]) {
             assert!((slope - difference).abs() < 1e-4, "{slope}: {difference}");
         }

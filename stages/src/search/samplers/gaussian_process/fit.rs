@@ -1,10 +1,13 @@
 //! The most probable hyperparameters of the covariance.
 
 use super::{
-    factor::{Factor, dot},
-    layout::{Point, distance},
-    scales::{Scales, matern},
+    columns::Columns,
+    factor::Factor,
+    kernels::{self, Block, LANES},
+    layout::Point,
+    scales::Scales,
 };
+use crate::network::kernels::Isa;
 
 /// The number of steps of the search for the hyperparameters.
 const STEPS: usize = 12;
@@ -13,80 +16,105 @@ const MEMORY: usize = 6;
 
 /// What the hyperparameters are fitted to.
 pub(crate) struct Data<'a> {
-    /// [label, pair of trials i > j]
-    squares: Vec<Vec<f64>>,
+    isa: Isa,
+    /// `[label, blocks]`, of all pairs of trials i > j.
+    squares: Vec<Block>,
     values: &'a [f64],
 }
 
-/// The logarithm of the marginal likelihood times the prior of the hyperparameters, and its gradient.
-struct Evidence {
-    density: f64,
-    gradient: Vec<f64>,
+/// What is known at some hyperparameters, in memory that is used again.
+struct Work {
+    /// Of each pair: the scaled distance, which the covariance replaces.
+    covariances: Vec<Block>,
+    /// The slopes of the covariances with respect to the distance.
+    slopes: Vec<Block>,
+    factor: Factor,
+    weights: Vec<f64>,
+    lower: Vec<Block>,
+    inverse: Vec<Block>,
 }
 
 impl<'a> Data<'a> {
-    pub(crate) fn new(ordered: &[bool], points: &[Point], values: &'a [f64]) -> Self {
-        let of_label = |(label, ordered): (usize, &bool)| {
-            let row = |i: usize| points[..i].iter().map(move |b| distance(*ordered, points[i][label], b[label]));
-            (0..points.len()).flat_map(row).collect()
-        };
-        Self { squares: ordered.iter().enumerate().map(of_label).collect(), values }
+    pub(crate) fn new(isa: Isa, ordered: &[bool], points: &[Point], values: &'a [f64]) -> Self {
+        let squares = Columns::new(isa, ordered.to_vec(), points, 0).pairs(points);
+        Self { isa, squares, values }
     }
 
-    /// Returns the evidence (equations 2.30 and 5.9), or `None` if the covariance is not positive definite.
-    fn evidence(&self, scales: &Scales) -> Option<Evidence> {
+    fn n_pairs(&self) -> usize {
+        self.values.len() * self.values.len().saturating_sub(1) / 2
+    }
+
+    fn work(&self) -> Work {
+        let empty = |n: usize| vec![[0.0; LANES]; n];
+        let (n, pairs) = (self.values.len(), self.n_pairs().div_ceil(LANES));
+        let factor = Factor::with_room(self.isa, n);
+        let (lower, inverse) = (empty(n * factor.blocks()), empty(n * factor.blocks()));
+        Work { covariances: empty(pairs), slopes: empty(pairs), factor, weights: Vec::new(), lower, inverse }
+    }
+
+    /// Returns the logarithm of the marginal likelihood (equation 2.30) times the prior of the hyperparameters, or `None` if the
+    /// covariance is not positive definite.
+    fn density(&self, scales: &Scales, work: &mut Work) -> Option<f64> {
         let n = self.values.len();
         let Scales { factors, variance, noise, .. } = scales;
-        let n_labels = factors.len();
-        // Of each pair of trials: the scaled distance, which the covariance replaces, and the slope of the covariance.
-        let mut covariances = vec![0.0; n * n.saturating_sub(1) / 2];
-        for (squares, factor) in self.squares.iter().zip(factors) {
-            covariances.iter_mut().zip(squares).for_each(|(sum, square)| *sum += factor * square);
-        }
-        let mut slopes = vec![0.0; covariances.len()];
-        for (square, slope) in covariances.iter_mut().zip(&mut slopes) {
-            let (value, of_value) = matern(*square);
-            (*square, *slope) = (variance * value, variance * of_value);
-        }
-        let mut matrix = vec![0.0; n * n];
-        let mut pairs = covariances.iter();
-        for i in 0..n {
-            for (j, covariance) in (0..i).zip(&mut pairs) {
-                matrix[j * n + i] = *covariance;
+        let Work { covariances, slopes, factor, weights, .. } = work;
+        kernels::scaled(self.isa, &self.squares, factors, covariances);
+        kernels::slopes(self.isa, covariances, slopes, *variance, *variance);
+        let covariances = covariances.as_flattened();
+        let write = |j: usize, row: &mut [f64]| {
+            row[j] = variance + noise + 1e-8;
+            // Pair (i, j) follows those of all rows before i.
+            let mut pair = j * (j + 1) / 2 + j;
+            for (i, x) in row.iter_mut().enumerate().skip(j + 1) {
+                *x = covariances[pair];
+                pair += i;
             }
-            matrix[i * n + i] = variance + noise + 1e-8;
+        };
+        if !factor.set(n, write) {
+            return None;
         }
-        let factor = Factor::new(n, &matrix, 0)?;
-        let weights = factor.solve(self.values.to_vec());
-        let fit: f64 = self.values.iter().zip(&weights).map(|(y, w)| y * w).sum();
-        let (prior, mut gradient) = scales.prior();
-        let density = prior - 0.5 * fit - 0.5 * factor.ln_determinant();
+        *weights = factor.solve(self.values);
+        let fit: f64 = self.values.iter().zip(&*weights).map(|(y, w)| y * w).sum();
+        Some(scales.ln_prior() - 0.5 * fit - 0.5 * factor.ln_determinant())
+    }
+
+    /// Returns the gradient of the density (equation 5.9) at the hyperparameters for which it was computed last.
+    fn gradient(&self, scales: &Scales, work: &mut Work) -> Vec<f64> {
+        let n_labels = scales.factors.len();
+        let Scales { factors, variance, noise, .. } = scales;
+        let Work { covariances, slopes, factor, weights, lower, inverse } = work;
+        let mut gradient = scales.slopes_of_prior();
         // d ln p / d theta = 1/2 tr((w w^T - A^-1) dK / d theta)
-        let inverse = factor.inverse();
-        let mut outer = Vec::with_capacity(covariances.len());
-        for i in 0..n {
-            outer.extend((0..i).map(|j| weights[i] * weights[j] - inverse[i * n + j]));
-            let own = 0.5 * (weights[i] * weights[i] - inverse[i * n + i]);
+        factor.invert(lower, inverse);
+        for (i, weight) in weights.iter().enumerate() {
+            let own = 0.5 * (weight * weight - inverse[i * factor.blocks() + i / LANES][i % LANES]);
             gradient[n_labels] += own * variance;
             gradient[n_labels + 1] += own * noise;
         }
-        gradient[n_labels] += dot(&outer, &covariances);
-        slopes.iter_mut().zip(&outer).for_each(|(slope, outer)| *slope *= outer);
-        for ((slope, squares), factor) in gradient.iter_mut().zip(&self.squares).zip(factors) {
-            *slope += factor * dot(&slopes, squares);
+        let mut outer = vec![0.0; self.n_pairs()];
+        kernels::outer(self.isa, factor.blocks(), weights, inverse, &mut outer);
+        gradient[n_labels] += kernels::dot(self.isa, &outer, covariances.as_flattened());
+        let slopes = &mut slopes.as_flattened_mut()[..outer.len()];
+        kernels::multiply(self.isa, slopes, &outer);
+        let mut sums = vec![0.0; n_labels];
+        kernels::dots(self.isa, slopes, &self.squares, &mut sums);
+        for ((slope, sum), factor) in gradient.iter_mut().zip(sums).zip(factors) {
+            *slope += factor * sum;
         }
-        Some(Evidence { density, gradient })
+        gradient
     }
 
     /// Returns the most probable hyperparameters that a few steps of L-BFGS find from `start` (Nocedal and Wright, "Numerical
     /// optimization", 2006, algorithm 7.4).
     pub(crate) fn fitted(&self, start: Scales) -> Scales {
+        let mut work = self.work();
         let mut scales = start;
-        let Some(mut found) = self.evidence(&scales) else { return scales };
+        let Some(mut density) = self.density(&scales, &mut work) else { return scales };
+        let mut gradient = self.gradient(&scales, &mut work);
         let mut memory: Vec<(Vec<f64>, Vec<f64>, f64)> = Vec::new();
-        for _ in 0..STEPS {
-            let direction = ascent(&found.gradient, &memory);
-            let slope: f64 = direction.iter().zip(&found.gradient).map(|(d, g)| d * g).sum();
+        for step in 0..STEPS {
+            let direction = ascent(&gradient, &memory);
+            let slope: f64 = direction.iter().zip(&gradient).map(|(d, g)| d * g).sum();
             let longest = direction.iter().fold(0.0, |most: f64, d| most.max(d.abs()));
             if slope.is_nan() || slope <= 1e-6 {
                 break;
@@ -96,28 +124,31 @@ impl<'a> Data<'a> {
             for _ in 0..8 {
                 let ln = scales.ln.iter().zip(&direction).map(|(x, d)| (x + length * d).clamp(-14.0, 8.0)).collect();
                 let next = Scales::new(ln);
-                let evidence = self.evidence(&next).filter(|next| next.density > found.density + 1e-4 * length * slope);
-                if let Some(evidence) = evidence {
-                    taken = Some((next, evidence));
+                let enough = density + 1e-4 * length * slope;
+                if let Some(there) = self.density(&next, &mut work).filter(|there| *there > enough) {
+                    taken = Some((next, there));
                     break;
                 }
                 length *= 0.35;
             }
-            let Some((next, evidence)) = taken else { break };
-            let step: Vec<f64> = next.ln.iter().zip(&scales.ln).map(|(a, b)| a - b).collect();
+            let Some((next, there)) = taken else { break };
+            let gained = there - density;
+            let moved: Vec<f64> = next.ln.iter().zip(&scales.ln).map(|(a, b)| a - b).collect();
+            (scales, density) = (next, there);
+            // The gradient is not needed where the search ends.
+            if gained < 1e-3 || step + 1 == STEPS {
+                break;
+            }
+            let next_gradient = self.gradient(&scales, &mut work);
             // Of the function that is minimised.
-            let change: Vec<f64> = found.gradient.iter().zip(&evidence.gradient).map(|(a, b)| a - b).collect();
-            let curvature: f64 = step.iter().zip(&change).map(|(s, y)| s * y).sum();
+            let change: Vec<f64> = gradient.iter().zip(&next_gradient).map(|(a, b)| a - b).collect();
+            gradient = next_gradient;
+            let curvature: f64 = moved.iter().zip(&change).map(|(s, y)| s * y).sum();
             if curvature > 1e-10 {
-                memory.push((step, change, curvature));
+                memory.push((moved, change, curvature));
                 if memory.len() > MEMORY {
                     memory.remove(0);
                 }
-            }
-            let gained = evidence.density - found.density;
-            (scales, found) = (next, evidence);
-            if gained < 1e-3 {
-                break;
             }
         }
         scales
@@ -159,16 +190,15 @@ mod tests {
     #[test]
     fn the_evidence_agrees_with_numpy_and_its_gradient_with_finite_differences() {
         let (points, values, scales) = small();
-        let data = Data::new(&[true; 2], &points, &values);
-        let at = |ln: Vec<f64>| data.evidence(&Scales::new(ln)).unwrap();
-        let found = at(scales.ln.clone());
-        let likelihood = found.density - scales.prior().0;
+        let data = Data::new(Isa::detect(), &[true; 2], &points, &values);
+        let mut work = data.work();
+        let likelihood = data.density(&scales, &mut work).unwrap() - scales.ln_prior();
         assert!((likelihood + 1.478_909_960_570_592_2).abs() < 1e-12, "{likelihood}");
-        for (i, slope) in found.gradient.iter().enumerate() {
+        for (i, slope) in data.gradient(&scales, &mut work).iter().enumerate() {
             let moved = |by: f64| {
                 let mut ln = scales.ln.clone();
                 ln[i] += by;
-                at(ln).density
+                data.density(&Scales::new(ln), &mut data.work()).unwrap()
             };
             let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
             assert!((slope - difference).abs() < 1e-6, "{i}: {slope} instead of {difference}");
@@ -178,10 +208,12 @@ mod tests {
     #[test]
     fn the_fit_ends_where_the_gradient_is_zero() {
         let (points, values, _) = small();
-        let data = Data::new(&[true; 2], &points, &values);
+        let data = Data::new(Isa::detect(), &[true; 2], &points, &values);
         let fitted = data.fitted(Scales::start(2));
-        let found = data.evidence(&fitted).unwrap();
-        assert!(found.gradient.iter().all(|slope| slope.abs() < 0.05), "{:?}", found.gradient);
-        assert!(found.density > data.evidence(&Scales::start(2)).unwrap().density);
+        let mut work = data.work();
+        let density = data.density(&fitted, &mut work).unwrap();
+        let gradient = data.gradient(&fitted, &mut work);
+        assert!(gradient.iter().all(|slope| slope.abs() < 0.05), "{gradient:?}");
+        assert!(density > data.density(&Scales::start(2), &mut data.work()).unwrap());
     }
 }

@@ -1,13 +1,20 @@
-//! Trials as points, and the distance between two points.
+//! Trials as points.
 
 use super::super::{draws, normal::normal_cdf};
-use crate::search::spaces::{Axis, Kind, Numeric, Shape, Space};
+use crate::search::spaces::{Axis, Expression, Kind, Numeric, Shape, Space};
 
 /// The order of the labels in a [`Point`].
 pub(crate) struct Layout<'a> {
-    space: &'a Space,
     labels: Vec<(&'a str, &'a Kind)>,
     axes: Vec<Axis>,
+    roots: Vec<Step>,
+}
+
+/// A label to choose a coordinate for, and the labels that follow from it.
+struct Step {
+    axis: usize,
+    /// For each option of a choice, the labels in it.
+    inner: Vec<Vec<Step>>,
 }
 
 /// A trial in the model: the place of each label on its axis. On an ordered axis that is the mass of the prior below the value, from 0
@@ -21,7 +28,10 @@ impl<'a> Layout<'a> {
     pub(crate) fn new(space: &'a Space) -> Self {
         let labels = space.axes();
         let axes = labels.iter().map(|(_, kind)| kind.axis()).collect();
-        Self { space, labels, axes }
+        let mut roots = Vec::new();
+        let mut next = 0;
+        space.expressions().for_each(|expression| steps(expression, &mut next, &mut roots));
+        Self { labels, axes, roots }
     }
 
     /// Returns whether each label is ordered.
@@ -37,6 +47,11 @@ impl<'a> Layout<'a> {
         self.labels[axis].1
     }
 
+    /// Returns how a label is modelled.
+    pub(crate) fn axis(&self, axis: usize) -> &Axis {
+        &self.axes[axis]
+    }
+
     pub(crate) fn numeric(&self, axis: usize) -> Option<&Numeric> {
         match &self.axes[axis] {
             Axis::Numeric(numeric) => Some(numeric),
@@ -47,15 +62,7 @@ impl<'a> Layout<'a> {
     /// Returns a configuration. Calls `choose` for the coordinate of each active label.
     pub(crate) fn walk(&self, choose: &mut dyn FnMut(usize) -> f64) -> Coordinates {
         let mut coordinates = vec![f64::NAN; self.labels.len()];
-        let mut from = 0;
-        self.space.walk(&mut |label, _| {
-            // Labels come in the order of the axes, but those of options that are not chosen are skipped.
-            let ahead = self.labels[from..].iter().position(|(known, _)| *known == label);
-            let axis = from + ahead.expect("the axes are those of the space");
-            from = axis + 1;
-            coordinates[axis] = choose(axis);
-            coordinates[axis]
-        });
+        follow(&self.roots, choose, &mut coordinates);
         coordinates
     }
 
@@ -68,6 +75,12 @@ impl<'a> Layout<'a> {
     /// Returns the point of a configuration.
     pub(crate) fn point(&self, coordinates: &[f64]) -> Point {
         coordinates.iter().enumerate().map(|(axis, x)| self.place(axis, *x)).collect()
+    }
+
+    /// Returns the point of a configuration. Where it has the coordinate of another configuration, its place is the other's.
+    pub(crate) fn point_near(&self, coordinates: &[f64], other: &[f64], point: &[f64]) -> Point {
+        let place = |(axis, x): (usize, &f64)| if *x == other[axis] { point[axis] } else { self.place(axis, *x) };
+        coordinates.iter().enumerate().map(place).collect()
     }
 
     fn place(&self, axis: usize, x: f64) -> f64 {
@@ -94,19 +107,33 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// The squared distance between an inactive label and the middle of its axis.
-const APART: f64 = 0.25;
+/// Adds the labels of an expression, which come in the order of [`Space::axes`]. `next` is the number of those before.
+fn steps(expression: &Expression, next: &mut usize, to: &mut Vec<Step>) {
+    match expression {
+        Expression::Constant(_) => {}
+        Expression::Object(items) => items.values().for_each(|inner| steps(inner, next, to)),
+        Expression::Array(items) => items.iter().for_each(|inner| steps(inner, next, to)),
+        Expression::Labelled { kind, .. } => {
+            let axis = *next;
+            *next += 1;
+            let options: &[Expression] = if let Kind::Choice { options, .. } = kind { options } else { &[] };
+            let of_option = |option| {
+                let mut inner = Vec::new();
+                steps(option, next, &mut inner);
+                inner
+            };
+            to.push(Step { axis, inner: options.iter().map(of_option).collect() });
+        }
+    }
+}
 
-/// Returns the squared distance of two places on an axis. An inactive label is [`APART`] from the middle of the axis, and from every
-/// option. Any two options have the distance 1, so that the distances are those of a Euclidean space.
-pub(crate) fn distance(ordered: bool, a: f64, b: f64) -> f64 {
-    match (a.is_nan(), b.is_nan()) {
-        (true, true) => 0.0,
-        (false, false) if ordered => (a - b) * (a - b),
-        (false, false) => f64::from(u8::from(a != b)),
-        (true, false) if ordered => APART + (b - 0.5) * (b - 0.5),
-        (false, true) if ordered => APART + (a - 0.5) * (a - 0.5),
-        _ => APART,
+fn follow(steps: &[Step], choose: &mut dyn FnMut(usize) -> f64, coordinates: &mut Coordinates) {
+    for Step { axis, inner } in steps {
+        let chosen = choose(*axis);
+        coordinates[*axis] = chosen;
+        if !inner.is_empty() {
+            follow(&inner[chosen as usize], choose, coordinates);
+        }
     }
 }
 
@@ -117,20 +144,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn active_and_inactive_labels_have_a_distance() {
+    fn inactive_labels_have_no_place() {
         let space: Space =
             serde_json::from_value(json!({"a": {"choice": [null, {"label": ["b", {"uniform": [0, 2]}]}]}})).unwrap();
         let layout = Layout::new(&space);
         let point =
             |labels: serde_json::Value| layout.point(&layout.coordinates(&serde_json::from_value(labels).unwrap()));
-        let (none, low, high) =
-            (point(json!({"a": null})), point(json!({"a": 0.5, "b": 0.5})), point(json!({"a": 1.5, "b": 1.5})));
-        let apart = |a: &Point, b: &Point| {
-            let ordered = layout.ordered();
-            (0..2).map(|axis| distance(ordered[axis], a[axis], b[axis])).collect::<Vec<_>>()
-        };
-        assert_eq!(apart(&low, &high), [0.0, 0.25]);
-        assert_eq!(apart(&none, &low), [1.0, 0.3125]);
-        assert_eq!(apart(&none, &none), [0.0, 0.0]);
+        assert_eq!(point(json!({"a": 0.5, "b": 0.5})), [1.0, 0.25]);
+        let none = point(json!({"a": null}));
+        assert!(none[0] == 0.0 && none[1].is_nan());
+    }
+
+    #[test]
+    fn a_walk_asks_for_the_labels_that_the_space_asks_for() {
+        let space: Space = serde_json::from_value(json!({
+            "z": {"choice": [{"b": {"uniform": [0, 1]}}, [{"label": ["c", {"choice": [1, {"d": {"randint": 3}}]}]}, 5]]},
+            "a": {"e": {"uniform": [0, 1]}},
+        }))
+        .unwrap();
+        let layout = Layout::new(&space);
+        for (of_z, of_c) in [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)] {
+            let choose = |label: &str| match label {
+                "z" => of_z,
+                "c" => of_c,
+                _ => 0.5,
+            };
+            let (mut asked, mut expected) = (Vec::new(), Vec::new());
+            let found = layout.walk(&mut |axis| {
+                asked.push(layout.label(axis).to_owned());
+                choose(layout.label(axis))
+            });
+            space.walk(&mut |label, _| {
+                expected.push(label.to_owned());
+                choose(label)
+            });
+            assert_eq!(asked, expected);
+            let active = |axis: usize| asked.iter().any(|label| label == layout.label(axis));
+            assert!(found.iter().enumerate().all(|(axis, x)| x.is_nan() != active(axis)), "{found:?}");
+        }
     }
 }

@@ -9,13 +9,16 @@
 
 mod acquire;
 mod chosen;
+mod columns;
 mod factor;
 mod feasible;
 mod fit;
+mod kernels;
 mod layout;
 mod model;
 mod regret;
 mod scales;
+mod triangular;
 
 use std::collections::BTreeMap;
 
@@ -33,7 +36,7 @@ use super::{
     algorithm::{Algorithm, Proposed, Request, STARTING_UP, STARTUP},
     branches, draws,
 };
-use crate::{parameters, params::Domain};
+use crate::{network::kernels::Isa, parameters, params::Domain};
 
 parameters! {
     /// Settings of the sampler `GaussianProcess`.
@@ -79,6 +82,7 @@ fn propose(request: &Request<'_>, candidates: usize, attempt: u32) -> Option<Pro
     let points: Vec<Point> = coordinates.iter().map(|coordinates| layout.point(coordinates)).collect();
     let seen = past.losses.len().min(points.len());
     let ordered = layout.ordered();
+    let isa = Isa::detect();
 
     let used = chosen((0..seen).filter(|i| past.losses[*i].is_finite()).collect(), &past.losses, MOST_TRIALS);
     let losses = standardised(&used.iter().map(|i| past.losses[*i]).collect::<Vec<_>>())?;
@@ -86,26 +90,26 @@ fn propose(request: &Request<'_>, candidates: usize, attempt: u32) -> Option<Pro
     let few = chosen((0..used.len()).collect(), &losses, MOST_FITTED);
     let of_few = |i: &usize| (known[*i].clone(), losses[*i]);
     let (few_points, few_losses): (Vec<Point>, Vec<f64>) = few.iter().map(of_few).unzip();
-    let scales = Data::new(&ordered, &few_points, &few_losses).fitted(Scales::start(ordered.len()));
+    let scales = Data::new(isa, &ordered, &few_points, &few_losses).fitted(Scales::start(ordered.len()));
     let pending = &points[seen..];
     let recent = seen.saturating_sub(MOST_TRIALS);
     let failed_points: Vec<&Point> =
         (recent..seen).filter(|i| !past.losses[*i].is_finite()).map(|i| &points[i]).collect();
-    let mut model = Model::new(ordered.clone(), known.clone(), losses, scales, pending.len() + failed_points.len())?;
-    let expected = known.iter().map(|point| model.expected(point).mean);
+    let mut model = Model::new(isa, &ordered, &known, losses, scales, pending.len() + failed_points.len())?;
+    let expected = model.expected(&known).into_iter().map(|expected| expected.mean);
     let least = expected.fold(f64::INFINITY, f64::min);
     // A failed trial says nothing about the surface, except that its neighbourhood is no longer unknown. Without this, the expected
     // improvement stays large where everything fails.
     for point in failed_points {
-        let mean = model.expected(point).mean.max(least);
-        model.observe(point.clone(), mean);
+        let mean = model.expected([point])[0].mean.max(least);
+        model.observe(point, mean);
     }
     for point in pending {
-        let mean = model.expected(point).mean;
-        model.observe(point.clone(), mean);
+        let mean = model.expected([point])[0].mean;
+        model.observe(point, mean);
     }
     let failed: Vec<bool> = past.losses[recent..seen].iter().map(|loss| !loss.is_finite()).collect();
-    let feasible = Feasible::new(&ordered, &points[recent..seen], &failed);
+    let feasible = Feasible::new(isa, &ordered, &points[recent..seen], &failed);
 
     let mut order = used;
     order.sort_by(|a, b| past.losses[*a].total_cmp(&past.losses[*b]).then(a.cmp(b)));

@@ -3,16 +3,19 @@
 //! Equation numbers are those of Rasmussen and Williams, "Gaussian processes for machine learning", 2006.
 
 use super::{
-    factor::{Factor, dot},
-    layout::{Point, distance},
-    scales::{Scales, matern},
+    columns::{Columns, padded},
+    factor::Factor,
+    kernels::{self, Block, LANES, OfObservations, dot},
+    layout::Point,
+    scales::Scales,
 };
+use crate::network::kernels::Isa;
 
 /// A Gaussian process with mean 0, conditioned on observations.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
-    ordered: Vec<bool>,
-    points: Vec<Point>,
+    isa: Isa,
+    known: Columns,
     values: Vec<f64>,
     scales: Scales,
     factor: Factor,
@@ -27,36 +30,46 @@ pub(crate) struct Expected {
     pub(crate) variance: f64,
 }
 
+/// The number of points whose variances are computed together.
+pub(crate) const TOGETHER: usize = 8;
+
 impl Model {
     /// Returns the model with these hyperparameters, or `None` if rounding makes its covariance indefinite. There is room for `more`
     /// observations.
     pub(crate) fn new(
-        ordered: Vec<bool>,
-        points: Vec<Point>,
+        isa: Isa,
+        ordered: &[bool],
+        points: &[Point],
         values: Vec<f64>,
         scales: Scales,
         more: usize,
     ) -> Option<Self> {
         let n = points.len();
-        let mut matrix = vec![0.0; n * n];
-        for (i, a) in points.iter().enumerate() {
-            for (j, b) in points.iter().enumerate().skip(i) {
-                let noise = if i == j { scales.noise + 1e-8 } else { 0.0 };
-                matrix[i * n + j] = scales.variance * matern(square(&ordered, &scales, a, b)).0 + noise;
-            }
+        let known = Columns::new(isa, ordered.to_vec(), points, more);
+        let mut factor = Factor::with_room(isa, n + more);
+        let mut row = vec![[0.0; LANES]; known.blocks()];
+        let write = |i: usize, to: &mut [f64]| {
+            known.squares(&points[i], &scales.factors, &mut row);
+            kernels::covariances(isa, &mut row, scales.variance);
+            to[i..].copy_from_slice(&row.as_flattened()[i..n]);
+            to[i] += scales.noise + 1e-8;
+        };
+        if !factor.set(n, write) {
+            return None;
         }
-        let factor = Factor::new(n, &matrix, more)?;
-        let weights = factor.solve(values.clone());
-        Some(Self { ordered, points, values, scales, factor, weights })
+        let weights = factor.solve(&values);
+        Some(Self { isa, known, values, scales, factor, weights })
     }
 
     /// Adds observations. Takes O(n^2) for each.
-    pub(crate) fn observe(&mut self, point: Point, value: f64) {
-        let covariances = self.covariances(&point);
-        self.factor.push(covariances, self.scales.variance + self.scales.noise + 1e-8);
-        self.points.push(point);
+    pub(crate) fn observe(&mut self, point: &[f64], value: f64) {
+        let mut covariances = vec![[0.0; LANES]; self.known.blocks()];
+        self.covariances(point, &mut covariances);
+        let own = self.scales.variance + self.scales.noise + 1e-8;
+        self.factor.push(covariances.as_flattened(), own);
+        self.known.push(point);
         self.values.push(value);
-        self.weights = self.factor.solve(self.values.clone());
+        self.weights = self.factor.solve(&self.values);
     }
 
     /// Returns the noise variance of an observation.
@@ -64,57 +77,60 @@ impl Model {
         self.scales.noise
     }
 
-    fn covariances(&self, point: &[f64]) -> Vec<f64> {
-        let mut covariances = self.squares(point);
-        covariances.iter_mut().for_each(|square| *square = self.scales.variance * matern(*square).0);
-        covariances
+    fn covariances(&self, point: &[f64], to: &mut [Block]) {
+        self.known.squares(point, &self.scales.factors, to);
+        kernels::covariances(self.isa, to, self.scales.variance);
     }
 
-    /// Returns the squared distances of the observations from a point, scaled.
-    fn squares(&self, point: &[f64]) -> Vec<f64> {
-        self.points.iter().map(|known| square(&self.ordered, &self.scales, known, point)).collect()
-    }
-
-    /// Returns the mean and the variance at a point (equations 2.25 and 2.26).
-    pub(crate) fn expected(&self, point: &[f64]) -> Expected {
-        let covariances = self.covariances(point);
-        let mean = dot(&covariances, &self.weights);
-        let half = self.factor.forward(covariances);
-        Expected { mean, variance: (self.scales.variance - dot(&half, &half)).max(1e-12) }
+    /// Returns the mean and the variance at each point (equations 2.25 and 2.26).
+    pub(crate) fn expected<'p>(&self, points: impl IntoIterator<Item = &'p Point>) -> Vec<Expected> {
+        let (n, blocks) = (self.known.n(), self.known.blocks());
+        let mut covariances = vec![[0.0; LANES]; TOGETHER * blocks];
+        let mut halves = covariances.clone();
+        let mut expected = Vec::new();
+        let mut points = points.into_iter().peekable();
+        while points.peek().is_some() {
+            let mut means = [0.0; TOGETHER];
+            let mut together = 0;
+            for (point, to) in points.by_ref().take(TOGETHER).zip(covariances.chunks_exact_mut(blocks)) {
+                self.covariances(point, to);
+                means[together] = dot(self.isa, &self.weights, to.as_flattened());
+                together += 1;
+            }
+            self.factor.forward_all(&mut covariances[..together * blocks], &mut halves[..together * blocks]);
+            for (mean, half) in means.into_iter().take(together).zip(halves.chunks_exact(blocks)) {
+                let half = &half.as_flattened()[..n];
+                let variance = (self.scales.variance - dot(self.isa, half, half)).max(1e-12);
+                expected.push(Expected { mean, variance });
+            }
+        }
+        expected
     }
 
     /// Returns what [`expected`](Self::expected) does, and the slopes of the mean and the variance along each of `axes`, which are
     /// ordered and active.
     pub(crate) fn slopes(&self, point: &[f64], axes: &[usize]) -> (Expected, Vec<(f64, f64)>) {
-        let mut covariances = self.squares(point);
-        let mut steps = vec![0.0; covariances.len()];
-        for (square, step) in covariances.iter_mut().zip(&mut steps) {
-            let (value, slope) = matern(*square);
-            (*square, *step) = (self.scales.variance * value, 2.0 * self.scales.variance * slope);
-        }
-        let mean = dot(&covariances, &self.weights);
-        let solved = self.factor.solve(covariances.clone());
-        let variance = (self.scales.variance - dot(&covariances, &solved)).max(1e-12);
+        let n = self.known.n();
+        let mut covariances = vec![[0.0; LANES]; self.known.blocks()];
+        let mut steps = covariances.clone();
+        let Scales { factors, variance, .. } = &self.scales;
+        self.known.squares(point, factors, &mut covariances);
+        kernels::slopes(self.isa, &mut covariances, &mut steps, *variance, 2.0 * variance);
+        let covariances = &covariances.as_flattened()[..n];
+        let mean = dot(self.isa, covariances, &self.weights);
+        let solved = self.factor.solve(covariances);
+        let variance = (variance - dot(self.isa, covariances, &solved)).max(1e-12);
+        let (point, factors): (Vec<Block>, Vec<Block>) = (padded(point).collect(), padded(factors).collect());
+        let mut slopes = vec![([0.0; LANES], [0.0; LANES]); point.len()];
+        let all = OfObservations { steps: steps.as_flattened(), weights: &self.weights, solved: &solved };
+        // An inactive label is in the middle of its axis, at a distance.
+        kernels::along(self.isa, self.known.rows(), &point, &factors, all, &mut slopes);
         let along = |axis: &usize| {
-            let factor = self.scales.factors[*axis];
-            let (mut of_mean, mut of_variance) = (0.0, 0.0);
-            for (i, known) in self.points.iter().enumerate() {
-                // An inactive label is in the middle of its axis, at a distance.
-                let other = if known[*axis].is_nan() { 0.5 } else { known[*axis] };
-                let slope = steps[i] * factor * (point[*axis] - other);
-                of_mean += slope * self.weights[i];
-                of_variance -= 2.0 * slope * solved[i];
-            }
-            (of_mean, of_variance)
+            let (of_mean, of_variance) = slopes[axis / LANES];
+            (of_mean[axis % LANES], of_variance[axis % LANES])
         };
         (Expected { mean, variance }, axes.iter().map(along).collect())
     }
-}
-
-/// Returns the squared distance of two points, scaled.
-fn square(ordered: &[bool], scales: &Scales, a: &[f64], b: &[f64]) -> f64 {
-    let labels = ordered.iter().zip(&scales.factors).zip(a.iter().zip(b));
-    labels.map(|((ordered, factor), (a, b))| factor * distance(*ordered, *a, *b)).sum()
 }
 
 impl Expected {
@@ -125,15 +141,19 @@ impl Expected {
         libm::log(deviation) + ln_improvement((least - self.mean) / deviation) + libm::log(self.removed(noise))
     }
 
-    /// Returns the slope of [`ln_improvement`](Self::ln_improvement), given the slopes of the mean and the variance.
-    pub(crate) fn slope(self, least: f64, noise: f64, (of_mean, of_variance): (f64, f64)) -> f64 {
+    /// Returns the slope of [`ln_improvement`](Self::ln_improvement) along each axis, given the slopes of the mean and the variance.
+    pub(crate) fn slopes(self, least: f64, noise: f64, slopes: &[(f64, f64)]) -> Vec<f64> {
         // ln EI = ln s + h(u) with u = (least - mean) / s.
         let deviation = self.variance.sqrt();
         let u = (least - self.mean) / deviation;
         let slope = slope_of_ln_improvement(u);
-        let of_improvement = (-slope * of_mean + (1.0 - u * slope) * of_variance / (2.0 * deviation)) / deviation;
         let all = self.variance + noise;
-        of_improvement + 0.5 * (noise / all).sqrt() / (all * self.removed(noise)) * of_variance
+        let of_noise = 0.5 * (noise / all).sqrt() / (all * self.removed(noise));
+        let along = |(of_mean, of_variance): &(f64, f64)| {
+            (-slope * of_mean + (1.0 - u * slope) * of_variance / (2.0 * deviation)) / deviation
+                + of_noise * of_variance
+        };
+        slopes.iter().map(along).collect()
     }
 
     /// Returns 1 - sqrt(noise / (variance + noise)), in a form in which nothing cancels.
@@ -169,13 +189,13 @@ mod tests {
     fn small() -> Model {
         let points = [[0.1, 0.2], [0.8, 0.3], [0.4, 0.9], [0.55, 0.5]].map(|point| point.to_vec()).to_vec();
         let scales = Scales::new([4.0, 1.5, 1.3, 0.05].map(libm::log).to_vec());
-        Model::new(vec![true; 2], points, vec![1.0, -0.5, 0.3, -0.8], scales, 1).unwrap()
+        Model::new(Isa::detect(), &[true; 2], &points, vec![1.0, -0.5, 0.3, -0.8], scales, 1).unwrap()
     }
 
     /// The expected numbers were computed with NumPy, by an explicit inverse.
     #[test]
     fn predictions_agree_with_numpy() {
-        let Expected { mean, variance } = small().expected(&[0.6; 2]);
+        let Expected { mean, variance } = small().expected(&[vec![0.6; 2]])[0];
         assert!((mean + 0.648_735_899_945_312_4).abs() < 1e-12, "{mean}");
         assert!((variance - 0.065_852_625_279_782_86).abs() < 1e-12, "{variance}");
     }
@@ -185,17 +205,16 @@ mod tests {
         let model = small();
         for point in [[0.6, 0.45], [0.05, 0.95]] {
             let (expected, slopes) = model.slopes(&point, &[0, 1]);
-            let there = model.expected(&point);
+            let there = model.expected(&[point.to_vec()])[0];
             assert!((there.mean - expected.mean).abs() < 1e-12 && (there.variance - expected.variance).abs() < 1e-12);
             for (least, noise) in [(-0.7, 0.0), (-0.7, 0.05), (-3.0, 0.4), (-20.0, 1e-6)] {
-                for (axis, slopes) in slopes.iter().enumerate() {
+                for (axis, slope) in expected.slopes(least, noise, &slopes).into_iter().enumerate() {
                     let moved = |by: f64| {
                         let mut point = point;
                         point[axis] += by;
-                        model.expected(&point).ln_improvement(least, noise)
+                        model.expected(&[point.to_vec()])[0].ln_improvement(least, noise)
                     };
                     let difference = (moved(1e-6) - moved(-1e-6)) / 2e-6;
-                    let slope = expected.slope(least, noise, *slopes);
                     assert!((slope - difference).abs() < 1e-4 * slope.abs().max(1.0), "{slope}: {difference}");
                 }
             }
@@ -228,9 +247,9 @@ mod tests {
     fn a_pending_trial_keeps_the_mean_and_lowers_the_variance() {
         let at = vec![0.65, 0.45];
         let mut model = small();
-        let before = model.expected(&at);
-        model.observe(at.clone(), before.mean);
-        let after = model.expected(&at);
+        let before = model.expected([&at])[0];
+        model.observe(&at, before.mean);
+        let after = model.expected([&at])[0];
         assert!((before.mean - after.mean).abs() < 0.05 && after.variance < 0.6 * before.variance);
     }
 }

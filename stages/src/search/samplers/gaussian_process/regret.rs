@@ -18,7 +18,7 @@ use super::{
     model::{Expected, Model},
     scales::Scales,
 };
-use crate::search::spaces::Space;
+use crate::{network::kernels::Isa, search::spaces::Space};
 
 /// The number of draws from the prior at which the lower confidence bound is computed, besides the trials.
 const DRAWS: u32 = 1000;
@@ -46,14 +46,14 @@ pub(crate) fn regret_bound(space: &Space, trials: &[TrialParameters], losses: &[
     }
     let values: Vec<f64> = losses.iter().map(|y| (y - mean) / unit).collect();
     let ordered = layout.ordered();
-    let scales = Data::new(&ordered, &points, &values).fitted(Scales::start(ordered.len()));
-    let model = Model::new(ordered, points.clone(), values, scales, 0)?;
+    let isa = Isa::detect();
+    let scales = Data::new(isa, &ordered, &points, &values).fitted(Scales::start(ordered.len()));
+    let model = Model::new(isa, &ordered, &points, values, scales, 0)?;
     // Srinivas et al., "Gaussian process optimization in the bandit setting", ICML 2010, theorem 1, a fifth of it.
     let squared = std::f64::consts::PI * std::f64::consts::PI;
     let per_trial = layout.ordered().len() as f64 * (n * n) as f64 * squared / (6.0 * DELTA);
     let width = libm::sqrt(2.0 * libm::log(per_trial) / 5.0);
-    let bounds = |point: &Point| {
-        let Expected { mean, variance } = model.expected(point);
+    let bounds = |Expected { mean, variance }| {
         let half = width * libm::sqrt(variance);
         (mean - half, mean + half)
     };
@@ -63,8 +63,9 @@ pub(crate) fn regret_bound(space: &Space, trials: &[TrialParameters], losses: &[
         point(&labels)
     };
     let least = |bounds: &mut dyn Iterator<Item = f64>| bounds.fold(f64::INFINITY, f64::min);
-    let of_trials = least(&mut points.iter().map(|point| bounds(point).1));
     let draws: Vec<Point> = (0..DRAWS).map(draw).collect();
-    let of_space = least(&mut points.iter().chain(&draws).map(|point| bounds(point).0));
+    let expected = model.expected(points.iter().chain(&draws));
+    let of_trials = least(&mut expected[..n].iter().map(|expected| bounds(*expected).1));
+    let of_space = least(&mut expected.iter().map(|expected| bounds(*expected).0));
     Some((of_trials - of_space) * unit)
 }

@@ -36,21 +36,28 @@ impl Scales {
         Self::new(ln)
     }
 
-    /// Returns the logarithm of the prior density, up to a constant, and its gradient. The prior is a normal distribution around
-    /// the start.
-    pub(crate) fn prior(&self) -> (f64, Vec<f64>) {
+    /// Returns the logarithm of the prior density, up to a constant. The prior is a normal distribution around the start.
+    pub(crate) fn ln_prior(&self) -> f64 {
+        self.off().map(|(off, _)| -0.5 * off * off).sum()
+    }
+
+    /// Returns the gradient of the logarithm of the prior density.
+    pub(crate) fn slopes_of_prior(&self) -> Vec<f64> {
+        self.off().map(|(off, width)| -off / width).collect()
+    }
+
+    /// Returns how far each hyperparameter is from the start, in standard deviations, and its standard deviation.
+    fn off(&self) -> impl Iterator<Item = (f64, f64)> {
         let n = self.ln.len();
         let start = Self::start(n - 2).ln;
-        let width = |i: usize| WIDTHS[(i + 3).saturating_sub(n)];
-        let off = |i: usize| (self.ln[i] - start[i]) / width(i);
-        let density = (0..n).map(|i| -0.5 * off(i) * off(i)).sum();
-        (density, (0..n).map(|i| -off(i) / width(i)).collect())
+        let width = move |i: usize| WIDTHS[(i + 3).saturating_sub(n)];
+        (0..n).map(move |i| ((self.ln[i] - start[i]) / width(i), width(i)))
     }
 }
 
 /// Returns the Matern covariance with nu = 5/2 (Rasmussen and Williams, equation 4.17) for a squared distance, and its derivative with
 /// respect to the squared distance.
-#[inline]
+#[inline(always)]
 pub(crate) fn matern(square: f64) -> (f64, f64) {
     let s = (5.0 * square).sqrt();
     let decay = exp_of_negative(-s);
@@ -61,7 +68,7 @@ pub(crate) fn matern(square: f64) -> (f64, f64) {
 ///
 /// It has no branch and calls nothing, so that loops over it are compiled to vector instructions, which `libm::exp` are not. Sums and
 /// products alone are the same on every machine.
-#[inline]
+#[inline(always)]
 fn exp_of_negative(x: f64) -> f64 {
     // 1 / k! for k from 0.
     const TERMS: [f64; 14] = {
