@@ -66,8 +66,9 @@ impl Store {
     /// At no moment a result is there without everything that it names, whatever happens.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if the action, the tree or one of its files is neither given, stored nor promised, [`StoreError::LostPage`]
-    /// if what was read from the store may have been wrong. Also if a file cannot be read or written.
+    /// [`StoreError::Missing`](crate::StoreError::Missing) if the action, the tree or one of its files is neither given, stored nor
+    /// promised, [`StoreError::LostPage`](crate::StoreError::LostPage) if what was read from the store may have been wrong. Also if a
+    /// file cannot be read or written.
     pub fn conclude(&self, key: &ActionKey, ending: &Ending<'_>) -> Result<ActionResult> {
         self.check_reads()?;
         let _no_sweep = self.hold_off_sweeps()?;

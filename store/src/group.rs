@@ -15,10 +15,13 @@ pub(crate) struct Group<T, R> {
 }
 
 struct Queue<T, R> {
-    waiting: Vec<(T, Arc<Mutex<Option<Outcome<R>>>>)>,
+    waiting: Vec<(T, Slot<R>)>,
     /// Whether a thread is working for a group.
     is_led: bool,
 }
+
+/// Where a thread finds what it is told.
+type Slot<R> = Arc<Mutex<Option<Outcome<R>>>>;
 
 /// What a thread is told.
 pub(crate) enum Outcome<R> {
