@@ -1,8 +1,13 @@
-//! Times the steps of a training, data and optimizer included: `cargo bench --bench train_step -- [NETWORK BATCH STEPS]`.
+//! Times the steps of a training, data and optimizer included:
+//! `cargo bench --bench train_step -- [NETWORK BATCH STEPS [DEVICE [PRECISION [EPOCHS]]]]`.
 //!
 //! NETWORK is `best` (the best network of Hyperopt-CIFAR, on 32x32 RGB), `cnn` or `mlp` (the baselines, on 28x28 grey), or
 //! `small` (a network of the default study). Without arguments all are timed. The output is a line of JSON for each, with
 //! images per second at the median step. `RAYON_NUM_THREADS` sets the number of threads.
+//!
+//! DEVICE is `cpu`, `cuda` or `wgpu:1` (with `--features cuda` or `wgpu`), PRECISION `f32` or `bf16`. A GPU takes the steps of an epoch
+//! without being waited for, so there an epoch is timed: STEPS steps, the median of the epochs after the first, which also compiles
+//! and tunes kernels. EPOCHS is 4 unless said otherwise. PIPE_KERNELS names a folder that keeps what is compiled and tuned.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -13,8 +18,9 @@ use std::{
 };
 
 use pipe_stages::{
+    DeviceKind,
     images::dataset::{self, ImageShape},
-    params,
+    panics, params,
     philox::{Purpose, Stream},
     stage::{ComputeDevice, Context, Host, Inputs, Progress, Stage},
     train::Train,
@@ -22,12 +28,17 @@ use pipe_stages::{
 use pipe_store::MemoryObjects;
 use serde_json::{Value, json};
 
-/// Records when each step ended.
-struct Clock(Mutex<Vec<Instant>>);
+/// Records when each step, or with a GPU each epoch, ended.
+struct Clock {
+    epochs: bool,
+    ends: Mutex<Vec<Instant>>,
+}
 
 impl Host for Clock {
-    fn progress(&self, _: &Progress) {
-        self.0.lock().expect("one thread").push(Instant::now());
+    fn progress(&self, progress: &Progress) {
+        if !self.epochs || progress.ended.is_some() {
+            self.ends.lock().expect("one thread").push(Instant::now());
+        }
     }
 }
 
@@ -45,16 +56,21 @@ fn main() {
     // `cargo bench` adds its own flag.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.as_slice() {
-        [] => NETWORKS.iter().for_each(|&(network, batch, steps)| time(network, batch, steps)),
+        [] => NETWORKS.iter().for_each(|&case| time(case, ComputeDevice::CPU, 1)),
         // `cargo bench -- NAME` passes the filter NAME to every benchmark.
         [name] => {
             let named = NETWORKS.iter().filter(|(network, ..)| name == "train_step" || network == name);
-            named.for_each(|&(network, batch, steps)| time(network, batch, steps));
+            named.for_each(|&case| time(case, ComputeDevice::CPU, 1));
         }
-        [network, batch, steps] => {
-            time(network, batch.parse().expect("BATCH is a number"), steps.parse().expect("STEPS is a number"));
+        [network, batch, steps, on @ ..] if on.len() < 4 => {
+            let device: ComputeDevice =
+                on.first().map_or(Ok(ComputeDevice::CPU), |device| device.parse()).expect("DEVICE");
+            let precision = on.get(1).map_or(Ok(device.precision), |precision| precision.parse()).expect("PRECISION");
+            let (batch, steps) = (batch.parse().expect("BATCH is a number"), steps.parse().expect("STEPS is a number"));
+            let epochs = on.get(2).map_or(4, |epochs| epochs.parse().expect("EPOCHS is a number"));
+            time((network, batch, steps), ComputeDevice { precision, ..device }, epochs);
         }
-        other => panic!("expected NETWORK BATCH STEPS, found {other:?}"),
+        other => panic!("expected NETWORK BATCH STEPS [DEVICE [PRECISION [EPOCHS]]], found {other:?}"),
     }
 }
 
@@ -91,7 +107,12 @@ fn case(network: &str) -> (Value, ImageShape, Vec<(&'static str, usize)>) {
     (train, shape, heads)
 }
 
-fn time(network: &str, batch: u32, steps: u32) {
+fn time((network, batch, steps): (&str, u32, u32), device: ComputeDevice, epochs: u32) {
+    let on_gpu = device.kind != DeviceKind::Cpu;
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    if let Some(folder) = std::env::var_os("PIPE_KERNELS") {
+        pipe_stages::network::keep_kernels(std::path::Path::new(&folder));
+    }
     let (mut train, shape, heads) = case(network);
     let n = (batch * steps) as usize;
     let stream = Stream::new(1, Purpose::Shapes, 0, 0);
@@ -114,20 +135,25 @@ fn time(network: &str, batch: u32, steps: u32) {
     .collect();
 
     let objective = json!({ "minimise": { "Last": "train.loss" } });
-    let settings = [("epochs", json!(1)), ("batch", json!(batch)), ("objective", objective)];
+    let settings =
+        [("epochs", json!(if on_gpu { epochs } else { 1 })), ("batch", json!(batch)), ("objective", objective)];
     train.as_object_mut().expect("a map").extend(settings.map(|(key, value)| (key.to_owned(), value)));
     let train: Train = serde_json::from_value(train).expect("the parameters fit");
-    let clock = Clock(Mutex::new(vec![Instant::now()]));
-    let context = Context { seed: 1, device: ComputeDevice::CPU, host: &clock };
+    // The first end of an epoch starts the time of the second.
+    let ends = if on_gpu { Vec::new() } else { vec![Instant::now()] };
+    let clock = Clock { epochs: on_gpu, ends: Mutex::new(ends) };
+    let context = Context { seed: 1, device, host: &clock };
+    panics::watch();
     let outputs = train.run(&Inputs::new(&slots, &objects), &context).expect("it trains");
-    let times = clock.0.into_inner().expect("one thread");
-    let mut steps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    steps.sort_unstable();
-    let median = steps[steps.len() / 2].as_secs_f64();
+    assert_eq!(panics::noted(), None, "a thread of the device panicked");
+    let times = clock.ends.into_inner().expect("one thread");
+    let mut times: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    times.sort_unstable();
+    let median = times[times.len() / 2].as_secs_f64() / if on_gpu { f64::from(steps) } else { 1.0 };
     let trial: Value = serde_json::from_slice(&outputs.files()["trial.json"]).expect("a record");
     let line = json!({
-        "network": network, "batch": batch, "parameters": trial["parameters"], "milliseconds": 1e3 * median,
-        "images_per_second": f64::from(batch) / median,
+        "network": network, "batch": batch, "device": device.to_string(), "precision": device.precision.word(),
+        "parameters": trial["parameters"], "milliseconds": 1e3 * median, "images_per_second": f64::from(batch) / median,
     });
     println!("{line}");
 }

@@ -25,8 +25,8 @@ use pipe_stages::{
 
 use crate::{failure::Failure, files, lock_file, logging::Logging, looking::Looking, store_args::StoreArgs, talk};
 use pipe_stages::{
-    ComputeDevice, DeviceKind,
-    network::{self, FoundDevice},
+    ComputeDevice, DeviceKind, Precision,
+    network::{self, FoundDevice, NoDevices},
 };
 
 /// The options that decide what is planned.
@@ -35,6 +35,9 @@ pub(crate) struct PlanArgs {
     /// Compute on `cpu`, `cuda`, `wgpu`, `cuda:1` or `auto` (a GPU if there is one) [default: as in the file]
     #[arg(long, value_name = "DEVICE", env = "PIPE_DEVICE")]
     device: Option<DeviceChoice>,
+    /// Multiply in `f32`, or in `bf16` on `cuda` [default: as in the file]
+    #[arg(long, value_name = "PRECISION", env = "PIPE_PRECISION")]
+    precision: Option<Precision>,
     /// Override a value in the file: `--set search.trials=20` (repeatable; also PIPE_SET='a=1; b=2')
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
@@ -76,9 +79,10 @@ impl PlanArgs {
         let overrides = self.overrides();
         let mut pipeline = read_file(&store.file, &overrides)?;
         look_up(&mut pipeline, store, unknown, logging)?;
-        let in_file = pipeline.device;
-        let devices = self.resolve_device(&mut pipeline.device)?;
-        let as_in_file = overrides.is_empty() && pipeline.device == in_file;
+        let in_file = (pipeline.device, pipeline.precision);
+        pipeline.precision = self.precision.unwrap_or(pipeline.precision);
+        let devices = self.resolve_device(&mut pipeline.device, pipeline.precision)?;
+        let as_in_file = overrides.is_empty() && (pipeline.device, pipeline.precision) == in_file;
         let searches = pipeline.stages.of_type::<SearchSpec>().next().is_some();
         let notes = if searches { remember(&store.open_to_look()?, &mut pipeline)? } else { Vec::new() };
         let mut plan = expand(&pipeline, &downloads(&store.root())?);
@@ -95,7 +99,7 @@ impl PlanArgs {
 
     /// Sets the kind of device of the pipeline, and returns the numbers of the GPUs. The kind is part of every action, so it must be
     /// known before the plan.
-    fn resolve_device(&self, kind: &mut DeviceKind) -> Result<Vec<usize>, Failure> {
+    fn resolve_device(&self, kind: &mut DeviceKind, precision: Precision) -> Result<Vec<usize>, Failure> {
         let choice = match self.device {
             None => DeviceChoice::Kind(*kind),
             Some(DeviceChoice::Auto) => {
@@ -111,23 +115,38 @@ impl PlanArgs {
         let found = network::devices(of).map_err(|why| Failure::usage(why.to_string()).hint(why.hint()))?;
         let one = if let DeviceChoice::One(device) = choice { device.ordinal } else { 0 };
         if one >= found.len() {
-            let failure = Failure::usage(network::absent(ComputeDevice { kind: of, ordinal: one }, found.len()));
+            let failure = Failure::usage(network::absent(ComputeDevice::of(of, one), found.len()));
             return Err(failure.hint(network::driver_hint(of)));
         }
         *kind = of;
         let is_gpu = |found: &&FoundDevice| !found.is_software;
-        Ok(match choice {
+        let numbers = match choice {
             // NVIDIA's cards of one machine are mostly alike. What Vulkan finds may be a fast card, a slow one and a processor.
             DeviceChoice::Kind(DeviceKind::Cuda) => (0..found.len()).collect(),
             DeviceChoice::Kind(_) => vec![found.iter().find(is_gpu).map_or(0, |found| found.device.ordinal)],
             _ => vec![one],
-        })
+        };
+        let lacks = |number: &&usize| !found[**number].precisions.contains(&precision);
+        if let Some(&ordinal) = numbers.iter().find(lacks) {
+            let failure = Failure::usage(network::lacking(ComputeDevice { kind: of, precision, ordinal }));
+            return Err(failure.hint(network::PRECISION_HINT));
+        }
+        Ok(numbers)
     }
 }
 
-/// Returns the first GPU, or the processor if there is none. Drivers that compute on the processor do not count.
+/// Returns the first GPU, or the processor if there is none. Drivers that compute on the processor do not count, and a driver that cannot
+/// be used is named.
 fn best_device() -> ComputeDevice {
-    let gpus = [DeviceKind::Cuda, DeviceKind::Wgpu].into_iter().filter_map(|kind| network::devices(kind).ok());
+    let of_kind = |kind| match network::devices(kind) {
+        Ok(found) => found,
+        Err(NoDevices::NotBuilt(_)) => Vec::new(),
+        Err(why) => {
+            talk::say(&format!("{why}; {}", why.hint()));
+            Vec::new()
+        }
+    };
+    let gpus = [DeviceKind::Cuda, DeviceKind::Wgpu].into_iter().map(of_kind);
     gpus.flatten().find(|found| !found.is_software).map_or(ComputeDevice::CPU, |found| found.device)
 }
 

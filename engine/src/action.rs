@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use pipe_stages::{DeviceKind, params, records::Version, stage::Stage};
+use pipe_stages::{DeviceKind, Precision, params, records::Version, stage::Stage};
 use pipe_store::{ActionKey, Digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,6 +25,9 @@ pub struct Action {
     /// The stage's parameters, without those at their defaults. Shared, because many trials have the same.
     #[serde(with = "shared")]
     pub params: Arc<Value>,
+    /// The precision of products, if the stage computes with networks and it is not f32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
     /// The stage's seed, if it draws random numbers: a number of 64 bits in decimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
@@ -41,7 +44,7 @@ impl Action {
         params: Arc<Value>,
         inputs: BTreeMap<String, Digest>,
         seed: u64,
-        device: DeviceKind,
+        (device, precision): (DeviceKind, Precision),
     ) -> Self {
         let (id, needs) = (stage.id(), stage.needs());
         Self {
@@ -52,7 +55,8 @@ impl Action {
             inputs,
             seed: needs.seed.then(|| seed.to_string()),
             device: needs.device.then_some(device),
-            numerics: needs.device.then(|| pipe_stages::numerics(device).to_owned()),
+            numerics: needs.device.then(|| pipe_stages::numerics(device, precision).to_owned()),
+            precision: Some(precision).filter(|precision| needs.device && *precision != Precision::F32),
         }
     }
 
@@ -121,6 +125,7 @@ mod tests {
             seed: Some("7".into()),
             device: Some(DeviceKind::Cpu),
             numerics: Some("f32".into()),
+            precision: None,
         };
         let record = concat!(
             r#"{"device":"Cpu","format":1,"inputs":{"train":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"},"#,
@@ -131,6 +136,24 @@ mod tests {
         let key = "55e01f3291d32016b37a0d1946f15d3318fba4f138de99cc36fdbb255d692339";
         assert_eq!(action.key(), ActionKey(key.parse().unwrap()));
         assert_eq!(serde_json::from_str::<Action>(record).unwrap(), action);
+    }
+
+    #[test]
+    fn bf16_has_keys_and_trajectories_of_its_own_and_f32_those_from_before() {
+        let params = Arc::new(serde_json::json!({ "model": { "Mlp": {} }, "epochs": 1 }));
+        let train: pipe_stages::train::Train = serde_json::from_value((*params).clone()).unwrap();
+        let action = |on| Action::new(&train, params.clone(), BTreeMap::new(), 1, on);
+        let [exact, coarse] = Precision::ALL.map(|precision| action((DeviceKind::Cuda, precision)));
+        let record = String::from_utf8(exact.record()).unwrap();
+        assert!(
+            record.starts_with(r#"{"device":"Cuda","format":1,"inputs":{},"numerics":"f32 tf32, burn-cuda"#),
+            "{record}"
+        );
+        assert!(!record.contains("precision"), "{record}");
+        let record = String::from_utf8(coarse.record()).unwrap();
+        assert!(record.contains(r#""numerics":"f32 bf16, burn-cuda"#) && record.contains(r#""precision":"Bf16""#));
+        assert_eq!(serde_json::from_str::<Action>(&record).unwrap(), coarse);
+        assert_ne!(exact.trajectory(&train).unwrap(), coarse.trajectory(&train).unwrap());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use pipe_stages::{DeviceKind, command, stage::Stage, words::closest};
+use pipe_stages::{DeviceKind, Precision, command, stage::Stage, words::closest};
 use pipe_store::{Tree, TreeEntry};
 use serde_json::Value;
 
@@ -69,6 +69,8 @@ pub struct Plan {
     pub pipeline: Vec<u8>,
     /// The kind of device that it computes on.
     pub device: DeviceKind,
+    /// The precision of its products.
+    pub precision: Precision,
     /// The nodes, in an order in which they can run.
     pub nodes: Vec<Node>,
     /// What the user is told before it runs. No key depends on it.
@@ -201,7 +203,7 @@ impl Plan {
             let entry = tree.files.get(&edge.path).ok_or_else(missing)?;
             inputs.insert(slot_of(slot, entry), entry.digest);
         }
-        Ok((Action::new(&*node.stage, node.params.clone(), inputs, node.seed, self.device), pending))
+        Ok((Action::new(&*node.stage, node.params.clone(), inputs, node.seed, (self.device, self.precision)), pending))
     }
 }
 

@@ -193,6 +193,7 @@ mod tests {
                 seed: None,
                 device: None,
                 numerics: None,
+                precision: None,
             };
             let key = store.put(&action.record()).unwrap();
             let outcome = Outcome::Tree(Digest::of(b"tree"));

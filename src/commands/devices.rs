@@ -3,8 +3,8 @@
 use clap::Args;
 use pipe_engine::run::{limits, machine};
 use pipe_stages::{
-    DeviceKind,
-    network::{self, FoundDevice},
+    DeviceKind, Precision,
+    network::{self, FoundDevice, NoDevices},
 };
 use serde_json::{Value, json};
 
@@ -34,10 +34,15 @@ impl Devices {
     pub(crate) fn run(self, _: &Logging) -> Result<(), Failure> {
         let kinds = DeviceKind::ALL.map(|kind| (kind, network::devices(kind)));
         if self.json {
-            let of_kind = |(kind, found): &(DeviceKind, Result<Vec<FoundDevice>, network::NotBuilt>)| -> Vec<Value> {
+            let of_kind = |(kind, found): &(DeviceKind, Result<Vec<FoundDevice>, NoDevices>)| -> Vec<Value> {
                 match found {
                     Ok(found) => found.iter().map(row).collect(),
-                    Err(_) => vec![json!({ "kind": kind.word(), "in_build": false })],
+                    Err(NoDevices::NotBuilt(_)) => vec![json!({ "kind": kind.word(), "in_build": false })],
+                    Err(why) => {
+                        vec![
+                            json!({ "kind": kind.word(), "in_build": true, "error": format!("{why}; {}", why.hint()) }),
+                        ]
+                    }
                 }
             };
             return print(&output::json(&kinds.iter().flat_map(of_kind).collect::<Vec<_>>()));
@@ -45,9 +50,10 @@ impl Devices {
         let mut lines = Vec::new();
         for (kind, found) in kinds {
             match found {
-                Err(_) => {
+                Err(NoDevices::NotBuilt(_)) => {
                     lines.push((kind.word().to_owned(), format!("not in this build: --features {}", kind.word())))
                 }
+                Err(why) => lines.push((kind.word().to_owned(), format!("{why}; {}", why.hint()))),
                 Ok(found) if found.is_empty() => lines.push((kind.word().to_owned(), "none was found".to_owned())),
                 Ok(found) => lines.extend(found.iter().map(|found| (found.device.to_string(), described(found)))),
             }
@@ -68,6 +74,7 @@ fn row(found: &FoundDevice) -> Value {
         "is_software": found.is_software,
         "free_memory": if device.kind == DeviceKind::Cpu { limits::free_memory() } else { None },
         "largest_buffer": found.largest_buffer,
+        "precisions": found.precisions.iter().map(|precision| precision.word()).collect::<Vec<_>>(),
     })
 }
 
@@ -82,6 +89,9 @@ fn described(found: &FoundDevice) -> String {
         text += &limits::free_memory().map_or_else(String::new, |free| format!(", {} free", size(free)));
     }
     text += &found.largest_buffer.map_or_else(String::new, |most| format!(", buffers of up to {}", size(most)));
+    if found.precisions.contains(&Precision::Bf16) {
+        text += ", bf16";
+    }
     if found.is_software {
         text += " (a driver that computes on the processor)";
     }

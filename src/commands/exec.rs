@@ -209,7 +209,11 @@ impl Exec {
             .map_err(|why| Failure::work(why).hint("is this the version of `pipe` that planned it?"))?;
         let threads = self.threads.map_or_else(limits::cores, usize::from);
         pipe_stages::use_threads(threads);
-        let device = ComputeDevice { kind: action.device.unwrap_or_default(), ordinal: self.gpu };
+        let device = ComputeDevice {
+            kind: action.device.unwrap_or_default(),
+            precision: action.precision.unwrap_or_default(),
+            ordinal: self.gpu,
+        };
         #[cfg(any(feature = "cuda", feature = "wgpu"))]
         if device != ComputeDevice::CPU
             && let Some(folder) = kernels_folder()

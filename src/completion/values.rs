@@ -9,6 +9,7 @@ use pipe_engine::{
     pipeline::{complete, read},
     study, tag, unfinished,
 };
+use pipe_stages::Precision;
 use pipe_store::Store;
 use pipe_views::{moment, trials};
 
@@ -57,6 +58,7 @@ pub(super) fn of(cursor: &Cursor<'_>, arg: &Arg, typed: &str) -> Offer {
         }
         ("plot", "metric") => look.metrics(),
         (_, "device") => ["auto", "cpu", "cuda", "wgpu"].map(|device| Word::new(device, "")).to_vec(),
+        (_, "precision") => Precision::ALL.map(|precision| Word::new(precision.word(), "")).to_vec(),
         ("exec", "key") => Vec::new(),
         _ => return paths(arg),
     };

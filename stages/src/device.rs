@@ -40,21 +40,61 @@ impl DeviceKind {
     }
 }
 
+choices! {
+    /// The numbers that convolutions and dense layers multiply. All other numbers are f32: weights, sums, normalisation, losses, updates.
+    #[derive(Copy, Eq, PartialOrd, Ord)]
+    pub enum Precision = F32 {
+        /// f32. NVIDIA's tensor cores round it to TF32, which has 11 bits of it.
+        F32,
+        /// bfloat16, which has 8 bits: faster, on CUDA only.
+        Bf16,
+    }
+}
+
+impl Precision {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
+    /// Returns what the command line calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|precision| precision.word() == text);
+        found.ok_or_else(|| "expected `f32` or `bf16`".to_owned())
+    }
+}
+
 /// The device on which a stage computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ComputeDevice {
     /// Its kind.
     pub kind: DeviceKind,
+    /// The precision of its products.
+    pub precision: Precision,
     /// Its number among those of its kind, from 0. Whoever executes an action chooses it, and it is not part of the action's key.
     pub ordinal: usize,
 }
 
 impl ComputeDevice {
     /// The processor.
-    pub const CPU: Self = Self { kind: DeviceKind::Cpu, ordinal: 0 };
+    pub const CPU: Self = Self::of(DeviceKind::Cpu, 0);
+
+    /// Returns the device of a kind with this number, for f32.
+    pub const fn of(kind: DeviceKind, ordinal: usize) -> Self {
+        Self { kind, precision: Precision::F32, ordinal }
+    }
 }
 
-/// As on the command line: `cpu`, `cuda:0`.
+/// As on the command line: `cpu`, `cuda:0`. The precision is another option.
 impl fmt::Display for ComputeDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
@@ -74,7 +114,7 @@ impl FromStr for ComputeDevice {
         let ordinal = ordinal.map_or(Ok(0), str::parse);
         match (kind, ordinal) {
             (Some(DeviceKind::Cpu), _) if text == "cpu" => Ok(Self::CPU),
-            (Some(kind), Ok(ordinal)) if kind != DeviceKind::Cpu => Ok(Self { kind, ordinal }),
+            (Some(kind), Ok(ordinal)) if kind != DeviceKind::Cpu => Ok(Self::of(kind, ordinal)),
             _ => Err("expected `cpu`, `cuda`, `wgpu`, or a number as in `cuda:1`".to_owned()),
         }
     }
@@ -89,7 +129,7 @@ mod tests {
         for text in ["cpu", "cuda:0", "cuda:7", "wgpu:1"] {
             assert_eq!(text.parse::<ComputeDevice>().unwrap().to_string(), text);
         }
-        assert_eq!("wgpu".parse(), Ok(ComputeDevice { kind: DeviceKind::Wgpu, ordinal: 0 }));
+        assert_eq!("wgpu".parse(), Ok(ComputeDevice::of(DeviceKind::Wgpu, 0)));
         for text in ["", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "gpu", ":0"] {
             assert!(text.parse::<ComputeDevice>().is_err(), "{text}");
         }

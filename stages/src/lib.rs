@@ -45,6 +45,6 @@ pub mod visualize_filters;
 pub mod reference;
 pub mod registry;
 
-pub use device::{ComputeDevice, DeviceKind};
+pub use device::{ComputeDevice, DeviceKind, Precision};
 pub use network::numerics;
 pub use registry::{StageName, instantiate, use_threads};

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compiles every CUDA kernel of a study with NVIDIA's NVRTC, on a machine without a GPU:
 #
-#     tests/cuda/kernels.sh [PIPELINE] [--set KEY=VALUE]..
+#     tests/cuda/kernels.sh [PIPELINE] [--precision bf16] [--set KEY=VALUE]..
 #
 # PIPELINE defaults to the default study, small. For the best network of Hyperopt-CIFAR:
 #

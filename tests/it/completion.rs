@@ -62,6 +62,7 @@ fn the_words_of_a_store_and_of_a_file_are_offered() {
     check("pipe run --set search.trial.optimizer=Ad", &["search.trial.optimizer=Adam", "search.trial.optimizer=AdamW"]);
     check("pipe run --set=see", &["--set=seed="]);
     check("pipe run --device=c", &["--device=cpu", "--device=cuda"]);
+    check("pipe run --precision ", &["f32", "bf16"]);
     check("pipe run --file ", &["files"]);
     check("pipe export --mlflow ", &["folders"]);
     check("pipe show nothing", &[]);

@@ -211,6 +211,20 @@ fn a_device_that_this_build_does_not_support_is_refused() {
 }
 
 #[test]
+fn a_precision_that_the_device_does_not_have_is_refused() {
+    let sandbox = Sandbox::new();
+    let refused = sandbox.pipe("run --device cpu --precision bf16").shown();
+    assert_snapshot!(refused, @"
+    ! error: the device `cpu` does not compute with bf16
+    !   hint: `--precision f32` runs everywhere; bf16 needs `--device cuda` and a card of compute capability 8.0 or later (`pipe devices`)
+    exit 2
+    ");
+    assert_eq!(sandbox.pipe("run --set precision=Bf16").shown(), refused);
+    assert_eq!(sandbox.pipe("run --set precision=Bf16 --precision f32 --stage raw").code, Some(0));
+    assert_eq!(sandbox.pipe("run --precision f16").code, Some(2));
+}
+
+#[test]
 fn a_store_of_another_format_is_refused() {
     let sandbox = Sandbox::after_run();
     let path = sandbox.path(".pipe/format");

@@ -76,6 +76,7 @@ fn environment_variables_set_options() {
     let sandbox = Sandbox::after_run();
     let mut command = sandbox.command("run --json");
     command.env("PIPE_JOBS", "1").env("PIPE_THREADS", "1").env("PIPE_CHECKPOINT_EVERY", "0").env("PIPE_DEVICE", "cpu");
+    command.env("PIPE_PRECISION", "f32");
     assert_eq!(sandbox.output(&mut command).events().ok().hash(), base().hash);
     let mut command = sandbox.command("run");
     assert_eq!(sandbox.output(command.env("PIPE_JOBS", "none")).code, Some(2));

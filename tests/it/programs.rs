@@ -13,7 +13,6 @@ use std::{
 };
 
 use pipe_engine::action::Action;
-use pipe_stages::DeviceKind;
 use pipe_stages::records::{ListedFile, Listing};
 use pipe_store::{ActionKey, ActionResult, ObjectSource, Store};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -43,7 +42,7 @@ impl Script {
         let listing = store.put(&serde_json::to_vec(&listing).unwrap()).unwrap();
         let stage = pipe_stages::instantiate("command", 1, &params).unwrap();
         let inputs = BTreeMap::from([("files".to_owned(), listing)]);
-        let action = Action::new(&*stage, Arc::new(params), inputs, 7, DeviceKind::Cpu);
+        let action = Action::new(&*stage, Arc::new(params), inputs, 7, Default::default());
         store.put(&action.record()).unwrap();
         Self { sandbox, store, key: action.key() }
     }

@@ -127,5 +127,6 @@ mod tests {
         check("search.trial.optimizer=Ad", &["search.trial.optimizer=Adam", "search.trial.optimizer=AdamW"]);
         check("search.trials=", &[]);
         check("device=", &["device=Cpu", "device=Cuda", "device=Wgpu"]);
+        check("precision=", &["precision=F32", "precision=Bf16"]);
     }
 }

@@ -24,5 +24,6 @@ pub fn expand(pipeline: &Pipeline, downloads: &Downloads) -> Plan {
         expansion.node_of(name);
     }
     let Expansion { nodes, notes, searches, .. } = expansion;
-    Plan { name: pipeline.name.clone(), pipeline: pipeline.record(), device: pipeline.device, nodes, notes, searches }
+    let (device, precision) = (pipeline.device, pipeline.precision);
+    Plan { name: pipeline.name.clone(), pipeline: pipeline.record(), device, precision, nodes, notes, searches }
 }

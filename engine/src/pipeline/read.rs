@@ -19,7 +19,7 @@ use super::{
     term::{Term, TermKind},
     walk::name_of,
 };
-use pipe_stages::DeviceKind;
+use pipe_stages::{DeviceKind, Precision};
 
 /// The most bytes of a pipeline file. Those that people write have a few thousand, with written out networks some tens of
 /// thousands. The time and the memory that reading takes are bounded by it.
@@ -104,6 +104,8 @@ parameters! {
         seed: u64 = 0,
         /// The kind of device that it computes on.
         device: DeviceKind = DeviceKind::Cpu,
+        /// The precision of the products of convolutions and dense layers.
+        precision: Precision = Precision::F32,
     }
 }
 
@@ -134,9 +136,9 @@ impl Reader<'_> {
             self.name(&head.name, field.value.span);
         }
         check::graph(&read, self.mistakes);
-        let Head { name, seed, device } = head?;
+        let Head { name, seed, device, precision } = head?;
         let stages = read.into_iter().filter_map(|entry| Some((entry.name, entry.spec?))).collect();
-        Some(Pipeline { name, seed, device, stages, texts: Vec::new() })
+        Some(Pipeline { name, seed, device, precision, stages, texts: Vec::new() })
     }
 
     fn name(&mut self, name: &str, at: Span) {

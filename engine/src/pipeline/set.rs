@@ -101,7 +101,7 @@ fn as_string(source: &Source, index: usize) -> Option<Term> {
 }
 
 /// The fields of a study that a path can begin with.
-pub(super) const STUDY: [&str; 4] = ["name", "seed", "device", super::common::FIELD];
+pub(super) const STUDY: [&str; 5] = ["name", "seed", "device", "precision", super::common::FIELD];
 
 /// Returns what a path can begin with: the fields of the study and the names of the stages.
 pub(super) fn first_steps(root: &Term) -> Vec<String> {

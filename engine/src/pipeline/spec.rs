@@ -12,7 +12,7 @@ use super::{
     stage::{RecordFields, StageSpec, Stages},
     stages,
 };
-use pipe_stages::DeviceKind;
+use pipe_stages::{DeviceKind, Precision};
 
 /// A study as a user describes it.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Pipeline {
     pub seed: u64,
     /// The kind of device that it computes on.
     pub device: DeviceKind,
+    /// The precision of its products.
+    pub precision: Precision,
     /// Its stages.
     pub stages: Stages,
     /// The texts that it was read from. None if it was read from its record.
@@ -58,9 +60,13 @@ impl Pipeline {
         params::record(&record)
     }
 
-    /// Returns the part of the record that is about the whole study: its seed and its device.
+    /// Returns the part of the record that is about the whole study: its seed, its device, and its precision if it is not f32.
     pub fn head(&self) -> Value {
-        json!({ "seed": self.seed.to_string(), "device": self.device })
+        let mut head = json!({ "seed": self.seed.to_string(), "device": self.device });
+        if self.precision != Precision::F32 {
+            head["precision"] = json!(self.precision);
+        }
+        head
     }
 
     /// Returns the pipeline that has this record.
@@ -75,7 +81,8 @@ impl Pipeline {
             Err(error) => Err(serde_json::Error::custom(format!("stage `{name}`: {error}"))),
         };
         let stages = record.stages.into_iter().map(stage).collect::<Result<_, _>>()?;
-        Ok(Self { name: String::new(), seed, device: record.device, stages, texts: Vec::new() })
+        let Record { device, precision, .. } = record;
+        Ok(Self { name: String::new(), seed, device, precision, stages, texts: Vec::new() })
     }
 }
 
@@ -86,6 +93,8 @@ struct Record {
     _format: Version<1>,
     seed: String,
     device: DeviceKind,
+    #[serde(default)]
+    precision: Precision,
     /// name -> kind -> fields
     stages: BTreeMap<String, BTreeMap<String, Value>>,
 }

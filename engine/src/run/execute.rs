@@ -199,7 +199,7 @@ mod tests {
         let store = Store::open(&folder.path().join("store")).unwrap();
         let path = folder.path().join("run.sh");
         let stage = Wrote(&path);
-        let action = Action::new(&stage, json!({}).into(), BTreeMap::new(), 0, DeviceKind::Cpu);
+        let action = Action::new(&stage, json!({}).into(), BTreeMap::new(), 0, Default::default());
         store.put(&action.record()).unwrap();
         let run = || {
             let stores = Stores::from(&store);
@@ -235,12 +235,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let run = |device: ComputeDevice| {
-            let action = Action::new(&LosesPanic, json!({}).into(), BTreeMap::new(), 0, device.kind);
+            let action =
+                Action::new(&LosesPanic, json!({}).into(), BTreeMap::new(), 0, (device.kind, device.precision));
             store.put(&action.record()).unwrap();
             let stores = Stores::from(&store);
             (execute(stores, &LosesPanic, &action, device, &QuietHost, json!({}), false), action.key())
         };
-        let (failed, key) = run(ComputeDevice { kind: DeviceKind::Cuda, ordinal: 0 });
+        let (failed, key) = run(ComputeDevice::of(DeviceKind::Cuda, 0));
         let Err(ExecuteError::Stage(StageError::Environment { message, hint, .. })) = failed else {
             panic!("{failed:?}")
         };

@@ -11,7 +11,7 @@ use std::{
 };
 
 use pipe_stages::{
-    DeviceKind,
+    DeviceKind, Precision,
     stage::{Checkpoint, ComputeDevice, Host, Progress, Stage, StageError},
 };
 use pipe_store::{ActionKey, ActionResult, LogBuffer, LoggedKeys, Store, StoreError};
@@ -33,6 +33,8 @@ use crate::{
 
 /// By how much two results of a GPU may differ.
 const ON_GPU: f64 = 0.02;
+/// By how much with products of bf16, which has three bits less than TF32.
+const WITH_BF16: f64 = 8.0 * ON_GPU;
 
 /// What an execution reports to the loop.
 pub(super) enum Message {
@@ -243,7 +245,10 @@ impl Job {
     pub(super) fn tolerance(&self) -> Option<Tolerance> {
         match self.how.as_ref().map(|how| how.claim) {
             Some(Claim::Close(tolerance)) => Some(Tolerance::Numbers(tolerance)),
-            _ => self.is_on_gpu().then_some(Tolerance::Device(ON_GPU)),
+            _ => self.is_on_gpu().then_some(Tolerance::Device(match self.action.precision.unwrap_or_default() {
+                Precision::F32 => ON_GPU,
+                Precision::Bf16 => WITH_BF16,
+            })),
         }
     }
 

@@ -52,8 +52,9 @@ impl Network {
         let engine = match backend {
             Backend::Cpu(isa) => Engine::Cpu(Box::new(CpuNetwork::new(architecture, pass, outputs, frozen, *isa))),
             #[cfg(any(feature = "gpu", test))]
-            Backend::Burn(device) => {
-                Engine::Burn(Box::new(BurnNetwork::new(architecture, pass, outputs, frozen, device)))
+            Backend::Burn(device, precision) => {
+                let network = BurnNetwork::new(architecture, pass, outputs, frozen, device, *precision);
+                Engine::Burn(Box::new(network))
             }
         };
         let planes = |name: &&str| {

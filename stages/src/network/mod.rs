@@ -26,7 +26,9 @@ pub mod written_out;
 pub use architecture::{Architecture, Builder, Layer};
 #[cfg(feature = "gpu")]
 pub use backend::keep_kernels;
-pub use backend::{Backend, FoundDevice, NotBuilt, absent, device_failed, devices, driver_hint, numerics};
+pub use backend::{
+    Backend, FoundDevice, NoDevices, PRECISION_HINT, absent, device_failed, devices, driver_hint, lacking, numerics,
+};
 pub use compute::Network;
 pub use error::ModelError;
 pub use families::{Family, Proposed, TABLES, Table, TableFamily};

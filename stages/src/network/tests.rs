@@ -1,5 +1,7 @@
 //! Compares gradients with finite differences, layers with their formulas, and our kernels with burn's operations.
 
+mod precision;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Device;
@@ -11,6 +13,7 @@ use super::{
     *,
 };
 use crate::{
+    device::Precision,
     network::kernels::Isa,
     philox::{Purpose, Stream},
     stage::ComputeDevice,
@@ -54,14 +57,14 @@ fn weights(architecture: &Architecture) -> Weights {
 
 /// Our kernels on this processor, and burn's operations on it.
 fn backends() -> [Backend; 2] {
-    [Backend::of(ComputeDevice::CPU).unwrap(), Backend::Burn(Device::flex())]
+    [Backend::of(ComputeDevice::CPU).unwrap(), Backend::Burn(Device::flex(), Precision::F32)]
 }
 
 /// Our kernels on this processor, and burn's operations: on a GPU if there is one and the build has GPUs.
 fn ours_and_burns() -> Pair {
     #[cfg(feature = "gpu")]
     if let Some(device) = super::on_burn::test_device() {
-        let burns = Backend::Burn(device.0.clone());
+        let burns = Backend::Burn(device.0.clone(), Precision::F32);
         return Pair { backends: [Backend::of(ComputeDevice::CPU).unwrap(), burns], _device: Some(device) };
     }
     Pair {

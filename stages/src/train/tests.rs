@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    device::DeviceKind,
+    device::{DeviceKind, Precision},
     images::dataset::{self, ImageShape},
     network::{
         Architecture, Weights,
@@ -157,6 +157,36 @@ impl Keeper {
         }
         unreachable!()
     }
+}
+
+/// A training whose products are of bf16, by burn on the processor, learns as one of f32 does, and can be interrupted.
+#[test]
+fn a_training_with_bf16_follows_that_with_f32() {
+    let study = Study::new();
+    let train = train(json!({ "epochs": 5, "l2": 0.01, "clip_norm": 5.0 }));
+    let run = |precision, host: &dyn Host| {
+        let backend = Backend::Burn(burn::tensor::Device::flex(), precision);
+        let context = Context { seed: 5, device: ComputeDevice::CPU, host };
+        train.run_at(backend, &Inputs::new(&study.slots, &study.objects), &context)
+    };
+    let losses = |outputs: &Outputs| {
+        let history = String::from_utf8(outputs.files()["history.csv"].to_vec()).unwrap();
+        let mut lines = history.lines();
+        let at = lines.next().unwrap().split(',').position(|column| column == "train.loss").unwrap();
+        lines.map(|line| line.split(',').nth(at).unwrap().parse::<f64>().unwrap()).collect::<Vec<_>>()
+    };
+    let [exact, coarse] = Precision::ALL.map(|precision| run(precision, &QuietHost).unwrap());
+    let (expected, found) = (losses(&exact), losses(&coarse));
+    assert!(expected != found && found.len() == 5 && found[4] < 0.9 * found[0], "{expected:?} {found:?}");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!((found - expected).abs() < 0.03 * expected, "{found} instead of {expected}");
+    }
+    let keeper = Keeper { every: 1, stop_after: 7, ..Keeper::default() };
+    // Five epochs of four steps.
+    for _ in 0..2 {
+        assert!(matches!(run(Precision::Bf16, &keeper), Err(StageError::Interrupted)));
+    }
+    assert!(run(Precision::Bf16, &keeper).unwrap() == coarse);
 }
 
 #[test]
@@ -450,7 +480,10 @@ fn data_that_do_not_fit_are_named() {
 #[test]
 fn the_outputs_of_version_2_do_not_change() {
     let train = train(json!({ "keep": ["Best", "Last", { "Every": 2 }], "histograms": 2 }));
-    assert_eq!((train.id().version, crate::network::numerics(DeviceKind::Cpu)), (2, "canonical f32, kernels-3"));
+    assert_eq!(
+        (train.id().version, crate::network::numerics(DeviceKind::Cpu, Precision::F32)),
+        (2, "canonical f32, kernels-3")
+    );
     let study = Study::new();
     for &isa in Isa::available() {
         let context = Context { seed: 5, device: ComputeDevice::CPU, host: &QuietHost };

@@ -16,6 +16,7 @@ use pipe_engine::{
     pipeline::spec::Pipeline,
     study::{Found, Outcome, StudyNode},
 };
+use pipe_stages::Precision;
 use pipe_store::Store;
 use serde_json::Value;
 
@@ -81,7 +82,9 @@ fn stages(page: &Page<'_>) -> Markup {
 
 /// Returns the pipeline in the notation of its file. Each stage comes after the stages it reads.
 fn pipeline_text(pipeline: &Pipeline) -> String {
-    let mut text = format!("Study(\n  device: {:?},\n  seed: {},\n  stages: [\n", pipeline.device, pipeline.seed);
+    let Pipeline { device, precision, seed, .. } = pipeline;
+    let precision = if *precision == Precision::F32 { String::new() } else { format!("  precision: {precision:?},\n") };
+    let mut text = format!("Study(\n  device: {device:?},\n{precision}  seed: {seed},\n  stages: [\n");
     for (name, stage) in pipeline.stages.in_order() {
         let lines = notation::pretty(&stage.record()).replace('\n', "\n    ");
         text += &format!("    ({}, {lines}),\n", Value::from(name));

@@ -52,7 +52,7 @@ fn texts_with_the_same_meaning_have_the_same_plan() {
     let test = "    (\"test\", Evaluate(of: \"best\", split: Test)),\n";
     check_equal(&edited(&[(test, ""), ("stages: [\n", &format!("stages: [\n{test}"))]));
     check_equal(&edited(&[("0.5", "5e-1"), ("(-1, 1)", "(-1.0, 1e0)")]));
-    check_equal(&edited(&[("name: \"tiny\"", "seed: 0, device: Cpu, name: \"tiny\"")]));
+    check_equal(&edited(&[("name: \"tiny\"", "seed: 0, device: Cpu, precision: F32, name: \"tiny\"")]));
     check_equal(&edited(&[("Cifar100", "Cifar100, validation: Stratified(fraction: 0.1, seed: 0), subset: None")]));
     check_equal(&edited(&[("startup: 2", "startup: 2, gamma: 0.15, candidates: 48, mode: Joint")]));
     check_equal(&edited(&[("epochs: 2", "epochs: 2, batch: 64, learning_rate: 1e-3, optimizer: Adam, keep: [Best]")]));

@@ -11,7 +11,7 @@ error: unknown field `nam`
  --> pipeline.ron:1:7
   |
 1 | Study(nam: "tiny", stages: [
-  |       ^^^ expected `commands`, `device`, `name`, `seed` or `stages`
+  |       ^^^ expected `commands`, `device`, `name`, `precision`, `seed` or `stages`
   |
   = help: did you mean `name`?
 "#,

@@ -72,7 +72,7 @@ fn a_place_is_right_after_non_ascii_letters_and_other_line_ends() {
     assert_eq!(
         found,
         "error: unknown field `sede`\n --> f.ron:2:2\n  |\n2 |     sede: 1, stages: [])\n  |     ^^^^ expected `commands`, \
-         `device`, `name`, `seed` or `stages`\n  |\n  = help: did you mean `seed`?\n\n"
+         `device`, `name`, `precision`, `seed` or `stages`\n  |\n  = help: did you mean `seed`?\n\n"
     );
 }
 

@@ -31,7 +31,7 @@ error: there is no `serch`
  --> --set:1:1
   |
 1 | serch.trials=1
-  | ^^^^^ expected `name`, `seed`, `device`, `commands`, `raw`, `data`, `flip`, `search`, `best`, `test` or `filters`
+  | ^^^^^ expected `name`, `seed`, `device`, `precision`, `commands`, `raw`, `data`, `flip`, `search`, `best`, `test` or `filters`
   |
   = help: did you mean `search`?
 
@@ -53,7 +53,7 @@ error: there is no `seeds`
  --> --set:1:1
   |
 1 | seeds=1
-  | ^^^^^ expected `name`, `seed`, `device`, `commands`, `raw`, `data`, `flip`, `search`, `best`, `test` or `filters`
+  | ^^^^^ expected `name`, `seed`, `device`, `precision`, `commands`, `raw`, `data`, `flip`, `search`, `best`, `test` or `filters`
   |
   = help: did you mean `seed`?
 "#,

@@ -7,6 +7,7 @@ use pipe_stages::StageName;
 use super::{TINY, accepted};
 use crate::pipeline::{
     expand::{Downloads, expand},
+    read,
     spec::Pipeline,
 };
 
@@ -53,6 +54,23 @@ fn a_pipeline_is_read_from_its_record() {
             assert_eq!((spec.kind().name, spec.reads()), (known.kind().name, known.reads()), "{name}: {stage}");
         }
     }
+}
+
+#[test]
+fn the_precision_is_in_the_record_unless_it_is_f32() {
+    let record = |head: &str| {
+        let text = format!(
+            "Study(name: \"x\", {head} stages: [(\"raw\", Fetch(Embedded(name: \"shapes100\", train: 9, test: 9)))])"
+        );
+        let pipeline = read::read("x", &text, &[]).unwrap();
+        let record = String::from_utf8(pipeline.record()).unwrap();
+        let again = Pipeline::from_record(record.as_bytes()).unwrap();
+        assert_eq!((again.precision, again.record()), (pipeline.precision, pipeline.record()));
+        record
+    };
+    assert_eq!(record("precision: F32,"), record(""));
+    assert!(!record("").contains("precision"));
+    assert!(record("device: Cuda, precision: Bf16,").contains(r#""precision":"Bf16""#));
 }
 
 #[test]

@@ -85,12 +85,22 @@ impl Definition for Conv {
     ) -> burn::tensor::Tensor<4> {
         use burn::tensor::{module, ops::ConvOptions};
 
+        use crate::device::Precision;
+
         let x = inputs.remove(0);
         let [_, channels, h, w] = x.dims();
         let kernel = site.array("kernel").reshape([self.filters, channels, self.kernel, self.kernel]);
         let options = ConvOptions::new([self.stride, self.stride], [0, 0], [1, 1], 1);
         let options = ConvOptions { padding: self.window().zeros([h, w]), ..options };
-        module::conv2d(x, kernel, Some(site.array("bias")), options) // [n, filters, height, width]
+        let bias = site.array("bias");
+        // The bias, and the sums that its gradient is, are f32 in every precision.
+        let (inside, after) = match site.precision {
+            Precision::F32 => (Some(bias), None),
+            Precision::Bf16 => (None, Some(bias.reshape([1, self.filters, 1, 1]))),
+        };
+        let y = module::conv2d(site.operand(x), site.operand(kernel), inside, options); // [n, filters, height, width]
+        let y = site.product(y);
+        if let Some(bias) = after { y + bias } else { y }
     }
 
     fn onnx(&self, inputs: &[&[usize]]) -> Operator {

@@ -67,7 +67,8 @@ impl Definition for Dense {
         let x = inputs.remove(0);
         let ([n, from, ..], units) = (x.dims(), self.units);
         let (kernel, bias) = (site.array("kernel").reshape([from, units]), site.array("bias").reshape([1, units]));
-        let y = x.reshape([n, from]).matmul(kernel) + bias; // [n, units]
+        let y = site.operand(x.reshape([n, from])).matmul(site.operand(kernel));
+        let y = site.product(y) + bias; // [n, units]
         y.reshape([n, units, 1, 1])
     }
 

@@ -9,6 +9,8 @@ use burn::tensor::{Device, Tensor};
 
 use self::traffic::{numbers, upload};
 
+use crate::device::Precision;
+
 use super::{
     architecture::{Architecture, Layer, ParameterShape},
     kernels::buffer::Buffer,
@@ -40,6 +42,7 @@ pub(crate) struct BurnNetwork {
     frozen: BTreeSet<String>,
     /// The device without autodiff.
     device: Device,
+    precision: Precision,
     #[cfg(feature = "gpu")]
     has_our_kernels: bool,
     /// Trained parameters and moving statistics.
@@ -52,8 +55,8 @@ pub(crate) struct BurnNetwork {
 }
 
 impl BurnNetwork {
-    /// Returns the network that computes the outputs of the layers named `outputs` on `device`. The layers named `frozen` are not
-    /// trained.
+    /// Returns the network that computes the outputs of the layers named `outputs` on `device`, with products of this
+    /// precision. The layers named `frozen` are not trained.
     ///
     /// # Panics
     /// If an output is not a layer.
@@ -63,6 +66,7 @@ impl BurnNetwork {
         outputs: &[&str],
         frozen: &BTreeSet<String>,
         device: &Device,
+        precision: Precision,
     ) -> Self {
         let mut architecture = architecture.clone();
         let is_output = |layer: &Layer| outputs.contains(&layer.name.as_str());
@@ -75,6 +79,7 @@ impl BurnNetwork {
             outputs: outputs.iter().map(|&name| name.to_owned()).collect(),
             frozen: frozen.clone(),
             device: device.clone(),
+            precision,
             #[cfg(feature = "gpu")]
             has_our_kernels: kernels::is_cube(device),
             weights: Arrays::new(),
@@ -210,6 +215,7 @@ impl BurnNetwork {
                 index,
                 mode: if self.frozen.contains(&layer.name) { Mode::Inference } else { mode },
                 device: &self.device,
+                precision: self.precision,
                 #[cfg(feature = "gpu")]
                 has_our_kernels: self.has_our_kernels,
                 weights: &self.weights,

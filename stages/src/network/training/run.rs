@@ -34,10 +34,11 @@ impl Training<'_> {
         // step, and a device has a queue for each thread that uses it.
         rayon::scope(|_| {
             #[cfg(feature = "gpu")]
-            if let Backend::Burn(device) = &self.backend
+            if let Backend::Burn(device, precision) = &self.backend
                 && DeviceTrainer::runs_on(device)
             {
-                return self.run_on(DeviceTrainer::new(self, device, &state, context.seed), state, context);
+                let trainer = DeviceTrainer::new(self, (device, *precision), &state, context.seed);
+                return self.run_on(trainer, state, context);
             }
             self.run_on(HostTrainer::new(self, context.seed), state, context)
         })

@@ -15,8 +15,10 @@ impl Study {
         train: &Train,
         host: &dyn Host,
     ) -> Result<Outputs, StageError> {
-        let backend =
-            device.map_or_else(|| Backend::of(ComputeDevice::CPU).unwrap(), |device| Backend::Burn(device.clone()));
+        let backend = device.map_or_else(
+            || Backend::of(ComputeDevice::CPU).unwrap(),
+            |device| Backend::Burn(device.clone(), Precision::F32),
+        );
         let context = Context { seed: 5, device: ComputeDevice::CPU, host };
         train.run_at(backend, &Inputs::new(&self.slots, &self.objects), &context)
     }

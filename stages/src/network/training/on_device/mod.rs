@@ -24,6 +24,7 @@ use super::{
     trainer::{EVALUATION_BATCH, See, Shown, Trainer, Training},
 };
 use crate::{
+    device::Precision,
     network::{
         self, Mode, Pass, Weights,
         on_burn::{
@@ -40,6 +41,7 @@ use crate::{
 pub(super) struct DeviceTrainer<'a> {
     training: &'a Training<'a>,
     device: Device,
+    precision: Precision,
     seed: u64,
     network: BurnNetwork,
     /// Trained parameters, and then moving statistics.
@@ -95,8 +97,13 @@ impl<'a> DeviceTrainer<'a> {
         kernels::is_cube(device)
     }
 
-    /// Copies `state` and the data to `device`, on which our kernels must run.
-    pub(super) fn new(training: &'a Training<'a>, device: &Device, state: &State, seed: u64) -> Self {
+    /// Copies `state` and the data to `device`, on which our kernels must run. Products have this precision.
+    pub(super) fn new(
+        training: &'a Training<'a>,
+        (device, precision): (&Device, Precision),
+        state: &State,
+        seed: u64,
+    ) -> Self {
         let Settings { architecture, frozen, policy, .. } = training.settings;
         let data = training.data;
         let array = |values: &[f32]| upload(values.to_vec(), [values.len()], device);
@@ -117,8 +124,9 @@ impl<'a> DeviceTrainer<'a> {
         Self {
             training,
             device: device.clone(),
+            precision,
             seed,
-            network: BurnNetwork::new(architecture, Pass::Training, &heads, frozen, device),
+            network: BurnNetwork::new(architecture, Pass::Training, &heads, frozen, device, precision),
             first: Arena::like(&weights, &state.optimizer.first, device),
             second: Arena::like(&weights, &state.optimizer.second, device),
             packs: pack::all(training.settings, &weights, device),
@@ -344,7 +352,8 @@ impl DeviceTrainer<'_> {
         let Some(split) = data.validation() else { return Vec::new() };
         let Settings { architecture, .. } = self.training.settings;
         let heads: Vec<_> = architecture.heads.iter().map(|head| head.name.as_str()).collect();
-        let mut network = BurnNetwork::new(architecture, Pass::Inference, &heads, &Default::default(), &self.device);
+        let (frozen, precision) = (Default::default(), self.precision);
+        let mut network = BurnNetwork::new(architecture, Pass::Inference, &heads, &frozen, &self.device, precision);
         network.set_arrays(|name| self.weights.array(name));
         let mut logits = Vec::new();
         for from in (0..split.len()).step_by(EVALUATION_BATCH) {
