@@ -158,20 +158,24 @@ def torch_model(network):
     return Best()
 
 
-def torch_speed(network, batch, steps, threads, setting, seconds):
+def torch_speed(network, batch, steps, threads, setting, seconds, device="cpu", precision="f32"):
+    import contextlib
+
     import torch
     from torch.nn.functional import cross_entropy
 
     torch.set_num_threads(threads)
-    model = torch_model(network)
+    # On NVIDIA's cards, `pipe` multiplies f32 as TF32.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+    model = torch_model(network).to(device)
     # As the others count, with the running means and variances.
     counted = [*model.parameters(), *(array for array in model.buffers() if array.dim() > 0)]
     parameters = sum(array.numel() for array in counted)
     images, labels = data(network, batch, steps)
     images = torch.from_numpy(images).permute(0, 3, 1, 2)
     layout = torch.channels_last if "channels last" in setting else torch.contiguous_format
-    model, images = model.to(memory_format=layout), images.contiguous(memory_format=layout)
-    labels = [torch.from_numpy(of_head) for of_head in labels]
+    model, images = model.to(memory_format=layout), images.to(device).contiguous(memory_format=layout)
+    labels = [torch.from_numpy(of_head).to(device) for of_head in labels]
     if network == "best":
         # A decay of the gradient by 2 λ w is the gradient of the penalty λ w². Biases and normalisation have none.
         penalty = 2 * 0.0007 * 0.41207
@@ -184,15 +188,17 @@ def torch_speed(network, batch, steps, threads, setting, seconds):
     weights = [1, 0.30671]
 
     def losses(x, *targets):
-        outputs = model(x)
+        with torch.autocast(device, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext():
+            outputs = model(x)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        outputs = [found.float() for found in outputs]
         loss = sum(w * cross_entropy(found, wanted) for w, found, wanted in zip(weights, outputs, targets))
         # Both others count the right answers too.
         right = torch.stack([(found.argmax(1) == wanted).sum() for found, wanted in zip(outputs, targets)])
         return loss, right
 
     forward = torch.compile(losses) if "compile" in setting else losses
-    total = torch.zeros(len(labels), dtype=torch.int64)
+    total = torch.zeros(len(labels), dtype=torch.int64, device=device)
 
     def run(i):
         part = slice(i % steps * batch, (i % steps + 1) * batch)
@@ -203,7 +209,16 @@ def torch_speed(network, batch, steps, threads, setting, seconds):
         total.add_(right)
 
     model.train()
-    return parameters, speed(run, batch, seconds)
+    if device == "cpu":
+        return parameters, speed(run, batch, seconds)
+
+    def epoch(i):
+        # A card takes steps without being waited for. So does `pipe`, which reads once in an epoch.
+        for step in range(steps):
+            run(i * steps + step)
+        total.tolist()
+
+    return parameters, speed(epoch, batch * steps, seconds)
 
 
 def speed(run, images, seconds):
@@ -321,9 +336,9 @@ def table(cases, known):
 
 def main():
     if sys.argv[1:2] == ["--one"]:
-        peer, network, batch, steps, threads, setting, seconds = sys.argv[2:]
+        peer, network, batch, steps, threads, setting, seconds, *on = sys.argv[2:]
         run = {"Keras": keras_speed, "PyTorch": torch_speed}[peer]
-        parameters, found = run(network, int(batch), int(steps), int(threads), setting, float(seconds))
+        parameters, found = run(network, int(batch), int(steps), int(threads), setting, float(seconds), *on)
         return print(json.dumps({"parameters": parameters, "images_per_second": found}))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
