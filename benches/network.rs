@@ -76,6 +76,7 @@ fn loaded(architecture: &Architecture, pass: Pass, outputs: &[&str], backend: &B
 }
 
 /// Times inference with a network, and writes it to `file`.
+#[expect(clippy::disallowed_methods, reason = "half a file is no loss here")]
 fn one(network: &str, batch: usize, file: Option<&Path>, backend: &Backend) {
     let architecture = match network {
         "best" => best(),
