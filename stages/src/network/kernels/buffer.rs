@@ -9,7 +9,7 @@ use super::lanes::LANES;
 
 /// A growable array of numbers, the first of which is at the start of a cache line.
 ///
-/// Kernels load and store vectors of [`LANES`] numbers at multiples of `LANES`, so each stays within one cache line. A `Vec<f32>` starts
+/// Kernels load and store vectors of sixteen numbers at multiples of sixteen, so each stays within one cache line. A `Vec<f32>` starts
 /// wherever the allocator happens to put it, and a vector in two cache lines costs twice as much.
 #[derive(Clone, Default)]
 pub struct Buffer {
