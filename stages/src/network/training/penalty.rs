@@ -69,7 +69,10 @@ mod tests {
 
     #[test]
     fn blocks_are_summed_in_lanes_and_added_in_order() {
-        let values: Vec<f32> = (0..50_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e7).collect();
+        // Blocks of very different size, so that another order gives another sum.
+        let scale = |i: u32| [1e-4, 3e-4, 1e-3, 1e4, 2.0][(i / 4096 % 5) as usize];
+        let values: Vec<f32> =
+            (0..50_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e7 * scale(i)).collect();
         let block = |block: &[f32]| {
             let lane = |lane: usize| block.iter().skip(lane).step_by(LANES).fold(0.0f32, |sum, x| sum + x * x);
             (0..LANES).map(|i| f64::from(lane(i))).sum::<f64>()
